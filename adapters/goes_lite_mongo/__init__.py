@@ -1,0 +1,1 @@
+"""The MongoDB backend of goes_lite: not part of this release."""

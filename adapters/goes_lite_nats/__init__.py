@@ -1,0 +1,1 @@
+"""The NATS JetStream backend of goes_lite: not part of this release."""

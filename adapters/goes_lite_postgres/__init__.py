@@ -1,0 +1,1 @@
+"""The PostgreSQL backend of goes_lite: not part of this release."""

@@ -1,0 +1,1 @@
+"""What every backend of goes_lite must do, as tests: not part of this release."""

@@ -1,0 +1,188 @@
+"""The blocking face: the same names and promises as the async one, for programs without an event loop.
+
+On the embedded backend it runs the same coroutines inline: no loop, no thread hop, no second implementation. Network
+backends run on one loop thread that the handle owns. Either way one handle may be used from several threads, such as
+a GUI's and a worker's, and what is open when the interpreter exits is closed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, TypeVar
+
+from goes_lite.aggregate import Aggregate
+from goes_lite.backend import Backend, Durability, Transaction, Unknown
+from goes_lite.blocking._bus import BlockingDelivery, BlockingEventBus, BlockingHandling, BlockingSubscription
+from goes_lite.blocking._repository import BlockingRepository
+from goes_lite.blocking._stores import (
+    BlockingCheckpointStore,
+    BlockingEventStore,
+    BlockingLeaseStore,
+    BlockingModels,
+    BlockingModelStore,
+    BlockingPages,
+    BlockingSnapshotStore,
+)
+from goes_lite.connect import factory_for, open_backend, parse, settings
+from goes_lite.model import Models
+from goes_lite.portal import InlinePortal, LoopPortal, Portal
+from goes_lite.registry import Registry
+from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime
+
+__all__ = [
+    "BlockingBackend",
+    "BlockingCheckpointStore",
+    "BlockingDelivery",
+    "BlockingEventBus",
+    "BlockingEventStore",
+    "BlockingHandling",
+    "BlockingLeaseStore",
+    "BlockingModelStore",
+    "BlockingModels",
+    "BlockingPages",
+    "BlockingRepository",
+    "BlockingSnapshotStore",
+    "BlockingSubscription",
+    "BlockingTransaction",
+    "connect",
+]
+
+A = TypeVar("A", bound=Aggregate)
+M = TypeVar("M")
+
+
+class BlockingTransaction:
+    """See `goes_lite.backend.Transaction`."""
+
+    def __init__(self, backend: Backend, transaction: Transaction, portal: Portal) -> None:
+        self._backend = backend
+        self._portal = portal
+        self.transaction = transaction
+        self.events = BlockingEventStore(transaction.events, portal)
+        self.snapshots = BlockingSnapshotStore(transaction.snapshots, portal)
+        self.models = BlockingModelStore(transaction.models, portal)
+        self.checkpoints = BlockingCheckpointStore(transaction.checkpoints, portal)
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._portal.run(self.transaction.execute(sql, parameters))
+
+    def models_of(self, collection: str, type: type[M]) -> BlockingModels[M]:
+        models = Models(self.transaction.models, collection, type, self._backend.registry, self._backend.runtime)
+        return BlockingModels(models, self._portal)
+
+
+class _TransactionBlock:
+    def __init__(self, backend: Backend, portal: Portal) -> None:
+        self._backend = backend
+        self._portal = portal
+        self._block: AbstractAsyncContextManager[Transaction] | None = None
+
+    def __enter__(self) -> BlockingTransaction:
+        async def enter() -> Transaction:
+            self._block = self._backend.transaction()
+            return await self._block.__aenter__()
+
+        return BlockingTransaction(self._backend, self._portal.run(enter()), self._portal)
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        async def leave() -> None:
+            if self._block is not None:
+                await self._block.__aexit__(exc_type, exc, traceback)
+
+        self._portal.run(leave())
+
+
+class BlockingBackend:
+    """One open handle on a storage. Close it, or use it in a `with` block. See `goes_lite.backend.Backend`."""
+
+    def __init__(self, backend: Backend, portal: Portal) -> None:
+        self._portal = portal
+        self.backend = backend
+        """The async backend behind it."""
+        self.events = BlockingEventStore(backend.events, portal)
+        self.snapshots = BlockingSnapshotStore(backend.snapshots, portal)
+        self.models = BlockingModelStore(backend.models, portal)
+        self.checkpoints = BlockingCheckpointStore(backend.checkpoints, portal)
+        self.leases = BlockingLeaseStore(backend.leases, portal)
+        self.bus = BlockingEventBus(backend.bus, portal)
+
+    def __repr__(self) -> str:
+        return f"<blocking {self.backend!r}>"
+
+    @property
+    def location(self) -> str:
+        return self.backend.location
+
+    @property
+    def registry(self) -> Registry:
+        return self.backend.registry
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        return self.backend.abilities
+
+    @property
+    def durability(self) -> Durability:
+        return self.backend.durability
+
+    def transaction(self) -> _TransactionBlock:
+        return _TransactionBlock(self.backend, self._portal)
+
+    def repository(self, aggregate: type[A], **options: Any) -> BlockingRepository[A]:
+        return BlockingRepository(self.backend.repository(aggregate, **options), self._portal)
+
+    def models_of(self, collection: str, type: type[M]) -> BlockingModels[M]:
+        return BlockingModels(self.backend.models_of(collection, type), self._portal)
+
+    def backup(self, path: str | os.PathLike[str]) -> None:
+        """Write a complete copy of the store to a new file; see the backend. AbilityMissing if it cannot."""
+        self._portal.run(self.backend.backup(path))
+
+    def close(self) -> None:
+        try:
+            self._portal.run(self.backend.close())
+        finally:
+            self._portal.close()
+
+    def __enter__(self) -> BlockingBackend:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def connect(
+    url: str | os.PathLike[str] | None = None,
+    *,
+    bus: str | None = None,
+    registry: Registry | None = None,
+    unknown: Unknown = "error",
+    clock: Clock | None = None,
+    inline: bool | None = None,
+    **options: Any,
+) -> BlockingBackend:
+    """Open a backend for blocking use: `with connect("app.db") as db: …`. Arguments as for `goes_lite.connect`.
+
+    `inline` says whether its coroutines are run inline (by default where the backend is embedded) or on a loop thread.
+    """
+    address, bus_url = settings(url, bus, options)
+    if inline is None:
+        schemes = [address.scheme, *([parse(bus_url).scheme] if bus_url else [])]
+        inline = all(getattr(factory_for(scheme), "embedded", False) for scheme in schemes)
+    portal: Portal = InlinePortal() if inline else LoopPortal()
+    runtime = InlineRuntime(clock) if inline else LoopRuntime(clock)
+    try:
+        backend = portal.run(
+            open_backend(url, runtime, bus=bus, registry=registry, unknown=unknown, options=options)
+        )
+    except BaseException:
+        portal.close()
+        raise
+    return BlockingBackend(backend, portal)

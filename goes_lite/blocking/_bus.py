@@ -1,0 +1,172 @@
+"""The blocking face of the event bus. Handlers run on threads of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any
+
+from goes_lite.bus import (
+    CAPACITY,
+    MAX_PENDING,
+    DeadLetter,
+    Delivery,
+    EventBus,
+    Failure,
+    Handler,
+    Handling,
+    Start,
+    Subscription,
+)
+from goes_lite.event import Event
+from goes_lite.portal import Portal
+
+
+class BlockingDelivery:
+    """See `goes_lite.bus.Delivery`."""
+
+    def __init__(self, delivery: Delivery, portal: Portal) -> None:
+        self._delivery = delivery
+        self._portal = portal
+
+    def __repr__(self) -> str:
+        return repr(self._delivery)
+
+    @property
+    def event(self) -> Event[Any]:
+        return self._delivery.event
+
+    @property
+    def attempt(self) -> int:
+        return self._delivery.attempt
+
+    @property
+    def redelivered(self) -> bool:
+        return self._delivery.redelivered
+
+    def ack(self) -> None:
+        self._portal.run(self._delivery.ack())
+
+    def nak(self, delay: float | None = None) -> None:
+        self._portal.run(self._delivery.nak(delay))
+
+
+class BlockingSubscription:
+    """See `goes_lite.bus.Subscription`. Any thread may close it; an iteration that waits then ends."""
+
+    def __init__(self, subscription: Subscription, portal: Portal) -> None:
+        self._subscription = subscription
+        self._portal = portal
+
+    def __repr__(self) -> str:
+        return repr(self._subscription)
+
+    def __iter__(self) -> Iterator[BlockingDelivery]:
+        return self
+
+    def __next__(self) -> BlockingDelivery:
+        try:
+            return BlockingDelivery(self._portal.run(self._next()), self._portal)
+        except StopAsyncIteration:
+            raise StopIteration from None
+
+    async def _next(self) -> Delivery:
+        return await self._subscription.__anext__()
+
+    def close(self) -> None:
+        self._portal.run(self._subscription.close())
+
+    def __enter__(self) -> BlockingSubscription:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class BlockingHandling:
+    """See `goes_lite.bus.Handling`."""
+
+    def __init__(self, handling: Handling, portal: Portal) -> None:
+        self._handling = handling
+        self._portal = portal
+
+    def __repr__(self) -> str:
+        return repr(self._handling)
+
+    @property
+    def running(self) -> bool:
+        return self._handling.running
+
+    @property
+    def failures(self) -> int:
+        return self._handling.failures
+
+    @property
+    def errors(self) -> Sequence[Failure]:
+        return self._handling.errors
+
+    def stop(self, timeout: float | None = None) -> None:
+        self._portal.run(self._handling.stop(timeout))
+
+
+class BlockingEventBus:
+    """See `goes_lite.bus.EventBus`."""
+
+    def __init__(self, bus: EventBus, portal: Portal) -> None:
+        self._bus = bus
+        self._portal = portal
+
+    def __repr__(self) -> str:
+        return repr(self._bus)
+
+    def publish(self, events: Sequence[Event[Any]]) -> None:
+        self._portal.run(self._bus.publish(events))
+
+    def subscribe(
+        self,
+        names: Iterable[str] = ("*",),
+        *,
+        group: str | None = None,
+        start: Start = "now",
+        max_pending: int = MAX_PENDING,
+        capacity: int = CAPACITY,
+        ack_wait: float | None = None,
+    ) -> BlockingSubscription:
+        async def subscribe() -> Subscription:  # on a network backend this has to happen on the loop's thread
+            return self._bus.subscribe(
+                names, group=group, start=start, max_pending=max_pending, capacity=capacity, ack_wait=ack_wait
+            )
+
+        return BlockingSubscription(self._portal.run(subscribe()), self._portal)
+
+    def handle(
+        self,
+        names: Iterable[str],
+        handler: Handler,
+        *,
+        group: str | None = None,
+        start: Start = "now",
+        max_attempts: int = 5,
+        backoff: Callable[[int], float] | None = None,
+        max_pending: int = MAX_PENDING,
+        capacity: int = CAPACITY,
+        ack_wait: float | None = None,
+    ) -> BlockingHandling:
+        async def handle() -> Handling:
+            return self._bus.handle(
+                names, handler, group=group, start=start, max_attempts=max_attempts, backoff=backoff,
+                max_pending=max_pending, capacity=capacity, ack_wait=ack_wait,
+            )  # fmt: skip
+
+        return BlockingHandling(self._portal.run(handle()), self._portal)
+
+    def dead_letters(self) -> list[DeadLetter]:
+        return self._portal.run(self._bus.dead_letters())
+
+    def redrive(self, letter: DeadLetter) -> None:
+        self._portal.run(self._bus.redrive(letter))
+
+    def drop(self, letter: DeadLetter) -> None:
+        self._portal.run(self._bus.drop(letter))

@@ -1,0 +1,58 @@
+"""The blocking face of a repository."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from goes_lite.aggregate import Aggregate
+from goes_lite.blocking._stores import BlockingPages
+from goes_lite.portal import Portal
+from goes_lite.repository import Repository
+from goes_lite.snapshot import Snapshot
+from goes_lite.store import AppendCondition, Appended
+
+A = TypeVar("A", bound=Aggregate)
+
+
+class BlockingRepository(Generic[A]):
+    """See `goes_lite.repository.Repository`."""
+
+    def __init__(self, repository: Repository[A], portal: Portal) -> None:
+        self._repository = repository
+        self._portal = portal
+
+    def __repr__(self) -> str:
+        return repr(self._repository)
+
+    def new(self, id: str | UUID | None = None) -> A:
+        return self._repository.new(id)
+
+    def fetch(self, id: str | UUID, *, create: bool = False, deleted: bool = False) -> A:
+        return self._portal.run(self._repository.fetch(id, create=create, deleted=deleted))
+
+    def exists(self, id: str | UUID, *, deleted: bool = False) -> bool:
+        return self._portal.run(self._repository.exists(id, deleted=deleted))
+
+    def fetch_version(self, id: str | UUID, version_or_time: int | datetime, *, deleted: bool = False) -> A:
+        return self._portal.run(self._repository.fetch_version(id, version_or_time, deleted=deleted))
+
+    def query(self, **options: Any) -> BlockingPages[A]:
+        return BlockingPages(self._repository.query(**options), self._portal)
+
+    def save(self, *aggregates: A, condition: AppendCondition | None = None) -> Appended:
+        return self._portal.run(self._repository.save(*aggregates, condition=condition))
+
+    def use(self, id: str | UUID, change: Callable[[A], Any], **options: Any) -> A:
+        return self._portal.run(self._repository.use(id, change, **options))
+
+    def delete(self, id: str | UUID) -> int:
+        return self._portal.run(self._repository.delete(id))
+
+    def snapshot(self, aggregate: A) -> Snapshot:
+        return self._portal.run(self._repository.snapshot(aggregate))
+
+    def within(self, transaction: Any) -> BlockingRepository[A]:
+        return BlockingRepository(self._repository.within(transaction.transaction), self._portal)

@@ -1,0 +1,222 @@
+"""The blocking faces of the stores: the same names and promises, without `await`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from goes_lite.checkpoint import Checkpoint, CheckpointStore, Lease, LeaseStore
+from goes_lite.event import AggregateRef, Event
+from goes_lite.model import ModelRecord, Models, ModelStore
+from goes_lite.portal import Portal
+from goes_lite.query import EVERYTHING, EventQuery
+from goes_lite.snapshot import Snapshot, SnapshotStore
+from goes_lite.store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
+
+T = TypeVar("T")
+M = TypeVar("M")
+
+
+class BlockingPages(Generic[T]):
+    """An iterator that fetches a page at a time and holds nothing open in between. See `goes_lite.store.Pages`."""
+
+    __slots__ = ("_items", "_pages", "_portal")
+
+    def __init__(self, pages: Pages[T], portal: Portal) -> None:
+        self._pages = pages
+        self._portal = portal
+        self._items: Iterator[T] | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        # one generator for all, so that what a broken-off loop left of a page is there for the next
+        if self._items is None:
+            self._items = self._iterate()
+        return self._items
+
+    def __next__(self) -> T:
+        return next(iter(self))
+
+    def _iterate(self) -> Iterator[T]:
+        while page := self._portal.run(self._pages.next_page()):
+            yield from page
+
+    def list(self) -> list[T]:
+        """Everything that is left, in memory at once."""
+        return [*self]
+
+
+class BlockingEventStore:
+    """See `goes_lite.store.EventStore`."""
+
+    def __init__(self, store: EventStore, portal: Portal) -> None:
+        self._store = store
+        self._portal = portal
+
+    def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
+        return self._portal.run(self._store.append(events, condition=condition))
+
+    def load(self, aggregate: AggregateRef, *, after: int = 0, upto: int | None = None) -> list[Event[Any]]:
+        return self._portal.run(self._store.load(aggregate, after=after, upto=upto))
+
+    def query(
+        self,
+        query: EventQuery = EVERYTHING,
+        *,
+        after: int = 0,
+        upto: int | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> BlockingPages[Event[Any]]:
+        return BlockingPages(self._store.query(query, after=after, upto=upto, limit=limit, reverse=reverse), self._portal)
+
+    def find(self, event_id: UUID) -> Event[Any] | None:
+        return self._portal.run(self._store.find(event_id))
+
+    def head(self) -> int:
+        return self._portal.run(self._store.head())
+
+    def aggregates(
+        self, name: str | None = None, *, after: AggregateRef | None = None, limit: int | None = None
+    ) -> BlockingPages[AggregateInfo]:
+        return BlockingPages(self._store.aggregates(name, after=after, limit=limit), self._portal)
+
+    def count(self, query: EventQuery = EVERYTHING) -> int:
+        return self._portal.run(self._store.count(query))
+
+    def follow(self, query: EventQuery = EVERYTHING, *, after: int) -> BlockingPages[Event[Any]]:
+        return BlockingPages(self._store.follow(query, after=after), self._portal)
+
+    def delete(self, aggregate: AggregateRef) -> int:
+        return self._portal.run(self._store.delete(aggregate))
+
+
+class BlockingSnapshotStore:
+    """See `goes_lite.snapshot.SnapshotStore`."""
+
+    def __init__(self, store: SnapshotStore, portal: Portal) -> None:
+        self._store = store
+        self._portal = portal
+
+    def save(self, snapshot: Snapshot) -> None:
+        self._portal.run(self._store.save(snapshot))
+
+    def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
+        return self._portal.run(self._store.latest(aggregate, upto=upto))
+
+    def query(self, *, names: Iterable[str] = (), aggregate: AggregateRef | None = None) -> BlockingPages[Snapshot]:
+        return BlockingPages(self._store.query(names=names, aggregate=aggregate), self._portal)
+
+    def delete(self, aggregate: AggregateRef, *, version: int | None = None) -> int:
+        return self._portal.run(self._store.delete(aggregate, version=version))
+
+    def prune(self, *, keep: int = 1, aggregate: AggregateRef | None = None) -> int:
+        return self._portal.run(self._store.prune(keep=keep, aggregate=aggregate))
+
+
+class BlockingModelStore:
+    """See `goes_lite.model.ModelStore`."""
+
+    def __init__(self, store: ModelStore, portal: Portal) -> None:
+        self._store = store
+        self._portal = portal
+
+    def get(self, collection: str, id: str) -> ModelRecord | None:
+        return self._portal.run(self._store.get(collection, id))
+
+    def put(self, collection: str, id: str, data: str, *, expected: int | None = None) -> int:
+        return self._portal.run(self._store.put(collection, id, data, expected=expected))
+
+    def delete(self, collection: str, id: str, *, expected: int | None = None) -> bool:
+        return self._portal.run(self._store.delete(collection, id, expected=expected))
+
+    def query(
+        self,
+        collection: str,
+        *,
+        where: Mapping[str, Any] | None = None,
+        order_by: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> BlockingPages[ModelRecord]:
+        pages = self._store.query(collection, where=where, order_by=order_by, reverse=reverse, limit=limit)
+        return BlockingPages(pages, self._portal)
+
+    def clear(self, collection: str) -> int:
+        return self._portal.run(self._store.clear(collection))
+
+
+class BlockingModels(Generic[M]):
+    """See `goes_lite.model.Models`."""
+
+    def __init__(self, models: Models[M], portal: Portal) -> None:
+        self._models = models
+        self._portal = portal
+
+    def get(self, id: str) -> M:
+        return self._portal.run(self._models.get(id))
+
+    def find(self, id: str) -> M | None:
+        return self._portal.run(self._models.find(id))
+
+    def put(self, id: str, model: M, *, expected: int | None = None) -> int:
+        return self._portal.run(self._models.put(id, model, expected=expected))
+
+    def use(self, id: str, change: Callable[[M], M | None], *, default: M | None = None, tries: int = 10) -> M:
+        return self._portal.run(self._models.use(id, change, default=default, tries=tries))
+
+    def delete(self, id: str, *, expected: int | None = None) -> bool:
+        return self._portal.run(self._models.delete(id, expected=expected))
+
+    def query(
+        self,
+        *,
+        where: Mapping[str, Any] | None = None,
+        order_by: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> BlockingPages[M]:
+        return BlockingPages(self._models.query(where=where, order_by=order_by, reverse=reverse, limit=limit), self._portal)
+
+    def clear(self) -> int:
+        return self._portal.run(self._models.clear())
+
+
+class BlockingCheckpointStore:
+    """See `goes_lite.checkpoint.CheckpointStore`."""
+
+    def __init__(self, store: CheckpointStore, portal: Portal) -> None:
+        self._store = store
+        self._portal = portal
+
+    def get(self, name: str) -> Checkpoint | None:
+        return self._portal.run(self._store.get(name))
+
+    def save(self, name: str, position: int, *, lease: Lease | None = None) -> None:
+        self._portal.run(self._store.save(name, position, lease=lease))
+
+    def delete(self, name: str) -> bool:
+        return self._portal.run(self._store.delete(name))
+
+    def all(self) -> list[Checkpoint]:
+        return self._portal.run(self._store.all())
+
+
+class BlockingLeaseStore:
+    """See `goes_lite.checkpoint.LeaseStore`."""
+
+    def __init__(self, store: LeaseStore, portal: Portal) -> None:
+        self._store = store
+        self._portal = portal
+
+    def acquire(self, name: str, owner: str, ttl: float) -> Lease:
+        return self._portal.run(self._store.acquire(name, owner, ttl))
+
+    def renew(self, lease: Lease, ttl: float) -> Lease:
+        return self._portal.run(self._store.renew(lease, ttl))
+
+    def release(self, lease: Lease) -> bool:
+        return self._portal.run(self._store.release(lease))
+
+    def get(self, name: str) -> Lease | None:
+        return self._portal.run(self._store.get(name))

@@ -1,0 +1,70 @@
+"""A bounded memory of aggregates, none of which is ever in anybody's hands.
+
+What goes in is copied, and what comes out is a copy: two callers never share a mutable instance. Nothing that is in
+here is believed either: an entry names its last event, and whoever takes it asks the store whether that event is
+still the one, and what came after it.
+"""
+
+from __future__ import annotations
+
+import threading
+from copy import deepcopy
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from goes_lite.aggregate import Aggregate
+
+A = TypeVar("A", bound=Aggregate)
+
+
+class Entry(Generic[A]):
+    """An aggregate as it was at a version, right after the event with this id."""
+
+    __slots__ = ("_aggregate", "event_id", "version")
+
+    def __init__(self, aggregate: A, event_id: UUID) -> None:
+        self._aggregate = deepcopy(aggregate)
+        self.version = aggregate.version
+        self.event_id = event_id
+
+    def copy(self) -> A:
+        """An instance of the caller's own."""
+        return deepcopy(self._aggregate)
+
+
+class Cache(Generic[A]):
+    """At most `size` entries, the least recently used go first. May be used from any thread."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._lock = threading.Lock()
+        self._entries: dict[str, Entry[A]] = {}  # the order of a dict is that of use: the oldest comes first
+
+    def get(self, id: str) -> Entry[A] | None:
+        with self._lock:
+            entry = self._entries.pop(id, None)
+            if entry is not None:
+                self._entries[id] = entry
+            return entry
+
+    def put(self, aggregate: A) -> None:
+        """Keep a copy of an aggregate that has events and none pending. Whatever the copying raises comes through."""
+        event_id = aggregate.last_event_id
+        if event_id is None:
+            return
+        entry = Entry(aggregate, event_id)
+        with self._lock:
+            self._entries.pop(aggregate.id, None)
+            self._entries[aggregate.id] = entry
+            while len(self._entries) > self.size:
+                del self._entries[next(iter(self._entries))]
+
+    def drop(self, id: str) -> None:
+        with self._lock:
+            self._entries.pop(id, None)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __repr__(self) -> str:
+        return f"<Cache {len(self)} of at most {self.size}>"

@@ -1,0 +1,170 @@
+"""The fields of a class: dataclass, attrs class, msgspec Struct, NamedTuple or TypedDict."""
+
+from __future__ import annotations
+
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from goes_lite.codec._types import MISSING, Field, Shape, Unresolved, label_of, unsupported
+from goes_lite.errors import RegistrationError
+
+Describe = Callable[[Any, str], Shape]
+
+
+def describe_class(
+    describe: Describe, known: dict[Any, Shape], hint: Any, cls: type[Any], args: tuple[Any, ...], where: str
+) -> Shape:
+    """The shape of a class with fields; `known` gets it before its fields are described, for recursive types."""
+    members: Mapping[str, Any] = vars(cls)
+    if "__dataclass_fields__" in members:
+        kind, fields = "object", _dataclass
+    elif "__attrs_attrs__" in members:
+        kind, fields = "object", _attrs
+    elif hasattr(cls, "__struct_config__"):
+        kind, fields = "object", _struct
+    elif tuple in cls.__mro__ and hasattr(cls, "_fields"):
+        kind, fields = "namedtuple", _namedtuple
+    elif typing.is_typeddict(cls):
+        kind, fields = "typeddict", _typeddict
+    else:
+        inherited = next((base.__name__ for base in cls.__mro__ if "__dataclass_fields__" in vars(base)), None)
+        if inherited:
+            raise RegistrationError(
+                f"{where}: {cls.__name__} is a subclass of the dataclass {inherited} and not itself one: "
+                "decorate it with @dataclass too"
+            )
+        raise unsupported(where, label_of(hint))
+    shape = known[hint] = Shape(kind, cls, label_of(hint))
+    try:
+        hints = _hints(cls, args)
+        fields(describe, shape, cls, hints)
+    except BaseException:
+        del known[hint]
+        raise
+    return shape
+
+
+def _hints(cls: type[Any], args: tuple[Any, ...]) -> dict[str, Any]:
+    # The class's own name is not bound yet while its decorators run, and a local class is never a module global.
+    try:
+        hints = typing.get_type_hints(cls, localns={cls.__name__: cls}, include_extras=True)
+    except NameError as exc:
+        raise Unresolved(
+            f"{cls.__name__}: the annotation {exc.name!r} cannot be looked up: define it at module level, "
+            "and import it where the class is, outside of TYPE_CHECKING"
+        ) from exc
+    parameters: tuple[Any, ...] = getattr(cls, "__parameters__", ())
+    if args and parameters:
+        bound = dict(zip(parameters, args, strict=False))
+        hints = {name: _bind(hint, bound) for name, hint in hints.items()}
+    return hints
+
+
+def _bind(hint: Any, bound: dict[Any, Any]) -> Any:
+    if isinstance(hint, typing.TypeVar):
+        return bound.get(hint, hint)
+    parameters = getattr(hint, "__parameters__", ())
+    return hint[tuple(bound.get(p, p) for p in parameters)] if parameters and not isinstance(hint, type) else hint
+
+
+def _dataclass(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str, Any]) -> None:
+    import dataclasses
+
+    init_vars = [
+        name for name, hint in hints.items() if isinstance(hint, dataclasses.InitVar) or hint is dataclasses.InitVar
+    ]
+    if init_vars:
+        raise RegistrationError(
+            f"{cls.__name__}.{init_vars[0]}: an InitVar is not kept by the instance, so it could never be stored: "
+            "make it a field, or give the event another type"
+        )
+    stored: list[Field] = []
+    computed: list[Field] = []
+    for field in dataclasses.fields(cls):
+        default = MISSING if field.default is dataclasses.MISSING else field.default
+        factory = None if field.default_factory is dataclasses.MISSING else field.default_factory
+        if field.init:
+            inner = describe(hints[field.name], f"{cls.__name__}.{field.name}")
+            stored.append(Field(field.name, inner, default=default, factory=factory))
+        else:
+            inner = Shape("any", object, "computed")
+            computed.append(Field(field.name, inner, default=default, factory=factory))
+    shape.fields, shape.computed = tuple(stored), tuple(computed)
+    shape.frozen = bool(cls.__dataclass_params__.frozen)
+    shape.build = "set"
+
+
+def _attrs(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str, Any]) -> None:
+    stored: list[Field] = []
+    computed: list[Field] = []
+    for attribute in cls.__attrs_attrs__:
+        hint = hints.get(attribute.name, attribute.type)
+        if hint is None:
+            raise RegistrationError(f"{cls.__name__}.{attribute.name} has no type annotation")
+        if attribute.init:
+            inner = describe(hint, f"{cls.__name__}.{attribute.name}")
+            # The constructor fills in defaults by itself: only that can call a factory which takes the instance.
+            required = type(attribute.default).__name__ == "_Nothing"
+            stored.append(Field(attribute.name, inner, argument=attribute.alias, required=required))
+        else:
+            computed.append(Field(attribute.name, Shape("any", object, "computed"), required=False))
+    shape.fields, shape.computed = tuple(stored), tuple(computed)
+    properties = getattr(cls, "__attrs_props__", None)  # attrs 25.4 and later; with older ones all count as mutable
+    shape.frozen = bool(getattr(properties, "is_frozen", False))
+
+
+def _struct(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str, Any]) -> None:
+    config: Any = cls.__struct_config__
+    for option in ("array_like", "omit_defaults", "tag"):
+        if getattr(config, option):
+            raise RegistrationError(
+                f"{cls.__name__}: the Struct option {option}={getattr(config, option)!r} is not supported, "
+                "because the standard library's JSON codec could not read what it writes"
+            )
+    nothing = sys.modules["msgspec"].NODEFAULT
+    defaults: tuple[Any, ...] = cls.__struct_defaults__
+    names: tuple[str, ...] = cls.__struct_fields__
+    keys: tuple[str, ...] = cls.__struct_encode_fields__
+    padded = (nothing,) * (len(names) - len(defaults)) + defaults
+    shape.fields = tuple(
+        Field(name, describe(hints[name], f"{cls.__name__}.{name}"), key=key, required=default is nothing)
+        for name, key, default in zip(names, keys, padded, strict=True)
+    )
+    shape.frozen = bool(config.frozen)
+
+
+def _namedtuple(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str, Any]) -> None:
+    defaults: dict[str, Any] = getattr(cls, "_field_defaults", {})
+    names: tuple[str, ...] = getattr(cls, "_fields", ())
+    shape.fields = tuple(
+        Field(name, describe(hints.get(name, Any), f"{cls.__name__}.{name}"), default=defaults.get(name, MISSING))
+        for name in names
+    )
+    shape.frozen = True
+
+
+def _typeddict(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str, Any]) -> None:
+    required: frozenset[str] = getattr(cls, "__required_keys__", frozenset())
+    fields: list[Field] = []
+    for name, hint in hints.items():
+        needed = name in required
+        # Under `from __future__ import annotations`, __required_keys__ has not seen these markers.
+        while True:
+            origin = typing.get_origin(hint)
+            if origin is typing.Required:
+                needed = True
+            elif origin is typing.NotRequired:
+                needed = False
+            elif getattr(origin, "__name__", None) != "ReadOnly" and getattr(origin, "_name", None) != "ReadOnly":
+                break
+            hint = typing.get_args(hint)[0]
+        fields.append(Field(name, describe(hint, f"{cls.__name__}.{name}"), required=needed))
+    shape.fields = tuple(fields)
+
+
+def is_message(cls: Any) -> bool:
+    """Whether a type is a protobuf Message class; protobuf is not imported to find out."""
+    module = sys.modules.get("google.protobuf.message")
+    return module is not None and isinstance(cls, type) and issubclass(cls, module.Message)

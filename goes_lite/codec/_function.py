@@ -1,0 +1,90 @@
+"""The user's own encoding, from two functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from goes_lite.errors import CodecError, DecodeError, EncodeError
+
+
+class FunctionCodec:
+    """An encoding made of two functions.
+
+    `encode(value)` gives str or bytes, always the same of both for one codec (`text` says which); `decode(payload,
+    type)` gives the value back, or a plain one if the type is None (upcasters and raw readers ask for that; without
+    such a decode they get the payload). What the functions raise becomes EncodeError and DecodeError.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        encode: Callable[[Any], str | bytes],
+        decode: Callable[[Any, Any], Any],
+        *,
+        text: bool = False,
+    ) -> None:
+        self.name = name
+        self.text = text
+        self._encode = encode
+        self._decode = decode
+
+    def __repr__(self) -> str:
+        return f"FunctionCodec({self.name!r}, {self._encode!r}, {self._decode!r})"
+
+    def check(self, type: Any, /) -> None:
+        pass
+
+    def encoder(self, type: Any, /) -> Callable[[Any], str | bytes]:
+        made: Callable[[Any], Any] = self._encode
+        expected = str if self.text else bytes
+
+        def encode(value: Any) -> str | bytes:
+            try:
+                payload = made(value)
+            except CodecError:
+                raise
+            except Exception as exc:
+                raise EncodeError("$", f"the codec {self.name!r} refused it: {_error(exc)}") from exc
+            if not isinstance(payload, expected):
+                kind = _kind(payload)
+                raise EncodeError("$", f"the codec {self.name!r} gave {kind} instead of {expected.__name__}")
+            return payload
+
+        return encode
+
+    def decoder(self, type: Any, /) -> Callable[[str | bytes], Any]:
+        read = self._decode
+
+        def decode(payload: str | bytes) -> Any:
+            try:
+                return read(payload, type)
+            except CodecError:
+                raise
+            except Exception as exc:
+                raise DecodeError("$", f"the codec {self.name!r} refused it: {_error(exc)}") from exc
+
+        return decode
+
+    def plain(self, payload: str | bytes, /) -> Any:
+        try:
+            return self._decode(payload, None)
+        except Exception:  # noqa: BLE001  (a decode that needs the type)
+            return payload
+
+    def from_plain(self, type: Any, /) -> Callable[[Any], Any]:
+        # An upcaster of such a codec gives the payload of the newer schema, or a finished value.
+        decode = self.decoder(type)
+
+        def from_plain(plain: Any) -> Any:
+            return decode(plain) if isinstance(plain, str | bytes) else plain
+
+        return from_plain
+
+
+def _error(exc: Exception) -> str:
+    return f"{type(exc).__name__}: {exc}"
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else type(value).__name__

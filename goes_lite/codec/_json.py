@@ -1,0 +1,128 @@
+"""JSON with the standard library alone. It defines the format; `_msgspec` is a faster way to the same bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from goes_lite.codec._read import reader
+from goes_lite.codec._scalars import Problem
+from goes_lite.codec._types import Shape, Unresolved, describe
+from goes_lite.codec._write import writer
+from goes_lite.errors import DecodeError, EncodeError, RegistrationError
+
+
+class StdlibJson:
+    """The `json` encoding, from the standard library."""
+
+    name = "json"
+    text = True
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
+    def check(self, type: Any, /) -> None:
+        try:
+            describe(type)
+        except Unresolved:
+            pass  # its class may be defined further down in the module
+
+    def encoder(self, type: Any, /) -> Callable[[Any], str]:
+        write = writer(shape_of(type))
+
+        def encode(value: Any) -> str:
+            try:
+                return write(value)
+            except Problem as problem:
+                raise EncodeError(problem.where(), problem.text) from problem.__cause__
+            except RecursionError:
+                raise EncodeError("$", "the value is nested too deeply, or contains itself") from None
+
+        return encode
+
+    def decoder(self, type: Any, /) -> Callable[[str | bytes], Any]:
+        read = reader(shape_of(type))
+
+        def decode(payload: str | bytes) -> Any:
+            try:
+                return read(loads(payload))
+            except Problem as problem:
+                raise DecodeError(problem.where(), problem.text) from problem.__cause__
+            except RecursionError:
+                raise DecodeError("$", "the JSON is nested too deeply") from None
+
+        return decode
+
+    def plain(self, payload: str | bytes, /) -> Any:
+        try:
+            return loads(payload)
+        except Problem as problem:
+            raise DecodeError("$", problem.text) from None
+        except RecursionError:
+            raise DecodeError("$", "the JSON is nested too deeply") from None
+
+    def from_plain(self, type: Any, /) -> Callable[[Any], Any]:
+        return plain_reader(shape_of(type))
+
+
+def plain_reader(shape: Shape) -> Callable[[Any], Any]:
+    """The function that reads a plain value, with DecodeError for one that does not fit."""
+    read = reader(shape)
+
+    def from_plain(plain: Any) -> Any:
+        try:
+            return read(plain)
+        except Problem as problem:
+            raise DecodeError(problem.where(), problem.text) from problem.__cause__
+        except RecursionError:
+            raise DecodeError("$", "the value is nested too deeply, or contains itself") from None
+
+    return from_plain
+
+
+def shape_of(type: Any) -> Shape:
+    """The shape of a type that is used now, so a name that still cannot be resolved is an error."""
+    try:
+        return describe(type)
+    except Unresolved as exc:
+        raise RegistrationError(str(exc)) from exc.__cause__
+
+
+def loads(payload: str | bytes) -> Any:
+    """JSON text as plain values; Problem for anything that RFC 8259 does not allow, and for lone surrogates."""
+    if isinstance(payload, str):
+        text = payload
+    else:
+        try:
+            text = str(payload, "utf-8")
+        except UnicodeDecodeError as exc:
+            raise Problem(f"not UTF-8: {exc.reason} at byte {exc.start}") from None
+        except TypeError:
+            raise Problem(f"expected JSON as str or bytes, got {type(payload).__name__}") from None
+    try:
+        plain = _decode(text)
+    except json.JSONDecodeError as exc:
+        raise Problem(f"not JSON: {exc.msg} at character {exc.pos}") from None
+    except ValueError:  # Python's limit on the digits of an int
+        raise Problem("an integer of more than 4300 digits cannot be read") from None
+    if not text.isascii() or "\\u" in text:
+        _refuse_surrogates(text, plain)
+    return plain
+
+
+def _constant(name: str) -> NoReturn:
+    raise Problem(f"not JSON: {name} is not a number that JSON has")
+
+
+_decode = json.JSONDecoder(parse_constant=_constant).decode
+
+
+def _refuse_surrogates(text: str, plain: Any) -> None:
+    # Only an escape, or a str that never was UTF-8, can bring one in; writing it all again finds it at C speed.
+    try:
+        text.encode()
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(plain, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise Problem("not JSON: a lone surrogate has no character") from None

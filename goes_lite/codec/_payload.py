@@ -1,0 +1,74 @@
+"""What a store keeps of a value."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from goes_lite.codec import Codec
+from goes_lite.codec import codec as find_codec
+from goes_lite.errors import ConfigError
+
+
+class Encoded(NamedTuple):
+    """What a store keeps of an event's data. JSON payloads are str, all others bytes."""
+
+    encoding: str
+    schema: int
+    payload: str | bytes
+
+
+class Raw:
+    """The data of a stored event that no type is registered for, as a reader with unknown="raw" gets it."""
+
+    __slots__ = ("_codec", "encoding", "name", "payload", "schema")
+
+    name: str
+    encoding: str
+    schema: int
+    payload: str | bytes
+    _codec: Codec | None
+
+    def __init__(
+        self, name: str, encoding: str, schema: int, payload: str | bytes, *, codec: Codec | None = None
+    ) -> None:
+        put = object.__setattr__
+        put(self, "name", name)
+        put(self, "encoding", encoding)
+        put(self, "schema", schema)
+        put(self, "payload", payload)
+        put(self, "_codec", codec)
+
+    def plain(self) -> Any:
+        """The payload decoded without a type, as json.loads would; the payload itself if its encoding cannot do that.
+
+        DecodeError if it is damaged.
+        """
+        codec = self._codec
+        if codec is None:
+            try:
+                codec = find_codec(self.encoding)
+            except (ConfigError, ImportError):
+                return self.payload
+        return codec.plain(self.payload)
+
+    def _fields(self) -> tuple[str, str, int, str | bytes]:
+        return self.name, self.encoding, self.schema, self.payload
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Raw cannot be changed ({name})")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a Raw cannot be changed ({name})")
+
+    def __eq__(self, other: object) -> bool:
+        return self._fields() == other._fields() if isinstance(other, Raw) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._fields())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Raw, self._fields()
+
+    def __repr__(self) -> str:
+        size = f"{len(self.payload)} {'characters' if isinstance(self.payload, str) else 'bytes'}"
+        return f"<Raw {self.name!r} schema {self.schema}, {size} of {self.encoding}>"

@@ -1,0 +1,38 @@
+"""Two backends as one: the stores of the first, the bus of the second."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+
+from goes_lite.backend import Backend, Transaction
+
+
+class ComposedBackend(Backend):
+    """What `connect(url, bus=other_url)` opens."""
+
+    def __init__(self, stores: Backend, carrier: Backend) -> None:
+        self._stores = stores
+        self._carrier = carrier
+        self.location = f"{stores.location} + {carrier.location}"
+        self.registry = stores.registry
+        self.runtime = stores.runtime
+        self.events = stores.events
+        self.snapshots = stores.snapshots
+        self.models = stores.models
+        self.checkpoints = stores.checkpoints
+        self.leases = stores.leases
+        self.bus = carrier.bus
+        self.abilities = stores.abilities
+        self.durability = stores.durability
+
+    def __repr__(self) -> str:
+        return f"<ComposedBackend {self._stores!r} + {self._carrier!r}>"
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        return self._stores.transaction()
+
+    async def close(self) -> None:
+        try:
+            await self._carrier.close()
+        finally:
+            await self._stores.close()

@@ -1,0 +1,257 @@
+"""What the class statement of an aggregate says, checked and looked up once per class.
+
+The name, the schema of its snapshots, which method applies which event, which events delete and restore it. Everything
+that can be wrong with such a class is found when the class is made, or at the latest when its first event is applied.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from types import FunctionType
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar, get_origin, get_type_hints, overload
+
+from goes_lite.errors import RegistrationError, UnregisteredTypeError
+from goes_lite.event import Event
+from goes_lite.registry import Registry, check_name
+
+D = TypeVar("D")
+S = TypeVar("S")
+F = TypeVar("F", bound=Callable[..., None])
+
+EventKind = type[Any] | str
+"""A registered type, or a registered name."""
+
+Applier = Callable[[Any, Event[Any]], object]
+
+_MARK = "__goes_applies__"
+_CONSTANT = re.compile(r"(^|\.)(ClassVar|Final)\b")
+
+
+@overload
+def applies(event: type[D], /) -> Callable[[Callable[[S, Event[D]], None]], Callable[[S, Event[D]], None]]: ...
+@overload
+def applies(event: str, /) -> Callable[[F], F]: ...
+@overload
+def applies(event: EventKind, another: EventKind, /, *more: EventKind) -> Callable[[F], F]: ...
+def applies(*events: Any) -> Callable[[Any], Any]:
+    """Let the decorated method of an Aggregate apply these events: registered types, or registered names.
+
+        @goes.applies(OrderPlaced)
+        def _placed(self, event: goes.Event[OrderPlaced]) -> None:
+            self.items = tuple(event.data.items)
+
+    It runs when the event is recorded and whenever the aggregate is loaded, so it changes the state of `self` and does
+    nothing else: it decides nothing, records nothing and waits for nothing. While it runs, `self.version` is still the
+    version before the event. In a subclass, a method of the same name takes its place; so does another method that
+    applies the same event. RegistrationError for anything that cannot be such a method.
+    """
+    for event in events:
+        if isinstance(event, FunctionType):
+            raise RegistrationError(
+                f"applies() needs the events: write @applies(SomeEvent) above {event.__qualname__}()"
+            )
+    if not events:
+        raise RegistrationError("applies() needs at least one event: a registered type, or a registered name")
+    kinds = tuple(check_name(event, "an event name") if isinstance(event, str) else event for event in events)
+
+    def decorate(function: Any) -> Any:
+        if not isinstance(function, FunctionType) or inspect.iscoroutinefunction(function):
+            raise RegistrationError(f"an applier is a plain method, not async, static or anything else: {function!r}")
+        setattr(function, _MARK, (*getattr(function, _MARK, ()), *kinds))
+        return function
+
+    return decorate
+
+
+class Appliers(dict[str, Applier]):
+    """How to apply an event, by the name it is stored under.
+
+    Filled as names are met, so that the loop over the events of an aggregate costs one lookup per event. A name that
+    the registry does not know yet is not remembered: it may be registered later.
+    """
+
+    def __init__(self, registry: Registry, methods: Mapping[EventKind, Applier]) -> None:
+        self._registry = registry
+        self._by_name: dict[str, Applier] = {}
+        self._unresolved = dict(methods)
+        self._resolve()
+
+    def _resolve(self) -> None:
+        # By name, not by class: a reloaded module registers a new class under the same name, and it must still apply.
+        names: dict[Any, list[str]] = {}
+        for name in self._registry.names():
+            names.setdefault(_hashable(self._registry.type_of(name)), []).append(name)
+        unresolved: dict[EventKind, Applier] = {}
+        by_name: dict[str, Applier] = {}
+        for kind, method in self._unresolved.items():
+            found = [self._registry.canonical(kind)] if isinstance(kind, str) else names.get(kind)
+            if found is None:
+                unresolved[kind] = method
+            else:
+                by_name.update(dict.fromkeys(found, method))
+        self._by_name = {**self._by_name, **by_name}
+        self._unresolved = unresolved
+
+    def __missing__(self, name: str) -> Applier:
+        if self._unresolved:
+            self._resolve()
+            for kind in self._unresolved:
+                if isinstance(kind, type):
+                    raise UnregisteredTypeError(kind)
+        # A name of an applier may have become the alias of another name since, and then counts as that.
+        found = self._by_name.get(name) or self._by_name.get(self._registry.canonical(name), _nothing)
+        if name in self._registry:
+            self[name] = found
+        return found
+
+
+def _nothing(aggregate: Any, event: Event[Any]) -> None:
+    """Not every event changes the state."""
+
+
+def _hashable(kind: Any) -> Any:
+    try:
+        hash(kind)
+    except TypeError:  # Annotated with metadata that cannot be hashed: it can be applied by name only
+        return None
+    return kind
+
+
+class Definition(NamedTuple):
+    """What is known of an aggregate class. `name` is "" for a class that is only a base of others."""
+
+    name: str
+    schema: int
+    registry: Registry
+    deleted_by: tuple[EventKind, ...]
+    restored_by: tuple[EventKind, ...]
+    appliers: Appliers
+
+    @classmethod
+    def of(
+        cls,
+        aggregate: type[Any],
+        base: Definition | None,
+        switch: Callable[[Any, bool], None],
+        *,
+        name: str | None,
+        schema: int | None,
+        registry: Registry,
+        deleted_by: EventKind | Iterable[EventKind],
+        restored_by: EventKind | Iterable[EventKind],
+    ) -> Definition:
+        """The definition of a new class; what it does not say is as its base has it. `switch` sets `deleted`."""
+        if name is not None:
+            check_name(name, "an aggregate name")
+        if schema is not None and (type(schema) is not int or schema < 1):
+            raise RegistrationError(f"{aggregate.__qualname__}: the schema of snapshots is an int ≥ 1, not {schema!r}")
+        deleting = (*(base.deleted_by if base else ()), *_kinds(deleted_by))
+        restoring = (*(base.restored_by if base else ()), *_kinds(restored_by))
+        for kind in deleting:
+            if kind in restoring:
+                raise RegistrationError(f"{aggregate.__qualname__}: {kind!r} cannot both delete and restore it")
+        methods: dict[EventKind, Applier] = {
+            kind: getattr(aggregate, attr) for kind, attr in _methods(aggregate).items()
+        }
+        for kinds, deleted in ((deleting, True), (restoring, False)):
+            for kind in kinds:
+                methods[kind] = _switching(methods.get(kind, _nothing), switch, deleted)
+        return cls(
+            name if name is not None else base.name if base else "",
+            schema if schema is not None else base.schema if base else 1,
+            registry,
+            deleting,
+            restoring,
+            Appliers(registry, methods),
+        )
+
+
+def _switching(apply: Applier, switch: Callable[[Any, bool], None], deleted: bool) -> Applier:
+    def apply_and_switch(aggregate: Any, event: Event[Any]) -> None:
+        apply(aggregate, event)
+        switch(aggregate, deleted)
+
+    return apply_and_switch
+
+
+def _kinds(kinds: EventKind | Iterable[EventKind]) -> tuple[EventKind, ...]:
+    return (kinds,) if isinstance(kinds, str | type) else tuple(kinds)
+
+
+def _methods(aggregate: type[Any]) -> dict[EventKind, str]:
+    """Which attribute applies which event, bases first: a subclass has the last word."""
+    methods: dict[EventKind, str] = {}
+    for owner in reversed(aggregate.__mro__):
+        mine: dict[EventKind, str] = {}
+        for attribute, value in vars(owner).items():
+            kinds: tuple[EventKind, ...] | None = getattr(value, _MARK, None)
+            if kinds is None:
+                continue  # an override without @applies goes on applying what its base's method applies
+            methods = {kind: other for kind, other in methods.items() if other != attribute}
+            for kind in kinds:
+                if mine.setdefault(kind, attribute) != attribute:
+                    raise RegistrationError(
+                        f"{owner.__qualname__} applies {kind!r} twice, in {mine[kind]}() and in {attribute}(): "
+                        "keep one of them"
+                    )
+        methods = {kind: other for kind, other in methods.items() if kind not in mine} | mine
+    return methods
+
+
+def check_attributes(aggregate: type[Any], reserved: Iterable[str]) -> None:
+    """Refuse a class body that would break in use: a default shared by all instances, a name that has a meaning."""
+    annotations = _annotations(aggregate)
+    for name in reserved:
+        if name in vars(aggregate) or name in annotations:
+            raise RegistrationError(
+                f"{aggregate.__qualname__}.{name}: every aggregate has a {name!r} already: choose another name"
+            )
+    for name, annotation in annotations.items():
+        value = vars(aggregate).get(name)
+        # Not hashable is how the standard library, too, tells a mutable default (dataclasses).
+        if type(value).__hash__ is None and not _is_constant(annotation):
+            raise RegistrationError(
+                f"{aggregate.__qualname__}.{name}: the {type(value).__name__} would be shared by all instances. Use an "
+                f"immutable default such as a tuple, set it in __init__ after super().__init__(id), or annotate it "
+                "as ClassVar if it is a constant"
+            )
+
+
+def state_hints(aggregate: type[Any], internal: type[Any]) -> dict[str, Any]:
+    """The annotated attributes that hold the state of an aggregate, with their types, bases first.
+
+    Those of `internal` and constants (ClassVar, a Final with a value) are none. RegistrationError for an annotation
+    that cannot be resolved, and for a slot without one.
+    """
+    try:
+        hints = get_type_hints(aggregate, include_extras=True)
+    except NameError as exc:
+        raise RegistrationError(
+            f"{aggregate.__qualname__}: {exc} (in an annotation): annotate with types that the module can see, or "
+            "override snapshot_state() and restore_state()"
+        ) from exc
+    own = get_type_hints(internal, include_extras=True)
+    found: dict[str, Any] = {}
+    for name, hint in hints.items():
+        origin = get_origin(hint) or hint
+        if name not in own and origin is not ClassVar and not (origin is Final and hasattr(aggregate, name)):
+            found[name] = hint
+    return found
+
+
+def _annotations(cls: type[Any]) -> Mapping[str, Any]:
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        return annotationlib.get_annotations(cls, format=annotationlib.Format.STRING)
+    own: Mapping[str, Any] = vars(cls).get("__annotations__", {})
+    return own
+
+
+def _is_constant(annotation: Any) -> bool:
+    if isinstance(annotation, str):
+        return _CONSTANT.search(annotation) is not None
+    return (get_origin(annotation) or annotation) in (ClassVar, Final)

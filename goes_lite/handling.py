@@ -1,0 +1,225 @@
+"""How a registered handler works: take an event, call, settle, again; on any subscription of any bus.
+
+Rule of this file: what a handler's return and its exception mean is decided here, once. A handler runs as an asyncio
+task on an event loop, and on a daemon thread of its own in a blocking program.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+from goes_lite.bus import Backoff, Delivery, Failure, Handler, Subscription
+from goes_lite.errors import BusError, DeliveryError, StoreClosed
+from goes_lite.runtime import Runtime, Signal, drive
+
+if TYPE_CHECKING:
+    import asyncio
+
+KEPT_ERRORS = 20
+
+Bury = Callable[[Any, Exception], Awaitable[None]]
+"""Makes a dead letter of a delivery, and settles it by that."""
+
+
+class SubscriptionHandling:
+    """A handler at work on a subscription, which it owns and closes at its end."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        subscription: Subscription,
+        handler: Handler,
+        *,
+        max_attempts: int,
+        backoff: Callable[[int], float] | None,
+        bury: Bury,
+        ended: Callable[[SubscriptionHandling], None],
+    ) -> None:
+        self._runtime = runtime
+        self._subscription = subscription
+        self._handler = handler
+        self._max_attempts = max_attempts
+        self._backoff = backoff or Backoff()
+        self._bury = bury
+        self._ended = ended
+        self._errors: deque[Failure] = deque(maxlen=KEPT_ERRORS)
+        self._failures = 0
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._busy = False
+        self._wake = Signal()
+        self._done = Signal()
+        self._thread: threading.Thread | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Begin; on an event loop, BusError unless that loop is running in this thread."""
+        name = f"goes_lite-handler {getattr(self._handler, '__qualname__', self._handler)}"
+        if self._runtime.inline:
+            self._thread = threading.Thread(target=self._run_thread, name=name, daemon=True)
+            self._thread.start()
+            return
+        import asyncio
+
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise BusError(
+                "handle() needs a running event loop: call it from a coroutine, or use the blocking face"
+            ) from None
+        self._task = self._loop.create_task(self._run(), name=name)
+        self._task.add_done_callback(self._finish)
+
+    @property
+    def running(self) -> bool:
+        """Whether it still takes events."""
+        return not self._stopping and self._done.count == 0
+
+    @property
+    def failures(self) -> int:
+        """How often it has failed so far."""
+        return self._failures
+
+    @property
+    def errors(self) -> tuple[Failure, ...]:
+        """The latest failures (at most 20), oldest first."""
+        return tuple(self._errors)
+
+    async def stop(self, timeout: float | None = None) -> None:
+        """See `Handling.stop`. Called by the handler itself, it does not wait for the handler's end."""
+        with self._lock:
+            self._stopping = True
+            busy = self._busy
+        self._wake.notify()
+        if not busy:
+            await self._subscription.close()
+        if self._inside() or (self._loop is not None and self._loop.is_closed()):
+            return
+        if not await self._runtime.wait(self._done, 0, timeout) and self._loop is not None and self._task is not None:
+            self._loop.call_soon_threadsafe(self._task.cancel)
+            await self._runtime.wait(self._done, 0, timeout)
+        if self._thread is not None and self._done.count:
+            self._thread.join()
+
+    def _inside(self) -> bool:
+        if self._thread is not None:
+            return threading.current_thread() is self._thread
+        import asyncio
+
+        try:
+            return asyncio.current_task() is self._task
+        except RuntimeError:
+            return False
+
+    def _run_thread(self) -> None:
+        try:
+            drive(self._run())
+        finally:
+            self._finish()
+
+    def _finish(self, task: asyncio.Task[None] | None = None) -> None:
+        self._ended(self)
+        self._done.notify()
+
+    async def _run(self) -> None:
+        try:
+            while (delivery := await self._take()) is not None:
+                await self._attempt(delivery)
+        except GeneratorExit:
+            raise  # its loop died under it; the finalizer of the subscription gives everything back
+        except BaseException:
+            await self._subscription.close()
+            raise
+        await self._subscription.close()
+
+    async def _take(self) -> Delivery | None:
+        tries = 0
+        while True:
+            with self._lock:
+                self._busy = False
+                if self._stopping:
+                    return None
+            seen = self._wake.count
+            try:
+                delivery = await self._subscription.__anext__()
+            except StopAsyncIteration:
+                return None
+            except StoreClosed as exc:
+                self._record(None, 1, exc)
+                return None
+            except Exception as exc:
+                # The log behind the bus cannot be read just now: nothing is lost, so try again.
+                tries += 1
+                self._record(None, tries, exc)
+                await self._runtime.wait(self._wake, seen, self._delay(tries))
+                continue
+            with self._lock:
+                if self._stopping:
+                    return None  # closing the subscription gives it back
+                self._busy = True
+            return delivery
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        error = await self._call(delivery)
+        try:
+            if error is None:
+                await delivery.ack()
+                return
+            self._record(delivery, delivery.attempt, error)
+            if delivery.attempt >= self._max_attempts:
+                await self._bury(delivery, error)
+            else:
+                await delivery.nak(self._delay(delivery.attempt))
+        except DeliveryError as exc:
+            self._record(delivery, delivery.attempt, exc)  # it took longer than ack_wait; somebody else has it now
+
+    async def _call(self, delivery: Delivery) -> Exception | None:
+        try:
+            result = self._handler(delivery.event)
+            if isawaitable(result):
+                if self._runtime.inline:
+                    drive(_awaiting(result))  # apart, so that one that suspends fails alone
+                else:
+                    await result
+        except Exception as exc:
+            return exc
+        except BaseException as exc:
+            if self._runtime.inline or not self._stray(exc):
+                raise
+            return BusError(f"the handler let the cancellation of something that it awaited pass: {exc!r}")
+        return None
+
+    def _stray(self, exc: BaseException) -> bool:
+        """Whether this is a CancelledError that is not about our task: it must not end the handler."""
+        import asyncio
+
+        return isinstance(exc, asyncio.CancelledError) and self._task is not None and not self._task.cancelling()
+
+    def _delay(self, attempt: int) -> float:
+        try:
+            return max(0.0, float(self._backoff(attempt)))
+        except Exception as exc:
+            self._record(None, attempt, exc)
+            return Backoff()(attempt)
+
+    def _record(self, delivery: Delivery | None, attempt: int, error: Exception) -> None:
+        import logging
+
+        event = delivery.event if delivery is not None else None
+        self._failures += 1
+        self._errors.append(Failure(event, attempt, error, self._runtime.clock.now()))
+        logging.getLogger("goes_lite.bus").warning("%r failed (attempt %d) on %r", self, attempt, event, exc_info=error)
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else "stopped" if self._done.count else "stopping"
+        name = getattr(self._handler, "__qualname__", repr(self._handler))
+        return f"<Handling {name} {state}, {self._failures} failures, {self._subscription!r}>"
+
+
+async def _awaiting(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable

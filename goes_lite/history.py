@@ -1,0 +1,140 @@
+"""How an aggregate is brought back: from the cache or a snapshot where one fits, and from its events in any case.
+
+Only the events decide. A cached or snapshotted state is taken up only if the store still has the very event that it
+was taken after; so it does not matter who else wrote, deleted or began the aggregate again in the meantime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Generic, TypeVar
+
+from goes_lite.aggregate import Aggregate, resume
+from goes_lite.cache import Cache
+from goes_lite.errors import AggregateNotFound, VersionNotFound
+from goes_lite.event import AggregateRef
+from goes_lite.query import EventQuery
+from goes_lite.snapshot import Snapshot, SnapshotStore
+from goes_lite.state import unpack
+from goes_lite.store import EventStore
+
+A = TypeVar("A", bound=Aggregate)
+
+Report = Callable[[str, Exception], Awaitable[None]]
+"""Told what went wrong where nobody can be given the error: a sentence, and the error."""
+
+SNAPSHOTS_TRIED = 3
+"""How many snapshots of one aggregate are looked at for one that fits, the newest first."""
+
+PAGE = 500
+"""How many events of one aggregate are loaded at once where it may turn out that the later ones are not needed."""
+
+
+class Loader(Generic[A]):
+    """Loads aggregates of one class. Without `snapshots` it looks for none; without `cache` it keeps nothing."""
+
+    def __init__(
+        self,
+        aggregate: type[A],
+        events: EventStore,
+        snapshots: SnapshotStore | None,
+        cache: Cache[A] | None,
+        report: Report,
+    ) -> None:
+        self._class = aggregate
+        self._events = events
+        self._snapshots = snapshots
+        self._cache = cache
+        self._report = report
+        self._uncopyable = False
+
+    async def load(self, aggregate: A, upto: int | None = None) -> A:
+        """The aggregate at its present version, or at `upto` if it has come that far; at version 0 if it has no events.
+
+        `aggregate` is a new instance, which may or may not be the one that is returned.
+        """
+        found: A | None = None
+        cache = self._cache if upto is None else None
+        if cache is not None:
+            found = await self._from_cache(cache, aggregate.ref)
+        if found is None and self._snapshots is not None:
+            found = await self._from_snapshot(self._snapshots, aggregate.ref, upto)
+            if found is not None and cache is not None:
+                await self._keep(cache, found)
+        if found is None:
+            found = aggregate
+            found.replay(await self._events.load(found.ref, upto=upto))
+            if cache is not None:
+                await self._keep(cache, found)
+        return found
+
+    async def load_as_of(self, aggregate: A, time: datetime) -> A:
+        """The aggregate before its first event that is later than `time`; AggregateNotFound, VersionNotFound."""
+        ref = aggregate.ref
+        while events := await self._events.load(ref, after=aggregate.version, upto=aggregate.version + PAGE):
+            later = next((index for index, event in enumerate(events) if event.time > time), len(events))
+            aggregate.replay(events[:later])
+            if later < len(events):
+                if not aggregate.version:
+                    raise VersionNotFound(ref, time, await self._events.count(EventQuery(aggregates=[ref])))
+                return aggregate
+        if not aggregate.version:
+            raise AggregateNotFound(ref)
+        return aggregate
+
+    async def _from_cache(self, cache: Cache[A], ref: AggregateRef) -> A | None:
+        entry = cache.get(ref.id)
+        if entry is None:
+            return None
+        events = await self._events.load(ref, after=entry.version - 1)
+        if not events or events[0].id != entry.event_id:
+            cache.drop(ref.id)
+            return None
+        aggregate = entry.copy()
+        if len(events) > 1:
+            aggregate.replay(events[1:])
+            await self._keep(cache, aggregate)
+        return aggregate
+
+    async def _keep(self, cache: Cache[A], aggregate: A) -> None:
+        try:
+            cache.put(aggregate)
+        except Exception as error:
+            if not self._uncopyable:
+                self._uncopyable = True  # once is enough: it would come up at every fetch
+                await self._report(f"{aggregate.ref} cannot be cached, because it cannot be copied", error)
+
+    async def _from_snapshot(self, snapshots: SnapshotStore, ref: AggregateRef, upto: int | None) -> A | None:
+        limit = upto
+        for _ in range(SNAPSHOTS_TRIED):
+            snapshot = await snapshots.latest(ref, upto=limit)
+            if snapshot is None:
+                break
+            found = await self._resumed(snapshot, upto)
+            if found is not None:
+                return found
+            limit = snapshot.version - 1
+        return None
+
+    async def _resumed(self, snapshot: Snapshot, upto: int | None) -> A | None:
+        """The aggregate from a snapshot and the events after it; None if the snapshot does not fit."""
+        ref = snapshot.aggregate
+        try:
+            unpacked = unpack(snapshot, self._class)
+            if unpacked is None:
+                return None
+            aggregate = self._class(ref.id)
+            aggregate.restore_state(unpacked.state)
+        except Exception as error:
+            await self._report(
+                f"the snapshot of {ref} at version {snapshot.version} does not fit and is ignored", error
+            )
+            return None
+        # Its own event is loaded along with those after it: it is gone, or another one, if the aggregate was deleted.
+        events = await self._events.load(ref, after=snapshot.version - 1, upto=upto)
+        if not events or events[0].id != unpacked.event or events[0].version != snapshot.version:
+            return None
+        resume(aggregate, events[0], snapshot.deleted)
+        aggregate.replay(events[1:])
+        return aggregate

@@ -1,0 +1,38 @@
+"""How identifiers are made: UUID version 7 (RFC 9562, section 5.7), ordered by the millisecond and finer.
+
+The twelve bits after the version hold the fraction of the millisecond (RFC 9562, section 6.2, method 3), so ids made
+by one process sort by creation down to a quarter of a microsecond, which keeps index inserts at the right edge.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from uuid import UUID
+
+_CHUNKS = 256
+# Randomness is drawn for many ids at once: one system call per id would cost more than the rest of making an event.
+# deque.pop is atomic, so no lock; a forked child empties the pool, or it would hand out its parent's numbers.
+_random: deque[bytes] = deque()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.clear)
+
+
+def new_id_bytes() -> bytes:
+    """The 16 bytes of a new UUIDv7."""
+    try:
+        noise = _random.pop()
+    except IndexError:
+        drawn = os.urandom(8 * _CHUNKS)
+        _random.extend(drawn[i : i + 8] for i in range(8, len(drawn), 8))
+        noise = drawn[:8]
+    milliseconds, rest = divmod(time.time_ns(), 1_000_000)
+    high = milliseconds << 16 | 0x7000 | (rest << 12) // 1_000_000
+    low = int.from_bytes(noise, "big") & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
+    return (high << 64 | low).to_bytes(16, "big")
+
+
+def new_id() -> UUID:
+    """A new UUIDv7."""
+    return UUID(bytes=new_id_bytes())

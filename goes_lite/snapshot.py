@@ -1,0 +1,77 @@
+"""Snapshots: discardable caches of an aggregate's state, and when to take one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple, Protocol
+
+from goes_lite.event import AggregateRef
+from goes_lite.store import Pages
+
+
+class Snapshot(NamedTuple):
+    """The state of an aggregate at a version. It never knows more than the events; losing it costs only time."""
+
+    aggregate: AggregateRef
+    version: int
+    """The aggregate's version (≥ 1) that the state is of."""
+    time: datetime
+    """When it was taken (aware, UTC)."""
+    schema: int
+    """The schema version of the state; one that differs from the class's is ignored."""
+    encoding: str
+    state: str | bytes
+    deleted: bool = False
+    """Whether the aggregate was soft-deleted at that version."""
+
+
+class SnapshotStore(Protocol):
+    """Keeps snapshots, several per aggregate."""
+
+    async def save(self, snapshot: Snapshot) -> None:
+        """Keep it; one of the same aggregate and version is replaced."""
+        ...
+
+    async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
+        """The one with the highest version (≤ upto, if given), None if there is none."""
+        ...
+
+    def query(
+        self, *, names: Iterable[str] = (), aggregate: AggregateRef | None = None
+    ) -> Pages[Snapshot]:
+        """Those of the aggregates so named, or of one aggregate, or all; by name, id and version."""
+        ...
+
+    async def delete(self, aggregate: AggregateRef, *, version: int | None = None) -> int:
+        """Drop one version, or all of the aggregate's; answer how many there were."""
+        ...
+
+    async def prune(self, *, keep: int = 1, aggregate: AggregateRef | None = None) -> int:
+        """Drop all but the newest `keep` (≥ 1) of each aggregate, or of one; answer how many. Never the newest."""
+        ...
+
+
+class Schedule(Protocol):
+    """When to take a snapshot."""
+
+    def due(self, before: int, after: int) -> bool:
+        """Whether a save that moved an aggregate from version `before` to `after` calls for one."""
+        ...
+
+
+class Every:
+    """A snapshot whenever a save reaches or passes a multiple of `n` versions."""
+
+    __slots__ = ("n",)
+
+    def __init__(self, n: int) -> None:
+        if type(n) is not int or n < 1:
+            raise ValueError(f"Every({n!r}): the number of versions between snapshots is an int ≥ 1")
+        self.n = n
+
+    def due(self, before: int, after: int) -> bool:
+        return after // self.n > before // self.n
+
+    def __repr__(self) -> str:
+        return f"Every({self.n})"

@@ -1,0 +1,297 @@
+"""The embedded backend: everything in one SQLite file (WAL), or in memory.
+
+    sqlite:///app.db              a path relative to the working folder; `app.db` alone means the same
+    sqlite:////var/lib/app.db     an absolute path
+    sqlite:///:memory:            in memory, gone when it is closed
+
+Options, in the URL's query or as keywords of `connect`
+    durability    'full' (default): an acknowledged append survives a power cut. 'normal': it survives the process being
+                  killed; the last commits before a power cut may be lost, the file stays sound. 'memory': as 'normal',
+                  but a power cut can damage the file: for files that can be made again.
+    driver        'apsw' or 'sqlite3'; by default apsw if it is installed.
+    read_only     'true': nothing is created or changed; works on read-only files and folders.
+    lock_timeout  seconds to wait for other writers before StoreLocked; 30 by default.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import warnings
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any
+from weakref import WeakSet
+
+from goes_lite.backend import (
+    BACKUP,
+    DENSE_POSITIONS,
+    PERSISTENT,
+    PROCESSES,
+    SQL,
+    TRANSACTIONS,
+    Backend,
+    Durability,
+    Transaction,
+    Unknown,
+)
+from goes_lite.bus import REPLAY, EventBus
+from goes_lite.errors import ConfigError, GoesError, TransactionError
+from goes_lite.event import Event
+from goes_lite.inprocess import InProcessBus
+from goes_lite.registry import Registry
+from goes_lite.runtime import Runtime
+from goes_lite.sqlite import _guard
+from goes_lite.sqlite._append import head
+from goes_lite.sqlite._checkpoints import SQLiteCheckpoints, SQLiteLeases
+from goes_lite.sqlite._connection import Readers, Target, check_place, open_reader, open_writer, parse_durability
+from goes_lite.sqlite._driver import Connection, driver, wal_reset_bug
+from goes_lite.sqlite._events import Executor, SQLiteEvents
+from goes_lite.sqlite._executor import DirectExecutor, SessionExecutor
+from goes_lite.sqlite._models import SQLiteModels
+from goes_lite.sqlite._rows import EventReader
+from goes_lite.sqlite._session import Session
+from goes_lite.sqlite._snapshots import SQLiteSnapshots
+from goes_lite.sqlite._turnstile import NoTurnstile, Turnstile
+from goes_lite.sqlite._wakeup import Watcher, commit_signal
+from goes_lite.sqlite._writer import Writer, current_session
+
+_open_backends: WeakSet[SQLiteBackend] = WeakSet()
+
+
+def target_of(
+    location: str,
+    *,
+    durability: str = "full",
+    driver_name: str | None = None,
+    read_only: bool = False,
+    lock_timeout: float = 30.0,
+) -> Target:
+    """What a location (a path or ':memory:') and options ask for; ConfigError if they contradict each other."""
+    if not lock_timeout > 0:
+        raise ConfigError(f"lock_timeout={lock_timeout!r}: a number of seconds > 0")
+    memory = location == ":memory:"
+    if memory and read_only:
+        raise ConfigError("a store in memory cannot be read-only: it would be empty for ever")
+    path = location if memory else os.path.abspath(os.path.expanduser(location))
+    return Target(path, driver(driver_name), parse_durability(durability), read_only, lock_timeout)
+
+
+class SQLiteBackend(Backend):
+    """One handle on a file (or on a store in memory). Open it with `goes_lite.connect`."""
+
+    embedded = True
+    """Its coroutines never suspend on an inline runtime."""
+
+    def __init__(self, target: Target, runtime: Runtime, registry: Registry, unknown: Unknown = "error") -> None:
+        check_place(target)
+        self.location = target.location
+        self.registry = registry
+        self.runtime = runtime
+        self._target = target
+        self._closed = False
+        self._claimed = "" if target.memory else _guard.claim(target.path, target.driver.name)
+        try:
+            connection = open_reader(target) if target.read_only else open_writer(target)
+            self._identity = _read(connection, target)
+        except BaseException:
+            self._release()
+            raise
+        self._signal = commit_signal(target)
+        self._watcher = Watcher(target, self._signal)
+        self._readers = Readers(target)
+        self._writer: Writer | None = None
+        if target.read_only:
+            self._readers.lend(connection)
+        else:
+            turnstile = NoTurnstile() if target.memory else Turnstile(target.path + "-lock", target.location)
+            self._writer = Writer(connection, target, turnstile, self._signal.notify, inline=runtime.inline)
+        executor = DirectExecutor(runtime, self._writer, self._readers, self._signal, self._watcher)
+        self._reader = EventReader(registry, unknown)
+        self.events = SQLiteEvents(executor, target.driver, self._reader, self._publish)
+        self.snapshots = SQLiteSnapshots(executor)
+        self.models = SQLiteModels(executor)
+        self.checkpoints = SQLiteCheckpoints(executor, runtime.clock)
+        self.leases = SQLiteLeases(executor, runtime.clock)
+        self._bus = InProcessBus(runtime, self.events, head=self._identity[1])
+        self.bus: EventBus = self._bus
+        self.abilities = frozenset({BACKUP, DENSE_POSITIONS, TRANSACTIONS, SQL, REPLAY} | (set() if target.memory else {PROCESSES, PERSISTENT}))
+        self.durability: Durability = (
+            "memory" if target.memory else "os-crash" if target.durability == "full" else "process-crash"
+        )
+        _guard.on_fork(self)
+        _open_backends.add(self)
+
+    @classmethod
+    async def open(cls, location: str, runtime: Runtime, registry: Registry, unknown: Unknown, **options: Any) -> SQLiteBackend:
+        """Open the file at `location` (a path or ':memory:'); the options are those in the module's docstring."""
+        if "driver" in options:
+            options["driver_name"] = options.pop("driver")
+        try:
+            target = target_of(location, **options)
+        except TypeError as exc:
+            raise ConfigError(f"sqlite: {str(exc).partition('() ')[2]}: see goes_lite.sqlite for the options") from None
+        return await runtime.call(lambda: cls(target, runtime, registry, unknown))
+
+    @property
+    def driver(self) -> str:
+        """Which driver is in use, and with which SQLite."""
+        return f"{self._target.driver.name} (SQLite {'.'.join(map(str, self._target.driver.version))})"
+
+    @property
+    def identity(self) -> str:
+        """Which store this is, in which life: what its checkpoints belong to."""
+        return self._identity[0]
+
+    @property
+    def wal_reset_bug(self) -> bool:
+        """Whether the SQLite in use has the WAL-reset bug, so that checkpoints keep all writers out."""
+        return wal_reset_bug(self._target.driver.version)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "read-only" if self._writer is None else self.durability
+        return f"<SQLiteBackend {self.location}: {state}, {self.driver}>"
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        return _TransactionBlock(self)
+
+    async def backup(self, path: str | os.PathLike[str]) -> None:
+        """Write a complete, compact copy of the store, as it is now, to a new file. Others may write meanwhile.
+
+        ConfigError if the file exists. (Copying a live file by other means loses what is still in its -wal.)
+        """
+        copy = os.path.abspath(os.fspath(path))
+        if os.path.exists(copy):
+            raise ConfigError(f"backup to {copy!r}: the file exists and is not overwritten")
+        executor = DirectExecutor(self.runtime, self._writer, self._readers, self._signal, self._watcher)
+        await executor.read(lambda connection: connection.execute("VACUUM INTO ?", (copy,)).fetchall())
+
+    def _publish(self, events: Sequence[Event[Any]], before: int) -> None:
+        stored = [event.at(position) for position, event in enumerate(events, before + 1)] if self._bus.listening else []
+        self._bus.offer(stored, before if stored else before + len(events))
+
+    def stores(self, executor: Executor) -> tuple[SQLiteEvents, SQLiteSnapshots, SQLiteModels, SQLiteCheckpoints]:
+        """The stores over another executor: those of a transaction."""
+        return (
+            SQLiteEvents(executor, self._target.driver, self._reader, self._publish),
+            SQLiteSnapshots(executor),
+            SQLiteModels(executor),
+            SQLiteCheckpoints(executor, self.runtime.clock),
+        )
+
+    @property
+    def writer(self) -> Writer:
+        """The group committer; StoreReadOnly if there is none."""
+        if self._writer is None:
+            self._readers.refuse_write()
+        return self._writer
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        if self._writer is not None:
+            self._writer.check_not_inside()
+        self._closed = True
+        await self._bus.close()
+        await self.runtime.call(self._close_connections)
+        await self.runtime.close()
+
+    def _close_connections(self) -> None:
+        self._watcher.close()
+        self._readers.close()
+        if self._writer is not None:
+            self._writer.close()
+        self._signal.notify()  # followers wake up and find the store closed
+        self._release()
+
+    def _release(self) -> None:
+        _open_backends.discard(self)
+        if self._claimed:
+            _guard.release(self._claimed, self._target.driver.name)
+            self._claimed = ""
+
+    def after_fork_in_child(self) -> None:
+        """Mark this handle as the parent's; called in a forked child."""
+        self._closed = True
+        self._readers.forked = True
+        _guard.leak(*self._readers.all)
+        if self._writer is not None:
+            self._writer.forked = True
+            self._writer.after_fork_in_child()
+            _guard.leak(self._writer.connection)
+
+    def close_at_exit(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._close_connections()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True) and not sys.is_finalizing():
+            warnings.warn(f"{self!r} was not closed: use it in a with block, or close it", ResourceWarning, source=self, stacklevel=2)
+
+
+class SQLiteTransaction:
+    """See `goes_lite.backend.Transaction`."""
+
+    def __init__(self, backend: SQLiteBackend, session: Session) -> None:
+        self.session = session
+        self.actions: list[Callable[[], Awaitable[None]]] = []
+        self.events, self.snapshots, self.models, self.checkpoints = backend.stores(SessionExecutor(session))
+
+    def on_commit(self, action: Callable[[], Awaitable[None]], /) -> None:
+        self.actions.append(action)
+
+    async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement of the user's own and answer its rows; BEGIN, COMMIT and the like are refused."""
+        words = sql.split(None, 1)
+        if words and words[0].rstrip(";").upper() in ("BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"):
+            raise TransactionError(f"{words[0]!r} inside a transaction: it commits when its block ends, raise to roll back")
+        return await self.session.run(lambda connection: connection.execute(sql, parameters).fetchall())
+
+
+class _TransactionBlock(AbstractAsyncContextManager[Transaction]):
+    def __init__(self, backend: SQLiteBackend) -> None:
+        self._backend = backend
+        self._transaction: SQLiteTransaction | None = None
+
+    async def __aenter__(self) -> SQLiteTransaction:
+        session = Session(self._backend.writer)
+        await session.open()
+        current_session.set(session)
+        self._transaction = SQLiteTransaction(self._backend, session)
+        return self._transaction
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is None:
+            return
+        session = transaction.session
+        current_session.set(session.outer)
+        await session.finish(commit=exc_type is None)
+        if exc_type is None:
+            for action in transaction.actions:
+                await action()
+
+
+def _read(connection: Connection, target: Target) -> tuple[str, int]:
+    """The identity and the head of the store, read once at opening."""
+    from goes_lite.sqlite._driver import translate
+    from goes_lite.sqlite._schema import identity
+
+    try:
+        return identity(connection), head(connection)
+    except (target.driver.error, KeyError) as exc:
+        connection.close()
+        if isinstance(exc, KeyError):
+            raise GoesError(f"{target.location}: the table 'store' lacks {exc}") from exc
+        raise translate(exc, target.driver.code(exc), target.location) from exc
+
+
+@atexit.register
+def _close_all() -> None:
+    for backend in list(_open_backends):
+        backend.close_at_exit()

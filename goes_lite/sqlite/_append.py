@@ -1,0 +1,153 @@
+"""Appending a batch, as one function of the writing connection: check versions, check the condition, insert.
+
+It runs inside a transaction and may be run again after a rollback, so it keeps nothing outside the database. Ids are
+not looked up in the usual case: a retry shows in the version of its aggregates, and a used id in the unique index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from goes_lite.batch import Batch
+from goes_lite.errors import AppendConditionFailed, ConcurrencyError, DuplicateEventError
+from goes_lite.event import AggregateRef, Event, id_bytes, metadata_json, tags_json, time_micros
+from goes_lite.registry import Registry
+from goes_lite.sql import MAX_INTEGER, SQLITE, select
+from goes_lite.sqlite._driver import CONSTRAINT, Connection, Driver, Row
+from goes_lite.store import AppendCondition, Appended
+
+HEAD = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
+_AGGREGATE = "SELECT key, version FROM aggregates WHERE name = ? AND id = ?"
+_NEW_AGGREGATE = "INSERT INTO aggregates (name, id, version, first_time, last_time) VALUES (?, ?, ?, ?, ?) RETURNING key"
+_MOVE_AGGREGATE = "UPDATE aggregates SET version = ?, last_time = ? WHERE key = ?"
+_NAME = "SELECT key FROM event_names WHERE name = ?"
+_NEW_NAME = "INSERT INTO event_names (name) VALUES (?) RETURNING key"
+_EVENT = (
+    "INSERT INTO events (position, id, name_key, aggregate_key, version, time, encoding, schema, data, metadata, tags) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_TAG = "INSERT INTO event_tags (tag, position) VALUES (?, ?)"
+_STORED = (
+    "SELECT e.position, n.name, a.name, a.id, e.version, e.time, e.encoding, e.schema, e.data, e.metadata, e.tags "
+    "FROM events e JOIN event_names n ON n.key = e.name_key LEFT JOIN aggregates a ON a.key = e.aggregate_key WHERE e.id = ?"
+)
+
+
+def head(connection: Connection) -> int:
+    """The highest position that was ever given out."""
+    rows = connection.execute(HEAD).fetchall()
+    return rows[0][0] if rows else 0
+
+
+class Append:
+    """One append: `run` on the writing connection answers what became of it, and the head before it."""
+
+    __slots__ = ("_batch", "_condition", "_driver", "_registry", "before")
+
+    def __init__(self, batch: Batch, condition: AppendCondition | None, registry: Registry, driver: Driver) -> None:
+        self._batch = batch
+        self._condition = condition
+        self._registry = registry
+        self._driver = driver
+        self.before = -1
+        """The head before the append, once it has inserted."""
+
+    def run(self, connection: Connection) -> Appended:
+        self.before = -1
+        if not self._batch.steps and self._find_stored(connection):
+            return self._repeated(connection, None)  # no aggregate's version would tell
+        keys: dict[AggregateRef | None, int | None] = {None: None}
+        for ref, step in self._batch.steps.items():
+            rows = connection.execute(_AGGREGATE, ref).fetchall()
+            keys[ref], version = rows[0] if rows else (None, 0)
+            if version != step.expected:
+                return self._repeated(connection, ConcurrencyError(ref, step.expected, version))
+        if self._condition is not None:
+            position = self._conflict(connection, self._condition)
+            if position:
+                return self._repeated(connection, AppendConditionFailed(self._condition, position))
+        try:
+            return self._insert(connection, keys)
+        except self._driver.error as exc:
+            if self._driver.code(exc) & 0xFF == CONSTRAINT and self._find_stored(connection):
+                # A used id under a version that fits: never a retry. Raising has this transaction undone.
+                self._repeated(connection, exc)
+            raise
+
+    def _conflict(self, connection: Connection, condition: AppendCondition) -> int:
+        """The position of an event that the condition forbids, 0 if there is none."""
+        page = select(
+            "e.position", condition.query, SQLITE, self._registry.spellings,
+            after=min(condition.after, MAX_INTEGER), upto=MAX_INTEGER, limit=1, reverse=True,
+        )  # fmt: skip
+        rows = connection.execute(page.text, page.parameters).fetchall()
+        return rows[0][0] if rows else 0
+
+    def _insert(self, connection: Connection, keys: dict[AggregateRef | None, int | None]) -> Appended:
+        execute = connection.execute
+        events, steps = self._batch
+        for ref, step in steps.items():
+            key = keys[ref]
+            if key is None:
+                new = (*ref, step.version, time_micros(step.first), time_micros(step.last))
+                keys[ref] = execute(_NEW_AGGREGATE, new).fetchall()[0][0]
+            else:
+                execute(_MOVE_AGGREGATE, (step.version, time_micros(step.last), key))
+        names: dict[str, int] = {}
+        for event in events:
+            name = event.name
+            if name not in names:
+                found = execute(_NAME, (name,)).fetchall() or execute(_NEW_NAME, (name,)).fetchall()
+                names[name] = found[0][0]
+        self.before = position = head(connection)
+        rows: list[Sequence[Any]] = []
+        tagged: list[tuple[str, int]] = []
+        for event in events:
+            position += 1
+            encoding, schema, payload = event.encoded
+            rows.append((
+                position, id_bytes(event), names[event.name], keys[event.aggregate], event.version, time_micros(event),
+                encoding, schema, payload, metadata_json(event), tags_json(event),
+            ))  # fmt: skip
+            if event.tags:
+                tagged += [(tag, position) for tag in event.tags]
+        if len(rows) == 1:
+            execute(_EVENT, rows[0])
+        else:
+            connection.executemany(_EVENT, rows)
+        if tagged:
+            connection.executemany(_TAG, tagged)
+        return Appended(tuple(range(self.before + 1, position + 1)))
+
+    def _find_stored(self, connection: Connection) -> list[tuple[Event[Any], Row]]:
+        """Those of the events whose ids are stored (by others than this very run), with what is stored."""
+        found: list[tuple[Event[Any], Row]] = []
+        for event in self._batch.events:
+            rows = connection.execute(_STORED, (id_bytes(event),)).fetchall()
+            if rows and (self.before < 0 or rows[0][0] <= self.before):
+                found.append((event, rows[0]))
+        return found
+
+    def _repeated(self, connection: Connection, otherwise: Exception | None) -> Appended:
+        """The original positions, if these very events are stored already; else the error that led here."""
+        found = self._find_stored(connection)
+        for event, (position, name, *stored) in found:
+            differs = _difference(event, self._registry.canonical(name), stored)
+            if differs:
+                raise DuplicateEventError(event.id, position, f"its {differs} differs")
+        if found and len(found) < len(self._batch.events):
+            event, row = found[0]
+            raise DuplicateEventError(event.id, row[0], "only a part of the batch is stored")
+        if otherwise is not None and (not found or self.before >= 0):
+            raise otherwise
+        return Appended(tuple(row[0] for _, row in found), already_committed=True)
+
+
+def _difference(event: Event[Any], name: str, stored: Sequence[Any]) -> str:
+    """The first field in which the event differs from the stored one of the same id; '' if none does."""
+    aggregate, aggregate_id, *rest = stored
+    ref = None if aggregate is None else AggregateRef._make((aggregate, aggregate_id))
+    new = (event.name, event.aggregate, event.version, time_micros(event), *event.encoded, metadata_json(event), tags_json(event))
+    fields = ("name", "aggregate", "version", "time", "encoding", "schema", "data", "metadata", "tags")
+    return next((f for f, a, b in zip(fields, new, (name, ref, *rest), strict=True) if a != b), "")

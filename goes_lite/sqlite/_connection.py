@@ -1,0 +1,221 @@
+"""Opening the file: what may be opened, how it is set up, and the pool of connections that only read.
+
+A file that is not ours, newer than we are, damaged, or in a place where SQLite's locks do not work is refused before
+anything is written to it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import deque
+from collections.abc import Callable
+from typing import Literal, NamedTuple, NoReturn, TypeVar
+from urllib.parse import quote
+
+from goes_lite.errors import ConfigError, GoesError, NetworkFilesystem, StoreClosed, StoreForked, StoreReadOnly, StoreUnavailable
+from goes_lite.sqlite import _schema
+from goes_lite.sqlite._driver import CANTOPEN, Connection, Driver, translate
+
+T = TypeVar("T")
+
+DurabilityOption = Literal["full", "normal", "memory"]
+_SYNCHRONOUS: dict[str, str] = {"full": "FULL", "normal": "NORMAL", "memory": "OFF"}
+
+NETWORK_FILESYSTEMS = frozenset(
+    "nfs nfs3 nfs4 cifs smb2 smb3 smbfs 9p afs ceph glusterfs lustre ncpfs vboxsf vmhgfs drvfs davfs fuse.sshfs "
+    "fuse.rclone fuse.s3fs fuse.glusterfs fuse.davfs2 fuse.gvfsd-fuse fuse.vmhgfs-fuse".split()
+)
+
+
+class Target(NamedTuple):
+    """What to open and how."""
+
+    path: str
+    """Absolute, or ':memory:'."""
+    driver: Driver
+    durability: DurabilityOption = "full"
+    read_only: bool = False
+    lock_timeout: float = 30.0
+
+    @property
+    def memory(self) -> bool:
+        return self.path == ":memory:"
+
+    @property
+    def location(self) -> str:
+        return "sqlite:///:memory:" if self.memory else self.path
+
+
+def check_place(target: Target) -> None:
+    """Refuse, before SQLite is asked, what cannot become or be a store: folders, missing folders, network disks."""
+    if target.memory:
+        return
+    path = target.path
+    folder = os.path.dirname(path)
+    if os.path.isdir(path):
+        raise StoreUnavailable(path, "is a folder: name a file in it, such as 'app.db'")
+    if not os.path.isdir(folder):
+        raise StoreUnavailable(path, f"the folder {folder!r} does not exist: create it first")
+    if target.read_only and not os.path.exists(path):
+        raise StoreUnavailable(path, "does not exist, and opening read-only creates nothing: check the path")
+    kind = filesystem_of(folder)
+    if kind in NETWORK_FILESYSTEMS and not target.read_only:
+        raise NetworkFilesystem(path, kind)
+
+
+def filesystem_of(folder: str, mounts: str = "/proc/self/mountinfo") -> str:
+    """The type of the file system that holds the folder; '' where the system does not tell (all but Linux)."""
+    if sys.platform == "win32" and folder.startswith(("\\\\", "//")):
+        return "smb3"
+    try:
+        with open(mounts, encoding="utf-8", errors="surrogateescape") as lines:
+            # proc(5): fields 5 is the mount point, behind ' - ' comes the type
+            found = [(line.split()[4], line.partition(" - ")[2].split()[0]) for line in lines]
+    except (OSError, IndexError):
+        return ""
+    real = os.path.realpath(folder)
+    best, kind = -1, ""
+    for mount, fstype in found:
+        point = mount.encode("utf-8", "surrogateescape").decode("unicode_escape") if "\\" in mount else mount
+        inside = real == point or real.startswith(point.rstrip("/") + "/")
+        if inside and len(point) >= best:
+            best, kind = len(point), fstype
+    return kind
+
+
+def open_writer(target: Target) -> Connection:
+    """The one connection that writes: creates and upgrades the file as needed."""
+    return _open(target, writer=True)
+
+
+def open_reader(target: Target) -> Connection:
+    """A connection that only reads."""
+    return _open(target, writer=False)
+
+
+def _open(target: Target, *, writer: bool) -> Connection:
+    if target.memory:
+        connection = _connect(target, ":memory:")
+    elif not target.read_only:
+        connection = _connect(target, f"file:{quote(target.path)}")
+    else:
+        connection = _connect_read_only(target)
+    try:
+        _set_up(connection, target, writer=writer)
+    except target.driver.error as exc:
+        connection.close()
+        raise translate(exc, target.driver.code(exc), target.location, waited=target.lock_timeout) from exc
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect(target: Target, uri: str) -> Connection:
+    try:
+        return target.driver.open(uri, read_only=target.read_only)
+    except target.driver.error as exc:
+        raise translate(exc, target.driver.code(exc), target.location) from exc
+
+
+def _connect_read_only(target: Target) -> Connection:
+    """Read-only works if the -wal and -shm files are there or can be made; else, without a -wal, the file is final."""
+    uri = f"file:{quote(target.path)}?mode=ro"
+    connection = _connect(target, uri)
+    try:
+        connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
+    except target.driver.error as exc:
+        connection.close()
+        wal = target.path + "-wal"
+        if target.driver.code(exc) & 0xFF != CANTOPEN or (os.path.exists(wal) and os.path.getsize(wal)):
+            raise translate(exc, target.driver.code(exc), target.location) from exc
+        # Nobody can be writing (the folder is read-only and no log of unfinished business lies there), so locks and
+        # shared memory are not needed: https://www.sqlite.org/wal.html#readonly
+        return _connect(target, uri + "&immutable=1")
+    return connection
+
+
+def _set_up(connection: Connection, target: Target, *, writer: bool) -> None:
+    execute = connection.execute
+    execute(f"PRAGMA busy_timeout = {int(target.lock_timeout * 1000)}").fetchall()
+    # The file may come from anybody: functions and tables that its schema names are not trusted, pages are checked
+    # (https://www.sqlite.org/security.html). Memory-mapping would turn a damaged or truncated file into a crash.
+    execute("PRAGMA trusted_schema = OFF")
+    execute("PRAGMA cell_size_check = ON")
+    execute("PRAGMA mmap_size = 0").fetchall()
+    if not writer or target.read_only:
+        if _schema.check(connection, target.location) == 0:
+            raise StoreUnavailable(target.location, "is empty, there is no store in it: open it for writing first")
+        execute("PRAGMA query_only = ON")
+        return
+    _schema.check(connection, target.location)
+    if not target.memory:
+        mode = execute("PRAGMA journal_mode = WAL").fetchall()[0][0]
+        if mode != "wal":
+            raise StoreUnavailable(target.location, f"cannot use a write-ahead log here (journal mode {mode!r})")
+        # Checkpoints are ours: they run after a commit, never inside one.
+        execute("PRAGMA wal_autocheckpoint = 0").fetchall()
+        execute("PRAGMA journal_size_limit = 8388608").fetchall()
+    if sys.platform == "darwin" and target.durability == "full":
+        execute("PRAGMA fullfsync = ON")  # a plain fsync does not reach the platter on macOS
+        execute("PRAGMA checkpoint_fullfsync = ON")
+    execute(f"PRAGMA synchronous = {_SYNCHRONOUS[target.durability]}")
+    _schema.migrate(connection, target.location)
+
+
+class Readers:
+    """A pool of connections that only read; each is lent to one operation at a time."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self._idle: deque[Connection] = deque()
+        self.all: list[Connection] = []
+        self.closed = False
+        self.forked = False
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """Run one read operation, with driver errors as ours."""
+        if self.closed or self.forked:
+            raise (StoreForked if self.forked else StoreClosed)(self.target.location)
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = open_reader(self.target)
+            self.all.append(connection)
+        try:
+            return work(connection)
+        except GoesError:
+            raise
+        except self.target.driver.error as exc:
+            driver = self.target.driver
+            raise translate(exc, driver.code(exc), self.target.location, waited=self.target.lock_timeout) from exc
+        finally:
+            # Handed back in any case: every statement is read to its end before work returns or raises.
+            self._idle.append(connection)
+            if self.closed:
+                self.close()
+
+    def lend(self, connection: Connection) -> None:
+        """Take an open connection into the pool."""
+        self.all.append(connection)
+        self._idle.append(connection)
+
+    def refuse_write(self) -> NoReturn:
+        """What a store without a writer says to a write."""
+        if self.forked:
+            raise StoreForked(self.target.location)
+        if self.closed:
+            raise StoreClosed(self.target.location)
+        raise StoreReadOnly(self.target.location, "opened read-only")
+
+    def close(self) -> None:
+        self.closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+
+def parse_durability(value: str) -> DurabilityOption:
+    if value not in _SYNCHRONOUS:
+        raise ConfigError(f"durability={value!r} is not known: use 'full' (the default), 'normal' or 'memory'")
+    return value  # type: ignore[return-value]

@@ -1,0 +1,241 @@
+"""The EventStore over SQLite: on the backend's own connections, or inside a user's transaction."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+from goes_lite.batch import check_batch
+from goes_lite.errors import InvalidQueryError
+from goes_lite.event import AggregateRef, Event, from_micros
+from goes_lite.query import EVERYTHING, EventQuery
+from goes_lite.sql import MAX_INTEGER, SQLITE, count, select
+from goes_lite.sqlite._append import Append, head
+from goes_lite.sqlite._driver import Connection, Driver
+from goes_lite.sqlite._rows import COLUMNS, EventReader
+from goes_lite.store import AggregateInfo, AppendCondition, Appended, Pages
+
+T = TypeVar("T")
+
+FIRST_PAGE, PAGE = 64, 1024
+"""Pages grow from the first to the second: a query that is left early reads little, a long one makes few trips."""
+
+_LOAD = (
+    "SELECT e.position, e.id, e.name_key, NULL, NULL, e.version, e.time, e.encoding, e.schema, e.data, e.metadata, e.tags "
+    "FROM events e WHERE e.aggregate_key = (SELECT key FROM aggregates WHERE name = ? AND id = ?) "
+    "AND e.version > ? AND e.version <= ? ORDER BY e.version"
+)
+_FIND = f"SELECT {COLUMNS} FROM events e LEFT JOIN aggregates a ON a.key = e.aggregate_key WHERE e.id = ?"
+_AGGREGATES = "SELECT name, id, version, first_time, last_time FROM aggregates WHERE {where} ORDER BY name, id LIMIT ?"
+
+
+class Executor(Protocol):
+    """Where operations run: on the backend's connections, or inside one transaction."""
+
+    async def read(self, work: Callable[[Connection], T]) -> T: ...
+    async def write(self, work: Callable[[Connection], T], committed: Callable[[T], None] | None = None) -> T: ...
+    async def wait(self, seen: int) -> None:
+        """Until something may have been committed since the signal's count was `seen`."""
+        ...
+
+    @property
+    def commits(self) -> int:
+        """The signal's count, to be read before looking."""
+        ...
+
+
+Published = Callable[[Sequence[Event[Any]], int], None]
+"""Told after each commit: the events with their positions, and the head before them."""
+
+
+class SQLiteEvents:
+    """See `goes_lite.store.EventStore` for what is promised."""
+
+    def __init__(self, executor: Executor, driver: Driver, reader: EventReader, published: Published) -> None:
+        self._executor = executor
+        self._driver = driver
+        self._reader = reader
+        self._published = published
+
+    async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
+        batch = check_batch(events)
+        if not batch.events:
+            return Appended(())
+        if condition is not None:
+            _position("condition.after", condition.after)
+        append = Append(batch, condition, self._reader.registry, self._driver)
+
+        def committed(appended: Appended) -> None:
+            if not appended.already_committed:
+                try:
+                    self._published(batch.events, append.before)
+                except Exception:  # the events are stored, whatever a subscriber's queue thinks of it
+                    logging.getLogger("goes_lite").exception("publishing %d committed events failed", len(batch.events))
+
+        return await self._executor.write(append.run, committed)
+
+    async def load(self, aggregate: AggregateRef, *, after: int = 0, upto: int | None = None) -> list[Event[Any]]:
+        ref = aggregate if isinstance(aggregate, AggregateRef) else AggregateRef(*aggregate)
+        first, last = _position("after", after), MAX_INTEGER if upto is None else _position("upto", upto)
+
+        def work(connection: Connection) -> list[Event[Any]]:
+            rows = connection.execute(_LOAD, (*ref, first, last)).fetchall()
+            return self._reader.events(connection, rows, whole=ref)
+
+        return await self._executor.read(work)
+
+    def query(
+        self,
+        query: EventQuery = EVERYTHING,
+        *,
+        after: int = 0,
+        upto: int | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> Pages[Event[Any]]:
+        _check_query(query)
+        low, high = _position("after", after), MAX_INTEGER if upto is None else _position("upto", upto)
+        left = MAX_INTEGER if limit is None else _position("limit", limit)
+        bounded = False
+        size = FIRST_PAGE
+
+        async def fetch() -> Sequence[Event[Any]]:
+            nonlocal low, high, left, bounded, size
+            events: Sequence[Event[Any]] = ()
+            # Rows may be left out (unknown="skip"), so an empty page is the end only if it had no rows either.
+            while not events and left and low < high:
+                asked = min(size, left)
+
+                def work(connection: Connection, asked: int = asked) -> tuple[list[Event[Any]], int, int, int]:
+                    end = high if bounded else min(high, head(connection))
+                    page, rows, edge = self._page(connection, query, low, end, asked, reverse=reverse)
+                    return page, rows, edge, end
+
+                events, rows, edge, end = await self._executor.read(work)
+                bounded = True
+                if reverse:
+                    high = edge - 1 if rows == asked else low
+                else:
+                    low, high = (edge if rows == asked else end), end
+                left -= rows
+                size = min(size * 4, PAGE)
+            return events
+
+        return Pages(fetch)
+
+    def _page(
+        self, connection: Connection, query: EventQuery, low: int, high: int, limit: int, *, reverse: bool = False
+    ) -> tuple[list[Event[Any]], int, int]:
+        """The events of a page, how many rows it had, and the position of the last row (`high` if there was none)."""
+        registry = self._reader.registry
+        page = select(COLUMNS, query, SQLITE, registry.spellings, after=low, upto=high, limit=limit, reverse=reverse)
+        rows = connection.execute(page.text, page.parameters).fetchall()
+        return self._reader.events(connection, rows), len(rows), rows[-1][0] if rows else high
+
+    async def find(self, event_id: UUID) -> Event[Any] | None:
+        if not isinstance(event_id, UUID):
+            raise InvalidQueryError(f"find takes an event id, which is a UUID, not {event_id!r:.80}")
+
+        def work(connection: Connection) -> Event[Any] | None:
+            rows = connection.execute(_FIND, (event_id.bytes,)).fetchall()
+            return next(iter(self._reader.events(connection, rows)), None)
+
+        return await self._executor.read(work)
+
+    async def head(self) -> int:
+        return await self._executor.read(head)
+
+    def aggregates(
+        self, name: str | None = None, *, after: AggregateRef | None = None, limit: int | None = None
+    ) -> Pages[AggregateInfo]:
+        left = MAX_INTEGER if limit is None else _position("limit", limit)
+        behind = after
+        size = FIRST_PAGE
+
+        async def fetch() -> Sequence[AggregateInfo]:
+            nonlocal behind, left, size
+            if not left:
+                return ()
+            where = ["(name, id) > (?, ?)"] if behind is not None else []
+            where += ["name = ?"] if name is not None else []
+            parameters = [*(behind or ()), *(() if name is None else (name,)), min(size, left)]
+            sql = _AGGREGATES.format(where=" AND ".join(where) or "TRUE")
+            rows = await self._executor.read(lambda connection: connection.execute(sql, parameters).fetchall())
+            found = [
+                AggregateInfo(AggregateRef._make((n, i)), version, from_micros(first), from_micros(last))
+                for n, i, version, first, last in rows
+            ]
+            if found:
+                behind = found[-1].aggregate
+            left = left - len(found) if len(found) == parameters[-1] else 0
+            size = min(size * 4, PAGE)
+            return found
+
+        return Pages(fetch)
+
+    async def count(self, query: EventQuery = EVERYTHING) -> int:
+        _check_query(query)
+        counted = count(query, SQLITE, self._reader.registry.spellings)
+        rows = await self._executor.read(lambda connection: connection.execute(counted.text, counted.parameters).fetchall())
+        number: int = rows[0][0]
+        return number
+
+    def follow(self, query: EventQuery = EVERYTHING, *, after: int) -> Pages[Event[Any]]:
+        _check_query(query)
+        cursor = _position("after", after)
+
+        def work(connection: Connection) -> tuple[list[Event[Any]], int]:
+            end = head(connection)
+            if end <= cursor:
+                return [], cursor
+            events, rows, edge = self._page(connection, query, cursor, end, PAGE)
+            return events, edge if rows == PAGE else end
+
+        async def fetch() -> Sequence[Event[Any]]:
+            nonlocal cursor
+            while True:
+                seen = self._executor.commits
+                events, reached = await self._executor.read(work)
+                moved = reached > cursor
+                cursor = reached
+                if events:
+                    return events
+                if not moved:
+                    await self._executor.wait(seen)
+
+        return Pages(fetch)
+
+    async def delete(self, aggregate: AggregateRef) -> int:
+        ref = aggregate if isinstance(aggregate, AggregateRef) else AggregateRef(*aggregate)
+
+        def work(connection: Connection) -> int:
+            execute = connection.execute
+            execute("DELETE FROM snapshots WHERE name = ? AND id = ?", ref)
+            rows = execute("SELECT key FROM aggregates WHERE name = ? AND id = ?", ref).fetchall()
+            if not rows:
+                return 0
+            execute(
+                "DELETE FROM event_tags WHERE (tag, position) IN (SELECT t.value, e.position FROM events e, json_each(e.tags) t "
+                "WHERE e.aggregate_key = ? AND e.tags IS NOT NULL)",
+                rows[0],
+            )
+            erased = len(execute("DELETE FROM events WHERE aggregate_key = ? RETURNING 1", rows[0]).fetchall())
+            execute("DELETE FROM aggregates WHERE key = ?", rows[0])
+            return erased
+
+        return await self._executor.write(work)
+
+
+def _position(what: str, value: object) -> int:
+    if type(value) is not int or value < 0:
+        raise InvalidQueryError(f"{what} is an int ≥ 0, not {value!r:.80}")
+    return min(value, MAX_INTEGER)
+
+
+def _check_query(query: object) -> None:
+    if not isinstance(query, EventQuery):
+        raise InvalidQueryError(f"a query is an EventQuery, not {query!r:.80}: EventQuery() matches everything")
+
+

@@ -1,0 +1,70 @@
+"""Rows into events: the only place that knows the order of the columns, and what a reader does with unknown names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from goes_lite.backend import Unknown
+from goes_lite.errors import CodecError, UnknownEventError
+from goes_lite.event import AggregateRef, Event, restore
+from goes_lite.registry import Raw, Registry
+from goes_lite.sqlite._driver import Connection, Row
+
+COLUMNS = (
+    "e.position, e.id, e.name_key, a.name, a.id, e.version, e.time, e.encoding, e.schema, e.data, e.metadata, e.tags"
+)
+
+_Decoder = tuple[str, Callable[[Any], object] | None]
+"""Today's name of the event, and how its payload is read; None for an unknown name."""
+
+
+class EventReader:
+    """Makes events of rows, under one registry and one policy for unknown names."""
+
+    def __init__(self, registry: Registry, unknown: Unknown) -> None:
+        self.registry = registry
+        self.unknown = unknown
+        self._names: dict[int, str] = {}  # committed keys only; a key never changes its name
+
+    def events(self, connection: Connection, rows: Iterable[Row], *, whole: AggregateRef | None = None) -> list[Event[Any]]:
+        """The events of the rows.
+
+        With `whole`, the rows are those of that aggregate, and none is left out whatever the policy: an aggregate with
+        a hole in its versions could not be saved again, so "skip" gives such events with Raw data.
+        """
+        decoders: dict[tuple[int, str, int], _Decoder] = {}
+        found: list[Event[Any]] = []
+        append = found.append
+        ref = whole
+        make_ref = AggregateRef._make
+        for position, id, key, aggregate, aggregate_id, version, time, encoding, schema, payload, metadata, tags in rows:
+            decoder = decoders.get((key, encoding, schema))
+            if decoder is None:
+                decoder = decoders[key, encoding, schema] = self._decoder(connection, key, encoding, schema, position)
+            name, decode = decoder
+            if decode is not None:
+                try:
+                    data = decode(payload)
+                except CodecError as exc:
+                    raise exc.about(name, position) from exc
+            elif self.unknown == "raw" or whole is not None:
+                data = Raw(name, encoding, schema, payload)
+            else:
+                continue
+            if whole is None:
+                ref = None if aggregate is None else make_ref((aggregate, aggregate_id))
+            append(restore(id, name, data, time, ref, version, metadata, tags, position, encoding, schema, payload))
+        return found
+
+    def _decoder(self, connection: Connection, key: int, encoding: str, schema: int, position: int) -> _Decoder:
+        name = self._names.get(key)
+        if name is None:
+            rows = connection.execute("SELECT name FROM event_names WHERE key = ?", (key,)).fetchall()
+            name = self._names[key] = rows[0][0]
+        try:
+            return self.registry.canonical(name), self.registry.decoder(name, encoding, schema)
+        except UnknownEventError:
+            if self.unknown == "error":
+                raise UnknownEventError(name, position) from None
+            return name, None

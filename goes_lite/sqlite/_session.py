@@ -1,0 +1,132 @@
+"""A user's transaction: the writing connection, from BEGIN to COMMIT, for one block of code.
+
+On the blocking face the calling thread holds the writer's lock; on the async face the writer's thread serves this
+session alone, step by step, until it ends. Everything else that wants to write waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from goes_lite.errors import TransactionError
+from goes_lite.sqlite._driver import Connection
+from goes_lite.sqlite._writer import Operation, Work, Writer, call_in, current_session, resolve
+
+if TYPE_CHECKING:
+    import asyncio
+
+T = TypeVar("T")
+
+
+class Session:
+    """The connection for one user transaction, from BEGIN to COMMIT or ROLLBACK."""
+
+    def __init__(self, writer: Writer) -> None:
+        self.writer = writer
+        self.outer = current_session.get()
+        self.after_commit: list[Callable[[], None]] = []
+        self._inbox: SimpleQueue[tuple[Operation[Any], bool]] = SimpleQueue()
+        self._opened: asyncio.Future[None] | None = None
+        self.active = False
+
+    async def open(self) -> None:
+        self.writer.check_usable()
+        self.writer.check_not_inside()
+        if self.writer.inline:
+            self.writer.acquire()
+            try:
+                self.writer.begin()
+            except BaseException:
+                self.writer.lock.release()
+                raise
+            self.active = True
+            return
+        import asyncio
+
+        self._opened = asyncio.get_running_loop().create_future()
+        self.writer.put(self)
+        try:
+            await self._opened
+        except BaseException:
+            self._inbox.put((Operation(lambda _: self.writer.abandon(), None, None), True))
+            raise
+        self.active = True
+
+    async def run(self, work: Work[T], committed: Callable[[T], None] | None = None) -> T:
+        """Run an operation inside the transaction; if it raises, what it wrote is undone and nothing else."""
+        if not self.active:
+            raise TransactionError("the transaction has ended: begin another")
+        result = await self._do(lambda connection: self._savepoint(connection, work))
+        if committed is not None:
+            self.after_commit.append(lambda: committed(result))
+        return result
+
+    async def finish(self, *, commit: bool) -> None:
+        """COMMIT or ROLLBACK, give the connection back, then do what waits for the commit."""
+        self.active = False
+        await self._do(lambda _: self._finish(commit), last=True)
+
+    def _finish(self, commit: bool) -> None:
+        writer = self.writer
+        if not commit:
+            writer.abandon()
+            return
+        try:
+            writer.end()
+        except BaseException:
+            writer.abandon()
+            raise
+        for callback in self.after_commit:
+            callback()
+        writer.notify()
+
+    async def _do(self, work: Work[T], *, last: bool = False) -> T:
+        if self.writer.inline:
+            try:
+                return work(self.writer.connection)
+            except self.writer.driver.error as exc:
+                raise self.writer.translated(exc) from exc
+            finally:
+                if last:
+                    self.writer.lock.release()
+        import asyncio
+
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._inbox.put((Operation(work, None, future), last))
+        return await future
+
+    def _savepoint(self, connection: Connection, work: Work[T]) -> T:
+        connection.execute("SAVEPOINT operation")
+        try:
+            result = work(connection)
+        except BaseException:
+            if self.writer.driver.in_transaction(connection):
+                connection.execute("ROLLBACK TO operation")
+                connection.execute("RELEASE operation")
+            raise
+        connection.execute("RELEASE operation")
+        return result
+
+    def serve(self) -> None:
+        """On the writer's thread: hold the connection and do what the session's task asks for, until it finishes."""
+        writer, opened = self.writer, self._opened
+        with writer.lock:
+            try:
+                writer.begin()
+            except Exception as exc:  # noqa: BLE001
+                self.refuse(exc)
+                return
+            call_in(opened, lambda future: future.set_result(None))
+            last = False
+            while not last:
+                operation, last = self._inbox.get()
+                try:
+                    operation.result = operation.work(writer.connection)
+                except Exception as exc:  # noqa: BLE001
+                    operation.error = writer.translated(exc)
+                resolve([operation])
+
+    def refuse(self, error: Exception) -> None:
+        call_in(self._opened, lambda future: future.set_exception(error))

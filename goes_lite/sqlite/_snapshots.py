@@ -1,0 +1,91 @@
+"""The SnapshotStore over SQLite; see `goes_lite.snapshot.SnapshotStore` for what is promised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from goes_lite.errors import InvalidEventError
+from goes_lite.event import AggregateRef, from_micros, to_micros
+from goes_lite.snapshot import Snapshot
+from goes_lite.sql import MAX_INTEGER
+from goes_lite.sqlite._driver import Connection, Row
+from goes_lite.sqlite._events import PAGE, Executor
+from goes_lite.store import Pages
+
+_COLUMNS = "name, id, version, time, schema, encoding, state, deleted"
+_SAVE = (
+    f"INSERT INTO snapshots ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (name, id, version) DO UPDATE SET "
+    "time = excluded.time, schema = excluded.schema, encoding = excluded.encoding, state = excluded.state, "
+    "deleted = excluded.deleted"
+)
+_LATEST = f"SELECT {_COLUMNS} FROM snapshots WHERE name = ? AND id = ? AND version <= ? ORDER BY version DESC LIMIT 1"
+_PRUNE = (
+    "DELETE FROM snapshots WHERE key IN (SELECT key FROM (SELECT key, row_number() OVER (PARTITION BY name, id "
+    "ORDER BY version DESC) AS rank FROM snapshots {where}) WHERE rank > ?) RETURNING 1"
+)
+
+
+class SQLiteSnapshots:
+    """Snapshots in the table of that name."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def save(self, snapshot: Snapshot) -> None:
+        if snapshot.version < 1:
+            raise InvalidEventError(f"a snapshot is of a version ≥ 1, not {snapshot.version!r}")
+        ref, version, time, schema, encoding, state, deleted = snapshot
+        row = (*AggregateRef(*ref), version, to_micros(time), schema, encoding, state, int(deleted))
+        await self._executor.write(lambda connection: connection.execute(_SAVE, row).fetchall())
+
+    async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
+        key = (*aggregate, MAX_INTEGER if upto is None else min(upto, MAX_INTEGER))
+        rows = await self._executor.read(lambda connection: connection.execute(_LATEST, key).fetchall())
+        return _snapshot(rows[0]) if rows else None
+
+    def query(self, *, names: Iterable[str] = (), aggregate: AggregateRef | None = None) -> Pages[Snapshot]:
+        wanted = tuple(names)
+        where = ["(name, id, version) > (?, ?, ?)"]
+        fixed: list[str] = []
+        if wanted:
+            where.append(f"name IN ({', '.join('?' * len(wanted))})")
+            fixed += wanted
+        if aggregate is not None:
+            where.append("name = ? AND id = ?")
+            fixed += aggregate
+        sql = f"SELECT {_COLUMNS} FROM snapshots WHERE {' AND '.join(where)} ORDER BY name, id, version LIMIT {PAGE // 8}"
+        behind: tuple[str, str, int] = ("", "", 0)
+
+        async def fetch() -> Sequence[Snapshot]:
+            nonlocal behind
+            rows = await self._executor.read(lambda connection: connection.execute(sql, (*behind, *fixed)).fetchall())
+            if rows:
+                behind = rows[-1][:3]  # type: ignore[assignment]
+            return [_snapshot(row) for row in rows]
+
+        return Pages(fetch)
+
+    async def delete(self, aggregate: AggregateRef, *, version: int | None = None) -> int:
+        one = "" if version is None else " AND version = ?"
+        sql = f"DELETE FROM snapshots WHERE name = ? AND id = ?{one} RETURNING 1"
+        key = (*aggregate, *(() if version is None else (version,)))
+
+        def work(connection: Connection) -> int:
+            return len(connection.execute(sql, key).fetchall())
+
+        return await self._executor.write(work)
+
+    async def prune(self, *, keep: int = 1, aggregate: AggregateRef | None = None) -> int:
+        if type(keep) is not int or keep < 1:
+            raise ValueError(f"prune keeps at least the newest snapshot of each aggregate, so keep is ≥ 1, not {keep!r}")
+        sql = _PRUNE.format(where="" if aggregate is None else "WHERE name = ? AND id = ?")
+
+        def work(connection: Connection) -> int:
+            return len(connection.execute(sql, (*(aggregate or ()), keep)).fetchall())
+
+        return await self._executor.write(work)
+
+
+def _snapshot(row: Row) -> Snapshot:
+    name, id, version, time, schema, encoding, state, deleted = row
+    return Snapshot(AggregateRef._make((name, id)), version, from_micros(time), schema, encoding, state, bool(deleted))

@@ -1,0 +1,365 @@
+"""The one connection that writes, and group commit: whatever waits is committed together, with one fsync for all.
+
+An operation is a function of the connection. On the blocking face the thread that brings one becomes the leader if
+nobody leads: it runs everything queued, its own included, and the others find theirs done. On the async face a
+thread of the writer's own does the same. Either way
+
+* an operation that raises before it wrote anything disturbs nobody,
+* if one fails half-way, the transaction is rolled back and each of the group runs again alone, so operations must be
+  repeatable: they are functions of an immutable batch,
+* results are given out after the commit, never before.
+
+Transactions of the user (`_session.Session`) hold the connection from BEGIN to COMMIT; the queue waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from goes_lite.errors import GoesError, StoreClosed, StoreForked, StoreLocked, TransactionError
+from goes_lite.sqlite._connection import Target
+from goes_lite.sqlite._driver import Connection, translate, wal_reset_bug
+from goes_lite.sqlite._turnstile import AnyTurnstile
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from goes_lite.sqlite._session import Session
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+
+GROUP = 512
+"""The most operations in one transaction: bounds how long the first of them waits for its answer."""
+CHECKPOINT_BYTES = 4 * 1024 * 1024
+"""The -wal size from which a checkpoint is due; ten times that calls for one that waits for readers."""
+
+current_session: ContextVar[Session | None] = ContextVar("current_session", default=None)
+"""The transaction that the running code is inside of, if any."""
+
+
+class Operation(Generic[T]):
+    """One piece of work on its way through the writer."""
+
+    __slots__ = ("committed", "done", "error", "future", "result", "work")
+
+    def __init__(self, work: Work[T], committed: Callable[[T], None] | None, future: asyncio.Future[T] | None) -> None:
+        self.work = work
+        self.committed = committed
+        """Called after the commit, on the writer's thread, in commit order."""
+        self.future = future
+        self.done = False
+        self.result: T | None = None
+        self.error: BaseException | None = None
+
+    def outcome(self) -> T:
+        if self.error is not None:
+            raise self.error
+        return cast("T", self.result)
+
+
+class Writer:
+    """Runs operations on the writing connection. `notify` is called after each commit that changed something."""
+
+    def __init__(
+        self, connection: Connection, target: Target, turnstile: AnyTurnstile, notify: Callable[[], None], *, inline: bool
+    ) -> None:
+        self.connection = connection
+        self.target = target
+        self.inline = inline
+        self.forked = False
+        self._turnstile = turnstile
+        self.notify = notify
+        self.driver = target.driver
+        self.lock = threading.Lock()
+        self._queue: deque[Operation[Any]] = deque()
+        self._inbox: SimpleQueue[Operation[Any] | Session | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+        self._wal = "" if target.memory else target.path + "-wal"
+        self._truncating = wal_reset_bug(self.driver.version)
+
+    def __repr__(self) -> str:
+        return f"<Writer {self.target.location}: {len(self._queue)} queued{', closed' if self._closed else ''}>"
+
+    # --- the two entrances ----------------------------------------------------------------------------------------
+
+    async def run(self, work: Work[T], committed: Callable[[T], None] | None = None) -> T:
+        """Run an operation, commit it (with others), then answer its result."""
+        self.check_usable()
+        if current_session.get() is not None:
+            self.check_not_inside()
+        if self.inline:
+            return self._lead(Operation(work, committed, None))
+        import asyncio
+
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.put(Operation(work, committed, future))
+        return await future
+
+    def read(self, work: Work[T]) -> T:
+        """Run a read on the writing connection, between transactions: for a store in memory, which has but this one."""
+        self.check_usable()
+        self.acquire()
+        try:
+            return work(self.connection)
+        except self.driver.error as exc:
+            raise self.translated(exc) from exc
+        finally:
+            self.lock.release()
+
+    def check_usable(self) -> None:
+        if self.forked:
+            raise StoreForked(self.target.location)
+        if self._closed:
+            raise StoreClosed(self.target.location)
+
+    def check_not_inside(self) -> None:
+        session = current_session.get()
+        while session is not None:
+            if session.writer is self:
+                raise TransactionError(
+                    "a write outside the transaction that this code runs in would wait for its end for ever: "
+                    "write through the transaction (tx.events, tx.models, …)"
+                )
+            session = session.outer
+
+    def acquire(self) -> None:
+        if not self.lock.acquire(timeout=self.target.lock_timeout):
+            raise StoreLocked(self.target.location, self.target.lock_timeout)
+
+    def _lead(self, operation: Operation[T]) -> T:
+        self._queue.append(operation)
+        try:
+            self.acquire()
+        except BaseException:
+            with contextlib.suppress(ValueError):
+                self._queue.remove(operation)
+            raise
+        try:
+            while not operation.done:
+                if self._closed:
+                    raise StoreClosed(self.target.location)
+                self._commit_queued()
+        finally:
+            self.lock.release()
+        return operation.outcome()
+
+    def put(self, item: Operation[Any] | Session | None) -> None:
+        if self._thread is None:
+            with self.lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._serve, name="goes_lite-writer", daemon=True)
+                    self._thread.start()
+        self._inbox.put(item)
+
+    def _serve(self) -> None:
+        """The writer's own thread: take what there is, commit it, until None comes."""
+        inbox = self._inbox
+        while (item := inbox.get()) is not None:
+            following: Session | None = None
+            ending = False
+            if not isinstance(item, Operation):
+                following = item
+            else:
+                self._queue.append(item)
+                while not inbox.empty():
+                    more = inbox.get()
+                    if isinstance(more, Operation):
+                        self._queue.append(more)
+                        continue
+                    following, ending = more, more is None
+                    break
+                with self.lock:
+                    while self._queue:
+                        self._commit_queued()
+            if following is not None:
+                following.serve()
+            if ending:
+                return
+
+    # --- committing -------------------------------------------------------------------------------------------------
+
+    def _commit_queued(self) -> None:
+        """Take a group off the queue and commit it. The lock is held."""
+        queue = self._queue
+        group = [queue.popleft() for _ in range(min(len(queue), GROUP))]
+        live = [op for op in group if op.future is None or not op.future.cancelled()]
+        try:
+            changed = self._commit(live)
+        except BaseException:
+            # An interrupt (KeyboardInterrupt) hit the leader; nothing of the group is committed, or it is and running
+            # it again finds that out. Whoever waits next leads.
+            self._rollback()
+            queue.extendleft(op for op in reversed(live) if not op.done)
+            raise
+        for op in live:
+            if op.committed is not None and op.error is None:
+                op.committed(op.result)  # must not raise: the commit has happened
+        if changed:
+            self.notify()
+        resolve(live)
+        if changed:
+            self._checkpoint_if_due()
+
+    def _commit(self, group: Sequence[Operation[Any]]) -> bool:
+        """Run the operations in one transaction; if one fails half-way, each in its own. Whether anything changed."""
+        connection, driver = self.connection, self.driver
+        try:
+            self.begin()
+        except GoesError as exc:
+            for op in group:
+                op.error, op.done = exc, True
+            return False
+        before = start = driver.changes(connection)
+        failed: BaseException | None = None
+        for op in group:
+            op.error = None
+            try:
+                op.result = op.work(connection)
+            except Exception as exc:  # noqa: BLE001 - it goes to whoever brought the operation
+                op.error = self.translated(exc)
+                if driver.changes(connection) != before or not driver.in_transaction(connection):
+                    failed = op.error
+                    break
+            before = driver.changes(connection)
+        if failed is None:
+            try:
+                self.end(changed=before != start)
+            except GoesError as exc:
+                failed = exc
+                if len(group) == 1:
+                    group[0].error = exc
+        if failed is not None:
+            self._rollback()
+            if len(group) > 1:
+                return any([self._commit([op]) for op in group])
+        for op in group:
+            op.done = True
+        return failed is None and before != start
+
+    def begin(self) -> None:
+        """BEGIN, when it is this process's turn; StoreLocked if that takes longer than the lock timeout."""
+        self._turnstile.enter(self.target.lock_timeout)
+        started = time.monotonic()
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+        except self.driver.error as exc:
+            self._turnstile.leave()
+            raise self.translated(exc, time.monotonic() - started) from exc
+        except BaseException:
+            self._turnstile.leave()
+            raise
+
+    def end(self, *, changed: bool = True) -> None:
+        """COMMIT (or ROLLBACK, if there is nothing to commit) and let the next process pass."""
+        try:
+            self.connection.execute("COMMIT" if changed else "ROLLBACK")
+        except self.driver.error as exc:
+            raise self.translated(exc) from exc
+        self._turnstile.leave()
+
+    def _rollback(self) -> None:
+        try:
+            if self.driver.in_transaction(self.connection):  # a full disk makes SQLite roll back by itself
+                self.connection.execute("ROLLBACK")
+        finally:
+            self._turnstile.leave()
+
+    def abandon(self) -> None:
+        """ROLLBACK a session's transaction."""
+        self._rollback()
+
+    def translated(self, error: Exception, waited: float = 0.0) -> Exception:
+        if isinstance(error, self.driver.error):
+            translated = translate(error, self.driver.code(error), self.target.location, waited=waited)
+            translated.__cause__ = error
+            return translated
+        return error
+
+    def _checkpoint_if_due(self) -> None:
+        """Move the -wal into the file once it has grown: behind a commit whose callers have their answer already."""
+        if not self._wal:
+            return
+        try:
+            size = os.stat(self._wal).st_size
+        except OSError:
+            return
+        if size < CHECKPOINT_BYTES:
+            return
+        # A passive one waits for nobody, but a SQLite with the WAL-reset bug must only run those that keep writers
+        # out; and if readers always overlap, only one that waits for them lets the log begin again.
+        mode = "PASSIVE" if not self._truncating and size < 10 * CHECKPOINT_BYTES else "TRUNCATE"
+        with contextlib.suppress(self.driver.error, StoreLocked):
+            self._turnstile.enter(0.05)
+            try:
+                self.connection.execute("PRAGMA busy_timeout = 200").fetchall()
+                self.connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            finally:
+                self.connection.execute(f"PRAGMA busy_timeout = {int(self.target.lock_timeout * 1000)}").fetchall()
+                self._turnstile.leave()
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Finish what is queued, then close the connection. Blocks; safe to call twice."""
+        if self._closed or self.forked:
+            return
+        self.check_not_inside()
+        if self._thread is not None:
+            self._inbox.put(None)
+            self._thread.join()
+        with self.lock:
+            if self._closed:
+                return
+            while self._queue:
+                self._commit_queued()
+            self._closed = True
+            self.connection.close()
+            self._turnstile.close()
+        while not self._inbox.empty():  # brought while closing
+            late = self._inbox.get()
+            if isinstance(late, Operation):
+                late.error = StoreClosed(self.target.location)
+                resolve([late])
+            elif late is not None:
+                late.refuse(StoreClosed(self.target.location))
+
+    def after_fork_in_child(self) -> None:
+        """The parent's lock file must not stay open in the child, or its lock would outlive the parent."""
+        self._turnstile.close()
+
+
+def call_in(future: asyncio.Future[Any] | None, settle: Callable[[asyncio.Future[Any]], None]) -> None:
+    if future is not None:
+        with contextlib.suppress(RuntimeError):  # its loop was closed: nobody waits any more
+            future.get_loop().call_soon_threadsafe(lambda: None if future.done() else settle(future))
+
+
+def resolve(operations: Sequence[Operation[Any]]) -> None:
+    """Give the results to those who await them, with one call per event loop instead of one per operation."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Operation[Any]]] = {}
+    for op in operations:
+        if op.future is not None:
+            by_loop.setdefault(op.future.get_loop(), []).append(op)
+    for loop, resolved in by_loop.items():
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_settle, resolved)
+
+
+def _settle(operations: Sequence[Operation[Any]]) -> None:
+    for op in operations:
+        future = op.future
+        if future is not None and not future.done():
+            if op.error is not None:
+                future.set_exception(op.error)
+            else:
+                future.set_result(op.result)

@@ -1,0 +1,83 @@
+"""What holds for every test: how much randomness, how long the soak tests soak, and that nothing blocks an event loop."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from importlib import metadata
+from types import ModuleType
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+import goes_lite
+
+try:
+    from blockbuster import BlockBuster
+except ImportError:  # no test needs it
+    BlockBuster = None  # type: ignore[assignment,misc]
+
+# HYPOTHESIS_PROFILE chooses: `ci` (the default) tries the same examples every time, so that a failure is about the
+# change at hand; `deep` looks for new ones.
+settings.register_profile(
+    "ci",
+    derandomize=True,
+    max_examples=50,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.register_profile("quick", settings.get_profile("ci"), max_examples=10)
+settings.register_profile("deep", settings.get_profile("ci"), derandomize=False, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rounds",
+        type=int,
+        default=1,
+        metavar="N",
+        help="soak: tests that race, kill or restart something do it N times as often (default: 1, a few seconds)",
+    )
+
+
+@pytest.fixture(scope="session")
+def rounds(pytestconfig: pytest.Config) -> int:
+    """The factor by which soak tests multiply their work: 1 unless --rounds was given."""
+    return int(pytestconfig.getoption("--rounds") or 1)
+
+
+def pytest_report_header() -> str:
+    """Which of the optional packages are there: what a run was about."""
+    found: list[str] = []
+    for name in ("apsw", "msgspec", "watchfiles", "protobuf", "attrs", "rich", "blockbuster"):
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            continue
+    return f"sqlite3: SQLite {sqlite3.sqlite_version}; optional packages: {', '.join(found) or 'none'}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_blocking_calls() -> Iterator[None]:
+    """Blocking calls that goes_lite makes on a running event loop (files, sockets, sqlite3, sleep) raise BlockingError.
+
+    Only what runs below a function of goes_lite is looked at: tests may block in their own code. Threads without an
+    event loop may block, so the writer and the readers of a store do as they like. Locks are left out: those of
+    goes_lite are held for a few instructions. apsw is out of reach, its calls are C; the tests on sqlite3 run through
+    the same code.
+    """
+    if BlockBuster is None:
+        yield
+        return
+    # A module with the path of the package and a separator behind it, or goes_lite_conformance would be meant too.
+    package = ModuleType("goes_lite")
+    package.__path__ = [os.path.join(goes_lite.__path__[0], "")]
+    guard = BlockBuster(scanned_modules=[package])
+    for name in [name for name in guard.functions if name.startswith("threading.")]:
+        del guard.functions[name]
+    guard.activate()
+    yield
+    guard.deactivate()

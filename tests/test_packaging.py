@@ -1,0 +1,103 @@
+"""What is installed: the packages, their type information, the entry points, and no dependency."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+from importlib import metadata
+
+import pytest
+
+PACKAGES = {"goes_lite", "goes_lite_conformance", "goes_lite_mongo", "goes_lite_nats", "goes_lite_postgres"}
+
+
+@pytest.fixture(scope="module")
+def distribution() -> metadata.Distribution:
+    try:
+        return metadata.distribution("goes-lite")
+    except metadata.PackageNotFoundError:
+        pytest.skip("goes-lite is not installed, only on the path")
+
+
+@pytest.fixture(scope="module")
+def files(distribution: metadata.Distribution) -> set[str]:
+    """The files of the wheel; a test of them is skipped where goes-lite was not installed from one."""
+    origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+    if origin.get("dir_info", {}).get("editable"):
+        if "GOES_LITE_TEST_WHEEL" in os.environ:
+            pytest.fail("the wheel was to be tested, and this is an editable install")
+        pytest.skip("an editable install has no files of its own")
+    return {
+        file.as_posix()
+        for file in distribution.files or ()
+        if ".." not in file.parts and "__pycache__" not in file.parts
+    }
+
+
+def requirements(distribution: metadata.Distribution) -> dict[str, set[str]]:
+    """The requirements by extra; those of no extra under the empty string."""
+    found: dict[str, set[str]] = {extra: set() for extra in distribution.metadata.get_all("Provides-Extra") or ()}
+    for line in distribution.requires or ():
+        requirement, _, marker = (part.strip() for part in line.partition(";"))
+        extra = re.fullmatch(r"extra == ['\"]([\w-]+)['\"]", marker)
+        found.setdefault(extra[1] if extra else "", set()).add(requirement)
+    return found
+
+
+def test_nothing_is_required(distribution: metadata.Distribution) -> None:
+    """Every requirement belongs to an extra."""
+    assert "" not in requirements(distribution)
+
+
+def test_the_extra_all_is_every_other_extra_together(distribution: metadata.Distribution) -> None:
+    extras = requirements(distribution)
+
+    everything = extras.pop("all")
+
+    assert everything == set().union(*extras.values())
+
+
+def test_python_and_licence_are_stated(distribution: metadata.Distribution) -> None:
+    assert distribution.metadata["Requires-Python"] == ">=3.11"
+    assert distribution.metadata["License-Expression"] == "Apache-2.0"
+
+
+def test_the_description_is_the_readme(distribution: metadata.Distribution) -> None:
+    assert distribution.metadata["Description-Content-Type"] == "text/markdown"
+
+
+@pytest.mark.parametrize("group", ["goes_lite.backends", "console_scripts"])
+def test_entry_points_load(group: str, distribution: metadata.Distribution) -> None:
+    points = distribution.entry_points.select(group=group)
+
+    assert points
+    for point in points:
+        assert callable(point.load()), point
+
+
+@pytest.mark.parametrize("package", sorted(PACKAGES))
+def test_packages_can_be_imported(package: str) -> None:
+    """Each of them has a docstring that says what it is, also one whose driver is not installed."""
+    assert importlib.import_module(package).__doc__
+
+
+def test_the_wheel_has_our_packages_and_nothing_else(files: set[str]) -> None:
+    top = {file.partition("/")[0] for file in files}
+
+    assert {name for name in top if not name.endswith(".dist-info")} == PACKAGES
+
+
+def test_every_package_is_typed(files: set[str]) -> None:
+    assert {f"{package}/py.typed" for package in PACKAGES} <= files
+
+
+def test_the_wheel_has_the_licence(files: set[str]) -> None:
+    assert any(file.endswith(".dist-info/licenses/LICENSE") for file in files)
+
+
+def test_the_wheel_has_code_only(files: set[str]) -> None:
+    other = {file for file in files if ".dist-info/" not in file and not file.endswith((".py", "/py.typed"))}
+
+    assert other == set()

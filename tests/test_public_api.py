@@ -1,0 +1,86 @@
+"""What `import goes_lite` gives, and what it costs: its public names, and no module that it does not need."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+import goes_lite
+
+
+def in_new_interpreter(code: str) -> list[str]:
+    """The lines that `code` prints in an interpreter of its own, with warnings as errors."""
+    command = [sys.executable, "-P", "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, timeout=120)
+    if done.returncode:
+        pytest.fail(done.stderr)
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def imported() -> set[str]:
+    """The modules that `import goes_lite` adds to those of an interpreter that has just started."""
+    code = "import sys; before = set(sys.modules); import goes_lite; print(*sys.modules.keys() - before, sep='\\n')"
+    return set(in_new_interpreter(code))
+
+
+@pytest.mark.parametrize("name", goes_lite.__all__)
+def test_every_public_name_is_there(name: str) -> None:
+    assert getattr(goes_lite, name) is not None
+
+
+def test_public_names_are_listed_once() -> None:
+    twice = [name for name, count in Counter(goes_lite.__all__).items() if count > 1]
+
+    assert twice == []
+
+
+def test_import_star_gives_the_public_names_and_nothing_else() -> None:
+    names = in_new_interpreter(
+        "before = set(globals()); from goes_lite import *; print(*set(globals()) - before - {'before'}, sep='\\n')"
+    )
+
+    assert set(names) == set(goes_lite.__all__)
+
+
+def test_no_public_name_is_forgotten() -> None:
+    """A name that is imported into the package without an underscore is public, so it is listed."""
+    public = {
+        name
+        for name, value in vars(goes_lite).items()
+        if not name.startswith("_") and getattr(value, "__module__", None) is not None and name != "annotations"
+    }
+
+    assert public - set(goes_lite.__all__) == set()
+
+
+def test_import_needs_the_standard_library_only(imported: set[str]) -> None:
+    foreign = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names - {"goes_lite"}
+
+    assert foreign == set()
+
+
+@pytest.mark.parametrize("module", ["asyncio", "sqlite3", "importlib.metadata", "concurrent.futures"])
+def test_import_leaves_out_what_only_some_programs_need(module: str, imported: set[str]) -> None:
+    """Each is imported where it is used: a blocking program needs no asyncio, one on memory no sqlite3."""
+    assert module not in imported
+
+
+def test_import_starts_nothing() -> None:
+    [threads] = in_new_interpreter("import goes_lite, threading; print(threading.active_count())")
+
+    assert threads == "1"
+
+
+def test_it_can_be_imported_without_site_packages() -> None:
+    """`python -S`, as some embedders and tools run it."""
+    parent = goes_lite.__path__[0].removesuffix("goes_lite")
+    code = f"import sys; sys.path.insert(0, {parent!r}); import goes_lite; print(goes_lite.__name__)"
+    command = [sys.executable, "-S", "-P", "-W", "error", "-c", code]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "goes_lite", "")
