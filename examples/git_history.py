@@ -1,4 +1,4 @@
-"""The history of a git repository as an event log, and questions to it.
+r"""The history of a git repository as an event log, and questions to it.
 
     python3 examples/git_history.py                                      # this repository
     python3 examples/git_history.py ~/src/flask --top 5
@@ -17,7 +17,7 @@ is added.) So what was done on a branch is credited to whoever merged it, unless
 
 The time of an event is the committer's date, when the commit came into this history; the author's goes into the
 metadata. Paths are those of git, `/` everywhere; a backslash in a name is doubled, and a byte that is not UTF-8 is
-`\\xNN`, so that no two files share a name. Kept in memory: the paths of the files that exist, and one commit.
+`\xNN`, so that no two files share a name. Kept in memory: the paths of the files that exist, and one commit.
 
 Needs git ≥ 2.10. Exit codes: 0 fine, 2 wrong input (the reason is on stderr), 130 interrupted.
 """
@@ -39,13 +39,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 from uuid import UUID, uuid5
 
 if not importlib.util.find_spec("goes_lite"):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a fresh clone: nothing is installed
 
 import goes_lite as goes
+
+Database = goes.blocking.BlockingBackend
 
 # --- what happens to files: the domain --------------------------------------------------------------------------------
 
@@ -194,7 +196,8 @@ class Git:
         self.name = path.parent.name if path.name == ".git" else path.name.removesuffix(".git")
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run([*self._command, *arguments], env=self._env, capture_output=True, stdin=subprocess.DEVNULL)
+        command = [*self._command, *arguments]
+        return subprocess.run(command, env=self._env, capture_output=True, stdin=subprocess.DEVNULL, check=False)
 
     def asks(self, *arguments: str) -> bool:
         return self._run(*arguments).returncode == 0
@@ -207,7 +210,8 @@ class Git:
 
     def head(self) -> str | None:
         """The commit that HEAD is at, None in a repository without commits."""
-        return self.says("rev-parse", "HEAD") if self.asks("rev-parse", "--verify", "--quiet", "HEAD^{commit}") else None
+        made = self.asks("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+        return self.says("rev-parse", "HEAD") if made else None
 
     def commits(self, revisions: str) -> Iterator[Commit]:
         """The commits of the main line, the oldest first, as git comes to them."""
@@ -216,10 +220,10 @@ class Git:
                 [*self._command, *LOG, revisions, "--"],
                 env=self._env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
             )  # fmt: skip
-            assert git.stdout is not None
+            output: IO[bytes] = git.stdout  # type: ignore[assignment]
             try:
                 last: Commit | None = None
-                for commit in parse(split(iter(lambda: git.stdout.read1(1 << 16), b""))):  # type: ignore[union-attr]
+                for commit in parse(split(iter(lambda: os.read(output.fileno(), 1 << 16), b""))):
                     if last is not None:
                         yield last
                     last = commit
@@ -232,7 +236,7 @@ class Git:
             finally:
                 git.kill()
                 git.wait()
-                git.stdout.close()
+                output.close()
 
 
 def split(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -257,7 +261,7 @@ def parse(tokens: Iterator[bytes]) -> Iterator[Commit]:
             raise Problem(f"git log printed something unexpected: {token[:60]!r}")
         parents, author, email, authored, committed, subject = islice(tokens, 6)
         changes: dict[bytes, Change] = {}
-        hash = token[7:].decode()
+        commit = token[7:].decode()
         token = None
         for token in tokens:
             token = token.lstrip(b"\n")
@@ -278,7 +282,7 @@ def parse(tokens: Iterator[bytes]) -> Iterator[Commit]:
         else:
             token = None
         yield Commit(
-            hash, parents.decode().split(), text(author), text(email), moment(authored), moment(committed),
+            commit, parents.decode().split(), text(author), text(email), moment(authored), moment(committed),
             text(subject), list(changes.values()),
         )  # fmt: skip
 
@@ -325,16 +329,15 @@ def short(value: str, limit: int = 900) -> str:
 class Importer:
     """Turns commits into events. Nothing is decided here: it happened long ago, so no aggregate is asked."""
 
-    def __init__(self, db: Any) -> None:
+    def __init__(self, db: Database) -> None:
         self.db = db
         self.files = db.repository(File)
         self.tree: dict[str, tuple[str, int]] = {}  # path → id and version of the file that lies there
 
     def last(self) -> str | None:
         """The commit that the log ends with."""
-        for event in self.db.events.query(goes.EventQuery(["commit.made"]), reverse=True, limit=1):
-            return str(event.data.hash)
-        return None
+        event = next(self.db.events.query(goes.EventQuery(["commit.made"]), reverse=True, limit=1), None)
+        return event.data.hash if event else None
 
     def events_of(self, commit: Commit) -> list[goes.Event[Any]]:
         """What the commit did to each file, and the commit."""
@@ -347,13 +350,9 @@ class Importer:
 
         def happened(data: object, key: bytes, path: str = "", **aggregate: Any) -> None:
             # The ids follow from the commit and the path: appending the same commit again is the same append.
-            name = f"{commit.hash}:{type(data).__name__}:{key.hex()}"
-            own = {f"path:{short(path)}"} if path else set()
-            events.append(
-                goes.Event(
-                    data, id=uuid5(NAMESPACE, name), time=commit.committed, metadata=metadata, tags=tags | own, **aggregate
-                )  # fmt: skip
-            )
+            id = uuid5(NAMESPACE, f"{commit.hash}:{type(data).__name__}:{key.hex()}")
+            own = tags | {f"path:{short(path)}"} if path else tags
+            events.append(goes.Event(data, id=id, time=commit.committed, metadata=metadata, tags=own, **aggregate))
 
         # First what frees a path, then what takes one.
         left: dict[bytes, tuple[str, int]] = {}
@@ -382,9 +381,8 @@ class Importer:
             self.tree[path] = id, version + 1
         added = sum(change.added or 0 for change in commit.changes)
         removed = sum(change.removed or 0 for change in commit.changes)
-        happened(
-            CommitMade(commit.hash, commit.subject, len(commit.parents), len(commit.changes), added, removed), b""
-        )
+        made = CommitMade(commit.hash, commit.subject, len(commit.parents), len(commit.changes), added, removed)
+        happened(made, b"")
         return events
 
     def _leave(self, path: str, commit: Commit) -> tuple[str, int]:
@@ -393,20 +391,31 @@ class Importer:
         if found is None:  # imported by an earlier run
             file = find_file(self.db, path)
             if file is None or file.deleted or file.path != path:
-                raise Problem(f"commit {commit.hash} changes {shown(path)!r}, which does not exist in the log before it")
+                raise Problem(f"commit {commit.hash[:12]} changes {shown(path)!r}, which does not exist in the log")
             found = file.id, file.version
         return found
 
 
-def find_file(db: Any, path: str, at: datetime | None = None) -> File | None:
-    """The file that was the last to have this path (at a time), as it was then, whatever became of it."""
-    named = goes.EventQuery(["file.added", "file.renamed"], tags=[f"path:{short(path)}"], max_time=at)
-    for event in db.events.query(named, reverse=True, limit=1):
+def find_file(db: Database, path: str, at: datetime | None = None) -> File | None:
+    """The file of this path, as it is or was at a time, whatever became of it.
+
+    That is the last one that had got the path by then, else one that was there by another name and got it later.
+    """
+    tag = f"path:{short(path)}"
+    names = ["file.added", "file.renamed"]
+    event = next(db.events.query(goes.EventQuery(names, tags=[tag], max_time=at), reverse=True, limit=1), None)
+    if event is not None and event.aggregate is not None:
         return at_time(db, event.aggregate.id, at)
+    for event in db.events.query(goes.EventQuery(names, tags=[tag])) if at else ():
+        if event.aggregate is not None:
+            try:
+                return at_time(db, event.aggregate.id, at)
+            except goes.errors.VersionNotFound:
+                continue  # it did not exist yet
     return None
 
 
-def at_time(db: Any, id: str, at: datetime | None) -> File:
+def at_time(db: Database, id: str, at: datetime | None) -> File:
     files = db.repository(File)
     file: File = files.fetch_version(id, at, deleted=True) if at else files.fetch(id, deleted=True)
     return file
@@ -421,8 +430,8 @@ def revisions(git: Git, last: str | None, head: str) -> str | None:
     way_out = "import it into a new file (--db), or check the imported branch out"
     if not git.asks("cat-file", "-e", f"{last}^{{commit}}"):
         raise Problem(
-            f"the log ends with commit {last[:12]}, which is not in this repository (its history was rewritten, or this "
-            f"is another repository): {way_out}"
+            f"the log ends with commit {last[:12]}, which is not in this repository (its history was rewritten, or it "
+            f"is another one): {way_out}"
         )
     if git.asks("merge-base", "--is-ancestor", head, last):
         behind = git.says("rev-list", "--count", "--first-parent", f"{head}..{last}")
@@ -436,7 +445,7 @@ def revisions(git: Git, last: str | None, head: str) -> str | None:
     return f"{last}..{head}"
 
 
-def import_commits(db: Any, git: Git, report: Callable[[int, int], None]) -> int:
+def import_commits(db: Database, git: Git, report: Callable[[int, int], None]) -> int:
     """Append the commits that the log does not have yet, and answer how many."""
     head = git.head()
     if head is None:
@@ -512,14 +521,15 @@ class Figures:
             self.lines[id] += (data.added or 0) + (data.removed or 0)
 
 
-def overview(db: Any, at: datetime | None, top: int, screen: Screen) -> Iterator[str]:
+def overview(db: Database, at: datetime | None, top: int, screen: Screen) -> Iterator[str]:
     figures = Figures()
     for event in db.events.query(goes.EventQuery(max_time=at)):
         figures.add(event)
     if figures.first is None or figures.last is None:
         yield f"no commits{f' until {at:%Y-%m-%d %H:%M} UTC' if at else ''}"
         return
-    yield f"{figures.commits:,} commits, {figures.first:%Y-%m-%d} to {figures.last:%Y-%m-%d}, as {figures.events:,} events"
+    period = f"{figures.first:%Y-%m-%d} to {figures.last:%Y-%m-%d}"
+    yield f"{figures.commits:,} commits, {period}, as {figures.events:,} events"
     yield f"{figures.alive:,} files{f' at {at:%Y-%m-%d %H:%M} UTC' if at else ''}, {len(figures.changes):,} ever"
 
     yield f"\nMost changed files\n{'changes':>9} {'± lines':>9} {'lines':>8}  path"
@@ -527,8 +537,8 @@ def overview(db: Any, at: datetime | None, top: int, screen: Screen) -> Iterator
     for id, count in sorted(figures.changes.items(), key=lambda item: (-item[1], item[0]))[:top]:
         file = at_time(db, id, at)
         lines = "binary" if file.lines is None else f"{file.lines:,}"
-        path = screen.cut(shown(file.path), 30 + (10 if file.deleted else 0))
-        yield f"{count:>9,} {figures.lines[id]:>9,} {'' if file.deleted else lines:>8}  {path}{'  (deleted)' if file.deleted else ''}"
+        path = screen.cut(shown(file.path), 30)
+        yield f"{count:>9,} {figures.lines[id]:>9,} {'deleted' if file.deleted else lines:>8}  {path}"
 
     yield f"\nAuthors ({len(figures.authors):,})\n{'commits':>9} {'+ lines':>9} {'- lines':>9}  name"
     ranked = sorted(figures.authors.items(), key=lambda item: (-item[1][1], item[0]))
@@ -539,7 +549,7 @@ def overview(db: Any, at: datetime | None, top: int, screen: Screen) -> Iterator
     yield from activity(figures.months, screen)
 
 
-def file_story(db: Any, path: str, at: datetime | None, top: int, screen: Screen) -> Iterator[str]:
+def file_story(db: Database, path: str, at: datetime | None, top: int, screen: Screen) -> Iterator[str]:
     file = find_file(db, path, at)
     if file is None:
         when = f" until {at:%Y-%m-%d %H:%M} UTC" if at else ""
@@ -554,7 +564,8 @@ def file_story(db: Any, path: str, at: datetime | None, top: int, screen: Screen
     if file.deleted:
         yield f"  deleted on {last.time:%Y-%m-%d}"
     elif file.path != path:
-        yield f"  formerly {shown(path)}"
+        later = any(event.data.path == path for event in events if isinstance(event.data, FileAdded | FileRenamed))
+        yield f"  {'formerly' if later else 'later named'} {shown(path)}"
     lines = "binary" if file.lines is None else f"{file.lines:,} lines"
     yield f"  {lines}, mode {file.mode}, version {file.version}, changed by {len(file.authors)} author(s)"
     yield f"  added on {first.time:%Y-%m-%d}{'' if first.data.path == file.path else f' as {shown(first.data.path)}'}"
@@ -607,9 +618,10 @@ def activity(months: Counter[tuple[int, int]], screen: Screen) -> Iterator[str]:
     """Commits over time: columns on a terminal, plain lines elsewhere, of months or longer if they are too many."""
     first, last = min(months), max(months)
     limit = max(screen.width - 10, 12) if screen.pretty else 48
-    for unit, size in (("month", 1), ("quarter", 3), ("year", 12), ("decade", 120)):
+    begin = end = size = 0
+    for unit, size in (("month", 1), ("quarter", 3), ("year", 12), ("decade", 120)):  # noqa: B007
         begin, end = ((year * 12 + month - 1) // size for year, month in (first, last))
-        if end - begin < limit or unit == "decade":
+        if end - begin < limit:
             break
     buckets = [0] * (end - begin + 1)
     for (year, month), count in months.items():
@@ -623,8 +635,8 @@ def activity(months: Counter[tuple[int, int]], screen: Screen) -> Iterator[str]:
         return
     widest = max(buckets)
     for index, count in enumerate(buckets):
-        month = (begin + index) * size % 12
-        label = {1: f"{years[index]}-{month + 1:02}", 3: f"{years[index]}-Q{month // 3 + 1}"}.get(size, str(years[index]))
+        year, month = years[index], (begin + index) * size % 12
+        label = {1: f"{year}-{month + 1:02}", 3: f"{year}-Q{month // 3 + 1}"}.get(size, f"{year}")
         yield f"{label:<8} {count:>7,} {'#' * -(-count * 40 // widest)}".rstrip()
 
 
@@ -636,11 +648,13 @@ def columns(buckets: list[int], years: list[int], width: int, height: int = 6) -
         blocks = (" ▁▂▃▄▅▆▇█"[max(0, min(8, value - row * 8))] * (each - gap) + " " * gap for value in eighths)
         label = f"{max(buckets):,}" if row == height - 1 else "0" if row == 0 else ""
         yield f"{label:>8} {''.join(blocks)}".rstrip()
-    axis = ""
-    for index, year in enumerate(years):
-        if (index == 0 or year != years[index - 1]) and (not axis or len(axis) < index * each):
-            axis = axis.ljust(index * each) + str(year)
-    yield f"{'':>8} {axis}"
+    axis = [" "] * (len(years) * each + 5)
+    room = len(axis)
+    for index in reversed(range(len(years))):  # a year is left out if the next one is too close
+        if (index == 0 or years[index] != years[index - 1]) and index * each + 5 <= room:
+            room = index * each
+            axis[room : room + 4] = f"{years[index]:<4}"
+    yield f"{'':>8} {''.join(axis)}".rstrip()
 
 
 class Progress:
@@ -670,17 +684,15 @@ def date(value: str) -> datetime:
         parts = []
     try:
         if 1 <= len(parts) <= 3 and len(value) <= 10:
-            year, month, day = (*parts, 0, 0)[:3]
-            begin = datetime(year, month or 1, day or 1, tzinfo=timezone.utc)
-            if day:
-                end = begin + timedelta(days=1)
-            else:
-                end = datetime(year + (month == 12 or not month), month % 12 + 1 if month else 1, 1, tzinfo=timezone.utc)
-            return end - timedelta(microseconds=1)
+            begin = datetime(*(*parts, 1, 1)[:3], tzinfo=timezone.utc)  # type: ignore[arg-type, misc]
+            month = (begin.replace(day=28) + timedelta(days=4)).replace(day=1)
+            ends = (begin.replace(year=begin.year + 1), month, begin + timedelta(days=1))
+            return ends[len(parts) - 1] - timedelta(microseconds=1)
         at = datetime.fromisoformat(value)
         return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
     except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"{value!r} is not a date such as 2024, 2024-05, 2024-05-31 or 2024-05-31T12:00Z") from None
+        examples = "2024, 2024-05, 2024-05-31 or 2024-05-31T12:00Z"
+        raise argparse.ArgumentTypeError(f"{value!r} is not a date such as {examples}") from None
 
 
 def number(value: str) -> int:
@@ -691,7 +703,7 @@ def number(value: str) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="git_history.py", description="Import the history of a git repository into an event log, and ask it questions."
+        prog="git_history.py", description="Import the history of a git repository into an event log, and ask it."
     )
     parser.add_argument("repo", nargs="?", metavar="REPO", type=Path, help="a git repository (default: this one)")
     parser.add_argument("--db", metavar="FILE", help="the event log (default: NAME-history.db in this folder)")
@@ -703,9 +715,10 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    path = options.db or ""
     try:
         git = Git(options.repo or Path(__file__).resolve().parent)
-        path = options.db or f"{git.name}-history.db"
+        path = path or f"{git.name}-history.db"
         with goes.blocking.connect(path) as db:
             begin = time.monotonic()
             count = import_commits(db, git, Progress(options.progress or sys.stderr.isatty()))
@@ -718,9 +731,9 @@ def main(arguments: list[str] | None = None) -> int:
             for line in answer:
                 print(line)
             sys.stdout.flush()
-    except (goes.ConcurrencyError, goes.DuplicateEventError) as error:
-        return complain(f"another program imports into the same file right now, run this again when it is done ({error})")
-    except (Problem, goes.GoesError) as error:
+    except (goes.errors.ConcurrencyError, goes.errors.DuplicateEventError) as error:
+        return complain(f"another program imports into {path} right now, run this again when it is done ({error})")
+    except (Problem, goes.errors.GoesError) as error:
         return complain(str(error))
     except KeyboardInterrupt:
         print("\ninterrupted; run it again to go on from here", file=sys.stderr)

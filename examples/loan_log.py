@@ -4,16 +4,16 @@
     python3 examples/loan_log.py hospital.xes --db hospital.db
 
 The log for which it was made is that of the BPI Challenge 2012: 13,087 applications for a loan at a Dutch bank (van
-Dongen, 4TU.ResearchData, doi 10.4121/uuid:3926db30-f712-4394-aebc-75976070e91f). Any other XES log can be imported, too;
-rows that it has no data for are left out.
+Dongen, 4TU.ResearchData, doi 10.4121/uuid:3926db30-f712-4394-aebc-75976070e91f). Any other XES log can be imported,
+too; rows that it has no data for are left out.
 
-Every case of the log is an aggregate: one event opens it, one follows for each step. The figures come from a read model,
-two SQL tables in the same file. A batch of whole cases and its share of the figures are written in one transaction, so
-at any moment they tell the same, and the number of cases in the log says where to go on: the program may be killed at
-any time, and run again with the whole of a file that was cut off.
+Every case of the log is an aggregate: one event opens it, one follows for each step. The figures come from a read
+model, two SQL tables in the same file. A batch of whole cases and its share of the figures are written in one
+transaction, so at any moment they tell the same, and the number of cases in the log says where to go on: the program may
+be killed at any time, and run again, also with the whole of a file that was cut off before.
 
-The file is read as a stream, one case in memory at a time, and nothing in it is trusted: XML entities are refused, sizes
-are bounded, text is escaped before it reaches the terminal.
+The file is read as a stream, a few cases in memory at a time, and nothing in it is trusted: XML entities are refused,
+sizes are bounded, text is escaped before it reaches the terminal.
 
 Exit codes: 0 fine, 2 wrong input (the reason is on stderr), 130 interrupted.
 """
@@ -44,6 +44,8 @@ if not importlib.util.find_spec("goes_lite"):
 
 import goes_lite as goes
 
+Database = goes.blocking.BlockingBackend
+
 Value = str | int | float | bool
 
 # --- what happens to a case: the domain -------------------------------------------------------------------------------
@@ -53,7 +55,7 @@ Value = str | int | float | bool
 @dataclass(frozen=True, slots=True)
 class CaseOpened:
     amount: Decimal | None
-    attributes: dict[str, Value]
+    others: tuple[tuple[str, Value], ...] = ()  # attributes; pairs, since what cannot change need not be copied
 
 
 @goes.event("case.step")
@@ -62,7 +64,7 @@ class Step:
     activity: str | None
     lifecycle: str | None
     resource: str | None
-    attributes: dict[str, Value]
+    others: tuple[tuple[str, Value], ...] = ()
 
 
 OUTCOMES = {"A_APPROVED": "approved", "A_DECLINED": "declined", "A_CANCELLED": "cancelled"}
@@ -278,7 +280,7 @@ class Source:
 NAMESPACE = UUID("0f7a9c52-6a0e-5b1c-8c57-3f0b1f3f2012")
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 AMOUNTS = ("AMOUNT_REQ", "RequestedAmount", "amount", "Amount", "case:amount")
-FIELDS = ("concept:name", "lifecycle:transition", "org:resource", "time:timestamp")
+FIELDS = frozenset(("concept:name", "lifecycle:transition", "org:resource", "time:timestamp"))
 BATCH = 4000
 """So many events, of whole cases, are written at a time."""
 
@@ -316,25 +318,28 @@ def case_id(trace: Trace) -> str:
 def events_of(trace: Trace, id: str) -> list[goes.Event[Any]]:
     """One event for the case, and one for each of its steps; always the same ones for the same trace."""
     ref = goes.AggregateRef("case", id)
-    prefix = f"{trace.number}/{trace.attributes.get('concept:name')}/"
-    times = [moment(step.get("time:timestamp")) for step in trace.events]
+    times = [moment(raw.get("time:timestamp")) for raw in trace.events]
     known = next((time for time in times if time), None)
     # Every event has a time. One without takes that of its predecessor, and says so.
     time = moment(trace.attributes.get("REG_DATE")) or known or EPOCH
+    # The ids of a case are numbered from one that follows from what it is: the same trace makes the same events.
+    first = uuid5(NAMESPACE, f"{trace.number}/{trace.attributes.get('concept:name')}/{known}").int & ~0xFFFF_FFFF
     attributes = {key: value for key, value in trace.attributes.items() if key != "concept:name"}
-    opened = CaseOpened(amount_of(attributes), attributes)
-    events: list[goes.Event[Any]] = [
-        goes.Event(opened, aggregate=ref, version=1, time=time, id=uuid5(NAMESPACE, f"{prefix}{known}"))
-    ]
+    opened = CaseOpened(amount_of(attributes), tuple(attributes.items()))
+    events: list[goes.Event[Any]] = [goes.Event(opened, aggregate=ref, version=1, time=time, id=UUID(int=first))]
     for version, (raw, found) in enumerate(zip(trace.events, times, strict=True), 2):
         time = found or time
-        step = Step(
-            words(raw.get("concept:name")), words(raw.get("lifecycle:transition")), words(raw.get("org:resource")),
-            {key: value for key, value in raw.items() if key not in FIELDS or (key == "time:timestamp" and not found)},
+        others: tuple[tuple[str, Value], ...] = ()
+        if not raw.keys() <= FIELDS or not found:
+            others = tuple(item for item in raw.items() if item[0] not in FIELDS or item[0] == "time:timestamp")
+        activity, lifecycle = words(raw.get("concept:name")), words(raw.get("lifecycle:transition"))
+        step = Step(activity, lifecycle, words(raw.get("org:resource")), others)
+        events.append(
+            goes.Event(
+                step, aggregate=ref, version=version, time=time, id=UUID(int=first + version),
+                metadata=None if found else {"time": "missing"},
+            )
         )  # fmt: skip
-        id_ = uuid5(NAMESPACE, f"{prefix}{version}/{step.activity}/{found}")
-        metadata = None if found else {"time": "missing"}
-        events.append(goes.Event(step, aggregate=ref, version=version, time=time, metadata=metadata, id=id_))
     return events
 
 
@@ -348,9 +353,11 @@ TABLES = (
         activity TEXT NOT NULL, lifecycle TEXT NOT NULL, events INTEGER NOT NULL, PRIMARY KEY (activity, lifecycle)
     ) STRICT""",
 )
-ADD_CASES = """INSERT INTO loan_cases SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
-    FROM json_each(?)"""
-ADD_ACTIVITIES = """INSERT INTO loan_activities SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true
+# One statement for all rows of a batch, which come as one JSON array of arrays.
+ADD_CASES = """INSERT INTO loan_cases
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)"""
+ADD_ACTIVITIES = """INSERT INTO loan_activities
+    SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true
     ON CONFLICT DO UPDATE SET events = events + excluded.events"""
 
 
@@ -363,7 +370,7 @@ class LogFacts:
     complete: bool
 
 
-def project(tx: Any, events: list[goes.Event[Any]]) -> None:
+def project(tx: goes.blocking.BlockingTransaction, events: list[goes.Event[Any]]) -> None:
     """Add a batch of new events to the figures. They are of whole cases, so no row has to be changed later."""
     cases: dict[str, list[Any]] = {}
     activities: Counter[tuple[str, str]] = Counter()
@@ -379,9 +386,10 @@ def project(tx: Any, events: list[goes.Event[Any]]) -> None:
         if data.activity in OUTCOMES:
             row[3] = OUTCOMES[data.activity]
         if not event.metadata:
-            micros = (event.time - EPOCH) // timedelta(microseconds=1)
-            row[4] = micros if row[4] is None else min(row[4], micros)
-            row[5] = micros if row[5] is None else max(row[5], micros)
+            row[4] = event.time if row[4] is None else min(row[4], event.time)
+            row[5] = event.time if row[5] is None else max(row[5], event.time)
+    for row in cases.values():
+        row[4:] = (None if time is None else (time - EPOCH) // timedelta(microseconds=1) for time in row[4:])
     tx.execute(ADD_CASES, (json.dumps(list(cases.values())),))
     tx.execute(ADD_ACTIVITIES, (json.dumps([[*key, count] for key, count in activities.items()]),))
 
@@ -392,7 +400,7 @@ def project(tx: Any, events: list[goes.Event[Any]]) -> None:
 class Importer:
     """Writes the cases that are new, in batches."""
 
-    def __init__(self, db: Any) -> None:
+    def __init__(self, db: Database) -> None:
         self.db = db
         self.cases = 0
         self.events = 0
@@ -415,7 +423,7 @@ class Importer:
                     if tx.events.append(events).already_committed:
                         raise Problem("another program imports the same log into the same file right now")
                     project(tx, events)
-            except goes.ConcurrencyError as error:
+            except goes.errors.ConcurrencyError as error:
                 taken = error.aggregate.id  # by another case of this name, which came with an earlier batch
                 if error.expected:
                     raise
@@ -426,15 +434,19 @@ class Importer:
             return
 
     def has(self, trace: Trace) -> bool:
-        """Whether this very case is in the log: its events have ids that follow from what is in the file."""
-        return self.db.events.find(events_of(trace, case_id(trace))[-1].id) is not None
+        """Whether this very case is in the log. Events are equal if everything but their position is."""
+        # The id does not depend on the name of the aggregate, which is another one if the file has two cases of a name.
+        stored = self.db.events.find(events_of(trace, case_id(trace))[0].id)
+        if stored is None or stored.aggregate is None:
+            return False
+        return self.db.events.load(stored.aggregate) == events_of(trace, stored.aggregate.id)
 
 
 def _second(id: str, trace: Trace) -> str:
     return f"{id}#{trace.number + 1}"
 
 
-def import_log(db: Any, source: Source, progress: Progress) -> Importer:
+def import_log(db: Database, source: Source, progress: Progress) -> Importer:
     """Write the cases of the file that the log does not have yet."""
     with db.transaction() as tx:
         for table in TABLES:
@@ -448,7 +460,7 @@ def import_log(db: Any, source: Source, progress: Progress) -> Importer:
                 importer.add(trace)
                 progress(source.done(), importer.cases)
             elif trace.number in (0, known - 1) and not importer.has(trace):
-                raise Mismatch(f"its case {trace.number + 1} is not the one that was imported: choose another file (--db)")
+                raise Mismatch(f"its case {trace.number + 1} is not the one that was imported: choose another --db")
     except Mismatch:
         raise
     except Problem as problem:
@@ -473,7 +485,7 @@ class Mismatch(Problem):
 # --- the figures ------------------------------------------------------------------------------------------------------
 
 
-def figures(db: Any) -> Iterator[tuple[str, str]]:
+def figures(db: Database) -> Iterator[tuple[str, str]]:
     """The rows of the table, as far as the log has data for them."""
 
     def ask(sql: str) -> tuple[Any, ...]:
@@ -509,18 +521,20 @@ def figures(db: Any) -> Iterator[tuple[str, str]]:
         (mean,) = ask("SELECT avg(last - first) FROM loan_cases")
         yield "duration", f"{span(duration)} in the median, {span(mean)} on average"
     if cases:
-        id, count = ask("SELECT id, events FROM loan_cases ORDER BY events DESC, id LIMIT 1")
+        (id,) = ask("SELECT id FROM loan_cases ORDER BY events DESC, id LIMIT 1")
         case = db.repository(Case).fetch(id)  # from its events, not from the tables: the two agree
         by = f" by {len(case.resources)} resources" if case.resources else ""
-        yield "longest case", f"{case.steps:,} events{by} (case {shown(id)}{f', {case.outcome}' if case.outcome else ''})"
+        became = f", {case.outcome}" if case.outcome else ""
+        yield "longest case", f"{case.steps:,} events{by} (case {shown(id)}{became})"
 
 
 DURATIONS = (("a minute", 60), ("an hour", 3600), ("a day", 86400), ("a week", 604800), ("a month", 2592000))
 
 
-def histogram(db: Any) -> list[tuple[str, int]]:
+def histogram(db: Database) -> list[tuple[str, int]]:
     """How many cases took how long."""
-    steps = " ".join(f"WHEN last - first < {seconds}000000 THEN {index}" for index, (_, seconds) in enumerate(DURATIONS))
+    limits = enumerate(seconds for _, seconds in DURATIONS)
+    steps = " ".join(f"WHEN last - first < {seconds}000000 THEN {index}" for index, seconds in limits)
     with db.transaction() as tx:
         rows = tx.execute(
             f"SELECT CASE {steps} ELSE {len(DURATIONS)} END AS bin, count(*) FROM loan_cases "
@@ -531,7 +545,7 @@ def histogram(db: Any) -> list[tuple[str, int]]:
     return [(label, counts.get(index, 0)) for index, label in enumerate(labels)] if counts else []
 
 
-def activities(db: Any, limit: int = 10) -> list[tuple[str, int]]:
+def activities(db: Database, limit: int = 10) -> list[tuple[str, int]]:
     with db.transaction() as tx:
         rows = tx.execute(
             "SELECT activity, sum(events) AS n FROM loan_activities WHERE activity <> '' "
@@ -540,7 +554,7 @@ def activities(db: Any, limit: int = 10) -> list[tuple[str, int]]:
     return [(shown(activity), count) for activity, count in rows]
 
 
-def report(db: Any) -> Iterator[str]:
+def report(db: Database) -> Iterator[str]:
     facts = db.models_of("xes", LogFacts).find("log")
     if facts is not None:
         yield shown(facts.name or facts.file)
@@ -577,7 +591,7 @@ def bars(rows: list[tuple[str, int]]) -> Iterator[str]:
     except UnicodeEncodeError:
         pretty = False
     longest = min(30, max(len(label) for label, _ in rows))
-    most = max(1, max(count for _, count in rows))
+    most = max(1, *(count for _, count in rows))
     room = max(10, min(60, shutil.get_terminal_size().columns - longest - 13))
     for label, count in rows:
         eighths = -(-count * room * 8 // most)
@@ -640,9 +654,9 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stdout.flush()
     except Problem as problem:
         return complain(f"{options.xes}: {problem}")
-    except (goes.ConcurrencyError, goes.DuplicateEventError) as error:
+    except (goes.errors.ConcurrencyError, goes.errors.DuplicateEventError) as error:
         return complain(f"another program writes into {path} right now, run this again when it is done ({error})")
-    except goes.GoesError as error:
+    except goes.errors.GoesError as error:
         return complain(str(error))
     except KeyboardInterrupt:
         print("\ninterrupted; run it again to go on from here", file=sys.stderr)

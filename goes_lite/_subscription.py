@@ -118,7 +118,7 @@ class InProcessSubscription:
                 )
             if item.owner is not self._member or item.attempt != delivery.attempt:
                 raise DeliveryError(
-                    f"{delivery.event!r} was taken back after {self._member.ack_wait} s without an ack: it comes again; "
+                    f"{delivery.event!r} was taken back after {self._member.ack_wait} s unsettled, and comes again: "
                     "if it takes so long, subscribe with a longer ack_wait"
                 )
             delivery._settled = how  # pyright: ignore[reportPrivateUsage]
@@ -126,17 +126,12 @@ class InProcessSubscription:
                 self._bus.bury(self._queue, item.event, item.attempt, error)
             self._queue.settle(item, delay, done=how != "nakked")
 
-    def abandon(self) -> None:
-        """What happens when it is garbage collected: like `close`, at the next chance, and without taking a lock."""
-        self._finalizer()
-
     async def close(self) -> None:
         """End the iteration, also one that is waiting, and give back what is unsettled. Closing twice is fine."""
         self._finalizer.detach()
         with self._bus.lock:
             self._queue.catch_up()
             self._queue.leave(self._member)
-            self._bus.forget_closed()
 
     async def __aenter__(self) -> InProcessSubscription:
         return self

@@ -5,9 +5,6 @@ recorded event is applied exactly as it will be when it is loaded again, the sta
 reload cannot differ.
 """
 
-# pyright: reportPrivateUsage=false
-# The functions below the class belong to it; as methods they would take names that its subclasses may want.
-
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
@@ -302,7 +299,7 @@ def own_slots(aggregate: type[Aggregate]) -> list[str]:
     return [name for name in found if name not in ("__dict__", "__weakref__")]
 
 
-# --- what a repository does with an aggregate ------------------------------------------------------------------------
+# --- what a repository does with an aggregate: functions, for methods would take names that subclasses may want -----
 
 
 def resume(aggregate: Aggregate, event: Event[Any], deleted: bool) -> None:

@@ -112,7 +112,7 @@ class Backend(Protocol):
 
     def models_of(self, collection: str, type: type[M]) -> Models[M]:
         """The read models of one type, in a named collection."""
-        return Models(self.models, collection, type, self.registry, self.runtime)
+        return Models(self.models, collection, type, self.runtime)
 
     async def __aenter__(self) -> Backend:
         return self

@@ -51,7 +51,7 @@ def parse(url: str | os.PathLike[str]) -> Address:
     text = os.fspath(url)
     if not isinstance(text, str) or not text or "\0" in text:
         raise ConfigError(f"connect() takes a path or URL, not {url!r:.80}")
-    scheme, separator, rest = text.partition("://")
+    scheme, separator, _ = text.partition("://")
     if not separator:
         # a Windows drive (C:\…) has no //, so it ends up here, as a path like any other
         return Address("sqlite", text, {})

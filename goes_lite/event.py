@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
+from time import time_ns
 from types import MappingProxyType
 from typing import Any, Generic, NamedTuple, TypeVar, cast
 from uuid import UUID
 
-from goes_lite.errors import InvalidEventError
+from goes_lite.errors import InvalidEventError, RegistrationError
 from goes_lite.ids import new_id_bytes
 from goes_lite.registry import Encoded, Registry, check_name, default_registry
 
@@ -26,6 +27,8 @@ MAX_ID_BYTES = 1024
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
+_FIRST_MICROS = (datetime.min.replace(tzinfo=timezone.utc) - _EPOCH) // _MICROSECOND
+_LAST_MICROS = (datetime.max.replace(tzinfo=timezone.utc) - _EPOCH) // _MICROSECOND
 _NO_METADATA: Mapping[str, str] = MappingProxyType({})
 _NO_TAGS: frozenset[str] = frozenset()
 
@@ -45,10 +48,22 @@ class AggregateRef(_Ref):
     __slots__ = ()
 
     def __new__(cls, name: str, id: str | UUID) -> AggregateRef:
-        return cls._make((check_name(name, "aggregate name"), aggregate_id(id)))
+        try:
+            return cls._make((check_name(name, "an aggregate name"), aggregate_id(id)))
+        except RegistrationError as exc:
+            raise InvalidEventError(str(exc)) from None
 
     def __str__(self) -> str:
         return f"{self.name}({self.id if len(self.id) <= 80 else self.id[:79] + '…'})"
+
+
+def aggregate_ref(value: object) -> AggregateRef:
+    """An AggregateRef, or a (name, id) pair as one; raises InvalidEventError for anything else."""
+    if isinstance(value, AggregateRef):
+        return value
+    if isinstance(value, tuple) and len(pair := cast("tuple[Any, ...]", value)) == 2:
+        return AggregateRef(*pair)
+    raise InvalidEventError(f"an aggregate is an AggregateRef or a (name, id) pair, not {value!r:.80}")
 
 
 def aggregate_id(value: str | UUID) -> str:
@@ -57,12 +72,13 @@ def aggregate_id(value: str | UUID) -> str:
         return value  # the usual case, at the cost of four C calls
     if isinstance(value, UUID):
         return str(value)
-    return _check_text(value, "an aggregate id")
+    return check_text(value, "an aggregate id")
 
 
-def _check_text(value: object, what: str) -> str:
+def check_text(value: object, what: str) -> str:
+    """`value` as text that every backend can keep in an index; raises InvalidEventError, which says `what` it is."""
     if not isinstance(value, str):
-        raise InvalidEventError(f"{what} is a non-empty str (or a UUID), not {type(value).__name__}: {value!r:.80}")
+        raise InvalidEventError(f"{what} is a non-empty str, not {type(value).__name__}: {value!r:.80}")
     if not value:
         raise InvalidEventError(f"{what} is a non-empty str, not '': use new_id() for a fresh one")
     if "\0" in value:
@@ -78,7 +94,7 @@ def _check_text(value: object, what: str) -> str:
 
 def check_tag(value: object) -> str:
     """`value` as a tag: `key:value`, both non-empty; raises InvalidEventError otherwise."""
-    tag = _check_text(value, "a tag")
+    tag = check_text(value, "a tag")
     key, colon, rest = tag.partition(":")
     if not (key and colon and rest):
         raise InvalidEventError(f"a tag has the form 'key:value', such as 'course:c-101', not {tag!r:.80}")
@@ -86,14 +102,17 @@ def check_tag(value: object) -> str:
 
 
 def to_micros(time: datetime) -> int:
-    """Microseconds since 1970 UTC, exact; raises InvalidEventError for a naive datetime or another type."""
+    """Microseconds since 1970 UTC, exact; InvalidEventError for a naive datetime, another type, or one that UTC lacks."""
     if not isinstance(time, datetime):
         raise InvalidEventError(f"a time is an aware datetime, not {type(time).__name__}: {time!r:.80}")
     if time.tzinfo is None or time.utcoffset() is None:
         raise InvalidEventError(
             f"a time needs a zone, {time!r} has none: use datetime.now(timezone.utc), or .astimezone() if it is local time"
         )
-    return (time - _EPOCH) // _MICROSECOND
+    micros = (time - _EPOCH) // _MICROSECOND
+    if not _FIRST_MICROS <= micros <= _LAST_MICROS:
+        raise InvalidEventError(f"{time!r} lies outside the years 1 to 9999 in UTC, in which times are kept")
+    return micros
 
 
 def from_micros(micros: int) -> datetime:
@@ -153,7 +172,7 @@ class Event(Generic[D_co]):
         registry: Registry = default_registry,
     ) -> None:
         if aggregate is not None and not isinstance(aggregate, AggregateRef):
-            aggregate = AggregateRef(*aggregate)
+            aggregate = aggregate_ref(aggregate)
         if type(version) is not int or (version < 1) != (aggregate is None) or version < 0:
             raise InvalidEventError(
                 f"version {version!r} with aggregate {aggregate and str(aggregate)!r}: an event of an aggregate has a "
@@ -161,13 +180,13 @@ class Event(Generic[D_co]):
             )
         if id is not None and not isinstance(id, UUID):
             raise InvalidEventError(f"an event id is a UUID, not {type(id).__name__}: {id!r:.80}")
-        if time is not None:
-            time = from_micros(to_micros(time))
+        if name is not None and not isinstance(name, str):
+            raise InvalidEventError(f"an event name is a str, not {type(name).__name__}: {name!r:.80}")
         self._name, self._data, (self._encoding, self._schema, self._payload) = cast(
             "tuple[str, D_co, Encoded]", registry.capture(data, name)
         )
         self._id = new_id_bytes() if id is None else id
-        self._time = datetime.now(timezone.utc) if time is None else time
+        self._time = time_ns() // 1000 if time is None else to_micros(time)
         self._aggregate = aggregate
         self._version = version
         self._metadata = _check_metadata(metadata) if metadata else None
@@ -258,11 +277,18 @@ class Event(Generic[D_co]):
             and self.time == other.time
             and self.metadata == other.metadata
             and self.tags == other.tags
-            and bool(self._data == other._data)
+            and bool(self._data == other._data)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
         )
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # for copy and pickle, which know nothing of read-only mappings
+        return restore, (
+            self._id, self._name, self._data, self._time, self._aggregate, self._version, metadata_json(self),
+            tags_json(self), self._position, self._encoding, self._schema, self._payload,
+        )  # fmt: skip
 
     def __repr__(self) -> str:
         of = f" v{self._version} of {self._aggregate}" if self._aggregate else ""
@@ -314,7 +340,7 @@ def metadata_json(event: Event[Any]) -> str | None:
     value = event._metadata
     if value is None or type(value) is str:
         return value
-    return json.dumps(dict(value), sort_keys=True, ensure_ascii=False)
+    return json.dumps(dict(cast("Mapping[str, str]", value)), sort_keys=True, ensure_ascii=False)
 
 
 def tags_json(event: Event[Any]) -> str | None:
@@ -326,6 +352,8 @@ def tags_json(event: Event[Any]) -> str | None:
 
 
 def _check_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
+    if not isinstance(metadata, Mapping):
+        raise InvalidEventError(f"metadata is a mapping str → str, not {metadata!r:.80}")
     for key, value in metadata.items():
         if not isinstance(key, str) or not isinstance(value, str) or not key:
             raise InvalidEventError(f"metadata is str → str with non-empty keys, not {key!r:.60}: {value!r:.60}")
@@ -337,8 +365,8 @@ def _check_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def _check_tags(tags: Iterable[str]) -> frozenset[str] | None:
-    if isinstance(tags, str):
-        raise InvalidEventError(f"tags is a collection of 'key:value' strings, not one string: {tags!r:.80}")
+    if isinstance(tags, (str, bytes)) or not isinstance(tags, Iterable):
+        raise InvalidEventError(f"tags is a collection of 'key:value' strings, not {tags!r:.80}")
     return frozenset(check_tag(tag) for tag in tags) or None
 
 

@@ -100,7 +100,7 @@ class Loader(Generic[A]):
     async def _keep(self, cache: Cache[A], aggregate: A) -> None:
         try:
             cache.put(aggregate)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (whatever the author's own __deepcopy__ raises)
             if not self._uncopyable:
                 self._uncopyable = True  # once is enough: it would come up at every fetch
                 await self._report(f"{aggregate.ref} cannot be cached, because it cannot be copied", error)
@@ -126,7 +126,7 @@ class Loader(Generic[A]):
                 return None
             aggregate = self._class(ref.id)
             aggregate.restore_state(unpacked.state)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (whatever the author's own restore_state raises)
             await self._report(
                 f"the snapshot of {ref} at version {snapshot.version} does not fit and is ignored", error
             )

@@ -40,7 +40,7 @@ class Hooks(NamedTuple, Generic[A]):
         if function is not None:
             try:
                 await call(function, *args)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  (it is reported)
                 await self.report(f"the hook {hook} failed for {ref}", error)
 
     async def report(self, what: str, error: Exception) -> None:
@@ -48,7 +48,7 @@ class Hooks(NamedTuple, Generic[A]):
         if self.on_error is not None:
             try:
                 await call(self.on_error, what, error)
-            except Exception as second:
+            except Exception as second:  # noqa: BLE001  (both are logged)
                 second.__context__ = error
                 error = second
             else:

@@ -113,8 +113,6 @@ class InProcessBus:
         """
         last = events[-1].position if events else after
         with self.lock:
-            if self._closed:
-                return
             self._head = max(self._head, after, last)
             for queue in self._queues:
                 if self.log is None:
@@ -204,7 +202,6 @@ class InProcessBus:
             handling.start()
         except BaseException:
             self._handlings.discard(handling)
-            subscription.abandon()
             raise
         return handling
 

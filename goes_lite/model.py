@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from goes_lite.errors import ModelConflict, ModelNotFound
-from goes_lite.registry import Registry
+from goes_lite.codec import codec
 from goes_lite.runtime import Runtime
 from goes_lite.store import Pages
 
@@ -72,12 +72,16 @@ class Models(Generic[M]):
         await summaries.use("2026-001", lambda s: replace(s, total=s.total + 450), default=OrderSummary(0))
     """
 
-    def __init__(self, store: ModelStore, collection: str, type: type[M], registry: Registry, runtime: Runtime) -> None:
+    def __init__(self, store: ModelStore, collection: str, type: type[M], runtime: Runtime) -> None:
         self.store = store
         self.collection = collection
         self.type = type
-        self._registry = registry
         self._runtime = runtime
+        # JSON whatever the registry's codec, so that fields can be queried, and read with other tools
+        json = codec("json")
+        json.check(type)
+        self._encode: Callable[[M], str] = json.encoder(type)  # type: ignore[assignment]
+        self._decode_json: Callable[[str], M] = json.decoder(type)
 
     async def get(self, id: str) -> M:
         """The model; ModelNotFound if there is none."""
@@ -107,20 +111,20 @@ class Models(Generic[M]):
             record = await self.store.get(self.collection, id)
             if record is None and default is None:
                 raise ModelNotFound(self.collection, id)
-            # a fresh copy of the default, too: a change in place must not leak into the next try
-            model = self._decode(record) if record else self._copy(default)
-            changed = change(model)
-            if isinstance(changed, Awaitable):
+            # a fresh copy, of the default too: a change in place must not leak into the next try
+            model = self._decode_json(record.data if record else self._encode(default))  # type: ignore[arg-type]
+            changed: Any = change(model)
+            if hasattr(changed, "__await__"):
                 changed = await changed
-            result = model if changed is None else changed
+            result: M = model if changed is None else changed
             try:
-                await self.put(id, result, expected=record.version if record else 0)  # type: ignore[arg-type]
+                await self.put(id, result, expected=record.version if record else 0)
             except ModelConflict:
                 if attempt == tries:
                     raise
                 await self._runtime.sleep(random.uniform(0, 0.001 * 2**attempt))
             else:
-                return result  # type: ignore[return-value]
+                return result
         raise ValueError(f"use() needs at least one try, not {tries!r}")
 
     async def delete(self, id: str, *, expected: int | None = None) -> bool:
@@ -147,11 +151,5 @@ class Models(Generic[M]):
         """Remove every model of the collection; answer how many."""
         return await self.store.clear(self.collection)
 
-    def _encode(self, model: M) -> str:
-        return self._registry.encode_model(self.type, model)
-
     def _decode(self, record: ModelRecord) -> M:
-        return self._registry.decode_model(self.type, record.data)
-
-    def _copy(self, model: M | None) -> M:
-        return self._registry.decode_model(self.type, self._registry.encode_model(self.type, model))
+        return self._decode_json(record.data)

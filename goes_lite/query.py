@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any, Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from goes_lite.errors import InvalidEventError, InvalidQueryError
-from goes_lite.event import AggregateRef, Event, aggregate_id, check_tag, from_micros, to_micros
+from goes_lite.errors import InvalidEventError, InvalidQueryError, RegistrationError
+from goes_lite.event import AggregateRef, Event, aggregate_id, aggregate_ref, check_tag, from_micros, to_micros
 from goes_lite.registry import check_name
 
 B = TypeVar("B", int, datetime)
@@ -25,10 +25,13 @@ class Between(Generic[B]):
     __slots__ = ("first", "last")
 
     def __init__(self, first: B | None, last: B | None) -> None:
-        if first is not None and last is not None and first > last:
-            raise InvalidQueryError(f"Between({first!r}, {last!r}) is empty: the first end lies behind the last")
-        self.first = first
-        self.last = last
+        try:
+            if first is not None and last is not None and first > last:
+                raise InvalidQueryError(f"Between({first!r}, {last!r}) is empty: the first end lies behind the last")
+        except TypeError as exc:
+            raise InvalidQueryError(f"Between({first!r:.80}, {last!r:.80}): {exc}") from None
+        self.first: B | None = first
+        self.last: B | None = last
 
     def __repr__(self) -> str:
         return f"Between({self.first!r}, {self.last!r})"
@@ -118,16 +121,16 @@ class EventQuery:
     ) -> None:
         try:
             item = QueryItem(
-                names=_values("names", names, lambda n: check_name(n, "event name")),
-                aggregates=_values("aggregates", aggregates, _ref),
-                aggregate_names=_values("aggregate_names", aggregate_names, lambda n: check_name(n, "aggregate name")),
+                names=_values("names", names, _event_name),
+                aggregates=_values("aggregates", aggregates, aggregate_ref),
+                aggregate_names=_values("aggregate_names", aggregate_names, _aggregate_name),
                 aggregate_ids=_values("aggregate_ids", aggregate_ids, aggregate_id),
                 versions=_spans("versions", versions, _version, min_version, max_version),
                 times=_spans("times", times, to_micros, min_time, max_time),
                 tags=_values("tags", tags, check_tag),
                 ids=_values("ids", ids, _uuid),
             )
-        except InvalidEventError as exc:
+        except (InvalidEventError, RegistrationError) as exc:
             raise InvalidQueryError(str(exc)) from None
         object.__setattr__(self, "items", (item,))
 
@@ -136,12 +139,13 @@ class EventQuery:
         """Events that match at least one of the queries; the same as joining them with `|`."""
         if not queries:
             raise InvalidQueryError("any_of() needs at least one query; EventQuery() matches everything")
-        united = cls.__new__(cls)
-        object.__setattr__(united, "items", tuple(dict.fromkeys(item for query in queries for item in query.items)))
-        return united
+        for query in queries:
+            if not isinstance(query, EventQuery):
+                raise InvalidQueryError(f"any_of() unites EventQueries, not {query!r:.80}")
+        return _of_items(tuple(dict.fromkeys(item for query in queries for item in query.items)))
 
     def __or__(self, other: EventQuery) -> EventQuery:
-        return EventQuery.any_of(self, other)
+        return EventQuery.any_of(self, other) if isinstance(other, EventQuery) else NotImplemented
 
     def matches(self, event: Event[Any]) -> bool:
         """Whether the event is one of those asked for. This is the meaning; backends only translate it."""
@@ -155,6 +159,9 @@ class EventQuery:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"EventQuery is immutable: build a new one instead of setting {name!r}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _of_items, (self.items,)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, EventQuery) and set(self.items) == set(other.items)
 
@@ -166,18 +173,26 @@ class EventQuery:
 
 
 _EVERYTHING = QueryItem()
+
+
+def _of_items(items: tuple[QueryItem, ...]) -> EventQuery:
+    query = EventQuery.__new__(EventQuery)
+    object.__setattr__(query, "items", items)
+    return query
+
+
 def _values(field: str, values: Iterable[Any], check: Any) -> tuple[Any, ...]:
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise InvalidQueryError(f"{field} is a collection of values, not {values!r:.80}: write [{values!r:.80}]")
     return tuple(sorted({check(value) for value in values}))
 
 
-def _ref(value: Any) -> AggregateRef:
-    if isinstance(value, AggregateRef):
-        return value
-    if isinstance(value, tuple) and len(value) == 2:
-        return AggregateRef(*value)
-    raise InvalidQueryError(f"aggregates holds AggregateRefs or (name, id) pairs, not {value!r:.80}")
+def _event_name(value: object) -> str:
+    return check_name(value, "event name")
+
+
+def _aggregate_name(value: object) -> str:
+    return check_name(value, "aggregate name")
 
 
 def _uuid(value: Any) -> UUID:
@@ -187,8 +202,8 @@ def _uuid(value: Any) -> UUID:
 
 
 def _version(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise InvalidQueryError(f"a version is an int ≥ 0, not {value!r:.80}")
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise InvalidQueryError(f"a version is an int from 0 to 2**63 - 1, not {value!r:.80}")
     return value
 
 
@@ -198,19 +213,22 @@ def _spans(field: str, values: Iterable[Any], check: Any, low: Any, high: Any) -
     def end(value: Any) -> int | None:
         return None if value is None else check(value)
 
+    def span(value: Any) -> Span:
+        if isinstance(value, Between):
+            between: Between[Any] = value  # pyright: ignore[reportUnknownVariableType]
+            return Span(end(between.first), end(between.last))
+        return Span(check(value), check(value))
+
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise InvalidQueryError(f"{field} is a collection of values, not {values!r:.80}: write [{values!r:.80}]")
-    given = [
-        Span(end(value.first), end(value.last)) if isinstance(value, Between) else Span(check(value), check(value))
-        for value in values
-    ]
+    given = [span(value) for value in values]
     first, last = end(low), end(high)
     if first is None and last is None:
         return tuple(sorted(set(given), key=_span_key))
     narrowed: set[Span] = set()
-    for span in given or [Span(None, None)]:
-        left = first if span.first is None else span.first if first is None else max(first, span.first)
-        right = last if span.last is None else span.last if last is None else min(last, span.last)
+    for low_end, high_end in given or [Span(None, None)]:
+        left = first if low_end is None else low_end if first is None else max(first, low_end)
+        right = last if high_end is None else high_end if last is None else min(last, high_end)
         if left is None or right is None or left <= right:
             narrowed.add(Span(left, right))
     if not narrowed:

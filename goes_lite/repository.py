@@ -33,6 +33,7 @@ from goes_lite.hooks import AfterDelete, AfterSave, BeforeSave, Hooks, OnConflic
 from goes_lite.snapshot import Schedule, Snapshot
 from goes_lite.state import check_state, pack
 from goes_lite.store import AppendCondition, Appended, Pages
+from goes_lite.turns import Turn, turns_of
 
 if TYPE_CHECKING:
     from goes_lite.backend import Backend, Transaction
@@ -51,8 +52,8 @@ class Repository(Generic[A]):
       keep_snapshots  how many of each aggregate stay when one is taken; None keeps all.
       cache           how many aggregates to remember; 0 remembers none. What is fetched is current either way.
       tries           how often `use` tries before it gives up.
-      backoff         the longest pause before the second try of `use`, in seconds; it doubles with every further try,
-                      up to 0.25, and the pause is a random part of it.
+      backoff         the longest of the first pauses between tries, in seconds; it doubles with every further one, up
+                      to 0.25, and a pause is a random part of it.
 
     Hooks, each a function or a coroutine function
       before_save(aggregate, events)            may raise, and then nothing is saved; may record more events
@@ -106,6 +107,7 @@ class Repository(Generic[A]):
         self._tries = tries
         self._backoff = backoff
         self._hooks = Hooks(before_save, after_save, on_conflict, after_delete, on_error)
+        self._turns = turns_of(backend)
         self._events = backend.events
         self._snapshots = backend.snapshots
         self._cache = Cache[A](cache) if cache else None
@@ -257,30 +259,39 @@ class Repository(Generic[A]):
 
             await orders.use("2026-001", lambda order: order.place(["tea"], 450), create=True)
 
-        - If somebody else was faster, `change` is called again with a freshly fetched instance, after a short random
-          pause; so it runs once per try. After the last of the `tries`, the ConcurrencyError (or
-          AppendConditionFailed) comes through. Inside a transaction there is one try: what has to be tried again is
-          the whole transaction.
+        - If somebody else was faster, `change` is called again with a freshly fetched instance; so it runs once per try.
+          After the last of the `tries`, the ConcurrencyError (or AppendConditionFailed) comes through.
+        - Those of one process line up once they have met; between processes, random pauses keep them apart.
+        - Inside a transaction there is one try: what has to be tried again is the whole transaction.
         - `change` may be a coroutine function. What it raises comes through, and nothing is saved.
         - If it returns an AppendCondition, the save is made under it. Anything else that it returns is ignored.
         - If it records nothing, nothing is written, not even with `create=True`.
         - `create` and `deleted` are those of `fetch`.
         """
         tries = 1 if self._transaction else self._tries
+        runtime = self.backend.runtime
+        ref = AggregateRef(self._name, id)
         attempt = 1
-        while True:
-            aggregate = await self.fetch(id, create=create, deleted=deleted)
-            outcome = await call(change, aggregate)
-            condition = outcome if isinstance(outcome, AppendCondition) else None
-            refusal = await self._append((aggregate,), condition)
-            if isinstance(refusal, Appended):
-                return aggregate
-            if attempt == tries:
-                refusal.add_note(f"after {tries} tries")
-                raise refusal
-            # Random, so that those who met once do not meet again.
-            await self.backend.runtime.sleep(random.uniform(0, min(MAX_WAIT, self._backoff * 2 ** (attempt - 1))))
-            attempt += 1
+        turn: Turn | None = None
+        try:
+            while True:
+                if turn is None and tries > 1 and (attempt > 1 or self._turns.wanted(ref)):
+                    turn = await self._turns.take(ref, runtime)
+                aggregate = await self.fetch(ref.id, create=create, deleted=deleted)
+                outcome = await call(change, aggregate)
+                condition = outcome if isinstance(outcome, AppendCondition) else None
+                refusal = await self._append((aggregate,), condition)
+                if isinstance(refusal, Appended):
+                    return aggregate
+                if attempt == tries:
+                    refusal.add_note(f"after {tries} tries")
+                    raise refusal
+                if turn is not None:  # so it was another process, whom nothing but chance keeps apart
+                    await runtime.sleep(random.uniform(0, min(MAX_WAIT, self._backoff * 2 ** (attempt - 2))))
+                attempt += 1
+        finally:
+            if turn is not None:
+                self._turns.end(turn)
 
     async def delete(self, id: str | UUID) -> int:
         """Erase the aggregate for good, its events and snapshots; answer how many events. 0 if there was none."""
@@ -387,7 +398,7 @@ class Repository(Generic[A]):
             # Events that were recorded while these were being saved are in the state, too: then it is not a stored one.
             if self._schedule is not None and self._schedule.due(before, after) and not aggregate.pending:
                 await self.snapshot(aggregate)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  (it is reported)
             await self._hooks.report(f"no snapshot of {aggregate.ref} at version {after} was taken", error)
 
     async def _deleted(self, ref: AggregateRef, count: int) -> None:

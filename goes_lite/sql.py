@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from goes_lite.errors import InvalidQueryError
 from goes_lite.query import EventQuery, QueryItem, Span
 
 MAX_BRANCHES = 64
@@ -38,9 +39,19 @@ class Dialect(NamedTuple):
     """An event id as it is stored."""
     unindexed: Callable[[str], str] = lambda expression: f"+{expression}"
     """An expression that the planner shall test but not look up by."""
+    max_parameters: int = 32_766
+    """More in one statement are refused: this is SQLite's limit; Postgres has one of 65,535."""
 
 
-SQLITE = Dialect(placeholder=lambda n: "?", uuid=lambda event_id: event_id.bytes)
+def _question_mark(number: int) -> str:
+    return "?"
+
+
+def _uuid_bytes(event_id: UUID) -> bytes:
+    return event_id.bytes
+
+
+SQLITE = Dialect(placeholder=_question_mark, uuid=_uuid_bytes)
 
 Spellings = Callable[[str], Sequence[str]]
 """An event name and those that it had before: `Registry.spellings`."""
@@ -58,25 +69,32 @@ class _Builder:
         self.parameters.append(value)
         return self.dialect.placeholder(len(self.parameters))
 
+    def sql(self, text: str) -> Sql:
+        if len(self.parameters) > self.dialect.max_parameters:
+            raise InvalidQueryError(
+                f"the query has {len(self.parameters)} values, one statement can take {self.dialect.max_parameters}: "
+                "ask in several queries"
+            )
+        return Sql(text, self.parameters)
+
     def one_of(self, expression: str, values: Sequence[Any]) -> str:
         bound = [self.bind(value) for value in values]
         return f"{expression} = {bound[0]}" if len(bound) == 1 else f"{expression} IN ({', '.join(bound)})"
 
     def name_keys(self, names: Sequence[str]) -> str:
         """A subquery for the keys of event names, older spellings included."""
-        spelled = list(dict.fromkeys(old for name in names for old in (name, *self.spellings(name))))
-        return f"(SELECT key FROM event_names WHERE {self.one_of('name', spelled)})"
+        return f"(SELECT key FROM event_names WHERE {self.one_of('name', _spelled(names, self.spellings))})"
 
     def spans(self, expression: str, spans: Sequence[Span]) -> str:
-        alternatives: list[str] = []
+        exact = [first for first, last in spans if first is not None and first == last]
+        alternatives = [self.one_of(expression, exact)] if exact else []
         for first, last in spans:
             if first is not None and first == last:
-                alternatives.append(f"{expression} = {self.bind(first)}")
                 continue
             ends = [f"{expression} >= {self.bind(first)}"] if first is not None else []
             ends += [f"{expression} <= {self.bind(last)}"] if last is not None else []
             alternatives.append(" AND ".join(ends) or "TRUE")
-        return f"({' OR '.join(alternatives)})"
+        return _any(alternatives)
 
     def clauses(self, item: QueryItem, without: str = "") -> list[str]:
         """What the item demands of a row of `events e LEFT JOIN aggregates a`, but for the field `without`."""
@@ -85,8 +103,8 @@ class _Builder:
         if item.names and without != "names":
             wanted.append(f"{plain('e.name_key')} IN {self.name_keys(item.names)}")
         if item.aggregates and without != "aggregates":
-            pairs = [f"({plain('a.name')} = {self.bind(r.name)} AND {plain('a.id')} = {self.bind(r.id)})" for r in item.aggregates]
-            wanted.append(f"({' OR '.join(pairs)})")
+            pairs = ", ".join(f"({self.bind(ref.name)}, {self.bind(ref.id)})" for ref in item.aggregates)
+            wanted.append(f"({plain('a.name')}, {plain('a.id')}) IN (VALUES {pairs})")
         if item.aggregate_names:
             wanted.append(self.one_of(plain("a.name"), item.aggregate_names))
         if item.aggregate_ids:
@@ -103,6 +121,14 @@ class _Builder:
         return wanted
 
 
+def _any(alternatives: Sequence[str]) -> str:
+    """Joined with OR as a balanced tree: SQLite refuses expressions more than 1,000 levels deep."""
+    if len(alternatives) == 1:
+        return f"({alternatives[0]})"
+    half = len(alternatives) // 2
+    return f"({_any(alternatives[:half])} OR {_any(alternatives[half:])})"
+
+
 class _Branch(NamedTuple):
     """One index-served part of a query: an item, the field that drives, and the one value of it."""
 
@@ -114,22 +140,26 @@ class _Branch(NamedTuple):
 def condition(query: EventQuery, dialect: Dialect, spellings: Spellings) -> Sql:
     """The WHERE clause over `events e LEFT JOIN aggregates a ON a.key = e.aggregate_key`."""
     build = _Builder(dialect, spellings)
-    return Sql(_condition(query, build), build.parameters)
+    return build.sql(_condition(query, build))
 
 
 def _condition(query: EventQuery, build: _Builder) -> str:
     if query.is_everything:
         return "TRUE"
-    return " OR ".join(f"({' AND '.join(build.clauses(item))})" for item in query.items)
+    return _any([" AND ".join(build.clauses(item)) for item in query.items])
 
 
 def count(query: EventQuery, dialect: Dialect, spellings: Spellings) -> Sql:
     """How many events match."""
     if query.is_everything:
         return Sql("SELECT count(*) FROM events", [])
-    where = condition(query, dialect, spellings)
-    text = f"SELECT count(*) FROM events e LEFT JOIN aggregates a ON a.key = e.aggregate_key WHERE {where.text}"
-    return Sql(text, where.parameters)
+    build = _Builder(dialect, spellings)
+    parts = _branches(query, spellings)
+    if parts and all(part.field for part in parts):
+        matching = " UNION ".join(_positions(part, build) for part in parts)
+        return build.sql(f"SELECT count(*) FROM ({matching}) AS matching")
+    where = _condition(query, build)
+    return build.sql(f"SELECT count(*) FROM {_JOINED} WHERE {where}")
 
 
 def select(
@@ -149,25 +179,36 @@ def select(
     """
     build = _Builder(dialect, spellings)
     direction = "DESC" if reverse else "ASC"
-    joined = "events e LEFT JOIN aggregates a ON a.key = e.aggregate_key"
-    parts = _branches(query)
+    window = _Window(after, upto, limit, direction)
+    parts = _branches(query, spellings)
     if len(parts) == 1 and not parts[0].field:
-        wanted = [_window(build, "e.position", after, upto), *build.clauses(parts[0].item)]
-        where = " AND ".join(wanted)
+        where = " AND ".join([window.clause(build, "e.position"), *build.clauses(parts[0].item)])
     elif not parts:
-        where = f"{_window(build, 'e.position', after, upto)} AND ({_condition(query, build)})"
+        where = f"{window.clause(build, 'e.position')} AND {_condition(query, build)}"
     else:
-        pages = [_page(part, build, after, upto, limit, direction) for part in parts]
+        pages = [_positions(part, build, window) for part in parts]
         where = f"e.position IN ({pages[0] if len(pages) == 1 else ' UNION '.join(pages)})"
-    text = f"SELECT {columns} FROM {joined} WHERE {where} ORDER BY e.position {direction} LIMIT {build.bind(limit)}"
-    return Sql(text, build.parameters)
+    text = f"SELECT {columns} FROM {_JOINED} WHERE {where} ORDER BY e.position {direction} LIMIT {build.bind(limit)}"
+    return build.sql(text)
 
 
-def _window(build: _Builder, expression: str, after: int, upto: int) -> str:
-    return f"{expression} > {build.bind(after)} AND {expression} <= {build.bind(upto)}"
+_AGGREGATE = " LEFT JOIN aggregates a ON a.key = e.aggregate_key"
+_JOINED = f"events e{_AGGREGATE}"
 
 
-def _branches(query: EventQuery) -> list[_Branch]:
+class _Window(NamedTuple):
+    """The part of the log that a page is of."""
+
+    after: int
+    upto: int
+    limit: int
+    direction: str
+
+    def clause(self, build: _Builder, expression: str) -> str:
+        return f"{expression} > {build.bind(self.after)} AND {expression} <= {build.bind(self.upto)}"
+
+
+def _branches(query: EventQuery, spellings: Spellings) -> list[_Branch]:
     """The query as index-served branches; none if there would be too many to be worth it."""
     if query.is_everything:
         return [_Branch(QueryItem())]
@@ -177,6 +218,8 @@ def _branches(query: EventQuery) -> list[_Branch]:
         field = next((f for f in ("ids", "tags", "aggregates", "names") if getattr(item, f)), "")
         if field == "tags":
             parts.append(_Branch(item, field, item.tags[0]))
+        elif field == "names":
+            parts += [_Branch(item, field, old) for old in _spelled(item.names, spellings)]
         elif field:
             parts += [_Branch(item, field, value) for value in getattr(item, field)]
         else:
@@ -184,13 +227,19 @@ def _branches(query: EventQuery) -> list[_Branch]:
     return parts if len(parts) <= MAX_BRANCHES else []
 
 
-def _page(part: _Branch, build: _Builder, after: int, upto: int, limit: int, direction: str) -> str:
-    """A subquery for the positions of one branch's page."""
-    source, position, order = "events e LEFT JOIN aggregates a ON a.key = e.aggregate_key", "e.position", "e.position"
+def _spelled(names: Sequence[str], spellings: Spellings) -> list[str]:
+    """The names and every other one that their events may be stored under."""
+    return list(dict.fromkeys(old for name in names for old in (name, *spellings(name))))
+
+
+def _positions(part: _Branch, build: _Builder, window: _Window | None = None) -> str:
+    """A subquery for the positions of one branch: all of them, or its page."""
+    source, position, order = "events e", "e.position", "e.position"
     value = part.value
+    later = ""
     if part.field == "tags":
         # CROSS JOIN keeps this order of reading: the tag's entries, in position order, then the event of each
-        source = "event_tags d CROSS JOIN events e ON e.position = d.position LEFT JOIN aggregates a ON a.key = e.aggregate_key"
+        source = "event_tags d CROSS JOIN events e ON e.position = d.position"
         position = order = "d.position"
         drive = f"d.tag = {build.bind(value)}"
     elif part.field == "ids":
@@ -198,16 +247,27 @@ def _page(part: _Branch, build: _Builder, after: int, upto: int, limit: int, dir
     elif part.field == "aggregates":
         # within an aggregate, version order is position order, and there is an index for it
         order = "e.version"
-        key = f"SELECT key FROM aggregates WHERE name = {build.bind(value.name)} AND id = {build.bind(value.id)}"
-        drive = f"e.aggregate_key = ({key})"
-    elif part.field == "names" and len(spelled := list(dict.fromkeys((value, *build.spellings(value))))) == 1:
-        drive = f"e.name_key = (SELECT key FROM event_names WHERE name = {build.bind(spelled[0])})"
+
+        def key() -> str:
+            return f"(SELECT key FROM aggregates WHERE name = {build.bind(value.name)} AND id = {build.bind(value.id)})"
+
+        drive = f"e.aggregate_key = {key()}"
+        if window is not None and window.after:
+            # If the page before ended with this aggregate, go on at its version, not through all earlier ones again.
+            at = f"SELECT s.version FROM events s WHERE s.position = {build.bind(window.after)} AND s.aggregate_key = {key()}"
+            later = f"e.version > coalesce(({at}), 0)"
     elif part.field == "names":
-        drive = f"{build.dialect.unindexed('e.name_key')} IN {build.name_keys([value])}"
+        drive = f"e.name_key = (SELECT key FROM event_names WHERE name = {build.bind(value)})"
     else:
         drive = "TRUE"
-    wanted = [drive, _window(build, position, after, upto), *build.clauses(part.item, without=part.field)]
-    if not (part.item.aggregate_names or part.item.aggregate_ids or (part.item.aggregates and part.field != "aggregates")):
-        source = source.replace(" LEFT JOIN aggregates a ON a.key = e.aggregate_key", "")
-    text = f"SELECT {position} AS position FROM {source} WHERE {' AND '.join(wanted)} ORDER BY {order} {direction} LIMIT {build.bind(limit)}"
+    wanted = [drive, *([later] if later else [])]
+    if window is not None:
+        wanted.append(window.clause(build, position))
+    wanted += build.clauses(part.item, without=part.field)
+    if part.item.aggregate_names or part.item.aggregate_ids or (part.item.aggregates and part.field != "aggregates"):
+        source += _AGGREGATE
+    text = f"SELECT {position} AS position FROM {source} WHERE {' AND '.join(wanted)}"
+    if window is None:
+        return text
+    text += f" ORDER BY {order} {window.direction} LIMIT {build.bind(window.limit)}"
     return f"SELECT position FROM ({text}) AS page"

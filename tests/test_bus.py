@@ -9,7 +9,7 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, cast
 
 import pytest
@@ -22,12 +22,12 @@ from goes_lite.event import AggregateRef, Event, restore
 from goes_lite.ids import new_id_bytes
 from goes_lite.inprocess import InProcessBus
 from goes_lite.query import EVERYTHING, EventQuery
-from goes_lite.runtime import InlineRuntime, LoopRuntime, Runtime, Signal, drive
+from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime, Signal, drive
 from goes_lite.store import EventStore, Pages
 
 T = TypeVar("T")
-PATIENCE = 20.0  # seconds after which a test that hangs fails; nothing is measured by it
-EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)
+PATIENCE = 10.0  # seconds after which a test that hangs fails; nothing is measured by it
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class FakeClock:
@@ -55,7 +55,7 @@ class FakeTime:
     def __init__(self, inner: Runtime) -> None:
         self.inner = inner
         self.fake = FakeClock()
-        self.clock = self.fake
+        self.clock: Clock = self.fake
         self.waits: list[float | None] = []
         self.entered = Signal()
 
@@ -85,7 +85,8 @@ class FakeTime:
                     return True
                 if deadline is not None and self.fake.seconds >= deadline:
                     return False
-                await self.inner.wait(either, count, None)
+                if not await self.inner.wait(either, count, PATIENCE):
+                    raise AssertionError("it waits for ever")
         finally:
             signal.forget(either.notify)
             self.waits.remove(timeout)
@@ -453,7 +454,8 @@ def test_a_group_without_members_goes_on_collecting(run: Run) -> None:
         ]
         assert p.bus.overflowed == 2
         await p.bus.redrive(letters[0])
-        assert await data(member, 1) == [3]
+        (redriven,) = await take(member, 1)
+        assert (redriven.event.data, redriven.attempt, redriven.redelivered) == (3, 1, True)
 
     run(rule)
 
@@ -571,10 +573,10 @@ def test_a_delivery_is_settled_once(run: Run) -> None:
             await acked.nak(-1)
         await acked.ack()
         await nakked.nak(1)
-        for delivery in (acked, nakked):
-            with pytest.raises(DeliveryError):
+        for delivery, how in ((acked, "acked already"), (nakked, "nakked already")):
+            with pytest.raises(DeliveryError, match=how):
                 await delivery.ack()
-            with pytest.raises(DeliveryError):
+            with pytest.raises(DeliveryError, match=how):
                 await delivery.nak()
         await subscription.close()
         with pytest.raises(DeliveryError, match="has ended"):
@@ -708,6 +710,36 @@ def test_an_offer_of_no_events_tells_how_far_the_log_is(run: Run) -> None:
     run(rule, Log())
 
 
+def test_now_is_behind_the_last_position_that_the_bus_was_told_of(run: Run) -> None:
+    """Also if that was not told last."""
+
+    async def rule(p: Program) -> None:
+        first, second = p.log.commit(*events(1)), p.log.commit(*events(2))
+        p.bus.offer(*second)
+        p.bus.offer(*first)
+        subscription = p.bus.subscribe()
+        p.bus.offer(*p.log.commit(*events(3)))
+        assert await data(subscription, 1) == [3]
+
+    run(rule, Log())
+
+
+def test_a_log_that_ends_before_what_was_announced_is_believed() -> None:
+    """It is not asked over and over; what it gets later is delivered."""
+
+    async def rule() -> None:
+        p = Program(FakeTime(NoWaiting()), Log())
+        subscription = p.bus.subscribe()
+        p.log.commit(*events(1))
+        p.bus.offer([], 99)
+        assert [delivery.event.data for delivery in await drained(subscription)] == [1]
+        assert not subscription.lagging
+        p.bus.offer(*p.log.commit(*events(2), gap=99))
+        assert [delivery.event.data for delivery in await drained(subscription)] == [2]
+
+    drive(rule())
+
+
 @pytest.mark.parametrize(
     ("start", "expected"),
     [("now", [4]), ("beginning", [1, 2, 3, 4]), (0, [1, 2, 3, 4]), (2, [3, 4]), (3, [4]), (EPOCH, [1, 2, 3, 4])],
@@ -740,9 +772,10 @@ def test_a_start_in_time_leaves_out_earlier_events_stored_and_live(run: Run) -> 
 
 def test_without_a_log_there_is_no_replay_and_an_offer_without_room_is_a_dead_letter(run: Run) -> None:
     async def rule(p: Program) -> None:
-        for start in ("beginning", 1, EPOCH):
+        starts: list[Start] = ["beginning", 1, EPOCH]
+        for start in starts:
             with pytest.raises(AbilityMissing, match="replay"):
-                p.bus.subscribe(start=cast("Start", start))
+                p.bus.subscribe(start=start)
         subscription = p.bus.subscribe(["order.*"], capacity=1)
         p.bus.offer(events(1, 2), 0)
         assert await data(subscription, 1) == [1]
@@ -820,8 +853,13 @@ def test_whatever_crosses_each_subscription_gets_its_suffix_of_the_log_once_in_o
             told = max(told, batch[-1].position)
             p.bus.offer(batch, after)
 
+    def commit() -> None:
+        names = draw.draw(st.lists(st.sampled_from(["a.x", "a.y", "b"]), min_size=1, max_size=4))
+        offers.append(p.log.commit(*(event(name) for name in names), gap=draw.draw(st.integers(0, 2))))
+
     def interfere() -> None:
-        draw.draw(st.booleans()) and offer()
+        for _ in range(draw.draw(st.integers(0, 2))):
+            draw.draw(st.sampled_from([commit, offer]))()
 
     def fail() -> None:
         p.log.interfere = lambda: None
@@ -839,8 +877,7 @@ def test_whatever_crosses_each_subscription_gets_its_suffix_of_the_log_once_in_o
     async def rule() -> None:
         for step in [*steps, "drain all", "drain all"]:
             if step == "commit":
-                names = draw.draw(st.lists(st.sampled_from(["a.x", "a.y", "b"]), min_size=1, max_size=4))
-                offers.append(p.log.commit(*(event(name) for name in names), gap=draw.draw(st.integers(0, 2))))
+                commit()
             elif step == "offer":
                 offer()
             elif step == "drain":
@@ -852,9 +889,10 @@ def test_whatever_crosses_each_subscription_gets_its_suffix_of_the_log_once_in_o
             elif step == "interfere":
                 p.log.interfere = interfere
             else:
-                names = draw.draw(st.sampled_from([["*"], ["a.*"], ["a.x", "b"]]))
-                start = draw.draw(st.one_of(st.sampled_from(["now", "beginning"]), st.integers(0, p.log.last + 2)))
-                after = told if start == "now" else 0 if start == "beginning" else start
+                names = draw.draw(st.sampled_from([["*"], ["a.*"], ["a.x", "b"], ["a.*", "b"]]))
+                starts: list[Start] = ["now", "beginning", draw.draw(st.integers(0, p.log.last + 2))]
+                start = draw.draw(st.sampled_from(starts))
+                after = start if isinstance(start, int) else told if start == "now" else 0
                 subscriptions.append((p.bus.subscribe(names, start=start, capacity=capacity), after, names, []))
         p.log.interfere = lambda: None
         while offers:
@@ -1068,13 +1106,78 @@ def test_a_handler_that_does_not_finish_in_time_is_cancelled_and_its_event_goes_
 
 def test_a_handler_may_stop_itself(run: Run) -> None:
     async def rule(p: Program) -> None:
+        stopped: list[int] = []
+
         async def once(event: Event[int]) -> None:
             await handling.stop()
+            stopped.append(event.data)
+            p.runtime.entered.notify()
 
         handling = p.bus.handle(["*"], once)
         await p.bus.publish(events(1, 2))
+        await p.until(lambda: stopped == [1])
         await p.bus.close()
         assert not handling.running
+
+    run(rule)
+
+
+def test_a_handler_that_waits_for_its_log_to_come_back_can_be_stopped(run: Run) -> None:
+    async def rule(p: Program) -> None:
+        def away() -> None:
+            raise OSError("away")
+
+        p.log.interfere = away
+        handling = p.bus.handle(["*"], print, start="beginning")
+        await p.until(lambda: handling.failures == 1 and len(p.runtime.waits) == 1)
+        await handling.stop()
+
+    log = Log()
+    log.commit(*events(1))
+    run(rule, log)
+
+
+def test_a_handler_slower_than_its_ack_wait_goes_on(run: Run) -> None:
+    """Another member has the event meanwhile; the late return is recorded as a failure, and the next event comes."""
+
+    async def rule(p: Program) -> None:
+        got: list[int] = []
+        gate = Signal()
+
+        async def slow(event: Event[int]) -> None:
+            got.append(event.data)
+            await p.runtime.wait(gate, 0)
+
+        handling = p.bus.handle(["*"], slow, group="g", ack_wait=5)
+        await p.bus.publish(events(1))
+        await p.until(lambda: got == [1])
+        p.clock.advance(5)
+        other = p.bus.subscribe(group="g")
+        assert await data(other, 1) == [1]
+        gate.notify()
+        await p.until(lambda: handling.failures == 1)
+        assert isinstance(handling.errors[0].error, DeliveryError)
+        await other.close()
+        await p.bus.publish(events(2))
+        await p.until(lambda: got == [1, 2])
+
+    run(rule)
+
+
+def test_a_handler_that_waits_to_publish_does_not_keep_the_bus_from_closing(run: Run) -> None:
+    """Closing refuses publishers first, so that no handler waits for room that nobody will make."""
+
+    async def rule(p: Program) -> None:
+        full = p.bus.subscribe(["out"], capacity=1)
+
+        async def forward(event: Event[int]) -> None:
+            await p.bus.publish(events(1, 2, name="out"))
+
+        handling = p.bus.handle(["in"], forward)
+        await p.bus.publish(events(1, name="in"))
+        await p.until(lambda: full.queued == 1 and len(p.runtime.waits) == 1)
+        await p.bus.close()
+        assert isinstance(handling.errors[0].error, BusError)
 
     run(rule)
 

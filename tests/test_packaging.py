@@ -10,6 +10,8 @@ from importlib import metadata
 
 import pytest
 
+import goes_lite
+
 PACKAGES = {"goes_lite", "goes_lite_conformance", "goes_lite_mongo", "goes_lite_nats", "goes_lite_postgres"}
 
 
@@ -62,6 +64,10 @@ def test_the_extra_all_is_every_other_extra_together(distribution: metadata.Dist
 def test_python_and_licence_are_stated(distribution: metadata.Distribution) -> None:
     assert distribution.metadata["Requires-Python"] == ">=3.11"
     assert distribution.metadata["License-Expression"] == "Apache-2.0"
+
+
+def test_the_version_is_the_one_that_the_package_states(distribution: metadata.Distribution) -> None:
+    assert distribution.version == goes_lite.__version__
 
 
 def test_the_description_is_the_readme(distribution: metadata.Distribution) -> None:

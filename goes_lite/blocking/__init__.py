@@ -70,7 +70,7 @@ class BlockingTransaction:
         return self._portal.run(self.transaction.execute(sql, parameters))
 
     def models_of(self, collection: str, type: type[M]) -> BlockingModels[M]:
-        models = Models(self.transaction.models, collection, type, self._backend.registry, self._backend.runtime)
+        models = Models(self.transaction.models, collection, type, self._backend.runtime)
         return BlockingModels(models, self._portal)
 
 

@@ -162,7 +162,7 @@ class SQLiteBackend(Backend):
 
         ConfigError if the file exists. (Copying a live file by other means loses what is still in its -wal.)
         """
-        copy = os.path.abspath(os.fspath(path))
+        copy = os.path.abspath(path)
         if os.path.exists(copy):
             raise ConfigError(f"backup to {copy!r}: the file exists and is not overwritten")
         executor = DirectExecutor(self.runtime, self._writer, self._readers, self._signal, self._watcher)

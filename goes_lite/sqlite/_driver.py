@@ -8,7 +8,7 @@ Codes decide, never message texts (https://www.sqlite.org/rescode.html).
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, Protocol, cast
 
 from goes_lite.errors import (
@@ -67,7 +67,7 @@ class StdlibDriver:
     """The sqlite3 module of the standard library, with whatever SQLite Python was built with."""
 
     name: DriverName = "sqlite3"
-    version = sqlite3.sqlite_version_info
+    version: tuple[int, ...] = sqlite3.sqlite_version_info
     error: type[Exception] = sqlite3.Error
 
     def open(self, uri: str, *, read_only: bool) -> Connection:
@@ -106,15 +106,16 @@ class ApswDriver:
         return cast("Connection", connection)
 
     def changes(self, connection: Connection) -> int:
-        return cast("Any", connection).total_changes()
+        return int(cast("Any", connection).total_changes())
 
     def in_transaction(self, connection: Connection) -> bool:
-        return cast("Any", connection).in_transaction
+        return bool(cast("Any", connection).in_transaction)
 
     def code(self, error: Exception) -> int:
         return getattr(error, "extendedresult", None) or 1
 
 
+_DRIVERS: dict[str, Callable[[], Driver]] = {"apsw": ApswDriver, "sqlite3": StdlibDriver}
 _loaded: dict[str, Driver] = {}
 
 
@@ -125,16 +126,15 @@ def driver(name: str | None) -> Driver:
             return driver("apsw")
         except DriverMissing:
             return driver("sqlite3")
-    found = _loaded.get(name)
-    if found is None:
-        if name == "apsw":
-            found = ApswDriver()
-        elif name == "sqlite3":
-            found = StdlibDriver()
-        else:
+    if name not in _loaded:
+        make = _DRIVERS.get(name)
+        if make is None:
             raise ConfigError(f"driver={name!r} is not known: use 'apsw' or 'sqlite3', or leave it out")
-        _loaded[name] = found
-    return found
+        _loaded[name] = make()
+    return _loaded[name]
+
+
+_WAL_RESET_BACKPORTS = ((3, 44, 6), (3, 50, 7))
 
 
 def wal_reset_bug(version: tuple[int, ...]) -> bool:
@@ -143,9 +143,7 @@ def wal_reset_bug(version: tuple[int, ...]) -> bool:
     The WAL-reset bug of 3.7.0 to 3.51.2, fixed in 3.51.3 and in the branches 3.44.6 and 3.50.7
     (https://www.sqlite.org/wal.html#walresetbug).
     """
-    version = tuple(version[:3])
-    fixed_branch = version[:2] in {(3, 44), (3, 50)} and version >= {(3, 44): (3, 44, 6), (3, 50): (3, 50, 7)}[version[:2]]
-    return (3, 7, 0) <= version < (3, 51, 3) and not fixed_branch
+    return (3, 7, 0) <= version < (3, 51, 3) and not any(fix <= version < (3, fix[1] + 1) for fix in _WAL_RESET_BACKPORTS)
 
 
 BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, TOOBIG, AUTH, NOTADB = (

@@ -18,7 +18,7 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from weakref import WeakSet
 
 from goes_lite.errors import UnsafeAccess
@@ -67,7 +67,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     path = args[0]
     if isinstance(path, int) or path is None:
         return
-    text = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
+    text = os.fsdecode(cast("str", path)) if isinstance(path, (str, bytes, os.PathLike)) else ""
     if event == "sqlite3.connect" and text.startswith("file:"):
         from urllib.parse import unquote
 

@@ -141,5 +141,5 @@ def migrate(connection: Connection, location: str, *, until: int = VERSION) -> N
 
 def identity(connection: Connection) -> str:
     """Which store this is, in which life: what a checkpoint belongs to."""
-    values: dict[str, str] = dict(connection.execute("SELECT key, value FROM store").fetchall())  # type: ignore[arg-type]
+    values = {key: value for key, value in connection.execute("SELECT key, value FROM store").fetchall()}  # noqa: C416 - dict() of untyped rows
     return f"{values['id']}/{values['epoch']}"

@@ -81,6 +81,7 @@ class Session:
         for callback in self.after_commit:
             callback()
         writer.notify()
+        writer.checkpointer.after_commit()
 
     async def _do(self, work: Work[T], *, last: bool = False) -> T:
         if self.writer.inline:

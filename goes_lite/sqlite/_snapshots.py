@@ -60,7 +60,7 @@ class SQLiteSnapshots:
             nonlocal behind
             rows = await self._executor.read(lambda connection: connection.execute(sql, (*behind, *fixed)).fetchall())
             if rows:
-                behind = rows[-1][:3]  # type: ignore[assignment]
+                behind = rows[-1][:3]
             return [_snapshot(row) for row in rows]
 
         return Pages(fetch)

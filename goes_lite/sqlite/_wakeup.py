@@ -14,7 +14,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from weakref import WeakValueDictionary
 
 from goes_lite.runtime import Signal
@@ -55,7 +55,7 @@ class Watcher:
         self._last_used = 0.0
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self) -> Generator[None]:
         """Watch while the block runs, and a little longer."""
         if self._target.memory:
             yield

@@ -15,7 +15,6 @@ Transactions of the user (`_session.Session`) hold the connection from BEGIN to 
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
 from collections import deque
@@ -25,8 +24,9 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from goes_lite.errors import GoesError, StoreClosed, StoreForked, StoreLocked, TransactionError
+from goes_lite.sqlite._checkpointer import Checkpointer
 from goes_lite.sqlite._connection import Target
-from goes_lite.sqlite._driver import Connection, translate, wal_reset_bug
+from goes_lite.sqlite._driver import Connection, translate
 from goes_lite.sqlite._turnstile import AnyTurnstile
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ Work = Callable[[Connection], T]
 
 GROUP = 512
 """The most operations in one transaction: bounds how long the first of them waits for its answer."""
-CHECKPOINT_BYTES = 4 * 1024 * 1024
-"""The -wal size from which a checkpoint is due; ten times that calls for one that waits for readers."""
 
 current_session: ContextVar[Session | None] = ContextVar("current_session", default=None)
 """The transaction that the running code is inside of, if any."""
@@ -84,8 +82,7 @@ class Writer:
         self._inbox: SimpleQueue[Operation[Any] | Session | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
-        self._wal = "" if target.memory else target.path + "-wal"
-        self._truncating = wal_reset_bug(self.driver.version)
+        self.checkpointer = Checkpointer(connection, target, turnstile)
 
     def __repr__(self) -> str:
         return f"<Writer {self.target.location}: {len(self._queue)} queued{', closed' if self._closed else ''}>"
@@ -208,7 +205,7 @@ class Writer:
             self.notify()
         resolve(live)
         if changed:
-            self._checkpoint_if_due()
+            self.checkpointer.after_commit()
 
     def _commit(self, group: Sequence[Operation[Any]]) -> bool:
         """Run the operations in one transaction; if one fails half-way, each in its own. Whether anything changed."""
@@ -284,28 +281,6 @@ class Writer:
             translated.__cause__ = error
             return translated
         return error
-
-    def _checkpoint_if_due(self) -> None:
-        """Move the -wal into the file once it has grown: behind a commit whose callers have their answer already."""
-        if not self._wal:
-            return
-        try:
-            size = os.stat(self._wal).st_size
-        except OSError:
-            return
-        if size < CHECKPOINT_BYTES:
-            return
-        # A passive one waits for nobody, but a SQLite with the WAL-reset bug must only run those that keep writers
-        # out; and if readers always overlap, only one that waits for them lets the log begin again.
-        mode = "PASSIVE" if not self._truncating and size < 10 * CHECKPOINT_BYTES else "TRUNCATE"
-        with contextlib.suppress(self.driver.error, StoreLocked):
-            self._turnstile.enter(0.05)
-            try:
-                self.connection.execute("PRAGMA busy_timeout = 200").fetchall()
-                self.connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
-            finally:
-                self.connection.execute(f"PRAGMA busy_timeout = {int(self.target.lock_timeout * 1000)}").fetchall()
-                self._turnstile.leave()
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

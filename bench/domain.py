@@ -1,0 +1,38 @@
+"""What the benches store: one small event and one small aggregate, the same on every side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import goes_lite as goes
+
+NOTE = "x" * 60
+
+
+@goes.event("account.changed")
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A change of an account's balance."""
+
+    amount: int
+    note: str
+
+
+class Account(goes.Aggregate, name="account"):
+    """Keeps a balance."""
+
+    total: int = 0
+
+    def change(self, amount: int) -> None:
+        """Record a change."""
+        self.record(Changed(amount, NOTE))
+
+    @goes.applies(Changed)
+    def _changed(self, event: goes.Event[Changed]) -> None:
+        self.total += event.data.amount
+
+
+def events(aggregate: str, count: int, *, first: int = 1) -> list[goes.Event[Changed]]:
+    """The next `count` events of an account."""
+    ref = goes.AggregateRef("account", aggregate)
+    return [goes.Event(Changed(n, NOTE), aggregate=ref, version=n) for n in range(first, first + count)]

@@ -1,0 +1,79 @@
+"""The raw limit: the same rows into the same tables by the bare driver, without anything of goes_lite in between.
+
+The schema is goes_lite's own (its migrations make the file), so both sides keep the same tables and indices.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import goes_lite as goes
+from bench.domain import NOTE
+
+EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+MOVE = "UPDATE aggregates SET version = ?, last_time = ? WHERE key = ?"
+LOAD = "SELECT * FROM events WHERE aggregate_key = (SELECT key FROM aggregates WHERE name = ? AND id = ?) ORDER BY version"
+
+
+def connect(path: Path, driver: str, durability: str) -> Any:
+    """A bare connection to a fresh store."""
+    goes.blocking.connect(path, driver=driver).close()
+    if driver == "apsw":
+        import apsw
+
+        connection: Any = apsw.Connection(str(path))
+    else:
+        connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}").fetchall()
+    connection.execute("PRAGMA wal_autocheckpoint = 1000").fetchall()
+    connection.execute("INSERT OR IGNORE INTO event_names VALUES (1, 'account.changed')").fetchall()
+    return connection
+
+
+def rows(count: int, aggregate: int, position: int, version: int) -> list[tuple[Any, ...]]:
+    """Ready-made rows of the events table."""
+    data = f'{{"amount":1,"note":"{NOTE}"}}'
+    now = time.time_ns() // 1000
+    return [
+        (position + n, os.urandom(8) + n.to_bytes(8, "big"), 1, aggregate, version + n, now, "json", 1, data, None, None)
+        for n in range(count)
+    ]
+
+
+def append(connection: Any, count: int, batch: int) -> float:
+    """Seconds to insert `count` events of one aggregate in transactions of `batch`; the rows are made beforehand."""
+    key = connection.execute("INSERT INTO aggregates (name, id, version, first_time, last_time) VALUES ('account', ?, 0, 0, 0) RETURNING key", (os.urandom(8).hex(),)).fetchall()[0][0]
+    head = connection.execute("SELECT ifnull(max(position), 0) FROM events").fetchall()[0][0]
+    made = rows(count, key, head + 1, 1)
+    execute, many = connection.execute, connection.executemany
+    started = time.perf_counter()
+    for start in range(0, count, batch):
+        part = made[start : start + batch]
+        execute("BEGIN IMMEDIATE")
+        if batch == 1:
+            execute(EVENT, part[0])
+        else:
+            many(EVENT, part)
+        execute(MOVE, (start + len(part), part[-1][5], key))
+        execute("COMMIT")
+    return time.perf_counter() - started
+
+
+def scan(connection: Any) -> float:
+    """Seconds to read every row of the log."""
+    started = time.perf_counter()
+    connection.execute("SELECT * FROM events ORDER BY position").fetchall()
+    return time.perf_counter() - started
+
+
+def load(connection: Any, ids: list[str]) -> float:
+    """Seconds to read the events of each aggregate."""
+    started = time.perf_counter()
+    for name in ids:
+        connection.execute(LOAD, ("account", name)).fetchall()
+    return time.perf_counter() - started

@@ -1,0 +1,129 @@
+"""Text for people: headings, aligned columns, colour where it is wanted, and only characters that the terminal has."""
+
+from __future__ import annotations
+
+import codecs
+import os
+import shutil
+import textwrap
+import time
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+_ASCII = str.maketrans({"…": "...", "─": "-", "→": "->", "·": "-", "›": ">", "✓": "+", "✗": "x", "≥": ">="})
+
+PLAIN, BOLD, DIM, RED, GREEN, CYAN = "", "1", "2", "31", "32", "36"
+
+
+class Terminal:
+    """Writes to a stream. `color=None` decides by itself: on a terminal, unless NO_COLOR is set.
+
+    `pause` is how many seconds a section waits for its reader, on a terminal only.
+    """
+
+    def __init__(self, stream: TextIO, *, color: bool | None = None, pause: float = 0.0) -> None:
+        self._stream = stream
+        self.interactive = stream.isatty()
+        self._color = _wants_color(stream) if color is None else color
+        self._ascii = not _speaks_unicode(stream)
+        self.pause = pause if self.interactive else 0.0
+        self._sections = 0
+
+    @property
+    def width(self) -> int:
+        """Columns to fill: those of the terminal, at most 100, else 80."""
+        return min(shutil.get_terminal_size((80, 24)).columns, 100) if self.interactive else 80
+
+    def paint(self, text: str, style: str) -> str:
+        """The text in a style, where there is colour."""
+        return f"\x1b[{style}m{text}\x1b[0m" if self._color and style else text
+
+    def line(self, text: str = "", style: str = PLAIN) -> None:
+        """One line, as it is."""
+        if self._ascii:
+            text = text.translate(_ASCII)
+        self._stream.write(self.paint(text, style) + "\n")
+
+    def flush(self) -> None:
+        """What was written is to be seen now."""
+        self._stream.flush()
+
+    def section(self, title: str) -> None:
+        """Begin a numbered section."""
+        self.flush()
+        if self._sections:
+            time.sleep(self.pause)
+        self._sections += 1
+        self.line()
+        self.line(f"{self._sections}. {title}", BOLD)
+        self.line("─" * (len(title) + len(str(self._sections)) + 2), DIM)
+
+    def text(self, text: str) -> None:
+        """A paragraph, wrapped."""
+        for line in textwrap.wrap(text, min(self.width, 80) - 4, break_on_hyphens=False, break_long_words=False):
+            self.line(f"  {line}")
+
+    def code(self, *lines: str) -> None:
+        """The lines of Python that do what is being shown."""
+        for number, line in enumerate(lines):
+            self.line(f"  {'›' if number == 0 else ' '} {line}", CYAN)
+
+    def good(self, text: str) -> None:
+        """Something that went as it should."""
+        self._marked("✓", text, GREEN)
+
+    def refused(self, text: str) -> None:
+        """Something that was refused, as it should be."""
+        self._marked("✗", text, RED)
+
+    def _marked(self, mark: str, text: str, style: str) -> None:
+        wrapped = textwrap.wrap(text, min(self.width, 80) - 6, break_on_hyphens=False, break_long_words=False)
+        for number, line in enumerate(wrapped):
+            self.line(f"  {mark if number == 0 else ' '} {line}", style)
+
+    def table(self, head: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()) -> None:
+        """Aligned columns, those in `right` to the right; a line too long for the width is cut short."""
+        cells = [[str(cell) for cell in row] for row in rows]
+        widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+        numbers = set(right)
+        for index, row in enumerate([list(head), *cells]):
+            padded = [
+                cell.rjust(width) if column in numbers else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ]
+            self.line(cut("  " + "  ".join(padded).rstrip(), self.width - 1), PLAIN if index else DIM)
+
+
+def cut(text: str, width: int) -> str:
+    """The text, at most `width` characters long; `…` says that something is missing."""
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def printable(text: str) -> str:
+    """The text with everything escaped that could move the cursor or break the line: ids and payloads are anybody's."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def size(count: int) -> str:
+    """A number of bytes for people."""
+    return (
+        f"{count} bytes"
+        if count < 1024
+        else f"{count / 1024:.0f} KiB"
+        if count < 1 << 20
+        else f"{count / (1 << 20):.1f} MiB"
+    )
+
+
+def _wants_color(stream: TextIO) -> bool:
+    if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    # The old console of Windows shows escape sequences as they are; the new ones say who they are.
+    return os.name != "nt" or any(name in os.environ for name in ("WT_SESSION", "TERM", "ANSICON"))
+
+
+def _speaks_unicode(stream: TextIO) -> bool:
+    try:
+        return codecs.lookup(stream.encoding or "ascii").name.startswith("utf")
+    except LookupError:
+        return False
