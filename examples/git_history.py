@@ -27,6 +27,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
+import io
 import os
 import shutil
 import subprocess
@@ -459,7 +460,17 @@ def import_commits(db: Database, git: Git, report: Callable[[int, int], None]) -
     if last is None and git.says("rev-parse", "--is-shallow-repository") == "true":
         print("note: a shallow clone: its first commit seems to add every file at once", file=sys.stderr)
     total = int(git.says("rev-list", "--count", "--first-parent", wanted))
-    done, batch, waiting = 0, [], 0
+    done = new = waiting = 0
+    batch: list[goes.Event[Any]] = []
+
+    def append() -> None:
+        nonlocal done, new, waiting
+        if not db.events.append(batch).already_committed:  # not even by another run at the same time
+            new += waiting
+        done, waiting = done + waiting, 0
+        batch.clear()
+        report(done, total)
+
     for commit in git.commits(wanted):
         if last is not None and commit.parents[:1] != [last]:
             raise Problem(
@@ -470,12 +481,9 @@ def import_commits(db: Database, git: Git, report: Callable[[int, int], None]) -
         batch += importer.events_of(commit)
         waiting += 1
         if len(batch) >= BATCH:
-            db.events.append(batch)
-            done, batch, waiting = done + waiting, [], 0
-            report(done, total)
-    db.events.append(batch)
-    report(done + waiting, total)
-    return done + waiting
+            append()
+    append()
+    return new
 
 
 # --- questions to the log ---------------------------------------------------------------------------------------------
@@ -713,7 +721,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--progress", action="store_true", help="show the progress even if stderr is not a terminal")
     options = parser.parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     path = options.db or ""
     try:

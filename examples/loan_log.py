@@ -23,6 +23,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import importlib.util
+import io
 import json
 import os
 import shutil
@@ -94,6 +95,10 @@ class Case(goes.Aggregate, name="case"):
 
 class Problem(Exception):
     """Something that the user can do something about; the message says what."""
+
+
+class Broken(Problem):
+    """The file stops making sense; what came before makes sense."""
 
 
 class Trace(NamedTuple):
@@ -252,25 +257,25 @@ class Source:
         return min(1.0, self._file.tell() / self.size) if self.size else 1.0
 
     def traces(self) -> Iterator[Trace]:
-        """The cases, one after the other; Problem where the file stops making sense."""
+        """The cases, one after the other; Broken where the file stops making sense."""
         with self._file:
             parser = self.parser
             while True:
-                broken: Problem | None = None
+                broken = ""
                 data = b""
                 try:
                     data = self._data.read(CHUNK)
                     parser.feed(data)
                 except EOFError:
-                    broken = Problem("it ends in the middle (an incomplete download?)")
+                    broken = "it ends in the middle (an incomplete download?)"
                 except (OSError, zlib.error) as error:
-                    broken = Problem(f"it cannot be unpacked: {error}")
+                    broken = f"it cannot be unpacked: {error}"
                 except Problem as problem:
-                    broken = problem
+                    broken = str(problem)
                 traces, parser.traces = parser.traces, []
                 yield from traces  # those before the break are whole
                 if broken:
-                    raise broken
+                    raise Broken(broken)
                 if not data:
                     return
 
@@ -280,7 +285,8 @@ class Source:
 NAMESPACE = UUID("0f7a9c52-6a0e-5b1c-8c57-3f0b1f3f2012")
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 AMOUNTS = ("AMOUNT_REQ", "RequestedAmount", "amount", "Amount", "case:amount")
-FIELDS = frozenset(("concept:name", "lifecycle:transition", "org:resource", "time:timestamp"))
+UNTIMED = frozenset(("concept:name", "lifecycle:transition", "org:resource"))
+FIELDS = UNTIMED | {"time:timestamp"}
 BATCH = 4000
 """So many events, of whole cases, are written at a time."""
 
@@ -329,9 +335,8 @@ def events_of(trace: Trace, id: str) -> list[goes.Event[Any]]:
     events: list[goes.Event[Any]] = [goes.Event(opened, aggregate=ref, version=1, time=time, id=UUID(int=first))]
     for version, (raw, found) in enumerate(zip(trace.events, times, strict=True), 2):
         time = found or time
-        others: tuple[tuple[str, Value], ...] = ()
-        if not raw.keys() <= FIELDS or not found:
-            others = tuple(item for item in raw.items() if item[0] not in FIELDS or item[0] == "time:timestamp")
+        fields = FIELDS if found else UNTIMED  # a timestamp that is none stays what it is
+        others = () if raw.keys() <= fields else tuple(item for item in raw.items() if item[0] not in fields)
         activity, lifecycle = words(raw.get("concept:name")), words(raw.get("lifecycle:transition"))
         step = Step(activity, lifecycle, words(raw.get("org:resource")), others)
         events.append(
@@ -460,10 +465,8 @@ def import_log(db: Database, source: Source, progress: Progress) -> Importer:
                 importer.add(trace)
                 progress(source.done(), importer.cases)
             elif trace.number in (0, known - 1) and not importer.has(trace):
-                raise Mismatch(f"its case {trace.number + 1} is not the one that was imported: choose another --db")
-    except Mismatch:
-        raise
-    except Problem as problem:
+                raise Problem(f"its case {trace.number + 1} is not the one that was imported: choose another --db")
+    except Broken as problem:
         importer.flush()
         raise Problem(
             f"{problem}; {known + importer.cases:,} whole cases of it are imported, run this again with a sound file"
@@ -471,15 +474,11 @@ def import_log(db: Database, source: Source, progress: Progress) -> Importer:
     importer.flush()
     progress(1.0, importer.cases)
     if source.parser.count < known:
-        raise Mismatch(f"it has {source.parser.count:,} cases, but {known:,} were imported: choose another file (--db)")
+        raise Problem(f"it has {source.parser.count:,} cases, but {known:,} were imported: choose another file (--db)")
     if source.parser.strays:
         print(f"note: {source.parser.strays:,} events belong to no case and are left out", file=sys.stderr)
     facts.put("log", LogFacts(source.path.name, source.parser.name, True))
     return importer
-
-
-class Mismatch(Problem):
-    """The file is not the one that the imported cases are from."""
 
 
 # --- the figures ------------------------------------------------------------------------------------------------------
@@ -623,11 +622,16 @@ class Progress:
 
 def peak_memory() -> str:
     try:
-        import resource
-    except ImportError:  # Windows
-        return ""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return f", {peak / (1 << 20 if sys.platform == 'darwin' else 1 << 10):.0f} MiB of memory at most"
+        # On Linux, getrusage would count the program that started this one, too.
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+        kilobytes = float(status.partition("VmHWM:")[2].split()[0])
+    except (OSError, IndexError, ValueError):
+        try:
+            import resource
+        except ImportError:  # Windows
+            return ""
+        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
+    return f", {kilobytes / 1024:.0f} MiB of memory at most"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -638,7 +642,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--db", metavar="FILE", help="where to keep it (default: NAME.db in this folder)")
     options = parser.parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     path = options.db or options.xes.name.removesuffix(".gz").removesuffix(".xes") + ".db"
     try:

@@ -34,13 +34,13 @@ _DURABILITY = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and answer the exit code; a wrong argument ends in SystemExit(2), as argparse does it."""
-    parser = _parser()
-    arguments = parser.parse_args(argv)
+    known = parser()
+    arguments = known.parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a letter that the terminal lacks is no reason to fail
     if arguments.command is None:
-        parser.print_help()
+        known.print_help()
         return 2
     terminal = Terminal(sys.stdout, color=False if arguments.no_color else None, pause=0.2)
     try:
@@ -58,14 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """What the command line understands."""
+    known = argparse.ArgumentParser(
         prog="goes-lite", description="Event sourcing in one SQLite file.", allow_abbrev=False
     )
-    parser.add_argument("-V", "--version", action="version", version=f"goes-lite {goes_lite.__version__}")
+    known.add_argument("-V", "--version", action="version", version=f"goes-lite {goes_lite.__version__}")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--no-color", action="store_true", help="no colours (nor with NO_COLOR set, or into a pipe)")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands = known.add_subparsers(dest="command", metavar="COMMAND")
 
     demo = commands.add_parser(
         "demo", parents=[common], allow_abbrev=False, help="a guided tour, on a file of its own",
@@ -107,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         description="What is in a store, and which SQLite this Python would use for it.",
     )  # fmt: skip
     info.add_argument("file", metavar="FILE")
-    return parser
+    return known
 
 
 def _number(text: str) -> int:

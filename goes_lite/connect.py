@@ -48,7 +48,7 @@ def register_backend(scheme: str, factory: BackendFactory) -> None:
 
 def parse(url: str | os.PathLike[str]) -> Address:
     """The address that a URL or a path means; ConfigError if it is neither."""
-    text = os.fspath(url)
+    text = os.fspath(url) if isinstance(url, os.PathLike) else url
     if not isinstance(text, str) or not text or "\0" in text:
         raise ConfigError(f"connect() takes a path or URL, not {url!r:.80}")
     scheme, separator, _ = text.partition("://")
@@ -62,7 +62,11 @@ def parse(url: str | os.PathLike[str]) -> Address:
         raise ConfigError(
             f"{text!r} names a host: write sqlite:///relative.db, sqlite:////absolute.db or sqlite:///:memory:"
         )
+    if parts.fragment or text.endswith("#"):
+        raise ConfigError(f"{text!r} has a #, which ends a URL: write %23 for one in the name of the file")
     path = unquote(parts.path[1:])
+    if "\0" in path:
+        raise ConfigError(f"{text!r} has a NUL in its path, which no file can have")
     if not path:
         raise ConfigError(f"{text!r} names no file: write sqlite:///app.db, or sqlite:///:memory: for one in memory")
     options: dict[str, Any] = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -119,10 +123,12 @@ def settings(url: str | os.PathLike[str] | None, bus: str | None, options: dict[
     configured: dict[str, Any] = {}
     chosen = os.environ.get(_URL)
     source = _URL
+    bus = bus or os.environ.get(_BUS_URL) or None
     if not chosen and os.path.exists(CONFIG_FILE):
         configured = _read_config(CONFIG_FILE)
         chosen, source = configured.pop("url", None), CONFIG_FILE
-        bus = bus or configured.pop("bus", None)
+        configured_bus = configured.pop("bus", None)
+        bus = bus or configured_bus
     if not chosen:
         raise ConfigError(
             f"connect() without a URL needs the environment variable {_URL} (such as sqlite:///app.db), or a {CONFIG_FILE} "
@@ -131,7 +137,6 @@ def settings(url: str | os.PathLike[str] | None, bus: str | None, options: dict[
     if not isinstance(chosen, str):
         raise ConfigError(f"the url in {source} is a string, not {chosen!r:.80}")
     address = parse(chosen)
-    bus = bus or os.environ.get(_BUS_URL) or None
     return address._replace(options={**configured, **address.options, **options}), bus
 
 
@@ -214,7 +219,8 @@ def connect(
 
     url       a path, or a URL whose scheme says which backend; by default the environment variable GOES_LITE_URL, else
               `url` in a goes.toml in the working folder (whose other keys are options).
-    bus       the URL of another backend to publish to; by default GOES_LITE_BUS_URL, else the backend's own bus.
+    bus       the URL of another backend to publish to; by default the backend's own bus. Without a `url`, by default
+              GOES_LITE_BUS_URL, else `bus` in goes.toml.
     registry  where the events are registered; the default registry by default.
     unknown   what readers do with events that are not registered: "error", "skip" or "raw".
     clock     where times come from, for tests.

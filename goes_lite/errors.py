@@ -363,10 +363,14 @@ class StoreClosed(StoreError):
 
 
 class StoreForked(StoreError):
-    """The store was inherited through fork; using it in the child would destroy the parent's locks."""
+    """The file was open when this process was forked; SQLite's locks do not survive that, so it cannot be used here."""
 
     def __init__(self, location: str) -> None:
-        super().__init__(location, "the store was opened before this process was forked: connect again in the child")
+        super().__init__(
+            location,
+            "the store was open when this process was forked, and SQLite's locks do not survive a fork: fork before you "
+            "connect (or after closing), or start the process with spawn, and connect in it",
+        )
 
 
 class StoreLocked(StoreError, TimeoutError):

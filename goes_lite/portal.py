@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Coroutine
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from goes_lite.errors import StoreClosed
 from goes_lite.runtime import drive
 
 if TYPE_CHECKING:
     import asyncio
 
 T = TypeVar("T")
+
+_UNSET: Any = object()
 
 
 class Portal(Protocol):
@@ -34,7 +38,10 @@ class InlinePortal:
 class LoopPortal:
     """One thread with one event loop, started here and joined by `close`. Any thread may call `run`."""
 
-    def __init__(self) -> None:
+    def __init__(self, location: str = "") -> None:
+        self.location = location
+        """Of what is reached through it, for error messages."""
+        self._closed = False
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
@@ -55,21 +62,51 @@ class LoopPortal:
 
     def run(self, coroutine: Coroutine[Any, Any, T], /) -> T:
         import asyncio
+        from concurrent.futures import Future
 
-        if self._loop is None or not self._thread.is_alive():
+        loop = self._loop
+        if loop is None or self._closed:
             coroutine.close()
-            raise RuntimeError("the loop thread has ended: the blocking backend is closed")
+            raise StoreClosed(self.location)
         if threading.current_thread() is self._thread:
             coroutine.close()
             raise RuntimeError("a blocking call from a callback on the loop thread would wait for itself: use the async face")
-        future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        # As inline: the coroutine sees the caller's context variables, and what it sets is set for the caller.
+        context = copy_context()
+        future: Future[T] = Future()
+        task: asyncio.Task[T] | None = None
+
+        def settle(done: asyncio.Task[T]) -> None:
+            if done.cancelled():
+                future.cancel()
+            elif (error := done.exception()) is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(done.result())
+
+        def start() -> None:
+            nonlocal task
+            task = loop.create_task(coroutine, context=context)
+            task.add_done_callback(settle)
+
+        try:
+            loop.call_soon_threadsafe(start)
+        except RuntimeError:  # the loop ended in this very moment
+            coroutine.close()
+            raise StoreClosed(self.location) from None
         try:
             return future.result()
         except BaseException:
-            future.cancel()  # an interrupt of the waiting thread, such as Ctrl-C, ends what it waited for
+            if not future.done():  # an interrupt of the waiting thread, such as Ctrl-C, ends what it waited for
+                loop.call_soon_threadsafe(lambda: task and task.cancel())
             raise
+        finally:
+            for variable, value in context.items():
+                if variable.get(_UNSET) is not value:
+                    variable.set(value)
 
     def close(self) -> None:
+        self._closed = True
         loop, end = self._loop, self._end
         if loop is not None and end is not None and self._thread.is_alive():
             loop.call_soon_threadsafe(end.set)

@@ -270,7 +270,7 @@ class Repository(Generic[A]):
         """
         tries = 1 if self._transaction else self._tries
         runtime = self.backend.runtime
-        ref = AggregateRef(self._name, id)
+        ref = AggregateRef._make((self._name, aggregate_id(id)))  # the name was checked with the class
         attempt = 1
         turn: Turn | None = None
         try:

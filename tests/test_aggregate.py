@@ -466,6 +466,19 @@ def test_a_type_may_be_registered_after_the_aggregate_class() -> None:
     assert waiting.seen
 
 
+def test_the_registry_is_inherited() -> None:
+    registry = Registry()
+    registry.register("only.here", float)
+
+    class Base(Aggregate, registry=registry):
+        pass
+
+    class Derived(Base, name="derived"):
+        pass
+
+    assert Derived("d").record(1.5).name == "only.here"
+
+
 def test_an_event_class_that_is_reloaded_still_applies() -> None:
     """A notebook cell that is run again makes a new class under the old name."""
     registry = Registry()
@@ -589,16 +602,18 @@ def test_a_wrong_class_argument_is_refused(arguments: dict[str, Any]) -> None:
 
 
 def test_a_deep_copy_is_independent() -> None:
-    """State, pending events and version of the copy go their own way; the events, metadata and all, are shared."""
+    """State, pending events and version of the copy go their own way; events are shared, also those in the state."""
 
     class Slotted(Dog, name="slotted"):
         __slots__ = ("mood",)
         mood: list[str]
+        first: Event[Registered]
 
     dog = Slotted("rex")
     dog.mood = ["calm"]
-    dog.record(Registered("Rex", []), metadata={"actor": "tom"})
+    dog.first = dog.record(Registered("Rex", []), metadata={"actor": "tom"})
     twin = copy.deepcopy(dog)
+    assert twin.first is dog.first
     assert twin.pending == dog.pending
     assert twin.pending[0] is dog.pending[0]
     twin.record(TrickAdded("roll"))

@@ -36,7 +36,9 @@ GIT_ENV = {
 }
 
 
-def run(example: str, *arguments: object, cwd: Path, code: int = 0, env: dict[str, str] | None = None) -> tuple[str, str]:
+def run(
+    example: str, *arguments: object, cwd: Path, code: int = 0, env: dict[str, str] | None = None
+) -> tuple[str, str]:
     """Run an example and answer what it printed on stdout and stderr."""
     done = subprocess.run(
         [sys.executable, "-X", "utf8", "-W", "error", str(EXAMPLES / example), *map(str, arguments)],
@@ -131,7 +133,8 @@ def small_history(repo: Repo) -> None:
 def check_against_git(repo: Repo, db_path: Path) -> None:
     """What the events say that exists now is what git says: paths, modes and numbers of lines."""
     example = module("git_history")
-    modes, sizes = {}, {}
+    modes: dict[str, str] = {}
+    sizes: dict[str, int | None] = {}
     for line in repo.git("ls-tree", "-r", "-z", "HEAD").split("\0")[:-1]:
         meta, path = line.split("\t", 1)
         modes[example.path_text(path.encode("utf-8", "surrogateescape"))] = meta.split()[0]
@@ -332,15 +335,17 @@ def test_git_history_says_when_the_history_is_another_one(repo: Repo, tmp_path: 
 
 @needs_git
 def test_git_history_goes_on_where_it_was_killed(repo: Repo, tmp_path: Path) -> None:
-    total = 6000
+    total = 3000
     stream = "".join(
         f"commit refs/heads/main\ncommitter Example Author <author@example.org> {1_700_000_000 + number * 60} +0000\n"
         f"data 2\nc\nM 644 inline file{number % 50}\ndata <<END\n{lines(number // 50 + 1)}END\n"
         for number in range(total)
     )
     subprocess.run(["git", "fast-import", "--quiet"], cwd=repo.path, env=GIT_ENV, input=stream.encode(), check=True)
-    command = [sys.executable, EXAMPLES / "git_history.py", repo.path, "--db", "killed.db", "--progress"]
-    with subprocess.Popen(command, cwd=tmp_path, env=GIT_ENV, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as killed:
+    command = [sys.executable, str(EXAMPLES / "git_history.py"), str(repo.path), "--db", "killed.db", "--progress"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=GIT_ENV, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as killed:
         assert killed.stderr is not None
         killed.stderr.read(20)  # it has begun to append
         killed.kill()
@@ -380,7 +385,9 @@ def test_git_history_says_what_is_wrong_with_its_input(repo: Repo, tmp_path: Pat
     nowhere.mkdir()
     ceiling = {"GIT_CEILING_DIRECTORIES": str(tmp_path)}
     assert "not in a git repository" in run("git_history.py", nowhere, cwd=tmp_path, code=2, env=ceiling)[1]
-    assert "git is not installed" in run("git_history.py", repo.path, cwd=tmp_path, code=2, env={"PATH": str(nowhere)})[1]
+    assert (
+        "git is not installed" in run("git_history.py", repo.path, cwd=tmp_path, code=2, env={"PATH": str(nowhere)})[1]
+    )
 
     foreign = tmp_path / "foreign.db"
     foreign.write_text("a letter to a friend, not a database\n" * 100)
@@ -403,7 +410,9 @@ def test_git_history_says_what_is_wrong_with_its_input(repo: Repo, tmp_path: Pat
 @needs_git
 def test_git_history_runs_from_a_fresh_clone(tmp_path: Path) -> None:
     clone = Repo(tmp_path / "clone")
-    shutil.copytree(EXAMPLES.parent / "goes_lite", clone.path / "goes_lite", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        EXAMPLES.parent / "goes_lite", clone.path / "goes_lite", ignore=shutil.ignore_patterns("__pycache__")
+    )
     shutil.copytree(EXAMPLES, clone.path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
     clone.commit("all there is")
 
@@ -512,7 +521,7 @@ def test_loan_log_imports_any_xes(tmp_path: Path) -> None:
           <xes:extension name="Concept" prefix="concept" uri="x"/>
           <xes:event><xes:string key="concept:name" value="of no case"/></xes:event>
           <xes:trace>
-            <xes:string key="concept:name" value="P-1 \xe9&#27;[31m"/><xes:boolean key="urgent" value="TRUE"/>
+            <xes:string key="concept:name" value="P-1 \xe9&#155;31m"/><xes:boolean key="urgent" value="TRUE"/>
             <xes:event><xes:string key="concept:name" value="admit"/><xes:int key="age" value="77"/>
               <xes:int key="huge" value="99999999999999999999999"/><xes:int key="bad" value="x"/>
               <xes:float key="score" value="NaN"/><xes:float key="rate" value="1.5"/><xes:id key="ref" value="u-1"/>
@@ -539,16 +548,14 @@ def test_loan_log_imports_any_xes(tmp_path: Path) -> None:
         "activity names": "3",
         "period": "2020-05-01 to 2020-05-01",
         "duration": "1.0 hours in the median, 1.0 hours on average",
-        "longest case": "4 events (case P-1 é\\x1b[31m)",
+        "longest case": "4 events (case P-1 é\\x9b31m)",
     }
     assert "1 events belong to no case" in err
     example = module("loan_log")
     with goes.blocking.connect(tmp_path / "cases.db") as db:
         ids = [info.aggregate.id for info in db.events.aggregates("case")]
         opened, admitted, treated, nameless, _ = db.events.load(goes.AggregateRef("case", ids[0]))
-    assert ids == ["P-1 é\x1b[31m", "P-2", "P-2#4", "case 2"] or sorted(ids) == sorted(
-        ["P-1 é\x1b[31m", "P-2", "P-2#4", "case 2"]
-    )
+    assert ids == ["P-1 é\x9b31m", "P-2", "P-2#4", "case 2"]
     assert isinstance(opened.data, example.CaseOpened)
     assert opened.data.amount is None
     assert dict(opened.data.others) == {"urgent": True}
@@ -583,7 +590,9 @@ def test_loan_log_keeps_cases_of_one_name_apart_across_batches(tmp_path: Path) -
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_loan_log_keeps_the_whole_cases_of_a_truncated_file(tmp_path: Path, packed: bool) -> None:
-    whole = HEAD + "".join(trace(str(n), n, event("A_SUBMITTED", "2011-10-01T00:00:00Z")) for n in range(3000)) + "</log>"
+    whole = (
+        HEAD + "".join(trace(str(n), n, event("A_SUBMITTED", "2011-10-01T00:00:00Z")) for n in range(3000)) + "</log>"
+    )
     raw = gzip.compress(whole.encode()) if packed else whole.encode()
     log = tmp_path / "log.xes"
     log.write_bytes(raw[: len(raw) * 2 // 3])
@@ -665,8 +674,8 @@ def until(condition: Any, seconds: float = 60) -> Iterator[None]:
 def test_loan_log_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     log = tmp_path / "log.xes"
     steps = [event("W_Call", f"2011-10-01T00:00:{second:02}Z") for second in range(20)]
-    log.write_text(HEAD + "".join(trace(str(number), number, *steps) for number in range(4000)) + "</log>")
-    command = [sys.executable, EXAMPLES / "loan_log.py", log, "--db", "killed.db"]
+    log.write_text(HEAD + "".join(trace(str(number), number, *steps) for number in range(1500)) + "</log>")
+    command = [sys.executable, str(EXAMPLES / "loan_log.py"), str(log), "--db", "killed.db"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as killed:
         for _ in until((tmp_path / "killed.db").exists):
             time.sleep(0.01)
@@ -676,11 +685,11 @@ def test_loan_log_goes_on_where_it_was_killed(tmp_path: Path) -> None:
         killed.kill()
 
     stored = len({event[5] for event in events_in(tmp_path / "killed.db")})
-    assert 0 < stored < 4000
+    assert 0 < stored < 1500
     out, _ = loan(log, db="killed.db")
-    assert f"{4000 - stored:,} new cases" in out
-    assert rows(out)["cases"] == "4,000"
-    assert rows(out)["events"] == "80,000"
+    assert f"{1500 - stored:,} new cases" in out
+    assert rows(out)["cases"] == "1,500"
+    assert rows(out)["events"] == "30,000"
     whole, _ = loan(log, db="whole.db")
     assert rows(whole) == rows(out)
     assert events_in(tmp_path / "killed.db") == events_in(tmp_path / "whole.db")

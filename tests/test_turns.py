@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-
-import pytest
+from typing import TYPE_CHECKING
 
 from goes_lite import turns
 from goes_lite.event import AggregateRef
 from goes_lite.runtime import InlineRuntime, LoopRuntime, drive
 from goes_lite.turns import Turns, turns_of
+
+if TYPE_CHECKING:
+    import pytest
 
 REF = AggregateRef("order", "1")
 

@@ -8,7 +8,7 @@ a GUI's and a worker's, and what is open when the interpreter exits is closed.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, TypeVar
@@ -65,6 +65,11 @@ class BlockingTransaction:
         self.snapshots = BlockingSnapshotStore(transaction.snapshots, portal)
         self.models = BlockingModelStore(transaction.models, portal)
         self.checkpoints = BlockingCheckpointStore(transaction.checkpoints, portal)
+        self.actions: list[Callable[[], object]] = []
+
+    def on_commit(self, action: Callable[[], object], /) -> None:
+        """Call the action, in this thread, once the transaction is committed; never if it is rolled back."""
+        self.actions.append(action)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self._portal.run(self.transaction.execute(sql, parameters))
@@ -79,13 +84,15 @@ class _TransactionBlock:
         self._backend = backend
         self._portal = portal
         self._block: AbstractAsyncContextManager[Transaction] | None = None
+        self._transaction: BlockingTransaction | None = None
 
     def __enter__(self) -> BlockingTransaction:
         async def enter() -> Transaction:
             self._block = self._backend.transaction()
             return await self._block.__aenter__()
 
-        return BlockingTransaction(self._backend, self._portal.run(enter()), self._portal)
+        self._transaction = BlockingTransaction(self._backend, self._portal.run(enter()), self._portal)
+        return self._transaction
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
@@ -95,6 +102,9 @@ class _TransactionBlock:
                 await self._block.__aexit__(exc_type, exc, traceback)
 
         self._portal.run(leave())
+        if exc_type is None and self._transaction is not None:
+            for action in self._transaction.actions:
+                action()
 
 
 class BlockingBackend:
@@ -102,6 +112,7 @@ class BlockingBackend:
 
     def __init__(self, backend: Backend, portal: Portal) -> None:
         self._portal = portal
+        self._closed = False
         self.backend = backend
         """The async backend behind it."""
         self.events = BlockingEventStore(backend.events, portal)
@@ -144,10 +155,11 @@ class BlockingBackend:
         self._portal.run(self.backend.backup(path))
 
     def close(self) -> None:
-        try:
-            self._portal.run(self.backend.close())
-        finally:
-            self._portal.close()
+        if self._closed:
+            return
+        self._portal.run(self.backend.close())
+        self._closed = True
+        self._portal.close()
 
     def __enter__(self) -> BlockingBackend:
         return self
@@ -176,7 +188,7 @@ def connect(
     if inline is None:
         schemes = [address.scheme, *([parse(bus_url).scheme] if bus_url else [])]
         inline = all(getattr(factory_for(scheme), "embedded", False) for scheme in schemes)
-    portal: Portal = InlinePortal() if inline else LoopPortal()
+    portal: Portal = InlinePortal() if inline else LoopPortal(address.location)
     runtime = InlineRuntime(clock) if inline else LoopRuntime(clock)
     try:
         backend = portal.run(

@@ -38,8 +38,15 @@ class BlockingPages(Generic[T]):
         return next(iter(self))
 
     def _iterate(self) -> Iterator[T]:
-        while page := self._portal.run(self._pages.next_page()):
-            yield from page
+        try:
+            while page := self.next_page():
+                yield from page
+        finally:
+            self._items = None  # after an error, and for those who follow, the next item is asked for anew
+
+    def next_page(self) -> Sequence[T]:
+        """The next page, empty at the end. Not for mixing with iteration, which may be in the middle of a page."""
+        return self._portal.run(self._pages.next_page())
 
     def list(self) -> list[T]:
         """Everything that is left, in memory at once."""

@@ -38,7 +38,7 @@ from goes_lite.backend import (
     Unknown,
 )
 from goes_lite.bus import REPLAY, EventBus
-from goes_lite.errors import ConfigError, GoesError, TransactionError
+from goes_lite.errors import ConfigError, StoreDamaged, TransactionError
 from goes_lite.event import Event
 from goes_lite.inprocess import InProcessBus
 from goes_lite.registry import Registry
@@ -47,11 +47,12 @@ from goes_lite.sqlite import _guard
 from goes_lite.sqlite._append import head
 from goes_lite.sqlite._checkpoints import SQLiteCheckpoints, SQLiteLeases
 from goes_lite.sqlite._connection import Readers, Target, check_place, open_reader, open_writer, parse_durability
-from goes_lite.sqlite._driver import Connection, driver, wal_reset_bug
+from goes_lite.sqlite._driver import AUTH, Connection, driver, translate, wal_reset_bug
 from goes_lite.sqlite._events import Executor, SQLiteEvents
 from goes_lite.sqlite._executor import DirectExecutor, SessionExecutor
 from goes_lite.sqlite._models import SQLiteModels
 from goes_lite.sqlite._rows import EventReader
+from goes_lite.sqlite._schema import identity
 from goes_lite.sqlite._session import Session
 from goes_lite.sqlite._snapshots import SQLiteSnapshots
 from goes_lite.sqlite._turnstile import NoTurnstile, Turnstile
@@ -59,6 +60,11 @@ from goes_lite.sqlite._wakeup import Watcher, commit_signal
 from goes_lite.sqlite._writer import Writer, current_session
 
 _open_backends: WeakSet[SQLiteBackend] = WeakSet()
+EXIT_PATIENCE = 2.0
+"""How many seconds the end of the process waits for a transaction that somebody began and never ended."""
+
+MAX_LOCK_TIMEOUT = 1_000_000
+"""In seconds: SQLite takes milliseconds as a 32-bit integer."""
 
 
 def target_of(
@@ -70,8 +76,10 @@ def target_of(
     lock_timeout: float = 30.0,
 ) -> Target:
     """What a location (a path or ':memory:') and options ask for; ConfigError if they contradict each other."""
-    if not lock_timeout > 0:
-        raise ConfigError(f"lock_timeout={lock_timeout!r}: a number of seconds > 0")
+    if type(lock_timeout) not in (int, float) or not 0 < lock_timeout <= MAX_LOCK_TIMEOUT:
+        raise ConfigError(f"lock_timeout={lock_timeout!r}: a number of seconds > 0 and ≤ {MAX_LOCK_TIMEOUT}")
+    if type(read_only) is not bool:
+        raise ConfigError(f"read_only={read_only!r}: True or False")
     memory = location == ":memory:"
     if memory and read_only:
         raise ConfigError("a store in memory cannot be read-only: it would be empty for ever")
@@ -86,30 +94,39 @@ class SQLiteBackend(Backend):
     """Its coroutines never suspend on an inline runtime."""
 
     def __init__(self, target: Target, runtime: Runtime, registry: Registry, unknown: Unknown = "error") -> None:
+        if not target.memory:
+            # The name behind symbolic links: SQLite puts the -wal and -shm there, and all have to agree on the lock file.
+            target = target._replace(path=os.path.realpath(target.path))
         check_place(target)
         self.location = target.location
         self.registry = registry
         self.runtime = runtime
         self._target = target
-        self._closed = False
+        self._closed = True  # until it is open
+        self.harmless_sql: set[str] = set()
+        """Statements of the user's that were seen to begin, commit and roll back nothing."""
         self._claimed = "" if target.memory else _guard.claim(target.path, target.driver.name)
+        self._writer: Writer | None = None
+        self._readers = Readers(target)
         try:
             connection = open_reader(target) if target.read_only else open_writer(target)
-            self._identity = _read(connection, target)
+            try:
+                self._identity = _read(connection, target)
+                self._signal = commit_signal(target)
+                if not target.read_only:
+                    turnstile = NoTurnstile() if target.memory else Turnstile(target.path + "-lock", target.location)
+                    self._writer = Writer(connection, target, turnstile, self._signal.notify, inline=runtime.inline)
+            except BaseException:
+                connection.close()
+                raise
         except BaseException:
             self._release()
             raise
-        self._signal = commit_signal(target)
         self._watcher = Watcher(target, self._signal)
-        self._readers = Readers(target)
-        self._writer: Writer | None = None
         if target.read_only:
             self._readers.lend(connection)
-        else:
-            turnstile = NoTurnstile() if target.memory else Turnstile(target.path + "-lock", target.location)
-            self._writer = Writer(connection, target, turnstile, self._signal.notify, inline=runtime.inline)
         executor = DirectExecutor(runtime, self._writer, self._readers, self._signal, self._watcher)
-        self._reader = EventReader(registry, unknown)
+        self._reader = EventReader(registry, unknown, target.driver)
         self.events = SQLiteEvents(executor, target.driver, self._reader, self._publish)
         self.snapshots = SQLiteSnapshots(executor)
         self.models = SQLiteModels(executor)
@@ -121,6 +138,7 @@ class SQLiteBackend(Backend):
         self.durability: Durability = (
             "memory" if target.memory else "os-crash" if target.durability == "full" else "process-crash"
         )
+        self._closed = False
         _guard.on_fork(self)
         _open_backends.add(self)
 
@@ -194,15 +212,19 @@ class SQLiteBackend(Backend):
         if self._writer is not None:
             self._writer.check_not_inside()
         self._closed = True
-        await self._bus.close()
-        await self.runtime.call(self._close_connections)
-        await self.runtime.close()
+        try:
+            await self._bus.close()
+        finally:  # whoever is cancelled here has closed it nevertheless
+            try:
+                await self.runtime.call(self._close_connections)
+            finally:
+                await self.runtime.close()
 
-    def _close_connections(self) -> None:
+    def _close_connections(self, patience: float = -1) -> None:
         self._watcher.close()
         self._readers.close()
         if self._writer is not None:
-            self._writer.close()
+            self._writer.close(patience=patience)
         self._signal.notify()  # followers wake up and find the store closed
         self._release()
 
@@ -216,7 +238,7 @@ class SQLiteBackend(Backend):
         """Mark this handle as the parent's; called in a forked child."""
         self._closed = True
         self._readers.forked = True
-        _guard.leak(*self._readers.all)
+        _guard.leak(*self._readers.all, self._watcher.connection)
         if self._writer is not None:
             self._writer.forked = True
             self._writer.after_fork_in_child()
@@ -225,10 +247,13 @@ class SQLiteBackend(Backend):
     def close_at_exit(self) -> None:
         if not self._closed:
             self._closed = True
-            self._close_connections()
+            self._close_connections(EXIT_PATIENCE)
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True) and not sys.is_finalizing():
+            self._release()
+            if self._writer is not None:
+                self._writer.end_thread()  # which has kept the connection open
             warnings.warn(f"{self!r} was not closed: use it in a with block, or close it", ResourceWarning, source=self, stacklevel=2)
 
 
@@ -237,6 +262,7 @@ class SQLiteTransaction:
 
     def __init__(self, backend: SQLiteBackend, session: Session) -> None:
         self.session = session
+        self._harmless = backend.harmless_sql
         self.actions: list[Callable[[], Awaitable[None]]] = []
         self.events, self.snapshots, self.models, self.checkpoints = backend.stores(SessionExecutor(session))
 
@@ -245,10 +271,33 @@ class SQLiteTransaction:
 
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement of the user's own and answer its rows; BEGIN, COMMIT and the like are refused."""
-        words = sql.split(None, 1)
-        if words and words[0].rstrip(";").upper() in ("BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"):
-            raise TransactionError(f"{words[0]!r} inside a transaction: it commits when its block ends, raise to roll back")
-        return await self.session.run(lambda connection: connection.execute(sql, parameters).fetchall())
+        if not isinstance(sql, str):
+            raise TransactionError(f"execute takes one SQL statement as a str, not {sql!r:.80}")
+        driver, harmless = self.session.writer.driver, self._harmless
+
+        def work(connection: Connection) -> list[tuple[Any, ...]]:
+            if sql in harmless:
+                return connection.execute(sql, parameters).fetchall()
+            driver.authorize(connection, _refuse_transaction_control)
+            try:
+                rows = connection.execute(sql, parameters).fetchall()
+            except driver.error as exc:
+                if driver.code(exc) & 0xFF == AUTH:
+                    raise TransactionError(
+                        f"{sql!r:.80} inside a transaction: it commits when its block ends, raise to roll back"
+                    ) from exc
+                raise
+            finally:
+                driver.authorize(connection, None)
+            if len(harmless) < 1000:
+                harmless.add(sql)
+            return rows
+
+        return await self.session.run(work)
+
+
+def _refuse_transaction_control(action: int, *about: str | None) -> int:
+    return 1 if action in (22, 32) else 0  # SQLITE_TRANSACTION, SQLITE_SAVEPOINT: deny
 
 
 class _TransactionBlock(AbstractAsyncContextManager[Transaction]):
@@ -279,15 +328,11 @@ class _TransactionBlock(AbstractAsyncContextManager[Transaction]):
 
 def _read(connection: Connection, target: Target) -> tuple[str, int]:
     """The identity and the head of the store, read once at opening."""
-    from goes_lite.sqlite._driver import translate
-    from goes_lite.sqlite._schema import identity
-
     try:
         return identity(connection), head(connection)
-    except (target.driver.error, KeyError) as exc:
-        connection.close()
-        if isinstance(exc, KeyError):
-            raise GoesError(f"{target.location}: the table 'store' lacks {exc}") from exc
+    except KeyError as exc:
+        raise StoreDamaged(target.location, f"the table 'store' lacks {exc}") from exc
+    except target.driver.error as exc:
         raise translate(exc, target.driver.code(exc), target.location) from exc
 
 

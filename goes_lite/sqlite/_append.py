@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from goes_lite.batch import Batch
-from goes_lite.errors import AppendConditionFailed, ConcurrencyError, DuplicateEventError
+from goes_lite.errors import AppendConditionFailed, ConcurrencyError, DuplicateEventError, InvalidEventError
 from goes_lite.event import AggregateRef, Event, id_bytes, metadata_json, tags_json, time_micros
 from goes_lite.registry import Registry
 from goes_lite.sql import MAX_INTEGER, SQLITE, select
@@ -74,6 +74,8 @@ class Append:
                 # A used id under a version that fits: never a retry. Raising has this transaction undone.
                 self._repeated(connection, exc)
             raise
+        except (UnicodeEncodeError, OverflowError) as exc:  # a codec of the user's own gave out what is no text
+            raise InvalidEventError(f"an event of the batch has a value that SQLite cannot store: {exc!s:.200}") from exc
 
     def _conflict(self, connection: Connection, condition: AppendCondition) -> int:
         """The position of an event that the condition forbids, 0 if there is none."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 
-from goes_lite.errors import StoreLocked
-from goes_lite.sqlite._connection import Target
+from goes_lite.errors import StoreError
+from goes_lite.sqlite._connection import WRITER_BUSY, Target, set_busy_timeout
 from goes_lite.sqlite._driver import Connection, wal_reset_bug
 from goes_lite.sqlite._turnstile import AnyTurnstile
 
@@ -19,8 +19,8 @@ STEP = 4 * 1024 * 1024
 """How much the -wal grows between two checkpoints, in bytes."""
 PATIENCE = 4
 """So many steps long, it calls for a checkpoint that waits for readers: passive ones did not let it begin anew."""
-BUSY_MILLISECONDS = 200
-"""How long such a checkpoint waits for readers; they read in pages, so they are soon done."""
+BUSY = 0.2
+"""How many seconds such a checkpoint waits for readers; they read in pages, so they are soon done."""
 
 
 class Checkpointer:
@@ -53,12 +53,11 @@ class Checkpointer:
         self._due = size + STEP
 
     def _run(self, mode: str) -> None:
-        execute = self._connection.execute
-        with contextlib.suppress(self._target.driver.error, StoreLocked):
-            self._turnstile.enter(BUSY_MILLISECONDS / 1000)
+        with contextlib.suppress(self._target.driver.error, StoreError):
+            self._turnstile.enter(BUSY)
             try:
-                execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}").fetchall()
-                execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+                set_busy_timeout(self._connection, BUSY)
+                self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
             finally:
-                execute(f"PRAGMA busy_timeout = {int(self._target.lock_timeout * 1000)}").fetchall()
                 self._turnstile.leave()
+                set_busy_timeout(self._connection, WRITER_BUSY)

@@ -6,12 +6,12 @@ A released or expired lease keeps its row, so that the fencing token only ever g
 from __future__ import annotations
 
 from goes_lite.checkpoint import Checkpoint, Lease
-from goes_lite.errors import InvalidQueryError, LeaseHeld, LeaseLost
-from goes_lite.event import from_micros, to_micros
+from goes_lite.errors import InvalidEventError, InvalidQueryError, LeaseHeld, LeaseLost
+from goes_lite.event import check_text, from_micros, to_micros
 from goes_lite.runtime import Clock
 from goes_lite.sqlite import _schema
 from goes_lite.sqlite._driver import Connection, Row
-from goes_lite.sqlite._events import Executor
+from goes_lite.sqlite._events import Executor, check_position
 
 _CHECKPOINTS = "SELECT name, position, store, time FROM checkpoints"
 _SAVE = (
@@ -24,6 +24,9 @@ _TAKE = (
     "owner = excluded.owner, token = excluded.token, expires = excluded.expires"
 )
 
+MAX_TTL = 1e9
+"""Thirty years, in seconds: longer than any lease is meant."""
+
 
 class SQLiteCheckpoints:
     """Checkpoints in the table of that name."""
@@ -33,13 +36,16 @@ class SQLiteCheckpoints:
         self._clock = clock
 
     async def get(self, name: str) -> Checkpoint | None:
+        _check_name(name)
         sql = f"{_CHECKPOINTS} WHERE name = ?"
         rows = await self._executor.read(lambda connection: connection.execute(sql, (name,)).fetchall())
         return _checkpoint(rows[0]) if rows else None
 
     async def save(self, name: str, position: int, *, lease: Lease | None = None) -> None:
-        if type(position) is not int or position < 0:
-            raise InvalidQueryError(f"a checkpoint's position is an int ≥ 0, not {position!r:.80}")
+        _check_name(name)
+        check_position("a checkpoint's position", position)
+        if lease is not None:
+            _check_lease(lease)
         now = to_micros(self._clock.now())
 
         def work(connection: Connection) -> None:
@@ -50,6 +56,7 @@ class SQLiteCheckpoints:
         await self._executor.write(work)
 
     async def delete(self, name: str) -> bool:
+        _check_name(name)
         sql = "DELETE FROM checkpoints WHERE name = ? RETURNING 1"
         return await self._executor.write(lambda connection: bool(connection.execute(sql, (name,)).fetchall()))
 
@@ -67,6 +74,10 @@ class SQLiteLeases:
         self._clock = clock
 
     async def acquire(self, name: str, owner: str, ttl: float) -> Lease:
+        _check_name(name)
+        _check_name(owner, "the owner of a lease")  # an empty one marks a released lease
+        duration = _micros(ttl)
+
         def work(connection: Connection) -> Lease:
             now = to_micros(self._clock.now())
             rows = connection.execute(_LEASE, (name,)).fetchall()
@@ -75,28 +86,33 @@ class SQLiteLeases:
                 raise LeaseHeld(name, held, from_micros(expires))
             if expires <= now or held != owner:
                 token += 1
-            until = now + _micros(ttl)
+            until = now + duration
             connection.execute(_TAKE, (name, owner, token, until))
             return Lease(name, owner, token, from_micros(until))
 
         return await self._executor.write(work)
 
     async def renew(self, lease: Lease, ttl: float) -> Lease:
+        _check_lease(lease)
+        duration = _micros(ttl)
+
         def work(connection: Connection) -> Lease:
             _check_current(connection, lease)
-            until = to_micros(self._clock.now()) + _micros(ttl)
+            until = to_micros(self._clock.now()) + duration
             connection.execute(_TAKE, (lease.name, lease.owner, lease.token, until))
             return lease._replace(expires=from_micros(until))
 
         return await self._executor.write(work)
 
     async def release(self, lease: Lease) -> bool:
+        _check_lease(lease)
         # an empty owner marks a released lease: nobody can renew it, and the token stays
         sql = "UPDATE leases SET owner = '', expires = 0 WHERE name = ? AND owner = ? AND token = ? RETURNING 1"
         key = (lease.name, lease.owner, lease.token)
         return await self._executor.write(lambda connection: bool(connection.execute(sql, key).fetchall()))
 
     async def get(self, name: str) -> Lease | None:
+        _check_name(name)
         rows = await self._executor.read(lambda connection: connection.execute(_LEASE, (name,)).fetchall())
         if not rows or rows[0][2] <= to_micros(self._clock.now()):
             return None
@@ -112,9 +128,21 @@ def _check_current(connection: Connection, lease: Lease) -> None:
 
 
 def _micros(ttl: float) -> int:
-    if not ttl > 0:
-        raise InvalidQueryError(f"a lease lasts for a number of seconds > 0, not {ttl!r:.80}")
+    if not isinstance(ttl, (int, float)) or not 0 < ttl <= MAX_TTL:
+        raise InvalidQueryError(f"a lease lasts for a number of seconds > 0 (and ≤ {MAX_TTL:g}), not {ttl!r:.80}")
     return round(ttl * 1_000_000)
+
+
+def _check_name(name: str, what: str = "the name of a checkpoint or lease") -> None:
+    try:
+        check_text(name, what)
+    except InvalidEventError as exc:
+        raise InvalidQueryError(str(exc)) from None
+
+
+def _check_lease(lease: Lease) -> None:
+    if not isinstance(lease, Lease):
+        raise InvalidQueryError(f"a lease is what acquire() answered, not {lease!r:.80}")
 
 
 def _checkpoint(row: Row) -> Checkpoint:

@@ -7,6 +7,7 @@ anything is written to it.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -21,6 +22,10 @@ T = TypeVar("T")
 
 DurabilityOption = Literal["full", "normal", "memory"]
 _SYNCHRONOUS: dict[str, str] = {"full": "FULL", "normal": "NORMAL", "memory": "OFF"}
+
+WRITER_BUSY = 0.1
+"""How many seconds at a time the writing connection lets SQLite wait: while it does, Python hears no Ctrl-C."""
+MOUNTS = "/proc/self/mountinfo"
 
 NETWORK_FILESYSTEMS = frozenset(
     "nfs nfs3 nfs4 cifs smb2 smb3 smbfs 9p afs ceph glusterfs lustre ncpfs vboxsf vmhgfs drvfs davfs fuse.sshfs "
@@ -64,24 +69,29 @@ def check_place(target: Target) -> None:
         raise NetworkFilesystem(path, kind)
 
 
-def filesystem_of(folder: str, mounts: str = "/proc/self/mountinfo") -> str:
+def filesystem_of(folder: str, mounts: str | None = None) -> str:
     """The type of the file system that holds the folder; '' where the system does not tell (all but Linux)."""
     if sys.platform == "win32" and folder.startswith(("\\\\", "//")):
         return "smb3"
     try:
-        with open(mounts, encoding="utf-8", errors="surrogateescape") as lines:
-            # proc(5): fields 5 is the mount point, behind ' - ' comes the type
-            found = [(line.split()[4], line.partition(" - ")[2].split()[0]) for line in lines]
+        with open(mounts or MOUNTS, "rb") as lines:
+            # proc(5): field 5 is the mount point, with octal escapes; behind ' - ' comes the type
+            found = [(line.split(b" ")[4], line.partition(b" - ")[2].split(b" ")[0]) for line in lines]
     except (OSError, IndexError):
         return ""
     real = os.path.realpath(folder)
     best, kind = -1, ""
     for mount, fstype in found:
-        point = mount.encode("utf-8", "surrogateescape").decode("unicode_escape") if "\\" in mount else mount
+        point = os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), mount))
         inside = real == point or real.startswith(point.rstrip("/") + "/")
         if inside and len(point) >= best:
-            best, kind = len(point), fstype
+            best, kind = len(point), os.fsdecode(fstype)
     return kind
+
+
+def set_busy_timeout(connection: Connection, seconds: float) -> None:
+    """For how long SQLite itself waits for a lock."""
+    connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}").fetchall()
 
 
 def open_writer(target: Target) -> Connection:
@@ -98,7 +108,8 @@ def _open(target: Target, *, writer: bool) -> Connection:
     if target.memory:
         connection = _connect(target, ":memory:")
     elif not target.read_only:
-        connection = _connect(target, f"file:{quote(target.path)}")
+        # only a writer creates: a reader must not leave an empty file where a store was taken away
+        connection = _connect(target, f"file:{quote(target.path)}?mode={'rwc' if writer else 'rw'}")
     else:
         connection = _connect_read_only(target)
     try:
@@ -138,15 +149,17 @@ def _connect_read_only(target: Target) -> Connection:
 
 def _set_up(connection: Connection, target: Target, *, writer: bool) -> None:
     execute = connection.execute
-    execute(f"PRAGMA busy_timeout = {int(target.lock_timeout * 1000)}").fetchall()
+    set_busy_timeout(connection, target.lock_timeout)
     # The file may come from anybody: functions and tables that its schema names are not trusted, pages are checked
     # (https://www.sqlite.org/security.html). Memory-mapping would turn a damaged or truncated file into a crash.
     execute("PRAGMA trusted_schema = OFF")
     execute("PRAGMA cell_size_check = ON")
     execute("PRAGMA mmap_size = 0").fetchall()
     if not writer or target.read_only:
-        if _schema.check(connection, target.location) == 0:
-            raise StoreUnavailable(target.location, "is empty, there is no store in it: open it for writing first")
+        version = _schema.check(connection, target.location)
+        if version < _schema.VERSION:
+            state = f"was written by an older goes_lite (schema {version})" if version else "is empty, there is no store in it"
+            raise StoreUnavailable(target.location, f"{state}: open it for writing first")
         execute("PRAGMA query_only = ON")
         return
     _schema.check(connection, target.location)
@@ -174,10 +187,13 @@ class Readers:
         self.closed = False
         self.forked = False
 
-    def run(self, work: Callable[[Connection], T]) -> T:
-        """Run one read operation, with driver errors as ours."""
+    def check_usable(self) -> None:
         if self.closed or self.forked:
             raise (StoreForked if self.forked else StoreClosed)(self.target.location)
+
+    def run(self, work: Callable[[Connection], T]) -> T:
+        """Run one read operation, with driver errors as ours."""
+        self.check_usable()
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -203,10 +219,7 @@ class Readers:
 
     def refuse_write(self) -> NoReturn:
         """What a store without a writer says to a write."""
-        if self.forked:
-            raise StoreForked(self.target.location)
-        if self.closed:
-            raise StoreClosed(self.target.location)
+        self.check_usable()
         raise StoreReadOnly(self.target.location, "opened read-only")
 
     def close(self) -> None:

@@ -44,6 +44,10 @@ class Connection(Protocol):
     def interrupt(self) -> None: ...
 
 
+Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int]
+"""https://www.sqlite.org/c3ref/set_authorizer.html"""
+
+
 class Driver(Protocol):
     """One way to reach SQLite."""
 
@@ -58,6 +62,10 @@ class Driver(Protocol):
         ...
 
     def in_transaction(self, connection: Connection) -> bool: ...
+    def authorize(self, connection: Connection, check: Authorizer | None) -> None:
+        """Have SQLite ask before it compiles anything; None: no more. Makes it compile cached statements anew."""
+        ...
+
     def code(self, error: Exception) -> int:
         """SQLite's extended result code."""
         ...
@@ -81,6 +89,9 @@ class StdlibDriver:
 
     def in_transaction(self, connection: Connection) -> bool:
         return cast("sqlite3.Connection", connection).in_transaction
+
+    def authorize(self, connection: Connection, check: Authorizer | None) -> None:
+        cast("sqlite3.Connection", connection).set_authorizer(check)
 
     def code(self, error: Exception) -> int:
         return getattr(error, "sqlite_errorcode", None) or 1
@@ -110,6 +121,9 @@ class ApswDriver:
 
     def in_transaction(self, connection: Connection) -> bool:
         return bool(cast("Any", connection).in_transaction)
+
+    def authorize(self, connection: Connection, check: Authorizer | None) -> None:
+        cast("Any", connection).authorizer = check
 
     def code(self, error: Exception) -> int:
         return getattr(error, "extendedresult", None) or 1
@@ -165,7 +179,7 @@ def translate(error: Exception, code: int, location: str, *, waited: float = 0.0
     if primary == CORRUPT:
         return StoreDamaged(location, detail)
     if primary == NOTADB:
-        return ForeignFile(location, "it is not an SQLite database")
+        return ForeignFile(location, "it is not an SQLite database, or its first page is damaged")
     if primary in (CANTOPEN, IOERR, AUTH):
         return StoreUnavailable(location, f"cannot be opened, read or written: {detail}")
     if primary == TOOBIG:

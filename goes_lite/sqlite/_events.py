@@ -8,9 +8,10 @@ from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from goes_lite.batch import check_batch
-from goes_lite.errors import InvalidQueryError
-from goes_lite.event import AggregateRef, Event, from_micros
+from goes_lite.errors import GoesError, InvalidEventError, InvalidQueryError, RegistrationError
+from goes_lite.event import AggregateRef, Event, aggregate_ref, from_micros
 from goes_lite.query import EVERYTHING, EventQuery
+from goes_lite.registry import check_name
 from goes_lite.sql import MAX_INTEGER, SQLITE, count, select
 from goes_lite.sqlite._append import Append, head
 from goes_lite.sqlite._driver import Connection, Driver
@@ -64,7 +65,10 @@ class SQLiteEvents:
         if not batch.events:
             return Appended(())
         if condition is not None:
-            _position("condition.after", condition.after)
+            if not isinstance(condition, AppendCondition):
+                raise InvalidQueryError(f"condition is an AppendCondition(query, after), not {condition!r:.80}")
+            _check_query(condition.query)
+            check_position("condition.after", condition.after)
         append = Append(batch, condition, self._reader.registry, self._driver)
 
         def committed(appended: Appended) -> None:
@@ -77,8 +81,8 @@ class SQLiteEvents:
         return await self._executor.write(append.run, committed)
 
     async def load(self, aggregate: AggregateRef, *, after: int = 0, upto: int | None = None) -> list[Event[Any]]:
-        ref = aggregate if isinstance(aggregate, AggregateRef) else AggregateRef(*aggregate)
-        first, last = _position("after", after), MAX_INTEGER if upto is None else _position("upto", upto)
+        ref = aggregate_ref(aggregate)
+        first, last = check_position("after", after), MAX_INTEGER if upto is None else check_position("upto", upto)
 
         def work(connection: Connection) -> list[Event[Any]]:
             rows = connection.execute(_LOAD, (*ref, first, last)).fetchall()
@@ -96,8 +100,8 @@ class SQLiteEvents:
         reverse: bool = False,
     ) -> Pages[Event[Any]]:
         _check_query(query)
-        low, high = _position("after", after), MAX_INTEGER if upto is None else _position("upto", upto)
-        left = MAX_INTEGER if limit is None else _position("limit", limit)
+        low, high = check_position("after", after), MAX_INTEGER if upto is None else check_position("upto", upto)
+        left = MAX_INTEGER if limit is None else check_position("limit", limit)
         bounded = False
         size = FIRST_PAGE
 
@@ -108,18 +112,17 @@ class SQLiteEvents:
             while not events and left and low < high:
                 asked = min(size, left)
 
-                def work(connection: Connection, asked: int = asked) -> tuple[list[Event[Any]], int, int, int]:
+                def work(connection: Connection, asked: int = asked) -> tuple[list[Event[Any]], int, bool, int]:
                     end = high if bounded else min(high, head(connection))
-                    page, rows, edge = self._page(connection, query, low, end, asked, reverse=reverse)
-                    return page, rows, edge, end
+                    return *self._page(connection, query, low, end, asked, reverse=reverse), end
 
-                events, rows, edge, end = await self._executor.read(work)
+                events, edge, more, end = await self._executor.read(work)
                 bounded = True
                 if reverse:
-                    high = edge - 1 if rows == asked else low
+                    high = edge - 1 if more else low
                 else:
-                    low, high = (edge if rows == asked else end), end
-                left -= rows
+                    low, high = edge, end
+                left -= len(events)
                 size = min(size * 4, PAGE)
             return events
 
@@ -127,12 +130,21 @@ class SQLiteEvents:
 
     def _page(
         self, connection: Connection, query: EventQuery, low: int, high: int, limit: int, *, reverse: bool = False
-    ) -> tuple[list[Event[Any]], int, int]:
-        """The events of a page, how many rows it had, and the position of the last row (`high` if there was none)."""
+    ) -> tuple[list[Event[Any]], int, bool]:
+        """The events of a page, the position up to which it tells all, and whether there may be more behind it."""
         registry = self._reader.registry
         page = select(COLUMNS, query, SQLITE, registry.spellings, after=low, upto=high, limit=limit, reverse=reverse)
         rows = connection.execute(page.text, page.parameters).fetchall()
-        return self._reader.events(connection, rows), len(rows), rows[-1][0] if rows else high
+        events: list[Event[Any]] = []
+        try:
+            self._reader.read(connection, rows, events)
+        except GoesError:
+            # Where pages begin and end is nobody's business: what lies before an unreadable event is given out first.
+            if not events:
+                raise
+            return events, events[-1].position, True
+        more = len(rows) == limit
+        return events, rows[-1][0] if more else high, more
 
     async def find(self, event_id: UUID) -> Event[Any] | None:
         if not isinstance(event_id, UUID):
@@ -150,8 +162,13 @@ class SQLiteEvents:
     def aggregates(
         self, name: str | None = None, *, after: AggregateRef | None = None, limit: int | None = None
     ) -> Pages[AggregateInfo]:
-        left = MAX_INTEGER if limit is None else _position("limit", limit)
-        behind = after
+        left = MAX_INTEGER if limit is None else check_position("limit", limit)
+        try:
+            behind = None if after is None else aggregate_ref(after)
+            if name is not None:
+                check_name(name, "an aggregate name")
+        except (InvalidEventError, RegistrationError) as exc:
+            raise InvalidQueryError(str(exc)) from None
         size = FIRST_PAGE
 
         async def fetch() -> Sequence[AggregateInfo]:
@@ -184,14 +201,14 @@ class SQLiteEvents:
 
     def follow(self, query: EventQuery = EVERYTHING, *, after: int) -> Pages[Event[Any]]:
         _check_query(query)
-        cursor = _position("after", after)
+        cursor = check_position("after", after)
 
         def work(connection: Connection) -> tuple[list[Event[Any]], int]:
             end = head(connection)
             if end <= cursor:
                 return [], cursor
-            events, rows, edge = self._page(connection, query, cursor, end, PAGE)
-            return events, edge if rows == PAGE else end
+            events, edge, _ = self._page(connection, query, cursor, end, PAGE)
+            return events, edge
 
         async def fetch() -> Sequence[Event[Any]]:
             nonlocal cursor
@@ -208,7 +225,7 @@ class SQLiteEvents:
         return Pages(fetch)
 
     async def delete(self, aggregate: AggregateRef) -> int:
-        ref = aggregate if isinstance(aggregate, AggregateRef) else AggregateRef(*aggregate)
+        ref = aggregate_ref(aggregate)
 
         def work(connection: Connection) -> int:
             execute = connection.execute
@@ -228,7 +245,8 @@ class SQLiteEvents:
         return await self._executor.write(work)
 
 
-def _position(what: str, value: object) -> int:
+def check_position(what: str, value: object) -> int:
+    """A position, version or limit as SQLite can take it."""
     if type(value) is not int or value < 0:
         raise InvalidQueryError(f"{what} is an int ≥ 0, not {value!r:.80}")
     return min(value, MAX_INTEGER)

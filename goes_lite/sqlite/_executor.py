@@ -31,6 +31,7 @@ class DirectExecutor:
         self._memory = readers.target.memory
 
     async def read(self, work: Callable[[Connection], T]) -> T:
+        self._readers.check_usable()  # before the runtime starts a thread for it
         if self._memory:
             return await self._read_memory(work)
         if self._runtime.inline:

@@ -8,7 +8,9 @@ seen, so one driver per file and process stays a rule for people too. On Windows
 is no hook.
 
 SQLite forbids carrying a connection over a fork: the child must not even close it. So the child's handles are marked,
-raise StoreForked, and their connections are kept from ever being finalised.
+raise StoreForked, and their connections are kept from ever being finalised. Nor can the child open the same file anew:
+the library in it goes on believing that it holds the locks which only the parent has, so it would take none, and the
+parent would delete the -wal that the child writes to. That is StoreForked as well.
 """
 
 from __future__ import annotations
@@ -21,19 +23,25 @@ from collections.abc import Callable
 from typing import Any, cast
 from weakref import WeakSet
 
-from goes_lite.errors import UnsafeAccess
+from goes_lite.errors import StoreForked, UnsafeAccess
 
 _SUFFIXES = ("", "-wal", "-shm")
 _live: dict[str, Counter[str]] = {}  # real path of a database -> how many handles use which driver
 _names: set[str] = set()  # base names of all files to guard: a cheap first test
-_lock = threading.Lock()
+_inherited: set[tuple[int, int]] = set()  # device and inode of the files that were open when this process was forked
+_lock = threading.RLock()  # an abandoned handle is released by the garbage collector, at any point
 _hooked = False
 
 
 def claim(path: str, driver: str) -> str:
-    """Guard the file until `release`; UnsafeAccess if this process has it open with the other driver."""
+    """Guard the file until `release`.
+
+    UnsafeAccess if this process has it open with the other driver, StoreForked if it inherited it open.
+    """
     global _hooked
     real = os.path.realpath(path)
+    if _inherited and _inode(real) in _inherited:
+        raise StoreForked(path)
     with _lock:
         drivers = _live.setdefault(real, Counter())
         others = [name for name, handles in drivers.items() if handles and name != driver]
@@ -71,7 +79,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
     if event == "sqlite3.connect" and text.startswith("file:"):
         from urllib.parse import unquote
 
-        text = unquote(text[5:].partition("?")[0])
+        text = unquote(text[5:].partition("?")[0].partition("#")[0]).removeprefix("//localhost")
     if os.path.basename(text) not in _names:
         return
     real = os.path.realpath(text)
@@ -102,9 +110,19 @@ def leak(*objects: object) -> None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
+def _inode(path: str) -> tuple[int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return 0, 0
+    return status.st_dev, status.st_ino
+
+
 def _after_fork_in_child() -> None:
     global _lock
-    _lock = threading.Lock()  # another thread of the parent may have held it
+    _lock = threading.RLock()  # another thread of the parent may have held it
+    _inherited.update(map(_inode, _live))
+    _inherited.discard((0, 0))
     _live.clear()
     _names.clear()
     for handle in list(_forkable):

@@ -9,7 +9,7 @@ from goes_lite.backend import Unknown
 from goes_lite.errors import CodecError, UnknownEventError
 from goes_lite.event import AggregateRef, Event, restore
 from goes_lite.registry import Raw, Registry
-from goes_lite.sqlite._driver import Connection, Row
+from goes_lite.sqlite._driver import Connection, Driver, Row
 
 COLUMNS = (
     "e.position, e.id, e.name_key, a.name, a.id, e.version, e.time, e.encoding, e.schema, e.data, e.metadata, e.tags"
@@ -22,9 +22,10 @@ _Decoder = tuple[str, Callable[[Any], object] | None]
 class EventReader:
     """Makes events of rows, under one registry and one policy for unknown names."""
 
-    def __init__(self, registry: Registry, unknown: Unknown) -> None:
+    def __init__(self, registry: Registry, unknown: Unknown, driver: Driver) -> None:
         self.registry = registry
         self.unknown = unknown
+        self._driver = driver
         self._names: dict[int, str] = {}  # committed keys only; a key never changes its name
 
     def events(self, connection: Connection, rows: Iterable[Row], *, whole: AggregateRef | None = None) -> list[Event[Any]]:
@@ -33,8 +34,15 @@ class EventReader:
         With `whole`, the rows are those of that aggregate, and none is left out whatever the policy: an aggregate with
         a hole in its versions could not be saved again, so "skip" gives such events with Raw data.
         """
-        decoders: dict[tuple[int, str, int], _Decoder] = {}
         found: list[Event[Any]] = []
+        self.read(connection, rows, found, whole=whole)
+        return found
+
+    def read(
+        self, connection: Connection, rows: Iterable[Row], found: list[Event[Any]], *, whole: AggregateRef | None = None
+    ) -> None:
+        """Put the events of the rows into `found`: if one of them cannot be read, those before it are there."""
+        decoders: dict[tuple[int, str, int], _Decoder] = {}
         append = found.append
         ref = whole
         make_ref = AggregateRef._make
@@ -55,13 +63,14 @@ class EventReader:
             if whole is None:
                 ref = None if aggregate is None else make_ref((aggregate, aggregate_id))
             append(restore(id, name, data, time, ref, version, metadata, tags, position, encoding, schema, payload))
-        return found
 
     def _decoder(self, connection: Connection, key: int, encoding: str, schema: int, position: int) -> _Decoder:
         name = self._names.get(key)
         if name is None:
             rows = connection.execute("SELECT name FROM event_names WHERE key = ?", (key,)).fetchall()
-            name = self._names[key] = rows[0][0]
+            name = rows[0][0]
+            if not self._driver.in_transaction(connection):  # else it may be rolled back, and the key be given anew
+                self._names[key] = name
         try:
             return self.registry.canonical(name), self.registry.decoder(name, encoding, schema)
         except UnknownEventError:

@@ -7,7 +7,9 @@ keeps rows and indices small. Positions come from AUTOINCREMENT: one that was us
 
 from __future__ import annotations
 
-from goes_lite.errors import ForeignFile, StoreTooNew
+import contextlib
+
+from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew
 from goes_lite.ids import new_id
 from goes_lite.sqlite._driver import Connection
 
@@ -114,11 +116,14 @@ def check(connection: Connection, location: str) -> int:
         return 0
     if version > VERSION:
         raise StoreTooNew(location, version, VERSION)
+    if version < 1:
+        raise StoreDamaged(location, f"its schema version is {version}")
     return version
 
 
-def migrate(connection: Connection, location: str, *, until: int = VERSION) -> None:
+def migrate(connection: Connection, location: str, *, until: int | None = None) -> None:
     """Bring the file up to date, in one transaction. Several processes may do this at once; one does the work."""
+    until = VERSION if until is None else until
     if check(connection, location) >= until:
         return
     connection.execute("BEGIN IMMEDIATE")
@@ -135,7 +140,8 @@ def migrate(connection: Connection, location: str, *, until: int = VERSION) -> N
             connection.execute(f"PRAGMA user_version = {until}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        with contextlib.suppress(Exception):  # a full disk makes SQLite roll back by itself; the error above is the one
+            connection.execute("ROLLBACK")
         raise
 
 

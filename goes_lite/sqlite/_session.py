@@ -37,8 +37,10 @@ class Session:
         if self.writer.inline:
             self.writer.acquire()
             try:
+                self.writer.check_usable()
                 self.writer.begin()
             except BaseException:
+                self.writer.abandon()
                 self.writer.lock.release()
                 raise
             self.active = True
@@ -74,6 +76,7 @@ class Session:
             writer.abandon()
             return
         try:
+            self._check_alive()
             writer.end()
         except BaseException:
             writer.abandon()
@@ -99,6 +102,7 @@ class Session:
         return await future
 
     def _savepoint(self, connection: Connection, work: Work[T]) -> T:
+        self._check_alive()
         connection.execute("SAVEPOINT operation")
         try:
             result = work(connection)
@@ -109,6 +113,11 @@ class Session:
             raise
         connection.execute("RELEASE operation")
         return result
+
+    def _check_alive(self) -> None:
+        # A full disk, or the user's own INSERT OR ROLLBACK, ends a transaction. A savepoint would quietly begin another.
+        if not self.writer.driver.in_transaction(self.writer.connection):
+            raise TransactionError("the transaction was rolled back by an earlier error inside it: begin another")
 
     def serve(self) -> None:
         """On the writer's thread: hold the connection and do what the session's task asks for, until it finishes."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from goes_lite.errors import InvalidEventError
-from goes_lite.event import AggregateRef, from_micros, to_micros
+from goes_lite.errors import InvalidEventError, InvalidQueryError
+from goes_lite.event import AggregateRef, aggregate_ref, check_text, from_micros, to_micros
 from goes_lite.snapshot import Snapshot
 from goes_lite.sql import MAX_INTEGER
 from goes_lite.sqlite._driver import Connection, Row
-from goes_lite.sqlite._events import PAGE, Executor
+from goes_lite.sqlite._events import PAGE, Executor, check_position
 from goes_lite.store import Pages
 
 _COLUMNS = "name, id, version, time, schema, encoding, state, deleted"
@@ -32,19 +32,27 @@ class SQLiteSnapshots:
         self._executor = executor
 
     async def save(self, snapshot: Snapshot) -> None:
-        if snapshot.version < 1:
-            raise InvalidEventError(f"a snapshot is of a version ≥ 1, not {snapshot.version!r}")
+        if not isinstance(snapshot, Snapshot):
+            raise InvalidEventError(f"save takes a Snapshot, not {snapshot!r:.80}")
         ref, version, time, schema, encoding, state, deleted = snapshot
-        row = (*AggregateRef(*ref), version, to_micros(time), schema, encoding, state, int(deleted))
+        for what, number in (("version", version), ("schema", schema)):
+            if type(number) is not int or not 1 <= number <= MAX_INTEGER:
+                raise InvalidEventError(f"the {what} of a snapshot is an int ≥ 1, not {number!r:.80}")
+        if not isinstance(state, (str, bytes)):
+            raise InvalidEventError(f"the state of a snapshot is str or bytes, not {type(state).__name__}")
+        check_text(encoding, "the encoding of a snapshot")
+        row = (*aggregate_ref(ref), version, to_micros(time), schema, encoding, state, int(deleted))
         await self._executor.write(lambda connection: connection.execute(_SAVE, row).fetchall())
 
     async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
-        key = (*aggregate, MAX_INTEGER if upto is None else min(upto, MAX_INTEGER))
+        key = (*aggregate_ref(aggregate), MAX_INTEGER if upto is None else check_position("upto", upto))
         rows = await self._executor.read(lambda connection: connection.execute(_LATEST, key).fetchall())
         return _snapshot(rows[0]) if rows else None
 
     def query(self, *, names: Iterable[str] = (), aggregate: AggregateRef | None = None) -> Pages[Snapshot]:
-        wanted = tuple(names)
+        if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+            raise InvalidQueryError(f"names is a collection of aggregate names, not {names!r:.80}")
+        wanted = tuple(check_text(name, "an aggregate name") for name in names)
         where = ["(name, id, version) > (?, ?, ?)"]
         fixed: list[str] = []
         if wanted:
@@ -52,7 +60,7 @@ class SQLiteSnapshots:
             fixed += wanted
         if aggregate is not None:
             where.append("name = ? AND id = ?")
-            fixed += aggregate
+            fixed += aggregate_ref(aggregate)
         sql = f"SELECT {_COLUMNS} FROM snapshots WHERE {' AND '.join(where)} ORDER BY name, id, version LIMIT {PAGE // 8}"
         behind: tuple[str, str, int] = ("", "", 0)
 
@@ -68,7 +76,7 @@ class SQLiteSnapshots:
     async def delete(self, aggregate: AggregateRef, *, version: int | None = None) -> int:
         one = "" if version is None else " AND version = ?"
         sql = f"DELETE FROM snapshots WHERE name = ? AND id = ?{one} RETURNING 1"
-        key = (*aggregate, *(() if version is None else (version,)))
+        key = (*aggregate_ref(aggregate), *(() if version is None else (check_position("version", version),)))
 
         def work(connection: Connection) -> int:
             return len(connection.execute(sql, key).fetchall())
@@ -77,11 +85,12 @@ class SQLiteSnapshots:
 
     async def prune(self, *, keep: int = 1, aggregate: AggregateRef | None = None) -> int:
         if type(keep) is not int or keep < 1:
-            raise ValueError(f"prune keeps at least the newest snapshot of each aggregate, so keep is ≥ 1, not {keep!r}")
+            raise InvalidQueryError(f"prune keeps at least the newest snapshot of each aggregate: keep is ≥ 1, not {keep!r:.80}")
+        key = (*(() if aggregate is None else aggregate_ref(aggregate)), min(keep, MAX_INTEGER))
         sql = _PRUNE.format(where="" if aggregate is None else "WHERE name = ? AND id = ?")
 
         def work(connection: Connection) -> int:
-            return len(connection.execute(sql, (*(aggregate or ()), keep)).fetchall())
+            return len(connection.execute(sql, key).fetchall())
 
         return await self._executor.write(work)
 

@@ -12,6 +12,7 @@ and its -shm are never opened here: closing them would drop SQLite's own locks.
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import sys
@@ -19,7 +20,7 @@ import time
 from collections.abc import Callable
 from typing import cast
 
-from goes_lite.errors import StoreLocked
+from goes_lite.errors import StoreError, StoreFull, StoreLocked, StoreReadOnly, StoreUnavailable
 
 _QUEUE, _PLACE = 0, 1
 
@@ -37,8 +38,9 @@ def _range_lock() -> Callable[[int, int, bool], None]:
 
     import fcntl
 
-    # the layout below is that of 64-bit systems
-    set_lock = cast("int | None", getattr(fcntl, "F_OFD_SETLK", None)) if sys.maxsize > 2**32 else None
+    # the layout below is that of 64-bit Linux (macOS has a lock of that name too, with another layout)
+    linux = sys.platform == "linux" and sys.maxsize > 2**32
+    set_lock = cast("int | None", getattr(fcntl, "F_OFD_SETLK", None)) if linux else None
     if set_lock is None:
 
         def lock_whole(file: int, place: int, wanted: bool) -> None:
@@ -72,36 +74,46 @@ class Turnstile:
     def __init__(self, path: str, location: str) -> None:
         self._location = location
         self._lock = _range_lock()
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+            self._file = os.open(path, flags, 0o666)
+        except OSError as exc:
+            raise _refused(exc, path, location) from exc
         self.inside = False
 
     def enter(self, timeout: float) -> None:
         """Wait for this process's turn; StoreLocked if it does not come within `timeout` seconds."""
         deadline = 0.0
-        for place, pause in ((_QUEUE, 0.0004), (_PLACE, 0.0001)):
-            while not self._try(place):
-                # A lock that blocks in the kernel could not be given up at the deadline. Whoever waits for the place
-                # is alone there and looks often; those in the queue look less often and at random, so that none is
-                # always the last.
-                deadline = deadline or time.monotonic() + timeout
-                if time.monotonic() > deadline:
-                    if place == _PLACE:
-                        self._lock(self._file, _QUEUE, False)
-                    raise StoreLocked(self._location, timeout)
-                time.sleep(pause * random.uniform(0.5, 1.5))
-        self._lock(self._file, _QUEUE, False)
-        self.inside = True
+        try:
+            for place, pause in ((_QUEUE, 0.0004), (_PLACE, 0.0001)):
+                while not self._try(place):
+                    # A lock that blocks in the kernel could not be given up at the deadline. Whoever waits for the
+                    # place is alone there and looks often; those in the queue look less often and at random, so that
+                    # none is always the last.
+                    deadline = deadline or time.monotonic() + timeout
+                    if time.monotonic() > deadline:
+                        raise StoreLocked(self._location, timeout)
+                    time.sleep(pause * random.uniform(0.5, 1.5))
+            self.inside = True
+            self._lock(self._file, _QUEUE, False)
+        except BaseException:  # an interrupt too: a place in the queue that is kept would stop everybody for good
+            self.inside = True
+            self.leave()
+            raise
 
     def _try(self, place: int) -> bool:
         try:
             self._lock(self._file, place, True)
-        except OSError:
+        except (BlockingIOError, PermissionError):  # EAGAIN, EACCES: somebody else has it
             return False
+        except OSError as exc:
+            raise StoreUnavailable(self._location, f"its lock file cannot be locked: {exc}") from exc
         return True
 
     def leave(self) -> None:
         if self.inside:
             self.inside = False
+            self._lock(self._file, _QUEUE, False)  # held only by a way in that was broken off
             self._lock(self._file, _PLACE, False)
 
     def close(self) -> None:
@@ -109,6 +121,14 @@ class Turnstile:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def _refused(error: OSError, path: str, location: str) -> StoreError:
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return StoreReadOnly(location, f"the lock file {path!r} of its writers cannot be opened")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StoreFull(location)
+    return StoreUnavailable(location, f"the lock file of its writers cannot be opened: {error}")
 
 
 class NoTurnstile:

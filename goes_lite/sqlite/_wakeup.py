@@ -49,10 +49,13 @@ class Watcher:
         self._signal = signal
         self._lock = threading.Lock()
         self._followers = 0
-        self._stop = threading.Event()
+        self._last_used = 0.0
         self._hint = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._last_used = 0.0
+        self._stop = threading.Event()  # of the threads that run now, if it is not set
+        self._stop.set()
+        self._closed = False
+        self.connection: Connection | None = None
 
     @contextlib.contextmanager
     def watching(self) -> Generator[None]:
@@ -62,7 +65,7 @@ class Watcher:
             return
         with self._lock:
             self._followers += 1
-            if not self._threads:
+            if self._stop.is_set() and not self._closed:
                 self._start()
         try:
             yield
@@ -72,32 +75,23 @@ class Watcher:
                 self._last_used = time.monotonic()
 
     def _start(self) -> None:
-        self._stop = threading.Event()
-        ready = threading.Event()
-        poll = threading.Thread(target=self._poll, args=(ready,), name="goes_lite-watcher", daemon=True)
-        hint = threading.Thread(target=self._listen, args=(self._stop,), name="goes_lite-hint", daemon=True)
-        self._threads = [poll, hint]
-        for thread in self._threads:
+        stop = self._stop = threading.Event()
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        for run, name in ((self._poll, "goes_lite-watcher"), (self._listen, "goes_lite-hint")):
+            thread = threading.Thread(target=run, args=(stop,), name=name, daemon=True)
             thread.start()
-        # The first data_version must be read before the follower looks at the log, or a commit in between is missed.
-        ready.wait(5.0)
+            self._threads.append(thread)
 
-    def _poll(self, ready: threading.Event) -> None:
-        stop = self._stop
+    def _poll(self, stop: threading.Event) -> None:
         try:
-            connection = open_reader(self._target)
+            connection = self.connection = open_reader(self._target)
         except Exception:  # noqa: BLE001 - followers have a time limit of their own and meet the same error
-            ready.set()
+            stop.set()  # the next follower starts another
             return
         try:
-            seen = _data_version(connection)
-            ready.set()
-            self._signal.notify()  # whoever looked before the first reading looks again
-            changed = time.monotonic()
-            pause = POLL_FIRST
+            # The first look counts as a change, so that whoever looked at the log before it looks again.
+            seen, changed, pause = -1, 0.0, POLL_FIRST
             while not stop.is_set():
-                self._hint.wait(pause)
-                self._hint.clear()
                 version = _data_version(connection)
                 now = time.monotonic()
                 if version != seen:
@@ -107,13 +101,14 @@ class Watcher:
                     pause = POLL_IDLE if now - changed > IDLE_AFTER else min(pause * 1.2, POLL_ACTIVE)
                 with self._lock:
                     if not self._followers and now - self._last_used > LINGER:
-                        self._threads = []
                         stop.set()
+                        return
+                self._hint.wait(pause)
+                self._hint.clear()
         except self._target.driver.error:
-            with self._lock:
-                self._threads = []  # the next follower starts another
-                stop.set()
+            pass
         finally:
+            stop.set()
             connection.close()
 
     def _listen(self, stop: threading.Event) -> None:
@@ -139,13 +134,13 @@ class Watcher:
                 self._hint.set()
 
     def close(self) -> None:
+        """End the threads, and wait until they have ended; none is started any more."""
         with self._lock:
-            threads, self._threads = self._threads, []
+            self._closed = True
             self._stop.set()
             self._hint.set()
-        for thread in threads:
-            if thread is not threading.current_thread():
-                thread.join()
+        for thread in self._threads:
+            thread.join()
 
 
 def _data_version(connection: Connection) -> int:

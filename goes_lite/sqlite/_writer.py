@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from goes_lite.errors import GoesError, StoreClosed, StoreForked, StoreLocked, TransactionError
 from goes_lite.sqlite._checkpointer import Checkpointer
-from goes_lite.sqlite._connection import Target
-from goes_lite.sqlite._driver import Connection, translate
+from goes_lite.sqlite._connection import WRITER_BUSY, Target, set_busy_timeout
+from goes_lite.sqlite._driver import BUSY, Connection, translate
 from goes_lite.sqlite._turnstile import AnyTurnstile
 
 if TYPE_CHECKING:
@@ -78,11 +78,16 @@ class Writer:
         self.notify = notify
         self.driver = target.driver
         self.lock = threading.Lock()
+        self._gate = threading.RLock()  # nothing is put into the inbox behind the None that ends the thread
+        self._ending = False
+        self._committing: Sequence[Operation[Any]] = ()
+        """Whose COMMIT is under way: all that tells, after an interrupt, whether it has happened."""
         self._queue: deque[Operation[Any]] = deque()
         self._inbox: SimpleQueue[Operation[Any] | Session | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
         self.checkpointer = Checkpointer(connection, target, turnstile)
+        set_busy_timeout(connection, WRITER_BUSY)
 
     def __repr__(self) -> str:
         return f"<Writer {self.target.location}: {len(self._queue)} queued{', closed' if self._closed else ''}>"
@@ -107,6 +112,7 @@ class Writer:
         self.check_usable()
         self.acquire()
         try:
+            self.check_usable()
             return work(self.connection)
         except self.driver.error as exc:
             raise self.translated(exc) from exc
@@ -116,13 +122,13 @@ class Writer:
     def check_usable(self) -> None:
         if self.forked:
             raise StoreForked(self.target.location)
-        if self._closed:
+        if self._closed or self._ending:
             raise StoreClosed(self.target.location)
 
     def check_not_inside(self) -> None:
         session = current_session.get()
         while session is not None:
-            if session.writer is self:
+            if session.writer is self and session.active:
                 raise TransactionError(
                     "a write outside the transaction that this code runs in would wait for its end for ever: "
                     "write through the transaction (tx.events, tx.models, …)"
@@ -137,26 +143,41 @@ class Writer:
         self._queue.append(operation)
         try:
             self.acquire()
+        except StoreLocked:
+            if self._withdraw(operation):
+                raise
+            self.lock.acquire()  # a leader has it already: only the leader knows what becomes of it
         except BaseException:
-            with contextlib.suppress(ValueError):
-                self._queue.remove(operation)
+            self._withdraw(operation)
             raise
         try:
             while not operation.done:
                 if self._closed:
                     raise StoreClosed(self.target.location)
                 self._commit_queued()
+        except BaseException:
+            self._withdraw(operation)  # whoever was interrupted must not find it stored by somebody later
+            raise
         finally:
             self.lock.release()
         return operation.outcome()
 
-    def put(self, item: Operation[Any] | Session | None) -> None:
-        if self._thread is None:
-            with self.lock:
-                if self._thread is None:
-                    self._thread = threading.Thread(target=self._serve, name="goes_lite-writer", daemon=True)
-                    self._thread.start()
-        self._inbox.put(item)
+    def _withdraw(self, operation: Operation[Any]) -> bool:
+        """Take an operation off the queue; False if it is not there any more."""
+        try:
+            self._queue.remove(operation)
+        except ValueError:
+            return False
+        return True
+
+    def put(self, item: Operation[Any] | Session) -> None:
+        with self._gate:
+            if self._ending:
+                raise StoreClosed(self.target.location)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="goes_lite-writer", daemon=True)
+                self._thread.start()
+            self._inbox.put(item)
 
     def _serve(self) -> None:
         """The writer's own thread: take what there is, commit it, until None comes."""
@@ -177,7 +198,10 @@ class Writer:
                     break
                 with self.lock:
                     while self._queue:
-                        self._commit_queued()
+                        try:
+                            self._commit_queued()
+                        except Exception as exc:  # noqa: BLE001 - those who wait for the thread must not wait for ever
+                            self._fail_queued(exc)
             if following is not None:
                 following.serve()
             if ending:
@@ -193,26 +217,44 @@ class Writer:
         try:
             changed = self._commit(live)
         except BaseException:
-            # An interrupt (KeyboardInterrupt) hit the leader; nothing of the group is committed, or it is and running
-            # it again finds that out. Whoever waits next leads.
+            # An interrupt (KeyboardInterrupt) hit the leader. What is committed stays so; the rest is run again by
+            # whoever waits next and thereby leads.
+            if self._committing and not self.driver.in_transaction(self.connection):
+                for op in self._committing:
+                    op.done = True  # it came between COMMIT and this very line in `_commit`
+            self._committing = ()
             self._rollback()
             queue.extendleft(op for op in reversed(live) if not op.done)
+            self._answer([op for op in live if op.done], changed=True)
             raise
-        for op in live:
-            if op.committed is not None and op.error is None:
-                op.committed(op.result)  # must not raise: the commit has happened
-        if changed:
-            self.notify()
-        resolve(live)
+        self._answer(live, changed=changed)
         if changed:
             self.checkpointer.after_commit()
+
+    def _answer(self, operations: Sequence[Operation[Any]], *, changed: bool) -> None:
+        """Tell everybody what became of operations that are done."""
+        try:
+            for op in operations:
+                if op.committed is not None and op.error is None:
+                    op.committed(op.result)  # must not raise: the commit has happened
+            if changed:
+                self.notify()
+        finally:
+            resolve(operations)
+
+    def _fail_queued(self, error: Exception) -> None:
+        failed = [*self._queue]
+        self._queue.clear()
+        for op in failed:
+            op.error, op.done = error, True
+        resolve(failed)
 
     def _commit(self, group: Sequence[Operation[Any]]) -> bool:
         """Run the operations in one transaction; if one fails half-way, each in its own. Whether anything changed."""
         connection, driver = self.connection, self.driver
         try:
             self.begin()
-        except GoesError as exc:
+        except Exception as exc:  # noqa: BLE001 - it goes to all who brought an operation
             for op in group:
                 op.error, op.done = exc, True
             return False
@@ -230,8 +272,10 @@ class Writer:
             before = driver.changes(connection)
         if failed is None:
             try:
+                self._committing = group
                 self.end(changed=before != start)
-            except GoesError as exc:
+            except Exception as exc:  # noqa: BLE001 - as above
+                self._committing = ()
                 failed = exc
                 if len(group) == 1:
                     group[0].error = exc
@@ -241,17 +285,24 @@ class Writer:
                 return any([self._commit([op]) for op in group])
         for op in group:
             op.done = True
+        self._committing = ()
         return failed is None and before != start
 
     def begin(self) -> None:
         """BEGIN, when it is this process's turn; StoreLocked if that takes longer than the lock timeout."""
-        self._turnstile.enter(self.target.lock_timeout)
         started = time.monotonic()
+        timeout = self.target.lock_timeout
+        self._turnstile.enter(timeout)
         try:
-            self.connection.execute("BEGIN IMMEDIATE")
-        except self.driver.error as exc:
-            self._turnstile.leave()
-            raise self.translated(exc, time.monotonic() - started) from exc
+            while True:
+                try:
+                    self.connection.execute("BEGIN IMMEDIATE")
+                    return
+                except self.driver.error as exc:
+                    # SQLite waits for a moment at a time, so that Ctrl-C is heard and the time limit is one for both
+                    waited = time.monotonic() - started
+                    if self.driver.code(exc) & 0xFF != BUSY or waited >= timeout:
+                        raise self.translated(exc, waited) from exc
         except BaseException:
             self._turnstile.leave()
             raise
@@ -268,6 +319,8 @@ class Writer:
         try:
             if self.driver.in_transaction(self.connection):  # a full disk makes SQLite roll back by itself
                 self.connection.execute("ROLLBACK")
+        except self.driver.error:
+            pass  # SQLite is out of the transaction all the same; if not, the next BEGIN says so
         finally:
             self._turnstile.leave()
 
@@ -284,29 +337,35 @@ class Writer:
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
-    def close(self) -> None:
-        """Finish what is queued, then close the connection. Blocks; safe to call twice."""
-        if self._closed or self.forked:
+    def close(self, *, patience: float = -1) -> None:
+        """Finish what is queued, then close the connection. Blocks; safe to call twice.
+
+        With `patience`, at the end of the process, a transaction that is still open after so many seconds is left to
+        the system, which undoes it.
+        """
+        if self.forked:
             return
-        self.check_not_inside()
+        self.end_thread()
         if self._thread is not None:
-            self._inbox.put(None)
-            self._thread.join()
-        with self.lock:
-            if self._closed:
-                return
-            while self._queue:
-                self._commit_queued()
-            self._closed = True
-            self.connection.close()
-            self._turnstile.close()
-        while not self._inbox.empty():  # brought while closing
-            late = self._inbox.get()
-            if isinstance(late, Operation):
-                late.error = StoreClosed(self.target.location)
-                resolve([late])
-            elif late is not None:
-                late.refuse(StoreClosed(self.target.location))
+            self._thread.join(None if patience < 0 else patience)
+        if not self.lock.acquire(timeout=patience):
+            return
+        try:
+            if not self._closed:
+                while self._queue:
+                    self._commit_queued()
+                self._closed = True
+                self.connection.close()
+                self._turnstile.close()
+        finally:
+            self.lock.release()
+
+    def end_thread(self) -> None:
+        """Take nothing new, and have the thread end behind what there is."""
+        with self._gate:
+            if not self._ending:
+                self._ending = True
+                self._inbox.put(None)
 
     def after_fork_in_child(self) -> None:
         """The parent's lock file must not stay open in the child, or its lock would outlive the parent."""

@@ -1,0 +1,111 @@
+"""What tests of backends share."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.backends import faces, sqlite_kit
+else:
+
+    def _load(name: str) -> ModuleType:
+        # Test files are imported by path and their folders are not on sys.path; so is this, under the name that they use.
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    faces, sqlite_kit = _load("faces"), _load("sqlite_kit")
+
+
+@pytest.fixture(params=["apsw", "sqlite3"])
+def driver(request: pytest.FixtureRequest) -> str:
+    """Each of the two ways to reach SQLite."""
+    if request.param == "apsw":
+        pytest.importorskip("apsw", reason="apsw is not installed")
+    return str(request.param)
+
+
+_FACES = ("async-memory", "async-file", "blocking-memory", "blocking-file")
+_PLACES = [f"{face}-{driver}" for face in _FACES for driver in ("apsw", "sqlite3")]
+
+
+def _place(words: str, folder: Path) -> faces.Place:
+    face, where, driver = words.split("-")
+    if driver == "apsw":
+        pytest.importorskip("apsw", reason="apsw is not installed")
+    if driver == "any":
+        driver = "apsw" if importlib.util.find_spec("apsw") else "sqlite3"
+    return faces.Place(face, driver, ":memory:" if where == "memory" else str(folder / "store.db"))
+
+
+@pytest.fixture(params=[*_PLACES, "loop-memory-any", "loop-file-any"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> faces.Place:
+    """An empty storage, in memory and in a file, on every face, with each driver."""
+    return _place(request.param, tmp_path)
+
+
+@pytest.fixture(params=[words for words in _PLACES if "-file-" in words])
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> faces.Place:
+    """An empty storage in a file, which several handles can share."""
+    return _place(request.param, tmp_path)
+
+
+@pytest.fixture(params=[words for words in _PLACES if words.startswith("async")])
+def loop_place(request: pytest.FixtureRequest, tmp_path: Path) -> faces.Place:
+    """An empty storage on the async face."""
+    return _place(request.param, tmp_path)
+
+
+@pytest.fixture
+def db(place: faces.Place) -> faces.Place:
+    """An open handle on an empty storage: opened where the test runs, see below."""
+    return place
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine on the face of its storage, whatever async plugin is installed."""
+    test = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(test):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(test).parameters}
+    place = next(value for value in arguments.values() if isinstance(value, faces.Place))
+
+    async def run() -> None:
+        if "db" not in arguments:
+            await test(**arguments)
+            return
+        async with place.open() as db:
+            await test(**{**arguments, "db": db})
+
+    place.run(run())
+    return True
+
+
+class Spawn(Protocol):
+    def __call__(self, job: str, **arguments: Any) -> sqlite_kit.Worker: ...
+
+
+@pytest.fixture
+def spawn() -> Iterator[Spawn]:
+    """Start a worker process on a job of sqlite_kit; whatever still runs is killed at the end of the test."""
+    workers: list[sqlite_kit.Worker] = []
+
+    def start(job: str, **arguments: Any) -> sqlite_kit.Worker:
+        workers.append(sqlite_kit.Worker(job, **arguments))
+        return workers[-1]
+
+    yield start
+    for worker in workers:
+        worker.kill()
+    for worker in workers:
+        worker.close()

@@ -1,0 +1,202 @@
+"""Several processes on one file: the same result as one process, in turns that are fair, and news that arrives."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.backends.conftest import Spawn
+    from tests.backends.sqlite_kit import check_file, note, numbers, store
+else:
+    from sqlite_kit import check_file, note, numbers, store
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "app.db")
+
+
+@pytest.mark.parametrize("watchfiles", [pytest.param(True, id="watchfiles"), pytest.param(False, id="polling")])
+def test_many_writers_lose_nothing_and_followers_never_skip(
+    path: str, driver: str, watchfiles: bool, spawn: Spawn, rounds: int
+) -> None:
+    """G4, G8, G12: of four processes that append what conflicts and what does not, nothing is lost or doubled, versions
+    are contiguous, and each position that a process got is where its event is. Two processes that follow meanwhile see
+    every event once, in ascending positions. `--rounds 33` makes it 5,000 events each."""
+    if watchfiles:
+        pytest.importorskip("watchfiles", reason="watchfiles is not installed")
+    writers, count = 4, 150 * rounds
+    with store(path, driver):
+        pass
+    followers = [spawn("follow", path=path, driver=driver, count=writers * count, watchfiles=watchfiles) for _ in "ab"]
+    workers = [
+        spawn("append", path=path, driver=driver, process=process, count=count, shared=3) for process in range(writers)
+    ]
+    for process in followers + workers:
+        process.expect("ready")
+    for worker in workers:
+        worker.tell()
+    reports: list[dict[str, Any]] = [worker.hear() for worker in workers]
+    seen: list[list[list[int]]] = [follower.hear() for follower in followers]
+    for process in workers + followers:
+        process.finish()
+
+    stored = check_file(path)
+    written = Counter((noted.process, noted.number) for noted in stored)
+    assert written == Counter((process, number) for process in range(writers) for number in range(1, count + 1))
+    for process, report in enumerate(reports):
+        assert report["positions"] == sorted(report["positions"]), "positions are not in the order of commits"
+        assert [stored[position - 1].number for position in report["positions"]] == list(range(1, count + 1))
+        assert {stored[position - 1].process for position in report["positions"]} == {process}
+    log = [[position, noted.process, noted.number] for position, noted in enumerate(stored, 1)]
+    for events in seen:
+        assert events == log
+    print(f"{driver}: {count} events each in", *(f"{report['seconds']:.2f}" for report in reports), "s; conflicts",
+          *(report["conflicts"] for report in reports), "; worst wait",
+          f"{max(report['worst'] for report in reports) * 1000:.0f} ms")  # fmt: skip
+
+
+def test_writers_take_turns(path: str, driver: str, spawn: Spawn) -> None:
+    """Of four processes that write flat out none starves: when the first has stopped, none is behind another by more
+    than a factor of five. (SQLite's own lock gave one of them 1 commit, another 8,000.)"""
+    with store(path, driver):
+        pass
+    workers = [spawn("commit_flat_out", path=path, driver=driver, process=process) for process in range(4)]
+    for worker in workers:
+        worker.expect("ready")
+    for worker in workers:
+        worker.tell()
+    for worker in workers:
+        worker.expect("going")  # with starvation somebody does not get this far while the others run
+    time.sleep(1.0)  # the measurement itself: how many commits each gets in the same time
+    for worker in workers:
+        worker.tell("stop")
+    commits = [worker.hear() for worker in workers]
+    for worker in workers:
+        worker.finish()
+    print(f"{driver}: commits per process", *commits)
+    assert max(commits) <= 5 * min(commits)
+    assert len(check_file(path)) == sum(commits)
+
+
+@pytest.mark.parametrize("watchfiles", [pytest.param(True, id="watchfiles"), pytest.param(False, id="polling")])
+def test_follow_wakes_across_processes(path: str, driver: str, watchfiles: bool, spawn: Spawn) -> None:
+    """G8: a commit in another process wakes a follower, with watchfiles and without, though it never looks by itself."""
+    if watchfiles:
+        pytest.importorskip("watchfiles", reason="watchfiles is not installed")
+    with store(path, driver) as db:
+        db.events.append([note(0)])
+        follower = spawn("follow_each", path=path, driver=driver, watchfiles=watchfiles, recheck=3600.0)
+        follower.expect("ready")
+        for number in range(1, 31):
+            db.events.append([note(number)])
+            assert follower.hear()[0] == number
+
+
+def test_follow_wakes_across_handles(path: str, driver: str) -> None:
+    """A commit on one handle wakes a follower on another handle of the same process."""
+    with store(path, driver) as writing, store(path, driver) as reading:
+        arrived: list[int] = []
+        news = threading.Semaphore(0)
+
+        def follow() -> None:
+            for event in reading.events.follow(after=0):
+                arrived.append(event.data.number)
+                news.release()
+                if event.data.number == 20:
+                    return
+
+        thread = threading.Thread(target=follow)
+        thread.start()
+        for number in range(1, 21):
+            writing.events.append([note(number)])
+            assert news.acquire(timeout=60)
+        thread.join()
+        assert arrived == list(range(1, 21))
+
+
+def test_leases_exclude_processes(path: str, driver: str, spawn: Spawn) -> None:
+    """A lease that one process holds is held for all; once released it goes over, with a greater fencing token."""
+    first, second = (spawn("lease", path=path, driver=driver, owner=owner) for owner in ("first", "second"))
+    first.expect("ready")
+    second.expect("ready")
+    first.tell("acquire")
+    first.expect(["ok", 1])
+    second.tell("acquire")
+    second.expect(["LeaseHeld", "first"])
+    first.tell("release")
+    first.expect(["ok", 1])
+    second.tell("acquire")
+    second.expect(["ok", 2])
+    first.tell("acquire")
+    first.expect(["LeaseHeld", "second"])
+    for worker in (first, second):
+        worker.tell(None)
+        worker.finish()
+
+
+def test_processes_open_a_new_file_at_once(path: str, driver: str, spawn: Spawn) -> None:
+    """Of processes that open the same new file at the same time, one makes the store and all use it."""
+    workers = [spawn("open_new", path=path, driver=driver) for _ in range(20)]
+    for worker in workers:
+        worker.expect("ready")
+    for worker in workers:
+        worker.tell()
+    heard = [worker.hear() for worker in workers]
+    for worker in workers:
+        worker.finish()
+    assert len({identity for identity, _ in heard}) == 1
+    assert sorted(position for _, position in heard) == list(range(1, 21))
+    check_file(path)
+
+
+def test_the_other_driver_in_another_process(path: str, spawn: Spawn) -> None:
+    """Two drivers may share a file as long as each has a process of its own."""
+    pytest.importorskip("apsw", reason="apsw is not installed")
+    other = spawn("commit", path=path, driver="sqlite3")
+    other.expect("ready")
+    with store(path, "apsw") as db:
+        for number in range(0, 20, 2):
+            db.events.append([note(number)])
+            other.tell(number + 1)
+            other.hear()
+        assert numbers(db) == list(range(20))
+    other.tell(None)
+    other.finish()
+
+
+def _threads() -> Iterator[str]:
+    return (thread.name for thread in threading.enumerate() if thread.name.startswith("goes_lite"))
+
+
+def test_closing_while_others_follow_leaves_no_thread(path: str, driver: str) -> None:
+    """However followers and close meet: the followers end, and when close has returned no thread of ours is left."""
+    from goes_lite.errors import StoreClosed
+
+    for _ in range(30):
+        db = store(path, driver)
+        ended = threading.Semaphore(0)
+
+        def follow(db: Any = db, ended: threading.Semaphore = ended) -> None:
+            try:
+                for _ in db.events.follow(after=0):
+                    pass
+            except StoreClosed:
+                ended.release()
+
+        followers = [threading.Thread(target=follow) for _ in range(3)]
+        for follower in followers:
+            follower.start()
+        db.close()
+        assert list(_threads()) == []
+        for follower in followers:
+            assert ended.acquire(timeout=60)
+            follower.join()
+        assert list(_threads()) == []

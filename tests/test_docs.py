@@ -1,0 +1,144 @@
+"""README.md and docs/: every Python block runs and prints what the page says, and every public name is explained."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import goes_lite
+from goes_lite import __main__ as command_line
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("README.md"), *ROOT.glob("docs/*.md")])
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+
+# What this interpreter has to import is where the page may have been: a built package, or this checkout.
+RUNNER = """
+import sys
+sys.path.insert(0, sys.argv[2])
+source = sys.stdin.buffer.read().decode()
+exec(compile(source, sys.argv[1], "exec"), {"__name__": "__main__"})
+"""
+
+
+class Block(NamedTuple):
+    """A fenced block of a page, and in which line it begins."""
+
+    language: str
+    text: str
+    line: int
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text(encoding="utf-8")
+    return [Block(m[2], m[3], text.count("\n", 0, m.start(3)) + 1) for m in FENCE.finditer(text)]
+
+
+def program(page: Path) -> tuple[str, list[tuple[int, str]]]:
+    """The Python blocks of a page as one program with the page's line numbers, and what it should print, by line.
+
+    A block of text right behind a Python block is what that block prints; a mark before each block tells which.
+    """
+    found = blocks(page)
+    lines: list[str] = []
+    expected: list[tuple[int, str]] = []
+    for index, block in enumerate(found):
+        if block.language != "python":
+            continue
+        following = found[index + 1] if index + 1 < len(found) else None
+        end = block.line + block.text.count("\n") + 1
+        adjoining = following is not None and following.language == "text" and following.line - end <= 2
+        expected.append((block.line, following.text if following is not None and adjoining else ""))
+        lines += [""] * (block.line - 2 - len(lines))
+        lines.append(f"print('@@@ {block.line}', flush=True)")
+        lines += block.text.splitlines()
+    return "\n".join(lines), expected
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_blocks_run_and_print_what_the_page_says(page: Path, tmp_path: Path) -> None:
+    source, expected = program(page)
+    if not expected:
+        pytest.skip("no Python in it")
+    command = [sys.executable, "-P", "-W", "error", "-X", "utf8", "-c", RUNNER, str(page), str(Path(goes_lite.__file__).parents[1])]
+
+    done = subprocess.run(
+        command, input=source, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", check=False, timeout=120
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    printed = re.split(r"^@@@ (\d+)\n", done.stdout, flags=re.MULTILINE)[1:]
+    outputs = dict(zip(map(int, printed[::2]), printed[1::2], strict=True))
+    for line, text in expected:
+        assert outputs[line] == text, f"{page.name}, the block in line {line}"
+
+
+def test_there_are_pages() -> None:
+    """A checkout and an sdist have them all."""
+    names = {page.name for page in PAGES}
+
+    assert {"README.md", "index.md", "tutorial.md", "concepts.md", "guarantees.md", "sqlite.md", "events.md"} <= names
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks_say_their_language(page: Path) -> None:
+    assert {block.language for block in blocks(page)} <= {"python", "text", "sh", "sql", "toml"}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_of_ours_exist(page: Path) -> None:
+    """What the pages tell people to type is understood by the command line, and scripts are there."""
+    for block in blocks(page):
+        if block.language != "sh":
+            continue
+        for line in block.text.splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:3] == ["python3", "-m", "goes_lite"]:
+                assert command_line.parser().parse_args(words[3:]).command, line
+            elif words[:1] == ["python3"] and words[1].endswith(".py"):
+                assert (ROOT / words[1]).exists(), line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    """Files that exist, and headings that are there."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name).resolve() if name else page
+        assert file.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+            assert anchor in anchors, target
+
+
+def test_every_public_name_is_in_the_docs() -> None:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+
+    missing = [name for name in goes_lite.__all__ if not re.search(rf"\b{name}\b", text)]
+
+    assert missing == []
+
+
+def test_the_index_names_every_page() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    pages = {page.name for page in PAGES} - {"README.md", "index.md"}
+
+    assert {page for page in pages if f"({page})" not in index} == set()
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+
+    assert "python3 -m goes_lite demo" in readme
+    assert "python3 .ci/test.py" in readme
