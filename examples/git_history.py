@@ -19,7 +19,7 @@ The time of an event is the committer's date, when the commit came into this his
 metadata. Paths are those of git, `/` everywhere; a backslash in a name is doubled, and a byte that is not UTF-8 is
 `\xNN`, so that no two files share a name. Kept in memory: the paths of the files that exist, and one commit.
 
-Needs git ≥ 2.10. Exit codes: 0 fine, 2 wrong input (the reason is on stderr), 130 interrupted.
+Needs git ≥ 2.15. Exit codes: 0 fine, 2 wrong input (the reason is on stderr), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 from uuid import UUID, uuid5
@@ -404,22 +404,17 @@ def find_file(db: Database, path: str, at: datetime | None = None) -> File | Non
     """
     tag = f"path:{short(path)}"
     names = ["file.added", "file.renamed"]
-    event = next(db.events.query(goes.EventQuery(names, tags=[tag], max_time=at), reverse=True, limit=1), None)
-    if event is not None and event.aggregate is not None:
-        return at_time(db, event.aggregate.id, at)
-    for event in db.events.query(goes.EventQuery(names, tags=[tag])) if at else ():
+    files = db.repository(File)
+    by_then = db.events.query(goes.EventQuery(names, tags=[tag], max_time=at), reverse=True, limit=1)
+    later = db.events.query(goes.EventQuery(names, tags=[tag])) if at else ()
+    for event in chain(by_then, later):
         if event.aggregate is not None:
+            id = event.aggregate.id
             try:
-                return at_time(db, event.aggregate.id, at)
+                return files.fetch_version(id, at, deleted=True) if at else files.fetch(id, deleted=True)
             except goes.errors.VersionNotFound:
                 continue  # it did not exist yet
     return None
-
-
-def at_time(db: Database, id: str, at: datetime | None) -> File:
-    files = db.repository(File)
-    file: File = files.fetch_version(id, at, deleted=True) if at else files.fetch(id, deleted=True)
-    return file
 
 
 def revisions(git: Git, last: str | None, head: str) -> str | None:
@@ -496,6 +491,7 @@ class Figures:
         self.commits = 0
         self.events = 0
         self.changes: Counter[str] = Counter()  # by file
+        self.versions: dict[str, int] = {}  # by file
         self.lines: Counter[str] = Counter()  # added and removed, by file
         self.alive = 0
         self.months: Counter[tuple[int, int]] = Counter()
@@ -520,6 +516,7 @@ class Figures:
         assert event.aggregate is not None
         id = event.aggregate.id
         self.changes[id] += 1
+        self.versions[id] = event.version
         if isinstance(data, FileAdded):
             self.alive += 1
             self.lines[id] += data.lines or 0
@@ -541,9 +538,10 @@ def overview(db: Database, at: datetime | None, top: int, screen: Screen) -> Ite
     yield f"{figures.alive:,} files{f' at {at:%Y-%m-%d %H:%M} UTC' if at else ''}, {len(figures.changes):,} ever"
 
     yield f"\nMost changed files\n{'changes':>9} {'± lines':>9} {'lines':>8}  path"
+    files = db.repository(File)
     # Most changed first, and among equals by id: the answer is always the same.
     for id, count in sorted(figures.changes.items(), key=lambda item: (-item[1], item[0]))[:top]:
-        file = at_time(db, id, at)
+        file = files.fetch_version(id, figures.versions[id], deleted=True)
         lines = "binary" if file.lines is None else f"{file.lines:,}"
         path = screen.cut(shown(file.path), 30)
         yield f"{count:>9,} {figures.lines[id]:>9,} {'deleted' if file.deleted else lines:>8}  {path}"
@@ -575,7 +573,8 @@ def file_story(db: Database, path: str, at: datetime | None, top: int, screen: S
         later = any(event.data.path == path for event in events if isinstance(event.data, FileAdded | FileRenamed))
         yield f"  {'formerly' if later else 'later named'} {shown(path)}"
     lines = "binary" if file.lines is None else f"{file.lines:,} lines"
-    yield f"  {lines}, mode {file.mode}, version {file.version}, changed by {len(file.authors)} author(s)"
+    people = len(file.authors)
+    yield f"  {lines}, mode {file.mode}, version {file.version}, changed by {people:,} author{'s' * (people != 1)}"
     yield f"  added on {first.time:%Y-%m-%d}{'' if first.data.path == file.path else f' as {shown(first.data.path)}'}"
     if file.version > top:
         yield f"\n  the last {top} of {file.version} events"
@@ -730,7 +729,7 @@ def main(arguments: list[str] | None = None) -> int:
         with goes.blocking.connect(path) as db:
             begin = time.monotonic()
             count = import_commits(db, git, Progress(options.progress or sys.stderr.isatty()))
-            print(f"{path}: {count:,} new commits in {time.monotonic() - begin:.1f} s\n")
+            print(f"{path}: {count:,} new commit{'s' * (count != 1)} in {time.monotonic() - begin:.1f} s\n")
             if options.file is not None:
                 wanted = path_text(os.fsencode(options.file).removeprefix(b"./"))
                 answer = file_story(db, wanted, options.at, options.top, Screen.of_stdout())

@@ -32,6 +32,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
@@ -258,26 +259,28 @@ class Source:
 
     def traces(self) -> Iterator[Trace]:
         """The cases, one after the other; Broken where the file stops making sense."""
-        with self._file:
-            parser = self.parser
-            while True:
-                broken = ""
-                data = b""
-                try:
-                    data = self._data.read(CHUNK)
-                    parser.feed(data)
-                except EOFError:
-                    broken = "it ends in the middle (an incomplete download?)"
-                except (OSError, zlib.error) as error:
-                    broken = f"it cannot be unpacked: {error}"
-                except Problem as problem:
-                    broken = str(problem)
-                traces, parser.traces = parser.traces, []
-                yield from traces  # those before the break are whole
-                if broken:
-                    raise Broken(broken)
-                if not data:
-                    return
+        parser = self.parser
+        while True:
+            broken = ""
+            data = b""
+            try:
+                data = self._data.read(CHUNK)
+                parser.feed(data)
+            except EOFError:
+                broken = "it ends in the middle (an incomplete download?)"
+            except (OSError, zlib.error) as error:
+                broken = f"it cannot be unpacked: {error}"
+            except Problem as problem:
+                broken = str(problem)
+            traces, parser.traces = parser.traces, []
+            yield from traces  # those before the break are whole
+            if broken:
+                raise Broken(broken)
+            if not data:
+                return
+
+    def close(self) -> None:
+        self._file.close()
 
 
 # --- from cases to events ---------------------------------------------------------------------------------------------
@@ -295,9 +298,11 @@ def moment(text: object) -> datetime | None:
     """A timestamp as a time; UTC if it names no zone, None if it is none."""
     try:
         time = datetime.fromisoformat(cast("str", text))
-        return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
     except (TypeError, ValueError):
         return None
+    if not 1 < time.year < 9999:  # at the very ends, the same moment in UTC may not exist
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 
 def amount_of(attributes: dict[str, Value]) -> Decimal | None:
@@ -360,10 +365,11 @@ TABLES = (
 )
 # One statement for all rows of a batch, which come as one JSON array of arrays.
 ADD_CASES = """INSERT INTO loan_cases
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5 FROM json_each(?)"""
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+           json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]') FROM json_each(?)"""
 ADD_ACTIVITIES = """INSERT INTO loan_activities
-    SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?) WHERE true
-    ON CONFLICT DO UPDATE SET events = events + excluded.events"""
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?)
+    WHERE true ON CONFLICT DO UPDATE SET events = events + excluded.events"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -476,7 +482,7 @@ def import_log(db: Database, source: Source, progress: Progress) -> Importer:
     if source.parser.count < known:
         raise Problem(f"it has {source.parser.count:,} cases, but {known:,} were imported: choose another file (--db)")
     if source.parser.strays:
-        print(f"note: {source.parser.strays:,} events belong to no case and are left out", file=sys.stderr)
+        print(f"note: events that belong to no case are left out: {source.parser.strays:,}", file=sys.stderr)
     facts.put("log", LogFacts(source.path.name, source.parser.name, True))
     return importer
 
@@ -646,13 +652,14 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     path = options.db or options.xes.name.removesuffix(".gz").removesuffix(".xes") + ".db"
     try:
-        source = Source(options.xes)
-        with goes.blocking.connect(path) as db:
+        with closing(Source(options.xes)) as source, goes.blocking.connect(path) as db:
             begin = time.monotonic()
             new = import_log(db, source, Progress())
             seconds = time.monotonic() - begin
             rate = f" ({new.events / seconds:,.0f}/s)" if new.events else ""
-            print(f"{path}: {new.cases:,} new cases, {new.events:,} events in {seconds:.1f} s{rate}{peak_memory()}\n")
+            print(
+                f"{path}: {new.cases:,} new cases with {new.events:,} events in {seconds:.1f} s{rate}{peak_memory()}\n"
+            )
             for line in report(db):
                 print(line)
             sys.stdout.flush()

@@ -121,7 +121,7 @@ def _number(text: str) -> int:
 
 
 def _demo(arguments: argparse.Namespace, terminal: Terminal) -> None:
-    from goes_lite.demo import run
+    from goes_lite.demo._tour import run
 
     if arguments.fast:
         terminal.pause = 0.0

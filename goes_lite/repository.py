@@ -119,7 +119,7 @@ class Repository(Generic[A]):
 
     def __repr__(self) -> str:
         options = f", snapshots={self._schedule!r}" if self._schedule else ""
-        options += f", {self._cache!r}" if self._cache else ""
+        options += f", {self._cache!r}" if self._cache is not None else ""
         options += ", in a transaction" if self._transaction else ""
         return f"<Repository of {self.aggregate.__name__} on {self.backend.location}{options}>"
 

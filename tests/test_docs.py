@@ -66,7 +66,18 @@ def test_python_blocks_run_and_print_what_the_page_says(page: Path, tmp_path: Pa
     source, expected = program(page)
     if not expected:
         pytest.skip("no Python in it")
-    command = [sys.executable, "-P", "-W", "error", "-X", "utf8", "-c", RUNNER, str(page), str(Path(goes_lite.__file__).parents[1])]
+    command = [
+        sys.executable,
+        "-P",
+        "-W",
+        "error",
+        "-X",
+        "utf8",
+        "-c",
+        RUNNER,
+        str(page),
+        str(Path(goes_lite.__file__).parents[1]),
+    ]
 
     done = subprocess.run(
         command, input=source, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", check=False, timeout=120

@@ -42,6 +42,7 @@ from goes_lite.registry import Registry, event
 from goes_lite.repository import Repository
 from goes_lite.snapshot import Every, Snapshot
 from goes_lite.store import AppendCondition, Appended
+from goes_lite.turns import turns_of
 
 P = ParamSpec("P")
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
@@ -305,15 +306,17 @@ async def test_saving_the_same_events_again_is_safe() -> None:
 @asynchronous
 async def test_events_recorded_while_a_save_is_under_way_stay_pending() -> None:
     """They were not in the append, so they are not taken for saved, and no snapshot takes them for stored."""
+    errors: list[str] = []
     async with memory() as db:
         backend, spy = spied(db)
-        accounts = Repository(backend, Account, snapshots=Every(1))
+        accounts = Repository(backend, Account, snapshots=Every(1), on_error=lambda what, error: errors.append(what))
         account = accounts.new("a")
         account.open("Ann")
         spy.after_append = lambda: account.move(7)
         await accounts.save(account)
         assert [event.version for event in account.pending] == [2]
         assert await db.snapshots.latest(account.ref) is None
+        assert errors == []
         spy.after_append = None
         await accounts.save(account)
         assert state(await accounts.fetch("a")) == (2, False, 7, [], "Ann")
@@ -539,6 +542,7 @@ async def test_32_tasks_on_one_aggregate_lose_no_change() -> None:
         )
         account = await accounts.fetch("a")
         assert (account.version, account.balance) == (32, 2**32 - 1)
+        assert repr(turns_of(db)) == "<Turns for 0 aggregates>"
 
 
 def test_threads_on_one_file_lose_no_change(tmp_path: Path) -> None:
@@ -870,6 +874,7 @@ async def test_hard_deletion_takes_everything_along() -> None:
         assert await accounts.delete("a") == 3
         assert await accounts.delete("unknown") == 0
         assert told == [(account.ref, 3), (AggregateRef("account", "unknown"), 0)]
+        assert "0 of at most 5" in repr(accounts)
         with pytest.raises(AggregateNotFound):
             await accounts.fetch("a")
         assert await db.snapshots.latest(account.ref) is None
@@ -1178,7 +1183,8 @@ async def test_query_gives_the_aggregates_of_the_class_by_id() -> None:
 async def test_query_filters() -> None:
     """By ids (unknown ones are left out), behind an id, by the time of the last event, up to a limit; together."""
     async with memory() as db:
-        accounts = Repository(db, Account)
+        backend, spy = spied(db)
+        accounts = Repository(backend, Account)
         for hour, id in enumerate("abcde"):
             account = accounts.new(id)
             account.record(Moved(1), time=NOON)
@@ -1195,7 +1201,10 @@ async def test_query_filters() -> None:
         assert await ids(after="b") == "cde"
         assert await ids(after="bb", limit=1) == "c"
         assert await ids(limit=0) == ""
+        spy.taken()
         assert await ids(updated_since=since) == "cde"
+        assert len(spy.taken()) == 3  # the others were not even loaded
+        assert await ids(updated_since=since, ids=["d", "a", "c"]) == "cd"
         assert await ids(updated_since=since, ids=["a", "c", "d"], after="c", limit=5) == "d"
         for wrong in ({"ids": "abc"}, {"limit": -1}, {"limit": True}):
             with pytest.raises(InvalidQueryError):

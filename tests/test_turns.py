@@ -136,6 +136,8 @@ def test_a_context_does_not_want_what_it_holds() -> None:
         assert not line.wanted(REF)
         line.end(turn)
         assert not line.wanted(REF)
+        await asyncio.create_task(line.take(REF, runtime))
+        assert line.wanted(REF)
 
     asyncio.run(main())
 

@@ -9,13 +9,15 @@ Options, in the URL's query or as keywords of `connect`
                   killed; the last commits before a power cut may be lost, the file stays sound. 'memory': as 'normal',
                   but a power cut can damage the file: for files that can be made again.
     driver        'apsw' or 'sqlite3'; by default apsw if it is installed.
-    read_only     'true': nothing is created or changed; works on read-only files and folders.
+    read_only     'true': nothing is changed; works on read-only files and folders. (Where it can, SQLite makes a -shm and
+                  an empty -wal beside the file, and the next writer removes them.)
     lock_timeout  seconds to wait for other writers before StoreLocked; 30 by default.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import warnings
@@ -147,11 +149,15 @@ class SQLiteBackend(Backend):
         """Open the file at `location` (a path or ':memory:'); the options are those in the module's docstring."""
         if "driver" in options:
             options["driver_name"] = options.pop("driver")
-        try:
-            target = target_of(location, **options)
-        except TypeError as exc:
-            raise ConfigError(f"sqlite: {str(exc).partition('() ')[2]}: see goes_lite.sqlite for the options") from None
-        return await runtime.call(lambda: cls(target, runtime, registry, unknown))
+
+        def opened() -> SQLiteBackend:
+            try:
+                target = target_of(location, **options)
+            except TypeError as exc:
+                raise ConfigError(f"sqlite: {str(exc).partition('() ')[2]}: see goes_lite.sqlite for the options") from None
+            return cls(target, runtime, registry, unknown)
+
+        return await runtime.call(opened)
 
     @property
     def driver(self) -> str:
@@ -180,11 +186,32 @@ class SQLiteBackend(Backend):
 
         ConfigError if the file exists. (Copying a live file by other means loses what is still in its -wal.)
         """
-        copy = os.path.abspath(path)
+        self._readers.check_usable()
+        await self.runtime.call(lambda: self._back_up(os.path.abspath(path)))
+
+    def _back_up(self, copy: str) -> None:
         if os.path.exists(copy):
             raise ConfigError(f"backup to {copy!r}: the file exists and is not overwritten")
-        executor = DirectExecutor(self.runtime, self._writer, self._readers, self._signal, self._watcher)
-        await executor.read(lambda connection: connection.execute("VACUUM INTO ?", (copy,)).fetchall())
+        if self._target.memory:
+            self.writer.read(lambda connection: self._vacuum(connection, copy))
+            return
+        connection = open_reader(self._target)  # one of its own, since it is the only one that may write (another file)
+        try:
+            connection.execute("PRAGMA query_only = OFF")
+            self._vacuum(connection, copy)
+        finally:
+            connection.close()
+
+    def _vacuum(self, connection: Connection, copy: str) -> None:
+        driver = self._target.driver
+        try:
+            connection.execute("VACUUM INTO ?", (copy,)).fetchall()
+        except BaseException as exc:
+            with contextlib.suppress(OSError):
+                os.remove(copy)  # half of it is no backup
+            if isinstance(exc, driver.error):
+                raise translate(exc, driver.code(exc), copy) from exc
+            raise
 
     def _publish(self, events: Sequence[Event[Any]], before: int) -> None:
         stored = [event.at(position) for position, event in enumerate(events, before + 1)] if self._bus.listening else []

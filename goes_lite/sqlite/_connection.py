@@ -14,9 +14,18 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, NoReturn, TypeVar
 from urllib.parse import quote
 
-from goes_lite.errors import ConfigError, GoesError, NetworkFilesystem, StoreClosed, StoreForked, StoreReadOnly, StoreUnavailable
+from goes_lite.errors import (
+    ConfigError,
+    ForeignFile,
+    GoesError,
+    NetworkFilesystem,
+    StoreClosed,
+    StoreForked,
+    StoreReadOnly,
+    StoreUnavailable,
+)
 from goes_lite.sqlite import _schema
-from goes_lite.sqlite._driver import CANTOPEN, Connection, Driver, translate
+from goes_lite.sqlite._driver import CANTOPEN, READONLY, Connection, Driver, translate
 
 T = TypeVar("T")
 
@@ -64,6 +73,8 @@ def check_place(target: Target) -> None:
         raise StoreUnavailable(path, f"the folder {folder!r} does not exist: create it first")
     if target.read_only and not os.path.exists(path):
         raise StoreUnavailable(path, "does not exist, and opening read-only creates nothing: check the path")
+    if os.path.exists(path) and os.path.getsize(path) == 1:
+        raise ForeignFile(path, "it is a single byte")  # which SQLite would take for an empty file, and overwrite
     kind = filesystem_of(folder)
     if kind in NETWORK_FILESYSTEMS and not target.read_only:
         raise NetworkFilesystem(path, kind)
@@ -138,9 +149,16 @@ def _connect_read_only(target: Target) -> Connection:
         connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
     except target.driver.error as exc:
         connection.close()
+        code = target.driver.code(exc)
+        if code & 0xFF not in (CANTOPEN, READONLY):
+            raise translate(exc, code, target.location) from exc
         wal = target.path + "-wal"
-        if target.driver.code(exc) & 0xFF != CANTOPEN or (os.path.exists(wal) and os.path.getsize(wal)):
-            raise translate(exc, target.driver.code(exc), target.location) from exc
+        if os.path.exists(wal) and os.path.getsize(wal):
+            raise StoreUnavailable(
+                target.location,
+                "its -wal holds events that are not in the file yet, and to read them SQLite needs a -shm beside it, which "
+                "cannot be made here: copy the file with its -wal to a folder where files can be made",
+            ) from exc
         # Nobody can be writing (the folder is read-only and no log of unfinished business lies there), so locks and
         # shared memory are not needed: https://www.sqlite.org/wal.html#readonly
         return _connect(target, uri + "&immutable=1")

@@ -54,7 +54,8 @@ class Driver(Protocol):
     name: DriverName
     version: tuple[int, ...]
     """Of the SQLite library that it brings or links."""
-    error: type[Exception]
+    error: tuple[type[Exception], ...]
+    """What it raises."""
 
     def open(self, uri: str, *, read_only: bool) -> Connection: ...
     def changes(self, connection: Connection) -> int:
@@ -76,7 +77,7 @@ class StdlibDriver:
 
     name: DriverName = "sqlite3"
     version: tuple[int, ...] = sqlite3.sqlite_version_info
-    error: type[Exception] = sqlite3.Error
+    error: tuple[type[Exception], ...] = (sqlite3.Error,)
 
     def open(self, uri: str, *, read_only: bool) -> Connection:
         # isolation_level=None: the module begins no transactions of its own. check_same_thread=False: the pool hands
@@ -94,7 +95,10 @@ class StdlibDriver:
         cast("sqlite3.Connection", connection).set_authorizer(check)
 
     def code(self, error: Exception) -> int:
-        return getattr(error, "sqlite_errorcode", None) or 1
+        code: int | None = getattr(error, "sqlite_errorcode", None)
+        if code is None and type(error) is sqlite3.OperationalError:
+            return CORRUPT  # the module's own error for text that is not UTF-8
+        return code or 1
 
 
 class ApswDriver:
@@ -109,7 +113,7 @@ class ApswDriver:
             raise DriverMissing("driver='apsw'", "apsw", "fast") from missing
         self._apsw = apsw
         self.version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
-        self.error: type[Exception] = apsw.Error
+        self.error: tuple[type[Exception], ...] = (apsw.Error, UnicodeDecodeError)
 
     def open(self, uri: str, *, read_only: bool) -> Connection:
         flags = OPEN_URI | (OPEN_READONLY if read_only else OPEN_READWRITE | OPEN_CREATE)
@@ -126,6 +130,8 @@ class ApswDriver:
         cast("Any", connection).authorizer = check
 
     def code(self, error: Exception) -> int:
+        if isinstance(error, UnicodeDecodeError):
+            return CORRUPT  # stored text that is not UTF-8
         return getattr(error, "extendedresult", None) or 1
 
 

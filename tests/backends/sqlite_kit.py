@@ -17,6 +17,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import goes_lite
 from goes_lite.blocking import BlockingBackend, connect
@@ -288,7 +289,7 @@ def commit_flat_out(path: str, driver: str, process: int) -> None:
 
 
 @job
-def follow(path: str, driver: str, count: int, watchfiles: bool = True, until: int = 0) -> None:
+def follow(path: str, driver: str, count: int, watchfiles: bool = True) -> None:
     """Follow from the beginning until `count` events were seen, and say which: position, process and number."""
     if not watchfiles:
         without_watchfiles()
@@ -425,6 +426,74 @@ def fill(path: str, driver: str, room: int, sizes: Sequence[int]) -> None:
 
 
 @job
+def fill_group(path: str, driver: str, room: int, big: int) -> None:
+    """Append small events and a big one for which there is no room, all at once: they are in one group commit."""
+    import asyncio
+    import resource
+
+    async def main() -> None:
+        async with goes_lite.connect(path, registry=registry, driver=driver) as db:
+            await db.events.append([note(0)])
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+            texts = ["", "", "x" * big, "", ""]
+            appends = [db.events.append([note(number, text=text)]) for number, text in enumerate(texts, 1)]
+            results = await asyncio.gather(*appends, return_exceptions=True)
+            say([type(result).__name__ for result in results])
+            say([event.data.number for event in await db.events.query().list()])
+
+    asyncio.run(main())
+
+
+@job
+def fill_transaction(path: str, driver: str, room: int, big: int) -> None:
+    """In one transaction: a small event, one for which there is no room, and another small one."""
+    import resource
+
+    with store(path, driver) as db:
+        db.events.append([note(0)])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+        try:
+            with db.transaction() as transaction:
+                transaction.events.append([note(1)])
+                try:
+                    transaction.events.append([note(2, text="x" * big)])
+                except Exception as error:
+                    say([type(error).__name__, str(error)])
+                transaction.events.append([note(3)])
+        except Exception as error:
+            say([type(error).__name__])
+        else:
+            say("stored")
+        say(numbers(db))
+
+
+@job
+def backup_without_room(path: str, driver: str, copy: str) -> None:
+    """Back up to where there is no room for it."""
+    import resource
+
+    with store(path, driver) as db:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+        try:
+            db.backup(copy)
+        except Exception as error:
+            say([type(error).__name__, str(error)])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        db.events.append([note(-1)])
+
+
+@job
+def read_long(path: str) -> None:
+    """Keep a read transaction open, as a program does that forgot about it."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM events").fetchall()
+        say("reading")
+        listen()
+    say("done")
+
+
+@job
 def fill_disk(path: str, driver: str, size: int) -> None:
     """The same, on a real disk of so many bytes that is mounted for this process alone, at the folder of `path`."""
     folder = os.path.dirname(path)
@@ -442,12 +511,10 @@ def fill_disk(path: str, driver: str, size: int) -> None:
                 break
             last = number
         assert numbers(db) == list(range(1, last + 1))
-        ballast = os.path.join(folder, "ballast")
         say(last)
     # what was stored survives closing on a full disk, and once there is room the store goes on
     with store(path, driver, read_only=True) as db:
         assert numbers(db) == list(range(1, last + 1))
-    assert not os.path.exists(ballast)
     subprocess.run(["mount", "-o", f"remount,size={size * 4}", folder], check=True)
     with store(path, driver) as db:
         db.events.append([note(last + 1)])
@@ -471,6 +538,9 @@ def _mount_tmpfs(folder: str, size: int) -> bool:
 @job
 def as_nobody(path: str, driver: str, read_only: bool, write: bool) -> None:
     """Open a file as a user who owns nothing, read it and perhaps write to it; say what became of it."""
+    with tempfile.TemporaryDirectory() as folder, store(f"{folder}/app.db", driver) as db:
+        db.events.append([note(0)])  # everything is imported while it can be read
+        numbers(db)
     if os.getuid() == 0:
         os.setgroups([])
         os.setgid(65534)
@@ -551,20 +621,15 @@ def _exit_open_async(path: str, driver: str, face: str) -> None:
 
 @job
 def interrupted(path: str, driver: str) -> None:
-    """Two threads append; the one that leads is hit by Ctrl-C while it waits for another program's lock."""
-    with store(path, driver, lock_timeout=60.0) as db:
-        done: list[int] = []
-        listen()  # a foreign writer has the lock by now
-        say("waiting")
+    """Append while another program has the lock, until Ctrl-C; then go on."""
+    with store(path, driver, lock_timeout=PATIENCE) as db:
         try:
+            say("waiting")
             db.events.append([note(1)])
         except KeyboardInterrupt:
             say("interrupted")
-        follower = threading.Thread(target=lambda: done.append(db.events.append([note(2)]).position))
-        follower.start()
-        listen()  # the foreign writer has let go
-        follower.join()
-        db.events.append([note(3)])
+        listen()  # the other program has let go
+        db.events.append([note(2)])
         say(numbers(db))
 
 
@@ -631,8 +696,6 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     JOBS[sys.argv[1]](**json.loads(sys.argv[2]))
 
-
-__all__ = ["UUID", "Noted", "Worker", "check_file", "files", "note", "numbers", "registry", "store"]
 
 if __name__ == "__main__":
     main()

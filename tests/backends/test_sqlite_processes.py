@@ -142,21 +142,6 @@ def test_leases_exclude_processes(path: str, driver: str, spawn: Spawn) -> None:
         worker.finish()
 
 
-def test_processes_open_a_new_file_at_once(path: str, driver: str, spawn: Spawn) -> None:
-    """Of processes that open the same new file at the same time, one makes the store and all use it."""
-    workers = [spawn("open_new", path=path, driver=driver) for _ in range(20)]
-    for worker in workers:
-        worker.expect("ready")
-    for worker in workers:
-        worker.tell()
-    heard = [worker.hear() for worker in workers]
-    for worker in workers:
-        worker.finish()
-    assert len({identity for identity, _ in heard}) == 1
-    assert sorted(position for _, position in heard) == list(range(1, 21))
-    check_file(path)
-
-
 def test_the_other_driver_in_another_process(path: str, spawn: Spawn) -> None:
     """Two drivers may share a file as long as each has a process of its own."""
     pytest.importorskip("apsw", reason="apsw is not installed")
