@@ -4,6 +4,11 @@ The public names; `goes_lite.blocking` (for programs without an event loop), `go
 are modules of their own.
 """
 
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - who runs a copy of the sources on an older one shall read why it fails
+    raise ImportError("goes_lite needs Python 3.11 or newer, this is %d.%d" % sys.version_info[:2])  # noqa: UP031
+
 from typing import TYPE_CHECKING, Any
 
 from goes_lite import errors

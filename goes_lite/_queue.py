@@ -219,8 +219,6 @@ class Queue:
                     break
                 self._add(event)
             self.seen = event.position
-        else:
-            self.seen = last
         self.target = last
         if self._seq != before or self.lagging:
             self.changed.notify()
@@ -290,7 +288,6 @@ class Queue:
             self._admit()
             if member.ack_wait is not None:
                 item.deadline = self._clock.monotonic() + member.ack_wait
-                self.changed.notify()  # whoever waits must not oversleep this deadline
             return item
         return None
 

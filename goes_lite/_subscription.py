@@ -10,7 +10,7 @@ import math
 import weakref
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from goes_lite._queue import Item, Member, Queue
 from goes_lite.errors import ConfigError, DeliveryError
@@ -133,7 +133,7 @@ class InProcessSubscription:
             self._queue.catch_up()
             self._queue.leave(self._member)
 
-    async def __aenter__(self) -> InProcessSubscription:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

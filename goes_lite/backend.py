@@ -6,7 +6,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from goes_lite.bus import EventBus
 from goes_lite.checkpoint import CheckpointStore, LeaseStore
@@ -65,8 +65,15 @@ class Transaction(Protocol):
         """Run one statement of the user's own, with parameters, and answer its rows. AbilityMissing without SQL."""
         ...
 
+    def models_of(self, collection: str, type: type[M]) -> Models[M]:
+        """The read models of one type, in a named collection, as part of the transaction."""
+        ...
+
     def on_commit(self, action: Callable[[], Awaitable[None]], /) -> None:
-        """Await the action once the transaction is committed and no longer open; never if it is rolled back."""
+        """Await the action once the transaction is committed and no longer open; never if it is rolled back.
+
+        An action that raises is logged to "goes_lite": it makes neither the commit nor the other actions fail.
+        """
         ...
 
 
@@ -114,7 +121,7 @@ class Backend(Protocol):
         """The read models of one type, in a named collection."""
         return Models(self.models, collection, type, self.runtime)
 
-    async def __aenter__(self) -> Backend:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

@@ -12,7 +12,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 from goes_lite.errors import ConfigError, InvalidEventError, InvalidQueryError, RegistrationError
 from goes_lite.event import Event
@@ -169,7 +169,7 @@ class Subscription(Protocol):
         """End the iteration, also one that is waiting, and give back what is unsettled. Closing twice is fine."""
         ...
 
-    async def __aenter__(self) -> Subscription: ...
+    async def __aenter__(self) -> Self: ...
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None

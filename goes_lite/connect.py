@@ -132,7 +132,7 @@ def settings(url: str | os.PathLike[str] | None, bus: str | None, options: dict[
     if not chosen:
         raise ConfigError(
             f"connect() without a URL needs the environment variable {_URL} (such as sqlite:///app.db), or a {CONFIG_FILE} "
-            "in the working folder with url = \"…\""
+            'in the working folder with url = "…"'
         )
     if not isinstance(chosen, str):
         raise ConfigError(f"the url in {source} is a string, not {chosen!r:.80}")

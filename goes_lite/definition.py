@@ -6,7 +6,6 @@ that can be wrong with such a class is found when the class is made, or at the l
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -27,6 +26,7 @@ EventKind = type[Any] | str
 Applier = Callable[[Any, Event[Any]], object]
 
 _MARK = "__goes_applies__"
+_COROUTINE = 0x80  # inspect.CO_COROUTINE: importing inspect would double the time of importing goes_lite
 _CONSTANT = re.compile(r"(^|\.)(ClassVar|Final)\b")
 
 
@@ -58,7 +58,7 @@ def applies(*events: Any) -> Callable[[Any], Any]:
     kinds = tuple(check_name(event, "an event name") if isinstance(event, str) else event for event in events)
 
     def decorate(function: Any) -> Any:
-        if not isinstance(function, FunctionType) or inspect.iscoroutinefunction(function):
+        if not isinstance(function, FunctionType) or function.__code__.co_flags & _COROUTINE:
             raise RegistrationError(f"an applier is a plain method, not async, static or anything else: {function!r}")
         setattr(function, _MARK, (*getattr(function, _MARK, ()), *kinds))
         return function

@@ -388,8 +388,8 @@ class StoreLocked(StoreError, TimeoutError):
 class StoreReadOnly(StoreError, PermissionError):
     """A write was asked of a store that can only be read."""
 
-    def __init__(self, location: str, reason: str) -> None:
-        super().__init__(location, f"{reason}, so nothing can be written: open it with read_only=True to read, or move it")
+    def __init__(self, location: str, reason: str, way_out: str) -> None:
+        super().__init__(location, f"{reason}, so nothing can be written: {way_out}")
 
 
 class StoreFull(StoreError, OSError):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from time import time_ns
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, Self, TypeVar, cast
 from uuid import UUID
 
 from goes_lite.errors import InvalidEventError, RegistrationError
@@ -47,7 +47,7 @@ class AggregateRef(_Ref):
 
     __slots__ = ()
 
-    def __new__(cls, name: str, id: str | UUID) -> AggregateRef:
+    def __new__(cls, name: str, id: str | UUID) -> Self:
         try:
             return cls._make((check_name(name, "an aggregate name"), aggregate_id(id)))
         except RegistrationError as exc:
@@ -360,7 +360,8 @@ def _check_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
         try:
             f"{key}{value}".encode()
         except UnicodeEncodeError:
-            raise InvalidEventError(f"metadata must be valid Unicode without lone surrogates: {key!r:.60}: {value!r:.60}") from None
+            problem = f"metadata must be valid Unicode without lone surrogates: {key!r:.60}: {value!r:.60}"
+            raise InvalidEventError(problem) from None
     return MappingProxyType(dict(metadata))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
-from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
 from goes_lite.bus import Backoff, Delivery, Failure, Handler, Subscription
@@ -152,7 +151,7 @@ class SubscriptionHandling:
             except StoreClosed as exc:
                 self._record(None, 1, exc)
                 return None
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001
                 # The log behind the bus cannot be read just now: nothing is lost, so try again.
                 tries += 1
                 self._record(None, tries, exc)
@@ -181,12 +180,13 @@ class SubscriptionHandling:
     async def _call(self, delivery: Delivery) -> Exception | None:
         try:
             result = self._handler(delivery.event)
-            if isawaitable(result):
+            if isinstance(result, Awaitable):
+                pending: Awaitable[Any] = result
                 if self._runtime.inline:
-                    drive(_awaiting(result))  # apart, so that one that suspends fails alone
+                    drive(_awaiting(pending))  # apart, so that one that suspends fails alone
                 else:
-                    await result
-        except Exception as exc:
+                    await pending
+        except Exception as exc:  # noqa: BLE001 - the handler's error is the answer
             return exc
         except BaseException as exc:
             if self._runtime.inline or not self._stray(exc):
@@ -203,7 +203,7 @@ class SubscriptionHandling:
     def _delay(self, attempt: int) -> float:
         try:
             return max(0.0, float(self._backoff(attempt)))
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever the user's function raises
             self._record(None, attempt, exc)
             return Backoff()(attempt)
 

@@ -30,7 +30,7 @@ from goes_lite.store import EventStore
 
 
 class InProcessBus:
-    """An event bus inside one process. See `goes_lite.bus.EventBus` for what it promises, and beyond that:
+    """An event bus inside one process. It keeps what `goes_lite.bus.EventBus` promises, and more.
 
     - While an event waits for its retry, later ones of its aggregate wait behind it: a handler, or a subscription with
       `max_pending=1`, sees each aggregate in order unless an event is dead-lettered.
@@ -208,7 +208,8 @@ class InProcessBus:
     async def refill(self, queue: Queue, refill: Refill) -> None:
         """Fetch from the log what the queue's consumer undertook to."""
         log = self.log
-        assert log is not None  # a queue without a log never lags
+        if log is None:
+            raise BusError("a queue without a log never lags")
         try:
             head = await log.head()
             query = _query(queue)

@@ -9,8 +9,8 @@ import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from goes_lite.errors import ModelConflict, ModelNotFound
 from goes_lite.codec import codec
+from goes_lite.errors import ModelConflict, ModelNotFound
 from goes_lite.runtime import Runtime
 from goes_lite.store import Pages
 
@@ -70,6 +70,8 @@ class Models(Generic[M]):
 
         summaries = db.models_of("order-summary", OrderSummary)
         await summaries.use("2026-001", lambda s: replace(s, total=s.total + 450), default=OrderSummary(0))
+
+    They are kept as JSON, whatever the codec of the events, so that fields can be queried and other tools can read them.
     """
 
     def __init__(self, store: ModelStore, collection: str, type: type[M], runtime: Runtime) -> None:
@@ -100,7 +102,7 @@ class Models(Generic[M]):
         return await self.store.put(self.collection, id, self._encode(model), expected=expected)
 
     async def use(
-        self, id: str, change: Callable[[M], M | None | Awaitable[M | None]], *, default: M | None = None, tries: int = 10
+        self, id: str, change: Callable[[M], M | Awaitable[M | None] | None], *, default: M | None = None, tries: int = 10
     ) -> M:
         """Get, change, put; and again on what is stored by then if somebody else was faster.
 

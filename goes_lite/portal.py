@@ -61,7 +61,6 @@ class LoopPortal:
         asyncio.run(main())
 
     def run(self, coroutine: Coroutine[Any, Any, T], /) -> T:
-        import asyncio
         from concurrent.futures import Future
 
         loop = self._loop

@@ -42,7 +42,7 @@ def run(
     """Run an example and answer what it printed on stdout and stderr."""
     done = subprocess.run(
         [sys.executable, "-X", "utf8", "-W", "error", str(EXAMPLES / example), *map(str, arguments)],
-        cwd=cwd, env={**GIT_ENV, **(env or {})}, capture_output=True, encoding="utf-8", check=False,
+        cwd=cwd, env={**GIT_ENV, **(env or {})}, capture_output=True, encoding="utf-8", check=False, timeout=240,
     )  # fmt: skip
 
     assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"

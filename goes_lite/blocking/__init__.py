@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from goes_lite.aggregate import Aggregate
 from goes_lite.backend import Backend, Durability, Transaction, Unknown
@@ -27,7 +27,6 @@ from goes_lite.blocking._stores import (
     BlockingSnapshotStore,
 )
 from goes_lite.connect import factory_for, open_backend, parse, settings
-from goes_lite.model import Models
 from goes_lite.portal import InlinePortal, LoopPortal, Portal
 from goes_lite.registry import Registry
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime
@@ -75,8 +74,7 @@ class BlockingTransaction:
         return self._portal.run(self.transaction.execute(sql, parameters))
 
     def models_of(self, collection: str, type: type[M]) -> BlockingModels[M]:
-        models = Models(self.transaction.models, collection, type, self._backend.runtime)
-        return BlockingModels(models, self._portal)
+        return BlockingModels(self.transaction.models_of(collection, type), self._portal)
 
 
 class _TransactionBlock:
@@ -161,7 +159,7 @@ class BlockingBackend:
         self._closed = True
         self._portal.close()
 
-    def __enter__(self) -> BlockingBackend:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

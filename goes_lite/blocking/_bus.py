@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from goes_lite.bus import (
     CAPACITY,
@@ -76,7 +76,7 @@ class BlockingSubscription:
     def close(self) -> None:
         self._portal.run(self._subscription.close())
 
-    def __enter__(self) -> BlockingSubscription:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -98,6 +98,8 @@ class Customer(goes.Aggregate, name="customer", registry=shop):
 
     def join(self, name: str, email: str) -> None:
         """Become a customer. The tag is what the rule "one customer per e-mail" asks for."""
+        if self.email:
+            raise Refused(f"{self.id} is a customer already")
         self.record(CustomerJoined(name, email), tags=[f"email:{email}"])
 
     @goes.applies(CustomerJoined)

@@ -1,4 +1,4 @@
-"""The tour, stop by stop. What it prints as code is what it runs."""
+"""The tour, stop by stop. What it prints as code is what it runs, sometimes shortened."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from goes_lite.blocking import BlockingBackend, BlockingRepository, connect
 from goes_lite.demo._follower import Follower, interpreter
 from goes_lite.demo._shop import Account, Customer, Order, Refused, Stock, applied, brief, cents, shop
 from goes_lite.demo._terminal import BOLD, DIM, Terminal, size
-from goes_lite.errors import AppendConditionFailed, ConcurrencyError, ConfigError
+from goes_lite.errors import AppendConditionFailed, ConcurrencyError, ConfigError, StoreUnavailable
 from goes_lite.sqlite import SQLiteBackend
 
 _PYTHON = "python" if os.name == "nt" else "python3"
@@ -71,17 +71,20 @@ def run(path: str, out: Terminal) -> None:
 
 def _events_in(path: str) -> int:
     """How many events of earlier tours the file has; ConfigError if there are others: they are not ours to mix with."""
-    if not os.path.exists(path) or (os.path.isfile(path) and not os.path.getsize(path)):
+    if not os.path.isfile(path) or not os.path.getsize(path):
         return 0
-    with connect(path, registry=shop, read_only=True) as db:
-        stored = db.events.count()
-        foreign = stored - db.events.count(goes.EventQuery(shop.names()))
-        if foreign:
-            raise ConfigError(
-                f"{path} holds {foreign} event(s) that are not of this demo, which leaves it alone: "
-                "choose another file with --db"
-            )
-        return stored
+    try:
+        with connect(path, registry=shop, read_only=True) as db:
+            stored = db.events.count()
+            foreign = stored - db.events.count(goes.EventQuery(shop.names()))
+    except StoreUnavailable:  # another tour is just making it; or it cannot be opened, and connecting will say so again
+        return 0
+    if foreign > 0:
+        raise ConfigError(
+            f"{path} holds {foreign} event(s) that are not of this demo, which leaves it alone: "
+            "choose another file with --db"
+        )
+    return stored
 
 
 # --- the stops of the tour --------------------------------------------------------------------------------------------
@@ -103,22 +106,22 @@ def _file(tour: Tour) -> None:
 def _commands(tour: Tour) -> Order:
     db, out = tour.db, tour.out
     customers = db.repository(Customer)
-    number = 1001 + len(db.events.aggregates("order").list())
     out.section("Commands decide, events remember")
     for id, name in (("ada", "Ada"), ("bob", "Bob")):
-        if customers.exists(id):
+        try:
+            customers.use(id, partial(Customer.join, name=name, email=f"{id}@example.org"), create=True)
+        except Refused:
             out.good(f"customer {id} exists since an earlier run")
         else:
             out.code(
                 f"customers.use({id!r}, lambda c: c.join({name!r}, '{id}@example.org'),", "              create=True)"
             )
-            customers.use(id, partial(Customer.join, name=name, email=f"{id}@example.org"), create=True)
-    id = str(number)
+    order = _new_order(tour, lambda order: order.place("ada", "tea", 2, 450))
+    id = order.id
     out.code(
         f"orders.use({id!r}, lambda o: o.place('ada', 'tea', 2, 450), create=True)",
         f"orders.use({id!r}, lambda o: o.add('cup', 1, 800))",
     )
-    tour.orders.use(id, lambda order: order.place("ada", "tea", 2, 450), create=True)
     _wait_a_little()
     order = tour.orders.use(id, lambda order: order.add("cup", 1, 800))
     out.good(f"{order.ref} is at version {order.version}, its total is {cents(order.total)}")
@@ -248,12 +251,14 @@ def _snapshot(tour: Tour) -> None:
     out.code("stock = db.repository(Stock, snapshots=Every(100))")
     item = "tea"
     stocked = db.repository(Stock, snapshots=goes.Every(100), keep_snapshots=2)
-    for _ in range(4):  # four commits of fifty-one events each
-        tea = stocked.fetch(item, create=True)
+
+    def business(tea: Stock) -> None:
         tea.deliver(50)
         for _ in range(50):
             tea.sell(1)
-        stocked.save(tea)
+
+    for _ in range(4):  # four commits of fifty-one events each
+        stocked.use(item, business, create=True)
     for quantity in (10, 10, 10):
         stocked.use(item, partial(Stock.deliver, quantity=quantity))
     latest = db.snapshots.latest(goes.AggregateRef("stock", item))
@@ -280,7 +285,7 @@ def _second_process(tour: Tour) -> None:
         return
     out.code(f"{_PYTHON} -m goes_lite log {tour.path} --follow    (in a process of its own)")
     head = db.events.head()
-    number = str(1001 + len(db.events.aggregates("order").list()))
+    number = ""
     commands: tuple[Callable[[Order], None], ...] = (
         lambda order: order.place("bob", "coffee", 1, 900),
         lambda order: order.add("cake", 2, 350),
@@ -292,8 +297,10 @@ def _second_process(tour: Tour) -> None:
     with Follower(python, os.path.abspath(tour.path), after=head - 1) as other:
         other.next()  # the last event before: it has caught up, and what comes now is live
         for command in commands:
-            tour.orders.use(number, command, create=True)
-            seen = other.next()
+            order = tour.orders.use(number, command) if number else _new_order(tour, command)
+            number = order.id
+            while (seen := other.next()).aggregate != f"order {number}":
+                pass  # what somebody else does to the file meanwhile
             delays.append(seen.delay)
             rows.append((seen.position, seen.event, seen.aggregate, f"v{seen.version}", f"{seen.delay * 1000:.1f} ms"))
     out.good(f"process {other.pid} saw what process {os.getpid()} wrote, so long after it was recorded:")
@@ -312,7 +319,7 @@ def _end(tour: Tour, stored: int, began: float) -> None:
     out.line()
     out.line(
         f"{stored - tour.before} events in {time.perf_counter() - began:.1f} s. {path}: {stored} events, "
-        f"{size(os.path.getsize(path))}.",
+        f"{size(sum(os.path.getsize(file) for file in (path, f'{path}-wal') if os.path.exists(file)))}.",
         BOLD,
     )
     out.line("Run it again: it goes on where this ended. Delete the file to begin anew.", DIM)
@@ -324,6 +331,16 @@ def _end(tour: Tour, stored: int, began: float) -> None:
 
 def _whose(event: goes.Event[object]) -> str:
     return f"{event.aggregate.name} {event.aggregate.id}" if event.aggregate else ""
+
+
+def _new_order(tour: Tour, place: Callable[[Order], None]) -> Order:
+    """An order under the next free number; somebody else may be taking numbers at the same time."""
+    number = 1001 + len(tour.db.events.aggregates("order").list())
+    while True:
+        try:
+            return tour.orders.use(str(number), place, create=True)
+        except Refused:
+            number += 1
 
 
 def _wait_a_little() -> None:

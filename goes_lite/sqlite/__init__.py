@@ -17,13 +17,11 @@ Options, in the URL's query or as keywords of `connect`
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from types import TracebackType
 from typing import Any
 from weakref import WeakSet
 
@@ -40,29 +38,30 @@ from goes_lite.backend import (
     Unknown,
 )
 from goes_lite.bus import REPLAY, EventBus
-from goes_lite.errors import ConfigError, StoreDamaged, TransactionError
+from goes_lite.errors import ConfigError, StoreDamaged
 from goes_lite.event import Event
 from goes_lite.inprocess import InProcessBus
 from goes_lite.registry import Registry
 from goes_lite.runtime import Runtime
 from goes_lite.sqlite import _guard
 from goes_lite.sqlite._append import head
+from goes_lite.sqlite._backup import back_up
 from goes_lite.sqlite._checkpoints import SQLiteCheckpoints, SQLiteLeases
 from goes_lite.sqlite._connection import Readers, Target, check_place, open_reader, open_writer, parse_durability
-from goes_lite.sqlite._driver import AUTH, Connection, driver, translate, wal_reset_bug
+from goes_lite.sqlite._driver import Connection, driver, translate, wal_reset_bug
 from goes_lite.sqlite._events import Executor, SQLiteEvents
-from goes_lite.sqlite._executor import DirectExecutor, SessionExecutor
+from goes_lite.sqlite._executor import DirectExecutor
 from goes_lite.sqlite._models import SQLiteModels
 from goes_lite.sqlite._rows import EventReader
 from goes_lite.sqlite._schema import identity
-from goes_lite.sqlite._session import Session
 from goes_lite.sqlite._snapshots import SQLiteSnapshots
+from goes_lite.sqlite._transaction import TransactionBlock
 from goes_lite.sqlite._turnstile import NoTurnstile, Turnstile
 from goes_lite.sqlite._wakeup import Watcher, commit_signal
-from goes_lite.sqlite._writer import Writer, current_session
+from goes_lite.sqlite._writer import Writer
 
 _open_backends: WeakSet[SQLiteBackend] = WeakSet()
-EXIT_PATIENCE = 2.0
+EXIT_PATIENCE = 1.0
 """How many seconds the end of the process waits for a transaction that somebody began and never ended."""
 
 MAX_LOCK_TIMEOUT = 1_000_000
@@ -96,6 +95,7 @@ class SQLiteBackend(Backend):
     """Its coroutines never suspend on an inline runtime."""
 
     def __init__(self, target: Target, runtime: Runtime, registry: Registry, unknown: Unknown = "error") -> None:
+        given = target.path
         if not target.memory:
             # The name behind symbolic links: SQLite puts the -wal and -shm there, and all have to agree on the lock file.
             target = target._replace(path=os.path.realpath(target.path))
@@ -107,7 +107,7 @@ class SQLiteBackend(Backend):
         self._closed = True  # until it is open
         self.harmless_sql: set[str] = set()
         """Statements of the user's that were seen to begin, commit and roll back nothing."""
-        self._claimed = "" if target.memory else _guard.claim(target.path, target.driver.name)
+        self._claimed = "" if target.memory else _guard.claim(given, target.driver.name)
         self._writer: Writer | None = None
         self._readers = Readers(target)
         try:
@@ -136,7 +136,10 @@ class SQLiteBackend(Backend):
         self.leases = SQLiteLeases(executor, runtime.clock)
         self._bus = InProcessBus(runtime, self.events, head=self._identity[1])
         self.bus: EventBus = self._bus
-        self.abilities = frozenset({BACKUP, DENSE_POSITIONS, TRANSACTIONS, SQL, REPLAY} | (set() if target.memory else {PROCESSES, PERSISTENT}))
+        abilities = {BACKUP, DENSE_POSITIONS, REPLAY}
+        abilities |= set() if target.memory else {PROCESSES, PERSISTENT}
+        abilities |= set() if target.read_only else {TRANSACTIONS, SQL}
+        self.abilities = frozenset(abilities)
         self.durability: Durability = (
             "memory" if target.memory else "os-crash" if target.durability == "full" else "process-crash"
         )
@@ -155,9 +158,17 @@ class SQLiteBackend(Backend):
                 target = target_of(location, **options)
             except TypeError as exc:
                 raise ConfigError(f"sqlite: {str(exc).partition('() ')[2]}: see goes_lite.sqlite for the options") from None
-            return cls(target, runtime, registry, unknown)
+            made.append(cls(target, runtime, registry, unknown))
+            return made[0]
 
-        return await runtime.call(opened)
+        made: list[SQLiteBackend] = []
+        try:
+            return await runtime.call(opened)
+        except BaseException:  # cancelled, it may be open all the same
+            await runtime.close()
+            for backend in made:
+                await backend.close()
+            raise
 
     @property
     def driver(self) -> str:
@@ -179,39 +190,27 @@ class SQLiteBackend(Backend):
         return f"<SQLiteBackend {self.location}: {state}, {self.driver}>"
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        return _TransactionBlock(self)
+        return TransactionBlock(self)
 
     async def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a complete, compact copy of the store, as it is now, to a new file. Others may write meanwhile.
 
+        The copy is another life of the store: it has an identity of its own, and its checkpoints belong to that.
         ConfigError if the file exists. (Copying a live file by other means loses what is still in its -wal.)
         """
         self._readers.check_usable()
         await self.runtime.call(lambda: self._back_up(os.path.abspath(path)))
 
     def _back_up(self, copy: str) -> None:
-        if os.path.exists(copy):
-            raise ConfigError(f"backup to {copy!r}: the file exists and is not overwritten")
         if self._target.memory:
-            self.writer.read(lambda connection: self._vacuum(connection, copy))
+            self.writer.read(lambda connection: back_up(connection, self._target, copy))
             return
         connection = open_reader(self._target)  # one of its own, since it is the only one that may write (another file)
         try:
             connection.execute("PRAGMA query_only = OFF")
-            self._vacuum(connection, copy)
+            back_up(connection, self._target, copy)
         finally:
             connection.close()
-
-    def _vacuum(self, connection: Connection, copy: str) -> None:
-        driver = self._target.driver
-        try:
-            connection.execute("VACUUM INTO ?", (copy,)).fetchall()
-        except BaseException as exc:
-            with contextlib.suppress(OSError):
-                os.remove(copy)  # half of it is no backup
-            if isinstance(exc, driver.error):
-                raise translate(exc, driver.code(exc), copy) from exc
-            raise
 
     def _publish(self, events: Sequence[Event[Any]], before: int) -> None:
         stored = [event.at(position) for position, event in enumerate(events, before + 1)] if self._bus.listening else []
@@ -241,11 +240,10 @@ class SQLiteBackend(Backend):
         self._closed = True
         try:
             await self._bus.close()
+            await self.runtime.call(self._close_connections)
         finally:  # whoever is cancelled here has closed it nevertheless
-            try:
-                await self.runtime.call(self._close_connections)
-            finally:
-                await self.runtime.close()
+            await self.runtime.close()
+            self._close_connections()  # nothing is left to do, unless it was cancelled
 
     def _close_connections(self, patience: float = -1) -> None:
         self._watcher.close()
@@ -281,76 +279,8 @@ class SQLiteBackend(Backend):
             self._release()
             if self._writer is not None:
                 self._writer.end_thread()  # which has kept the connection open
-            warnings.warn(f"{self!r} was not closed: use it in a with block, or close it", ResourceWarning, source=self, stacklevel=2)
-
-
-class SQLiteTransaction:
-    """See `goes_lite.backend.Transaction`."""
-
-    def __init__(self, backend: SQLiteBackend, session: Session) -> None:
-        self.session = session
-        self._harmless = backend.harmless_sql
-        self.actions: list[Callable[[], Awaitable[None]]] = []
-        self.events, self.snapshots, self.models, self.checkpoints = backend.stores(SessionExecutor(session))
-
-    def on_commit(self, action: Callable[[], Awaitable[None]], /) -> None:
-        self.actions.append(action)
-
-    async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement of the user's own and answer its rows; BEGIN, COMMIT and the like are refused."""
-        if not isinstance(sql, str):
-            raise TransactionError(f"execute takes one SQL statement as a str, not {sql!r:.80}")
-        driver, harmless = self.session.writer.driver, self._harmless
-
-        def work(connection: Connection) -> list[tuple[Any, ...]]:
-            if sql in harmless:
-                return connection.execute(sql, parameters).fetchall()
-            driver.authorize(connection, _refuse_transaction_control)
-            try:
-                rows = connection.execute(sql, parameters).fetchall()
-            except driver.error as exc:
-                if driver.code(exc) & 0xFF == AUTH:
-                    raise TransactionError(
-                        f"{sql!r:.80} inside a transaction: it commits when its block ends, raise to roll back"
-                    ) from exc
-                raise
-            finally:
-                driver.authorize(connection, None)
-            if len(harmless) < 1000:
-                harmless.add(sql)
-            return rows
-
-        return await self.session.run(work)
-
-
-def _refuse_transaction_control(action: int, *about: str | None) -> int:
-    return 1 if action in (22, 32) else 0  # SQLITE_TRANSACTION, SQLITE_SAVEPOINT: deny
-
-
-class _TransactionBlock(AbstractAsyncContextManager[Transaction]):
-    def __init__(self, backend: SQLiteBackend) -> None:
-        self._backend = backend
-        self._transaction: SQLiteTransaction | None = None
-
-    async def __aenter__(self) -> SQLiteTransaction:
-        session = Session(self._backend.writer)
-        await session.open()
-        current_session.set(session)
-        self._transaction = SQLiteTransaction(self._backend, session)
-        return self._transaction
-
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        transaction, self._transaction = self._transaction, None
-        if transaction is None:
-            return
-        session = transaction.session
-        current_session.set(session.outer)
-        await session.finish(commit=exc_type is None)
-        if exc_type is None:
-            for action in transaction.actions:
-                await action()
+            message = f"{self!r} was not closed: use it in a with block, or close it"
+            warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
 
 
 def _read(connection: Connection, target: Target) -> tuple[str, int]:

@@ -53,7 +53,7 @@ class Checkpointer:
         self._due = size + STEP
 
     def _run(self, mode: str) -> None:
-        with contextlib.suppress(self._target.driver.error, StoreError):
+        with contextlib.suppress(*self._target.driver.error, StoreError):
             self._turnstile.enter(BUSY)
             try:
                 set_busy_timeout(self._connection, BUSY)

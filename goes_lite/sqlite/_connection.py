@@ -74,7 +74,7 @@ def check_place(target: Target) -> None:
     if target.read_only and not os.path.exists(path):
         raise StoreUnavailable(path, "does not exist, and opening read-only creates nothing: check the path")
     if os.path.exists(path) and os.path.getsize(path) == 1:
-        raise ForeignFile(path, "it is a single byte")  # which SQLite would take for an empty file, and overwrite
+        raise ForeignFile(path, "it is not an SQLite database but a single byte")  # which SQLite would take for an empty file, and overwrite
     kind = filesystem_of(folder)
     if kind in NETWORK_FILESYSTEMS and not target.read_only:
         raise NetworkFilesystem(path, kind)
@@ -238,7 +238,7 @@ class Readers:
     def refuse_write(self) -> NoReturn:
         """What a store without a writer says to a write."""
         self.check_usable()
-        raise StoreReadOnly(self.target.location, "opened read-only")
+        raise StoreReadOnly(self.target.location, "opened read-only", "open it without read_only to write")
 
     def close(self) -> None:
         self.closed = True

@@ -172,6 +172,9 @@ BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, TOOBIG
 CONSTRAINT = 19
 
 
+_TO_READ = "open it with read_only=True to read it, or move it to where it can be written"
+
+
 def translate(error: Exception, code: int, location: str, *, waited: float = 0.0) -> GoesError:
     """What a driver's error means to a user of goes_lite."""
     primary = code & 0xFF
@@ -179,7 +182,7 @@ def translate(error: Exception, code: int, location: str, *, waited: float = 0.0
     if primary in (BUSY, LOCKED):
         return StoreLocked(location, waited)
     if primary == READONLY:
-        return StoreReadOnly(location, "the file or its folder is read-only")
+        return StoreReadOnly(location, "the file or its folder is read-only", _TO_READ)
     if primary == FULL or (primary == IOERR and _no_room(code)):
         return StoreFull(location)
     if primary == CORRUPT:

@@ -105,17 +105,15 @@ class SQLiteEvents:
         bounded = False
         size = FIRST_PAGE
 
+        def work(connection: Connection) -> tuple[list[Event[Any]], int, bool, int]:
+            end = high if bounded else min(high, head(connection))
+            return *self._page(connection, query, low, end, min(size, left), reverse=reverse), end
+
         async def fetch() -> Sequence[Event[Any]]:
             nonlocal low, high, left, bounded, size
             events: Sequence[Event[Any]] = ()
             # Rows may be left out (unknown="skip"), so an empty page is the end only if it had no rows either.
             while not events and left and low < high:
-                asked = min(size, left)
-
-                def work(connection: Connection, asked: int = asked) -> tuple[list[Event[Any]], int, bool, int]:
-                    end = high if bounded else min(high, head(connection))
-                    return *self._page(connection, query, low, end, asked, reverse=reverse), end
-
                 events, edge, more, end = await self._executor.read(work)
                 bounded = True
                 if reverse:

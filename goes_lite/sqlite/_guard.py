@@ -4,7 +4,7 @@ POSIX drops all of a process's locks on a file when the process closes *any* des
 `app.db-shm`, copies `app.db` with shutil, or opens it with a second SQLite library thereby lets another process write
 at the same time: both get an OK, and the events of one are gone. An audit hook sees such an `open` (or
 `sqlite3.connect`) before it happens and refuses it with UnsafeAccess. C libraries other than Python's own are not
-seen, so one driver per file and process stays a rule for people too. On Windows locks are not lost that way, and there
+seen, nor is a link of another name to the file, so one driver per file and process stays a rule for people too. On Windows locks are not lost that way, and there
 is no hook.
 
 SQLite forbids carrying a connection over a fork: the child must not even close it. So the child's handles are marked,
@@ -27,7 +27,8 @@ from goes_lite.errors import StoreForked, UnsafeAccess
 
 _SUFFIXES = ("", "-wal", "-shm")
 _live: dict[str, Counter[str]] = {}  # real path of a database -> how many handles use which driver
-_names: set[str] = set()  # base names of all files to guard: a cheap first test
+_called: dict[str, set[str]] = {}  # real path of a database -> the base names under which it was opened
+_names: set[str] = set()  # all of them, with the suffixes: a cheap first test
 _inherited: set[tuple[int, int]] = set()  # device and inode of the files that were open when this process was forked
 _lock = threading.RLock()  # an abandoned handle is released by the garbage collector, at any point
 _hooked = False
@@ -38,7 +39,7 @@ def claim(path: str, driver: str) -> str:
 
     UnsafeAccess if this process has it open with the other driver, StoreForked if it inherited it open.
     """
-    global _hooked
+    global _hooked  # noqa: PLW0603
     real = os.path.realpath(path)
     if _inherited and _inode(real) in _inherited:
         raise StoreForked(path)
@@ -48,7 +49,8 @@ def claim(path: str, driver: str) -> str:
         if others and os.name == "posix":
             raise UnsafeAccess(path, f"opening it with the driver {driver!r} beside {others[0]!r} (two SQLite libraries)")
         drivers[driver] += 1
-        _names.update(os.path.basename(real) + suffix for suffix in _SUFFIXES)
+        _called.setdefault(real, set()).update((os.path.basename(real), os.path.basename(path)))
+        _name_all()
         if not _hooked and os.name == "posix":
             _hooked = True
             sys.addaudithook(_hook)  # cannot be removed again; idle, it costs a comparison per audited event
@@ -64,9 +66,13 @@ def release(real: str, driver: str) -> None:
         if drivers[driver] <= 0:
             del drivers[driver]
         if not drivers:
-            del _live[real]
-            _names.clear()
-            _names.update(os.path.basename(path) + suffix for path in _live for suffix in _SUFFIXES)
+            del _live[real], _called[real]
+            _name_all()
+
+
+def _name_all() -> None:
+    _names.clear()
+    _names.update(name + suffix for names in _called.values() for name in names for suffix in _SUFFIXES)
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
@@ -119,11 +125,12 @@ def _inode(path: str) -> tuple[int, int]:
 
 
 def _after_fork_in_child() -> None:
-    global _lock
+    global _lock  # noqa: PLW0603
     _lock = threading.RLock()  # another thread of the parent may have held it
     _inherited.update(map(_inode, _live))
     _inherited.discard((0, 0))
     _live.clear()
+    _called.clear()
     _names.clear()
     for handle in list(_forkable):
         handle.after_fork_in_child()

@@ -17,7 +17,7 @@ from goes_lite.store import Pages
 _VERSION = "SELECT version FROM models WHERE collection = ? AND id = ?"
 _VALID = "SELECT json_valid(?)"
 _PUT = (
-    "INSERT INTO models (collection, id, version, data) VALUES (?1, ?2, 1, ?3) ON CONFLICT (collection, id) DO UPDATE "
+    "INSERT INTO models (collection, id, version, data) VALUES (?, ?, 1, ?) ON CONFLICT (collection, id) DO UPDATE "
     "SET version = version + 1, data = excluded.data RETURNING version"
 )
 

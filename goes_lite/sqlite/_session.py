@@ -60,6 +60,8 @@ class Session:
         """Run an operation inside the transaction; if it raises, what it wrote is undone and nothing else."""
         if not self.active:
             raise TransactionError("the transaction has ended: begin another")
+        if self.writer.forked:
+            self.writer.check_usable()
         result = await self._do(lambda connection: self._savepoint(connection, work))
         if committed is not None:
             self.after_commit.append(lambda: committed(result))
@@ -68,6 +70,10 @@ class Session:
     async def finish(self, *, commit: bool) -> None:
         """COMMIT or ROLLBACK, give the connection back, then do what waits for the commit."""
         self.active = False
+        if self.writer.forked:  # the transaction is the parent's, whose business its end is
+            if commit:
+                self.writer.check_usable()
+            return
         await self._do(lambda _: self._finish(commit), last=True)
 
     def _finish(self, commit: bool) -> None:

@@ -23,7 +23,7 @@ from contextvars import ContextVar
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from goes_lite.errors import GoesError, StoreClosed, StoreForked, StoreLocked, TransactionError
+from goes_lite.errors import StoreClosed, StoreForked, StoreLocked, TransactionError
 from goes_lite.sqlite._checkpointer import Checkpointer
 from goes_lite.sqlite._connection import WRITER_BUSY, Target, set_busy_timeout
 from goes_lite.sqlite._driver import BUSY, Connection, translate
@@ -181,31 +181,26 @@ class Writer:
 
     def _serve(self) -> None:
         """The writer's own thread: take what there is, commit it, until None comes."""
+        while self._serve_next():  # in a frame of its own, so that waiting keeps no operation (and its backend) alive
+            pass
+
+    def _serve_next(self) -> bool:
         inbox = self._inbox
-        while (item := inbox.get()) is not None:
-            following: Session | None = None
-            ending = False
-            if not isinstance(item, Operation):
-                following = item
-            else:
-                self._queue.append(item)
-                while not inbox.empty():
-                    more = inbox.get()
-                    if isinstance(more, Operation):
-                        self._queue.append(more)
-                        continue
-                    following, ending = more, more is None
-                    break
-                with self.lock:
-                    while self._queue:
-                        try:
-                            self._commit_queued()
-                        except Exception as exc:  # noqa: BLE001 - those who wait for the thread must not wait for ever
-                            self._fail_queued(exc)
-            if following is not None:
-                following.serve()
-            if ending:
-                return
+        item = inbox.get()
+        while isinstance(item, Operation):
+            self._queue.append(item)
+            if inbox.empty():
+                break
+            item = inbox.get()
+        with self.lock:
+            while self._queue:
+                try:
+                    self._commit_queued()
+                except Exception as exc:  # noqa: BLE001 - those who wait for the thread must not wait for ever
+                    self._fail_queued(exc)
+        if item is not None and not isinstance(item, Operation):
+            item.serve()
+        return item is not None
 
     # --- committing -------------------------------------------------------------------------------------------------
 
@@ -282,7 +277,8 @@ class Writer:
         if failed is not None:
             self._rollback()
             if len(group) > 1:
-                return any([self._commit([op]) for op in group])
+                changed = [self._commit([op]) for op in group]  # each has its turn, whatever becomes of the others
+                return any(changed)
         for op in group:
             op.done = True
         self._committing = ()
@@ -348,6 +344,7 @@ class Writer:
         self.end_thread()
         if self._thread is not None:
             self._thread.join(None if patience < 0 else patience)
+            patience = min(patience, 0) if self._thread.is_alive() else patience
         if not self.lock.acquire(timeout=patience):
             return
         try:
