@@ -656,10 +656,11 @@ def main(arguments: list[str] | None = None) -> int:
             begin = time.monotonic()
             new = import_log(db, source, Progress())
             seconds = time.monotonic() - begin
-            rate = f" ({new.events / seconds:,.0f}/s)" if new.events else ""
-            print(
-                f"{path}: {new.cases:,} new cases with {new.events:,} events in {seconds:.1f} s{rate}{peak_memory()}\n"
-            )
+            what, rate = f"{new.cases:,} new case{'s' * (new.cases != 1)}", ""
+            if new.events:
+                what += f" with {new.events:,} event{'s' * (new.events != 1)}"
+                rate = f" ({new.events / seconds:,.0f}/s)"
+            print(f"{path}: {what} in {seconds:.1f} s{rate}{peak_memory()}\n")
             for line in report(db):
                 print(line)
             sys.stdout.flush()

@@ -106,10 +106,10 @@ class InProcessSubscription:
         self, delivery: InProcessDelivery, how: str, delay: float | None = None, error: str | None = None
     ) -> None:
         """Settle one of its deliveries; with an error, as a dead letter."""
-        item = delivery._item  # pyright: ignore[reportPrivateUsage]
+        item = delivery._item
         with self._bus.lock:
             self._queue.catch_up()
-            settled = delivery._settled  # pyright: ignore[reportPrivateUsage]
+            settled = delivery._settled
             if settled is not None:
                 raise DeliveryError(f"{delivery.event!r} was {settled} already: settle a delivery once")
             if self._member.left:
@@ -121,7 +121,7 @@ class InProcessSubscription:
                     f"{delivery.event!r} was taken back after {self._member.ack_wait} s unsettled, and comes again: "
                     "if it takes so long, subscribe with a longer ack_wait"
                 )
-            delivery._settled = how  # pyright: ignore[reportPrivateUsage]
+            delivery._settled = how
             if error is not None:
                 self._bus.bury(self._queue, item.event, item.attempt, error)
             self._queue.settle(item, delay, done=how != "nakked")

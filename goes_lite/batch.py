@@ -32,6 +32,8 @@ class Batch(NamedTuple):
 
 def check_batch(events: Iterable[Event[Any]]) -> Batch:
     """The batch; InvalidEventError for what is no event or leaves out a version, DuplicateEventError for an id twice."""
+    if not isinstance(events, Iterable):
+        raise InvalidEventError(f"append takes a collection of events, not {events!r:.80}: write [event] for one")
     batch = tuple(events)
     steps: dict[AggregateRef, Step] = {}
     for event in batch:

@@ -56,14 +56,14 @@ def parse_patterns(names: Iterable[str]) -> NamePatterns:
     - `*` covers every name.
     - A `*` anywhere else is an error, as is no name at all, or a bare string.
     """
-    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
         raise InvalidQueryError(
             f"names is a collection of names and patterns, not {names!r:.80}: write [{names!r:.80}]"
         )
     exact: set[str] = set()
     prefixes: set[str] = set()
     for name in names:
-        stem, star, rest = name.partition("*") if isinstance(name, str) else (name, "", "")  # pyright: ignore[reportUnnecessaryIsInstance]
+        stem, star, rest = name.partition("*") if isinstance(name, str) else (name, "", "")
         if star and (rest or (stem and not stem.endswith("."))):
             raise InvalidQueryError(
                 f"{name!r:.80} is not a pattern: a * stands alone, or at the end behind a dot ('order.*')"

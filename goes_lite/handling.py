@@ -181,11 +181,11 @@ class SubscriptionHandling:
         try:
             result = self._handler(delivery.event)
             if isinstance(result, Awaitable):
-                pending: Awaitable[Any] = result
                 if self._runtime.inline:
-                    drive(_awaiting(pending))  # apart, so that one that suspends fails alone
+                    # apart, so that one that suspends fails alone
+                    drive(_awaiting(result))  # pyright: ignore[reportUnknownArgumentType]
                 else:
-                    await pending
+                    await result
         except Exception as exc:  # noqa: BLE001 - the handler's error is the answer
             return exc
         except BaseException as exc:

@@ -140,7 +140,7 @@ class InProcessBus:
     ) -> InProcessSubscription:
         """See `EventBus.subscribe`."""
         patterns = parse_patterns(names)
-        if group is not None and (not isinstance(group, str) or not group):  # pyright: ignore[reportUnnecessaryIsInstance]
+        if group is not None and (not isinstance(group, str) or not group):
             raise ConfigError(f"a group is named by a non-empty str, not {group!r:.80}")
         _check_count("max_pending", max_pending)
         _check_count("capacity", capacity)
@@ -303,7 +303,7 @@ class InProcessBus:
 
 async def _bury_delivery(delivery: InProcessDelivery, error: Exception) -> None:
     text = f"{type(error).__name__}: {error}"
-    delivery._subscription.settle(delivery, "dead-lettered", error=text[:2000])  # pyright: ignore[reportPrivateUsage]
+    delivery._subscription.settle(delivery, "dead-lettered", error=text[:2000])
 
 
 def _query(queue: Queue) -> EventQuery:

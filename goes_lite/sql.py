@@ -39,6 +39,8 @@ class Dialect(NamedTuple):
     """An event id as it is stored."""
     unindexed: Callable[[str], str] = lambda expression: f"+{expression}"
     """An expression that the planner shall test but not look up by."""
+    by_index: Callable[[str], str] = lambda index: ""
+    """Behind a table: the index to read it by, where the planner can be told."""
     max_parameters: int = 32_766
     """More in one statement are refused: this is SQLite's limit; Postgres has one of 65,535."""
 
@@ -47,11 +49,17 @@ def _question_mark(number: int) -> str:
     return "?"
 
 
+def _indexed_by(index: str) -> str:
+    # After ANALYZE the planner would rather scan the log than read a name of average frequency by its index, and it
+    # does not know that the one that is asked for is rare.
+    return f" INDEXED BY {index}"
+
+
 def _uuid_bytes(event_id: UUID) -> bytes:
     return event_id.bytes
 
 
-SQLITE = Dialect(placeholder=_question_mark, uuid=_uuid_bytes)
+SQLITE = Dialect(placeholder=_question_mark, uuid=_uuid_bytes, by_index=_indexed_by)
 
 Spellings = Callable[[str], Sequence[str]]
 """An event name and those that it had before: `Registry.spellings`."""
@@ -236,7 +244,7 @@ def _positions(part: _Branch, build: _Builder, window: _Window | None = None) ->
     """A subquery for the positions of one branch: all of them, or its page."""
     source, position, order = "events e", "e.position", "e.position"
     value = part.value
-    later = ""
+    beyond = ""
     if part.field == "tags":
         # CROSS JOIN keeps this order of reading: the tag's entries, in position order, then the event of each
         source = "event_tags d CROSS JOIN events e ON e.position = d.position"
@@ -251,16 +259,22 @@ def _positions(part: _Branch, build: _Builder, window: _Window | None = None) ->
         def key() -> str:
             return f"(SELECT key FROM aggregates WHERE name = {build.bind(value.name)} AND id = {build.bind(value.id)})"
 
+        def at(position: int) -> str:
+            return f"SELECT s.version FROM events s WHERE s.position = {build.bind(position)} AND s.aggregate_key = {key()}"
+
+        source += build.dialect.by_index("events_of_aggregate")
         drive = f"e.aggregate_key = {key()}"
-        if window is not None and window.after:
-            # If the page before ended with this aggregate, go on at its version, not through all earlier ones again.
-            at = f"SELECT s.version FROM events s WHERE s.position = {build.bind(window.after)} AND s.aggregate_key = {key()}"
-            later = f"e.version > coalesce(({at}), 0)"
+        # If the page before ended with this aggregate, go on at its version, not through all those before it again.
+        if window is not None and window.after and window.direction == "ASC":
+            beyond = f"e.version > coalesce(({at(window.after)}), 0)"
+        elif window is not None and window.upto < MAX_INTEGER and window.direction == "DESC":
+            beyond = f"e.version < coalesce(({at(window.upto + 1)}), {MAX_INTEGER})"
     elif part.field == "names":
+        source += build.dialect.by_index("events_by_name")
         drive = f"e.name_key = (SELECT key FROM event_names WHERE name = {build.bind(value)})"
     else:
         drive = "TRUE"
-    wanted = [drive, *([later] if later else [])]
+    wanted = [drive, *([beyond] if beyond else [])]
     if window is not None:
         wanted.append(window.clause(build, position))
     wanted += build.clauses(part.item, without=part.field)

@@ -533,13 +533,27 @@ def test_events_of_an_aggregate_wait_behind_one_that_is_to_be_retried(run: Run) 
         (first,) = await take(subscription, 1, ack=False)
         await first.nak(5)
         assert await data(subscription, 2) == [3, 5]
+        await p.bus.publish([event(data=6, of="b")])
         p.clock.advance(5)
         (first,) = await take(subscription, 1, ack=False)
         await first.nak(5)
-        await p.bus.publish([event(data=6, of="b")])
         p.clock.advance(5)
         assert await data(subscription, 4) == [1, 2, 4, 6]
         assert subscription.queued == 0
+
+    run(rule)
+
+
+def test_an_event_does_not_wait_behind_a_later_one_that_is_to_be_retried(run: Run) -> None:
+    async def rule(p: Program) -> None:
+        subscription = p.bus.subscribe()
+        await p.bus.publish([event(data=n, of="a") for n in (1, 2, 3)])
+        first, second = await take(subscription, 2, ack=False)
+        await second.nak(5)
+        await first.nak()
+        assert await data(subscription, 1) == [1]
+        p.clock.advance(5)
+        assert await data(subscription, 2) == [2, 3]
 
     run(rule)
 
@@ -1298,14 +1312,17 @@ def test_what_goes_wrong_around_a_handler_does_not_end_it(run: Run) -> None:
 
 
 def test_a_handler_ends_when_its_log_is_closed(run: Run) -> None:
+    """So it holds up no publisher; the error is there to be seen."""
+
     async def rule(p: Program) -> None:
         def closed() -> None:
             raise StoreClosed("here")
 
         p.log.interfere = closed
-        handling = p.bus.handle(["*"], print, start="beginning")
+        handling = p.bus.handle(["*"], lambda _: None, start="beginning", capacity=1)
+        await p.bus.publish(events(*range(10)))
         await handling.stop()
-        assert all(isinstance(failure.error, StoreClosed) for failure in handling.errors)
+        assert [type(failure.error) for failure in handling.errors] == [StoreClosed]
 
     log = Log()
     log.commit(*events(1))

@@ -520,7 +520,7 @@ def test_loan_log_prints_the_figures_of_a_log(tmp_path: Path) -> None:
 
     again, _ = loan(log)
 
-    assert "0 new cases with 0 events" in again
+    assert "0 new cases in" in again
     assert rows(again) == rows(out)
     assert events_in(tmp_path / "cases.db") == before
 
@@ -681,7 +681,7 @@ def test_loan_log_says_when_the_file_is_missing_or_another_one(tmp_path: Path) -
 
     log.write_text(HEAD + "".join(TRACES) + trace("5", 1, event("A_DECLINED", "2011-10-04T00:00:00Z")) + "</log>")
     out, _ = loan(log)
-    assert "1 new cases" in out
+    assert "1 new case with 1 event in" in out
     assert rows(out)["declined"] == "3   (60.0%)"
 
 

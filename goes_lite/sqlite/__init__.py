@@ -128,7 +128,7 @@ class SQLiteBackend(Backend):
         if target.read_only:
             self._readers.lend(connection)
         executor = DirectExecutor(runtime, self._writer, self._readers, self._signal, self._watcher)
-        self._reader = EventReader(registry, unknown, target.driver)
+        self._reader = EventReader(registry, unknown, target.driver, target.location)
         self.events = SQLiteEvents(executor, target.driver, self._reader, self._publish)
         self.snapshots = SQLiteSnapshots(executor)
         self.models = SQLiteModels(executor)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from goes_lite.backend import Unknown
-from goes_lite.errors import CodecError, UnknownEventError
+from goes_lite.errors import CodecError, StoreDamaged, UnknownEventError
 from goes_lite.event import AggregateRef, Event, restore
 from goes_lite.registry import Raw, Registry
 from goes_lite.sqlite._driver import Connection, Driver, Row
@@ -22,10 +22,11 @@ _Decoder = tuple[str, Callable[[Any], object] | None]
 class EventReader:
     """Makes events of rows, under one registry and one policy for unknown names."""
 
-    def __init__(self, registry: Registry, unknown: Unknown, driver: Driver) -> None:
+    def __init__(self, registry: Registry, unknown: Unknown, driver: Driver, location: str) -> None:
         self.registry = registry
         self.unknown = unknown
         self._driver = driver
+        self._location = location
         self._names: dict[int, str] = {}  # committed keys only; a key never changes its name
 
     def events(self, connection: Connection, rows: Iterable[Row], *, whole: AggregateRef | None = None) -> list[Event[Any]]:
@@ -68,6 +69,8 @@ class EventReader:
         name = self._names.get(key)
         if name is None:
             rows = connection.execute("SELECT name FROM event_names WHERE key = ?", (key,)).fetchall()
+            if not rows:
+                raise StoreDamaged(self._location, f"the event at position {position} has the name {key}, which is not there")
             name = rows[0][0]
             if not self._driver.in_transaction(connection):  # else it may be rolled back, and the key be given anew
                 self._names[key] = name

@@ -7,8 +7,9 @@ blocking face through a thin layer that gives `await` to what has none: there it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Coroutine, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NamedTuple, cast
@@ -83,10 +84,19 @@ class Place(NamedTuple):
             return connect(self.path, **settings)
         return _opened(self.path, inline=self.face == "blocking", **settings)
 
-    def second(self, **options: Any) -> blocking.BlockingBackend:
-        """Another handle on the same file, always through the inline blocking face: the second path to observe by."""
+    @contextmanager
+    def second(self, **options: Any) -> Generator[blocking.BlockingBackend]:
+        """Another handle on the same file, always through the inline blocking face: the second path to observe by.
+
+        It lives on a thread of its own, for the one of the test may have an event loop, which must not block.
+        """
         settings: dict[str, Any] = {"driver": self.driver, "registry": registry, "durability": "normal", **options}
-        return blocking.connect(self.path, **settings)
+        with ThreadPoolExecutor(1) as thread:
+            db = thread.submit(lambda: blocking.connect(self.path, **settings)).result()
+            try:
+                yield cast(blocking.BlockingBackend, _Elsewhere(db, thread))
+            finally:
+                thread.submit(db.close).result()
 
     def run(self, test: Coroutine[Any, Any, Any]) -> None:
         """Run a test to its end."""
@@ -102,17 +112,47 @@ async def _opened(path: str, **settings: Any) -> AsyncGenerator[Backend]:
         yield cast(Backend, _Awaited(db))
 
 
+class _Elsewhere:
+    """A blocking object that is only used on another thread."""
+
+    def __init__(self, target: Any, thread: ThreadPoolExecutor) -> None:
+        self.target = target
+        self.thread = thread
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.target, name)
+        if name in ("events", "snapshots", "models", "checkpoints", "leases", "backend"):
+            return _Elsewhere(value, self.thread)
+        if not callable(value):
+            return value
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            result = self.thread.submit(value, *args, **kwargs).result()
+            return _Elsewhere(result, self.thread) if name in ("query", "aggregates", "follow", "models_of") else result
+
+        return call
+
+    def __iter__(self) -> _Elsewhere:
+        return self
+
+    def __next__(self) -> Any:
+        found = self.thread.submit(lambda: next(self.target, None)).result()
+        if found is None:
+            raise StopIteration
+        return found
+
+
 class _Awaited:
     """A blocking object whose methods can be awaited."""
 
     def __init__(self, target: Any) -> None:
-        self._target = target
+        self.target = target
 
     def __repr__(self) -> str:
-        return repr(self._target)
+        return repr(self.target)
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._target, name)
+        value = getattr(self.target, name)
         if name in ("events", "snapshots", "models", "checkpoints", "leases"):
             return _Awaited(value)
         if name in ("query", "aggregates", "follow"):

@@ -24,7 +24,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
@@ -196,14 +195,6 @@ class Worker:
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
 
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
 
 # --- workers, seen from inside -------------------------------------------------------------------------------------
 
@@ -279,13 +270,13 @@ def commit_flat_out(path: str, driver: str, process: int) -> None:
         say("ready")
         listen()
         threading.Thread(target=wait, daemon=True).start()
-        for number in itertools.count(1):
-            if stop.is_set():
-                break
+        number = 0
+        while not stop.is_set():
+            number += 1
             db.events.append([note(number, process=process)])
             if number == 20:
                 say("going")
-    say(number - 1)
+    say(number)
 
 
 @job
@@ -350,13 +341,13 @@ def crash(path: str, driver: str, process: int, seed: int, durability: str = "no
                     tags = [f"process:{process}", f"index:{index}"][: chance.randrange(3)]
                     events.append(Event(noted, aggregate=ref, version=steps[ref], tags=tags, registry=registry))
                 try:
-                    appended = db.events.append(events)
+                    first = db.events.append(events).positions[0]
                 except ConcurrencyError as conflict:
                     versions[conflict.aggregate] = conflict.actual
                 else:
                     versions = steps
+                    say([batch, size, first])
                     break
-            say([batch, size, appended.positions[0]])
 
 
 @job

@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from goes_lite.backend import Backend
+from goes_lite.blocking import connect
 from goes_lite.codec import FunctionCodec
 from goes_lite.errors import (
     AppendConditionFailed,
@@ -23,7 +24,7 @@ from goes_lite.errors import (
     DecodeError,
     DriverMissing,
     DuplicateEventError,
-    GoesError,
+    EncodeError,
     InvalidEventError,
     InvalidQueryError,
     StoreClosed,
@@ -583,32 +584,33 @@ async def test_pages_can_be_taken_one_by_one(db: Backend) -> None:
     assert list(await pages.next_page()) == []
 
 
-async def test_a_query_may_have_thousands_of_values(db: Backend) -> None:
+def test_a_query_may_have_thousands_of_values(driver: str) -> None:
     """Values and alternatives beyond SQLite's limits for expressions work; beyond its parameters, a typed error."""
-    refs = [AggregateRef("order", str(number)) for number in range(3000)]
-    await db.events.append([note("x", ref, 1, tags=[f"n:{number}"]) for number, ref in enumerate(refs[:100])])
-    times = [NOON + timedelta(seconds=number) for number in range(3000)]
-    united = EventQuery.any_of(*(EventQuery(tags=[f"n:{number}"], versions=[1]) for number in range(1200)))
-    for query, number in [
-        (EventQuery(aggregates=refs), 100),
-        (EventQuery(aggregate_ids=[ref.id for ref in refs]), 100),
-        (EventQuery(versions=range(3000)), 100),
-        (EventQuery(versions=[Between(2 * n, 2 * n + 1) for n in range(3000)]), 100),
-        (EventQuery(times=times), 0),
-        (EventQuery([f"name-{n}" for n in range(3000)]), 0),
-        (EventQuery(ids=[uuid4() for _ in range(3000)]), 0),
-        (united, 100),
-    ]:
-        assert await db.events.count(query) == number
-        assert len(await db.events.query(query).list()) == number
-    far_too_many = EventQuery(versions=range(40_000))
-    with pytest.raises(InvalidQueryError, match="values"):
-        await db.events.count(far_too_many)
-    with pytest.raises(InvalidQueryError, match="values"):
-        await db.events.query(far_too_many).list()
-    with pytest.raises(InvalidQueryError, match="values"):
-        await db.events.append([note("x")], condition=AppendCondition(far_too_many))
-    assert await db.events.head() == 100
+    with connect(":memory:", driver=driver, registry=registry) as db:
+        refs = [AggregateRef("order", str(number)) for number in range(1200)]
+        db.events.append([note("x", ref, 1, tags=[f"n:{number}"]) for number, ref in enumerate(refs[:20])])
+        times = [NOON + timedelta(seconds=number) for number in range(1200)]
+        united = EventQuery.any_of(*(EventQuery(tags=[f"n:{number}"], versions=[1]) for number in range(1200)))
+        for query, number in [
+            (EventQuery(aggregates=refs), 20),
+            (EventQuery(aggregate_ids=[ref.id for ref in refs]), 20),
+            (EventQuery(versions=range(1200)), 20),
+            (EventQuery(versions=[Between(2 * n, 2 * n + 1) for n in range(1200)]), 20),
+            (EventQuery(times=times), 0),
+            (EventQuery([f"name-{n}" for n in range(1200)]), 0),
+            (EventQuery(ids=[uuid4() for _ in range(1200)]), 0),
+            (united, 20),
+        ]:
+            assert db.events.count(query) == number
+            assert len(db.events.query(query).list()) == number
+        far_too_many = EventQuery(versions=range(40_000))
+        with pytest.raises(InvalidQueryError, match="values"):
+            db.events.count(far_too_many)
+        with pytest.raises(InvalidQueryError, match="values"):
+            db.events.query(far_too_many).list()
+        with pytest.raises(InvalidQueryError, match="values"):
+            db.events.append([note("x")], condition=AppendCondition(far_too_many))
+        assert db.events.head() == 20
 
 
 # --- delete ---------------------------------------------------------------------------------------------------------
@@ -692,7 +694,7 @@ async def test_times_come_back_exactly(db: Backend) -> None:
         assert event in exact
 
 
-async def test_times_outside_utc_are_refused() -> None:
+def test_times_outside_utc_are_refused() -> None:
     """A local time whose UTC lies before year 1 or behind 9999 is InvalidEventError, in events and in queries."""
     for time in (datetime.min.replace(tzinfo=FAR_EAST), datetime.max.replace(tzinfo=FAR_WEST)):
         with pytest.raises(InvalidEventError, match="years 1 to 9999"):
@@ -741,7 +743,7 @@ async def test_other_fields_come_back_exactly(db: Backend) -> None:
 
 async def test_large_payloads_come_back_exactly(place: Place) -> None:
     """1 MB and 50 MB, beside small ones."""
-    sizes = (10**6, 1, 50 * 10**6) if place.driver == "sqlite3" or place.face == "blocking" else (10**6, 1)
+    sizes = (10**6, 1, *([50 * 10**6] if place.face == "blocking" and not place.memory else []))
     async with place.open() as db:
         for size in sizes:
             await db.events.append([note("€" + "x" * size)])
@@ -862,9 +864,9 @@ async def test_bad_arguments_get_typed_errors_and_change_nothing(db: Backend) ->
 
 async def test_a_payload_that_sqlite_cannot_store_is_refused(db: Backend) -> None:
     """A codec of the user's own that gives out lone surrogates: a typed error, and neighbours are not disturbed."""
-    own = Registry(codec=FunctionCodec("own", lambda value: value.text, lambda payload, _: Noted(str(payload))))
+    own = Registry(codec=FunctionCodec("own", lambda value: value.text, lambda payload, _: Noted(str(payload)), text=True))
     own.register("noted", Noted)
-    with pytest.raises(GoesError):
+    with pytest.raises((InvalidEventError, EncodeError)):
         await db.events.append([Event(Noted("fine"), registry=own), Event(Noted("\ud800"), registry=own)])
     assert await db.events.head() == 0
     await db.events.append([note("x")])
@@ -905,7 +907,7 @@ async def test_follow_gives_what_other_handles_commit(file: Place) -> None:
 async def test_follow_wakes_for_another_thread(place: Place) -> None:
     """A follower that waits gets what is committed by another thread, soon, whether it matches or not."""
     async with place.open() as db:
-        blocking_db = getattr(db, "_target", None)
+        blocking_db = getattr(db, "target", None) if place.face != "async" else None
         go_on = threading.Event()
 
         def write() -> None:
@@ -943,7 +945,7 @@ async def test_follow_ends_when_the_store_is_closed(place: Place) -> None:
             with pytest.raises(StoreClosed):
                 await asyncio.wait_for(waiting, 10)
         else:
-            closer = threading.Timer(0.02, cast(Any, db)._target.close)
+            closer = threading.Timer(0.02, cast(Any, db).target.close)
             closer.start()
             with pytest.raises(StoreClosed):
                 await take(following, 1)
@@ -1121,7 +1123,7 @@ async def test_damaged_data_is_a_decode_error_with_its_position(place: Place) ->
     """It names the event and position, and comes behind what can be read."""
     strict = Registry()
     strict.register("noted", Noted)
-    loose = Registry(codec=FunctionCodec("json", lambda _: '{"text": 5}', lambda payload, _: Noted(str(payload))))
+    loose = Registry(codec=FunctionCodec("json", lambda _: '{"text": 5}', lambda payload, _: Noted(str(payload)), text=True))
     loose.register("noted", Noted)
     async with place.open(registry=strict) as db:
         await db.events.append([note("x"), Event(Noted("broken"), registry=loose), note("y")])

@@ -1,10 +1,13 @@
-"""What can be wrong with a file, a folder or a disk: each has an error that says what, where and what to do, and nothing
-that was stored is harmed."""
+"""What can be wrong with a file, a folder or a disk.
+
+Each has an error that says what, where and what to do, and nothing that was stored is harmed.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import random
 import shutil
@@ -174,7 +177,8 @@ def use_everything(path: str, driver: str) -> list[GoesError]:
     with db:
         attempt(read_all)
         for number in range(7):
-            attempt(lambda number=number: db.events.load(AggregateRef("order", str(number))))
+            ref = AggregateRef("order", str(number))
+            attempt(functools.partial(db.events.load, ref))
         attempt(lambda: db.events.aggregates().list())
         attempt(db.events.count)
         attempt(lambda: db.events.append([note(-1, text="x" * BIG)]))
@@ -195,8 +199,10 @@ def test_a_damaged_first_page(path: str, driver: str) -> None:
 
 @pytest.mark.parametrize("seed", range(25))
 def test_damaged_pages(path: str, driver: str, seed: int) -> None:
-    """G13: whatever page is damaged, reading and appending either work or raise an error of ours, StoreDamaged if SQLite
-    notices; nothing hangs, crashes or raises what only SQLite's authors understand."""
+    """G13: whatever page is damaged, reading and appending either work or raise an error of ours.
+
+    StoreDamaged if SQLite notices; nothing hangs, crashes or raises what only SQLite's authors understand.
+    """
     fill(path, driver)
     chance = random.Random(seed)
     data = bytearray(files(path)[""])
@@ -328,8 +334,11 @@ def test_a_read_only_file_cannot_be_opened_for_writing(public: Path, driver: str
 
 @pytest.mark.skipif(os.name == "nt", reason="no POSIX permissions here")
 def test_what_a_killed_writer_left_can_be_read(public: Path, driver: str, spawn: Spawn) -> None:
-    """The -wal of a killed writer holds acknowledged events. Read-only or not, they are seen; where that is impossible
-    (a read-only folder without the -shm), it is an error and never a file without its newest events."""
+    """The acknowledged events in the -wal of a killed writer are seen by those who only read.
+
+    Where that is impossible (a read-only folder without the -shm), it is an error, never a store without its newest
+    events.
+    """
     path = str(public / "app.db")
     worker = spawn("commit", path=path, driver=driver)
     worker.expect("ready")
@@ -735,7 +744,7 @@ def test_a_backup_while_others_write(tmp_path: Path, driver: str, spawn: Spawn) 
                 assert log == [(event.position, event.id) for event in db.events.query(upto=len(log))]
             check_file(copy)
         with pytest.raises(ConfigError, match="exists and is not overwritten"):
-            db.backup(copy)
+            db.backup(path)
     writer.tell("stop")
     writer.hear()
     writer.finish()

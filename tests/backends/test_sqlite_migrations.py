@@ -102,7 +102,9 @@ def test_a_migration_that_fails_changes_nothing(path: str, driver: str, monkeypa
     check_file(path)
 
 
-def test_a_first_schema_that_fails_leaves_an_empty_file(path: str, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_first_schema_that_fails_leaves_an_empty_file(
+    path: str, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The same for a new file: nothing is in it, and the next to open it makes a store of it."""
     with monkeypatch.context() as broken:
         broken.setattr(_schema, "MIGRATIONS", ((*_schema.MIGRATIONS[0], *BROKEN[-1:]),))
@@ -127,5 +129,3 @@ def test_processes_open_a_new_file_at_once(path: str, driver: str, spawn: Spawn)
     assert len({identity for identity, _ in heard}) == 1
     assert sorted(position for _, position in heard) == list(range(1, 21))
     check_file(path)
-
-

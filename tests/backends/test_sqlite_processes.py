@@ -27,9 +27,11 @@ def path(tmp_path: Path) -> str:
 def test_many_writers_lose_nothing_and_followers_never_skip(
     path: str, driver: str, watchfiles: bool, spawn: Spawn, rounds: int
 ) -> None:
-    """G4, G8, G12: of four processes that append what conflicts and what does not, nothing is lost or doubled, versions
-    are contiguous, and each position that a process got is where its event is. Two processes that follow meanwhile see
-    every event once, in ascending positions. `--rounds 33` makes it 5,000 events each."""
+    """G4, G8, G12: four processes append, what conflicts and what does not, and nothing is lost or doubled.
+
+    Versions are contiguous, and each position that a process got is where its event is. Two processes that follow
+    meanwhile see every event once, in ascending positions. `--rounds 34` makes it 5,100 events each.
+    """
     if watchfiles:
         pytest.importorskip("watchfiles", reason="watchfiles is not installed")
     writers, count = 4, 150 * rounds
@@ -39,22 +41,23 @@ def test_many_writers_lose_nothing_and_followers_never_skip(
     workers = [
         spawn("append", path=path, driver=driver, process=process, count=count, shared=3) for process in range(writers)
     ]
-    for process in followers + workers:
-        process.expect("ready")
+    for worker in followers + workers:
+        worker.expect("ready")
     for worker in workers:
         worker.tell()
     reports: list[dict[str, Any]] = [worker.hear() for worker in workers]
     seen: list[list[list[int]]] = [follower.hear() for follower in followers]
-    for process in workers + followers:
-        process.finish()
+    for worker in workers + followers:
+        worker.finish()
 
     stored = check_file(path)
     written = Counter((noted.process, noted.number) for noted in stored)
     assert written == Counter((process, number) for process in range(writers) for number in range(1, count + 1))
     for process, report in enumerate(reports):
-        assert report["positions"] == sorted(report["positions"]), "positions are not in the order of commits"
-        assert [stored[position - 1].number for position in report["positions"]] == list(range(1, count + 1))
-        assert {stored[position - 1].process for position in report["positions"]} == {process}
+        positions: list[int] = report["positions"]
+        assert positions == sorted(positions), "positions are not in the order of commits"
+        assert [stored[position - 1].number for position in positions] == list(range(1, count + 1))
+        assert {stored[position - 1].process for position in positions} == {process}
     log = [[position, noted.process, noted.number] for position, noted in enumerate(stored, 1)]
     for events in seen:
         assert events == log
@@ -64,8 +67,10 @@ def test_many_writers_lose_nothing_and_followers_never_skip(
 
 
 def test_writers_take_turns(path: str, driver: str, spawn: Spawn) -> None:
-    """Of four processes that write flat out none starves: when the first has stopped, none is behind another by more
-    than a factor of five. (SQLite's own lock gave one of them 1 commit, another 8,000.)"""
+    """Of four processes that write flat out none starves: none is behind another by more than a factor of five.
+
+    (With SQLite's own lock alone one of them made 1 commit, another 8,000.)
+    """
     with store(path, driver):
         pass
     workers = [spawn("commit_flat_out", path=path, driver=driver, process=process) for process in range(4)]

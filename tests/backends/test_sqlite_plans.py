@@ -1,0 +1,187 @@
+"""The hot queries are served by an index, whatever SQLite is in use and whether or not somebody ran ANALYZE."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from goes_lite.blocking import BlockingBackend, connect
+from goes_lite.event import AggregateRef
+from goes_lite.query import EVERYTHING, EventQuery
+from goes_lite.sql import MAX_INTEGER, SQLITE, Sql, count, select
+from goes_lite.sqlite import _append, _checkpoints, _events, _models, _snapshots
+from goes_lite.sqlite._rows import COLUMNS
+
+if TYPE_CHECKING:
+    from tests.backends.faces import count as counted
+    from tests.backends.faces import note, registry
+else:
+    from faces import count as counted
+    from faces import note, registry
+
+REF = AggregateRef("order", "1")
+
+
+@pytest.fixture(params=[False, True], ids=["fresh", "analyzed"])
+def db(request: pytest.FixtureRequest, driver: str) -> Iterator[BlockingBackend]:
+    with connect(":memory:", driver=driver, registry=registry) as db:
+        if request.param:
+            db.events.append([note("x", ("order", str(n // 10)), n % 10 + 1, tags=[f"n:{n % 7}"]) for n in range(1000)])
+            db.events.append([counted(n, tags=["all:1"]) for n in range(1000)])
+            db.events.append([note("x", REF, version) for version in range(11, 30)])
+            with db.transaction() as transaction:
+                transaction.execute("ANALYZE")
+        yield db
+
+
+def plan(db: BlockingBackend, sql: str, parameters: Any) -> list[str]:
+    with db.transaction() as transaction:
+        return [row[3].replace(" EXISTS", "") for row in transaction.execute(f"EXPLAIN QUERY PLAN {sql}", list(parameters))]
+
+
+def page(query: EventQuery, *, after: int = 0, limit: int = 64, columns: str = COLUMNS, reverse: bool = False) -> Sql:
+    return select(
+        columns, query, SQLITE, registry.spellings, after=after, upto=MAX_INTEGER, limit=limit, reverse=reverse
+    )
+
+
+def condition(query: EventQuery) -> Sql:
+    return page(query, limit=1, columns="e.position", reverse=True)
+
+
+BY_NAME = "USING COVERING INDEX events_by_name (name_key=? AND rowid>? AND rowid<?)"
+BY_TAG = "USING PRIMARY KEY (tag=? AND position>? AND position<?)"
+BY_POSITION = "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)"
+OF_AGGREGATE = "INDEX events_of_aggregate (aggregate_key=?"
+ONE_KEY = "aggregates USING COVERING INDEX sqlite_autoindex_aggregates_1 (name=? AND id=?)"
+
+HOT: dict[str, tuple[Sql, list[str]]] = {
+    "load": (
+        Sql(_events._LOAD, [*REF, 0, MAX_INTEGER]),
+        ["INDEX events_of_aggregate (aggregate_key=? AND version>? AND version<?)", ONE_KEY],
+    ),
+    "append: the aggregate": (Sql(_append._AGGREGATE, [*REF]), ["autoindex_aggregates_1 (name=? AND id=?)"]),
+    "append: the name": (Sql(_append._NAME, ["noted"]), ["autoindex_event_names_1 (name=?)"]),
+    "append: an id": (Sql(_append._STORED, [b"0" * 16]), ["SEARCH e USING INDEX sqlite_autoindex_events_1 (id=?)"]),
+    "append: move the aggregate": (Sql(_append._MOVE_AGGREGATE, [2, 0, 1]), ["aggregates USING INTEGER PRIMARY KEY"]),
+    "find": (Sql(_events._FIND, [b"0" * 16]), ["SEARCH e USING INDEX sqlite_autoindex_events_1 (id=?)"]),
+    "everything": (page(EVERYTHING), ["SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
+    "everything, backwards": (page(EVERYTHING, reverse=True), ["SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
+    "a tag": (page(EventQuery(tags=["n:1"])), [BY_TAG, BY_POSITION]),
+    "two tags": (page(EventQuery(tags=["n:1", "all:1"])), [BY_TAG, "SEARCH t USING PRIMARY KEY (tag=? AND position=?)", BY_POSITION]),
+    "a name": (page(EventQuery(["noted"])), [BY_NAME, BY_POSITION]),
+    "several names": (page(EventQuery(["noted", "counted"])), [BY_NAME, BY_NAME, BY_POSITION]),
+    "an aggregate": (page(EventQuery(aggregates=[REF])), [OF_AGGREGATE, ONE_KEY, BY_POSITION]),
+    "an aggregate, next page": (
+        page(EventQuery(aggregates=[REF]), after=5),
+        ["INDEX events_of_aggregate (aggregate_key=? AND version>?", ONE_KEY, BY_POSITION],
+    ),
+    "several aggregates": (page(EventQuery(aggregates=[REF, ("order", "2")])), [OF_AGGREGATE, OF_AGGREGATE, BY_POSITION]),
+    "ids": (page(EventQuery(ids=[note().id, note().id])), ["autoindex_events_1 (id=?)", BY_POSITION]),
+    "tags or a name": (page(EventQuery(tags=["n:1"]) | EventQuery(["counted"])), [BY_TAG, BY_NAME, BY_POSITION]),
+    "follow a name": (page(EventQuery(["noted"]), after=1000, limit=1024), [BY_NAME, BY_POSITION]),
+    "condition by tag": (condition(EventQuery(tags=["n:1"])), [BY_TAG]),
+    "condition by tags": (condition(EventQuery(tags=["n:1", "all:1"])), [BY_TAG, "SEARCH t USING PRIMARY KEY (tag=? AND position=?)"]),
+    "condition by name": (condition(EventQuery(["noted"])), [BY_NAME]),
+    "condition by names and tag": (condition(EventQuery(["noted", "counted"], tags=["n:1"])), [BY_TAG]),
+    "condition by aggregate": (condition(EventQuery(aggregates=[REF])), [OF_AGGREGATE]),
+    "count by tag": (count(EventQuery(tags=["n:1"]), SQLITE, registry.spellings), ["USING PRIMARY KEY (tag=?)"]),
+    "count by name": (count(EventQuery(["noted"]), SQLITE, registry.spellings), ["INDEX events_by_name (name_key=?)"]),
+    "count by aggregate": (count(EventQuery(aggregates=[REF]), SQLITE, registry.spellings), [OF_AGGREGATE]),
+    "aggregates": (
+        Sql(_events._AGGREGATES.format(where="(name, id) > (?, ?) AND name = ?"), ["order", "1", "order", 64]),
+        ["aggregates USING INDEX sqlite_autoindex_aggregates_1"],
+    ),
+    "models get": (
+        Sql("SELECT collection, id, version, data FROM models WHERE collection = ? AND id = ?", ["c", "1"]),
+        ["autoindex_models_1 (collection=? AND id=?)"],
+    ),
+    "models put": (Sql(_models._VERSION, ["c", "1"]), ["autoindex_models_1 (collection=? AND id=?)"]),
+    "latest snapshot": (
+        Sql(_snapshots._LATEST, [*REF, MAX_INTEGER]),
+        ["snapshots USING INDEX sqlite_autoindex_snapshots_1 (name=? AND id=? AND version<?)"],
+    ),
+    "lease": (Sql(_checkpoints._LEASE, ["job"]), ["leases USING PRIMARY KEY (name=?)"]),
+}  # fmt: skip
+
+# A union of several branches is put together from their pages, which are small; one branch needs no sorting at all.
+# The table of event names is tiny, and looked at once.
+HARMLESS = re.compile(r"SCAN (page|CONSTANT ROW|\(subquery|SUBQUERY|matching|\d+|event_names)")
+
+
+@pytest.mark.parametrize("name", HOT)
+def test_the_plan_names_the_index(db: BlockingBackend, name: str) -> None:
+    """Every table is searched by the index that is meant for it, and none is scanned."""
+    sql, expected = HOT[name]
+    found = plan(db, *sql)
+    left = list(found)
+    for step in expected:
+        match = next((line for line in left if step in line), None)
+        assert match is not None, (step, found)
+        left.remove(match)
+    scanned = [line for line in found if line.startswith("SCAN") and not HARMLESS.match(line)]
+    assert not scanned, found
+
+
+@pytest.mark.parametrize("name", ["a tag", "a name", "an aggregate", "everything", "two tags", "condition by tag", "load"])
+def test_one_branch_is_read_in_order(db: BlockingBackend, name: str) -> None:
+    """Nothing is sorted: the first rows of the index are the page."""
+    sql, _ = HOT[name]
+    found = plan(db, *sql)
+    assert not [line for line in found if "TEMP B-TREE" in line and "ORDER BY" in line], found
+
+
+def steps(db: BlockingBackend, work: Callable[[], object]) -> int:
+    """How many hundreds of instructions SQLite's virtual machine takes for the work."""
+    connection = cast(Any, db.backend).writer.connection
+    seen = 0
+
+    def progress() -> int:
+        nonlocal seen
+        seen += 1
+        return 0
+
+    connection.set_progress_handler(progress, 100)
+    work()
+    connection.set_progress_handler(None, 100)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        EVERYTHING,
+        EventQuery(["noted"]),
+        EventQuery(["noted", "counted"]),
+        EventQuery(tags=["all:1"]),
+        EventQuery(aggregates=[REF]),
+        EventQuery(aggregate_names=["order"]),
+        EventQuery(["counted"]) | EventQuery(tags=["all:1"]),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_paging_through_a_log_is_not_quadratic(driver: str, query: EventQuery, reverse: bool) -> None:
+    """Twice the log is about twice the work, in pages of the same size; a rare match does not change that."""
+    work: list[int] = []
+    for size in (1024, 2048):
+        with connect(":memory:", driver=driver, registry=registry) as db:
+            db.events.append([
+                *(event for n in range(1, size // 2 + 1) for event in (note("x", REF, n, tags=["all:1"]), counted(n)))
+            ])  # fmt: skip
+
+            def read(db: BlockingBackend = db) -> None:
+                edge = MAX_INTEGER if reverse else 0
+                while True:
+                    window = {"upto": edge, "reverse": True} if reverse else {"after": edge}
+                    found = db.events.query(query, limit=16, **window).list()  # type: ignore[arg-type]
+                    if not found:
+                        break
+                    edge = found[-1].position - reverse
+
+            read()
+            work.append(steps(db, read))
+    assert work[1] < 2.6 * work[0], work
