@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
 from goes_lite.bus import EventBus
 from goes_lite.checkpoint import CheckpointStore, LeaseStore
+from goes_lite.errors import AbilityMissing
 from goes_lite.model import Models, ModelStore
 from goes_lite.registry import Registry
 from goes_lite.runtime import Runtime
@@ -103,9 +104,17 @@ class Backend(Protocol):
         """
         ...
 
+    async def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement of the user's own that only reads, outside any transaction, and answer its rows.
+
+        It sees what is committed and keeps no writer waiting. A statement that would write raises StoreReadOnly.
+        AbilityMissing without SQL.
+        """
+        raise AbilityMissing(SQL, self.location)
+
     async def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a complete copy of the store to a new file, while others go on writing. AbilityMissing without BACKUP."""
-        require(self, [BACKUP])
+        raise AbilityMissing(BACKUP, self.location)
 
     async def close(self) -> None:
         """Finish what is under way, then release everything. Closing twice is fine; any other use is StoreClosed."""
@@ -132,8 +141,6 @@ class Backend(Protocol):
 
 def require(backend: Backend, abilities: Iterable[str]) -> None:
     """Raise AbilityMissing, where something is composed, for the first ability that the backend lacks."""
-    from goes_lite.errors import AbilityMissing
-
     for ability in abilities:
         if ability not in backend.abilities:
             raise AbilityMissing(ability, backend.location)

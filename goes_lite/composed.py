@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 from goes_lite.backend import Backend, Transaction
 
@@ -30,6 +33,12 @@ class ComposedBackend(Backend):
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         return self._stores.transaction()
+
+    async def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return await self._stores.select(sql, parameters)
+
+    async def backup(self, path: str | os.PathLike[str]) -> None:
+        await self._stores.backup(path)
 
     async def close(self) -> None:
         try:

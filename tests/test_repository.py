@@ -40,9 +40,9 @@ from goes_lite.event import AggregateRef, Event
 from goes_lite.query import EventQuery
 from goes_lite.registry import Registry, event
 from goes_lite.repository import Repository
+from goes_lite.repository._turns import turns_of
 from goes_lite.snapshot import Every, Snapshot
 from goes_lite.store import AppendCondition, Appended
-from goes_lite.turns import turns_of
 
 P = ParamSpec("P")
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)

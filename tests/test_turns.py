@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from goes_lite import turns
 from goes_lite.event import AggregateRef
+from goes_lite.repository._turns import Turns, turns_of
 from goes_lite.runtime import InlineRuntime, LoopRuntime, drive
-from goes_lite.turns import Turns, turns_of
 
 if TYPE_CHECKING:
     import pytest

@@ -148,6 +148,10 @@ class BlockingBackend:
     def models_of(self, collection: str, type: type[M]) -> BlockingModels[M]:
         return BlockingModels(self.backend.models_of(collection, type), self._portal)
 
+    def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement of the user's own that only reads; see the backend."""
+        return self._portal.run(self.backend.select(sql, parameters))
+
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a complete copy of the store to a new file; see the backend. AbilityMissing if it cannot."""
         self._portal.run(self.backend.backup(path))

@@ -57,6 +57,7 @@ from goes_lite.sqlite._schema import identity
 from goes_lite.sqlite._snapshots import SQLiteSnapshots
 from goes_lite.sqlite._transaction import TransactionBlock
 from goes_lite.sqlite._turnstile import NoTurnstile, Turnstile
+from goes_lite.sqlite._user_sql import sql_of_readers, sql_of_transactions
 from goes_lite.sqlite._wakeup import Watcher, commit_signal
 from goes_lite.sqlite._writer import Writer
 
@@ -105,7 +106,8 @@ class SQLiteBackend(Backend):
         self.runtime = runtime
         self._target = target
         self._closed = True  # until it is open
-        self.harmless_sql: set[str] = set()
+        self.sql_of_transactions = sql_of_transactions(target.driver)
+        self._sql_of_readers = sql_of_readers(target.driver, target.location)
         """Statements of the user's that were seen to begin, commit and roll back nothing."""
         self._claimed = "" if target.memory else _guard.claim(given, target.driver.name)
         self._writer: Writer | None = None
@@ -127,7 +129,7 @@ class SQLiteBackend(Backend):
         self._watcher = Watcher(target, self._signal)
         if target.read_only:
             self._readers.lend(connection)
-        executor = DirectExecutor(runtime, self._writer, self._readers, self._signal, self._watcher)
+        executor = self._executor = DirectExecutor(runtime, self._writer, self._readers, self._signal, self._watcher)
         self._reader = EventReader(registry, unknown, target.driver, target.location)
         self.events = SQLiteEvents(executor, target.driver, self._reader, self._publish)
         self.snapshots = SQLiteSnapshots(executor)
@@ -191,6 +193,9 @@ class SQLiteBackend(Backend):
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         return TransactionBlock(self)
+
+    async def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return await self._executor.read(lambda connection: self._sql_of_readers.run(connection, sql, parameters))
 
     async def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a complete, compact copy of the store, as it is now, to a new file. Others may write meanwhile.

@@ -129,7 +129,7 @@ def _check_version(connection: Connection, collection: str, id: str, expected: i
 def _path(field: str) -> str:
     """`customer.city` as a JSON path, each part quoted, so that any name is just a name."""
     parts = field.split(".") if isinstance(field, str) else [""]
-    if not all(parts) or '"' in field or "\0" in field:
+    if not all(parts) or '"' in field or "\0" in field or any("\ud800" <= character <= "\udfff" for character in field):
         raise InvalidQueryError(f"a field is a dotted path of names, such as 'customer.city', not {field!r:.80}")
     return "$" + "".join(f'."{part}"' for part in parts)
 

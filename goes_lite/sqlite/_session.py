@@ -105,7 +105,16 @@ class Session:
 
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._inbox.put((Operation(work, None, future), last))
-        return await future
+        if not last:
+            return await future
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # The COMMIT or ROLLBACK is on its way: when the block has ended, everybody can see which it was.
+            await asyncio.wait([future])
+            if not future.cancelled():
+                future.exception()  # the cancellation is what is raised
+            raise
 
     def _savepoint(self, connection: Connection, work: Work[T]) -> T:
         self._check_alive()

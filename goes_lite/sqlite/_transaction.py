@@ -9,9 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from goes_lite.backend import Transaction
-from goes_lite.errors import TransactionError
 from goes_lite.model import Models
-from goes_lite.sqlite._driver import AUTH, Connection
 from goes_lite.sqlite._executor import SessionExecutor
 from goes_lite.sqlite._session import Session
 from goes_lite.sqlite._writer import current_session
@@ -26,7 +24,7 @@ class SQLiteTransaction:
 
     def __init__(self, backend: SQLiteBackend, session: Session) -> None:
         self.session = session
-        self._harmless = backend.harmless_sql
+        self._sql = backend.sql_of_transactions
         self._runtime = backend.runtime
         self.actions: list[Callable[[], Awaitable[None]]] = []
         self.events, self.snapshots, self.models, self.checkpoints = backend.stores(SessionExecutor(session))
@@ -39,33 +37,7 @@ class SQLiteTransaction:
 
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement of the user's own and answer its rows; BEGIN, COMMIT and the like are refused."""
-        if not isinstance(sql, str):
-            raise TransactionError(f"execute takes one SQL statement as a str, not {sql!r:.80}")
-        driver, harmless = self.session.writer.driver, self._harmless
-
-        def work(connection: Connection) -> list[tuple[Any, ...]]:
-            if sql in harmless:
-                return connection.execute(sql, parameters).fetchall()
-            driver.authorize(connection, _refuse_transaction_control)
-            try:
-                rows = connection.execute(sql, parameters).fetchall()
-            except driver.error as exc:
-                if driver.code(exc) & 0xFF == AUTH:
-                    raise TransactionError(
-                        f"{sql!r:.80} inside a transaction: it commits when its block ends, raise to roll back"
-                    ) from exc
-                raise
-            finally:
-                driver.authorize(connection, None)
-            if len(harmless) < 1000:
-                harmless.add(sql)
-            return rows
-
-        return await self.session.run(work)
-
-
-def _refuse_transaction_control(action: int, *about: str | None) -> int:
-    return 1 if action in (22, 32) else 0  # SQLITE_TRANSACTION, SQLITE_SAVEPOINT: deny
+        return await self.session.run(lambda connection: self._sql.run(connection, sql, parameters))
 
 
 class TransactionBlock(AbstractAsyncContextManager[Transaction]):

@@ -145,10 +145,10 @@ class Worker:
         assert self.process.stderr is not None
         self._errors.append(self.process.stderr.read())
 
-    def hear(self) -> Any:
+    def hear(self, within: float = PATIENCE) -> Any:
         """The next thing that it says; None at its end."""
         try:
-            line = self._lines.get(timeout=PATIENCE)
+            line = self._lines.get(timeout=within)
         except queue.Empty:
             self.kill()
             raise AssertionError(f"{self!r} is stuck:\n{self.errors}") from None
@@ -614,11 +614,20 @@ def _exit_open_async(path: str, driver: str, face: str) -> None:
 def interrupted(path: str, driver: str) -> None:
     """Append while another program has the lock, until Ctrl-C; then go on."""
     with store(path, driver, lock_timeout=PATIENCE) as db:
+        turnstile = db.backend.writer._turnstile  # type: ignore[attr-defined]
+
+        def tell_when_it_waits() -> None:
+            while not turnstile.inside:
+                time.sleep(0.001)
+            say("waiting")  # it has its turn, so now it waits for the other program
+
+        watching = threading.Thread(target=tell_when_it_waits)
+        watching.start()
         try:
-            say("waiting")
             db.events.append([note(1)])
         except KeyboardInterrupt:
             say("interrupted")
+        watching.join()
         listen()  # the other program has let go
         db.events.append([note(2)])
         say(numbers(db))

@@ -164,6 +164,18 @@ def test_closing_with_appends_in_flight_async(path: str, driver: str) -> None:
     assert sorted(noted.number for noted in check_file(path) if noted.number >= 0) == sorted(stored)
 
 
+def test_what_comes_before_close_and_what_comes_behind(path: str, driver: str) -> None:
+    """What is in the queue when a store is closed is stored; what comes later is refused, not left lying for ever."""
+    db = store(path, driver)
+    writer = writer_of(db)
+    before: Operation[Any] = Operation(lambda connection: None, None, None)
+    writer._queue.append(before)
+    db.close()
+    assert before.done
+    with pytest.raises(StoreClosed):
+        writer.put(Operation(lambda connection: None, None, None))
+
+
 def test_a_cancelled_close_closes(path: str, driver: str) -> None:
     """G11: whoever is cancelled while closing has closed all the same: no thread and no claim on the file is left."""
 
@@ -261,6 +273,8 @@ def test_the_interpreter_ends_with_open_handles(path: str, driver: str, face: st
     worker = spawn("exit_open", path=path, driver=driver, face=face)
     worker.expect("exiting")
     worker.finish()
+    # what could be closed was, so that nothing is left beside the file
+    assert os.path.exists(path + "-wal") == (face in ("transaction", "thread", "async-transaction"))
     stored = [noted.number for noted in check_file(path)]
     assert stored == ([1] if face != "async-queued" else [1, *range(2, 52)])
 
@@ -357,7 +371,7 @@ def test_ctrl_c_is_heard_while_sqlite_waits(path: str, driver: str, spawn: Spawn
     worker = spawn("interrupted", path=path, driver=driver)
     worker.expect("waiting")
     worker.process.send_signal(signal.SIGINT)
-    worker.expect("interrupted")  # while the lock is still held
+    assert worker.hear(within=30) == "interrupted"  # while the lock is still held, and long before the lock timeout
     holder.tell()
     holder.expect("free")
     worker.tell()

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from goes_lite.sqlite import _executor
+from goes_lite.sqlite._wakeup import Watcher
+
 if TYPE_CHECKING:
     from tests.backends.conftest import Spawn
     from tests.backends.sqlite_kit import check_file, note, numbers, store
@@ -105,8 +108,10 @@ def test_follow_wakes_across_processes(path: str, driver: str, watchfiles: bool,
             assert follower.hear()[0] == number
 
 
-def test_follow_wakes_across_handles(path: str, driver: str) -> None:
-    """A commit on one handle wakes a follower on another handle of the same process."""
+def test_follow_wakes_across_handles(path: str, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A commit on one handle wakes a follower on another handle of the same process, without looking at the file."""
+    monkeypatch.setattr(Watcher, "_start", lambda self: None)
+    monkeypatch.setattr(_executor, "RECHECK", 3600.0)
     with store(path, driver) as writing, store(path, driver) as reading:
         arrived: list[int] = []
         news = threading.Semaphore(0)

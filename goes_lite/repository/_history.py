@@ -11,12 +11,12 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from goes_lite.aggregate import Aggregate, resume
-from goes_lite.cache import Cache
+from goes_lite.aggregate._state import unpack
 from goes_lite.errors import AggregateNotFound, VersionNotFound
 from goes_lite.event import AggregateRef
 from goes_lite.query import EventQuery
+from goes_lite.repository._cache import Cache
 from goes_lite.snapshot import Snapshot, SnapshotStore
-from goes_lite.state import unpack
 from goes_lite.store import EventStore
 
 A = TypeVar("A", bound=Aggregate)

@@ -18,12 +18,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from goes_lite._queue import Member, Parcel, Queue, Refill
-from goes_lite._subscription import InProcessDelivery, InProcessSubscription
 from goes_lite.bus import CAPACITY, MAX_PENDING, REPLAY, DeadLetter, Handler, Start, parse_patterns
 from goes_lite.errors import AbilityMissing, BusError, ConfigError, InvalidEventError, InvalidQueryError
 from goes_lite.event import Event, from_micros, to_micros
 from goes_lite.handling import SubscriptionHandling
+from goes_lite.inprocess._queue import Member, Parcel, Queue, Refill
+from goes_lite.inprocess._subscription import InProcessDelivery, InProcessSubscription
 from goes_lite.query import EVERYTHING, EventQuery
 from goes_lite.runtime import Runtime
 from goes_lite.store import EventStore

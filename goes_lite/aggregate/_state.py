@@ -13,7 +13,7 @@ from uuid import UUID
 from weakref import WeakKeyDictionary
 
 from goes_lite.aggregate import Aggregate, definition_of, own_slots
-from goes_lite.definition import state_hints
+from goes_lite.aggregate._definition import state_hints
 from goes_lite.errors import AggregateError
 from goes_lite.snapshot import Snapshot
 

@@ -12,8 +12,8 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from goes_lite._queue import Item, Member, Queue
 from goes_lite.errors import ConfigError, DeliveryError
+from goes_lite.inprocess._queue import Item, Member, Queue
 
 if TYPE_CHECKING:
     from goes_lite.inprocess import InProcessBus

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
-from goes_lite.definition import Definition, EventKind, applies, check_attributes
+from goes_lite.aggregate._definition import Definition, EventKind, applies, check_attributes
 from goes_lite.errors import AggregateError, InvalidEventError, RegistrationError
 from goes_lite.event import AggregateRef, Event, aggregate_id, restore
 from goes_lite.ids import new_id
@@ -160,13 +160,15 @@ class Aggregate:
         data: D,
         *,
         name: str | None = None,
+        id: UUID | None = None,
         time: datetime | None = None,
         metadata: Mapping[str, str] | None = None,
         tags: Iterable[str] = (),
     ) -> Event[D]:
         """Make the next event of this aggregate, apply it, keep it pending and answer it.
 
-        - Its version is the aggregate's plus one; the arguments are those of `Event`.
+        - Its version is the aggregate's plus one; the arguments are those of `Event`. (An `id` that follows from the
+          input makes an import that is run twice the same as one that is run once.)
         - The data is captured: what happens to it later, or to the state that was made from it, changes no event.
         - If the event cannot be made, or its applier raises, the error comes through and neither the version nor the
           pending events change. (What the applier did before it raised is not undone: an applier decides nothing.)
@@ -184,6 +186,7 @@ class Aggregate:
             name=name,
             aggregate=self._goes_ref,
             version=self._goes_version + 1,
+            id=id,
             time=time,
             metadata=metadata,
             tags=tags,
@@ -235,7 +238,7 @@ class Aggregate:
 
         Override it together with `restore_state` and `snapshot_type` to keep something else.
         """
-        from goes_lite.state import attributes
+        from goes_lite.aggregate._state import attributes
 
         return attributes(self)
 

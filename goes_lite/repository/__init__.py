@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate, definition_of, send, settle, unsent
-from goes_lite.cache import Cache
+from goes_lite.aggregate._state import check_state, pack
 from goes_lite.errors import (
     AggregateDeleted,
     AggregateError,
@@ -28,12 +28,12 @@ from goes_lite.errors import (
     VersionNotFound,
 )
 from goes_lite.event import AggregateRef, Event, aggregate_id, to_micros
-from goes_lite.history import Loader
-from goes_lite.hooks import AfterDelete, AfterSave, BeforeSave, Hooks, OnConflict, OnError, call
+from goes_lite.repository._cache import Cache
+from goes_lite.repository._history import Loader
+from goes_lite.repository._hooks import AfterDelete, AfterSave, BeforeSave, Hooks, OnConflict, OnError, call
+from goes_lite.repository._turns import Turn, turns_of
 from goes_lite.snapshot import Schedule, Snapshot
-from goes_lite.state import check_state, pack
 from goes_lite.store import AppendCondition, Appended, Pages
-from goes_lite.turns import Turn, turns_of
 
 if TYPE_CHECKING:
     from goes_lite.backend import Backend, Transaction
