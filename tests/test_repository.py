@@ -20,7 +20,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goes_lite import history
 from goes_lite.aggregate import Aggregate, applies
 from goes_lite.backend import Backend
 from goes_lite.connect import connect
@@ -40,6 +39,7 @@ from goes_lite.event import AggregateRef, Event
 from goes_lite.query import EventQuery
 from goes_lite.registry import Registry, event
 from goes_lite.repository import Repository
+from goes_lite.repository import _history as history
 from goes_lite.repository._turns import turns_of
 from goes_lite.snapshot import Every, Snapshot
 from goes_lite.store import AppendCondition, Appended

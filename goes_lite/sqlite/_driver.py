@@ -169,7 +169,7 @@ def wal_reset_bug(version: tuple[int, ...]) -> bool:
 BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, TOOBIG, AUTH, NOTADB = (
     5, 6, 7, 8, 9, 10, 11, 13, 14, 18, 23, 26,
 )  # fmt: skip
-CONSTRAINT = 19
+SCHEMA, CONSTRAINT = 17, 19
 
 
 _TO_READ = "open it with read_only=True to read it, or move it to where it can be written"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from goes_lite.errors import GoesError, StoreReadOnly, TransactionError
-from goes_lite.sqlite._driver import AUTH, Connection, Driver, Row
+from goes_lite.sqlite._driver import AUTH, SCHEMA, Connection, Driver, Row
 
 _ALLOW, _DENY = 0, 1
 _READ, _SELECT, _TRANSACTION, _FUNCTION, _SAVEPOINT, _RECURSIVE = 20, 21, 22, 31, 32, 33
@@ -41,7 +41,8 @@ class UserSql:
         try:
             rows = connection.execute(sql, parameters).fetchall()
         except self._driver.error as exc:
-            if self._driver.code(exc) & 0xFF == AUTH:
+            # a cached statement that is compiled anew under the authorizer fails with SCHEMA
+            if self._driver.code(exc) & 0xFF in (AUTH, SCHEMA):
                 raise self._refusal(sql) from exc
             raise
         finally:

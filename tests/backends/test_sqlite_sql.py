@@ -38,7 +38,7 @@ def test_select_reads_what_is_committed(db: goes.blocking.BlockingBackend) -> No
 
     rows = db.select("SELECT position, event FROM event_log WHERE position > ?", (1,))
 
-    assert [(2, "noted")] == rows
+    assert rows == [(2, "noted")]
 
 
 @pytest.mark.parametrize(
@@ -62,11 +62,11 @@ def test_select_refuses_everything_else(db: goes.blocking.BlockingBackend, state
         with pytest.raises(StoreReadOnly, match="only reads"):
             db.select(statement)
 
-    assert [(1,)] == db.select("SELECT count(*) FROM events")
+    assert db.select("SELECT count(*) FROM events") == [(1,)]
     with db.transaction() as tx:
         tx.execute("CREATE TABLE mine (a)")
     db.events.append([noted("b")])
-    assert 2 == db.events.count()
+    assert db.events.count() == 2
 
 
 @pytest.mark.parametrize("statement", ["COMMIT", "-- a comment\nROLLBACK", "RELEASE operation"])
@@ -77,7 +77,7 @@ def test_execute_refuses_to_end_the_transaction(db: goes.blocking.BlockingBacken
         with pytest.raises(TransactionError):
             tx.execute(statement)
 
-    assert 1 == db.events.count()
+    assert db.events.count() == 1
 
 
 def test_a_read_only_handle_lists_no_ability_to_write(driver: str, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_read_only_handle_lists_no_ability_to_write(driver: str, tmp_path: Pat
 
     with goes.blocking.connect(path, driver=driver, registry=registry, read_only=True) as db:
         assert not {"transactions", "sql"} & db.abilities
-        assert [(1,)] == db.select("SELECT count(*) FROM event_log")
+        assert db.select("SELECT count(*) FROM event_log") == [(1,)]
         with pytest.raises(StoreReadOnly, match="open it without read_only"):
             db.events.append([noted("b")])
 
@@ -133,8 +133,8 @@ def test_a_backup_overwrites_nothing_and_leaves_nothing_half_done(
     with pytest.raises(goes.errors.StoreError):
         db.backup(tmp_path / "missing" / "copy.db")
 
-    assert "mine" == taken.read_text()
-    assert [] == [path for path in tmp_path.iterdir() if ".part-" in path.name]
+    assert taken.read_text() == "mine"
+    assert [path for path in tmp_path.iterdir() if ".part-" in path.name] == []
 
 
 def test_a_backup_of_a_file_can_be_read_by_any_sqlite(driver: str, tmp_path: Path) -> None:
@@ -145,6 +145,6 @@ def test_a_backup_of_a_file_can_be_read_by_any_sqlite(driver: str, tmp_path: Pat
 
     connection = sqlite3.connect(tmp_path / "copy.db")
     try:
-        assert [("noted",)] == connection.execute("SELECT event FROM event_log").fetchall()
+        assert connection.execute("SELECT event FROM event_log").fetchall() == [("noted",)]
     finally:
         connection.close()
