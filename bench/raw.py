@@ -15,8 +15,11 @@ import goes_lite as goes
 from bench.domain import NOTE
 
 EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+NEW = "INSERT INTO aggregates (name, id, version, first_time, last_time) VALUES ('account', ?, 0, 0, 0) RETURNING key"
 MOVE = "UPDATE aggregates SET version = ?, last_time = ? WHERE key = ?"
-LOAD = "SELECT * FROM events WHERE aggregate_key = (SELECT key FROM aggregates WHERE name = ? AND id = ?) ORDER BY version"
+LOAD = (
+    "SELECT * FROM events WHERE aggregate_key = (SELECT key FROM aggregates WHERE name = ? AND id = ?) ORDER BY version"
+)
 
 
 def connect(path: Path, driver: str, durability: str) -> Any:
@@ -40,14 +43,26 @@ def rows(count: int, aggregate: int, position: int, version: int) -> list[tuple[
     data = f'{{"amount":1,"note":"{NOTE}"}}'
     now = time.time_ns() // 1000
     return [
-        (position + n, os.urandom(8) + n.to_bytes(8, "big"), 1, aggregate, version + n, now, "json", 1, data, None, None)
+        (
+            position + n,
+            os.urandom(8) + n.to_bytes(8, "big"),
+            1,
+            aggregate,
+            version + n,
+            now,
+            "json",
+            1,
+            data,
+            None,
+            None,
+        )
         for n in range(count)
     ]
 
 
 def append(connection: Any, count: int, batch: int) -> float:
     """Seconds to insert `count` events of one aggregate in transactions of `batch`; the rows are made beforehand."""
-    key = connection.execute("INSERT INTO aggregates (name, id, version, first_time, last_time) VALUES ('account', ?, 0, 0, 0) RETURNING key", (os.urandom(8).hex(),)).fetchall()[0][0]
+    key = connection.execute(NEW, (os.urandom(8).hex(),)).fetchall()[0][0]
     head = connection.execute("SELECT ifnull(max(position), 0) FROM events").fetchall()[0][0]
     made = rows(count, key, head + 1, 1)
     execute, many = connection.execute, connection.executemany

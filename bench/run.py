@@ -25,9 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import goes_lite as goes
 from bench import raw
-from bench.domain import Account, Changed, events
-
-assert Changed  # registered by its import
+from bench.domain import Account, events
 
 
 class Row(NamedTuple):
@@ -223,9 +221,13 @@ def main() -> int:
     installed = ["apsw", "sqlite3"] if importlib.util.find_spec("apsw") else ["sqlite3"]
     codec = "msgspec" if importlib.util.find_spec("msgspec") else "stdlib json"
     kept: list[dict[str, object]] = []
-    print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, codec {codec}, {time.strftime('%Y-%m-%d')}")
+    print(
+        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, codec {codec}, {time.strftime('%Y-%m-%d')}"
+    )
     for driver in arguments.driver or installed:
-        print(f"\n{driver}\n| what | goes_lite /s | limit /s | ratio, median (min–max) | budget | |\n|---|---|---|---|---|---|")
+        print(
+            f"\n{driver}\n| what | goes_lite /s | limit /s | ratio, median (min–max) | budget | |\n|---|---|---|---|---|---|"
+        )
         with tempfile.TemporaryDirectory() as folder:
             bench = Bench(Path(folder), driver, arguments.repeat, arguments.scale)
             for name, measure in measurements(bench).items():

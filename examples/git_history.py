@@ -12,14 +12,11 @@ when the repository has grown.
 
 Which history? That of the main line: `git log --first-parent`, each commit compared with its first parent, a merge
 being the sum of what it brought. It is the only order in which every commit builds upon the state that the one before
-it left, so that it can be replayed. (Followed into the branches, a file would be renamed twice, or changed before it
-is added.) So what was done on a branch is credited to whoever merged it, unless it was rebased or squashed.
+it left. (Followed into the branches, a file would be renamed twice, or changed before it is added.)
 
-The time of an event is the committer's date, when the commit came into this history; the author's goes into the
-metadata. Paths are those of git, `/` everywhere; a backslash in a name is doubled, and a byte that is not UTF-8 is
-`\xNN`, so that no two files share a name. Kept in memory: the paths of the files that exist, and one commit.
-
-Needs git ≥ 2.15. Exit codes: 0 fine, 2 wrong input (the reason is on stderr), 130 interrupted.
+The time of an event is the committer's date; the author's goes into the metadata. In a path, a backslash is doubled and
+a byte that is not UTF-8 is `\xNN`, so that no two files share a name. Kept in memory: the paths of the files that
+exist, and one commit. Needs git ≥ 2.15. Exit codes: 0 fine, 2 wrong input (the reason is on stderr), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -35,7 +32,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from itertools import chain, islice
@@ -108,23 +105,13 @@ class File(goes.Aggregate, name="file", deleted_by=FileDeleted):
         self.path, self.mode, self.lines = event.data.path, event.data.mode, event.data.lines
         self.authors |= {event.metadata["actor"]}
 
-    @goes.applies(FileChanged)
-    def _changed(self, event: goes.Event[FileChanged]) -> None:
-        self._count(event)
-
-    @goes.applies(FileRenamed)
-    def _renamed(self, event: goes.Event[FileRenamed]) -> None:
-        self.path = event.data.path
-        self._count(event)
-
-    @goes.applies(FileDeleted)
-    def _deleted(self, event: goes.Event[FileDeleted]) -> None:
-        self.authors |= {event.metadata["actor"]}
-
-    def _count(self, event: goes.Event[FileChanged] | goes.Event[FileRenamed]) -> None:
+    @goes.applies(FileChanged, FileRenamed)
+    def _changed(self, event: goes.Event[FileChanged | FileRenamed]) -> None:
         data = event.data
         self.mode = data.mode
         self.authors |= {event.metadata["actor"]}
+        if isinstance(data, FileRenamed):
+            self.path = data.path
         if self.lines is None or data.added is None or data.removed is None:
             self.lines = None  # binary now, or before: git counts no lines across that
         else:
@@ -158,42 +145,40 @@ class Commit(NamedTuple):
     changes: list[Change]
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 SUBMODULE = "160000"
 # Set here rather than trusted: what a user's configuration says must not change what is imported.
-CONFIG = {
-    "color.ui": "never", "core.quotePath": "false", "diff.algorithm": "myers", "diff.ignoreSubmodules": "none",
-    "diff.relative": "false", "diff.renameLimit": "1000", "diff.submodule": "short",
-    "log.diffMerges": "first-parent", "log.follow": "false", "log.mailmap": "false", "log.showRoot": "true",
-    "log.showSignature": "false",
-}  # fmt: skip
+CONFIG = (
+    "color.ui=never", "core.quotePath=false", "diff.algorithm=myers", "diff.ignoreSubmodules=none",
+    "diff.relative=false", "diff.renameLimit=1000", "diff.submodule=short", "log.diffMerges=first-parent",
+    "log.follow=false", "log.mailmap=false", "log.showRoot=true", "log.showSignature=false",
+)  # fmt: skip
 LOG = (
     "log", "--first-parent", "-m", "--reverse", "--raw", "--numstat", "-M", "-z", "--no-abbrev", "--no-ext-diff",
     "--no-textconv", "--ignore-submodules=none", "--encoding=UTF-8",
     "--format=commit %H%x00%P%x00%an%x00%ae%x00%at%x00%ct%x00%s",
 )  # fmt: skip
+# In a git hook these name another repository than the one that was asked for.
+HIDDEN = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE"}
 
 
 class Git:
     """The few things that this program asks of git."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
         program = shutil.which("git")
         if program is None:
             raise Problem("git is not installed, or not on the PATH: see https://git-scm.com/downloads")
         if not folder.is_dir():
             raise Problem(f"{folder} is not a folder: name one that a git repository lies in")
-        options = (part for key, value in CONFIG.items() for part in ("-c", f"{key}={value}"))
+        options = chain.from_iterable(("-c", setting) for setting in CONFIG)
         self._command = [program, "-C", str(folder), "--no-pager", "--no-replace-objects", *options]
-        # In a git hook these name another repository than the one that was asked for.
-        hidden = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE"}
-        self._env = {key: value for key, value in os.environ.items() if key not in hidden}
+        self._env = {key: value for key, value in os.environ.items() if key not in HIDDEN}
         self._env |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
-        answer = self._run("rev-parse", "--absolute-git-dir")
-        if answer.returncode:
-            reason = shown(_first_line(answer.stderr).removeprefix("fatal: "))
-            raise Problem(f"{folder} is not in a git repository that can be read ({reason}): name one as REPO")
-        path = Path(os.fsdecode(answer.stdout.rstrip(b"\n")))
+        try:
+            path = Path(self.says("rev-parse", "--absolute-git-dir"))
+        except Problem as problem:
+            raise Problem(f"{folder} is not in a git repository that can be read ({problem}): name one") from None
         self.name = path.parent.name if path.name == ".git" else path.name.removesuffix(".git")
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
@@ -206,13 +191,8 @@ class Git:
     def says(self, *arguments: str) -> str:
         answer = self._run(*arguments)
         if answer.returncode:
-            raise Problem(f"git {arguments[0]}: {shown(_first_line(answer.stderr))}")
-        return answer.stdout.decode().strip()
-
-    def head(self) -> str | None:
-        """The commit that HEAD is at, None in a repository without commits."""
-        made = self.asks("rev-parse", "--verify", "--quiet", "HEAD^{commit}")
-        return self.says("rev-parse", "HEAD") if made else None
+            raise Problem(f"git {arguments[0]}: {first_line(answer.stderr)}")
+        return os.fsdecode(answer.stdout).strip()
 
     def commits(self, revisions: str) -> Iterator[Commit]:
         """The commits of the main line, the oldest first, as git comes to them."""
@@ -231,7 +211,7 @@ class Git:
                 # If git died, the last commit may lack some of its changes: it is given only now.
                 if git.wait():
                     errors.seek(0)
-                    raise Problem(f"git stopped: {shown(_first_line(errors.read())) or f'exit code {git.returncode}'}")
+                    raise Problem(f"git stopped with exit code {git.returncode}: {first_line(errors.read())}")
                 if last is not None:
                     yield last
             finally:
@@ -260,10 +240,9 @@ def parse(tokens: Iterator[bytes]) -> Iterator[Commit]:
     while token is not None:
         if not token.startswith(b"commit "):
             raise Problem(f"git log printed something unexpected: {token[:60]!r}")
-        parents, author, email, authored, committed, subject = islice(tokens, 6)
-        changes: dict[bytes, Change] = {}
         commit = token[7:].decode()
-        token = None
+        parents, author, email, authored, committed, subject = (text(part) for part in islice(tokens, 6))
+        changes: dict[bytes, Change] = {}
         for token in tokens:
             token = token.lstrip(b"\n")
             if token.startswith(b"commit "):
@@ -282,25 +261,20 @@ def parse(tokens: Iterator[bytes]) -> Iterator[Commit]:
                     changes[path] = change._replace(added=int(added), removed=int(removed))
         else:
             token = None
-        yield Commit(
-            commit, parents.decode().split(), text(author), text(email), moment(authored), moment(committed),
-            text(subject), list(changes.values()),
-        )  # fmt: skip
+        times = moment(authored), moment(committed)
+        yield Commit(commit, parents.split(), author, email, *times, subject, list(changes.values()))
 
 
 def text(raw: bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def moment(seconds: bytes) -> datetime:
+def moment(seconds: str) -> datetime:
     """A time as git has it; commits are not checked by anybody, and some are of the year 292277026596."""
     try:
-        return EPOCH + timedelta(seconds=int(seconds or 0))
+        return EPOCH + timedelta(seconds=int(seconds))
     except (OverflowError, ValueError):
         return EPOCH
-
-
-EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def path_text(raw: bytes) -> str:
@@ -308,8 +282,8 @@ def path_text(raw: bytes) -> str:
     return raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
-def _first_line(output: bytes) -> str:
-    return next((line for line in text(output).splitlines() if line.strip()), "")
+def first_line(output: bytes) -> str:
+    return shown(text(output).strip().partition("\n")[0])
 
 
 # --- from commits to events -------------------------------------------------------------------------------------------
@@ -332,27 +306,19 @@ class Importer:
 
     def __init__(self, db: Database) -> None:
         self.db = db
-        self.files = db.repository(File)
         self.tree: dict[str, tuple[str, int]] = {}  # path → id and version of the file that lies there
-
-    def last(self) -> str | None:
-        """The commit that the log ends with."""
-        event = next(self.db.events.query(goes.EventQuery(["commit.made"]), reverse=True, limit=1), None)
-        return event.data.hash if event else None
 
     def events_of(self, commit: Commit) -> list[goes.Event[Any]]:
         """What the commit did to each file, and the commit."""
         actor = f"{commit.author} <{commit.email}>"
         metadata = {"actor": actor, "commit": commit.hash, "authored": commit.authored.isoformat()}
-        tags = {f"commit:{commit.hash}"}
-        if commit.email.strip():
-            tags.add(f"author:{short(commit.email.strip().lower())}")
+        tags = {f"commit:{commit.hash}", f"author:{short(commit.email.strip().lower() or 'unknown')}"}
         events: list[goes.Event[Any]] = []
 
         def happened(data: object, key: bytes, path: str = "", **aggregate: Any) -> None:
             # The ids follow from the commit and the path: appending the same commit again is the same append.
             id = uuid5(NAMESPACE, f"{commit.hash}:{type(data).__name__}:{key.hex()}")
-            own = tags | {f"path:{short(path)}"} if path else tags
+            own = tags | {f"path:{short(path)}"} if path else tags  # a file can be found by any name it ever had
             events.append(goes.Event(data, id=id, time=commit.committed, metadata=metadata, tags=own, **aggregate))
 
         # First what frees a path, then what takes one.
@@ -363,27 +329,24 @@ class Importer:
                 happened(FileDeleted(change.removed), change.path, aggregate=("file", id), version=version + 1)
             elif change.status == "R":
                 left[change.path] = self._leave(path_text(change.source), commit)
-        for change in commit.changes:
-            path = path_text(change.path)
+        for status, raw, _, mode, added, removed in commit.changes:
+            path = path_text(raw)
             data: object
-            if change.status in "AC":  # a copy is a file of its own
+            if status in "AC":  # a copy is a file of its own
                 id, version = f"{short(path)}@{commit.hash[:12]}", 0
-                data = FileAdded(path, change.mode, change.added)
-            elif change.status == "R":
-                id, version = left[change.path]
-                data = FileRenamed(path, change.mode, change.added, change.removed)
-            elif change.status in "MT":
+                data = FileAdded(path, mode, added)
+            elif status == "R":
+                id, version = left[raw]
+                data = FileRenamed(path, mode, added, removed)
+            elif status in "MT":
                 id, version = self._leave(path, commit)
-                data = FileChanged(change.mode, change.added, change.removed)
+                data = FileChanged(mode, added, removed)
             else:
                 continue
-            named = "" if change.status in "MT" else path  # so that a file can be found by any name it ever had
-            happened(data, change.path, named, aggregate=("file", id), version=version + 1)
+            happened(data, raw, "" if status in "MT" else path, aggregate=("file", id), version=version + 1)
             self.tree[path] = id, version + 1
-        added = sum(change.added or 0 for change in commit.changes)
-        removed = sum(change.removed or 0 for change in commit.changes)
-        made = CommitMade(commit.hash, commit.subject, len(commit.parents), len(commit.changes), added, removed)
-        happened(made, b"")
+        total = [sum(change[column] or 0 for change in commit.changes) for column in (-2, -1)]  # type: ignore[misc]
+        happened(CommitMade(commit.hash, commit.subject, len(commit.parents), len(commit.changes), *total), b"")
         return events
 
     def _leave(self, path: str, commit: Commit) -> tuple[str, int]:
@@ -402,11 +365,10 @@ def find_file(db: Database, path: str, at: datetime | None = None) -> File | Non
 
     That is the last one that had got the path by then, else one that was there by another name and got it later.
     """
-    tag = f"path:{short(path)}"
-    names = ["file.added", "file.renamed"]
+    names, tags = ["file.added", "file.renamed"], [f"path:{short(path)}"]
     files = db.repository(File)
-    by_then = db.events.query(goes.EventQuery(names, tags=[tag], max_time=at), reverse=True, limit=1)
-    later = db.events.query(goes.EventQuery(names, tags=[tag])) if at else ()
+    by_then = db.events.query(goes.EventQuery(names, tags=tags, max_time=at), reverse=True, limit=1)
+    later = db.events.query(goes.EventQuery(names, tags=tags)) if at else ()
     for event in chain(by_then, later):
         if event.aggregate is not None:
             id = event.aggregate.id
@@ -417,180 +379,148 @@ def find_file(db: Database, path: str, at: datetime | None = None) -> File | Non
     return None
 
 
-def revisions(git: Git, last: str | None, head: str) -> str | None:
+def revisions(git: Git, last: str, head: str) -> str | None:
     """What is to be imported after the commit `last`, None if that is nothing. Problem if it does not fit."""
-    if last is None:
-        return head
-    if last == head:
-        return None
-    way_out = "import it into a new file (--db), or check the imported branch out"
-    if not git.asks("cat-file", "-e", f"{last}^{{commit}}"):
-        raise Problem(
-            f"the log ends with commit {last[:12]}, which is not in this repository (its history was rewritten, or it "
-            f"is another one): {way_out}"
-        )
+    if git.asks("merge-base", "--is-ancestor", last, head):
+        return f"{last}..{head}" if last != head else None
     if git.asks("merge-base", "--is-ancestor", head, last):
         behind = git.says("rev-list", "--count", "--first-parent", f"{head}..{last}")
         print(f"note: HEAD is at {head[:12]}, {behind} commits behind the end of the log", file=sys.stderr)
         return None
-    if not git.asks("merge-base", "--is-ancestor", last, head):
-        raise Problem(
-            f"the history was rewritten: the log ends with commit {last[:12]}, which HEAD ({head[:12]}) does not build "
-            f"upon any more: {way_out}"
-        )
-    return f"{last}..{head}"
+    if git.asks("cat-file", "-e", f"{last}^{{commit}}"):
+        reason = f"which HEAD ({head[:12]}) does not build upon any more: the history was rewritten"
+    else:
+        reason = "which is not in this repository: the history was rewritten, or it is another one"
+    raise Problem(f"the log ends with commit {last[:12]}, {reason}. Import it into a new file (--db)")
 
 
-def import_commits(db: Database, git: Git, report: Callable[[int, int], None]) -> int:
+def import_commits(db: Database, git: Git) -> int:
     """Append the commits that the log does not have yet, and answer how many."""
-    head = git.head()
-    if head is None:
+    if not git.asks("rev-parse", "--verify", "--quiet", "HEAD^{commit}"):
         print(f"{git.name} has no commits yet: nothing to import", file=sys.stderr)
         return 0
-    importer = Importer(db)
-    last = importer.last()
-    wanted = revisions(git, last, head)
+    head = git.says("rev-parse", "HEAD")
+    end = next(db.events.query(goes.EventQuery(["commit.made"]), reverse=True, limit=1), None)
+    last = end.data.hash if end else None
+    wanted = revisions(git, last, head) if last else head
     if wanted is None:
         return 0
     if last is None and git.says("rev-parse", "--is-shallow-repository") == "true":
         print("note: a shallow clone: its first commit seems to add every file at once", file=sys.stderr)
-    total = int(git.says("rev-list", "--count", "--first-parent", wanted))
-    done = new = waiting = 0
+    progress = Progress(int(git.says("rev-list", "--count", "--first-parent", wanted)))
+    importer = Importer(db)
+    commits = new = 0
     batch: list[goes.Event[Any]] = []
-
-    def append() -> None:
-        nonlocal done, new, waiting
-        if not db.events.append(batch).already_committed:  # not even by another run at the same time
-            new += waiting
-        done, waiting = done + waiting, 0
-        batch.clear()
-        report(done, total)
-
-    for commit in git.commits(wanted):
-        if last is not None and commit.parents[:1] != [last]:
-            raise Problem(
-                f"the main line of this history does not lead through commit {last[:12]} any more, where the log ends "
-                "(it was merged into another line): import it into a new file (--db)"
-            )
-        last = commit.hash
-        batch += importer.events_of(commit)
-        waiting += 1
-        if len(batch) >= BATCH:
-            append()
-    append()
+    for commit in chain(git.commits(wanted), [None]):
+        if commit is not None:
+            if last is not None and commit.parents[:1] != [last]:
+                raise Problem(
+                    f"the main line of this history does not lead through commit {last[:12]} any more, where the log "
+                    "ends (it was merged into another line): import it into a new file (--db)"
+                )
+            last = commit.hash
+            batch += importer.events_of(commit)
+            commits += 1
+        if commit is None or len(batch) >= BATCH:
+            if not db.events.append(batch).already_committed:  # not even by another run at the same time
+                new += commits
+            progress.add(commits)
+            batch, commits = [], 0
     return new
 
 
 # --- questions to the log ---------------------------------------------------------------------------------------------
 
 
-class Figures:
-    """What one pass over the log counts."""
-
-    def __init__(self) -> None:
-        self.commits = 0
-        self.events = 0
-        self.changes: Counter[str] = Counter()  # by file
-        self.versions: dict[str, int] = {}  # by file
-        self.lines: Counter[str] = Counter()  # added and removed, by file
-        self.alive = 0
-        self.months: Counter[tuple[int, int]] = Counter()
-        self.authors: dict[str, list[Any]] = {}  # by e-mail address: name, commits, added, removed
-        self.first: datetime | None = None
-        self.last: datetime | None = None
-
-    def add(self, event: goes.Event[Any]) -> None:
-        self.events += 1
+def overview(db: Database, at: datetime | None, top: int) -> Iterator[str]:
+    """What one pass over the log tells."""
+    changes, lines = Counter[str](), Counter[str]()  # by file
+    months, authors = Counter[int](), Counter[str]()
+    versions: dict[str, int] = {}  # by file
+    deleted = 0
+    times: list[datetime] = []  # of the first and the last commit
+    for event in db.events.query(goes.EventQuery(max_time=at)):
         data = event.data
         if isinstance(data, CommitMade):
-            self.commits += 1
-            self.first = self.first or event.time
-            self.last = event.time
-            self.months[event.time.year, event.time.month] += 1
-            name, _, email = event.metadata["actor"].rpartition(" ")
-            figures = self.authors.setdefault(email.lower(), [name, 0, 0, 0])
-            figures[0] = name
-            for index, more in enumerate((1, data.added, data.removed), 1):
-                figures[index] += more
-            return
-        assert event.aggregate is not None
-        id = event.aggregate.id
-        self.changes[id] += 1
-        self.versions[id] = event.version
-        if isinstance(data, FileAdded):
-            self.alive += 1
-            self.lines[id] += data.lines or 0
-        elif isinstance(data, FileDeleted):
-            self.alive -= 1
-        else:
-            self.lines[id] += (data.added or 0) + (data.removed or 0)
-
-
-def overview(db: Database, at: datetime | None, top: int, screen: Screen) -> Iterator[str]:
-    figures = Figures()
-    for event in db.events.query(goes.EventQuery(max_time=at)):
-        figures.add(event)
-    if figures.first is None or figures.last is None:
-        yield f"no commits{f' until {at:%Y-%m-%d %H:%M} UTC' if at else ''}"
+            times[1:] = [event.time]
+            months[event.time.year * 12 + event.time.month - 1] += 1
+            authors[event.metadata["actor"]] += 1
+        elif event.aggregate is not None:
+            id = event.aggregate.id
+            changes[id] += 1
+            versions[id] = event.version
+            if isinstance(data, FileDeleted):
+                deleted += 1
+            else:
+                lines[id] += (data.lines if isinstance(data, FileAdded) else (data.added or 0) + data.removed) or 0
+    when = f"{at:%Y-%m-%d %H:%M} UTC" if at else ""
+    if not times:
+        yield f"no commits{when and f' until {when}'}"
         return
-    period = f"{figures.first:%Y-%m-%d} to {figures.last:%Y-%m-%d}"
-    yield f"{figures.commits:,} commits, {period}, as {figures.events:,} events"
-    yield f"{figures.alive:,} files{f' at {at:%Y-%m-%d %H:%M} UTC' if at else ''}, {len(figures.changes):,} ever"
+    number = months.total()
+    yield f"{number:,} commits, {times[0]:%Y-%m-%d} to {times[-1]:%Y-%m-%d}, as {number + changes.total():,} events"
+    yield f"{len(versions) - deleted:,} files{when and f' at {when}'}, {len(versions):,} ever"
 
     yield f"\nMost changed files\n{'changes':>9} {'± lines':>9} {'lines':>8}  path"
     files = db.repository(File)
-    # Most changed first, and among equals by id: the answer is always the same.
-    for id, count in sorted(figures.changes.items(), key=lambda item: (-item[1], item[0]))[:top]:
-        file = files.fetch_version(id, figures.versions[id], deleted=True)
-        lines = "binary" if file.lines is None else f"{file.lines:,}"
-        path = screen.cut(shown(file.path), 30)
-        yield f"{count:>9,} {figures.lines[id]:>9,} {'deleted' if file.deleted else lines:>8}  {path}"
+    for id, count in ranked(changes, top):
+        file = files.fetch_version(id, versions[id], deleted=True)
+        size = "deleted" if file.deleted else "binary" if file.lines is None else f"{file.lines:,}"
+        yield f"{count:>9,} {lines[id]:>9,} {size:>8}  {shown(file.path)}"
 
-    yield f"\nAuthors ({len(figures.authors):,})\n{'commits':>9} {'+ lines':>9} {'- lines':>9}  name"
-    ranked = sorted(figures.authors.items(), key=lambda item: (-item[1][1], item[0]))
-    for email, (name, commits, added, removed) in ranked[:top]:
-        yield f"{commits:>9,} {added:>9,} {removed:>9,}  {screen.cut(shown(f'{name} {email}'), 32)}"
-
+    yield f"\nAuthors ({len(authors):,})\n{'commits':>9}  name"
+    yield from (f"{count:>9,}  {shown(actor)}" for actor, count in ranked(authors, top))
     yield ""
-    yield from activity(figures.months, screen)
+    yield from activity(months)
 
 
-def file_story(db: Database, path: str, at: datetime | None, top: int, screen: Screen) -> Iterator[str]:
+def ranked(counts: Counter[str], top: int) -> list[tuple[str, int]]:
+    """The most frequent ones, among equals by name: the answer is always the same."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:top]
+
+
+def activity(months: Counter[int], rows: int = 48) -> Iterator[str]:
+    """Commits per month as bars; per quarter or year if those are too many."""
+    unit, size, first, end = "", 0, 0, 0
+    for unit, size in (("month", 1), ("quarter", 3), ("year", 12)):  # noqa: B007
+        first, end = min(months) // size, max(months) // size
+        if end - first < rows:
+            break
+    bars = Counter[int]()
+    for month, count in months.items():
+        bars[month // size] += count
+    yield f"Commits per {unit}"
+    for bar in range(max(first, end - rows + 1), end + 1):
+        year, month = divmod(bar * size, 12)
+        label = {"month": f"{year}-{month + 1:02}", "quarter": f"{year}-Q{month // 3 + 1}", "year": f"{year}"}[unit]
+        yield f"{label:<8} {bars[bar]:>7,} {'#' * -(-bars[bar] * 40 // max(bars.values()))}".rstrip()
+
+
+def file_story(db: Database, path: str, at: datetime | None, top: int) -> Iterator[str]:
+    """The state of a file at a time, and what happened to it until then."""
+    when = f"{at:%Y-%m-%d %H:%M} UTC" if at else ""
     file = find_file(db, path, at)
     if file is None:
-        when = f" until {at:%Y-%m-%d %H:%M} UTC" if at else ""
-        name = path.rpartition("/")[2]
-        named = db.events.query(goes.EventQuery(["file.added", "file.renamed"], max_time=at))
-        like = sorted({event.data.path for event in named if event.data.path.rpartition("/")[2] == name})[:5]
-        hint = f": did you mean {', '.join(map(shown, like))}?" if like else ""
-        raise Problem(f"no file had the path {shown(path)!r}{when}{hint}")
+        raise Problem(f"no file had the path {shown(path)!r}{when and f' until {when}'}")
     events = db.events.load(file.ref, upto=file.version)
-    first, last = events[0], events[-1]
-    yield f"{shown(file.path)}{f', as of {at:%Y-%m-%d %H:%M} UTC' if at else ''}"
+    yield f"{shown(file.path)}{when and f', as of {when}'}"
     if file.deleted:
-        yield f"  deleted on {last.time:%Y-%m-%d}"
+        yield f"  deleted on {events[-1].time:%Y-%m-%d}"
     elif file.path != path:
-        later = any(event.data.path == path for event in events if isinstance(event.data, FileAdded | FileRenamed))
-        yield f"  {'formerly' if later else 'later named'} {shown(path)}"
+        former = any(event.data.path == path for event in events if isinstance(event.data, FileAdded | FileRenamed))
+        yield f"  {'formerly' if former else 'later named'} {shown(path)}"
     lines = "binary" if file.lines is None else f"{file.lines:,} lines"
-    people = len(file.authors)
-    yield f"  {lines}, mode {file.mode}, version {file.version}, changed by {people:,} author{'s' * (people != 1)}"
-    yield f"  added on {first.time:%Y-%m-%d}{'' if first.data.path == file.path else f' as {shown(first.data.path)}'}"
-    if file.version > top:
-        yield f"\n  the last {top} of {file.version} events"
-    else:
-        yield ""
+    people = f"{len(file.authors):,} author{'s' * (len(file.authors) != 1)}"
+    yield f"  {lines}, mode {file.mode}, version {file.version}, changed by {people}"
+    yield f"  added on {events[0].time:%Y-%m-%d} as {shown(events[0].data.path)}\n\n  the last events"
     for event in events[-top:]:
-        data = event.data
-        if isinstance(data, FileAdded):
-            what = f"added   {'binary' if data.lines is None else f'+{data.lines}'}"
-        elif isinstance(data, FileDeleted):
-            what = "deleted"
-        else:
-            what = "changed " if isinstance(data, FileChanged) else f"renamed to {shown(data.path)} "
-            what += "binary" if data.added is None else f"+{data.added} -{data.removed}"
+        what = event.name.removeprefix("file.")
+        if isinstance(event.data, FileRenamed):
+            what += f" to {shown(event.data.path)}"
+        if isinstance(event.data, FileChanged | FileRenamed) and event.data.added is not None:
+            what += f" +{event.data.added} -{event.data.removed}"
         line = f"  v{event.version:<4} {event.time:%Y-%m-%d %H:%M}  {event.metadata['commit'][:10]}  {what:<20}"
-        yield screen.cut(f"{line}  {shown(event.metadata['actor'])}")
+        yield f"{line}  {shown(event.metadata['actor'])}"
 
 
 # --- the terminal -----------------------------------------------------------------------------------------------------
@@ -601,100 +531,31 @@ def shown(value: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
 
 
-class Screen(NamedTuple):
-    """Where the answer goes: how wide it is, and whether it is a terminal that can show blocks."""
-
-    width: int
-    pretty: bool
-
-    @classmethod
-    def of_stdout(cls) -> Screen:
-        try:
-            "█▁…".encode(sys.stdout.encoding or "ascii")
-        except UnicodeEncodeError:
-            return cls(shutil.get_terminal_size().columns, False)
-        return cls(shutil.get_terminal_size().columns, sys.stdout.isatty())
-
-    def cut(self, value: str, used: int = 0) -> str:
-        """The value, cut to what is left of a line; whole where no terminal would wrap it."""
-        room = max(self.width - used, 10)
-        return value if not self.pretty or len(value) <= room else value[: room - 1] + "…"
-
-
-def activity(months: Counter[tuple[int, int]], screen: Screen) -> Iterator[str]:
-    """Commits over time: columns on a terminal, plain lines elsewhere, of months or longer if they are too many."""
-    first, last = min(months), max(months)
-    limit = max(screen.width - 10, 12) if screen.pretty else 48
-    begin = end = size = 0
-    for unit, size in (("month", 1), ("quarter", 3), ("year", 12), ("decade", 120)):  # noqa: B007
-        begin, end = ((year * 12 + month - 1) // size for year, month in (first, last))
-        if end - begin < limit:
-            break
-    buckets = [0] * (end - begin + 1)
-    for (year, month), count in months.items():
-        buckets[(year * 12 + month - 1) // size - begin] += count
-    buckets = buckets[-limit:]
-    begin = end - len(buckets) + 1
-    years = [(begin + index) * size // 12 for index in range(len(buckets))]
-    yield f"Commits per {unit}"
-    if screen.pretty:
-        yield from columns(buckets, years, limit)
-        return
-    widest = max(buckets)
-    for index, count in enumerate(buckets):
-        year, month = years[index], (begin + index) * size % 12
-        label = {1: f"{year}-{month + 1:02}", 3: f"{year}-Q{month // 3 + 1}"}.get(size, f"{year}")
-        yield f"{label:<8} {count:>7,} {'#' * -(-count * 40 // widest)}".rstrip()
-
-
-def columns(buckets: list[int], years: list[int], width: int, height: int = 6) -> Iterator[str]:
-    each = max(1, min(4, width // len(buckets)))
-    gap = 1 if each > 1 else 0
-    eighths = [-(-count * height * 8 // max(buckets)) for count in buckets]
-    for row in reversed(range(height)):
-        blocks = (" ▁▂▃▄▅▆▇█"[max(0, min(8, value - row * 8))] * (each - gap) + " " * gap for value in eighths)
-        label = f"{max(buckets):,}" if row == height - 1 else "0" if row == 0 else ""
-        yield f"{label:>8} {''.join(blocks)}".rstrip()
-    axis = [" "] * (len(years) * each + 5)
-    room = len(axis)
-    for index in reversed(range(len(years))):  # a year is left out if the next one is too close
-        if (index == 0 or years[index] != years[index - 1]) and index * each + 5 <= room:
-            room = index * each
-            axis[room : room + 4] = f"{years[index]:<4}"
-    yield f"{'':>8} {''.join(axis)}".rstrip()
-
-
 class Progress:
-    """How far it is, on one line of stderr, if somebody looks."""
+    """How far it is, on one line of stderr, if that is a terminal."""
 
-    def __init__(self, wanted: bool) -> None:
-        self._wanted = wanted
-        self._begin = time.monotonic()
-        self._next = 0.0
+    def __init__(self, total: int) -> None:
+        self._total, self._done, self._begin = total, 0, time.monotonic()
 
-    def __call__(self, done: int, total: int) -> None:
-        now = time.monotonic()
-        if not self._wanted or (now < self._next and done < total):
-            return
-        self._next = now + 0.2
-        rate = done / max(now - self._begin, 1e-9)
-        left = f", {(total - done) / rate:,.0f} s left" if done < total and rate else ""
-        end = "\n" if done == total else ""
-        print(f"\r{done:,} of {total:,} commits, {rate:,.0f}/s{left}\x1b[K", end=end, file=sys.stderr, flush=True)
+    def add(self, commits: int) -> None:
+        self._done += commits
+        if sys.stderr.isatty():
+            rate = self._done / max(time.monotonic() - self._begin, 1e-9)
+            left = (self._total - self._done) / max(rate, 1e-9)
+            line = f"{self._done:,} of {self._total:,} commits, {rate:,.0f}/s, {left:,.0f} s left"
+            print(f"\r{line}\x1b[K", end="\n" if self._done == self._total else "", file=sys.stderr, flush=True)
 
 
 def date(value: str) -> datetime:
     """A time, or the end of a day, month or year; UTC unless it names a zone."""
     try:
-        parts = [int(part) for part in value.split("-")]
-    except ValueError:
-        parts = []
-    try:
-        if 1 <= len(parts) <= 3 and len(value) <= 10:
-            begin = datetime(*(*parts, 1, 1)[:3], tzinfo=timezone.utc)  # type: ignore[arg-type, misc]
-            month = (begin.replace(day=28) + timedelta(days=4)).replace(day=1)
-            ends = (begin.replace(year=begin.year + 1), month, begin + timedelta(days=1))
-            return ends[len(parts) - 1] - timedelta(microseconds=1)
+        for pattern, days in (("%Y", 366), ("%Y-%m", 31), ("%Y-%m-%d", 1)):
+            try:
+                begin = datetime.strptime(value, pattern).replace(tzinfo=timezone.utc)
+            except ValueError:
+                continue
+            end = begin + timedelta(days=days)
+            return (end.replace(day=1) if days > 1 else end) - timedelta(microseconds=1)
         at = datetime.fromisoformat(value)
         return at if at.tzinfo else at.replace(tzinfo=timezone.utc)
     except (ValueError, OverflowError):
@@ -708,38 +569,33 @@ def number(value: str) -> int:
     return int(value)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="git_history.py", description="Import the history of a git repository into an event log, and ask it."
-    )
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Import the history of a git repository into an event log, and ask it.")
     parser.add_argument("repo", nargs="?", metavar="REPO", type=Path, help="a git repository (default: this one)")
     parser.add_argument("--db", metavar="FILE", help="the event log (default: NAME-history.db in this folder)")
     parser.add_argument("--at", metavar="DATE", type=date, help="as it was then: 2024, 2024-05, 2024-05-31, …T12:00")
     parser.add_argument("--file", metavar="PATH", help="the story of one file, by any path it ever had")
     parser.add_argument("--top", metavar="N", type=number, default=10, help="how many lines in a list (default: 10)")
-    parser.add_argument("--progress", action="store_true", help="show the progress even if stderr is not a terminal")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    path = options.db or ""
     try:
         git = Git(options.repo or Path(__file__).resolve().parent)
-        path = path or f"{git.name}-history.db"
+        path = options.db or f"{git.name}-history.db"
         with goes.blocking.connect(path) as db:
             begin = time.monotonic()
-            count = import_commits(db, git, Progress(options.progress or sys.stderr.isatty()))
+            count = import_commits(db, git)
             print(f"{path}: {count:,} new commit{'s' * (count != 1)} in {time.monotonic() - begin:.1f} s\n")
-            if options.file is not None:
-                wanted = path_text(os.fsencode(options.file).removeprefix(b"./"))
-                answer = file_story(db, wanted, options.at, options.top, Screen.of_stdout())
+            if options.file is None:
+                answer = overview(db, options.at, options.top)
             else:
-                answer = overview(db, options.at, options.top, Screen.of_stdout())
+                wanted = path_text(os.fsencode(options.file).removeprefix(b"./"))
+                answer = file_story(db, wanted, options.at, options.top)
             for line in answer:
-                print(line)
-            sys.stdout.flush()
+                print(line, flush=True)
     except (goes.errors.ConcurrencyError, goes.errors.DuplicateEventError) as error:
-        return complain(f"another program imports into {path} right now, run this again when it is done ({error})")
+        return complain(f"another program imports into this log right now, run this again when it is done ({error})")
     except (Problem, goes.errors.GoesError) as error:
         return complain(str(error))
     except KeyboardInterrupt:

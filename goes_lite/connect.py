@@ -161,26 +161,32 @@ async def open_backend(
     unknown: Unknown = "error",
     options: dict[str, Any],
 ) -> Backend:
-    """Open what `connect` was asked for, on a runtime."""
+    """Open what `connect` was asked for, on a runtime, which is closed if that fails."""
     if unknown not in ("error", "skip", "raw"):
         raise ConfigError(f"unknown={unknown!r}: 'error', 'skip' or 'raw'")
-    address, bus_url = settings(url, bus, options)
     registry = registry or default_registry
-    # both are looked up before either is opened: a misspelt bus should not leave a new file behind
-    factory = factory_for(address.scheme)
-    bus_address = parse(bus_url) if bus_url else None
-    bus_factory = factory_for(bus_address.scheme) if bus_address else None
-    backend = await factory.open(address.location, runtime, registry, unknown, **address.options)
-    if bus_factory is None or bus_address is None:
-        return backend
+
+    def look_up() -> list[tuple[BackendFactory, Address]]:
+        # both are looked up before either is opened: a misspelt bus should not leave a new file behind
+        address, bus_url = settings(url, bus, options)
+        addresses = [address, parse(bus_url)] if bus_url else [address]
+        return [(factory_for(address.scheme), address) for address in addresses]
+
+    backends: list[Backend] = []
+    try:
+        for factory, address in await runtime.call(look_up):  # which may read a file, and what is installed
+            backends.append(await factory.open(address.location, runtime, registry, unknown, **address.options))
+    except BaseException as exc:
+        for backend in backends:
+            await backend.close()
+        if isinstance(exc, Exception):  # after a cancellation a thread may still be opening, and waiting would block
+            await runtime.close()
+        raise
+    if len(backends) == 1:
+        return backends[0]
     from goes_lite.composed import ComposedBackend
 
-    try:
-        carrier = await bus_factory.open(bus_address.location, runtime, registry, unknown, **bus_address.options)
-    except BaseException:
-        await backend.close()
-        raise
-    return ComposedBackend(backend, carrier)
+    return ComposedBackend(*backends)
 
 
 class Connecting:

@@ -155,8 +155,7 @@ def test_repr_shows_what_was_asked() -> None:
     query = EventQuery(["a"], versions=[1, Between(3, None)], min_time=NOON) | EventQuery()
     assert repr(EventQuery()) == "EventQuery()"
     assert repr(query) == (
-        "EventQuery(names=['a'], versions=[1, Between(3, None)], "
-        f"times=[Between({NOON!r}, None)]) | EventQuery()"
+        f"EventQuery(names=['a'], versions=[1, Between(3, None)], times=[Between({NOON!r}, None)]) | EventQuery()"
     )
     assert repr(EventQuery(tags=["x:1"], times=[NOON])) == f"EventQuery(times=[{NOON!r}], tags=['x:1'])"
 

@@ -12,7 +12,9 @@ from goes_lite.errors import InvalidQueryError
 from goes_lite.query import Between, EventQuery
 from goes_lite.sql import MAX_BRANCHES, MAX_INTEGER, SQLITE, Dialect, condition, count, select
 
-POSTGRES = Dialect(placeholder=lambda n: f"${n}", uuid=lambda event_id: event_id, unindexed=lambda expression: expression)
+POSTGRES = Dialect(
+    placeholder=lambda n: f"${n}", uuid=lambda event_id: event_id, unindexed=lambda expression: expression
+)
 UUIDS = [UUID(int=number) for number in (1, 2)]
 QUERIES = [
     EventQuery(),
@@ -52,7 +54,9 @@ def test_the_placeholders_of_sqlite_are_question_marks() -> None:
 
 def test_every_spelling_of_a_name_is_asked_for() -> None:
     """Each as a branch of its own, which the index of names serves."""
-    sql = select("e.position", EventQuery(["new"]), SQLITE, lambda name: (name, "old", "older"), after=0, upto=9, limit=5)
+    sql = select(
+        "e.position", EventQuery(["new"]), SQLITE, lambda name: (name, "old", "older"), after=0, upto=9, limit=5
+    )
     assert [value for value in sql.parameters if isinstance(value, str)] == ["new", "old", "older"]
     assert sql.text.count("UNION") == 2
 

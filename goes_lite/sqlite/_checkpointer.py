@@ -1,8 +1,9 @@
-"""When the -wal is moved into the file: behind a commit, once the log has grown, so that it stays bounded.
+"""When the -wal is moved into the file: behind a commit, once enough is in it, so that it stays bounded.
 
-SQLite's own automatic checkpoint runs inside COMMIT and is off. Here the size of the -wal decides (asked with stat,
-which opens nothing). A -wal keeps its size after a checkpoint, until a writer begins it anew and `journal_size_limit`
-cuts it; so the next checkpoint is due when it has grown beyond what the last one left, or after it was cut.
+SQLite's own automatic checkpoint runs inside COMMIT and is off. After a checkpoint the next writer begins the -wal anew
+in the same file, and writing over a file is much cheaper to sync than growing one; so it is not cut each time, and its
+size alone does not tell how much is in it. Hence two measures: an estimate of the pages written, from what SQLite counts
+of changed rows, and growth of the file (asked with stat, which opens nothing) for values that the estimate is wrong for.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from goes_lite.sqlite._connection import WRITER_BUSY, Target, set_busy_timeout
 from goes_lite.sqlite._driver import Connection, wal_reset_bug
 from goes_lite.sqlite._turnstile import AnyTurnstile
 
-STEP = 4 * 1024 * 1024
-"""How much the -wal grows between two checkpoints, in bytes."""
-PATIENCE = 4
-"""So many steps long, it calls for a checkpoint that waits for readers: passive ones did not let it begin anew."""
+PAGES = 1000
+"""How many pages (estimated) are written between two checkpoints: 4 MB."""
+PAGES_PER_COMMIT, ROWS_PER_PAGE = 6, 8
+"""A commit writes a leaf of each table and index that it touches, and more for many rows."""
+GROWTH = 4 * 1024 * 1024
+"""Or by how many bytes the file has grown."""
+LIMIT = 4 * GROWTH
+"""So large, it calls for a checkpoint that waits for readers and cuts the file: others did not let it begin anew."""
 BUSY = 0.2
 """How many seconds such a checkpoint waits for readers; they read in pages, so they are soon done."""
 
@@ -32,25 +37,26 @@ class Checkpointer:
         self._turnstile = turnstile
         self._wal = target.path + "-wal"
         # A SQLite with the WAL-reset bug must only run checkpoints that keep writers out.
-        self._exclusive = wal_reset_bug(target.driver.version)
-        self._last = 0
-        self._due = STEP
+        self._usual = "RESTART" if wal_reset_bug(target.driver.version) else "PASSIVE"
+        self._rows = target.driver.changes(connection)
+        self._pages = 0
+        self._size = 0
 
     def after_commit(self) -> None:
         """Run a checkpoint if one is due. It never fails: one that cannot run now is due again."""
         if self._target.memory:
             return
+        rows = self._target.driver.changes(self._connection)
+        self._pages += PAGES_PER_COMMIT + (rows - self._rows) // ROWS_PER_PAGE
+        self._rows = rows
         try:
             size = os.stat(self._wal).st_size
         except OSError:
             return
-        if size < self._last:  # it was begun anew and cut, by us or by another process
-            self._due = STEP
-        self._last = size
-        if size < self._due:
-            return
-        self._run("TRUNCATE" if self._exclusive or size >= PATIENCE * STEP else "PASSIVE")
-        self._due = size + STEP
+        self._size = min(self._size, size)  # it was cut, by us or by another process
+        if self._pages >= PAGES or size - self._size >= GROWTH:
+            self._run("TRUNCATE" if size >= LIMIT else self._usual)
+            self._pages, self._size = 0, size
 
     def _run(self, mode: str) -> None:
         with contextlib.suppress(*self._target.driver.error, StoreError):

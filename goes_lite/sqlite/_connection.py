@@ -187,7 +187,7 @@ def _set_up(connection: Connection, target: Target, *, writer: bool) -> None:
             raise StoreUnavailable(target.location, f"cannot use a write-ahead log here (journal mode {mode!r})")
         # Checkpoints are ours: they run after a commit, never inside one.
         execute("PRAGMA wal_autocheckpoint = 0").fetchall()
-        execute("PRAGMA journal_size_limit = 1048576").fetchall()
+        execute("PRAGMA journal_size_limit = 16777216").fetchall()
     if sys.platform == "darwin" and target.durability == "full":
         execute("PRAGMA fullfsync = ON")  # a plain fsync does not reach the platter on macOS
         execute("PRAGMA checkpoint_fullfsync = ON")

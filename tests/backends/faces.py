@@ -206,5 +206,3 @@ class _AwaitedBlock:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._block.__exit__(kind, error, traceback)
-
-

@@ -258,7 +258,7 @@ def append(path: str, driver: str, process: int, count: int, shared: int, durabi
 
 
 @job
-def commit_flat_out(path: str, driver: str, process: int) -> None:
+def commit_flat_out(path: str, driver: str, process: int, durability: str = "full") -> None:
     """Commit without a pause until told to stop; say how many it were."""
     stop = threading.Event()
 
@@ -266,7 +266,7 @@ def commit_flat_out(path: str, driver: str, process: int) -> None:
         listen()
         stop.set()
 
-    with store(path, driver, durability="normal") as db:
+    with store(path, driver, durability=durability) as db:
         say("ready")
         listen()
         threading.Thread(target=wait, daemon=True).start()

@@ -316,12 +316,17 @@ async def test_conditions_look_at_what_the_query_says(db: Backend) -> None:
         with pytest.raises(AppendConditionFailed) as caught:
             await db.events.append([note(name)], condition=AppendCondition(query))
         assert caught.value.position == 1, name
-    for name, query in [*OTHERS.items(), *((name, query) for name, query in CONDITIONS.items() if query != EventQuery())]:
+    for name, query in [
+        *OTHERS.items(),
+        *((name, query) for name, query in CONDITIONS.items() if query != EventQuery()),
+    ]:
         after = 0 if name in OTHERS and query == OTHERS[name] else 1
         await db.events.append([note(name, ("other", name), 1, time=NOON)][:0], condition=AppendCondition(query, after))
     for name, query in OTHERS.items():
         if name not in ("version", "time"):
-            await db.events.append([count(1, time=NOON)][: name not in ("name", "disjunction")], condition=AppendCondition(query))
+            await db.events.append(
+                [count(1, time=NOON)][: name not in ("name", "disjunction")], condition=AppendCondition(query)
+            )
 
 
 async def test_unrelated_appends_never_fail(db: Backend) -> None:
@@ -419,8 +424,12 @@ async def test_aggregates_are_listed_by_name_and_id(db: Backend) -> None:
     whole = [info.aggregate for info in await db.events.aggregates().list()]
     assert whole == [AggregateRef("Order", "z"), *(AggregateRef("order", id) for id in ids), AggregateRef("zeta", "1")]
     assert [info.aggregate for info in await db.events.aggregates(after=whole[2]).list()] == whole[3:]
-    assert [info.aggregate for info in await db.events.aggregates("order", after=whole[2], limit=3).list()] == whole[3:6]
-    assert [info.aggregate for info in await db.events.aggregates(after=AggregateRef("order", "A"), limit=2).list()] == whole[3:5]
+    assert [info.aggregate for info in await db.events.aggregates("order", after=whole[2], limit=3).list()] == whole[
+        3:6
+    ]
+    assert [
+        info.aggregate for info in await db.events.aggregates(after=AggregateRef("order", "A"), limit=2).list()
+    ] == whole[3:5]
     assert await db.events.aggregates("nothing").list() == await db.events.aggregates(limit=0).list() == []
 
 
@@ -707,7 +716,9 @@ async def test_texts_come_back_exactly(db: Backend) -> None:
     """In the data, the metadata, and where they are allowed in ids and tags."""
     events = [note(text, metadata={text or "-": text, "other": text[::-1]}) for text in AWKWARD_TEXTS]
     named = [text for text in AWKWARD_TEXTS if text and "\0" not in text and len(text.encode()) <= 1000]
-    events += [note(text, ("order", text), 1, tags=[f"{text}:{text}", f"k:{text}"]) for text in named if ":" not in text]
+    events += [
+        note(text, ("order", text), 1, tags=[f"{text}:{text}", f"k:{text}"]) for text in named if ":" not in text
+    ]
     await db.events.append(events)
     stored = await db.events.query().list()
     assert stored == events
@@ -737,7 +748,9 @@ async def test_other_fields_come_back_exactly(db: Backend) -> None:
     assert await db.events.query().list() == events
     assert [event.data.text for event in await db.events.load(AggregateRef("order", str(uuid)))] == ["uuid"]
     assert await db.events.find(UUID(int=0)) == events[6]
-    assert [event.id for event in await db.events.query(EventQuery(ids=[UUID(int=2**128 - 1)])).list()] == [events[7].id]
+    assert [event.id for event in await db.events.query(EventQuery(ids=[UUID(int=2**128 - 1)])).list()] == [
+        events[7].id
+    ]
     assert await texts(db, EventQuery(tags=["key-7:7", "key-999:999"])) == ["tags"]
 
 
@@ -815,9 +828,13 @@ BAD_CALLS: dict[str, Callable[[Backend], Any]] = {
     "append a number": lambda db: db.events.append(cast(Any, 5)),
     "condition is a query": lambda db: db.events.append([note("x")], condition=cast(Any, EventQuery())),
     "condition of a string": lambda db: db.events.append([note("x")], condition=AppendCondition(cast(Any, "noted"))),
-    "condition after None": lambda db: db.events.append([note("x")], condition=AppendCondition(EventQuery(), cast(Any, None))),
+    "condition after None": lambda db: db.events.append(
+        [note("x")], condition=AppendCondition(EventQuery(), cast(Any, None))
+    ),
     "condition after -1": lambda db: db.events.append([note("x")], condition=AppendCondition(EventQuery(), -1)),
-    "condition after 1.5": lambda db: db.events.append([note("x")], condition=AppendCondition(EventQuery(), cast(Any, 1.5))),
+    "condition after 1.5": lambda db: db.events.append(
+        [note("x")], condition=AppendCondition(EventQuery(), cast(Any, 1.5))
+    ),
     "load a string": lambda db: db.events.load(cast(Any, "ab")),
     "load a number": lambda db: db.events.load(cast(Any, 5)),
     "load an empty id": lambda db: db.events.load(cast(Any, ("order", ""))),
@@ -864,7 +881,9 @@ async def test_bad_arguments_get_typed_errors_and_change_nothing(db: Backend) ->
 
 async def test_a_payload_that_sqlite_cannot_store_is_refused(db: Backend) -> None:
     """A codec of the user's own that gives out lone surrogates: a typed error, and neighbours are not disturbed."""
-    own = Registry(codec=FunctionCodec("own", lambda value: value.text, lambda payload, _: Noted(str(payload)), text=True))
+    own = Registry(
+        codec=FunctionCodec("own", lambda value: value.text, lambda payload, _: Noted(str(payload)), text=True)
+    )
     own.register("noted", Noted)
     with pytest.raises((InvalidEventError, EncodeError)):
         await db.events.append([Event(Noted("fine"), registry=own), Event(Noted("\ud800"), registry=own)])
@@ -1050,7 +1069,11 @@ async def test_unknown_names_are_errors_by_default(file: Place) -> None:
     """UnknownEventError names the event and its position; what lies before it is given out, wherever a page ends."""
     poorer, ref = await unknown_among_known(file)
     async with file.open(registry=poorer) as db:
-        for attempt in (db.events.query().list, lambda: db.events.load(ref), lambda: db.events.query(reverse=True, upto=4).list()):
+        for attempt in (
+            db.events.query().list,
+            lambda: db.events.load(ref),
+            lambda: db.events.query(reverse=True, upto=4).list(),
+        ):
             with pytest.raises(UnknownEventError) as caught:
                 await attempt()
             assert caught.value.name == "counted"
@@ -1123,7 +1146,9 @@ async def test_damaged_data_is_a_decode_error_with_its_position(place: Place) ->
     """It names the event and position, and comes behind what can be read."""
     strict = Registry()
     strict.register("noted", Noted)
-    loose = Registry(codec=FunctionCodec("json", lambda _: '{"text": 5}', lambda payload, _: Noted(str(payload)), text=True))
+    loose = Registry(
+        codec=FunctionCodec("json", lambda _: '{"text": 5}', lambda payload, _: Noted(str(payload)), text=True)
+    )
     loose.register("noted", Noted)
     async with place.open(registry=strict) as db:
         await db.events.append([note("x"), Event(Noted("broken"), registry=loose), note("y")])

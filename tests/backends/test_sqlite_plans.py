@@ -39,7 +39,9 @@ def db(request: pytest.FixtureRequest, driver: str) -> Iterator[BlockingBackend]
 
 def plan(db: BlockingBackend, sql: str, parameters: Any) -> list[str]:
     with db.transaction() as transaction:
-        return [row[3].replace(" EXISTS", "") for row in transaction.execute(f"EXPLAIN QUERY PLAN {sql}", list(parameters))]
+        return [
+            row[3].replace(" EXISTS", "") for row in transaction.execute(f"EXPLAIN QUERY PLAN {sql}", list(parameters))
+        ]
 
 
 def page(query: EventQuery, *, after: int = 0, limit: int = 64, columns: str = COLUMNS, reverse: bool = False) -> Sql:
@@ -126,7 +128,9 @@ def test_the_plan_names_the_index(db: BlockingBackend, name: str) -> None:
     assert not scanned, found
 
 
-@pytest.mark.parametrize("name", ["a tag", "a name", "an aggregate", "everything", "two tags", "condition by tag", "load"])
+@pytest.mark.parametrize(
+    "name", ["a tag", "a name", "an aggregate", "everything", "two tags", "condition by tag", "load"]
+)
 def test_one_branch_is_read_in_order(db: BlockingBackend, name: str) -> None:
     """Nothing is sorted: the first rows of the index are the page."""
     sql, _ = HOT[name]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from goes_lite.sqlite import _executor
+from goes_lite.sqlite._turnstile import Turnstile
 from goes_lite.sqlite._wakeup import Watcher
 
 if TYPE_CHECKING:
@@ -69,8 +70,34 @@ def test_many_writers_lose_nothing_and_followers_never_skip(
           f"{max(report['worst'] for report in reports) * 1000:.0f} ms")  # fmt: skip
 
 
+def test_nobody_passes_twice_while_another_waits(path: str) -> None:
+    """Who leaves the turnstile and wants to go through again goes behind those who wait."""
+    first, second, looking = (Turnstile(path + "-lock", path) for _ in range(3))
+    passed: list[str] = []
+
+    def wait() -> None:
+        second.enter(60.0)
+        passed.append("second")
+        second.leave()
+
+    first.enter(60.0)
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    while waiting.is_alive() and looking._try(0):  # until somebody has the queue
+        looking._lock(looking._file, 0, False)
+    assert not passed
+    first.leave()
+    first.enter(60.0)
+    passed.append("first")
+    first.leave()
+    waiting.join()
+    for turnstile in (first, second, looking):
+        turnstile.close()
+    assert passed == ["second", "first"]
+
+
 def test_writers_take_turns(path: str, driver: str, spawn: Spawn) -> None:
-    """Of four processes that write flat out none starves: none is behind another by more than a factor of five.
+    """Of four processes that write flat out none starves: none is behind another by more than a factor of three.
 
     (With SQLite's own lock alone one of them made 1 commit, another 8,000.)
     """
@@ -90,7 +117,7 @@ def test_writers_take_turns(path: str, driver: str, spawn: Spawn) -> None:
     for worker in workers:
         worker.finish()
     print(f"{driver}: commits per process", *commits)
-    assert max(commits) <= 5 * min(commits)
+    assert max(commits) <= 3 * min(commits)
     assert len(check_file(path)) == sum(commits)
 
 

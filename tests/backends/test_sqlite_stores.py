@@ -45,7 +45,9 @@ NOON = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=timezone.utc)
 A, B = (AggregateRef("order", id) for id in "ab")
 
 
-async def raises(error: type[BaseException] | tuple[type[BaseException], ...], calls: dict[str, Callable[[], Any]]) -> None:
+async def raises(
+    error: type[BaseException] | tuple[type[BaseException], ...], calls: dict[str, Callable[[], Any]]
+) -> None:
     """Each of the calls raises one of the errors."""
     for what, call in calls.items():
         try:
@@ -220,7 +222,12 @@ async def test_a_model_is_written_at_the_expected_version_only(db: Backend) -> N
     for expected in (0, 1, 3):
         with pytest.raises(ModelConflict) as caught:
             await db.models.put("c", "1", "9", expected=expected)
-        assert (caught.value.collection, caught.value.id, caught.value.expected, caught.value.actual) == ("c", "1", expected, 2)
+        assert (caught.value.collection, caught.value.id, caught.value.expected, caught.value.actual) == (
+            "c",
+            "1",
+            expected,
+            2,
+        )
         with pytest.raises(ModelConflict):
             await db.models.delete("c", "1", expected=expected)
     record = await db.models.get("c", "1")
@@ -699,7 +706,10 @@ async def test_words_that_only_look_like_it_are_fine(db: Backend) -> None:
         await tx.execute('CREATE TABLE "begin" ("commit" TEXT)')
         for _ in range(3):
             await tx.execute('INSERT INTO "begin" VALUES (?)', ("COMMIT",))
-        assert await tx.execute("SELECT \"commit\" FROM \"begin\" -- COMMIT\n WHERE \"commit\" = 'COMMIT'") == [("COMMIT",)] * 3
+        assert (
+            await tx.execute('SELECT "commit" FROM "begin" -- COMMIT\n WHERE "commit" = \'COMMIT\'')
+            == [("COMMIT",)] * 3
+        )
         with pytest.raises(TransactionError):
             await tx.execute(cast(Any, 5))
 

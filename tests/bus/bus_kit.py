@@ -1,0 +1,229 @@
+"""What the tests of the in-process bus share: time in the test's hands, a log, and helpers to publish and take."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, cast
+
+from goes_lite.bus import Delivery, Subscription
+from goes_lite.event import AggregateRef, Event, restore
+from goes_lite.ids import new_id_bytes
+from goes_lite.inprocess import InProcessBus
+from goes_lite.query import EVERYTHING, EventQuery
+from goes_lite.runtime import Clock, InlineRuntime, Runtime, Signal, drive
+from goes_lite.store import EventStore, Pages
+
+T = TypeVar("T")
+PATIENCE = 10.0  # seconds after which a test that hangs fails; nothing is measured by it
+EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class FakeClock:
+    """Time that passes only when told to; whoever waits for it is woken."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.watchers: set[Signal] = set()
+
+    def now(self) -> datetime:
+        return EPOCH + timedelta(seconds=self.seconds)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def advance(self, seconds: float) -> None:
+        self.seconds += seconds
+        for watcher in tuple(self.watchers):
+            watcher.notify()
+
+
+class FakeTime:
+    """A runtime on the fake clock, which knows how many are waiting, and for how long."""
+
+    def __init__(self, inner: Runtime) -> None:
+        self.inner = inner
+        self.fake = FakeClock()
+        self.clock: Clock = self.fake
+        self.waits: list[float | None] = []
+        self.entered = Signal()
+
+    @property
+    def inline(self) -> bool:
+        return self.inner.inline
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nothing in the bus sleeps")
+
+    async def call(self, work: Callable[[], T]) -> T:
+        return work()
+
+    async def close(self) -> None:
+        return None
+
+    async def wait(self, signal: Signal, seen: int, timeout: float | None = None) -> bool:
+        either = Signal()
+        deadline = None if timeout is None else self.fake.seconds + timeout
+        self.waits.append(timeout)
+        self.fake.watchers.add(either)
+        self.entered.notify()
+        try:
+            while True:
+                count = either.count
+                if not signal.call_once(seen, either.notify):
+                    return True
+                if deadline is not None and self.fake.seconds >= deadline:
+                    return False
+                if not await self.inner.wait(either, count, PATIENCE):
+                    raise AssertionError("it waits for ever")
+        finally:
+            signal.forget(either.notify)
+            self.waits.remove(timeout)
+            self.fake.watchers.discard(either)
+
+
+class Beside:
+    """A coroutine that runs beside the test: in a task, or in a thread."""
+
+    def __init__(self, runtime: FakeTime, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self.inline = runtime.inline
+        self.outcome: list[Any] = []
+        self.error: BaseException | None = None
+        if self.inline:
+            self.thread = threading.Thread(target=lambda: drive(self._run(coroutine)), daemon=True)
+            self.thread.start()
+        else:
+            self.task = asyncio.get_running_loop().create_task(self._run(coroutine))
+
+    async def _run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        try:
+            self.outcome.append(await coroutine)
+        except BaseException as exc:
+            self.error = exc
+
+    async def result(self) -> Any:
+        if self.inline:
+            self.thread.join(PATIENCE)
+        else:
+            await asyncio.wait({self.task}, timeout=PATIENCE)
+        if self.error is not None:
+            raise self.error
+        assert self.outcome, "it hangs"
+        return self.outcome[0]
+
+
+class Log:
+    """The least that a bus needs of a store: a list of events, and where it ends."""
+
+    def __init__(self) -> None:
+        self.events: list[Event[int]] = []
+        self.fetches = 0
+        self.interfere: Callable[[], None] = lambda: None
+
+    @property
+    def last(self) -> int:
+        return self.events[-1].position if self.events else 0
+
+    async def head(self) -> int:
+        head = self.last
+        self.interfere()
+        return head
+
+    def query(
+        self, query: EventQuery = EVERYTHING, *, after: int = 0, upto: int | None = None, limit: int | None = None
+    ) -> Pages[Event[int]]:
+        end = self.last if upto is None else upto
+        pages = [[e for e in self.events if after < e.position <= end and query.matches(e)][:limit]]
+
+        async def fetch() -> Sequence[Event[int]]:
+            self.fetches += 1
+            self.interfere()
+            return pages.pop() if pages else []
+
+        return Pages(fetch)
+
+    def commit(self, *events: Event[int], gap: int = 0) -> tuple[list[Event[int]], int]:
+        """Store the events; what to offer of it."""
+        before = self.last
+        stored = [event.at(before + gap + 1 + i) for i, event in enumerate(events)]
+        self.events += stored
+        return stored, before
+
+
+class Program:
+    """One test's world: a bus on one of the runtimes, with its time."""
+
+    def __init__(self, runtime: FakeTime, log: Log | None = None) -> None:
+        self.runtime = runtime
+        self.clock = runtime.fake
+        self.log = log or Log()
+        store = cast("EventStore", log)
+        self.bus = InProcessBus(runtime, store if log else None, head=log.last if log else None, max_dead_letters=50)
+
+    def beside(self, coroutine: Coroutine[Any, Any, Any]) -> Beside:
+        return Beside(self.runtime, coroutine)
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Let the others run until the condition holds; it is looked at again whenever one of them begins to wait."""
+        while True:
+            count = self.runtime.entered.count
+            if condition():
+                return
+            if self.runtime.inline:
+                assert self.runtime.entered.block(count, PATIENCE), "it never came true"
+            else:
+                await asyncio.wait_for(self.runtime.inner.wait(self.runtime.entered, count), PATIENCE)
+
+    async def waiting(self, n: int) -> None:
+        """Until exactly n others wait."""
+        await self.until(lambda: len(self.runtime.waits) == n)
+
+
+Rule = Callable[[Program], Coroutine[Any, Any, None]]
+Run = Callable[..., None]
+
+
+def event(name: str = "order.placed", data: int = 0, of: str | None = None) -> Event[int]:
+    ref = AggregateRef("order", of) if of else None
+    return restore(new_id_bytes(), name, data, EPOCH, ref, 1 if of else 0, None, None, 0, "json", 1, str(data))
+
+
+def events(*data: int, name: str = "order.placed") -> list[Event[int]]:
+    return [event(name, n) for n in data]
+
+
+async def take(subscription: Subscription, n: int, *, ack: bool = True) -> list[Delivery]:
+    deliveries: list[Delivery] = []
+    for _ in range(n):
+        deliveries.append(await subscription.__anext__())
+        if ack:
+            await deliveries[-1].ack()
+    return deliveries
+
+
+async def data(subscription: Subscription, n: int) -> list[int]:
+    return [delivery.event.data for delivery in await take(subscription, n)]
+
+
+class WouldWait(Exception):
+    pass
+
+
+class NoWaiting(InlineRuntime):
+    """Raises where others wait, as a cancellation would."""
+
+    async def wait(self, signal: Signal, seen: int, timeout: float | None = None) -> bool:
+        raise WouldWait
+
+
+async def drained(subscription: Subscription, n: int = 10**9) -> list[Delivery]:
+    """What can be had of it without waiting, at most n."""
+    got: list[Delivery] = []
+    try:
+        while len(got) < n:
+            got.append(await subscription.__anext__())
+    except WouldWait:
+        pass
+    return got

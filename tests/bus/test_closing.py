@@ -1,0 +1,105 @@
+"""The end of subscriptions and of the in-process bus, and what can be seen of them meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from goes_lite.bus import EventBus, Handling, Subscription
+from goes_lite.errors import BusError
+from goes_lite.inprocess import InProcessBus
+from goes_lite.runtime import InlineRuntime, drive
+
+if TYPE_CHECKING:
+    from tests.bus.bus_kit import Program, Run, data, events, take
+else:
+    from bus_kit import Program, Run, data, events, take
+
+
+@pytest.mark.parametrize("closes", ["subscription", "bus"])
+def test_closing_ends_an_iteration_that_waits(run: Run, closes: str) -> None:
+    async def rule(p: Program) -> None:
+        subscription = p.bus.subscribe()
+
+        async def consume() -> int:
+            return len([delivery async for delivery in subscription])
+
+        consumer = p.beside(consume())
+        await p.waiting(1)
+        await (subscription if closes == "subscription" else p.bus).close()
+        assert await consumer.result() == 0
+        with pytest.raises(StopAsyncIteration):
+            await subscription.__anext__()
+        await subscription.close()
+
+    run(rule)
+
+
+def test_a_closed_bus_refuses_publishers_also_those_that_wait(run: Run) -> None:
+    async def rule(p: Program) -> None:
+        full = p.bus.subscribe(capacity=1)
+        publisher = p.beside(p.bus.publish(events(1, 2)))
+        await p.waiting(1)
+        await p.bus.close()
+        with pytest.raises(BusError, match="closed"):
+            await publisher.result()
+        with pytest.raises(BusError, match="closed"):
+            await p.bus.publish(events(3))
+        with pytest.raises(BusError, match="closed"):
+            p.bus.subscribe()
+        p.bus.offer(events(4), 0)
+        await full.close()
+        await p.bus.close()
+
+    run(rule)
+
+
+def test_closing_the_bus_stops_its_handlers(run: Run) -> None:
+    async def rule(p: Program) -> None:
+        handlings = [p.bus.handle(["*"], lambda _: None, group="g") for _ in range(3)]
+        await p.waiting(3)
+        await p.bus.close()
+        assert [handling.running for handling in handlings] == [False] * 3
+
+    run(rule)
+
+
+def test_nothing_is_kept_of_what_is_settled_or_gone(run: Run) -> None:
+    """Neither events, nor subscriptions that were closed or abandoned."""
+
+    async def rule(p: Program) -> None:
+        subscription = p.bus.subscribe(max_pending=1)
+        for _ in range(50):
+            p.bus.subscribe()
+            await p.bus.publish(events(1))
+            await data(subscription, 1)
+            async with p.bus.subscribe(["order.*"]):
+                pass
+        assert repr(p.bus) == "<InProcessBus 1 subscriptions, 0 groups, 0 queued, 0 dead letters>"
+
+    run(rule)
+
+
+def test_everything_that_lives_long_shows_its_state_on_a_line(run: Run) -> None:
+    async def rule(p: Program) -> None:
+        subscription = p.bus.subscribe(["order.*"], group="mail")
+        await p.bus.publish(events(1, 2, 3, 4))
+        (delivery,) = await take(subscription, 1, ack=False)
+        assert repr(subscription) == "<Subscription order.* group='mail' 3 queued, 1 in flight>"
+        assert repr(delivery) == "<Delivery attempt 1: <Event order.placed: 1>>"
+        handling = p.bus.handle(["user.named"], print)
+        assert repr(handling).startswith("<Handling print running, 0 failures, <Subscription user.named 0 queued")
+
+    run(rule)
+
+
+def test_it_is_an_event_bus() -> None:
+    """For the type checkers: the protocols are kept."""
+    runtime = InlineRuntime()
+    bus: EventBus = InProcessBus(runtime)
+    subscription: Subscription = bus.subscribe()
+    handling: Handling = bus.handle(["*"], print)
+    drive(bus.close())
+    assert not handling.running
+    drive(subscription.close())

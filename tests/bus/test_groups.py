@@ -1,0 +1,319 @@
+"""Groups and redelivery on the in-process bus: who gets an event, how often, and how it is settled."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from goes_lite.bus import Delivery, Subscription
+from goes_lite.errors import BusError, ConfigError, DeliveryError
+from goes_lite.runtime import LoopRuntime, drive
+
+if TYPE_CHECKING:
+    from tests.bus.bus_kit import FakeTime, NoWaiting, Program, Run, data, drained, event, events, take
+else:
+    from bus_kit import FakeTime, NoWaiting, Program, Run, data, drained, event, events, take
+
+
+def test_each_event_goes_to_exactly_one_member_of_a_group(run: Run) -> None:
+    async def rule(p: Program) -> None:
+        got: list[int] = []
+
+        async def member(subscription: Subscription) -> None:
+            async for delivery in subscription:
+                got.append(delivery.event.data)
+                await delivery.ack()
+
+        members = [p.bus.subscribe(group="mail", capacity=3, max_pending=2) for _ in range(3)]
+        other = p.bus.subscribe(group="audit")
+        at_work = [p.beside(member(subscription)) for subscription in members]
+        await p.bus.publish(events(*range(50)))
+        await p.until(lambda: len(got) >= 50)
+        await p.waiting(3)
+        for subscription in members:
+            await subscription.close()
+        for one in at_work:
+            await one.result()
+        assert sorted(got) == list(range(50))
+        assert await data(other, 50) == list(range(50))
+
+    run(rule)
+
+
+@pytest.mark.parametrize("ending", ["close", "abandon"])
+def test_what_a_member_leaves_unsettled_goes_to_another(run: Run, ending: str) -> None:
+    """In its old place, as the next attempt, whether the member was closed or garbage collected."""
+
+    async def rule(p: Program) -> None:
+        leaver = p.bus.subscribe(group="mail")
+        await p.bus.publish(events(1, 2, 3))
+        deliveries = await take(leaver, 2, ack=False)
+        await deliveries.pop().ack()
+        stayer = p.bus.subscribe(group="mail")
+        if ending == "close":
+            await leaver.close()
+        del leaver
+        deliveries.clear()
+        gc.collect()
+        again, fresh = await take(stayer, 2)
+        assert (again.event.data, again.attempt, again.redelivered) == (1, 2, True)
+        assert (fresh.event.data, fresh.attempt, fresh.redelivered) == (3, 1, False)
+
+    run(rule)
+
+
+def test_a_delivery_keeps_its_subscription_alive(run: Run) -> None:
+    """Whoever holds a delivery can settle it, even if the iterator is gone from sight."""
+
+    async def rule(p: Program) -> None:
+        subscription = p.bus.subscribe(group="mail")
+        await p.bus.publish(events(1))
+        (delivery,) = await take(subscription, 1, ack=False)
+        del subscription
+        gc.collect()
+        await delivery.ack()
+
+    run(rule)
+
+
+def test_a_group_without_members_goes_on_collecting(run: Run) -> None:
+    """The next member finds what came meanwhile; nothing waits for nobody: what has no room is a dead letter."""
+
+    async def rule(p: Program) -> None:
+        await p.bus.subscribe(group="mail", capacity=2).close()
+        await p.bus.publish(events(1, 2, 3))
+        p.bus.offer(events(4), 0)
+        member = p.bus.subscribe(group="mail")
+        assert await data(member, 2) == [1, 2]
+        letters = await p.bus.dead_letters()
+        assert [(letter.event.data, letter.subscriber, letter.attempts) for letter in letters] == [
+            (3, "mail", 0),
+            (4, "mail", 0),
+        ]
+        assert p.bus.overflowed == 2
+        await p.bus.redrive(letters[0])
+        (redriven,) = await take(member, 1)
+        assert (redriven.event.data, redriven.attempt, redriven.redelivered) == (3, 1, True)
+
+    run(rule)
+
+
+def test_a_publisher_that_waits_for_a_group_is_released_when_its_last_member_leaves(run: Run) -> None:
+    async def rule(p: Program) -> None:
+        member = p.bus.subscribe(group="mail", capacity=1)
+        publisher = p.beside(p.bus.publish(events(1, 2)))
+        await p.waiting(1)
+        await member.close()
+        await publisher.result()
+        assert [letter.event.data for letter in await p.bus.dead_letters()] == [2]
+
+    run(rule)
+
+
+def test_members_of_a_group_share_one_set_of_names(run: Run) -> None:
+    async def rule(p: Program) -> None:
+        first = p.bus.subscribe(["order.*"], group="mail")
+        with pytest.raises(BusError, match=r"mail.*order\.\*.*user\.named"):
+            p.bus.subscribe(["user.named"], group="mail")
+        await first.close()
+
+    run(rule)
+
+
+def test_cancelled_iteration_loses_nothing() -> None:
+    """However a waiting `__anext__` and an event cross, the event is there for the next one."""
+
+    async def rule() -> None:
+        p = Program(FakeTime(LoopRuntime()))
+        subscription = p.bus.subscribe(group="mail")
+        for n in range(20):
+            consumer = asyncio.create_task(subscription.__anext__())
+            await p.waiting(1)
+            if n % 2:
+                await p.bus.publish(events(n))
+            consumer.cancel()
+            await asyncio.wait({consumer})
+            if not n % 2:
+                await p.bus.publish(events(n))
+            assert await data(subscription, 1) == [n]
+        await p.bus.close()
+
+    asyncio.run(rule())
+
+
+def test_nak_delivers_again_at_once_or_after_the_delay(run: Run) -> None:
+    async def rule(p: Program) -> None:
+        subscription = p.bus.subscribe()
+        await p.bus.publish(events(1, 2))
+        (first,) = await take(subscription, 1, ack=False)
+        await first.nak()
+        (first,) = await take(subscription, 1, ack=False)
+        assert (first.event.data, first.attempt) == (1, 2)
+        await first.nak(5)
+        assert await data(subscription, 1) == [2]
+        third = p.beside(take(subscription, 1))
+        await p.waiting(1)
+        assert p.runtime.waits == [5]
+        p.clock.advance(4.5)
+        p.clock.advance(0.5)
+        (last,) = await third.result()
+        assert (last.event.data, last.attempt, p.clock.seconds) == (1, 3, 5)
+
+    run(rule)
+
+
+def test_events_of_an_aggregate_wait_behind_one_that_is_to_be_retried(run: Run) -> None:
+    """Others pass. So with one delivery at a time, each aggregate is seen in order."""
+
+    async def rule(p: Program) -> None:
+        subscription = p.bus.subscribe(max_pending=1)
+        await p.bus.publish([event(data=n, of=of) for n, of in [(1, "a"), (2, "a"), (3, "b"), (4, "a"), (5, None)]])
+        (first,) = await take(subscription, 1, ack=False)
+        await first.nak(5)
+        assert await data(subscription, 2) == [3, 5]
+        await p.bus.publish([event(data=6, of="b")])
+        p.clock.advance(5)
+        (first,) = await take(subscription, 1, ack=False)
+        await first.nak(5)
+        p.clock.advance(5)
+        assert await data(subscription, 4) == [1, 2, 4, 6]
+        assert subscription.queued == 0
+
+    run(rule)
+
+
+def test_an_event_does_not_wait_behind_a_later_one_that_is_to_be_retried(run: Run) -> None:
+    async def rule(p: Program) -> None:
+        subscription = p.bus.subscribe()
+        await p.bus.publish([event(data=n, of="a") for n in (1, 2, 3)])
+        first, second = await take(subscription, 2, ack=False)
+        await second.nak(5)
+        await first.nak()
+        assert await data(subscription, 1) == [1]
+        p.clock.advance(5)
+        assert await data(subscription, 2) == [2, 3]
+
+    run(rule)
+
+
+def test_what_is_unsettled_after_ack_wait_is_delivered_again(run: Run) -> None:
+    """A member that waits already is woken for it; the late acknowledgement is an error."""
+
+    async def rule(p: Program) -> None:
+        hung = p.bus.subscribe(group="mail", ack_wait=10)
+        other = p.bus.subscribe(group="mail")
+        await p.bus.publish(events(1))
+        waiting = None
+        (late,) = await take(hung, 1, ack=False)
+        waiting = p.beside(take(other, 1))
+        await p.waiting(1)
+        p.clock.advance(10)
+        (again,) = await waiting.result()
+        assert (again.event.data, again.attempt) == (1, 2)
+        with pytest.raises(DeliveryError, match="taken back"):
+            await late.ack()
+
+    run(rule)
+
+
+def test_what_was_taken_back_cannot_be_acked_before_it_is_delivered_again_either(run: Run) -> None:
+    async def rule(p: Program) -> None:
+        hung = p.bus.subscribe(group="mail", ack_wait=10)
+        busy = p.bus.subscribe(group="mail", max_pending=1)
+        await p.bus.publish(events(1, 2))
+        (late,) = await take(hung, 1, ack=False)
+        (working,) = await take(busy, 1, ack=False)
+        waiting = p.beside(take(busy, 1))
+        await p.waiting(1)
+        p.clock.advance(10)
+        await p.until(lambda: hung.queued == 1)
+        with pytest.raises(DeliveryError, match="taken back"):
+            await late.ack()
+        await working.ack()
+        await waiting.result()
+
+    run(rule)
+
+
+def test_a_delivery_is_settled_once(run: Run) -> None:
+    """Settling it again, or after its subscription ended, is DeliveryError; a wrong delay settles nothing."""
+
+    async def rule(p: Program) -> None:
+        subscription = p.bus.subscribe(group="mail")
+        await p.bus.publish(events(1, 2, 3))
+        acked, nakked, left = await take(subscription, 3, ack=False)
+        with pytest.raises(ConfigError):
+            await acked.nak(-1)
+        await acked.ack()
+        await nakked.nak(1)
+        for delivery, how in ((acked, "acked already"), (nakked, "nakked already")):
+            with pytest.raises(DeliveryError, match=how):
+                await delivery.ack()
+            with pytest.raises(DeliveryError, match=how):
+                await delivery.nak()
+        await subscription.close()
+        with pytest.raises(DeliveryError, match="has ended"):
+            await left.ack()
+
+    run(rule)
+
+
+@given(st.data())
+def test_in_a_group_each_event_is_acked_exactly_once_whatever_its_members_do(draw: st.DataObject) -> None:
+    """Joining, leaving, being abandoned, taking, acking, nakking, letting time pass, in any order."""
+    p = Program(FakeTime(NoWaiting()))
+    members: list[Subscription] = []
+    held: list[Delivery] = []
+    acked: list[int] = []
+    published = 0
+    p.bus.subscribe(group="g")
+
+    async def act() -> None:
+        nonlocal published
+        for step in draw.draw(
+            st.lists(st.sampled_from(["join", "leave", "abandon", "take", "ack", "nak", "time", "publish"]))
+        ):
+            if step == "join":
+                members.append(
+                    p.bus.subscribe(group="g", max_pending=3, ack_wait=draw.draw(st.sampled_from([None, 2.0])))
+                )
+            elif step == "publish":
+                await p.bus.publish([event(data=published, of=draw.draw(st.sampled_from([None, "a", "b"])))])
+                published += 1
+            elif step == "time":
+                p.clock.advance(1)
+            elif step in ("leave", "abandon", "take") and members:
+                member = members.pop(draw.draw(st.integers(0, len(members) - 1)))
+                if step == "leave":
+                    await member.close()
+                elif step == "take":
+                    members.append(member)
+                    held.extend(await drained(member, 1))
+            elif step in ("ack", "nak") and held:
+                delivery = held.pop(draw.draw(st.integers(0, len(held) - 1)))
+                try:
+                    await (delivery.ack() if step == "ack" else delivery.nak(draw.draw(st.sampled_from([None, 1.5]))))
+                except DeliveryError:
+                    continue
+                if step == "ack":
+                    acked.append(delivery.event.data)
+
+    async def rule() -> None:
+        await act()  # apart, so that no variable holds what was to be abandoned
+        for member in members:
+            await member.close()
+        held.clear()  # a delivery that somebody holds keeps its subscription
+        last = p.bus.subscribe(group="g", max_pending=1000)
+        for _ in range(3):
+            p.clock.advance(2)
+            for delivery in await drained(last):
+                await delivery.ack()
+                acked.append(delivery.event.data)
+
+    drive(rule())
+    assert sorted(acked) == list(range(published))

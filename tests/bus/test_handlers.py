@@ -1,0 +1,345 @@
+"""Handlers on the in-process bus: acknowledgement, backoff, dead letters, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from goes_lite.bus import Backoff
+from goes_lite.errors import BusError, ConfigError, DeliveryError, StoreClosed
+from goes_lite.event import Event
+from goes_lite.inprocess import InProcessBus
+from goes_lite.runtime import InlineRuntime, LoopRuntime, Signal, drive
+
+if TYPE_CHECKING:
+    from tests.bus.bus_kit import FakeClock, FakeTime, Log, Program, Run, data, events, take
+else:
+    from bus_kit import FakeClock, FakeTime, Log, Program, Run, data, events, take
+
+
+@pytest.mark.parametrize("kind", ["plain", "coroutine"])
+def test_a_handler_gets_each_event_and_its_return_is_an_ack(run: Run, kind: str) -> None:
+    async def rule(p: Program) -> None:
+        got: list[int] = []
+
+        async def coroutine(event: Event[int]) -> None:
+            got.append(event.data)
+
+        handling = p.bus.handle(
+            ["order.*"], coroutine if kind == "coroutine" else lambda e: got.append(e.data), group="g"
+        )
+        await p.bus.publish(events(1, 2, 3))
+        await p.until(lambda: len(got) == 3)
+        await handling.stop()
+        assert (got, handling.running, handling.failures) == ([1, 2, 3], False, 0)
+        assert p.bus.subscribe(["order.*"], group="g").queued == 0
+
+    run(rule)
+
+
+def failing(on: Callable[[int], bool], seen: list[tuple[int, float]], clock: FakeClock) -> Callable[[Event[int]], None]:
+    def handler(event: Event[int]) -> None:
+        seen.append((event.data, clock.seconds))
+        if on(event.data):
+            raise ValueError(f"no {event.data}")
+
+    return handler
+
+
+def test_an_exception_is_a_nak_with_backoff_and_a_poison_event_blocks_no_other(run: Run) -> None:
+    """After max_attempts it is a dead letter, with the error; the handler goes on."""
+
+    async def rule(p: Program) -> None:
+        seen: list[tuple[int, float]] = []
+        handling = p.bus.handle(
+            ["*"],
+            failing(lambda n: n == 1, seen, p.clock),
+            group="mail",
+            max_attempts=4,
+            backoff=lambda attempt: 10**attempt,
+        )
+        await p.bus.publish(events(1, 2, 3))
+        for wait in (10, 100, 1000):
+            await p.until(lambda wait=wait: p.runtime.waits == [wait])  # type: ignore[misc]
+            p.clock.advance(wait)
+        await p.until(lambda: p.runtime.waits == [None])
+        assert seen == [(1, 0), (2, 0), (3, 0), (1, 10), (1, 110), (1, 1110)]
+        (letter,) = await p.bus.dead_letters()
+        assert (letter.event.data, letter.subscriber, letter.attempts, letter.error) == (
+            1,
+            "mail",
+            4,
+            "ValueError: no 1",
+        )
+        assert letter.time == p.clock.now()
+        assert [(e.attempt, str(e.error)) for e in handling.errors] == [(n, "no 1") for n in (1, 2, 3, 4)]
+        assert handling.running
+
+    run(rule)
+
+
+def test_a_dead_letter_can_be_redriven_or_dropped_once(run: Run) -> None:
+    async def rule(p: Program) -> None:
+        seen: list[tuple[int, float]] = []
+        broken = True
+        handling = p.bus.handle(["*"], failing(lambda _: broken, seen, p.clock), max_attempts=1)
+        await p.bus.publish(events(1, 2))
+        await p.until(lambda: handling.failures == 2)
+        await p.waiting(1)
+        first, second = await p.bus.dead_letters()
+        broken = False
+        await p.bus.redrive(first)
+        await p.until(lambda: len(seen) == 3)
+        await p.bus.drop(second)
+        assert (seen[2][0], await p.bus.dead_letters(), handling.failures) == (1, [], 2)
+        for gone in (first, second):
+            with pytest.raises(BusError, match="gone"):
+                await p.bus.redrive(gone)
+            with pytest.raises(BusError, match="gone"):
+                await p.bus.drop(gone)
+
+    run(rule)
+
+
+def test_a_dead_letter_of_a_subscription_that_ended_cannot_be_redriven(run: Run) -> None:
+    async def rule(p: Program) -> None:
+        subscription = p.bus.subscribe(capacity=1)
+        p.bus.offer(events(1, 2), 0)
+        await subscription.close()
+        (letter,) = await p.bus.dead_letters()
+        with pytest.raises(BusError, match="has ended"):
+            await p.bus.redrive(letter)
+        assert await p.bus.dead_letters() == [letter]
+
+    run(rule)
+
+
+def test_dead_letters_are_bounded(run: Run) -> None:
+    async def rule(p: Program) -> None:
+        subscription = p.bus.subscribe(capacity=1)
+        p.bus.offer(events(*range(61)), 0)
+        assert [letter.event.data for letter in await p.bus.dead_letters()] == list(range(11, 61))
+        assert (p.bus.letters_lost, p.bus.overflowed) == (10, 60)
+        await subscription.close()
+
+    run(rule)
+
+
+def test_backoff_doubles_to_its_maximum_and_its_jitter_is_seeded() -> None:
+    assert [Backoff(1, jitter=0)(attempt) for attempt in (1, 2, 3, 10, 5000)] == [1, 2, 4, 30, 30]
+    one, other = (Backoff(1, rng=random.Random(7)) for _ in range(2))
+    waits = [one(3) for _ in range(50)]
+    assert waits == [other(3) for _ in range(50)]
+    assert all(2 < wait <= 4 for wait in waits)
+    assert len(set(waits)) > 40
+    with pytest.raises(ConfigError):
+        Backoff(-1)
+
+
+def test_stop_lets_the_event_at_hand_finish_and_leaves_no_task_or_thread(run: Run) -> None:
+    async def rule(p: Program) -> None:
+        begun, gate = Signal(), Signal()
+        before = threading.active_count()
+
+        async def slow(event: Event[int]) -> None:
+            begun.notify()
+            await p.runtime.wait(gate, 0)
+
+        handling = p.bus.handle(["*"], slow, group="g")
+        await p.bus.publish(events(1, 2))
+        await p.until(lambda: begun.count == 1)
+        stopping = p.beside(handling.stop())
+        await p.waiting(2)
+        gate.notify()
+        await stopping.result()
+        assert (begun.count, handling.failures) == (1, 0)
+        left = p.bus.subscribe(group="g")
+        assert await data(left, 1) == [2]
+        assert left.queued == 0
+        if p.runtime.inline:
+            assert threading.active_count() == before
+        else:
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run(rule)
+
+
+def test_a_handler_that_does_not_finish_in_time_is_cancelled_and_its_event_goes_back() -> None:
+    async def rule() -> None:
+        p = Program(FakeTime(LoopRuntime()))
+
+        async def hang(event: Event[int]) -> None:
+            await asyncio.Event().wait()
+
+        handling = p.bus.handle(["*"], hang, group="g")
+        await p.bus.publish(events(1))
+        stopping = p.beside(handling.stop(timeout=3))
+        await p.until(lambda: p.runtime.waits == [3])
+        p.clock.advance(3)
+        await stopping.result()
+        (again,) = await take(p.bus.subscribe(group="g"), 1)
+        assert (again.event.data, again.attempt) == (1, 2)
+        await p.bus.close()
+
+    asyncio.run(rule())
+
+
+def test_a_handler_may_stop_itself(run: Run) -> None:
+    async def rule(p: Program) -> None:
+        stopped: list[int] = []
+
+        async def once(event: Event[int]) -> None:
+            await handling.stop()
+            stopped.append(event.data)
+            p.runtime.entered.notify()
+
+        handling = p.bus.handle(["*"], once)
+        await p.bus.publish(events(1, 2))
+        await p.until(lambda: stopped == [1])
+        await p.bus.close()
+        assert not handling.running
+
+    run(rule)
+
+
+def test_a_handler_that_waits_for_its_log_to_come_back_can_be_stopped(run: Run) -> None:
+    async def rule(p: Program) -> None:
+        def away() -> None:
+            raise OSError("away")
+
+        p.log.interfere = away
+        handling = p.bus.handle(["*"], print, start="beginning")
+        await p.until(lambda: handling.failures == 1 and len(p.runtime.waits) == 1)
+        await handling.stop()
+
+    log = Log()
+    log.commit(*events(1))
+    run(rule, log)
+
+
+def test_a_handler_slower_than_its_ack_wait_goes_on(run: Run) -> None:
+    """Another member has the event meanwhile; the late return is recorded as a failure, and the next event comes."""
+
+    async def rule(p: Program) -> None:
+        got: list[int] = []
+        gate = Signal()
+
+        async def slow(event: Event[int]) -> None:
+            got.append(event.data)
+            await p.runtime.wait(gate, 0)
+
+        handling = p.bus.handle(["*"], slow, group="g", ack_wait=5)
+        await p.bus.publish(events(1))
+        await p.until(lambda: got == [1])
+        p.clock.advance(5)
+        other = p.bus.subscribe(group="g")
+        assert await data(other, 1) == [1]
+        gate.notify()
+        await p.until(lambda: handling.failures == 1)
+        assert isinstance(handling.errors[0].error, DeliveryError)
+        await other.close()
+        await p.bus.publish(events(2))
+        await p.until(lambda: got == [1, 2])
+
+    run(rule)
+
+
+def test_a_handler_that_waits_to_publish_does_not_keep_the_bus_from_closing(run: Run) -> None:
+    """Closing refuses publishers first, so that no handler waits for room that nobody will make."""
+
+    async def rule(p: Program) -> None:
+        full = p.bus.subscribe(["out"], capacity=1)
+
+        async def forward(event: Event[int]) -> None:
+            await p.bus.publish(events(1, 2, name="out"))
+
+        handling = p.bus.handle(["in"], forward)
+        await p.bus.publish(events(1, name="in"))
+        await p.until(lambda: full.queued == 1 and len(p.runtime.waits) == 1)
+        await p.bus.close()
+        assert isinstance(handling.errors[0].error, BusError)
+
+    run(rule)
+
+
+def test_what_goes_wrong_around_a_handler_does_not_end_it(run: Run) -> None:
+    """A log that is away, a backoff that raises, a stray cancellation, an event that came back before its ack."""
+
+    async def rule(p: Program) -> None:
+        got: list[int] = []
+
+        async def handler(event: Event[int]) -> None:
+            got.append(event.data)
+            if event.data == 1 and got.count(1) == 1:
+                await asyncio.sleep(
+                    0, asyncio.get_running_loop().call_soon(lambda: None)
+                ) if not p.runtime.inline else None
+                raise asyncio.CancelledError if not p.runtime.inline else ValueError("no")
+
+        def away() -> None:
+            p.log.interfere = lambda: None
+            raise OSError("away")
+
+        def backoff(attempt: int) -> float:
+            raise ZeroDivisionError
+
+        p.log.interfere = away
+        handling = p.bus.handle(["*"], handler, start="beginning", backoff=backoff)
+        await p.until(lambda: len(p.runtime.waits) == 1)
+        p.clock.advance(1)
+        await p.until(lambda: got == [1, 2] and len(p.runtime.waits) == 1)
+        p.clock.advance(1)
+        await p.until(lambda: got == [1, 2, 1])
+        kinds = Counter(type(failure.error).__name__ for failure in handling.errors)
+        assert kinds == {"OSError": 1, "ZeroDivisionError": 2, "ValueError" if p.runtime.inline else "BusError": 1}
+        assert handling.running
+
+    log = Log()
+    log.commit(*events(1, 2))
+    run(rule, log)
+
+
+def test_a_handler_ends_when_its_log_is_closed(run: Run) -> None:
+    """So it holds up no publisher; the error is there to be seen."""
+
+    async def rule(p: Program) -> None:
+        def closed() -> None:
+            raise StoreClosed("here")
+
+        p.log.interfere = closed
+        handling = p.bus.handle(["*"], lambda _: None, start="beginning", capacity=1)
+        await p.bus.publish(events(*range(10)))
+        await handling.stop()
+        assert [type(failure.error) for failure in handling.errors] == [StoreClosed]
+
+    log = Log()
+    log.commit(*events(1))
+    run(rule, log)
+
+
+def test_in_a_blocking_program_a_handler_that_suspends_fails_alone() -> None:
+    async def suspending(event: Event[int]) -> None:
+        loop = asyncio.new_event_loop()
+        loop.close()
+        await loop.create_future()
+
+    p = Program(FakeTime(InlineRuntime()))
+    handling = p.bus.handle(["*"], suspending, max_attempts=1)
+    drive(p.bus.publish(events(1)))
+    drive(p.until(lambda: handling.failures == 1))
+    assert "suspended" in str(handling.errors[0].error)
+    drive(p.bus.close())
+
+
+def test_on_the_async_face_a_handler_needs_a_running_loop() -> None:
+    bus = InProcessBus(LoopRuntime())
+    with pytest.raises(BusError, match="running event loop"):
+        bus.handle(["*"], print)
+    drive(bus.publish(events(1)))
+    assert "0 subscriptions" in repr(bus)

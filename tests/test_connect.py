@@ -1,0 +1,399 @@
+"""From a URL, a path, the environment or goes.toml to an open backend, and the errors on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from goes_lite import blocking, connect
+from goes_lite import connect as async_connect
+from goes_lite.backend import Backend
+from goes_lite.connect import factory_for, parse, register_backend, settings
+from goes_lite.errors import (
+    AbilityMissing,
+    BackendError,
+    ConfigError,
+    DriverMissing,
+    StoreClosed,
+    StoreReadOnly,
+    StoreUnavailable,
+    UnknownBackend,
+)
+from goes_lite.sqlite import SQLiteBackend, _driver
+
+# importlib.import_module: `goes_lite.connect` is the function
+connecting = sys.modules["goes_lite.connect"]
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No settings but those of the test."""
+    for name in ("GOES_LITE_URL", "GOES_LITE_BUS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(connecting, "_registered", {})
+
+
+def opened(url: Any = None, **options: Any) -> str:
+    """Where a store is that was opened, through both faces."""
+
+    async def asynchronously() -> str:
+        async with async_connect(url, **options) as db:
+            return db.location
+
+    with blocking.connect(url, **options) as db:
+        location = db.location
+    assert asyncio.run(asynchronously()) == location
+    return location
+
+
+@pytest.mark.parametrize(
+    ("url", "path", "options"),
+    [
+        ("app.db", "app.db", {}),
+        ("dir/app.db", "dir/app.db", {}),
+        ("/abs/app.db", "/abs/app.db", {}),
+        ("C:\\data\\app.db", "C:\\data\\app.db", {}),
+        (Path("app.db"), "app.db", {}),
+        (":memory:", ":memory:", {}),
+        ("a b?c=d#e%20.db", "a b?c=d#e%20.db", {}),
+        ("sqlite:///app.db", "app.db", {}),
+        ("sqlite:////abs/app.db", "/abs/app.db", {}),
+        ("sqlite:///:memory:", ":memory:", {}),
+        ("sqlite:///a%20b%23c%3Fd.db", "a b#c?d.db", {}),
+        ("sqlite:///C:/data/app.db", "C:/data/app.db", {}),
+        ("sqlite:///app.db?durability=normal", "app.db", {"durability": "normal"}),
+        ("sqlite:///app.db?read_only=true&lock_timeout=2.5", "app.db", {"read_only": True, "lock_timeout": 2.5}),
+        ("sqlite:///app.db?read_only=0", "app.db", {"read_only": False}),
+    ],
+)
+def test_addresses(url: Any, path: str, options: dict[str, Any]) -> None:
+    """A path is a path whatever is in it; a URL is decoded, its query becomes options of the right type."""
+    assert parse(url) == ("sqlite", path, options)
+
+
+def test_other_urls_are_left_to_their_backend() -> None:
+    """With everything that is in them."""
+    url = "postgresql://user:secret@host:5432/db?sslmode=require#x"
+    assert parse(url) == ("postgresql", url, {})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "a\0b", b"app.db", 5, ["app.db"], "sqlite://app.db", "sqlite://host/app.db", "sqlite://", "sqlite:///",
+        "sqlite:///a%00b", "sqlite:///app.db#x", "sqlite:///app.db#", "sqlite:///app.db?read_only=maybe",
+        "sqlite:///app.db?lock_timeout=soon",
+    ],
+)  # fmt: skip
+def test_bad_urls_are_config_errors(url: Any, tmp_path: Path) -> None:
+    """ConfigError, which is a ValueError, with a way out, and no file is made."""
+    for face in (blocking.connect, lambda url: asyncio.run(_open(url))):
+        with pytest.raises(ConfigError) as caught:
+            face(url)
+        assert isinstance(caught.value, ValueError)
+        assert len(str(caught.value)) > 20
+    assert os.listdir(tmp_path) == []
+
+
+async def _open(url: Any, **options: Any) -> None:
+    async with connect(url, **options):
+        raise AssertionError("opened")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"durability": "fast"}, {"durability": 5}, {"driver": "mysql"}, {"driver": 5}, {"read_only": "false"},
+        {"read_only": 1}, {"lock_timeout": 0}, {"lock_timeout": -1}, {"lock_timeout": "1"}, {"lock_timeout": float("nan")},
+        {"lock_timeout": float("inf")}, {"lock_timeout": None}, {"lock_timeout": True}, {"colour": "red"}, {"unknown": "ignore"},
+        {"driver_name": "apsw", "colour": 1}, {"bus": 5}, {"bus": "sqlite://"},
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_bad_options_are_config_errors(options: dict[str, Any], tmp_path: Path) -> None:
+    """They name the option; no file is made, on either face."""
+    for attempt in (lambda: blocking.connect("app.db", **options), lambda: asyncio.run(_open("app.db", **options))):
+        with pytest.raises(ConfigError) as caught:
+            attempt()
+        name = next(iter(options))
+        assert (
+            name.partition("_")[0] in str(caught.value)
+            or "path or URL" in str(caught.value)
+            or "host" in str(caught.value)
+            or "colour" in str(caught.value)
+            or "names no file" in str(caught.value)
+        )
+    assert os.listdir(tmp_path) == []
+
+
+def test_options_reach_the_store(tmp_path: Path) -> None:
+    """In the URL or as keywords, which win; the store states its durability."""
+    for url, options, durability in [
+        ("app.db", {}, "os-crash"),
+        ("app.db", {"durability": "normal"}, "process-crash"),
+        ("sqlite:///app.db?durability=normal", {}, "process-crash"),
+        ("sqlite:///app.db?durability=normal", {"durability": "full"}, "os-crash"),
+        ("app.db", {"durability": "memory"}, "process-crash"),
+        (":memory:", {}, "memory"),
+    ]:
+        with blocking.connect(url, **options) as db:
+            assert db.durability == durability
+            driver = cast(SQLiteBackend, db.backend).driver
+            assert driver.startswith("apsw" if importlib.util.find_spec("apsw") else "sqlite3")
+    with blocking.connect("app.db", driver="sqlite3") as db:
+        assert cast(SQLiteBackend, db.backend).driver.startswith("sqlite3 (SQLite 3.")
+
+
+def test_paths_are_relative_to_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And to the home folder with a tilde; the location is absolute, and stays what it was when the folder changes."""
+    (tmp_path / "home").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
+    real = os.path.realpath(tmp_path)
+    assert opened("app.db") == os.path.join(real, "app.db")
+    assert opened("~/app.db") == os.path.join(real, "home", "app.db")
+    assert opened("sqlite:///home/a%20b.db") == os.path.join(real, "home", "a b.db")
+    assert opened(tmp_path / "é 😀 #?%20.db") == os.path.join(real, "é 😀 #?%20.db")
+    assert opened(":memory:") == "sqlite:///:memory:"
+
+
+def test_the_environment_says_which_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """GOES_LITE_URL, options included; a URL that is given wins; an empty variable is none."""
+    monkeypatch.setenv("GOES_LITE_URL", "sqlite:///env.db?durability=normal")
+    assert opened().endswith("env.db")
+    assert opened("given.db").endswith("given.db")
+    assert settings(None, None, {"durability": "full"})[0].options == {"durability": "full"}
+    monkeypatch.setenv("GOES_LITE_URL", "")
+    with pytest.raises(ConfigError, match="GOES_LITE_URL"):
+        blocking.connect()
+
+
+def test_goes_toml_says_which_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`url`, `bus` and options; keywords win over the URL's query, which wins over the file's; the environment comes first."""
+    toml = tmp_path / "goes.toml"
+    toml.write_text(
+        'url = "sqlite:///toml.db?lock_timeout=3"\ndurability = "normal"\nlock_timeout = 9\n', encoding="utf-8"
+    )
+    assert opened().endswith("toml.db")
+    with blocking.connect() as db:
+        assert db.durability == "process-crash"
+    assert settings(None, None, {"durability": "full"})[0].options == {"durability": "full", "lock_timeout": 3.0}
+    monkeypatch.setenv("GOES_LITE_URL", "env.db")
+    assert settings(None, None, {}) == (("sqlite", "env.db", {}), None)
+    monkeypatch.delenv("GOES_LITE_URL")
+    toml.write_text('url = "app.db"\nbus = "toml://bus"', encoding="utf-8")
+    assert settings(None, None, {}) == (("sqlite", "app.db", {}), "toml://bus")
+    assert settings(None, "given://bus", {}) == (("sqlite", "app.db", {}), "given://bus")
+    monkeypatch.setenv("GOES_LITE_BUS_URL", "env://bus")
+    assert settings(None, None, {}) == (("sqlite", "app.db", {}), "env://bus")
+    assert settings("given.db", None, {}) == (("sqlite", "given.db", {}), None)
+
+
+@pytest.mark.parametrize(
+    "text", ["url = ", "", "url = 5", 'url = ["a"]', "durability = 'normal'", 'url = ""', "\udcff"]
+)
+def test_a_wrong_goes_toml_is_a_config_error(tmp_path: Path, text: str) -> None:
+    """Which names the file."""
+    (tmp_path / "goes.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ConfigError, match=r"goes\.toml"):
+        blocking.connect()
+
+
+def test_a_goes_toml_that_cannot_be_read_is_a_config_error(tmp_path: Path) -> None:
+    """For example because it is a folder."""
+    (tmp_path / "goes.toml").mkdir()
+    with pytest.raises(ConfigError, match=r"goes\.toml cannot be read"):
+        blocking.connect()
+
+
+def test_without_any_setting_the_error_says_what_to_do() -> None:
+    """Both ways are named."""
+    for attempt in (blocking.connect, lambda: asyncio.run(_open(None))):
+        with pytest.raises(ConfigError, match=r"GOES_LITE_URL.*goes\.toml"):
+            attempt()
+
+
+def test_unknown_schemes_name_what_is_installed() -> None:
+    """UnknownBackend, which is a LookupError, with a hint for what one may have meant."""
+    for attempt in (lambda: blocking.connect("sqlte:///a.db"), lambda: asyncio.run(_open("sqlte:///a.db"))):
+        with pytest.raises(UnknownBackend, match="check the spelling") as caught:
+            attempt()
+        assert caught.value.scheme == "sqlte"
+        assert "sqlite" in caught.value.installed
+        assert isinstance(caught.value, LookupError)
+    for scheme in ("file", "sqlite3", "memory"):
+        with pytest.raises(UnknownBackend, match="sqlite:///:memory:"):
+            blocking.connect(f"{scheme}:///app.db")
+
+
+def test_a_misspelt_bus_leaves_no_file(tmp_path: Path) -> None:
+    """Both backends are looked up before either is opened."""
+    with pytest.raises(UnknownBackend):
+        blocking.connect("app.db", bus="nowhere://")
+    assert os.listdir(tmp_path) == []
+
+
+class Registered:
+    """A backend of the test's own, which is the store in memory."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    async def open(self, location: str, runtime: Any, registry: Any, unknown: Any, **options: Any) -> Backend:
+        self.calls.append((location, options))
+        return await SQLiteBackend.open(":memory:", runtime, registry, unknown)
+
+
+def test_a_backend_can_be_registered() -> None:
+    """With the whole URL and the keywords; blocking, it runs on a loop thread unless it says that it is embedded."""
+    factory = Registered()
+    register_backend("mine", factory)
+    assert factory_for("mine") is factory
+    url = "mine://host/x?y=z"
+    assert opened(url, colour="red") == "sqlite:///:memory:"
+    assert factory.calls == [(url, {"colour": "red"})] * 2
+    with blocking.connect(url) as db:
+        assert not db.backend.runtime.inline
+        assert db.events.head() == 0
+    with blocking.connect(url, inline=True) as db:
+        assert db.backend.runtime.inline
+    with pytest.raises(UnknownBackend) as caught:
+        factory_for("other")
+    assert "mine" in caught.value.installed
+
+
+def test_entry_points_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that is installed serves its scheme, loaded when it is asked for."""
+    point = importlib.metadata.EntryPoint("third", "goes_lite.sqlite:SQLiteBackend", "goes_lite.backends")
+
+    def entry_points(*, group: str) -> list[importlib.metadata.EntryPoint]:
+        return [point] if group == "goes_lite.backends" else []
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
+    assert factory_for("third") is SQLiteBackend
+    with pytest.raises(UnknownBackend) as caught:
+        factory_for("fourth")
+    assert caught.value.installed == ("sqlite", "third")
+
+
+def test_two_backends_are_composed(tmp_path: Path) -> None:
+    """The stores of the one, the bus of the other; both are closed; if the bus cannot be opened, the store is closed."""
+    register_backend("mine", Registered())
+    with blocking.connect("app.db", bus="mine://bus", inline=True) as db:
+        assert db.location.endswith("app.db + sqlite:///:memory:")
+        assert db.events.head() == 0
+        composed = db.backend
+    with pytest.raises(StoreClosed):
+        db.events.head()
+    assert "closed" in repr(composed)
+    with pytest.raises(StoreUnavailable):
+        blocking.connect("app.db", bus="sqlite:///missing/folder.db")
+    with blocking.connect("app.db") as again:  # and would warn if the failed attempt had left it open
+        again.events.head()
+
+
+@pytest.fixture
+def without_apsw(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """As if apsw were not installed."""
+    monkeypatch.setitem(sys.modules, "apsw", None)
+    monkeypatch.setattr(_driver, "_loaded", {})
+    return
+
+
+@pytest.mark.usefixtures("without_apsw")
+def test_without_apsw_the_standard_library_serves() -> None:
+    """By itself; asking for apsw is DriverMissing, an ImportError that says what to install."""
+    with blocking.connect("app.db") as db:
+        assert cast(SQLiteBackend, db.backend).driver.startswith("sqlite3")
+    for attempt in (lambda: blocking.connect("b.db", driver="apsw"), lambda: asyncio.run(_open("b.db", driver="apsw"))):
+        with pytest.raises(DriverMissing, match=r"pip install 'goes-lite\[fast\]'") as caught:
+            attempt()
+        assert isinstance(caught.value, ImportError)
+        assert (caught.value.driver, caught.value.extra) == ("apsw", "fast")
+    assert not os.path.exists("b.db")
+
+
+def test_read_only_reads_and_changes_nothing(tmp_path: Path) -> None:
+    """It creates no file, and memory cannot be read-only."""
+    with pytest.raises(StoreUnavailable, match="does not exist"):
+        blocking.connect("app.db", read_only=True)
+    with pytest.raises(ConfigError, match="memory"):
+        blocking.connect(":memory:", read_only=True)
+    blocking.connect("app.db").close()
+    assert opened("sqlite:///app.db?read_only=yes").endswith("app.db")
+    with blocking.connect("app.db", read_only=True) as db:
+        assert "read-only" in repr(db)
+        with pytest.raises(StoreReadOnly):
+            db.models.put("c", "1", "{}")
+
+
+PLACES: dict[str, Callable[[Path], Any]] = {
+    "a missing folder": lambda folder: folder / "missing" / "app.db",
+    "a folder": lambda folder: folder,
+}
+
+
+@pytest.mark.parametrize("where", PLACES)
+def test_places_that_cannot_hold_a_store(tmp_path: Path, where: str) -> None:
+    """StoreUnavailable, which is an OSError, with the path."""
+    path = PLACES[where](tmp_path)
+    for attempt in (lambda: blocking.connect(path), lambda: asyncio.run(_open(path))):
+        with pytest.raises(StoreUnavailable) as caught:
+            attempt()
+        assert str(path) in str(caught.value)
+        assert isinstance(caught.value, OSError)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_handle_can_be_awaited_too() -> None:
+    """`await connect(…)` gives an open handle that the caller closes; a handle shows its state."""
+
+    async def main() -> None:
+        db = await connect("app.db")
+        assert "os-crash" in repr(db)
+        assert await db.events.head() == 0
+        await db.close()
+        assert "closed" in repr(db)
+        with pytest.raises(StoreClosed):
+            await db.events.head()
+
+    asyncio.run(main())
+
+
+def test_a_forgotten_handle_warns() -> None:
+    """ResourceWarning, on both faces; one whose opening failed does not."""
+    db = blocking.connect(":memory:")
+    backend = cast(SQLiteBackend, db.backend)
+    with pytest.warns(ResourceWarning, match="was not closed"):
+        backend.__del__()
+    db.close()
+    backend.__del__()
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_closing_twice_is_fine(inline: bool) -> None:
+    """And afterwards everything else is StoreClosed, with the location."""
+    db = blocking.connect("app.db", inline=inline)
+    db.close()
+    db.close()
+    with db:
+        pass
+    for attempt in (db.events.head, lambda: db.transaction().__enter__(), lambda: db.backup("copy.db")):
+        with pytest.raises(StoreClosed) as caught:
+            attempt()
+        assert "app.db" in caught.value.location
+
+
+def test_errors_of_connecting_have_one_base() -> None:
+    """BackendError catches whatever is wrong with a URL, an option or a driver."""
+    for error in (ConfigError, UnknownBackend, DriverMissing, AbilityMissing):
+        assert issubclass(error, BackendError)

@@ -1,0 +1,297 @@
+"""How handles wait: signals, the two runtimes, inline coroutines, and the loop thread of the blocking face."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from contextvars import ContextVar
+from datetime import timezone
+from typing import Any
+
+import pytest
+
+from goes_lite.errors import StoreClosed
+from goes_lite.portal import InlinePortal, LoopPortal
+from goes_lite.runtime import InlineRuntime, LoopRuntime, Signal, SystemClock, drive
+
+variable: ContextVar[str] = ContextVar("variable", default="unset")
+
+
+# --- signals ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_signal_counts_and_wakes_threads() -> None:
+    """Every waiting thread, once the count differs from what it saw; at once if it does already."""
+    signal = Signal()
+    assert signal.count == 0
+    woken: list[bool] = []
+    threads = [threading.Thread(target=lambda: woken.append(signal.block(0, 10))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    signal.notify()
+    for thread in threads:
+        thread.join()
+    assert woken == [True] * 3
+    assert signal.count == 1
+    assert signal.block(0, None)
+    assert not signal.block(1, 0.001)
+
+
+def test_a_signal_calls_back_once() -> None:
+    """At the next notification; not at all if the count differs already, or if it is forgotten."""
+    signal = Signal()
+    calls: list[str] = []
+    first, second = (lambda: calls.append("first")), (lambda: calls.append("second"))
+    assert signal.call_once(0, first)
+    assert signal.call_once(0, second)
+    signal.forget(second)
+    signal.forget(second)
+    signal.notify()
+    signal.notify()
+    assert calls == ["first"]
+    assert not signal.call_once(0, second)
+    signal.notify()
+    assert calls == ["first"]
+
+
+def test_a_callback_may_use_the_signal() -> None:
+    """It is called without the lock, so that it can wait for the next notification."""
+    signal = Signal()
+    calls: list[int] = []
+
+    def again() -> None:
+        calls.append(signal.count)
+        signal.call_once(signal.count, again)
+
+    signal.call_once(0, again)
+    signal.notify()
+    signal.notify()
+    assert calls == [1, 2]
+
+
+# --- runtimes -------------------------------------------------------------------------------------------------------------
+
+
+def test_the_system_clock_is_aware() -> None:
+    """Times are UTC; durations only ever grow."""
+    clock = SystemClock()
+    assert clock.now().tzinfo is timezone.utc
+    assert clock.monotonic() <= clock.monotonic()
+
+
+def test_an_inline_runtime_blocks_and_never_suspends() -> None:
+    """Whatever is awaited through it has happened when it returns."""
+    runtime, signal = InlineRuntime(), Signal()
+
+    async def main() -> list[Any]:
+        begun = time.monotonic()
+        await runtime.sleep(0.01)
+        slept = time.monotonic() - begun >= 0.009
+        late = await runtime.wait(signal, 0, 0.005)
+        threading.Timer(0.01, signal.notify).start()
+        woken = await runtime.wait(signal, 0, 10)
+        thread = await runtime.call(threading.get_ident)
+        await runtime.close()
+        return [slept, late, woken, thread == threading.get_ident()]
+
+    assert drive(main()) == [True, False, True, True]
+    assert runtime.inline
+
+
+def test_a_loop_runtime_waits_without_blocking_the_loop() -> None:
+    """For a signal of another thread, for a time limit, for work in a thread; others go on meanwhile."""
+
+    async def main() -> None:
+        runtime, signal = LoopRuntime(), Signal()
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0.001)
+
+        ticking = asyncio.create_task(tick())
+        assert not await runtime.wait(signal, 0, 0.01)
+        assert ticks > 2
+        threading.Timer(0.01, signal.notify).start()
+        assert await runtime.wait(signal, 0, 10)
+        assert await runtime.wait(signal, 0)
+        assert await runtime.call(threading.get_ident) != threading.get_ident()
+        await runtime.sleep(0.001)
+        with pytest.raises(ZeroDivisionError):
+            await runtime.call(lambda: 1 // 0)
+        ticking.cancel()
+        await runtime.close()
+        await runtime.close()
+        assert not runtime.inline
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_wait_leaves_nothing_behind() -> None:
+    """The signal forgets the waiter, so that a follower which is cancelled a thousand times costs nothing."""
+
+    async def main() -> None:
+        runtime, signal = LoopRuntime(), Signal()
+        for _ in range(100):
+            waiting = asyncio.create_task(runtime.wait(signal, 0))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await waiting
+        assert not signal._callbacks
+        assert not await runtime.wait(signal, 0, 0.001)
+        assert not signal._callbacks
+
+    asyncio.run(main())
+
+
+def test_a_signal_for_a_loop_that_is_gone() -> None:
+    """A notification does not fail because a waiter's event loop was closed."""
+    signal, runtime = Signal(), LoopRuntime()
+    loop = asyncio.new_event_loop()
+    waiting = loop.create_task(runtime.wait(signal, 0))
+    loop.run_until_complete(asyncio.sleep(0))
+    callbacks = set(signal._callbacks)
+    waiting.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        loop.run_until_complete(waiting)
+    loop.close()
+    signal._callbacks |= callbacks
+    signal.notify()
+    assert signal.count == 1
+
+
+def test_drive_runs_what_never_suspends() -> None:
+    """The result or the exception of the coroutine; one that suspends is closed and refused."""
+
+    async def answer(value: int) -> int:
+        return 10 // value
+
+    async def suspends() -> None:
+        try:
+            await asyncio.sleep(1)
+        finally:
+            ended.append(True)
+
+    ended: list[bool] = []
+    assert drive(answer(2)) == 5
+    with pytest.raises(ZeroDivisionError):
+        drive(answer(0))
+    loop = asyncio.new_event_loop()
+    try:
+        asyncio.set_event_loop(loop)
+        asyncio.events._set_running_loop(loop)
+        with pytest.raises(RuntimeError, match="suspended"):
+            drive(suspends())
+    finally:
+        asyncio.events._set_running_loop(None)
+        asyncio.set_event_loop(None)
+        loop.close()
+    assert ended == [True]
+
+
+# --- portals --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["inline", "loop"])
+def portal(request: pytest.FixtureRequest) -> Any:
+    portal = InlinePortal() if request.param == "inline" else LoopPortal("here")
+    yield portal
+    portal.close()
+
+
+def test_a_portal_gives_results_and_exceptions(portal: Any) -> None:
+    """As if the coroutine were a function; also StopAsyncIteration and cancellation."""
+
+    async def answer(value: int) -> int:
+        return 10 // value
+
+    async def raises(error: BaseException) -> None:
+        raise error
+
+    assert portal.run(answer(5)) == 2
+    with pytest.raises(ZeroDivisionError):
+        portal.run(answer(0))
+    with pytest.raises(StopAsyncIteration):
+        portal.run(raises(StopAsyncIteration()))
+
+
+def test_context_variables_go_in_and_come_back(portal: Any) -> None:
+    """A coroutine sees what the caller set, and what it sets is set for the caller: the same inline and on a loop."""
+
+    async def change(value: str) -> str:
+        before = variable.get()
+        variable.set(value)
+        return before
+
+    token = variable.set("caller")
+    try:
+        assert portal.run(change("coroutine")) == "caller"
+        assert variable.get() == "coroutine"
+
+        async def fails() -> None:
+            variable.set("failed")
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            portal.run(fails())
+        assert variable.get() == "failed"
+    finally:
+        variable.reset(token)
+    other: list[str] = []
+    thread = threading.Thread(target=lambda: other.append(portal.run(change("thread"))))
+    thread.start()
+    thread.join()
+    assert other == ["unset"]
+    assert variable.get() == "unset"
+
+
+def test_many_threads_use_one_portal(portal: Any) -> None:
+    """Each gets the answer to its own question."""
+
+    async def double(value: int) -> int:
+        return 2 * value
+
+    answers: dict[int, int] = {}
+    threads = [threading.Thread(target=lambda n=n: answers.update({n: portal.run(double(n))})) for n in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers == {n: 2 * n for n in range(20)}
+
+
+def test_a_closed_loop_portal_refuses() -> None:
+    """StoreClosed with the location, and no warning about a coroutine that nobody awaited; closing twice is fine."""
+
+    async def nothing() -> None:
+        return None
+
+    portal = LoopPortal("here")
+    thread = portal._thread
+    portal.run(nothing())
+    portal.close()
+    portal.close()
+    assert not thread.is_alive()
+    with pytest.raises(StoreClosed) as caught:
+        portal.run(nothing())
+    assert caught.value.location == "here"
+
+
+def test_a_blocking_call_on_the_loop_thread_is_refused() -> None:
+    """RuntimeError instead of waiting for itself for ever."""
+    portal = LoopPortal()
+
+    async def nothing() -> None:
+        return None
+
+    async def calls() -> None:
+        portal.run(nothing())
+
+    with pytest.raises(RuntimeError, match="loop thread"):
+        portal.run(calls())
+    portal.close()
