@@ -61,8 +61,8 @@ def aggregate_ref(value: object) -> AggregateRef:
     """An AggregateRef, or a (name, id) pair as one; raises InvalidEventError for anything else."""
     if isinstance(value, AggregateRef):
         return value
-    if isinstance(value, tuple) and len(value) == 2:
-        return AggregateRef(*value)
+    if isinstance(value, tuple) and len(value) == 2:  # pyright: ignore[reportUnknownArgumentType]
+        return AggregateRef(*value)  # pyright: ignore[reportUnknownArgumentType]
     raise InvalidEventError(f"an aggregate is an AggregateRef or a (name, id) pair, not {value!r:.80}")
 
 

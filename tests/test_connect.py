@@ -7,7 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -96,9 +96,9 @@ def test_other_urls_are_left_to_their_backend() -> None:
 )  # fmt: skip
 def test_bad_urls_are_config_errors(url: Any, tmp_path: Path) -> None:
     """ConfigError, which is a ValueError, with a way out, and no file is made."""
-    for face in (blocking.connect, lambda url: asyncio.run(_open(url))):
+    for attempt in (lambda: blocking.connect(url), lambda: asyncio.run(_open(url))):
         with pytest.raises(ConfigError) as caught:
-            face(url)
+            attempt()
         assert isinstance(caught.value, ValueError)
         assert len(str(caught.value)) > 20
     assert os.listdir(tmp_path) == []
@@ -124,27 +124,22 @@ def test_bad_options_are_config_errors(options: dict[str, Any], tmp_path: Path) 
     for attempt in (lambda: blocking.connect("app.db", **options), lambda: asyncio.run(_open("app.db", **options))):
         with pytest.raises(ConfigError) as caught:
             attempt()
-        name = next(iter(options))
-        assert (
-            name.partition("_")[0] in str(caught.value)
-            or "path or URL" in str(caught.value)
-            or "host" in str(caught.value)
-            or "colour" in str(caught.value)
-            or "names no file" in str(caught.value)
-        )
+        named = ("colour" if "colour" in options else next(iter(options))).partition("_")[0]
+        assert named in str(caught.value) or "bus" in options
     assert os.listdir(tmp_path) == []
 
 
 def test_options_reach_the_store(tmp_path: Path) -> None:
     """In the URL or as keywords, which win; the store states its durability."""
-    for url, options, durability in [
+    cases: list[tuple[str, dict[str, Any], str]] = [
         ("app.db", {}, "os-crash"),
         ("app.db", {"durability": "normal"}, "process-crash"),
         ("sqlite:///app.db?durability=normal", {}, "process-crash"),
         ("sqlite:///app.db?durability=normal", {"durability": "full"}, "os-crash"),
         ("app.db", {"durability": "memory"}, "process-crash"),
         (":memory:", {}, "memory"),
-    ]:
+    ]
+    for url, options, durability in cases:
         with blocking.connect(url, **options) as db:
             assert db.durability == durability
             driver = cast(SQLiteBackend, db.backend).driver
@@ -302,11 +297,10 @@ def test_two_backends_are_composed(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def without_apsw(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def without_apsw(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if apsw were not installed."""
     monkeypatch.setitem(sys.modules, "apsw", None)
     monkeypatch.setattr(_driver, "_loaded", {})
-    return
 
 
 @pytest.mark.usefixtures("without_apsw")

@@ -257,7 +257,11 @@ def test_many_threads_use_one_portal(portal: Any) -> None:
         return 2 * value
 
     answers: dict[int, int] = {}
-    threads = [threading.Thread(target=lambda n=n: answers.update({n: portal.run(double(n))})) for n in range(20)]
+
+    def ask(number: int) -> None:
+        answers[number] = portal.run(double(number))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:

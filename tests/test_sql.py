@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timezone
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,9 +13,16 @@ from goes_lite.errors import InvalidQueryError
 from goes_lite.query import Between, EventQuery
 from goes_lite.sql import MAX_BRANCHES, MAX_INTEGER, SQLITE, Dialect, condition, count, select
 
-POSTGRES = Dialect(
-    placeholder=lambda n: f"${n}", uuid=lambda event_id: event_id, unindexed=lambda expression: expression
-)
+
+def numbered(number: int) -> str:
+    return f"${number}"
+
+
+def unchanged(value: Any) -> Any:
+    return value
+
+
+POSTGRES = Dialect(placeholder=numbered, uuid=unchanged, unindexed=unchanged)
 UUIDS = [UUID(int=number) for number in (1, 2)]
 QUERIES = [
     EventQuery(),

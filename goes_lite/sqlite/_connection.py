@@ -74,7 +74,8 @@ def check_place(target: Target) -> None:
     if target.read_only and not os.path.exists(path):
         raise StoreUnavailable(path, "does not exist, and opening read-only creates nothing: check the path")
     if os.path.exists(path) and os.path.getsize(path) == 1:
-        raise ForeignFile(path, "it is not an SQLite database but a single byte")  # which SQLite would take for an empty file, and overwrite
+        # SQLite would take it for an empty file, and write over it
+        raise ForeignFile(path, "it is not an SQLite database but a single byte")
     kind = filesystem_of(folder)
     if kind in NETWORK_FILESYSTEMS and not target.read_only:
         raise NetworkFilesystem(path, kind)

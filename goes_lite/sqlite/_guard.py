@@ -3,9 +3,9 @@
 POSIX drops all of a process's locks on a file when the process closes *any* descriptor of it. A program that reads
 `app.db-shm`, copies `app.db` with shutil, or opens it with a second SQLite library thereby lets another process write
 at the same time: both get an OK, and the events of one are gone. An audit hook sees such an `open` (or
-`sqlite3.connect`) before it happens and refuses it with UnsafeAccess. C libraries other than Python's own are not
-seen, nor is a link of another name to the file, so one driver per file and process stays a rule for people too. On Windows locks are not lost that way, and there
-is no hook.
+`sqlite3.connect`) before it happens and refuses it with UnsafeAccess. C libraries other than Python's own are not seen,
+nor is a link of another name to the file, so one driver per file and process stays a rule for people too. On Windows
+locks are not lost that way, and there is no hook.
 
 SQLite forbids carrying a connection over a fork: the child must not even close it. So the child's handles are marked,
 raise StoreForked, and their connections are kept from ever being finalised. Nor can the child open the same file anew:

@@ -126,7 +126,9 @@ class Turnstile:
 def _refused(error: OSError, path: str, location: str) -> StoreError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StoreReadOnly(
-            location, f"the lock file {path!r} of its writers cannot be opened", "allow writing to it, or open with read_only=True"
+            location,
+            f"the lock file {path!r} of its writers cannot be opened",
+            "allow writing to it, or open with read_only=True",
         )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(location)

@@ -7,7 +7,7 @@ blocking face through a thin layer that gives `await` to what has none: there it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -155,14 +155,10 @@ class _Awaited:
         value = getattr(self.target, name)
         if name in ("events", "snapshots", "models", "checkpoints", "leases"):
             return _Awaited(value)
-        if name in ("query", "aggregates", "follow"):
-            return lambda *args, **kwargs: _AwaitedPages(value(*args, **kwargs))
-        if name == "models_of":
-            return lambda *args: _Awaited(value(*args))
-        if name == "transaction":
-            return lambda: _AwaitedBlock(value())
+        if name in _WRAPPED:
+            return _wrapping(value, _WRAPPED[name])
         if name == "on_commit":
-            return lambda action: value(lambda: drive(action()))
+            return _on_commit(value)
         if not callable(value):
             return value
 
@@ -206,3 +202,28 @@ class _AwaitedBlock:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._block.__exit__(kind, error, traceback)
+
+
+def _wrapping(method: Callable[..., Any], wrapper: type[Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return wrapper(method(*args, **kwargs))
+
+    return call
+
+
+def _on_commit(
+    register: Callable[[Callable[[], object]], None],
+) -> Callable[[Callable[[], Coroutine[Any, Any, None]]], None]:
+    def call(action: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        register(lambda: drive(action()))
+
+    return call
+
+
+_WRAPPED: dict[str, type[Any]] = {
+    "query": _AwaitedPages,
+    "aggregates": _AwaitedPages,
+    "follow": _AwaitedPages,
+    "models_of": _Awaited,
+    "transaction": _AwaitedBlock,
+}

@@ -24,7 +24,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import goes_lite
@@ -32,6 +32,7 @@ from goes_lite.blocking import BlockingBackend, connect
 from goes_lite.errors import ConcurrencyError, LeaseHeld
 from goes_lite.event import AggregateRef, Event
 from goes_lite.registry import Registry
+from goes_lite.sqlite import SQLiteBackend
 
 PATIENCE = 120.0
 """Seconds after which a worker that says nothing is taken for stuck. No test waits that long for anything but a bug."""
@@ -391,7 +392,7 @@ def open_new(path: str, driver: str) -> None:
     listen()
     with store(path, driver) as db:
         position = db.events.append([note(os.getpid())]).position
-        identity = db.backend.identity  # type: ignore[attr-defined]
+        identity = cast(SQLiteBackend, db.backend).identity
     say([identity, position])
 
 
@@ -614,7 +615,7 @@ def _exit_open_async(path: str, driver: str, face: str) -> None:
 def interrupted(path: str, driver: str) -> None:
     """Append while another program has the lock, until Ctrl-C; then go on."""
     with store(path, driver, lock_timeout=PATIENCE) as db:
-        turnstile = db.backend.writer._turnstile  # type: ignore[attr-defined]
+        turnstile = cast(SQLiteBackend, db.backend).writer._turnstile
 
         def tell_when_it_waits() -> None:
             while not turnstile.inside:

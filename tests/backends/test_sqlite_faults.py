@@ -262,7 +262,9 @@ def test_a_hostile_trigger_is_not_trusted(path: str, driver: str, call: str) -> 
     with store(path, driver) as db:
         connection: Any = cast(SQLiteBackend, db.backend).writer.connection
         define = connection.create_scalar_function if driver == "apsw" else connection.create_function
-        define(*(("danger", lambda: called.append(1), 0) if driver == "apsw" else ("danger", 0, lambda: called.append(1))))
+        define(
+            *(("danger", lambda: called.append(1), 0) if driver == "apsw" else ("danger", 0, lambda: called.append(1)))
+        )
         with pytest.raises(StoreError, match="unsafe use of"):
             db.events.append([note(9)])
         assert numbers(db) == [0, 1, 2]
@@ -675,7 +677,7 @@ def test_checkpoints_of_a_vulnerable_library_keep_writers_out(
         for number in range(200):
             db.events.append([note(number, text="x" * 100_000)])
         made = [statement for statement in recorder.statements if "checkpoint" in statement]
-        assert len(made) >= 3
+        assert len(made) >= 2
         assert set(made) <= {"PRAGMA wal_checkpoint(RESTART)", "PRAGMA wal_checkpoint(TRUNCATE)"}
         assert recorder.execute("PRAGMA wal_autocheckpoint").fetchall() == [(0,)]
         monkeypatch.undo()
@@ -769,7 +771,7 @@ def test_a_backup_that_fails_leaves_nothing(path: str, driver: str, spawn: Spawn
     kind, message = worker.hear()
     assert (kind, path + ".copy" in message) == ("StoreFull", True), message
     worker.finish()
-    assert not os.path.exists(path + ".copy")
+    assert sorted(os.listdir(os.path.dirname(path))) == ["app.db", "app.db-lock"]
     check_file(path)
 
 

@@ -40,10 +40,14 @@ A = AggregateRef("order", "a")
 async def data_version(db: Backend) -> int:
     """A number that grows with each commit of others, as a reading connection of the backend sees it."""
     readers = cast(Any, db)._readers
-    version: int = await db.runtime.call(
-        lambda: readers.run(lambda c: c.execute("PRAGMA data_version").fetchall()[0][0])
-    )
-    return version
+
+    def look(connection: Any) -> int:
+        return int(connection.execute("PRAGMA data_version").fetchall()[0][0])
+
+    def run() -> int:
+        return int(readers.run(look))
+
+    return await db.runtime.call(run)
 
 
 def commits(db: Any) -> int:

@@ -56,6 +56,7 @@ def condition(query: EventQuery) -> Sql:
 
 BY_NAME = "USING COVERING INDEX events_by_name (name_key=? AND rowid>? AND rowid<?)"
 BY_TAG = "USING PRIMARY KEY (tag=? AND position>? AND position<?)"
+ALSO_TAGGED = "SEARCH t USING PRIMARY KEY (tag=? AND position=?)"
 BY_POSITION = "SEARCH e USING INTEGER PRIMARY KEY (rowid=?)"
 OF_AGGREGATE = "INDEX events_of_aggregate (aggregate_key=?"
 ONE_KEY = "aggregates USING COVERING INDEX sqlite_autoindex_aggregates_1 (name=? AND id=?)"
@@ -73,7 +74,7 @@ HOT: dict[str, tuple[Sql, list[str]]] = {
     "everything": (page(EVERYTHING), ["SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
     "everything, backwards": (page(EVERYTHING, reverse=True), ["SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
     "a tag": (page(EventQuery(tags=["n:1"])), [BY_TAG, BY_POSITION]),
-    "two tags": (page(EventQuery(tags=["n:1", "all:1"])), [BY_TAG, "SEARCH t USING PRIMARY KEY (tag=? AND position=?)", BY_POSITION]),
+    "two tags": (page(EventQuery(tags=["n:1", "all:1"])), [BY_TAG, ALSO_TAGGED, BY_POSITION]),
     "a name": (page(EventQuery(["noted"])), [BY_NAME, BY_POSITION]),
     "several names": (page(EventQuery(["noted", "counted"])), [BY_NAME, BY_NAME, BY_POSITION]),
     "an aggregate": (page(EventQuery(aggregates=[REF])), [OF_AGGREGATE, ONE_KEY, BY_POSITION]),
@@ -86,7 +87,7 @@ HOT: dict[str, tuple[Sql, list[str]]] = {
     "tags or a name": (page(EventQuery(tags=["n:1"]) | EventQuery(["counted"])), [BY_TAG, BY_NAME, BY_POSITION]),
     "follow a name": (page(EventQuery(["noted"]), after=1000, limit=1024), [BY_NAME, BY_POSITION]),
     "condition by tag": (condition(EventQuery(tags=["n:1"])), [BY_TAG]),
-    "condition by tags": (condition(EventQuery(tags=["n:1", "all:1"])), [BY_TAG, "SEARCH t USING PRIMARY KEY (tag=? AND position=?)"]),
+    "condition by tags": (condition(EventQuery(tags=["n:1", "all:1"])), [BY_TAG, ALSO_TAGGED]),
     "condition by name": (condition(EventQuery(["noted"])), [BY_NAME]),
     "condition by names and tag": (condition(EventQuery(["noted", "counted"], tags=["n:1"])), [BY_TAG]),
     "condition by aggregate": (condition(EventQuery(aggregates=[REF])), [OF_AGGREGATE]),

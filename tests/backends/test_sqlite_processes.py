@@ -137,7 +137,10 @@ def test_follow_wakes_across_processes(path: str, driver: str, watchfiles: bool,
 
 def test_follow_wakes_across_handles(path: str, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A commit on one handle wakes a follower on another handle of the same process, without looking at the file."""
-    monkeypatch.setattr(Watcher, "_start", lambda self: None)
+
+    def start_nothing(watcher: Watcher) -> None: ...
+
+    monkeypatch.setattr(Watcher, "_start", start_nothing)
     monkeypatch.setattr(_executor, "RECHECK", 3600.0)
     with store(path, driver) as writing, store(path, driver) as reading:
         arrived: list[int] = []

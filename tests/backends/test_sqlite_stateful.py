@@ -26,7 +26,7 @@ from hypothesis.stateful import (
 from goes_lite.blocking import BlockingBackend, connect
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, DuplicateEventError
 from goes_lite.event import AggregateRef, Event
-from goes_lite.query import Between, EventQuery
+from goes_lite.query import EventQuery
 from goes_lite.snapshot import Snapshot
 from goes_lite.store import AppendCondition, Appended
 
@@ -43,23 +43,24 @@ tags = st.sets(st.sampled_from(TAGS), max_size=2)
 refs = st.sampled_from(REFS)
 # how many events of which aggregate (None: of none), one behind the other, in one batch
 plans = st.lists(st.tuples(st.sampled_from([None, *REFS]), tags), min_size=1, max_size=4)
-queries = st.one_of(
-    st.just(EventQuery()),
-    st.builds(lambda tag: EventQuery(tags=tag), st.lists(st.sampled_from(TAGS), min_size=1, max_size=2)),
-    st.builds(lambda ref: EventQuery(aggregates=ref), st.lists(refs, min_size=1, max_size=2)),
-    st.builds(EventQuery, st.lists(st.sampled_from(["noted", "counted", "closed"]), min_size=1)),
-    st.builds(lambda one, two: EventQuery(tags=[one]) | EventQuery(aggregates=[two]), st.sampled_from(TAGS), refs),
-    st.builds(lambda version: EventQuery(versions=[Between(version, None)]), st.integers(0, 3)),
-)
+tag = st.sampled_from(TAGS)
+tagged = st.builds(EventQuery, tags=st.lists(tag, min_size=1, max_size=2))
+of_aggregates = st.builds(EventQuery, aggregates=st.lists(refs, min_size=1, max_size=2))
+named = st.builds(EventQuery, st.lists(st.sampled_from(["noted", "counted", "closed"]), min_size=1))
+from_version = st.builds(EventQuery, min_version=st.integers(0, 3))
+either = st.builds(EventQuery.any_of, tagged, of_aggregates)
+queries = st.one_of(st.just(EventQuery()), tagged, of_aggregates, named, from_version, either)
 
 
 @dataclass
 class Model:
     """What a store is: a list of events, each at a position, and the highest position that was ever used."""
 
-    log: list[Event[Any]] = field(default_factory=list)
+    log: list[Event[Any]] = field(default_factory=list[Event[Any]])
     head: int = 0
-    snapshots: dict[tuple[AggregateRef, int], Snapshot] = field(default_factory=dict)
+    snapshots: dict[tuple[AggregateRef, int], Snapshot] = field(
+        default_factory=dict[tuple[AggregateRef, int], Snapshot]
+    )
 
     def version(self, ref: AggregateRef) -> int:
         return sum(event.aggregate == ref for event in self.log)
@@ -89,6 +90,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory() if self.where == "file" else None
         self.path = os.path.join(self.folder.name, "store.db") if self.folder else ":memory:"
         self.db = self.connect()
+        self.stores: Any = self.db  # or a transaction's
         self.following = self.db.events.follow(after=0)
         self.followed = 0
 
@@ -116,7 +118,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(target=batches, plan=plans)
     def append(self, plan: list[tuple[AggregateRef | None, set[str]]]) -> list[Event[Any]]:
         events = self.planned(plan)
-        assert self.db.events.append(events) == self.model.append(events)
+        assert self.stores.events.append(events) == self.model.append(events)
         return events
 
     @rule(target=batches, plan=plans, query=queries, back=st.integers(0, 6))
@@ -172,7 +174,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(ref=refs)
     def delete(self, ref: AggregateRef) -> None:
-        assert self.db.events.delete(ref) == self.model.version(ref)
+        assert self.stores.events.delete(ref) == self.model.version(ref)
         self.model.log = [event for event in self.model.log if event.aggregate != ref]
         self.model.snapshots = {key: one for key, one in self.model.snapshots.items() if key[0] != ref}
 
@@ -236,13 +238,13 @@ class StoreMachine(RuleBasedStateMachine):
         before = Model(list(self.model.log), self.model.head, dict(self.model.snapshots))
         try:
             with self.db.transaction() as tx:
-                db, self.db = self.db, tx  # type: ignore[assignment] # the stores of a transaction keep the same promises
+                self.stores = tx
                 try:
                     self.append(plan)
                     self.delete(ref)
                     self.append(plan)
                 finally:
-                    self.db = db
+                    self.stores = self.db
                 if not commit:
                     raise ZeroDivisionError
         except ZeroDivisionError:
@@ -252,7 +254,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def reopen(self) -> None:
         self.db.close()
-        self.db = self.connect()
+        self.db = self.stores = self.connect()
         self.following = self.db.events.follow(after=self.followed)
 
     @invariant()

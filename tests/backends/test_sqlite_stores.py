@@ -351,7 +351,7 @@ async def test_bad_arguments_of_the_model_store(db: Backend) -> None:
 @dataclass
 class Summary:
     total: int = 0
-    words: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list[str])
 
 
 async def test_models_of_a_type(db: Backend) -> None:
@@ -801,7 +801,7 @@ async def test_names_of_a_rolled_back_transaction_are_forgotten(db: Backend) -> 
             await tx.events.append([note("x")])
             assert [event.name for event in await tx.events.query().list()] == ["noted"]
             raise ZeroDivisionError
-    closed = cast(Any, registry.type_of("closed"))()
+    closed = registry.type_of("closed")()
     await db.events.append([Event(closed, registry=registry)])
     assert [(event.name, event.data) for event in await db.events.query().list()] == [("closed", closed)]
 
@@ -937,7 +937,7 @@ async def test_the_bus_hears_of_committed_events_only(loop_place: Place) -> None
         await db.events.append([retried])
         await db.events.append([retried])
         await db.events.append([note("5")])
-        seen = []
+        seen: list[tuple[str, int]] = []
         async with asyncio.timeout(10):
             while len(seen) < 5:
                 delivery = await anext(subscription)

@@ -19,6 +19,9 @@ else:
     from codec_kit import HAS_PROTOBUF, decode, encode
 
 
+# --- codecs of one's own --------------------------------------------------------------------------------------------
+
+
 def test_function_codec() -> None:
     """Two functions make a codec; what they raise becomes our errors, with the cause kept."""
     codec = FunctionCodec(

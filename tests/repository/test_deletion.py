@@ -17,6 +17,9 @@ else:
     from repository_kit import Account, Closed, Reopened, asynchronous, filled, memory, state
 
 
+# --- deleting by an event ---------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("snapshots", [None, Every(1)])
 @asynchronous
 async def test_soft_deletion_is_seen_by_every_way_of_reading(snapshots: Every | None) -> None:
