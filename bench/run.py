@@ -28,6 +28,9 @@ from bench import raw
 from bench.domain import Account, events
 
 
+HEADER = "| what | goes_lite /s | limit /s | ratio, median (min–max) | budget | |\n|---|---|---|---|---|---|"
+
+
 class Row(NamedTuple):
     """One row of the table: both rates of each repeat, per second, and the ratio that is asked for."""
 
@@ -221,13 +224,10 @@ def main() -> int:
     installed = ["apsw", "sqlite3"] if importlib.util.find_spec("apsw") else ["sqlite3"]
     codec = "msgspec" if importlib.util.find_spec("msgspec") else "stdlib json"
     kept: list[dict[str, object]] = []
-    print(
-        f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, codec {codec}, {time.strftime('%Y-%m-%d')}"
-    )
+    machine = f"{platform.system()} {platform.machine()}"
+    print(f"Python {platform.python_version()}, {machine}, codec {codec}, {time.strftime('%Y-%m-%d')}")
     for driver in arguments.driver or installed:
-        print(
-            f"\n{driver}\n| what | goes_lite /s | limit /s | ratio, median (min–max) | budget | |\n|---|---|---|---|---|---|"
-        )
+        print(f"\n{driver}\n{HEADER}")
         with tempfile.TemporaryDirectory() as folder:
             bench = Bench(Path(folder), driver, arguments.repeat, arguments.scale)
             for name, measure in measurements(bench).items():

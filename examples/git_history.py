@@ -88,18 +88,15 @@ class File(goes.Aggregate, name="file", deleted_by=FileDeleted):
     path: str = ""
     mode: str = ""
     lines: int | None = 0
-    authors: frozenset[str] = frozenset()
 
     @goes.applies(FileAdded)
     def _added(self, event: goes.Event[FileAdded]) -> None:
         self.path, self.mode, self.lines = event.data.path, event.data.mode, event.data.lines
-        self.authors |= {event.metadata["actor"]}
 
     @goes.applies(FileChanged, FileRenamed)
     def _changed(self, event: goes.Event[FileChanged | FileRenamed]) -> None:
         data = event.data
         self.mode = data.mode
-        self.authors |= {event.metadata["actor"]}
         if isinstance(data, FileRenamed):
             self.path = data.path
         if self.lines is None or data.added is None or data.removed is None:
@@ -149,7 +146,7 @@ LOG = (
     "--format=commit %H%x00%P%x00%an <%ae>%x00%ae%x00%aI%x00%ct%x00%s",
 )  # fmt: skip
 # In a git hook these name another repository than the one that was asked for.
-HIDDEN = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE"}
+HIDDEN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE")
 
 
 class Git:
@@ -347,8 +344,8 @@ def import_commits(db: goes.blocking.BlockingBackend, git: Git) -> int:
         if commit is not None:
             if last is not None and commit.parents[:1] != [last]:
                 raise Problem(
-                    f"the main line of this history does not lead through commit {last[:12]} any more, where the log "
-                    "ends (it was merged into another line): import it into a new file (--db)"
+                    f"the main line does not lead through commit {last[:12]} any more, where the log ends (it was merged "
+                    "into another line): import it into a new file (--db)"
                 )
             last = commit.hash
             batch += events_of(commit, tree, db)
@@ -405,11 +402,9 @@ def overview(db: goes.blocking.BlockingBackend, at: datetime | None, top: int) -
 
 def activity(months: Counter[int], rows: int = 48) -> Iterator[str]:
     """Commits per month as bars; per quarter or year if those are too many."""
-    unit, size, first, end = "", 0, 0, 0
-    for unit, size in (("month", 1), ("quarter", 3), ("year", 12)):  # noqa: B007
-        first, end = min(months) // size, max(months) // size
-        if end - first < rows:
-            break
+    span = max(months) - min(months)
+    unit, size = ("month", 1) if span < rows else ("quarter", 3) if span < 3 * (rows - 1) else ("year", 12)
+    first, end = min(months) // size, max(months) // size
     bars = Counter[int]()
     for month, count in months.items():
         bars[month // size] += count
@@ -434,8 +429,7 @@ def file_story(db: goes.blocking.BlockingBackend, path: str, at: datetime | None
         former = any(event.data.path == path for event in events if isinstance(event.data, FileAdded | FileRenamed))
         yield f"  {'formerly' if former else 'later named'} {shown(path)}"
     lines = "binary" if file.lines is None else f"{file.lines:,} lines"
-    people = f"{len(file.authors):,} author{'s' * (len(file.authors) != 1)}"
-    yield f"  {lines}, mode {file.mode}, version {file.version}, changed by {people}"
+    yield f"  {lines}, mode {file.mode}, version {file.version}"
     yield f"  added on {events[0].time:%Y-%m-%d} as {shown(events[0].data.path)}\n\n  the last events"
     for event in events[-top:]:
         what = event.name.removeprefix("file.")
@@ -462,9 +456,7 @@ def date(value: str) -> datetime:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description="Import the history of a git repository into an event log, and ask it."
-    )
+    parser = argparse.ArgumentParser(description="Import the history of a git repository as events, and ask it.")
     parser.add_argument("repo", nargs="?", metavar="REPO", type=Path, help="a git repository (default: this one)")
     parser.add_argument("--db", metavar="FILE", help="the event log (default: NAME-history.db in this folder)")
     parser.add_argument("--at", metavar="DATE", type=date, help="as it was then: 2024, 2024-05, 2024-05-31, …T12:00")

@@ -9,13 +9,10 @@ too; rows that it has no data for are left out.
 
 Every case of the log is an aggregate: one event opens it, one follows for each step. The figures come from a read
 model, two SQL tables in the same file. A batch of whole cases and its share of the figures are written in one
-transaction, so at any moment they tell the same, and the number of cases in the log says where to go on: the program may
-be killed at any time, and run again, also with the whole of a file that was cut off before.
+transaction, so the program may be killed at any time, and run again, also with the whole of a file that was cut off.
 
-The file is read as a stream, a few cases in memory at a time, and nothing in it is trusted: XML entities are refused,
-sizes are bounded, text is escaped before it reaches the terminal.
-
-Exit codes: 0 fine, 2 wrong input (the reason is on stderr), 130 interrupted.
+The file is read as a stream, and nothing in it is trusted: XML entities are refused, sizes are bounded, text is escaped
+before it reaches the terminal. Exit codes: 0 fine, 2 wrong input (the reason is on stderr), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -23,16 +20,15 @@ from __future__ import annotations
 import argparse
 import gzip
 import importlib.util
-import io
 import json
+import math
 import os
-import shutil
 import sys
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
@@ -45,8 +41,6 @@ if not importlib.util.find_spec("goes_lite"):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a fresh clone: nothing is installed
 
 import goes_lite as goes
-
-Database = goes.blocking.BlockingBackend
 
 Value = str | int | float | bool
 
@@ -76,7 +70,6 @@ class Case(goes.Aggregate, name="case"):
     amount: Decimal | None = None
     steps: int = 0
     outcome: str | None = None
-    resources: frozenset[str] = frozenset()
 
     @goes.applies(CaseOpened)
     def _opened(self, event: goes.Event[CaseOpened]) -> None:
@@ -84,11 +77,8 @@ class Case(goes.Aggregate, name="case"):
 
     @goes.applies(Step)
     def _step(self, event: goes.Event[Step]) -> None:
-        step = event.data
         self.steps += 1
-        self.outcome = OUTCOMES.get(step.activity or "", self.outcome)
-        if step.resource is not None:
-            self.resources |= {step.resource}
+        self.outcome = OUTCOMES.get(event.data.activity or "", self.outcome)
 
 
 # --- reading XES ------------------------------------------------------------------------------------------------------
@@ -103,45 +93,33 @@ class Broken(Problem):
 
 
 class Trace(NamedTuple):
-    """A case as the file has it: its attributes, and those of each of its events."""
+    """A case as the file has it."""
 
     number: int  # 0, 1, 2, … in the order of the file
     attributes: dict[str, Value]
-    events: list[dict[str, Value]]
+    events: list[dict[str, Value]]  # the attributes of each
 
 
-CHUNK = 1 << 17
-MAX_TAG = 8 << 20
-"""The longest stretch of the file, in bytes, without the beginning of an element."""
-MAX_EVENTS = 1_000_000
-"""The most events of one case, which is held in memory."""
+CHUNK = 1 << 20  # so much of the file, in bytes, is read at a time; the cases that end in it are written together
+MAX_TAG = 8 << 20  # the longest stretch of the file, in bytes, without the beginning of an element
+MAX_EVENTS = 1_000_000  # of one case, which is held in memory
+RACE = "another program imports the same log into the same file right now: run this again when it is done"
+CUT_OFF = "it ends in the middle (an incomplete download?)"
+# A date stays text: only that of an event is needed as a time.
+TEXTS = frozenset(("string", "date", "id", "list", "container"))
+ATTRIBUTES = TEXTS | {"int", "float", "boolean"}
 
 
-def _int(text: str) -> Value:
+def typed(kind: str, text: str) -> Value:
+    """The value of an attribute; what is not of its kind, or not for JSON, stays text."""
     try:
-        number = int(text) if len(text) < 20 else 1 << 64
-    except ValueError:
+        if kind == "boolean":
+            return text.strip().lower() in ("true", "1")
+        number = int(text) if kind == "int" else float(text)
+        fits = math.isfinite(number) and (kind == "float" or abs(number) < 1 << 63)
+    except (ValueError, OverflowError):
         return text
-    return number if -(1 << 63) <= number < 1 << 63 else text
-
-
-def _float(text: str) -> Value:
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return number if abs(number) < float("inf") else text  # JSON knows neither NaN nor infinity
-
-
-def _boolean(text: str) -> Value:
-    return text.strip().lower() in ("true", "1")
-
-
-# A date stays text (only that of the event is needed as a time), and so does what cannot be converted.
-KINDS: dict[str, Callable[[str], Value] | None] = {
-    "string": None, "date": None, "id": None, "list": None, "container": None,
-    "int": _int, "float": _float, "boolean": _boolean,
-}  # fmt: skip
+    return number if fits else text
 
 
 class XesParser:
@@ -155,14 +133,13 @@ class XesParser:
         self.traces: list[Trace] = []
         self.count = 0
         self.strays = 0  # events outside any case
-        self.name: str | None = None  # of the log
+        self.name = ""  # of the log
         self._depth = 0
         self._quiet = 0  # bytes since the last element began
         self._case: dict[str, Value] | None = None
         self._events: list[dict[str, Value]] = []
         self._target: dict[str, Value] | None = None  # whose attributes are being read, if anybody's
         self._keys: list[str] = []  # of the attributes around the present one
-        self._local: dict[str, str] = {}  # tag → its name without the namespace
         self._parser = parser = expat.ParserCreate(namespace_separator=" ")
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
@@ -173,42 +150,35 @@ class XesParser:
         try:
             self._parser.Parse(data, not data)
         except expat.ExpatError as error:
-            if not data:
-                raise Problem("it ends in the middle (an incomplete download?)") from None
-            raise Problem(f"it is not well-formed XML: {error}") from None
+            raise Broken(f"it is not well-formed XML: {error}" if data else CUT_OFF) from None
         except (LookupError, ValueError) as error:  # what pyexpat raises for an encoding that nobody knows
-            raise Problem(f"it cannot be decoded: {error}") from None
+            raise Broken(f"it cannot be decoded: {error}") from None
         if self._quiet > MAX_TAG:
-            raise Problem(f"more than {MAX_TAG >> 20} MiB without an element: it is not an XES log")
+            raise Broken(f"more than {MAX_TAG >> 20} MiB without an element: it is not an XES log")
 
     def _refuse(self, name: str, *_: object) -> None:
-        raise Problem(f"it declares the XML entity {name!r:.80}: no XES log needs that, and it could be an attack")
+        raise Broken(f"it declares the XML entity {name!r:.80}: no XES log needs that, and it could be an attack")
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         self._quiet = 0
-        name = self._local.get(tag)
-        if name is None:
-            name = tag.rpartition(" ")[2]
-            if len(self._local) < 1000:
-                self._local[tag] = name
         self._depth += 1
-        if name in KINDS:
+        name = tag.rpartition(" ")[2]
+        if name in ATTRIBUTES:
             key = attributes.get("key", "")
             if self._keys:
                 key = f"{self._keys[-1]}.{key}"
             self._keys.append(key[:1000])
             if len(self._keys) > 100:
-                raise Problem("its attributes are nested more than 100 deep")
-            target = self._target
+                raise Broken("its attributes are nested more than 100 deep")
+            target, value = self._target, attributes.get("value")
+            if value is None or not key:
+                return
             if target is not None:
-                value = attributes.get("value")
-                if value is not None and key:
-                    if key in target:
-                        key = f"{key}[{len(target)}]"  # lists repeat keys
-                    convert = KINDS[name]
-                    target[key] = value if convert is None else convert(value)
+                if key in target:
+                    key = f"{key}[{len(target)}]"  # lists repeat keys
+                target[key] = value if name in TEXTS else typed(name, value)
             elif self._depth == 2 and key == "concept:name":
-                self.name = attributes.get("value")
+                self.name = value
         elif name == "event":
             self._target = {}
         elif name == "trace":
@@ -217,12 +187,12 @@ class XesParser:
         elif name == "global":
             self._target = None
         elif self._depth == 1 and name != "log":
-            raise Problem(f"its outermost element is <{name[:80]}>, not <log>: it is not an XES log")
+            raise Broken(f"its outermost element is <{name[:80]}>, not <log>: it is not an XES log")
 
     def _end(self, tag: str) -> None:
         self._depth -= 1
-        name = self._local.get(tag) or tag.rpartition(" ")[2]
-        if name in KINDS:
+        name = tag.rpartition(" ")[2]
+        if name in ATTRIBUTES:
             self._keys.pop()
         elif name == "event":
             if self._case is None:
@@ -230,7 +200,7 @@ class XesParser:
             elif self._target is not None:
                 self._events.append(self._target)
                 if len(self._events) > MAX_EVENTS:
-                    raise Problem(f"case {self.count + 1} has more than {MAX_EVENTS:,} events")
+                    raise Broken(f"case {self.count + 1} has more than {MAX_EVENTS:,} events")
             self._target = self._case
         elif name == "trace" and self._case is not None:
             self.traces.append(Trace(self.count, self._case, self._events))
@@ -242,45 +212,35 @@ class Source:
     """An XES file, compressed or not (the content tells), and how far it has been read."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self.parser = XesParser()
         try:
             self._file: IO[bytes] = path.open("rb")
-            self.size = os.fstat(self._file.fileno()).st_size
+            self._size = os.fstat(self._file.fileno()).st_size
             packed = self._file.read(2) == b"\x1f\x8b"
             self._file.seek(0)
         except OSError as error:
-            raise Problem(f"{path} cannot be read: {error.strerror or error}") from None
+            raise Problem(f"it cannot be read: {error.strerror or error}") from None
         self._data = cast("IO[bytes]", gzip.GzipFile(fileobj=self._file)) if packed else self._file
+        self.close = self._file.close
 
     def done(self) -> float:
-        """How much of the file has been read, from 0 to 1."""
-        return min(1.0, self._file.tell() / self.size) if self.size else 1.0
+        return min(1.0, self._file.tell() / (self._size or 1))
 
-    def traces(self) -> Iterator[Trace]:
-        """The cases, one after the other; Broken where the file stops making sense."""
-        parser = self.parser
-        while True:
-            broken = ""
-            data = b""
+    def batches(self) -> Iterator[list[Trace]]:
+        """The cases, as many at a time as end in one piece of the file; Broken where it stops making sense."""
+        data, broken = b"start", None
+        while data and not broken:
             try:
                 data = self._data.read(CHUNK)
-                parser.feed(data)
-            except EOFError:
-                broken = "it ends in the middle (an incomplete download?)"
-            except (OSError, zlib.error) as error:
-                broken = f"it cannot be unpacked: {error}"
-            except Problem as problem:
-                broken = str(problem)
-            traces, parser.traces = parser.traces, []
-            yield from traces  # those before the break are whole
-            if broken:
-                raise Broken(broken)
-            if not data:
-                return
-
-    def close(self) -> None:
-        self._file.close()
+                self.parser.feed(data)
+            except (EOFError, OSError, zlib.error) as error:
+                broken = Broken(CUT_OFF if isinstance(error, EOFError) else f"it cannot be unpacked: {error}")
+            except Broken as error:
+                broken = error
+            traces, self.parser.traces = self.parser.traces, []
+            yield traces  # those before the break are whole
+        if broken:
+            raise broken
 
 
 # --- from cases to events ---------------------------------------------------------------------------------------------
@@ -288,10 +248,8 @@ class Source:
 NAMESPACE = UUID("0f7a9c52-6a0e-5b1c-8c57-3f0b1f3f2012")
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 AMOUNTS = ("AMOUNT_REQ", "RequestedAmount", "amount", "Amount", "case:amount")
-UNTIMED = frozenset(("concept:name", "lifecycle:transition", "org:resource"))
-FIELDS = UNTIMED | {"time:timestamp"}
-BATCH = 4000
-"""So many events, of whole cases, are written at a time."""
+FIELDS = ("concept:name", "lifecycle:transition", "org:resource")
+TIMED = {*FIELDS, "time:timestamp"}
 
 
 def moment(text: object) -> datetime | None:
@@ -300,24 +258,17 @@ def moment(text: object) -> datetime | None:
         time = datetime.fromisoformat(cast("str", text))
     except (TypeError, ValueError):
         return None
-    if not 1 < time.year < 9999:  # at the very ends, the same moment in UTC may not exist
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+    time = time if time.tzinfo else time.replace(tzinfo=timezone.utc)
+    return time if 1 < time.year < 9999 else None  # at the very ends, the same moment in UTC may not exist
 
 
 def amount_of(attributes: dict[str, Value]) -> Decimal | None:
+    """The amount, which is taken out of the attributes if it is one."""
     for key in AMOUNTS:
-        if key in attributes:
-            try:
-                amount = Decimal(str(attributes.pop(key)))
-            except InvalidOperation:
-                continue
-            return amount if amount.is_finite() else None
+        with suppress(InvalidOperation, OverflowError, ValueError):
+            if math.isfinite(float(Decimal(str(attributes.get(key))))):
+                return Decimal(str(attributes.pop(key)))
     return None
-
-
-def words(value: Value | None) -> str | None:
-    return None if value is None else str(value)
 
 
 def case_id(trace: Trace) -> str:
@@ -340,16 +291,12 @@ def events_of(trace: Trace, id: str) -> list[goes.Event[Any]]:
     events: list[goes.Event[Any]] = [goes.Event(opened, aggregate=ref, version=1, time=time, id=UUID(int=first))]
     for version, (raw, found) in enumerate(zip(trace.events, times, strict=True), 2):
         time = found or time
-        fields = FIELDS if found else UNTIMED  # a timestamp that is none stays what it is
-        others = () if raw.keys() <= fields else tuple(item for item in raw.items() if item[0] not in fields)
-        activity, lifecycle = words(raw.get("concept:name")), words(raw.get("lifecycle:transition"))
-        step = Step(activity, lifecycle, words(raw.get("org:resource")), others)
-        events.append(
-            goes.Event(
-                step, aggregate=ref, version=version, time=time, id=UUID(int=first + version),
-                metadata=None if found else {"time": "missing"},
-            )
-        )  # fmt: skip
+        fields = TIMED if found else FIELDS  # a timestamp that is none stays what it is
+        others = tuple(item for item in raw.items() if item[0] not in fields)
+        activity, lifecycle, resource = (None if raw.get(key) is None else str(raw[key]) for key in FIELDS)
+        step = Step(activity, lifecycle, resource, others)
+        note, number = None if found else {"time": "missing"}, UUID(int=first + version)
+        events.append(goes.Event(step, aggregate=ref, version=version, time=time, id=number, metadata=note))
     return events
 
 
@@ -357,221 +304,138 @@ def events_of(trace: Trace, id: str) -> list[goes.Event[Any]]:
 
 TABLES = (
     """CREATE TABLE IF NOT EXISTS loan_cases (
-        id TEXT PRIMARY KEY, events INTEGER NOT NULL, amount REAL, outcome TEXT, first INTEGER, last INTEGER
-    ) STRICT""",
+        id TEXT PRIMARY KEY, events INTEGER NOT NULL, amount REAL, outcome TEXT, first INTEGER, last INTEGER)""",
     """CREATE TABLE IF NOT EXISTS loan_activities (
-        activity TEXT NOT NULL, lifecycle TEXT NOT NULL, events INTEGER NOT NULL, PRIMARY KEY (activity, lifecycle)
-    ) STRICT""",
+        activity TEXT NOT NULL, lifecycle TEXT NOT NULL, events INTEGER NOT NULL, PRIMARY KEY (activity, lifecycle))""",
 )
 # One statement for all rows of a batch, which come as one JSON array of arrays.
-ADD_CASES = """INSERT INTO loan_cases
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
-           json_extract(value, '$[3]'), json_extract(value, '$[4]'), json_extract(value, '$[5]') FROM json_each(?)"""
-ADD_ACTIVITIES = """INSERT INTO loan_activities
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]') FROM json_each(?)
+COLUMNS = [f"json_extract(value, '$[{index}]')" for index in range(6)]
+ADD_CASES = f"INSERT INTO loan_cases SELECT {', '.join(COLUMNS)} FROM json_each(?)"
+ADD_ACTIVITIES = f"""INSERT INTO loan_activities SELECT {", ".join(COLUMNS[:3])} FROM json_each(?)
     WHERE true ON CONFLICT DO UPDATE SET events = events + excluded.events"""
 
 
-@dataclass(frozen=True, slots=True)
-class LogFacts:
-    """What is known of the log as a whole, kept as a read model: no figures, those are in the tables."""
-
-    file: str
-    name: str | None
-    complete: bool
-
-
-def project(tx: goes.blocking.BlockingTransaction, events: list[goes.Event[Any]]) -> None:
-    """Add a batch of new events to the figures. They are of whole cases, so no row has to be changed later."""
-    cases: dict[str, list[Any]] = {}
+def project(tx: goes.blocking.BlockingTransaction, cases: list[list[goes.Event[Any]]]) -> None:
+    """Add a batch of new cases to the figures. They are whole, so no row has to be changed later."""
+    rows: list[tuple[Any, ...]] = []
     activities: Counter[tuple[str, str]] = Counter()
-    for event in events:
-        data = event.data
-        id = event.aggregate.id if event.aggregate else ""
-        if isinstance(data, CaseOpened):
-            cases[id] = [id, 0, None if data.amount is None else float(data.amount), None, None, None]
-            continue
-        row = cases[id]
-        row[1] += 1
-        activities[data.activity or "", data.lifecycle or ""] += 1
-        if data.activity in OUTCOMES:
-            row[3] = OUTCOMES[data.activity]
-        if not event.metadata:
-            row[4] = event.time if row[4] is None else min(row[4], event.time)
-            row[5] = event.time if row[5] is None else max(row[5], event.time)
-    for row in cases.values():
-        row[4:] = (None if time is None else (time - EPOCH) // timedelta(microseconds=1) for time in row[4:])
-    tx.execute(ADD_CASES, (json.dumps(list(cases.values())),))
-    tx.execute(ADD_ACTIVITIES, (json.dumps([[*key, count] for key, count in activities.items()]),))
+    for opened, *steps in cases:
+        outcome = None
+        for step in steps:
+            activities[step.data.activity or "", step.data.lifecycle or ""] += 1
+            outcome = OUTCOMES.get(step.data.activity, outcome)
+        times = [step.time for step in steps if not step.metadata]
+        ends = (
+            [(time - EPOCH) // timedelta(microseconds=1) for time in (min(times), max(times))] if times else [None] * 2
+        )
+        amount = None if opened.data.amount is None else float(opened.data.amount)
+        rows.append((cast("goes.AggregateRef", opened.aggregate).id, len(steps), amount, outcome, *ends))
+    tx.execute(ADD_CASES, (json.dumps(rows),))
+    tx.execute(ADD_ACTIVITIES, (json.dumps([(*key, count) for key, count in activities.items()]),))
 
 
-# --- importing --------------------------------------------------------------------------------------------------------
-
-
-class Importer:
-    """Writes the cases that are new, in batches."""
-
-    def __init__(self, db: Database) -> None:
-        self.db = db
-        self.cases = 0
-        self.events = 0
-        self._batch: dict[str, Trace] = {}  # by id
-        self._size = 0
-
-    def add(self, trace: Trace) -> None:
+def write(db: goes.blocking.BlockingBackend, traces: list[Trace]) -> int:
+    """Write cases and their share of the figures together, and answer how many steps they have."""
+    ids: dict[str, Trace] = {}
+    for trace in traces:
         id = case_id(trace)
-        self._batch[id if id not in self._batch else _second(id, trace)] = trace
-        self._size += len(trace.events) + 1
-        if self._size >= BATCH:
-            self.flush()
-
-    def flush(self) -> None:
-        batch, self._batch, self._size = self._batch, {}, 0
-        while batch:
-            events = [event for id, trace in batch.items() for event in events_of(trace, id)]
-            try:
-                with self.db.transaction() as tx:
-                    if tx.events.append(events).already_committed:
-                        raise Problem("another program imports the same log into the same file right now")
-                    project(tx, events)
-            except goes.errors.ConcurrencyError as error:
-                taken = error.aggregate.id  # by another case of this name, which came with an earlier batch
-                if error.expected:
-                    raise
-                batch = {_second(id, trace) if id == taken else id: trace for id, trace in batch.items()}
-                continue
-            self.cases += len(batch)
-            self.events += len(events) - len(batch)
-            return
-
-    def has(self, trace: Trace) -> bool:
-        """Whether this very case is in the log. Events are equal if everything but their position is."""
-        # The id does not depend on the name of the aggregate, which is another one if the file has two cases of a name.
-        stored = self.db.events.find(events_of(trace, case_id(trace))[0].id)
-        if stored is None or stored.aggregate is None:
-            return False
-        return self.db.events.load(stored.aggregate) == events_of(trace, stored.aggregate.id)
+        ids[f"{id}#{trace.number + 1}" if id in ids else id] = trace
+    while True:
+        cases = [events_of(trace, id) for id, trace in ids.items()]
+        try:
+            with db.transaction() as tx:
+                if tx.events.append([event for case in cases for event in case]).already_committed:
+                    raise Problem(RACE)
+                project(tx, cases)
+            return sum(len(case) - 1 for case in cases)
+        except goes.errors.ConcurrencyError as error:  # a case of that name came with an earlier batch
+            taken = error.aggregate.id
+            ids = {f"{id}#{trace.number + 1}" if id == taken else id: trace for id, trace in ids.items()}
+        except goes.errors.DuplicateEventError:
+            raise Problem(RACE) from None
 
 
-def _second(id: str, trace: Trace) -> str:
-    return f"{id}#{trace.number + 1}"
+def has(db: goes.blocking.BlockingBackend, trace: Trace) -> bool:
+    """Whether this very case is in the log. Events are equal if everything but their position is."""
+    # The id does not depend on the name of the aggregate, which is another one if the file has two cases of a name.
+    stored = db.events.find(events_of(trace, case_id(trace))[0].id)
+    case = stored.aggregate if stored else None
+    return case is not None and db.events.load(case) == events_of(trace, case.id)
 
 
-def import_log(db: Database, source: Source, progress: Progress) -> Importer:
-    """Write the cases of the file that the log does not have yet."""
+def import_log(db: goes.blocking.BlockingBackend, source: Source) -> tuple[int, int]:
+    """Write the cases of the file that the log does not have yet, and answer how many, with how many events."""
     with db.transaction() as tx:
         for table in TABLES:
             tx.execute(table)
-    facts = db.models_of("xes", LogFacts)
-    importer = Importer(db)
     known = db.events.count(goes.EventQuery(["case.opened"]))
+    cases = events = 0
     try:
-        for trace in source.traces():
-            if trace.number >= known:
-                importer.add(trace)
-                progress(source.done(), importer.cases)
-            elif trace.number in (0, known - 1) and not importer.has(trace):
-                raise Problem(f"its case {trace.number + 1} is not the one that was imported: choose another --db")
+        for traces in source.batches():
+            for trace in traces:
+                if trace.number < known and trace.number in (0, known - 1) and not has(db, trace):
+                    raise Problem(f"its case {trace.number + 1} is not the one that was imported: choose another --db")
+            new = [trace for trace in traces if trace.number >= known]
+            if new:
+                events += write(db, new)
+                cases += len(new)
+            if sys.stderr.isatty():
+                print(f"{source.done():4.0%}, {cases:,} new cases\x1b[K", end="\r", file=sys.stderr, flush=True)
     except Broken as problem:
-        importer.flush()
-        raise Problem(
-            f"{problem}; {known + importer.cases:,} whole cases of it are imported, run this again with a sound file"
-        ) from None
-    importer.flush()
-    progress(1.0, importer.cases)
+        whole = f"{known + cases:,} whole cases of it are imported"
+        raise Problem(f"{problem}; {whole}, run this again with a sound file") from None
     if source.parser.count < known:
         raise Problem(f"it has {source.parser.count:,} cases, but {known:,} were imported: choose another file (--db)")
     if source.parser.strays:
         print(f"note: events that belong to no case are left out: {source.parser.strays:,}", file=sys.stderr)
-    facts.put("log", LogFacts(source.path.name, source.parser.name, True))
-    return importer
+    return cases, events
 
 
 # --- the figures ------------------------------------------------------------------------------------------------------
 
+# The middle value, or the mean of the two in the middle.
+MEDIAN = """SELECT avg(v) FROM (SELECT {0} AS v FROM loan_cases WHERE {0} IS NOT NULL ORDER BY v
+    LIMIT 2 - (SELECT count({0}) FROM loan_cases) % 2 OFFSET (SELECT (count({0}) - 1) / 2 FROM loan_cases))"""
 
-def figures(db: Database) -> Iterator[tuple[str, str]]:
+
+def figures(db: goes.blocking.BlockingBackend) -> Iterator[tuple[str, str]]:
     """The rows of the table, as far as the log has data for them."""
-
-    def ask(sql: str) -> tuple[Any, ...]:
-        with db.transaction() as tx:
-            rows: list[tuple[Any, ...]] = tx.execute(sql)
-        return rows[0]
-
-    def median(value: str) -> float | None:
-        middle = f"SELECT {value} AS v FROM loan_cases WHERE {value} IS NOT NULL ORDER BY v"
-        count = ask(f"SELECT count({value}) FROM loan_cases")[0]
-        first, number = (count - 1) // 2, 2 - count % 2
-        return ask(f"SELECT avg(v) FROM ({middle} LIMIT {number} OFFSET {first})")[0] if count else None
-
-    cases, events, first, last = ask("SELECT count(*), coalesce(sum(events), 0), min(first), max(last) FROM loan_cases")
+    ((cases, events, first, last, total, mean),) = db.select(
+        "SELECT count(*), coalesce(sum(events), 0), min(first), max(last), sum(amount), avg(last - first) FROM loan_cases"
+    )
     yield "cases", f"{cases:,}"
     yield "events", f"{events:,}"
-    names, both = ask("SELECT count(DISTINCT activity), count(*) FROM loan_activities WHERE activity <> ''")
+    ((names, both),) = db.select("SELECT count(DISTINCT activity), count(*) FROM loan_activities WHERE activity <> ''")
     if names:
         yield "activity names", f"{names:,}" + (f"   ({both:,} with the lifecycle)" if both > names else "")
     if first is not None:
         begin, end = (EPOCH + timedelta(microseconds=micros) for micros in (first, last))
         yield "period", f"{begin:%Y-%m-%d} to {end:%Y-%m-%d}"
-    for outcome in OUTCOMES.values():
-        (count,) = ask(f"SELECT count(*) FROM loan_cases WHERE outcome = '{outcome}'")
-        if count:
-            yield outcome, f"{count:,}   ({count / cases:.1%})"
-    amount = median("amount")
-    if amount is not None:
-        (total,) = ask("SELECT sum(amount) FROM loan_cases")
+    counts = "SELECT outcome, count(*) FROM loan_cases WHERE outcome IS NOT NULL GROUP BY outcome ORDER BY outcome"
+    for outcome, count in db.select(counts):
+        yield outcome, f"{count:,}   ({count / cases:.1%})"
+    if total is not None:
+        ((amount,),) = db.select(MEDIAN.format("amount"))
         yield "amount", f"{amount:,.0f} in the median, {total:,.0f} in all"
-    duration = median("(last - first)")
-    if duration is not None:
-        (mean,) = ask("SELECT avg(last - first) FROM loan_cases")
+    if mean is not None:
+        ((duration,),) = db.select(MEDIAN.format("(last - first)"))
         yield "duration", f"{span(duration)} in the median, {span(mean)} on average"
-    if cases:
-        (id,) = ask("SELECT id FROM loan_cases ORDER BY events DESC, id LIMIT 1")
+    for (id,) in db.select("SELECT id FROM loan_cases ORDER BY events DESC, id LIMIT 1"):
         case = db.repository(Case).fetch(id)  # from its events, not from the tables: the two agree
-        by = f" by {len(case.resources)} resources" if case.resources else ""
-        became = f", {case.outcome}" if case.outcome else ""
-        yield "longest case", f"{case.steps:,} events{by} (case {shown(id)}{became})"
+        yield "longest case", f"{case.steps:,} events (case {shown(id)}{f', {case.outcome}' if case.outcome else ''})"
 
 
-DURATIONS = (("a minute", 60), ("an hour", 3600), ("a day", 86400), ("a week", 604800), ("a month", 2592000))
-
-
-def histogram(db: Database) -> list[tuple[str, int]]:
-    """How many cases took how long."""
-    limits = enumerate(seconds for _, seconds in DURATIONS)
-    steps = " ".join(f"WHEN last - first < {seconds}000000 THEN {index}" for index, seconds in limits)
-    with db.transaction() as tx:
-        rows = tx.execute(
-            f"SELECT CASE {steps} ELSE {len(DURATIONS)} END AS bin, count(*) FROM loan_cases "
-            "WHERE first IS NOT NULL GROUP BY bin"
-        )
-    counts = dict(rows)
-    labels = [*(f"under {name}" for name, _ in DURATIONS), "longer"]
-    return [(label, counts.get(index, 0)) for index, label in enumerate(labels)] if counts else []
-
-
-def activities(db: Database, limit: int = 10) -> list[tuple[str, int]]:
-    with db.transaction() as tx:
-        rows = tx.execute(
-            "SELECT activity, sum(events) AS n FROM loan_activities WHERE activity <> '' "
-            "GROUP BY activity ORDER BY n DESC, activity LIMIT ?", (limit,)
-        )  # fmt: skip
-    return [(shown(activity), count) for activity, count in rows]
-
-
-def report(db: Database) -> Iterator[str]:
-    facts = db.models_of("xes", LogFacts).find("log")
-    if facts is not None:
-        yield shown(facts.name or facts.file)
+def report(db: goes.blocking.BlockingBackend) -> Iterator[str]:
     for label, value in figures(db):
         yield f"  {label:<16}{value}"
-    for title, rows in (("Most frequent activities", activities(db)), ("Cases by duration", histogram(db))):
-        if rows:
-            yield f"\n{title}"
-            yield from bars(rows)
-
-
-# --- the terminal -----------------------------------------------------------------------------------------------------
+    rows = db.select(
+        "SELECT activity, sum(events) AS n FROM loan_activities WHERE activity <> '' "
+        "GROUP BY activity ORDER BY n DESC, activity LIMIT 10"
+    )
+    if rows:
+        yield "\nMost frequent activities"
+    for activity, count in rows:
+        yield f"  {shown(activity):<30.30} {count:>8,} {'#' * -(-count * 40 // rows[0][1])}"
 
 
 def shown(value: str) -> str:
@@ -588,99 +452,47 @@ def span(micros: float) -> str:
     return f"{seconds:.1f} seconds"
 
 
-def bars(rows: list[tuple[str, int]]) -> Iterator[str]:
-    """A bar for each row: of eighths of a block on a terminal, of # elsewhere."""
-    try:
-        "█▏".encode(sys.stdout.encoding or "ascii")
-        pretty = sys.stdout.isatty()
-    except UnicodeEncodeError:
-        pretty = False
-    longest = min(30, max(len(label) for label, _ in rows))
-    most = max(1, *(count for _, count in rows))
-    room = max(10, min(60, shutil.get_terminal_size().columns - longest - 13))
-    for label, count in rows:
-        eighths = -(-count * room * 8 // most)
-        bar = "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8] if pretty else "#" * -(-count * room // most)
-        name = label if len(label) <= longest else label[: longest - 1] + "…"
-        yield f"  {name:<{longest}} {count:>8,} {bar}".rstrip()
-
-
-class Progress:
-    """How far it is, on one line of stderr, if that is a terminal."""
-
-    def __init__(self) -> None:
-        self._wanted = sys.stderr.isatty()
-        self._begin = time.monotonic()
-        self._next = 0.0
-
-    def __call__(self, done: float, cases: int) -> None:
-        if not self._wanted:
-            return
-        now = time.monotonic()
-        if now < self._next and done < 1:
-            return
-        self._next = now + 0.2
-        used = now - self._begin
-        left = f", {used / done - used:,.0f} s left" if 0 < done < 1 else ""
-        end = "\n" if done == 1 else ""
-        print(f"\r{done:4.0%}, {cases:,} new cases{left}\x1b[K", end=end, file=sys.stderr, flush=True)
-
-
 def peak_memory() -> str:
-    try:
-        # On Linux, getrusage would count the program that started this one, too.
-        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-        kilobytes = float(status.partition("VmHWM:")[2].split()[0])
-    except (OSError, IndexError, ValueError):
-        try:
+    """The most memory that this program had, where the system tells."""
+    try:  # on Linux, getrusage would count the program that started this one, too
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        return f", {int(status.partition('VmHWM:')[2].split()[0]) >> 10} MiB of memory at most"
+    except (OSError, IndexError):
+        with suppress(ImportError):  # Windows
             import resource
-        except ImportError:  # Windows
-            return ""
-        kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform == "darwin" else 1)
-    return f", {kilobytes / 1024:.0f} MiB of memory at most"
+
+            unit = 1 << (20 if sys.platform == "darwin" else 10)
+            return f", {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit} MiB of memory at most"
+    return ""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="loan_log.py", description="Import an XES event log, and print the figures that a read model keeps of it."
-    )
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Import an XES event log, and print the figures of its read model.")
     parser.add_argument("xes", metavar="XES", type=Path, help="an event log, such as bpic2012.xes.gz")
     parser.add_argument("--db", metavar="FILE", help="where to keep it (default: NAME.db in this folder)")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     path = options.db or options.xes.name.removesuffix(".gz").removesuffix(".xes") + ".db"
     try:
         with closing(Source(options.xes)) as source, goes.blocking.connect(path) as db:
             begin = time.monotonic()
-            new = import_log(db, source, Progress())
+            cases, events = import_log(db, source)
             seconds = time.monotonic() - begin
-            what, rate = f"{new.cases:,} new case{'s' * (new.cases != 1)}", ""
-            if new.events:
-                what += f" with {new.events:,} event{'s' * (new.events != 1)}"
-                rate = f" ({new.events / seconds:,.0f}/s)"
-            print(f"{path}: {what} in {seconds:.1f} s{rate}{peak_memory()}\n")
+            what = f"{cases:,} new case{'s' * (cases != 1)} with {events:,} event{'s' * (events != 1)}"
+            print(f"{path}: {what} in {seconds:.1f} s ({events / seconds:,.0f} events/s){peak_memory()}\n")
+            print(shown(source.parser.name or options.xes.name))
             for line in report(db):
-                print(line)
-            sys.stdout.flush()
-    except Problem as problem:
-        return complain(f"{options.xes}: {problem}")
-    except (goes.errors.ConcurrencyError, goes.errors.DuplicateEventError) as error:
-        return complain(f"another program writes into {path} right now, run this again when it is done ({error})")
-    except goes.errors.GoesError as error:
-        return complain(str(error))
+                print(line, flush=True)
+    except (Problem, goes.errors.GoesError) as error:
+        print(f"loan_log: {f'{options.xes}: ' if isinstance(error, Problem) else ''}{error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\ninterrupted; run it again to go on from here", file=sys.stderr)
         return 130
     except BrokenPipeError:  # … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
-
-
-def complain(message: str) -> int:
-    print(f"loan_log: {message}", file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

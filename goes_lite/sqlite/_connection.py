@@ -7,8 +7,10 @@ anything is written to it.
 from __future__ import annotations
 
 import os
+import random
 import re
 import sys
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Literal, NamedTuple, NoReturn, TypeVar
@@ -25,7 +27,7 @@ from goes_lite.errors import (
     StoreUnavailable,
 )
 from goes_lite.sqlite import _schema
-from goes_lite.sqlite._driver import CANTOPEN, READONLY, Connection, Driver, translate
+from goes_lite.sqlite._driver import BUSY, CANTOPEN, READONLY, Connection, Driver, translate
 
 T = TypeVar("T")
 
@@ -183,7 +185,7 @@ def _set_up(connection: Connection, target: Target, *, writer: bool) -> None:
         return
     _schema.check(connection, target.location)
     if not target.memory:
-        mode = execute("PRAGMA journal_mode = WAL").fetchall()[0][0]
+        mode = _use_log(connection, target)
         if mode != "wal":
             raise StoreUnavailable(target.location, f"cannot use a write-ahead log here (journal mode {mode!r})")
         # Checkpoints are ours: they run after a commit, never inside one.
@@ -194,6 +196,20 @@ def _set_up(connection: Connection, target: Target, *, writer: bool) -> None:
         execute("PRAGMA checkpoint_fullfsync = ON")
     execute(f"PRAGMA synchronous = {_SYNCHRONOUS[target.durability]}")
     _schema.migrate(connection, target.location)
+
+
+def _use_log(connection: Connection, target: Target) -> str:
+    """Switch to a write-ahead log; the journal mode that is in use then."""
+    deadline = time.monotonic() + target.lock_timeout
+    while True:
+        try:
+            return str(connection.execute("PRAGMA journal_mode = WAL").fetchall()[0][0])
+        except target.driver.error as exc:
+            # Of those who do this to a new file at once SQLite refuses all but one without waiting: each holds the lock
+            # for reading that the others would wait for.
+            if target.driver.code(exc) & 0xFF != BUSY or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.01 * random.random())
 
 
 class Readers:

@@ -54,7 +54,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) STRICT""",
         "CREATE UNIQUE INDEX events_of_aggregate ON events (aggregate_key, version) WHERE aggregate_key IS NOT NULL",
         "CREATE INDEX events_by_name ON events (name_key)",
-        "CREATE TABLE event_tags (tag TEXT NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (tag, position)) STRICT, WITHOUT ROWID",
+        """CREATE TABLE event_tags (
+            tag TEXT NOT NULL,
+            position INTEGER NOT NULL,
+            PRIMARY KEY (tag, position)
+        ) STRICT, WITHOUT ROWID""",
         """CREATE TABLE snapshots (
             key INTEGER PRIMARY KEY,
             name TEXT NOT NULL,
@@ -106,6 +110,16 @@ def check(connection: Connection, location: str) -> int:
 
     Raises ForeignFile if it belongs to another program, StoreTooNew if a newer goes_lite wrote it.
     """
+    # All of it as of one moment: else another process that makes a store here, in between, would look like a stranger.
+    connection.execute("BEGIN")
+    try:
+        return _check(connection, location)
+    finally:
+        with contextlib.suppress(Exception):  # the error above is the one
+            connection.execute("ROLLBACK")
+
+
+def _check(connection: Connection, location: str) -> int:
     application = connection.execute("PRAGMA application_id").fetchall()[0][0]
     version = int(connection.execute("PRAGMA user_version").fetchall()[0][0])
     if application != APPLICATION_ID:
@@ -128,7 +142,7 @@ def migrate(connection: Connection, location: str, *, until: int | None = None) 
         return
     connection.execute("BEGIN IMMEDIATE")
     try:
-        version = check(connection, location)  # another process may have been faster
+        version = _check(connection, location)  # another process may have been faster
         for statements in MIGRATIONS[version:until]:
             for statement in statements:
                 connection.execute(statement)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,11 +26,10 @@ def noted(text: str) -> goes.Event[Noted]:
 
 
 @pytest.fixture(params=["file", "memory"])
-def db(request: pytest.FixtureRequest, driver: str, tmp_path: Path) -> goes.blocking.BlockingBackend:
+def db(request: pytest.FixtureRequest, driver: str, tmp_path: Path) -> Iterator[goes.blocking.BlockingBackend]:
     place = tmp_path / "app.db" if request.param == "file" else "sqlite:///:memory:"
-    backend = goes.blocking.connect(place, driver=driver, registry=registry)
-    request.addfinalizer(backend.close)
-    return backend
+    with goes.blocking.connect(place, driver=driver, registry=registry) as backend:
+        yield backend
 
 
 def test_select_reads_what_is_committed(db: goes.blocking.BlockingBackend) -> None:
