@@ -27,7 +27,6 @@ import goes_lite as goes
 from bench import raw
 from bench.domain import Account, events
 
-
 HEADER = "| what | goes_lite /s | limit /s | ratio, median (min–max) | budget | |\n|---|---|---|---|---|---|"
 
 

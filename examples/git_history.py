@@ -400,7 +400,7 @@ def overview(db: goes.blocking.BlockingBackend, at: datetime | None, top: int) -
     yield from activity(months)
 
 
-def activity(months: Counter[int], rows: int = 48) -> Iterator[str]:
+def activity(months: Counter[int], rows: int = 72) -> Iterator[str]:
     """Commits per month as bars; per quarter or year if those are too many."""
     span = max(months) - min(months)
     unit, size = ("month", 1) if span < rows else ("quarter", 3) if span < 3 * (rows - 1) else ("year", 12)

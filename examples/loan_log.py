@@ -100,7 +100,8 @@ class Trace(NamedTuple):
     events: list[dict[str, Value]]  # the attributes of each
 
 
-CHUNK = 1 << 20  # so much of the file, in bytes, is read at a time; the cases that end in it are written together
+CHUNK = 1 << 17  # so many bytes are read at a time
+BATCH = 1 << 20  # the cases that end in so many bytes are written together
 MAX_TAG = 8 << 20  # the longest stretch of the file, in bytes, without the beginning of an element
 MAX_EVENTS = 1_000_000  # of one case, which is held in memory
 RACE = "another program imports the same log into the same file right now: run this again when it is done"
@@ -191,8 +192,7 @@ class XesParser:
 
     def _end(self, tag: str) -> None:
         self._depth -= 1
-        name = tag.rpartition(" ")[2]
-        if name in ATTRIBUTES:
+        if (name := tag.rpartition(" ")[2]) in ATTRIBUTES:
             self._keys.pop()
         elif name == "event":
             if self._case is None:
@@ -209,13 +209,12 @@ class XesParser:
 
 
 class Source:
-    """An XES file, compressed or not (the content tells), and how far it has been read."""
+    """An XES file, compressed or not (the content tells)."""
 
     def __init__(self, path: Path) -> None:
         self.parser = XesParser()
         try:
             self._file: IO[bytes] = path.open("rb")
-            self._size = os.fstat(self._file.fileno()).st_size
             packed = self._file.read(2) == b"\x1f\x8b"
             self._file.seek(0)
         except OSError as error:
@@ -224,11 +223,12 @@ class Source:
         self.close = self._file.close
 
     def done(self) -> float:
-        return min(1.0, self._file.tell() / (self._size or 1))
+        """How much of the file has been read, from 0 to 1."""
+        return self._file.tell() / (os.fstat(self._file.fileno()).st_size or 1)
 
     def batches(self) -> Iterator[list[Trace]]:
-        """The cases, as many at a time as end in one piece of the file; Broken where it stops making sense."""
-        data, broken = b"start", None
+        """The cases, those of one BATCH at a time; Broken where the file stops making sense."""
+        data, broken, size = b"start", None, 0
         while data and not broken:
             try:
                 data = self._data.read(CHUNK)
@@ -237,8 +237,10 @@ class Source:
                 broken = Broken(CUT_OFF if isinstance(error, EOFError) else f"it cannot be unpacked: {error}")
             except Broken as error:
                 broken = error
-            traces, self.parser.traces = self.parser.traces, []
-            yield traces  # those before the break are whole
+            size += len(data)
+            if size >= BATCH or broken or not data:
+                traces, self.parser.traces, size = self.parser.traces, [], 0
+                yield traces  # those before the break are whole
         if broken:
             raise broken
 
@@ -292,11 +294,12 @@ def events_of(trace: Trace, id: str) -> list[goes.Event[Any]]:
     for version, (raw, found) in enumerate(zip(trace.events, times, strict=True), 2):
         time = found or time
         fields = TIMED if found else FIELDS  # a timestamp that is none stays what it is
-        others = tuple(item for item in raw.items() if item[0] not in fields)
+        others = () if found and raw.keys() <= TIMED else tuple(item for item in raw.items() if item[0] not in fields)
         activity, lifecycle, resource = (None if raw.get(key) is None else str(raw[key]) for key in FIELDS)
         step = Step(activity, lifecycle, resource, others)
-        note, number = None if found else {"time": "missing"}, UUID(int=first + version)
-        events.append(goes.Event(step, aggregate=ref, version=version, time=time, id=number, metadata=note))
+        note = None if found else {"time": "missing"}
+        made = goes.Event(step, aggregate=ref, version=version, time=time, id=UUID(int=first + version), metadata=note)
+        events.append(made)
     return events
 
 
@@ -356,8 +359,7 @@ def write(db: goes.blocking.BlockingBackend, traces: list[Trace]) -> int:
 
 
 def has(db: goes.blocking.BlockingBackend, trace: Trace) -> bool:
-    """Whether this very case is in the log. Events are equal if everything but their position is."""
-    # The id does not depend on the name of the aggregate, which is another one if the file has two cases of a name.
+    """Whether this very case is in the log, under whatever id: events are equal if everything but their position is."""
     stored = db.events.find(events_of(trace, case_id(trace))[0].id)
     case = stored.aggregate if stored else None
     return case is not None and db.events.load(case) == events_of(trace, case.id)
@@ -375,8 +377,7 @@ def import_log(db: goes.blocking.BlockingBackend, source: Source) -> tuple[int, 
             for trace in traces:
                 if trace.number < known and trace.number in (0, known - 1) and not has(db, trace):
                     raise Problem(f"its case {trace.number + 1} is not the one that was imported: choose another --db")
-            new = [trace for trace in traces if trace.number >= known]
-            if new:
+            if new := [trace for trace in traces if trace.number >= known]:
                 events += write(db, new)
                 cases += len(new)
             if sys.stderr.isatty():
@@ -453,7 +454,6 @@ def span(micros: float) -> str:
 
 
 def peak_memory() -> str:
-    """The most memory that this program had, where the system tells."""
     try:  # on Linux, getrusage would count the program that started this one, too
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         return f", {int(status.partition('VmHWM:')[2].split()[0]) >> 10} MiB of memory at most"
@@ -471,9 +471,9 @@ def main() -> int:
     parser.add_argument("xes", metavar="XES", type=Path, help="an event log, such as bpic2012.xes.gz")
     parser.add_argument("--db", metavar="FILE", help="where to keep it (default: NAME.db in this folder)")
     options = parser.parse_args()
+    path = options.db or options.xes.name.removesuffix(".gz").removesuffix(".xes") + ".db"
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    path = options.db or options.xes.name.removesuffix(".gz").removesuffix(".xes") + ".db"
     try:
         with closing(Source(options.xes)) as source, goes.blocking.connect(path) as db:
             begin = time.monotonic()

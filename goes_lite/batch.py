@@ -38,7 +38,9 @@ def check_batch(events: Iterable[Event[Any]]) -> Batch:
     steps: dict[AggregateRef, Step] = {}
     for event in batch:
         if not isinstance(event, Event):
-            raise InvalidEventError(f"append takes events, not {type(event).__name__}: make one with Event({event!r:.60}, …)")
+            raise InvalidEventError(
+                f"append takes events, not {type(event).__name__}: make one with Event({event!r:.60}, …)"
+            )
         ref = event.aggregate
         if ref is None:
             continue

@@ -111,11 +111,15 @@ def factory_for(scheme: str) -> BackendFactory:
 def _hint(scheme: str) -> str:
     known = {"file": "sqlite", "sqlite3": "sqlite", "memory": "sqlite"}
     if scheme in known:
-        return f": for a file write its path, or sqlite:///app.db; for one in memory sqlite:///:memory: (not {scheme}://)"
+        return (
+            f": for a file write its path, or sqlite:///app.db; for one in memory sqlite:///:memory: (not {scheme}://)"
+        )
     return ": check the spelling, or install the package that brings it"
 
 
-def settings(url: str | os.PathLike[str] | None, bus: str | None, options: dict[str, Any]) -> tuple[Address, str | None]:
+def settings(
+    url: str | os.PathLike[str] | None, bus: str | None, options: dict[str, Any]
+) -> tuple[Address, str | None]:
     """What to open: the arguments, else the environment, else goes.toml in the working folder; ConfigError if none."""
     if url is not None:
         address = parse(url)

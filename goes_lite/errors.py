@@ -184,7 +184,9 @@ class AggregateExists(AggregateError):
 
     def __init__(self, aggregate: Any, version: int) -> None:
         self.version = version
-        super().__init__(aggregate, f"{aggregate} already exists (at version {version}): fetch it, or choose another id")
+        super().__init__(
+            aggregate, f"{aggregate} already exists (at version {version}): fetch it, or choose another id"
+        )
 
 
 class VersionNotFound(AggregateError, LookupError):
@@ -316,7 +318,9 @@ class LeaseHeld(LeaseError):
 
     def __init__(self, name: str, owner: str | None, expires: Any) -> None:
         self.expires = expires
-        super().__init__(name, owner, f"the lease {name!r} is held by {owner!r} until {expires}: stand by and try again")
+        super().__init__(
+            name, owner, f"the lease {name!r} is held by {owner!r} until {expires}: stand by and try again"
+        )
 
 
 class LeaseLost(LeaseError):
@@ -396,7 +400,9 @@ class StoreFull(StoreError, OSError):
     """There is no room for more; the transaction was rolled back and what was stored before is intact."""
 
     def __init__(self, location: str) -> None:
-        super().__init__(location, "no room left on the disk (or a quota is reached), nothing was written: make room and retry")
+        super().__init__(
+            location, "no room left on the disk (or a quota is reached), nothing was written: make room and retry"
+        )
 
 
 class StoreUnavailable(StoreError, OSError):
@@ -408,7 +414,8 @@ class StoreDamaged(StoreError):
 
     def __init__(self, location: str, detail: str) -> None:
         super().__init__(
-            location, f"the file is damaged ({detail}): restore a backup, or save what is readable with `sqlite3 FILE .recover`"
+            location,
+            f"the file is damaged ({detail}): restore a backup, or save what is readable with `sqlite3 FILE .recover`",
         )
 
 
@@ -426,7 +433,8 @@ class StoreTooNew(StoreError):
         self.found = found
         self.supported = supported
         super().__init__(
-            location, f"written by a newer goes_lite (schema {found}, this one knows up to {supported}): upgrade goes-lite"
+            location,
+            f"written by a newer goes_lite (schema {found}, this one knows up to {supported}): upgrade goes-lite",
         )
 
 
@@ -490,4 +498,6 @@ class AbilityMissing(BackendError):
     def __init__(self, ability: str, backend: str) -> None:
         self.ability = ability
         self.backend = backend
-        super().__init__(f"{backend} has not the ability {ability!r}, which is needed here: choose a backend that has it")
+        super().__init__(
+            f"{backend} has not the ability {ability!r}, which is needed here: choose a backend that has it"
+        )

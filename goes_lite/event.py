@@ -88,7 +88,9 @@ def check_text(value: object, what: str) -> str:
     except UnicodeEncodeError:
         raise InvalidEventError(f"{what} must be valid Unicode without lone surrogates: {value!r:.80}") from None
     if size > MAX_ID_BYTES:
-        raise InvalidEventError(f"{what} has at most {MAX_ID_BYTES} bytes of UTF-8, this one has {size}: {value!r:.80}…")
+        raise InvalidEventError(
+            f"{what} has at most {MAX_ID_BYTES} bytes of UTF-8, this one has {size}: {value!r:.80}…"
+        )
     return str(value)
 
 

@@ -102,7 +102,12 @@ class Models(Generic[M]):
         return await self.store.put(self.collection, id, self._encode(model), expected=expected)
 
     async def use(
-        self, id: str, change: Callable[[M], M | Awaitable[M | None] | None], *, default: M | None = None, tries: int = 10
+        self,
+        id: str,
+        change: Callable[[M], M | Awaitable[M | None] | None],
+        *,
+        default: M | None = None,
+        tries: int = 10,
     ) -> M:
         """Get, change, put; and again on what is stored by then if somebody else was faster.
 

@@ -69,7 +69,9 @@ class LoopPortal:
             raise StoreClosed(self.location)
         if threading.current_thread() is self._thread:
             coroutine.close()
-            raise RuntimeError("a blocking call from a callback on the loop thread would wait for itself: use the async face")
+            raise RuntimeError(
+                "a blocking call from a callback on the loop thread would wait for itself: use the async face"
+            )
         # As inline: the coroutine sees the caller's context variables, and what it sets is set for the caller.
         context = copy_context()
         future: Future[T] = Future()

@@ -37,9 +37,7 @@ class SnapshotStore(Protocol):
         """The one with the highest version (≤ upto, if given), None if there is none."""
         ...
 
-    def query(
-        self, *, names: Iterable[str] = (), aggregate: AggregateRef | None = None
-    ) -> Pages[Snapshot]:
+    def query(self, *, names: Iterable[str] = (), aggregate: AggregateRef | None = None) -> Pages[Snapshot]:
         """Those of the aggregates so named, or of one aggregate, or all; by name, id and version."""
         ...
 

@@ -285,7 +285,7 @@ def test_says_when_the_history_is_another_one(repo: Repo, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("months", "unit", "labels"),
-    [(48, "month", ("2020-01", "2023-12")), (49, "quarter", ("2020-Q1", "2024-Q1")), (200, "year", ("2020", "2036"))],
+    [(72, "month", ("2020-01", "2025-12")), (73, "quarter", ("2020-Q1", "2026-Q1")), (300, "year", ("2020", "2044"))],
 )
 def test_chart_has_a_row_per_period_that_fits(months: int, unit: str, labels: tuple[str, str]) -> None:
     counts = Counter({2020 * 12 + month: 1 for month in range(months)})
@@ -294,7 +294,7 @@ def test_chart_has_a_row_per_period_that_fits(months: int, unit: str, labels: tu
 
     assert title == f"Commits per {unit}"
     assert (rows[0].split()[0], rows[-1].split()[0]) == labels
-    assert len(rows) <= 48
+    assert len(rows) <= 72
     assert sum(int(row.split()[1]) for row in rows) == months
 
 
@@ -388,7 +388,7 @@ def test_runs_from_a_fresh_clone(tmp_path: Path) -> None:
 
     # -S: no site-packages, so neither an installed goes_lite nor any optional driver; -I: no PYTHONPATH
     command = [sys.executable, "-I", "-S", str(clone.path / "examples" / "git_history.py")]
-    done = subprocess.run(command, env=kit.GIT_ENV, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=tmp_path, env=kit.GIT_ENV, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
     assert "clone-history.db: 1 new commit in" in done.stdout

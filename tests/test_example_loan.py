@@ -178,8 +178,10 @@ def test_an_amount_that_is_none_stays_an_attribute(tmp_path: Path, amount: str) 
     out, _ = loan(log)
 
     assert "amount" not in rows(out)
-    with goes.blocking.connect(tmp_path / "cases.db", unknown="raw") as db:
+    example = kit.module("loan_log")
+    with goes.blocking.connect(tmp_path / "cases.db") as db:
         (opened,) = db.events.load(goes.AggregateRef("case", "1"))
+    assert isinstance(opened.data, example.CaseOpened)
     assert opened.data.amount is None
     others = dict(opened.data.others)
     assert (others["AMOUNT_REQ"], others["n"]) == (amount, large)

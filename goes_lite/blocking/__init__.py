@@ -193,9 +193,7 @@ def connect(
     portal: Portal = InlinePortal() if inline else LoopPortal(address.location)
     runtime = InlineRuntime(clock) if inline else LoopRuntime(clock)
     try:
-        backend = portal.run(
-            open_backend(url, runtime, bus=bus, registry=registry, unknown=unknown, options=options)
-        )
+        backend = portal.run(open_backend(url, runtime, bus=bus, registry=registry, unknown=unknown, options=options))
     except BaseException:
         portal.close()
         raise

@@ -75,7 +75,9 @@ class BlockingEventStore:
         limit: int | None = None,
         reverse: bool = False,
     ) -> BlockingPages[Event[Any]]:
-        return BlockingPages(self._store.query(query, after=after, upto=upto, limit=limit, reverse=reverse), self._portal)
+        return BlockingPages(
+            self._store.query(query, after=after, upto=upto, limit=limit, reverse=reverse), self._portal
+        )
 
     def find(self, event_id: UUID) -> Event[Any] | None:
         return self._portal.run(self._store.find(event_id))
@@ -183,7 +185,9 @@ class BlockingModels(Generic[M]):
         reverse: bool = False,
         limit: int | None = None,
     ) -> BlockingPages[M]:
-        return BlockingPages(self._models.query(where=where, order_by=order_by, reverse=reverse, limit=limit), self._portal)
+        return BlockingPages(
+            self._models.query(where=where, order_by=order_by, reverse=reverse, limit=limit), self._portal
+        )
 
     def clear(self) -> int:
         return self._portal.run(self._models.clear())

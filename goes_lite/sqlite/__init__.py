@@ -150,7 +150,9 @@ class SQLiteBackend(Backend):
         _open_backends.add(self)
 
     @classmethod
-    async def open(cls, location: str, runtime: Runtime, registry: Registry, unknown: Unknown, **options: Any) -> SQLiteBackend:
+    async def open(
+        cls, location: str, runtime: Runtime, registry: Registry, unknown: Unknown, **options: Any
+    ) -> SQLiteBackend:
         """Open the file at `location` (a path or ':memory:'); the options are those in the module's docstring."""
         if "driver" in options:
             options["driver_name"] = options.pop("driver")
@@ -159,7 +161,9 @@ class SQLiteBackend(Backend):
             try:
                 target = target_of(location, **options)
             except TypeError as exc:
-                raise ConfigError(f"sqlite: {str(exc).partition('() ')[2]}: see goes_lite.sqlite for the options") from None
+                raise ConfigError(
+                    f"sqlite: {str(exc).partition('() ')[2]}: see goes_lite.sqlite for the options"
+                ) from None
             made.append(cls(target, runtime, registry, unknown))
             return made[0]
 
@@ -218,7 +222,9 @@ class SQLiteBackend(Backend):
             connection.close()
 
     def _publish(self, events: Sequence[Event[Any]], before: int) -> None:
-        stored = [event.at(position) for position, event in enumerate(events, before + 1)] if self._bus.listening else []
+        stored = (
+            [event.at(position) for position, event in enumerate(events, before + 1)] if self._bus.listening else []
+        )
         self._bus.offer(stored, before if stored else before + len(events))
 
     def stores(self, executor: Executor) -> tuple[SQLiteEvents, SQLiteSnapshots, SQLiteModels, SQLiteCheckpoints]:

@@ -19,7 +19,9 @@ from goes_lite.store import AppendCondition, Appended
 
 HEAD = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
 _AGGREGATE = "SELECT key, version FROM aggregates WHERE name = ? AND id = ?"
-_NEW_AGGREGATE = "INSERT INTO aggregates (name, id, version, first_time, last_time) VALUES (?, ?, ?, ?, ?) RETURNING key"
+_NEW_AGGREGATE = (
+    "INSERT INTO aggregates (name, id, version, first_time, last_time) VALUES (?, ?, ?, ?, ?) RETURNING key"
+)
 _MOVE_AGGREGATE = "UPDATE aggregates SET version = ?, last_time = ? WHERE key = ?"
 _NAME = "SELECT key FROM event_names WHERE name = ?"
 _NEW_NAME = "INSERT INTO event_names (name) VALUES (?) RETURNING key"
@@ -75,7 +77,9 @@ class Append:
                 self._repeated(connection, exc)
             raise
         except (UnicodeEncodeError, OverflowError) as exc:  # a codec of the user's own gave out what is no text
-            raise InvalidEventError(f"an event of the batch has a value that SQLite cannot store: {exc!s:.200}") from exc
+            raise InvalidEventError(
+                f"an event of the batch has a value that SQLite cannot store: {exc!s:.200}"
+            ) from exc
 
     def _conflict(self, connection: Connection, condition: AppendCondition) -> int:
         """The position of an event that the condition forbids, 0 if there is none."""
@@ -150,6 +154,14 @@ def _difference(event: Event[Any], name: str, stored: Sequence[Any]) -> str:
     """The first field in which the event differs from the stored one of the same id; '' if none does."""
     aggregate, aggregate_id, *rest = stored
     ref = None if aggregate is None else AggregateRef._make((aggregate, aggregate_id))
-    new = (event.name, event.aggregate, event.version, time_micros(event), *event.encoded, metadata_json(event), tags_json(event))
+    new = (
+        event.name,
+        event.aggregate,
+        event.version,
+        time_micros(event),
+        *event.encoded,
+        metadata_json(event),
+        tags_json(event),
+    )
     fields = ("name", "aggregate", "version", "time", "encoding", "schema", "data", "metadata", "tags")
     return next((f for f, a, b in zip(fields, new, (name, ref, *rest), strict=True) if a != b), "")

@@ -27,12 +27,22 @@ def back_up(connection: Connection, target: Target, copy: str) -> None:
     try:
         connection.execute("VACUUM INTO ?", (part,)).fetchall()
         _begin_anew(target.driver.open(f"file:{quote(part)}", read_only=False))
-        os.rename(part, copy)
+        _put(part, copy)
     except target.driver.error as exc:
         raise translate(exc, target.driver.code(exc), copy) from exc
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(part)  # half of it is no backup
+
+
+def _put(part: str, copy: str) -> None:
+    """Give the complete copy its name, unless somebody else took the name meanwhile."""
+    try:
+        os.link(part, copy)  # unlike rename, never replaces a file
+    except FileExistsError:
+        raise ConfigError(f"backup to {copy!r}: the file exists and is not overwritten") from None
+    except OSError:
+        os.rename(part, copy)  # a file system without links
 
 
 def _begin_anew(connection: Connection) -> None:

@@ -179,7 +179,11 @@ def _set_up(connection: Connection, target: Target, *, writer: bool) -> None:
     if not writer or target.read_only:
         version = _schema.check(connection, target.location)
         if version < _schema.VERSION:
-            state = f"was written by an older goes_lite (schema {version})" if version else "is empty, there is no store in it"
+            state = (
+                f"was written by an older goes_lite (schema {version})"
+                if version
+                else "is empty, there is no store in it"
+            )
             raise StoreUnavailable(target.location, f"{state}: open it for writing first")
         execute("PRAGMA query_only = ON")
         return

@@ -82,7 +82,9 @@ class StdlibDriver:
     def open(self, uri: str, *, read_only: bool) -> Connection:
         # isolation_level=None: the module begins no transactions of its own. check_same_thread=False: the pool hands
         # a connection to one thread at a time.
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256)
+        connection = sqlite3.connect(
+            uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256
+        )
         return cast("Connection", connection)
 
     def changes(self, connection: Connection) -> int:
@@ -163,7 +165,9 @@ def wal_reset_bug(version: tuple[int, ...]) -> bool:
     The WAL-reset bug of 3.7.0 to 3.51.2, fixed in 3.51.3 and in the branches 3.44.6 and 3.50.7
     (https://www.sqlite.org/wal.html#walresetbug).
     """
-    return (3, 7, 0) <= version < (3, 51, 3) and not any(fix <= version < (3, fix[1] + 1) for fix in _WAL_RESET_BACKPORTS)
+    return (3, 7, 0) <= version < (3, 51, 3) and not any(
+        fix <= version < (3, fix[1] + 1) for fix in _WAL_RESET_BACKPORTS
+    )
 
 
 BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, TOOBIG, AUTH, NOTADB = (

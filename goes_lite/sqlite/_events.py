@@ -193,7 +193,9 @@ class SQLiteEvents:
     async def count(self, query: EventQuery = EVERYTHING) -> int:
         _check_query(query)
         counted = count(query, SQLITE, self._reader.registry.spellings)
-        rows = await self._executor.read(lambda connection: connection.execute(counted.text, counted.parameters).fetchall())
+        rows = await self._executor.read(
+            lambda connection: connection.execute(counted.text, counted.parameters).fetchall()
+        )
         number: int = rows[0][0]
         return number
 
@@ -253,5 +255,3 @@ def check_position(what: str, value: object) -> int:
 def _check_query(query: object) -> None:
     if not isinstance(query, EventQuery):
         raise InvalidQueryError(f"a query is an EventQuery, not {query!r:.80}: EventQuery() matches everything")
-
-

@@ -22,7 +22,9 @@ RECHECK = 1.0
 class DirectExecutor:
     """Reads on pooled connections, writes through the group committer."""
 
-    def __init__(self, runtime: Runtime, writer: Writer | None, readers: Readers, signal: Signal, watcher: Watcher) -> None:
+    def __init__(
+        self, runtime: Runtime, writer: Writer | None, readers: Readers, signal: Signal, watcher: Watcher
+    ) -> None:
         self._runtime = runtime
         self._writer = writer
         self._readers = readers
@@ -85,4 +87,6 @@ class SessionExecutor:
         return 0
 
     async def wait(self, seen: int) -> None:
-        raise TransactionError("follow() waits for commits, which a transaction keeps from happening: follow outside it")
+        raise TransactionError(
+            "follow() waits for commits, which a transaction keeps from happening: follow outside it"
+        )

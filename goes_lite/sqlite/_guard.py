@@ -47,7 +47,9 @@ def claim(path: str, driver: str) -> str:
         drivers = _live.setdefault(real, Counter())
         others = [name for name, handles in drivers.items() if handles and name != driver]
         if others and os.name == "posix":
-            raise UnsafeAccess(path, f"opening it with the driver {driver!r} beside {others[0]!r} (two SQLite libraries)")
+            raise UnsafeAccess(
+                path, f"opening it with the driver {driver!r} beside {others[0]!r} (two SQLite libraries)"
+            )
         drivers[driver] += 1
         _called.setdefault(real, set()).update((os.path.basename(real), os.path.basename(path)))
         _name_all()

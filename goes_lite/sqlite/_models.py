@@ -154,7 +154,9 @@ def _comparable(field: str, value: Any) -> tuple[str, Any]:
         with contextlib.suppress(UnicodeEncodeError):
             value.encode()
             return "'text'", value
-    raise InvalidQueryError(f"where {field} = {value!r:.80}: only str, int (64 bit), float, bool and None can be compared")
+    raise InvalidQueryError(
+        f"where {field} = {value!r:.80}: only str, int (64 bit), float, bool and None can be compared"
+    )
 
 
 def _check_key(collection: str, id: str | None = None) -> None:

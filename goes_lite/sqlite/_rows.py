@@ -29,7 +29,9 @@ class EventReader:
         self._location = location
         self._names: dict[int, str] = {}  # committed keys only; a key never changes its name
 
-    def events(self, connection: Connection, rows: Iterable[Row], *, whole: AggregateRef | None = None) -> list[Event[Any]]:
+    def events(
+        self, connection: Connection, rows: Iterable[Row], *, whole: AggregateRef | None = None
+    ) -> list[Event[Any]]:
         """The events of the rows.
 
         With `whole`, the rows are those of that aggregate, and none is left out whatever the policy: an aggregate with
@@ -47,7 +49,20 @@ class EventReader:
         append = found.append
         ref = whole
         make_ref = AggregateRef._make
-        for position, id, key, aggregate, aggregate_id, version, time, encoding, schema, payload, metadata, tags in rows:
+        for (
+            position,
+            id,
+            key,
+            aggregate,
+            aggregate_id,
+            version,
+            time,
+            encoding,
+            schema,
+            payload,
+            metadata,
+            tags,
+        ) in rows:
             decoder = decoders.get((key, encoding, schema))
             if decoder is None:
                 decoder = decoders[key, encoding, schema] = self._decoder(connection, key, encoding, schema, position)
@@ -70,7 +85,9 @@ class EventReader:
         if name is None:
             rows = connection.execute("SELECT name FROM event_names WHERE key = ?", (key,)).fetchall()
             if not rows:
-                raise StoreDamaged(self._location, f"the event at position {position} has the name {key}, which is not there")
+                raise StoreDamaged(
+                    self._location, f"the event at position {position} has the name {key}, which is not there"
+                )
             name = rows[0][0]
             if not self._driver.in_transaction(connection):  # else it may be rolled back, and the key be given anew
                 self._names[key] = name

@@ -61,7 +61,9 @@ class SQLiteSnapshots:
         if aggregate is not None:
             where.append("name = ? AND id = ?")
             fixed += aggregate_ref(aggregate)
-        sql = f"SELECT {_COLUMNS} FROM snapshots WHERE {' AND '.join(where)} ORDER BY name, id, version LIMIT {PAGE // 8}"
+        sql = (
+            f"SELECT {_COLUMNS} FROM snapshots WHERE {' AND '.join(where)} ORDER BY name, id, version LIMIT {PAGE // 8}"
+        )
         behind: tuple[str, str, int] = ("", "", 0)
 
         async def fetch() -> Sequence[Snapshot]:
@@ -85,7 +87,9 @@ class SQLiteSnapshots:
 
     async def prune(self, *, keep: int = 1, aggregate: AggregateRef | None = None) -> int:
         if type(keep) is not int or keep < 1:
-            raise InvalidQueryError(f"prune keeps at least the newest snapshot of each aggregate: keep is ≥ 1, not {keep!r:.80}")
+            raise InvalidQueryError(
+                f"prune keeps at least the newest snapshot of each aggregate: keep is ≥ 1, not {keep!r:.80}"
+            )
         key = (*(() if aggregate is None else aggregate_ref(aggregate)), min(keep, MAX_INTEGER))
         sql = _PRUNE.format(where="" if aggregate is None else "WHERE name = ? AND id = ?")
 

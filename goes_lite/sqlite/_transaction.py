@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M")
 
+
 class SQLiteTransaction:
     """See `goes_lite.backend.Transaction`."""
 

@@ -68,7 +68,13 @@ class Writer:
     """Runs operations on the writing connection. `notify` is called after each commit that changed something."""
 
     def __init__(
-        self, connection: Connection, target: Target, turnstile: AnyTurnstile, notify: Callable[[], None], *, inline: bool
+        self,
+        connection: Connection,
+        target: Target,
+        turnstile: AnyTurnstile,
+        notify: Callable[[], None],
+        *,
+        inline: bool,
     ) -> None:
         self.connection = connection
         self.target = target

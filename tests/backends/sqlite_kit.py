@@ -386,14 +386,14 @@ def try_lock(path: str) -> None:
 
 
 @job
-def open_new(path: str, driver: str) -> None:
-    """Open a file at the same time as others, append, and say which store it is."""
+def open_new(paths: Sequence[str], driver: str) -> None:
+    """Open files at the same time as others, append to each, and say which stores they are."""
     say("ready")
     listen()
-    with store(path, driver) as db:
-        position = db.events.append([note(os.getpid())]).position
-        identity = cast(SQLiteBackend, db.backend).identity
-    say([identity, position])
+    for path in paths:
+        with store(path, driver) as db:
+            position = db.events.append([note(os.getpid())]).position
+            say([cast(SQLiteBackend, db.backend).identity, position])
 
 
 @job

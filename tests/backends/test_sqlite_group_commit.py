@@ -243,6 +243,18 @@ async def test_close_finishes_what_is_under_way(loop_place: Place) -> None:
             assert {event.position: event.data.text for event in await again.events.query().list()} == kept
 
 
+async def test_nothing_is_queued_behind_the_end(loop_place: Place) -> None:
+    """An append that passed every check just before the store was closed is refused, not forgotten."""
+    async with loop_place.open() as db:
+        await db.events.append([note("x")])
+        writer = cast(Any, db).writer
+        await db.close()
+        writer.check_usable = lambda: None
+        with pytest.raises(StoreClosed):
+            async with asyncio.timeout(10):
+                await db.events.append([note("y")])
+
+
 async def _open(place: Place) -> Backend:
     return await connect(place.path, driver=place.driver, registry=registry)
 
@@ -308,19 +320,20 @@ def test_threads_share_one_blocking_handle(driver: str, where: str, inline: bool
         assert versions == list(range(1, 8 * 25 - sum(conflicts) + 1))
 
 
-async def test_data_version_counts_commits(loop_place: Place) -> None:
-    """A group is one commit for everybody else, too: not more often than the followers are told."""
-    if loop_place.memory:
-        pytest.skip("nobody else can look into a store in memory")
-    async with loop_place.open() as db:
-        before = await data_version(db)
-        first = commits(db)
-        for _ in range(3):
-            await asyncio.gather(*(db.events.append([note(str(n))]) for n in range(50)))
-        assert commits(db) - first <= 24
-        assert await data_version(db) > before
-        unchanged, told = await data_version(db), commits(db)
-        with contextlib.suppress(ConcurrencyError):
-            await db.events.append(story("a", 1, after=7))
-        await db.events.append([])
-        assert (await data_version(db), commits(db)) == (unchanged, told)
+def test_data_version_counts_commits(driver: str, tmp_path: Path) -> None:
+    """A group is one commit for everybody else, too; a refused or empty append is none."""
+
+    async def main() -> None:
+        async with connect(tmp_path / "store.db", driver=driver, registry=registry) as db:
+            before, first = await data_version(db), commits(db)
+            for _ in range(3):
+                await asyncio.gather(*(db.events.append([note(str(n))]) for n in range(50)))
+            assert commits(db) - first <= 24
+            assert await data_version(db) > before
+            unchanged, told = await data_version(db), commits(db)
+            with contextlib.suppress(ConcurrencyError):
+                await db.events.append(story("a", 1, after=7))
+            await db.events.append([])
+            assert (await data_version(db), commits(db)) == (unchanged, told)
+
+    asyncio.run(main())

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from goes_lite.errors import StoreError, StoreTooNew, StoreUnavailable
-from goes_lite.sqlite import _schema
+from goes_lite.errors import StoreError, StoreLocked, StoreTooNew, StoreUnavailable
+from goes_lite.sqlite import _connection, _schema, target_of
+from goes_lite.sqlite import _driver as drivers
 
 if TYPE_CHECKING:
     from tests.backends.conftest import Spawn
@@ -116,16 +118,61 @@ def test_a_first_schema_that_fails_leaves_an_empty_file(
     check_file(path)
 
 
-def test_processes_open_a_new_file_at_once(path: str, driver: str, spawn: Spawn) -> None:
+def test_processes_open_a_new_file_at_once(tmp_path: Path, driver: str, spawn: Spawn, rounds: int) -> None:
     """Of processes that open the same new file at the same time, one makes the store and all use it."""
-    workers = [spawn("open_new", path=path, driver=driver) for _ in range(20)]
+    paths = [str(tmp_path / f"{number}.db") for number in range(5 * rounds)]
+    workers = [spawn("open_new", paths=paths, driver=driver) for _ in range(20)]
     for worker in workers:
         worker.expect("ready")
     for worker in workers:
         worker.tell()
-    heard = [worker.hear() for worker in workers]
+    heard = [[worker.hear() for _ in paths] for worker in workers]
     for worker in workers:
         worker.finish()
-    assert len({identity for identity, _ in heard}) == 1
-    assert sorted(position for _, position in heard) == list(range(1, 21))
+    for path, answers in zip(paths, zip(*heard, strict=True), strict=True):
+        assert len({identity for identity, _ in answers}) == 1
+        assert sorted(position for _, position in answers) == list(range(1, 21))
+        check_file(path)
+
+
+def test_a_store_that_is_made_while_one_looks(path: str, driver: str) -> None:
+    """Who looks at an empty file just when another makes a store of it takes it for either, never for a foreign file."""
+
+    class Interrupted:
+        """A connection that lets another handle in between two of its statements."""
+
+        def __init__(self, connection: Any) -> None:
+            self._connection = connection
+
+        def execute(self, statement: str) -> Any:
+            rows = self._connection.execute(statement).fetchall()
+            if statement == "PRAGMA application_id":
+                with contextlib.suppress(StoreLocked):
+                    store(path, driver, lock_timeout=0.1).close()
+            return SimpleNamespace(fetchall=lambda: rows)
+
+    used = drivers.driver(driver)
+    connection: Any = used.open(f"file:{path}", read_only=False)
+    try:
+        assert _schema.check(cast(Any, Interrupted(connection)), path) in (0, _schema.VERSION)
+    finally:
+        connection.close()
+    store(path, driver).close()
     check_file(path)
+
+
+def test_the_switch_to_a_log_is_tried_again(path: str, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two who open a new file at once stand in each other's way, and SQLite refuses both without waiting."""
+    target = target_of(path, driver_name=driver)
+    one, other = (target.driver.open(f"file:{path}", read_only=False) for _ in range(2))
+    other.execute("BEGIN")
+    other.execute("SELECT * FROM sqlite_schema").fetchall()
+
+    def other_gives_way(seconds: float) -> None:
+        other.execute("ROLLBACK")
+
+    monkeypatch.setattr("goes_lite.sqlite._connection.time.sleep", other_gives_way)
+    _connection.set_busy_timeout(one, 0)
+    assert _connection._use_log(one, target) == "wal"
+    for connection in (one, other):
+        connection.close()

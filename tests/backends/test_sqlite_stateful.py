@@ -273,6 +273,7 @@ class StoreMachine(RuleBasedStateMachine):
 def test_a_store_is_a_list_of_events(driver: str, where: str) -> None:
     """Appends, conditions, retries, deletions, snapshots, transactions, followers and reopening, in any order."""
     machine = type("Machine", (StoreMachine,), {"driver": driver, "where": where})
-    run_state_machine_as_test(
-        machine, settings=settings(max_examples=40 if where == "memory" else 12, stateful_step_count=30)
+    effort = (
+        settings(stateful_step_count=30) if where == "memory" else settings(stateful_step_count=30, max_examples=12)
     )
+    run_state_machine_as_test(machine, settings=effort)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -848,6 +849,32 @@ async def test_a_cancelled_block_is_rolled_back(loop_place: Place) -> None:
             model = await db.models.get("c", str(number))
             assert (len(events), model is None) in ((0, True), (2, False))
         assert (await db.events.append([note("x")])).position == await db.events.count()
+
+
+async def test_a_block_that_is_cancelled_while_it_commits_is_settled(loop_place: Place) -> None:
+    """When it has ended everybody sees what became of it, although COMMIT cannot be called back."""
+    async with loop_place.open() as db:
+        writer = cast(Any, db).writer
+        end = writer.end
+        committing = threading.Event()
+
+        def slowly(**options: Any) -> None:
+            committing.set()
+            time.sleep(0.05)
+            end(**options)
+
+        async def work() -> None:
+            async with db.transaction() as tx:
+                await tx.events.append([note("x")])
+                writer.end = slowly
+
+        task = asyncio.create_task(work())
+        await asyncio.to_thread(committing.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        writer.end = end
+        assert await db.events.head() == 1
 
 
 async def test_a_task_that_outlives_the_transaction_may_write(loop_place: Place) -> None:
