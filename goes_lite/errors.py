@@ -10,7 +10,6 @@
     ├── AggregateError
     │   ├── AggregateNotFound         no event of this aggregate is stored                  (LookupError)
     │   ├── AggregateDeleted          the aggregate was soft-deleted                        (LookupError)
-    │   ├── AggregateExists           create was asked for, and it is already there
     │   └── VersionNotFound           the aggregate never reached that version or time      (LookupError)
     ├── RegistryError
     │   ├── UnknownEventError         a stored event name that no type is registered for    (LookupError)
@@ -176,16 +175,6 @@ class AggregateDeleted(AggregateError, LookupError):
         self.version = version
         super().__init__(
             aggregate, f"{aggregate} was deleted (it is at version {version}): pass deleted=True to fetch it anyway"
-        )
-
-
-class AggregateExists(AggregateError):
-    """The aggregate was to be created and is already there. Attribute: `version`."""
-
-    def __init__(self, aggregate: Any, version: int) -> None:
-        self.version = version
-        super().__init__(
-            aggregate, f"{aggregate} already exists (at version {version}): fetch it, or choose another id"
         )
 
 
@@ -446,7 +435,7 @@ class NetworkFilesystem(StoreError):
         super().__init__(
             location,
             f"lies on a network file system ({filesystem}), where the shared memory and locks of SQLite's WAL mode do "
-            "not work and committed events could be lost: use a local disk, or a server backend (postgresql://…)",
+            "not work and committed events could be lost: use a local disk",
         )
 
 
