@@ -7,6 +7,7 @@ a GUI's and a worker's, and what is open when the interpreter exits is closed.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -102,7 +103,10 @@ class _TransactionBlock:
         self._portal.run(leave())
         if exc_type is None and self._transaction is not None:
             for action in self._transaction.actions:
-                action()
+                try:
+                    action()
+                except Exception:  # the transaction is committed, and the other actions are due as well
+                    logging.getLogger("goes_lite").exception("an action after a commit failed")
 
 
 class BlockingBackend:

@@ -26,6 +26,12 @@ else:
     faces, sqlite_kit = _load("faces"), _load("sqlite_kit")
 
 
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """Where a test keeps the store that it makes."""
+    return str(tmp_path / "app.db")
+
+
 @pytest.fixture(params=["apsw", "sqlite3"])
 def driver(request: pytest.FixtureRequest) -> str:
     """Each of the two ways to reach SQLite."""
@@ -97,7 +103,7 @@ class Spawn(Protocol):
 
 @pytest.fixture
 def spawn() -> Iterator[Spawn]:
-    """Start a worker process on a job of sqlite_kit; whatever still runs is killed at the end of the test."""
+    """Start a worker process on a job of sqlite_jobs; whatever still runs is killed at the end of the test."""
     workers: list[sqlite_kit.Worker] = []
 
     def start(job: str, **arguments: Any) -> sqlite_kit.Worker:

@@ -795,6 +795,25 @@ async def test_on_commit_runs_after_the_commit_only(db: Backend) -> None:
     assert await db.events.head() == 2
 
 
+async def test_an_action_that_fails_after_the_commit(db: Backend, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged: the transaction is committed, and the actions behind it run."""
+    done: list[str] = []
+
+    async def fail() -> None:
+        raise ZeroDivisionError
+
+    async def say() -> None:
+        done.append("second")
+
+    async with db.transaction() as tx:
+        tx.on_commit(fail)
+        tx.on_commit(say)
+        await tx.events.append([note("x")])
+    assert done == ["second"]
+    assert "an action after a commit failed" in caplog.text
+    assert await db.events.head() == 1
+
+
 async def test_names_of_a_rolled_back_transaction_are_forgotten(db: Backend) -> None:
     """A new event name whose key was rolled back does not give its name to the next one that gets the key."""
     with contextlib.suppress(ZeroDivisionError):

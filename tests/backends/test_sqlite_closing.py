@@ -1,0 +1,300 @@
+"""The life of a handle: closing at any moment, the end of the interpreter; and stores in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import goes_lite
+from goes_lite.errors import StoreClosed, TransactionError
+from goes_lite.event import AggregateRef
+from goes_lite.query import EventQuery
+from goes_lite.sqlite import _guard
+from goes_lite.sqlite._writer import Operation
+
+if TYPE_CHECKING:
+    from tests.backends.conftest import Spawn
+    from tests.backends.sqlite_kit import check_file, note, numbers, our_threads, registry, store, writer_of
+else:
+    from sqlite_kit import check_file, note, numbers, our_threads, registry, store, writer_of
+
+
+# --- closing --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["file", "memory"])
+def test_everything_is_refused_after_close(path: str, driver: str, where: str) -> None:
+    """StoreClosed, from whatever is called; but closing twice is fine."""
+    db = store(path if where == "file" else ":memory:", driver)
+    db.events.append([note(1)])
+    pages = db.events.query()
+    following = db.events.follow(after=0)
+    assert next(following).position == 1
+    db.close()
+    db.close()
+    uses: list[Callable[[], object]] = [
+        lambda: db.events.append([note(2)]),
+        lambda: db.events.load(AggregateRef("a", "1")),
+        lambda: db.events.find(note(1).id),
+        lambda: next(pages),
+        lambda: next(following),
+        lambda: db.events.delete(AggregateRef("a", "1")),
+        lambda: db.events.aggregates().list(),
+        lambda: db.snapshots.latest(AggregateRef("a", "1")),
+        lambda: db.models.put("c", "1", "{}"),
+        lambda: db.models.get("c", "1"),
+        lambda: db.checkpoints.save("p", 1),
+        lambda: db.leases.acquire("l", "me", 1.0),
+        lambda: db.transaction().__enter__(),
+        lambda: db.backup(path + ".copy"),
+        db.events.head,
+        db.events.count,
+    ]
+    for use in uses:
+        with pytest.raises(StoreClosed, match="connect again"):
+            use()
+    assert "closed" in repr(db)
+    assert not os.path.exists(path + ".copy")
+
+
+def test_everything_is_refused_after_close_async(path: str, driver: str) -> None:
+    """The same on the async face, and no thread is left: not after closing, and not after what was refused."""
+
+    async def main() -> None:
+        db = await goes_lite.connect(path, registry=registry, driver=driver)
+        await db.events.append([note(1)])
+        await db.close()
+        await db.close()
+        assert our_threads() == []
+        uses: list[Callable[[], Coroutine[Any, Any, object]]] = [
+            lambda: db.events.append([note(2)]),
+            db.events.head,
+            lambda: db.events.query().list(),
+            lambda: db.events.follow(after=0).next_page(),
+            lambda: db.models.put("c", "1", "{}"),
+            lambda: db.transaction().__aenter__(),
+            lambda: db.backup(path + ".copy"),
+        ]
+        for use in uses:
+            with pytest.raises(StoreClosed):
+                await use()
+        assert our_threads() == []
+
+    asyncio.run(main())
+
+
+def test_closing_with_appends_in_flight(path: str, driver: str) -> None:
+    """Threads append while another closes: an append is acknowledged and stored, or StoreClosed and not stored."""
+    stored: list[int] = []
+    for turn in range(20):
+        db = store(path, driver, durability="normal")
+        begun = threading.Barrier(5)
+        surprises: list[BaseException] = []
+
+        def work(first: int, db: Any = db, begun: Any = begun, surprises: Any = surprises) -> None:
+            begun.wait()
+            try:
+                for number in range(first, first + 1000):
+                    db.events.append([note(number)])
+                    stored.append(number)
+            except StoreClosed:
+                pass
+            except BaseException as surprise:
+                surprises.append(surprise)
+
+        threads = [threading.Thread(target=work, args=(turn * 10_000 + n * 1000,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        begun.wait()
+        db.close()
+        for thread in threads:
+            thread.join()
+        assert not surprises
+    assert sorted(noted.number for noted in check_file(path)) == sorted(stored)
+
+
+def test_closing_with_appends_in_flight_async(path: str, driver: str) -> None:
+    """The same with tasks; what was put into the queue before close is stored, and nobody waits for ever."""
+    stored: list[int] = []
+
+    async def work(db: Any, number: int) -> None:
+        try:
+            while True:
+                await db.events.append([note(number)])
+                stored.append(number)
+        except StoreClosed:
+            pass
+
+    async def main() -> None:
+        for turn in range(20):
+            db = await goes_lite.connect(path, registry=registry, driver=driver, durability="normal")
+            tasks = [asyncio.create_task(work(db, turn * 100 + n)) for n in range(20)]
+            await db.events.append([note(-1)])
+            await db.close()
+            async with asyncio.timeout(60):
+                await asyncio.gather(*tasks)
+            assert our_threads() == []
+
+    asyncio.run(main())
+    assert sorted(noted.number for noted in check_file(path) if noted.number >= 0) == sorted(stored)
+
+
+def test_what_comes_before_close_and_what_comes_behind(path: str, driver: str) -> None:
+    """What is in the queue when a store is closed is stored; what comes later is refused, not left lying for ever."""
+    db = store(path, driver)
+    writer = writer_of(db)
+    before: Operation[Any] = Operation(lambda connection: None, None, None)
+    writer._queue.append(before)
+    db.close()
+    assert before.done
+    with pytest.raises(StoreClosed):
+        writer.put(Operation(lambda connection: None, None, None))
+
+
+def test_a_cancelled_close_closes(path: str, driver: str) -> None:
+    """G11: whoever is cancelled while closing has closed all the same: no thread and no claim on the file is left."""
+
+    async def main() -> None:
+        for turns in range(6):
+            db = await goes_lite.connect(path, registry=registry, driver=driver)
+            await db.events.append([note(1)])
+            closing = asyncio.create_task(db.close())
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            closing.cancel()
+            await asyncio.gather(closing, return_exceptions=True)
+            if turns:  # else it had not begun
+                assert our_threads() == []
+            await db.close()
+            assert our_threads() == []
+            assert path not in _guard._live
+
+    asyncio.run(main())
+
+
+def test_closing_waits_for_a_transaction(path: str, driver: str) -> None:
+    """What is under way is finished: a transaction that another thread is inside of can still commit."""
+    db = store(path, driver)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def transact() -> None:
+        with db.transaction() as transaction:
+            transaction.events.append([note(1)])
+            inside.set()
+            go_on.wait()
+            transaction.events.append([note(2)])
+
+    thread = threading.Thread(target=transact)
+    thread.start()
+    inside.wait()
+    closer = threading.Thread(target=db.close)
+    closer.start()
+    go_on.set()
+    closer.join()
+    thread.join()
+    assert [noted.number for noted in check_file(path)] == [1, 2]
+
+
+def test_closing_inside_a_transaction_is_refused(path: str, driver: str) -> None:
+    """It would wait for itself: TransactionError, and the transaction goes on."""
+    with store(path, driver) as db:
+        with db.transaction() as transaction:
+            transaction.events.append([note(1)])
+            with pytest.raises(TransactionError):
+                db.close()
+            transaction.events.append([note(2)])
+        assert numbers(db) == [1, 2]
+
+
+@pytest.mark.parametrize("face", ["blocking", "async"])
+def test_a_forgotten_handle_is_reported(path: str, driver: str, face: str) -> None:
+    """ResourceWarning, with where and what; the file is free again, and its thread ends."""
+
+    async def forget() -> None:
+        db = await goes_lite.connect(path, registry=registry, driver=driver)
+        await db.events.append([note(1)])
+
+    def forget_until_reported() -> None:
+        if face == "async":
+            asyncio.run(forget())
+        else:
+            store(path, driver).events.append([note(1)])
+        deadline = time.monotonic() + 60
+        while path in _guard._live and time.monotonic() < deadline:
+            gc.collect()  # once the thread is back from the commit and waits, nothing holds the handle
+
+    with pytest.warns(ResourceWarning, match="was not closed: use it in a with block") as caught:
+        forget_until_reported()
+    assert path in str(caught[0].message)
+    for thread in threading.enumerate():
+        if thread.name == "goes_lite-writer":
+            thread.join(60)
+    gc.collect()
+    assert "goes_lite-writer" not in our_threads()
+    assert Path(path).read_bytes()[:6] == b"SQLite"  # no longer guarded
+    with store(path, driver) as db:
+        assert numbers(db) == [1]
+
+
+FACES = ["blocking", "transaction", "thread", "async", "async-open-loop", "async-transaction", "async-queued"]
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_the_interpreter_ends_with_open_handles(path: str, driver: str, face: str, spawn: Spawn) -> None:
+    """However a program ends without closing: exit code 0, and nothing on stderr.
+
+    What was acknowledged is stored, what was in the queue too, and what was in a transaction is not.
+    """
+    worker = spawn("exit_open", path=path, driver=driver, face=face)
+    worker.expect("exiting")
+    worker.finish()
+    if face not in ("transaction", "thread", "async-transaction"):
+        assert not os.path.exists(path + "-wal")  # it was closed, not only dropped
+    stored = [noted.number for noted in check_file(path)]
+    assert stored == ([1] if face != "async-queued" else [1, *range(2, 52)])
+
+
+# --- in memory ------------------------------------------------------------------------------------------------------
+
+
+def test_stores_in_memory_are_on_their_own(tmp_path: Path, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is its own, none leaves a file or a claim, all are gone when closed; followers wake, threads may share one."""
+    monkeypatch.chdir(tmp_path)
+    with store(":memory:", driver) as one, store("sqlite:///:memory:", driver) as other:
+        one.events.append([note(1)])
+        assert (numbers(one), numbers(other)) == ([1], [])
+        assert ":memory:" not in _guard._names
+        arrived: list[int] = []
+
+        def follow() -> None:
+            for event in one.events.follow(EventQuery(), after=0):
+                arrived.append(event.data.number)
+                if event.data.number == 200:
+                    return
+
+        def work(first: int) -> None:
+            for number in range(first, first + 33):
+                one.events.append([note(number)])
+
+        follower = threading.Thread(target=follow)
+        follower.start()
+        threads = [threading.Thread(target=work, args=(2 + 33 * n,)) for n in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        one.events.append([note(200)])
+        follower.join()
+        assert sorted(arrived) == [*range(1, 200), 200]
+    assert os.listdir(tmp_path) == []
+    assert our_threads() == []
+    with store(":memory:", driver) as db:
+        assert numbers(db) == []
