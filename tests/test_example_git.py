@@ -380,10 +380,9 @@ def test_says_what_is_wrong_with_its_input(repo: Repo, tmp_path: Path) -> None:
 
 def test_runs_from_a_fresh_clone(tmp_path: Path) -> None:
     clone = Repo(tmp_path / "clone")
-    shutil.copytree(
-        kit.EXAMPLES.parent / "goes_lite", clone.path / "goes_lite", ignore=shutil.ignore_patterns("__pycache__")
-    )
-    shutil.copytree(kit.EXAMPLES, clone.path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    package = Path(goes.__file__).parent  # the one under test, installed or not
+    for source, name in ((package, "goes_lite"), (kit.EXAMPLES, "examples")):
+        shutil.copytree(source, clone.path / name, ignore=shutil.ignore_patterns("__pycache__"))
     clone.commit("all there is")
 
     # -S: no site-packages, so neither an installed goes_lite nor any optional driver; -I: no PYTHONPATH
