@@ -238,11 +238,10 @@ def test_a_forgotten_handle_is_reported(path: str, driver: str, face: str) -> No
         for thread in threading.enumerate():
             if thread.name == "goes_lite-writer":
                 thread.join(60)
+        messages = [str(warning.message) for warning in caught if warning.category is ResourceWarning]
+        caught.clear()  # they hold the handle, and with it the connection
         gc.collect()
-    assert {ResourceWarning} == {warning.category for warning in caught}
-    reported = [
-        str(warning.message) for warning in caught if "was not closed: use it in a with block" in str(warning.message)
-    ]
+    reported = [message for message in messages if "was not closed: use it in a with block" in message]
     assert len(reported) == 1
     assert path in reported[0]
     assert "goes_lite-writer" not in our_threads()
