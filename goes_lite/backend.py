@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
@@ -137,10 +137,3 @@ class Backend(Protocol):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
-
-
-def require(backend: Backend, abilities: Iterable[str]) -> None:
-    """Raise AbilityMissing, where something is composed, for the first ability that the backend lacks."""
-    for ability in abilities:
-        if ability not in backend.abilities:
-            raise AbilityMissing(ability, backend.location)

@@ -57,8 +57,7 @@ M = TypeVar("M")
 class BlockingTransaction:
     """See `goes_lite.backend.Transaction`."""
 
-    def __init__(self, backend: Backend, transaction: Transaction, portal: Portal) -> None:
-        self._backend = backend
+    def __init__(self, transaction: Transaction, portal: Portal) -> None:
         self._portal = portal
         self.transaction = transaction
         self.events = BlockingEventStore(transaction.events, portal)
@@ -90,7 +89,7 @@ class _TransactionBlock:
             self._block = self._backend.transaction()
             return await self._block.__aenter__()
 
-        self._transaction = BlockingTransaction(self._backend, self._portal.run(enter()), self._portal)
+        self._transaction = BlockingTransaction(self._portal.run(enter()), self._portal)
         return self._transaction
 
     def __exit__(
