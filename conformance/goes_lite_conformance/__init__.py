@@ -1,1 +1,69 @@
-"""What every backend of goes_lite must do, as tests: not part of this release."""
+"""What every backend of goes_lite must do, as suites of rules.
+
+from goes_lite_conformance import Contract, EventStoreTests, Storage
+
+class Acme(Contract):
+    def url(self, storage: Storage) -> str:
+        return f"acme://{storage.folder}/log"
+
+class TestEvents(Acme, EventStoreTests): ...
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+# Before they are imported: a rule that fails shows both sides of what it compared.
+pytest.register_assert_rewrite(*(
+    f"{__name__}.{module}"
+    for module in (
+        "_asserts", "_place", "_workers", "_samples", "event_store", "event_bus", "backend", "snapshot_store", "model_store",
+        "checkpoints", "parity", "concurrency", "crash", "stateful",
+    )
+))  # fmt: skip
+
+from goes_lite_conformance._contract import Contract, Rule, needs, only, patience, rules_of  # noqa: E402
+from goes_lite_conformance._place import Place, Storage  # noqa: E402
+from goes_lite_conformance.backend import BackendTests  # noqa: E402
+from goes_lite_conformance.checkpoints import CheckpointAndLeaseTests  # noqa: E402
+from goes_lite_conformance.concurrency import ConcurrencyTests  # noqa: E402
+from goes_lite_conformance.crash import CrashTests  # noqa: E402
+from goes_lite_conformance.event_bus import EventBusTests  # noqa: E402
+from goes_lite_conformance.event_store import EventStoreTests  # noqa: E402
+from goes_lite_conformance.model_store import ModelStoreTests  # noqa: E402
+from goes_lite_conformance.parity import ParityTests  # noqa: E402
+from goes_lite_conformance.snapshot_store import SnapshotStoreTests  # noqa: E402
+
+if TYPE_CHECKING:
+    from goes_lite_conformance.stateful import StatefulTests
+
+__all__ = [
+    "BackendTests",
+    "CheckpointAndLeaseTests",
+    "ConcurrencyTests",
+    "Contract",
+    "CrashTests",
+    "EventBusTests",
+    "EventStoreTests",
+    "ModelStoreTests",
+    "ParityTests",
+    "Place",
+    "Rule",
+    "SnapshotStoreTests",
+    "StatefulTests",
+    "Storage",
+    "needs",
+    "only",
+    "patience",
+    "rules_of",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "StatefulTests":  # the one suite that needs Hypothesis
+        from goes_lite_conformance.stateful import StatefulTests
+
+        return StatefulTests
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,249 @@
+"""What a suite is made of: rules, the hook that says which backend they are about, and how a rule is run.
+
+A rule is one behaviour: an `async def test_…` in a suite, over the async protocols, whose docstring begins with its id.
+It becomes a plain test when its class is made, so pytest alone runs it, with or without any plugin for async tests:
+on the async face in an event loop of its own, and on the blocking face through a layer that gives `await` to what has
+none, where it has to reach its end without suspending. Either way it runs in a thread of its own, so a rule that hangs
+fails and says where.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import re
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, TypeVar
+from uuid import uuid4
+
+import pytest
+
+from goes_lite.runtime import drive
+from goes_lite_conformance import report
+from goes_lite_conformance._place import Declared, Face, Place, Storage
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+PATIENCE = 60.0
+"""Seconds after which a rule is taken for stuck. No rule needs that long for anything but a bug, unless it says so."""
+
+_ID = re.compile(r"([A-Z]{2}-[A-Z]+-\d{3}): (\S.*)", re.DOTALL)
+
+
+class Rule(NamedTuple):
+    """One behaviour that every backend has, or is excused from by an ability that it does not have."""
+
+    id: str
+    text: str
+    """The first sentence of what it says."""
+    needs: frozenset[str] = frozenset()
+    """The abilities without which it does not apply."""
+
+
+def needs(*abilities: str) -> Callable[[T], T]:
+    """Mark a rule that only applies to backends with all of these abilities."""
+
+    def mark(test: T) -> T:
+        test.__dict__["needs"] = frozenset(abilities)
+        return test
+
+    return mark
+
+
+def patience(seconds: float) -> Callable[[T], T]:
+    """Give a rule more time than `PATIENCE` (seconds per round) before it is taken for stuck."""
+
+    def mark(test: T) -> T:
+        test.__dict__["patience"] = seconds
+        return test
+
+    return mark
+
+
+def rule_of(test: Callable[..., Any]) -> Rule:
+    """The rule that a test is about; TypeError if its docstring does not begin with an id."""
+    found = _ID.match(inspect.getdoc(test) or "")
+    if found is None:
+        raise TypeError(
+            f"{test.__qualname__}: its docstring begins with the id of its rule, such as 'ES-APPEND-001: …'"
+        )
+    text = " ".join(found[2].split("\n\n")[0].split())
+    return Rule(found[1], text, test.__dict__.get("needs", frozenset()))
+
+
+def rules_of(suite: type[Contract]) -> dict[str, Rule]:
+    """The rules of a suite, by the names of their tests."""
+    tests = inspect.getmembers(suite, lambda member: hasattr(member, "rule"))
+    return {name: test.rule for name, test in tests}
+
+
+class Contract:
+    """Base of every suite. To try a backend, say how a handle on a fresh storage is opened:
+
+    class Acme(Contract):
+        def url(self, storage: Storage) -> str:
+            return f"acme://{storage.folder}/log"
+
+    class TestEvents(Acme, EventStoreTests): ...
+    """
+
+    faces: ClassVar[tuple[Face, ...]] = ("async", "blocking")
+    """On which faces the rules are run: "async", "blocking", and "loop" (an embedded backend on a loop thread)."""
+
+    variants: ClassVar[tuple[str, ...]] = ("",)
+    """Every rule is run once for each; `Storage.variant` says which one it is."""
+
+    options: ClassVar[dict[str, Any]] = {}
+    """Options for `connect` beside the URL."""
+
+    def url(self, storage: Storage) -> str:
+        """The URL of a storage: `connect` opens a new handle on it each time. Called again, it is the same storage."""
+        raise NotImplementedError(f"{type(self).__name__} has to say url(self, storage): how its backend is opened")
+
+    async def erase(self, storage: Storage) -> None:
+        """Remove what a test left in a storage. What lies in `storage.folder` goes by itself."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        for name, member in list(vars(cls).items()):
+            if name.startswith("test_") and inspect.iscoroutinefunction(member):
+                setattr(cls, name, _plain(member))
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Every rule on every face of every variant."""
+        if "place" not in metafunc.fixturenames:
+            return
+        faces = getattr(metafunc.function, "faces", None) or self.faces
+        places = [(variant, face) for variant in self.variants for face in faces if face in self.faces]
+        metafunc.parametrize("kind", places, ids=["-".join(filter(None, place)) for place in places])
+
+    @pytest.fixture
+    def place(self, kind: tuple[str, Face], request: pytest.FixtureRequest) -> Iterator[Place]:
+        """An empty storage, and the face through which a rule works on it."""
+        variant, face = kind
+        rule: Rule = request.function.rule
+        report.attach(request.config)
+        request.node.user_properties.append(report.property_of(rule, "-".join(filter(None, kind))))
+        declared = declared_by(type(self), variant)
+        if missing := rule.needs - declared.abilities:
+            excuse = ", ".join(sorted(missing))
+            request.node.user_properties.append((report.EXCUSE, excuse))
+            pytest.skip(f"not applicable: {rule.id} is about the ability {excuse}")
+        with tempfile.TemporaryDirectory(prefix="goes-", ignore_cleanup_errors=True) as folder:
+            place = Place(
+                self, Storage(Path(folder), f"t{uuid4().hex[:16]}", variant), face, declared, _rounds(request)
+            )
+            try:
+                yield place
+            finally:
+                place.end()
+                asyncio.run(self.erase(place.storage))
+
+
+def only(*faces: Face) -> Callable[[T], T]:
+    """Mark a rule that is about certain faces, such as cancellation, which blocking code does not know."""
+
+    def mark(test: T) -> T:
+        test.__dict__["faces"] = faces
+        return test
+
+    return mark
+
+
+_declared: dict[tuple[type[Contract], str], Declared] = {}
+
+
+def declared_by(suite: type[Contract], variant: str) -> Declared:
+    """What a handle on a storage of that kind says of itself; looked at once."""
+    if (suite, variant) not in _declared:
+        hook = suite()
+        with tempfile.TemporaryDirectory(prefix="goes-", ignore_cleanup_errors=True) as folder:
+            place = Place(hook, Storage(Path(folder), f"t{uuid4().hex[:16]}", variant), "async", Declared(), 1)
+
+            async def look() -> Declared:
+                async with place.open() as db:
+                    return Declared(frozenset(db.abilities), db.durability)
+
+            _declared[suite, variant] = in_thread(lambda: asyncio.run(look()), PATIENCE)
+            asyncio.run(hook.erase(place.storage))
+    return _declared[suite, variant]
+
+
+def _rounds(request: pytest.FixtureRequest) -> int:
+    return int(request.config.getoption("--rounds", default=1) or 1)
+
+
+def _plain(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """The test as pytest sees it: a function that runs the rule on the face of its place."""
+    rule = rule_of(test)
+    parameters = list(inspect.signature(test).parameters.values())
+    names = [parameter.name for parameter in parameters]
+
+    @functools.wraps(test)
+    def run(self: Contract, place: Place, **arguments: Any) -> None:
+        __tracebackhide__ = True
+
+        async def with_handle() -> None:
+            if "db" not in names:
+                await test(self, **arguments)
+                return
+            async with place.open() as db:
+                await test(self, db=db, **arguments)
+
+        if "place" in names:
+            arguments["place"] = place
+        try:
+            in_thread(lambda: _run(place, with_handle()), test.__dict__.get("patience", PATIENCE) * place.rounds)
+        except BaseException as error:
+            error.add_note(f"{rule.id}: {rule.text}")
+            raise
+
+    own = [parameter for parameter in parameters if parameter.name not in ("db", "place")]
+    asked = inspect.Parameter("place", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    run.__dict__.update(rule=rule, __signature__=inspect.Signature([own[0], asked, *own[1:]]))
+    del run.__dict__["__wrapped__"]  # or pytest would look at the signature of the coroutine function
+    return run
+
+
+def _run(place: Place, test: Coroutine[Any, Any, None]) -> None:
+    __tracebackhide__ = True
+    if place.face != "async":
+        drive(test)
+        return
+
+    async def main() -> None:
+        await test
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not left, f"tasks are left running: {left}"
+
+    asyncio.run(main())
+
+
+def in_thread(work: Callable[[], Any], seconds: float) -> Any:
+    """What the work answers or raises, done in a thread of its own; AssertionError if it hangs, saying where."""
+    __tracebackhide__ = True
+    outcome: list[Any] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="rule", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        frame = sys._current_frames().get(thread.ident or 0)
+        where = "".join(traceback.format_stack(frame)) if frame else "nowhere"
+        raise AssertionError(f"it hangs: after {seconds:g} s it is still at\n{where}")
+    if errors:
+        raise errors[0]
+    return outcome[0]

@@ -1,0 +1,160 @@
+"""Where a rule happens: a fresh storage, the face through which it is used, and what can go on beside the rule."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+from goes_lite import blocking, connect
+from goes_lite.backend import Backend, Durability
+from goes_lite.runtime import drive
+from goes_lite_conformance._faces import awaited
+from goes_lite_conformance._samples import registry
+from goes_lite_conformance._workers import Worker
+
+if TYPE_CHECKING:
+    from goes_lite_conformance._contract import Contract
+
+Face: TypeAlias = Literal["async", "blocking", "loop"]
+
+PATIENCE = 30.0
+"""Seconds after which something that goes on beside a rule is taken for stuck."""
+
+
+class Storage(NamedTuple):
+    """A place for one backend to keep things in, empty at first, used by one test."""
+
+    folder: Path
+    """An empty folder, removed afterwards."""
+    name: str
+    """A name that no other storage has: a letter, then letters and digits, 17 in all."""
+    variant: str = ""
+    """Which of the suite's `variants` it is for."""
+
+
+class Declared(NamedTuple):
+    """What a backend says of itself."""
+
+    abilities: frozenset[str] = frozenset()
+    durability: Durability = "memory"
+
+
+class Place:
+    """An empty storage, and the face through which a rule works on it."""
+
+    def __init__(self, hook: Contract, storage: Storage, face: Face, declared: Declared, rounds: int) -> None:
+        self.hook = hook
+        self.storage = storage
+        self.face: Face = face
+        self.abilities = declared.abilities
+        self.durability = declared.durability
+        self.rounds = rounds
+        """By how much a soak run multiplies the work of races and kills; 1 otherwise."""
+        self._workers: list[Worker] = []
+
+    def __repr__(self) -> str:
+        return f"<Place {self.storage.name}: {self.face}>"
+
+    @property
+    def url(self) -> str:
+        return self.hook.url(self.storage)
+
+    def open(self, *, face: Face | None = None, **options: Any) -> AbstractAsyncContextManager[Backend]:
+        """A new handle on the storage, awaited whatever the face: `async with place.open() as db`.
+
+        The options are those of `connect`; the registry is that of the sample events by default. A backend without the
+        ability "persistent" gives an empty storage each time.
+        """
+        settings: dict[str, Any] = {"registry": registry, **self.hook.options, **options}
+        face = face or self.face
+        if face == "async":
+            return connect(self.url, **settings)
+        if face == "loop":
+            settings["inline"] = False
+        return _opened(self.url, settings)
+
+    def blocking(self, **options: Any) -> blocking.BlockingBackend:
+        """A new handle on the storage with its blocking face as it is, for rules about that face."""
+        settings: dict[str, Any] = {"registry": registry, **self.hook.options, **options}
+        return blocking.connect(self.url, **settings)
+
+    def beside(self, coroutine: Coroutine[Any, Any, Any]) -> Beside:
+        """Let something go on beside the rule: in a task on the async face, in a thread on the others."""
+        return Beside(coroutine, loop=self.face == "async")
+
+    async def together(self, *coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
+        """What they answer, run side by side; an exception is an answer, too."""
+        running = [self.beside(coroutine) for coroutine in coroutines]
+        return [await one.outcome() for one in running]
+
+    def spawn(self, job: Callable[..., None], **arguments: Any) -> Worker:
+        """Start another process on a job (see `_workers`) with this storage; killed at the end if it still runs."""
+        worker = Worker(self.hook, self.storage, job, arguments)
+        self._workers.append(worker)
+        return worker
+
+    def end(self) -> None:
+        """Leave no process behind."""
+        for worker in self._workers:
+            worker.kill()
+        for worker in self._workers:
+            worker.close()
+
+
+@asynccontextmanager
+async def _opened(url: str, settings: dict[str, Any]) -> AsyncGenerator[Backend]:
+    with blocking.connect(url, **settings) as db:
+        yield awaited(db)
+
+
+class Beside:
+    """Something that goes on beside a rule."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], *, loop: bool) -> None:
+        self._answer: list[Any] = []
+        self._error: BaseException | None = None
+        self._thread: threading.Thread | None = None
+        self._task: asyncio.Task[None] | None = None
+        if loop:
+            self._task = asyncio.get_running_loop().create_task(self._run(coroutine))
+        else:
+            self._thread = threading.Thread(target=lambda: drive(self._run(coroutine)), name="beside", daemon=True)
+            self._thread.start()
+
+    async def _run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        try:
+            self._answer.append(await coroutine)
+        except BaseException as error:
+            self._error = error
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to its end."""
+        return bool(self._answer) or self._error is not None
+
+    def cancel(self) -> None:
+        """Cancel it; on the async face only."""
+        assert self._task is not None, "a thread cannot be cancelled"
+        self._task.cancel()
+
+    async def outcome(self, within: float = PATIENCE) -> Any:
+        """What it answered, or the exception that it raised; AssertionError if it does not come to an end."""
+        if self._thread is not None:
+            self._thread.join(within)
+        elif self._task is not None:
+            await asyncio.wait({self._task}, timeout=within)
+            if self._task.cancelled() and not self.ended:  # before it began
+                return asyncio.CancelledError()
+        assert self.ended, f"it is still going on after {within:g} s"
+        return self._error if self._error is not None else self._answer[0]
+
+    async def result(self, within: float = PATIENCE) -> Any:
+        """What it answered; raises what it raised."""
+        outcome = await self.outcome(within)
+        if self._error is not None:
+            raise self._error
+        return outcome

@@ -1,0 +1,85 @@
+"""The events that the rules are about: three types, and short ways to make batches of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+from uuid import UUID
+
+from goes_lite.backend import Backend
+from goes_lite.event import AggregateRef, Event
+from goes_lite.query import EVERYTHING, EventQuery
+from goes_lite.registry import Registry
+
+registry = Registry()
+"""What every storage of the suites is opened with."""
+
+NOON = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=timezone.utc)
+A, B, C = (AggregateRef("order", id) for id in "abc")
+
+
+@registry.event("sample.noted")
+@dataclass(frozen=True)
+class Noted:
+    """Something with a text."""
+
+    text: str = ""
+
+
+@registry.event("sample.counted")
+@dataclass(frozen=True)
+class Counted:
+    """Something with a number."""
+
+    number: int = 0
+
+
+@registry.event("other.closed")
+@dataclass(frozen=True)
+class Closed:
+    """Something with nothing."""
+
+
+def note(
+    text: str = "",
+    aggregate: AggregateRef | tuple[str, str | UUID] | None = None,
+    version: int = 0,
+    **fields: Any,
+) -> Event[Noted]:
+    """One event of the type Noted."""
+    return Event(Noted(text), aggregate=aggregate, version=version, registry=registry, **fields)
+
+
+def count(
+    number: int, aggregate: AggregateRef | tuple[str, str | UUID] | None = None, version: int = 0, **fields: Any
+) -> Event[Counted]:
+    """One event of the type Counted."""
+    return Event(Counted(number), aggregate=aggregate, version=version, registry=registry, **fields)
+
+
+def story(aggregate: AggregateRef, versions: int, *, after: int = 0, **fields: Any) -> list[Event[Noted]]:
+    """So many contiguous events of one aggregate, behind version `after`; their texts are `id-version`."""
+    return [note(f"{aggregate.id}-{v}", aggregate, v, **fields) for v in range(after + 1, after + versions + 1)]
+
+
+async def texts(db: Backend, query: EventQuery = EVERYTHING, **options: Any) -> list[str]:
+    """The texts of all events (of the type Noted) that the query gives, in its order."""
+    return [event.data.text for event in await db.events.query(query, **options).list()]
+
+
+async def everything(db: Backend) -> tuple[Any, ...]:
+    """All that a reader can find out about the events of a store: for rules about what leaves it unchanged."""
+    events = await db.events.query().list()
+    return (
+        events,
+        [(event.id, event.position) for event in events],
+        await db.events.head(),
+        await db.events.count(),
+        await db.events.aggregates().list(),
+    )
+
+
+async def take(pages: Any, number: int) -> list[str]:
+    """The texts of the next `number` events (of the type Noted)."""
+    return [(await anext(pages)).data.text for _ in range(number)]

@@ -1,0 +1,29 @@
+"""What an EventStore has to do: the promises of `goes_lite.store`, a rule for each."""
+
+from __future__ import annotations
+
+from goes_lite_conformance.event_store.append import AppendRules
+from goes_lite_conformance.event_store.conditions import ConditionRules
+from goes_lite_conformance.event_store.data import DataRules
+from goes_lite_conformance.event_store.delete import DeleteRules
+from goes_lite_conformance.event_store.follow import FollowRules
+from goes_lite_conformance.event_store.load import LoadRules
+from goes_lite_conformance.event_store.query import QueryRules
+from goes_lite_conformance.event_store.refusals import RefusalRules
+from goes_lite_conformance.event_store.retry import RetryRules
+
+__all__ = ["EventStoreTests"]
+
+
+class EventStoreTests(
+    AppendRules,
+    RetryRules,
+    ConditionRules,
+    RefusalRules,
+    LoadRules,
+    QueryRules,
+    FollowRules,
+    DeleteRules,
+    DataRules,
+):
+    """Everything about events: appending, reading, following, deleting."""

@@ -1,0 +1,62 @@
+"""SQLite, in memory and in a file, with both drivers, judged by the suites that judge every backend."""
+
+from __future__ import annotations
+
+import importlib.util
+from typing import ClassVar
+
+from goes_lite_conformance import (
+    BackendTests,
+    CheckpointAndLeaseTests,
+    ConcurrencyTests,
+    Contract,
+    CrashTests,
+    EventBusTests,
+    EventStoreTests,
+    ModelStoreTests,
+    ParityTests,
+    SnapshotStoreTests,
+    StatefulTests,
+    Storage,
+)
+
+DRIVERS = [driver for driver in ("apsw", "sqlite3") if importlib.util.find_spec(driver)]
+
+
+class SQLite(Contract):
+    variants: ClassVar = tuple(f"{place}-{driver}" for place in ("memory", "file") for driver in DRIVERS)
+
+    def url(self, storage: Storage) -> str:
+        place, driver = storage.variant.split("-")
+        path = ":memory:" if place == "memory" else f"{storage.folder}/app.db"
+        return f"sqlite:///{path}?driver={driver}"
+
+
+class TestEventStore(SQLite, EventStoreTests): ...
+
+
+class TestSnapshotStore(SQLite, SnapshotStoreTests): ...
+
+
+class TestModelStore(SQLite, ModelStoreTests): ...
+
+
+class TestCheckpointsAndLeases(SQLite, CheckpointAndLeaseTests): ...
+
+
+class TestEventBus(SQLite, EventBusTests): ...
+
+
+class TestBackend(SQLite, BackendTests): ...
+
+
+class TestParity(SQLite, ParityTests): ...
+
+
+class TestConcurrency(SQLite, ConcurrencyTests): ...
+
+
+class TestStateful(SQLite, StatefulTests): ...
+
+
+class TestCrash(SQLite, CrashTests): ...
