@@ -84,7 +84,7 @@ def rules_of(suite: type[Contract]) -> dict[str, Rule]:
 
 
 class Contract:
-    """Base of every suite. To try a backend, say how a handle on a fresh storage is opened:
+    """Base of every suite, with the one thing that it has to be told: the URL of a backend, on a fresh storage.
 
     class Acme(Contract):
         def url(self, storage: Storage) -> str:

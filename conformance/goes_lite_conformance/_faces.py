@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from goes_lite.backend import Backend
 from goes_lite.blocking import BlockingBackend
@@ -17,7 +17,7 @@ from goes_lite.runtime import drive
 
 def awaited(db: BlockingBackend) -> Backend:
     """A blocking handle that is used like an async one."""
-    return cast(Backend, _Awaited(db))
+    return cast("Backend", _Awaited(db))
 
 
 class _Awaited:
@@ -88,7 +88,7 @@ class _AwaitedSubscription:
     async def close(self) -> None:
         self._subscription.close()
 
-    async def __aenter__(self) -> _AwaitedSubscription:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
