@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from goes_lite.codec import codec
 from goes_lite.errors import ModelConflict, ModelNotFound
-from goes_lite.runtime import Runtime
+from goes_lite.runtime import Runtime, call
 from goes_lite.store import Pages
 
 M = TypeVar("M")
@@ -120,10 +120,8 @@ class Models(Generic[M]):
                 raise ModelNotFound(self.collection, id)
             # a fresh copy, of the default too: a change in place must not leak into the next try
             model = self._decode_json(record.data if record else self._encode(default))  # type: ignore[arg-type]
-            changed: Any = change(model)
-            if hasattr(changed, "__await__"):
-                changed = await changed
-            result: M = model if changed is None else changed
+            changed = await call(change, model)
+            result = model if changed is None else cast("M", changed)
             try:
                 await self.put(id, result, expected=record.version if record else 0)
             except ModelConflict:

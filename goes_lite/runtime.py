@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -197,3 +197,9 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     raise RuntimeError(
         f"{coroutine!r} suspended: await nothing but goes_lite inside blocking code, or use the async face"
     )
+
+
+async def call(function: Callable[..., object], *args: object) -> object:
+    """What a function answers, or a coroutine function once it is awaited."""
+    result = function(*args)
+    return await cast("Awaitable[object]", result) if isinstance(result, Awaitable) else result

@@ -141,8 +141,9 @@ class Beside:
         assert self._task is not None, "a thread cannot be cancelled"
         self._task.cancel()
 
-    async def outcome(self, within: float = PATIENCE) -> Any:
+    async def outcome(self, within: float | None = None) -> Any:
         """What it answered, or the exception that it raised; AssertionError if it does not come to an end."""
+        within = PATIENCE if within is None else within
         if self._thread is not None:
             self._thread.join(within)
         elif self._task is not None:
@@ -152,7 +153,7 @@ class Beside:
         assert self.ended, f"it is still going on after {within:g} s"
         return self._error if self._error is not None else self._answer[0]
 
-    async def result(self, within: float = PATIENCE) -> Any:
+    async def result(self, within: float | None = None) -> Any:
         """What it answered; raises what it raised."""
         outcome = await self.outcome(within)
         if self._error is not None:

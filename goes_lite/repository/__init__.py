@@ -30,8 +30,9 @@ from goes_lite.errors import (
 from goes_lite.event import AggregateRef, Event, aggregate_id, to_micros
 from goes_lite.repository._cache import Cache
 from goes_lite.repository._history import Loader
-from goes_lite.repository._hooks import AfterDelete, AfterSave, BeforeSave, Hooks, OnConflict, OnError, call
+from goes_lite.repository._hooks import AfterDelete, AfterSave, BeforeSave, Hooks, OnConflict, OnError
 from goes_lite.repository._turns import Turn, turns_of
+from goes_lite.runtime import call
 from goes_lite.snapshot import Schedule, Snapshot
 from goes_lite.store import AppendCondition, Appended, Pages
 

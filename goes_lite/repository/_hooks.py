@@ -5,12 +5,13 @@ Before the commit an error stops the save. After it, an error changes nothing an
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Generic, Literal, NamedTuple, TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from goes_lite.aggregate import Aggregate
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError
 from goes_lite.event import AggregateRef, Event
+from goes_lite.runtime import call
 from goes_lite.store import Appended
 
 A = TypeVar("A", bound=Aggregate)
@@ -56,9 +57,3 @@ class Hooks(NamedTuple, Generic[A]):
         import logging  # where nothing goes wrong, nobody pays for it
 
         logging.getLogger("goes_lite").error("%s: %s", what, error, exc_info=error)
-
-
-async def call(function: Callable[..., object], *args: object) -> object:
-    """What a function answers, or a coroutine function once it is awaited."""
-    result = function(*args)
-    return await cast("Awaitable[object]", result) if isinstance(result, Awaitable) else result

@@ -30,6 +30,8 @@ class Session:
         self._inbox: SimpleQueue[tuple[Operation[Any], bool]] = SimpleQueue()
         self._opened: asyncio.Future[None] | None = None
         self.active = False
+        self.committed = False
+        """Whether the COMMIT went through, also if whoever waited for it was cancelled."""
 
     async def open(self) -> None:
         self.writer.check_usable()
@@ -87,6 +89,7 @@ class Session:
         except BaseException:
             writer.abandon()
             raise
+        self.committed = True
         for callback in self.after_commit:
             callback()
         writer.notify()

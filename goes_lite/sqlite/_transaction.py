@@ -61,10 +61,15 @@ class TransactionBlock(AbstractAsyncContextManager[Transaction]):
             return
         session = transaction.session
         current_session.set(session.outer)
-        await session.finish(commit=exc_type is None)
-        if exc_type is None:
-            for action in transaction.actions:
-                try:
-                    await action()
-                except Exception:  # the transaction is committed, and the other actions are due as well
-                    logging.getLogger("goes_lite").exception("an action after a commit failed")
+        try:
+            await session.finish(commit=exc_type is None)
+        finally:
+            if session.committed:
+                await self._act(transaction)
+
+    async def _act(self, transaction: SQLiteTransaction) -> None:
+        for action in transaction.actions:
+            try:
+                await action()
+            except Exception:  # the transaction is committed, and the other actions are due as well
+                logging.getLogger("goes_lite").exception("an action after a commit failed")

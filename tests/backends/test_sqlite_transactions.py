@@ -340,9 +340,14 @@ async def test_a_cancelled_block_is_rolled_back(loop_place: Place) -> None:
 
 
 async def test_a_block_that_is_cancelled_while_it_commits_is_settled(loop_place: Place) -> None:
-    """When it has ended everybody sees what became of it, although COMMIT cannot be called back."""
+    """When it has ended everybody sees what became of it, although COMMIT cannot be called back; its actions are done."""
     async with loop_place.open() as db:
+        acted: list[str] = []
         writer = cast(Any, db).writer
+
+        async def act() -> None:
+            acted.append("done")
+
         end = writer.end
         committing = threading.Event()
 
@@ -353,6 +358,7 @@ async def test_a_block_that_is_cancelled_while_it_commits_is_settled(loop_place:
 
         async def work() -> None:
             async with db.transaction() as tx:
+                tx.on_commit(act)
                 await tx.events.append([note("x")])
                 writer.end = slowly
 
@@ -363,6 +369,7 @@ async def test_a_block_that_is_cancelled_while_it_commits_is_settled(loop_place:
             await task
         writer.end = end
         assert await db.events.head() == 1
+        assert acted == ["done"]
 
 
 async def test_a_task_that_outlives_the_transaction_may_write(loop_place: Place) -> None:

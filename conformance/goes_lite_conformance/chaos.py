@@ -1,0 +1,137 @@
+"""Event stores that are slow, contended or unreliable on purpose, for testing what is built upon them.
+
+Each wraps any store and keeps its contract: what it raises is what a store may raise at that moment, and what it stores
+is what the store behind it stores. `goes_lite_conformance.wrapping` says how to connect to one.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+from goes_lite.batch import check_batch
+from goes_lite.errors import AppendInDoubtError, ConcurrencyError, StoreUnavailable
+from goes_lite.event import AggregateRef, Event
+from goes_lite.runtime import Runtime
+from goes_lite.store import AppendCondition, Appended, EventStore, Pages
+from goes_lite_conformance.wrapping import WrappedStore
+
+T = TypeVar("T")
+
+
+class ConflictOnce(WrappedStore):
+    """Lets somebody else be faster, once for each aggregate, so that a retry has to begin with what is stored by then.
+
+    The first append that goes on with an existing aggregate is refused with ConcurrencyError, after the event that
+    `rival(aggregate, version)` makes was appended in its place. Without a `rival` nothing is appended in its place.
+    """
+
+    def __init__(self, store: EventStore, rival: Callable[[AggregateRef, int], Event[Any]] | None = None) -> None:
+        super().__init__(store)
+        self._rival = rival
+        self.refused: set[AggregateRef] = set()
+        """The aggregates that have had their conflict."""
+
+    async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
+        batch = check_batch(events)
+        for ref, step in batch.steps.items():
+            if step.expected and ref not in self.refused:
+                self.refused.add(ref)
+                if self._rival is not None:
+                    await self.store.append([self._rival(ref, step.expected + 1)])
+                raise ConcurrencyError(ref, step.expected, step.expected + 1)
+        return await self.store.append(batch.events, condition=condition)
+
+
+class LatencyStore(WrappedStore):
+    """Takes its time: each operation, and each page, waits `seconds` before and behind, give or take `jitter` of it.
+
+    On an event loop others run meanwhile, also where an embedded store would never let them.
+    """
+
+    def __init__(
+        self, store: EventStore, runtime: Runtime, seconds: float = 0.001, *, jitter: float = 0.5, seed: int = 0
+    ) -> None:
+        super().__init__(store)
+        self._runtime = runtime
+        self._seconds = seconds
+        self._jitter = jitter
+        self._random = random.Random(seed)
+
+    async def _wait(self) -> None:
+        await self._runtime.sleep(self._seconds * (1 + self._jitter * self._random.uniform(-1, 1)))
+
+    async def around(self, operation: Callable[[], Awaitable[T]]) -> T:
+        await self._wait()
+        result = await operation()
+        await self._wait()
+        return result
+
+    def over(self, pages: Pages[T]) -> Pages[T]:
+        return Pages(lambda: self.around(pages.next_page))
+
+
+class ChaosStore(WrappedStore):
+    """An unreliable way to a reliable store. What happens depends on `seed` and on the order of operations alone.
+
+    repeats      the rate at which an append is done twice, as after an acknowledgement that was lost and retried
+    in_doubt     the rate at which an append ends in AppendInDoubtError: written in one half of the cases
+    unavailable  the rate at which an operation or a page ends in StoreUnavailable, before anything was done
+
+    Pages are short and of random length. With `in_doubt=0` and `unavailable=0` nobody can tell it from the store
+    behind it; with them, whoever repeats what failed, with the same events, comes to the same result.
+    """
+
+    def __init__(
+        self,
+        store: EventStore,
+        seed: int = 0,
+        *,
+        repeats: float = 0.1,
+        in_doubt: float = 0.1,
+        unavailable: float = 0.1,
+    ) -> None:
+        super().__init__(store)
+        self._random = random.Random(seed)
+        self._repeats = repeats
+        self._in_doubt = in_doubt
+        self._unavailable = unavailable
+        self.troubles = 0
+        """How often something was made to fail, or was done twice."""
+
+    def _strikes(self, rate: float) -> bool:
+        strikes = self._random.random() < rate
+        self.troubles += strikes
+        return strikes
+
+    async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
+        batch = check_batch(events).events
+        in_doubt = self._strikes(self._in_doubt)
+        if in_doubt and self._random.random() < 0.5:  # the request was lost
+            raise AppendInDoubtError(batch)
+        appended = await super().append(batch, condition=condition)
+        if in_doubt:  # the answer was
+            raise AppendInDoubtError(batch)
+        if self._strikes(self._repeats):
+            again = await self.store.append(batch, condition=condition)
+            if again.positions != appended.positions:
+                raise AssertionError(f"{batch} were stored again: first {appended}, then {again}")
+        return appended
+
+    async def around(self, operation: Callable[[], Awaitable[T]]) -> T:
+        if self._strikes(self._unavailable):
+            raise StoreUnavailable("chaos", "the connection was made to fail")
+        return await operation()
+
+    def over(self, pages: Pages[T]) -> Pages[T]:
+        fetched: list[T] = []
+
+        async def fetch() -> Sequence[T]:
+            if not fetched:
+                fetched.extend(await self.around(pages.next_page))
+            page = fetched[: self._random.randint(1, 5)]
+            del fetched[: len(page)]
+            return page
+
+        return Pages(fetch)
