@@ -30,6 +30,29 @@ class BackendFactory(Protocol):
     ) -> Backend: ...
 
 
+class ScratchFactory(BackendFactory, Protocol):
+    """What a factory may offer beside `open`: storages for tests, made next to one that somebody uses, and removed.
+
+    `python -m goes_lite_conformance URL` asks for them, because every rule wants an empty storage, and nothing that the
+    URL names may be touched. Both are optional. Without `scratch` the URL has to say `{storage}` where the name of a
+    storage belongs; without `erase` what the tests made is left where it is.
+    """
+
+    def scratch(self, location: str, name: str) -> str:
+        """The location of another storage beside this one, called `name`: a letter, then letters and digits.
+
+        It makes nothing: opening does. The same arguments give the same location, another name another one.
+        """
+        ...
+
+    async def erase(self, location: str, **options: Any) -> None:
+        """Remove a storage for good, with all that belongs to it; nothing happens if there is none.
+
+        Raises a GoesError, and removes nothing, if what is there is not a storage of this backend, or is in use.
+        """
+        ...
+
+
 class Address(NamedTuple):
     """A URL, taken apart."""
 

@@ -18,6 +18,7 @@ from goes_lite.errors import (
     ConfigError,
     DecodeError,
     EncodeError,
+    InvalidQueryError,
     RegistrationError,
     UnknownEventError,
     UnregisteredTypeError,
@@ -238,9 +239,16 @@ class Registry:
         return tuple(name for name, entry in self._entries.items() if name == entry.name)
 
     def spellings(self, name: str) -> tuple[str, ...]:
-        """Every name that the event may be stored under: today's first, then its aliases."""
+        """Every name that the event may be stored under: today's first, then its aliases. For queries.
+
+        InvalidQueryError for an alias: the events have today's name when they are read, so no event would match.
+        """
         entry = self._entries.get(name)
-        return (name,) if entry is None else (entry.name, *entry.aliases)
+        if entry is not None and entry.name != name:
+            raise InvalidQueryError(
+                f"{name!r} is a former name, its events are read as {entry.name!r}: ask for that, it finds both"
+            )
+        return (name,) if entry is None else (name, *entry.aliases)
 
     # --- values -----------------------------------------------------------------------------------------------------
 

@@ -237,7 +237,7 @@ def _branches(query: EventQuery, spellings: Spellings) -> list[_Branch]:
 
 def _spelled(names: Sequence[str], spellings: Spellings) -> list[str]:
     """The names and every other one that their events may be stored under."""
-    return list(dict.fromkeys(old for name in names for old in (name, *spellings(name))))
+    return [old for name in names for old in spellings(name)]
 
 
 def _positions(part: _Branch, build: _Builder, window: _Window | None = None) -> str:

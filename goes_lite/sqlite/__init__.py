@@ -42,13 +42,14 @@ from goes_lite.errors import ConfigError, StoreDamaged
 from goes_lite.event import Event
 from goes_lite.inprocess import InProcessBus
 from goes_lite.registry import Registry
-from goes_lite.runtime import Runtime
+from goes_lite.runtime import LoopRuntime, Runtime
 from goes_lite.sqlite import _guard
 from goes_lite.sqlite._append import head
 from goes_lite.sqlite._backup import back_up
 from goes_lite.sqlite._checkpoints import SQLiteCheckpoints, SQLiteLeases
 from goes_lite.sqlite._connection import Readers, Target, check_place, open_reader, open_writer, parse_durability
 from goes_lite.sqlite._driver import Connection, driver, translate, wal_reset_bug
+from goes_lite.sqlite._erase import erase
 from goes_lite.sqlite._events import Executor, SQLiteEvents
 from goes_lite.sqlite._executor import DirectExecutor
 from goes_lite.sqlite._models import SQLiteModels
@@ -154,17 +155,9 @@ class SQLiteBackend(Backend):
         cls, location: str, runtime: Runtime, registry: Registry, unknown: Unknown, **options: Any
     ) -> SQLiteBackend:
         """Open the file at `location` (a path or ':memory:'); the options are those in the module's docstring."""
-        if "driver" in options:
-            options["driver_name"] = options.pop("driver")
 
         def opened() -> SQLiteBackend:
-            try:
-                target = target_of(location, **options)
-            except TypeError as exc:
-                raise ConfigError(
-                    f"sqlite: {str(exc).partition('() ')[2]}: see goes_lite.sqlite for the options"
-                ) from None
-            made.append(cls(target, runtime, registry, unknown))
+            made.append(cls(_target(location, options), runtime, registry, unknown))
             return made[0]
 
         made: list[SQLiteBackend] = []
@@ -175,6 +168,28 @@ class SQLiteBackend(Backend):
             for backend in made:
                 await backend.close()
             raise
+
+    @staticmethod
+    def scratch(location: str, name: str) -> str:
+        """The location of another store, for tests: a file beside this one, or another store in memory."""
+        if location == ":memory:":
+            return location
+        path, suffix = os.path.splitext(location)
+        return f"{path}-{name}{suffix}"
+
+    @staticmethod
+    async def erase(location: str, **options: Any) -> None:
+        """Remove a store for good, with its -wal, -shm and -lock, if there is one; in memory there is nothing to remove.
+
+        ForeignFile if the file is not a store, StoreLocked or UnsafeAccess if it is in use.
+        """
+        if location == ":memory:":
+            return
+        runtime = LoopRuntime(threads=1)
+        try:
+            await runtime.call(lambda: erase(_target(location, options)))
+        finally:
+            await runtime.close()
 
     @property
     def driver(self) -> str:
@@ -292,6 +307,16 @@ class SQLiteBackend(Backend):
                 self._writer.end_thread()  # which has kept the connection open
             message = f"{self!r} was not closed: use it in a with block, or close it"
             warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
+
+
+def _target(location: str, options: dict[str, Any]) -> Target:
+    if "driver" in options:
+        options = {**options, "driver_name": options["driver"]}
+        del options["driver"]
+    try:
+        return target_of(location, **options)
+    except TypeError as exc:
+        raise ConfigError(f"sqlite: {str(exc).partition('() ')[2]}: see goes_lite.sqlite for the options") from None
 
 
 def _read(connection: Connection, target: Target) -> tuple[str, int]:

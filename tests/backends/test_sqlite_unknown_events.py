@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from goes_lite.codec import FunctionCodec
-from goes_lite.errors import AppendConditionFailed, ConfigError, DecodeError, DriverMissing, UnknownEventError
+from goes_lite.errors import (
+    AppendConditionFailed,
+    ConfigError,
+    DecodeError,
+    DriverMissing,
+    InvalidQueryError,
+    UnknownEventError,
+)
 from goes_lite.event import AggregateRef, Event
 from goes_lite.query import EventQuery
 from goes_lite.registry import Raw, Registry
@@ -150,6 +157,13 @@ async def test_old_names_are_found_by_the_new_name(file: Place) -> None:
         assert caught.value.position == 3
         old = (await db.events.query(limit=1).list())[0]
         assert await db.events.append([old]) == Appended((1,), already_committed=True)
+        former = EventQuery(["noted"])
+        calls = (db.events.query(former).list, db.events.follow(former, after=0).next_page)
+        for refused in (*calls, lambda: db.events.count(former)):
+            with pytest.raises(InvalidQueryError, match="'noted' is a former name"):
+                await refused()
+        with pytest.raises(InvalidQueryError, match="'noted' is a former name"):
+            await db.events.append([count(2)], condition=AppendCondition(former))
 
 
 async def test_old_schemas_are_upcast_when_they_are_read(file: Place) -> None:

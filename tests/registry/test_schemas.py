@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from goes_lite.errors import DecodeError, RegistrationError, UnknownEventError
+from goes_lite.errors import DecodeError, InvalidQueryError, RegistrationError, UnknownEventError
 from goes_lite.registry import Registry
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ def test_aliases(registry: Registry) -> None:
     assert registry.decode("note.new", "json", 1, '{"text":"a","amount":1}') == Note("a", 1)
     assert registry.canonical("note.created") == "note.added"
     assert registry.canonical("unknown") == "unknown"
-    assert registry.spellings("note.new") == ("note.added", "note.created", "note.new")
+    assert registry.spellings("note.added") == ("note.added", "note.created", "note.new")
+    with pytest.raises(InvalidQueryError, match="'note.new' is a former name, its events are read as 'note.added'"):
+        registry.spellings("note.new")
     assert registry.spellings("unknown") == ("unknown",)
     assert registry.capture(Note("a", 1), "note.new")[0] == "note.added"
 
