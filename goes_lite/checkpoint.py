@@ -10,6 +10,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from goes_lite.errors import InvalidEventError, InvalidQueryError
+from goes_lite.event import check_text
+
+MAX_TTL = 1e9
+"""Thirty years, in seconds: longer than any lease is meant."""
+
 
 class Checkpoint(NamedTuple):
     """A consumer's place in the log of one store, in one life of that store."""
@@ -32,6 +38,36 @@ class Lease(NamedTuple):
     token: int
     """The fencing token: grows by at least one each time the lease changes hands or is taken anew."""
     expires: datetime
+
+
+def check_checkpoint(name: str, position: int, lease: Lease | None) -> None:
+    """InvalidQueryError for what no checkpoint can be saved as on every backend."""
+    check_owned_name(name)
+    if type(position) is not int or not 0 <= position < 2**63:
+        raise InvalidQueryError(f"a checkpoint's position is an int from 0 to 2**63 - 1, not {position!r:.80}")
+    if lease is not None:
+        check_lease(lease)
+
+
+def check_owned_name(name: str, what: str = "the name of a checkpoint or lease") -> None:
+    """InvalidQueryError unless it can name a checkpoint, a lease or its owner on every backend."""
+    try:
+        check_text(name, what)
+    except InvalidEventError as exc:
+        raise InvalidQueryError(str(exc)) from None
+
+
+def check_lease(lease: Lease) -> None:
+    """InvalidQueryError if it is no Lease."""
+    if not isinstance(lease, Lease):
+        raise InvalidQueryError(f"a lease is what acquire() answered, not {lease!r:.80}")
+
+
+def check_ttl(ttl: float) -> int:
+    """The duration of a lease in microseconds; InvalidQueryError if it is no number of seconds that makes sense."""
+    if type(ttl) not in (int, float) or not 0 < ttl <= MAX_TTL:
+        raise InvalidQueryError(f"a lease lasts for a number of seconds > 0 (and ≤ {MAX_TTL:g}), not {ttl!r:.80}")
+    return max(1, round(ttl * 1_000_000))
 
 
 class CheckpointStore(Protocol):

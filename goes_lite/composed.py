@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from goes_lite.backend import Backend, Transaction
+from goes_lite.bus import REPLAY
 
 
 class ComposedBackend(Backend):
@@ -25,7 +26,8 @@ class ComposedBackend(Backend):
         self.checkpoints = stores.checkpoints
         self.leases = stores.leases
         self.bus = carrier.bus
-        self.abilities = stores.abilities
+        # what the bus can do is the carrier's, all else is of the stores
+        self.abilities = (stores.abilities - {REPLAY}) | (carrier.abilities & {REPLAY})
         self.durability = stores.durability
 
     def __repr__(self) -> str:

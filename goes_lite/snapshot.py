@@ -6,8 +6,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from goes_lite.event import AggregateRef
+from goes_lite.errors import InvalidEventError
+from goes_lite.event import AggregateRef, aggregate_ref, check_text, from_micros, to_micros
 from goes_lite.store import Pages
+
+MAX_NUMBER = 2**63 - 1
+"""The highest version and schema that every backend can keep."""
 
 
 class Snapshot(NamedTuple):
@@ -24,6 +28,27 @@ class Snapshot(NamedTuple):
     state: str | bytes
     deleted: bool = False
     """Whether the aggregate was soft-deleted at that version."""
+
+
+def check_snapshot(snapshot: Snapshot) -> Snapshot:
+    """The snapshot with its time in UTC, if every backend can keep it; InvalidEventError says what is wrong with it."""
+    if not isinstance(snapshot, Snapshot):
+        raise InvalidEventError(f"save takes a Snapshot, not {snapshot!r:.80}")
+    for what, number in (("version", snapshot.version), ("schema", snapshot.schema)):
+        if type(number) is not int or not 1 <= number <= MAX_NUMBER:
+            raise InvalidEventError(f"the {what} of a snapshot is an int from 1 to 2**63 - 1, not {number!r:.80}")
+    if type(snapshot.deleted) is not bool:
+        raise InvalidEventError(f"the deletion of a snapshot is True or False, not {snapshot.deleted!r:.80}")
+    if not isinstance(snapshot.state, (str, bytes)):
+        raise InvalidEventError(f"the state of a snapshot is str or bytes, not {type(snapshot.state).__name__}")
+    if isinstance(snapshot.state, str):
+        try:
+            snapshot.state.encode()
+        except UnicodeEncodeError as exc:
+            raise InvalidEventError(f"the state of a snapshot must be valid Unicode, or bytes: {exc!s:.120}") from None
+    check_text(snapshot.encoding, "the encoding of a snapshot")
+    time = from_micros(to_micros(snapshot.time))
+    return snapshot._replace(aggregate=aggregate_ref(snapshot.aggregate), time=time)
 
 
 class SnapshotStore(Protocol):

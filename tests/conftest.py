@@ -18,6 +18,10 @@ try:
 except ImportError:  # no test needs it
     BlockBuster = None  # type: ignore[assignment,misc]
 
+# pytester runs pytest inside tests; the report says at the end what became of the rules of the conformance suites, which
+# run in other processes under xdist.
+pytest_plugins = ["pytester", "goes_lite_conformance.report"]
+
 # HYPOTHESIS_PROFILE chooses: `ci` (the default) tries the same examples every time, so that a failure is about the
 # change at hand; `deep` looks for new ones.
 settings.register_profile(

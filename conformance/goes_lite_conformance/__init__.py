@@ -11,9 +11,17 @@ class TestEvents(Acme, EventStoreTests): ...
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
-import pytest
+try:
+    import pytest
+except ModuleNotFoundError:
+    _MISSING = "goes_lite_conformance needs pytest: pip install 'goes-lite[conformance]'"
+    if sys.argv[:1] != ["-m"]:
+        raise ModuleNotFoundError(_MISSING, name="pytest") from None
+    sys.stderr.write(f"error: {_MISSING}\n")  # `python -m` would show a traceback
+    sys.exit(2)
 
 # Before they are imported: a rule that fails shows both sides of what it compared.
 pytest.register_assert_rewrite(*(

@@ -19,6 +19,7 @@ import threading
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
+from types import CodeType, TracebackType
 from typing import Any, ClassVar, NamedTuple, TypeVar
 from uuid import uuid4
 
@@ -119,6 +120,7 @@ class Contract:
         """Every rule on every face of every variant."""
         if "place" not in metafunc.fixturenames:
             return
+        report.attach(metafunc.config)
         faces = getattr(metafunc.function, "faces", None) or self.faces
         places = [(variant, face) for variant in self.variants for face in faces if face in self.faces]
         metafunc.parametrize("kind", places, ids=["-".join(filter(None, place)) for place in places])
@@ -128,13 +130,11 @@ class Contract:
         """An empty storage, and the face through which a rule works on it."""
         variant, face = kind
         rule: Rule = request.function.rule
-        report.attach(request.config)
-        request.node.user_properties.append(report.property_of(rule, "-".join(filter(None, kind))))
         declared = declared_by(type(self), variant)
         if missing := rule.needs - declared.abilities:
             excuse = ", ".join(sorted(missing))
             request.node.user_properties.append((report.EXCUSE, excuse))
-            pytest.skip(f"not applicable: {rule.id} is about the ability {excuse}")
+            pytest.skip(f"not applicable without the ability {excuse}")
         with tempfile.TemporaryDirectory(prefix="goes-", ignore_cleanup_errors=True) as folder:
             place = Place(
                 self, Storage(Path(folder), f"t{uuid4().hex[:16]}", variant), face, declared, _rounds(request)
@@ -198,10 +198,13 @@ def _plain(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None
 
         if "place" in names:
             arguments["place"] = place
+        coroutine = with_handle()
+        seconds = test.__dict__.get("patience", PATIENCE) * place.rounds
         try:
-            in_thread(lambda: _run(place, with_handle()), test.__dict__.get("patience", PATIENCE) * place.rounds)
+            in_thread(lambda: _run(place, coroutine), seconds, coroutine)
         except BaseException as error:
             error.add_note(f"{rule.id}: {rule.text}")
+            error.__traceback__ = _since(test.__code__, error.__traceback__)
             raise
 
     own = [parameter for parameter in parameters if parameter.name not in ("db", "place")]
@@ -225,8 +228,19 @@ def _run(place: Place, test: Coroutine[Any, Any, None]) -> None:
     asyncio.run(main())
 
 
-def in_thread(work: Callable[[], Any], seconds: float) -> Any:
-    """What the work answers or raises, done in a thread of its own; AssertionError if it hangs, saying where."""
+def _since(code: CodeType, found: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback that begins in the rule; all of it if it was not there."""
+    part = found
+    while part is not None and part.tb_frame.f_code is not code:
+        part = part.tb_next
+    return part or found
+
+
+def in_thread(work: Callable[[], Any], seconds: float, coroutine: Coroutine[Any, Any, Any] | None = None) -> Any:
+    """What the work answers or raises, done in a thread of its own; AssertionError if it hangs, saying where.
+
+    If the work is to run a coroutine in an event loop, and it waits, that is where the coroutine waits.
+    """
     __tracebackhide__ = True
     outcome: list[Any] = []
     errors: list[BaseException] = []
@@ -242,8 +256,16 @@ def in_thread(work: Callable[[], Any], seconds: float) -> Any:
     thread.join(seconds)
     if thread.is_alive():
         frame = sys._current_frames().get(thread.ident or 0)
-        where = "".join(traceback.format_stack(frame)) if frame else "nowhere"
+        stack = list(_awaiting(coroutine)) or (traceback.extract_stack(frame) if frame else [])
+        where = "".join(traceback.format_list(stack))
         raise AssertionError(f"it hangs: after {seconds:g} s it is still at\n{where}")
     if errors:
         raise errors[0]
     return outcome[0]
+
+
+def _awaiting(coroutine: Any) -> Iterator[traceback.FrameSummary]:
+    """Where a coroutine is suspended, down to what it waits for; nothing if it is running."""
+    while inspect.iscoroutine(coroutine) and coroutine.cr_suspended and (frame := coroutine.cr_frame):
+        yield traceback.FrameSummary(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+        coroutine = coroutine.cr_await

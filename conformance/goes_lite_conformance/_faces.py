@@ -37,6 +37,8 @@ class _Awaited:
             return _wrapping(value, _WRAPPED[name])
         if name == "on_commit":
             return _on_commit(value)
+        if name == "within":
+            return _within(value)
         if not callable(value):
             return value
 
@@ -113,6 +115,13 @@ class _AwaitedBlock:
 def _wrapping(method: Callable[..., Any], wrapper: type[Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         return wrapper(method(*args, **kwargs))
+
+    return call
+
+
+def _within(method: Callable[[Any], Any]) -> Callable[[_Awaited], _Awaited]:
+    def call(transaction: _Awaited) -> _Awaited:
+        return _Awaited(method(transaction.target))
 
     return call
 

@@ -8,15 +8,24 @@ from typing import Any
 from uuid import UUID
 
 from goes_lite.backend import Backend
+from goes_lite.codec import FunctionCodec
 from goes_lite.event import AggregateRef, Event
 from goes_lite.query import EVERYTHING, EventQuery
 from goes_lite.registry import Registry
+from goes_lite.snapshot import Snapshot
 
 registry = Registry()
 """What every storage of the suites is opened with."""
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=timezone.utc)
 A, B, C = (AggregateRef("order", id) for id in "abc")
+
+CONFUSABLE = (
+    "a", "A", "á", "a\u0301", "ä", "ａ", "а", "aa", " a", "a ", "a\t", "a\u200b", "ß", "ss", "SS", "ﬁ", "fi", "i", "I", "ı", "İ",
+    "1", "01", "1.0", "-1", "null", "true", "%", "_", "a%", "a_", "*", "a*", "a.*", "?", "[a]", "^a$", ".", "a.b", "a/b", "a,b",
+    "'", "a'", "''", '"', "`", "\\", "a\\", "\\a", "$1", ":1", "@a", "{0}", "%s", "$where", ">", "a;--", "'; DROP TABLE events; --",
+)  # fmt: skip
+"""Texts that are all different, and that a collation, a pattern or careless quoting takes for one another."""
 
 
 @registry.event("sample.noted")
@@ -41,6 +50,11 @@ class Closed:
     """Something with nothing."""
 
 
+careless = Registry(codec=FunctionCodec("own", lambda value: value.text, lambda payload, _: Noted(str(payload)), text=True))
+"""Takes any text for a payload, also one that has no encoding."""
+careless.register("sample.noted", Noted)
+
+
 def note(
     text: str = "",
     aggregate: AggregateRef | tuple[str, str | UUID] | None = None,
@@ -61,6 +75,11 @@ def count(
 def story(aggregate: AggregateRef, versions: int, *, after: int = 0, **fields: Any) -> list[Event[Noted]]:
     """So many contiguous events of one aggregate, behind version `after`; their texts are `id-version`."""
     return [note(f"{aggregate.id}-{v}", aggregate, v, **fields) for v in range(after + 1, after + versions + 1)]
+
+
+def snapshot(ref: AggregateRef, version: int, state: str | bytes = "{}", **fields: Any) -> Snapshot:
+    """One snapshot; its other fields can be given by name."""
+    return Snapshot(ref, version, **{"time": NOON, "schema": 1, "encoding": "json", "state": state, **fields})
 
 
 async def texts(db: Backend, query: EventQuery = EVERYTHING, **options: Any) -> list[str]:

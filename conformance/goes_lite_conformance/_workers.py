@@ -44,7 +44,15 @@ class Worker:
         }
         self.job = job.__name__
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-W", "error::ResourceWarning", "-m", __name__, json.dumps(task)],
+            [
+                sys.executable,
+                "-P",
+                "-W",
+                "error::ResourceWarning",
+                "-c",
+                f"import {__name__} as w; w.main()",
+                json.dumps(task),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -164,8 +172,3 @@ def main() -> None:
     task = json.loads(sys.argv[1])
     module, name = task["job"]
     getattr(importlib.import_module(module), name)(_place(task), **task["arguments"])
-
-
-if __name__ == "__main__":
-    # Through the module's own name: jobs import it by that, and there must be only one of it.
-    importlib.import_module("goes_lite_conformance._workers").main()

@@ -30,7 +30,7 @@ from goes_lite.blocking._stores import (
 from goes_lite.connect import factory_for, open_backend, parse, settings
 from goes_lite.portal import InlinePortal, LoopPortal, Portal
 from goes_lite.registry import Registry
-from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime
+from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime
 
 __all__ = [
     "BlockingBackend",
@@ -135,6 +135,11 @@ class BlockingBackend:
         return self.backend.registry
 
     @property
+    def runtime(self) -> Runtime:
+        """How the backend behind it waits, and its clock."""
+        return self.backend.runtime
+
+    @property
     def abilities(self) -> frozenset[str]:
         return self.backend.abilities
 
@@ -193,11 +198,13 @@ def connect(
     if inline is None:
         schemes = [address.scheme, *([parse(bus_url).scheme] if bus_url else [])]
         inline = all(getattr(factory_for(scheme), "embedded", False) for scheme in schemes)
-    portal: Portal = InlinePortal() if inline else LoopPortal(address.location)
+    portal: Portal = InlinePortal() if inline else LoopPortal()
     runtime = InlineRuntime(clock) if inline else LoopRuntime(clock)
     try:
         backend = portal.run(open_backend(url, runtime, bus=bus, registry=registry, unknown=unknown, options=options))
     except BaseException:
         portal.close()
         raise
+    if isinstance(portal, LoopPortal):
+        portal.location = backend.location  # as the backend's own errors say it: a URL may have a password in it
     return BlockingBackend(backend, portal)

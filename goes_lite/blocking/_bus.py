@@ -170,3 +170,6 @@ class BlockingEventBus:
 
     def drop(self, letter: DeadLetter) -> None:
         self._portal.run(self._bus.drop(letter))
+
+    def close(self) -> None:
+        self._portal.run(self._bus.close())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
@@ -39,14 +39,23 @@ class BlockingRepository(Generic[A]):
     def fetch_version(self, id: str | UUID, version_or_time: int | datetime, *, deleted: bool = False) -> A:
         return self._portal.run(self._repository.fetch_version(id, version_or_time, deleted=deleted))
 
-    def query(self, **options: Any) -> BlockingPages[A]:
-        return BlockingPages(self._repository.query(**options), self._portal)
+    def query(
+        self,
+        *,
+        ids: Iterable[str | UUID] | None = None,
+        deleted: bool = False,
+        updated_since: datetime | None = None,
+        after: str | UUID | None = None,
+        limit: int | None = None,
+    ) -> BlockingPages[A]:
+        pages = self._repository.query(ids=ids, deleted=deleted, updated_since=updated_since, after=after, limit=limit)
+        return BlockingPages(pages, self._portal)
 
     def save(self, *aggregates: A, condition: AppendCondition | None = None) -> Appended:
         return self._portal.run(self._repository.save(*aggregates, condition=condition))
 
-    def use(self, id: str | UUID, change: Callable[[A], Any], **options: Any) -> A:
-        return self._portal.run(self._repository.use(id, change, **options))
+    def use(self, id: str | UUID, change: Callable[[A], object], *, create: bool = False, deleted: bool = False) -> A:
+        return self._portal.run(self._repository.use(id, change, create=create, deleted=deleted))
 
     def delete(self, id: str | UUID) -> int:
         return self._portal.run(self._repository.delete(id))

@@ -52,6 +52,11 @@ class BlockingPages(Generic[T]):
         """Everything that is left, in memory at once."""
         return [*self]
 
+    def close(self) -> None:
+        """Nothing has to be released; here so that `contextlib.closing` can be used with any backend's iterator."""
+        self._items = None
+        self._portal.run(self._pages.aclose())
+
 
 class BlockingEventStore:
     """See `goes_lite.store.EventStore`."""

@@ -139,7 +139,8 @@ class Append:
         """The original positions, if these very events are stored already; else the error that led here."""
         found = self._find_stored(connection)
         for event, (position, name, *stored) in found:
-            differs = _difference(event, self._registry.canonical(name), stored)
+            canonical = self._registry.canonical
+            differs = _difference(event, canonical(event.name), canonical(name), stored)
             if differs:
                 raise DuplicateEventError(event.id, position, f"its {differs} differs")
         if found and len(found) < len(self._batch.events):
@@ -150,12 +151,15 @@ class Append:
         return Appended(tuple(row[0] for _, row in found), already_committed=True)
 
 
-def _difference(event: Event[Any], name: str, stored: Sequence[Any]) -> str:
-    """The first field in which the event differs from the stored one of the same id; '' if none does."""
+def _difference(event: Event[Any], name: str, stored_name: str, stored: Sequence[Any]) -> str:
+    """The first field in which the event differs from the stored one of the same id; '' if none does.
+
+    The names are those of today: a retry that still knows the event by a former name is one.
+    """
     aggregate, aggregate_id, *rest = stored
     ref = None if aggregate is None else AggregateRef._make((aggregate, aggregate_id))
     new = (
-        event.name,
+        name,
         event.aggregate,
         event.version,
         time_micros(event),
@@ -164,4 +168,4 @@ def _difference(event: Event[Any], name: str, stored: Sequence[Any]) -> str:
         tags_json(event),
     )
     fields = ("name", "aggregate", "version", "time", "encoding", "schema", "data", "metadata", "tags")
-    return next((f for f, a, b in zip(fields, new, (name, ref, *rest), strict=True) if a != b), "")
+    return next((f for f, a, b in zip(fields, new, (stored_name, ref, *rest), strict=True) if a != b), "")

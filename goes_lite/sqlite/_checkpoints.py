@@ -5,13 +5,13 @@ A released or expired lease keeps its row, so that the fencing token only ever g
 
 from __future__ import annotations
 
-from goes_lite.checkpoint import Checkpoint, Lease
-from goes_lite.errors import InvalidEventError, InvalidQueryError, LeaseHeld, LeaseLost
-from goes_lite.event import check_text, from_micros, to_micros
+from goes_lite.checkpoint import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
+from goes_lite.errors import LeaseHeld, LeaseLost
+from goes_lite.event import from_micros, to_micros
 from goes_lite.runtime import Clock
 from goes_lite.sqlite import _schema
 from goes_lite.sqlite._driver import Connection, Row
-from goes_lite.sqlite._events import Executor, check_position
+from goes_lite.sqlite._events import Executor
 
 _CHECKPOINTS = "SELECT name, position, store, time FROM checkpoints"
 _SAVE = (
@@ -24,9 +24,6 @@ _TAKE = (
     "owner = excluded.owner, token = excluded.token, expires = excluded.expires"
 )
 
-MAX_TTL = 1e9
-"""Thirty years, in seconds: longer than any lease is meant."""
-
 
 class SQLiteCheckpoints:
     """Checkpoints in the table of that name."""
@@ -36,16 +33,13 @@ class SQLiteCheckpoints:
         self._clock = clock
 
     async def get(self, name: str) -> Checkpoint | None:
-        _check_name(name)
+        check_owned_name(name)
         sql = f"{_CHECKPOINTS} WHERE name = ?"
         rows = await self._executor.read(lambda connection: connection.execute(sql, (name,)).fetchall())
         return _checkpoint(rows[0]) if rows else None
 
     async def save(self, name: str, position: int, *, lease: Lease | None = None) -> None:
-        _check_name(name)
-        check_position("a checkpoint's position", position)
-        if lease is not None:
-            _check_lease(lease)
+        check_checkpoint(name, position, lease)
         now = to_micros(self._clock.now())
 
         def work(connection: Connection) -> None:
@@ -56,7 +50,7 @@ class SQLiteCheckpoints:
         await self._executor.write(work)
 
     async def delete(self, name: str) -> bool:
-        _check_name(name)
+        check_owned_name(name)
         sql = "DELETE FROM checkpoints WHERE name = ? RETURNING 1"
         return await self._executor.write(lambda connection: bool(connection.execute(sql, (name,)).fetchall()))
 
@@ -74,9 +68,9 @@ class SQLiteLeases:
         self._clock = clock
 
     async def acquire(self, name: str, owner: str, ttl: float) -> Lease:
-        _check_name(name)
-        _check_name(owner, "the owner of a lease")  # an empty one marks a released lease
-        duration = _micros(ttl)
+        check_owned_name(name)
+        check_owned_name(owner, "the owner of a lease")  # an empty one marks a released lease
+        duration = check_ttl(ttl)
 
         def work(connection: Connection) -> Lease:
             now = to_micros(self._clock.now())
@@ -93,8 +87,8 @@ class SQLiteLeases:
         return await self._executor.write(work)
 
     async def renew(self, lease: Lease, ttl: float) -> Lease:
-        _check_lease(lease)
-        duration = _micros(ttl)
+        check_lease(lease)
+        duration = check_ttl(ttl)
 
         def work(connection: Connection) -> Lease:
             _check_current(connection, lease)
@@ -105,14 +99,14 @@ class SQLiteLeases:
         return await self._executor.write(work)
 
     async def release(self, lease: Lease) -> bool:
-        _check_lease(lease)
+        check_lease(lease)
         # an empty owner marks a released lease: nobody can renew it, and the token stays
         sql = "UPDATE leases SET owner = '', expires = 0 WHERE name = ? AND owner = ? AND token = ? RETURNING 1"
         key = (lease.name, lease.owner, lease.token)
         return await self._executor.write(lambda connection: bool(connection.execute(sql, key).fetchall()))
 
     async def get(self, name: str) -> Lease | None:
-        _check_name(name)
+        check_owned_name(name)
         rows = await self._executor.read(lambda connection: connection.execute(_LEASE, (name,)).fetchall())
         if not rows or rows[0][2] <= to_micros(self._clock.now()):
             return None
@@ -125,24 +119,6 @@ def _check_current(connection: Connection, lease: Lease) -> None:
     owner, token, _ = rows[0] if rows else ("", 0, 0)
     if (owner, token) != (lease.owner, lease.token):
         raise LeaseLost(lease.name, owner or None, lease.token, token)
-
-
-def _micros(ttl: float) -> int:
-    if not isinstance(ttl, (int, float)) or not 0 < ttl <= MAX_TTL:
-        raise InvalidQueryError(f"a lease lasts for a number of seconds > 0 (and ≤ {MAX_TTL:g}), not {ttl!r:.80}")
-    return round(ttl * 1_000_000)
-
-
-def _check_name(name: str, what: str = "the name of a checkpoint or lease") -> None:
-    try:
-        check_text(name, what)
-    except InvalidEventError as exc:
-        raise InvalidQueryError(str(exc)) from None
-
-
-def _check_lease(lease: Lease) -> None:
-    if not isinstance(lease, Lease):
-        raise InvalidQueryError(f"a lease is what acquire() answered, not {lease!r:.80}")
 
 
 def _checkpoint(row: Row) -> Checkpoint:

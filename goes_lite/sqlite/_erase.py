@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from goes_lite.errors import StoreLocked, StoreReadOnly
 from goes_lite.sqlite import _guard, _schema
-from goes_lite.sqlite._connection import Target, set_busy_timeout
+from goes_lite.sqlite._connection import Target, check_place, set_busy_timeout
 from goes_lite.sqlite._driver import BUSY, LOCKED, Connection, translate
 
 PATIENCE = 1.0
@@ -25,6 +25,7 @@ def erase(target: Target) -> None:
     target = target._replace(path=path)
     if not os.path.exists(path):
         return
+    check_place(target)
     if target.read_only:
         raise StoreReadOnly(target.location, "asked for read-only", "leave out read_only to remove it")
     claimed = _guard.claim(path, target.driver.name)

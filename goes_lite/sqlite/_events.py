@@ -63,6 +63,7 @@ class SQLiteEvents:
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
         batch = check_batch(events)
         if not batch.events:
+            await self._executor.read(head)  # nothing to write, but a closed store says that it is closed
             return Appended(())
         if condition is not None:
             if not isinstance(condition, AppendCondition):

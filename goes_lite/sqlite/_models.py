@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Mapping, Sequence
+import json
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from goes_lite.errors import InvalidEventError, InvalidQueryError, ModelConflict, ModelError
-from goes_lite.event import check_text
-from goes_lite.model import ModelRecord
+from goes_lite.errors import ModelError
+from goes_lite.model import ModelQuery, ModelRecord, check_collection, check_expected, check_model_key, parse_model
 from goes_lite.sql import MAX_INTEGER
 from goes_lite.sqlite._driver import Connection
-from goes_lite.sqlite._events import FIRST_PAGE, PAGE, Executor, check_position
+from goes_lite.sqlite._events import FIRST_PAGE, PAGE, Executor
 from goes_lite.store import Pages
 
 _VERSION = "SELECT version FROM models WHERE collection = ? AND id = ?"
@@ -20,6 +20,7 @@ _PUT = (
     "INSERT INTO models (collection, id, version, data) VALUES (?, ?, 1, ?) ON CONFLICT (collection, id) DO UPDATE "
     "SET version = version + 1, data = excluded.data RETURNING version"
 )
+_ESCAPE = re.compile(r"\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|u[\da-fA-F]{4}|.)")
 
 
 class SQLiteModels:
@@ -29,27 +30,26 @@ class SQLiteModels:
         self._executor = executor
 
     async def get(self, collection: str, id: str) -> ModelRecord | None:
-        _check_key(collection, id)
+        check_model_key(collection, id)
         sql = "SELECT collection, id, version, data FROM models WHERE collection = ? AND id = ?"
         rows = await self._executor.read(lambda connection: connection.execute(sql, (collection, id)).fetchall())
         return ModelRecord(*rows[0]) if rows else None
 
     async def put(self, collection: str, id: str, data: str, *, expected: int | None = None) -> int:
-        _check_key(collection, id)
-        if not isinstance(data, str):
-            raise ModelError(collection, id, f"the data of a model is JSON text, not {type(data).__name__}")
+        check_model_key(collection, id)
 
         def work(connection: Connection) -> int:
-            if not connection.execute(_VALID, (data,)).fetchall()[0][0]:
-                raise ModelError(collection, id, f"the data of the model {id!r:.80} is not JSON: {data!r:.80}")
+            if not _is_json(connection, data):
+                parse_model(collection, id, data)  # which says what is wrong
+                raise ModelError(collection, id, f"the data of the model {id!r:.80} is nested too deep: {data!r:.80}")
             _check_version(connection, collection, id, expected)
-            version: int = connection.execute(_PUT, (collection, id, data)).fetchall()[0][0]
+            version: int = connection.execute(_PUT, (collection, id, _plain(data))).fetchall()[0][0]
             return version
 
         return await self._executor.write(work)
 
     async def delete(self, collection: str, id: str, *, expected: int | None = None) -> bool:
-        _check_key(collection, id)
+        check_model_key(collection, id)
 
         def work(connection: Connection) -> bool:
             _check_version(connection, collection, id, expected)
@@ -67,11 +67,12 @@ class SQLiteModels:
         reverse: bool = False,
         limit: int | None = None,
     ) -> Pages[ModelRecord]:
-        _check_key(collection)
+        check_collection(collection)
         clauses, parameters = ["collection = ?"], [collection]
-        for field, value in _equalities(where):
-            path = _path(field)
-            types, comparable = _comparable(field, value)
+        query = ModelQuery(where, order_by, limit, reverse=reverse)
+        for names, value in query.where:
+            path = _path(names)
+            types, comparable = _comparable(value)
             clauses.append("json_extract(data, ?) IS ?")
             parameters += [path, comparable]
             if types:  # json_extract answers 1 for true, and the text of an array
@@ -79,9 +80,9 @@ class SQLiteModels:
                 parameters.append(path)
         # the id makes the order total, so that a page can begin behind the last row of the one before
         direction, beyond = ("DESC", "<") if reverse else ("ASC", ">")
-        ordered = "NULL" if order_by is None else "json_extract(data, ?)"
-        sort = [] if order_by is None else [_path(order_by)]
-        left = MAX_INTEGER if limit is None else check_position("limit", limit)
+        ordered = "NULL" if query.order_by is None else "json_extract(data, ?)"
+        sort = [] if query.order_by is None else [_path(query.order_by)]
+        left = MAX_INTEGER if limit is None else min(limit, MAX_INTEGER)
         size = FIRST_PAGE
         last: tuple[Any, str] | None = None
 
@@ -110,59 +111,43 @@ class SQLiteModels:
         return Pages(fetch)
 
     async def clear(self, collection: str) -> int:
-        _check_key(collection)
+        check_collection(collection)
         sql = "DELETE FROM models WHERE collection = ? RETURNING 1"
         return await self._executor.write(lambda connection: len(connection.execute(sql, (collection,)).fetchall()))
 
 
+def _is_json(connection: Connection, data: object) -> bool:
+    try:
+        return isinstance(data, str) and bool(connection.execute(_VALID, (data,)).fetchall()[0][0])
+    except UnicodeEncodeError:
+        return False
+
+
 def _check_version(connection: Connection, collection: str, id: str, expected: int | None) -> None:
-    if expected is None:
-        return
-    if type(expected) is not int or expected < 0:
-        raise InvalidQueryError(f"expected is a version, an int ≥ 0, not {expected!r:.80}")
-    rows = connection.execute(_VERSION, (collection, id)).fetchall()
-    actual: int = rows[0][0] if rows else 0
-    if actual != expected:
-        raise ModelConflict(collection, id, expected, actual)
+    if expected is not None:
+        rows = connection.execute(_VERSION, (collection, id)).fetchall()
+        check_expected(collection, id, expected, rows[0][0] if rows else 0)
 
 
-def _path(field: str) -> str:
-    """`customer.city` as a JSON path, each part quoted, so that any name is just a name."""
-    parts = field.split(".") if isinstance(field, str) else [""]
-    if not all(parts) or '"' in field or "\0" in field or any("\ud800" <= character <= "\udfff" for character in field):
-        raise InvalidQueryError(f"a field is a dotted path of names, such as 'customer.city', not {field!r:.80}")
-    return "$" + "".join(f'."{part}"' for part in parts)
+def _path(names: tuple[str, ...]) -> str:
+    """As a JSON path, each name quoted, so that any name is just a name."""
+    return "$" + "".join(f'."{name}"' for name in names)
 
 
-def _equalities(where: Mapping[str, Any] | None) -> Iterable[tuple[str, Any]]:
-    if where is None:
-        return ()
-    if not isinstance(where, Mapping):
-        raise InvalidQueryError(f"where is a mapping of fields to values, not {where!r:.80}")
-    return where.items()
-
-
-def _comparable(field: str, value: Any) -> tuple[str, Any]:
+def _comparable(value: Any) -> tuple[str, Any]:
     """The JSON types that equal the value at all, and the value as json_extract would answer it."""
     if value is None:
         return "", None
     if isinstance(value, bool):
         return f"'{str(value).lower()}'", int(value)
-    if isinstance(value, float) or (isinstance(value, int) and abs(value) <= MAX_INTEGER):
-        return "'integer', 'real'", value
-    if isinstance(value, str) and "\0" not in value:
-        with contextlib.suppress(UnicodeEncodeError):
-            value.encode()
-            return "'text'", value
-    raise InvalidQueryError(
-        f"where {field} = {value!r:.80}: only str, int (64 bit), float, bool and None can be compared"
-    )
+    return ("'text'", value) if isinstance(value, str) else ("'integer', 'real'", value)
 
 
-def _check_key(collection: str, id: str | None = None) -> None:
-    try:
-        check_text(collection, "the name of a collection")
-        if id is not None:
-            check_text(id, "the id of a model")
-    except InvalidEventError as exc:
-        raise InvalidQueryError(str(exc)) from None
+def _plain(data: str) -> str:
+    """The same JSON with no letter written as an escape: a path of older SQLite does not find such a key."""
+    return _ESCAPE.sub(_unescaped, data) if "\\u" in data else data
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    text: str = json.loads(f'"{escape[0]}"')
+    return text if text.isprintable() and text not in '"\\' else escape[0]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from goes_lite.errors import InvalidEventError, InvalidQueryError
 from goes_lite.event import AggregateRef, aggregate_ref, check_text, from_micros, to_micros
-from goes_lite.snapshot import Snapshot
+from goes_lite.snapshot import Snapshot, check_snapshot
 from goes_lite.sql import MAX_INTEGER
 from goes_lite.sqlite._driver import Connection, Row
 from goes_lite.sqlite._events import PAGE, Executor, check_position
@@ -32,16 +32,8 @@ class SQLiteSnapshots:
         self._executor = executor
 
     async def save(self, snapshot: Snapshot) -> None:
-        if not isinstance(snapshot, Snapshot):
-            raise InvalidEventError(f"save takes a Snapshot, not {snapshot!r:.80}")
-        ref, version, time, schema, encoding, state, deleted = snapshot
-        for what, number in (("version", version), ("schema", schema)):
-            if type(number) is not int or not 1 <= number <= MAX_INTEGER:
-                raise InvalidEventError(f"the {what} of a snapshot is an int ≥ 1, not {number!r:.80}")
-        if not isinstance(state, (str, bytes)):
-            raise InvalidEventError(f"the state of a snapshot is str or bytes, not {type(state).__name__}")
-        check_text(encoding, "the encoding of a snapshot")
-        row = (*aggregate_ref(ref), version, to_micros(time), schema, encoding, state, int(deleted))
+        ref, version, time, schema, encoding, state, deleted = check_snapshot(snapshot)
+        row = (*ref, version, to_micros(time), schema, encoding, state, int(deleted))
         await self._executor.write(lambda connection: connection.execute(_SAVE, row).fetchall())
 
     async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
@@ -52,15 +44,19 @@ class SQLiteSnapshots:
     def query(self, *, names: Iterable[str] = (), aggregate: AggregateRef | None = None) -> Pages[Snapshot]:
         if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
             raise InvalidQueryError(f"names is a collection of aggregate names, not {names!r:.80}")
-        wanted = tuple(check_text(name, "an aggregate name") for name in names)
+        try:
+            wanted = tuple(check_text(name, "an aggregate name") for name in names)
+            owner = () if aggregate is None else aggregate_ref(aggregate)
+        except InvalidEventError as exc:
+            raise InvalidQueryError(str(exc)) from None
         where = ["(name, id, version) > (?, ?, ?)"]
         fixed: list[str] = []
         if wanted:
             where.append(f"name IN ({', '.join('?' * len(wanted))})")
             fixed += wanted
-        if aggregate is not None:
+        if owner:
             where.append("name = ? AND id = ?")
-            fixed += aggregate_ref(aggregate)
+            fixed += owner
         sql = (
             f"SELECT {_COLUMNS} FROM snapshots WHERE {' AND '.join(where)} ORDER BY name, id, version LIMIT {PAGE // 8}"
         )

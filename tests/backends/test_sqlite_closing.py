@@ -8,15 +8,13 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import goes_lite
-from goes_lite.errors import StoreClosed, TransactionError
-from goes_lite.event import AggregateRef
+from goes_lite.errors import StoreClosed
 from goes_lite.query import EventQuery
 from goes_lite.sqlite import _guard
 from goes_lite.sqlite._writer import Operation
@@ -29,123 +27,6 @@ else:
 
 
 # --- closing --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("where", ["file", "memory"])
-def test_everything_is_refused_after_close(path: str, driver: str, where: str) -> None:
-    """StoreClosed, from whatever is called; but closing twice is fine."""
-    db = store(path if where == "file" else ":memory:", driver)
-    db.events.append([note(1)])
-    pages = db.events.query()
-    following = db.events.follow(after=0)
-    assert next(following).position == 1
-    db.close()
-    db.close()
-    uses: list[Callable[[], object]] = [
-        lambda: db.events.append([note(2)]),
-        lambda: db.events.load(AggregateRef("a", "1")),
-        lambda: db.events.find(note(1).id),
-        lambda: next(pages),
-        lambda: next(following),
-        lambda: db.events.delete(AggregateRef("a", "1")),
-        lambda: db.events.aggregates().list(),
-        lambda: db.snapshots.latest(AggregateRef("a", "1")),
-        lambda: db.models.put("c", "1", "{}"),
-        lambda: db.models.get("c", "1"),
-        lambda: db.checkpoints.save("p", 1),
-        lambda: db.leases.acquire("l", "me", 1.0),
-        lambda: db.transaction().__enter__(),
-        lambda: db.backup(path + ".copy"),
-        db.events.head,
-        db.events.count,
-    ]
-    for use in uses:
-        with pytest.raises(StoreClosed, match="connect again"):
-            use()
-    assert "closed" in repr(db)
-    assert not os.path.exists(path + ".copy")
-
-
-def test_everything_is_refused_after_close_async(path: str, driver: str) -> None:
-    """The same on the async face, and no thread is left: not after closing, and not after what was refused."""
-
-    async def main() -> None:
-        db = await goes_lite.connect(path, registry=registry, driver=driver)
-        await db.events.append([note(1)])
-        await db.close()
-        await db.close()
-        assert our_threads() == []
-        uses: list[Callable[[], Coroutine[Any, Any, object]]] = [
-            lambda: db.events.append([note(2)]),
-            db.events.head,
-            lambda: db.events.query().list(),
-            lambda: db.events.follow(after=0).next_page(),
-            lambda: db.models.put("c", "1", "{}"),
-            lambda: db.transaction().__aenter__(),
-            lambda: db.backup(path + ".copy"),
-        ]
-        for use in uses:
-            with pytest.raises(StoreClosed):
-                await use()
-        assert our_threads() == []
-
-    asyncio.run(main())
-
-
-def test_closing_with_appends_in_flight(path: str, driver: str) -> None:
-    """Threads append while another closes: an append is acknowledged and stored, or StoreClosed and not stored."""
-    stored: list[int] = []
-    for turn in range(20):
-        db = store(path, driver, durability="normal")
-        begun = threading.Barrier(5)
-        surprises: list[BaseException] = []
-
-        def work(first: int, db: Any = db, begun: Any = begun, surprises: Any = surprises) -> None:
-            begun.wait()
-            try:
-                for number in range(first, first + 1000):
-                    db.events.append([note(number)])
-                    stored.append(number)
-            except StoreClosed:
-                pass
-            except BaseException as surprise:
-                surprises.append(surprise)
-
-        threads = [threading.Thread(target=work, args=(turn * 10_000 + n * 1000,)) for n in range(4)]
-        for thread in threads:
-            thread.start()
-        begun.wait()
-        db.close()
-        for thread in threads:
-            thread.join()
-        assert not surprises
-    assert sorted(noted.number for noted in check_file(path)) == sorted(stored)
-
-
-def test_closing_with_appends_in_flight_async(path: str, driver: str) -> None:
-    """The same with tasks; what was put into the queue before close is stored, and nobody waits for ever."""
-    stored: list[int] = []
-
-    async def work(db: Any, number: int) -> None:
-        try:
-            while True:
-                await db.events.append([note(number)])
-                stored.append(number)
-        except StoreClosed:
-            pass
-
-    async def main() -> None:
-        for turn in range(20):
-            db = await goes_lite.connect(path, registry=registry, driver=driver, durability="normal")
-            tasks = [asyncio.create_task(work(db, turn * 100 + n)) for n in range(20)]
-            await db.events.append([note(-1)])
-            await db.close()
-            async with asyncio.timeout(60):
-                await asyncio.gather(*tasks)
-            assert our_threads() == []
-
-    asyncio.run(main())
-    assert sorted(noted.number for noted in check_file(path) if noted.number >= 0) == sorted(stored)
 
 
 def test_what_comes_before_close_and_what_comes_behind(path: str, driver: str) -> None:
@@ -179,40 +60,6 @@ def test_a_cancelled_close_closes(path: str, driver: str) -> None:
             assert path not in _guard._live
 
     asyncio.run(main())
-
-
-def test_closing_waits_for_a_transaction(path: str, driver: str) -> None:
-    """What is under way is finished: a transaction that another thread is inside of can still commit."""
-    db = store(path, driver)
-    inside, go_on = threading.Event(), threading.Event()
-
-    def transact() -> None:
-        with db.transaction() as transaction:
-            transaction.events.append([note(1)])
-            inside.set()
-            go_on.wait()
-            transaction.events.append([note(2)])
-
-    thread = threading.Thread(target=transact)
-    thread.start()
-    inside.wait()
-    closer = threading.Thread(target=db.close)
-    closer.start()
-    go_on.set()
-    closer.join()
-    thread.join()
-    assert [noted.number for noted in check_file(path)] == [1, 2]
-
-
-def test_closing_inside_a_transaction_is_refused(path: str, driver: str) -> None:
-    """It would wait for itself: TransactionError, and the transaction goes on."""
-    with store(path, driver) as db:
-        with db.transaction() as transaction:
-            transaction.events.append([note(1)])
-            with pytest.raises(TransactionError):
-                db.close()
-            transaction.events.append([note(2)])
-        assert numbers(db) == [1, 2]
 
 
 @pytest.mark.parametrize("face", ["blocking", "async"])

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,24 +13,17 @@ import pytest
 from goes_lite import connect
 from goes_lite.backend import Backend
 from goes_lite.blocking import connect as connect_blocking
-from goes_lite.codec import FunctionCodec
 from goes_lite.errors import (
-    AppendConditionFailed,
     ConcurrencyError,
-    DuplicateEventError,
-    EncodeError,
-    InvalidEventError,
     StoreClosed,
 )
 from goes_lite.event import AggregateRef, Event
-from goes_lite.query import EventQuery
-from goes_lite.registry import Registry
-from goes_lite.store import AppendCondition, Appended
+from goes_lite.store import Appended
 
 if TYPE_CHECKING:
-    from tests.backends.faces import Noted, Place, note, registry, story
+    from tests.backends.faces import Place, note, registry, story
 else:
-    from faces import Noted, Place, note, registry, story
+    from faces import Place, note, registry, story
 
 A = AggregateRef("order", "a")
 
@@ -99,80 +90,6 @@ async def test_positions_are_in_the_order_of_commits(loop_place: Place) -> None:
         await watching
 
 
-async def test_a_failing_append_does_not_disturb_its_neighbours(loop_place: Place) -> None:
-    """Conflicts, used ids, failed conditions, what cannot be stored: each caller gets its own outcome."""
-    own = Registry(codec=FunctionCodec("own", lambda v: v.text, lambda payload, _: Noted(str(payload)), text=True))
-    own.register("noted", Noted)
-    async with loop_place.open() as db:
-        used = note("used")
-        await db.events.append([used, *story("a", 1)])
-        bad: list[tuple[type[BaseException] | tuple[type[BaseException], ...], Callable[[], Any]]] = [
-            (ConcurrencyError, lambda: db.events.append(story("a", 1))),
-            (ConcurrencyError, lambda: db.events.append([*story("b", 1), *story("a", 1, after=5)])),
-            (DuplicateEventError, lambda: db.events.append([note("x"), note("dup", id=used.id)])),
-            (DuplicateEventError, lambda: db.events.append([*story("c", 3), note("dup", ("d", "1"), 1, id=used.id)])),
-            (
-                AppendConditionFailed,
-                lambda: db.events.append([note("x")], condition=AppendCondition(EventQuery(["noted"]))),
-            ),
-            (
-                (InvalidEventError, EncodeError),
-                lambda: db.events.append([note("x"), Event(Noted("\ud800"), registry=own)]),
-            ),
-        ]
-        calls: list[Any] = []
-        for number in range(60):
-            calls.append(db.events.append([note(f"good {number}", ("good", str(number)), 1)]))
-            calls.append(bad[number % len(bad)][1]())
-        outcomes = await asyncio.gather(*calls, return_exceptions=True)
-        for number, outcome in enumerate(outcomes[1::2]):
-            assert isinstance(outcome, bad[number % len(bad)][0]), (number, outcome)
-        good = [outcome for outcome in outcomes[::2] if isinstance(outcome, Appended)]
-        assert len(good) == 60
-        assert sorted(one.position for one in good) == list(range(3, 63))
-        assert await db.events.head() == await db.events.count() == 62
-
-
-async def test_appends_of_one_group_see_each_other(loop_place: Place) -> None:
-    """Of many who want the same version, or the same boundary, exactly one gets it."""
-    async with loop_place.open() as db:
-        versions = await asyncio.gather(
-            *(db.events.append([note(str(n), A, 1)]) for n in range(40)), return_exceptions=True
-        )
-        assert sum(isinstance(one, Appended) for one in versions) == 1
-        assert all(
-            isinstance(one, Appended) or (isinstance(one, ConcurrencyError) and one.actual == 1) for one in versions
-        )
-        seat = AppendCondition(EventQuery(tags=["seat:1"]))
-        seats = await asyncio.gather(
-            *(db.events.append([note(str(n), tags=["seat:1"])], condition=seat) for n in range(40)),
-            return_exceptions=True,
-        )
-        assert sum(isinstance(one, Appended) for one in seats) == 1
-        assert sum(isinstance(one, AppendConditionFailed) for one in seats) == 39
-        event = note("same")
-        same = await asyncio.gather(*(db.events.append([event]) for _ in range(10)))
-        assert {one.positions for one in same} == {(3,)}
-        assert sorted(one.already_committed for one in same) == [False, *[True] * 9]
-
-
-async def test_every_condition_holds_under_contention(loop_place: Place) -> None:
-    """Unrelated decisions never fail; each boundary is crossed once."""
-    async with loop_place.open() as db:
-
-        async def take(seat: int, who: int) -> bool:
-            condition = AppendCondition(EventQuery(["noted"], tags=[f"seat:{seat}"]))
-            try:
-                await db.events.append([note(str(who), tags=[f"seat:{seat}", f"who:{who}"])], condition=condition)
-            except AppendConditionFailed:
-                return False
-            return True
-
-        taken = await asyncio.gather(*(take(seat, who) for who in range(4) for seat in range(30)))
-        assert sum(taken) == 30
-        assert await db.events.count() == 30
-
-
 async def test_cancelled_appends_are_stored_wholly_or_not_at_all(loop_place: Place) -> None:
     """Whenever they are cancelled; a retry tells which, the others are not disturbed, and nothing is left behind."""
     async with loop_place.open() as db:
@@ -219,30 +136,6 @@ async def _outside(db: Backend, events: list[Event[Any]]) -> Appended:
     return await db.events.append(events)
 
 
-async def test_close_finishes_what_is_under_way(loop_place: Place) -> None:
-    """Each append in flight is stored and answered, or refused with StoreClosed and not stored; none hangs."""
-    db = await _open(loop_place)
-    kept: dict[int, str] = {}
-
-    async def write(writer: int) -> None:
-        for number in range(1000):
-            try:
-                position = (await db.events.append([note(f"{writer}-{number}")])).position
-            except StoreClosed:
-                return
-            kept[position] = f"{writer}-{number}"
-
-    writers = [asyncio.create_task(write(writer)) for writer in range(20)]
-    await asyncio.sleep(0.02)
-    await db.close()
-    async with asyncio.timeout(20):
-        await asyncio.gather(*writers)
-    assert kept
-    if not loop_place.memory:
-        async with loop_place.open() as again:
-            assert {event.position: event.data.text for event in await again.events.query().list()} == kept
-
-
 async def test_nothing_is_queued_behind_the_end(loop_place: Place) -> None:
     """An append that passed every check just before the store was closed is refused, not forgotten."""
     async with loop_place.open() as db:
@@ -253,41 +146,6 @@ async def test_nothing_is_queued_behind_the_end(loop_place: Place) -> None:
         with pytest.raises(StoreClosed):
             async with asyncio.timeout(10):
                 await db.events.append([note("y")])
-
-
-async def _open(place: Place) -> Backend:
-    return await connect(place.path, driver=place.driver, registry=registry)
-
-
-def test_a_thread_that_closes_and_those_that_append(driver: str, tmp_path: Path) -> None:
-    """On the blocking face too: stored and answered, or StoreClosed."""
-    for round_ in range(5):
-        path = tmp_path / f"{round_}.db"
-        db = connect_blocking(path, driver=driver, registry=registry, durability="normal")
-        kept: dict[int, str] = {}
-        failures: list[BaseException] = []
-
-        def write(writer: int, db: Any = db, kept: Any = kept, failures: Any = failures) -> None:
-            for number in range(1000):
-                try:
-                    position = db.events.append([note(f"{writer}-{number}")]).position
-                except StoreClosed:
-                    return
-                except BaseException as error:
-                    failures.append(error)
-                    return
-                kept[position] = f"{writer}-{number}"
-
-        threads = [threading.Thread(target=write, args=(writer,)) for writer in range(6)]
-        for thread in threads:
-            thread.start()
-        time.sleep(0.02)
-        db.close()
-        for thread in threads:
-            thread.join(20)
-        assert not failures
-        with connect_blocking(path, driver=driver, registry=registry) as again:
-            assert {event.position: event.data.text for event in again.events.query()} == kept
 
 
 @pytest.mark.parametrize("where", ["memory", "file"])

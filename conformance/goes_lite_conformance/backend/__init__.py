@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
-from goes_lite_conformance._contract import Contract
+from goes_lite_conformance.backend.abilities import AbilityRules
+from goes_lite_conformance.backend.closing import ClosingRules
+from goes_lite_conformance.backend.handles import HandleRules
+from goes_lite_conformance.backend.opening import OpeningRules
+from goes_lite_conformance.backend.repositories import RepositoryRules
+from goes_lite_conformance.backend.sql import SqlRules
+from goes_lite_conformance.backend.transaction_ends import TransactionEndRules
+from goes_lite_conformance.backend.transactions import TransactionRules
+from goes_lite_conformance.backend.unknown_events import UnknownEventRules
 
 __all__ = ["BackendTests"]
 
 
-class BackendTests(Contract):
-    """Opening, closing, abilities, transactions, several handles and processes."""
+class BackendTests(
+    OpeningRules,
+    ClosingRules,
+    AbilityRules,
+    TransactionRules,
+    TransactionEndRules,
+    SqlRules,
+    HandleRules,
+    UnknownEventRules,
+    RepositoryRules,
+):
+    """Opening, closing, abilities, transactions, several handles and processes, unknown events, repositories."""

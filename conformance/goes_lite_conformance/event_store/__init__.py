@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from goes_lite_conformance.event_store.aggregates import AggregateRules
 from goes_lite_conformance.event_store.append import AppendRules
 from goes_lite_conformance.event_store.conditions import ConditionRules
 from goes_lite_conformance.event_store.data import DataRules
+from goes_lite_conformance.event_store.data_fields import FieldDataRules
 from goes_lite_conformance.event_store.delete import DeleteRules
 from goes_lite_conformance.event_store.follow import FollowRules
+from goes_lite_conformance.event_store.follow_together import FollowTogetherRules
 from goes_lite_conformance.event_store.load import LoadRules
 from goes_lite_conformance.event_store.query import QueryRules
 from goes_lite_conformance.event_store.refusals import RefusalRules
@@ -21,9 +24,12 @@ class EventStoreTests(
     ConditionRules,
     RefusalRules,
     LoadRules,
+    AggregateRules,
     QueryRules,
     FollowRules,
+    FollowTogetherRules,
     DeleteRules,
     DataRules,
+    FieldDataRules,
 ):
     """Everything about events: appending, reading, following, deleting."""

@@ -1,0 +1,124 @@
+"""Listing the aggregates: which there are, how far each has come, and since when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+from goes_lite.backend import Backend
+from goes_lite.event import AggregateRef
+from goes_lite.store import AggregateInfo
+from goes_lite_conformance._contract import Contract
+from goes_lite_conformance._samples import CONFUSABLE, NOON, A, B, note, story
+
+MANY = 1500
+"""More than anybody's page is expected to hold."""
+
+
+async def listed(db: Backend, name: str | None = None, **options: Any) -> list[tuple[str, str]]:
+    """The aggregates that are listed, as pairs."""
+    return [(info.aggregate.name, info.aggregate.id) for info in await db.events.aggregates(name, **options).list()]
+
+
+async def begin(db: Backend, aggregates: Iterable[tuple[str, str]]) -> None:
+    """Store a first event of each of the aggregates."""
+    await db.events.append([note("first", aggregate, 1) for aggregate in aggregates])
+
+
+class AggregateRules(Contract):
+    """Rules ES-AGG."""
+
+    async def test_an_aggregate_is_listed_with_its_version_and_times(self, db: Backend) -> None:
+        """ES-AGG-001: It tells of each aggregate its version, and the times of its first and of its newest event.
+
+        They are the times of those two events by version, whatever the times in between: clocks run back.
+        """
+        hour = timedelta(hours=1)
+        await db.events.append([
+            note("1", A, 1, time=NOON), note("1", B, 1, time=NOON + hour), note("2", A, 2, time=NOON + 9 * hour),
+        ])  # fmt: skip
+        await db.events.append([note("3", A, 3, time=NOON - 2 * hour)])
+        assert await db.events.aggregates().list() == [
+            AggregateInfo(A, 3, NOON, NOON - 2 * hour),
+            AggregateInfo(B, 1, NOON + hour, NOON + hour),
+        ]
+
+    async def test_only_aggregates_are_listed(self, db: Backend) -> None:
+        """ES-AGG-002: Each is listed once, however many events it has; events of none are not; an empty store has none."""
+        assert await listed(db) == []
+        await db.events.append([note("of none"), *story(A, 3), note("of none")])
+        await db.events.append(story(A, 2, after=3))
+        assert await listed(db) == [("order", "a")]
+
+    async def test_aggregates_are_listed_by_name_and_id(self, db: Backend) -> None:
+        """ES-AGG-003: They come by name, then by id, both by code point, whatever the collation of the database.
+
+        Upper case before lower case, accents behind all of ASCII, and what UTF-16 writes with two units at the end.
+        """
+        refs = [
+            (name, id)
+            for name in ("Order", "Z", "order", "order-2", "zeta", "é", "ﬀ", "😀")
+            for id in ("10", "9", "B", "a", "a b", "b", "é", "ﬀ", "😀")
+        ]
+        await begin(db, refs[::-1])
+        assert await listed(db) == refs
+
+    async def test_aggregates_of_one_name(self, db: Backend) -> None:
+        """ES-AGG-004: With a name only the aggregates that have exactly this name are listed; it may be unknown."""
+        refs = [(name, "1") for name in ("Order", "order", "order-2", "orders", "órder", "%", "o_der")]
+        await begin(db, refs)
+        for ref in refs:
+            assert await listed(db, ref[0]) == [ref]
+        for unknown in ("orde", "ORDER", "o%", "nothing"):
+            assert await listed(db, unknown) == []
+
+    async def test_aggregates_behind_one(self, db: Backend) -> None:
+        """ES-AGG-005: `after` lists those behind a (name, id), itself excluded, whether it exists or not."""
+        refs = [("invoice", "b"), ("invoice", "c"), ("order", "a"), ("order", "b"), ("zeta", "a")]
+        await begin(db, refs)
+        for number, ref in enumerate(refs, 1):
+            assert await listed(db, after=AggregateRef(*ref)) == refs[number:], ref
+        assert await listed(db, after=AggregateRef("invoice", "bb")) == refs[1:]
+        assert await listed(db, after=AggregateRef("inv", "z")) == refs
+        assert await listed(db, after=AggregateRef("zz", "a")) == []
+
+    async def test_aggregates_of_one_name_behind_one(self, db: Backend) -> None:
+        """ES-AGG-006: With a name and `after` both hold, also if `after` has another name."""
+        refs = [("invoice", "z"), ("order", "a"), ("order", "b"), ("order", "c"), ("zeta", "a")]
+        await begin(db, refs)
+        assert await listed(db, "order", after=AggregateRef("order", "a")) == refs[2:4]
+        assert await listed(db, "order", after=AggregateRef("invoice", "z")) == refs[1:4]
+        assert await listed(db, "order", after=AggregateRef("zeta", "a")) == []
+
+    async def test_a_limited_list_of_aggregates(self, db: Backend) -> None:
+        """ES-AGG-007: `limit` lists the first so many of what the rest selects; there may be fewer; 0 lists none."""
+        refs = [("invoice", "a"), ("order", "a"), ("order", "b"), ("order", "c")]
+        await begin(db, refs)
+        for limit in range(5):
+            assert await listed(db, limit=limit) == refs[:limit]
+        assert await listed(db, limit=2**70) == refs
+        assert await listed(db, "order", limit=2) == refs[1:3]
+        assert await listed(db, after=AggregateRef("order", "a"), limit=1) == refs[2:3]
+
+    async def test_aggregates_are_listed_beyond_a_page(self, db: Backend) -> None:
+        """ES-AGG-008: However many there are, each is listed once and in order, over names and pages; so with a limit."""
+        refs = sorted((f"name-{number % 7}", str(number)) for number in range(MANY))
+        await begin(db, refs)
+        assert [tuple(info.aggregate) async for info in db.events.aggregates()] == refs
+        assert await listed(db, limit=MANY - 200) == refs[: MANY - 200]
+        assert await listed(db, "name-3") == [ref for ref in refs if ref[0] == "name-3"]
+
+    async def test_no_aggregate_is_fetched_before_it_is_asked_for(self, db: Backend) -> None:
+        """ES-AGG-009: Nothing is fetched before the first item is asked for: what is stored until then is listed."""
+        aggregates = db.events.aggregates()
+        await begin(db, [("order", "a")])
+        assert [info.aggregate for info in await aggregates.list()] == [A]
+
+    async def test_aggregates_that_look_alike_are_listed_each(self, db: Backend) -> None:
+        """ES-AGG-010: Ids that differ in case, accents, width or spaces only are different aggregates."""
+        await begin(db, [("order", id) for id in CONFUSABLE])
+        assert await listed(db) == [("order", id) for id in sorted(CONFUSABLE)]
+        for id in CONFUSABLE:
+            await db.events.append(story(AggregateRef("order", id), 1, after=1))
+        assert {info.version async for info in db.events.aggregates()} == {2}

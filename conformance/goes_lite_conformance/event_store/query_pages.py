@@ -1,0 +1,205 @@
+"""Queries: read in pages, from a moment on, and given up at any point."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tracemalloc
+from typing import Any
+
+from goes_lite.backend import Backend
+from goes_lite.query import EventQuery
+from goes_lite_conformance._contract import Contract, only
+from goes_lite_conformance._samples import A, B, count, note, story, take, texts
+
+TAGGED = EventQuery(tags=["all:1"])
+EITHER = EventQuery(["sample.noted"]) | TAGGED
+
+
+async def numbered(db: Backend, number: int, **fields: Any) -> list[str]:
+    """Store so many events of no aggregate; their texts are `0`, `1`, `2` and so on."""
+    events = [note(str(n), tags=["all:1"], **fields) for n in range(number)]
+    await db.events.append(events)
+    return [event.data.text for event in events]
+
+
+class PageRules(Contract):
+    """Rules ES-QUERY about pages."""
+
+    async def test_a_query_goes_beyond_its_pages(self, db: Backend) -> None:
+        """ES-QUERY-035: However many events there are, each comes once and in order, both ways, wherever pages end."""
+        expected = await numbered(db, 2500)
+        for query in (EventQuery(), TAGGED, EITHER):
+            assert await texts(db, query) == expected
+            assert await texts(db, query, reverse=True) == expected[::-1]
+        assert [event.data.text async for event in db.events.query()] == expected
+
+    async def test_a_query_for_a_long_history(self, db: Backend) -> None:
+        """ES-QUERY-036: So it is with the events of one aggregate among those of others."""
+        for after in range(0, 1500, 500):
+            await db.events.append([*story(A, 500, after=after), *story(B, 300, after=after * 3 // 5)])
+        expected = [f"a-{version}" for version in range(1, 1501)]
+        query = EventQuery(aggregates=[A])
+        assert await texts(db, query) == expected
+        assert await texts(db, query, reverse=True) == expected[::-1]
+        assert await texts(db, query | EventQuery(aggregates=[("order", "z")]), limit=1400) == expected[:1400]
+
+    async def test_windows_and_limits_over_pages(self, db: Backend) -> None:
+        """ES-QUERY-037: Windows and limits are kept over pages, wherever these end: there, just before, or just behind."""
+        expected, at = await numbered(db, 2100), [0]
+        at += [event.position for event in await db.events.query().list()]
+        borders = (10, 20, 50, 64, 100, 128, 200, 256, 320, 500, 512, 1000, 1024, 1344, 2000, 2048)
+        for number in [border + step for border in borders for step in (-1, 0, 1)]:
+            assert await texts(db, upto=at[number]) == expected[:number]
+            assert await texts(db, TAGGED, after=at[2100 - number], reverse=True) == expected[: -number - 1 : -1]
+            assert await texts(db, limit=number) == expected[:number]
+
+    async def test_a_few_among_many(self, db: Backend) -> None:
+        """ES-QUERY-038: What matches seldom is found, however much lies in between that does not."""
+        for start in range(0, 3000, 1000):
+            await db.events.append([*(count(n) for n in range(1000)), note(str(start))])
+        noted, old = EventQuery(["sample.noted"]), EventQuery(["sample.noted"], max_version=0, versions=[0])
+        for query in (noted, old, EventQuery(min_version=1) | noted):
+            assert await texts(db, query) == ["0", "1000", "2000"]
+            assert await texts(db, query, reverse=True) == ["2000", "1000", "0"]
+
+    async def test_a_query_takes_constant_memory(self, db: Backend) -> None:
+        """ES-QUERY-039: A query that is read event by event holds no more than some pages of it in memory."""
+        for _ in range(8):
+            await db.events.append([note("x" * 1000) for _ in range(1000)])
+        tracemalloc.start()
+        try:
+            held = [event.data.text async for event in db.events.query(limit=1000)]  # what a thousand events take
+            some, _ = tracemalloc.get_traced_memory()
+            del held
+            tracemalloc.reset_peak()
+            async for event in db.events.query():
+                assert len(event.data.text) == 1000
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < 6 * some, f"1,000 events take {some:,} bytes, and reading 8,000 took {peak:,}"
+
+    async def test_nothing_is_fetched_before_the_first_item(self, db: Backend) -> None:
+        """ES-QUERY-040: Nothing is fetched before the first item is asked for: what is stored until then is given."""
+        forwards, backwards = db.events.query(), db.events.query(reverse=True)
+        await numbered(db, 2)
+        assert await take(forwards, 2) == ["0", "1"]
+        assert await take(backwards, 2) == ["1", "0"]
+
+    async def test_a_query_ends_at_the_head_of_its_first_page(self, db: Backend) -> None:
+        """ES-QUERY-041: It ends at what was the head when the first page was fetched: what comes later is not in it."""
+        expected = await numbered(db, 1500)
+        for reverse in (False, True):
+            reading = db.events.query(TAGGED, reverse=reverse)
+            seen = await take(reading, 1)
+            await db.events.append([note("late", tags=["all:1"]) for _ in range(10)])
+            async for event in reading:
+                seen.append(event.data.text)
+                if len(seen) == 1400:
+                    await db.events.append([note("later", tags=["all:1"])])
+            assert seen == (expected[::-1] if reverse else expected)
+            expected = await texts(db)
+
+    async def test_a_query_that_has_ended_stays_ended(self, db: Backend) -> None:
+        """ES-QUERY-042: At its end it stays, whatever is appended then, with a limit and without."""
+        await numbered(db, 3)
+        whole, limited = db.events.query(), db.events.query(limit=2)
+        assert (len(await whole.list()), len(await limited.list())) == (3, 2)
+        await numbered(db, 3)
+        for ended in (whole, limited):
+            assert await anext(ended, None) is None
+            assert list(await ended.next_page()) == await ended.list() == []
+
+    async def test_pages_one_by_one(self, db: Backend) -> None:
+        """ES-QUERY-043: `next_page` gives one page after the other, none of them empty, then an empty one for ever."""
+        expected = await numbered(db, 1500)
+        pages = db.events.query()
+        seen: list[str] = []
+        while page := await pages.next_page():
+            seen += [event.data.text for event in page]
+        assert seen == expected
+        assert list(await pages.next_page()) == list(await pages.next_page()) == []
+
+    @only("async")
+    async def test_a_page_after_some_items(self, db: Backend) -> None:
+        """ES-QUERY-044: `next_page` in the middle of a page gives what is left of it: nothing is lost or repeated."""
+        expected = await numbered(db, 1500)
+        pages = db.events.query()
+        seen: list[str] = []
+        while len(seen) < 1000:
+            seen += await take(pages, 3)
+            seen += [event.data.text for event in await pages.next_page()]
+        assert seen + [event.data.text for event in await pages.list()] == expected
+
+    async def test_the_rest_of_a_query(self, db: Backend) -> None:
+        """ES-QUERY-045: `list` gives what is left: everything that was not yet taken, over all pages."""
+        expected = await numbered(db, 1500)
+        pages = db.events.query()
+        assert await take(pages, 70) == expected[:70]
+        assert [event.data.text for event in await pages.list()] == expected[70:]
+
+    async def test_two_queries_side_by_side(self, db: Backend) -> None:
+        """ES-QUERY-046: Queries that are read by turns do not disturb one another."""
+        expected = await numbered(db, 1200)
+        forwards, backwards = db.events.query(), db.events.query(TAGGED, reverse=True)
+        seen = [(event.data.text, (await anext(backwards)).data.text) async for event in forwards]
+        assert seen == list(zip(expected, expected[::-1], strict=True))
+
+    async def test_a_query_keeps_nobody_waiting(self, db: Backend) -> None:
+        """ES-QUERY-047: A query that is half read holds nothing open: others append and delete, and it can go on."""
+        await db.events.append(story(A, 1000))
+        expected = await numbered(db, 1000)
+        reading = db.events.query()
+        assert await take(reading, 3) == ["a-1", "a-2", "a-3"]
+        await db.events.append([note("late")])
+        assert await db.events.delete(A) == 1000
+        rest = [event.data.text async for event in reading]
+        assert [text for text in rest if not text.startswith("a-")] == expected
+
+    async def test_abandoned_queries_leak_nothing(self, db: Backend) -> None:
+        """ES-QUERY-048: Any number of queries may be left half read, for good: the store goes on as if they were not."""
+        expected = await numbered(db, 300)
+        left: list[Any] = []
+        for number in range(100):
+            reading = db.events.query(TAGGED, reverse=number % 2 == 1)
+            await anext(reading)
+            left.append(reading if number % 3 else None)  # and some of them are gone altogether
+        await db.events.append([note("after")])
+        assert await texts(db) == [*expected, "after"]
+        assert len(await left[1].list()) == 299
+
+    @only("async")
+    async def test_queries_can_be_closed(self, db: Backend) -> None:
+        """ES-QUERY-049: What a query or a list gives can be closed, begun or not, twice, with `contextlib.aclosing`."""
+        await db.events.append(story(A, 100))
+        for make in (db.events.query, db.events.aggregates, lambda: db.events.follow(after=0)):
+            async with contextlib.aclosing(make()):
+                pass
+            async with contextlib.aclosing(make()) as begun:
+                await anext(begun)
+                await begun.aclose()
+        assert await db.events.count() == 100
+
+    @only("async")
+    async def test_a_cancelled_query_loses_nothing(self, db: Backend) -> None:
+        """ES-QUERY-050: Whenever asking for an event is cancelled, the next one to ask gets what comes next."""
+        expected = await numbered(db, 1500)
+        reading = db.events.query()
+        seen: list[str] = []
+
+        async def read() -> None:
+            async for event in reading:
+                seen.append(event.data.text)
+                if len(seen) % 60 == 0:
+                    await asyncio.sleep(0)
+
+        for number in range(40):
+            attempt = asyncio.create_task(read())
+            for _ in range(number % 7):
+                await asyncio.sleep(0)
+            attempt.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await attempt
+        seen += [event.data.text for event in await reading.list()]
+        assert seen == expected

@@ -1,0 +1,26 @@
+"""What a ModelStore has to do: the promises of `goes_lite.model`, a rule for each."""
+
+from __future__ import annotations
+
+from goes_lite_conformance.model_store.querying import ModelQueryRules, OrderRules, WhereRules
+from goes_lite_conformance.model_store.refusals import ModelRefusalRules
+from goes_lite_conformance.model_store.removing import ClearRules, ModelDeleteRules
+from goes_lite_conformance.model_store.typed import ModelsRules, UseRules
+from goes_lite_conformance.model_store.writing import ExpectedRules, PutRules
+
+__all__ = ["ModelStoreTests"]
+
+
+class ModelStoreTests(
+    PutRules,
+    ExpectedRules,
+    ModelDeleteRules,
+    ClearRules,
+    ModelQueryRules,
+    WhereRules,
+    OrderRules,
+    ModelsRules,
+    UseRules,
+    ModelRefusalRules,
+):
+    """Everything about read models: writing them, finding them, and changing them while others do."""

@@ -1,0 +1,161 @@
+"""`Models` over a store: values of one type, and `use`, which changes one while others do, too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+import pytest
+
+from goes_lite.backend import PROCESSES, Backend
+from goes_lite.errors import ModelConflict, ModelNotFound
+from goes_lite_conformance._asserts import refused
+from goes_lite_conformance._contract import Contract, needs, only
+from goes_lite_conformance._place import Place
+from goes_lite_conformance._samples import NOON
+
+
+@dataclass
+class Summary:
+    """A read model with something of each kind."""
+
+    total: int = 0
+    words: list[str] = field(default_factory=list[str])
+    time: datetime | None = None
+
+
+def more(summary: Summary) -> Summary:
+    """One more."""
+    return replace(summary, total=summary.total + 1)
+
+
+class ModelsRules(Contract):
+    """Rules MS-TYPED."""
+
+    async def test_values_of_a_type_come_back(self, db: Backend) -> None:
+        """MS-TYPED-001: What `put` writes, `get` and `find` answer as a value of the type, equal to the one written."""
+        summaries = db.models_of("summary", Summary)
+        written = Summary(3, ["é", "\0😀", ""], NOON)
+        assert await summaries.put("1", written) == 1
+        assert await summaries.get("1") == written
+        assert await summaries.find("1") == written
+
+    async def test_a_missing_model(self, db: Backend) -> None:
+        """MS-TYPED-002: Where there is none, `get` raises ModelNotFound with its collection and id; `find` answers None."""
+        summaries = db.models_of("summary", Summary)
+        with refused(ModelNotFound, collection="summary", id="1"):
+            await summaries.get("1")
+        assert await summaries.find("1") is None
+
+    async def test_writes_may_expect_a_version(self, db: Backend) -> None:
+        """MS-TYPED-003: `put` and `delete` take an expected version, and answer, as those of the store do."""
+        summaries = db.models_of("summary", Summary)
+        assert await summaries.put("1", Summary(1), expected=0) == 1
+        with refused(ModelConflict, collection="summary", id="1", expected=0, actual=1):
+            await summaries.put("1", Summary(2), expected=0)
+        with refused(ModelConflict, collection="summary", id="1", expected=2, actual=1):
+            await summaries.delete("1", expected=2)
+        assert await summaries.get("1") == Summary(1)
+        assert await summaries.delete("1", expected=1) is True
+        assert await summaries.delete("1") is False
+
+    async def test_values_are_found_by_their_fields(self, db: Backend) -> None:
+        """MS-TYPED-004: `query` answers values, found and ordered by their fields; `clear` removes them all."""
+        summaries = db.models_of("summary", Summary)
+        for id, total in (("a", 2), ("b", 1), ("c", 2)):
+            await summaries.put(id, Summary(total, [id]))
+        assert await summaries.query(where={"total": 2}).list() == [Summary(2, ["a"]), Summary(2, ["c"])]
+        assert await summaries.query(order_by="total", limit=2).list() == [Summary(1, ["b"]), Summary(2, ["a"])]
+        assert [summary.words async for summary in summaries.query(reverse=True)] == [["c"], ["b"], ["a"]]
+        assert await summaries.clear() == 3
+
+
+class UseRules(Contract):
+    """Rules MS-USE."""
+
+    async def test_use_writes_the_answer(self, db: Backend) -> None:
+        """MS-USE-001: `use` gives the model to the function, writes what that answers, and answers it."""
+        summaries = db.models_of("summary", Summary)
+        await summaries.put("1", Summary(5, ["a"]))
+        assert await summaries.use("1", more) == Summary(6, ["a"])
+        assert await summaries.get("1") == Summary(6, ["a"])
+
+    async def test_use_writes_a_change_in_place(self, db: Backend) -> None:
+        """MS-USE-002: If the function answers None, the model as it changed it is written and answered."""
+        summaries = db.models_of("summary", Summary)
+        await summaries.put("1", Summary(5, ["a"]))
+        assert await summaries.use("1", lambda summary: summary.words.append("b")) == Summary(5, ["a", "b"])
+        assert await summaries.get("1") == Summary(5, ["a", "b"])
+
+    async def test_a_missing_model_begins_as_the_default(self, db: Backend) -> None:
+        """MS-USE-003: A missing model begins as a copy of the default, which itself never changes."""
+        summaries = db.models_of("summary", Summary)
+        default = Summary(1)
+        for id in "12":
+            assert await summaries.use(id, lambda summary: summary.words.append("a"), default=default) == Summary(
+                1, ["a"]
+            )
+        assert await summaries.use("1", more, default=default) == Summary(2, ["a"])
+        assert default == Summary(1)
+
+    async def test_without_a_default_a_model_has_to_exist(self, db: Backend) -> None:
+        """MS-USE-004: Without a default, a missing model is ModelNotFound, and the function is not called."""
+        summaries = db.models_of("summary", Summary)
+        called: list[Summary] = []
+        with refused(ModelNotFound, collection="summary", id="1"):
+            await summaries.use("1", called.append)
+        assert called == []
+
+    async def test_a_failed_change_writes_nothing(self, db: Backend) -> None:
+        """MS-USE-005: An exception of the function comes out, and the model is as it was, version included."""
+        summaries = db.models_of("summary", Summary)
+        await summaries.put("1", Summary(5))
+        with pytest.raises(ZeroDivisionError):
+            await summaries.use("1", lambda summary: summary.words.append(str(1 // 0)))
+        assert await summaries.put("1", Summary(5), expected=1) == 2
+
+    @only("async")
+    async def test_use_tries_again_on_what_is_stored_by_then(self, db: Backend) -> None:
+        """MS-USE-006: If somebody else was faster, the function is called again, with a fresh instance of what is there."""
+        summaries = db.models_of("summary", Summary)
+        await summaries.put("1", Summary())
+        seen: list[Summary] = []
+
+        async def disturbed(summary: Summary) -> None:
+            seen.append(replace(summary, words=[*summary.words]))
+            summary.words.append("mine")
+            if len(seen) < 4:
+                await summaries.put("1", Summary(10 * len(seen)))
+
+        assert await summaries.use("1", disturbed) == Summary(30, ["mine"])
+        assert seen == [Summary(0), Summary(10), Summary(20), Summary(30)]
+        assert await summaries.get("1") == Summary(30, ["mine"])
+
+    @only("async")
+    async def test_use_gives_up_after_so_many_tries(self, db: Backend) -> None:
+        """MS-USE-007: When the tries are used up, the ModelConflict of the last comes out, and nothing is written."""
+        summaries = db.models_of("summary", Summary)
+        await summaries.put("1", Summary())
+
+        async def disturbed(summary: Summary) -> Summary:
+            await summaries.put("1", Summary(summary.total + 10))
+            return more(summary)
+
+        with refused(ModelConflict, collection="summary", id="1", expected=3, actual=4):
+            await summaries.use("1", disturbed, tries=3)
+        assert await summaries.get("1") == Summary(30)
+
+    async def test_no_change_is_lost(self, place: Place, db: Backend) -> None:
+        """MS-USE-008: Of changes side by side each counts, from the very first, which makes the model."""
+        counters = db.models_of("counter", Summary)
+        await place.together(*(counters.use("1", more, default=Summary(), tries=1000) for _ in range(12)))
+        assert await counters.get("1") == Summary(12)
+
+    @needs(PROCESSES)
+    async def test_no_change_of_several_handles_is_lost(self, place: Place, db: Backend) -> None:
+        """MS-USE-009: So it is if they come through several handles."""
+        async with place.open() as other:
+            both = [handle.models_of("counter", Summary) for handle in (db, other)]
+            changes = [counters.use("1", more, default=Summary(), tries=1000) for counters in both * 6]
+            assert not [error for error in await place.together(*changes) if isinstance(error, BaseException)]
+            assert [await counters.get("1") for counters in both] == [Summary(12)] * 2

@@ -1,0 +1,344 @@
+"""Backends of which something beside the events has a fault: bus, snapshots, read models, leases, transactions, the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Self, cast
+
+from goes_lite_conformance.wrapping import WrappedBackend, WrappedStore, WrappedTransaction
+
+from goes_lite.backend import BACKUP, Transaction
+from goes_lite.checkpoint import Lease
+from goes_lite.errors import LeaseHeld, ModelConflict, StoreClosed
+from goes_lite.event import AggregateRef, Event
+from goes_lite.snapshot import Snapshot
+from goes_lite.store import AppendCondition, Appended
+
+if TYPE_CHECKING:
+    from tests.conformance.mutants import Handed, mutant
+else:
+    from mutants import Handed, mutant
+
+
+# --- the bus --------------------------------------------------------------------------------------------------------
+
+
+class _Subscription(Handed):
+    """A subscription whose deliveries are changed on their way."""
+
+    change: Callable[[Any], Any]
+
+    def __aiter__(self) -> _Subscription:
+        return self
+
+    async def __anext__(self) -> Any:
+        return await self.change(await anext(self.target))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.target.close()
+
+
+@mutant("EB-ACK")
+def acks_before_handling(wrapped: WrappedBackend) -> None:
+    """A delivery is settled the moment it is given out."""
+
+    class Done(Handed):
+        async def ack(self) -> None: ...
+        async def nak(self, delay: float | None = None) -> None: ...
+
+    async def settled(delivery: Any) -> Any:
+        await delivery.ack()
+        return Done(delivery)
+
+    class Bus(Handed):
+        def subscribe(self, *args: Any, **options: Any) -> Any:
+            subscription = _Subscription(self.target.subscribe(*args, **options))
+            subscription.change = settled
+            return subscription
+
+    wrapped.bus = cast("Any", Bus(wrapped.backend.bus))
+
+
+@mutant("EB-GROUP")
+def gives_an_event_to_every_member_of_a_group(wrapped: WrappedBackend) -> None:
+    class Bus(Handed):
+        def subscribe(self, *args: Any, group: str | None = None, **options: Any) -> Any:
+            return self.target.subscribe(*args, **options)
+
+        def handle(self, *args: Any, group: str | None = None, **options: Any) -> Any:
+            return self.target.handle(*args, **options)
+
+    wrapped.bus = cast("Any", Bus(wrapped.backend.bus))
+
+
+@mutant("EB-HANDLE")
+def forgets_an_event_whose_handler_failed(wrapped: WrappedBackend) -> None:
+    class Bus(Handed):
+        def handle(self, names: Any, handler: Any, **options: Any) -> Any:
+            return self.target.handle(names, handler, **{**options, "max_attempts": 1})
+
+    wrapped.bus = cast("Any", Bus(wrapped.backend.bus))
+
+
+@mutant("EB-SUB")
+def delivers_in_reverse(wrapped: WrappedBackend) -> None:
+    class Bus(Handed):
+        async def publish(self, events: Sequence[Event[Any]]) -> None:
+            await self.target.publish([*events][::-1])
+
+    wrapped.bus = cast("Any", Bus(wrapped.backend.bus))
+
+
+@mutant("EB-LOG")
+def publishes_before_the_commit(wrapped: WrappedBackend) -> None:
+    """What a transaction appends is published at once, and again when it is committed."""
+
+    class Store(WrappedStore):
+        async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
+            appended = await self.store.append(events, condition=condition)
+            if self.store is not wrapped.backend.events:
+                await wrapped.backend.bus.publish(list(events))
+            return appended
+
+    _of_transactions(wrapped, lambda transaction: WrappedTransaction(transaction, Store(transaction.events)))
+
+
+# --- snapshots, read models, checkpoints, leases --------------------------------------------------------------------
+
+
+@mutant("SS-LATEST")
+def answers_a_snapshot_that_is_newer_than_asked_for(wrapped: WrappedBackend) -> None:
+    class Store(Handed):
+        async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
+            found: Snapshot | None = await self.target.latest(aggregate)
+            return found
+
+    wrapped.snapshots = cast("Any", Store(wrapped.backend.snapshots))
+
+
+@mutant("SS-PRUNE")
+def prunes_the_newest_snapshots(wrapped: WrappedBackend) -> None:
+    class Store(Handed):
+        async def prune(self, *, keep: int = 1, aggregate: AggregateRef | None = None) -> int:
+            count = 0
+            for one in (await self.target.query(aggregate=aggregate).list())[keep:]:
+                count += await self.target.delete(one.aggregate, version=one.version)
+            return count
+
+    wrapped.snapshots = cast("Any", Store(wrapped.backend.snapshots))
+
+
+@mutant("MS-PUT")
+def writes_a_read_model_whatever_its_version(wrapped: WrappedBackend) -> None:
+    class Store(Handed):
+        async def put(self, collection: str, id: str, data: str, *, expected: int | None = None) -> int:
+            return cast("int", await self.target.put(collection, id, data))
+
+    wrapped.models = cast("Any", Store(wrapped.backend.models))
+
+
+@mutant("MS-PUT")
+def swaps_the_versions_of_a_model_conflict(wrapped: WrappedBackend) -> None:
+    class Store(Handed):
+        async def put(self, collection: str, id: str, data: str, *, expected: int | None = None) -> int:
+            try:
+                return cast("int", await self.target.put(collection, id, data, expected=expected))
+            except ModelConflict as error:
+                raise ModelConflict(collection, id, error.actual, error.expected) from None
+
+    wrapped.models = cast("Any", Store(wrapped.backend.models))
+
+
+@mutant("CP-LEASE")
+def saves_the_checkpoint_of_a_lost_lease(wrapped: WrappedBackend) -> None:
+    class Store(Handed):
+        async def save(self, name: str, position: int, *, lease: Lease | None = None) -> None:
+            await self.target.save(name, position)
+
+    wrapped.checkpoints = cast("Any", Store(wrapped.backend.checkpoints))
+
+
+@mutant("LE-TOKEN")
+def gives_every_owner_the_same_token(wrapped: WrappedBackend) -> None:
+    class Store(Handed):
+        async def acquire(self, name: str, owner: str, ttl: float) -> Lease:
+            return cast("Lease", await self.target.acquire(name, owner, ttl))._replace(token=1)
+
+    wrapped.leases = cast("Any", Store(wrapped.backend.leases))
+
+
+@mutant("LE-ACQUIRE")
+def lets_anybody_take_a_lease(wrapped: WrappedBackend) -> None:
+    class Store(Handed):
+        async def acquire(self, name: str, owner: str, ttl: float) -> Lease:
+            try:
+                return cast("Lease", await self.target.acquire(name, owner, ttl))
+            except LeaseHeld:
+                await self.target.release(await self.target.get(name))
+                return cast("Lease", await self.target.acquire(name, owner, ttl))
+
+    wrapped.leases = cast("Any", Store(wrapped.backend.leases))
+
+
+# --- transactions, the end, and what a backend says of itself -------------------------------------------------------
+
+
+def _of_transactions(wrapped: WrappedBackend, change: Callable[[Transaction], Transaction]) -> None:
+    @asynccontextmanager
+    async def transaction() -> AsyncGenerator[Transaction]:
+        async with wrapped.backend.transaction() as inner:
+            yield change(inner)
+
+    cast("Any", wrapped).transaction = transaction
+
+
+@mutant("BE-TX")
+def commits_what_a_failed_block_wrote(wrapped: WrappedBackend) -> None:
+    @asynccontextmanager
+    async def transaction() -> AsyncGenerator[Transaction]:
+        failure: Exception | None = None
+        async with wrapped.backend.transaction() as inner:
+            try:
+                yield inner
+            except Exception as error:
+                failure = error
+        if failure is not None:
+            raise failure
+
+    cast("Any", wrapped).transaction = transaction
+
+
+@mutant("BE-TX")
+def keeps_read_models_outside_of_transactions(wrapped: WrappedBackend) -> None:
+    """The events are rolled back, the read models are not."""
+    written: list[tuple[str, str, str]] = []
+
+    class Models(Handed):
+        async def put(self, collection: str, id: str, data: str, *, expected: int | None = None) -> int:
+            version = await self.target.put(collection, id, data, expected=expected)
+            written.append((collection, id, data))
+            return cast("int", version)
+
+    class Spoilt(WrappedTransaction):
+        @property
+        def models(self) -> Any:
+            return Models(self.transaction.models)
+
+    @asynccontextmanager
+    async def transaction() -> AsyncGenerator[Transaction]:
+        written.clear()
+        try:
+            async with wrapped.backend.transaction() as inner:
+                yield Spoilt(inner, inner.events)
+        except BaseException:
+            for collection, id, data in written:
+                await wrapped.backend.models.put(collection, id, data)
+            raise
+
+    cast("Any", wrapped).transaction = transaction
+
+
+@mutant("BE-TX")
+def acts_on_a_commit_that_was_none(wrapped: WrappedBackend) -> None:
+    class Spoilt(WrappedTransaction):
+        def on_commit(self, action: Any, /) -> None:
+            actions.append(action)
+
+    actions: list[Any] = []
+
+    @asynccontextmanager
+    async def transaction() -> AsyncGenerator[Transaction]:
+        actions.clear()
+        try:
+            async with wrapped.backend.transaction() as inner:
+                yield Spoilt(inner, inner.events)
+        finally:
+            for action in actions:
+                await action()
+
+    cast("Any", wrapped).transaction = transaction
+
+
+@mutant("CC-CANCEL")
+def swallows_a_cancellation(wrapped: WrappedBackend) -> None:
+    class Store(WrappedStore):
+        async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
+            try:
+                return await self.store.append(events, condition=condition)
+            except asyncio.CancelledError:
+                return Appended(())
+
+    wrapped.events = Store(wrapped.backend.events)
+
+
+@mutant("BE-CLOSE")
+def leaks_a_cursor(wrapped: WrappedBackend) -> None:
+    """Each query leaves something open behind."""
+
+    class Store(WrappedStore):
+        def query(self, *args: Any, **options: Any) -> Any:
+            LEAKED.append(open(os.devnull, "rb"))  # noqa: SIM115
+            return self.store.query(*args, **options)
+
+    wrapped.events = Store(wrapped.backend.events)
+
+
+LEAKED: list[Any] = []
+
+
+def let_go() -> None:
+    """Close what leaks_a_cursor left open, which is no business of the tests."""
+    while LEAKED:
+        LEAKED.pop().close()
+
+
+@mutant("BE-CLOSE")
+def answers_after_it_was_closed(wrapped: WrappedBackend) -> None:
+    class Store(WrappedStore):
+        async def head(self) -> int:
+            try:
+                return await self.store.head()
+            except StoreClosed:
+                return 0
+
+    wrapped.events = Store(wrapped.backend.events)
+
+
+@mutant("BE-ABILITY")
+def says_that_it_can_make_backups(wrapped: WrappedBackend) -> None:
+    wrapped.abilities |= {BACKUP}
+
+    async def backup(path: object) -> None: ...
+
+    cast("Any", wrapped).backup = backup
+
+
+@mutant("BE-ABILITY")
+def says_nothing_of_its_transactions(wrapped: WrappedBackend) -> None:
+    wrapped.abilities -= {"transactions"}
+
+
+@mutant("CR")
+def acknowledges_before_it_stores(wrapped: WrappedBackend) -> None:
+    """Every second append waits for the next one: a kill in between loses what was acknowledged."""
+
+    class Store(WrappedStore):
+        async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
+            batch = list(events)
+            if condition is None and not waiting and len(batch) == 1 and batch[0].aggregate is None:
+                head = await self.store.head()
+                waiting.extend(batch)
+                return Appended((head + 1,))
+            late, waiting[:] = list(waiting), []
+            if late:
+                await self.store.append(late)
+            return await self.store.append(batch, condition=condition)
+
+    waiting: list[Event[Any]] = []
+    wrapped.events = Store(wrapped.backend.events)

@@ -1,0 +1,135 @@
+"""The suites, tested: each broken backend is found out, by the rules that are about its fault, and a sound one is not."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import uuid4
+
+import goes_lite_conformance as suites
+import pytest
+from goes_lite_conformance import Contract, Storage, _contract, _place
+from goes_lite_conformance._contract import declared_by
+from goes_lite_conformance._place import Place
+from goes_lite_conformance.wrapping import WrappedBackend, register_wrapped
+
+if TYPE_CHECKING:
+    from tests.conformance import backend_mutants
+    from tests.conformance.mutants import MUTANTS
+else:
+    import importlib.util
+    import sys
+
+    def _load(name: str) -> ModuleType:
+        # Test files are imported by path, and their folders are not on sys.path; worker processes import this one, too.
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    MUTANTS = _load("mutants").MUTANTS
+    _load("event_mutants")
+    backend_mutants = _load("backend_mutants")
+
+for name, (wrap, _) in MUTANTS.items():
+    register_wrapped(name.lower(), wrap)
+register_wrapped("sound", WrappedBackend)
+
+
+class Mutated(Contract):
+    """A mutant in a file; `Storage.variant` is its name."""
+
+    variants: ClassVar = tuple(MUTANTS)
+
+    def url(self, storage: Storage) -> str:
+        return f"{storage.variant.lower()}+sqlite:///{storage.folder}/app.db"
+
+
+class Sound(Contract):
+    """The same wrapping, with nothing wrong."""
+
+    def url(self, storage: Storage) -> str:
+        return f"sound+sqlite:///{storage.folder}/app.db"
+
+
+SUITES: tuple[type[Contract], ...] = (
+    suites.EventStoreTests,
+    suites.SnapshotStoreTests,
+    suites.ModelStoreTests,
+    suites.CheckpointAndLeaseTests,
+    suites.EventBusTests,
+    suites.BackendTests,
+    suites.ConcurrencyTests,
+    suites.CrashTests,
+)
+RULES = {rule.id: (suite, name) for suite in SUITES for name, rule in suites.rules_of(suite).items()}
+
+
+def fault(hook: type[Contract], variant: str, rule: str) -> BaseException | None:
+    """What a rule finds wrong with a backend, None if nothing."""
+    suite, name = RULES[rule]
+    test = getattr(suite, name)
+    faces = getattr(test, "faces", hook.faces)
+    with tempfile.TemporaryDirectory(prefix="goes-", ignore_cleanup_errors=True) as folder:
+        storage = Storage(Path(folder), f"t{uuid4().hex[:16]}", variant)
+        place = Place(hook(), storage, faces[0], declared_by(hook, variant), 1)
+        try:
+            test(suite(), place, **_first_case(test))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            return error
+        finally:
+            place.end()
+            backend_mutants.let_go()
+    return None
+
+
+def _first_case(test: Any) -> dict[str, Any]:
+    """The arguments of the first case of a rule that has several."""
+    cases: dict[str, Any] = {}
+    for mark in getattr(test, "pytestmark", ()):
+        if mark.name == "parametrize":
+            names = (
+                [name.strip() for name in mark.args[0].split(",")] if isinstance(mark.args[0], str) else mark.args[0]
+            )
+            first = mark.args[1][0]
+            values = getattr(first, "values", (first,) if len(names) == 1 else first)
+            cases.update(zip(names, values, strict=True))
+    return cases
+
+
+@pytest.fixture(autouse=True)
+def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mutant that sleeps for ever is found out sooner than a slow backend would deserve."""
+    monkeypatch.setattr(_place, "PATIENCE", 2.0)
+    monkeypatch.setattr(_contract, "PATIENCE", 5.0)
+
+
+@pytest.mark.parametrize(
+    ("mutant", "killer"), [(name, killer) for name, mutant in MUTANTS.items() for killer in mutant.killers]
+)
+def test_it_is_found_out(mutant: str, killer: str) -> None:
+    """By each of the rules that are about its fault, and by what the rule asserts: not by an accident on the way."""
+    error = fault(Mutated, mutant, killer)
+    assert error is not None, f"{mutant} passes {killer}"
+    assert any(note.startswith(killer) for note in error.__notes__)
+    assert not isinstance(error, (TypeError, AttributeError, NameError)), (
+        f"{mutant} is broken in another way: {error!r}"
+    )
+
+
+@pytest.mark.parametrize("killer", sorted({killer for mutant in MUTANTS.values() for killer in mutant.killers}))
+def test_the_wrapping_alone_does_no_harm(killer: str) -> None:
+    error = fault(Sound, "", killer)
+    assert error is None, repr(error)
+
+
+def test_there_are_enough_of_them() -> None:
+    """Each with a rule that finds it, spread over all suites."""
+    assert len(MUTANTS) >= 15
+    assert all(mutant.killers for mutant in MUTANTS.values())
+    judged = {RULES[killer][0] for mutant in MUTANTS.values() for killer in mutant.killers}
+    assert judged == set(SUITES)
