@@ -84,6 +84,15 @@ def parse_patterns(names: Iterable[str]) -> NamePatterns:
     return NamePatterns(frozenset(name for name in exact if not name.startswith(kept)), kept)
 
 
+def check_published(events: Iterable[Event[Any]]) -> tuple[Event[Any], ...]:
+    """What `publish` was given, as a tuple; InvalidEventError for what is no event."""
+    published = tuple(events) if isinstance(events, Iterable) else (events,)
+    for event in published:
+        if not isinstance(event, Event):
+            raise InvalidEventError(f"publish takes a collection of events, not {event!r:.80}")
+    return published
+
+
 class Backoff:
     """How long to wait before a delivery is tried again: first, first·factor, first·factor², … up to `maximum`.
 
@@ -237,6 +246,7 @@ class EventBus(Protocol):
         - Subscribers get the events of one call, and of calls that follow each other, in that order.
         - A subscriber with room gets them at once, however full others are; the call waits for the full ones.
         - Safe to call from any thread. Not atomic: a cancelled call may have reached some and not others.
+        - InvalidEventError for what is no event; nothing of the call is delivered then.
         - BusError if the bus is closed, or is being closed while the call waits.
         """
         ...

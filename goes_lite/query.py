@@ -261,3 +261,9 @@ def _shown_span(field: str, span: Span) -> object:
 
 EVERYTHING = EventQuery()
 """The query that matches every event."""
+
+
+def check_query(query: object) -> None:
+    """InvalidQueryError unless it is an EventQuery."""
+    if not isinstance(query, EventQuery):
+        raise InvalidQueryError(f"a query is an EventQuery, not {query!r:.80}: EventQuery() matches everything")

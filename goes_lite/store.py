@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
+from goes_lite.errors import InvalidQueryError
 from goes_lite.event import AggregateRef, Event
-from goes_lite.query import EVERYTHING, EventQuery
+from goes_lite.query import EVERYTHING, EventQuery, check_query
 
 T = TypeVar("T")
 
@@ -44,6 +45,22 @@ class AggregateInfo(NamedTuple):
     version: int
     first_time: datetime
     last_time: datetime
+
+
+def check_position(what: str, value: object) -> int:
+    """A position, version or limit, as every method of a store takes it; InvalidQueryError, which says `what` it is."""
+    if type(value) is not int or value < 0:
+        raise InvalidQueryError(f"{what} is an int ≥ 0, not {value!r:.80}")
+    return value
+
+
+def check_condition(condition: AppendCondition | None) -> None:
+    """InvalidQueryError unless it is an AppendCondition of a query and a position, or None."""
+    if condition is not None:
+        if not isinstance(condition, AppendCondition):
+            raise InvalidQueryError(f"condition is an AppendCondition(query, after), not {condition!r:.80}")
+        check_query(condition.query)
+        check_position("condition.after", condition.after)
 
 
 class Pages(Generic[T]):

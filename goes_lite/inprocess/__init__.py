@@ -18,7 +18,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from goes_lite.bus import CAPACITY, MAX_PENDING, REPLAY, DeadLetter, Handler, Start, parse_patterns
+from goes_lite.bus import CAPACITY, MAX_PENDING, REPLAY, DeadLetter, Handler, Start, check_published, parse_patterns
 from goes_lite.errors import AbilityMissing, BusError, ConfigError, InvalidEventError, InvalidQueryError
 from goes_lite.event import Event, from_micros, to_micros
 from goes_lite.handling import SubscriptionHandling
@@ -80,6 +80,7 @@ class InProcessBus:
 
     async def publish(self, events: Sequence[Event[Any]]) -> None:
         """See `EventBus.publish`. It waits for a subscriber that nobody reads for as long as that exists."""
+        events = check_published(events)
         parcels: list[tuple[Queue, Parcel]] = []
         with self.lock:
             self._check_open()

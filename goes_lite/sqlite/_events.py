@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
+from goes_lite import store
 from goes_lite.batch import check_batch
 from goes_lite.errors import GoesError, InvalidEventError, InvalidQueryError, RegistrationError
 from goes_lite.event import AggregateRef, Event, aggregate_ref, from_micros
-from goes_lite.query import EVERYTHING, EventQuery
+from goes_lite.query import EVERYTHING, EventQuery, check_query
 from goes_lite.registry import check_name
 from goes_lite.sql import MAX_INTEGER, SQLITE, count, select
 from goes_lite.sqlite._append import Append, head
 from goes_lite.sqlite._driver import Connection, Driver
 from goes_lite.sqlite._rows import COLUMNS, EventReader
-from goes_lite.store import AggregateInfo, AppendCondition, Appended, Pages
+from goes_lite.store import AggregateInfo, AppendCondition, Appended, Pages, check_condition
 
 T = TypeVar("T")
 
@@ -65,11 +66,7 @@ class SQLiteEvents:
         if not batch.events:
             await self._executor.read(head)  # nothing to write, but a closed store says that it is closed
             return Appended(())
-        if condition is not None:
-            if not isinstance(condition, AppendCondition):
-                raise InvalidQueryError(f"condition is an AppendCondition(query, after), not {condition!r:.80}")
-            _check_query(condition.query)
-            check_position("condition.after", condition.after)
+        check_condition(condition)
         append = Append(batch, condition, self._reader.registry, self._driver)
 
         def committed(appended: Appended) -> None:
@@ -100,7 +97,7 @@ class SQLiteEvents:
         limit: int | None = None,
         reverse: bool = False,
     ) -> Pages[Event[Any]]:
-        _check_query(query)
+        check_query(query)
         low, high = check_position("after", after), MAX_INTEGER if upto is None else check_position("upto", upto)
         left = MAX_INTEGER if limit is None else check_position("limit", limit)
         bounded = False
@@ -192,7 +189,7 @@ class SQLiteEvents:
         return Pages(fetch)
 
     async def count(self, query: EventQuery = EVERYTHING) -> int:
-        _check_query(query)
+        check_query(query)
         counted = count(query, SQLITE, self._reader.registry.spellings)
         rows = await self._executor.read(
             lambda connection: connection.execute(counted.text, counted.parameters).fetchall()
@@ -201,7 +198,7 @@ class SQLiteEvents:
         return number
 
     def follow(self, query: EventQuery = EVERYTHING, *, after: int) -> Pages[Event[Any]]:
-        _check_query(query)
+        check_query(query)
         cursor = check_position("after", after)
 
         def work(connection: Connection) -> tuple[list[Event[Any]], int]:
@@ -248,11 +245,4 @@ class SQLiteEvents:
 
 def check_position(what: str, value: object) -> int:
     """A position, version or limit as SQLite can take it."""
-    if type(value) is not int or value < 0:
-        raise InvalidQueryError(f"{what} is an int ≥ 0, not {value!r:.80}")
-    return min(value, MAX_INTEGER)
-
-
-def _check_query(query: object) -> None:
-    if not isinstance(query, EventQuery):
-        raise InvalidQueryError(f"a query is an EventQuery, not {query!r:.80}: EventQuery() matches everything")
+    return min(store.check_position(what, value), MAX_INTEGER)

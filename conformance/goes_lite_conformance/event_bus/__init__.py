@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from goes_lite_conformance._contract import Contract
+from goes_lite_conformance.event_bus.dead_letters import DeadLetterRules
+from goes_lite_conformance.event_bus.delivery import DeliveryRules
+from goes_lite_conformance.event_bus.groups import GroupRules
+from goes_lite_conformance.event_bus.handlers import HandlerRules
+from goes_lite_conformance.event_bus.log import LogRules
+from goes_lite_conformance.event_bus.settling import SettlingRules
 
 __all__ = ["EventBusTests"]
 
 
-class EventBusTests(Contract):
-    """Everything about delivery."""
+class EventBusTests(DeliveryRules, SettlingRules, GroupRules, HandlerRules, DeadLetterRules, LogRules):
+    """Everything about delivery: publishing, subscribing, settling, groups, handlers, dead letters, the log behind it."""

@@ -1,0 +1,84 @@
+"""What the rules of the bus share: taking deliveries, and a handler that remembers what it got."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from goes_lite.bus import Delivery, Subscription
+from goes_lite.event import Event
+from goes_lite_conformance import _place
+from goes_lite_conformance._place import Place
+
+
+async def take(subscription: Subscription, number: int, *, ack: bool = True) -> list[Delivery]:
+    """The next deliveries, each settled before the next is asked for, unless told otherwise."""
+    deliveries: list[Delivery] = []
+    for _ in range(number):
+        delivery = await anext(subscription)
+        if ack:
+            await delivery.ack()
+        deliveries.append(delivery)
+    return deliveries
+
+
+async def heard(subscription: Subscription, number: int) -> list[str]:
+    """The texts of the next deliveries (of the type Noted), which are settled."""
+    return [delivery.event.data.text for delivery in await take(subscription, number)]
+
+
+class Ear:
+    """A handler that remembers the texts that it was called with, and fails on some of them, for a while.
+
+    On the blocking face it is called in a thread, on the others on the event loop.
+    """
+
+    def __init__(self, place: Place, fails: Callable[[Event[Any]], bool] = lambda _: False) -> None:
+        self._place = place
+        self._fails = fails
+        self._changed = threading.Condition()
+        self.calls: list[str] = []
+        """The text of each call, failed or not."""
+        self.done: list[str] = []
+        """The texts of those that did not fail."""
+
+    def __call__(self, event: Event[Any]) -> None:
+        with self._changed:
+            self.calls.append(event.data.text)
+            self._changed.notify_all()
+        if self._fails(event):
+            raise ValueError(f"no {event.data.text}")
+        with self._changed:
+            self.done.append(event.data.text)
+            self._changed.notify_all()
+
+    async def after_calls(self, number: int) -> list[str]:
+        """The first so many calls, once there are so many."""
+        await until(self._place, lambda: len(self.calls) >= number)
+        return self.calls[:number]
+
+    async def after_done(self, number: int) -> list[str]:
+        """The first so many that did not fail, once there are so many."""
+        await until(self._place, lambda: len(self.done) >= number)
+        return self.done[:number]
+
+
+async def until(place: Place, condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Let others go on until the condition holds; AssertionError if it never does.
+
+    Looked at again and again, for what it is about may happen in a task, in a thread, or in a server.
+    """
+    import asyncio
+
+    deadline = time.monotonic() + _place.PATIENCE
+    while True:
+        holds = condition()
+        if holds if isinstance(holds, bool) else await holds:
+            return
+        assert time.monotonic() < deadline, "it never came true"
+        if place.face == "async":
+            await asyncio.sleep(0.001)
+        else:
+            time.sleep(0.001)  # noqa: ASYNC251 - on the blocking face one waits by blocking

@@ -1,0 +1,139 @@
+"""Dead letters: what a handler failed on too often, and what can be done about it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from goes_lite.backend import Backend
+from goes_lite.errors import BusError
+from goes_lite.event import Event
+from goes_lite_conformance._asserts import refused
+from goes_lite_conformance._contract import Contract
+from goes_lite_conformance._place import Place
+from goes_lite_conformance._samples import note
+from goes_lite_conformance.event_bus._given import Ear, until
+from goes_lite_conformance.event_bus.handlers import soon
+
+
+def bad(event: Event[Any]) -> bool:
+    """Whether its text says so."""
+    return bool(event.data.text.startswith("bad"))
+
+
+class DeadLetterRules(Contract):
+    """Rules EB-DEAD."""
+
+    async def test_too_many_failures_are_a_dead_letter(self, place: Place, db: Backend) -> None:
+        """EB-DEAD-001: After `max_attempts` failures an event is a dead letter, and the others go on."""
+        ear = Ear(place, bad)
+        handling = db.bus.handle(["*"], ear, max_attempts=3, backoff=soon)
+        await db.bus.publish([note("1"), note("bad"), note("2")])
+        await until(place, lambda: _letters(db, 1))
+        await handling.stop()
+        assert ear.calls.count("bad") == 3
+        assert ear.done == ["1", "2"]
+
+    async def test_without_failures_there_is_none(self, place: Place, db: Backend) -> None:
+        """EB-DEAD-002: An event that is handled in time, at the last attempt too, is no dead letter."""
+        ear = Ear(place, lambda event: len(ear.calls) < 3)
+        handling = db.bus.handle(["*"], ear, max_attempts=3, backoff=soon)
+        await db.bus.publish([note("1")])
+        await ear.after_done(1)
+        await handling.stop()
+        assert await db.bus.dead_letters() == []
+
+    async def test_a_letter_says_what_happened(self, place: Place, db: Backend) -> None:
+        """EB-DEAD-003: A letter has the event, the group, the number of attempts, the last error, a time and an id."""
+        event = note("bad", metadata={"actor": "ann"}, tags=["k:v"])
+        handling = db.bus.handle(["*"], Ear(place, bad), group="mail", max_attempts=2, backoff=soon)
+        await db.bus.publish([event])
+        await until(place, lambda: _letters(db, 1))
+        await handling.stop()
+        (letter,) = await db.bus.dead_letters()
+        assert letter.event == event
+        assert (letter.subscriber, letter.attempts) == ("mail", 2)
+        assert "no bad" in letter.error
+        assert letter.time.utcoffset() is not None
+        assert letter.id
+
+    async def test_letters_are_listed_oldest_first(self, place: Place, db: Backend) -> None:
+        """EB-DEAD-004: Letters are listed oldest first, each with an id of its own."""
+        handling = db.bus.handle(["*"], Ear(place, bad), max_attempts=1)
+        await db.bus.publish([note("bad 1"), note("bad 2"), note("bad 3")])
+        await until(place, lambda: _letters(db, 3))
+        await handling.stop()
+        letters = await db.bus.dead_letters()
+        assert [letter.event.data.text for letter in letters] == ["bad 1", "bad 2", "bad 3"]
+        assert len({letter.id for letter in letters}) == 3
+        assert [letter.time for letter in letters] == sorted(letter.time for letter in letters)
+
+    async def test_a_letter_can_be_redriven(self, place: Place, db: Backend) -> None:
+        """EB-DEAD-005: Redriving delivers the event to the same group again, from attempt 1; the letter is gone."""
+        broken = True
+        ear, other = Ear(place, lambda event: bad(event) and broken), Ear(place)
+        handling = db.bus.handle(["*"], ear, group="g", max_attempts=2, backoff=soon)
+        elsewhere = db.bus.handle(["*"], other, group="h")
+        await db.bus.publish([note("bad")])
+        await until(place, lambda: _letters(db, 1))
+        (letter,) = await db.bus.dead_letters()
+        await db.bus.redrive(letter)
+        await until(place, lambda: len(ear.calls) >= 4)  # it failed again, as often as at first
+        await until(place, lambda: _letters(db, 1))
+        broken = False
+        (second,) = await db.bus.dead_letters()
+        assert second.id != letter.id
+        await db.bus.redrive(second)
+        assert await ear.after_done(1) == ["bad"]
+        assert await db.bus.dead_letters() == []
+        await handling.stop()
+        await elsewhere.stop()
+        assert ear.calls == ["bad"] * 5
+        assert other.calls == ["bad"]
+
+    async def test_a_letter_can_be_dropped(self, place: Place, db: Backend) -> None:
+        """EB-DEAD-006: Dropping forgets one letter, and nobody gets its event again."""
+        ear = Ear(place, bad)
+        handling = db.bus.handle(["*"], ear, max_attempts=1)
+        await db.bus.publish([note("bad 1"), note("bad 2")])
+        await until(place, lambda: _letters(db, 2))
+        first, second = await db.bus.dead_letters()
+        await db.bus.drop(first)
+        assert [letter.id for letter in await db.bus.dead_letters()] == [second.id]
+        await db.bus.publish([note("1")])
+        await ear.after_done(1)
+        await handling.stop()
+        assert ear.calls == ["bad 1", "bad 2", "1"]
+
+    async def test_a_letter_that_is_gone_is_refused(self, place: Place, db: Backend) -> None:
+        """EB-DEAD-007: Redriving or dropping a letter that was redriven or dropped is BusError."""
+        handling = db.bus.handle(["*"], Ear(place, lambda event: bad(event) and not gone), max_attempts=1)
+        gone: list[str] = []
+        await db.bus.publish([note("bad 1"), note("bad 2")])
+        await until(place, lambda: _letters(db, 2))
+        first, second = await db.bus.dead_letters()
+        gone.append("from now on nothing fails")
+        await db.bus.redrive(first)
+        await db.bus.drop(second)
+        for letter in (first, second):
+            with refused(BusError):
+                await db.bus.redrive(letter)
+            with refused(BusError):
+                await db.bus.drop(letter)
+        await handling.stop()
+
+    async def test_a_letter_belongs_to_its_subscriber(self, place: Place, db: Backend) -> None:
+        """EB-DEAD-008: What is a dead letter of one group was handled by another, and stays so."""
+        ear = Ear(place)
+        failing = db.bus.handle(["*"], Ear(place, bad), group="g", max_attempts=1)
+        good = db.bus.handle(["*"], ear, group="h")
+        await db.bus.publish([note("bad")])
+        await ear.after_done(1)
+        await until(place, lambda: _letters(db, 1))
+        assert [letter.subscriber for letter in await db.bus.dead_letters()] == ["g"]
+        await failing.stop()
+        await good.stop()
+
+
+async def _letters(db: Backend, number: int) -> bool:
+    """Whether there are so many dead letters."""
+    return len(await db.bus.dead_letters()) >= number

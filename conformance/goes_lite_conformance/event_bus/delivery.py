@@ -1,0 +1,261 @@
+"""Publishing and subscribing: who gets what, in which order, and who waits for whom."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from goes_lite.backend import Backend
+from goes_lite.errors import BusError, ConfigError, InvalidEventError, InvalidQueryError
+from goes_lite.event import Event
+from goes_lite_conformance._asserts import each_refused, refused, same
+from goes_lite_conformance._contract import Contract, only
+from goes_lite_conformance._place import Place
+from goes_lite_conformance._samples import NOON, A, Closed, count, note, registry
+from goes_lite_conformance.event_bus._given import heard, take
+
+
+class DeliveryRules(Contract):
+    """Rules EB-PUB, EB-NAME and EB-SUB."""
+
+    # --- publishing -------------------------------------------------------------------------------------------------
+
+    async def test_every_subscriber_gets_what_is_published(self, db: Backend) -> None:
+        """EB-PUB-001: Each subscription without a group gets every event that is published to its names, once."""
+        subscriptions = [db.bus.subscribe() for _ in range(5)]
+        await db.bus.publish([note("1"), note("2")])
+        await db.bus.publish([note("last")])
+        for subscription in subscriptions:
+            assert await heard(subscription, 3) == ["1", "2", "last"]
+
+    async def test_an_event_arrives_as_it_was_published(self, db: Backend) -> None:
+        """EB-PUB-002: Every field of an event arrives as it was, also of one that no store has."""
+        events = [note("a\0\n☃𝄞", A, 7, metadata={"actor": "ann"}, tags=["k:v"])]
+        events += [count(2**63 - 1, time=NOON), note("x" * 100_000)]
+        subscription = db.bus.subscribe()
+        await db.bus.publish(events)
+        same([delivery.event for delivery in await take(subscription, 3)], events)
+
+    async def test_publishing_nothing_does_nothing(self, db: Backend) -> None:
+        """EB-PUB-003: Publishing no events succeeds, and nobody gets anything."""
+        subscription = db.bus.subscribe()
+        await db.bus.publish([])
+        await db.bus.publish([note("1")])
+        assert await heard(subscription, 1) == ["1"]
+
+    async def test_publishing_to_nobody_succeeds(self, db: Backend) -> None:
+        """EB-PUB-004: Publishing succeeds if nobody is subscribed, and who comes later does not get it."""
+        await db.bus.publish([note("early")])
+        subscription = db.bus.subscribe()
+        await db.bus.publish([note("now")])
+        assert await heard(subscription, 1) == ["now"]
+
+    async def test_order_of_publication(self, db: Backend) -> None:
+        """EB-PUB-005: Events come in the order of their call, and calls that follow each other in that order."""
+        subscription = db.bus.subscribe()
+        for start in range(0, 60, 6):
+            await db.bus.publish([note(str(n)) for n in range(start, start + 6)])
+        assert await heard(subscription, 60) == [str(n) for n in range(60)]
+
+    async def test_order_across_names(self, db: Backend) -> None:
+        """EB-PUB-006: The order holds across names, also for one subscription to several patterns."""
+        subscription = db.bus.subscribe(["sample.*", "other.closed"])
+        closed = Event(Closed(), registry=registry)
+        await db.bus.publish([note("1"), closed, count(3), note("4")])
+        names = [delivery.event.name for delivery in await take(subscription, 4)]
+        assert names == ["sample.noted", "other.closed", "sample.counted", "sample.noted"]
+
+    async def test_publishing_wakes_a_waiting_subscriber(self, place: Place, db: Backend) -> None:
+        """EB-PUB-007: A subscriber that waits is woken by what is published."""
+        subscription = db.bus.subscribe()
+        waiting = place.beside(heard(subscription, 2))
+        await db.bus.publish([note("1")])
+        await db.bus.publish([note("2")])
+        assert await waiting.result() == ["1", "2"]
+
+    async def test_publishing_does_not_store(self, db: Backend) -> None:
+        """EB-PUB-008: What is published by hand is not in the log: the bus carries, the store keeps."""
+        subscription = db.bus.subscribe()
+        await db.bus.publish([note("1")])
+        await heard(subscription, 1)
+        assert await db.events.head() == 0
+
+    async def test_a_full_subscriber_holds_up_nobody_else(self, place: Place, db: Backend) -> None:
+        """EB-PUB-009: A subscriber with room gets everything at once, however full another is."""
+        full = db.bus.subscribe(capacity=1, max_pending=1)
+        free = db.bus.subscribe()
+        publishing = place.beside(db.bus.publish([note(str(n)) for n in range(20)]))
+        assert await heard(free, 20) == [str(n) for n in range(20)]
+        assert await heard(full, 20) == [str(n) for n in range(20)]
+        await publishing.result()
+
+    async def test_what_is_no_event_is_refused(self, db: Backend) -> None:
+        """EB-PUB-010: Publishing what is no event is InvalidEventError, and nothing of the call is delivered."""
+        subscription = db.bus.subscribe()
+        bad: list[Any] = [[note("x"), "no event"], 7, None, "text"]
+        for events in bad:
+            with refused(InvalidEventError):
+                await db.bus.publish(events)
+        await db.bus.publish([note("1")])
+        assert await heard(subscription, 1) == ["1"]
+
+    async def test_a_closed_bus_refuses(self, place: Place) -> None:
+        """EB-PUB-011: On a bus that is closed, publishing and subscribing are BusError."""
+        async with place.open() as db:
+            bus = db.bus
+        with refused(BusError):
+            await bus.publish([note("1")])
+        with refused(BusError):
+            bus.subscribe()
+
+    # --- names ------------------------------------------------------------------------------------------------------
+
+    async def test_a_name_covers_itself(self, db: Backend) -> None:
+        """EB-NAME-001: A subscription to a name gets the events of exactly that name."""
+        subscription = db.bus.subscribe(["sample.noted"])
+        await db.bus.publish([count(1), note("1"), Event(Closed(), registry=registry), note("2")])
+        assert await heard(subscription, 2) == ["1", "2"]
+
+    async def test_several_names(self, db: Backend) -> None:
+        """EB-NAME-002: Of several names and patterns an event matches one or more, and comes once."""
+        subscription = db.bus.subscribe(["sample.noted", "sample.*", "other.closed"])
+        await db.bus.publish([note("1"), Event(Closed(), registry=registry), note("2")])
+        names = [delivery.event.name for delivery in await take(subscription, 3)]
+        assert names == ["sample.noted", "other.closed", "sample.noted"]
+
+    async def test_a_pattern_covers_a_beginning(self, db: Backend) -> None:
+        """EB-NAME-003: `order.*` covers what begins with `order.`, to any depth; neither `order` nor `orders.x`."""
+        for name in ("order", "order.placed", "order.item.added", "orders.x"):
+            if name not in registry.names():
+                registry.register(name, str)
+        subscription = db.bus.subscribe(["order.*"])
+        names = ("order", "orders.x", "order.placed", "order.item.added")
+        await db.bus.publish([Event("", name=name, registry=registry) for name in names])
+        assert [delivery.event.name for delivery in await take(subscription, 2)] == ["order.placed", "order.item.added"]
+
+    async def test_a_star_covers_everything(self, db: Backend) -> None:
+        """EB-NAME-004: `*` covers every name, and is what a subscription without names is for."""
+        for subscription in (db.bus.subscribe(["*"]), db.bus.subscribe()):
+            await db.bus.publish([note("1"), count(2), Event(Closed(), registry=registry)])
+            assert len(await take(subscription, 3)) == 3
+            await subscription.close()
+
+    async def test_wrong_names_are_refused(self, db: Backend) -> None:
+        """EB-NAME-005: A * in another place, an empty name, no names, or a bare string is InvalidQueryError."""
+        wrong: list[Any] = [["or*"], ["*.placed"], ["order.*.x"], ["**"], [""], [], "sample.noted", [7], None, 7]
+
+        def subscribing(names: Any) -> Any:
+            async def call() -> None:
+                db.bus.subscribe(names)
+
+            return call
+
+        await each_refused(InvalidQueryError, {repr(names): subscribing(names) for names in wrong})
+
+    # --- subscriptions ----------------------------------------------------------------------------------------------
+
+    async def test_from_the_call_on(self, db: Backend) -> None:
+        """EB-SUB-001: A subscription gets what is published from the call of subscribe on, before it is asked."""
+        subscription = db.bus.subscribe()
+        await db.bus.publish([note("1"), note("2")])
+        later = db.bus.subscribe()
+        await db.bus.publish([note("3")])
+        assert await heard(subscription, 3) == ["1", "2", "3"]
+        assert await heard(later, 1) == ["3"]
+
+    async def test_a_delivery_says_what_it_is(self, db: Backend) -> None:
+        """EB-SUB-002: The first time an event comes, its attempt is 1 and nobody may have seen it before."""
+        subscription = db.bus.subscribe()
+        await db.bus.publish([note("1")])
+        (delivery,) = await take(subscription, 1)
+        assert (delivery.event.data.text, delivery.attempt, delivery.redelivered) == ("1", 1, False)
+
+    async def test_max_pending_bounds_what_is_out(self, place: Place, db: Backend) -> None:
+        """EB-SUB-003: At most `max_pending` deliveries are out unsettled; settling one lets the next come."""
+        subscription = db.bus.subscribe(max_pending=2)
+        await db.bus.publish([note(str(n)) for n in range(4)])
+        first, second = await take(subscription, 2, ack=False)
+        waiting = place.beside(heard(subscription, 1))
+        await db.bus.publish([note("4")])
+        assert not waiting.ended
+        await second.ack()
+        assert await waiting.result() == ["2"]
+        await first.ack()
+        assert await heard(subscription, 2) == ["3", "4"]
+
+    async def test_closing_ends_the_iteration(self, place: Place, db: Backend) -> None:
+        """EB-SUB-004: Closing a subscription ends its iteration, also one that waits, and twice is fine."""
+        subscription = db.bus.subscribe()
+        waiting = place.beside(_rest(subscription))
+        await subscription.close()
+        await subscription.close()
+        assert await waiting.result() == []
+        assert await _rest(subscription) == []
+
+    async def test_leaving_the_block_closes(self, db: Backend) -> None:
+        """EB-SUB-005: As a context manager a subscription is closed at the end of its block."""
+        async with db.bus.subscribe() as subscription:
+            await db.bus.publish([note("1")])
+            assert await heard(subscription, 1) == ["1"]
+        assert await _rest(subscription) == []
+
+    async def test_one_that_ends_disturbs_no_other(self, db: Backend) -> None:
+        """EB-SUB-006: When a subscription is closed with events left, the others go on, and publishing succeeds."""
+        leaving, staying = db.bus.subscribe(capacity=2), db.bus.subscribe()
+        await db.bus.publish([note("1"), note("2")])
+        await take(leaving, 1, ack=False)
+        await leaving.close()
+        await db.bus.publish([note("3")])
+        assert await heard(staying, 3) == ["1", "2", "3"]
+
+    async def test_a_publisher_is_released_by_a_subscriber_that_leaves(self, place: Place, db: Backend) -> None:
+        """EB-SUB-007: Closing a full subscription releases who waits for room in it."""
+        full = db.bus.subscribe(capacity=1, max_pending=1)
+        publishing = place.beside(db.bus.publish([note(str(n)) for n in range(10)]))
+        await take(full, 1, ack=False)
+        await full.close()
+        await publishing.result()
+
+    async def test_wrong_options_are_refused(self, db: Backend) -> None:
+        """EB-SUB-008: An option that means nothing is ConfigError when subscribing."""
+        wrong: list[dict[str, Any]] = [
+            {"max_pending": 0}, {"max_pending": 1.5}, {"capacity": 0}, {"capacity": "many"}, {"ack_wait": 0},
+            {"ack_wait": -1}, {"ack_wait": float("nan")}, {"group": ""}, {"group": 7},
+        ]  # fmt: skip
+
+        def subscribing(options: dict[str, Any]) -> Any:
+            async def call() -> None:
+                db.bus.subscribe(**options)
+
+            return call
+
+        await each_refused(ConfigError, {repr(options): subscribing(options) for options in wrong})
+
+    @only("async")
+    async def test_a_cancelled_wait_loses_nothing(self, db: Backend) -> None:
+        """EB-SUB-009: Cancelling `__anext__`, at whatever moment, loses no event and repeats none."""
+        subscription = db.bus.subscribe()
+        got: list[str] = []
+        for number in range(40):
+            waiting = asyncio.ensure_future(anext(subscription))
+            for _ in range(number % 5):
+                await asyncio.sleep(0)
+            publishing = asyncio.ensure_future(db.bus.publish([note(str(number))]))
+            for _ in range(number % 7):
+                await asyncio.sleep(0)
+            waiting.cancel()
+            try:
+                delivery = await waiting
+            except asyncio.CancelledError:
+                pass
+            else:
+                await delivery.ack()
+                got.append(delivery.event.data.text)
+            await publishing
+        got += await heard(subscription, 40 - len(got))
+        assert got == [str(number) for number in range(40)]
+
+
+async def _rest(subscription: Any) -> list[str]:
+    """What comes until the iteration ends."""
+    return [delivery.event.data.text async for delivery in subscription]

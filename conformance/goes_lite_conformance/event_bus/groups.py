@@ -1,0 +1,118 @@
+"""Groups: their members share the events, and together they miss none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from goes_lite.backend import Backend
+from goes_lite.bus import Subscription
+from goes_lite.errors import BusError
+from goes_lite_conformance._asserts import refused
+from goes_lite_conformance._contract import Contract
+from goes_lite_conformance._place import Place
+from goes_lite_conformance._samples import count, note
+from goes_lite_conformance.event_bus._given import heard, take, until
+
+
+class GroupRules(Contract):
+    """Rules EB-GROUP."""
+
+    async def test_one_member_gets_an_event(self, place: Place, db: Backend) -> None:
+        """EB-GROUP-001: Each event goes to exactly one member of a group, however many ask at the same time."""
+        got: list[str] = []
+        members = [db.bus.subscribe(group="g", max_pending=2) for _ in range(3)]
+
+        async def work(member: Subscription) -> None:
+            async for delivery in member:
+                got.append(delivery.event.data.text)
+                await delivery.ack()
+
+        working = [place.beside(work(member)) for member in members]
+        await db.bus.publish([note(str(n)) for n in range(60)])
+        await until(place, lambda: len(got) >= 60)
+        for member in members:
+            await member.close()
+        for one in working:
+            await one.result()
+        assert Counter(got) == Counter(str(n) for n in range(60))
+
+    async def test_every_group_gets_an_event(self, db: Backend) -> None:
+        """EB-GROUP-002: Each group gets every event, and so does each subscription without one."""
+        subscriptions = [db.bus.subscribe(group="g"), db.bus.subscribe(group="h"), db.bus.subscribe()]
+        await db.bus.publish([note("1"), note("2")])
+        for subscription in subscriptions:
+            assert await heard(subscription, 2) == ["1", "2"]
+
+    async def test_a_group_outlives_its_members(self, db: Backend) -> None:
+        """EB-GROUP-003: A group without members goes on collecting, and the next one finds what came meanwhile."""
+        first = db.bus.subscribe(group="g")
+        await db.bus.publish([note("1"), note("2")])
+        assert await heard(first, 1) == ["1"]
+        await first.close()
+        await db.bus.publish([note("3")])
+        second = db.bus.subscribe(group="g")
+        await db.bus.publish([note("4")])
+        assert await heard(second, 3) == ["2", "3", "4"]
+
+    async def test_what_a_member_leaves_goes_to_another(self, db: Backend) -> None:
+        """EB-GROUP-004: What a member had and did not settle goes to another when it is closed, counted as tried."""
+        leaving = db.bus.subscribe(group="g")
+        await db.bus.publish([note("1"), note("2"), note("3")])
+        first, second = await take(leaving, 2, ack=False)
+        await second.ack()
+        staying = db.bus.subscribe(group="g")
+        await leaving.close()
+        again, fresh = await take(staying, 2)
+        assert (again.event.data.text, again.attempt, again.redelivered) == ("1", 2, True)
+        assert (fresh.event.data.text, fresh.attempt, fresh.redelivered) == ("3", 1, False)
+        assert first.event == again.event
+
+    async def test_what_a_member_leaves_waits_for_the_next(self, db: Backend) -> None:
+        """EB-GROUP-005: Where there is no other member, what was not settled goes to the next one that joins."""
+        leaving = db.bus.subscribe(group="g")
+        await db.bus.publish([note("1")])
+        await take(leaving, 1, ack=False)
+        await leaving.close()
+        (again,) = await take(db.bus.subscribe(group="g"), 1)
+        assert (again.event.data.text, again.attempt, again.redelivered) == ("1", 2, True)
+
+    async def test_a_nak_goes_to_any_member(self, db: Backend) -> None:
+        """EB-GROUP-006: What one member nakked may be given to another, with its attempts counted over all of them."""
+        busy, free = db.bus.subscribe(group="g", max_pending=1), db.bus.subscribe(group="g", max_pending=1)
+        await db.bus.publish([note("1"), note("2")])
+        (first,) = await take(busy, 1, ack=False)
+        (second,) = await take(free, 1, ack=False)
+        await first.nak()
+        await second.ack()
+        (again,) = await take(free, 1)
+        assert (again.event.data.text, again.attempt) == (first.event.data.text, 2)
+
+    async def test_members_share_their_names(self, db: Backend) -> None:
+        """EB-GROUP-007: The first member decides on the names: another with other names is BusError, a group's still."""
+        member = db.bus.subscribe(["sample.*"], group="g")
+        wrong: list[Any] = [["sample.noted"], ["*"], ["sample.*", "other.closed"]]
+        for names in wrong:
+            with refused(BusError):
+                db.bus.subscribe(names, group="g")
+        other = db.bus.subscribe(["sample.*", "sample.noted"], group="g")  # covers the same
+        await other.close()
+        await db.bus.publish([note("1"), count(2)])
+        assert [delivery.event.name for delivery in await take(member, 2)] == ["sample.noted", "sample.counted"]
+
+    async def test_a_slow_member_keeps_only_what_it_has(self, db: Backend) -> None:
+        """EB-GROUP-008: A member that settles nothing keeps what it was given, and the others get the rest."""
+        slow, quick = db.bus.subscribe(group="g", max_pending=1), db.bus.subscribe(group="g")
+        await db.bus.publish([note("0")])
+        (held,) = await take(slow, 1, ack=False)
+        await db.bus.publish([note(str(n)) for n in range(1, 20)])
+        assert await heard(quick, 19) == [str(n) for n in range(1, 20)]
+        await held.ack()
+
+    async def test_a_group_of_its_own_name(self, db: Backend) -> None:
+        """EB-GROUP-009: Names of groups are texts like any other: what differs in case or in a dot is another group."""
+        names = ["g", "G", "g.", "g.*", "é", "e\u0301", "a group with spaces"]
+        subscriptions = [db.bus.subscribe(group=name) for name in names]
+        await db.bus.publish([note("1")])
+        for subscription in subscriptions:
+            assert await heard(subscription, 1) == ["1"]

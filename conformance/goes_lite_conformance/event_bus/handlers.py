@@ -1,0 +1,242 @@
+"""Registered handlers: what their return and their exceptions mean, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from goes_lite.backend import Backend
+from goes_lite.errors import ConfigError, InvalidQueryError
+from goes_lite.event import Event
+from goes_lite_conformance._asserts import each_refused
+from goes_lite_conformance._contract import Contract, only
+from goes_lite_conformance._place import Place
+from goes_lite_conformance._samples import A, B, count, note, story
+from goes_lite_conformance.event_bus._given import Ear, heard, take, until
+
+
+def soon(_: int) -> float:
+    """A backoff for those who have no time."""
+    return 0.001
+
+
+class HandlerRules(Contract):
+    """Rules EB-HANDLE."""
+
+    async def test_a_handler_gets_each_event_in_order(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-001: A handler is called with each event that its names cover, one at a time, in order."""
+        ear = Ear(place)
+        handling = db.bus.handle(["sample.noted"], ear)
+        await db.bus.publish([note("0"), count(7), *(note(str(n)) for n in range(1, 10))])
+        assert await ear.after_done(10) == [str(n) for n in range(10)]
+        await handling.stop()
+        assert (handling.running, handling.failures, list(handling.errors)) == (False, 0, [])
+
+    async def test_a_coroutine_function_is_awaited(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-002: A handler may be a coroutine function; the next event comes when it has returned."""
+        log: list[str] = []
+
+        async def handler(event: Event[Any]) -> None:
+            log.append(f"begin {event.data.text}")
+            if place.face == "async":
+                await asyncio.sleep(0)
+            log.append(f"end {event.data.text}")
+
+        handling = db.bus.handle(["*"], handler)
+        await db.bus.publish([note("1"), note("2")])
+        await until(place, lambda: len(log) >= 4)
+        await handling.stop()
+        assert log == ["begin 1", "end 1", "begin 2", "end 2"]
+
+    async def test_a_return_is_an_ack(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-003: What a handler has returned from is not delivered again, to it or to anybody in its group."""
+        ear = Ear(place)
+        handling = db.bus.handle(["*"], ear, group="g")
+        await db.bus.publish([note("1"), note("2")])
+        await ear.after_done(2)
+        await handling.stop()
+        member = db.bus.subscribe(["*"], group="g")
+        await db.bus.publish([note("3")])
+        assert await heard(member, 1) == ["3"]
+
+    async def test_an_exception_is_a_nak(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-004: An event on which the handler raises is handled again, until it does not raise."""
+        ear = Ear(place, lambda event: len(ear.calls) < 3)
+        handling = db.bus.handle(["*"], ear, backoff=soon)
+        await db.bus.publish([note("1")])
+        assert await ear.after_done(1) == ["1"]
+        await handling.stop()
+        assert ear.calls == ["1", "1", "1"]
+        assert handling.failures == 2
+
+    async def test_the_backoff_is_asked_for_each_attempt(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-005: How long to wait is what `backoff` answers for the attempt that failed, from 1 on."""
+        asked: list[int] = []
+
+        def backoff(attempt: int) -> float:
+            asked.append(attempt)
+            return 0.001
+
+        ear = Ear(place, lambda event: len(ear.calls) < 4)
+        handling = db.bus.handle(["*"], ear, backoff=backoff)
+        await db.bus.publish([note("1")])
+        await ear.after_done(1)
+        await handling.stop()
+        assert asked == [1, 2, 3]
+
+    async def test_others_are_handled_while_one_waits(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-006: While an event waits to be tried again, those of other aggregates, and of none, are handled."""
+        ear = Ear(place, lambda event: event.data.text == "a-1" and ear.calls.count("a-1") == 1)
+        handling = db.bus.handle(["*"], ear, backoff=lambda _: 0.1)
+        await db.bus.publish([*story(A, 1), *story(B, 2), note("none")])
+        assert await ear.after_done(4) == ["b-1", "b-2", "none", "a-1"]
+        await handling.stop()
+
+    async def test_an_aggregate_is_handled_in_order(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-007: With one delivery out at a time, events of an aggregate wait for its earlier one to succeed."""
+        ear = Ear(place, lambda event: event.data.text == "a-1" and ear.calls.count("a-1") < 3)
+        handling = db.bus.handle(["*"], ear, max_pending=1, backoff=lambda _: 0.02)
+        await db.bus.publish(story(A, 3))
+        assert await ear.after_done(3) == ["a-1", "a-2", "a-3"]
+        await handling.stop()
+
+    async def test_failures_are_told(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-008: Each failure is counted, and the latest can be seen: event, attempt, error and time."""
+        ear = Ear(place, lambda event: event.data.text == "bad" and ear.calls.count("bad") < 3)
+        handling = db.bus.handle(["*"], ear, backoff=soon)
+        bad = note("bad")
+        await db.bus.publish([bad, note("good")])
+        await ear.after_done(2)
+        assert handling.failures == 2
+        assert [(failure.event, failure.attempt, str(failure.error)) for failure in handling.errors] == [
+            (bad, 1, "no bad"), (bad, 2, "no bad"),
+        ]  # fmt: skip
+        assert all(failure.time.tzinfo is not None for failure in handling.errors)
+        await handling.stop()
+
+    async def test_handlers_do_not_disturb_each_other(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-009: A handler that fails, or takes its time, holds up no other."""
+        gate = _Gate(place)
+        failing, good = Ear(place, lambda _: True), Ear(place)
+        handlings = [
+            db.bus.handle(["*"], failing, backoff=soon, max_attempts=3),
+            db.bus.handle(["*"], gate.handler),
+            db.bus.handle(["*"], good),
+        ]
+        await db.bus.publish([note(str(n)) for n in range(5)])
+        assert await good.after_done(5) == [str(n) for n in range(5)]
+        gate.open()
+        for handling in handlings:
+            await handling.stop()
+
+    async def test_handlers_of_a_group_share(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-010: Of the handlers of a group exactly one gets each event."""
+        ears = [Ear(place) for _ in range(3)]
+        handlings = [db.bus.handle(["*"], ear, group="g", max_pending=1) for ear in ears]
+        await db.bus.publish([note(str(n)) for n in range(30)])
+        await until(place, lambda: sum(len(ear.done) for ear in ears) >= 30)
+        for handling in handlings:
+            await handling.stop()
+        assert sorted(text for ear in ears for text in ear.calls) == sorted(str(n) for n in range(30))
+
+    # --- the end ----------------------------------------------------------------------------------------------------
+
+    async def test_stop_lets_the_event_at_hand_finish(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-011: Stopping waits for the event at hand, and takes no further one; the rest is the group's."""
+        gate = _Gate(place)
+        handling = db.bus.handle(["*"], gate.handler, group="g")
+        await db.bus.publish([note("1"), note("2")])
+        await until(place, lambda: gate.entered == 1)
+        stopping = place.beside(handling.stop())
+        gate.open()
+        await stopping.result()
+        assert (handling.running, gate.left) == (False, 1)
+        assert await heard(db.bus.subscribe(["*"], group="g"), 1) == ["2"]
+
+    async def test_stopping_twice_is_fine(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-012: A handler that was stopped can be stopped again; it runs until it is."""
+        handling = db.bus.handle(["*"], Ear(place))
+        assert handling.running
+        await handling.stop()
+        await handling.stop()
+        assert not handling.running
+
+    @only("async")
+    async def test_stop_has_a_time_limit(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-013: A handler that awaits longer than `stop(timeout)` is cancelled, and its event goes back."""
+        begun = asyncio.Event()
+
+        async def handler(event: Event[Any]) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        handling = db.bus.handle(["*"], handler, group="g")
+        await db.bus.publish([note("1")])
+        await begun.wait()
+        await handling.stop(0.01)
+        assert not handling.running
+        (again,) = await take(db.bus.subscribe(["*"], group="g"), 1)
+        assert (again.event.data.text, again.attempt) == ("1", 2)
+
+    async def test_closing_the_bus_stops_its_handlers(self, place: Place) -> None:
+        """EB-HANDLE-014: Closing the backend lets handlers finish the event at hand, and stops them."""
+        gate = _Gate(place)
+        async with place.open() as db:
+            handling = db.bus.handle(["*"], gate.handler)
+            await db.bus.publish([note("1")])
+            await until(place, lambda: gate.entered == 1)
+            gate.open()
+        assert (handling.running, gate.left) == (False, 1)
+
+    async def test_wrong_handlers_are_refused(self, db: Backend) -> None:
+        """EB-HANDLE-015: What is no function, names that are none, and options that mean nothing are errors at once."""
+
+        def handle(names: Any = ("*",), handler: Any = print, **options: Any) -> Callable[[], Any]:
+            async def call() -> None:
+                db.bus.handle(names, handler, **options)
+
+            return call
+
+        await each_refused(
+            ConfigError,
+            {
+                "no function": handle(handler="print"),
+                "max_attempts=0": handle(max_attempts=0),
+                "max_attempts=1.5": handle(max_attempts=1.5),
+                "max_pending=0": handle(max_pending=0),
+                "ack_wait=0": handle(ack_wait=0),
+                "group=''": handle(group=""),
+            },
+        )
+        await each_refused(InvalidQueryError, {"no names": handle(names=[]), "a wrong pattern": handle(names=["a*"])})
+
+
+class _Gate:
+    """A handler that goes on when it is let."""
+
+    def __init__(self, place: Place) -> None:
+        self._async = place.face == "async"
+        self._open = threading.Event()
+        self._awaited = asyncio.Event()
+        self.entered = 0
+        self.left = 0
+
+    def handler(self, event: Event[Any]) -> Any:
+        self.entered += 1
+        return self._wait() if self._async else self._block()
+
+    async def _wait(self) -> None:
+        await self._awaited.wait()
+        self.left += 1
+
+    def _block(self) -> None:
+        self._open.wait()
+        self.left += 1
+
+    def open(self) -> None:
+        """Let it go on, now and from now on."""
+        self._open.set()
+        if self._async:
+            self._awaited.set()

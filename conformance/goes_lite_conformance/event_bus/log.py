@@ -1,0 +1,178 @@
+"""The bus and the log: committed events are published, after the commit and never before; and what lies behind can be had."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from goes_lite.backend import TRANSACTIONS, Backend
+from goes_lite.bus import REPLAY
+from goes_lite.errors import AbilityMissing, ConcurrencyError, InvalidQueryError
+from goes_lite_conformance._asserts import each_refused, refused, same
+from goes_lite_conformance._contract import Contract, needs
+from goes_lite_conformance._place import Place
+from goes_lite_conformance._samples import NOON, A, B, count, note, story
+from goes_lite_conformance.event_bus._given import heard, take
+
+
+class LogRules(Contract):
+    """Rules EB-LOG and EB-START."""
+
+    # --- what is committed is published -----------------------------------------------------------------------------
+
+    async def test_what_is_appended_is_published(self, db: Backend) -> None:
+        """EB-LOG-001: What is appended to the store is published: every field, and with its position."""
+        subscription = db.bus.subscribe()
+        events = [note("x", tags=["k:v"], metadata={"actor": "ann"}, time=NOON), *story(A, 2)]
+        appended = await db.events.append(events)
+        published = [delivery.event for delivery in await take(subscription, 3)]
+        same(published, events)
+        assert tuple(event.position for event in published) == appended.positions
+
+    async def test_appending_does_not_wait_for_subscribers(self, db: Backend) -> None:
+        """EB-LOG-002: An append never waits for a subscriber, however full it is, nor fails because of one."""
+        full = db.bus.subscribe(capacity=1, max_pending=1)
+        for number in range(30):
+            await db.events.append([note(str(number))])
+        (first,) = await take(full, 1, ack=False)
+        assert first.event.data.text == "0"
+        await full.close()
+
+    async def test_the_order_is_that_of_the_log(self, place: Place, db: Backend) -> None:
+        """EB-LOG-003: Events are published in the order of their positions, however many append at the same time."""
+        subscription = db.bus.subscribe()
+        await place.together(*(db.events.append([note(f"{n}-1"), note(f"{n}-2")]) for n in range(20)))
+        positions = [delivery.event.position for delivery in await take(subscription, 40)]
+        assert positions == [event.position for event in await db.events.query().list()]
+
+    async def test_what_is_refused_is_not_published(self, db: Backend) -> None:
+        """EB-LOG-004: What was refused is not published, and a repeated append not again."""
+        subscription = db.bus.subscribe()
+        events = [note("1", A, 1)]
+        await db.events.append(events)
+        with refused(ConcurrencyError):
+            await db.events.append([note("refused"), note("late", A, 1)])
+        await db.events.append(events)
+        await db.events.append([note("2", A, 2)])
+        assert await heard(subscription, 2) == ["1", "2"]
+
+    @needs(TRANSACTIONS)
+    async def test_a_transaction_is_published_after_its_commit(self, db: Backend) -> None:
+        """EB-LOG-005: What a transaction appended is published when it is committed, all of it, in order."""
+        subscription = db.bus.subscribe()
+        async with db.transaction() as tx:
+            await tx.events.append([note("1"), note("2")])
+            await tx.events.append([note("3")])
+            await db.bus.publish([note("not yet")])
+        await db.events.append([note("4")])
+        assert await heard(subscription, 5) == ["not yet", "1", "2", "3", "4"]
+
+    @needs(TRANSACTIONS)
+    async def test_what_is_rolled_back_is_not_published(self, db: Backend) -> None:
+        """EB-LOG-006: What was rolled back is not published, neither with its transaction nor alone."""
+        subscription = db.bus.subscribe()
+        with pytest.raises(ZeroDivisionError):
+            async with db.transaction() as tx:
+                await tx.events.append([note("rolled back", A, 1)])
+                raise ZeroDivisionError
+        async with db.transaction() as tx:
+            with refused(ConcurrencyError):
+                await tx.events.append([note("refused", A, 5)])
+            await tx.events.append([note("1", A, 1)])
+        assert await heard(subscription, 1) == ["1"]
+
+    async def test_what_is_published_can_be_read(self, db: Backend) -> None:
+        """EB-LOG-007: Whoever is told of an event finds it in the store."""
+        subscription = db.bus.subscribe()
+        await db.events.append(story(A, 1))
+        (delivery,) = await take(subscription, 1)
+        assert await db.events.find(delivery.event.id) == delivery.event
+        assert await db.events.head() >= delivery.event.position
+
+    async def test_names_hold_for_what_is_appended(self, db: Backend) -> None:
+        """EB-LOG-008: Of what is appended, too, a subscription gets what its names cover."""
+        subscription = db.bus.subscribe(["sample.counted"])
+        await db.events.append([note("1"), count(2), note("3"), count(4)])
+        assert [delivery.event.data.number for delivery in await take(subscription, 2)] == [2, 4]
+
+    # --- where a subscription begins --------------------------------------------------------------------------------
+
+    @needs(REPLAY)
+    async def test_from_the_beginning(self, db: Backend) -> None:
+        """EB-START-001: A subscription from the beginning gets what is stored, then what is appended, each once."""
+        await db.events.append([note("1"), count(0), note("2")])
+        subscription = db.bus.subscribe(["sample.noted"], start="beginning")
+        await db.events.append([note("3")])
+        assert await heard(subscription, 3) == ["1", "2", "3"]
+        await db.events.append([note("4")])
+        assert await heard(subscription, 1) == ["4"]
+
+    @needs(REPLAY)
+    async def test_from_a_position(self, db: Backend) -> None:
+        """EB-START-002: A subscription from a position gets what lies behind it."""
+        positions = [(await db.events.append([note(str(n))])).position for n in range(5)]
+        subscription = db.bus.subscribe(start=positions[2])
+        await db.events.append([note("5")])
+        assert await heard(subscription, 3) == ["3", "4", "5"]
+
+    @needs(REPLAY)
+    async def test_from_a_time(self, db: Backend) -> None:
+        """EB-START-003: A subscription from a time gets the events whose own time is not before it, in log order.
+
+        Stored or appended later: clocks differ, so an event that comes late may still be too early.
+        """
+        minutes = [3, 0, 2, 1]
+        await db.events.append([note(str(m), time=NOON + timedelta(minutes=m)) for m in minutes])
+        subscription = db.bus.subscribe(start=NOON + timedelta(minutes=1))
+        await db.events.append([note("0", time=NOON), note("4", time=NOON + timedelta(minutes=4))])
+        assert await heard(subscription, 4) == ["3", "2", "1", "4"]
+
+    @needs(REPLAY)
+    async def test_replay_meets_the_present(self, place: Place, db: Backend) -> None:
+        """EB-START-004: Between what was stored and what is appended meanwhile nothing is missed, nothing comes twice."""
+        await db.events.append([note(str(n)) for n in range(100)])
+
+        async def append() -> None:
+            for number in range(100, 150):
+                await db.events.append([note(str(number))])
+
+        appending = place.beside(append())
+        subscription = db.bus.subscribe(start="beginning", capacity=8)
+        assert await heard(subscription, 150) == [str(n) for n in range(150)]
+        await appending.result()
+
+    @needs(REPLAY)
+    async def test_the_first_member_decides_where_a_group_begins(self, db: Backend) -> None:
+        """EB-START-005: A group begins where its first member said; another one's start is not asked."""
+        await db.events.append([note("1"), note("2")])
+        first = db.bus.subscribe(group="g", start="beginning")
+        assert await heard(first, 1) == ["1"]
+        await first.close()
+        second = db.bus.subscribe(group="g", start="beginning")
+        assert await heard(second, 1) == ["2"]
+        await db.events.append([note("3", B, 1)])
+        assert await heard(second, 1) == ["3"]
+
+    async def test_another_start_needs_a_log(self, place: Place, db: Backend) -> None:
+        """EB-START-006: Without the ability "replay", every start but "now" is AbilityMissing; with it, none is."""
+        starts: list[Any] = ["beginning", 0, NOON]
+        for start in starts:
+            if REPLAY in place.abilities:
+                await db.bus.subscribe(start=start).close()
+            else:
+                with refused(AbilityMissing, ability=REPLAY):
+                    db.bus.subscribe(start=start)
+
+    async def test_a_wrong_start_is_refused(self, db: Backend) -> None:
+        """EB-START-007: A start that is none is InvalidQueryError."""
+        wrong: list[Any] = ["then", -1, 1.5, None, NOON.replace(tzinfo=None), True]
+
+        def subscribing(start: Any) -> Any:
+            async def call() -> None:
+                db.bus.subscribe(start=start)
+
+            return call
+
+        await each_refused(InvalidQueryError, {repr(start): subscribing(start) for start in wrong})

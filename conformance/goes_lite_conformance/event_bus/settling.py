@@ -1,0 +1,137 @@
+"""Settling deliveries: what an ack and a nak do, and what becomes of those that nobody settles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from goes_lite.backend import Backend
+from goes_lite.errors import ConfigError, DeliveryError
+from goes_lite_conformance._asserts import each_refused, refused
+from goes_lite_conformance._contract import Contract
+from goes_lite_conformance._place import Place
+from goes_lite_conformance._samples import A, B, note, story
+from goes_lite_conformance.event_bus._given import heard, take
+
+
+class SettlingRules(Contract):
+    """Rules EB-SETTLE."""
+
+    async def test_what_is_acked_does_not_come_again(self, db: Backend) -> None:
+        """EB-SETTLE-001: A delivery that is acknowledged does not come again, whatever becomes of its neighbours."""
+        subscription = db.bus.subscribe(group="g")
+        await db.bus.publish([note("1"), note("2"), note("3")])
+        first, second, third = await take(subscription, 3, ack=False)
+        await second.ack()
+        await first.nak()
+        await third.nak()
+        assert await heard(subscription, 2) == ["1", "3"]
+        await db.bus.publish([note("4")])
+        assert await heard(subscription, 1) == ["4"]
+
+    async def test_a_nak_brings_it_again(self, db: Backend) -> None:
+        """EB-SETTLE-002: A delivery that is nakked comes again, with its attempts counted, until it is acknowledged."""
+        subscription = db.bus.subscribe()
+        await db.bus.publish([note("1")])
+        for attempt in (1, 2, 3):
+            delivery = await anext(subscription)
+            assert (delivery.event.data.text, delivery.attempt, delivery.redelivered) == ("1", attempt, attempt > 1)
+            await delivery.nak()
+        delivery = await anext(subscription)
+        assert delivery.attempt == 4
+        await delivery.ack()
+
+    async def test_a_nak_may_ask_for_a_delay(self, db: Backend) -> None:
+        """EB-SETTLE-003: A delivery that is nakked with a delay comes after others, and then it comes."""
+        subscription = db.bus.subscribe()
+        await db.bus.publish([note("later")])
+        (delivery,) = await take(subscription, 1, ack=False)
+        await delivery.nak(0.1)
+        await db.bus.publish([note("1"), note("2")])
+        assert await heard(subscription, 3) == ["1", "2", "later"]
+
+    async def test_a_wrong_delay_settles_nothing(self, db: Backend) -> None:
+        """EB-SETTLE-004: A delay that is no number of seconds is ConfigError, and the delivery is still to be settled."""
+        subscription = db.bus.subscribe()
+        await db.bus.publish([note("1")])
+        (delivery,) = await take(subscription, 1, ack=False)
+        wrong: list[Any] = [-1, float("nan"), float("inf")]
+        await each_refused(ConfigError, {repr(delay): lambda d=delay: delivery.nak(d) for delay in wrong})
+        await delivery.ack()
+
+    async def test_a_delivery_is_settled_once(self, db: Backend) -> None:
+        """EB-SETTLE-005: Settling a delivery that is settled is DeliveryError, in whichever way, and changes nothing."""
+        subscription = db.bus.subscribe()
+        await db.bus.publish([note("1"), note("2"), note("3")])
+        acked, nakked, third = await take(subscription, 3, ack=False)
+        await acked.ack()
+        await nakked.nak(0.05)
+        for settle in (acked.ack, acked.nak, nakked.ack, nakked.nak):
+            with refused(DeliveryError):
+                await settle()
+        await third.ack()
+        (again,) = await take(subscription, 1)
+        assert (again.event.data.text, again.attempt) == ("2", 2)
+
+    async def test_settling_after_the_end_is_refused(self, db: Backend) -> None:
+        """EB-SETTLE-006: Settling a delivery of a subscription that was closed is DeliveryError."""
+        subscription = db.bus.subscribe()
+        await db.bus.publish([note("1"), note("2")])
+        one, other = await take(subscription, 2, ack=False)
+        await subscription.close()
+        with refused(DeliveryError):
+            await one.ack()
+        with refused(DeliveryError):
+            await other.nak()
+
+    async def test_what_takes_too_long_is_taken_back(self, db: Backend) -> None:
+        """EB-SETTLE-007: What is unsettled after `ack_wait` comes again; the late settlement is DeliveryError."""
+        subscription = db.bus.subscribe(ack_wait=0.05)
+        await db.bus.publish([note("1")])
+        (late,) = await take(subscription, 1, ack=False)
+        (again,) = await take(subscription, 1)
+        assert (again.event.data.text, again.attempt, again.redelivered) == ("1", 2, True)
+        with refused(DeliveryError):
+            await late.ack()
+
+    async def test_without_a_limit_nothing_is_taken_back(self, place: Place, db: Backend) -> None:
+        """EB-SETTLE-008: Without `ack_wait` a delivery is its subscriber's until it is settled."""
+        subscription = db.bus.subscribe(group="g")
+        await db.bus.publish([note("mine")])
+        (held,) = await take(subscription, 1, ack=False)
+        hurried = db.bus.subscribe(group="h", ack_wait=0.05)
+        await db.bus.publish([note("other")])
+        await take(hurried, 1, ack=False)
+        assert (await take(hurried, 1))[0].attempt == 2  # so much time has passed
+        assert await heard(subscription, 1) == ["other"]
+        await held.ack()
+
+    async def test_an_aggregate_waits_behind_one_to_be_retried(self, db: Backend) -> None:
+        """EB-SETTLE-009: With one delivery out at a time, later events of an aggregate wait for one that was nakked.
+
+        Those of other aggregates, and of none, do not.
+        """
+        subscription = db.bus.subscribe(max_pending=1)
+        await db.bus.publish([*story(A, 2), *story(B, 1), note("none")])
+        first = await anext(subscription)
+        assert first.event.data.text == "a-1"
+        await first.nak(0.1)
+        assert await heard(subscription, 4) == ["b-1", "none", "a-1", "a-2"]
+
+    async def test_order_of_an_aggregate_under_failures(self, db: Backend) -> None:
+        """EB-SETTLE-010: With one delivery out at a time, each aggregate is acknowledged in order, whatever fails."""
+        subscription = db.bus.subscribe(group="g", max_pending=1)
+        events = [event for pair in zip(story(A, 6), story(B, 6), strict=True) for event in pair]
+        await db.bus.publish(events)
+        done: list[str] = []
+        tries: dict[str, int] = {}
+        while len(done) < len(events):
+            delivery = await anext(subscription)
+            text = delivery.event.data.text
+            tries[text] = tries.get(text, 0) + 1
+            if tries[text] <= (len(tries) * 7) % 3:
+                await delivery.nak(0.001 * (tries[text] % 2))
+            else:
+                await delivery.ack()
+                done.append(text)
+        for name in "ab":
+            assert [text for text in done if text[0] == name] == [f"{name}-{version}" for version in range(1, 7)]
