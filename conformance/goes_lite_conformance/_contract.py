@@ -4,7 +4,7 @@ A rule is one behaviour: an `async def test_…` in a suite, over the async prot
 It becomes a plain test when its class is made, so pytest alone runs it, with or without any plugin for async tests:
 on the async face in an event loop of its own, and on the blocking face through a layer that gives `await` to what has
 none, where it has to reach its end without suspending. Either way it runs in a thread of its own, so a rule that hangs
-fails and says where.
+fails and says where. A rule that drives many runs by itself, each in an event loop of its own, is a plain `def test_…`.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Contract:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         for name, member in list(vars(cls).items()):
-            if name.startswith("test_") and inspect.iscoroutinefunction(member):
+            if name.startswith("test_") and (inspect.iscoroutinefunction(member) or _is_plain_rule(member)):
                 setattr(cls, name, _plain(member))
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
@@ -179,7 +179,12 @@ def _rounds(request: pytest.FixtureRequest) -> int:
     return int(request.config.getoption("--rounds", default=1) or 1)
 
 
-def _plain(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+def _is_plain_rule(member: object) -> bool:
+    """Whether it is a function with the id of a rule, not yet made a test."""
+    return inspect.isfunction(member) and not hasattr(member, "rule") and bool(_ID.match(inspect.getdoc(member) or ""))
+
+
+def _plain(test: Callable[..., Coroutine[Any, Any, None] | None]) -> Callable[..., None]:
     """The test as pytest sees it: a function that runs the rule on the face of its place."""
     rule = rule_of(test)
     parameters = list(inspect.signature(test).parameters.values())
@@ -189,19 +194,19 @@ def _plain(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None
     def run(self: Contract, place: Place, **arguments: Any) -> None:
         __tracebackhide__ = True
 
-        async def with_handle() -> None:
+        async def with_handle(body: Callable[..., Coroutine[Any, Any, None]]) -> None:
             if "db" not in names:
-                await test(self, **arguments)
+                await body(self, **arguments)
                 return
             async with place.open() as db:
-                await test(self, db=db, **arguments)
+                await body(self, db=db, **arguments)
 
         if "place" in names:
             arguments["place"] = place
-        coroutine = with_handle()
+        coroutine = with_handle(test) if inspect.iscoroutinefunction(test) else None
         seconds = test.__dict__.get("patience", PATIENCE) * place.rounds
         try:
-            in_thread(lambda: _run(place, coroutine), seconds, coroutine)
+            in_thread(lambda: _run(place, coroutine) if coroutine else test(self, **arguments), seconds, coroutine)
         except BaseException as error:
             error.add_note(f"{rule.id}: {rule.text}")
             error.__traceback__ = _since(test.__code__, error.__traceback__)

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import json
 import random
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -123,35 +123,57 @@ def condition(events: Sequence[Event[Written]]) -> AppendCondition | None:
     return AppendCondition(EventQuery(tags=claims)) if claims else None
 
 
-async def write_on(db: Backend, writer: str, sizes: Sequence[int] = SIZES) -> None:
-    """Append batches for ever; say of each that it is tried, and that it is done or was refused."""
+async def write_on(
+    db: Backend,
+    writer: str,
+    sizes: Sequence[int] = SIZES,
+    *,
+    numbers: Iterable[int] | None = None,
+    tell: Callable[[Any], None] = say,
+) -> None:
+    """Append batches, for ever unless it is said which; tell of each that it is tried, and that it is done or refused."""
     versions: Versions = {}
-    for number in itertools.count(1):
+    for number in itertools.count(1) if numbers is None else numbers:
         while True:
             events = batch(writer, number, versions, sizes)
             touched = {str(event.aggregate) for event in events}
-            say(["try", writer, number, {ref: version for ref, version in versions.items() if ref in touched}])
+            tell(["try", writer, number, {ref: version for ref, version in versions.items() if ref in touched}])
             try:
                 appended = await db.events.append(events, condition=condition(events))
             except ConcurrencyError as conflict:  # somebody else was faster
                 versions[str(conflict.aggregate)] = conflict.actual
                 continue
             except AppendConditionFailed:
-                say(["refused", writer, number, []])
+                tell(["refused", writer, number, []])
             else:
                 versions |= {str(event.aggregate): event.version for event in events if event.aggregate}
-                say(["done", writer, number, appended.positions])
+                tell(["done", writer, number, appended.positions])
             break
 
 
-# --- jobs -----------------------------------------------------------------------------------------------------------
+async def count_next(transaction: Transaction) -> int:
+    """Count some more events in a read model, and answer how far the count has come."""
+    checkpoint = await transaction.checkpoints.get(COUNTED)
+    position = checkpoint.position if checkpoint is not None else 0
+    record = await transaction.models.get(COUNTED, "all")
+    counts: dict[str, int] = json.loads(record.data) if record is not None else {}
+    for event in await transaction.events.query(WRITTEN, after=position, limit=20).list():
+        counts[event.data.writer] = counts.get(event.data.writer, 0) + 1
+        position = event.position
+    await transaction.models.put(COUNTED, "all", json.dumps(counts), expected=record.version if record else 0)
+    await transaction.checkpoints.save(COUNTED, position)
+    return position
 
 
-def _run(face: Face, work: Coroutine[Any, Any, None]) -> None:
+def run(face: Face, work: Coroutine[Any, Any, None]) -> None:
+    """Do the work of a job on a face."""
     if face == "async":
         asyncio.run(work)
     else:
         drive(work)
+
+
+# --- jobs -----------------------------------------------------------------------------------------------------------
 
 
 def write(place: Place, writer: str, face: Face, writers: int = 1, sizes: Sequence[int] = SIZES) -> None:
@@ -165,7 +187,7 @@ def write(place: Place, writer: str, face: Face, writers: int = 1, sizes: Sequen
             else:
                 await write_on(db, writer, sizes)
 
-    _run(face, work())
+    run(face, work())
 
 
 def count(place: Place, writer: str, face: Face) -> None:
@@ -177,23 +199,10 @@ def count(place: Place, writer: str, face: Face) -> None:
             for number in itertools.count(1):
                 await db.events.append([plain(writer, number)])
                 async with db.transaction() as transaction:
-                    position = await _count_next(transaction)
+                    position = await count_next(transaction)
                 say(position)
 
-    _run(face, work())
-
-
-async def _count_next(transaction: Transaction) -> int:
-    checkpoint = await transaction.checkpoints.get(COUNTED)
-    position = checkpoint.position if checkpoint is not None else 0
-    record = await transaction.models.get(COUNTED, "all")
-    counts: dict[str, int] = json.loads(record.data) if record is not None else {}
-    for event in await transaction.events.query(WRITTEN, after=position, limit=20).list():
-        counts[event.data.writer] = counts.get(event.data.writer, 0) + 1
-        position = event.position
-    await transaction.models.put(COUNTED, "all", json.dumps(counts), expected=record.version if record else 0)
-    await transaction.checkpoints.save(COUNTED, position)
-    return position
+    run(face, work())
 
 
 def doom(place: Place, id: str, face: Face) -> None:
@@ -211,7 +220,7 @@ def doom(place: Place, id: str, face: Face) -> None:
                 await repository.delete(id)
                 say(["erased", life, 0])
 
-    _run(face, work())
+    run(face, work())
 
 
 def hold(place: Place, face: Face) -> None:
@@ -227,7 +236,7 @@ def hold(place: Place, face: Face) -> None:
             say("inside")
             listen()
 
-    _run(face, work())
+    run(face, work())
 
 
 def follow(place: Place, face: Face) -> None:
@@ -239,7 +248,7 @@ def follow(place: Place, face: Face) -> None:
             async for event in db.events.follow(after=0):
                 say([event.position, str(event.id)])
 
-    _run(face, work())
+    run(face, work())
 
 
 def lease(place: Place, owner: str, ttl: float, face: Face) -> None:
@@ -251,4 +260,4 @@ def lease(place: Place, owner: str, ttl: float, face: Face) -> None:
             say(held.token)
             listen()
 
-    _run(face, work())
+    run(face, work())

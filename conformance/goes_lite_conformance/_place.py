@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from uuid import uuid4
 
 from goes_lite import blocking, connect
 from goes_lite.backend import Backend, Durability
@@ -82,6 +84,21 @@ class Place:
         settings: dict[str, Any] = {"registry": registry, **self.hook.options, **options}
         return blocking.connect(self.url, **settings)
 
+    @contextmanager
+    def another(self) -> Iterator[Place]:
+        """Another storage of the same kind, empty at first and removed afterwards, on the same face."""
+        name = f"t{uuid4().hex[:16]}"
+        folder = self.storage.folder / name
+        folder.mkdir()
+        storage = Storage(folder, name, self.storage.variant)
+        place = Place(self.hook, storage, self.face, Declared(self.abilities, self.durability), self.rounds)
+        try:
+            yield place
+        finally:
+            place.end()
+            with ThreadPoolExecutor(1) as thread:  # an event loop may be running in this one
+                thread.submit(lambda: asyncio.run(self.hook.erase(storage))).result()
+
     def beside(self, coroutine: Coroutine[Any, Any, Any]) -> Beside:
         """Let something go on beside the rule: in a task on the async face, in a thread on the others."""
         return Beside(coroutine, loop=self.face == "async")
@@ -109,6 +126,32 @@ class Place:
 async def _opened(url: str, settings: dict[str, Any]) -> AsyncGenerator[Backend]:
     with blocking.connect(url, **settings) as db:
         yield awaited(db)
+
+
+class Moment:
+    """Something that one side of a rule brings about and the other waits for, whatever the face."""
+
+    def __init__(self, place: Place) -> None:
+        self._event = asyncio.Event() if place.face == "async" else threading.Event()
+
+    def come(self) -> None:
+        """It is now."""
+        self._event.set()
+
+    @property
+    def has_come(self) -> bool:
+        return self._event.is_set()
+
+    async def wait(self) -> None:
+        """Until it has come; AssertionError if it does not."""
+        if isinstance(self._event, threading.Event):
+            assert self._event.wait(PATIENCE), "what the rule waits for does not come"
+            return
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._event.wait()
+        except TimeoutError:
+            raise AssertionError("what the rule waits for does not come") from None
 
 
 class Beside:

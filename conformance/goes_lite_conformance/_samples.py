@@ -50,7 +50,9 @@ class Closed:
     """Something with nothing."""
 
 
-careless = Registry(codec=FunctionCodec("own", lambda value: value.text, lambda payload, _: Noted(str(payload)), text=True))
+careless = Registry(
+    codec=FunctionCodec("own", lambda value: value.text, lambda payload, _: Noted(str(payload)), text=True)
+)
 """Takes any text for a payload, also one that has no encoding."""
 careless.register("sample.noted", Noted)
 

@@ -49,9 +49,12 @@ class Checkpointer:
         self._size = 0
 
     def after_commit(self) -> None:
-        """Run a checkpoint if one is due. It never fails: one that cannot run now is due again."""
-        if self._target.memory:
-            return
+        """Run a checkpoint if one is due. It never fails: the commit has happened, and what cannot run now is due again."""
+        if not self._target.memory:
+            with contextlib.suppress(*self._target.driver.error, StoreError):
+                self._run_if_due()
+
+    def _run_if_due(self) -> None:
         rows, page_count = self._target.driver.changes(self._connection), self._count_pages()
         grown = max(0, page_count - self._page_count)
         self._pages += PAGES_PER_COMMIT + max((rows - self._rows) // ROWS_PER_PAGE, grown)

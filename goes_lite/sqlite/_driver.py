@@ -173,7 +173,7 @@ def wal_reset_bug(version: tuple[int, ...]) -> bool:
 BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, TOOBIG, AUTH, NOTADB = (
     5, 6, 7, 8, 9, 10, 11, 13, 14, 18, 23, 26,
 )  # fmt: skip
-SCHEMA, CONSTRAINT = 17, 19
+PROTOCOL, SCHEMA, CONSTRAINT = 15, 17, 19
 
 
 _TO_READ = "open it with read_only=True to read it, or move it to where it can be written"
@@ -183,7 +183,7 @@ def translate(error: Exception, code: int, location: str, *, waited: float = 0.0
     """What a driver's error means to a user of goes_lite."""
     primary = code & 0xFF
     detail = f"{error} (SQLite code {code})"
-    if primary in (BUSY, LOCKED):
+    if primary in (BUSY, LOCKED, PROTOCOL):  # the last: it could not begin to read for so long that it gave up
         return StoreLocked(location, waited)
     if primary == READONLY:
         return StoreReadOnly(location, "the file or its folder is read-only", _TO_READ)

@@ -44,7 +44,7 @@ class _Subscription(Handed):
         await self.target.close()
 
 
-@mutant("EB-ACK")
+@mutant("EB-SETTLE-002", "EB-GROUP-004")
 def acks_before_handling(wrapped: WrappedBackend) -> None:
     """A delivery is settled the moment it is given out."""
 
@@ -65,7 +65,7 @@ def acks_before_handling(wrapped: WrappedBackend) -> None:
     wrapped.bus = cast("Any", Bus(wrapped.backend.bus))
 
 
-@mutant("EB-GROUP")
+@mutant("EB-GROUP-001", "EB-HANDLE-010")
 def gives_an_event_to_every_member_of_a_group(wrapped: WrappedBackend) -> None:
     class Bus(Handed):
         def subscribe(self, *args: Any, group: str | None = None, **options: Any) -> Any:
@@ -77,7 +77,7 @@ def gives_an_event_to_every_member_of_a_group(wrapped: WrappedBackend) -> None:
     wrapped.bus = cast("Any", Bus(wrapped.backend.bus))
 
 
-@mutant("EB-HANDLE")
+@mutant("EB-HANDLE-004", "EB-DEAD-001")
 def forgets_an_event_whose_handler_failed(wrapped: WrappedBackend) -> None:
     class Bus(Handed):
         def handle(self, names: Any, handler: Any, **options: Any) -> Any:
@@ -86,7 +86,7 @@ def forgets_an_event_whose_handler_failed(wrapped: WrappedBackend) -> None:
     wrapped.bus = cast("Any", Bus(wrapped.backend.bus))
 
 
-@mutant("EB-SUB")
+@mutant("EB-PUB-005")
 def delivers_in_reverse(wrapped: WrappedBackend) -> None:
     class Bus(Handed):
         async def publish(self, events: Sequence[Event[Any]]) -> None:
@@ -95,7 +95,7 @@ def delivers_in_reverse(wrapped: WrappedBackend) -> None:
     wrapped.bus = cast("Any", Bus(wrapped.backend.bus))
 
 
-@mutant("EB-LOG")
+@mutant("EB-LOG-005", "EB-LOG-006")
 def publishes_before_the_commit(wrapped: WrappedBackend) -> None:
     """What a transaction appends is published at once, and again when it is committed."""
 
@@ -112,7 +112,7 @@ def publishes_before_the_commit(wrapped: WrappedBackend) -> None:
 # --- snapshots, read models, checkpoints, leases --------------------------------------------------------------------
 
 
-@mutant("SS-LATEST")
+@mutant("SS-LATEST-002")
 def answers_a_snapshot_that_is_newer_than_asked_for(wrapped: WrappedBackend) -> None:
     class Store(Handed):
         async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
@@ -122,7 +122,7 @@ def answers_a_snapshot_that_is_newer_than_asked_for(wrapped: WrappedBackend) -> 
     wrapped.snapshots = cast("Any", Store(wrapped.backend.snapshots))
 
 
-@mutant("SS-PRUNE")
+@mutant("SS-PRUNE-001", "SS-PRUNE-004")
 def prunes_the_newest_snapshots(wrapped: WrappedBackend) -> None:
     class Store(Handed):
         async def prune(self, *, keep: int = 1, aggregate: AggregateRef | None = None) -> int:
@@ -134,7 +134,7 @@ def prunes_the_newest_snapshots(wrapped: WrappedBackend) -> None:
     wrapped.snapshots = cast("Any", Store(wrapped.backend.snapshots))
 
 
-@mutant("MS-PUT")
+@mutant("MS-EXPECTED-002", "MS-EXPECTED-004")
 def writes_a_read_model_whatever_its_version(wrapped: WrappedBackend) -> None:
     class Store(Handed):
         async def put(self, collection: str, id: str, data: str, *, expected: int | None = None) -> int:
@@ -143,7 +143,7 @@ def writes_a_read_model_whatever_its_version(wrapped: WrappedBackend) -> None:
     wrapped.models = cast("Any", Store(wrapped.backend.models))
 
 
-@mutant("MS-PUT")
+@mutant("MS-EXPECTED-004")
 def swaps_the_versions_of_a_model_conflict(wrapped: WrappedBackend) -> None:
     class Store(Handed):
         async def put(self, collection: str, id: str, data: str, *, expected: int | None = None) -> int:
@@ -155,7 +155,7 @@ def swaps_the_versions_of_a_model_conflict(wrapped: WrappedBackend) -> None:
     wrapped.models = cast("Any", Store(wrapped.backend.models))
 
 
-@mutant("CP-LEASE")
+@mutant("CP-FENCE-002")
 def saves_the_checkpoint_of_a_lost_lease(wrapped: WrappedBackend) -> None:
     class Store(Handed):
         async def save(self, name: str, position: int, *, lease: Lease | None = None) -> None:
@@ -164,7 +164,7 @@ def saves_the_checkpoint_of_a_lost_lease(wrapped: WrappedBackend) -> None:
     wrapped.checkpoints = cast("Any", Store(wrapped.backend.checkpoints))
 
 
-@mutant("LE-TOKEN")
+@mutant("LE-ACQUIRE-007", "LE-RELEASE-002")
 def gives_every_owner_the_same_token(wrapped: WrappedBackend) -> None:
     class Store(Handed):
         async def acquire(self, name: str, owner: str, ttl: float) -> Lease:
@@ -173,7 +173,7 @@ def gives_every_owner_the_same_token(wrapped: WrappedBackend) -> None:
     wrapped.leases = cast("Any", Store(wrapped.backend.leases))
 
 
-@mutant("LE-ACQUIRE")
+@mutant("LE-ACQUIRE-003")
 def lets_anybody_take_a_lease(wrapped: WrappedBackend) -> None:
     class Store(Handed):
         async def acquire(self, name: str, owner: str, ttl: float) -> Lease:
@@ -198,7 +198,7 @@ def _of_transactions(wrapped: WrappedBackend, change: Callable[[Transaction], Tr
     cast("Any", wrapped).transaction = transaction
 
 
-@mutant("BE-TX")
+@mutant("BE-TX-002")
 def commits_what_a_failed_block_wrote(wrapped: WrappedBackend) -> None:
     @asynccontextmanager
     async def transaction() -> AsyncGenerator[Transaction]:
@@ -214,7 +214,7 @@ def commits_what_a_failed_block_wrote(wrapped: WrappedBackend) -> None:
     cast("Any", wrapped).transaction = transaction
 
 
-@mutant("BE-TX")
+@mutant("BE-TX-002")
 def keeps_read_models_outside_of_transactions(wrapped: WrappedBackend) -> None:
     """The events are rolled back, the read models are not."""
     written: list[tuple[str, str, str]] = []
@@ -244,7 +244,7 @@ def keeps_read_models_outside_of_transactions(wrapped: WrappedBackend) -> None:
     cast("Any", wrapped).transaction = transaction
 
 
-@mutant("BE-TX")
+@mutant("BE-TX-025")
 def acts_on_a_commit_that_was_none(wrapped: WrappedBackend) -> None:
     class Spoilt(WrappedTransaction):
         def on_commit(self, action: Any, /) -> None:
@@ -265,7 +265,7 @@ def acts_on_a_commit_that_was_none(wrapped: WrappedBackend) -> None:
     cast("Any", wrapped).transaction = transaction
 
 
-@mutant("CC-CANCEL")
+@mutant("CC-CANCEL-001")
 def swallows_a_cancellation(wrapped: WrappedBackend) -> None:
     class Store(WrappedStore):
         async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
@@ -277,7 +277,7 @@ def swallows_a_cancellation(wrapped: WrappedBackend) -> None:
     wrapped.events = Store(wrapped.backend.events)
 
 
-@mutant("BE-CLOSE")
+@mutant("BE-CLOSE-017")
 def leaks_a_cursor(wrapped: WrappedBackend) -> None:
     """Each query leaves something open behind."""
 
@@ -298,7 +298,7 @@ def let_go() -> None:
         LEAKED.pop().close()
 
 
-@mutant("BE-CLOSE")
+@mutant("BE-CLOSE-002")
 def answers_after_it_was_closed(wrapped: WrappedBackend) -> None:
     class Store(WrappedStore):
         async def head(self) -> int:
@@ -310,7 +310,7 @@ def answers_after_it_was_closed(wrapped: WrappedBackend) -> None:
     wrapped.events = Store(wrapped.backend.events)
 
 
-@mutant("BE-ABILITY")
+@mutant("BE-ABILITY-004")
 def says_that_it_can_make_backups(wrapped: WrappedBackend) -> None:
     wrapped.abilities |= {BACKUP}
 
@@ -319,19 +319,19 @@ def says_that_it_can_make_backups(wrapped: WrappedBackend) -> None:
     cast("Any", wrapped).backup = backup
 
 
-@mutant("BE-ABILITY")
+@mutant("BE-ABILITY-001")
 def says_nothing_of_its_transactions(wrapped: WrappedBackend) -> None:
     wrapped.abilities -= {"transactions"}
 
 
-@mutant("CR")
+@mutant("CR-APPEND-001")
 def acknowledges_before_it_stores(wrapped: WrappedBackend) -> None:
     """Every second append waits for the next one: a kill in between loses what was acknowledged."""
 
     class Store(WrappedStore):
         async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
             batch = list(events)
-            if condition is None and not waiting and len(batch) == 1 and batch[0].aggregate is None:
+            if condition is None and not waiting and len(batch) == 1:
                 head = await self.store.head()
                 waiting.extend(batch)
                 return Appended((head + 1,))

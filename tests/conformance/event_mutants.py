@@ -24,7 +24,7 @@ else:
 # --- appending ------------------------------------------------------------------------------------------------------
 
 
-@events_mutant("ES-APPEND")
+@events_mutant("ES-APPEND-001", "ES-APPEND-022")
 class LosesTheLastOfABatch(WrappedStore):
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
         batch = list(events)
@@ -34,7 +34,7 @@ class LosesTheLastOfABatch(WrappedStore):
         return appended._replace(positions=(*appended.positions, appended.position + 1))
 
 
-@events_mutant("ES-APPEND")
+@events_mutant("ES-APPEND-018", "ES-APPEND-009")
 class StoresBatchesOneByOne(WrappedStore):
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
         parts = [await self.store.append([event], condition=condition) for event in events]
@@ -43,7 +43,7 @@ class StoresBatchesOneByOne(WrappedStore):
         )
 
 
-@events_mutant("ES-APPEND")
+@events_mutant("ES-APPEND-011", "ES-APPEND-012")
 class IgnoresVersions(WrappedStore):
     """Puts an event that comes too late behind those that are there."""
 
@@ -59,7 +59,7 @@ class IgnoresVersions(WrappedStore):
             return await self.append(moved, condition=condition)
 
 
-@events_mutant("ES-APPEND")
+@events_mutant("ES-APPEND-011", "ES-APPEND-012")
 class SwapsTheVersionsOfAConflict(WrappedStore):
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
         try:
@@ -68,7 +68,7 @@ class SwapsTheVersionsOfAConflict(WrappedStore):
             raise ConcurrencyError(conflict.aggregate, conflict.actual, conflict.expected) from None
 
 
-@events_mutant("CC")
+@events_mutant("CC-CONTEND-002")
 class LooksBeforeItLocks(WrappedStore):
     """Judges the version, lets others in, and stores without looking again."""
 
@@ -92,7 +92,7 @@ async def asyncio_yield() -> None:
         await asyncio.sleep(0)
 
 
-@events_mutant("ES-RETRY")
+@events_mutant("ES-RETRY-003")
 class StoresARetryAgain(WrappedStore):
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
         batch = list(events)
@@ -102,7 +102,7 @@ class StoresARetryAgain(WrappedStore):
         return appended
 
 
-@events_mutant("ES-RETRY")
+@events_mutant("ES-RETRY-015", "ES-RETRY-022")
 class TakesAnyEventOfAUsedIdForARetry(WrappedStore):
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
         try:
@@ -111,7 +111,7 @@ class TakesAnyEventOfAUsedIdForARetry(WrappedStore):
             return Appended((error.position,) * len(events), already_committed=True)
 
 
-@events_mutant("ES-RETRY")
+@events_mutant("ES-RETRY-007", "ES-RETRY-008")
 class JudgesTheConditionOfARetry(WrappedStore):
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
         appended = await self.store.append(events, condition=condition)
@@ -121,13 +121,13 @@ class JudgesTheConditionOfARetry(WrappedStore):
         return appended
 
 
-@events_mutant("ES-COND")
+@events_mutant("ES-COND-003", "ES-COND-004")
 class ForgetsBoundariesThatMatchedNothing(WrappedStore):
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
         return await self.store.append(events, condition=condition if condition and condition.after else None)
 
 
-@events_mutant("ES-COND")
+@events_mutant("ES-COND-001")
 class ReadsTheConditionOneTooFar(WrappedStore):
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
         if condition is not None:
@@ -135,7 +135,7 @@ class ReadsTheConditionOneTooFar(WrappedStore):
         return await self.store.append(events, condition=condition)
 
 
-@events_mutant("ES-COND")
+@events_mutant("ES-COND-001", "ES-COND-022")
 class JudgesTheConditionAfterwards(WrappedStore):
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
         appended = await self.store.append(events)
@@ -149,7 +149,7 @@ class JudgesTheConditionAfterwards(WrappedStore):
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
-@events_mutant("ES-QUERY")
+@events_mutant("ES-QUERY-013")
 class TakesAnyOfTheTags(WrappedStore):
     def query(self, query: EventQuery = EVERYTHING, **options: Any) -> Pages[Event[Any]]:
         queries: list[EventQuery] = []
@@ -161,7 +161,7 @@ class TakesAnyOfTheTags(WrappedStore):
         return self.store.query(EventQuery.any_of(*queries), **options)
 
 
-@events_mutant("ES-QUERY")
+@events_mutant("ES-QUERY-026")
 class LeavesOutTheLastPosition(WrappedStore):
     def query(
         self, query: EventQuery = EVERYTHING, *, after: int = 0, upto: int | None = None, **options: Any
@@ -169,12 +169,12 @@ class LeavesOutTheLastPosition(WrappedStore):
         return self.store.query(query, after=after, upto=upto and max(upto - 1, 0), **options)
 
 
-@events_mutant("ES-QUERY")
+@events_mutant("ES-QUERY-041")
 class NeverEnds(WrappedStore):
     """A query goes on with what is appended while it is read."""
 
     def query(self, query: EventQuery = EVERYTHING, *, after: int = 0, **options: Any) -> Pages[Event[Any]]:
-        if options:
+        if any(options.values()):
             return self.store.query(query, after=after, **options)
         last = after
 
@@ -187,13 +187,13 @@ class NeverEnds(WrappedStore):
         return Pages(fetch)
 
 
-@events_mutant("ES-COUNT")
+@events_mutant("ES-COUNT-002")
 class CountsEverything(WrappedStore):
     async def count(self, query: EventQuery = EVERYTHING) -> int:
         return await self.store.count()
 
 
-@events_mutant("ES-DATA")
+@events_mutant("ES-DATA-016")
 class TruncatesTimesToMilliseconds(WrappedStore):
     def over(self, pages: Pages[Any]) -> Pages[Any]:
         def truncated(found: Any) -> Any:
@@ -205,21 +205,21 @@ class TruncatesTimesToMilliseconds(WrappedStore):
         return each(pages, truncated)
 
 
-@events_mutant("ES-DATA")
+@events_mutant("ES-DATA-026")
 class FoldsTheCaseOfMetadata(WrappedStore):
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
         lower = [changed(e, metadata={k.lower(): v for k, v in e.metadata.items()} or None) for e in events]
         return await self.store.append(lower, condition=condition)
 
 
-@events_mutant("ES-HEAD")
+@events_mutant("ES-DELETE-013")
 class HasAHeadThatGoesBack(WrappedStore):
     async def head(self) -> int:
         last = await self.store.query(reverse=True, limit=1).list()
         return last[0].position if last else 0
 
 
-@events_mutant("ES-FOLLOW")
+@events_mutant("ES-FOLLOW-004")
 class MissesAWakeUp(WrappedStore):
     """Follows what is stored, and then falls asleep for good."""
 
@@ -233,7 +233,7 @@ class MissesAWakeUp(WrappedStore):
         return Pages(fetch)
 
 
-@events_mutant("ES-FOLLOW")
+@events_mutant("ES-FOLLOW-001", "ES-FOLLOW-009")
 class RepeatsItselfAcrossAWakeUp(WrappedStore):
     def follow(self, query: EventQuery = EVERYTHING, *, after: int) -> Pages[Event[Any]]:
         pages = self.store.follow(query, after=after)
@@ -247,7 +247,7 @@ class RepeatsItselfAcrossAWakeUp(WrappedStore):
         return Pages(fetch)
 
 
-@events_mutant("CC", "ES-APPEND")
+@events_mutant("ES-APPEND-008", "CC-READ-004")
 class ShowsALowerPositionLater(WrappedStore):
     """Every third event is hidden from readers until the one behind it was read."""
 
@@ -270,7 +270,7 @@ class ShowsALowerPositionLater(WrappedStore):
 # --- deleting -------------------------------------------------------------------------------------------------------
 
 
-@mutant("ES-DELETE")
+@mutant("ES-DELETE-012")
 def reuses_positions_after_a_delete(wrapped: WrappedBackend) -> None:
     class Store(WrappedStore):
         async def delete(self, aggregate: AggregateRef) -> int:
@@ -285,7 +285,7 @@ def reuses_positions_after_a_delete(wrapped: WrappedBackend) -> None:
     wrapped.events = Store(wrapped.backend.events)
 
 
-@events_mutant("ES-DELETE")
+@events_mutant("ES-DELETE-011")
 class KeepsDeletedIdsForItself(WrappedStore):
     def __init__(self, store: EventStore) -> None:
         super().__init__(store)

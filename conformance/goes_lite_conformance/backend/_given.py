@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -31,25 +30,6 @@ async def contents(stores: Backend | Transaction) -> dict[str, Any]:
         "models": await stores.models.query("c").list(),
         "checkpoints": [checkpoint[:3] for checkpoint in await stores.checkpoints.all()],
     }
-
-
-class Moment:
-    """Something that one side of a rule brings about and the other waits for, whatever the face."""
-
-    def __init__(self, place: Place) -> None:
-        self._event = asyncio.Event() if place.face == "async" else threading.Event()
-
-    def come(self) -> None:
-        """It is now."""
-        self._event.set()
-
-    async def wait(self) -> None:
-        """Until it has come; AssertionError if it does not."""
-        if isinstance(self._event, threading.Event):
-            assert self._event.wait(PATIENCE), "what the rule waits for does not come"
-            return
-        async with asyncio.timeout(PATIENCE):
-            await self._event.wait()
 
 
 @asynccontextmanager

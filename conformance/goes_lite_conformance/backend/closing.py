@@ -18,9 +18,9 @@ from goes_lite.snapshot import SnapshotStore
 from goes_lite.store import EventStore
 from goes_lite_conformance._asserts import refused
 from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Place
+from goes_lite_conformance._place import Moment, Place
 from goes_lite_conformance._samples import NOON, A, note, snapshot, story, take, texts
-from goes_lite_conformance.backend._given import Moment, fill
+from goes_lite_conformance.backend._given import fill
 
 Calls = dict[str, Callable[[], Awaitable[Any]]]
 

@@ -126,6 +126,7 @@ class SqlRules(Contract):
                 for statement in statements:
                     for _ in range(2):
                         await refuses(tx.execute, statement, GoesError)
+                assert await tx.execute(notes.all) == [("x",)]
                 await tx.execute(notes.insert, (3, "COMMIT"))
                 await tx.events.append([note("z")])
                 raise ZeroDivisionError

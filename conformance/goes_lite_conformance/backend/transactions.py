@@ -22,9 +22,9 @@ from goes_lite.query import EventQuery
 from goes_lite.store import AppendCondition, Appended
 from goes_lite_conformance._asserts import refused, same
 from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Place
+from goes_lite_conformance._place import Moment, Place
 from goes_lite_conformance._samples import A, B, Closed, note, registry, snapshot, story, take, texts
-from goes_lite_conformance.backend._given import Moment, contents, fill
+from goes_lite_conformance.backend._given import contents, fill
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,25 @@
+"""Many at once: contenders, tailing readers, cancellation, publishers, several handles and processes."""
+
+from __future__ import annotations
+
+from goes_lite_conformance.concurrency.cancellation import CancellationRules
+from goes_lite_conformance.concurrency.contenders import ContenderRules
+from goes_lite_conformance.concurrency.decisions import DecisionRules
+from goes_lite_conformance.concurrency.processes import ProcessRules
+from goes_lite_conformance.concurrency.publishers import PublisherRules
+from goes_lite_conformance.concurrency.readers import ReaderRules
+from goes_lite_conformance.concurrency.slow_transactions import SlowTransactionRules
+
+__all__ = ["ConcurrencyTests"]
+
+
+class ConcurrencyTests(
+    ContenderRules,
+    DecisionRules,
+    ReaderRules,
+    SlowTransactionRules,
+    CancellationRules,
+    PublisherRules,
+    ProcessRules,
+):
+    """Everything about many at once."""

@@ -1,0 +1,282 @@
+"""Cancelled at every place where it waits, an operation is done wholly or not at all, and nothing is lost (G11).
+
+Each rule cancels an operation at the first time that it waits, at the second, and so on until it was not reached any
+more; and once more, each time in the very moment in which what it waits for is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from goes_lite.backend import TRANSACTIONS, Backend
+from goes_lite.errors import LeaseHeld
+from goes_lite.event import AggregateRef
+from goes_lite.store import Appended
+from goes_lite_conformance._asserts import same
+from goes_lite_conformance._contract import Contract, needs, only
+from goes_lite_conformance._place import Moment, Place
+from goes_lite_conformance._samples import A, note, snapshot, story
+from goes_lite_conformance.concurrency._given import CONTENDERS, log
+from goes_lite_conformance.concurrency._interrupt import MANY, TIMINGS, Interruption, at_every_wait, interrupt
+
+
+def was_cancelled(outcome: Any) -> bool:
+    """Whether an operation ended as one that was cancelled; any other error is raised."""
+    if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
+        raise outcome
+    return isinstance(outcome, asyncio.CancelledError)
+
+
+class CancellationRules(Contract):
+    """Rules CC-CANCEL."""
+
+    @only("async")
+    async def test_a_cancelled_append(self, db: Backend) -> None:
+        """CC-CANCEL-001: Wherever an append is cancelled, its events are stored wholly or not at all, and a retry succeeds.
+
+        Its aggregates are not left locked, nor at a version that they do not have.
+        """
+        appended = 0
+
+        async def attempt(interruption: Interruption) -> bool:
+            nonlocal appended
+            own = AggregateRef("own", str(interruption))
+            batch = [*story(own, 2), *story(A, 1, after=appended), note("loose")]
+            outcome, reached = await interrupt(db.events.append(batch), interruption)
+            stored = [await db.events.find(event.id) for event in batch]
+            if not was_cancelled(outcome):
+                assert None not in stored
+            again = await db.events.append(batch)
+            assert again.already_committed or None in stored, "it was stored, and is stored again as new"
+            if isinstance(outcome, Appended):
+                assert again == Appended(outcome.positions, already_committed=True)
+            appended += 1
+            same(await db.events.load(own), batch[:2])
+            await db.events.append(story(own, 1, after=2))
+            assert len(await log(db)) == 5 * appended
+            return reached
+
+        await at_every_wait(attempt)
+
+    @only("async")
+    async def test_cancelled_appends_disturb_nobody(self, place: Place, db: Backend) -> None:
+        """CC-CANCEL-002: Appends that are cancelled are stored wholly or not at all, and those beside them as if alone.
+
+        64 run side by side, and half of them are cancelled, at different places.
+        """
+        batches = [story(AggregateRef("own", str(number)), 3) for number in range(CONTENDERS * place.rounds)]
+
+        async def append(number: int) -> Any:
+            if number % 2:
+                return await db.events.append(batches[number])
+            interruption = Interruption(1 + number // 2 % 3, TIMINGS[number // 2 % 2])
+            outcome, _ = await interrupt(db.events.append(batches[number]), interruption)
+            return outcome
+
+        outcomes = await place.together(*(append(number) for number in range(len(batches))))
+        assert all(isinstance(outcome, Appended) for outcome in outcomes[1::2])
+        for batch, outcome in zip(batches, outcomes, strict=True):
+            assert batch[0].aggregate is not None
+            stored = await db.events.load(batch[0].aggregate)
+            assert stored == batch or (was_cancelled(outcome) and stored == [])
+            await db.events.append(batch)
+        assert len(await log(db)) == 3 * len(batches)
+
+    @only("async")
+    @needs(TRANSACTIONS)
+    async def test_a_cancelled_transaction(self, db: Backend) -> None:
+        """CC-CANCEL-003: Wherever a transaction is cancelled, all of it is stored or nothing, and the next one begins at once."""
+
+        async def work(ref: AggregateRef) -> None:
+            async with db.transaction() as tx:
+                await tx.events.append(story(ref, 2))
+                await tx.models.put("c", ref.id, "{}")
+                await tx.events.append(story(ref, 1, after=2))
+
+        async def attempt(interruption: Interruption) -> bool:
+            ref = AggregateRef("own", str(interruption))
+            outcome, reached = await interrupt(work(ref), interruption)
+            stored = (len(await db.events.load(ref)), await db.models.get("c", ref.id) is not None)
+            assert stored in ((0, False), (3, True)), f"{stored} after {interruption}"
+            assert was_cancelled(outcome) or stored[0] == 3
+            if not stored[0]:
+                await work(ref)
+            return reached
+
+        await at_every_wait(attempt)
+
+    @only("async")
+    @needs(TRANSACTIONS)
+    async def test_those_who_wait_for_a_transaction(self, place: Place, db: Backend) -> None:
+        """CC-CANCEL-004: Who waits for a transaction to end and is cancelled is in nobody's way, and those behind get through.
+
+        Whether it wants to append or to begin a transaction, and though it never had its turn.
+        """
+
+        async def begin() -> None:
+            async with db.transaction() as tx:
+                await tx.events.append([note("second transaction")])
+
+        begun, over = Moment(place), Moment(place)
+
+        async def hold() -> None:
+            async with db.transaction() as tx:
+                await tx.events.append([note("first transaction")])
+                begun.come()
+                await over.wait()
+
+        holder = place.beside(hold())
+        await begun.wait()
+        waits: list[Callable[[], Coroutine[Any, Any, Any]]] = [lambda: db.events.append([note("append")]), begin]
+        cancelled = [place.beside(wait()) for wait in waits * 4]
+        behind = [place.beside(wait()) for wait in waits]
+        await asyncio.sleep(0)
+        for one in cancelled:
+            one.cancel()
+        outcomes = [await one.outcome() for one in cancelled] if place.durability != "memory" else []
+        over.come()
+        await holder.result()
+        for one in behind:
+            await one.result()
+        assert all(map(was_cancelled, outcomes))
+
+    @only("async")
+    async def test_a_cancelled_deletion(self, db: Backend) -> None:
+        """CC-CANCEL-005: Wherever a deletion is cancelled, the aggregate is gone with its snapshots, or all of it is there."""
+
+        async def attempt(interruption: Interruption) -> bool:
+            ref = AggregateRef("own", str(interruption))
+            await db.events.append(story(ref, 3))
+            await db.snapshots.save(snapshot(ref, 3))
+            outcome, reached = await interrupt(db.events.delete(ref), interruption)
+            left = (3, False)
+            for _ in range(MANY):  # it may still be under way
+                left = (len(await db.events.load(ref)), await db.snapshots.latest(ref) is not None)
+                if left in ((0, False), (3, True)):
+                    break
+            assert left == (0, False) or (left == (3, True) and was_cancelled(outcome)), f"{left} after {interruption}"
+            await db.events.delete(ref)
+            await db.events.append(story(ref, 1))
+            return reached
+
+        await at_every_wait(attempt)
+
+    @only("async")
+    async def test_a_cancelled_change_of_a_model(self, db: Backend) -> None:
+        """CC-CANCEL-006: Wherever a change of a model is cancelled, it counts once or not at all, as the version says."""
+        counters = db.models_of("counter", int)
+        await counters.put("1", 0)
+        changes = 0
+
+        async def attempt(interruption: Interruption) -> bool:
+            nonlocal changes
+            outcome, reached = await interrupt(counters.use("1", lambda number: number + 1), interruption)
+            await counters.use("1", lambda number: number + 1, tries=MANY)  # the other may still be under way
+            record = await db.models.get("counter", "1")
+            assert record is not None
+            assert json.loads(record.data) == record.version - 1
+            counted = record.version - 1 - changes
+            assert counted == 2 or (counted == 1 and was_cancelled(outcome)), f"{counted} changes after {interruption}"
+            changes = record.version - 1
+            return reached
+
+        await at_every_wait(attempt)
+
+    @only("async")
+    async def test_a_cancelled_lease(self, db: Backend) -> None:
+        """CC-CANCEL-007: Wherever taking a lease is cancelled, its owner can take it at once, and from then on nobody else."""
+
+        async def attempt(interruption: Interruption) -> bool:
+            name = str(interruption)
+            _, reached = await interrupt(db.leases.acquire(name, "ann", 60.0), interruption)
+            lease = await db.leases.acquire(name, "ann", 60.0)
+            try:
+                await db.leases.acquire(name, "bob", 60.0)
+                raise AssertionError("bob has the lease of ann")
+            except LeaseHeld:
+                pass
+            assert await db.leases.release(lease)
+            return reached
+
+        await at_every_wait(attempt)
+
+    @only("async")
+    async def test_cancelled_iterators_lose_nothing(self, db: Backend) -> None:
+        """CC-CANCEL-008: Wherever asking for the next one is cancelled, the next to ask gets it: in order, none twice.
+
+        Also if a page of them has just arrived: of a query, a follower, the aggregates, snapshots or models.
+        """
+        refs = [AggregateRef("own", f"{number:03}") for number in range(70)]
+        await db.events.append([event for ref in refs for event in story(ref, 1)])
+        for ref in refs:
+            await db.snapshots.save(snapshot(ref, 1))
+            await db.models.put("c", ref.id, "{}")
+        iterators: dict[str, tuple[Callable[[], Any], Callable[[Any], str]]] = {
+            "query": (db.events.query, lambda event: event.aggregate.id),
+            "reversed query": (lambda: db.events.query(reverse=True), lambda event: event.aggregate.id),
+            "follower": (lambda: db.events.follow(after=0), lambda event: event.aggregate.id),
+            "aggregates": (db.events.aggregates, lambda info: info.aggregate.id),
+            "snapshots": (db.snapshots.query, lambda one: one.aggregate.id),
+            "models": (lambda: db.models.query("c"), lambda record: record.id),
+        }
+        wanted = [ref.id for ref in refs]
+        for what, (open_one, id_of) in iterators.items():
+            pages, taken = open_one(), list[str]()
+
+            async def attempt(interruption: Interruption, pages: Any = pages, taken: list[str] = taken) -> bool:
+                async def take_all() -> None:
+                    while len(taken) < len(refs):
+                        taken.append(id_of(await anext(pages)))  # noqa: B023
+
+                _, reached = await interrupt(take_all(), Interruption(1, interruption.timing))
+                return reached and len(taken) < len(refs) and interruption.wait < 8
+
+            await at_every_wait(attempt)
+            while len(taken) < len(refs):
+                taken.append(id_of(await anext(pages)))
+            assert taken == (wanted[::-1] if what == "reversed query" else wanted), what
+
+    @only("async")
+    async def test_cancelled_subscribers_lose_nothing(self, db: Backend) -> None:
+        """CC-CANCEL-009: Wherever asking for the next delivery is cancelled, the next to ask gets it, with nothing left out."""
+        number = 0
+        taken: list[str] = []
+        async with db.bus.subscribe(["sample.noted"]) as subscription:
+
+            async def take_one() -> None:
+                delivery = await anext(subscription)
+                taken.append(delivery.event.data.text)
+                await delivery.ack()
+
+            async def attempt(interruption: Interruption) -> bool:
+                nonlocal number
+                asking = asyncio.create_task(interrupt(take_one(), interruption))
+                await asyncio.sleep(0)
+                number += 1
+                await db.events.append([note(str(number))])
+                _, reached = await asking
+                return reached
+
+            await at_every_wait(attempt)
+            await db.events.append([note("end")])
+            while taken[-1:] != ["end"]:
+                await asyncio.wait_for(take_one(), 30)
+        assert taken == [*(str(n) for n in range(1, number + 1)), "end"]
+
+    @only("async")
+    async def test_a_cancelled_opening(self, place: Place) -> None:
+        """CC-CANCEL-010: Wherever opening is cancelled, nothing stays open: the storage can be opened and used at once."""
+
+        async def use() -> None:
+            async with place.open() as db:
+                await db.events.append([note("x")])
+
+        async def attempt(interruption: Interruption) -> bool:
+            _, reached = await interrupt(use(), interruption)
+            await use()
+            return reached
+
+        await at_every_wait(attempt)

@@ -1,0 +1,92 @@
+"""Many who decide on what they read, under conditions: what was not allowed never happens, and nobody else notices."""
+
+from __future__ import annotations
+
+from goes_lite.backend import PROCESSES, Backend
+from goes_lite.errors import AppendConditionFailed
+from goes_lite.query import EventQuery
+from goes_lite.store import AppendCondition, Appended
+from goes_lite_conformance._asserts import refused
+from goes_lite_conformance._contract import Contract, needs
+from goes_lite_conformance._place import Place
+from goes_lite_conformance._samples import note
+from goes_lite_conformance.concurrency._given import CONTENDERS, succeeded
+
+SEATS = 10
+
+
+async def book(db: Backend, course: str, student: str) -> str:
+    """A seat in a course, if one is free: read, decide, append under the condition of what was read; again if refused."""
+    query = EventQuery(tags=[f"course:{course}"])
+    while True:
+        booked = await db.events.query(query).list()
+        if len(booked) >= SEATS:
+            return "full"
+        seen = booked[-1].position if booked else 0
+        try:
+            await db.events.append([note(student, tags=[f"course:{course}"])], condition=AppendCondition(query, seen))
+        except AppendConditionFailed as error:
+            assert error.position > seen, f"{error!r} is about an event that was seen"
+        else:
+            return "booked"
+
+
+class DecisionRules(Contract):
+    """Rules CC-DECIDE."""
+
+    async def test_no_seat_is_booked_twice(self, place: Place, db: Backend) -> None:
+        """CC-DECIDE-001: Of 64 who book one of ten seats, each on what it read, exactly ten get one, in each of two courses.
+
+        No aggregate is involved: the condition alone is the boundary. Refused is only who did not see the latest booking.
+        """
+        students = [f"student-{number}" for number in range(CONTENDERS // 2 * place.rounds)]
+        wishes = [(course, student) for student in students for course in ("a", "b")]
+        answers = succeeded(await place.together(*(book(db, *wish) for wish in wishes)))
+        for first in (0, 1):
+            assert answers[first::2].count("booked") == SEATS
+        for course in ("a", "b"):
+            booked = [event.data.text for event in await db.events.query(EventQuery(tags=[f"course:{course}"])).list()]
+            assert len(set(booked)) == len(booked) == SEATS
+
+    async def test_one_of_many_passes_each_round(self, place: Place, db: Backend) -> None:
+        """CC-DECIDE-002: Of 64 who saw the same and append under it, one is stored each time, and the others hear of its event.
+
+        The winner's event is what the next round has seen.
+        """
+        query, seen = EventQuery(["sample.noted"]), 0
+        for number in range(2 * place.rounds):
+            condition = AppendCondition(query, seen)
+            batches = [[note(f"{number}-{contender}"), note("second")] for contender in range(CONTENDERS)]
+            answers = await place.together(*(db.events.append(batch, condition=condition) for batch in batches))
+            (won,) = (answer for answer in answers if isinstance(answer, Appended))
+            for answer in answers:
+                if answer is not won:
+                    with refused(AppendConditionFailed, condition=condition) as caught:
+                        raise answer
+                    assert caught.value.position in won.positions
+            seen = won.position
+            assert await db.events.count() == 2 * (number + 1)
+
+    async def test_who_decides_on_something_else_is_not_refused(self, place: Place, db: Backend) -> None:
+        """CC-DECIDE-003: However many append at once, nobody is refused whose condition no other's event matches.
+
+        A condition that locks too much would still be right, but nobody could work beside anybody.
+        """
+
+        async def work(number: int) -> None:
+            tag, seen = f"own:{number}", 0
+            for _ in range(3):
+                condition = AppendCondition(EventQuery(["sample.noted"], tags=[tag, "all:all"]), seen)
+                seen = (await db.events.append([note("x", tags=[tag, "all:all"])], condition=condition)).position
+
+        succeeded(await place.together(*(work(number) for number in range(CONTENDERS // 2 * place.rounds))))
+        assert await db.events.count() == 3 * (CONTENDERS // 2) * place.rounds
+
+    @needs(PROCESSES)
+    async def test_decisions_through_several_handles(self, place: Place, db: Backend) -> None:
+        """CC-DECIDE-004: So it is if they decide through several handles: no seat is booked twice, and none stays free."""
+        async with place.open() as second, place.open() as third:
+            handles = [db, second, third] * 8 * place.rounds
+            answers = succeeded(await place.together(*(book(handle, "a", str(n)) for n, handle in enumerate(handles))))
+            assert answers.count("booked") == SEATS
+            assert await db.events.count() == SEATS

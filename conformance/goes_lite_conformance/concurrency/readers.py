@@ -1,0 +1,184 @@
+"""Readers beside writers: nobody skips, nobody repeats, and what was seen once stays what it is (G4, G8)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from goes_lite.backend import PROCESSES, Backend
+from goes_lite.errors import AppendConditionFailed, ConcurrencyError, DuplicateEventError
+from goes_lite.event import AggregateRef, Event
+from goes_lite.query import EventQuery
+from goes_lite.store import AppendCondition
+from goes_lite_conformance._asserts import same
+from goes_lite_conformance._contract import Contract, needs
+from goes_lite_conformance._place import Moment, Place
+from goes_lite_conformance._samples import A, count, note, story
+from goes_lite_conformance.concurrency._given import end, followed, log, polled, saw_all, succeeded
+
+WRITERS = 12
+TAGGED = EventQuery(tags=["n:1"])
+COUNTED = EventQuery(["sample.counted"])
+
+
+async def write(db: Backend, number: int, times: int = 5) -> None:
+    """Append batches of one to three events, of an aggregate of its own and of none, and in between what is refused."""
+    ref = AggregateRef("own", str(number))
+    for step in range(times):
+        batch: list[Event[Any]] = [note(f"{number}-{step}", ref, step + 1, tags=[f"n:{step}"])]
+        batch += [count(step)] * ((number + step) % 2) + [note("loose", tags=[f"n:{step % 2}"])] * (step % 2)
+        await db.events.append(batch)
+        with suppress(ConcurrencyError):
+            await db.events.append([note("refused"), *story(ref, 1, after=step)])
+        with suppress(AppendConditionFailed):
+            await db.events.append([note("refused")], condition=AppendCondition(EventQuery(aggregates=[ref])))
+        with suppress(DuplicateEventError):
+            await db.events.append([note("refused"), note("other data", id=batch[0].id)])
+
+
+async def everybody_writes(place: Place, *handles: Backend) -> None:
+    """All writers at once, over all handles; then the event that comes behind all others."""
+    writers = range(WRITERS * place.rounds)
+    succeeded(await place.together(*(write(handles[number % len(handles)], number) for number in writers)))
+    await end(handles[0])
+
+
+class ReaderRules(Contract):
+    """Rules CC-READ."""
+
+    async def test_followers_see_everything(self, place: Place, db: Backend) -> None:
+        """CC-READ-001: However many write, a follower gets what ends in the log: each event once, in position order.
+
+        Nothing of what was refused meanwhile, and so it is for those who follow only what matches.
+        """
+        queries = (EventQuery(), TAGGED, COUNTED)
+        readers = [place.beside(followed(db, query)) for query in queries]
+        await everybody_writes(place, db)
+        stored = await log(db)
+        for query, reader in zip(queries, readers, strict=True):
+            saw_all(await reader.result(), stored, query)
+
+    async def test_who_asks_again_and_again_sees_everything(self, place: Place, db: Backend) -> None:
+        """CC-READ-002: Who asks again and again for what lies behind the last event that it saw, misses none and repeats none."""
+        asked: Sequence[tuple[EventQuery, int | None]] = ((EventQuery(), 1), (TAGGED, None))
+        readers = [place.beside(polled(db, query, limit=limit)) for query, limit in asked]
+        await everybody_writes(place, db)
+        stored = await log(db)
+        for (query, _), reader in zip(asked, readers, strict=True):
+            saw_all(await reader.result(), stored, query)
+
+    async def test_followers_that_come_later_see_the_rest(self, place: Place, db: Backend) -> None:
+        """CC-READ-003: A follower that begins while others write sees all that lies behind its beginning, each event once.
+
+        Where what was stored ends and what is committed begins, is where followers break.
+        """
+
+        async def begin_again() -> list[tuple[int, list[Event[Any]]]]:
+            begun = 0
+            found: list[tuple[int, list[Event[Any]]]] = []
+            while not found or not found[-1][1]:
+                begun = await db.events.head()
+                some = [event async for event in first(db, begun)]
+                found.append((begun, some))
+            return found
+
+        async def first(db: Backend, after: int) -> Any:
+            left = 20
+            async for event in db.events.follow(after=after):
+                yield event
+                left -= 1
+                if not left or event.tags == {"the:end"}:
+                    return
+
+        readers = [place.beside(begin_again()) for _ in range(4)]
+        await everybody_writes(place, db)
+        stored = await log(db)
+        for reader in readers:
+            for begun, some in await reader.result():
+                behind = [event for event in stored if event.position > begun]
+                assert [event.position for event in some] == [event.position for event in behind[: len(some)]]
+
+    async def test_what_the_head_covers_is_settled(self, place: Place, db: Backend) -> None:
+        """CC-READ-004: What lies at or below a head that somebody saw is all there, and no event is ever added to it.
+
+        The head never goes back.
+        """
+        done = Moment(place)
+
+        async def look() -> list[Event[Any]]:
+            seen: list[Event[Any]] = []
+            head = 0
+            while not done.has_come:
+                now = await db.events.head()
+                assert now >= head, f"the head went back from {head} to {now}"
+                if now > head:
+                    seen += await db.events.query(after=head, upto=now).list()
+                    assert seen, f"the head is {now}, and there is no event"
+                    assert seen[-1].position == now, f"the head is {now}, the last event {seen[-1]}"
+                head = now
+            return seen
+
+        readers = [place.beside(look()) for _ in range(2)]
+        await everybody_writes(place, db)
+        done.come()
+        stored = await log(db)
+        for reader in readers:
+            found = await reader.result()
+            same(found, stored[: len(found)])
+
+    async def test_batches_are_seen_whole(self, place: Place, db: Backend) -> None:
+        """CC-READ-005: A reader sees all events of a batch or none, whenever it looks: in a query and in each aggregate."""
+        done = Moment(place)
+        size = 8
+
+        async def append(number: int) -> None:
+            for step in range(6):
+                ref = AggregateRef("own", str(number))
+                await db.events.append([*story(ref, size, after=step * size), *(note("loose") for _ in range(size))])
+
+        async def look() -> None:
+            while not done.has_come:
+                found = await db.events.query().list()
+                assert len(found) % (2 * size) == 0, f"{len(found)} events are visible, of batches of {2 * size}"
+                assert (await db.events.count()) % (2 * size) == 0
+                assert len(await db.events.load(AggregateRef("own", "1"))) % size == 0
+
+        readers = [place.beside(look()) for _ in range(2)]
+        succeeded(await place.together(*(append(number) for number in range(4 * place.rounds))))
+        done.come()
+        succeeded([await reader.outcome() for reader in readers])
+
+    async def test_histories_only_grow(self, place: Place, db: Backend) -> None:
+        """CC-READ-006: Who loads an aggregate while others append to it gets versions 1, 2, 3, … and never fewer than before."""
+        done = Moment(place)
+
+        async def look() -> None:
+            known: list[Event[Any]] = []
+            while not done.has_come:
+                loaded = await db.events.load(A)
+                assert [event.version for event in loaded] == list(range(1, len(loaded) + 1))
+                assert loaded[: len(known)] == known, "what was loaded before is different now"
+                known = loaded
+
+        async def append(number: int) -> None:
+            for step in range(20):
+                with suppress(ConcurrencyError):
+                    version = len(await db.events.load(A))
+                    await db.events.append([note(f"{number}-{step}", A, version + 1)])
+
+        readers = [place.beside(look()) for _ in range(2)]
+        succeeded(await place.together(*(append(number) for number in range(4 * place.rounds))))
+        done.come()
+        succeeded([await reader.outcome() for reader in readers])
+
+    @needs(PROCESSES)
+    async def test_readers_and_writers_with_several_handles(self, place: Place, db: Backend) -> None:
+        """CC-READ-007: Whichever handles write, a follower and one who asks again on each see all of it, once, in order."""
+        async with place.open() as second, place.open() as third:
+            handles = (db, second, third)
+            readers = [place.beside(read(handle)) for handle in handles for read in (followed, polled)]
+            await everybody_writes(place, *handles)
+            stored = await log(db)
+            for reader in readers:
+                saw_all(await reader.result(), stored)
