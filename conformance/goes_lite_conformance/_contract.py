@@ -115,6 +115,7 @@ class Contract:
         for name, member in list(vars(cls).items()):
             if name.startswith("test_") and (inspect.iscoroutinefunction(member) or _is_plain_rule(member)):
                 setattr(cls, name, _plain(member))
+        _check_names(cls)
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """Every rule on every face of every variant."""
@@ -173,6 +174,16 @@ def declared_by(suite: type[Contract], variant: str) -> Declared:
             _declared[suite, variant] = in_thread(lambda: asyncio.run(look()), PATIENCE)
             asyncio.run(hook.erase(place.storage))
     return _declared[suite, variant]
+
+
+def _check_names(suite: type[Contract]) -> None:
+    """TypeError if a suite is put together of parts that give two rules one name: one of them would be lost."""
+    owners: dict[str, type] = {}
+    for part in suite.__mro__:
+        for name, member in vars(part).items():
+            owner = owners.setdefault(name, part) if hasattr(member, "rule") else part
+            if not issubclass(owner, part):
+                raise TypeError(f"{suite.__qualname__}: {owner.__qualname__} and {part.__qualname__} both have {name}")
 
 
 def _rounds(request: pytest.FixtureRequest) -> int:

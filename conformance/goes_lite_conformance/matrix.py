@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, cast
 from goes_lite.backend import BACKUP, DENSE_POSITIONS, PERSISTENT, PROCESSES, SQL, TRANSACTIONS
 from goes_lite.bus import REPLAY
 from goes_lite_conformance._contract import rules_of
+from goes_lite_conformance.guarantees import GUARANTEES
 from goes_lite_conformance.verdict import FORMAT, from_numbers
 
 BEGIN = "<!-- The matrix: made by `python -m goes_lite_conformance.matrix`, do not edit. -->"
@@ -90,7 +91,7 @@ def expected(report: Kept) -> set[str]:
 
 def matrix(reports: Sequence[Kept]) -> str:
     """The tables, in Markdown."""
-    return "\n".join([*_abilities(reports), "", *_families(reports)]) + "\n"
+    return "\n".join([*_abilities(reports), "", *_guarantees(reports), "", *_families(reports)]) + "\n"
 
 
 def _abilities(reports: Sequence[Kept]) -> Iterator[str]:
@@ -102,6 +103,18 @@ def _abilities(reports: Sequence[Kept]) -> Iterator[str]:
     yield _row("durability", (f"`{report.durability}`" for report in reports))
     yield _row("judged with", (report.versions.get("driver", "") for report in reports))
     yield _row("on the faces", (", ".join(report.faces) for report in reports))
+
+
+def _guarantees(reports: Sequence[Kept]) -> Iterator[str]:
+    """How many of the rules that prove a guarantee were kept."""
+    yield _row("Guarantee", (f"`{report.name}`" for report in reports))
+    yield "|---" * (len(reports) + 1) + "|"
+    for guarantee in GUARANTEES:
+        cells: list[str] = []
+        for report in reports:
+            results = {rule: result for rules in report.rules.values() for rule, result in rules.items()}
+            cells.append(_count([results[rule] for rule in guarantee.rules(results)]))
+        yield _row(f"{guarantee.id} {guarantee.text}", cells)
 
 
 def _families(reports: Sequence[Kept]) -> Iterator[str]:

@@ -362,3 +362,23 @@ def test_a_soak_run_multiplies_rounds_and_patience(run: Run, pytester: pytest.Py
     result = run(rule("assert place.rounds == 7", parameters="place"), "--rounds", "7")
 
     result.assert_outcomes(passed=2)
+
+
+def test_two_rules_of_one_name_are_refused() -> None:
+    """In a suite that is put together of several: one of the two would never run. A rule can be replaced on purpose."""
+
+    class One(Contract):
+        async def test_same(self, db: backend.Backend) -> None:
+            """XX-ONE-001: One."""
+
+    class Other(Contract):
+        async def test_same(self, db: backend.Backend) -> None:
+            """XX-OTHER-001: Other."""
+
+    class Replaced(One):
+        async def test_same(self, db: backend.Backend) -> None:
+            """XX-ONE-002: Another instead."""
+
+    assert [rule.id for rule in rules_of(Replaced).values()] == ["XX-ONE-002"]
+    with pytest.raises(TypeError, match="One and .*Other both have test_same"):
+        type("Both", (One, Other), {})

@@ -101,13 +101,14 @@ def _first_case(test: Any) -> dict[str, Any]:
     return cases
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mutant that sleeps for ever is found out sooner than a slow backend would deserve."""
-    monkeypatch.setattr(_place, "PATIENCE", 2.0)
-    monkeypatch.setattr(_contract, "PATIENCE", 5.0)
+    monkeypatch.setattr(_place, "PATIENCE", 3.0)
+    monkeypatch.setattr(_contract, "PATIENCE", 20.0)
 
 
+@pytest.mark.usefixtures("impatience")
 @pytest.mark.parametrize(
     ("mutant", "killer"), [(name, killer) for name, mutant in MUTANTS.items() for killer in mutant.killers]
 )

@@ -201,6 +201,13 @@ def test_among_other_tests_each_backend_has_a_line(run: Run) -> None:
     ]
 
 
+def test_among_other_tests_a_single_backend_has_a_line_too_and_its_table_on_demand(run: Run) -> None:
+    files = {"test_acme": BACKEND.format(name="Acme", variants='("file",)'), "test_other": "def test_it(): pass"}
+
+    assert run(**files) == ["Acme (test_acme.py): 2 rules: 2 passed (at 2 places)"]
+    assert run("-v", **files)[2] == "  TestAcme"
+
+
 def test_with_several_test_processes_it_is_the_same(run: Run) -> None:
     files = {f"test_{name}": BACKEND.format(name=name.title(), variants=BOTH) for name in ("acme", "beta")}
 
