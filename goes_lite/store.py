@@ -44,7 +44,9 @@ class AggregateInfo(NamedTuple):
     aggregate: AggregateRef
     version: int
     first_time: datetime
+    """Of the event at version 1."""
     last_time: datetime
+    """Of the newest event, the one at `version`; clocks run back, so it need not be the latest."""
 
 
 def check_position(what: str, value: object) -> int:
@@ -118,7 +120,8 @@ class EventStore(Protocol):
         - Appending the very same events again (same ids, everything else the same) succeeds, answers the original
           positions and `already_committed=True`, whatever happened to the aggregate since, and whatever the condition.
         - An id that is stored with anything else different, or only a part of the batch being stored, is
-          DuplicateEventError, and nothing is written; so is one id twice in a batch.
+          DuplicateEventError, and nothing is written; so is one id twice in a batch. Data is the same if it is encoded
+          the same. Whether an id is stored is decided first: before versions, and before the condition.
         - An empty batch succeeds, changes nothing and does not look at the condition.
         - With a condition: if an event that matches `condition.query` is stored at a position > `condition.after`,
           AppendConditionFailed, and nothing is written. It is judged together with the write, before anything of

@@ -158,6 +158,7 @@ class Beside:
     """Something that goes on beside a rule."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], *, loop: bool) -> None:
+        self._coroutine = coroutine
         self._answer: list[Any] = []
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
@@ -192,7 +193,8 @@ class Beside:
         elif self._task is not None:
             await asyncio.wait({self._task}, timeout=within)
             if self._task.cancelled() and not self.ended:  # before it began
-                return asyncio.CancelledError()
+                self._coroutine.close()
+                self._error = asyncio.CancelledError()
         assert self.ended, f"it is still going on after {within:g} s"
         return self._error if self._error is not None else self._answer[0]
 

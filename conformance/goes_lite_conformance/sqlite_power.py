@@ -29,7 +29,7 @@ from goes_lite_conformance._contract import needs, only
 from goes_lite_conformance._crash_jobs import COUNTED, WRITTEN, plain, registry
 from goes_lite_conformance._crash_judges import Counts
 from goes_lite_conformance._place import Face, Place
-from goes_lite_conformance._power_disk import HOWS
+from goes_lite_conformance._power_disk import HOWS, How
 from goes_lite_conformance._power_jobs import IN_TRANSACTION, STEPS, at, record, refuse, step
 from goes_lite_conformance._soak import Soaking
 from goes_lite_conformance.verify import verify
@@ -75,11 +75,11 @@ class SQLitePowerTests(Soaking):
         """PW-CUT-003: A power cut while a store is made, opened or closed loses nothing, and leaves one that opens."""
         await self.cut(place, "full", lossless=True, between=True)
 
-    async def cut(self, place: Place, durability: str, *, lossless: bool, between: bool = False, sql: str = "") -> None:
+    async def cut(self, place: Place, durability: str, *, lossless: bool, between: bool = False) -> None:
         """Record a worker's use of a store, cut it at some moments, and judge what is left: once for each round."""
         cuts = PowerCuts(lossless)
         for seed in range(place.rounds):
-            await cuts.judge_one(at(place, f"seed{seed}"), seed, durability, between=between, sql=sql)
+            await cuts.judge_one(at(place, f"seed{seed}"), seed, durability, between=between)
             self.tell(place, f"{durability}: {cuts}", last=seed + 1 == place.rounds)
 
     # --- refusals -------------------------------------------------------------------------------------------------------
@@ -160,9 +160,20 @@ class PowerCuts:
         return f"{self.cuts} cuts, {self.acknowledged} acknowledged and {self.events} stored events checked, {self.lost} lost"
 
     async def judge_one(
-        self, place: Place, seed: int, durability: str, *, between: bool = False, sql: str = "", cuts: int = CUTS
+        self,
+        place: Place,
+        seed: int,
+        durability: str,
+        *,
+        between: bool = False,
+        cuts: int = CUTS,
+        hows: Sequence[How] = HOWS,
+        sql: str = "",
     ) -> None:
-        """Record one use of a store, in a worker, and cut it at some moments."""
+        """Record one use of a store, in a worker, and cut it at some moments.
+
+        `sql` is run on its writing connection, to see that a store which is set up wrongly is caught.
+        """
         face: Face = "async" if seed % 2 == 0 else "blocking"
         worker = place.spawn(record, seed=seed, face=face, durability=durability, sql=sql)
         recorded = worker.hear()
@@ -172,7 +183,7 @@ class PowerCuts:
         chance = random.Random(seed)
         for number, moment in enumerate(_moments(recorded, chance, cuts, between=between)):
             left = at(place, f"cut{number}")
-            how = chance.choice(HOWS)
+            how = chance.choice(hows)
             worker.tell([moment, how, str(left.storage.folder), seed * 1000 + number])
             said = worker.hear()
             assert said is not None, worker.errors

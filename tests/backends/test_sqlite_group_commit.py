@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -12,7 +11,6 @@ import pytest
 
 from goes_lite import connect
 from goes_lite.backend import Backend
-from goes_lite.blocking import connect as connect_blocking
 from goes_lite.errors import (
     ConcurrencyError,
     StoreClosed,
@@ -64,55 +62,6 @@ async def test_concurrent_appends_share_commits(loop_place: Place, appenders: in
             assert [log[p - 1].data.text for p in one.positions] == [str(number), f"{number}+"]
 
 
-async def test_positions_are_in_the_order_of_commits(loop_place: Place) -> None:
-    """Appends of one task come one behind the other; a reader that saw a position never sees a lower one appear."""
-    async with loop_place.open() as db:
-        done = False
-        seen: dict[int, str] = {}
-
-        async def write(writer: int) -> None:
-            last = 0
-            for number in range(12):
-                position = (await db.events.append([note(f"{writer}-{number}")])).position
-                assert position > last
-                last = position
-
-        async def watch() -> None:
-            while not done:
-                for event in await db.events.query().list():
-                    assert seen.setdefault(event.position, event.data.text) == event.data.text
-                assert list(seen) == list(range(1, len(seen) + 1))
-                await asyncio.sleep(0)
-
-        watching = asyncio.create_task(watch())
-        await asyncio.gather(*(write(writer) for writer in range(16)))
-        done = True
-        await watching
-
-
-async def test_cancelled_appends_are_stored_wholly_or_not_at_all(loop_place: Place) -> None:
-    """Whenever they are cancelled; a retry tells which, the others are not disturbed, and nothing is left behind."""
-    async with loop_place.open() as db:
-        batches = [[note(f"{n}-{i}", ("order", str(n)), i) for i in (1, 2, 3)] for n in range(60)]
-        tasks = [asyncio.create_task(db.events.append(batch)) for batch in batches]
-        for number, task in enumerate(tasks):
-            if number % 2:
-                await asyncio.sleep(0.0002 * (number % 5))
-                task.cancel()
-        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        assert all(isinstance(outcome, Appended) for outcome in outcomes[::2])
-        await db.events.append([note("behind them all")])
-        for number, batch in enumerate(batches):
-            ref = AggregateRef("order", str(number))
-            stored = await db.events.load(ref)
-            assert stored in ([], batch), number
-            again = await db.events.append(batch)
-            assert again.already_committed == bool(stored)
-            assert await db.events.load(ref) == batch
-        assert await db.events.count() == 181
-    assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-
-
 async def test_an_append_that_is_cancelled_in_the_queue_is_not_stored(loop_place: Place) -> None:
     """If its turn had not come: here a transaction holds the store."""
     async with loop_place.open() as db:
@@ -146,36 +95,6 @@ async def test_nothing_is_queued_behind_the_end(loop_place: Place) -> None:
         with pytest.raises(StoreClosed):
             async with asyncio.timeout(10):
                 await db.events.append([note("y")])
-
-
-@pytest.mark.parametrize("where", ["memory", "file"])
-@pytest.mark.parametrize("inline", [True, False])
-def test_threads_share_one_blocking_handle(driver: str, where: str, inline: bool, tmp_path: Path) -> None:
-    """Every append of every thread is stored once, reads run beside them, and a conflict hits one thread only."""
-    path = ":memory:" if where == "memory" else str(tmp_path / "store.db")
-    outcomes: list[list[int]] = [[] for _ in range(8)]
-    conflicts = [0] * 8
-    with connect_blocking(path, driver=driver, registry=registry, durability="normal", inline=inline) as db:
-
-        def work(number: int) -> None:
-            for step in range(1, 26):
-                outcomes[number].append(db.events.append([note("own", ("own", str(number)), step)]).position)
-                shared = len(db.events.load(AggregateRef("shared", "1")))
-                try:
-                    outcomes[number].append(db.events.append([note("shared", ("shared", "1"), shared + 1)]).position)
-                except ConcurrencyError:
-                    conflicts[number] += 1
-
-        threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        positions = sorted(position for own in outcomes for position in own)
-        assert positions == list(range(1, 8 * 50 - sum(conflicts) + 1))
-        assert all(own == sorted(own) for own in outcomes)
-        versions = [event.version for event in db.events.load(AggregateRef("shared", "1"))]
-        assert versions == list(range(1, 8 * 25 - sum(conflicts) + 1))
 
 
 def test_data_version_counts_commits(driver: str, tmp_path: Path) -> None:

@@ -1,12 +1,18 @@
-"""SQLite on a disk that loses its power or refuses to work."""
+"""SQLite on a disk that loses its power or refuses to work; and whether a store that is set up wrongly is caught there."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
-from goes_lite_conformance import Contract, Storage
-from goes_lite_conformance.sqlite_power import SQLitePowerTests
+from goes_lite_conformance import Contract, Place, Storage
+from goes_lite_conformance._place import Declared
+from goes_lite_conformance.sqlite_power import PowerCuts, SQLitePowerTests
+
+from goes_lite.errors import GoesError
+from goes_lite.runtime import drive
 
 pytest.importorskip("apsw", reason="apsw is not installed, and nothing else can stand between SQLite and its files")
 
@@ -19,3 +25,41 @@ class SQLite(Contract):
 
 
 class TestPower(SQLite, SQLitePowerTests): ...
+
+
+# --- the judge is judged --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Place]:
+    """Where cuts are made outside a suite."""
+    place = Place(SQLite(), Storage(tmp_path, "t0123456789abcdef", "apsw"), "blocking", Declared(), 1)
+    yield place
+    place.end()
+
+
+@pytest.mark.parametrize("synchronous", ["OFF", "NORMAL"])
+def test_not_syncing_what_is_acknowledged_is_caught(disk: Place, synchronous: str) -> None:
+    """A store that says "full" and does not sync each commit loses what it acknowledged, and the judge sees that."""
+    cuts = PowerCuts(lossless=True)
+    with pytest.raises(AssertionError, match=r"\d+ events were acknowledged, \d+ are there"):
+        drive(cuts.judge_one(disk, 1, "full", cuts=20, hows=["lost"], sql=f"PRAGMA synchronous = {synchronous}"))
+    assert cuts.lost
+
+
+def test_not_syncing_at_all_is_caught(disk: Place) -> None:
+    """A store that never syncs is damaged by a cut, not only shortened."""
+    with pytest.raises((AssertionError, GoesError)) as caught:
+        drive(
+            PowerCuts(lossless=False).judge_one(
+                disk, 1, "normal", cuts=40, hows=["mixed"], sql="PRAGMA synchronous = OFF"
+            )
+        )
+    assert "seed 1, cut" in caught.value.__notes__[0]
+
+
+def test_the_judge_finds_nothing_where_nothing_is_lost(disk: Place) -> None:
+    """The same cuts of a store that is set up as it should be."""
+    cuts = PowerCuts(lossless=True)
+    drive(cuts.judge_one(disk, 1, "full", cuts=20))
+    assert (cuts.cuts, cuts.lost) == (20, 0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,49 +24,6 @@ else:
 @pytest.fixture
 def path(tmp_path: Path) -> str:
     return str(tmp_path / "app.db")
-
-
-@pytest.mark.parametrize("watchfiles", [pytest.param(True, id="watchfiles"), pytest.param(False, id="polling")])
-def test_many_writers_lose_nothing_and_followers_never_skip(
-    path: str, driver: str, watchfiles: bool, spawn: Spawn, rounds: int
-) -> None:
-    """G4, G8, G12: four processes append, what conflicts and what does not, and nothing is lost or doubled.
-
-    Versions are contiguous, and each position that a process got is where its event is. Two processes that follow
-    meanwhile see every event once, in ascending positions. `--rounds 34` makes it 5,100 events each.
-    """
-    if watchfiles:
-        pytest.importorskip("watchfiles", reason="watchfiles is not installed")
-    writers, count = 4, 150 * rounds
-    with store(path, driver):
-        pass
-    followers = [spawn("follow", path=path, driver=driver, count=writers * count, watchfiles=watchfiles) for _ in "ab"]
-    workers = [
-        spawn("append", path=path, driver=driver, process=process, count=count, shared=3) for process in range(writers)
-    ]
-    for worker in followers + workers:
-        worker.expect("ready")
-    for worker in workers:
-        worker.tell()
-    reports: list[dict[str, Any]] = [worker.hear() for worker in workers]
-    seen: list[list[list[int]]] = [follower.hear() for follower in followers]
-    for worker in workers + followers:
-        worker.finish()
-
-    stored = check_file(path)
-    written = Counter((noted.process, noted.number) for noted in stored)
-    assert written == Counter((process, number) for process in range(writers) for number in range(1, count + 1))
-    for process, report in enumerate(reports):
-        positions: list[int] = report["positions"]
-        assert positions == sorted(positions), "positions are not in the order of commits"
-        assert [stored[position - 1].number for position in positions] == list(range(1, count + 1))
-        assert {stored[position - 1].process for position in positions} == {process}
-    log = [[position, noted.process, noted.number] for position, noted in enumerate(stored, 1)]
-    for events in seen:
-        assert events == log
-    print(f"{driver}: {count} events each in", *(f"{report['seconds']:.2f}" for report in reports), "s; conflicts",
-          *(report["conflicts"] for report in reports), "; worst wait",
-          f"{max(report['worst'] for report in reports) * 1000:.0f} ms")  # fmt: skip
 
 
 def test_nobody_passes_twice_while_another_waits(path: str) -> None:
@@ -160,26 +116,6 @@ def test_follow_wakes_across_handles(path: str, driver: str, monkeypatch: pytest
             assert news.acquire(timeout=60)
         thread.join()
         assert arrived == list(range(1, 21))
-
-
-def test_leases_exclude_processes(path: str, driver: str, spawn: Spawn) -> None:
-    """A lease that one process holds is held for all; once released it goes over, with a greater fencing token."""
-    first, second = (spawn("lease", path=path, driver=driver, owner=owner) for owner in ("first", "second"))
-    first.expect("ready")
-    second.expect("ready")
-    first.tell("acquire")
-    first.expect(["ok", 1])
-    second.tell("acquire")
-    second.expect(["LeaseHeld", "first"])
-    first.tell("release")
-    first.expect(["ok", 1])
-    second.tell("acquire")
-    second.expect(["ok", 2])
-    first.tell("acquire")
-    first.expect(["LeaseHeld", "second"])
-    for worker in (first, second):
-        worker.tell(None)
-        worker.finish()
 
 
 def test_the_other_driver_in_another_process(path: str, spawn: Spawn) -> None:

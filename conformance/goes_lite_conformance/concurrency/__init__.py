@@ -5,6 +5,7 @@ from __future__ import annotations
 from goes_lite_conformance.concurrency.cancellation import CancellationRules
 from goes_lite_conformance.concurrency.contenders import ContenderRules
 from goes_lite_conformance.concurrency.decisions import DecisionRules
+from goes_lite_conformance.concurrency.interrupted import InterruptionRules
 from goes_lite_conformance.concurrency.processes import ProcessRules
 from goes_lite_conformance.concurrency.publishers import PublisherRules
 from goes_lite_conformance.concurrency.readers import ReaderRules
@@ -19,6 +20,7 @@ class ConcurrencyTests(
     ReaderRules,
     SlowTransactionRules,
     CancellationRules,
+    InterruptionRules,
     PublisherRules,
     ProcessRules,
 ):

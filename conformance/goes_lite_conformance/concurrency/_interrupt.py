@@ -36,6 +36,10 @@ class _Watched(Generic[T]):
         task = asyncio.current_task()
         assert task is not None
         inner = self._coroutine.__await__()
+
+        def cancel(_: object) -> None:
+            task.cancel()
+
         thrown: BaseException | None = None
         while True:
             try:
@@ -48,7 +52,7 @@ class _Watched(Generic[T]):
                 if future is None or self._interruption.timing == "when it begins to wait":
                     asyncio.get_running_loop().call_soon(task.cancel)
                 else:
-                    future.add_done_callback(lambda _: task.cancel())
+                    future.add_done_callback(cancel)
             try:
                 thrown = yield future
             except BaseException as error:

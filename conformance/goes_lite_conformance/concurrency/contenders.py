@@ -10,7 +10,7 @@ from goes_lite.ids import new_id
 from goes_lite.snapshot import Snapshot
 from goes_lite.store import Appended
 from goes_lite_conformance._asserts import refused, same
-from goes_lite_conformance._contract import Contract, needs
+from goes_lite_conformance._contract import Contract, needs, only
 from goes_lite_conformance._place import Place
 from goes_lite_conformance._samples import A, B, note, snapshot, story
 from goes_lite_conformance.concurrency._given import CONTENDERS, insist, log, succeeded
@@ -210,3 +210,13 @@ class ContenderRules(Contract):
             found = [stored[appended.position].data.text for appended, _ in outcomes]
             assert found == [str(number) for number in range(len(handles))]
             assert len(stored) == sum(len(appended.positions) for appended, _ in outcomes)
+
+    @only("blocking")
+    async def test_threads_share_a_handle_on_a_loop_thread(self, place: Place) -> None:
+        """CC-CONTEND-013: So it is if they are threads that share one blocking handle, which works on a loop of its own."""
+        async with place.open(face="loop") as db:
+            texts = [str(number) for number in range(CONTENDERS // 4 * place.rounds)]
+            outcomes = succeeded(await place.together(*(insist(db, text, A, B) for text in texts)))
+            stored = {event.position: event for event in await log(db)}
+            assert [stored[appended.position].data.text for appended, _ in outcomes] == texts
+            assert len(stored) == 2 * len(texts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from goes_lite.backend import PROCESSES, Backend
-from goes_lite.errors import AppendConditionFailed, ConcurrencyError
+from goes_lite.errors import AppendConditionFailed, ConcurrencyError, LeaseHeld
 from goes_lite.event import AggregateRef
 from goes_lite.query import EventQuery
 from goes_lite.store import AppendCondition
@@ -85,6 +85,25 @@ def work(place: Place, *, times: int) -> None:
     say("done")
 
 
+def guarded(place: Place, *, process: int, times: int) -> None:
+    """Count in one model, without a look at its version, while holding a lease; say the tokens and who was in the way."""
+    owner, tokens, owners = f"owner-{process}", list[int](), set[str | None]()
+    with place.blocking() as db:
+        say("ready")
+        listen()
+        while len(tokens) < times:
+            try:
+                lease = db.leases.acquire("job", owner, 60.0)
+            except LeaseHeld as held:
+                owners.add(held.owner)
+                continue
+            record = db.models.get("c", "1")
+            db.models.put("c", "1", str(int(record.data) + 1 if record else 1))
+            tokens.append(lease.token)
+            db.leases.release(lease)
+    say([tokens, sorted(map(str, owners))])
+
+
 class ProcessRules(Contract):
     """Rules CC-PROC."""
 
@@ -147,3 +166,31 @@ class ProcessRules(Contract):
             worker.expect("done")
             worker.finish()
         assert await db.models_of("counter", int).get("1") == WRITERS * times
+
+    @only("async")
+    @needs(PROCESSES)
+    async def test_a_lease_keeps_other_processes_out(self, place: Place, db: Backend) -> None:
+        """CC-PROC-004: A lease that one process holds is held for all: nobody undoes what another does while holding it.
+
+        The others hear who holds it; released, it goes over to them, each time with a greater token.
+        """
+        times = 6 * place.rounds
+        lease = await db.leases.acquire("job", "ann", 60.0)
+        workers = [place.spawn(guarded, process=process, times=times) for process in range(WRITERS)]
+        for worker in workers:
+            worker.expect("ready")
+        for worker in workers:
+            worker.tell()
+        assert await db.leases.release(lease)
+        told = [worker.hear() for worker in workers]
+        for worker in workers:
+            worker.finish()
+        tokens = [token for some, _ in told for token in some]
+        assert len(set(tokens)) == len(tokens) == WRITERS * times
+        assert min(tokens) > lease.token
+        assert all(some == sorted(some) for some, _ in told)
+        for process, (_, owners) in enumerate(told):
+            assert set(owners) <= {"ann", *(f"owner-{n}" for n in range(WRITERS))} - {f"owner-{process}"}
+        record = await db.models.get("c", "1")
+        assert record is not None
+        assert int(record.data) == WRITERS * times
