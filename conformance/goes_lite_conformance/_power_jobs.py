@@ -110,7 +110,7 @@ async def _use(db: Backend, writer: str, face: Face, tell: Callable[[Any], None]
 
 def step(number: int) -> list[Event[Written]]:
     """What is appended in one step, each time the same."""
-    size, text = ((1, 100), (5, 3000), (2, 10), (1, 9000), (12, 500))[number]
+    size, text = ((1, 100), (5, 3000), (2, 10), (1, 9000), (12, 500), (1, 0))[number]
     ref = AggregateRef("step", str(number))
     return [
         Event(
@@ -122,6 +122,7 @@ def step(number: int) -> list[Event[Written]]:
 
 
 STEPS = 5
+"""One more is for another handle."""
 IN_TRANSACTION = 2
 """The step that also writes a read model and a checkpoint."""
 
@@ -146,6 +147,7 @@ def refuse(place: Place, calls: list[str], error: int, lasting: bool, opening: b
 
     _checkpointer.PAGES = 12
     refusals = Refusals(error)
+    refusing: SyncRefusingVFS | SystemCalls
     refusing = SyncRefusingVFS(refusals) if calls == ["sync"] else SystemCalls(refusals, calls)
     while (order := listen()) is not None:
         first, folder = order
@@ -165,7 +167,7 @@ def refuse(place: Place, calls: list[str], error: int, lasting: bool, opening: b
         use.close()
         refusals.active = False
         say({"made": refusals.made, "refused": refusals.refused[:1], "told": told})
-    del refusing
+    refusing.unregister()
 
 
 class _Use:
@@ -202,10 +204,15 @@ class _Use:
         for number in refused:
             if db.events.find(step(number)[0].id) is not None:
                 self._tell(["stored", str(number), "refused, and stored nevertheless"])
-            else:
-                self._try("append again", partial(_do, db, number))
+        self._try("another handle", self._append_through_another)
+        for number in refused:
+            self._try("append again", partial(_do, db, number))
         if not read:
             self._try("read again", db.events.query().list)
+
+    def _append_through_another(self) -> None:
+        with self._place.blocking(registry=registry, lock_timeout=2.0) as other:
+            other.events.append(step(STEPS))
 
     def close(self) -> None:
         self._try("close", self._db.close)

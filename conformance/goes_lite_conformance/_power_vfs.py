@@ -157,6 +157,10 @@ class SystemCalls:
         self._kept += [call, callback]
         self._vfs.xSetSystemCall(name, ctypes.cast(callback, ctypes.c_void_p).value or 0)
 
+    def unregister(self) -> None:
+        """Give SQLite its own functions back: these here must not be called when they are gone."""
+        self._vfs.xSetSystemCall(None, 0)
+
 
 def _locks(file: int, command: int, argument: int) -> bool:
     """Whether this fcntl() wants a lock."""

@@ -77,6 +77,13 @@ class Draft(NamedTuple):
     metadata: Mapping[str, str] = {}
     time: datetime = NOON
 
+    def __repr__(self) -> str:
+        plain = Draft(None)
+        told = [
+            f"{name}={mine!r}" for name, mine, usual in zip(self._fields, self, plain, strict=True) if mine != usual
+        ]
+        return f"Draft({', '.join(told)})"
+
     def event(self, id: UUID | None, version: int, registry: Registry = registry) -> Event[Any]:
         """The event, with this version if it is of an aggregate."""
         return Event(
@@ -89,14 +96,9 @@ def drafts(
     refs: st.SearchStrategy[AggregateRef] | None = None, labels: st.SearchStrategy[str] | None = None
 ) -> st.SearchStrategy[Draft]:
     """Events to be, of these aggregates (or of any), or of none, with these tags (or any)."""
-    return st.builds(
-        Draft,
-        st.none() | (refs or aggregate_refs()),
-        data(),
-        st.frozensets(labels or tags(), max_size=2),
-        metadata(),
-        times(),
-    )
+    ref = st.none() | (aggregate_refs() if refs is None else refs)
+    labelled = st.frozensets(tags() if labels is None else labels, max_size=2)
+    return st.tuples(ref, data(), labelled, metadata(), times()).map(Draft._make)
 
 
 def versioned(made: Sequence[Draft], versions: Mapping[AggregateRef, int] = {}, first_id: int = 1) -> list[Event[Any]]:

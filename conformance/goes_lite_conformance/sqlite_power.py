@@ -89,8 +89,8 @@ class SQLitePowerTests(Soaking):
     async def test_a_call_that_fails(self, place: Place) -> None:
         """PW-ERROR-001: An append for which the disk refuses a call is a typed error, and nothing of it is stored.
 
-        The same handle can go on, and append the very same events. If it is not the append that needs the call, but
-        the checkpoint behind it, nobody notices.
+        Another handle can append at once, and the same one the very same events. If it is not the append that needs the
+        call, but the checkpoint behind it, nobody notices.
         """
         await self.refuse(place, CALLS, errno.EIO)
 
@@ -247,7 +247,7 @@ async def _complete(place: Place) -> None:
     """Every step is there once, whole, and the store is sound."""
     async with place.open(registry=registry) as db:
         stored = await db.events.query(WRITTEN).list()
-        steps = [event for number in range(STEPS) for event in step(number)]
+        steps = [event for number in range(STEPS + 1) for event in step(number)]
         assert sorted(stored, key=lambda event: event.id) == steps
         record = await db.models.get(COUNTED, "steps")
         checkpoint = await db.checkpoints.get("steps")

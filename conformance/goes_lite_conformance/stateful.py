@@ -134,9 +134,8 @@ class StatefulTests(Contract):
         the same reason at some moment while it was under way.
         """
         refs = [AggregateRef("order", id) for id in ("1", "2")]
-        draft = st.builds(
-            Draft, st.sampled_from([None, *refs]), tags=st.sampled_from([frozenset(), frozenset(["t:1"])])
-        )
+        tagged = st.booleans().map(lambda yes: frozenset(["t:1"] if yes else []))
+        draft = st.tuples(st.sampled_from([None, *refs]), tagged).map(lambda drawn: Draft(drawn[0], tags=drawn[1]))
         plan = st.tuples(st.lists(draft, min_size=1, max_size=3), st.booleans())
         plans = st.lists(st.lists(plan, min_size=1, max_size=4), min_size=2, max_size=4)
 

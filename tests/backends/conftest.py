@@ -24,8 +24,6 @@ else:
         return module
 
     faces, sqlite_kit = _load("faces"), _load("sqlite_kit")
-    for _kit in ("events_kit", "stores_kit"):
-        _load(_kit)
 
 
 @pytest.fixture

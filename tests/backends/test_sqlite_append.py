@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from goes_lite_conformance._samples import NOON, A, B, Counted, Noted, note, registry, story
 
 from goes_lite.backend import Backend
 from goes_lite.errors import DuplicateEventError, InvalidEventError
 from goes_lite.event import Event
-
-if TYPE_CHECKING:
-    from tests.backends.events_kit import NOON, A, B
-    from tests.backends.faces import Counted, Noted, note, registry, story
-else:
-    from events_kit import NOON, A, B
-    from faces import Counted, Noted, note, registry, story
 
 DIFFERENT: dict[str, dict[str, Any]] = {
     "name": {"data": Counted(1)},
@@ -44,7 +38,7 @@ async def test_a_duplicate_says_which_field_differs(db: Backend) -> None:
 
 async def test_a_batch_that_is_stored_in_part_says_so(db: Backend) -> None:
     """Nothing differs here; it is the batch that is another one."""
-    batch = story("a", 2)
+    batch = story(A, 2)
     await db.events.append(batch)
     with pytest.raises(DuplicateEventError, match="only a part"):
         await db.events.append([*batch, note("new")])

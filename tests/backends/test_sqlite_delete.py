@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from goes_lite_conformance._samples import A, B, note, registry, story
 
 from goes_lite.blocking import connect
 from goes_lite.event import AggregateRef
-
-if TYPE_CHECKING:
-    from tests.backends.faces import note, registry, story
-else:
-    from faces import note, registry, story
 
 
 def test_deleting_leaves_no_tags_behind(driver: str) -> None:
     """The table of tags has those of the events that are left, and no others."""
     with connect(":memory:", driver=driver, registry=registry) as db:
-        mine = story("a", 3, tags=["color:red", "size:1"])
-        db.events.append([*mine[:2], note("x", tags=["color:red"]), *story("b", 2, tags=["color:red"]), mine[2]])
+        mine = story(A, 3, tags=["color:red", "size:1"])
+        db.events.append([*mine[:2], note("x", tags=["color:red"]), *story(B, 2, tags=["color:red"]), mine[2]])
         assert db.events.delete(AggregateRef("order", "a")) == 3
         with db.transaction() as tx:
             rows = tx.execute("SELECT position, tag FROM event_tags ORDER BY position")

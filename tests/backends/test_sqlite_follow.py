@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from goes_lite_conformance._samples import count, note, take
+
 from goes_lite.query import EventQuery
 
 if TYPE_CHECKING:
-    from tests.backends.events_kit import take
-    from tests.backends.faces import Place, count, note
-else:
-    from events_kit import take
-    from faces import Place, count, note
+    from tests.backends.faces import Place
 
 
 async def test_a_waiting_follower_costs_nothing(loop_place: Place) -> None:
@@ -28,7 +26,7 @@ async def test_a_waiting_follower_costs_nothing(loop_place: Place) -> None:
             return await wait(*args, **kwargs)
 
         db.runtime.wait = counted  # type: ignore[method-assign]
-        following = asyncio.create_task(take(db.events.follow(EventQuery(["noted"]), after=1), 1))
+        following = asyncio.create_task(take(db.events.follow(EventQuery(["sample.noted"]), after=1), 1))
         await asyncio.sleep(0.2)
         assert 0 < waits < 10
         await db.events.append([count(1), note("y")])

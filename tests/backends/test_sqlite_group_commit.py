@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from goes_lite_conformance._samples import note, registry, story
 
 from goes_lite import connect
 from goes_lite.backend import Backend
@@ -19,9 +20,7 @@ from goes_lite.event import AggregateRef, Event
 from goes_lite.store import Appended
 
 if TYPE_CHECKING:
-    from tests.backends.faces import Place, note, registry, story
-else:
-    from faces import Place, note, registry, story
+    from tests.backends.faces import Place
 
 A = AggregateRef("order", "a")
 
@@ -109,7 +108,7 @@ def test_data_version_counts_commits(driver: str, tmp_path: Path) -> None:
             assert await data_version(db) > before
             unchanged, told = await data_version(db), commits(db)
             with contextlib.suppress(ConcurrencyError):
-                await db.events.append(story("a", 1, after=7))
+                await db.events.append(story(A, 1, after=7))
             await db.events.append([])
             assert (await data_version(db), commits(db)) == (unchanged, told)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
+from goes_lite_conformance._samples import count as counted
+from goes_lite_conformance._samples import note, registry
 
 from goes_lite.blocking import BlockingBackend, connect
 from goes_lite.event import AggregateRef
@@ -14,13 +16,6 @@ from goes_lite.query import EVERYTHING, EventQuery
 from goes_lite.sql import MAX_INTEGER, SQLITE, Sql, count, select
 from goes_lite.sqlite import _append, _checkpoints, _events, _models, _snapshots
 from goes_lite.sqlite._rows import COLUMNS
-
-if TYPE_CHECKING:
-    from tests.backends.faces import count as counted
-    from tests.backends.faces import note, registry
-else:
-    from faces import count as counted
-    from faces import note, registry
 
 REF = AggregateRef("order", "1")
 
@@ -67,7 +62,7 @@ HOT: dict[str, tuple[Sql, list[str]]] = {
         ["INDEX events_of_aggregate (aggregate_key=? AND version>? AND version<?)", ONE_KEY],
     ),
     "append: the aggregate": (Sql(_append._AGGREGATE, [*REF]), ["autoindex_aggregates_1 (name=? AND id=?)"]),
-    "append: the name": (Sql(_append._NAME, ["noted"]), ["autoindex_event_names_1 (name=?)"]),
+    "append: the name": (Sql(_append._NAME, ["sample.noted"]), ["autoindex_event_names_1 (name=?)"]),
     "append: an id": (Sql(_append._STORED, [b"0" * 16]), ["SEARCH e USING INDEX sqlite_autoindex_events_1 (id=?)"]),
     "append: move the aggregate": (Sql(_append._MOVE_AGGREGATE, [2, 0, 1]), ["aggregates USING INTEGER PRIMARY KEY"]),
     "find": (Sql(_events._FIND, [b"0" * 16]), ["SEARCH e USING INDEX sqlite_autoindex_events_1 (id=?)"]),
@@ -75,8 +70,8 @@ HOT: dict[str, tuple[Sql, list[str]]] = {
     "everything, backwards": (page(EVERYTHING, reverse=True), ["SEARCH e USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"]),
     "a tag": (page(EventQuery(tags=["n:1"])), [BY_TAG, BY_POSITION]),
     "two tags": (page(EventQuery(tags=["n:1", "all:1"])), [BY_TAG, ALSO_TAGGED, BY_POSITION]),
-    "a name": (page(EventQuery(["noted"])), [BY_NAME, BY_POSITION]),
-    "several names": (page(EventQuery(["noted", "counted"])), [BY_NAME, BY_NAME, BY_POSITION]),
+    "a name": (page(EventQuery(["sample.noted"])), [BY_NAME, BY_POSITION]),
+    "several names": (page(EventQuery(["sample.noted", "sample.counted"])), [BY_NAME, BY_NAME, BY_POSITION]),
     "an aggregate": (page(EventQuery(aggregates=[REF])), [OF_AGGREGATE, ONE_KEY, BY_POSITION]),
     "an aggregate, next page": (
         page(EventQuery(aggregates=[REF]), after=5),
@@ -84,15 +79,15 @@ HOT: dict[str, tuple[Sql, list[str]]] = {
     ),
     "several aggregates": (page(EventQuery(aggregates=[REF, ("order", "2")])), [OF_AGGREGATE, OF_AGGREGATE, BY_POSITION]),
     "ids": (page(EventQuery(ids=[note().id, note().id])), ["autoindex_events_1 (id=?)", BY_POSITION]),
-    "tags or a name": (page(EventQuery(tags=["n:1"]) | EventQuery(["counted"])), [BY_TAG, BY_NAME, BY_POSITION]),
-    "follow a name": (page(EventQuery(["noted"]), after=1000, limit=1024), [BY_NAME, BY_POSITION]),
+    "tags or a name": (page(EventQuery(tags=["n:1"]) | EventQuery(["sample.counted"])), [BY_TAG, BY_NAME, BY_POSITION]),
+    "follow a name": (page(EventQuery(["sample.noted"]), after=1000, limit=1024), [BY_NAME, BY_POSITION]),
     "condition by tag": (condition(EventQuery(tags=["n:1"])), [BY_TAG]),
     "condition by tags": (condition(EventQuery(tags=["n:1", "all:1"])), [BY_TAG, ALSO_TAGGED]),
-    "condition by name": (condition(EventQuery(["noted"])), [BY_NAME]),
-    "condition by names and tag": (condition(EventQuery(["noted", "counted"], tags=["n:1"])), [BY_TAG]),
+    "condition by name": (condition(EventQuery(["sample.noted"])), [BY_NAME]),
+    "condition by names and tag": (condition(EventQuery(["sample.noted", "sample.counted"], tags=["n:1"])), [BY_TAG]),
     "condition by aggregate": (condition(EventQuery(aggregates=[REF])), [OF_AGGREGATE]),
     "count by tag": (count(EventQuery(tags=["n:1"]), SQLITE, registry.spellings), ["USING PRIMARY KEY (tag=?)"]),
-    "count by name": (count(EventQuery(["noted"]), SQLITE, registry.spellings), ["INDEX events_by_name (name_key=?)"]),
+    "count by name": (count(EventQuery(["sample.noted"]), SQLITE, registry.spellings), ["INDEX events_by_name (name_key=?)"]),
     "count by aggregate": (count(EventQuery(aggregates=[REF]), SQLITE, registry.spellings), [OF_AGGREGATE]),
     "aggregates": (
         Sql(_events._AGGREGATES.format(where="(name, id) > (?, ?) AND name = ?"), ["order", "1", "order", 64]),
@@ -159,12 +154,12 @@ def steps(db: BlockingBackend, work: Callable[[], object]) -> int:
     "query",
     [
         EVERYTHING,
-        EventQuery(["noted"]),
-        EventQuery(["noted", "counted"]),
+        EventQuery(["sample.noted"]),
+        EventQuery(["sample.noted", "sample.counted"]),
         EventQuery(tags=["all:1"]),
         EventQuery(aggregates=[REF]),
         EventQuery(aggregate_names=["order"]),
-        EventQuery(["counted"]) | EventQuery(tags=["all:1"]),
+        EventQuery(["sample.counted"]) | EventQuery(tags=["all:1"]),
     ],
     ids=repr,
 )

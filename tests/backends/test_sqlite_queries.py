@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from goes_lite_conformance._samples import NOON, note, registry
 
 from goes_lite.blocking import connect
 from goes_lite.errors import InvalidQueryError
 from goes_lite.event import AggregateRef
 from goes_lite.query import Between, EventQuery
 from goes_lite.store import AppendCondition
-
-if TYPE_CHECKING:
-    from tests.backends.events_kit import NOON
-    from tests.backends.faces import note, registry
-else:
-    from events_kit import NOON
-    from faces import note, registry
 
 
 def test_a_query_may_have_thousands_of_values(driver: str) -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from goes_lite_conformance._asserts import each_refused
+from goes_lite_conformance._samples import A, note, registry, snapshot, story
 
 from goes_lite.backend import Backend
 from goes_lite.blocking import connect
@@ -19,11 +21,7 @@ from goes_lite.errors import (
 )
 
 if TYPE_CHECKING:
-    from tests.backends.faces import Place, note, registry, story
-    from tests.backends.stores_kit import A, raises, snapshot
-else:
-    from faces import Place, note, registry, story
-    from stores_kit import A, raises, snapshot
+    from tests.backends.faces import Place
 
 
 async def table(db: Backend) -> None:
@@ -94,9 +92,9 @@ async def test_a_transaction_that_sqlite_rolled_back_stays_so(db: Backend) -> No
 async def test_a_read_only_store_refuses_to_begin(file: Place) -> None:
     """StoreReadOnly for transactions and for every write; reading works."""
     async with file.open() as db:
-        await db.events.append(story("a", 1))
+        await db.events.append(story(A, 1))
     async with file.open(read_only=True) as db:
-        await raises(
+        await each_refused(
             StoreReadOnly,
             {
                 "transaction": lambda: db.transaction().__aenter__(),

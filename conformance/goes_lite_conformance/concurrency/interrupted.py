@@ -59,7 +59,7 @@ class InterruptionRules(Contract):
             batch = [note("taken", tags=["seat:1"]), *story(own, 2), note("loose")]
             _, reached = await interrupt(db.events.append(batch, condition=condition), interruption)
             stored = [await db.events.find(event.id) is not None for event in batch]
-            assert sorted(stored) == stored, f"stored in part: {stored}"  # it may come to be stored as one looks
+            assert stored == sorted(stored), f"stored in part: {stored}"  # it may come to be stored as one looks
             again = await db.events.append(batch, condition=condition)
             assert again.already_committed or True not in stored
             with refused(AppendConditionFailed, condition=condition, position=again.positions[0]):
