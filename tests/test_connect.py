@@ -280,6 +280,26 @@ def test_entry_points_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.installed == ("sqlite", "third")
 
 
+def test_a_composed_backend_can_do_what_its_parts_can() -> None:
+    """Of the bus what the bus can do, of everything else what the stores can."""
+
+    class Busless:
+        embedded = True
+
+        async def open(self, location: str, runtime: Any, registry: Any, unknown: Any, **options: Any) -> Backend:
+            backend = await SQLiteBackend.open(":memory:", runtime, registry, unknown)
+            backend.abilities = frozenset({"strange"})
+            return backend
+
+    register_backend("busless", Busless())
+    with blocking.connect("app.db") as db:
+        stores = db.abilities
+    with blocking.connect("app.db", bus="busless://") as db:
+        assert db.abilities == stores - {"replay"}
+    with blocking.connect("busless://", bus="app.db") as db:
+        assert db.abilities == {"strange", "replay"}
+
+
 def test_two_backends_are_composed(tmp_path: Path) -> None:
     """The stores of the one, the bus of the other; both are closed; if the bus cannot be opened, the store is closed."""
     register_backend("mine", Registered())

@@ -199,8 +199,7 @@ class _Use:
         db = self._db
         refused = [number for number in range(STEPS) if not self._try("append", partial(_do, db, number))]
         read = self._try("read", db.events.query().list)
-        if refused or not read:
-            refusals.active = False
+        active, refusals.active = refusals.active and read and not refused, False
         for number in refused:
             if db.events.find(step(number)[0].id) is not None:
                 self._tell(["stored", str(number), "refused, and stored nevertheless"])
@@ -209,6 +208,7 @@ class _Use:
             self._try("append again", partial(_do, db, number))
         if not read:
             self._try("read again", db.events.query().list)
+        refusals.active = active
 
     def _append_through_another(self) -> None:
         with self._place.blocking(registry=registry, lock_timeout=2.0) as other:

@@ -107,8 +107,6 @@ def _more(url: str) -> Iterator[type[Contract]]:
     address = parse(url)
     if address.scheme == "sqlite" and address.location != ":memory:":
         installed = importlib.util.find_spec("apsw") is not None
-        if not importlib.util.find_spec("goes_lite_conformance.sqlite_power"):
-            return
         if installed and address.options.get("driver", "apsw") == "apsw":
             yield _suite("goes_lite_conformance.sqlite_power", "SQLitePowerTests")
 

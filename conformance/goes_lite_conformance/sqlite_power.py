@@ -42,8 +42,9 @@ TRIES = 12
 WRITES = ("write", "truncate")
 CALLS = (*WRITES, "read", "open", "delete", "size", "map", "lock")
 """The kinds of system calls that are refused."""
-TYPED = frozenset({"StoreUnavailable", "StoreFull", "StoreDamaged", "StoreLocked"})
-"""What a refused call may raise; which of them is SQLite's to say."""
+TYPED = frozenset({"StoreUnavailable", "StoreFull", "StoreDamaged", "StoreLocked", "StoreReadOnly"})
+"""What a refused call may raise; which of them is SQLite's to say. (It opens a file that it cannot write to for reading,
+and takes a file that cannot be read for a damaged one.)"""
 
 
 class SQLitePowerTests(Soaking):

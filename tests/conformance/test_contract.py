@@ -39,7 +39,7 @@ class Acme(Contract):
 
 def shipped() -> list[Suite]:
     suites = [getattr(goes_lite_conformance, name) for name in goes_lite_conformance.__all__ if name.endswith("Tests")]
-    if importlib.util.find_spec("apsw") and importlib.util.find_spec("goes_lite_conformance.sqlite_power"):
+    if importlib.util.find_spec("apsw"):
         suites.append(importlib.import_module("goes_lite_conformance.sqlite_power").SQLitePowerTests)
     return suites
 
