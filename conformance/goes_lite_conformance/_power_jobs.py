@@ -70,6 +70,7 @@ def record(place: Place, seed: int, face: Face, durability: str, sql: str = "") 
     between: list[tuple[int, int]] = []
     run(face, work())
     vfs.unregister()
+    assert disk.turns, f"apsw has seen nothing of it: is {place.url} opened with another driver?"
     say({"moments": len(disk.log), "turns": disk.turns, "between": between})
     image = Image(disk.log)
     while (order := listen()) is not None:

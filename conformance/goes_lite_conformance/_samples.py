@@ -21,8 +21,8 @@ NOON = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=timezone.utc)
 A, B, C = (AggregateRef("order", id) for id in "abc")
 
 CONFUSABLE = (
-    "a", "A", "á", "a\u0301", "ä", "ａ", "а", "aa", " a", "a ", "a\t", "a\u200b", "ß", "ss", "SS", "ﬁ", "fi", "i", "I", "ı", "İ",
-    "1", "01", "1.0", "-1", "null", "true", "%", "_", "a%", "a_", "*", "a*", "a.*", "?", "[a]", "^a$", ".", "a.b", "a/b", "a,b",
+    "a", "A", "á", "a\u0301", "ä", "ａ", "а", "aa", " a", "a ", "a\t", "a\u200b", "ß", "ss", "SS", "ﬁ", "fi", "i", "I", "ı",
+    "İ", "1", "01", "1.0", "-1", "null", "true", "%", "_", "a%", "a_", "*", "a*", "a.*", "?", "[a]", "^a$", ".", "a.b", "a/b", "a,b",
     "'", "a'", "''", '"', "`", "\\", "a\\", "\\a", "$1", ":1", "@a", "{0}", "%s", "$where", ">", "a;--", "'; DROP TABLE events; --",
 )  # fmt: skip
 """Texts that are all different, and that a collation, a pattern or careless quoting takes for one another."""
@@ -81,7 +81,8 @@ def story(aggregate: AggregateRef, versions: int, *, after: int = 0, **fields: A
 
 def snapshot(ref: AggregateRef, version: int, state: str | bytes = "{}", **fields: Any) -> Snapshot:
     """One snapshot; its other fields can be given by name."""
-    return Snapshot(ref, version, **{"time": NOON, "schema": 1, "encoding": "json", "state": state, **fields})
+    defaults: dict[str, Any] = {"time": NOON, "schema": 1, "encoding": "json", "state": state}
+    return Snapshot(ref, version, **{**defaults, **fields})
 
 
 async def texts(db: Backend, query: EventQuery = EVERYTHING, **options: Any) -> list[str]:

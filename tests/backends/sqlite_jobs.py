@@ -19,13 +19,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 import goes_lite
 from goes_lite.blocking import BlockingBackend
-from goes_lite.errors import ConcurrencyError, LeaseHeld
+from goes_lite.errors import ConcurrencyError
 from goes_lite.event import AggregateRef, Event
 from goes_lite.sqlite import SQLiteBackend
 
@@ -38,39 +38,6 @@ else:
 def without_watchfiles() -> None:
     """As if watchfiles were not installed."""
     sys.modules["watchfiles"] = None  # type: ignore[assignment]
-
-
-@job
-def append(path: str, driver: str, process: int, count: int, shared: int, durability: str = "normal") -> None:
-    """Append `count` events, two of three to an aggregate of its own, the third to one that all workers write to."""
-    conflicts, worst = 0, 0.0
-    mine: list[int] = []
-    with store(path, driver, durability=durability) as db:
-        say("ready")
-        listen()
-        begun = time.monotonic()
-        own, versions = 0, dict.fromkeys(range(shared), 0)
-        for number in range(1, count + 1):
-            before = time.monotonic()
-            if number % 3:
-                own += 1
-                event = note(number, process=process, aggregate=("own", str(process)), version=own)
-                mine.append(db.events.append([event]).position)
-            else:
-                which = number // 3 % shared
-                while True:
-                    ref = ("shared", str(which))
-                    event = note(number, process=process, aggregate=ref, version=versions[which] + 1)
-                    try:
-                        mine.append(db.events.append([event]).position)
-                    except ConcurrencyError as conflict:
-                        conflicts += 1
-                        versions[which] = conflict.actual
-                    else:
-                        versions[which] += 1
-                        break
-            worst = max(worst, time.monotonic() - before)
-    say({"positions": mine, "conflicts": conflicts, "worst": worst, "seconds": time.monotonic() - begun})
 
 
 @job
@@ -93,21 +60,6 @@ def commit_flat_out(path: str, driver: str, process: int, durability: str = "ful
             if number == 20:
                 say("going")
     say(number)
-
-
-@job
-def follow(path: str, driver: str, count: int, watchfiles: bool = True) -> None:
-    """Follow from the beginning until `count` events were seen, and say which: position, process and number."""
-    if not watchfiles:
-        without_watchfiles()
-    with store(path, driver) as db:
-        say("ready")
-        seen = [(event.position, event.data.process, event.data.number) for event in _first(db, count)]
-    say(seen)
-
-
-def _first(db: BlockingBackend, count: int) -> Iterator[Event[Any]]:
-    return itertools.islice(db.events.follow(after=0), count)
 
 
 @job
@@ -327,25 +279,6 @@ def interrupted(path: str, driver: str) -> None:
         listen()  # the other program has let go
         db.events.append([note(2)])
         say(numbers(db))
-
-
-@job
-def lease(path: str, driver: str, owner: str) -> None:
-    """Acquire, renew or release a lease as told; say the token or what went wrong."""
-    with store(path, driver) as db:
-        say("ready")
-        held = None
-        while (order := listen()) is not None:
-            try:
-                if order == "acquire":
-                    held = db.leases.acquire("job", owner, 60.0)
-                elif order == "release":
-                    assert held is not None
-                    assert db.leases.release(held)
-            except LeaseHeld as error:
-                say([type(error).__name__, error.owner])
-            else:
-                say(["ok", held.token if held else 0])
 
 
 @job

@@ -9,12 +9,18 @@ from typing import ClassVar
 import pytest
 from goes_lite_conformance import Contract, Place, Storage
 from goes_lite_conformance._place import Declared
+from goes_lite_conformance._samples import note, registry
 from goes_lite_conformance.sqlite_power import PowerCuts, SQLitePowerTests
 
-from goes_lite.errors import GoesError
+from goes_lite import blocking
+from goes_lite.errors import GoesError, StoreLocked
 from goes_lite.runtime import drive
+from goes_lite.sqlite._checkpointer import Checkpointer
+from goes_lite.sqlite._driver import translate
 
-pytest.importorskip("apsw", reason="apsw is not installed, and nothing else can stand between SQLite and its files")
+apsw = pytest.importorskip(
+    "apsw", reason="apsw is not installed, and nothing else can stand between SQLite and its files"
+)
 
 
 class SQLite(Contract):
@@ -63,3 +69,27 @@ def test_the_judge_finds_nothing_where_nothing_is_lost(disk: Place) -> None:
     cuts = PowerCuts(lossless=True)
     drive(cuts.judge_one(disk, 1, "full", cuts=20))
     assert (cuts.cuts, cuts.lost) == (20, 0)
+
+
+# --- what they have found -------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_that_cannot_even_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever fails behind a commit, the commit has happened: nobody may be told that it has not."""
+
+    def fail(self: Checkpointer) -> int:
+        raise apsw.IOError("the disk refuses to be read")
+
+    with blocking.connect(tmp_path / "app.db", driver="apsw", registry=registry) as db:
+        monkeypatch.setattr(Checkpointer, "_count_pages", fail)
+        assert db.events.append([note("1")]).position == 1
+        with db.transaction() as transaction:
+            transaction.events.append([note("2")])
+
+        assert db.events.count() == 2
+
+
+def test_giving_up_on_a_lock_is_a_lock() -> None:
+    """SQLITE_PROTOCOL: SQLite has tried for ten seconds to begin reading, and others or the disk were always in the way."""
+    error = translate(apsw.ProtocolError("locking protocol"), apsw.SQLITE_PROTOCOL, "app.db", waited=10.0)
+    assert type(error) is StoreLocked

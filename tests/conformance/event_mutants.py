@@ -195,14 +195,11 @@ class CountsEverything(WrappedStore):
 
 @events_mutant("ES-DATA-016")
 class TruncatesTimesToMilliseconds(WrappedStore):
-    def over(self, pages: Pages[Any]) -> Pages[Any]:
-        def truncated(found: Any) -> Any:
-            if not isinstance(found, Event):
-                return found
-            event = cast("Event[Any]", found)
+    def query(self, *args: Any, **options: Any) -> Pages[Event[Any]]:
+        def truncated(event: Event[Any]) -> Event[Any]:
             return changed(event, time=event.time.replace(microsecond=event.time.microsecond // 1000 * 1000))
 
-        return each(pages, truncated)
+        return each(self.store.query(*args, **options), truncated)
 
 
 @events_mutant("ES-DATA-026")

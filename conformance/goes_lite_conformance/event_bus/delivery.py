@@ -30,7 +30,7 @@ class DeliveryRules(Contract):
 
     async def test_an_event_arrives_as_it_was_published(self, db: Backend) -> None:
         """EB-PUB-002: Every field of an event arrives as it was, also of one that no store has."""
-        events = [note("a\0\n☃𝄞", A, 7, metadata={"actor": "ann"}, tags=["k:v"])]
+        events: list[Event[Any]] = [note("a\0\n☃𝄞", A, 7, metadata={"actor": "ann"}, tags=["k:v"])]
         events += [count(2**63 - 1, time=NOON), note("x" * 100_000)]
         subscription = db.bus.subscribe()
         await db.bus.publish(events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from goes_lite.backend import Backend
@@ -55,7 +56,7 @@ class SettlingRules(Contract):
         await db.bus.publish([note("1")])
         (delivery,) = await take(subscription, 1, ack=False)
         wrong: list[Any] = [-1, float("nan"), float("inf")]
-        await each_refused(ConfigError, {repr(delay): lambda d=delay: delivery.nak(d) for delay in wrong})
+        await each_refused(ConfigError, {repr(delay): partial(delivery.nak, delay) for delay in wrong})
         await delivery.ack()
 
     async def test_a_delivery_is_settled_once(self, db: Backend) -> None:
