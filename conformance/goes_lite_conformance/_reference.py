@@ -150,10 +150,13 @@ class Reference:
 
     def records(self, where: dict[str, Any], order_by: str | None, *, reverse: bool, limit: int | None) -> list[str]:
         """The ids of the records whose fields are those of `where`, ordered by a field and the id, or by the id."""
+        documents = {id: json.loads(record.data) for id, record in self.models.items()}
 
         def key(id: str) -> tuple[Any, ...]:
-            value = None if order_by is None else json.loads(self.models[id].data).get(order_by)
+            value = None if order_by is None else documents[id].get(order_by)
             return (0, 0, id) if value is None else (2 if isinstance(value, str) else 1, value, id)
 
-        found = [id for id, record in self.models.items() if json.loads(record.data).items() >= where.items()]
+        found = [
+            id for id, one in documents.items() if all(one.get(field) == wanted for field, wanted in where.items())
+        ]
         return sorted(found, key=key, reverse=reverse)[:limit]

@@ -21,9 +21,12 @@ NOON = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=timezone.utc)
 A, B, C = (AggregateRef("order", id) for id in "abc")
 
 CONFUSABLE = (
-    "a", "A", "á", "a\u0301", "ä", "ａ", "а", "aa", " a", "a ", "a\t", "a\u200b", "ß", "ss", "SS", "ﬁ", "fi", "i", "I", "ı",
-    "İ", "1", "01", "1.0", "-1", "null", "true", "%", "_", "a%", "a_", "*", "a*", "a.*", "?", "[a]", "^a$", ".", "a.b", "a/b", "a,b",
-    "'", "a'", "''", '"', "`", "\\", "a\\", "\\a", "$1", ":1", "@a", "{0}", "%s", "$where", ">", "a;--", "'; DROP TABLE events; --",
+    "a", "A", "á", "a\u0301", "ä", "ａ", "а", "aa", " a", "a ", "a\t", "a\u200b",
+    "ß", "ss", "SS", "ﬁ", "fi", "i", "I", "ı", "İ",
+    "1", "01", "1.0", "-1", "null", "true", "%", "_", "a%", "a_", "*", "a*", "a.*",
+    "?", "[a]", "^a$", ".", "a.b", "a/b", "a,b",
+    "'", "a'", "''", '"', "`", "\\", "a\\", "\\a", "$1", ":1", "@a", "{0}", "%s",
+    "$where", ">", "a;--", "'; DROP TABLE events; --",
 )  # fmt: skip
 """Texts that are all different, and that a collation, a pattern or careless quoting takes for one another."""
 

@@ -17,7 +17,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,34 +29,18 @@ PATIENCE = 120.0
 """Seconds after which a worker that says nothing is taken for stuck."""
 
 
-class Worker:
-    """A process that does one job."""
+class Process:
+    """Another process, which is talked to over its pipes: a Python with the given arguments."""
 
-    def __init__(self, hook: Contract, storage: Storage, job: Callable[..., None], arguments: dict[str, Any]) -> None:
-        cls = type(hook)
-        if "<locals>" in cls.__qualname__:
-            raise TypeError(f"{cls.__qualname__} is made inside a function, where another process cannot find it")
-        task = {
-            "hook": [inspect.getfile(cls), cls.__module__, cls.__qualname__],
-            "storage": [str(storage.folder), storage.name, storage.variant],
-            "job": [job.__module__, job.__qualname__],
-            "arguments": arguments,
-        }
-        self.job = job.__name__
+    def __init__(self, job: str, *arguments: str, search: Iterable[str] = ()) -> None:
+        self.job = job
+        """What it does, in a word."""
         self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-P",
-                "-W",
-                "error::ResourceWarning",
-                "-c",
-                f"import {__name__} as w; w.main()",
-                json.dumps(task),
-            ],
+            [sys.executable, "-P", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([*search, *filter(None, sys.path)])},
         )
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._errors: list[bytes] = []
@@ -65,7 +49,7 @@ class Worker:
             reader.start()
 
     def __repr__(self) -> str:
-        return f"<Worker {self.job}, process {self.process.pid}, exit code {self.process.returncode}>"
+        return f"<{type(self).__name__} {self.job}, process {self.process.pid}, exit code {self.process.returncode}>"
 
     def _read_lines(self) -> None:
         assert self.process.stdout is not None
@@ -127,6 +111,23 @@ class Worker:
             assert pipe is not None
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
+
+
+class Worker(Process):
+    """A process that does one job on the storage of a rule."""
+
+    def __init__(self, hook: Contract, storage: Storage, job: Callable[..., None], arguments: dict[str, Any]) -> None:
+        cls = type(hook)
+        if "<locals>" in cls.__qualname__:
+            raise TypeError(f"{cls.__qualname__} is made inside a function, where another process cannot find it")
+        task = {
+            "hook": [inspect.getfile(cls), cls.__module__, cls.__qualname__],
+            "storage": [str(storage.folder), storage.name, storage.variant],
+            "job": [job.__module__, job.__qualname__],
+            "arguments": arguments,
+        }
+        program = f"import {__name__} as w; w.main()"
+        super().__init__(job.__name__, "-W", "error::ResourceWarning", "-c", program, json.dumps(task))
 
 
 # --- seen from inside -----------------------------------------------------------------------------------------------

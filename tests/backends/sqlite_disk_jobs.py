@@ -9,12 +9,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from goes_lite_conformance._workers import say
+
 import goes_lite
 
 if TYPE_CHECKING:
-    from tests.backends.sqlite_kit import job, note, numbers, registry, say, store
+    from tests.backends.sqlite_kit import job, note, numbers, registry, store
 else:
-    from sqlite_kit import job, note, numbers, registry, say, store
+    from sqlite_kit import job, note, numbers, registry, store
 
 
 @job

@@ -23,6 +23,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
+from goes_lite_conformance._workers import PATIENCE, listen, say
+
 import goes_lite
 from goes_lite.blocking import BlockingBackend
 from goes_lite.errors import ConcurrencyError
@@ -30,9 +32,9 @@ from goes_lite.event import AggregateRef, Event
 from goes_lite.sqlite import SQLiteBackend
 
 if TYPE_CHECKING:
-    from tests.backends.sqlite_kit import JOBS, PATIENCE, Noted, job, listen, note, numbers, registry, say, store
+    from tests.backends.sqlite_kit import JOBS, Noted, job, note, numbers, registry, store
 else:
-    from sqlite_kit import JOBS, PATIENCE, Noted, job, listen, note, numbers, registry, say, store
+    from sqlite_kit import JOBS, Noted, job, note, numbers, registry, store
 
 
 def without_watchfiles() -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import queue
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -16,15 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import goes_lite
+from goes_lite_conformance._workers import Process
+
 from goes_lite.blocking import BlockingBackend, connect
 from goes_lite.event import Event
 from goes_lite.registry import Registry
 from goes_lite.sqlite import SQLiteBackend
 from goes_lite.sqlite._writer import Writer
-
-PATIENCE = 120.0
-"""Seconds after which a worker that says nothing is taken for stuck. No test waits that long for anything but a bug."""
 
 BIG = 5000
 """Bytes of text with which events fill pages."""
@@ -133,89 +128,14 @@ def check_file(path: str | os.PathLike[str]) -> list[Noted]:
 # --- workers, seen from the test ------------------------------------------------------------------------------------
 
 
-class Worker:
-    """A process that does one job."""
+class Worker(Process):
+    """A process that does one of `sqlite_jobs`."""
 
     def __init__(self, job: str, **arguments: Any) -> None:
-        package = os.path.dirname(os.path.abspath(goes_lite.__path__[0]))
         here = os.path.dirname(os.path.abspath(__file__))  # a job imports this module by its name, as tests do
-        search = [package, here, *filter(None, [os.environ.get("PYTHONPATH")])]
-        self.job = job
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-W", "error", os.path.join(here, "sqlite_jobs.py"), job, json.dumps(arguments)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(search)},
+        super().__init__(
+            job, "-W", "error", os.path.join(here, "sqlite_jobs.py"), job, json.dumps(arguments), search=[here]
         )
-        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._errors: list[bytes] = []
-        self._readers = [threading.Thread(target=run, daemon=True) for run in (self._read_lines, self._read_errors)]
-        for reader in self._readers:
-            reader.start()
-
-    def __repr__(self) -> str:
-        return f"<Worker {self.job}, process {self.process.pid}, exit code {self.process.returncode}>"
-
-    def _read_lines(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self._lines.put(line)
-        self._lines.put(b"")
-
-    def _read_errors(self) -> None:
-        assert self.process.stderr is not None
-        self._errors.append(self.process.stderr.read())
-
-    def hear(self, within: float = PATIENCE) -> Any:
-        """The next thing that it says; None at its end."""
-        try:
-            line = self._lines.get(timeout=within)
-        except queue.Empty:
-            self.kill()
-            raise AssertionError(f"{self!r} is stuck:\n{self.errors}") from None
-        return json.loads(line) if line.endswith(b"\n") else None  # a line torn by a kill was never said
-
-    def expect(self, said: Any) -> None:
-        """Hear exactly this."""
-        heard = self.hear()
-        assert heard == said, f"{self!r} said {heard!r} instead of {said!r}\n{self.errors if heard is None else ''}"
-
-    def tell(self, told: Any = "go on") -> None:
-        """Send it something that it waits for."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(told).encode() + b"\n")
-        self.process.stdin.flush()
-
-    def rest(self) -> list[Any]:
-        """Everything that it still says, to its end."""
-        return list(iter(self.hear, None))
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        self.process.kill()
-
-    @property
-    def errors(self) -> str:
-        self.process.wait(PATIENCE)
-        self._readers[1].join(PATIENCE)
-        return b"".join(self._errors).decode(errors="replace")
-
-    def finish(self) -> None:
-        """Wait for its end, which has to be a good one, without a word on stderr."""
-        assert (self.process.wait(PATIENCE), self.errors) == (0, "")
-
-    def close(self) -> None:
-        """Leave nothing behind."""
-        if self.process.poll() is None:
-            self.kill()
-        self.process.wait()
-        for reader in self._readers:
-            reader.join()
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            assert pipe is not None
-            with contextlib.suppress(BrokenPipeError):
-                pipe.close()
 
 
 # --- workers, seen from inside --------------------------------------------------------------------------------------
@@ -226,16 +146,3 @@ JOBS: dict[str, Callable[..., None]] = {}
 def job(function: Callable[..., None]) -> Callable[..., None]:
     JOBS[function.__name__] = function
     return function
-
-
-def say(said: Any) -> None:
-    """Tell the test something. One write, so that a kill leaves a whole line or none."""
-    os.write(1, json.dumps(said).encode() + b"\n")
-
-
-def listen() -> Any:
-    """Wait for the test to say something."""
-    line = sys.stdin.readline()
-    if not line:
-        raise EOFError("the test is gone")
-    return json.loads(line)
