@@ -2,7 +2,8 @@
 
 Processes are killed with SIGKILL (or what ends a process at once on this system), after a random number of words and
 microseconds, and what they leave is judged in this process. With one round 13 are killed at random moments; with 100
-(`--rounds 100`) 1,300 are, for each variant of the backend that several processes can use.
+(`--rounds 100`) 1,300 are, for each variant of the backend that several processes can use. (Where pytest is told to end
+tests that seem to hang, such a run needs `-o faulthandler_timeout=0`.)
 """
 
 from __future__ import annotations
