@@ -28,7 +28,7 @@ pytest.register_assert_rewrite(*(
     f"{__name__}.{module}"
     for module in (
         "_asserts", "_place", "_workers", "_samples", "event_store", "event_bus", "backend", "snapshot_store", "model_store",
-        "checkpoints", "parity", "concurrency", "crash", "stateful",
+        "checkpoints", "parity", "concurrency", "crash", "stateful", "_crash_judges", "_machine", "_power_jobs", "sqlite_power",
     )
 ))  # fmt: skip
 

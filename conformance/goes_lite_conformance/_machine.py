@@ -22,7 +22,7 @@ from goes_lite.store import AppendCondition, Appended, Pages
 from goes_lite_conformance._place import Place
 from goes_lite_conformance._reference import Reference
 from goes_lite_conformance._samples import NOON, Closed, Counted, Noted, snapshot
-from goes_lite_conformance._strategies import Draft, queries, versioned
+from goes_lite_conformance.strategies import Draft, queries, versioned
 
 T = TypeVar("T")
 Stores: TypeAlias = Backend | Transaction

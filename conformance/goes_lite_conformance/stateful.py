@@ -25,7 +25,7 @@ from goes_lite_conformance._contract import Contract, patience
 from goes_lite_conformance._machine import StoreMachine, outcome, placed, shown
 from goes_lite_conformance._place import Place
 from goes_lite_conformance._reference import Reference
-from goes_lite_conformance._strategies import Draft, batches, events, queries, versioned
+from goes_lite_conformance.strategies import Draft, batches, events, queries, versioned
 
 STEPS = 30
 """How many operations a story has, at most."""

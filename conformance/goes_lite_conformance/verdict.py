@@ -260,6 +260,7 @@ def families(rules: Iterable[Judged]) -> list[Family]:
     found: dict[tuple[str, str], list[Judged]] = {}
     for rule in rules:
         found.setdefault((rule.suite, family_of(rule.id)), []).append(rule)
+    suites = list(dict.fromkeys(suite for suite, _ in found))  # together, though test processes take turns
     return [
         Family(
             suite,
@@ -269,7 +270,7 @@ def families(rules: Iterable[Judged]) -> list[Family]:
             not_applicable=sum(rule.result == "not applicable" for rule in members),
             seconds=sum(one.seconds for rule in members for one in rule.outcomes),
         )
-        for (suite, name), members in found.items()
+        for (suite, name), members in sorted(found.items(), key=lambda one: suites.index(one[0][0]))
     ]
 
 

@@ -226,20 +226,22 @@ class CancellationRules(Contract):
         }
         wanted = [ref.id for ref in refs]
         for what, (open_one, id_of) in iterators.items():
-            pages, taken = open_one(), list[str]()
 
-            async def attempt(interruption: Interruption, pages: Any = pages, taken: list[str] = taken) -> bool:
+            async def attempt(
+                interruption: Interruption, what: str = what, open_one: Any = open_one, id_of: Any = id_of
+            ) -> bool:
+                pages, taken = open_one(), list[str]()
+
                 async def take_all() -> None:
                     while len(taken) < len(refs):
-                        taken.append(id_of(await anext(pages)))  # noqa: B023
+                        taken.append(id_of(await anext(pages)))
 
-                _, reached = await interrupt(take_all(), Interruption(1, interruption.timing))
-                return reached and len(taken) < len(refs) and interruption.wait < 8
+                _, reached = await interrupt(take_all(), interruption)
+                await take_all()
+                assert taken == (wanted[::-1] if what == "reversed query" else wanted), f"{what}, {interruption}"
+                return reached
 
             await at_every_wait(attempt)
-            while len(taken) < len(refs):
-                taken.append(id_of(await anext(pages)))
-            assert taken == (wanted[::-1] if what == "reversed query" else wanted), what
 
     @only("async")
     async def test_cancelled_subscribers_lose_nothing(self, db: Backend) -> None:

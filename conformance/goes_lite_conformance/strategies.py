@@ -1,6 +1,6 @@
 """Hypothesis strategies for what a store has to keep: awkward texts, aggregates, tags, metadata, events, batches, queries.
 
-    from goes_lite_conformance._strategies import batches, queries
+    from goes_lite_conformance.strategies import batches, queries
 
     @given(batches().flatmap(lambda events: st.tuples(st.just(events), queries(events))))
     def test_my_index(case): ...
