@@ -1,17 +1,19 @@
 """A batch of events on its way into a store: checked once, before any store is asked.
 
 What every backend needs to know of a batch, whatever it stores it in: that its ids differ, that the versions of each
-aggregate are contiguous, and at which version each aggregate has to be for the batch to fit.
+aggregate are contiguous, at which version each aggregate has to be for the batch to fit, and whether it is a retry.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from goes_lite.errors import DuplicateEventError, InvalidEventError
-from goes_lite.event import AggregateRef, Event, id_bytes
+from goes_lite.event import AggregateRef, Event, id_bytes, metadata_json, tags_json, time_micros
+from goes_lite.registry import Registry
+from goes_lite.store import Appended
 
 
 class Step(NamedTuple):
@@ -62,3 +64,32 @@ def check_batch(events: Iterable[Event[Any]]) -> Batch:
                 raise DuplicateEventError(UUID(bytes=key), 0, "one id twice")
             seen.add(key)
     return Batch(batch, steps)
+
+
+def check_repeated(batch: Batch, stored: Mapping[bytes, Event[Any]], registry: Registry) -> Appended:
+    """What an append answers that came before, `stored` being what has an id of the batch, by id (at least one event).
+
+    DuplicateEventError if it is no repetition of the very same events. The data of the stored events is not looked at,
+    only how it is encoded. A retry that still knows an event by a former name is one.
+    """
+    for event in batch.events:
+        old = stored.get(id_bytes(event))
+        if old is not None and (field := _difference(event, old, registry)):
+            raise DuplicateEventError(event.id, old.position, f"its {field} differs")
+    found = [stored[id_bytes(event)] for event in batch.events if id_bytes(event) in stored]
+    if len(found) < len(batch.events):
+        raise DuplicateEventError(found[0].id, found[0].position, "only a part of the batch is stored")
+    return Appended(tuple(event.position for event in found), already_committed=True)
+
+
+def _difference(event: Event[Any], stored: Event[Any], registry: Registry) -> str:
+    """The first field in which two events of one id differ; '' if none does."""
+    fields = ("name", "aggregate", "version", "time", "encoding", "schema", "data", "metadata", "tags")
+    ours, theirs = (
+        (
+            registry.canonical(one.name), one.aggregate, one.version, time_micros(one), *one.encoded,
+            metadata_json(one), tags_json(one),
+        )
+        for one in (event, stored)
+    )  # fmt: skip
+    return next((field for field, a, b in zip(fields, ours, theirs, strict=True) if a != b), "")

@@ -129,9 +129,18 @@ class ByUrl(Contract):
         await erase(self.url(storage))
 
 
+class InFolder(ByUrl):
+    """The same, in the folder of each storage: for power cuts, where what is left of the disk is laid out beside it."""
+
+    def url(self, storage: Storage) -> str:
+        _, query, options = os.environ[URL].partition("?")
+        return f"sqlite:///{quote(str(storage.folder), safe='/:~')}/app.db{query}{options}"
+
+
 def _bound(suite: type[Contract]) -> type[Any]:
     name = f"Test{suite.__name__.removesuffix('Tests')}"
-    return type(name, (ByUrl, suite), {"__module__": __name__, "__doc__": suite.__doc__})
+    hook = InFolder if suite.__name__ == "SQLitePowerTests" else ByUrl
+    return type(name, (hook, suite), {"__module__": __name__, "__doc__": suite.__doc__})
 
 
 if os.environ.get(URL):

@@ -53,7 +53,7 @@ from goes_lite.sqlite._erase import erase
 from goes_lite.sqlite._events import Executor, SQLiteEvents
 from goes_lite.sqlite._executor import DirectExecutor
 from goes_lite.sqlite._models import SQLiteModels
-from goes_lite.sqlite._rows import EventReader
+from goes_lite.sqlite._rows import RowReader
 from goes_lite.sqlite._schema import identity
 from goes_lite.sqlite._snapshots import SQLiteSnapshots
 from goes_lite.sqlite._transaction import TransactionBlock
@@ -131,7 +131,7 @@ class SQLiteBackend(Backend):
         if target.read_only:
             self._readers.lend(connection)
         executor = self._executor = DirectExecutor(runtime, self._writer, self._readers, self._signal, self._watcher)
-        self._reader = EventReader(registry, unknown, target.driver, target.location)
+        self._reader = RowReader(registry, unknown, target.driver, target.location)
         self.events = SQLiteEvents(executor, target.driver, self._reader, self._publish)
         self.snapshots = SQLiteSnapshots(executor)
         self.models = SQLiteModels(executor)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from goes_lite.batch import Batch
-from goes_lite.errors import AppendConditionFailed, ConcurrencyError, DuplicateEventError, InvalidEventError
-from goes_lite.event import AggregateRef, Event, id_bytes, metadata_json, tags_json, time_micros
+from goes_lite.batch import Batch, check_repeated
+from goes_lite.errors import AppendConditionFailed, ConcurrencyError, InvalidEventError
+from goes_lite.event import AggregateRef, Event, id_bytes, metadata_json, restore, tags_json, time_micros
 from goes_lite.registry import Registry
 from goes_lite.sql import MAX_INTEGER, SQLITE, select
-from goes_lite.sqlite._driver import CONSTRAINT, Connection, Driver, Row
+from goes_lite.sqlite._driver import CONSTRAINT, Connection, Driver
 from goes_lite.store import AppendCondition, Appended
 
 HEAD = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
@@ -57,8 +57,8 @@ class Append:
 
     def run(self, connection: Connection) -> Appended:
         self.before = -1
-        if not self._batch.steps and self._find_stored(connection):
-            return self._repeated(connection, None)  # no aggregate's version would tell
+        if not self._batch.steps and (stored := self._find_stored(connection)):
+            return check_repeated(self._batch, stored, self._registry)  # no aggregate's version would tell
         keys: dict[AggregateRef | None, int | None] = {None: None}
         for ref, step in self._batch.steps.items():
             rows = connection.execute(_AGGREGATE, ref).fetchall()
@@ -126,46 +126,26 @@ class Append:
             connection.executemany(_TAG, tagged)
         return Appended(tuple(range(self.before + 1, position + 1)))
 
-    def _find_stored(self, connection: Connection) -> list[tuple[Event[Any], Row]]:
-        """Those of the events whose ids are stored (by others than this very run), with what is stored."""
-        found: list[tuple[Event[Any], Row]] = []
+    def _find_stored(self, connection: Connection) -> dict[bytes, Event[None]]:
+        """What is stored under the ids of the events (by others than this very run), by id."""
+        found: dict[bytes, Event[None]] = {}
         for event in self._batch.events:
-            rows = connection.execute(_STORED, (id_bytes(event),)).fetchall()
-            if rows and (self.before < 0 or rows[0][0] <= self.before):
-                found.append((event, rows[0]))
+            key = id_bytes(event)
+            for position, name, aggregate, aggregate_id, *rest in connection.execute(_STORED, (key,)).fetchall():
+                if self.before < 0 or position <= self.before:
+                    version, time, encoding, schema, payload, metadata, tags = rest
+                    ref = None if aggregate is None else AggregateRef._make((aggregate, aggregate_id))
+                    found[key] = restore(
+                        key, name, None, time, ref, version, metadata, tags, position, encoding, schema, payload
+                    )
         return found
 
-    def _repeated(self, connection: Connection, otherwise: Exception | None) -> Appended:
+    def _repeated(self, connection: Connection, otherwise: Exception) -> Appended:
         """The original positions, if these very events are stored already; else the error that led here."""
-        found = self._find_stored(connection)
-        for event, (position, name, *stored) in found:
-            canonical = self._registry.canonical
-            differs = _difference(event, canonical(event.name), canonical(name), stored)
-            if differs:
-                raise DuplicateEventError(event.id, position, f"its {differs} differs")
-        if found and len(found) < len(self._batch.events):
-            event, row = found[0]
-            raise DuplicateEventError(event.id, row[0], "only a part of the batch is stored")
-        if otherwise is not None and (not found or self.before >= 0):
+        stored = self._find_stored(connection)
+        if not stored:
             raise otherwise
-        return Appended(tuple(row[0] for _, row in found), already_committed=True)
-
-
-def _difference(event: Event[Any], name: str, stored_name: str, stored: Sequence[Any]) -> str:
-    """The first field in which the event differs from the stored one of the same id; '' if none does.
-
-    The names are those of today: a retry that still knows the event by a former name is one.
-    """
-    aggregate, aggregate_id, *rest = stored
-    ref = None if aggregate is None else AggregateRef._make((aggregate, aggregate_id))
-    new = (
-        name,
-        event.aggregate,
-        event.version,
-        time_micros(event),
-        *event.encoded,
-        metadata_json(event),
-        tags_json(event),
-    )
-    fields = ("name", "aggregate", "version", "time", "encoding", "schema", "data", "metadata", "tags")
-    return next((f for f, a, b in zip(fields, new, (stored_name, ref, *rest), strict=True) if a != b), "")
+        repeated = check_repeated(self._batch, stored, self._registry)
+        if self.before >= 0:
+            raise otherwise
+        return repeated

@@ -16,7 +16,7 @@ from goes_lite.registry import check_name
 from goes_lite.sql import MAX_INTEGER, SQLITE, count, select
 from goes_lite.sqlite._append import Append, head
 from goes_lite.sqlite._driver import Connection, Driver
-from goes_lite.sqlite._rows import COLUMNS, EventReader
+from goes_lite.sqlite._rows import COLUMNS, RowReader
 from goes_lite.store import AggregateInfo, AppendCondition, Appended, Pages, check_condition
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ Published = Callable[[Sequence[Event[Any]], int], None]
 class SQLiteEvents:
     """See `goes_lite.store.EventStore` for what is promised."""
 
-    def __init__(self, executor: Executor, driver: Driver, reader: EventReader, published: Published) -> None:
+    def __init__(self, executor: Executor, driver: Driver, reader: RowReader, published: Published) -> None:
         self._executor = executor
         self._driver = driver
         self._reader = reader
@@ -133,7 +133,7 @@ class SQLiteEvents:
         rows = connection.execute(page.text, page.parameters).fetchall()
         events: list[Event[Any]] = []
         try:
-            self._reader.read(connection, rows, events)
+            self._reader.read_into(connection, rows, events)
         except GoesError:
             # Where pages begin and end is nobody's business: what lies before an unreadable event is given out first.
             if not events:

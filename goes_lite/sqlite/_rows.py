@@ -1,4 +1,4 @@
-"""Rows into events: the only place that knows the order of the columns, and what a reader does with unknown names."""
+"""Rows into events: the only place that knows the order of the columns."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from goes_lite.backend import Unknown
-from goes_lite.errors import CodecError, StoreDamaged, UnknownEventError
+from goes_lite.errors import CodecError, StoreDamaged
 from goes_lite.event import AggregateRef, Event, restore
+from goes_lite.reading import EventReader
 from goes_lite.registry import Raw, Registry
 from goes_lite.sqlite._driver import Connection, Driver, Row
 
@@ -19,12 +20,11 @@ _Decoder = tuple[str, Callable[[Any], object] | None]
 """Today's name of the event, and how its payload is read; None for an unknown name."""
 
 
-class EventReader:
-    """Makes events of rows, under one registry and one policy for unknown names."""
+class RowReader(EventReader):
+    """Makes events of rows: what `read` does event by event, in one go."""
 
     def __init__(self, registry: Registry, unknown: Unknown, driver: Driver, location: str) -> None:
-        self.registry = registry
-        self.unknown = unknown
+        super().__init__(registry, unknown)
         self._driver = driver
         self._location = location
         self._names: dict[int, str] = {}  # committed keys only; a key never changes its name
@@ -32,16 +32,12 @@ class EventReader:
     def events(
         self, connection: Connection, rows: Iterable[Row], *, whole: AggregateRef | None = None
     ) -> list[Event[Any]]:
-        """The events of the rows.
-
-        With `whole`, the rows are those of that aggregate, and none is left out whatever the policy: an aggregate with
-        a hole in its versions could not be saved again, so "skip" gives such events with Raw data.
-        """
+        """The events of the rows. With `whole`, they are those of that aggregate, and none is left out."""
         found: list[Event[Any]] = []
-        self.read(connection, rows, found, whole=whole)
+        self.read_into(connection, rows, found, whole=whole)
         return found
 
-    def read(
+    def read_into(
         self, connection: Connection, rows: Iterable[Row], found: list[Event[Any]], *, whole: AggregateRef | None = None
     ) -> None:
         """Put the events of the rows into `found`: if one of them cannot be read, those before it are there."""
@@ -65,7 +61,9 @@ class EventReader:
         ) in rows:
             decoder = decoders.get((key, encoding, schema))
             if decoder is None:
-                decoder = decoders[key, encoding, schema] = self._decoder(connection, key, encoding, schema, position)
+                decoder = decoders[key, encoding, schema] = self.decoder(
+                    self._name(connection, key, position), encoding, schema, position
+                )
             name, decode = decoder
             if decode is not None:
                 try:
@@ -80,7 +78,7 @@ class EventReader:
                 ref = None if aggregate is None else make_ref((aggregate, aggregate_id))
             append(restore(id, name, data, time, ref, version, metadata, tags, position, encoding, schema, payload))
 
-    def _decoder(self, connection: Connection, key: int, encoding: str, schema: int, position: int) -> _Decoder:
+    def _name(self, connection: Connection, key: int, position: int) -> str:
         name = self._names.get(key)
         if name is None:
             rows = connection.execute("SELECT name FROM event_names WHERE key = ?", (key,)).fetchall()
@@ -91,9 +89,4 @@ class EventReader:
             name = rows[0][0]
             if not self._driver.in_transaction(connection):  # else it may be rolled back, and the key be given anew
                 self._names[key] = name
-        try:
-            return self.registry.canonical(name), self.registry.decoder(name, encoding, schema)
-        except UnknownEventError:
-            if self.unknown == "error":
-                raise UnknownEventError(name, position) from None
-            return name, None
+        return name

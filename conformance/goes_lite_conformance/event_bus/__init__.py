@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from goes_lite_conformance.event_bus.closing import BusCloseRules
 from goes_lite_conformance.event_bus.dead_letters import DeadLetterRules
 from goes_lite_conformance.event_bus.delivery import DeliveryRules
 from goes_lite_conformance.event_bus.groups import GroupRules
 from goes_lite_conformance.event_bus.handlers import HandlerRules
 from goes_lite_conformance.event_bus.log import LogRules
+from goes_lite_conformance.event_bus.names import NameRules
 from goes_lite_conformance.event_bus.settling import SettlingRules
 
 __all__ = ["EventBusTests"]
 
 
-class EventBusTests(DeliveryRules, SettlingRules, GroupRules, HandlerRules, DeadLetterRules, LogRules):
-    """Everything about delivery: publishing, subscribing, settling, groups, handlers, dead letters, the log behind it."""
+class EventBusTests(
+    DeliveryRules, NameRules, SettlingRules, GroupRules, HandlerRules, DeadLetterRules, LogRules, BusCloseRules
+):
+    """Everything about delivery: publishing, names, settling, groups, handlers, dead letters, the log behind it, the end."""

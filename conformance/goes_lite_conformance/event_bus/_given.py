@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from goes_lite.bus import Delivery, Subscription
+from goes_lite.bus import Delivery, Handler, Subscription
 from goes_lite.event import Event
+from goes_lite.runtime import drive
 from goes_lite_conformance import _place
 from goes_lite_conformance._place import Place
 
@@ -27,6 +28,13 @@ async def take(subscription: Subscription, number: int, *, ack: bool = True) -> 
 async def heard(subscription: Subscription, number: int) -> list[str]:
     """The texts of the next deliveries (of the type Noted), which are settled."""
     return [delivery.event.data.text for delivery in await take(subscription, number)]
+
+
+def handler(place: Place, work: Callable[[Event[Any]], Coroutine[Any, Any, object]]) -> Handler:
+    """A handler that waits as one does on this face: by awaiting, or by blocking the thread that it is called in."""
+    if place.face == "async":
+        return work
+    return lambda event: drive(work(event))
 
 
 class Ear:

@@ -11,7 +11,7 @@ from goes_lite_conformance._asserts import refused
 from goes_lite_conformance._contract import Contract
 from goes_lite_conformance._place import Place
 from goes_lite_conformance._samples import note
-from goes_lite_conformance.event_bus._given import Ear, until
+from goes_lite_conformance.event_bus._given import Ear, take, until
 from goes_lite_conformance.event_bus.handlers import soon
 
 
@@ -132,6 +132,31 @@ class DeadLetterRules(Contract):
         assert [letter.subscriber for letter in await db.bus.dead_letters()] == ["g"]
         await failing.stop()
         await good.stop()
+
+    async def test_a_letter_whose_subscriber_is_gone(self, place: Place, db: Backend) -> None:
+        """EB-DEAD-009: Redriving to a subscription that has ended is BusError, and the letter stays; it can be dropped."""
+        handling = db.bus.handle(["*"], Ear(place, bad), max_attempts=1)
+        await db.bus.publish([note("bad")])
+        await until(place, lambda: _letters(db, 1))
+        await handling.stop()
+        (letter,) = await db.bus.dead_letters()
+        assert letter.subscriber  # some description, for it has no group
+        with refused(BusError):
+            await db.bus.redrive(letter)
+        assert [one.id for one in await db.bus.dead_letters()] == [letter.id]
+        await db.bus.drop(letter)
+        assert await db.bus.dead_letters() == []
+
+    async def test_what_is_redriven_waits_for_a_member(self, place: Place, db: Backend) -> None:
+        """EB-DEAD-010: What is redriven to a group without members comes to the next: the first attempt, seen before."""
+        handling = db.bus.handle(["*"], Ear(place, bad), group="g", max_attempts=1)
+        await db.bus.publish([note("bad")])
+        await until(place, lambda: _letters(db, 1))
+        await handling.stop()
+        (letter,) = await db.bus.dead_letters()
+        await db.bus.redrive(letter)
+        (again,) = await take(db.bus.subscribe(group="g"), 1)
+        assert (again.event.id, again.attempt, again.redelivered) == (letter.event.id, 1, True)
 
 
 async def _letters(db: Backend, number: int) -> bool:

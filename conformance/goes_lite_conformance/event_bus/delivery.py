@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from goes_lite.backend import Backend
-from goes_lite.errors import BusError, ConfigError, InvalidEventError, InvalidQueryError
+from goes_lite.errors import BusError, ConfigError, InvalidEventError
 from goes_lite.event import Event
 from goes_lite_conformance._asserts import each_refused, refused, same
 from goes_lite_conformance._contract import Contract, only
@@ -16,7 +16,7 @@ from goes_lite_conformance.event_bus._given import heard, take
 
 
 class DeliveryRules(Contract):
-    """Rules EB-PUB, EB-NAME and EB-SUB."""
+    """Rules EB-PUB and EB-SUB."""
 
     # --- publishing -------------------------------------------------------------------------------------------------
 
@@ -108,49 +108,39 @@ class DeliveryRules(Contract):
         with refused(BusError):
             bus.subscribe()
 
-    # --- names ------------------------------------------------------------------------------------------------------
+    async def test_several_publish_at_once(self, place: Place, db: Backend) -> None:
+        """EB-PUB-012: Of calls side by side nothing is lost or doubled, and each publisher's events stay in order."""
+        subscription = db.bus.subscribe(capacity=8)
 
-    async def test_a_name_covers_itself(self, db: Backend) -> None:
-        """EB-NAME-001: A subscription to a name gets the events of exactly that name."""
-        subscription = db.bus.subscribe(["sample.noted"])
-        await db.bus.publish([count(1), note("1"), Event(Closed(), registry=registry), note("2")])
-        assert await heard(subscription, 2) == ["1", "2"]
+        def said(name: str) -> list[str]:
+            return [f"{name}{number}" for number in range(60)]
 
-    async def test_several_names(self, db: Backend) -> None:
-        """EB-NAME-002: Of several names and patterns an event matches one or more, and comes once."""
-        subscription = db.bus.subscribe(["sample.noted", "sample.*", "other.closed"])
-        await db.bus.publish([note("1"), Event(Closed(), registry=registry), note("2")])
-        names = [delivery.event.name for delivery in await take(subscription, 3)]
-        assert names == ["sample.noted", "other.closed", "sample.noted"]
+        async def publish(name: str) -> None:
+            for start in range(0, 60, 2):
+                await db.bus.publish([note(text) for text in said(name)[start : start + 2]])
 
-    async def test_a_pattern_covers_a_beginning(self, db: Backend) -> None:
-        """EB-NAME-003: `order.*` covers what begins with `order.`, to any depth; neither `order` nor `orders.x`."""
-        for name in ("order", "order.placed", "order.item.added", "orders.x"):
-            if name not in registry.names():
-                registry.register(name, str)
-        subscription = db.bus.subscribe(["order.*"])
-        names = ("order", "orders.x", "order.placed", "order.item.added")
-        await db.bus.publish([Event("", name=name, registry=registry) for name in names])
-        assert [delivery.event.name for delivery in await take(subscription, 2)] == ["order.placed", "order.item.added"]
+        publishing = [place.beside(publish(name)) for name in "abcd"]
+        got = await heard(subscription, 240)
+        for one in publishing:
+            await one.result()
+        for name in "abcd":
+            assert [text for text in got if text[0] == name] == said(name)
 
-    async def test_a_star_covers_everything(self, db: Backend) -> None:
-        """EB-NAME-004: `*` covers every name, and is what a subscription without names is for."""
-        for subscription in (db.bus.subscribe(["*"]), db.bus.subscribe()):
-            await db.bus.publish([note("1"), count(2), Event(Closed(), registry=registry)])
-            assert len(await take(subscription, 3)) == 3
-            await subscription.close()
-
-    async def test_wrong_names_are_refused(self, db: Backend) -> None:
-        """EB-NAME-005: A * in another place, an empty name, no names, or a bare string is InvalidQueryError."""
-        wrong: list[Any] = [["or*"], ["*.placed"], ["order.*.x"], ["**"], [""], [], "sample.noted", [7], None, 7]
-
-        def subscribing(names: Any) -> Any:
-            async def call() -> None:
-                db.bus.subscribe(names)
-
-            return call
-
-        await each_refused(InvalidQueryError, {repr(names): subscribing(names) for names in wrong})
+    @only("async")
+    async def test_a_cancelled_call(self, place: Place, db: Backend) -> None:
+        """EB-PUB-013: Of a call that is cancelled some events may have arrived, in order and once; none comes later."""
+        subscription = db.bus.subscribe(capacity=2)
+        for turn in range(1, 6):
+            publishing = place.beside(db.bus.publish([note(str(number)) for number in range(20)]))
+            got = await heard(subscription, turn)
+            publishing.cancel()
+            await publishing.outcome()
+            behind = place.beside(db.bus.publish([note("behind")]))
+            while "behind" not in got:
+                got += await heard(subscription, 1)
+            await behind.result()
+            numbers = [int(text) for text in got[:-1]]
+            assert numbers == sorted(set(numbers)), got
 
     # --- subscriptions ----------------------------------------------------------------------------------------------
 
@@ -254,6 +244,24 @@ class DeliveryRules(Contract):
             await publishing
         got += await heard(subscription, 40 - len(got))
         assert got == [str(number) for number in range(40)]
+
+    async def test_closing_leaves_what_is_queued(self, db: Backend) -> None:
+        """EB-SUB-010: A subscription that is closed gives nothing more, whatever was queued for it."""
+        subscription = db.bus.subscribe()
+        await db.bus.publish([note("1"), note("2"), note("3")])
+        await heard(subscription, 1)
+        await subscription.close()
+        assert await _rest(subscription) == []
+
+    async def test_without_a_group_it_is_gone(self, db: Backend) -> None:
+        """EB-SUB-011: What a subscription without a group leaves, unsettled or queued, goes to nobody else."""
+        async with db.bus.subscribe() as subscription:
+            await db.bus.publish([note("unsettled"), note("queued")])
+            await take(subscription, 1, ack=False)
+        later = db.bus.subscribe()
+        await db.bus.publish([note("1")])
+        assert await heard(later, 1) == ["1"]
+        assert await db.bus.dead_letters() == []
 
 
 async def _rest(subscription: Any) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from typing import Any
 
@@ -116,3 +117,52 @@ class GroupRules(Contract):
         await db.bus.publish([note("1")])
         for subscription in subscriptions:
             assert await heard(subscription, 1) == ["1"]
+
+    async def test_what_an_abandoned_member_has_goes_to_another(self, place: Place, db: Backend) -> None:
+        """EB-GROUP-010: A member that nobody holds any more, nor a delivery of it, is as one that was closed."""
+        abandoned, staying = db.bus.subscribe(group="g"), db.bus.subscribe(group="g")
+        await db.bus.publish([note("1")])
+        deliveries = await take(abandoned, 1, ack=False)
+        waiting = place.beside(take(staying, 1))
+        del abandoned
+        deliveries.clear()
+        gc.collect()
+        (again,) = await waiting.result()
+        assert (again.event.data.text, again.attempt, again.redelivered) == ("1", 2, True)
+
+    async def test_a_member_that_waits_is_woken(self, place: Place, db: Backend) -> None:
+        """EB-GROUP-011: A member that waits gets what another leaves at that moment."""
+        one, other = db.bus.subscribe(group="g", max_pending=1), db.bus.subscribe(group="g")
+        await db.bus.publish([note("1")])
+        (first,) = await take(one, 1, ack=False)
+        waiting = place.beside(take(other, 1, ack=False))
+        await db.bus.dead_letters()  # lets it run
+        closing = place.beside(one.close())
+        (again,) = await waiting.result()
+        await closing.result()
+        assert (again.event, again.attempt) == (first.event, 2)
+        await again.ack()
+
+    async def test_members_come_and_go(self, place: Place, db: Backend) -> None:
+        """EB-GROUP-012: However members come, leave something unsettled and go, each event is acknowledged once (G9)."""
+        await db.bus.subscribe(group="g").close()
+        await db.bus.publish([note(str(n)) for n in range(100)])
+        done: list[str] = []
+
+        async def work() -> None:
+            while True:
+                async with db.bus.subscribe(group="g", max_pending=2) as member:
+                    for turn in range(5):
+                        delivery = await anext(member)
+                        if delivery.event.data.text == "end":
+                            return  # and leave it to the next
+                        if turn < 4:
+                            await delivery.ack()
+                            done.append(delivery.event.data.text)
+
+        working = [place.beside(work()) for _ in range(3)]
+        await until(place, lambda: len(done) >= 100)
+        await db.bus.publish([note("end")])
+        for one in working:
+            await one.result()
+        assert Counter(done) == Counter(str(n) for n in range(100))

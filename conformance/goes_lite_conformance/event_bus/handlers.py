@@ -14,7 +14,7 @@ from goes_lite_conformance._asserts import each_refused
 from goes_lite_conformance._contract import Contract, only
 from goes_lite_conformance._place import Place
 from goes_lite_conformance._samples import A, B, count, note, story
-from goes_lite_conformance.event_bus._given import Ear, heard, take, until
+from goes_lite_conformance.event_bus._given import Ear, handler, heard, take, until
 
 
 def soon(_: int) -> float:
@@ -38,13 +38,13 @@ class HandlerRules(Contract):
         """EB-HANDLE-002: A handler may be a coroutine function; the next event comes when it has returned."""
         log: list[str] = []
 
-        async def handler(event: Event[Any]) -> None:
+        async def handle(event: Event[Any]) -> None:
             log.append(f"begin {event.data.text}")
             if place.face == "async":
                 await asyncio.sleep(0)
             log.append(f"end {event.data.text}")
 
-        handling = db.bus.handle(["*"], handler)
+        handling = db.bus.handle(["*"], handle)
         await db.bus.publish([note("1"), note("2")])
         await until(place, lambda: len(log) >= 4)
         await handling.stop()
@@ -168,11 +168,11 @@ class HandlerRules(Contract):
         """EB-HANDLE-013: A handler that awaits longer than `stop(timeout)` is cancelled, and its event goes back."""
         begun = asyncio.Event()
 
-        async def handler(event: Event[Any]) -> None:
+        async def handle(event: Event[Any]) -> None:
             begun.set()
             await asyncio.Event().wait()
 
-        handling = db.bus.handle(["*"], handler, group="g")
+        handling = db.bus.handle(["*"], handle, group="g")
         await db.bus.publish([note("1")])
         await begun.wait()
         await handling.stop(0.01)
@@ -211,6 +211,60 @@ class HandlerRules(Contract):
             },
         )
         await each_refused(InvalidQueryError, {"no names": handle(names=[]), "a wrong pattern": handle(names=["a*"])})
+
+    # --- in its surroundings ----------------------------------------------------------------------------------------
+
+    async def test_a_handler_may_use_the_handle(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-016: A handler may read, append and publish, and what comes of it is delivered like anything else."""
+        ear = Ear(place)
+
+        async def forward(event: Event[Any]) -> None:
+            number = await db.events.count()
+            await db.events.append([note(f"appended {number}")])
+            await db.bus.publish([note(f"published {number}")])
+
+        handlings = [db.bus.handle(["sample.counted"], handler(place, forward)), db.bus.handle(["sample.noted"], ear)]
+        await db.bus.publish([count(1), count(2)])
+        assert sorted(await ear.after_done(4)) == ["appended 0", "appended 1", "published 0", "published 1"]
+        for handling in handlings:
+            await handling.stop()
+
+    async def test_a_handler_slower_than_its_ack_wait(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-017: What a handler takes longer for than `ack_wait` goes to another; its late return harms nobody."""
+        gate = _Gate(place)
+        handling = db.bus.handle(["*"], gate.handler, group="g", ack_wait=0.05)
+        await db.bus.publish([note("1")])
+        await until(place, lambda: gate.entered == 1)
+        async with db.bus.subscribe(["*"], group="g") as other:
+            assert await heard(other, 1) == ["1"]
+        gate.open()
+        await db.bus.publish([note("2")])
+        await until(place, lambda: gate.left == 2)
+        assert handling.running
+        await handling.stop()
+
+    async def test_what_waits_to_be_tried_again_is_left(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-018: What waits to be tried again when its handler is stopped is the group's, as the next attempt."""
+        ear = Ear(place, lambda _: True)
+        handling = db.bus.handle(["*"], ear, group="g", backoff=lambda _: 0.1)
+        await db.bus.publish([note("1")])
+        await ear.after_calls(1)
+        await handling.stop()
+        (again,) = await take(db.bus.subscribe(["*"], group="g"), 1)
+        assert (again.event.data.text, again.attempt, again.redelivered) == ("1", 2, True)
+
+    @only("blocking", "loop")
+    async def test_stop_leaves_a_handler_that_blocks(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-019: A handler that blocks for longer than `stop(timeout)` is left to itself, and gets nothing more."""
+        gate = _Gate(place)
+        handling = db.bus.handle(["*"], gate.handler, group="g")
+        await db.bus.publish([note("1"), note("2")])
+        await until(place, lambda: gate.entered == 1)
+        await handling.stop(0.01)
+        assert (handling.running, gate.left) == (False, 0)
+        gate.open()
+        await handling.stop()
+        assert (gate.entered, gate.left) == (1, 1)
 
 
 class _Gate:

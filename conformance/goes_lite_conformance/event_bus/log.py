@@ -14,7 +14,7 @@ from goes_lite_conformance._asserts import each_refused, refused, same
 from goes_lite_conformance._contract import Contract, needs
 from goes_lite_conformance._place import Place
 from goes_lite_conformance._samples import NOON, A, B, count, note, story
-from goes_lite_conformance.event_bus._given import heard, take
+from goes_lite_conformance.event_bus._given import Ear, heard, take
 
 
 class LogRules(Contract):
@@ -83,19 +83,45 @@ class LogRules(Contract):
             await tx.events.append([note("1", A, 1)])
         assert await heard(subscription, 1) == ["1"]
 
-    async def test_what_is_published_can_be_read(self, db: Backend) -> None:
-        """EB-LOG-007: Whoever is told of an event finds it in the store."""
+    async def test_what_is_published_can_be_read(self, place: Place, db: Backend) -> None:
+        """EB-LOG-007: Whoever is told of an event finds it in the store, though its append may still be under way."""
         subscription = db.bus.subscribe()
-        await db.events.append(story(A, 1))
-        (delivery,) = await take(subscription, 1)
-        assert await db.events.find(delivery.event.id) == delivery.event
-        assert await db.events.head() >= delivery.event.position
+
+        async def listen() -> list[tuple[bool, bool]]:
+            found: list[tuple[bool, bool]] = []
+            for _ in range(20):
+                (delivery,) = await take(subscription, 1)
+                event = delivery.event
+                found.append((await db.events.find(event.id) == event, await db.events.head() >= event.position))
+            return found
+
+        listening = place.beside(listen())
+        for version in range(20):
+            await db.events.append(story(A, 1, after=version))
+        assert await listening.result() == [(True, True)] * 20
 
     async def test_names_hold_for_what_is_appended(self, db: Backend) -> None:
         """EB-LOG-008: Of what is appended, too, a subscription gets what its names cover."""
         subscription = db.bus.subscribe(["sample.counted"])
         await db.events.append([note("1"), count(2), note("3"), count(4)])
         assert [delivery.event.data.number for delivery in await take(subscription, 2)] == [2, 4]
+
+    async def test_a_full_subscriber_catches_up(self, place: Place, db: Backend) -> None:
+        """EB-LOG-009: A subscriber that is too full for what is appended gets all of it in the end, once and in order.
+
+        Only a bus without the ability "replay" may make dead letters of what it has no room for.
+        """
+        full, free = db.bus.subscribe(capacity=2, max_pending=1), db.bus.subscribe()
+        expected = [str(n) for n in range(100)]
+        for number in range(0, 100, 5):
+            await db.events.append([note(text) for text in expected[number : number + 5]])
+        assert await heard(free, 100) == expected
+        letters = await db.bus.dead_letters()
+        assert not letters or (REPLAY not in place.abilities and {letter.attempts for letter in letters} == {0})
+        got = await heard(full, 100 - len(letters))
+        assert got + [letter.event.data.text for letter in letters] == expected
+        await db.events.append([note("live")])
+        assert await heard(full, 1) == ["live"]
 
     # --- where a subscription begins --------------------------------------------------------------------------------
 
@@ -111,11 +137,13 @@ class LogRules(Contract):
 
     @needs(REPLAY)
     async def test_from_a_position(self, db: Backend) -> None:
-        """EB-START-002: A subscription from a position gets what lies behind it."""
+        """EB-START-002: A subscription from a position gets what lies behind it: from 0 everything, from the head nothing."""
         positions = [(await db.events.append([note(str(n))])).position for n in range(5)]
-        subscription = db.bus.subscribe(start=positions[2])
+        expected = {0: "012345", positions[0]: "12345", positions[2]: "345", positions[4]: "5"}
+        subscriptions = {start: db.bus.subscribe(start=start) for start in expected}
         await db.events.append([note("5")])
-        assert await heard(subscription, 3) == ["3", "4", "5"]
+        for start, subscription in subscriptions.items():
+            assert await heard(subscription, len(expected[start])) == [*expected[start]]
 
     @needs(REPLAY)
     async def test_from_a_time(self, db: Backend) -> None:
@@ -176,3 +204,13 @@ class LogRules(Contract):
             return call
 
         await each_refused(InvalidQueryError, {repr(start): subscribing(start) for start in wrong})
+
+    @needs(REPLAY)
+    async def test_a_handler_from_the_beginning(self, place: Place, db: Backend) -> None:
+        """EB-START-008: A handler begins where it says, too."""
+        await db.events.append([note("1"), note("2")])
+        ear = Ear(place)
+        handling = db.bus.handle(["*"], ear, start="beginning")
+        await db.events.append([note("3")])
+        assert await ear.after_done(3) == ["1", "2", "3"]
+        await handling.stop()

@@ -86,13 +86,13 @@ class SettlingRules(Contract):
 
     async def test_what_takes_too_long_is_taken_back(self, db: Backend) -> None:
         """EB-SETTLE-007: What is unsettled after `ack_wait` comes again; the late settlement is DeliveryError."""
-        subscription = db.bus.subscribe(ack_wait=0.05)
+        subscription = db.bus.subscribe(ack_wait=0.2)
         await db.bus.publish([note("1")])
         (late,) = await take(subscription, 1, ack=False)
-        (again,) = await take(subscription, 1)
+        (again,) = await take(subscription, 1, ack=False)
         assert (again.event.data.text, again.attempt, again.redelivered) == ("1", 2, True)
-        with refused(DeliveryError):
-            await late.ack()
+        await each_refused(DeliveryError, {"ack": late.ack, "nak": late.nak})
+        await again.ack()
 
     async def test_without_a_limit_nothing_is_taken_back(self, place: Place, db: Backend) -> None:
         """EB-SETTLE-008: Without `ack_wait` a delivery is its subscriber's until it is settled."""
@@ -136,3 +136,35 @@ class SettlingRules(Contract):
                 done.append(text)
         for name in "ab":
             assert [text for text in done if text[0] == name] == [f"{name}-{version}" for version in range(1, 7)]
+
+    async def test_what_is_acked_is_not_taken_back(self, db: Backend) -> None:
+        """EB-SETTLE-011: What was acknowledged in time does not come again when its `ack_wait` is over."""
+        subscription = db.bus.subscribe(group="g", ack_wait=0.15)
+        await db.bus.publish([note("done"), note("later")])
+        done, later = await take(subscription, 2, ack=False)
+        await done.ack()
+        await later.nak(0.2)
+        assert await heard(subscription, 1) == ["later"]
+        await db.bus.publish([note("1")])
+        assert await heard(subscription, 1) == ["1"]
+
+    async def test_ack_wait_begins_with_the_delivery(self, db: Backend) -> None:
+        """EB-SETTLE-012: The time of `ack_wait` begins when a delivery is given out, not when its event is published."""
+        subscription, clock = db.bus.subscribe(ack_wait=0.15), db.bus.subscribe()
+        await db.bus.publish([note("1")])
+        await (await anext(clock)).nak(0.2)
+        await take(clock, 1)  # so much time has passed
+        delivery = await anext(subscription)
+        await db.bus.publish([note("2")])
+        assert await heard(subscription, 1) == ["2"]
+        assert delivery.attempt == 1
+        await delivery.ack()
+
+    async def test_a_long_delay_holds_up_no_short_one(self, db: Backend) -> None:
+        """EB-SETTLE-013: What was nakked for a short time does not wait for what was nakked for a long one."""
+        subscription = db.bus.subscribe()
+        await db.bus.publish([note("long"), note("short")])
+        long, short = await take(subscription, 2, ack=False)
+        await long.nak(600)
+        await short.nak(0.02)
+        assert await heard(subscription, 1) == ["short"]

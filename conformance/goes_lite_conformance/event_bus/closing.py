@@ -1,0 +1,112 @@
+"""The end of a bus: what is refused then, what is finished first, and what goes on without it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from goes_lite.backend import Backend
+from goes_lite.bus import Subscription
+from goes_lite.errors import BusError, DeliveryError
+from goes_lite.event import Event
+from goes_lite_conformance._asserts import each_refused
+from goes_lite_conformance._contract import Contract
+from goes_lite_conformance._place import Moment, Place
+from goes_lite_conformance._samples import count, note, texts
+from goes_lite_conformance.event_bus._given import handler, heard, take
+
+
+class BusCloseRules(Contract):
+    """Rules EB-CLOSE."""
+
+    async def test_a_bus_that_was_closed(self, db: Backend) -> None:
+        """EB-CLOSE-001: A bus can be closed alone, and twice: publishing, subscribing and handling are BusError then."""
+
+        async def subscribe() -> None:
+            db.bus.subscribe()
+
+        async def handle() -> None:
+            db.bus.handle(["*"], print)
+
+        for _ in range(2):
+            await db.bus.close()
+            await each_refused(
+                BusError, {"publish": lambda: db.bus.publish([note("x")]), "subscribe": subscribe, "handle": handle}
+            )
+
+    async def test_closing_ends_every_subscription(self, place: Place, db: Backend) -> None:
+        """EB-CLOSE-002: Closing the bus ends every iteration, of groups too, also one that waits or has a queue."""
+
+        async def rest(subscription: Subscription) -> list[str]:
+            return [delivery.event.data.text async for delivery in subscription]
+
+        idle = [db.bus.subscribe(["sample.counted"], group=group) for group in (None, "g")]
+        busy = db.bus.subscribe()
+        waiting = [place.beside(rest(subscription)) for subscription in idle]
+        await db.bus.publish([note("1"), note("2")])
+        await heard(busy, 1)
+        await db.bus.close()
+        assert [await one.result() for one in waiting] == [[], []]
+        assert await rest(busy) == []
+
+    async def test_what_is_out_when_it_closes(self, db: Backend) -> None:
+        """EB-CLOSE-003: What is unsettled when the bus is closed can no longer be settled: DeliveryError."""
+        subscription = db.bus.subscribe()
+        await db.bus.publish([note("1")])
+        (delivery,) = await take(subscription, 1, ack=False)
+        await db.bus.close()
+        await each_refused(DeliveryError, {"ack": delivery.ack, "nak": delivery.nak})
+        await subscription.close()
+
+    async def test_handlers_finish_first(self, place: Place, db: Backend) -> None:
+        """EB-CLOSE-004: Closing the bus waits for what its handlers have at hand; they get nothing more."""
+        begun, go_on = Moment(place), Moment(place)
+        done: list[str] = []
+
+        async def handle(event: Event[Any]) -> None:
+            begun.come()
+            await go_on.wait()
+            done.append(event.data.text)
+
+        handlings = [db.bus.handle(["sample.noted"], handler(place, handle)), db.bus.handle(["other.*"], print)]
+        await db.bus.publish([note("1"), note("2")])
+        await begun.wait()
+        closing = place.beside(db.bus.close())
+        for _ in range(5):
+            await db.events.head()  # lets it run
+        assert not closing.ended
+        go_on.come()
+        await closing.result()
+        assert (done, [one.running for one in handlings], handlings[0].failures) == (["1"], [False, False], 0)
+
+    async def test_closing_beside_a_publisher(self, place: Place, db: Backend) -> None:
+        """EB-CLOSE-005: A call that is under way when the bus is closed ends: done, or BusError; nobody waits for ever."""
+        full = db.bus.subscribe(capacity=1)
+        publishing = place.beside(db.bus.publish([note(str(n)) for n in range(50)]))
+        await take(full, 1)
+        await db.bus.close()
+        error = await publishing.outcome()
+        assert error is None or type(error) is BusError, repr(error)
+
+    async def test_closing_beside_a_handler_that_publishes(self, place: Place, db: Backend) -> None:
+        """EB-CLOSE-006: A handler that waits to publish does not keep the bus from closing."""
+        begun = Moment(place)
+
+        async def forward(event: Event[Any]) -> None:
+            begun.come()
+            await db.bus.publish([note(str(n)) for n in range(50)])
+
+        full = db.bus.subscribe(["sample.noted"], capacity=1)
+        handling = db.bus.handle(["sample.counted"], handler(place, forward))
+        await db.bus.publish([count(1)])
+        await begun.wait()
+        await take(full, 1)  # so it is publishing, and there is no room
+        await db.bus.close()
+        assert not handling.running
+
+    async def test_the_store_goes_on(self, db: Backend) -> None:
+        """EB-CLOSE-007: A store whose bus was closed goes on storing, whoever was subscribed to it."""
+        subscription = db.bus.subscribe()
+        await db.bus.close()
+        await db.events.append([note("1")])
+        assert await texts(db) == ["1"]
+        await subscription.close()
