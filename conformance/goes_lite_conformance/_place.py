@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -53,7 +53,7 @@ class Place:
         self.storage = storage
         self.face: Face = face
         self.abilities = declared.abilities
-        self.durability = declared.durability
+        self.durability: Durability = declared.durability
         self.rounds = rounds
         """By how much a soak run multiplies the work of races and kills; 1 otherwise."""
         self._workers: list[Worker] = []
@@ -85,7 +85,7 @@ class Place:
         return blocking.connect(self.url, **settings)
 
     @contextmanager
-    def another(self) -> Iterator[Place]:
+    def another(self) -> Generator[Place]:
         """Another storage of the same kind, empty at first and removed afterwards, on the same face."""
         name = f"t{uuid4().hex[:16]}"
         folder = self.storage.folder / name
