@@ -6,11 +6,11 @@ readers, whatever it stores events in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from goes_lite.backend import Unknown
-from goes_lite.errors import CodecError, UnknownEventError
+from goes_lite.errors import CodecError, GoesError, UnknownEventError
 from goes_lite.event import Event, id_bytes, metadata_json, restore, tags_json, time_micros
 from goes_lite.query import EventQuery, check_query
 from goes_lite.registry import Raw, Registry
@@ -52,6 +52,28 @@ class EventReader:
         else:
             return None
         return self._today(stored, data)
+
+    def page(
+        self, stored: Sequence[Event[Any]], seen: int, query: EventQuery, limit: int
+    ) -> tuple[list[Event[Any]], int]:
+        """Up to `limit` events that match, of the stored ones behind the first `seen`, and how many are seen then.
+
+        Where pages begin and end is nobody's business: what lies before an event that cannot be read is given out first.
+        """
+        page: list[Event[Any]] = []
+        for number in range(seen, len(stored)):
+            if len(page) == limit:
+                return page, number
+            if self.matches(query, stored[number]):
+                try:
+                    event = self.read(stored[number])
+                except GoesError:
+                    if page:
+                        return page, number
+                    raise
+                if event is not None:
+                    page.append(event)
+        return page, len(stored)
 
     def decoder(
         self, name: str, encoding: str, schema: int, position: int

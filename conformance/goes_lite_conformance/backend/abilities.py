@@ -17,7 +17,7 @@ from goes_lite.backend import (
     Durability,
 )
 from goes_lite.bus import REPLAY
-from goes_lite.errors import AbilityMissing, AppendConditionFailed, ConcurrencyError, ConfigError, DuplicateEventError
+from goes_lite.errors import AbilityMissing, AppendConditionFailed, ConcurrencyError, ConfigError, DuplicateEventError, StoreLocked
 from goes_lite.query import EventQuery
 from goes_lite.store import AppendCondition
 from goes_lite_conformance._asserts import refused
@@ -28,8 +28,13 @@ from goes_lite_conformance._workers import listen, say
 
 
 def append_when_told(place: Place) -> None:
-    """Say what is stored; append one event for each thing that is told, until it is "stop"."""
-    with place.blocking() as db:
+    """Say what is stored; append one event for each thing that is told, until it is "stop". Or say that it is locked."""
+    try:
+        opened = place.blocking()
+    except StoreLocked:
+        say("locked")
+        return
+    with opened as db:
         say([event.data.text for event in db.events.query()])
         while (text := listen()) != "stop":
             say(db.events.append([note(text)]).position)
@@ -100,7 +105,12 @@ class AbilityRules(Contract):
         """BE-ABILITY-007: Another process sees the same store exactly if the backend has the ability "processes"."""
         await db.events.append([note("x")])
         worker = place.spawn(append_when_told)
-        worker.expect(["x"] if PROCESSES in db.abilities else [])
+        said = worker.hear()
+        if said == "locked" and PROCESSES not in db.abilities:  # it is kept for this process alone
+            worker.finish()
+            assert await texts(db) == ["x"]
+            return
+        assert said == (["x"] if PROCESSES in db.abilities else [])
         worker.tell("y")
         worker.hear()
         assert await texts(db) == (["x", "y"] if PROCESSES in db.abilities else ["x"])

@@ -150,6 +150,8 @@ class HandlerRules(Contract):
         await db.bus.publish([note("1"), note("2")])
         await until(place, lambda: gate.entered == 1)
         stopping = place.beside(handling.stop())
+        await until(place, lambda: not handling.running)
+        assert not stopping.ended
         gate.open()
         await stopping.result()
         assert (handling.running, gate.left) == (False, 1)
