@@ -17,7 +17,14 @@ from goes_lite.backend import (
     Durability,
 )
 from goes_lite.bus import REPLAY
-from goes_lite.errors import AbilityMissing, AppendConditionFailed, ConcurrencyError, ConfigError, DuplicateEventError, StoreLocked
+from goes_lite.errors import (
+    AbilityMissing,
+    AppendConditionFailed,
+    ConcurrencyError,
+    ConfigError,
+    DuplicateEventError,
+    StoreLocked,
+)
 from goes_lite.query import EventQuery
 from goes_lite.store import AppendCondition
 from goes_lite_conformance._asserts import refused
