@@ -59,7 +59,7 @@ from goes_lite.event import (
     time_micros,
 )
 from goes_lite.inprocess import InProcessBus
-from goes_lite.query import EVERYTHING, EventQuery
+from goes_lite.query import EVERYTHING, EventQuery, asked
 from goes_lite.reading import EventReader
 from goes_lite.registry import Registry, check_name
 from goes_lite.runtime import Runtime, Signal
@@ -74,7 +74,6 @@ from goes_lite.tables import (
     Snapshots,
     Store,
     Tables,
-    invalid_query,
     packed,
     reads,
     unpacked,
@@ -378,9 +377,8 @@ class Events(Store):
     def aggregates(
         self, name: str | None = None, *, after: AggregateRef | None = None, limit: int | None = None
     ) -> Pages[AggregateInfo]:
-        with invalid_query():
-            behind = ("", "") if after is None else aggregate_ref(after)
-            wanted = None if name is None else check_name(name, "an aggregate name")
+        behind = ("", "") if after is None else asked(aggregate_ref, after)
+        wanted = None if name is None else asked(check_name, name, "an aggregate name")
         most = None if limit is None else check_position("limit", limit)
 
         def select(state: State) -> list[AggregateInfo]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from goes_lite.errors import InvalidEventError, InvalidQueryError
+from goes_lite.errors import InvalidQueryError
 from goes_lite.event import check_text
+from goes_lite.query import asked
 
 MAX_TTL = 1e9
 """Thirty years, in seconds: longer than any lease is meant."""
@@ -51,10 +52,7 @@ def check_checkpoint(name: str, position: int, lease: Lease | None) -> None:
 
 def check_owned_name(name: str, what: str = "the name of a checkpoint or lease") -> None:
     """InvalidQueryError unless it can name a checkpoint, a lease or its owner on every backend."""
-    try:
-        check_text(name, what)
-    except InvalidEventError as exc:
-        raise InvalidQueryError(str(exc)) from None
+    asked(check_text, name, what)
 
 
 def check_lease(lease: Lease) -> None:

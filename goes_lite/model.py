@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import json
 import math
-import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
+from goes_lite.bus import Backoff
 from goes_lite.codec import codec
-from goes_lite.errors import InvalidEventError, InvalidQueryError, ModelConflict, ModelError, ModelNotFound
+from goes_lite.errors import InvalidQueryError, ModelConflict, ModelError, ModelNotFound
 from goes_lite.event import check_text
+from goes_lite.query import asked
 from goes_lite.runtime import Runtime, call
 from goes_lite.store import Pages
 
 M = TypeVar("M")
-
-LONGEST_WAIT = 7
-"""The retries of `use` wait up to twice as long each time, but from this one on no longer (128 ms)."""
 
 
 class ModelRecord(NamedTuple):
@@ -74,20 +72,13 @@ class ModelStore(Protocol):
 
 def check_collection(collection: str) -> None:
     """InvalidQueryError unless it can name a collection on every backend."""
-    _check_name(collection, "the name of a collection")
+    asked(check_text, collection, "the name of a collection")
 
 
 def check_model_key(collection: str, id: str) -> None:
     """InvalidQueryError unless they can name a record on every backend."""
     check_collection(collection)
-    _check_name(id, "the id of a model")
-
-
-def _check_name(name: str, what: str) -> None:
-    try:
-        check_text(name, what)
-    except InvalidEventError as exc:
-        raise InvalidQueryError(str(exc)) from None
+    asked(check_text, id, "the id of a model")
 
 
 def check_expected(collection: str, id: str, expected: int | None, actual: int) -> None:
@@ -258,7 +249,7 @@ class Models(Generic[M]):
             except ModelConflict:
                 if attempt == tries:
                     raise
-                await self._runtime.sleep(random.uniform(0, 0.001 * 2 ** min(attempt, LONGEST_WAIT)))
+                await self._runtime.sleep(Backoff(0.002, maximum=0.128, jitter=1)(attempt))
             else:
                 return result
         raise ValueError(f"use() needs at least one try, not {tries!r}")

@@ -6,9 +6,9 @@ united with `|`. A field that is left empty demands nothing; the empty query mat
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 from uuid import UUID
 
 from goes_lite.errors import InvalidEventError, InvalidQueryError, RegistrationError
@@ -16,6 +16,7 @@ from goes_lite.event import AggregateRef, Event, aggregate_id, aggregate_ref, ch
 from goes_lite.registry import check_name
 
 B = TypeVar("B", int, datetime)
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -261,6 +262,14 @@ def _shown_span(field: str, span: Span) -> object:
 
 EVERYTHING = EventQuery()
 """The query that matches every event."""
+
+
+def asked(check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What a check of names and ids answers; what it refuses is InvalidQueryError where it is asked for, not recorded."""
+    try:
+        return check(*args, **kwargs)
+    except (InvalidEventError, RegistrationError) as exc:
+        raise InvalidQueryError(str(exc)) from None
 
 
 def check_query(query: object) -> None:

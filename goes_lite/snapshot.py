@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from goes_lite.errors import InvalidEventError
+from goes_lite.errors import InvalidEventError, InvalidQueryError
 from goes_lite.event import AggregateRef, aggregate_ref, check_text, from_micros, to_micros
+from goes_lite.query import asked
 from goes_lite.store import Pages
 
 MAX_NUMBER = 2**63 - 1
@@ -49,6 +50,25 @@ def check_snapshot(snapshot: Snapshot) -> Snapshot:
     check_text(snapshot.encoding, "the encoding of a snapshot")
     time = from_micros(to_micros(snapshot.time))
     return snapshot._replace(aggregate=aggregate_ref(snapshot.aggregate), time=time)
+
+
+def check_snapshot_query(
+    names: Iterable[str], aggregate: AggregateRef | None
+) -> tuple[tuple[str, ...], AggregateRef | None]:
+    """The arguments of `SnapshotStore.query`, gone through once; InvalidQueryError for what no aggregate is called."""
+    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+        raise InvalidQueryError(f"names is a collection of aggregate names, not {names!r:.80}")
+    wanted = tuple(asked(check_text, name, "an aggregate name") for name in names)
+    return wanted, None if aggregate is None else asked(aggregate_ref, aggregate)
+
+
+def check_keep(keep: int) -> int:
+    """How many snapshots `SnapshotStore.prune` keeps; InvalidQueryError for fewer than one."""
+    if type(keep) is not int or keep < 1:
+        raise InvalidQueryError(
+            f"prune keeps at least the newest snapshot of each aggregate: keep is ≥ 1, not {keep!r:.80}"
+        )
+    return keep
 
 
 class SnapshotStore(Protocol):

@@ -10,18 +10,17 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from types import CoroutineType
 from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from goes_lite import errors
 from goes_lite.checkpoint import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
-from goes_lite.event import AggregateRef, Event, aggregate_ref, check_text, from_micros, to_micros
+from goes_lite.event import AggregateRef, Event, aggregate_ref, from_micros, to_micros
 from goes_lite.model import ModelQuery, ModelRecord, check_collection, check_expected, check_model_key, parse_model
 from goes_lite.runtime import Runtime
-from goes_lite.snapshot import Snapshot, check_snapshot
+from goes_lite.snapshot import Snapshot, check_keep, check_snapshot, check_snapshot_query
 from goes_lite.store import Pages, check_position
 
 P = ParamSpec("P")
@@ -131,15 +130,6 @@ def writes(
     return run  # type: ignore[return-value]  # what pyright knows of an async function, mypy does not
 
 
-@contextmanager
-def invalid_query() -> Generator[None]:
-    """A name that cannot be one is InvalidQueryError where it is asked for."""
-    try:
-        yield
-    except (errors.InvalidEventError, errors.RegistrationError) as exc:
-        raise errors.InvalidQueryError(str(exc)) from None
-
-
 class Snapshots(Store):
     """A table for each aggregate: the fields of a snapshot by version."""
 
@@ -156,11 +146,7 @@ class Snapshots(Store):
         return found[-1] if found else None
 
     def query(self, *, names: Iterable[str] = (), aggregate: AggregateRef | None = None) -> Pages[Snapshot]:
-        if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
-            raise errors.InvalidQueryError(f"names is a collection of aggregate names, not {names!r:.80}")
-        with invalid_query():
-            wanted = {check_text(name, "an aggregate name") for name in names}
-            only = None if aggregate is None else aggregate_ref(aggregate)
+        wanted, only = check_snapshot_query(names, aggregate)
 
         def select(tables: Tables) -> list[Snapshot]:
             return [one for one in _stored_snapshots(tables, only) if not wanted or one.aggregate.name in wanted]
@@ -175,8 +161,7 @@ class Snapshots(Store):
 
     @writes
     def prune(self, tables: Tables, *, keep: int = 1, aggregate: AggregateRef | None = None) -> Change[int]:
-        if not check_position("keep", keep):
-            raise errors.InvalidQueryError("prune keeps at least the newest snapshot of each aggregate: keep is ≥ 1")
+        check_keep(keep)
         found = _stored_snapshots(tables, None if aggregate is None else aggregate_ref(aggregate))
         by_aggregate = groupby(found, key=lambda one: one.aggregate)
         return _dropped([one for _, snapshots in by_aggregate for one in [*snapshots][:-keep]])

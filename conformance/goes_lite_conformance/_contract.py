@@ -21,7 +21,6 @@ from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from types import CodeType, TracebackType
 from typing import Any, ClassVar, NamedTuple, TypeVar
-from uuid import uuid4
 
 import pytest
 
@@ -137,9 +136,7 @@ class Contract:
             request.node.user_properties.append((report.EXCUSE, excuse))
             pytest.skip(f"not applicable without the ability {excuse}")
         with tempfile.TemporaryDirectory(prefix="goes-", ignore_cleanup_errors=True) as folder:
-            place = Place(
-                self, Storage(Path(folder), f"t{uuid4().hex[:16]}", variant), face, declared, _rounds(request)
-            )
+            place = Place(self, Storage.fresh(Path(folder), variant), face, declared, _rounds(request))
             try:
                 yield place
             finally:
@@ -165,7 +162,7 @@ def declared_by(suite: type[Contract], variant: str) -> Declared:
     if (suite, variant) not in _declared:
         hook = suite()
         with tempfile.TemporaryDirectory(prefix="goes-", ignore_cleanup_errors=True) as folder:
-            place = Place(hook, Storage(Path(folder), f"t{uuid4().hex[:16]}", variant), "async", Declared(), 1)
+            place = Place(hook, Storage.fresh(Path(folder), variant), "async", Declared(), 1)
 
             async def look() -> Declared:
                 async with place.open() as db:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -36,6 +38,11 @@ class Storage(NamedTuple):
     """A name that no other storage has: a letter, then letters and digits, 17 in all."""
     variant: str = ""
     """Which of the suite's `variants` it is for."""
+
+    @classmethod
+    def fresh(cls, folder: Path, variant: str = "") -> Storage:
+        """One that nobody has used, in an empty folder."""
+        return cls(folder, f"t{uuid4().hex[:16]}", variant)
 
 
 class Declared(NamedTuple):
@@ -87,10 +94,7 @@ class Place:
     @contextmanager
     def another(self) -> Generator[Place]:
         """Another storage of the same kind, empty at first and removed afterwards, on the same face."""
-        name = f"t{uuid4().hex[:16]}"
-        folder = self.storage.folder / name
-        folder.mkdir()
-        storage = Storage(folder, name, self.storage.variant)
+        storage = Storage.fresh(Path(tempfile.mkdtemp(dir=self.storage.folder)), self.storage.variant)
         place = Place(self.hook, storage, self.face, Declared(self.abilities, self.durability), self.rounds)
         try:
             yield place
@@ -126,6 +130,23 @@ class Place:
 async def _opened(url: str, settings: dict[str, Any]) -> AsyncGenerator[Backend]:
     with blocking.connect(url, **settings) as db:
         yield awaited(db)
+
+
+async def until(place: Place, condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Let others go on until the condition holds; AssertionError if it never does.
+
+    Looked at again and again, for what it is about may happen in a task, in a thread, in a server, or by itself.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        holds = condition()
+        if holds if isinstance(holds, bool) else await holds:
+            return
+        assert time.monotonic() < deadline, "it never came true"
+        if place.face == "async":
+            await asyncio.sleep(0.001)
+        else:
+            time.sleep(0.001)  # noqa: ASYNC251 - on the blocking face one waits by blocking
 
 
 class Moment:

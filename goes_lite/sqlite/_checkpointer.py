@@ -42,6 +42,7 @@ class Checkpointer:
         self._wal = target.path + "-wal"
         # A SQLite with the WAL-reset bug must only run checkpoints that keep writers out.
         self._usual = "RESTART" if wal_reset_bug(target.driver.version) else "PASSIVE"
+        self._harmless: tuple[type[Exception], ...] = (*target.driver.error, StoreError)
         self._rows = target.driver.changes(connection)
         self._page_count = 0 if target.memory else self._count_pages()
         self._pages = 0
@@ -51,8 +52,10 @@ class Checkpointer:
     def after_commit(self) -> None:
         """Run a checkpoint if one is due. It never fails: the commit has happened, and what cannot run now is due again."""
         if not self._target.memory:
-            with contextlib.suppress(*self._target.driver.error, StoreError):
+            try:
                 self._run_if_due()
+            except self._harmless:
+                pass
 
     def _run_if_due(self) -> None:
         rows, page_count = self._target.driver.changes(self._connection), self._count_pages()
@@ -76,7 +79,7 @@ class Checkpointer:
         return pages
 
     def _run(self, mode: str) -> None:
-        with contextlib.suppress(*self._target.driver.error, StoreError):
+        with contextlib.suppress(*self._harmless):
             self._turnstile.enter(BUSY)
             try:
                 set_busy_timeout(self._connection, BUSY)

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from goes_lite import store
 from goes_lite.batch import check_batch
-from goes_lite.errors import GoesError, InvalidEventError, InvalidQueryError, RegistrationError
+from goes_lite.errors import GoesError, InvalidQueryError
 from goes_lite.event import AggregateRef, Event, aggregate_ref, from_micros
-from goes_lite.query import EVERYTHING, EventQuery, check_query
+from goes_lite.query import EVERYTHING, EventQuery, asked, check_query
 from goes_lite.registry import check_name
 from goes_lite.sql import MAX_INTEGER, SQLITE, count, select
 from goes_lite.sqlite._append import Append, head
@@ -159,12 +159,9 @@ class SQLiteEvents:
         self, name: str | None = None, *, after: AggregateRef | None = None, limit: int | None = None
     ) -> Pages[AggregateInfo]:
         left = MAX_INTEGER if limit is None else check_position("limit", limit)
-        try:
-            behind = None if after is None else aggregate_ref(after)
-            if name is not None:
-                check_name(name, "an aggregate name")
-        except (InvalidEventError, RegistrationError) as exc:
-            raise InvalidQueryError(str(exc)) from None
+        behind = None if after is None else asked(aggregate_ref, after)
+        if name is not None:
+            asked(check_name, name, "an aggregate name")
         size = FIRST_PAGE
 
         async def fetch() -> Sequence[AggregateInfo]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from goes_lite.errors import InvalidEventError, InvalidQueryError
-from goes_lite.event import AggregateRef, aggregate_ref, check_text, from_micros, to_micros
-from goes_lite.snapshot import Snapshot, check_snapshot
+from goes_lite.event import AggregateRef, aggregate_ref, from_micros, to_micros
+from goes_lite.snapshot import Snapshot, check_keep, check_snapshot, check_snapshot_query
 from goes_lite.sql import MAX_INTEGER
 from goes_lite.sqlite._driver import Connection, Row
 from goes_lite.sqlite._events import PAGE, Executor, check_position
@@ -42,13 +41,7 @@ class SQLiteSnapshots:
         return _snapshot(rows[0]) if rows else None
 
     def query(self, *, names: Iterable[str] = (), aggregate: AggregateRef | None = None) -> Pages[Snapshot]:
-        if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
-            raise InvalidQueryError(f"names is a collection of aggregate names, not {names!r:.80}")
-        try:
-            wanted = tuple(check_text(name, "an aggregate name") for name in names)
-            owner = () if aggregate is None else aggregate_ref(aggregate)
-        except InvalidEventError as exc:
-            raise InvalidQueryError(str(exc)) from None
+        wanted, owner = check_snapshot_query(names, aggregate)
         where = ["(name, id, version) > (?, ?, ?)"]
         fixed: list[str] = []
         if wanted:
@@ -82,10 +75,7 @@ class SQLiteSnapshots:
         return await self._executor.write(work)
 
     async def prune(self, *, keep: int = 1, aggregate: AggregateRef | None = None) -> int:
-        if type(keep) is not int or keep < 1:
-            raise InvalidQueryError(
-                f"prune keeps at least the newest snapshot of each aggregate: keep is ≥ 1, not {keep!r:.80}"
-            )
+        check_keep(keep)
         key = (*(() if aggregate is None else aggregate_ref(aggregate)), min(keep, MAX_INTEGER))
         sql = _PRUNE.format(where="" if aggregate is None else "WHERE name = ? AND id = ?")
 

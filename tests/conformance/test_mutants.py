@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
-from uuid import uuid4
 
 import goes_lite_conformance as suites
 import pytest
@@ -73,7 +72,7 @@ def fault(hook: type[Contract], variant: str, rule: str) -> BaseException | None
     test = getattr(suite, name)
     faces = getattr(test, "faces", hook.faces)
     with tempfile.TemporaryDirectory(prefix="goes-", ignore_cleanup_errors=True) as folder:
-        storage = Storage(Path(folder), f"t{uuid4().hex[:16]}", variant)
+        storage = Storage.fresh(Path(folder), variant)
         place = Place(hook(), storage, faces[0], declared_by(hook, variant), 1)
         try:
             test(suite(), place, **_first_case(test))

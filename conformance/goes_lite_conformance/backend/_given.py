@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any, cast
-from uuid import uuid4
 
 from goes_lite.backend import Backend, Transaction
-from goes_lite_conformance._contract import declared_by, in_thread
-from goes_lite_conformance._place import PATIENCE, Place, Storage
 from goes_lite_conformance._samples import A, everything, note, snapshot, story
 
 
@@ -30,16 +24,3 @@ async def contents(stores: Backend | Transaction) -> dict[str, Any]:
         "models": await stores.models.query("c").list(),
         "checkpoints": [checkpoint[:3] for checkpoint in await stores.checkpoints.all()],
     }
-
-
-@asynccontextmanager
-async def another(place: Place) -> AsyncGenerator[Place]:
-    """A second storage, empty at first, beside that of the place and on the same face."""
-    name = f"u{uuid4().hex[:16]}"
-    folder = place.storage.folder / name
-    folder.mkdir()
-    storage = Storage(folder, name, place.storage.variant)
-    try:
-        yield Place(place.hook, storage, place.face, declared_by(type(place.hook), storage.variant), place.rounds)
-    finally:
-        in_thread(lambda: asyncio.run(place.hook.erase(storage)), PATIENCE)

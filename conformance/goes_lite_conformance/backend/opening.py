@@ -14,7 +14,7 @@ from goes_lite_conformance._asserts import refused
 from goes_lite_conformance._contract import Contract, needs, only
 from goes_lite_conformance._place import Place
 from goes_lite_conformance._samples import A, B, note, registry, story
-from goes_lite_conformance.backend._given import another, contents, fill
+from goes_lite_conformance.backend._given import contents, fill
 
 
 class OpeningRules(Contract):
@@ -62,14 +62,15 @@ class OpeningRules(Contract):
     async def test_two_storages_are_two_stores(self, place: Place, db: Backend) -> None:
         """BE-OPEN-005: Storages have nothing in common: neither content nor the identity that checkpoints name."""
         await fill(db)
-        async with another(place) as elsewhere, elsewhere.open() as other:
-            assert (await contents(other))["events"] == ([], [], 0, 0, [])
-            await other.checkpoints.save("reader", 3)
-            own, others = await db.checkpoints.get("reader"), await other.checkpoints.get("reader")
-            assert own is not None
-            assert others is not None
-            assert own.store != others.store
-            await other.events.append(story(A, 1))
+        with place.another() as elsewhere:
+            async with elsewhere.open() as other:
+                assert (await contents(other))["events"] == ([], [], 0, 0, [])
+                await other.checkpoints.save("reader", 3)
+                own, others = await db.checkpoints.get("reader"), await other.checkpoints.get("reader")
+                assert own is not None
+                assert others is not None
+                assert own.store != others.store
+                await other.events.append(story(A, 1))
         assert await db.events.count() == 3
 
     async def test_the_registry_is_the_one_that_was_given(self, place: Place) -> None:

@@ -9,6 +9,7 @@ from goes_lite.checkpoint import Lease
 from goes_lite.errors import LeaseLost
 from goes_lite_conformance._asserts import refused
 from goes_lite_conformance._contract import Contract
+from goes_lite_conformance._place import Place
 from goes_lite_conformance._samples import NOON
 from goes_lite_conformance.checkpoints.keeping import saved
 from goes_lite_conformance.checkpoints.leases import LONG, SHORT, taken_over, until_free
@@ -23,9 +24,9 @@ class FenceRules(Contract):
         await db.checkpoints.save("p", 7, lease=lease)
         assert (await saved(db, "p")).position == 7
 
-    async def test_a_lease_that_was_taken_over_saves_nothing(self, db: Backend) -> None:
+    async def test_a_lease_that_was_taken_over_saves_nothing(self, place: Place, db: Backend) -> None:
         """CP-FENCE-002: After another owner took the lease over, LeaseLost has both tokens, and nothing is saved."""
-        old, new = await taken_over(db)
+        old, new = await taken_over(place, db)
         await db.checkpoints.save("p", 9, lease=new)
         before = await db.checkpoints.all()
         for name in ("p", "q"):
@@ -61,13 +62,13 @@ class FenceRules(Contract):
                 await db.checkpoints.save("p", 3, lease=lease)
         assert await db.checkpoints.get("p") is None
 
-    async def test_an_expired_lease_that_nobody_took_still_saves(self, db: Backend) -> None:
+    async def test_an_expired_lease_that_nobody_took_still_saves(self, place: Place, db: Backend) -> None:
         """CP-FENCE-006: A lease that has expired is the current one for as long as nobody takes it.
 
         Its holder was slow, but nobody has done its work in the meantime.
         """
         lease = await db.leases.acquire("job", "ann", SHORT)
-        await until_free(db)
+        await until_free(place, db)
         await db.checkpoints.save("p", 3, lease=lease)
         assert (await saved(db, "p")).position == 3
 

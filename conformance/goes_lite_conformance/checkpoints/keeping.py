@@ -6,14 +6,13 @@ from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any, cast
-from uuid import uuid4
 
 from goes_lite.backend import PERSISTENT, PROCESSES, Backend
 from goes_lite.checkpoint import Checkpoint
 from goes_lite.errors import InvalidQueryError
 from goes_lite_conformance._asserts import each_refused
 from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Declared, Place
+from goes_lite_conformance._place import Place
 from goes_lite_conformance._samples import CONFUSABLE
 
 
@@ -96,17 +95,11 @@ class CheckpointRules(Contract):
     @only("async")
     async def test_another_store_is_another(self, place: Place, db: Backend) -> None:
         """CP-SAVE-009: A checkpoint of another storage names another store."""
-        folder = place.storage.folder / "other"
-        folder.mkdir()
-        storage = place.storage._replace(folder=folder, name=f"t{uuid4().hex[:16]}")
-        elsewhere = Place(place.hook, storage, place.face, Declared(place.abilities), 1)
-        try:
+        with place.another() as elsewhere:
             async with elsewhere.open() as other:
                 for one in (db, other):
                     await one.checkpoints.save("p", 1)
                 assert (await saved(other, "p")).store != (await saved(db, "p")).store
-        finally:
-            await place.hook.erase(storage)
 
     async def test_checkpoints_are_listed_by_name(self, db: Backend) -> None:
         """CP-SAVE-010: All are listed, by name, by code point; none in an empty store."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -13,7 +12,7 @@ from goes_lite.checkpoint import Lease
 from goes_lite.errors import InvalidQueryError, LeaseHeld, LeaseLost
 from goes_lite_conformance._asserts import each_refused, refused
 from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place
+from goes_lite_conformance._place import Place, until
 from goes_lite_conformance._samples import CONFUSABLE, NOON
 from goes_lite_conformance._workers import listen, say
 
@@ -24,18 +23,19 @@ SHORT = 0.05
 PATIENCE = 20.0
 
 
-async def until_free(db: Backend, name: str = "job") -> None:
+async def until_free(place: Place, db: Backend, name: str = "job") -> None:
     """Until nobody holds the lease any more, because it has expired."""
-    deadline = time.monotonic() + PATIENCE
-    while await db.leases.get(name) is not None:
-        assert time.monotonic() < deadline, f"the lease {name!r} does not expire"
-        time.sleep(0.005)  # noqa: ASYNC251  # nothing else goes on meanwhile, and it is the same on every face
+
+    async def free() -> bool:
+        return await db.leases.get(name) is None
+
+    await until(place, free)
 
 
-async def taken_over(db: Backend) -> tuple[Lease, Lease]:
+async def taken_over(place: Place, db: Backend) -> tuple[Lease, Lease]:
     """A lease of ann's that has expired, and that of bob, who took it over."""
     old = await db.leases.acquire("job", "ann", SHORT)
-    await until_free(db)
+    await until_free(place, db)
     return old, await db.leases.acquire("job", "bob", LONG)
 
 
@@ -95,17 +95,17 @@ class AcquireRules(Contract):
         found = [await db.leases.get(name) for name in CONFUSABLE]
         assert [one and (one.name, one.owner) for one in found] == [(n, f"owner-{i}") for i, n in enumerate(CONFUSABLE)]
 
-    async def test_an_expired_lease_is_free(self, db: Backend) -> None:
+    async def test_an_expired_lease_is_free(self, place: Place, db: Backend) -> None:
         """LE-ACQUIRE-007: Once it has expired, `get` answers None, and another owner is given it, with a greater token."""
-        old, new = await taken_over(db)
+        old, new = await taken_over(place, db)
         assert new.owner == "bob"
         assert new.token > old.token
         assert await db.leases.get("job") == new
 
-    async def test_a_lease_is_taken_anew(self, db: Backend) -> None:
+    async def test_a_lease_is_taken_anew(self, place: Place, db: Backend) -> None:
         """LE-ACQUIRE-008: An owner that takes its own lease after it has expired has a greater token, too."""
         old = await db.leases.acquire("job", "ann", SHORT)
-        await until_free(db)
+        await until_free(place, db)
         new = await db.leases.acquire("job", "ann", LONG)
         assert new.token > old.token
 
@@ -122,7 +122,7 @@ class AcquireRules(Contract):
     async def test_one_of_several_contenders_takes_over(self, place: Place, db: Backend) -> None:
         """LE-ACQUIRE-010: So it is if they wait for a lease to expire and take it over."""
         old = await db.leases.acquire("job", "ann", SHORT)
-        await until_free(db)
+        await until_free(place, db)
         outcomes = await place.together(*(db.leases.acquire("job", f"owner-{n}", LONG) for n in range(12)))
         winners = [outcome for outcome in outcomes if isinstance(outcome, Lease)]
         assert len(winners) == 1, outcomes
@@ -183,9 +183,9 @@ class RenewRules(Contract):
         later = await db.leases.acquire("other", "ann", 2 * LONG)
         assert renewed.expires <= later.expires
 
-    async def test_a_lease_that_was_taken_over_is_lost(self, db: Backend) -> None:
+    async def test_a_lease_that_was_taken_over_is_lost(self, place: Place, db: Backend) -> None:
         """LE-RENEW-003: After another owner took it over, LeaseLost has both tokens, and the other keeps it."""
-        old, new = await taken_over(db)
+        old, new = await taken_over(place, db)
         with refused(LeaseLost, name="job", owner="bob", token=old.token, current=new.token):
             await db.leases.renew(old, LONG)
         assert await db.leases.get("job") == new
@@ -198,10 +198,10 @@ class RenewRules(Contract):
             await db.leases.renew(lease, LONG)
         assert await db.leases.get("job") is None
 
-    async def test_an_expired_lease_that_nobody_took_is_kept(self, db: Backend) -> None:
+    async def test_an_expired_lease_that_nobody_took_is_kept(self, place: Place, db: Backend) -> None:
         """LE-RENEW-005: After it has expired it is renewed all the same if nobody took it: with the same token."""
         lease = await db.leases.acquire("job", "ann", SHORT)
-        await until_free(db)
+        await until_free(place, db)
         renewed = await db.leases.renew(lease, LONG)
         assert renewed == lease._replace(expires=renewed.expires)
         with refused(LeaseHeld, name="job", owner="ann", expires=renewed.expires):
@@ -251,9 +251,9 @@ class ReleaseRules(Contract):
         assert await db.leases.release(lease) is False
         assert await db.leases.release(Lease("other", "ann", 1, NOON)) is False
 
-    async def test_the_lease_of_a_successor_is_not_released(self, db: Backend) -> None:
+    async def test_the_lease_of_a_successor_is_not_released(self, place: Place, db: Backend) -> None:
         """LE-RELEASE-004: Releasing a lease that was taken over answers False and leaves the successor's alone."""
-        old, new = await taken_over(db)
+        old, new = await taken_over(place, db)
         assert await db.leases.release(old) is False
         assert await db.leases.release(new._replace(owner="ann")) is False
         assert await db.leases.get("job") == new

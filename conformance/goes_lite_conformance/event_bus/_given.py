@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from goes_lite.bus import Delivery, Handler, Subscription
 from goes_lite.event import Event
 from goes_lite.runtime import drive
-from goes_lite_conformance import _place
-from goes_lite_conformance._place import Place
+from goes_lite_conformance._place import Place, until
 
 
 async def take(subscription: Subscription, number: int, *, ack: bool = True) -> list[Delivery]:
@@ -71,22 +69,3 @@ class Ear:
         """The first so many that did not fail, once there are so many."""
         await until(self._place, lambda: len(self.done) >= number)
         return self.done[:number]
-
-
-async def until(place: Place, condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Let others go on until the condition holds; AssertionError if it never does.
-
-    Looked at again and again, for what it is about may happen in a task, in a thread, or in a server.
-    """
-    import asyncio
-
-    deadline = time.monotonic() + _place.PATIENCE
-    while True:
-        holds = condition()
-        if holds if isinstance(holds, bool) else await holds:
-            return
-        assert time.monotonic() < deadline, "it never came true"
-        if place.face == "async":
-            await asyncio.sleep(0.001)
-        else:
-            time.sleep(0.001)  # noqa: ASYNC251 - on the blocking face one waits by blocking

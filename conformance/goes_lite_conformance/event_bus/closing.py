@@ -10,9 +10,9 @@ from goes_lite.errors import BusError, DeliveryError
 from goes_lite.event import Event
 from goes_lite_conformance._asserts import each_refused
 from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._place import Moment, Place
+from goes_lite_conformance._place import Moment, Place, until
 from goes_lite_conformance._samples import count, note, texts
-from goes_lite_conformance.event_bus._given import handler, heard, take, until
+from goes_lite_conformance.event_bus._given import handler, heard, take
 
 
 class BusCloseRules(Contract):

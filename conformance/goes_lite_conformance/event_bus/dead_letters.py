@@ -9,9 +9,9 @@ from goes_lite.errors import BusError
 from goes_lite.event import Event
 from goes_lite_conformance._asserts import refused
 from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._place import Place
+from goes_lite_conformance._place import Place, until
 from goes_lite_conformance._samples import note
-from goes_lite_conformance.event_bus._given import Ear, take, until
+from goes_lite_conformance.event_bus._given import Ear, take
 from goes_lite_conformance.event_bus.handlers import soon
 
 

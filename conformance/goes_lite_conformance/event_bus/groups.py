@@ -11,9 +11,9 @@ from goes_lite.bus import Subscription
 from goes_lite.errors import BusError
 from goes_lite_conformance._asserts import refused
 from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._place import Place
+from goes_lite_conformance._place import Place, until
 from goes_lite_conformance._samples import count, note
-from goes_lite_conformance.event_bus._given import heard, take, until
+from goes_lite_conformance.event_bus._given import heard, take
 
 
 class GroupRules(Contract):

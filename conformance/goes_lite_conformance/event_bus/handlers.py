@@ -12,9 +12,9 @@ from goes_lite.errors import ConfigError, InvalidQueryError
 from goes_lite.event import Event
 from goes_lite_conformance._asserts import each_refused
 from goes_lite_conformance._contract import Contract, only
-from goes_lite_conformance._place import Place
+from goes_lite_conformance._place import Place, until
 from goes_lite_conformance._samples import A, B, count, note, story
-from goes_lite_conformance.event_bus._given import Ear, handler, heard, take, until
+from goes_lite_conformance.event_bus._given import Ear, handler, heard, take
 
 
 def soon(_: int) -> float:

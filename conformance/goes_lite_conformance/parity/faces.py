@@ -26,7 +26,7 @@ from goes_lite_conformance._contract import Contract, in_thread, needs, only
 from goes_lite_conformance._place import PATIENCE, Face, Place
 from goes_lite_conformance._samples import A, note, snapshot, story, take
 from goes_lite_conformance._workers import say
-from goes_lite_conformance.backend._given import another, contents
+from goes_lite_conformance.backend._given import contents
 from goes_lite_conformance.parity._history import History
 
 FACES: dict[type[Any], type[Any]] = {
@@ -141,8 +141,9 @@ class FaceRules(Contract):
         """
 
         async def on(face: Face, seed: int) -> list[Any]:
-            async with another(place) as elsewhere, elsewhere.open(face=face) as db:
-                return await History(db, seed).run()
+            with place.another() as elsewhere:
+                async with elsewhere.open(face=face) as db:
+                    return await History(db, seed).run()
 
         def on_a_loop(seed: int) -> list[Any]:
             return asyncio.run(on("async", seed))
