@@ -45,7 +45,7 @@ class ConflictOnce(WrappedStore):
 
 
 class LatencyStore(WrappedStore):
-    """Takes its time: each operation, and each page, waits `seconds` before and behind, give or take `jitter` of it.
+    """Takes its time: an operation waits `seconds` before and behind, a page before, give or take `jitter` of it.
 
     On an event loop others run meanwhile, also where an embedded store would never let them.
     """
@@ -69,7 +69,13 @@ class LatencyStore(WrappedStore):
         return result
 
     def over(self, pages: Pages[T]) -> Pages[T]:
-        return Pages(lambda: self.around(pages.next_page))
+        async def fetch() -> Sequence[T]:
+            await self._wait()
+            return (
+                await pages.next_page()
+            )  # and nothing behind it: whoever is cancelled while waiting would lose the page
+
+        return Pages(fetch)
 
 
 class ChaosStore(WrappedStore):

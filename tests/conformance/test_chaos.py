@@ -164,6 +164,7 @@ def test_latency_waits_through_the_runtime() -> None:
         with goes.blocking.connect("sqlite:///:memory:", registry=registry) as db:
             store = LatencyStore(db.backend.events, runtime, 1.0, jitter=0.25, seed=seed)
             drive(store.head())
+            drive(store.count())
             drive(store.query().list())
         return runtime.waits
 
