@@ -216,6 +216,7 @@ class Handling(Protocol):
     async def stop(self, timeout: float | None = None) -> None:
         """Take no more events, let the one at hand finish, and release the task or thread. Stopping twice is fine.
 
+        Called by the handler itself, or by what it has started, it does not wait for the handler's end.
         After `timeout` seconds a handler that awaits is cancelled and its event goes back; a blocking one is left.
         """
         ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from goes_lite.bus import Backoff, Delivery, Failure, Handler, Subscription
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     import asyncio
 
 KEPT_ERRORS = 20
+
+_at_work: ContextVar[SubscriptionHandling | None] = ContextVar("_at_work", default=None)
+"""Whose handler is being called here, be it in its task, its thread, or something that the handler has started."""
 
 Bury = Callable[[Any, Exception], Awaitable[None]]
 """Makes a dead letter of a delivery, and settles it by that."""
@@ -90,30 +94,20 @@ class SubscriptionHandling:
         return tuple(self._errors)
 
     async def stop(self, timeout: float | None = None) -> None:
-        """See `Handling.stop`. Called by the handler itself, it does not wait for the handler's end."""
+        """See `Handling.stop`."""
         with self._lock:
             self._stopping = True
             busy = self._busy
         self._wake.notify()
         if not busy:
             await self._subscription.close()
-        if self._inside() or (self._loop is not None and self._loop.is_closed()):
+        if _at_work.get() is self or (self._loop is not None and self._loop.is_closed()):
             return
         if not await self._runtime.wait(self._done, 0, timeout) and self._loop is not None and self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)
             await self._runtime.wait(self._done, 0, timeout)
         if self._thread is not None and self._done.count:
             self._thread.join()
-
-    def _inside(self) -> bool:
-        if self._thread is not None:
-            return threading.current_thread() is self._thread
-        import asyncio
-
-        try:
-            return asyncio.current_task() is self._task
-        except RuntimeError:
-            return False
 
     def _run_thread(self) -> None:
         try:
@@ -178,6 +172,7 @@ class SubscriptionHandling:
             self._record(delivery, delivery.attempt, exc)  # it took longer than ack_wait; somebody else has it now
 
     async def _call(self, delivery: Delivery) -> Exception | None:
+        token = _at_work.set(self)
         try:
             result = self._handler(delivery.event)
             if isinstance(result, Awaitable):
@@ -192,6 +187,8 @@ class SubscriptionHandling:
             if self._runtime.inline or not self._stray(exc):
                 raise
             return BusError(f"the handler let the cancellation of something that it awaited pass: {exc!r}")
+        finally:
+            _at_work.reset(token)
         return None
 
     def _stray(self, exc: BaseException) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import threading
-from collections.abc import Coroutine
-from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from goes_lite.errors import StoreClosed
 from goes_lite.runtime import drive
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     import asyncio
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 _UNSET: Any = object()
 
@@ -22,14 +26,29 @@ class Portal(Protocol):
     """Runs a coroutine to its end for a thread that waits for it."""
 
     def run(self, coroutine: Coroutine[Any, Any, T], /) -> T: ...
+
+    def callback(self, function: Callable[[T], R], /) -> Callable[[T], R | Awaitable[R]]:
+        """The user's function as what runs here may call it: one that blocks keeps nobody else waiting."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """Whether it runs nothing any more."""
+        ...
+
     def close(self) -> None: ...
 
 
 class InlinePortal:
     """For backends whose coroutines never suspend: a plain function call, no loop, no thread."""
 
+    closed = False
+
     def run(self, coroutine: Coroutine[Any, Any, T], /) -> T:
         return drive(coroutine)
+
+    def callback(self, function: Callable[[T], R], /) -> Callable[[T], R | Awaitable[R]]:
+        return function
 
     def close(self) -> None:
         return None
@@ -41,7 +60,7 @@ class LoopPortal:
     def __init__(self, location: str = "") -> None:
         self.location = location
         """Of what is reached through it, for error messages."""
-        self._closed = False
+        self.closed = False
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._end: asyncio.Event | None = None
@@ -64,7 +83,7 @@ class LoopPortal:
         from concurrent.futures import Future
 
         loop = self._loop
-        if loop is None or self._closed:
+        if loop is None or self.closed:
             coroutine.close()
             raise StoreClosed(self.location)
         if threading.current_thread() is self._thread:
@@ -102,13 +121,53 @@ class LoopPortal:
                 loop.call_soon_threadsafe(lambda: task and task.cancel())
             raise
         finally:
-            for variable, value in context.items():
-                if variable.get(_UNSET) is not value:
-                    variable.set(value)
+            _adopt(context)
+
+    def callback(self, function: Callable[[T], R], /) -> Callable[[T], R | Awaitable[R]]:
+        if inspect.iscoroutinefunction(function) or not callable(function):  # which is for whoever calls it to refuse
+            return function
+
+        @functools.wraps(function)
+        async def call(argument: T) -> R:
+            result = await _in_thread(functools.partial(function, argument))
+            return cast("R", await result) if isinstance(result, Awaitable) else result
+
+        return call
 
     def close(self) -> None:
-        self._closed = True
+        self.closed = True
         loop, end = self._loop, self._end
         if loop is not None and end is not None and self._thread.is_alive():
             loop.call_soon_threadsafe(end.set)
             self._thread.join()
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    """What blocking work answers. Its thread is its own: work that never returns keeps nobody, and no exit, waiting."""
+    import asyncio
+    from concurrent.futures import Future
+
+    loop = asyncio.get_running_loop()
+    context = copy_context()
+    outcome: Future[T] = Future()
+    done = asyncio.Event()
+
+    def run() -> None:
+        try:
+            outcome.set_result(context.run(work))
+        except BaseException as exc:  # noqa: BLE001 - it is raised where the work is waited for
+            outcome.set_exception(exc)
+        with suppress(RuntimeError):  # the loop was closed under it
+            loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=run, name=f"goes_lite-callback {work}", daemon=True).start()
+    await done.wait()
+    _adopt(context)
+    return outcome.result()
+
+
+def _adopt(context: Context) -> None:
+    """Set here what was set there."""
+    for variable, value in context.items():
+        if variable.get(_UNSET) is not value:
+            variable.set(value)

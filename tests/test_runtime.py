@@ -14,7 +14,7 @@ import pytest
 
 from goes_lite.errors import StoreClosed
 from goes_lite.portal import InlinePortal, LoopPortal
-from goes_lite.runtime import InlineRuntime, LoopRuntime, Signal, SystemClock, drive
+from goes_lite.runtime import InlineRuntime, LoopRuntime, Signal, SystemClock, call, drive
 
 variable: ContextVar[str] = ContextVar("variable", default="unset")
 
@@ -299,3 +299,80 @@ def test_a_blocking_call_on_the_loop_thread_is_refused() -> None:
     with pytest.raises(RuntimeError, match="loop thread"):
         portal.run(calls())
     portal.close()
+
+
+def calling(portal: Any, function: Any, argument: object = 1) -> object:
+    """What the user's function answers, called as the layer above calls it."""
+    called = portal.callback(function)
+
+    async def run() -> object:
+        return await call(called, argument)
+
+    return portal.run(run())
+
+
+def test_a_callback_answers_and_raises(portal: Any) -> None:
+    """A plain function, a coroutine function, one that answers something awaitable, and one that is no function."""
+
+    async def doubled(number: int) -> int:
+        return 2 * number
+
+    assert calling(portal, lambda number: number + 1) == 2
+    assert calling(portal, doubled) == 2
+    assert calling(portal, lambda number: doubled(number + 1)) == 4
+    with pytest.raises(ZeroDivisionError):
+        calling(portal, lambda number: number // 0)
+    assert portal.callback("no function") == "no function"
+
+
+def test_a_callback_sees_and_sets_context_variables(portal: Any) -> None:
+    token = variable.set("caller")
+    try:
+        assert calling(portal, lambda _: variable.get()) == "caller"
+        calling(portal, lambda _: variable.set("callback"))
+        assert variable.get() == "callback"
+    finally:
+        variable.reset(token)
+
+
+def test_a_callback_that_blocks_keeps_nobody_waiting(portal: Any) -> None:
+    """Others use the portal meanwhile, and so may the callback itself."""
+
+    async def answer(value: int) -> int:
+        return value
+
+    entered, go_on, answers = threading.Event(), threading.Event(), list[object]()
+
+    def blocks(number: int) -> int:
+        entered.set()
+        assert go_on.wait(10)
+        return int(portal.run(answer(number)))
+
+    thread = threading.Thread(target=lambda: answers.append(calling(portal, blocks, 7)))
+    thread.start()
+    assert entered.wait(10)
+    assert portal.run(answer(1)) == 1
+    go_on.set()
+    thread.join(10)
+    assert answers == [7]
+
+
+def test_a_callback_that_nobody_waits_for_any_more() -> None:
+    """Closing the portal does not wait for it, and it ends without a trace."""
+    portal, entered, go_on = LoopPortal(), threading.Event(), threading.Event()
+
+    def blocks(_: object) -> None:
+        entered.set()
+        go_on.wait()
+
+    async def start() -> asyncio.Task[object]:
+        return asyncio.get_running_loop().create_task(call(portal.callback(blocks), 1))
+
+    portal.run(start())
+    assert entered.wait(10)
+    threads = {thread for thread in threading.enumerate() if thread.name.startswith("goes_lite-callback")}
+    portal.close()
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()

@@ -143,10 +143,15 @@ async def until(place: Place, condition: Callable[[], bool | Awaitable[bool]]) -
         if holds if isinstance(holds, bool) else await holds:
             return
         assert time.monotonic() < deadline, "it never came true"
-        if place.face == "async":
-            await asyncio.sleep(0.001)
-        else:
-            time.sleep(0.001)  # noqa: ASYNC251 - on the blocking face one waits by blocking
+        await pause(place)
+
+
+async def pause(place: Place) -> None:
+    """Give others a moment: who asks without end would keep threads and tasks beside it from getting anywhere."""
+    if place.face == "async":
+        await asyncio.sleep(0.001)
+    else:
+        time.sleep(0.001)  # noqa: ASYNC251 - on the blocking face one waits by blocking
 
 
 class Moment:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from goes_lite.bus import (
     CAPACITY,
@@ -18,8 +18,11 @@ from goes_lite.bus import (
     Start,
     Subscription,
 )
+from goes_lite.errors import BusError
 from goes_lite.event import Event
 from goes_lite.portal import Portal
+
+T = TypeVar("T")
 
 
 class BlockingDelivery:
@@ -65,6 +68,8 @@ class BlockingSubscription:
         return self
 
     def __next__(self) -> BlockingDelivery:
+        if self._portal.closed:
+            raise StopIteration
         try:
             return BlockingDelivery(self._portal.run(self._next()), self._portal)
         except StopAsyncIteration:
@@ -74,7 +79,8 @@ class BlockingSubscription:
         return await self._subscription.__anext__()
 
     def close(self) -> None:
-        self._portal.run(self._subscription.close())
+        if not self._portal.closed:
+            self._portal.run(self._subscription.close())
 
     def __enter__(self) -> Self:
         return self
@@ -108,21 +114,28 @@ class BlockingHandling:
         return self._handling.errors
 
     def stop(self, timeout: float | None = None) -> None:
-        self._portal.run(self._handling.stop(timeout))
+        if not self._portal.closed:
+            self._portal.run(self._handling.stop(timeout))
 
 
 class BlockingEventBus:
-    """See `goes_lite.bus.EventBus`."""
+    """See `goes_lite.bus.EventBus`. A handler that blocks keeps nobody waiting but its own subscription."""
 
     def __init__(self, bus: EventBus, portal: Portal) -> None:
         self._bus = bus
         self._portal = portal
 
+    def _run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if self._portal.closed:  # with the backend, and so with the bus
+            coroutine.close()
+            raise BusError("the bus is closed: connect again")
+        return self._portal.run(coroutine)
+
     def __repr__(self) -> str:
         return repr(self._bus)
 
     def publish(self, events: Sequence[Event[Any]]) -> None:
-        self._portal.run(self._bus.publish(events))
+        self._run(self._bus.publish(events))
 
     def subscribe(
         self,
@@ -139,7 +152,7 @@ class BlockingEventBus:
                 names, group=group, start=start, max_pending=max_pending, capacity=capacity, ack_wait=ack_wait
             )
 
-        return BlockingSubscription(self._portal.run(subscribe()), self._portal)
+        return BlockingSubscription(self._run(subscribe()), self._portal)
 
     def handle(
         self,
@@ -156,20 +169,21 @@ class BlockingEventBus:
     ) -> BlockingHandling:
         async def handle() -> Handling:
             return self._bus.handle(
-                names, handler, group=group, start=start, max_attempts=max_attempts, backoff=backoff,
-                max_pending=max_pending, capacity=capacity, ack_wait=ack_wait,
+                names, self._portal.callback(handler), group=group, start=start, max_attempts=max_attempts,
+                backoff=backoff, max_pending=max_pending, capacity=capacity, ack_wait=ack_wait,
             )  # fmt: skip
 
-        return BlockingHandling(self._portal.run(handle()), self._portal)
+        return BlockingHandling(self._run(handle()), self._portal)
 
     def dead_letters(self) -> list[DeadLetter]:
-        return self._portal.run(self._bus.dead_letters())
+        return self._run(self._bus.dead_letters())
 
     def redrive(self, letter: DeadLetter) -> None:
-        self._portal.run(self._bus.redrive(letter))
+        self._run(self._bus.redrive(letter))
 
     def drop(self, letter: DeadLetter) -> None:
-        self._portal.run(self._bus.drop(letter))
+        self._run(self._bus.drop(letter))
 
     def close(self) -> None:
-        self._portal.run(self._bus.close())
+        if not self._portal.closed:
+            self._run(self._bus.close())

@@ -55,7 +55,7 @@ class BlockingRepository(Generic[A]):
         return self._portal.run(self._repository.save(*aggregates, condition=condition))
 
     def use(self, id: str | UUID, change: Callable[[A], object], *, create: bool = False, deleted: bool = False) -> A:
-        return self._portal.run(self._repository.use(id, change, create=create, deleted=deleted))
+        return self._portal.run(self._repository.use(id, self._portal.callback(change), create=create, deleted=deleted))
 
     def delete(self, id: str | UUID) -> int:
         return self._portal.run(self._repository.delete(id))

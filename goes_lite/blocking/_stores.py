@@ -177,7 +177,7 @@ class BlockingModels(Generic[M]):
         return self._portal.run(self._models.put(id, model, expected=expected))
 
     def use(self, id: str, change: Callable[[M], M | None], *, default: M | None = None, tries: int = 10) -> M:
-        return self._portal.run(self._models.use(id, change, default=default, tries=tries))
+        return self._portal.run(self._models.use(id, self._portal.callback(change), default=default, tries=tries))
 
     def delete(self, id: str, *, expected: int | None = None) -> bool:
         return self._portal.run(self._models.delete(id, expected=expected))

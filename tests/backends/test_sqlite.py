@@ -32,6 +32,13 @@ class SQLite(Contract):
         return f"sqlite:///{path}?driver={driver}"
 
 
+class OnALoopThread(SQLite):
+    """As a network backend is used by blocking programs: what is different then is in our own code, not in SQLite."""
+
+    faces: ClassVar = ("loop",)
+    variants: ClassVar = tuple(f"file-{driver}" for driver in DRIVERS[:1])
+
+
 class TestEventStore(SQLite, EventStoreTests): ...
 
 
@@ -60,3 +67,24 @@ class TestStateful(SQLite, StatefulTests): ...
 
 
 class TestCrash(SQLite, CrashTests): ...
+
+
+class TestEventStoreOnALoop(OnALoopThread, EventStoreTests): ...
+
+
+class TestSnapshotStoreOnALoop(OnALoopThread, SnapshotStoreTests): ...
+
+
+class TestModelStoreOnALoop(OnALoopThread, ModelStoreTests): ...
+
+
+class TestCheckpointsAndLeasesOnALoop(OnALoopThread, CheckpointAndLeaseTests): ...
+
+
+class TestEventBusOnALoop(OnALoopThread, EventBusTests): ...
+
+
+class TestBackendOnALoop(OnALoopThread, BackendTests): ...
+
+
+class TestConcurrencyOnALoop(OnALoopThread, ConcurrencyTests): ...

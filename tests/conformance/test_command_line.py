@@ -271,18 +271,23 @@ def test_a_wrong_argument_is_explained(arguments: list[str], message: str, comma
     assert "Traceback" not in done.stderr
 
 
-def test_without_pytest_it_says_what_to_install(command: Command) -> None:
-    command.environment["PYTHONPATH"] = os.pathsep.join(SOURCES)
+def without(package: str, command: Command, tmp_path: Path) -> None:
+    """Have the command run where a package is not installed."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(f"import sys\nsys.modules[{package!r}] = None\n")
+    command.install(tmp_path / "site")
 
-    error = error_of(command("sqlite:///:memory:", python=("-S",)))
+
+def test_without_pytest_it_says_what_to_install(command: Command, tmp_path: Path) -> None:
+    without("pytest", command, tmp_path)
+
+    error = error_of(command("sqlite:///:memory:"))
 
     assert error == "error: goes_lite_conformance needs pytest: pip install 'goes-lite[conformance]'"
 
 
 def test_without_hypothesis_one_suite_is_not_run_and_the_exit_code_says_so(command: Command, tmp_path: Path) -> None:
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text("import sys\nsys.modules['hypothesis'] = None\n")
-    command.install(tmp_path / "site")
+    without("hypothesis", command, tmp_path)
 
     done = command("sqlite:///:memory:", "-k", "ES-FIND", "--report", "a.json")
 

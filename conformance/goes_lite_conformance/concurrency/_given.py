@@ -12,6 +12,7 @@ from goes_lite.errors import ConcurrencyError
 from goes_lite.event import AggregateRef, Event
 from goes_lite.query import EVERYTHING, EventQuery
 from goes_lite.store import Appended
+from goes_lite_conformance._place import Beside, Place, pause
 from goes_lite_conformance._samples import note
 
 CONTENDERS = 64
@@ -73,13 +74,23 @@ async def followed(db: Backend, query: EventQuery = EVERYTHING, *, after: int = 
     return seen
 
 
-async def polled(db: Backend, query: EventQuery = EVERYTHING, *, limit: int | None = None) -> list[Event[Any]]:
+async def polled(
+    place: Place, db: Backend, query: EventQuery = EVERYTHING, *, limit: int | None = None
+) -> list[Event[Any]]:
     """What somebody gets who asks again and again for what lies behind, up to the event that comes behind all others."""
     seen: list[Event[Any]] = []
     while not (seen and END.matches(seen[-1])):
         after = seen[-1].position if seen else 0
-        seen += await db.events.query(query | END, after=after, limit=limit).list()
+        found = await db.events.query(query | END, after=after, limit=limit).list()
+        seen += found
+        if not found:
+            await pause(place)
     return seen
+
+
+def reading(place: Place, db: Backend) -> list[Beside]:
+    """Somebody who follows and somebody who asks again and again, both begun."""
+    return [place.beside(followed(db)), place.beside(polled(place, db))]
 
 
 def saw_all(seen: Sequence[Event[Any]], stored: Sequence[Event[Any]], query: EventQuery = EVERYTHING) -> None:

@@ -13,7 +13,7 @@ from goes_lite_conformance._contract import Contract, needs, only
 from goes_lite_conformance._place import Place
 from goes_lite_conformance._samples import note
 from goes_lite_conformance._workers import listen, say
-from goes_lite_conformance.concurrency._given import END, end, followed, log, polled, saw_all
+from goes_lite_conformance.concurrency._given import END, end, log, reading, saw_all
 
 WRITERS = 3
 SEATS = 12
@@ -117,7 +117,7 @@ class ProcessRules(Contract):
         events = 24 * place.rounds
         follower = place.spawn(follow)
         writers = [place.spawn(write, process=process, events=events) for process in range(WRITERS)]
-        readers = [place.beside(read(db)) for read in (followed, polled)]
+        readers = reading(place, db)
         for worker in (follower, *writers):
             worker.expect("ready")
         for writer in writers:

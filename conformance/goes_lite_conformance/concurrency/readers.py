@@ -13,9 +13,9 @@ from goes_lite.query import EventQuery
 from goes_lite.store import AppendCondition
 from goes_lite_conformance._asserts import same
 from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Moment, Place
+from goes_lite_conformance._place import Moment, Place, pause
 from goes_lite_conformance._samples import A, count, note, story
-from goes_lite_conformance.concurrency._given import END, end, followed, log, polled, saw_all, succeeded
+from goes_lite_conformance.concurrency._given import END, end, followed, log, polled, reading, saw_all, succeeded
 
 WRITERS = 12
 TAGGED = EventQuery(tags=["n:1"])
@@ -62,7 +62,7 @@ class ReaderRules(Contract):
     async def test_who_asks_again_and_again_sees_everything(self, place: Place, db: Backend) -> None:
         """CC-READ-002: Who asks again and again for what lies behind the last event that it saw, misses none and repeats none."""
         asked: Sequence[tuple[EventQuery, int | None]] = ((EventQuery(), 1), (TAGGED, None))
-        readers = [place.beside(polled(db, query, limit=limit)) for query, limit in asked]
+        readers = [place.beside(polled(place, db, query, limit=limit)) for query, limit in asked]
         await everybody_writes(place, db)
         stored = await log(db)
         for (query, _), reader in zip(asked, readers, strict=True):
@@ -115,6 +115,8 @@ class ReaderRules(Contract):
                     seen += await db.events.query(after=head, upto=now).list()
                     assert seen, f"the head is {now}, and there is no event"
                     assert seen[-1].position == now, f"the head is {now}, the last event {seen[-1]}"
+                else:
+                    await pause(place)
                 head = now
             return seen
 
@@ -139,6 +141,7 @@ class ReaderRules(Contract):
 
         async def look(db: Backend) -> None:
             while not done.has_come:
+                await pause(place)
                 found = await db.events.query().list()
                 assert len(found) % (2 * size) == 0, f"{len(found)} events are visible, of batches of {2 * size}"
                 assert (await db.events.count()) % (2 * size) == 0
@@ -157,6 +160,7 @@ class ReaderRules(Contract):
         async def look() -> None:
             known: list[Event[Any]] = []
             while not done.has_come:
+                await pause(place)
                 loaded = await db.events.load(A)
                 assert [event.version for event in loaded] == list(range(1, len(loaded) + 1))
                 assert loaded[: len(known)] == known, "what was loaded before is different now"
@@ -178,7 +182,7 @@ class ReaderRules(Contract):
         """CC-READ-007: Whichever handles write, a follower and one who asks again on each see all of it, once, in order."""
         async with place.open() as second, place.open() as third:
             handles = (db, second, third)
-            readers = [place.beside(read(handle)) for handle in handles for read in (followed, polled)]
+            readers = [reader for handle in handles for reader in reading(place, handle)]
             await everybody_writes(place, *handles)
             stored = await log(db)
             for reader in readers:

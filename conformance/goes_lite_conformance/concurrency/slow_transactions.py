@@ -8,10 +8,10 @@ from typing import Any
 from goes_lite.backend import PROCESSES, TRANSACTIONS, Backend
 from goes_lite.event import Event
 from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Moment, Place
+from goes_lite_conformance._place import Moment, Place, pause
 from goes_lite_conformance._samples import count, note
 from goes_lite_conformance._workers import listen, say
-from goes_lite_conformance.concurrency._given import end, followed, log, polled, saw_all, succeeded
+from goes_lite_conformance.concurrency._given import end, log, reading, saw_all, succeeded
 
 LOOKS = 40
 """How often a reader looks for something that must not be there, before it is taken for absent."""
@@ -71,7 +71,7 @@ class SlowTransactionRules(Contract):
             for step in range(6):
                 await db.events.append([note(f"plain {number}-{step}")])
 
-        readers = [place.beside(read(db)) for read in (followed, polled)]
+        readers = reading(place, db)
         slow = [transact(db, number, commit=bool(number % 3)) for number in range(6 * place.rounds)]
         fast = [append(number) for number in range(6 * place.rounds)]
         succeeded(await place.together(*(one for pair in zip(slow, fast, strict=True) for one in pair)))
@@ -146,6 +146,7 @@ class SlowTransactionRules(Contract):
 
         async def look() -> None:
             while not done.has_come:
+                await pause(place)
                 before = await db.events.count()
                 record = await db.models.get("c", "1")
                 behind = await db.events.count()

@@ -109,3 +109,14 @@ class BusCloseRules(Contract):
         await db.events.append([note("1")])
         assert await texts(db) == ["1"]
         await subscription.close()
+
+    async def test_what_is_left_of_a_closed_backend(self, place: Place) -> None:
+        """EB-CLOSE-008: When the backend is closed, what was subscribed has ended, and closing that once more does nothing."""
+        async with place.open() as db:
+            subscription = db.bus.subscribe()
+            handling = db.bus.handle(["*"], print)
+        assert not handling.running
+        assert await anext(subscription, None) is None
+        await subscription.close()
+        await handling.stop()
+        await db.bus.close()

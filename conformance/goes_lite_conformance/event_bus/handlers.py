@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from goes_lite.backend import Backend
+from goes_lite.bus import Handling
 from goes_lite.errors import ConfigError, InvalidQueryError
 from goes_lite.event import Event
 from goes_lite_conformance._asserts import each_refused
@@ -267,6 +268,22 @@ class HandlerRules(Contract):
         gate.open()
         await handling.stop()
         assert (gate.entered, gate.left) == (1, 1)
+
+    async def test_a_handler_stops_itself(self, place: Place, db: Backend) -> None:
+        """EB-HANDLE-020: A handler may stop itself: its return settles the event at hand, and it gets nothing more."""
+        texts: list[str] = []
+        handlings: list[Handling] = []
+
+        async def handle(event: Event[Any]) -> None:
+            await handlings[0].stop()
+            texts.append(event.data.text)
+
+        handlings.append(db.bus.handle(["*"], handler(place, handle), group="g"))
+        await db.bus.publish([note("1"), note("2")])
+        await until(place, lambda: bool(texts))
+        await handlings[0].stop()
+        assert (texts, handlings[0].running, handlings[0].failures) == (["1"], False, 0)
+        assert await heard(db.bus.subscribe(["*"], group="g"), 1) == ["2"]
 
 
 class _Gate:
