@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import timezone
 from typing import Any
@@ -301,7 +302,7 @@ def test_a_blocking_call_on_the_loop_thread_is_refused() -> None:
     portal.close()
 
 
-def calling(portal: Any, function: Any, argument: object = 1) -> object:
+def calling(portal: Any, function: Callable[[int], object], argument: int = 1) -> object:
     """What the user's function answers, called as the layer above calls it."""
     called = portal.callback(function)
 
