@@ -47,6 +47,7 @@ from goes_lite import backend as api
 from goes_lite import errors
 from goes_lite.batch import check_batch, check_repeated
 from goes_lite.bus import REPLAY
+from goes_lite.commits import SignalCommits
 from goes_lite.connect import register_backend
 from goes_lite.event import (
     AggregateRef,
@@ -404,6 +405,7 @@ class JournalBackend(api.Backend):
 
     def __init__(self, journal: Journal, runtime: Runtime, reader: EventReader) -> None:
         self.location = journal.path
+        self.identity = journal.read(lambda state: state.identity)
         self.registry = reader.registry
         self.runtime = runtime
         self.journal = journal
@@ -414,6 +416,7 @@ class JournalBackend(api.Backend):
         self.leases = Leases(journal, runtime)
         bus = InProcessBus(runtime, self.events, head=journal.read(lambda state: state.head))
         self.bus, journal.published = bus, bus.offer
+        self.commits = SignalCommits(journal.changed, runtime, journal.check_open)
         self.abilities = frozenset({api.PERSISTENT, api.DENSE_POSITIONS, REPLAY})
         self.durability: api.Durability = "os-crash"  # every commit is fsynced before it is acknowledged
 

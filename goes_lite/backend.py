@@ -8,10 +8,12 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
-from goes_lite.bus import EventBus
+from goes_lite.bus import EventBus, Start
 from goes_lite.checkpoint import CheckpointStore, LeaseStore
+from goes_lite.commits import Commits
 from goes_lite.errors import AbilityMissing
 from goes_lite.model import Models, ModelStore
+from goes_lite.query import EVERYTHING, EventQuery
 from goes_lite.registry import Registry
 from goes_lite.runtime import Runtime
 from goes_lite.snapshot import SnapshotStore
@@ -19,6 +21,7 @@ from goes_lite.store import EventStore
 
 if TYPE_CHECKING:
     from goes_lite.aggregate import Aggregate
+    from goes_lite.processor import Processor, ProcessorSchedule, Retry
     from goes_lite.repository import Repository
 
 A = TypeVar("A", bound="Aggregate")
@@ -83,6 +86,8 @@ class Backend(Protocol):
 
     location: str
     """Where it is: a path or URL, without a password."""
+    identity: str
+    """Which store this is, in which life of it: what its checkpoints belong to (see `Checkpoint.store`)."""
     registry: Registry
     runtime: Runtime
     events: EventStore
@@ -92,6 +97,8 @@ class Backend(Protocol):
     leases: LeaseStore
     bus: EventBus
     """Committed events are published here, after the commit and never before."""
+    commits: Commits
+    """Of every handle and process: to wait until there may be something new."""
     abilities: frozenset[str]
     durability: Durability
     """What an acknowledged append survives, as this live handle is set up."""
@@ -129,6 +136,47 @@ class Backend(Protocol):
     def models_of(self, collection: str, type: type[M]) -> Models[M]:
         """The read models of one type, in a named collection."""
         return Models(self.models, collection, type, self.runtime)
+
+    def processor(
+        self,
+        name: str,
+        handler: Callable[..., Awaitable[object] | object],
+        *,
+        query: EventQuery = EVERYTHING,
+        start: Start = "beginning",
+        transactional: bool = False,
+        batched: bool = False,
+        batch: int | None = None,
+        schedule: ProcessorSchedule | None = None,
+        retry: Retry | None = None,
+        lease: float = 10.0,
+    ) -> Processor:
+        """A named, durable consumer of the log: it calls the handler with each event that matches, in position order.
+
+        - It remembers in the store how far it has come, under its name, and goes on there: after a stop, a crash, in
+          another process. `start` says where it begins the first time: 'beginning', 'now', behind a position, or at the
+          first event that is not older than an aware datetime (from there on by position, whatever the clocks said).
+        - Of the instances of one name, in all processes, one is active; the others stand by. They take over within 0.2
+          seconds when it stops, and at most `lease` seconds later when it is killed.
+        - A handler outside of transactions is called with the event, **at least once**: after a crash it may be called
+          again with what it handled since the last checkpoint, which is saved every `batch` events (1 by default). For
+          effects elsewhere, use `event.id` as the key that makes a repetition harmless.
+        - With `transactional`, it is called with the event and a transaction; what it writes there commits together with
+          the checkpoint, so every event counts **exactly once**. `batch` events (500 by default) share a commit.
+          AbilityMissing on a backend without the ability "transactions".
+        - With `batched`, it is called with a list of up to `batch` events (500 by default) instead of one.
+        - An exception of the handler is a failure: see `Retry`. Events that do not match are passed over, and are behind
+          the checkpoint as well.
+        - `schedule` says when it works: `Continuously()` by default, else `Periodically` or `OnDemand`.
+
+        Nothing happens before it is run: `await processor.run()`, or `async with processor:`, or `start` and `stop`.
+        """
+        from goes_lite.processor import AsyncFace, processor_of
+
+        return processor_of(
+            self, name, handler, AsyncFace(), query=query, start=start, transactional=transactional, batched=batched,
+            batch=batch, schedule=schedule, retry=retry, lease=lease,
+        )  # fmt: skip
 
     async def __aenter__(self) -> Self:
         return self

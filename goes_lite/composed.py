@@ -18,6 +18,7 @@ class ComposedBackend(Backend):
         self._stores = stores
         self._carrier = carrier
         self.location = f"{stores.location} + {carrier.location}"
+        self.identity = stores.identity
         self.registry = stores.registry
         self.runtime = stores.runtime
         self.events = stores.events
@@ -26,6 +27,7 @@ class ComposedBackend(Backend):
         self.checkpoints = stores.checkpoints
         self.leases = stores.leases
         self.bus = carrier.bus
+        self.commits = stores.commits
         # what the bus can do is the carrier's, all else is of the stores
         self.abilities = (stores.abilities - {REPLAY}) | (carrier.abilities & {REPLAY})
         self.durability = stores.durability

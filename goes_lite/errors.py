@@ -24,6 +24,10 @@
     ├── LeaseError
     │   ├── LeaseHeld                 another owner holds the lease
     │   └── LeaseLost                 the lease moved on; the late write was refused
+    ├── ProcessorError
+    │   ├── ProcessorStopped          an event could not be handled, and that is to stop it
+    │   ├── ProcessorBehind           it did not come so far in the time given             (TimeoutError)
+    │   └── CheckpointMismatch        a checkpoint is of another store, or of another life of it
     ├── TransactionError              a transaction was used in a way that cannot work
     ├── BusError
     │   └── DeliveryError             a delivery was settled twice, or after its bus closed
@@ -322,6 +326,61 @@ class LeaseLost(LeaseError):
             name,
             owner,
             f"the lease {name!r} moved on (fencing token {token}, now {current}): stop working, another instance is active",
+        )
+
+
+class ProcessorError(GoesError):
+    """Base of errors about processors. Attribute: `processor` (its name)."""
+
+    def __init__(self, processor: str, message: str) -> None:
+        self.processor = processor
+        super().__init__(message)
+
+
+class ProcessorStopped(ProcessorError):
+    """An event could not be handled, and the processor is to stop then; what was raised is the cause of this error.
+
+    Attributes: `position` and `name` (of the event), `attempts`.
+    """
+
+    def __init__(self, processor: str, position: int, name: str, attempts: int) -> None:
+        self.position = position
+        self.name = name
+        self.attempts = attempts
+        super().__init__(
+            processor,
+            f"the processor {processor!r} stopped at the event {name!r} at position {position}, after {attempts} attempts: "
+            "mend the cause and start it again, or give it Retry(then='park')",
+        )
+
+
+class ProcessorBehind(ProcessorError, TimeoutError):
+    """A processor has not come to a position in the time given. Attributes: `position` (wanted), `reached`."""
+
+    def __init__(self, processor: str, position: int, reached: int) -> None:
+        self.position = position
+        self.reached = reached
+        super().__init__(
+            processor,
+            f"the processor {processor!r} has come to position {reached}, not to {position}: is it running anywhere?",
+        )
+
+
+class CheckpointMismatch(ProcessorError):
+    """A checkpoint says where in another store a processor stands, or lies behind the end of this one.
+
+    Attributes: `checkpoint`, `store` (the identity of this one), `head`.
+    """
+
+    def __init__(self, checkpoint: Any, store: str, head: int) -> None:
+        self.checkpoint = checkpoint
+        self.store = store
+        self.head = head
+        super().__init__(
+            checkpoint.name,
+            f"the checkpoint of {checkpoint.name!r} is position {checkpoint.position} of the store {checkpoint.store!r}, "
+            f"and this is {store!r}, whose head is {head}: it was restored, or put together of several. Have the processor "
+            "begin again with reset()",
         )
 
 

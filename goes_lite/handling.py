@@ -1,7 +1,6 @@
 """How a registered handler works: take an event, call, settle, again; on any subscription of any bus.
 
-Rule of this file: what a handler's return and its exception mean is decided here, once. A handler runs as an asyncio
-task on an event loop, and on a daemon thread of its own in a blocking program.
+Rule of this file: what a handler's return and its exception mean is decided here, once.
 """
 
 from __future__ import annotations
@@ -10,14 +9,12 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from goes_lite.background import Background
 from goes_lite.bus import Backoff, Delivery, Failure, Handler, Subscription
-from goes_lite.errors import BusError, DeliveryError, StoreClosed
+from goes_lite.errors import BusError, DeliveryError, GoesError, StoreClosed
 from goes_lite.runtime import Runtime, Signal, drive
-
-if TYPE_CHECKING:
-    import asyncio
 
 KEPT_ERRORS = 20
 
@@ -55,33 +52,19 @@ class SubscriptionHandling:
         self._stopping = False
         self._busy = False
         self._wake = Signal()
-        self._done = Signal()
-        self._thread: threading.Thread | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._work = Background(runtime, f"goes_lite-handler {getattr(handler, '__qualname__', handler)}")
 
     def start(self) -> None:
         """Begin; on an event loop, BusError unless that loop is running in this thread."""
-        name = f"goes_lite-handler {getattr(self._handler, '__qualname__', self._handler)}"
-        if self._runtime.inline:
-            self._thread = threading.Thread(target=self._run_thread, name=name, daemon=True)
-            self._thread.start()
-            return
-        import asyncio
-
         try:
-            self._loop = asyncio.get_running_loop()
-        except RuntimeError:
-            raise BusError(
-                "handle() needs a running event loop: call it from a coroutine, or use the blocking face"
-            ) from None
-        self._task = self._loop.create_task(self._run(), name=name)
-        self._task.add_done_callback(self._finish)
+            self._work.start(self._run(), lambda: self._ended(self))
+        except GoesError as exc:
+            raise BusError(str(exc)) from None
 
     @property
     def running(self) -> bool:
         """Whether it still takes events."""
-        return not self._stopping and self._done.count == 0
+        return not self._stopping and not self._work.ended
 
     @property
     def failures(self) -> int:
@@ -101,23 +84,9 @@ class SubscriptionHandling:
         self._wake.notify()
         if not busy:
             await self._subscription.close()
-        if _at_work.get() is self or (self._loop is not None and self._loop.is_closed()):
-            return
-        if not await self._runtime.wait(self._done, 0, timeout) and self._loop is not None and self._task is not None:
-            self._loop.call_soon_threadsafe(self._task.cancel)
-            await self._runtime.wait(self._done, 0, timeout)
-        if self._thread is not None and self._done.count:
-            self._thread.join()
-
-    def _run_thread(self) -> None:
-        try:
-            drive(self._run())
-        finally:
-            self._finish()
-
-    def _finish(self, task: asyncio.Task[None] | None = None) -> None:
-        self._ended(self)
-        self._done.notify()
+        if _at_work.get() is not self and not await self._work.join(timeout):
+            self._work.cancel()
+            await self._work.join(timeout)
 
     async def _run(self) -> None:
         try:
@@ -195,7 +164,7 @@ class SubscriptionHandling:
         """Whether this is a CancelledError that is not about our task: it must not end the handler."""
         import asyncio
 
-        return isinstance(exc, asyncio.CancelledError) and self._task is not None and not self._task.cancelling()
+        return isinstance(exc, asyncio.CancelledError) and not self._work.cancelling
 
     def _delay(self, attempt: int) -> float:
         try:
@@ -213,7 +182,7 @@ class SubscriptionHandling:
         logging.getLogger("goes_lite.bus").warning("%r failed (attempt %d) on %r", self, attempt, event, exc_info=error)
 
     def __repr__(self) -> str:
-        state = "running" if self.running else "stopped" if self._done.count else "stopping"
+        state = "running" if self.running else "stopped" if self._work.ended else "stopping"
         name = getattr(self._handler, "__qualname__", repr(self._handler))
         return f"<Handling {name} {state}, {self._failures} failures, {self._subscription!r}>"
 

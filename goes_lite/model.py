@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from goes_lite.bus import Backoff
@@ -19,6 +19,7 @@ from goes_lite.runtime import Runtime, call
 from goes_lite.store import Pages
 
 M = TypeVar("M")
+T = TypeVar("T")
 
 
 class ModelRecord(NamedTuple):
@@ -37,10 +38,21 @@ class ModelStore(Protocol):
         """The record, None if there is none."""
         ...
 
+    async def get_many(self, collection: str, ids: Iterable[str]) -> dict[str, ModelRecord]:
+        """The records that are there, by id, in the order of the ids; as of one moment. The ids may be thousands."""
+        ...
+
     async def put(self, collection: str, id: str, data: str, *, expected: int | None = None) -> int:
         """Write JSON text and answer the new version (1 for a new record, else one more than before).
 
         With `expected`, the record must be at that version (0: must not exist), else ModelConflict and no write.
+        """
+        ...
+
+    async def put_many(self, collection: str, models: Mapping[str, str | None]) -> None:
+        """Write the JSON text of each id as `put` does, and remove the records of those whose value is None.
+
+        All or none: what `put` would refuse of any of them is refused with the same error, and nothing is written.
         """
         ...
 
@@ -69,6 +81,14 @@ class ModelStore(Protocol):
         """Remove every record of the collection; answer how many."""
         ...
 
+    async def rename(self, collection: str, to: str) -> int:
+        """Make every record of the collection one of the collection `to`, and answer how many.
+
+        They keep their ids, versions and data. What `to` held before is gone, even if the collection is empty. Everybody
+        sees either all of it done or nothing. InvalidQueryError if `to` is the collection itself.
+        """
+        ...
+
 
 def check_collection(collection: str) -> None:
     """InvalidQueryError unless it can name a collection on every backend."""
@@ -79,6 +99,30 @@ def check_model_key(collection: str, id: str) -> None:
     """InvalidQueryError unless they can name a record on every backend."""
     check_collection(collection)
     asked(check_text, id, "the id of a model")
+
+
+def check_model_keys(collection: str, ids: Iterable[str]) -> list[str]:
+    """The ids, each once; InvalidQueryError unless they and the collection can name records on every backend."""
+    check_collection(collection)
+    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+        raise InvalidQueryError(f"ids is a collection of ids of models, not {ids!r:.80}")
+    return list(dict.fromkeys(asked(check_text, id, "the id of a model") for id in ids))
+
+
+def check_models(collection: str, models: Mapping[str, T | None]) -> list[tuple[str, T | None]]:
+    """The items of the mapping; InvalidQueryError if it is none, or names what cannot be a record on every backend."""
+    if not isinstance(models, Mapping):
+        raise InvalidQueryError(f"models is a mapping of ids to models, not {models!r:.80}")
+    check_model_keys(collection, models)
+    return list(models.items())
+
+
+def check_rename(collection: str, to: str) -> None:
+    """InvalidQueryError unless they are the names of two collections."""
+    check_collection(collection)
+    check_collection(to)
+    if collection == to:
+        raise InvalidQueryError(f"a collection is renamed to another name, not to {to!r:.80}, which it has already")
 
 
 def check_expected(collection: str, id: str, expected: int | None, actual: int) -> None:
@@ -219,9 +263,20 @@ class Models(Generic[M]):
         record = await self.store.get(self.collection, id)
         return None if record is None else self._decode(record)
 
+    async def find_many(self, ids: Iterable[str]) -> dict[str, M]:
+        """The models that are there, by id, in the order of the ids."""
+        records = await self.store.get_many(self.collection, ids)
+        return {id: self._decode(record) for id, record in records.items()}
+
     async def put(self, id: str, model: M, *, expected: int | None = None) -> int:
         """Write the model and answer its new version; ModelConflict if it is not at the `expected` one (0: absent)."""
         return await self.store.put(self.collection, id, self._encode(model), expected=expected)
+
+    async def put_many(self, models: Mapping[str, M | None]) -> None:
+        """Write the models, and remove those whose value is None: all or none of it."""
+        items = check_models(self.collection, models)
+        encoded = {id: None if model is None else self._encode(model) for id, model in items}
+        await self.store.put_many(self.collection, encoded)
 
     async def use(
         self,

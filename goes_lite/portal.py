@@ -8,7 +8,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
 from goes_lite.errors import StoreClosed
 from goes_lite.runtime import drive
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+P = ParamSpec("P")
 
 _UNSET: Any = object()
 
@@ -27,7 +28,7 @@ class Portal(Protocol):
 
     def run(self, coroutine: Coroutine[Any, Any, T], /) -> T: ...
 
-    def callback(self, function: Callable[[T], R], /) -> Callable[[T], R | Awaitable[R]]:
+    def callback(self, function: Callable[P, R], /) -> Callable[P, R | Awaitable[R]]:
         """The user's function as what runs here may call it: one that blocks keeps nobody else waiting."""
         ...
 
@@ -47,7 +48,7 @@ class InlinePortal:
     def run(self, coroutine: Coroutine[Any, Any, T], /) -> T:
         return drive(coroutine)
 
-    def callback(self, function: Callable[[T], R], /) -> Callable[[T], R | Awaitable[R]]:
+    def callback(self, function: Callable[P, R], /) -> Callable[P, R | Awaitable[R]]:
         return function
 
     def close(self) -> None:
@@ -123,13 +124,13 @@ class LoopPortal:
         finally:
             _adopt(context)
 
-    def callback(self, function: Callable[[T], R], /) -> Callable[[T], R | Awaitable[R]]:
+    def callback(self, function: Callable[P, R], /) -> Callable[P, R | Awaitable[R]]:
         if inspect.iscoroutinefunction(function) or not callable(function):  # which is for whoever calls it to refuse
             return function
 
         @functools.wraps(function)
-        async def call(argument: T) -> R:
-            result = await _in_thread(functools.partial(function, argument))
+        async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            result = await _in_thread(functools.partial(function, *args, **kwargs))
             return cast("R", await result) if isinstance(result, Awaitable) else result
 
         return call

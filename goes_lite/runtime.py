@@ -13,16 +13,17 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
+    from contextlib import AbstractContextManager
 
 T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """Where times and durations come from; tests put a fake one in."""
+    """Where times and durations come from; tests put a fake one in, such as `goes_lite.testing.FakeClock`."""
 
     def now(self) -> datetime:
         """The time of day: aware, UTC."""
@@ -81,6 +82,25 @@ class Signal:
             self._callbacks.discard(callback)
 
 
+@runtime_checkable
+class DrivenClock(Clock, Protocol):
+    """A clock whose time passes when somebody says so: a runtime that is given one waits by it, not by real time."""
+
+    def waking(
+        self, signal: Signal, seen: int, timeout: float | None, wake: Callable[[], None]
+    ) -> AbstractContextManager[object]:
+        """While the block runs: `wake`, from any thread, when `signal.count` differs from `seen` or time runs out.
+
+        Time runs out when `timeout` seconds of this clock have passed; without a timeout it never does. `wake` is called
+        at once if it is so already, and may be called again. After the block nothing of it is kept.
+        """
+        ...
+
+
+def _driven(clock: Clock | None) -> DrivenClock | None:
+    return clock if clock is not None and isinstance(clock, DrivenClock) else None
+
+
 class Runtime(Protocol):
     """The four ways in which coroutines of goes_lite wait, and the clock."""
 
@@ -115,12 +135,21 @@ class InlineRuntime:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or SystemClock()
+        self._driven = _driven(clock)
 
     async def sleep(self, seconds: float) -> None:
-        time.sleep(seconds)
+        if self._driven is None or seconds <= 0:
+            time.sleep(seconds)
+        else:
+            await self.wait(Signal(), 0, seconds)
 
     async def wait(self, signal: Signal, seen: int, timeout: float | None = None) -> bool:
-        return signal.block(seen, timeout)
+        if self._driven is None:
+            return signal.block(seen, timeout)
+        woken = Signal()
+        with self._driven.waking(signal, seen, timeout, woken.notify):
+            woken.block(0, None)
+        return signal.count != seen
 
     async def call(self, work: Callable[[], T]) -> T:
         return work()
@@ -136,13 +165,17 @@ class LoopRuntime:
 
     def __init__(self, clock: Clock | None = None, *, threads: int = 4) -> None:
         self.clock: Clock = clock or SystemClock()
+        self._driven = _driven(clock)
         self._threads = threads
         self._executor: ThreadPoolExecutor | None = None
 
     async def sleep(self, seconds: float) -> None:
         import asyncio
 
-        await asyncio.sleep(seconds)
+        if self._driven is None or seconds <= 0:
+            await asyncio.sleep(seconds)
+        else:
+            await self.wait(Signal(), 0, seconds)
 
     async def wait(self, signal: Signal, seen: int, timeout: float | None = None) -> bool:
         import asyncio
@@ -160,6 +193,10 @@ class LoopRuntime:
             except RuntimeError:
                 pass  # the loop was closed under a waiter that nobody will run again
 
+        if self._driven is not None and signal.count == seen:
+            with self._driven.waking(signal, seen, timeout, callback):
+                await woken
+            return signal.count != seen
         if not signal.call_once(seen, callback):
             return True
         try:

@@ -18,7 +18,17 @@ from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, T
 from goes_lite import errors
 from goes_lite.checkpoint import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
 from goes_lite.event import AggregateRef, Event, aggregate_ref, from_micros, to_micros
-from goes_lite.model import ModelQuery, ModelRecord, check_collection, check_expected, check_model_key, parse_model
+from goes_lite.model import (
+    ModelQuery,
+    ModelRecord,
+    check_collection,
+    check_expected,
+    check_model_key,
+    check_model_keys,
+    check_models,
+    check_rename,
+    parse_model,
+)
 from goes_lite.runtime import Runtime
 from goes_lite.snapshot import Snapshot, check_keep, check_snapshot, check_snapshot_query
 from goes_lite.store import Pages, check_position
@@ -30,7 +40,8 @@ V = TypeVar("V", bound="Tables")
 PAGE = 500
 
 Record = list[Any]
-"""One change, as JSON: what it is, then its fields. Here `["put", table, key, row]` and `["drop", table, key]`."""
+"""One change, as JSON: what it is, then its fields. Here `["put", table, key, row]`, `["drop", table, key]` and
+`["rename", table, to]`, which replaces the table `to`."""
 
 
 class Tables:
@@ -48,6 +59,8 @@ class Tables:
                 self.tables.setdefault(tuple(table), {})[key] = row
             case ["drop", table, key]:
                 del self.tables[tuple(table)][key]
+            case ["rename", table, to]:
+                self.tables[tuple(to)] = self.tables.pop(tuple(table), {})
             case _:
                 raise ValueError(f"a record of no known kind: {record!r:.80}")
 
@@ -191,11 +204,33 @@ class Models(Store):
         found = tables.table("models", collection).get(id)
         return ModelRecord(collection, id, *found) if found else None
 
+    async def get_many(self, collection: str, ids: Iterable[str]) -> dict[str, ModelRecord]:
+        return await self._get_many(collection, check_model_keys(collection, ids))
+
+    @reads
+    def _get_many(self, tables: Tables, collection: str, ids: list[str]) -> dict[str, ModelRecord]:
+        table = tables.table("models", collection)
+        return {id: ModelRecord(collection, id, *table[id]) for id in ids if id in table}
+
     @writes
     def put(self, tables: Tables, collection: str, id: str, data: str, *, expected: int | None = None) -> Change[int]:
         version = self._checked_version(tables, collection, id, expected) + 1
         parse_model(collection, id, data)
         return Change(version, [["put", ["models", collection], id, [version, data]]])
+
+    async def put_many(self, collection: str, models: Mapping[str, str | None]) -> None:
+        items = check_models(collection, models)
+        for id, data in items:
+            if data is not None:
+                parse_model(collection, id, data)
+        await self._put_many(collection, items)
+
+    @writes
+    def _put_many(self, tables: Tables, collection: str, items: list[tuple[str, str | None]]) -> Change[None]:
+        name, table = ["models", collection], tables.table("models", collection)
+        written = [["put", name, id, [table.get(id, [0])[0] + 1, data]] for id, data in items if data is not None]
+        removed = [["drop", name, id] for id, data in items if data is None and id in table]
+        return Change(None, [*written, *removed])
 
     @writes
     def delete(self, tables: Tables, collection: str, id: str, *, expected: int | None = None) -> Change[bool]:
@@ -228,6 +263,12 @@ class Models(Store):
         check_collection(collection)
         ids = [*tables.table("models", collection)]
         return Change(len(ids), [["drop", ["models", collection], id] for id in ids])
+
+    @writes
+    def rename(self, tables: Tables, collection: str, to: str) -> Change[int]:
+        check_rename(collection, to)
+        moved, gone = tables.table("models", collection), tables.table("models", to)
+        return Change(len(moved), [["rename", ["models", collection], ["models", to]]] if moved or gone else ())
 
 
 class Checkpoints(Store):

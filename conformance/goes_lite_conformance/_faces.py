@@ -31,7 +31,7 @@ class _Awaited:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.target, name)
-        if name in ("events", "snapshots", "models", "checkpoints", "leases", "bus"):
+        if name in ("events", "snapshots", "models", "checkpoints", "leases", "bus", "commits"):
             return _Awaited(value)
         if name in _WRAPPED:
             return _wrapping(value, _WRAPPED[name])

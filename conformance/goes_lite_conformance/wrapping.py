@@ -126,6 +126,7 @@ class WrappedBackend(Backend):
         """What is behind it."""
         self._wrap = events
         self.location = backend.location
+        self.identity = backend.identity
         self.registry = backend.registry
         self.runtime = backend.runtime
         self.events = events(backend.events)
@@ -134,6 +135,7 @@ class WrappedBackend(Backend):
         self.checkpoints = backend.checkpoints
         self.leases = backend.leases
         self.bus = backend.bus
+        self.commits = backend.commits
         self.abilities = backend.abilities
         self.durability = backend.durability
 

@@ -7,19 +7,19 @@ a GUI's and a worker's, and what is open when the interpreter exits is closed.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from goes_lite.aggregate import Aggregate
-from goes_lite.backend import Backend, Durability, Transaction, Unknown
+from goes_lite.backend import Backend, Durability, Unknown
 from goes_lite.blocking._bus import BlockingDelivery, BlockingEventBus, BlockingHandling, BlockingSubscription
+from goes_lite.blocking._processor import BlockingFace, BlockingProcessor
 from goes_lite.blocking._repository import BlockingRepository
 from goes_lite.blocking._stores import (
     BlockingCheckpointStore,
+    BlockingCommits,
     BlockingEventStore,
     BlockingLeaseStore,
     BlockingModels,
@@ -27,14 +27,19 @@ from goes_lite.blocking._stores import (
     BlockingPages,
     BlockingSnapshotStore,
 )
+from goes_lite.blocking._transaction import BlockingTransaction, TransactionBlock
+from goes_lite.bus import Start
 from goes_lite.connect import factory_for, open_backend, parse, settings
 from goes_lite.portal import InlinePortal, LoopPortal, Portal
+from goes_lite.processor import ProcessorSchedule, Retry, processor_of
+from goes_lite.query import EVERYTHING, EventQuery
 from goes_lite.registry import Registry
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime
 
 __all__ = [
     "BlockingBackend",
     "BlockingCheckpointStore",
+    "BlockingCommits",
     "BlockingDelivery",
     "BlockingEventBus",
     "BlockingEventStore",
@@ -43,6 +48,7 @@ __all__ = [
     "BlockingModelStore",
     "BlockingModels",
     "BlockingPages",
+    "BlockingProcessor",
     "BlockingRepository",
     "BlockingSnapshotStore",
     "BlockingSubscription",
@@ -52,60 +58,6 @@ __all__ = [
 
 A = TypeVar("A", bound=Aggregate)
 M = TypeVar("M")
-
-
-class BlockingTransaction:
-    """See `goes_lite.backend.Transaction`."""
-
-    def __init__(self, transaction: Transaction, portal: Portal) -> None:
-        self._portal = portal
-        self.transaction = transaction
-        self.events = BlockingEventStore(transaction.events, portal)
-        self.snapshots = BlockingSnapshotStore(transaction.snapshots, portal)
-        self.models = BlockingModelStore(transaction.models, portal)
-        self.checkpoints = BlockingCheckpointStore(transaction.checkpoints, portal)
-        self.actions: list[Callable[[], object]] = []
-
-    def on_commit(self, action: Callable[[], object], /) -> None:
-        """Call the action, in this thread, once the transaction is committed; never if it is rolled back."""
-        self.actions.append(action)
-
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self._portal.run(self.transaction.execute(sql, parameters))
-
-    def models_of(self, collection: str, type: type[M]) -> BlockingModels[M]:
-        return BlockingModels(self.transaction.models_of(collection, type), self._portal)
-
-
-class _TransactionBlock:
-    def __init__(self, backend: Backend, portal: Portal) -> None:
-        self._backend = backend
-        self._portal = portal
-        self._block: AbstractAsyncContextManager[Transaction] | None = None
-        self._transaction: BlockingTransaction | None = None
-
-    def __enter__(self) -> BlockingTransaction:
-        async def enter() -> Transaction:
-            self._block = self._backend.transaction()
-            return await self._block.__aenter__()
-
-        self._transaction = BlockingTransaction(self._portal.run(enter()), self._portal)
-        return self._transaction
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        async def leave() -> None:
-            if self._block is not None:
-                await self._block.__aexit__(exc_type, exc, traceback)
-
-        self._portal.run(leave())
-        if exc_type is None and self._transaction is not None:
-            for action in self._transaction.actions:
-                try:
-                    action()
-                except Exception:  # the transaction is committed, and the other actions are due as well
-                    logging.getLogger("goes_lite").exception("an action after a commit failed")
 
 
 class BlockingBackend:
@@ -122,6 +74,7 @@ class BlockingBackend:
         self.checkpoints = BlockingCheckpointStore(backend.checkpoints, portal)
         self.leases = BlockingLeaseStore(backend.leases, portal)
         self.bus = BlockingEventBus(backend.bus, portal)
+        self.commits = BlockingCommits(backend.commits, portal)
 
     def __repr__(self) -> str:
         return f"<blocking {self.backend!r}>"
@@ -129,6 +82,10 @@ class BlockingBackend:
     @property
     def location(self) -> str:
         return self.backend.location
+
+    @property
+    def identity(self) -> str:
+        return self.backend.identity
 
     @property
     def registry(self) -> Registry:
@@ -147,14 +104,34 @@ class BlockingBackend:
     def durability(self) -> Durability:
         return self.backend.durability
 
-    def transaction(self) -> _TransactionBlock:
-        return _TransactionBlock(self.backend, self._portal)
+    def transaction(self) -> TransactionBlock:
+        return TransactionBlock(self.backend, self._portal)
 
     def repository(self, aggregate: type[A], **options: Any) -> BlockingRepository[A]:
         return BlockingRepository(self.backend.repository(aggregate, **options), self._portal)
 
     def models_of(self, collection: str, type: type[M]) -> BlockingModels[M]:
         return BlockingModels(self.backend.models_of(collection, type), self._portal)
+
+    def processor(
+        self,
+        name: str,
+        handler: Callable[..., object],
+        *,
+        query: EventQuery = EVERYTHING,
+        start: Start = "beginning",
+        transactional: bool = False,
+        batched: bool = False,
+        batch: int | None = None,
+        schedule: ProcessorSchedule | None = None,
+        retry: Retry | None = None,
+        lease: float = 10.0,
+    ) -> BlockingProcessor:
+        processor = processor_of(
+            self.backend, name, handler, BlockingFace(self._portal), query=query, start=start,
+            transactional=transactional, batched=batched, batch=batch, schedule=schedule, retry=retry, lease=lease,
+        )  # fmt: skip
+        return BlockingProcessor(processor, self._portal)
 
     def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement of the user's own that only reads; see the backend."""

@@ -7,6 +7,7 @@ from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from goes_lite.checkpoint import Checkpoint, CheckpointStore, Lease, LeaseStore
+from goes_lite.commits import Commits
 from goes_lite.event import AggregateRef, Event
 from goes_lite.model import ModelRecord, Models, ModelStore
 from goes_lite.portal import Portal
@@ -138,8 +139,14 @@ class BlockingModelStore:
     def get(self, collection: str, id: str) -> ModelRecord | None:
         return self._portal.run(self._store.get(collection, id))
 
+    def get_many(self, collection: str, ids: Iterable[str]) -> dict[str, ModelRecord]:
+        return self._portal.run(self._store.get_many(collection, ids))
+
     def put(self, collection: str, id: str, data: str, *, expected: int | None = None) -> int:
         return self._portal.run(self._store.put(collection, id, data, expected=expected))
+
+    def put_many(self, collection: str, models: Mapping[str, str | None]) -> None:
+        self._portal.run(self._store.put_many(collection, models))
 
     def delete(self, collection: str, id: str, *, expected: int | None = None) -> bool:
         return self._portal.run(self._store.delete(collection, id, expected=expected))
@@ -159,6 +166,9 @@ class BlockingModelStore:
     def clear(self, collection: str) -> int:
         return self._portal.run(self._store.clear(collection))
 
+    def rename(self, collection: str, to: str) -> int:
+        return self._portal.run(self._store.rename(collection, to))
+
 
 class BlockingModels(Generic[M]):
     """See `goes_lite.model.Models`."""
@@ -173,8 +183,14 @@ class BlockingModels(Generic[M]):
     def find(self, id: str) -> M | None:
         return self._portal.run(self._models.find(id))
 
+    def find_many(self, ids: Iterable[str]) -> dict[str, M]:
+        return self._portal.run(self._models.find_many(ids))
+
     def put(self, id: str, model: M, *, expected: int | None = None) -> int:
         return self._portal.run(self._models.put(id, model, expected=expected))
+
+    def put_many(self, models: Mapping[str, M | None]) -> None:
+        self._portal.run(self._models.put_many(models))
 
     def use(self, id: str, change: Callable[[M], M | None], *, default: M | None = None, tries: int = 10) -> M:
         return self._portal.run(self._models.use(id, self._portal.callback(change), default=default, tries=tries))
@@ -236,3 +252,18 @@ class BlockingLeaseStore:
 
     def get(self, name: str) -> Lease | None:
         return self._portal.run(self._store.get(name))
+
+
+class BlockingCommits:
+    """See `goes_lite.commits.Commits`."""
+
+    def __init__(self, commits: Commits, portal: Portal) -> None:
+        self._commits = commits
+        self._portal = portal
+
+    @property
+    def count(self) -> int:
+        return self._commits.count
+
+    def wait(self, seen: int, timeout: float | None = None) -> bool:
+        return self._portal.run(self._commits.wait(seen, timeout))

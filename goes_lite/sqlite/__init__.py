@@ -38,6 +38,7 @@ from goes_lite.backend import (
     Unknown,
 )
 from goes_lite.bus import REPLAY, EventBus
+from goes_lite.commits import Commits, SignalCommits
 from goes_lite.errors import ConfigError, StoreDamaged
 from goes_lite.event import Event
 from goes_lite.inprocess import InProcessBus
@@ -116,7 +117,7 @@ class SQLiteBackend(Backend):
         try:
             connection = open_reader(target) if target.read_only else open_writer(target)
             try:
-                self._identity = _read(connection, target)
+                self.identity, position = _read(connection, target)
                 self._signal = commit_signal(target)
                 if not target.read_only:
                     turnstile = NoTurnstile() if target.memory else Turnstile(target.path + "-lock", target.location)
@@ -130,14 +131,16 @@ class SQLiteBackend(Backend):
         self._watcher = Watcher(target, self._signal)
         if target.read_only:
             self._readers.lend(connection)
-        executor = self._executor = DirectExecutor(runtime, self._writer, self._readers, self._signal, self._watcher)
+        check_usable, watching = self._readers.check_usable, self._watcher.watching
+        self.commits: Commits = SignalCommits(self._signal, runtime, check_usable, watching)
+        executor = self._executor = DirectExecutor(runtime, self._writer, self._readers, self.commits)
         self._reader = RowReader(registry, unknown, target.driver, target.location)
         self.events = SQLiteEvents(executor, target.driver, self._reader, self._publish)
         self.snapshots = SQLiteSnapshots(executor)
         self.models = SQLiteModels(executor)
         self.checkpoints = SQLiteCheckpoints(executor, runtime.clock)
         self.leases = SQLiteLeases(executor, runtime.clock)
-        self._bus = InProcessBus(runtime, self.events, head=self._identity[1])
+        self._bus = InProcessBus(runtime, self.events, head=position)
         self.bus: EventBus = self._bus
         abilities = {BACKUP, DENSE_POSITIONS, REPLAY}
         abilities |= set() if target.memory else {PROCESSES, PERSISTENT}
@@ -195,11 +198,6 @@ class SQLiteBackend(Backend):
     def driver(self) -> str:
         """Which driver is in use, and with which SQLite."""
         return f"{self._target.driver.name} (SQLite {'.'.join(map(str, self._target.driver.version))})"
-
-    @property
-    def identity(self) -> str:
-        """Which store this is, in which life: what its checkpoints belong to."""
-        return self._identity[0]
 
     @property
     def wal_reset_bug(self) -> bool:

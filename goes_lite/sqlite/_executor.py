@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from goes_lite.commits import Commits
 from goes_lite.errors import StoreClosed, TransactionError
-from goes_lite.runtime import Runtime, Signal
+from goes_lite.runtime import Runtime
 from goes_lite.sqlite._connection import Readers
 from goes_lite.sqlite._driver import Connection
 from goes_lite.sqlite._session import Session
-from goes_lite.sqlite._wakeup import Watcher
 from goes_lite.sqlite._writer import Writer, current_session
 
 T = TypeVar("T")
@@ -22,14 +22,11 @@ RECHECK = 1.0
 class DirectExecutor:
     """Reads on pooled connections, writes through the group committer."""
 
-    def __init__(
-        self, runtime: Runtime, writer: Writer | None, readers: Readers, signal: Signal, watcher: Watcher
-    ) -> None:
+    def __init__(self, runtime: Runtime, writer: Writer | None, readers: Readers, commits: Commits) -> None:
         self._runtime = runtime
         self._writer = writer
         self._readers = readers
-        self._signal = signal
-        self._watcher = watcher
+        self._commits = commits
         self._memory = readers.target.memory
 
     async def read(self, work: Callable[[Connection], T]) -> T:
@@ -63,11 +60,10 @@ class DirectExecutor:
 
     @property
     def commits(self) -> int:
-        return self._signal.count
+        return self._commits.count
 
     async def wait(self, seen: int) -> None:
-        with self._watcher.watching():
-            await self._runtime.wait(self._signal, seen, RECHECK)
+        await self._commits.wait(seen, RECHECK)
 
 
 class SessionExecutor:

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from goes_lite.errors import ModelError
-from goes_lite.model import ModelQuery, ModelRecord, check_collection, check_expected, check_model_key, parse_model
+from goes_lite.model import (
+    ModelQuery,
+    ModelRecord,
+    check_collection,
+    check_expected,
+    check_model_key,
+    check_model_keys,
+    check_models,
+    check_rename,
+    parse_model,
+)
 from goes_lite.sql import MAX_INTEGER
 from goes_lite.sqlite._driver import Connection
 from goes_lite.sqlite._events import FIRST_PAGE, PAGE, Executor
@@ -19,6 +29,18 @@ _VALID = "SELECT json_valid(?)"
 _PUT = (
     "INSERT INTO models (collection, id, version, data) VALUES (?, ?, 1, ?) ON CONFLICT (collection, id) DO UPDATE "
     "SET version = version + 1, data = excluded.data RETURNING version"
+)
+_PUT_VALID = (
+    # what is no JSON becomes NULL, which the table refuses: whether it is valid is asked once, on the way
+    "INSERT INTO models (collection, id, version, data) VALUES (?, ?, 1, iif(json_valid(?3), ?3, NULL)) "
+    "ON CONFLICT (collection, id) DO UPDATE SET version = version + 1, data = excluded.data"
+)
+_DELETE = "DELETE FROM models WHERE collection = ? AND id = ?"
+_GET = "SELECT collection, id, version, data FROM models WHERE collection = ? AND id = ?"
+# all in one statement, and so as of one moment; CROSS: ids are looked up in the table, never the table's rows in the ids
+_GET_MANY = (
+    "SELECT m.collection, m.id, m.version, m.data FROM json_each(?) AS asked CROSS JOIN models AS m "
+    "ON m.collection = ? AND m.id = asked.value ORDER BY asked.key"
 )
 _ESCAPE = re.compile(r"\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|u[\da-fA-F]{4}|.)")
 
@@ -31,30 +53,51 @@ class SQLiteModels:
 
     async def get(self, collection: str, id: str) -> ModelRecord | None:
         check_model_key(collection, id)
-        sql = "SELECT collection, id, version, data FROM models WHERE collection = ? AND id = ?"
-        rows = await self._executor.read(lambda connection: connection.execute(sql, (collection, id)).fetchall())
+        rows = await self._executor.read(lambda connection: connection.execute(_GET, (collection, id)).fetchall())
         return ModelRecord(*rows[0]) if rows else None
+
+    async def get_many(self, collection: str, ids: Iterable[str]) -> dict[str, ModelRecord]:
+        asked = json.dumps(check_model_keys(collection, ids))
+
+        def work(connection: Connection) -> dict[str, ModelRecord]:
+            rows = connection.execute(_GET_MANY, (asked, collection)).fetchall()
+            return {row[1]: ModelRecord._make(row) for row in rows}
+
+        return await self._executor.read(work)
 
     async def put(self, collection: str, id: str, data: str, *, expected: int | None = None) -> int:
         check_model_key(collection, id)
 
         def work(connection: Connection) -> int:
-            if not _is_json(connection, data):
-                parse_model(collection, id, data)  # which says what is wrong
-                raise ModelError(collection, id, f"the data of the model {id!r:.80} is nested too deep: {data!r:.80}")
+            _check_json(connection, collection, id, data)
             _check_version(connection, collection, id, expected)
             version: int = connection.execute(_PUT, (collection, id, _plain(data))).fetchall()[0][0]
             return version
 
         return await self._executor.write(work)
 
+    async def put_many(self, collection: str, models: Mapping[str, str | None]) -> None:
+        items = check_models(collection, models)
+        written = [(id, data) for id, data in items if data is not None]
+        removed = [(collection, id) for id, data in items if data is None]
+
+        def work(connection: Connection) -> None:
+            try:
+                connection.executemany(_PUT_VALID, _rows(connection, collection, written))
+            except Exception:
+                for id, data in written:
+                    _check_json(connection, collection, id, data)
+                raise
+            connection.executemany(_DELETE, removed)
+
+        await self._executor.write(work)
+
     async def delete(self, collection: str, id: str, *, expected: int | None = None) -> bool:
         check_model_key(collection, id)
 
         def work(connection: Connection) -> bool:
             _check_version(connection, collection, id, expected)
-            sql = "DELETE FROM models WHERE collection = ? AND id = ? RETURNING 1"
-            return bool(connection.execute(sql, (collection, id)).fetchall())
+            return bool(connection.execute(f"{_DELETE} RETURNING 1", (collection, id)).fetchall())
 
         return await self._executor.write(work)
 
@@ -115,10 +158,41 @@ class SQLiteModels:
         sql = "DELETE FROM models WHERE collection = ? RETURNING 1"
         return await self._executor.write(lambda connection: len(connection.execute(sql, (collection,)).fetchall()))
 
+    async def rename(self, collection: str, to: str) -> int:
+        check_rename(collection, to)
+
+        def work(connection: Connection) -> int:
+            connection.execute("DELETE FROM models WHERE collection = ?", (to,))
+            connection.execute("UPDATE models SET collection = ? WHERE collection = ?", (to, collection))
+            moved: int = connection.execute("SELECT changes()").fetchall()[0][0]
+            return moved
+
+        return await self._executor.write(work)
+
+
+def _rows(connection: Connection, collection: str, written: list[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
+    """What is bound to the statement of `put_many`; data that is no JSON raises, here or there."""
+    for id, data in written:
+        if type(data) is not str or "\0" in data or "\\u" in data:
+            _check_json(connection, collection, id, data)
+            yield collection, id, _plain(data)
+        else:
+            yield collection, id, data
+
+
+def _check_json(connection: Connection, collection: str, id: str, data: str) -> None:
+    if not _is_json(connection, data):
+        parse_model(collection, id, data)  # which says what is wrong
+        raise ModelError(collection, id, f"the data of the model {id!r:.80} is nested too deep: {data!r:.80}")
+
 
 def _is_json(connection: Connection, data: object) -> bool:
     try:
-        return isinstance(data, str) and bool(connection.execute(_VALID, (data,)).fetchall()[0][0])
+        return (
+            isinstance(data, str)
+            and "\0" not in data  # where SQLite would take the text for ended
+            and bool(connection.execute(_VALID, (data,)).fetchall()[0][0])
+        )
     except UnicodeEncodeError:
         return False
 

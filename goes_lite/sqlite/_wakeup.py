@@ -26,6 +26,8 @@ POLL_FIRST, POLL_ACTIVE, POLL_IDLE = 0.001, 0.005, 0.05
 IDLE_AFTER = 60.0
 LINGER = 1.0
 """A watcher outlives its last follower by this, since most come back for the next page."""
+RETRY = 1.0
+"""Seconds after which those who wait look for themselves, and begin another watch, where one could not look."""
 
 
 _signals: WeakValueDictionary[object, Signal] = WeakValueDictionary()
@@ -85,31 +87,32 @@ class Watcher:
     def _poll(self, stop: threading.Event) -> None:
         try:
             connection = self.connection = open_reader(self._target)
-        except Exception:  # noqa: BLE001 - followers have a time limit of their own and meet the same error
-            stop.set()  # the next follower starts another
-            return
-        try:
-            # The first look counts as a change, so that whoever looked at the log before it looks again.
-            seen, changed, pause = -1, 0.0, POLL_FIRST
-            while not stop.is_set():
-                version = _data_version(connection)
-                now = time.monotonic()
-                if version != seen:
-                    seen, changed, pause = version, now, POLL_FIRST
-                    self._signal.notify()
-                else:
-                    pause = POLL_IDLE if now - changed > IDLE_AFTER else min(pause * 1.2, POLL_ACTIVE)
-                with self._lock:
-                    if not self._followers and now - self._last_used > LINGER:
-                        stop.set()
-                        return
-                self._hint.wait(pause)
-                self._hint.clear()
-        except self._target.driver.error:
-            pass
-        finally:
-            stop.set()
-            connection.close()
+            try:
+                self._look(connection, stop)
+            finally:
+                connection.close()
+        except Exception:  # noqa: BLE001 - whoever waits looks for himself then, and meets the same error
+            stop.wait(RETRY)
+            stop.set()  # the next who waits starts another
+            self._signal.notify()
+
+    def _look(self, connection: Connection, stop: threading.Event) -> None:
+        # The first look counts as a change, so that whoever looked at the log before it looks again.
+        seen, changed, pause = -1, 0.0, POLL_FIRST
+        while not stop.is_set():
+            version = _data_version(connection)
+            now = time.monotonic()
+            if version != seen:
+                seen, changed, pause = version, now, POLL_FIRST
+                self._signal.notify()
+            else:
+                pause = POLL_IDLE if now - changed > IDLE_AFTER else min(pause * 1.2, POLL_ACTIVE)
+            with self._lock:
+                if not self._followers and now - self._last_used > LINGER:
+                    stop.set()
+                    return
+            self._hint.wait(pause)
+            self._hint.clear()
 
     def _listen(self, stop: threading.Event) -> None:
         """Turn file notifications into hints, if watchfiles is installed and the folder can be watched."""

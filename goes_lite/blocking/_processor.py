@@ -1,0 +1,88 @@
+"""The blocking face of processors. They run in the calling thread, or beside it in a thread of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from goes_lite.backend import Transaction
+from goes_lite.blocking._transaction import BlockingTransaction
+from goes_lite.portal import Portal
+from goes_lite.processor import ParkedEvent, Processor, Stats
+
+
+class BlockingFace:
+    """How the user's blocking functions are called by what is written as coroutines."""
+
+    def __init__(self, portal: Portal) -> None:
+        self._portal = portal
+
+    def transaction(self, tx: Transaction) -> BlockingTransaction:
+        return BlockingTransaction(tx, self._portal)
+
+    def function(self, function: Callable[..., object]) -> Callable[..., object]:
+        return self._portal.callback(function)
+
+
+class BlockingProcessor:
+    """See `goes_lite.processor.Processor`."""
+
+    def __init__(self, processor: Processor, portal: Portal) -> None:
+        self._portal = portal
+        self.processor = processor
+        """The async one behind it."""
+
+    def __repr__(self) -> str:
+        return repr(self.processor)
+
+    @property
+    def name(self) -> str:
+        return self.processor.name
+
+    @property
+    def error(self) -> Exception | None:
+        return self.processor.error
+
+    def run(self) -> None:
+        self._portal.run(self.processor.run())
+
+    def start(self) -> None:
+        async def start() -> None:  # in the loop's thread, if there is one
+            self.processor.start()
+
+        self._portal.run(start())
+
+    def stop(self, timeout: float | None = None) -> None:
+        if not self._portal.closed:
+            self._portal.run(self.processor.stop(timeout))
+
+    def wait_for(self, position: int, timeout: float | None = None) -> None:
+        self._portal.run(self.processor.wait_for(position, timeout))
+
+    def trigger(self) -> None:
+        self._portal.run(self.processor.trigger())
+
+    def reset(self) -> None:
+        self._portal.run(self.processor.reset())
+
+    def parked(self) -> list[ParkedEvent]:
+        return self._portal.run(self.processor.parked())
+
+    def redrive(self, *letters: ParkedEvent) -> None:
+        self._portal.run(self.processor.redrive(*letters))
+
+    def drop(self, letter: ParkedEvent) -> bool:
+        return self._portal.run(self.processor.drop(letter))
+
+    def stats(self) -> Stats:
+        return self._portal.run(self.processor.stats())
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()

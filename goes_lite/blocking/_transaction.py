@@ -1,0 +1,77 @@
+"""The blocking face of transactions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
+from typing import Any, TypeVar
+
+from goes_lite.backend import Backend, Transaction
+from goes_lite.blocking._stores import (
+    BlockingCheckpointStore,
+    BlockingEventStore,
+    BlockingModels,
+    BlockingModelStore,
+    BlockingSnapshotStore,
+)
+from goes_lite.portal import Portal
+
+M = TypeVar("M")
+
+
+class BlockingTransaction:
+    """See `goes_lite.backend.Transaction`."""
+
+    def __init__(self, transaction: Transaction, portal: Portal) -> None:
+        self._portal = portal
+        self.transaction = transaction
+        self.events = BlockingEventStore(transaction.events, portal)
+        self.snapshots = BlockingSnapshotStore(transaction.snapshots, portal)
+        self.models = BlockingModelStore(transaction.models, portal)
+        self.checkpoints = BlockingCheckpointStore(transaction.checkpoints, portal)
+        self.actions: list[Callable[[], object]] = []
+
+    def on_commit(self, action: Callable[[], object], /) -> None:
+        """Call the action, in this thread, once the transaction is committed; never if it is rolled back."""
+        self.actions.append(action)
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return self._portal.run(self.transaction.execute(sql, parameters))
+
+    def models_of(self, collection: str, type: type[M]) -> BlockingModels[M]:
+        return BlockingModels(self.transaction.models_of(collection, type), self._portal)
+
+
+class TransactionBlock:
+    """A block of code in a transaction."""
+
+    def __init__(self, backend: Backend, portal: Portal) -> None:
+        self._backend = backend
+        self._portal = portal
+        self._block: AbstractAsyncContextManager[Transaction] | None = None
+        self._transaction: BlockingTransaction | None = None
+
+    def __enter__(self) -> BlockingTransaction:
+        async def enter() -> Transaction:
+            self._block = self._backend.transaction()
+            return await self._block.__aenter__()
+
+        self._transaction = BlockingTransaction(self._portal.run(enter()), self._portal)
+        return self._transaction
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        async def leave() -> None:
+            if self._block is not None:
+                await self._block.__aexit__(exc_type, exc, traceback)
+
+        self._portal.run(leave())
+        if exc_type is None and self._transaction is not None:
+            for action in self._transaction.actions:
+                try:
+                    action()
+                except Exception:  # the transaction is committed, and the other actions are due as well
+                    logging.getLogger("goes_lite").exception("an action after a commit failed")

@@ -1,0 +1,100 @@
+"""What a processor does with events: calls the user's functions, and says on which event one of them failed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from goes_lite.backend import Transaction
+from goes_lite.errors import ConfigError, StoreError
+from goes_lite.event import Event
+from goes_lite.runtime import call
+
+EventHandler: TypeAlias = Callable[[Event[Any]], Awaitable[object] | object]
+"""Handles one event, outside of any transaction."""
+TransactionHandler: TypeAlias = Callable[[Event[Any], Any], Awaitable[object] | object]
+"""Handles one event in the transaction that saves the checkpoint."""
+BatchHandler: TypeAlias = Callable[[Sequence[Event[Any]]], Awaitable[object] | object]
+"""Handles several events at once, outside of any transaction."""
+
+
+class HandlerFailed(Exception):
+    """What the user's function raised."""
+
+    def __init__(self, error: Exception, index: int | None) -> None:
+        self.error = error
+        self.index = index
+        """Of the event in the batch; None if the function was given the whole batch."""
+        super().__init__(error)
+
+
+class Face(Protocol):
+    """How the user's functions are called, on the async face or on the blocking one."""
+
+    def transaction(self, tx: Transaction) -> Any:
+        """The transaction as they are given it."""
+        ...
+
+    def function(self, function: Callable[..., object]) -> Callable[..., object]:
+        """The function as it may be called here."""
+        ...
+
+
+class AsyncFace:
+    """As they are."""
+
+    def transaction(self, tx: Transaction) -> Any:
+        return tx
+
+    def function(self, function: Callable[..., object]) -> Callable[..., object]:
+        return function
+
+
+class Target(Protocol):
+    """What is done with a batch of events."""
+
+    async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
+        """Handle them in order. HandlerFailed with what the user's function raised."""
+        ...
+
+
+def target_of(handler: Callable[..., object], face: Face, *, batched: bool) -> Target:
+    """What calls a function of the user's; ConfigError if it is none."""
+    if not callable(handler):
+        raise ConfigError(f"a handler is a function of an event, not {handler!r:.80}")
+    return BatchTarget(handler, face) if batched else EachTarget(handler, face)
+
+
+class EachTarget:
+    """Calls a function with each event, and with the transaction if there is one."""
+
+    def __init__(self, function: Callable[..., object], face: Face) -> None:
+        self._function = face.function(function)
+        self._face = face
+
+    async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
+        more = () if tx is None else (self._face.transaction(tx),)
+        for index, event in enumerate(events):
+            await guarded(index, self._function, event, *more)
+
+
+class BatchTarget:
+    """Calls a function with all of them, and with the transaction if there is one."""
+
+    def __init__(self, function: Callable[..., object], face: Face) -> None:
+        self._function = face.function(function)
+        self._face = face
+
+    async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
+        if events:
+            await guarded(None, self._function, events, *(() if tx is None else (self._face.transaction(tx),)))
+
+
+async def guarded(index: int | None, function: Callable[..., object], *args: object) -> object:
+    """What the user's function answers; what it raises is HandlerFailed, unless it is about the store."""
+    try:
+        return await call(function, *args)
+    except StoreError:
+        raise  # full, locked, closed, unreachable: the event is not to blame
+    except Exception as exc:
+        raise HandlerFailed(exc, index) from exc

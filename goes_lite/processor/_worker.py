@@ -1,0 +1,131 @@
+"""The active life of a processor: look whether anything is due, have it handled batch by batch, wait, and again.
+
+It ends when the processor is asked to stop, loses its lease, or is stopped by an event. What is wrong with the store is
+waited for; what is wrong with an event is `_batches`' business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from goes_lite.bus import Backoff
+from goes_lite.checkpoint import Lease
+from goes_lite.errors import AppendInDoubtError, CheckpointMismatch, StoreClosed, StoreError
+from goes_lite.processor._batches import Batches
+from goes_lite.processor._feed import Feed, Unreadable, first_position
+from goes_lite.processor._records import Requests, requests
+from goes_lite.processor._schedule import Pending
+
+if TYPE_CHECKING:
+    from goes_lite.processor import Processor
+
+SETTLE = 0.05
+"""Seconds without anything to handle, after which it is written down that events were passed over."""
+
+_store_backoff = Backoff(0.05, maximum=5.0)
+
+
+class Worker:
+    """A processor at work under one lease."""
+
+    def __init__(self, processor: Processor, lease: Lease) -> None:
+        self._processor = processor
+        self._backend = processor.backend
+        self._batches = Batches(processor, lease)
+        self._feed = Feed(self._backend.events, processor.query, processor.batch)
+        self._clock = self._backend.runtime.clock
+        self._requests = requests(self._backend.models, self._backend.runtime)
+        self._redrives = -1
+        self._pending = Pending(None, None, None)
+        self._peeked = 0
+
+    async def run(self) -> None:
+        """Until it is over. LeaseLost, StoreClosed, ProcessorStopped, CheckpointMismatch."""
+        processor, begun, failures = self._processor, False, 0
+        while processor.at_work:
+            seen = processor.wake.count
+            try:
+                if not begun:
+                    await self._begin()
+                seconds = await self._step()
+                begun, failures = True, 0
+            except StoreClosed:
+                raise
+            except (StoreError, AppendInDoubtError) as exc:
+                # Whether the last commit was done may be unknown: only the checkpoint that is stored can tell.
+                begun, failures = False, failures + 1
+                processor.failed(exc)
+                seconds = _store_backoff(failures)
+            if seconds is None or seconds > 0:
+                await self._backend.runtime.wait(processor.wake, seen, seconds)
+        await self._batches.settle()
+
+    async def _begin(self) -> None:
+        processor, events = self._processor, self._backend.events
+        checkpoint = await self._backend.checkpoints.get(processor.name)
+        if checkpoint is None:
+            await self._batches.begin(await first_position(events, processor.start_at), known=False)
+        else:
+            head = await events.head()
+            if checkpoint.store != self._backend.identity or checkpoint.position > head:
+                raise CheckpointMismatch(checkpoint, self._backend.identity, head)
+            await self._batches.begin(checkpoint.position, known=True)
+        self._peeked, self._pending = self._batches.position, self._pending._replace(first=None, last=None)
+
+    async def _step(self) -> float | None:
+        """Do what is due; how many seconds may pass before the next look, None for until something happens."""
+        processor, batches = self._processor, self._batches
+        asked = await self._requests.find(processor.name) or Requests()
+        if asked.redrives != self._redrives:
+            await batches.redrive()
+            self._redrives = asked.redrives
+        head = await self._backend.events.head()
+        now = self._clock.monotonic()
+        if head > self._peeked:
+            await self._peek(head, now)
+        triggered = asked.triggers > asked.served
+        due = processor.schedule.due(self._pending, now)
+        if triggered or (due is not None and due <= now):
+            self._pending = Pending(None, None, now)
+            await self._run_until(head)
+            if triggered:
+                await self._requests.use(
+                    processor.name, lambda found: replace(found, served=max(found.served, asked.triggers))
+                )
+            return 0
+        waits = [] if due is None else [due - now]
+        if batches.unsaved_since is not None:
+            waits.append(batches.unsaved_since + SETTLE - now)
+            if waits[-1] <= 0:
+                await batches.settle()
+                return 0
+        return min(waits, default=None)
+
+    async def _peek(self, head: int, now: float) -> None:
+        """See whether anything has come that is to be handled; remember since when it waits."""
+        found = (
+            not self._processor.schedule.minds_when
+            or await self._backend.events.query(self._processor.query, after=self._peeked, upto=head, limit=1).list()
+        )
+        self._peeked = head
+        if found:
+            self._pending = self._pending._replace(
+                first=now if self._pending.first is None else self._pending.first, last=now
+            )
+        elif self._pending.first is None:
+            self._batches.move(head)  # nothing waits, so all of that is passed over
+
+    async def _run_until(self, head: int) -> None:
+        """Handle everything up to there."""
+        batches = self._batches
+        while batches.position < head and self._processor.at_work:
+            try:
+                batch = await self._feed.next(batches.position, head)
+            except Unreadable as unreadable:
+                await batches.give_up(unreadable)
+                continue
+            if batch.events:
+                await batches.handle(batch)
+            batches.move(batch.position)
+        self._peeked = max(self._peeked, head)
