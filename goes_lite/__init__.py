@@ -16,6 +16,7 @@ from goes_lite.aggregate import Aggregate, applies
 from goes_lite.backend import Backend, Transaction
 from goes_lite.bus import Backoff, DeadLetter, Delivery, EventBus, Subscription
 from goes_lite.checkpoint import Checkpoint, CheckpointStore, Lease, LeaseStore
+from goes_lite.commits import Commits
 from goes_lite.connect import connect, register_backend
 from goes_lite.event import AggregateRef, Event
 from goes_lite.ids import new_id
@@ -28,8 +29,11 @@ from goes_lite.store import AggregateInfo, AppendCondition, Appended, EventStore
 
 if TYPE_CHECKING:
     from goes_lite import blocking
+    from goes_lite.processor import Continuously, OnDemand, ParkedEvent, Periodically, Processor, Retry
+    from goes_lite.projection import REMOVED, ModelProjection, Parity, Projection, projects
 
 __all__ = [
+    "REMOVED",
     "Aggregate",
     "AggregateInfo",
     "AggregateRef",
@@ -40,6 +44,8 @@ __all__ = [
     "Between",
     "Checkpoint",
     "CheckpointStore",
+    "Commits",
+    "Continuously",
     "DeadLetter",
     "Delivery",
     "Event",
@@ -49,12 +55,20 @@ __all__ = [
     "Every",
     "Lease",
     "LeaseStore",
+    "ModelProjection",
     "ModelStore",
     "Models",
+    "OnDemand",
     "Pages",
+    "Parity",
+    "ParkedEvent",
+    "Periodically",
+    "Processor",
+    "Projection",
     "Raw",
     "Registry",
     "Repository",
+    "Retry",
     "Schedule",
     "Snapshot",
     "SnapshotStore",
@@ -67,16 +81,27 @@ __all__ = [
     "errors",
     "event",
     "new_id",
+    "projects",
     "register_backend",
 ]
 
 __version__ = "0.1.0"
 
 
-def __getattr__(name: str) -> Any:
-    # The blocking face is loaded when it is first used: an asyncio program does not pay for it.
-    if name == "blocking":
-        from importlib import import_module
+_LATER = {
+    "blocking": "goes_lite.blocking",
+    **dict.fromkeys(
+        ("Continuously", "OnDemand", "ParkedEvent", "Periodically", "Processor", "Retry"), "goes_lite.processor"
+    ),
+    **dict.fromkeys(("REMOVED", "ModelProjection", "Parity", "Projection", "projects"), "goes_lite.projection"),
+}
+"""Loaded when they are first used: who does without them does not pay for them."""
 
-        return import_module("goes_lite.blocking")
-    raise AttributeError(f"module 'goes_lite' has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'goes_lite' has no attribute {name!r}")
+    from importlib import import_module
+
+    module = import_module(_LATER[name])
+    return module if name == "blocking" else getattr(module, name)

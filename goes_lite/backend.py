@@ -21,7 +21,9 @@ from goes_lite.store import EventStore
 
 if TYPE_CHECKING:
     from goes_lite.aggregate import Aggregate
-    from goes_lite.processor import Processor, ProcessorSchedule, Retry
+    from goes_lite.event import AggregateRef
+    from goes_lite.processor import Processor, ProcessorSchedule, Retry, Stats
+    from goes_lite.projection import ModelProjection, OnNewVersion, Projection, ProjectionProcessor
     from goes_lite.repository import Repository
 
 A = TypeVar("A", bound="Aggregate")
@@ -177,6 +179,71 @@ class Backend(Protocol):
             self, name, handler, AsyncFace(), query=query, start=start, transactional=transactional, batched=batched,
             batch=batch, schedule=schedule, retry=retry, lease=lease,
         )  # fmt: skip
+
+    def projection(
+        self,
+        projection: Projection,
+        *,
+        schedule: ProcessorSchedule | None = None,
+        retry: Retry | None = None,
+        batch: int = 1000,
+        lease: float = 10.0,
+        on_new_version: OnNewVersion = "rebuild",
+    ) -> ProjectionProcessor:
+        """A processor that keeps the read model of a projection up to date, from the first event on.
+
+        - Read model, checkpoint and version commit together, so each event counts exactly once, whatever is killed when.
+          AbilityMissing on a backend without the ability "transactions".
+        - It is run, and made instances stand by, like any processor (`processor`); `schedule`, `retry`, `batch` and
+          `lease` are as there.
+        - Where the read model was made by a lower version of the projection, `on_new_version` says what becomes of it:
+          'rebuild' empties it and makes it anew in place; 'beside' makes a new one while the old one can be read, and
+          switches at the end; 'keep' goes on with it as it is; 'stop' is ProjectionOutdated. A lower version than the
+          read model's is ProjectionOutdated in any case, and so it is for one that works when another makes it anew.
+        """
+        from goes_lite.processor import AsyncFace
+        from goes_lite.projection import ProjectionProcessor
+
+        return ProjectionProcessor(
+            self, projection, AsyncFace(), schedule=schedule, retry=retry, batch=batch, lease=lease,
+            on_new_version=on_new_version,
+        )  # fmt: skip
+
+    def inline(self, *projections: Projection) -> Backend:
+        """This handle with projections that are brought up to date in the transaction of each append: without any lag.
+
+        - What is appended through the handle that is answered, be it by a repository or in a transaction of yours, is in
+          the read models when the append returns. What the projection raises, the append raises, and nothing is stored.
+        - What was appended through other handles counts with the next append through this one.
+        - ProjectionOutdated if a read model is of another version. AbilityMissing without the ability "transactions".
+
+        Every append pays for it; and it is this handle in another guise: close one of them.
+        """
+        from goes_lite.processor import AsyncFace
+        from goes_lite.projection import InlineBackend
+
+        return InlineBackend(self, projections, AsyncFace())
+
+    async def live(
+        self,
+        projection: ModelProjection[M],
+        query: EventQuery | None = None,
+        *,
+        aggregate: AggregateRef | None = None,
+    ) -> dict[str, M]:
+        """The read models, by id, that the events make just now: folded on reading, stored nowhere.
+
+        Of the events that match the query, or of one aggregate; by default of all that the projection is told of.
+        """
+        from goes_lite.projection import live
+
+        return await live(self, projection, query, aggregate)
+
+    async def processors(self) -> list[Stats]:
+        """How every processor of this store is getting on, by name: whoever has a checkpoint, in whatever process it runs."""
+        from goes_lite.processor import stats_of
+
+        return [await stats_of(self, checkpoint.name) for checkpoint in await self.checkpoints.all()]
 
     async def __aenter__(self) -> Self:
         return self

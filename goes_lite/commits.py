@@ -26,8 +26,9 @@ class Commits(Protocol):
     def count(self) -> int:
         """Grows whenever the handle learns of a commit that changed anything.
 
-        Events, snapshots, read models, checkpoints, leases and the user's own SQL alike. It is a number of this handle
-        in this process: not how many commits there were, and nothing to keep.
+        Events, snapshots, read models, checkpoints, leases and the user's own SQL alike; what the handle commits itself
+        is counted when it is acknowledged. It is a number of this handle in this process: not how many commits there
+        were, and nothing to keep.
         """
         ...
 
@@ -35,13 +36,15 @@ class Commits(Protocol):
         """Until `count` differs from `seen`: True; or until `timeout` seconds have passed: False.
 
         Closing the backend wakes whoever waits: True, and the next operation is StoreClosed, as is waiting from then on.
+        InvalidQueryError if `seen` is no int, or `timeout` no number ≥ 0.
         """
         ...
 
     def watch(self, signal: Signal, /) -> AbstractContextManager[None]:
         """While the block runs, notify a signal as well: for those who wait for something else besides.
 
-        Read the signal's `count` before looking at the store: so nothing is missed, as with `wait`.
+        Read the signal's `count` before looking at the store: so nothing is missed, as with `wait`. Closing the backend
+        notifies it, too; entering the block from then on is StoreClosed. Any thread may enter and leave it.
         """
         ...
 

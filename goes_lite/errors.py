@@ -27,6 +27,7 @@
     ├── ProcessorError
     │   ├── ProcessorStopped          an event could not be handled, and that is to stop it
     │   ├── ProcessorBehind           it did not come so far in the time given             (TimeoutError)
+    │   ├── ProjectionOutdated        a read model is of another version than the program
     │   └── CheckpointMismatch        a checkpoint is of another store, or of another life of it
     ├── TransactionError              a transaction was used in a way that cannot work
     ├── BusError
@@ -363,6 +364,21 @@ class ProcessorBehind(ProcessorError, TimeoutError):
         super().__init__(
             processor,
             f"the processor {processor!r} has come to position {reached}, not to {position}: is it running anywhere?",
+        )
+
+
+class ProjectionOutdated(ProcessorError):
+    """A read model was made by another version of its projection. Attributes: `stored` and `version` (the program's)."""
+
+    def __init__(self, processor: str, stored: int, version: int) -> None:
+        self.stored = stored
+        self.version = version
+        way = (
+            "update the program" if stored > version else "have it made anew with on_new_version='rebuild' or 'beside'"
+        )
+        super().__init__(
+            processor,
+            f"the read model of {processor!r} is of version {stored}, the program's projection of {version}: {way}",
         )
 
 

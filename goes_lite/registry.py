@@ -234,6 +234,15 @@ class Registry:
         entry = self._entries.get(name)
         return name if entry is None else entry.name
 
+    def names_of(self, kind: Any) -> tuple[str, ...]:
+        """The names under which a type is registered, or today's name for a name; UnregisteredTypeError for no such type."""
+        if isinstance(kind, str):
+            return (self.canonical(kind),)
+        found = tuple(name for name in self.names() if self._entries[name].type == kind)
+        if not found:
+            raise UnregisteredTypeError(kind)
+        return found
+
     def names(self) -> tuple[str, ...]:
         """All names, without aliases, in the order of registration."""
         return tuple(name for name, entry in self._entries.items() if name == entry.name)

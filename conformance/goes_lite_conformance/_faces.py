@@ -6,6 +6,7 @@ nothing in it suspends.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self, cast
@@ -35,8 +36,12 @@ class _Awaited:
             return _Awaited(value)
         if name in _WRAPPED:
             return _wrapping(value, _WRAPPED[name])
+        if name == "watch":
+            return value
         if name == "on_commit":
             return _on_commit(value)
+        if name == "processor":
+            return _processor(value)
         if name == "within":
             return _within(value)
         if not callable(value):
@@ -99,6 +104,20 @@ class _AwaitedSubscription:
         self._subscription.close()
 
 
+class _AwaitedProcessor(_Awaited):
+    def start(self) -> None:
+        self.target.start()
+
+    async def __aenter__(self) -> Self:
+        self.target.__enter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.target.__exit__(kind, error, traceback)
+
+
 class _AwaitedBlock:
     def __init__(self, block: Any) -> None:
         self._block = block
@@ -115,6 +134,23 @@ class _AwaitedBlock:
 def _wrapping(method: Callable[..., Any], wrapper: type[Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         return wrapper(method(*args, **kwargs))
+
+    return call
+
+
+def _processor(make: Callable[..., Any]) -> Callable[..., _AwaitedProcessor]:
+    def call(name: str, handler: Any, **options: Any) -> _AwaitedProcessor:
+        return _AwaitedProcessor(make(name, _function(handler) if callable(handler) else handler, **options))
+
+    return call
+
+
+def _function(handler: Callable[..., Any]) -> Callable[..., Any]:
+    """A plain function, as handlers are on this face, of what the rule has written to be awaited."""
+
+    def call(events: Any, *transaction: Any) -> Any:
+        result = handler(events, *map(_Awaited, transaction))
+        return drive(result) if inspect.iscoroutine(result) else result
 
     return call
 

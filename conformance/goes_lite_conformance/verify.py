@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
-from goes_lite.backend import TRANSACTIONS, Backend
+from goes_lite.backend import Backend
 from goes_lite.event import AggregateRef, Event
 from goes_lite.query import EventQuery
 from goes_lite.snapshot import Every, Snapshot
@@ -291,7 +291,7 @@ class _Verification:
 
     async def checkpoints(self) -> None:
         """None is ahead of the log, and all are of this store."""
-        identity = await self._identity()
+        identity = self.db.identity
         for checkpoint in await self.db.checkpoints.all():
             name, position, store, _ = checkpoint
             self.counts["checkpoints"] += 1
@@ -299,25 +299,11 @@ class _Verification:
                 position <= self._head, f"the checkpoint {name!r} is at {position}, and the head is {self._head}"
             )
             self.expect(
-                store == identity or not identity,
+                store == identity,
                 f"the checkpoint {name!r} is of the store {store}, this one is {identity}",
             )
             found = await self.db.checkpoints.get(name)
             self.expect(found == checkpoint, f"the checkpoint {name!r} is listed as {checkpoint}, and got as {found}")
-
-    async def _identity(self) -> str:
-        """What a checkpoint of this store says of it, from one that is never committed; '' if that cannot be asked."""
-        if TRANSACTIONS not in self.db.abilities:
-            return ""
-        probe, identity = "goes_lite.verify", ""
-        try:
-            async with self.db.transaction() as transaction:
-                await transaction.checkpoints.save(probe, 0)
-                checkpoint = await transaction.checkpoints.get(probe)
-                identity = checkpoint.store if checkpoint is not None else ""
-                raise _Undo
-        except _Undo:
-            return identity
 
     async def models(self, collection: str) -> None:
         """Each is valid JSON under an id of its own, with a version."""
@@ -333,10 +319,6 @@ class _Verification:
                 json.loads(record.data)
             except ValueError as error:
                 self.wrong(f"{what} is not valid JSON: {error}")
-
-
-class _Undo(Exception):
-    """Ends a transaction that is not to be committed."""
 
 
 async def _keys(db: Backend, query: EventQuery, after: int = 0, upto: int | None = None) -> list[Key]:

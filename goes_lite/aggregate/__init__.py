@@ -13,10 +13,11 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
-from goes_lite.aggregate._definition import Definition, EventKind, applies, check_attributes
+from goes_lite.aggregate._definition import Definition, applies, check_attributes
 from goes_lite.errors import AggregateError, InvalidEventError, RegistrationError
 from goes_lite.event import AggregateRef, Event, aggregate_id, restore
 from goes_lite.ids import new_id
+from goes_lite.marks import EventKind
 from goes_lite.registry import Registry, default_registry
 
 __all__ = ["Aggregate", "applies", "definition_of", "resume", "send", "settle", "unsent"]

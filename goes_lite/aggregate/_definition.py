@@ -14,14 +14,12 @@ from typing import Any, ClassVar, Final, NamedTuple, TypeVar, get_origin, get_ty
 
 from goes_lite.errors import RegistrationError, UnregisteredTypeError
 from goes_lite.event import Event
+from goes_lite.marks import EventKind, check_kinds, mark, marked_methods
 from goes_lite.registry import Registry, check_name
 
 D = TypeVar("D")
 S = TypeVar("S")
 F = TypeVar("F", bound=Callable[..., None])
-
-EventKind = type[Any] | str
-"""A registered type, or a registered name."""
 
 Applier = Callable[[Any, Event[Any]], object]
 
@@ -48,19 +46,12 @@ def applies(*events: Any) -> Callable[[Any], Any]:
     version before the event. In a subclass, a method of the same name takes its place; so does another method that
     applies the same event. RegistrationError for anything that cannot be such a method.
     """
-    for event in events:
-        if isinstance(event, FunctionType):
-            raise RegistrationError(
-                f"applies() needs the events: write @applies(SomeEvent) above {event.__qualname__}()"
-            )
-    if not events:
-        raise RegistrationError("applies() needs at least one event: a registered type, or a registered name")
-    kinds = tuple(check_name(event, "an event name") if isinstance(event, str) else event for event in events)
+    kinds = check_kinds("applies", events)
 
     def decorate(function: Any) -> Any:
         if not isinstance(function, FunctionType) or function.__code__.co_flags & _COROUTINE:
             raise RegistrationError(f"an applier is a plain method, not async, static or anything else: {function!r}")
-        setattr(function, _MARK, (*getattr(function, _MARK, ()), *kinds))
+        mark(function, _MARK, kinds)
         return function
 
     return decorate
@@ -154,7 +145,7 @@ class Definition(NamedTuple):
             if kind in restoring:
                 raise RegistrationError(f"{aggregate.__qualname__}: {kind!r} cannot both delete and restore it")
         methods: dict[EventKind, Applier] = {
-            kind: getattr(aggregate, attr) for kind, attr in _methods(aggregate).items()
+            kind: getattr(aggregate, attr) for kind, attr in marked_methods(aggregate, _MARK).items()
         }
         for kinds, deleted in ((deleting, True), (restoring, False)):
             for kind in kinds:
@@ -179,26 +170,6 @@ def _switching(apply: Applier, switch: Callable[[Any, bool], None], deleted: boo
 
 def _kinds(kinds: EventKind | Iterable[EventKind]) -> tuple[EventKind, ...]:
     return (kinds,) if isinstance(kinds, str | type) else tuple(kinds)
-
-
-def _methods(aggregate: type[Any]) -> dict[EventKind, str]:
-    """Which attribute applies which event, bases first: a subclass has the last word."""
-    methods: dict[EventKind, str] = {}
-    for owner in reversed(aggregate.__mro__):
-        mine: dict[EventKind, str] = {}
-        for attribute, value in vars(owner).items():
-            kinds: tuple[EventKind, ...] | None = getattr(value, _MARK, None)
-            if kinds is None:
-                continue  # an override without @applies goes on applying what its base's method applies
-            methods = {kind: other for kind, other in methods.items() if other != attribute}
-            for kind in kinds:
-                if mine.setdefault(kind, attribute) != attribute:
-                    raise RegistrationError(
-                        f"{owner.__qualname__} applies {kind!r} twice, in {mine[kind]}() and in {attribute}(): "
-                        "keep one of them"
-                    )
-        methods = {kind: other for kind, other in methods.items() if kind not in mine} | mine
-    return methods
 
 
 def check_attributes(aggregate: type[Any], reserved: Iterable[str]) -> None:

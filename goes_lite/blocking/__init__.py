@@ -15,7 +15,7 @@ from typing import Any, Self, TypeVar
 from goes_lite.aggregate import Aggregate
 from goes_lite.backend import Backend, Durability, Unknown
 from goes_lite.blocking._bus import BlockingDelivery, BlockingEventBus, BlockingHandling, BlockingSubscription
-from goes_lite.blocking._processor import BlockingFace, BlockingProcessor
+from goes_lite.blocking._processor import BlockingFace, BlockingProcessor, BlockingProjectionProcessor
 from goes_lite.blocking._repository import BlockingRepository
 from goes_lite.blocking._stores import (
     BlockingCheckpointStore,
@@ -30,8 +30,10 @@ from goes_lite.blocking._stores import (
 from goes_lite.blocking._transaction import BlockingTransaction, TransactionBlock
 from goes_lite.bus import Start
 from goes_lite.connect import factory_for, open_backend, parse, settings
+from goes_lite.event import AggregateRef
 from goes_lite.portal import InlinePortal, LoopPortal, Portal
-from goes_lite.processor import ProcessorSchedule, Retry, processor_of
+from goes_lite.processor import ProcessorSchedule, Retry, Stats, processor_of
+from goes_lite.projection import InlineBackend, ModelProjection, OnNewVersion, Projection, ProjectionProcessor
 from goes_lite.query import EVERYTHING, EventQuery
 from goes_lite.registry import Registry
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime
@@ -49,6 +51,7 @@ __all__ = [
     "BlockingModels",
     "BlockingPages",
     "BlockingProcessor",
+    "BlockingProjectionProcessor",
     "BlockingRepository",
     "BlockingSnapshotStore",
     "BlockingSubscription",
@@ -132,6 +135,37 @@ class BlockingBackend:
             transactional=transactional, batched=batched, batch=batch, schedule=schedule, retry=retry, lease=lease,
         )  # fmt: skip
         return BlockingProcessor(processor, self._portal)
+
+    def projection(
+        self,
+        projection: Projection,
+        *,
+        schedule: ProcessorSchedule | None = None,
+        retry: Retry | None = None,
+        batch: int = 1000,
+        lease: float = 10.0,
+        on_new_version: OnNewVersion = "rebuild",
+    ) -> BlockingProjectionProcessor:
+        processor = ProjectionProcessor(
+            self.backend, projection, BlockingFace(self._portal), schedule=schedule, retry=retry, batch=batch,
+            lease=lease, on_new_version=on_new_version,
+        )  # fmt: skip
+        return BlockingProjectionProcessor(processor, self._portal)
+
+    def inline(self, *projections: Projection) -> BlockingBackend:
+        return BlockingBackend(InlineBackend(self.backend, projections, BlockingFace(self._portal)), self._portal)
+
+    def live(
+        self,
+        projection: ModelProjection[M],
+        query: EventQuery | None = None,
+        *,
+        aggregate: AggregateRef | None = None,
+    ) -> dict[str, M]:
+        return self._portal.run(self.backend.live(projection, query, aggregate=aggregate))
+
+    def processors(self) -> list[Stats]:
+        return self._portal.run(self.backend.processors())
 
     def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement of the user's own that only reads; see the backend."""

@@ -10,6 +10,8 @@ from goes_lite.backend import Transaction
 from goes_lite.blocking._transaction import BlockingTransaction
 from goes_lite.portal import Portal
 from goes_lite.processor import ParkedEvent, Processor, Stats
+from goes_lite.projection import Parity, Progress, ProjectionProcessor
+from goes_lite.runtime import call
 
 
 class BlockingFace:
@@ -19,7 +21,14 @@ class BlockingFace:
         self._portal = portal
 
     def transaction(self, tx: Transaction) -> BlockingTransaction:
-        return BlockingTransaction(tx, self._portal)
+        blocking = BlockingTransaction(tx, self._portal)
+
+        async def act() -> None:
+            for action in blocking.actions:
+                await call(self._portal.callback(action))
+
+        tx.on_commit(act)
+        return blocking
 
     def function(self, function: Callable[..., object]) -> Callable[..., object]:
         return self._portal.callback(function)
@@ -86,3 +95,19 @@ class BlockingProcessor:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+
+class BlockingProjectionProcessor(BlockingProcessor):
+    """See `goes_lite.projection.ProjectionProcessor`."""
+
+    def __init__(self, processor: ProjectionProcessor, portal: Portal) -> None:
+        super().__init__(processor, portal)
+        self._projection = processor
+
+    def rebuild(
+        self,
+        *,
+        progress: Callable[[Progress], object] | None = None,
+        accept: Callable[[Parity], bool] | None = None,
+    ) -> Parity:
+        return self._portal.run(self._projection.rebuild(progress=progress, accept=accept))

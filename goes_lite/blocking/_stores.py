@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from goes_lite.event import AggregateRef, Event
 from goes_lite.model import ModelRecord, Models, ModelStore
 from goes_lite.portal import Portal
 from goes_lite.query import EVERYTHING, EventQuery
+from goes_lite.runtime import Signal
 from goes_lite.snapshot import Snapshot, SnapshotStore
 from goes_lite.store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
 
@@ -267,3 +269,6 @@ class BlockingCommits:
 
     def wait(self, seen: int, timeout: float | None = None) -> bool:
         return self._portal.run(self._commits.wait(seen, timeout))
+
+    def watch(self, signal: Signal, /) -> AbstractContextManager[None]:
+        return self._commits.watch(signal)

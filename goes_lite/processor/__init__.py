@@ -13,11 +13,19 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 
-from goes_lite.backend import TRANSACTIONS, Backend
+from goes_lite.backend import TRANSACTIONS, Backend, Transaction
 from goes_lite.background import Background
 from goes_lite.bus import Start
-from goes_lite.checkpoint import check_owned_name
-from goes_lite.errors import AbilityMissing, ConfigError, InvalidQueryError, LeaseLost, ProcessorBehind, StoreClosed
+from goes_lite.checkpoint import Lease, check_owned_name
+from goes_lite.errors import (
+    AbilityMissing,
+    ConfigError,
+    InvalidQueryError,
+    LeaseHeld,
+    LeaseLost,
+    ProcessorBehind,
+    StoreClosed,
+)
 from goes_lite.event import Event
 from goes_lite.processor._batches import Stopping
 from goes_lite.processor._feed import check_start
@@ -44,7 +52,9 @@ __all__ = [
     "Retry",
     "Stats",
     "Target",
+    "parked_events",
     "processor_of",
+    "stats_of",
 ]
 
 MAX_NAME = 200
@@ -60,7 +70,8 @@ class Stats(NamedTuple):
 
     name: str
     state: State
-    """Of this instance: idle (not started), standby (another is active), active, stopped, failed (by an event)."""
+    """Of this instance: idle (not started), standby (another is active), active, stopped, failed (by an event). Where no
+    instance is at hand: active if any is, else idle."""
     position: int
     """Behind it lies what is still to be handled, by whichever instance."""
     head: int
@@ -167,13 +178,15 @@ class Processor:
     async def _serve(self) -> None:
         """Become the active instance if no other is, and be it for as long as that lasts."""
         tenure = Tenure(self.backend, self.name, self.owner, self._ttl, self.wake)
-        if not await tenure.begin() or tenure.lease is None:
+        try:
+            lease = await tenure.begin()
+        except LeaseHeld:
             await self.sleep(LOOK)
             return
         self._tenure, self._state = tenure, "active"
         self._since, self._handled = self.backend.runtime.clock.monotonic(), 0
         try:
-            await Worker(self, tenure.lease).run()
+            await Worker(self, lease).run()
         except LeaseLost as exc:
             self.failed(exc)
         except Stopping:
@@ -235,8 +248,7 @@ class Processor:
         with self.backend.commits.watch(changed):
             while True:
                 seen = changed.count
-                checkpoint = await self.backend.checkpoints.get(self.name)
-                reached = max(checkpoint.position if checkpoint else 0, self._position if self._tenure else 0)
+                reached = await self._reached()
                 if reached >= position:
                     return
                 if self._state == "failed" and self.error is not None:
@@ -246,20 +258,24 @@ class Processor:
                     raise ProcessorBehind(self.name, position, reached)
                 await self.backend.runtime.wait(changed, seen, left)
 
+    async def _reached(self) -> int:
+        """How far whoever is active has come; nowhere, if it has been asked to begin again and has not yet done so."""
+        asked = await requests(self.backend.models, self.backend.runtime).find(self.name)
+        if asked is not None and asked.resets > asked.reset:
+            return 0
+        checkpoint = await self.backend.checkpoints.get(self.name)
+        return max(checkpoint.position if checkpoint else 0, self._position if self._tenure else 0)
+
     async def trigger(self) -> None:
         """Have the active instance run now, whatever its schedule, in whatever process it is; else the next one does."""
         await self._ask(lambda found: replace(found, triggers=found.triggers + 1))
 
     async def reset(self) -> None:
-        """Forget how far it has come: it begins again where a new one would. LeaseHeld while any instance is active.
+        """Have it forget how far it has come, and begin again where a new one would: whoever is active, else the next one.
 
-        Dead letters stay. What its handlers have written is for you to remove.
+        Dead letters are forgotten. What its handlers have written is for you to remove (a projection does that itself).
         """
-        lease = await self.backend.leases.acquire(self.name, new_owner(), self._ttl)
-        try:
-            await self.backend.checkpoints.delete(self.name)
-        finally:
-            await self.backend.leases.release(lease)
+        await self._ask(lambda found: replace(found, resets=found.resets + 1))
 
     async def parked(self) -> list[ParkedEvent]:
         """The dead letters, in the order of the log."""
@@ -285,32 +301,32 @@ class Processor:
 
     async def stats(self) -> Stats:
         """How it is getting on, as seen from here."""
-        backend = self.backend
-        checkpoint = await backend.checkpoints.get(self.name)
-        head = await backend.events.head()
-        position = max(checkpoint.position if checkpoint else 0, self._position if self._tenure else 0)
-        waiting = (
-            await backend.events.query(self.query, after=position, upto=head, limit=1).list() if position < head else []
-        )
-        now = backend.runtime.clock
-        lease = await backend.leases.get(self.name)
-        elapsed = now.monotonic() - self._since
-        return Stats(
-            self.name,
-            self._state,
-            position,
-            head,
-            max(0, head - position),
-            max(0.0, (now.now() - waiting[0].time).total_seconds()) if waiting else 0.0,
-            self._handled / elapsed if self._tenure and elapsed > 0 else 0.0,
-            self._handled,
-            len(await self.parked()),
-            lease.owner if lease else None,
-            self.error,
-        )
+        stats = await stats_of(self.backend, self.name, self.query)
+        position = max(stats.position, self._position) if self._tenure else stats.position
+        elapsed = self.backend.runtime.clock.monotonic() - self._since
+        rate = self._handled / elapsed if self._tenure and elapsed > 0 else 0.0
+        return stats._replace(
+            state=self._state, position=position, lag=max(0, stats.head - position),
+            lag_seconds=stats.lag_seconds if position < stats.head else 0.0, rate=rate, handled=self._handled,
+            error=self.error,
+        )  # fmt: skip
 
     async def _ask(self, change: Callable[[Requests], Requests]) -> None:
         await requests(self.backend.models, self.backend.runtime).use(self.name, change, default=Requests())
+
+    # --- what a projection does besides: see ProjectionProcessor ------------------------------------------------------------
+
+    async def prepare(self, lease: Lease) -> None:
+        """Called each time it becomes active, before its checkpoint is read."""
+
+    async def check(self, tx: Transaction) -> None:
+        """Called in every transaction of a batch: raises if it may not write any more."""
+
+    async def begin_again(self, lease: Lease, position: int) -> None:
+        """Forget how far it has come, which is `position`."""
+        await parked_events(self.backend.models, self.name, self.backend.runtime).clear()
+        await self.backend.checkpoints.save(self.name, 0, lease=lease)  # LeaseLost for who was too slow
+        await self.backend.checkpoints.delete(self.name)
 
     # --- for what runs it -----------------------------------------------------------------------------------------------
 
@@ -354,3 +370,19 @@ def processor_of(
         batch = 500 if transactional or batched else 1
     target = target_of(handler, face, batched=batched)
     return Processor(backend, name, target, transactional=transactional, batch=batch, **options)
+
+
+async def stats_of(backend: Backend, name: str, query: EventQuery = EVERYTHING) -> Stats:
+    """How the processor of this name is getting on, as far as the store knows."""
+    checkpoint = await backend.checkpoints.get(name)
+    position = checkpoint.position if checkpoint else 0
+    head = await backend.events.head()
+    waiting = await backend.events.query(query, after=position, upto=head, limit=1).list() if position < head else []
+    lease = await backend.leases.get(name)
+    parked = await parked_events(backend.models, name, backend.runtime).query().list()
+    age = (backend.runtime.clock.now() - waiting[0].time).total_seconds() if waiting else 0.0
+    owner = lease.owner if lease else None
+    return Stats(
+        name, "active" if lease else "idle", position, head, max(0, head - position), max(0.0, age), 0.0, 0,
+        len(parked), owner, None,
+    )  # fmt: skip

@@ -28,6 +28,10 @@ MAX_ERROR = 2000
 """How many characters of an error are kept with a dead letter."""
 
 
+class Displaced(Exception):
+    """The checkpoint is not where this instance has left it: what was committed is to be read again."""
+
+
 class Stopping(Exception):
     """The processor was asked to stop while it waited to try something again."""
 
@@ -46,12 +50,14 @@ class Batches:
         """Where the order is strict: aggregates of which events are parked, and the position of the first of those."""
         self.position = 0
         """Behind it lies what is still to be handled."""
+        self._saved = 0  # the checkpoint, as this instance has left it
         self.unsaved_since: float | None = None
         """Since when the checkpoint lags behind the position, which does no harm; None if it does not."""
 
     async def begin(self, position: int, *, known: bool) -> None:
         """Stand there. A position that is not known yet, because the processor is new, is saved at once."""
-        self.position = position
+        self.position = self._saved = position
+        self.unsaved_since = None
         if not known:
             await self._backend.checkpoints.save(self._processor.name, position, lease=self._lease)
         await self._look_who_is_held()
@@ -147,6 +153,7 @@ class Batches:
         try:
             if processor.transactional:
                 async with self._backend.transaction() as tx:
+                    await self._check(tx)
                     await processor.target.apply([events[index] for index in free], tx)
                     if len(free) < len(events):
                         await self._hold(events, self._letters(tx))
@@ -162,6 +169,13 @@ class Batches:
             raise
         processor.handled(len(free), position)
         self._stand(position)
+
+    async def _check(self, tx: Transaction) -> None:
+        """See that nobody else has handled, in the meantime, what is about to be handled: then it would count twice."""
+        checkpoint = await tx.checkpoints.get(self._processor.name)
+        if checkpoint is None or checkpoint.position != self._saved:
+            raise Displaced
+        await self._processor.check(tx)
 
     async def _hold(self, events: Sequence[Event[Any]], letters: Models[ParkedEvent]) -> None:
         """Park the events of held aggregates."""
@@ -202,6 +216,7 @@ class Batches:
             ).list()  # none, if its aggregate was deleted since
             if processor.transactional:
                 async with self._backend.transaction() as tx:
+                    await self._check(tx)
                     await processor.target.apply(found, tx)
                     await self._letters(tx).delete(parked.key)
                     await self._save(tx.checkpoints, self.position)
@@ -246,6 +261,7 @@ class Batches:
     def _stand(self, position: int) -> None:
         """The checkpoint is saved there."""
         self.position = max(self.position, position)
+        self._saved = position
         self.unsaved_since = None
         self._processor.reached(self.position)
 

@@ -62,8 +62,10 @@ class Requests:
     """How many of them were asked for before the last run began."""
     redrives: int = 0
     """How often the re-driving of parked events was asked for."""
-    version: int = 0
-    """Of the projection, that its read model is of; 0 if there is none yet."""
+    resets: int = 0
+    """How often it was asked to begin again."""
+    reset: int = 0
+    """How often it has done so."""
 
 
 def requests(models: ModelStore, runtime: Runtime) -> Models[Requests]:

@@ -13,7 +13,7 @@ from uuid import uuid4
 from goes_lite.backend import Backend
 from goes_lite.background import Background
 from goes_lite.checkpoint import Lease
-from goes_lite.errors import GoesError, LeaseHeld, LeaseLost, StoreClosed
+from goes_lite.errors import GoesError, LeaseLost, StoreClosed
 from goes_lite.runtime import Signal
 
 LOOK = 0.2
@@ -40,15 +40,12 @@ class Tenure:
         self.lost = False
         """Whether another instance has taken the lease."""
 
-    async def begin(self) -> bool:
-        """Take the lease if nobody else has it; else False."""
-        try:
-            self.lease = await self._backend.leases.acquire(self._name, self._owner, self._ttl)
-        except LeaseHeld:
-            return False
+    async def begin(self) -> Lease:
+        """Take the lease; LeaseHeld while another instance has it."""
+        self.lease = await self._backend.leases.acquire(self._name, self._owner, self._ttl)
         self._renewal = Background(self._backend.runtime, f"goes_lite-lease {self._name}")
         self._renewal.start(self._renew(self.lease))
-        return True
+        return self.lease
 
     async def _renew(self, lease: Lease) -> None:
         while not await self._backend.runtime.wait(self._ending, 0, self._ttl / 3):

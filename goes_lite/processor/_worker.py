@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from goes_lite.bus import Backoff
 from goes_lite.checkpoint import Lease
 from goes_lite.errors import AppendInDoubtError, CheckpointMismatch, StoreClosed, StoreError
-from goes_lite.processor._batches import Batches
+from goes_lite.processor._batches import Batches, Displaced
 from goes_lite.processor._feed import Feed, Unreadable, first_position
 from goes_lite.processor._records import Requests, requests
 from goes_lite.processor._schedule import Pending
@@ -32,6 +32,7 @@ class Worker:
     def __init__(self, processor: Processor, lease: Lease) -> None:
         self._processor = processor
         self._backend = processor.backend
+        self._lease = lease
         self._batches = Batches(processor, lease)
         self._feed = Feed(self._backend.events, processor.query, processor.batch)
         self._clock = self._backend.runtime.clock
@@ -52,6 +53,8 @@ class Worker:
                 begun, failures = True, 0
             except StoreClosed:
                 raise
+            except Displaced:
+                begun, seconds = False, 0
             except (StoreError, AppendInDoubtError) as exc:
                 # Whether the last commit was done may be unknown: only the checkpoint that is stored can tell.
                 begun, failures = False, failures + 1
@@ -63,6 +66,7 @@ class Worker:
 
     async def _begin(self) -> None:
         processor, events = self._processor, self._backend.events
+        await processor.prepare(self._lease)
         checkpoint = await self._backend.checkpoints.get(processor.name)
         if checkpoint is None:
             await self._batches.begin(await first_position(events, processor.start_at), known=False)
@@ -77,6 +81,10 @@ class Worker:
         """Do what is due; how many seconds may pass before the next look, None for until something happens."""
         processor, batches = self._processor, self._batches
         asked = await self._requests.find(processor.name) or Requests()
+        if asked.resets > asked.reset:
+            await processor.begin_again(self._lease, batches.position)
+            await self._requests.use(processor.name, lambda found: replace(found, reset=asked.resets))
+            await self._begin()
         if asked.redrives != self._redrives:
             await batches.redrive()
             self._redrives = asked.redrives

@@ -40,7 +40,7 @@ _GET = "SELECT collection, id, version, data FROM models WHERE collection = ? AN
 # all in one statement, and so as of one moment; CROSS: ids are looked up in the table, never the table's rows in the ids
 _GET_MANY = (
     "SELECT m.collection, m.id, m.version, m.data FROM json_each(?) AS asked CROSS JOIN models AS m "
-    "ON m.collection = ? AND m.id = asked.value ORDER BY asked.key"
+    "ON m.collection = ? AND m.id = asked.value"
 )
 _ESCAPE = re.compile(r"\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|u[\da-fA-F]{4}|.)")
 
@@ -57,11 +57,13 @@ class SQLiteModels:
         return ModelRecord(*rows[0]) if rows else None
 
     async def get_many(self, collection: str, ids: Iterable[str]) -> dict[str, ModelRecord]:
-        asked = json.dumps(check_model_keys(collection, ids))
+        asked = check_model_keys(collection, ids)
+        text = json.dumps(asked, ensure_ascii=False)
 
         def work(connection: Connection) -> dict[str, ModelRecord]:
-            rows = connection.execute(_GET_MANY, (asked, collection)).fetchall()
-            return {row[1]: ModelRecord._make(row) for row in rows}
+            rows = connection.execute(_GET_MANY, (text, collection)).fetchall()
+            found = {row[1]: ModelRecord._make(row) for row in rows}
+            return {id: found[id] for id in asked if id in found}
 
         return await self._executor.read(work)
 

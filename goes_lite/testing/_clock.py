@@ -75,8 +75,8 @@ class FakeClock:
         if not (isinstance(seconds, (int, float)) and 0 <= seconds < math.inf):
             raise ConfigError(f"advance({seconds!r:.80}): a number of seconds ≥ 0; set() turns the time of day back")
         with self._lock:
-            micros = self._micros + round(seconds * 1_000_000)
             try:
+                micros = self._micros + round(seconds * 1_000_000)
                 from_micros(micros)
             except OverflowError:
                 raise ConfigError(f"advance({seconds!r}) leads from {self.now()} past the year 9999") from None
@@ -96,7 +96,9 @@ class FakeClock:
 
         ConfigError if it is no aware datetime.
         """
-        self._micros = _micros("time", time)
+        micros = _micros("time", time)
+        with self._lock:
+            self._micros = micros
 
     @property
     def waiters(self) -> tuple[float | None, ...]:

@@ -1,93 +1,30 @@
-"""What the tests of the in-process bus share: time in the test's hands, a log, and helpers to publish and take."""
+"""What the tests of the in-process bus share: a log, time in the test's hands, and helpers to publish and take."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar, cast
+from datetime import UTC, datetime
+from typing import Any, cast
 
 from goes_lite.bus import Delivery, Subscription
 from goes_lite.event import AggregateRef, Event, restore
 from goes_lite.ids import new_id_bytes
 from goes_lite.inprocess import InProcessBus
 from goes_lite.query import EVERYTHING, EventQuery
-from goes_lite.runtime import Clock, InlineRuntime, Runtime, Signal, drive
+from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime, Signal, drive
 from goes_lite.store import EventStore, Pages
+from goes_lite.testing import FakeClock
 
-T = TypeVar("T")
 PATIENCE = 10.0  # seconds after which a test that hangs fails; nothing is measured by it
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class FakeClock:
-    """Time that passes only when told to; whoever waits for it is woken."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        self.watchers: set[Signal] = set()
-
-    def now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self.seconds)
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-    def advance(self, seconds: float) -> None:
-        self.seconds += seconds
-        for watcher in tuple(self.watchers):
-            watcher.notify()
-
-
-class FakeTime:
-    """A runtime on the fake clock, which knows how many are waiting, and for how long."""
-
-    def __init__(self, inner: Runtime) -> None:
-        self.inner = inner
-        self.fake = FakeClock()
-        self.clock: Clock = self.fake
-        self.waits: list[float | None] = []
-        self.entered = Signal()
-
-    @property
-    def inline(self) -> bool:
-        return self.inner.inline
-
-    async def sleep(self, seconds: float) -> None:
-        raise AssertionError("nothing in the bus sleeps")
-
-    async def call(self, work: Callable[[], T]) -> T:
-        return work()
-
-    async def close(self) -> None:
-        return None
-
-    async def wait(self, signal: Signal, seen: int, timeout: float | None = None) -> bool:
-        either = Signal()
-        deadline = None if timeout is None else self.fake.seconds + timeout
-        self.waits.append(timeout)
-        self.fake.watchers.add(either)
-        self.entered.notify()
-        try:
-            while True:
-                count = either.count
-                if not signal.call_once(seen, either.notify):
-                    return True
-                if deadline is not None and self.fake.seconds >= deadline:
-                    return False
-                if not await self.inner.wait(either, count, PATIENCE):
-                    raise AssertionError("it waits for ever")
-        finally:
-            signal.forget(either.notify)
-            self.waits.remove(timeout)
-            self.fake.watchers.discard(either)
 
 
 class Beside:
     """A coroutine that runs beside the test: in a task, or in a thread."""
 
-    def __init__(self, runtime: FakeTime, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def __init__(self, runtime: Runtime, coroutine: Coroutine[Any, Any, Any]) -> None:
         self.inline = runtime.inline
         self.outcome: list[Any] = []
         self.error: BaseException | None = None
@@ -155,30 +92,33 @@ class Log:
 class Program:
     """One test's world: a bus on one of the runtimes, with its time."""
 
-    def __init__(self, runtime: FakeTime, log: Log | None = None) -> None:
-        self.runtime = runtime
-        self.clock = runtime.fake
+    def __init__(self, runtime: Callable[[Clock], Runtime], log: Log | None = None) -> None:
+        self.clock = FakeClock()
+        self.runtime = runtime(self.clock)
         self.log = log or Log()
         store = cast("EventStore", log)
-        self.bus = InProcessBus(runtime, store if log else None, head=log.last if log else None, max_dead_letters=50)
+        self.bus = InProcessBus(
+            self.runtime, store if log else None, head=log.last if log else None, max_dead_letters=50
+        )
 
     def beside(self, coroutine: Coroutine[Any, Any, Any]) -> Beside:
         return Beside(self.runtime, coroutine)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Let the others run until the condition holds; it is looked at again whenever one of them begins to wait."""
+        real = InlineRuntime() if self.runtime.inline else LoopRuntime()
         while True:
-            count = self.runtime.entered.count
+            count = self.clock.changed.count
             if condition():
                 return
-            if self.runtime.inline:
-                assert self.runtime.entered.block(count, PATIENCE), "it never came true"
-            else:
-                await asyncio.wait_for(self.runtime.inner.wait(self.runtime.entered, count), PATIENCE)
+            assert await real.wait(self.clock.changed, count, PATIENCE), "it never came true"
 
     async def waiting(self, n: int) -> None:
-        """Until exactly n others wait."""
-        await self.until(lambda: len(self.runtime.waits) == n)
+        """Until n others wait."""
+        if self.runtime.inline:
+            self.clock.block_until_waiting(n)
+        else:
+            await self.clock.until_waiting(n)
 
 
 Rule = Callable[[Program], Coroutine[Any, Any, None]]

@@ -6,13 +6,13 @@ import asyncio
 import importlib.util
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from goes_lite.runtime import InlineRuntime, LoopRuntime, Runtime, drive
+from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime, drive
 
 if TYPE_CHECKING:
     from tests.bus import bus_kit
@@ -27,8 +27,8 @@ else:
 def run(request: pytest.FixtureRequest) -> bus_kit.Run:
     """Runs a rule on a bus of either runtime, and closes the bus."""
 
-    async def with_bus(rule: bus_kit.Rule, runtime: Runtime, log: bus_kit.Log | None) -> None:
-        program = bus_kit.Program(bus_kit.FakeTime(runtime), log)
+    async def with_bus(rule: bus_kit.Rule, runtime: Callable[[Clock], Runtime], log: bus_kit.Log | None) -> None:
+        program = bus_kit.Program(runtime, log)
         try:
             await rule(program)
         finally:
@@ -36,9 +36,9 @@ def run(request: pytest.FixtureRequest) -> bus_kit.Run:
 
     def run(rule: bus_kit.Rule, log: bus_kit.Log | None = None) -> None:
         if request.param == "loop":
-            asyncio.run(with_bus(rule, LoopRuntime(), log))
+            asyncio.run(with_bus(rule, LoopRuntime, log))
         else:
-            drive(with_bus(rule, InlineRuntime(), log))
+            drive(with_bus(rule, InlineRuntime, log))
 
     return run
 

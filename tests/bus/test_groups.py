@@ -15,9 +15,9 @@ from goes_lite.errors import BusError, ConfigError, DeliveryError
 from goes_lite.runtime import LoopRuntime, drive
 
 if TYPE_CHECKING:
-    from tests.bus.bus_kit import FakeTime, NoWaiting, Program, Run, data, drained, event, events, take
+    from tests.bus.bus_kit import NoWaiting, Program, Run, data, drained, event, events, take
 else:
-    from bus_kit import FakeTime, NoWaiting, Program, Run, data, drained, event, events, take
+    from bus_kit import NoWaiting, Program, Run, data, drained, event, events, take
 
 
 def test_each_event_goes_to_exactly_one_member_of_a_group(run: Run) -> None:
@@ -129,7 +129,7 @@ def test_cancelled_iteration_loses_nothing() -> None:
     """However a waiting `__anext__` and an event cross, the event is there for the next one."""
 
     async def rule() -> None:
-        p = Program(FakeTime(LoopRuntime()))
+        p = Program(LoopRuntime)
         subscription = p.bus.subscribe(group="mail")
         for n in range(20):
             consumer = asyncio.create_task(subscription.__anext__())
@@ -158,11 +158,11 @@ def test_nak_delivers_again_at_once_or_after_the_delay(run: Run) -> None:
         assert await data(subscription, 1) == [2]
         third = p.beside(take(subscription, 1))
         await p.waiting(1)
-        assert p.runtime.waits == [5]
+        assert p.clock.waiters == (5,)
         p.clock.advance(4.5)
         p.clock.advance(0.5)
         (last,) = await third.result()
-        assert (last.event.data, last.attempt, p.clock.seconds) == (1, 3, 5)
+        assert (last.event.data, last.attempt, p.clock.monotonic()) == (1, 3, 5)
 
     run(rule)
 
@@ -266,7 +266,7 @@ def test_a_delivery_is_settled_once(run: Run) -> None:
 @given(st.data())
 def test_in_a_group_each_event_is_acked_exactly_once_whatever_its_members_do(draw: st.DataObject) -> None:
     """Joining, leaving, being abandoned, taking, acking, nakking, letting time pass, in any order."""
-    p = Program(FakeTime(NoWaiting()))
+    p = Program(NoWaiting)
     members: list[Subscription] = []
     held: list[Delivery] = []
     acked: list[int] = []

@@ -16,11 +16,12 @@ from goes_lite.errors import BusError, ConfigError, DeliveryError, StoreClosed
 from goes_lite.event import Event
 from goes_lite.inprocess import InProcessBus
 from goes_lite.runtime import InlineRuntime, LoopRuntime, Signal, drive
+from goes_lite.testing import FakeClock
 
 if TYPE_CHECKING:
-    from tests.bus.bus_kit import FakeClock, FakeTime, Log, Program, Run, data, events, take
+    from tests.bus.bus_kit import Log, Program, Run, data, events, take
 else:
-    from bus_kit import FakeClock, FakeTime, Log, Program, Run, data, events, take
+    from bus_kit import Log, Program, Run, data, events, take
 
 
 @pytest.mark.parametrize("kind", ["plain", "coroutine"])
@@ -45,7 +46,7 @@ def test_a_handler_gets_each_event_and_its_return_is_an_ack(run: Run, kind: str)
 
 def failing(on: Callable[[int], bool], seen: list[tuple[int, float]], clock: FakeClock) -> Callable[[Event[int]], None]:
     def handler(event: Event[int]) -> None:
-        seen.append((event.data, clock.seconds))
+        seen.append((event.data, clock.monotonic()))
         if on(event.data):
             raise ValueError(f"no {event.data}")
 
@@ -66,9 +67,9 @@ def test_an_exception_is_a_nak_with_backoff_and_a_poison_event_blocks_no_other(r
         )
         await p.bus.publish(events(1, 2, 3))
         for wait in (10, 100, 1000):
-            await p.until(lambda wait=wait: p.runtime.waits == [wait])  # type: ignore[misc]
+            await p.until(lambda wait=wait: p.clock.waiters == (wait,))  # type: ignore[misc]
             p.clock.advance(wait)
-        await p.until(lambda: p.runtime.waits == [None])
+        await p.until(lambda: p.clock.waiters == (None,))
         assert seen == [(1, 0), (2, 0), (3, 0), (1, 10), (1, 110), (1, 1110)]
         (letter,) = await p.bus.dead_letters()
         assert (letter.event.data, letter.subscriber, letter.attempts, letter.error) == (
@@ -172,7 +173,7 @@ def test_stop_lets_the_event_at_hand_finish_and_leaves_no_task_or_thread(run: Ru
 
 def test_a_handler_that_does_not_finish_in_time_is_cancelled_and_its_event_goes_back() -> None:
     async def rule() -> None:
-        p = Program(FakeTime(LoopRuntime()))
+        p = Program(LoopRuntime)
 
         async def hang(event: Event[int]) -> None:
             await asyncio.Event().wait()
@@ -180,7 +181,7 @@ def test_a_handler_that_does_not_finish_in_time_is_cancelled_and_its_event_goes_
         handling = p.bus.handle(["*"], hang, group="g")
         await p.bus.publish(events(1))
         stopping = p.beside(handling.stop(timeout=3))
-        await p.until(lambda: p.runtime.waits == [3])
+        await p.until(lambda: p.clock.waiters == (3,))
         p.clock.advance(3)
         await stopping.result()
         (again,) = await take(p.bus.subscribe(group="g"), 1)
@@ -197,7 +198,7 @@ def test_a_handler_may_stop_itself(run: Run) -> None:
         async def once(event: Event[int]) -> None:
             await handling.stop()
             stopped.append(event.data)
-            p.runtime.entered.notify()
+            p.clock.changed.notify()
 
         handling = p.bus.handle(["*"], once)
         await p.bus.publish(events(1, 2))
@@ -215,7 +216,7 @@ def test_a_handler_that_waits_for_its_log_to_come_back_can_be_stopped(run: Run) 
 
         p.log.interfere = away
         handling = p.bus.handle(["*"], print, start="beginning")
-        await p.until(lambda: handling.failures == 1 and len(p.runtime.waits) == 1)
+        await p.until(lambda: handling.failures == 1 and len(p.clock.waiters) == 1)
         await handling.stop()
 
     log = Log()
@@ -261,7 +262,7 @@ def test_a_handler_that_waits_to_publish_does_not_keep_the_bus_from_closing(run:
 
         handling = p.bus.handle(["in"], forward)
         await p.bus.publish(events(1, name="in"))
-        await p.until(lambda: full.queued == 1 and len(p.runtime.waits) == 1)
+        await p.until(lambda: full.queued == 1 and len(p.clock.waiters) == 1)
         await p.bus.close()
         assert isinstance(handling.errors[0].error, BusError)
 
@@ -291,9 +292,9 @@ def test_what_goes_wrong_around_a_handler_does_not_end_it(run: Run) -> None:
 
         p.log.interfere = away
         handling = p.bus.handle(["*"], handler, start="beginning", backoff=backoff)
-        await p.until(lambda: len(p.runtime.waits) == 1)
+        await p.until(lambda: len(p.clock.waiters) == 1)
         p.clock.advance(1)
-        await p.until(lambda: got == [1, 2] and len(p.runtime.waits) == 1)
+        await p.until(lambda: got == [1, 2] and len(p.clock.waiters) == 1)
         p.clock.advance(1)
         await p.until(lambda: got == [1, 2, 1])
         kinds = Counter(type(failure.error).__name__ for failure in handling.errors)
@@ -329,7 +330,7 @@ def test_in_a_blocking_program_a_handler_that_suspends_fails_alone() -> None:
         loop.close()
         await loop.create_future()
 
-    p = Program(FakeTime(InlineRuntime()))
+    p = Program(InlineRuntime)
     handling = p.bus.handle(["*"], suspending, max_attempts=1)
     drive(p.bus.publish(events(1)))
     drive(p.until(lambda: handling.failures == 1))

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from tests.bus.bus_kit import (
         EPOCH,
         Beside,
-        FakeTime,
         Log,
         NoWaiting,
         Program,
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
         take,
     )
 else:
-    from bus_kit import EPOCH, Beside, FakeTime, Log, NoWaiting, Program, Run, data, drained, event, events, take
+    from bus_kit import EPOCH, Beside, Log, NoWaiting, Program, Run, data, drained, event, events, take
 
 
 def test_an_offer_never_waits_and_a_full_subscriber_catches_up_from_the_log(run: Run) -> None:
@@ -101,7 +100,7 @@ def test_a_log_that_ends_before_what_was_announced_is_believed() -> None:
     """It is not asked over and over; what it gets later is delivered."""
 
     async def rule() -> None:
-        p = Program(FakeTime(NoWaiting()), Log())
+        p = Program(NoWaiting, Log())
         subscription, ahead = p.bus.subscribe(), p.bus.subscribe(start=50)
         p.log.commit(*events(1))
         p.bus.offer([], 99)
@@ -223,7 +222,7 @@ def test_a_publisher_that_comes_while_the_log_is_read_gets_the_room_that_is_left
     """Room is set aside for what is being read; what that does not need is the publisher's."""
     log = Log()
     log.commit(*stored)
-    p = Program(FakeTime(InlineRuntime()), log)
+    p = Program(InlineRuntime, log)
     subscription = p.bus.subscribe(["order.*"], start="beginning", capacity=4)
     publishers: list[Beside] = []
 
@@ -262,7 +261,7 @@ def test_whatever_crosses_each_subscription_gets_its_suffix_of_the_log_once_in_o
     draw: st.DataObject, steps: list[str], capacity: int
 ) -> None:
     """Commits with gaps, offers late and crossed (also while the log is read), full queues, late subscriptions."""
-    p = Program(FakeTime(NoWaiting()), Log())
+    p = Program(NoWaiting, Log())
     offers: list[tuple[list[Event[int]], int]] = []
     subscriptions: list[tuple[Subscription, int, Any, list[Event[int]]]] = []
     told = 0
@@ -333,7 +332,7 @@ def test_whatever_crosses_each_subscription_gets_its_suffix_of_the_log_once_in_o
 
 
 def test_offers_from_several_threads_reach_a_consumer_in_another_once_in_order() -> None:
-    p = Program(FakeTime(InlineRuntime()), Log())
+    p = Program(InlineRuntime, Log())
     subscription = p.bus.subscribe(capacity=16)
     committing = threading.Lock()
 

@@ -12,9 +12,9 @@ from goes_lite.errors import InvalidQueryError
 from goes_lite.runtime import LoopRuntime
 
 if TYPE_CHECKING:
-    from tests.bus.bus_kit import FakeTime, Program, Run, data, event, events, take
+    from tests.bus.bus_kit import Program, Run, data, event, events, take
 else:
-    from bus_kit import FakeTime, Program, Run, data, event, events, take
+    from bus_kit import Program, Run, data, event, events, take
 
 
 # --- patterns -------------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def test_a_publisher_is_released_when_the_subscriber_it_waits_for_ends(run: Run)
 
 def test_a_cancelled_publisher_takes_back_what_did_not_get_in() -> None:
     async def rule() -> None:
-        p = Program(FakeTime(LoopRuntime()))
+        p = Program(LoopRuntime)
         full = p.bus.subscribe(capacity=1)
         publisher = asyncio.create_task(p.bus.publish(events(1, 2)))
         await p.waiting(1)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from goes_lite_conformance.backend.abilities import AbilityRules
 from goes_lite_conformance.backend.closing import ClosingRules
+from goes_lite_conformance.backend.commits import CommitsRules
 from goes_lite_conformance.backend.handles import HandleRules
+from goes_lite_conformance.backend.identity import IdentityRules
 from goes_lite_conformance.backend.opening import OpeningRules
 from goes_lite_conformance.backend.repositories import RepositoryRules
 from goes_lite_conformance.backend.sql import SqlRules
@@ -17,13 +19,15 @@ __all__ = ["BackendTests"]
 
 class BackendTests(
     OpeningRules,
+    IdentityRules,
     ClosingRules,
     AbilityRules,
     TransactionRules,
     TransactionEndRules,
     SqlRules,
     HandleRules,
+    CommitsRules,
     UnknownEventRules,
     RepositoryRules,
 ):
-    """Opening, closing, abilities, transactions, several handles and processes, unknown events, repositories."""
+    """Opening, closing, abilities, transactions, several handles and processes, commits, unknown events, repositories."""

@@ -93,10 +93,13 @@ class ClosingRules(Contract):
         })  # fmt: skip
         await all_closed(db, ModelStore, {
             "get": lambda: models.get("c", "1"),
+            "get_many": lambda: models.get_many("c", ["1"]),
             "put": lambda: models.put("c", "1", "{}"),
+            "put_many": lambda: models.put_many("c", {"1": "{}"}),
             "delete": lambda: models.delete("c", "1"),
             "query": lambda: models.query("c").list(),
             "clear": lambda: models.clear("c"),
+            "rename": lambda: models.rename("c", "d"),
         })  # fmt: skip
         await all_closed(db, CheckpointStore, {
             "get": lambda: checkpoints.get("reader"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from goes_lite_conformance.model_store.bulk import BulkReadRules, BulkWriteRules
 from goes_lite_conformance.model_store.querying import ModelQueryRules, OrderRules, WhereRules
 from goes_lite_conformance.model_store.refusals import ModelRefusalRules
 from goes_lite_conformance.model_store.removing import ClearRules, ModelDeleteRules
+from goes_lite_conformance.model_store.renaming import RenameRules
 from goes_lite_conformance.model_store.typed import ModelsRules, UseRules
 from goes_lite_conformance.model_store.writing import ExpectedRules, PutRules
 
@@ -14,8 +16,11 @@ __all__ = ["ModelStoreTests"]
 class ModelStoreTests(
     PutRules,
     ExpectedRules,
+    BulkReadRules,
+    BulkWriteRules,
     ModelDeleteRules,
     ClearRules,
+    RenameRules,
     ModelQueryRules,
     WhereRules,
     OrderRules,

@@ -15,7 +15,7 @@ from goes_lite_conformance.model_store.writing import read
 
 NOT_JSON: tuple[Any, ...] = (
     "", " ", "{", "{}}", "1 2", "nul", "NaN", "Infinity", "-Infinity", "01", "+1", "1.", ".5", "0x10", "{'a':1}", "{a:1}", "[1,]",
-    '{"a":1,}', '"\t"', '"\\x41"', '"', "// 1", "\ufeff1", '"\ud800"', {}, [], 5, None, b"{}",
+    '{"a":1,}', '"\t"', '"\\x41"', '"', "// 1", "\ufeff1", "5\0", "5\0x", '"\ud800"', {}, [], 5, None, b"{}",
 )  # fmt: skip
 NO_NAMES: tuple[Any, ...] = ("", "a\0b", "\ud800", "x" * 1025, None, 5, b"1")
 NO_FIELDS: tuple[Any, ...] = ("", ".", "a.", ".a", "a..b", 'a"', "a\\", "a\n", "a\0", "\ud800", 5, None, b"a")
@@ -47,6 +47,12 @@ class ModelRefusalRules(Contract):
                 f"delete collection {name!r:.20}": partial(models.delete, name, "1"),
                 f"query {name!r:.20}": partial(_listed, models, name),
                 f"clear {name!r:.20}": partial(models.clear, name),
+                f"get many, id {name!r:.20}": partial(models.get_many, "c", ["1", name]),
+                f"get many, collection {name!r:.20}": partial(models.get_many, name, ["1"]),
+                f"put many, id {name!r:.20}": partial(models.put_many, "c", {"1": "5", name: "5"}),
+                f"put many, collection {name!r:.20}": partial(models.put_many, name, {"1": "5"}),
+                f"rename {name!r:.20}": partial(models.rename, name, "c"),
+                f"rename to {name!r:.20}": partial(models.rename, "c", name),
             }
         await each_refused(InvalidQueryError, calls)
         assert await models.query("c").list() == []

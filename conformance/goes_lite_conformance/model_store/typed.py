@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any, cast
 
 import pytest
 
 from goes_lite.backend import PROCESSES, Backend
-from goes_lite.errors import ModelConflict, ModelNotFound
+from goes_lite.errors import EncodeError, ModelConflict, ModelNotFound
 from goes_lite_conformance._asserts import refused
 from goes_lite_conformance._contract import Contract, needs, only
 from goes_lite_conformance._place import Place
@@ -68,6 +69,26 @@ class ModelsRules(Contract):
         assert await summaries.query(order_by="total", limit=2).list() == [Summary(1, ["b"]), Summary(2, ["a"])]
         assert [summary.words async for summary in summaries.query(reverse=True)] == [["c"], ["b"], ["a"]]
         assert await summaries.clear() == 3
+
+    async def test_many_at_once(self, db: Backend) -> None:
+        """MS-TYPED-005: `put_many` writes values and removes those that are None; `find_many` answers those there, by id."""
+        summaries = db.models_of("summary", Summary)
+        written = {"1": Summary(1, ["é", "\0😀"], NOON), "2": Summary(2), "3": Summary(3)}
+        await summaries.put_many(written)
+        assert await summaries.find_many(["3", "1", "4"]) == {"3": written["3"], "1": written["1"]}
+        await summaries.put_many({"1": None, "2": Summary(5)})
+        assert await summaries.find_many([*"1234"]) == {"2": Summary(5), "3": Summary(3)}
+        assert await summaries.put("2", Summary(6), expected=2) == 3
+        assert await summaries.find_many([]) == {}
+
+    async def test_a_value_of_another_type_is_refused_with_all_the_rest(self, db: Backend) -> None:
+        """MS-TYPED-006: If one value of a `put_many` does not fit the type, it is EncodeError, and nothing is written."""
+        summaries = db.models_of("summary", Summary)
+        await summaries.put_many({"1": Summary(1), "2": Summary(2)})
+        wrong = Summary(cast("Any", "many"))
+        with refused(EncodeError):
+            await summaries.put_many({"1": Summary(5), "2": None, "3": wrong})
+        assert await summaries.find_many([*"123"]) == {"1": Summary(1), "2": Summary(2)}
 
 
 class UseRules(Contract):

@@ -55,7 +55,7 @@ class PutRules(Contract):
         for number, document in enumerate(DOCUMENTS):
             await db.models.put("c", str(number), json.dumps(document))
         found = [await read(db, str(number)) for number in range(len(DOCUMENTS))]
-        assert [_exactly(one and one[1]) for one in found] == [_exactly(document) for document in DOCUMENTS]
+        assert [exactly(one and one[1]) for one in found] == [exactly(document) for document in DOCUMENTS]
 
     async def test_the_letters_of_json_do_not_matter(self, db: Backend) -> None:
         """MS-PUT-005: JSON in another spelling (escapes, white space) is the same document."""
@@ -167,6 +167,6 @@ class ExpectedRules(Contract):
         assert await read(db, "1") == (1, 5)
 
 
-def _exactly(document: Any) -> str:
+def exactly(document: Any) -> str:
     """One text for equal documents: true is not 1, and the order of fields does not matter."""
     return json.dumps(document, sort_keys=True)

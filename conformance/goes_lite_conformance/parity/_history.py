@@ -29,8 +29,8 @@ class History:
 
     async def run(self) -> list[Any]:
         """What became of each."""
-        operations = [self._append, self._again, self._guarded, self._model, self._lease, self._snapshot]
-        operations += [self._checkpoint, self._delete, self._read]
+        operations = [self._append, self._again, self._guarded, self._model, self._models, self._lease]
+        operations += [self._snapshot, self._checkpoint, self._delete, self._read]
         for _ in range(80):
             try:
                 answer = await self.chance.choice(operations)()
@@ -68,6 +68,12 @@ class History:
     async def _model(self) -> Any:
         data, expected = self.chance.choice(("{}", "[1]", "no JSON")), self.chance.choice((None, 0, 1, 2))
         return await self.db.models.put("c", self.chance.choice(("1", "2", "")), data, expected=expected)
+
+    async def _models(self) -> Any:
+        data = {id: self.chance.choice(("{}", "[1]", None, None, "no JSON")) for id in self.chance.sample("1234", 2)}
+        await self.db.models.put_many("c", data)
+        moved = self.chance.random() < 0.3 and await self.db.models.rename(*self.chance.choice(("cd", "dc", "cc")))
+        return moved, await self.db.models.get_many("c", self.chance.choice((["3", "1"], ["2", "2"], [], [""])))
 
     async def _lease(self) -> Any:
         name, owner = self.chance.choice("xy"), self.chance.choice("12")

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from goes_lite import blocking, bus, checkpoint, connect, model, repository, store
+from goes_lite import blocking, bus, checkpoint, commits, connect, model, repository, store
 from goes_lite.backend import PERSISTENT, PROCESSES, TRANSACTIONS, Backend, Transaction
 from goes_lite.errors import StoreClosed
 from goes_lite.event import AggregateRef, Event
@@ -39,6 +39,7 @@ FACES: dict[type[Any], type[Any]] = {
     model.Models: blocking.BlockingModels,
     checkpoint.CheckpointStore: blocking.BlockingCheckpointStore,
     checkpoint.LeaseStore: blocking.BlockingLeaseStore,
+    commits.Commits: blocking.BlockingCommits,
     bus.EventBus: blocking.BlockingEventBus,
     bus.Subscription: blocking.BlockingSubscription,
     bus.Delivery: blocking.BlockingDelivery,

@@ -1,0 +1,60 @@
+"""Which store it is: what checkpoints belong to."""
+
+from __future__ import annotations
+
+from goes_lite.backend import PERSISTENT, PROCESSES, TRANSACTIONS, Backend
+from goes_lite_conformance._contract import Contract, needs
+from goes_lite_conformance._place import Place
+from goes_lite_conformance._samples import note
+from goes_lite_conformance._workers import say
+
+
+def say_identity(place: Place) -> None:
+    """Say which store it is, in a process of its own."""
+    with place.blocking() as db:
+        say(db.identity)
+
+
+class IdentityRules(Contract):
+    """Rules BE-IDENTITY."""
+
+    async def test_it_is_what_checkpoints_belong_to(self, db: Backend) -> None:
+        """BE-IDENTITY-001: The identity is a text that says something, and that of every checkpoint that is saved."""
+        await db.checkpoints.save("reader", 0)
+        checkpoint = await db.checkpoints.get("reader")
+        assert checkpoint is not None
+        assert checkpoint.store == db.identity
+        assert type(db.identity) is str
+        assert db.identity
+
+    @needs(TRANSACTIONS)
+    async def test_so_it_is_in_a_transaction(self, db: Backend) -> None:
+        """BE-IDENTITY-002: Also of one that is saved in a transaction."""
+        async with db.transaction() as tx:
+            await tx.checkpoints.save("reader", 0)
+        assert [checkpoint.store for checkpoint in await db.checkpoints.all()] == [db.identity]
+
+    async def test_two_storages_have_two(self, place: Place, db: Backend) -> None:
+        """BE-IDENTITY-003: No two storages have the same identity."""
+        with place.another() as elsewhere:
+            async with elsewhere.open() as other:
+                assert other.identity != db.identity
+
+    @needs(PERSISTENT)
+    async def test_it_stays(self, place: Place) -> None:
+        """BE-IDENTITY-004: It is the same whenever the storage is opened, and a closed handle still says it."""
+        found = set[str]()
+        for number in range(3):
+            async with place.open() as db:
+                await db.events.append([note(str(number))])
+                found.add(db.identity)
+        assert found == {db.identity}
+
+    @needs(PROCESSES)
+    async def test_all_handles_have_one(self, place: Place, db: Backend) -> None:
+        """BE-IDENTITY-005: Every handle has it, in this process and in others."""
+        async with place.open() as other:
+            assert other.identity == db.identity
+            worker = place.spawn(say_identity)
+            worker.expect(db.identity)
+            worker.finish()

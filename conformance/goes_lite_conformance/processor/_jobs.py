@@ -1,0 +1,37 @@
+"""What other processes do with processors."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from goes_lite.event import Event
+from goes_lite.processor import Continuously, OnDemand
+from goes_lite_conformance._place import Place
+from goes_lite_conformance._workers import listen, say
+
+
+def process(place: Place, name: str, on_demand: bool = False, lease: float = 10.0) -> None:
+    """Job: run a processor that says the text of each event, until told to stop; say when it has."""
+
+    def handle(event: Event[Any]) -> None:
+        say(event.data.text)
+
+    schedule = OnDemand() if on_demand else Continuously()
+    with place.blocking() as db:
+        processor = db.processor(name, handle, schedule=schedule, lease=lease)
+        processor.start()
+        say("started")
+        listen()
+        processor.stop()
+        say("stopped")
+
+
+def ask(place: Place, name: str) -> None:
+    """Job: trigger a processor that runs elsewhere, wait until it has come to a position, and say so."""
+    with place.blocking() as db:
+        processor = db.processor(name, json.dumps)
+        position = listen()
+        processor.trigger()
+        processor.wait_for(position)
+        say("reached")

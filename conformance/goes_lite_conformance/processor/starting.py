@@ -1,0 +1,95 @@
+"""Where a processor begins the first time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from goes_lite.backend import Backend
+from goes_lite.errors import LeaseHeld
+from goes_lite.query import EventQuery
+from goes_lite_conformance._asserts import refused
+from goes_lite_conformance._contract import Contract
+from goes_lite_conformance._place import Place, until
+from goes_lite_conformance._samples import NOON, count, note
+from goes_lite_conformance.processor._given import NAME, Ear, becomes, behind, stands
+
+
+class StartRules(Contract):
+    """Rules PR-START."""
+
+    async def test_behind_a_position(self, place: Place, db: Backend) -> None:
+        """PR-START-001: It begins at the first event of all, or behind the position that it is told."""
+        everything, some = Ear(), Ear()
+        positions = (await db.events.append([note(text) for text in "1234"])).positions
+        async with db.processor(NAME, everything), db.processor("some", some, start=positions[1]):
+            await behind(place, db, positions[3])
+            await behind(place, db, positions[3], "some")
+        assert everything.done == ["1", "2", "3", "4"]
+        assert some.done == ["3", "4"]
+
+    async def test_now(self, place: Place, db: Backend) -> None:
+        """PR-START-002: 'now' is when it first becomes active: what comes later is handled, also if it is stopped by then."""
+        ear = Ear()
+        await db.events.append([note("old")])
+        processor = db.processor(NAME, ear, start="now")
+        head = (await db.events.append([note("still old")])).position
+        async with processor:
+            await behind(place, db, head)
+        await db.events.append([note("new")])
+        async with db.processor(NAME, ear, start="now"):
+            await until(place, lambda: ear.done == ["new"])
+
+    async def test_at_a_time(self, place: Place, db: Backend) -> None:
+        """PR-START-003: A time is the first event that is not older, matching or not; from there on the position counts.
+
+        Whatever the clocks said: none behind it is left out because it is older, or as old as another.
+        """
+        seconds = (0, 2, 1, 2, -5, 3)
+        await db.events.append([note(str(n), time=NOON + timedelta(seconds=s)) for n, s in enumerate(seconds)])
+        for second, expected in ((0, "012345"), (1, "12345"), (2, "12345"), (2.5, "5"), (-9, "012345")):
+            ear, name = Ear(), f"from {second}"
+            async with db.processor(name, ear, start=NOON + timedelta(seconds=second)):
+                await behind(place, db, await db.events.head(), name)
+            assert "".join(ear.done) == expected, second
+        await db.events.append([count(1, time=NOON + timedelta(seconds=9)), note("6", time=NOON)])
+        ear, start = Ear(), NOON + timedelta(seconds=8)
+        async with db.processor(NAME, ear, start=start, query=EventQuery(["sample.noted"])):
+            await until(place, lambda: ear.done == ["6"])
+
+    async def test_at_a_time_that_no_event_has(self, place: Place, db: Backend) -> None:
+        """PR-START-004: If all that is stored is older than the time, it begins behind the head, whatever comes then."""
+        ear = Ear()
+        last = (await db.events.append([note("old", time=NOON)])).position
+        async with db.processor(NAME, ear, start=NOON + timedelta(microseconds=1)):
+            await behind(place, db, last)
+            await db.events.append([note("older", time=NOON - timedelta(days=1))])
+            await until(place, lambda: ear.done == ["older"])
+
+    async def test_only_the_first_time(self, place: Place, db: Backend) -> None:
+        """PR-START-005: From the second time on it goes on behind its checkpoint, whatever `start` says."""
+        ear = Ear()
+        first = (await db.events.append([note("1")])).position
+        async with db.processor(NAME, ear):
+            await behind(place, db, first)
+        last = (await db.events.append([note("2"), note("3")])).position
+        async with db.processor(NAME, ear, start="now"):
+            await behind(place, db, last)
+        async with db.processor(NAME, ear, start="beginning"):
+            await behind(place, db, (await db.events.append([note("4")])).position)
+        assert ear.done == ["1", "2", "3", "4"]
+
+    async def test_reset(self, place: Place, db: Backend) -> None:
+        """PR-START-006: After `reset` it begins where a new one would; LeaseHeld while an instance is active."""
+        ear = Ear()
+        last = (await db.events.append([note("1"), note("2")])).position
+        processor = db.processor(NAME, ear)
+        async with processor:
+            await becomes(place, processor, "active")
+            await behind(place, db, last)
+            with refused(LeaseHeld, name=NAME):
+                await processor.reset()
+        await processor.reset()
+        assert (await stands(db), await db.leases.get(NAME)) == (0, None)
+        async with processor:
+            await processor.wait_for(last)
+        assert ear.done == ["1", "2", "1", "2"]

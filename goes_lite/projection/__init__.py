@@ -1,0 +1,36 @@
+"""Projections: what turns events into read models.
+
+    class Bills(goes.ModelProjection[Bill], name="bills"):
+        def initial(self, id: str) -> Bill:
+            return Bill()
+
+        @goes.projects(OrderPlaced)
+        def placed(self, bill: Bill, event: goes.Event[OrderPlaced]) -> Bill:
+            return replace(bill, cents=event.data.total)
+
+A projection knows nothing of how it is run: by a processor (`Backend.projection`), in the append's own transaction
+(`Backend.inline`), or on reading (`Backend.live`).
+"""
+
+from __future__ import annotations
+
+from goes_lite.projection._inline import InlineBackend
+from goes_lite.projection._live import live
+from goes_lite.projection._models import REMOVED, ModelProjection
+from goes_lite.projection._processor import OnNewVersion, ProjectionProcessor
+from goes_lite.projection._projection import Projection, projects
+from goes_lite.projection._rebuild import Difference, Parity, Progress
+
+__all__ = [
+    "REMOVED",
+    "Difference",
+    "InlineBackend",
+    "ModelProjection",
+    "OnNewVersion",
+    "Parity",
+    "Progress",
+    "Projection",
+    "ProjectionProcessor",
+    "live",
+    "projects",
+]

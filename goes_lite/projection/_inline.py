@@ -1,0 +1,112 @@
+"""Projections in the append's own transaction: whoever reads after an append finds the read model up to date.
+
+What others have appended without them is caught up with in the same transaction, since it is the checkpoint that says
+what is left. So handles with and without inline projections, and processors of the same ones, may be mixed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from goes_lite.backend import TRANSACTIONS, Backend, Transaction
+from goes_lite.delegate import DelegatingBackend, DelegatingEvents, DelegatingTransaction
+from goes_lite.errors import AbilityMissing, CheckpointMismatch, ConfigError, ProjectionOutdated
+from goes_lite.event import Event
+from goes_lite.processor import Face
+from goes_lite.processor._feed import Feed
+from goes_lite.processor._target import HandlerFailed
+from goes_lite.projection._projection import Projection
+from goes_lite.projection._record import ProjectionRecord, projection_records
+from goes_lite.runtime import call
+from goes_lite.store import AppendCondition, Appended, EventStore
+
+BATCH = 1000
+
+
+class InlineBackend(DelegatingBackend):
+    """A handle whose appends bring some projections up to date; see `Backend.inline`."""
+
+    def __init__(self, backend: Backend, projections: Sequence[Projection], face: Face) -> None:
+        if TRANSACTIONS not in backend.abilities:
+            raise AbilityMissing(TRANSACTIONS, backend.location)
+        for projection in projections:
+            if not isinstance(projection, Projection):
+                raise ConfigError(f"inline() takes instances of classes over Projection, not {projection!r:.80}")
+        super().__init__(backend)
+        self._inline = [_Inline(projection, backend, face) for projection in projections]
+        self.events = _Events(backend.events, self)
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        return self._transaction()
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncGenerator[Transaction]:
+        async with self.backend.transaction() as tx:
+            yield DelegatingTransaction(tx, _TransactionEvents(tx, self))
+
+    async def project(self, tx: Transaction) -> None:
+        """Bring the projections up to date with what is stored, and with what the transaction has appended."""
+        for inline in self._inline:
+            await inline.project(tx)
+
+
+class _Events(DelegatingEvents):
+    def __init__(self, events: EventStore, backend: InlineBackend) -> None:
+        super().__init__(events)
+        self._backend = backend
+
+    async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
+        async with self._backend.transaction() as tx:
+            return await tx.events.append(events, condition=condition)
+
+
+class _TransactionEvents(DelegatingEvents):
+    def __init__(self, tx: Transaction, backend: InlineBackend) -> None:
+        super().__init__(tx.events)
+        self._tx = tx
+        self._backend = backend
+
+    async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
+        appended = await self.events.append(events, condition=condition)
+        await self._backend.project(self._tx)
+        return appended
+
+
+class _Inline:
+    """One projection."""
+
+    def __init__(self, projection: Projection, backend: Backend, face: Face) -> None:
+        self._projection = projection
+        self._backend = backend
+        self._face = face
+        self._target = projection.target(backend.registry, face)
+        self._query = projection.query(backend.registry)
+        self._created = False
+
+    async def project(self, tx: Transaction) -> None:
+        projection, name = self._projection, self._projection.name
+        records = projection_records(tx.models, self._backend.runtime)
+        record = await records.find(name)
+        if record is None:
+            await records.put(name, ProjectionRecord(projection.version))
+        elif record.version != projection.version:
+            raise ProjectionOutdated(name, record.version, projection.version)
+        if not self._created:
+            await call(self._face.function(projection.create), self._face.transaction(tx))
+            self._created = True
+        checkpoint = await tx.checkpoints.get(name)
+        head = await tx.events.head()
+        if checkpoint is not None and (checkpoint.store != self._backend.identity or checkpoint.position > head):
+            raise CheckpointMismatch(checkpoint, self._backend.identity, head)
+        position = checkpoint.position if checkpoint else 0
+        feed = Feed(tx.events, self._query, BATCH)
+        while position < head:
+            batch = await feed.next(position, head)
+            try:
+                await self._target.apply(batch.events, tx)
+            except HandlerFailed as failed:
+                raise failed.error from None
+            position = batch.position
+        await tx.checkpoints.save(name, head)

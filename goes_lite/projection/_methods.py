@@ -1,0 +1,33 @@
+"""Projections whose methods write for themselves: each event is handed to its method, with the transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from goes_lite.backend import Transaction
+from goes_lite.errors import TransactionError
+from goes_lite.event import Event
+from goes_lite.processor import Face
+from goes_lite.processor._target import guarded
+from goes_lite.registry import Registry
+
+if TYPE_CHECKING:
+    from goes_lite.projection._projection import Projection
+
+
+class MethodTarget:
+    """Calls the method of each event, in order."""
+
+    def __init__(self, projection: Projection, registry: Registry, face: Face) -> None:
+        self._methods = {name: face.function(method) for name, method in projection.methods(registry).items()}
+        self._face = face
+
+    async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
+        if tx is None:
+            raise TransactionError("a projection writes in a transaction, and was given none")
+        given = self._face.transaction(tx)
+        for index, event in enumerate(events):
+            method = self._methods.get(event.name)
+            if method is not None:
+                await guarded(index, method, event, given)

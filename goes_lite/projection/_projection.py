@@ -1,0 +1,131 @@
+"""What a projection is: its name and version, its methods by event, its read model as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from goes_lite.errors import RegistrationError
+from goes_lite.event import Event
+from goes_lite.marks import EventKind, check_kinds, mark, marked_methods
+from goes_lite.query import EventQuery
+from goes_lite.registry import Registry, check_name
+
+if TYPE_CHECKING:
+    from goes_lite.processor import Face, Target
+
+F = TypeVar("F", bound=Callable[..., object])
+
+MAX_NAME = 200
+"""How long the name of a projection may be, in bytes: it is part of other names."""
+
+KEY = "__goes_projects_key__"
+_MARK = "__goes_projects__"
+
+Key = Callable[[Event[Any]], str | Iterable[str] | None]
+"""Which read models an event is about: the id of one, the ids of several, None for none."""
+
+
+def projects(
+    *events: EventKind, key: Callable[[Event[Any]], str | Iterable[str] | None] | None = None
+) -> Callable[[F], F]:
+    """Let the decorated method of a projection handle these events: registered types, or registered names.
+
+    `key` says for this method of a `ModelProjection` which read models an event is about; its method `key` by default.
+    RegistrationError for anything that cannot be such a method.
+    """
+    kinds = check_kinds("projects", events)
+
+    def decorate(function: F) -> F:
+        if not isinstance(function, FunctionType):
+            raise RegistrationError(f"projects() decorates a method, not {function!r:.80}")
+        mark(function, _MARK, kinds)
+        if key is not None:
+            setattr(function, KEY, key)
+        return function
+
+    return decorate
+
+
+class Projection:
+    """Base of projections that write whatever they like, in the transaction that they are given.
+
+        class Revenue(goes.Projection, name="revenue", version=2):
+            async def create(self, tx: goes.Transaction) -> None:
+                await tx.execute(f"CREATE TABLE IF NOT EXISTS revenue{self.suffix} (day TEXT PRIMARY KEY, cents INTEGER)")
+
+            @goes.projects(OrderPlaced)
+            async def placed(self, event: goes.Event[OrderPlaced], tx: goes.Transaction) -> None:
+                await tx.execute(f"INSERT INTO revenue{self.suffix} …", …)
+
+    Class arguments
+      name       what it is called in the store; needed, but for a class that is only a base of others.
+      version    an int ≥ 1; a higher one than that of the read model has it made anew, see `Backend.projection`.
+
+    Methods may be coroutine functions; on the blocking face all are plain functions, and `tx` is a blocking transaction.
+    """
+
+    name: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    _methods: ClassVar[Mapping[EventKind, str]] = {}
+
+    suffix: str = ""
+    """Empty for the read model that everybody reads; while another one is made beside it, what its names end in."""
+
+    replaying: bool = False
+    """Whether the event at hand was handled before, by this projection or an earlier version. `tx.on_commit` does nothing
+    then, so that side effects are not repeated; whatever else must not happen twice can ask this."""
+
+    def __init_subclass__(cls, *, name: str | None = None, version: int | None = None, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if name is not None:
+            check_name(name, "the name of a projection")
+            if len(name.encode()) > MAX_NAME:
+                raise RegistrationError(f"the name of a projection has at most {MAX_NAME} bytes: {name!r:.80}")
+            cls.name = name
+        if version is not None:
+            if type(version) is not int or version < 1:
+                raise RegistrationError(f"{cls.__qualname__}: a version is an int ≥ 1, not {version!r:.80}")
+            cls.version = version
+        cls._methods = marked_methods(cls, _MARK)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}, version {self.version}{self.suffix and ', ' + self.suffix}>"
+
+    def query(self, registry: Registry) -> EventQuery:
+        """Which events it is told of: those that its methods are for. Override it to be told of fewer."""
+        return EventQuery(sorted(self.methods(registry)))
+
+    def methods(self, registry: Registry) -> dict[str, Callable[..., Any]]:
+        """Its methods, by the names of their events. RegistrationError if there is none, UnregisteredTypeError."""
+        if not self.name:
+            raise RegistrationError(f"{type(self).__qualname__} has no name: write name='…' behind its base class")
+        if not self._methods:
+            raise RegistrationError(f"{type(self).__qualname__} projects nothing: mark its methods with @projects(…)")
+        return {
+            name: getattr(self, method) for kind, method in self._methods.items() for name in registry.names_of(kind)
+        }
+
+    def target(self, registry: Registry, face: Face) -> Target:
+        """What handles its events in a transaction, for whatever runs it."""
+        from goes_lite.projection._methods import MethodTarget
+
+        return MethodTarget(self, registry, face)
+
+    # --- its read model as a whole --------------------------------------------------------------------------------------
+
+    def create(self, tx: Any) -> Awaitable[object] | object:
+        """Make what its methods write to, where it is not there yet. Called each time before it begins to work."""
+
+    def clear(self, tx: Any) -> Awaitable[object] | object:
+        """Remove everything that its methods have written. Needed to make the read model anew."""
+        raise NotImplementedError(f"{type(self).__qualname__} cannot be made anew: define clear(tx)")
+
+    def switch(self, tx: Any) -> Awaitable[object] | object:
+        """Put what is written under `suffix` in the place of what everybody reads. Needed to be made beside that."""
+        raise NotImplementedError(f"{type(self).__qualname__} cannot be made beside the live one: define switch(tx)")
+
+    def rows(self, tx: Any) -> AsyncIterator[tuple[str, str]] | Iterable[tuple[str, str]] | None:
+        """What its methods have written, as (key, content) in the order of keys, to compare two; None if it cannot tell."""
+        return None
