@@ -83,8 +83,8 @@ class Worker:
         asked = await self._requests.find(processor.name) or Requests()
         if asked.resets > asked.reset:
             await processor.begin_again(self._lease, batches.position)
-            await self._requests.use(processor.name, lambda found: replace(found, reset=asked.resets))
             await self._begin()
+            await self._requests.use(processor.name, lambda found: replace(found, reset=asked.resets))
         if asked.redrives != self._redrives:
             await batches.redrive()
             self._redrives = asked.redrives

@@ -379,6 +379,18 @@ def test_a_wait_that_is_over_leaves_nothing_behind(run: Callable[[Rule], None]) 
     run(rule)
 
 
+def test_who_is_woken_while_they_begin_to_wait_does_not_wait() -> None:
+    class Hasty(Signal):
+        def call_once(self, seen: int, callback: Callable[[], None]) -> bool:
+            registered = super().call_once(seen, callback)
+            self.notify()
+            return registered
+
+    clock, woken = FakeClock(), Signal()
+    with clock.waking(Hasty(), 0, 10, woken.notify):
+        assert (woken.count, clock.waiters) == (1, ())
+
+
 def test_threads_that_wait_while_others_let_time_pass() -> None:
     """Nobody is forgotten, whoever crosses whom, and nobody is woken early."""
     clock, slept = FakeClock(), list[float]()
@@ -540,23 +552,30 @@ def test_handles_of_one_clock_share_its_time(on_face: Callable[[Job], None]) -> 
 
 def test_one_step_wakes_whoever_waits_in_whatever_face() -> None:
     """A task, a thread, and a call over a loop thread."""
-    clock = FakeClock()
+    clock, url, again = FakeClock(), "sqlite:///:memory:", [goes.Event(MailAsked("ann"), registry=registry)]
 
-    async def main() -> None:
-        url = "sqlite:///:memory:"
-        with (
-            goes.blocking.connect(url, clock=clock) as inline,
-            goes.blocking.connect(url, clock=clock, inline=False) as loop,
-        ):
-            async with goes.connect(url, clock=clock) as db:
-                sleeping = [
-                    asyncio.create_task(db.runtime.sleep(30)),
-                    asyncio.create_task(asyncio.to_thread(drive, inline.runtime.sleep(30))),
-                    asyncio.create_task(asyncio.to_thread(loop._portal.run, loop.runtime.sleep(30))),
-                ]
-                await clock.until_waiting(3)
-                assert clock.waiters == (30, 30, 30)
-                clock.advance(30)
-                await asyncio.wait_for(asyncio.gather(*sleeping), PATIENCE)
+    async def main(*handles: goes.blocking.BlockingBackend) -> list[int]:
+        def blocking(db: goes.blocking.BlockingBackend) -> int:
+            subscription = db.bus.subscribe()
+            db.bus.publish(again)
+            next(subscription).nak(30)
+            return next(subscription).attempt
 
-    asyncio.run(main())
+        async def waiting(db: Backend) -> int:
+            subscription = db.bus.subscribe()
+            await db.bus.publish(again)
+            await (await anext(subscription)).nak(30)
+            return (await anext(subscription)).attempt
+
+        async with goes.connect(url, registry=registry, clock=clock) as db:
+            attempts = asyncio.gather(waiting(db), *(asyncio.to_thread(blocking, handle) for handle in handles))
+            await clock.until_waiting(3)
+            assert clock.waiters == (30, 30, 30)
+            clock.advance(30)
+            return await asyncio.wait_for(attempts, PATIENCE)
+
+    with (
+        goes.blocking.connect(url, registry=registry, clock=clock) as inline,
+        goes.blocking.connect(url, registry=registry, clock=clock, inline=False) as loop,
+    ):
+        assert asyncio.run(main(inline, loop)) == [2, 2, 2]
