@@ -138,7 +138,7 @@ class InlineRuntime:
         self._driven = _driven(clock)
 
     async def sleep(self, seconds: float) -> None:
-        if self._driven is None or seconds <= 0:
+        if self._driven is None:
             time.sleep(seconds)
         else:
             await self.wait(Signal(), 0, seconds)
@@ -172,7 +172,7 @@ class LoopRuntime:
     async def sleep(self, seconds: float) -> None:
         import asyncio
 
-        if self._driven is None or seconds <= 0:
+        if self._driven is None:
             await asyncio.sleep(seconds)
         else:
             await self.wait(Signal(), 0, seconds)
@@ -193,7 +193,7 @@ class LoopRuntime:
             except RuntimeError:
                 pass  # the loop was closed under a waiter that nobody will run again
 
-        if self._driven is not None and signal.count == seen:
+        if self._driven is not None:
             with self._driven.waking(signal, seen, timeout, callback):
                 await woken
             return signal.count != seen

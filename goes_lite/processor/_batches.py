@@ -89,6 +89,8 @@ class Batches:
             except HandlerFailed as failed:
                 if failed.index is None:  # nobody knows which of them it was
                     for event in left:
+                        if not self._processor.at_work:
+                            raise Stopping from None
                         await self._handle_alone(event)
                     return
                 index, error = failed.index, failed.error

@@ -15,6 +15,9 @@ from goes_lite.runtime import Runtime
 
 REQUESTS = "goes:processors"
 
+MAX_NAME = 200
+"""How long the name of a processor may be, in bytes: it is part of other names."""
+
 
 @dataclass(frozen=True)
 class ParkedEvent:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from goes_lite.backend import Transaction
-from goes_lite.errors import ConfigError, StoreError
+from goes_lite.errors import AppendInDoubtError, ConfigError, StoreError, StoreFull, StoreLocked, StoreUnavailable
 from goes_lite.event import Event
 from goes_lite.runtime import call
 
@@ -16,6 +16,10 @@ TransactionHandler: TypeAlias = Callable[[Event[Any], Any], Awaitable[object] | 
 """Handles one event in the transaction that saves the checkpoint."""
 BatchHandler: TypeAlias = Callable[[Sequence[Event[Any]]], Awaitable[object] | object]
 """Handles several events at once, outside of any transaction."""
+
+
+TRANSIENT = (StoreLocked, StoreFull, StoreUnavailable, AppendInDoubtError)
+"""What a store may raise and yet be usable again later: no event is to blame, and trying again is all that there is to do."""
 
 
 class HandlerFailed(Exception):
@@ -94,7 +98,7 @@ async def guarded(index: int | None, function: Callable[..., object], *args: obj
     """What the user's function answers; what it raises is HandlerFailed, unless it is about the store."""
     try:
         return await call(function, *args)
-    except StoreError:
-        raise  # full, locked, closed, unreachable: the event is not to blame
+    except (StoreError, AppendInDoubtError):
+        raise  # the event is not to blame
     except Exception as exc:
         raise HandlerFailed(exc, index) from exc

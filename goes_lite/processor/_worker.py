@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from goes_lite.bus import Backoff
 from goes_lite.checkpoint import Lease
-from goes_lite.errors import AppendInDoubtError, CheckpointMismatch, StoreClosed, StoreError
+from goes_lite.errors import CheckpointMismatch
 from goes_lite.processor._batches import Batches, Displaced
 from goes_lite.processor._feed import Feed, Unreadable, first_position
 from goes_lite.processor._records import Requests, requests
 from goes_lite.processor._schedule import Pending
+from goes_lite.processor._target import TRANSIENT
 
 if TYPE_CHECKING:
     from goes_lite.processor import Processor
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 SETTLE = 0.05
 """Seconds without anything to handle, after which it is written down that events were passed over."""
 
-_store_backoff = Backoff(0.05, maximum=5.0)
+store_backoff = Backoff(0.05, maximum=5.0)
+"""How long to wait for a store that cannot be used just now."""
 
 
 class Worker:
@@ -51,15 +53,13 @@ class Worker:
                     await self._begin()
                 seconds = await self._step()
                 begun, failures = True, 0
-            except StoreClosed:
-                raise
             except Displaced:
                 begun, seconds = False, 0
-            except (StoreError, AppendInDoubtError) as exc:
+            except TRANSIENT as exc:
                 # Whether the last commit was done may be unknown: only the checkpoint that is stored can tell.
                 begun, failures = False, failures + 1
                 processor.failed(exc)
-                seconds = _store_backoff(failures)
+                seconds = store_backoff(failures)
             if seconds is None or seconds > 0:
                 await self._backend.runtime.wait(processor.wake, seen, seconds)
         await self._batches.settle()

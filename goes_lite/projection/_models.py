@@ -7,7 +7,7 @@ and one write.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from typing import Any, ClassVar, Final, Generic, TypeVar, cast, get_args, get_origin
+from typing import Any, ClassVar, Final, Generic, Never, TypeVar, cast, get_args, get_origin
 
 from goes_lite.backend import Transaction
 from goes_lite.codec import codec
@@ -27,7 +27,7 @@ class _Removed:
         return "REMOVED"
 
 
-REMOVED: Final[Any] = _Removed()
+REMOVED: Final[Never] = cast("Never", _Removed())  # of every type, so that a method `-> Bill` may answer it
 """What a method of a ModelProjection answers when the read model is to go."""
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from goes_lite.errors import RegistrationError
 from goes_lite.event import Event
 from goes_lite.marks import EventKind, check_kinds, mark, marked_methods
+from goes_lite.processor import MAX_NAME
 from goes_lite.query import EventQuery
 from goes_lite.registry import Registry, check_name
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
     from goes_lite.processor import Face, Target
 
 F = TypeVar("F", bound=Callable[..., object])
-
-MAX_NAME = 200
-"""How long the name of a projection may be, in bytes: it is part of other names."""
 
 KEY = "__goes_projects_key__"
 _MARK = "__goes_projects__"

@@ -70,9 +70,9 @@ class FakeClock:
         """Let so many seconds pass, at once, and wake whoever waited for a moment in them, by order of the moments.
 
         It is one step: whoever is woken sees the time at its end, and what begins to wait then waits from there. It does
-        not wait for those who are woken. ConfigError unless `seconds` is a finite number ≥ 0.
+        not wait for those who are woken. ConfigError unless `seconds` is a number ≥ 0 that leads to no year past 9999.
         """
-        if not (isinstance(seconds, (int, float)) and 0 <= seconds < math.inf):
+        if not (isinstance(seconds, (int, float)) and seconds >= 0):
             raise ConfigError(f"advance({seconds!r:.80}): a number of seconds ≥ 0; set() turns the time of day back")
         with self._lock:
             try:

@@ -1,0 +1,320 @@
+"""One instance of a processor: its options, its life, and what others ask of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self
+
+from goes_lite.backend import TRANSACTIONS, Backend, Transaction
+from goes_lite.background import Background
+from goes_lite.bus import Start
+from goes_lite.checkpoint import Lease, check_owned_name
+from goes_lite.errors import (
+    AbilityMissing,
+    ConfigError,
+    InvalidQueryError,
+    LeaseHeld,
+    LeaseLost,
+    ProcessorBehind,
+    StoreClosed,
+)
+from goes_lite.event import Event
+from goes_lite.processor._batches import Stopping
+from goes_lite.processor._feed import check_start
+from goes_lite.processor._records import MAX_NAME, ParkedEvent, Requests, parked_events, requests
+from goes_lite.processor._retry import Retry
+from goes_lite.processor._schedule import Continuously, ProcessorSchedule
+from goes_lite.processor._stats import State, Stats, stats_of
+from goes_lite.processor._target import TRANSIENT, Target
+from goes_lite.processor._tenure import LOOK, Tenure, new_owner
+from goes_lite.processor._worker import Worker, store_backoff
+from goes_lite.query import EVERYTHING, EventQuery, check_query
+from goes_lite.runtime import Signal
+from goes_lite.store import check_position
+
+logger = logging.getLogger("goes_lite.processor")
+
+
+class Processor:
+    """A named, durable consumer of the log: see `Backend.processor` for how it is made, and for what is promised."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        name: str,
+        target: Target,
+        *,
+        query: EventQuery = EVERYTHING,
+        start: Start = "beginning",
+        transactional: bool = False,
+        batch: int = 1,
+        schedule: ProcessorSchedule | None = None,
+        retry: Retry | None = None,
+        lease: float = 10.0,
+    ) -> None:
+        check_owned_name(name, "the name of a processor")
+        if len(name.encode()) > MAX_NAME:
+            raise InvalidQueryError(f"the name of a processor has at most {MAX_NAME} bytes, not {len(name.encode())}")
+        check_query(query)
+        if type(batch) is not int or batch < 1:
+            raise ConfigError(f"batch is an int ≥ 1, not {batch!r:.80}")
+        if type(lease) not in (int, float) or not 0 < lease <= 86_400:
+            raise ConfigError(f"lease is a number of seconds > 0 and ≤ 86400, not {lease!r:.80}")
+        if transactional and TRANSACTIONS not in backend.abilities:
+            raise AbilityMissing(TRANSACTIONS, backend.location)
+        self.backend = backend
+        self.name = name
+        self.target = target
+        self.query = query
+        self.start_at = check_start(start)
+        self.transactional = transactional
+        self.batch = batch
+        self.schedule: ProcessorSchedule = Continuously() if schedule is None else schedule
+        self.retry = Retry() if retry is None else retry
+        self.owner = new_owner()
+        """By this name the lease tells that it is this instance that is active."""
+        self.wake = Signal()
+        """Of commits, of being asked to stop, and of the lease being lost."""
+        self.error: Exception | None = None
+        """The last one that it met."""
+        self._ttl = float(lease)
+        self._state: State = "idle"
+        self._stopping = False
+        self._stop = Signal()
+        self._tenure: Tenure | None = None
+        self._work: Background | None = None
+        self._waiters: set[Signal] = set()
+        self._position = 0
+        self._handled = 0
+        self._since = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Processor {self.name!r}: {self._state}, at position {self._position}, {self._handled} events handled>"
+
+    # --- running --------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Work until `stop` is called, here or elsewhere; stand by while another instance is active.
+
+        ProcessorStopped if an event stops it, CheckpointMismatch if its checkpoint is of another store.
+        """
+        if self._state in ("standby", "active"):
+            raise ConfigError(f"the processor {self.name!r} is running already: make another one, or stop it first")
+        self._stopping = False
+        await self._run()
+
+    async def _run(self) -> None:
+        self._state = "standby"
+        try:
+            with self.backend.commits.watch(self.wake):
+                failures = 0
+                while not self._stopping:
+                    try:
+                        await self._serve()
+                        failures = 0
+                    except TRANSIENT as exc:
+                        failures += 1
+                        self.failed(exc)
+                        await self.sleep(store_backoff(failures))
+        except StoreClosed:
+            self._state = "stopped"
+        except Exception as exc:
+            self._state, self.error = "failed", exc
+            raise
+        else:
+            self._state = "stopped"
+        finally:
+            if self._state in ("standby", "active"):  # cancelled
+                self._state = "stopped"
+            for waiter in tuple(self._waiters):
+                waiter.notify()
+
+    async def _serve(self) -> None:
+        """Become the active instance if no other is, and be it for as long as that lasts."""
+        tenure = Tenure(self.backend, self.name, self.owner, self._ttl, self.wake)
+        try:
+            lease = await tenure.begin()
+        except LeaseHeld:
+            await self.sleep(LOOK)
+            return
+        self._tenure, self._state = tenure, "active"
+        self._since, self._handled = self.backend.runtime.clock.monotonic(), 0
+        try:
+            await Worker(self, lease).run()
+        except LeaseLost as exc:
+            self.failed(exc)
+        except Stopping:
+            pass
+        finally:
+            self._tenure, self._state = None, "standby"
+            await tenure.end()
+
+    def start(self) -> None:
+        """Run beside the caller: in a task on the event loop, in a thread of a blocking program. `stop` ends it.
+
+        What ends it before that is in `error`, in `stats` and in the log.
+        """
+        if self._work is not None and not self._work.ended:
+            raise ConfigError(f"the processor {self.name!r} is running already")
+        self._stopping = False
+        self._work = Background(self.backend.runtime, f"goes_lite-processor {self.name}")
+        self._work.start(self._run_logged())
+
+    async def _run_logged(self) -> None:
+        try:
+            await self._run()
+        except Exception:
+            logger.exception("%r ended", self)
+
+    async def stop(self, timeout: float | None = None) -> None:
+        """Let it finish what it is handling, save its checkpoint and give back its lease. Stopping twice is fine.
+
+        After `timeout` seconds a handler that awaits is cancelled; a blocking one is left.
+        """
+        self._stopping = True
+        self._stop.notify()
+        self.wake.notify()
+        if self._work is not None and not await self._work.join(timeout):
+            self._work.cancel()
+            await self._work.join(timeout)
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    # --- what others ask of it ------------------------------------------------------------------------------------------
+
+    async def wait_for(self, position: int, timeout: float | None = None) -> None:
+        """Until everything up to the position is handled, by whichever instance, in whatever process.
+
+        For read-your-writes: `await processor.wait_for((await db.events.append(…)).position)`. ProcessorBehind after
+        `timeout` seconds; what ended this very instance is raised if it is no longer running.
+        """
+        check_position("position", position)
+        clock = self.backend.runtime.clock
+        deadline = None if timeout is None else clock.monotonic() + timeout
+        changed = Signal()
+        with self.backend.commits.watch(changed), self._waiting(changed):
+            while True:
+                seen = changed.count
+                reached = await self._reached()
+                if reached >= position:
+                    return
+                if self._state == "failed" and self.error is not None:
+                    raise self.error
+                left = None if deadline is None else deadline - clock.monotonic()
+                if left is not None and left <= 0:
+                    raise ProcessorBehind(self.name, position, reached)
+                await self.backend.runtime.wait(changed, seen, left)
+
+    @contextmanager
+    def _waiting(self, signal: Signal) -> Generator[None]:
+        self._waiters.add(signal)
+        try:
+            yield
+        finally:
+            self._waiters.discard(signal)
+
+    async def _reached(self) -> int:
+        """How far whoever is active has come; nowhere, if it has been asked to begin again and has not yet done so."""
+        asked = await requests(self.backend.models, self.backend.runtime).find(self.name)
+        if asked is not None and asked.resets > asked.reset:
+            return 0
+        checkpoint = await self.backend.checkpoints.get(self.name)
+        return max(checkpoint.position if checkpoint else 0, self._position if self._tenure else 0)
+
+    async def trigger(self) -> None:
+        """Have the active instance run now, whatever its schedule, in whatever process it is; else the next one does."""
+        await self._ask(lambda found: replace(found, triggers=found.triggers + 1))
+
+    async def reset(self) -> None:
+        """Have it forget how far it has come, and begin again where a new one would: whoever is active, else the next one.
+
+        Dead letters are forgotten. What its handlers have written is for you to remove (a projection does that itself).
+        """
+        await self._ask(lambda found: replace(found, resets=found.resets + 1))
+
+    async def parked(self) -> list[ParkedEvent]:
+        """The dead letters, in the order of the log."""
+        return await parked_events(self.backend.models, self.name, self.backend.runtime).query().list()
+
+    async def redrive(self, *letters: ParkedEvent) -> None:
+        """Have these dead letters handled again, or all of them; whoever is active does so, in the order of the log.
+
+        One that fails again is parked again, after one attempt. Letters that are gone are passed over.
+        """
+        store = parked_events(self.backend.models, self.name, self.backend.runtime)
+        for letter in letters or await self.parked():
+            record = await store.find(letter.key)
+            if record is not None:
+                await store.use(letter.key, lambda found: replace(found, due=True))
+        await self._ask(lambda found: replace(found, redrives=found.redrives + 1))
+
+    async def drop(self, letter: ParkedEvent) -> bool:
+        """Give the event up for good; False if the letter is gone already. What is held back behind it is re-driven."""
+        dropped = await parked_events(self.backend.models, self.name, self.backend.runtime).delete(letter.key)
+        await self._ask(lambda found: replace(found, redrives=found.redrives + 1))
+        return dropped
+
+    async def stats(self) -> Stats:
+        """How it is getting on, as seen from here."""
+        stats = await stats_of(self.backend, self.name, self.query)
+        position = max(stats.position, self._position) if self._tenure else stats.position
+        elapsed = self.backend.runtime.clock.monotonic() - self._since
+        rate = self._handled / elapsed if self._tenure and elapsed > 0 else 0.0
+        return stats._replace(
+            state=self._state, position=position, lag=max(0, stats.head - position),
+            lag_seconds=stats.lag_seconds if position < stats.head else 0.0, rate=rate, handled=self._handled,
+            error=self.error,
+        )  # fmt: skip
+
+    async def _ask(self, change: Callable[[Requests], Requests]) -> None:
+        await requests(self.backend.models, self.backend.runtime).use(self.name, change, default=Requests())
+
+    # --- what a projection does besides: see ProjectionProcessor ------------------------------------------------------------
+
+    async def prepare(self, lease: Lease) -> None:
+        """Called each time it becomes active, before its checkpoint is read."""
+
+    async def check(self, tx: Transaction) -> None:
+        """Called in every transaction of a batch: raises if it may not write any more."""
+
+    async def begin_again(self, lease: Lease, position: int) -> None:
+        """Forget how far it has come, which is `position`."""
+        await parked_events(self.backend.models, self.name, self.backend.runtime).clear()
+        await self.backend.checkpoints.save(self.name, 0, lease=lease)  # LeaseLost for who was too slow
+        await self.backend.checkpoints.delete(self.name)
+
+    # --- for what runs it -----------------------------------------------------------------------------------------------
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it is to go on: it is not asked to stop, and has its lease."""
+        return not self._stopping and self._tenure is not None and not self._tenure.lost
+
+    async def sleep(self, seconds: float) -> bool:
+        """Wait, unless it is asked to stop meanwhile: then it is False."""
+        seen = self._stop.count
+        return not self._stopping and not await self.backend.runtime.wait(self._stop, seen, seconds)
+
+    def reached(self, position: int) -> None:
+        """It stands there."""
+        self._position = position
+
+    def handled(self, events: int, position: int) -> None:
+        """So many events more."""
+        self._handled += events
+
+    def failed(self, error: Exception, event: Event[Any] | None = None) -> None:
+        """Something went wrong, and it goes on."""
+        self.error = error
+        logger.warning("%r failed on %r", self, event, exc_info=error)

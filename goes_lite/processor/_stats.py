@@ -1,0 +1,53 @@
+"""How a processor is getting on: what an instance knows of itself, and what the store knows of all of them."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+from goes_lite.backend import Backend
+from goes_lite.processor._records import parked_events
+from goes_lite.query import EVERYTHING, EventQuery
+
+State: TypeAlias = Literal["idle", "standby", "active", "stopped", "failed"]
+
+
+class Stats(NamedTuple):
+    """How a processor is getting on."""
+
+    name: str
+    state: State
+    """Of this instance: idle (not started), standby (another is active), active, stopped, failed (by an event). Where no
+    instance is at hand: active if any is, else idle."""
+    position: int
+    """Behind it lies what is still to be handled, by whichever instance."""
+    head: int
+    lag: int
+    """How many positions lie between the two: at most so many events wait."""
+    lag_seconds: float
+    """The age of the oldest event that waits; 0.0 if none does."""
+    rate: float
+    """Events per second that this instance has handled since it became active."""
+    handled: int
+    """Events that this instance has handled."""
+    parked: int
+    """Dead letters."""
+    owner: str | None
+    """Which instance is active, None if none is."""
+    error: Exception | None
+    """The last one that this instance met."""
+
+
+async def stats_of(backend: Backend, name: str, query: EventQuery = EVERYTHING) -> Stats:
+    """How the processor of this name is getting on, as far as the store knows."""
+    checkpoint = await backend.checkpoints.get(name)
+    position = checkpoint.position if checkpoint else 0
+    head = await backend.events.head()
+    waiting = await backend.events.query(query, after=position, upto=head, limit=1).list() if position < head else []
+    lease = await backend.leases.get(name)
+    parked = await parked_events(backend.models, name, backend.runtime).query().list()
+    age = (backend.runtime.clock.now() - waiting[0].time).total_seconds() if waiting else 0.0
+    owner = lease.owner if lease else None
+    return Stats(
+        name, "active" if lease else "idle", position, head, max(0, head - position), max(0.0, age), 0.0, 0,
+        len(parked), owner, None,
+    )  # fmt: skip
