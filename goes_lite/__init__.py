@@ -29,6 +29,7 @@ from goes_lite.store import AggregateInfo, AppendCondition, Appended, EventStore
 
 if TYPE_CHECKING:
     from goes_lite import blocking
+    from goes_lite.lookup import Lookup
     from goes_lite.processor import Continuously, OnDemand, ParkedEvent, Periodically, Processor, Retry
     from goes_lite.projection import REMOVED, ModelProjection, Parity, Projection, projects
 
@@ -55,6 +56,7 @@ __all__ = [
     "Every",
     "Lease",
     "LeaseStore",
+    "Lookup",
     "ModelProjection",
     "ModelStore",
     "Models",
@@ -90,6 +92,7 @@ __version__ = "0.1.0"
 
 _LATER = {
     "blocking": "goes_lite.blocking",
+    "Lookup": "goes_lite.lookup",
     **dict.fromkeys(
         ("Continuously", "OnDemand", "ParkedEvent", "Periodically", "Processor", "Retry"), "goes_lite.processor"
     ),

@@ -180,6 +180,45 @@ class Backend(Protocol):
             batch=batch, schedule=schedule, retry=retry, lease=lease,
         )  # fmt: skip
 
+    def relay(
+        self,
+        bus: EventBus | None = None,
+        *,
+        name: str = "relay",
+        query: EventQuery = EVERYTHING,
+        start: Start = "beginning",
+        batch: int = 100,
+        retry: Retry | None = None,
+        schedule: ProcessorSchedule | None = None,
+        lease: float = 10.0,
+    ) -> Processor:
+        """A processor that publishes what is stored to a bus: to `self.bus` of a composed handle, or to the one given.
+
+            async with goes.connect("app.db", bus="nats://…") as db, db.relay(): ...
+
+        - The log itself is the outbox: saving needs no bus, and what was saved while the bus was away is published later.
+        - **At least once**, in position order, so in order for each aggregate; up to `batch` events in one call of
+          `publish`. After a crash, or a failure in the middle of a call, the events of that call come again: the event's
+          id is the key by which a bus, or who hears of it twice, can tell.
+        - A bus that is full keeps the relay waiting. One that fails is tried again with growing pauses (up to 5 seconds)
+          for ever, whatever it raises: no event is passed over. An event that cannot be read stops it (ProcessorStopped);
+          a handle with `unknown="raw"` can read what the program does not know.
+        - With a `retry`, an event is given up as that says; but not for what is wrong with the bus, be it BusError,
+          StoreError or OSError (of which ConnectionError and TimeoutError are): that is tried again for ever.
+        - When it is stopped, it gives a call of `publish` that is under way one second to end, then leaves it.
+        - It is run, and made instances stand by, like any processor (`processor`); so are `query`, `start`, `schedule` and
+          `lease` as there. Relays to different buses need different names.
+
+        ConfigError if it is the in-process bus of this very store, which is offered all commits anyway.
+        """
+        from goes_lite.processor import AsyncFace
+        from goes_lite.relay import Relay
+
+        return Relay(
+            self, self.bus if bus is None else bus, AsyncFace(), name=name, query=query, start=start, batch=batch,
+            retry=retry, schedule=schedule, lease=lease,
+        )  # fmt: skip
+
     def projection(
         self,
         projection: Projection,
@@ -235,9 +274,10 @@ class Backend(Protocol):
 
         Of the events that match the query, or of one aggregate; by default of all that the projection is told of.
         """
+        from goes_lite.processor import AsyncFace
         from goes_lite.projection import live
 
-        return await live(self, projection, query, aggregate)
+        return await live(self, projection, query, aggregate, AsyncFace())
 
     async def processors(self) -> list[Stats]:
         """How every processor of this store is getting on, by name: whoever has a checkpoint, in whatever process it runs."""

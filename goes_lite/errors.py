@@ -3,6 +3,7 @@
     GoesError
     ├── ConcurrencyError              an aggregate is at another version than the append expected
     ├── AppendConditionFailed         an event that the decision did not see matches its condition
+    ├── KeyTaken                      an aggregate has the key that was claimed             (ValueError)
     ├── DuplicateEventError           an event id is already used by a different event      (ValueError)
     ├── AppendInDoubtError            the store became unreachable and never said what happened
     ├── InvalidEventError             an event cannot be recorded as it is                  (ValueError)
@@ -114,6 +115,18 @@ class AppendConditionFailed(GoesError):
         super().__init__(
             f"the event at position {position} matches the append condition, which allows none after position "
             f"{condition.after}: read the decision model again and decide again"
+        )
+
+
+class KeyTaken(GoesError, ValueError):
+    """An aggregate has the key that was claimed. Attributes: `lookup` (its name), `key`, `aggregate` (AggregateRef)."""
+
+    def __init__(self, lookup: str, key: str, aggregate: Any) -> None:
+        self.lookup = lookup
+        self.key = key
+        self.aggregate = aggregate
+        super().__init__(
+            f"{aggregate} has the key {_shown(key)} of {lookup!r}: claim another, or have it give that one up"
         )
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 from goes_lite.bus import Backoff
@@ -231,6 +232,17 @@ def _check_value(field: str, value: Any) -> Any:
     )
 
 
+@lru_cache(maxsize=256)
+def _json_of(type: Any) -> tuple[Callable[[Any], str], Callable[[str], Any]]:
+    """How models of a type are written and read: JSON whatever the registry's codec, so that fields can be queried.
+
+    Working that out takes a millisecond, and `models_of` is called for each event in the handlers of many.
+    """
+    json = codec("json")
+    json.check(type)
+    return cast("Callable[[Any], str]", json.encoder(type)), json.decoder(type)
+
+
 class Models(Generic[M]):
     """The read models of one type, in one collection.
 
@@ -245,11 +257,12 @@ class Models(Generic[M]):
         self.collection = collection
         self.type = type
         self._runtime = runtime
-        # JSON whatever the registry's codec, so that fields can be queried, and read with other tools
-        json = codec("json")
-        json.check(type)
-        self._encode: Callable[[M], str] = json.encoder(type)  # type: ignore[assignment]
-        self._decode_json: Callable[[str], M] = json.decoder(type)
+        try:
+            encode, decode = _json_of(cast("Hashable", type))
+        except TypeError:  # Annotated with metadata that cannot be hashed
+            encode, decode = _json_of.__wrapped__(type)
+        self._encode: Callable[[M], str] = encode
+        self._decode_json: Callable[[str], M] = decode
 
     async def get(self, id: str) -> M:
         """The model; ModelNotFound if there is none."""
@@ -296,7 +309,7 @@ class Models(Generic[M]):
             if record is None and default is None:
                 raise ModelNotFound(self.collection, id)
             # a fresh copy, of the default too: a change in place must not leak into the next try
-            model = self._decode_json(record.data if record else self._encode(default))  # type: ignore[arg-type]
+            model = self._decode_json(record.data if record else self._encode(cast("M", default)))
             changed = await call(change, model)
             result = model if changed is None else cast("M", changed)
             try:
@@ -304,7 +317,8 @@ class Models(Generic[M]):
             except ModelConflict:
                 if attempt == tries:
                     raise
-                await self._runtime.sleep(Backoff(0.002, maximum=0.128, jitter=1)(attempt))
+                if attempt > 1:  # once, somebody was faster; who meets that again is in a crowd
+                    await self._runtime.sleep(Backoff(0.002, maximum=0.128, jitter=1)(attempt - 1))
             else:
                 return result
         raise ValueError(f"use() needs at least one try, not {tries!r}")

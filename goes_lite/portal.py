@@ -81,7 +81,7 @@ class LoopPortal:
         asyncio.run(main())
 
     def run(self, coroutine: Coroutine[Any, Any, T], /) -> T:
-        from concurrent.futures import Future
+        from concurrent.futures import CancelledError, Future
 
         loop = self._loop
         if loop is None or self.closed:
@@ -117,6 +117,10 @@ class LoopPortal:
             raise StoreClosed(self.location) from None
         try:
             return future.result()
+        except CancelledError:
+            if self.closed:  # its loop has ended under it
+                raise StoreClosed(self.location) from None
+            raise
         except BaseException:
             if not future.done():  # an interrupt of the waiting thread, such as Ctrl-C, ends what it waited for
                 loop.call_soon_threadsafe(lambda: task and task.cancel())

@@ -136,6 +136,25 @@ def test_another_process_saw_the_events_of_the_demo(tours: tuple[Path, str, str]
             assert (event.name, event.aggregate, event.version) == (name, ("order", id), int(version))
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_read_model_of_the_demo_survives_that_its_keeper_is_killed(tours: tuple[Path, str, str], number: int) -> None:
+    """Another process kept it, and did not come to the end; this one did the rest, and nothing counts twice."""
+    _, first, second = tours
+    out = re.sub(r"\s+", " ", first if number == 1 else second)
+
+    begun = re.search(r"process (\d+) begins behind position (\d+), of (\d+)", out)
+    ended = re.search(r"its last commit was at (\d+)", out)
+    rest = re.search(r"process (\d+) took its place when its lease ran out, and did the other (\d+) events", out)
+    assert begun
+    assert ended
+    assert rest
+    assert begun[1] != rest[1]
+    assert int(begun[2]) < int(ended[1]) < int(begun[3])
+    assert 0 < int(rest[2]) <= int(begun[3]) - int(ended[1])
+    came, went, left = 230 * number, 200 * number, 30 * number
+    assert f"of tea {came} came and {went} went, so {left} are left; the aggregate says {left}." in out
+
+
 def test_the_demo_leaves_a_file_that_other_tools_read(tours: tuple[Path, str, str]) -> None:
     connection = sqlite3.connect(tours[0] / "goes_demo.db")
 

@@ -59,7 +59,9 @@ def test_import_needs_the_standard_library_only(imported: set[str]) -> None:
     assert foreign == set()
 
 
-@pytest.mark.parametrize("module", ["asyncio", "sqlite3", "importlib.metadata", "concurrent.futures"])
+@pytest.mark.parametrize(
+    "module", ["asyncio", "sqlite3", "importlib.metadata", "concurrent.futures", "goes_lite.testing"]
+)
 def test_import_leaves_out_what_only_some_programs_need(module: str, imported: set[str]) -> None:
     """Each is imported where it is used: a blocking program needs no asyncio, one on memory no sqlite3."""
     assert module not in imported

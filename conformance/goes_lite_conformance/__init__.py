@@ -28,7 +28,8 @@ pytest.register_assert_rewrite(*(
     f"{__name__}.{module}"
     for module in (
         "_asserts", "_place", "_workers", "_samples", "event_store", "event_bus", "backend", "snapshot_store", "model_store",
-        "checkpoints", "parity", "concurrency", "crash", "stateful", "_crash_judges", "_machine", "_power_jobs", "sqlite_power",
+        "checkpoints", "processor", "parity", "concurrency", "crash", "stateful", "_crash_judges", "_machine", "_power_jobs",
+        "sqlite_power",
     )
 ))  # fmt: skip
 
@@ -42,6 +43,7 @@ from goes_lite_conformance.event_bus import EventBusTests  # noqa: E402
 from goes_lite_conformance.event_store import EventStoreTests  # noqa: E402
 from goes_lite_conformance.model_store import ModelStoreTests  # noqa: E402
 from goes_lite_conformance.parity import ParityTests  # noqa: E402
+from goes_lite_conformance.processor import ProcessorTests  # noqa: E402
 from goes_lite_conformance.snapshot_store import SnapshotStoreTests  # noqa: E402
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ __all__ = [
     "ModelStoreTests",
     "ParityTests",
     "Place",
+    "ProcessorTests",
     "Rule",
     "SnapshotStoreTests",
     "StatefulTests",

@@ -35,7 +35,7 @@ SIZES = (1, 1, 1, 2, 5, 40)
 SHARED = AggregateRef("shared", "all")
 """The aggregate that all writers write to."""
 COUNTED = "counted"
-"""The checkpoint, and the collection of read models, of those who count events."""
+"""The checkpoint, the processor, and the collection of read models, of those who count events."""
 
 WRITTEN = EventQuery(["crash.written"])
 
@@ -165,6 +165,27 @@ async def count_next(transaction: Transaction) -> int:
     return position
 
 
+def counting(
+    table: str | None, tell: Callable[[int], object] = say
+) -> Callable[[Event[Written], Transaction], Coroutine[Any, Any, None]]:
+    """What a processor does with each event: count it in a read model, and in a table if there is one; tell once it counts."""
+
+    async def count(event: Event[Written], transaction: Transaction) -> None:
+        record = await transaction.models.get(COUNTED, "all")
+        counts: dict[str, int] = json.loads(record.data) if record is not None else {}
+        counts[event.data.writer] = counts.get(event.data.writer, 0) + 1
+        await transaction.models.put(COUNTED, "all", json.dumps(counts))
+        if table is not None:
+            await transaction.execute(f"INSERT INTO {table} (position) VALUES ({event.position})")
+
+        async def committed() -> None:
+            tell(event.position)
+
+        transaction.on_commit(committed)
+
+    return count
+
+
 def run(face: Face, work: Coroutine[Any, Any, None]) -> None:
     """Do the work of a job on a face."""
     if face == "async":
@@ -201,6 +222,28 @@ def count(place: Place, writer: str, face: Face) -> None:
                 async with db.transaction() as transaction:
                     position = await count_next(transaction)
                 say(position)
+
+    run(face, work())
+
+
+def append(place: Place, writer: str) -> None:
+    """Append so many events as it is told to, one by one, again and again."""
+    with place.blocking(registry=registry) as db:
+        say("ready")
+        for number in itertools.count(1):
+            for index in range(listen()):
+                db.events.append([plain(f"{writer}.{index}", number)])
+
+
+def process(place: Place, face: Face, batch: int, lease: float, table: str | None) -> None:
+    """Run the processor that counts all events; say the position of each that has counted."""
+
+    async def work() -> None:
+        async with place.open(face=face, registry=registry) as db:
+            options: dict[str, Any] = {"transactional": True, "batch": batch, "lease": lease}
+            processor = db.processor(COUNTED, counting(table), query=WRITTEN, **options)
+            say("ready")
+            await processor.run()
 
     run(face, work())
 

@@ -85,7 +85,7 @@ class Ledger:
 
 
 class Counts:
-    """Judges `count`: the read model has counted exactly the events up to its checkpoint."""
+    """Judges `count` and `process`: the read model has counted exactly the events up to its checkpoint."""
 
     def __init__(self) -> None:
         self._told = 0
@@ -95,6 +95,11 @@ class Counts:
 
     def __str__(self) -> str:
         return f"{self.acknowledged} acknowledgements, {self._counts.total()} events counted"
+
+    @property
+    def counted(self) -> int:
+        """How many events are behind the checkpoint, and have counted."""
+        return self._counts.total()
 
     def hear(self, said: Any) -> str:
         self._told = said

@@ -27,6 +27,7 @@ from goes_lite_conformance import (
     EventStoreTests,
     ModelStoreTests,
     ParityTests,
+    ProcessorTests,
     SnapshotStoreTests,
 )
 from goes_lite_conformance._place import Face, Storage
@@ -42,6 +43,7 @@ SUITES: tuple[type[Contract], ...] = (
     CheckpointAndLeaseTests,
     EventBusTests,
     BackendTests,
+    ProcessorTests,
     ParityTests,
     ConcurrencyTests,
     CrashTests,

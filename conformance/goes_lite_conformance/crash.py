@@ -1,8 +1,8 @@
 """Killed at any moment: what was acknowledged is there, nothing is half-written, and nobody else is disturbed.
 
 Processes are killed with SIGKILL (or what ends a process at once on this system), after a random number of words and
-microseconds, and what they leave is judged in this process. With one round 13 are killed at random moments; with 100
-(`--rounds 100`) 1,300 are, for each variant of the backend that several processes can use. (Where pytest is told to end
+microseconds, and what they leave is judged in this process. With one round 16 are killed at random moments; with 100
+(`--rounds 100`) 1,600 are, for each variant of the backend that several processes can use. (Where pytest is told to end
 tests that seem to hang, such a run needs `-o faulthandler_timeout=0`.)
 """
 
@@ -11,29 +11,34 @@ from __future__ import annotations
 import random
 import time
 from contextlib import AbstractAsyncContextManager
+from typing import Any
 
 import pytest
 
-from goes_lite.backend import PERSISTENT, PROCESSES, TRANSACTIONS, Backend
+from goes_lite.backend import PERSISTENT, PROCESSES, SQL, TRANSACTIONS, Backend
 from goes_lite.checkpoint import Lease
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, LeaseHeld
 from goes_lite_conformance import report
 from goes_lite_conformance._contract import needs, only
 from goes_lite_conformance._crash_jobs import (
     COUNTED,
+    WRITTEN,
     Doomed,
+    append,
     condition,
     count,
+    counting,
     doom,
     follow,
     hold,
     lease,
     plain,
+    process,
     registry,
     write,
 )
 from goes_lite_conformance._crash_judges import Counts, Judge, Ledger, Lives
-from goes_lite_conformance._place import Face, Place, until
+from goes_lite_conformance._place import PATIENCE, Face, Place, until
 from goes_lite_conformance._soak import Soaking
 from goes_lite_conformance._workers import Worker
 from goes_lite_conformance.verify import verify
@@ -163,6 +168,48 @@ class CrashTests(Soaking):
             for victim in victims:
                 _end(victim)
             await self.sound(place, kill + 1, place.rounds)
+
+    # --- processors -----------------------------------------------------------------------------------------------------
+
+    @only("blocking")
+    @needs(PERSISTENT, PROCESSES, TRANSACTIONS)
+    async def test_a_processor_is_killed(self, place: Place) -> None:
+        """CR-PROC-001: What a transactional processor writes counts each event once, whenever its process is killed."""
+        chance, counts, table = random.Random(9), Counts(), await _table(place)
+        appender = place.spawn(append, writer="a")
+        appender.expect("ready")
+        for kill in range(2 * place.rounds):
+            appender.tell(WORDS)  # while they are handled
+            options = {"face": _face(kill), "batch": chance.choice((1, 3, 20)), "lease": TTL}
+            self.kill(place.spawn(process, table=table, **options), chance, counts)
+            await self.judged(place, counts, kill + 1, 2 * place.rounds)
+        _end(appender)
+        await _all_counted(place, counts, table)
+
+    @only("blocking")
+    @needs(PERSISTENT, PROCESSES, TRANSACTIONS)
+    async def test_the_active_one_is_killed(self, place: Place) -> None:
+        """CR-PROC-002: When the active one of two processes is killed, the other goes on, and each event counts once."""
+        chance, counts, table = random.Random(10), Counts(), await _table(place)
+        appender = place.spawn(append, writer="a")
+        appender.expect("ready")
+        options = {"lease": 10 * TTL, "table": table}
+        active = place.spawn(process, face=_face(0), batch=1, **options)
+        active.expect("ready")
+        for kill in range(place.rounds):
+            standby = place.spawn(process, face=_face(kill + 1), batch=chance.choice((1, 3, 20)), **options)
+            standby.expect("ready")
+            appender.tell(WORDS)
+            counts.hear(active.hear())
+            _pause(chance.uniform(0, 5 * MOMENT))
+            _end(active, counts)
+            appender.tell(1)
+            counts.hear(standby.hear())
+            active = standby
+            self.tell(place, f"{kill + 1} kills, {counts}", last=kill + 1 == place.rounds)
+        _end(active, counts)
+        _end(appender)
+        await _all_counted(place, counts, table)
 
     # --- others -----------------------------------------------------------------------------------------------------------
 
@@ -315,6 +362,29 @@ async def _acquired(place: Place, db: Backend) -> Lease:
 
     await until(place, free)
     return taken[0]
+
+
+async def _table(place: Place) -> str | None:
+    """A table of the user's own for the positions of events that count; None where there is no SQL."""
+    if SQL not in place.abilities:
+        return None
+    table = f"counted_{place.storage.name}"
+    async with _reopened(place) as db, db.transaction() as transaction:
+        await transaction.execute(f"CREATE TABLE {table} (position BIGINT NOT NULL)")
+    return table
+
+
+async def _all_counted(place: Place, counts: Counts, table: str | None) -> None:
+    """A processor here brings it to an end: then every event has counted, once."""
+    async with _reopened(place) as db:
+        options: dict[str, Any] = {"transactional": True, "lease": TTL}
+        async with db.processor(COUNTED, counting(table, counts.hear), query=WRITTEN, **options) as processor:
+            await processor.wait_for(await db.events.head(), PATIENCE)
+        await counts.judge(db)
+        positions = [event.position async for event in db.events.query(WRITTEN)]
+        assert counts.counted == len(positions)
+        if table is not None:
+            assert await db.select(f"SELECT position FROM {table} ORDER BY position") == [(p,) for p in positions]
 
 
 def _pause(seconds: float) -> None:

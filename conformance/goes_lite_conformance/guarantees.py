@@ -31,17 +31,27 @@ GUARANTEES = (
     Guarantee("G5", "what was acknowledged survives", ("CR-APPEND", "CR-TX", "CR-SOUND", "BE-OPEN-002", "PW-CUT")),
     Guarantee("G6", "every field comes back exactly", ("ES-DATA", "SS-SAVE", "EB-PUB-002")),
     Guarantee("G7", "a query means what `matches` says", ("ES-QUERY", "ES-COUNT", "ES-COND", "ST-MODEL")),
-    Guarantee("G8", "following misses nothing and repeats nothing", ("ES-FOLLOW", "CC-READ", "CR-OTHERS-002")),
-    Guarantee("G9", "delivery is at least once, and to one member of a group", (
-        "EB-SETTLE", "EB-GROUP", "EB-HANDLE", "EB-DEAD", "CC-BUS",
+    Guarantee("G8", "following misses nothing and repeats nothing", (
+        "ES-FOLLOW", "CC-READ", "CR-OTHERS-002", "BE-COMMITS", "PR-RUN-001", "PR-START", "PR-CHECK",
     )),
-    Guarantee("G10", "a projection in the same backend counts exactly once", ("BE-TX-018", "CR-TX-001", "CP-FENCE")),
+    Guarantee("G9", "delivery is at least once, and to one member of a group", (
+        "EB-SETTLE", "EB-GROUP", "EB-HANDLE", "EB-DEAD", "CC-BUS", "PR-LEASE", "PR-RETRY", "PR-DEAD", "PR-ORDER",
+    )),
+    Guarantee("G10", "a projection in the same backend counts exactly once", (
+        "BE-TX-018", "CR-TX-001", "CR-PROC", "CP-FENCE", "PR-FENCE", "PR-ONCE",
+    )),
     Guarantee("G11", "cancelling and abandoning leak nothing and lose nothing", (
         "CC-CANCEL", "BE-CLOSE", "ES-QUERY-048", "ES-QUERY-050", "ES-FOLLOW-021", "ES-FOLLOW-022", "EB-SUB-009",
+        "BE-COMMITS-015", "PR-CLOSE",
     )),
-    Guarantee("G12", "one process or many, the same result", ("BE-HANDLE", "CC-PROC", "CR-OTHERS", "ES-FOLLOW-006")),
+    Guarantee("G12", "one process or many, the same result", (
+        "BE-HANDLE", "CC-PROC", "CR-OTHERS", "CR-PROC-002", "ES-FOLLOW-006", "PR-CHECK-003", "PR-LEASE-003", "PR-LEASE-004",
+        "PR-SCHED-003", "PR-WAIT-004",
+    )),
     Guarantee("G13", "bad input is a typed error and leaves the store unchanged", (
-        "ES-BAD", "SS-BAD", "MS-BAD", "CP-BAD", "LE-BAD", "EB-NAME-005", "BE-OPEN-008", "BE-UNKNOWN",
+        "ES-BAD", "SS-BAD", "MS-BAD", "MS-BULK-011", "MS-BULK-012", "MS-BULK-013", "MS-RENAME-006", "CP-BAD", "LE-BAD",
+        "EB-NAME-005", "BE-COMMITS-014", "BE-OPEN-008", "BE-UNKNOWN", "PR-BAD",
+        "PR-UNREAD",
     )),
     Guarantee("G14", "abilities are what they are said to be", ("BE-ABILITY",)),
 )  # fmt: skip

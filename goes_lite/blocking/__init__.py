@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 from goes_lite.aggregate import Aggregate
 from goes_lite.backend import Backend, Durability, Unknown
 from goes_lite.blocking._bus import BlockingDelivery, BlockingEventBus, BlockingHandling, BlockingSubscription
+from goes_lite.blocking._lookup import BlockingBoundLookup
 from goes_lite.blocking._processor import BlockingFace, BlockingProcessor, BlockingProjectionProcessor
 from goes_lite.blocking._repository import BlockingRepository
 from goes_lite.blocking._stores import (
@@ -33,13 +34,15 @@ from goes_lite.connect import factory_for, open_backend, parse, settings
 from goes_lite.event import AggregateRef
 from goes_lite.portal import InlinePortal, LoopPortal, Portal
 from goes_lite.processor import ProcessorSchedule, Retry, Stats, processor_of
-from goes_lite.projection import InlineBackend, ModelProjection, OnNewVersion, Projection, ProjectionProcessor
+from goes_lite.projection import InlineBackend, ModelProjection, OnNewVersion, Projection, ProjectionProcessor, live
 from goes_lite.query import EVERYTHING, EventQuery
 from goes_lite.registry import Registry
+from goes_lite.relay import Relay
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime
 
 __all__ = [
     "BlockingBackend",
+    "BlockingBoundLookup",
     "BlockingCheckpointStore",
     "BlockingCommits",
     "BlockingDelivery",
@@ -136,6 +139,25 @@ class BlockingBackend:
         )  # fmt: skip
         return BlockingProcessor(processor, self._portal)
 
+    def relay(
+        self,
+        bus: BlockingEventBus | None = None,
+        *,
+        name: str = "relay",
+        query: EventQuery = EVERYTHING,
+        start: Start = "beginning",
+        batch: int = 100,
+        retry: Retry | None = None,
+        schedule: ProcessorSchedule | None = None,
+        lease: float = 10.0,
+    ) -> BlockingProcessor:
+        ours = bus is None or (isinstance(bus, BlockingEventBus) and bus._portal is self._portal)
+        relay = Relay(
+            self.backend, self.backend.bus if ours else bus, BlockingFace(self._portal), name=name, query=query,
+            start=start, batch=batch, retry=retry, schedule=schedule, lease=lease,
+        )  # fmt: skip
+        return BlockingProcessor(relay, self._portal)
+
     def projection(
         self,
         projection: Projection,
@@ -162,7 +184,7 @@ class BlockingBackend:
         *,
         aggregate: AggregateRef | None = None,
     ) -> dict[str, M]:
-        return self._portal.run(self.backend.live(projection, query, aggregate=aggregate))
+        return self._portal.run(live(self.backend, projection, query, aggregate, BlockingFace(self._portal)))
 
     def processors(self) -> list[Stats]:
         return self._portal.run(self.backend.processors())
@@ -176,7 +198,7 @@ class BlockingBackend:
         self._portal.run(self.backend.backup(path))
 
     def close(self) -> None:
-        if self._closed:
+        if self._closed or self._portal.closed:  # the latter: it was closed in another guise, see `inline`
             return
         self._portal.run(self.backend.close())
         self._closed = True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from goes_lite.backend import Transaction
 from goes_lite.blocking._transaction import BlockingTransaction
+from goes_lite.errors import StoreClosed
 from goes_lite.portal import Portal
 from goes_lite.processor import ParkedEvent, Processor, Stats
 from goes_lite.projection import Parity, Progress, ProjectionProcessor
@@ -25,7 +27,10 @@ class BlockingFace:
 
         async def act() -> None:
             for action in blocking.actions:
-                await call(self._portal.callback(action))
+                try:
+                    await call(self._portal.callback(action))
+                except Exception:  # the other actions are due as well
+                    logging.getLogger("goes_lite").exception("an action after a commit failed")
 
         tx.on_commit(act)
         return blocking
@@ -54,7 +59,12 @@ class BlockingProcessor:
         return self.processor.error
 
     def run(self) -> None:
-        self._portal.run(self.processor.run())
+        closed = self._portal.closed
+        try:
+            self._portal.run(self.processor.run())
+        except StoreClosed:
+            if closed or not self._portal.closed:
+                raise  # else it was closed while it worked, which ends it
 
     def start(self) -> None:
         async def start() -> None:  # in the loop's thread, if there is one

@@ -199,6 +199,28 @@ class Account:
     paid: int = 0
 
 
+@dataclass
+class Movement:
+    """Another one: what came and went of an item."""
+
+    delivered: int = 0
+    sold: int = 0
+
+
+class Movements(goes.ModelProjection[Movement], name="stock-movements"):
+    """Keeps it, for each item."""
+
+    @goes.projects(StockDelivered)
+    def delivered(self, movement: Movement, event: goes.Event[StockDelivered]) -> None:
+        """More of it."""
+        movement.delivered += event.data.quantity
+
+    @goes.projects(StockSold)
+    def sold(self, movement: Movement, event: goes.Event[StockSold]) -> None:
+        """Less of it."""
+        movement.sold += event.data.quantity
+
+
 def brief(data: object) -> str:
     """What an event says, in a few words."""
     match data:

@@ -15,7 +15,20 @@ from typing import NamedTuple
 import goes_lite as goes
 from goes_lite.blocking import BlockingBackend, BlockingRepository, connect
 from goes_lite.demo._follower import Follower, interpreter
-from goes_lite.demo._shop import Account, Customer, Order, Refused, Stock, applied, brief, cents, shop
+from goes_lite.demo._keeper import Keeper
+from goes_lite.demo._shop import (
+    Account,
+    Customer,
+    Movement,
+    Movements,
+    Order,
+    Refused,
+    Stock,
+    applied,
+    brief,
+    cents,
+    shop,
+)
 from goes_lite.demo._terminal import BOLD, DIM, Terminal, size
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, ConfigError, StoreUnavailable
 from goes_lite.sqlite import SQLiteBackend
@@ -65,6 +78,7 @@ def run(path: str, out: Terminal) -> None:
         _transaction(tour, order)
         _snapshot(tour)
         _second_process(tour)
+        _projection(tour)
         stored = db.events.count()
     _end(tour, stored, began)
 
@@ -306,6 +320,39 @@ def _second_process(tour: Tour) -> None:
     out.good(f"process {other.pid} saw what process {os.getpid()} wrote, so long after it was recorded:")
     out.table(("#", "event", "aggregate", "", "seen after"), rows, right=[0, 4])
     out.good(f"median {median(delays) * 1000:.1f} ms, the commit included; there is no server, only the file")
+
+
+def _projection(tour: Tour) -> None:
+    db, out = tour.db, tour.out
+    out.section("A read model that keeps up, whatever is killed")
+    python = interpreter()
+    if not python:
+        out.text("Left out: this Python does not know its own executable, so it cannot start another.")
+        return
+    out.code("with db.projection(Movements()) as movements:    # of the stock, by item")
+    head = db.events.head()
+    checkpoint = db.checkpoints.get(Movements.name)
+    begin = checkpoint.position if checkpoint else 0
+    with Keeper(python, os.path.abspath(tour.path)) as keeper:
+        out.good(f"process {keeper.pid} begins behind position {begin}, of {head}")
+        keeper.kill_behind(db, (begin + head) // 2)
+    checkpoint = db.checkpoints.get(Movements.name)
+    out.refused(f"killed in the middle of it; its last commit was at {checkpoint.position if checkpoint else 0}")
+    killed = time.perf_counter()
+    with db.projection(Movements()) as movements:
+        movements.wait_for(head)
+        seconds = time.perf_counter() - killed
+    handled = movements.stats().handled
+    out.good(
+        f"process {os.getpid()} took its place when its lease ran out, and did the other {handled} events: "
+        f"{seconds:.1f} s in all"
+    )
+    tea = db.models_of(Movements.name, Movement).get("tea")
+    stock = db.repository(Stock).fetch("tea").quantity
+    out.good(
+        f"of tea {tea.delivered} came and {tea.sold} went, so {tea.delivered - tea.sold} are left; the aggregate says "
+        f"{stock}. Read model and checkpoint commit together, so every event counts once"
+    )
 
 
 def _end(tour: Tour, stored: int, began: float) -> None:

@@ -8,13 +8,13 @@ repeat what they did since, and leave out nothing. A dead letter is never part o
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from goes_lite.backend import TRANSACTIONS, Transaction
 from goes_lite.checkpoint import CheckpointStore, Lease
-from goes_lite.errors import CodecError, ProcessorStopped, UnknownEventError
+from goes_lite.errors import CodecError, ModelNotFound, ProcessorStopped, UnknownEventError
 from goes_lite.event import AggregateRef, Event
 from goes_lite.model import Models
 from goes_lite.processor._feed import Batch, Unreadable
@@ -72,10 +72,16 @@ class Batches:
             self._processor.reached(position)
 
     async def settle(self) -> None:
-        """Save the checkpoint, if it lags behind."""
-        if self.unsaved_since is not None:
+        """Save the checkpoint, if it lags behind. Displaced if another has moved it meanwhile, so that it says more."""
+        if self.unsaved_since is None:
+            return
+        if self._processor.transactional:
+            async with self._backend.transaction() as tx:
+                await self._check(tx)
+                await self._save(tx.checkpoints, self.position)
+        else:
             await self._save(self._backend.checkpoints, self.position)
-            self._stand(self.position)
+        self._stand(self.position)
 
     # --- handling -----------------------------------------------------------------------------------------------------
 
@@ -98,8 +104,9 @@ class Batches:
             if before and self._processor.transactional:
                 await self.handle(Batch(before, before[-1].position))  # which was rolled back with the one that failed
             elif before:
+                await self._hold(before, self._parked)
                 await self._save(self._backend.checkpoints, before[-1].position)
-                self._stand(before[-1].position)
+                self._done(before, before[-1].position)
             await self._handle_alone(event, error)
 
     async def _handle_alone(self, event: Event[Any], error: Exception | None = None) -> None:
@@ -157,19 +164,23 @@ class Batches:
                 async with self._backend.transaction() as tx:
                     await self._check(tx)
                     await processor.target.apply([events[index] for index in free], tx)
-                    if len(free) < len(events):
-                        await self._hold(events, self._letters(tx))
+                    await self._hold(events, self._letters(tx))
                     await self._save(tx.checkpoints, position)
             else:
                 await processor.target.apply([events[index] for index in free], None)
-                if len(free) < len(events):
-                    await self._hold(events, self._parked)
+                await self._hold(events, self._parked)
                 await self._save(self._backend.checkpoints, position)
         except HandlerFailed as failed:
             if failed.index is not None:
                 failed.index = free[failed.index]
+            elif len(free) == 1:
+                failed.index = free[0]
             raise
-        processor.handled(len(free), position)
+        self._done(events, position)
+
+    def _done(self, events: Sequence[Event[Any]], position: int) -> None:
+        """The events are handled or held back, and the checkpoint is saved at the position."""
+        self._processor.handled(sum(event.aggregate not in self._held for event in events), position)
         self._stand(position)
 
     async def _check(self, tx: Transaction) -> None:
@@ -181,6 +192,8 @@ class Batches:
 
     async def _hold(self, events: Sequence[Event[Any]], letters: Models[ParkedEvent]) -> None:
         """Park the events of held aggregates."""
+        if not self._held:
+            return
         name, now = self._processor.name, self._clock.now()
         for event in events:
             ref = event.aggregate
@@ -193,19 +206,16 @@ class Batches:
     async def redrive(self) -> None:
         """Try those again that somebody asked for, in the order of the log.
 
-        Where the order is strict, what was held back behind one that succeeds follows it; behind one that fails, or that
-        nobody asked for, it goes on waiting.
+        What was held back follows when nothing is parked before it any more, because that succeeded or was dropped;
+        behind one that fails, or that nobody asked for, it goes on waiting.
         """
-        freed: set[AggregateRef] = set()
         blocked: set[AggregateRef] = set()
         async for parked in self._parked.query():
             ref = parked.aggregate if self._strict else None
             if ref is not None and ref in blocked:
                 continue
-            if (parked.due or (parked.behind and ref in freed)) and await self._redrive(parked):
-                if ref is not None:
-                    freed.add(ref)
-            elif ref is not None:
+            again = parked.due or parked.behind
+            if not (again and await self._redrive(parked)) and ref is not None:
                 blocked.add(ref)
         await self._look_who_is_held()
 
@@ -228,10 +238,11 @@ class Batches:
         except (HandlerFailed, CodecError, UnknownEventError) as exc:
             error = exc.error if isinstance(exc, HandlerFailed) else exc
             processor.failed(error)
-            again = replace(
-                parked, attempts=parked.attempts + 1, error=_text(error), time=self._clock.now(), behind=0, due=False
-            )
-            await self._parked.put(parked.key, again)
+            time, text = self._clock.now(), _text(error)
+            with suppress(ModelNotFound):  # it was dropped meanwhile
+                await self._parked.use(parked.key, lambda found: replace(
+                    found, attempts=found.attempts + 1, error=text, time=time, behind=0, due=False
+                ))  # fmt: skip
             return False
         processor.handled(len(found), parked.position)
         return True
@@ -252,6 +263,8 @@ class Batches:
             yield self._parked, self._backend.checkpoints
             return
         async with self._backend.transaction() as tx:
+            if self._processor.transactional:
+                await self._check(tx)
             yield self._letters(tx), tx.checkpoints
 
     def _letters(self, tx: Transaction) -> Models[ParkedEvent]:

@@ -12,6 +12,9 @@ from goes_lite.event import Event, to_micros
 from goes_lite.query import EventQuery
 from goes_lite.store import EventStore, Pages
 
+UNREADABLE = (CodecError, UnknownEventError)
+"""What reading an event raises that is not registered as what it is."""
+
 
 class Batch(NamedTuple):
     """Some events, and how far the log was read for them."""
@@ -24,10 +27,10 @@ class Batch(NamedTuple):
 class Unreadable(Exception):
     """The next event cannot be read as what it was registered as."""
 
-    def __init__(self, error: CodecError | UnknownEventError, position: int, name: str) -> None:
+    def __init__(self, error: CodecError | UnknownEventError, after: int) -> None:
         self.error = error
-        self.position = position
-        self.name = name
+        self.position = error.position or after + 1
+        self.name = error.name or ""
         super().__init__(error)
 
 
@@ -53,10 +56,10 @@ class Feed:
         while len(events) < self._size and not ended:
             try:
                 page = await self._pages.next_page()
-            except (CodecError, UnknownEventError) as exc:
+            except UNREADABLE as exc:
                 self._pages = None
                 if not events:
-                    raise Unreadable(exc, exc.position or after + 1, getattr(exc, "name", None) or "") from exc
+                    raise Unreadable(exc, after) from exc
                 break  # what lies before it comes first
             except BaseException:
                 self._pages = None
@@ -95,6 +98,15 @@ async def first_position(events: EventStore, start: Start) -> int:
     if isinstance(start, datetime):
         # Of the log's order, not of the clocks': what lies behind the first event of that time counts, however old.
         head = await events.head()
-        found = await events.query(EventQuery(min_time=start), upto=head, limit=1).list()
-        return found[0].position - 1 if found else head
+        found = await oldest(events, EventQuery(min_time=start), after=0, upto=head)
+        return found.position - 1 if found else head
     return start
+
+
+async def oldest(events: EventStore, query: EventQuery, *, after: int, upto: int) -> Event[Any] | Unreadable | None:
+    """The first event that matches behind a position, and not behind another one; None if there is none."""
+    try:
+        found = await events.query(query, after=after, upto=upto, limit=1).list()
+    except UNREADABLE as exc:
+        return Unreadable(exc, after)
+    return found[0] if found else None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -19,6 +20,7 @@ from goes_lite.errors import (
     InvalidQueryError,
     LeaseHeld,
     LeaseLost,
+    ModelNotFound,
     ProcessorBehind,
     StoreClosed,
 )
@@ -37,6 +39,9 @@ from goes_lite.runtime import Signal
 from goes_lite.store import check_position
 
 logger = logging.getLogger("goes_lite.processor")
+
+_at_work: ContextVar[Processor | None] = ContextVar("_at_work", default=None)
+"""Whose handler is being called here, be it in its task, its thread, or something that the handler has started."""
 
 
 class Processor:
@@ -64,13 +69,17 @@ class Processor:
             raise ConfigError(f"batch is an int ≥ 1, not {batch!r:.80}")
         if type(lease) not in (int, float) or not 0 < lease <= 86_400:
             raise ConfigError(f"lease is a number of seconds > 0 and ≤ 86400, not {lease!r:.80}")
+        if schedule is not None and (isinstance(schedule, type) or not callable(getattr(schedule, "due", None))):
+            raise ConfigError(f"schedule is Continuously(), Periodically(…), OnDemand() or the like, not {schedule!r:.80}")
+        if retry is not None and not isinstance(retry, Retry):
+            raise ConfigError(f"retry is a Retry, not {retry!r:.80}")
         if transactional and TRANSACTIONS not in backend.abilities:
             raise AbilityMissing(TRANSACTIONS, backend.location)
         self.backend = backend
         self.name = name
         self.target = target
         self.query = query
-        self.start_at = check_start(start)
+        self.start_at: Start = check_start(start)
         self.transactional = transactional
         self.batch = batch
         self.schedule: ProcessorSchedule = Continuously() if schedule is None else schedule
@@ -78,18 +87,18 @@ class Processor:
         self.owner = new_owner()
         """By this name the lease tells that it is this instance that is active."""
         self.wake = Signal()
-        """Of commits, of being asked to stop, and of the lease being lost."""
+        """Of commits, of the store being closed, of being asked to stop, and of the lease being lost."""
         self.error: Exception | None = None
         """The last one that it met."""
         self._ttl = float(lease)
         self._state: State = "idle"
+        self._running = False
         self._stopping = False
-        self._stop = Signal()
         self._tenure: Tenure | None = None
         self._work: Background | None = None
         self._waiters: set[Signal] = set()
         self._position = 0
-        self._handled = 0
+        self._handled = self._handled_before = 0
         self._since = 0.0
 
     def __repr__(self) -> str:
@@ -102,16 +111,24 @@ class Processor:
 
         ProcessorStopped if an event stops it, CheckpointMismatch if its checkpoint is of another store.
         """
-        if self._state in ("standby", "active"):
+        self._claim()
+        try:
+            await self._run()
+        finally:
+            self._ended()
+
+    def _claim(self) -> None:
+        """ConfigError if it is running already, in whatever way."""
+        if self._running:
             raise ConfigError(f"the processor {self.name!r} is running already: make another one, or stop it first")
-        self._stopping = False
-        await self._run()
+        self._running, self._stopping = True, False
 
     async def _run(self) -> None:
         self._state = "standby"
+        begun = False
         try:
             with self.backend.commits.watch(self.wake):
-                failures = 0
+                begun, failures = True, 0
                 while not self._stopping:
                     try:
                         await self._serve()
@@ -120,7 +137,10 @@ class Processor:
                         failures += 1
                         self.failed(exc)
                         await self.sleep(store_backoff(failures))
-        except StoreClosed:
+        except StoreClosed as exc:
+            if not begun or not self._is_closed():  # of another store, which the handler uses
+                self._state, self.error = "failed", exc
+                raise
             self._state = "stopped"
         except Exception as exc:
             self._state, self.error = "failed", exc
@@ -130,8 +150,18 @@ class Processor:
         finally:
             if self._state in ("standby", "active"):  # cancelled
                 self._state = "stopped"
-            for waiter in tuple(self._waiters):
-                waiter.notify()
+            self._tell()
+
+    def _is_closed(self) -> bool:
+        try:
+            self._check_open()
+        except StoreClosed:
+            return True
+        return False
+
+    def _check_open(self) -> None:
+        with self.backend.commits.watch(Signal()):
+            pass
 
     async def _serve(self) -> None:
         """Become the active instance if no other is, and be it for as long as that lasts."""
@@ -142,7 +172,8 @@ class Processor:
             await self.sleep(LOOK)
             return
         self._tenure, self._state = tenure, "active"
-        self._since, self._handled = self.backend.runtime.clock.monotonic(), 0
+        self._since, self._handled_before = self.backend.runtime.clock.monotonic(), self._handled
+        self._position = 0
         try:
             await Worker(self, lease).run()
         except LeaseLost as exc:
@@ -158,13 +189,20 @@ class Processor:
 
         What ends it before that is in `error`, in `stats` and in the log.
         """
-        if self._work is not None and not self._work.ended:
-            raise ConfigError(f"the processor {self.name!r} is running already")
-        self._stopping = False
-        self._work = Background(self.backend.runtime, f"goes_lite-processor {self.name}")
-        self._work.start(self._run_logged())
+        self._claim()
+        work = Background(self.backend.runtime, f"goes_lite-processor {self.name}")
+        try:
+            work.start(self._run_logged(), self._ended)
+        except BaseException:
+            self._ended()
+            raise
+        self._work = work
+
+    def _ended(self) -> None:
+        self._running = False
 
     async def _run_logged(self) -> None:
+        _at_work.set(self)
         try:
             await self._run()
         except Exception:
@@ -173,12 +211,14 @@ class Processor:
     async def stop(self, timeout: float | None = None) -> None:
         """Let it finish what it is handling, save its checkpoint and give back its lease. Stopping twice is fine.
 
-        After `timeout` seconds a handler that awaits is cancelled; a blocking one is left.
+        After `timeout` seconds a handler that awaits is cancelled; a blocking one is left. Called by its own handler, it
+        does not wait.
         """
         self._stopping = True
-        self._stop.notify()
         self.wake.notify()
-        if self._work is not None and not await self._work.join(timeout):
+        if self._work is None or _at_work.get() is self:
+            return
+        if not await self._work.join(timeout):
             self._work.cancel()
             await self._work.join(timeout)
 
@@ -224,6 +264,11 @@ class Processor:
         finally:
             self._waiters.discard(signal)
 
+    def _tell(self) -> None:
+        """Those who wait for a position look again."""
+        for waiter in tuple(self._waiters):
+            waiter.notify()
+
     async def _reached(self) -> int:
         """How far whoever is active has come; nowhere, if it has been asked to begin again and has not yet done so."""
         asked = await requests(self.backend.models, self.backend.runtime).find(self.name)
@@ -254,8 +299,7 @@ class Processor:
         """
         store = parked_events(self.backend.models, self.name, self.backend.runtime)
         for letter in letters or await self.parked():
-            record = await store.find(letter.key)
-            if record is not None:
+            with suppress(ModelNotFound):
                 await store.use(letter.key, lambda found: replace(found, due=True))
         await self._ask(lambda found: replace(found, redrives=found.redrives + 1))
 
@@ -270,7 +314,7 @@ class Processor:
         stats = await stats_of(self.backend, self.name, self.query)
         position = max(stats.position, self._position) if self._tenure else stats.position
         elapsed = self.backend.runtime.clock.monotonic() - self._since
-        rate = self._handled / elapsed if self._tenure and elapsed > 0 else 0.0
+        rate = (self._handled - self._handled_before) / elapsed if self._tenure and elapsed > 0 else 0.0
         return stats._replace(
             state=self._state, position=position, lag=max(0, stats.head - position),
             lag_seconds=stats.lag_seconds if position < stats.head else 0.0, rate=rate, handled=self._handled,
@@ -302,13 +346,23 @@ class Processor:
         return not self._stopping and self._tenure is not None and not self._tenure.lost
 
     async def sleep(self, seconds: float) -> bool:
-        """Wait, unless it is asked to stop meanwhile: then it is False."""
-        seen = self._stop.count
-        return not self._stopping and not await self.backend.runtime.wait(self._stop, seen, seconds)
+        """Wait, unless it is asked to stop or loses its lease meanwhile: then it is False. StoreClosed if it was closed."""
+        runtime = self.backend.runtime
+        end = runtime.clock.monotonic() + seconds
+        while True:
+            seen = self.wake.count
+            if self._stopping or (self._tenure is not None and self._tenure.lost):
+                return False
+            left = end - runtime.clock.monotonic()
+            if left <= 0:
+                return True
+            if await runtime.wait(self.wake, seen, left):
+                self._check_open()
 
     def reached(self, position: int) -> None:
         """It stands there."""
         self._position = position
+        self._tell()
 
     def handled(self, events: int, position: int) -> None:
         """So many events more."""

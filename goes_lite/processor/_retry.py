@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Literal, TypeAlias, get_args
 
 from goes_lite.bus import Backoff
 from goes_lite.errors import ConfigError
+
+logger = logging.getLogger("goes_lite.processor")
+
+LONGEST = 86_400.0
+"""No pause is longer, in seconds: timers have limits."""
 
 Then: TypeAlias = Literal["stop", "park"]
 Order: TypeAlias = Literal["free", "strict"]
@@ -21,7 +27,8 @@ class Retry:
 
     Arguments
       attempts   how often an event is tried before it is given up; 1 for no second try.
-      backoff    seconds to wait after the failure of attempt 1, 2, 3, …; `Backoff()` by default.
+      backoff    seconds to wait after the failure of attempt 1, 2, 3, …; `Backoff()` by default, and where it raises or
+                 answers no number.
       then       'stop': the processor ends with ProcessorStopped, and begins with this event again the next time. 'park':
                  the event becomes a dead letter (`Processor.parked`), to be looked at, re-driven or dropped.
       order      'strict': while an event of an aggregate is parked, later ones of that aggregate are parked behind it, and
@@ -43,6 +50,8 @@ class Retry:
     ) -> None:
         if type(attempts) is not int or attempts < 1:
             raise ConfigError(f"attempts is an int ≥ 1, not {attempts!r:.80}")
+        if backoff is not None and not callable(backoff):
+            raise ConfigError(f"backoff is a function of the attempt (1, 2, 3, …), not {backoff!r:.80}")
         if then not in get_args(Then):
             raise ConfigError(f"then={then!r:.80}: 'stop' or 'park'")
         if order not in get_args(Order):
@@ -56,7 +65,14 @@ class Retry:
 
     def pause(self, attempt: int) -> float:
         """Seconds to wait after the failure of this attempt (1, 2, 3, …)."""
-        return max(0.0, float(self.backoff(attempt)))
+        try:
+            seconds = float(self.backoff(attempt))
+            if seconds != seconds:
+                raise ValueError("nan")
+        except Exception:  # whatever the user's function raises
+            logger.exception("the backoff %r answers no time for attempt %d", self.backoff, attempt)
+            seconds = Backoff()(attempt)
+        return min(max(0.0, seconds), LONGEST)
 
     def __repr__(self) -> str:
         return f"Retry({self.attempts!r}, backoff={self.backoff!r}, then={self.then!r}, order={self.order!r})"

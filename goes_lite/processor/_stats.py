@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, TypeAlias
 
 from goes_lite.backend import Backend
+from goes_lite.event import Event
+from goes_lite.processor._feed import oldest
 from goes_lite.processor._records import parked_events
 from goes_lite.query import EVERYTHING, EventQuery
 
@@ -24,7 +26,7 @@ class Stats(NamedTuple):
     lag: int
     """How many positions lie between the two: at most so many events wait."""
     lag_seconds: float
-    """The age of the oldest event that waits; 0.0 if none does."""
+    """The age of the oldest event that waits; 0.0 if none does, or if that one cannot be read."""
     rate: float
     """Events per second that this instance has handled since it became active."""
     handled: int
@@ -42,10 +44,10 @@ async def stats_of(backend: Backend, name: str, query: EventQuery = EVERYTHING) 
     checkpoint = await backend.checkpoints.get(name)
     position = checkpoint.position if checkpoint else 0
     head = await backend.events.head()
-    waiting = await backend.events.query(query, after=position, upto=head, limit=1).list() if position < head else []
+    waiting = await oldest(backend.events, query, after=position, upto=head) if position < head else None
     lease = await backend.leases.get(name)
     parked = await parked_events(backend.models, name, backend.runtime).query().list()
-    age = (backend.runtime.clock.now() - waiting[0].time).total_seconds() if waiting else 0.0
+    age = (backend.runtime.clock.now() - waiting.time).total_seconds() if isinstance(waiting, Event) else 0.0
     owner = lease.owner if lease else None
     return Stats(
         name, "active" if lease else "idle", position, head, max(0, head - position), max(0.0, age), 0.0, 0,

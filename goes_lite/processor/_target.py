@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from goes_lite.backend import Transaction
-from goes_lite.errors import AppendInDoubtError, ConfigError, StoreError, StoreFull, StoreLocked, StoreUnavailable
+from goes_lite.errors import (
+    AppendInDoubtError,
+    ConfigError,
+    GoesError,
+    StoreError,
+    StoreFull,
+    StoreLocked,
+    StoreUnavailable,
+)
 from goes_lite.event import Event
 from goes_lite.runtime import call
 
@@ -98,7 +107,26 @@ async def guarded(index: int | None, function: Callable[..., object], *args: obj
     """What the user's function answers; what it raises is HandlerFailed, unless it is about the store."""
     try:
         return await call(function, *args)
-    except (StoreError, AppendInDoubtError):
-        raise  # the event is not to blame
+    except (StoreError, AppendInDoubtError) as exc:
+        if type(exc) is not StoreError:
+            raise  # the event is not to blame
+        raise HandlerFailed(exc, index) from exc  # of no particular kind: a statement of the user's went wrong
     except Exception as exc:
         raise HandlerFailed(exc, index) from exc
+    except BaseException as exc:
+        if not _is_stray(exc):
+            raise
+        stray = GoesError(f"the handler let the cancellation of something that it awaited pass: {exc!r}")
+        raise HandlerFailed(stray, index) from exc
+
+
+def _is_stray(exc: BaseException) -> bool:
+    """Whether it is a CancelledError that is not about the task that awaits here."""
+    asyncio = sys.modules.get("asyncio")  # there is none without an event loop
+    if asyncio is None or not isinstance(exc, asyncio.CancelledError):
+        return False
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # on the blocking face
+        return False
+    return task is not None and not task.cancelling()

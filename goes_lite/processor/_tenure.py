@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from contextlib import suppress
 from uuid import uuid4
 
 from goes_lite.backend import Backend
@@ -42,10 +43,20 @@ class Tenure:
 
     async def begin(self) -> Lease:
         """Take the lease; LeaseHeld while another instance has it."""
-        self.lease = await self._backend.leases.acquire(self._name, self._owner, self._ttl)
+        try:
+            self.lease = await self._acquire()
+        except (Exception, GeneratorExit):
+            raise
+        except BaseException:  # cancelled, it may have been taken all the same
+            with suppress(GoesError):
+                await self._backend.leases.release(await self._acquire())
+            raise
         self._renewal = Background(self._backend.runtime, f"goes_lite-lease {self._name}")
         self._renewal.start(self._renew(self.lease))
         return self.lease
+
+    async def _acquire(self) -> Lease:
+        return await self._backend.leases.acquire(self._name, self._owner, self._ttl)
 
     async def _renew(self, lease: Lease) -> None:
         while not await self._backend.runtime.wait(self._ending, 0, self._ttl / 3):

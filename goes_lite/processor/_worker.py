@@ -6,6 +6,7 @@ waited for; what is wrong with an event is `_batches`' business.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,9 @@ from goes_lite.bus import Backoff
 from goes_lite.checkpoint import Lease
 from goes_lite.errors import CheckpointMismatch
 from goes_lite.processor._batches import Batches, Displaced
-from goes_lite.processor._feed import Feed, Unreadable, first_position
+from goes_lite.processor._feed import Feed, Unreadable, first_position, oldest
 from goes_lite.processor._records import Requests, requests
+from goes_lite.processor._retry import LONGEST
 from goes_lite.processor._schedule import Pending
 from goes_lite.processor._target import TRANSIENT
 
@@ -59,32 +61,40 @@ class Worker:
                 # Whether the last commit was done may be unknown: only the checkpoint that is stored can tell.
                 begun, failures = False, failures + 1
                 processor.failed(exc)
-                seconds = store_backoff(failures)
+                await processor.sleep(store_backoff(failures))
+                continue
             if seconds is None or seconds > 0:
-                await self._backend.runtime.wait(processor.wake, seen, seconds)
-        await self._batches.settle()
+                await self._backend.runtime.wait(processor.wake, seen, seconds and min(seconds, LONGEST))
+        with suppress(Displaced):  # then it has been saved that more is handled
+            await self._batches.settle()
 
     async def _begin(self) -> None:
         processor, events = self._processor, self._backend.events
         await processor.prepare(self._lease)
-        checkpoint = await self._backend.checkpoints.get(processor.name)
+        checkpoint, head = await self._backend.checkpoints.get(processor.name), await events.head()
+        asked = await self._requests.find(processor.name) or Requests()
+        again = asked.resets > asked.reset
+        if again:  # before the checkpoint is judged, which may be why it was asked
+            await processor.begin_again(self._lease, min(checkpoint.position, head) if checkpoint else 0)
+            checkpoint = await self._backend.checkpoints.get(processor.name)
         if checkpoint is None:
             await self._batches.begin(await first_position(events, processor.start_at), known=False)
         else:
-            head = await events.head()
-            if checkpoint.store != self._backend.identity or checkpoint.position > head:
+            ahead = checkpoint.position > head and checkpoint.position != processor.start_at
+            if checkpoint.store != self._backend.identity or ahead:
                 raise CheckpointMismatch(checkpoint, self._backend.identity, head)
             await self._batches.begin(checkpoint.position, known=True)
-        self._peeked, self._pending = self._batches.position, self._pending._replace(first=None, last=None)
+        if again:
+            await self._requests.use(processor.name, lambda found: replace(found, reset=asked.resets))
+        if self._pending.first is None:  # else it is known since when something waits, and that is still to be done
+            self._peeked = self._batches.position
 
     async def _step(self) -> float | None:
         """Do what is due; how many seconds may pass before the next look, None for until something happens."""
         processor, batches = self._processor, self._batches
         asked = await self._requests.find(processor.name) or Requests()
         if asked.resets > asked.reset:
-            await processor.begin_again(self._lease, batches.position)
             await self._begin()
-            await self._requests.use(processor.name, lambda found: replace(found, reset=asked.resets))
         if asked.redrives != self._redrives:
             await batches.redrive()
             self._redrives = asked.redrives
@@ -95,9 +105,9 @@ class Worker:
         triggered = asked.triggers > asked.served
         due = processor.schedule.due(self._pending, now)
         if triggered or (due is not None and due <= now):
-            self._pending = Pending(None, None, now)
             await self._run_until(head)
-            if triggered:
+            self._pending = Pending(None, None, now)  # not before: a run that the store cuts short is made again
+            if triggered and batches.position >= head:  # else it was cut short, and the next one has to go on
                 await self._requests.use(
                     processor.name, lambda found: replace(found, served=max(found.served, asked.triggers))
                 )
@@ -112,9 +122,8 @@ class Worker:
 
     async def _peek(self, head: int, now: float) -> None:
         """See whether anything has come that is to be handled; remember since when it waits."""
-        found = (
-            not self._processor.schedule.minds_when
-            or await self._backend.events.query(self._processor.query, after=self._peeked, upto=head, limit=1).list()
+        found = not self._processor.schedule.minds_when or await oldest(
+            self._backend.events, self._processor.query, after=self._peeked, upto=head
         )
         self._peeked = head
         if found:

@@ -17,9 +17,10 @@ from __future__ import annotations
 from goes_lite.projection._inline import InlineBackend
 from goes_lite.projection._live import live
 from goes_lite.projection._models import REMOVED, ModelProjection
+from goes_lite.projection._parity import Difference, Parity
 from goes_lite.projection._processor import OnNewVersion, ProjectionProcessor
 from goes_lite.projection._projection import Projection, projects
-from goes_lite.projection._rebuild import Difference, Parity, Progress
+from goes_lite.projection._rebuild import Progress
 
 __all__ = [
     "REMOVED",

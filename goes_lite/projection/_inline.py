@@ -12,13 +12,14 @@ from typing import Any
 
 from goes_lite.backend import TRANSACTIONS, Backend, Transaction
 from goes_lite.delegate import DelegatingBackend, DelegatingEvents, DelegatingTransaction
-from goes_lite.errors import AbilityMissing, CheckpointMismatch, ConfigError, ProjectionOutdated
+from goes_lite.errors import AbilityMissing, CheckpointMismatch, ConfigError, ProjectionOutdated, TransactionError
 from goes_lite.event import Event
 from goes_lite.processor import Face
-from goes_lite.processor._feed import Feed
+from goes_lite.processor._feed import Feed, Unreadable
 from goes_lite.processor._target import HandlerFailed
 from goes_lite.projection._projection import Projection
 from goes_lite.projection._record import ProjectionRecord, projection_records
+from goes_lite.projection._replay import Replay
 from goes_lite.runtime import call
 from goes_lite.store import AppendCondition, Appended, EventStore
 
@@ -44,12 +45,9 @@ class InlineBackend(DelegatingBackend):
     @asynccontextmanager
     async def _transaction(self) -> AsyncGenerator[Transaction]:
         async with self.backend.transaction() as tx:
-            yield DelegatingTransaction(tx, _TransactionEvents(tx, self))
-
-    async def project(self, tx: Transaction) -> None:
-        """Bring the projections up to date with what is stored, and with what the transaction has appended."""
-        for inline in self._inline:
-            await inline.project(tx)
+            events = _TransactionEvents(tx, self._inline)
+            yield DelegatingTransaction(tx, events)
+            events.check()
 
 
 class _Events(DelegatingEvents):
@@ -63,15 +61,30 @@ class _Events(DelegatingEvents):
 
 
 class _TransactionEvents(DelegatingEvents):
-    def __init__(self, tx: Transaction, backend: InlineBackend) -> None:
+    def __init__(self, tx: Transaction, inline: Sequence[_Inline]) -> None:
         super().__init__(tx.events)
         self._tx = tx
-        self._backend = backend
+        self._inline = inline
+        self._refused: BaseException | None = None
 
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
+        self.check()
         appended = await self.events.append(events, condition=condition)
-        await self._backend.project(self._tx)
+        try:
+            for inline in self._inline:
+                await inline.project(self._tx)
+        except BaseException as exc:
+            self._refused = exc
+            raise
         return appended
+
+    def check(self) -> None:
+        """TransactionError once a projection has refused what was appended: it is there, and half of a read model, too."""
+        if self._refused is not None:
+            raise TransactionError(
+                f"a projection refused an append in this transaction ({self._refused!r:.200}), so it cannot be committed any "
+                "more: let the error end it, and begin another"
+            ) from self._refused
 
 
 class _Inline:
@@ -81,8 +94,8 @@ class _Inline:
         self._projection = projection
         self._backend = backend
         self._face = face
-        self._target = projection.target(backend.registry, face)
         self._query = projection.query(backend.registry)
+        self._target = Replay(projection, projection.target(backend.registry, face), self._query)
         self._created = False
 
     async def project(self, tx: Transaction) -> None:
@@ -90,23 +103,39 @@ class _Inline:
         records = projection_records(tx.models, self._backend.runtime)
         record = await records.find(name)
         if record is None:
-            await records.put(name, ProjectionRecord(projection.version))
+            record = ProjectionRecord(projection.version)
+            await records.put(name, record)
         elif record.version != projection.version:
             raise ProjectionOutdated(name, record.version, projection.version)
         if not self._created:
             await call(self._face.function(projection.create), self._face.transaction(tx))
-            self._created = True
+            tx.on_commit(self._is_created)
         checkpoint = await tx.checkpoints.get(name)
         head = await tx.events.head()
         if checkpoint is not None and (checkpoint.store != self._backend.identity or checkpoint.position > head):
             raise CheckpointMismatch(checkpoint, self._backend.identity, head)
         position = checkpoint.position if checkpoint else 0
+        self._target.begin(record.replay_until)
+        if error := await self._catch_up(tx, position, head):
+            raise error
+        if checkpoint is None or position < head:
+            await tx.checkpoints.save(name, head)
+
+    async def _catch_up(self, tx: Transaction, position: int, head: int) -> Exception | None:
+        """What is wrong with an event, if anything is: answered, so that it can be raised as it is."""
         feed = Feed(tx.events, self._query, BATCH)
-        while position < head:
-            batch = await feed.next(position, head)
-            try:
-                await self._target.apply(batch.events, tx)
-            except HandlerFailed as failed:
-                raise failed.error from None
-            position = batch.position
-        await tx.checkpoints.save(name, head)
+        events: Sequence[Event[Any]] = ()
+        try:
+            while position < head:
+                events, position = await feed.next(position, head)
+                await self._target.apply(events, tx)
+        except Unreadable as unreadable:
+            return unreadable.error
+        except HandlerFailed as failed:
+            if failed.index is not None:
+                failed.error.add_note(f"while {self._projection!r} was told of {events[failed.index]!r}")
+            return failed.error
+        return None
+
+    async def _is_created(self) -> None:
+        self._created = True

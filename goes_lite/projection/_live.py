@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from goes_lite.backend import Backend
 from goes_lite.errors import ConfigError
 from goes_lite.event import AggregateRef, Event, aggregate_ref
+from goes_lite.processor import Face
 from goes_lite.projection._models import Fold, ModelProjection
 from goes_lite.query import EventQuery, asked
+from goes_lite.runtime import call
 
 M = TypeVar("M")
 
 
 async def live(
-    backend: Backend, projection: ModelProjection[M], query: EventQuery | None, aggregate: AggregateRef | None
+    backend: Backend,
+    projection: ModelProjection[M],
+    query: EventQuery | None,
+    aggregate: AggregateRef | None,
+    face: Face,
 ) -> dict[str, M]:
     """See `Backend.live`."""
     if not isinstance(projection, ModelProjection):
@@ -22,20 +29,18 @@ async def live(
     if query is not None and aggregate is not None:
         raise ConfigError("live() takes a query or an aggregate, not both")
     fold = Fold(projection, backend.registry)
-    models: dict[str, M] = {}
+    models: dict[str, M | None] = {}
 
-    def apply(event: Event[Any]) -> None:
-        for id in fold.ids(event):
-            model = fold.apply(id, models.get(id), event)
-            if model is not None:
-                models[id] = model
-            else:
-                models.pop(id, None)
+    def apply(events: Sequence[Event[Any]]) -> None:
+        for event in events:
+            if ids := fold.ids(event):
+                fold.apply(event, ids, models)
 
+    function = face.function(apply)
     if aggregate is not None:
-        for event in await backend.events.load(asked(aggregate_ref, aggregate)):
-            apply(event)
+        await call(function, await backend.events.load(asked(aggregate_ref, aggregate)))
     else:
-        async for event in backend.events.query(projection.query(backend.registry) if query is None else query):
-            apply(event)
-    return models
+        pages = backend.events.query(projection.query(backend.registry) if query is None else query)
+        while page := await pages.next_page():
+            await call(function, page)
+    return {id: model for id, model in models.items() if model is not None}

@@ -6,18 +6,22 @@ and one write.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from inspect import iscoroutinefunction
 from typing import Any, ClassVar, Final, Generic, Never, TypeVar, cast, get_args, get_origin
 
 from goes_lite.backend import Transaction
 from goes_lite.codec import codec
-from goes_lite.errors import CodecError, InvalidQueryError, ModelError, RegistrationError, TransactionError
-from goes_lite.event import Event
-from goes_lite.model import check_collection
+from goes_lite.errors import InvalidQueryError, ModelError, RegistrationError, TransactionError
+from goes_lite.event import Event, check_text, restore
+from goes_lite.model import ModelRecord, check_collection
 from goes_lite.processor import Face, Target
 from goes_lite.processor._target import HandlerFailed
-from goes_lite.projection._projection import KEY, Key, Projection
-from goes_lite.registry import Registry
+from goes_lite.projection._projection import PREFIX, Key, Projection
+from goes_lite.query import asked
+from goes_lite.registry import Registry, _immutable
+from goes_lite.runtime import call
 
 M = TypeVar("M")
 
@@ -55,11 +59,22 @@ class ModelProjection(Projection, Generic[M]):
 
     def __init_subclass__(cls, *, collection: str | None = None, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        for base in getattr(cls, "__orig_bases__", ()):
-            if get_origin(base) is ModelProjection and not isinstance(get_args(base)[0], TypeVar):
-                cls.model = get_args(base)[0]
+        for base in vars(cls).get("__orig_bases__", ()):
+            origin: Any = get_origin(base)
+            if isinstance(origin, type) and issubclass(origin, ModelProjection) and "model" not in vars(cls):
+                parameters = cast("tuple[Any, ...]", cast("Any", origin).__parameters__)
+                named = dict(zip(parameters, get_args(base), strict=False))
+                model = parameters[0] if origin is ModelProjection else origin.model
+                cls.model = named.get(model, model)
+        for method in cls._methods.values():
+            if iscoroutinefunction(getattr(cls, method)):
+                raise RegistrationError(f"{cls.__qualname__}.{method}: a method of a ModelProjection is not async")
         if collection is not None:
-            check_collection(collection)
+            try:
+                check_collection(collection)
+                check_collection(PREFIX + collection)
+            except InvalidQueryError as exc:
+                raise RegistrationError(f"{cls.__qualname__}: {exc}") from None
             cls.collection = collection
 
     def initial(self, id: str) -> M:
@@ -71,12 +86,13 @@ class ModelProjection(Projection, Generic[M]):
         return event.aggregate.id if event.aggregate is not None else None
 
     def target(self, registry: Registry, face: Face) -> Target:
-        return FoldTarget(self, Fold(self, registry))
+        return FoldTarget(self, Fold(self, registry), face)
 
     @property
     def place(self) -> str:
         """The collection that it writes to just now."""
-        return (self.collection or self.name) + self.suffix
+        collection = self.collection or self.name
+        return PREFIX + collection if self.suffix else collection
 
     async def clear(self, tx: Any) -> None:
         await _async(tx).models.clear(self.place)
@@ -98,66 +114,117 @@ class Fold(Generic[M]):
     """Events into read models, in memory."""
 
     def __init__(self, projection: ModelProjection[M], registry: Registry) -> None:
-        if projection.model is None:
+        if projection.model is None or isinstance(projection.model, TypeVar):
             name = type(projection).__qualname__
             raise RegistrationError(f"{name} does not say of which type its read models are: write ModelProjection[…]")
         self.projection = projection
-        self._methods: dict[str, tuple[Key, Callable[[M, Event[Any]], Any]]] = {
-            name: (getattr(method, KEY, projection.key), method)
-            for name, method in projection.methods(registry).items()
-        }
+        self._methods: dict[str, Callable[[M, Event[Any]], Any]] = projection.methods(registry)
+        keys = projection.keys(registry)
+        by_aggregate = cast("Any", type(projection)).key is cast("Any", ModelProjection).key
+        default = None if by_aggregate else projection.key  # None: the id of the aggregate, which needs no check
+        self._keys: dict[str, Key | None] = {name: keys.get(name, default) for name in self._methods}
+        self._mutable = {name for name in self._methods if name in registry and not _immutable(registry.type_of(name))}
         json = codec("json")
         json.check(projection.model)
         self.encode = cast("Callable[[M], str]", json.encoder(projection.model))
         self.decode = cast("Callable[[str], M]", json.decoder(projection.model))
 
     def ids(self, event: Event[Any]) -> tuple[str, ...]:
-        """Which read models the event is about."""
+        """Which read models the event is about; InvalidQueryError if its key answers what cannot be an id."""
         if event.name not in self._methods:
             return ()
-        key = self._methods[event.name][0](event)
-        return () if key is None else (key,) if isinstance(key, str) else tuple(dict.fromkeys(key))
+        key = self._keys[event.name]
+        if key is None:
+            return () if event.aggregate is None else (event.aggregate.id,)
+        answer = key(event)
+        if answer is None:
+            return ()
+        if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
+            return (_checked(answer),)
+        return tuple(dict.fromkeys(map(_checked, answer)))
 
-    def apply(self, id: str, model: M | None, event: Event[Any]) -> M | None:
-        """The read model after the event, None if it is gone."""
-        if model is None:
-            model = self.projection.initial(id)
-        result = self._methods[event.name][1](model, event)
-        return model if result is None else None if result is REMOVED else cast("M", result)
+    def apply(self, event: Event[Any], ids: Sequence[str], models: dict[str, M | None]) -> None:
+        """Change those read models into what they are after the event: None for one that is gone."""
+        method = self._methods[event.name]
+        # A method may take a list of the event's into a read model, and a later one append to it: of no other model.
+        several = len(ids) > 1 and event.name in self._mutable
+        for id in ids:
+            model = models.get(id)
+            if model is None:
+                model = self.projection.initial(id)
+            result = method(model, _with_own_data(event) if several else event)
+            models[id] = model if result is None else None if result is REMOVED else cast("M", result)
+
+
+def _checked(id: object) -> str:
+    if not isinstance(id, str):
+        raise InvalidQueryError(f"key answers the id of a read model (a str), several of them, or None, not {id!r:.80}")
+    return asked(check_text, str.__str__(id), "the id of a read model")  # of an enum, too, it is the text
+
+
+def _with_own_data(event: Event[Any]) -> Event[Any]:
+    return restore(
+        event.id, event.name, deepcopy(event.data), event.time, event.aggregate, event.version, event.metadata,
+        event.tags, event.position, *event.encoded,
+    )  # fmt: skip
 
 
 class FoldTarget(Generic[M]):
-    """Reads what a batch is about, folds, and writes it."""
+    """Reads what a batch is about, folds, and writes what is not as it was."""
 
-    def __init__(self, projection: ModelProjection[M], fold: Fold[M]) -> None:
+    def __init__(self, projection: ModelProjection[M], fold: Fold[M], face: Face) -> None:
         self._projection = projection
         self._fold = fold
+        # The user's functions, for a whole batch at a time: where they would keep an event loop waiting, in a thread.
+        self._about = face.function(self._find_ids)
+        self._change = face.function(self._fold_batch)
 
     async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
         if tx is None:
             raise TransactionError("a projection writes in a transaction, and was given none")
-        fold, place = self._fold, self._projection.place
+        place = self._projection.place
+        about = cast("list[tuple[str, ...]]", await call(self._about, events))
+        ids = dict.fromkeys(id for some in about for id in some)
+        if not ids:
+            return
+        stored = await tx.models.get_many(place, ids)
+        changed = cast("dict[str, str | None]", await call(self._change, events, about, ids, stored))
+        try:
+            if changed:
+                await tx.models.put_many(place, changed)
+        except ModelError as exc:
+            raise HandlerFailed(exc, None) from exc  # which of the events made it so, nobody knows
+
+    def _find_ids(self, events: Sequence[Event[Any]]) -> list[tuple[str, ...]]:
         about: list[tuple[str, ...]] = []
         for index, event in enumerate(events):
             try:
-                about.append(fold.ids(event))
+                about.append(self._fold.ids(event))
             except Exception as exc:
                 raise HandlerFailed(exc, index) from exc
-        ids = dict.fromkeys(id for some in about for id in some)
+        return about
+
+    def _fold_batch(
+        self,
+        events: Sequence[Event[Any]],
+        about: Sequence[tuple[str, ...]],
+        ids: Iterable[str],
+        stored: Mapping[str, ModelRecord],
+    ) -> dict[str, str | None]:
+        """What is to be written: of each read model that the events changed, its JSON, None for one that is gone."""
+        fold, index = self._fold, None
         try:
-            stored = await tx.models.get_many(place, ids)
             models: dict[str, M | None] = {id: fold.decode(record.data) for id, record in stored.items()}
-        except (CodecError, InvalidQueryError) as exc:
-            raise HandlerFailed(exc, None) from exc
-        for index, event in enumerate(events):
-            for id in about[index]:
-                try:
-                    models[id] = fold.apply(id, models.get(id), event)
-                except Exception as exc:
-                    raise HandlerFailed(exc, index) from exc
-        encode = fold.encode
-        try:
-            changed = {id: None if (model := models[id]) is None else encode(model) for id in ids}
-            await tx.models.put_many(place, changed)
-        except (CodecError, ModelError, InvalidQueryError) as exc:
-            raise HandlerFailed(exc, None) from exc  # which of the events made it so, nobody knows
+            for index, event in enumerate(events):
+                if about[index]:
+                    fold.apply(event, about[index], models)
+            index = None
+            changed: dict[str, str | None] = {}
+            for id in ids:
+                model, record = models[id], stored.get(id)
+                data = None if model is None else fold.encode(model)
+                if data != (None if record is None else record.data):
+                    changed[id] = data
+            return changed
+        except Exception as exc:
+            raise HandlerFailed(exc, index) from exc  # without index: which of the events made it so, nobody knows

@@ -2,63 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from copy import copy
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, get_args
 
 from goes_lite.backend import Backend, Transaction
 from goes_lite.checkpoint import Lease
-from goes_lite.delegate import DelegatingTransaction
-from goes_lite.errors import ConfigError, ProjectionOutdated
-from goes_lite.event import Event
-from goes_lite.processor import Face, Processor, Target, parked_events
-from goes_lite.processor._batches import Stopping
-from goes_lite.processor._target import HandlerFailed
+from goes_lite.errors import ConfigError, LeaseHeld, ProjectionOutdated
+from goes_lite.processor import Face, Processor, parked_events
+from goes_lite.processor._batches import Displaced
+from goes_lite.processor._tenure import LOOK
+from goes_lite.projection._parity import Parity
 from goes_lite.projection._projection import Projection
-from goes_lite.projection._rebuild import Parity, Progress, Rebuild
-from goes_lite.projection._record import ProjectionRecord, projection_records
+from goes_lite.projection._rebuild import Accept, Progress, Rebuild
+from goes_lite.projection._record import ProjectionRecord, check_not_older, projection_records
+from goes_lite.projection._replay import Replay
 from goes_lite.runtime import call
 
 OnNewVersion: TypeAlias = Literal["rebuild", "beside", "stop", "keep"]
-
-
-class Replay:
-    """Tells a projection which events it is given were handled before, and keeps their side effects from happening."""
-
-    def __init__(self, projection: Projection, target: Target) -> None:
-        self._projection = projection
-        self._target = target
-        self.until = 0
-
-    async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
-        projection = self._projection
-        known = next((n for n, event in enumerate(events) if event.position > self.until), len(events))
-        if known == 0 or tx is None:
-            projection.replaying = False
-            await self._target.apply(events, tx)
-            return
-        projection.replaying = True
-        try:
-            await self._target.apply(events[:known], _Quiet(tx))
-        finally:
-            projection.replaying = False
-        if known < len(events):
-            await shifted(self._target, events, known, tx)
-
-
-async def shifted(target: Target, events: Sequence[Event[Any]], begin: int, tx: Transaction) -> None:
-    """Have the events from an index on handled; which one failed is told by its index among all."""
-    try:
-        await target.apply(events[begin:], tx)
-    except HandlerFailed as failed:
-        if failed.index is not None:
-            failed.index += begin
-        raise
-
-
-class _Quiet(DelegatingTransaction):
-    def on_commit(self, action: Callable[[], Awaitable[None]], /) -> None:
-        """It was done when the event was handled for the first time."""
 
 
 class ProjectionProcessor(Processor):
@@ -78,45 +38,44 @@ class ProjectionProcessor(Processor):
             raise ConfigError(f"on_new_version={on_new_version!r:.80}: one of {', '.join(get_args(OnNewVersion))}")
         if not isinstance(projection, Projection):
             raise ConfigError(f"a projection is an instance of a class over Projection, not {projection!r:.80}")
+        if on_new_version == "beside":
+            projection.check_defines("clear", "switch")
         self.projection = projection
         self._face = face
         self._on_new_version = on_new_version
-        self._replay = Replay(projection, projection.target(backend.registry, face))
+        query = projection.query(backend.registry)
+        self._replay = Replay(projection, projection.target(backend.registry, face), query)
         super().__init__(
-            backend, projection.name, self._replay,
-            query=projection.query(backend.registry), transactional=True, batch=batch, **options,
-        )  # fmt: skip
+            backend, projection.name, self._replay, query=query, transactional=True, batch=batch, **options
+        )
 
     async def prepare(self, lease: Lease) -> None:
         """Make the place of the read model, and bring it to the version of the program."""
+        projection, runtime = self.projection, self.backend.runtime
         async with self.backend.transaction() as tx:
-            await self._create(self.projection, tx)
-            records = projection_records(tx.models, self.backend.runtime)
-            record = await records.find(self.name)
-            if record is None:
-                record = ProjectionRecord(self.projection.version)
-                await records.put(self.name, record)
-        if record.version != self.projection.version:
-            await self._renew(record, lease)
-            record = await projection_records(self.backend.models, self.backend.runtime).get(self.name)
-        self._replay.until = record.replay_until
+            record = await check_not_older(projection, tx, runtime)
+            if record is None or (record.version != projection.version and self._on_new_version == "keep"):
+                record = ProjectionRecord(projection.version, record.replay_until if record else 0)
+                await projection_records(tx.models, runtime).put(self.name, record)
+            if record.version != projection.version and self._on_new_version == "stop":
+                raise ProjectionOutdated(self.name, record.version, projection.version)
+            await self._call(projection.create, tx)
+            if await tx.checkpoints.get(self.name) is None:  # asked here, since appends may bring it up to date, too
+                await tx.checkpoints.save(self.name, 0, lease=lease)
+        if record.version != projection.version:
+            await self._renew(lease)
+            record = await projection_records(self.backend.models, runtime).get(self.name)
+        self._replay.begin(record.replay_until)
 
-    async def _renew(self, record: ProjectionRecord, lease: Lease) -> None:
-        if record.version > self.projection.version or self._on_new_version == "stop":
-            raise ProjectionOutdated(self.name, record.version, self.projection.version)
-        if self._on_new_version == "keep":
-            async with self.backend.transaction() as tx:
-                kept = ProjectionRecord(self.projection.version, record.replay_until)
-                await projection_records(tx.models, self.backend.runtime).put(self.name, kept)
-        elif self._on_new_version == "beside":
-            await self.rebuild(progress=self._go_on)
+    async def _renew(self, lease: Lease) -> None:
+        if self._on_new_version == "beside":
+            try:
+                await Rebuild(self, self.projection, self._face, guide=self).run(self._ttl, None, None)
+            except LeaseHeld:  # by one that was called for, or that was killed: what it has made is looked at again
+                await self.sleep(LOOK)
+                raise Displaced from None
         else:
-            checkpoint = await self.backend.checkpoints.get(self.name)
-            await self.begin_again(lease, checkpoint.position if checkpoint else 0)
-
-    def _go_on(self, progress: Progress) -> None:
-        if not self.at_work:
-            raise Stopping
+            await self.begin_again(lease, 0)
 
     async def check(self, tx: Transaction) -> None:
         record = await projection_records(tx.models, self.backend.runtime).find(self.name)
@@ -125,37 +84,61 @@ class ProjectionProcessor(Processor):
 
     async def begin_again(self, lease: Lease, position: int) -> None:
         """Empty the read model and stand at the beginning, in one transaction. What was handled is a replay then."""
+        self.projection.check_defines("clear")
         async with self.backend.transaction() as tx:
-            await call(self._face.function(self.projection.clear), self._face.transaction(tx))
-            records = projection_records(tx.models, self.backend.runtime)
-            before = await records.find(self.name)
-            self._replay.until = max(position, before.replay_until if before else 0)
-            await records.put(self.name, ProjectionRecord(self.projection.version, self._replay.until))
+            before = await check_not_older(self.projection, tx, self.backend.runtime)
+            checkpoint, head = await tx.checkpoints.get(self.name), await tx.events.head()
+            handled = min(checkpoint.position, head) if checkpoint else 0  # another store's may lie behind the end
+            until = max(position, handled, before.replay_until if before else 0)
+            await self._call(self.projection.clear, tx)
+            await self._call(self.projection.create, tx)
+            record = ProjectionRecord(self.projection.version, until)
+            await projection_records(tx.models, self.backend.runtime).put(self.name, record)
             await parked_events(tx.models, self.name, self.backend.runtime).clear()
-            await tx.checkpoints.save(self.name, 0, lease=lease)
+            await tx.checkpoints.save(self.name, 0, lease=lease)  # LeaseLost for who was too slow
+        self._replay.begin(until)
+
+    async def reset(self) -> None:
+        """Have the read model emptied and made anew in place, from the first event on: by whoever is active, else the next.
+
+        Dead letters are forgotten, and side effects are not repeated (`Projection.replaying`). RegistrationError if the
+        projection does not define `clear`.
+        """
+        self.projection.check_defines("clear")
+        await super().reset()
 
     async def rebuild(
         self,
         *,
         progress: Callable[[Progress], object] | None = None,
-        accept: Callable[[Parity], bool] | None = None,
+        accept: Accept | None = None,
     ) -> Parity:
         """Make the read model anew **beside** the live one, compare the two, and put it in its place, atomically.
 
         - Readers see the live one until then, and the new one from then on; whoever runs the projection goes on at the
           very position that the new one was made up to, so nothing is missed and nothing counts twice.
         - `progress` is called after each batch. What it raises ends the rebuild, as does cancelling; so does the program's
-          end. Called again, it goes on where it was.
+          end. Called again, it goes on where it was, unless that was of another version.
         - `accept` is asked, with what the comparison found, whether the new one is to take the place of the live one; by
           default it is. If not, what was made is removed.
+        - An event on which a method raises is tried again, then ends it with ProcessorStopped or is parked, as `retry`
+          says. Dead letters of the live one are forgotten with it.
         - It may run while the projection does, here or in another process. LeaseHeld if another rebuild of it is running.
+        - RegistrationError if the projection does not define `clear` and `switch`; ProjectionOutdated if the read model is
+          of a higher version.
 
         Instances of another version stop with ProjectionOutdated then.
         """
-        shadow = copy(self.projection)
-        shadow.suffix = f"_v{self.projection.version}"
-        rebuild = Rebuild(self.backend, self.projection, shadow, self._face, query=self.query, batch=self.batch)
-        return await rebuild.run(self._ttl, progress, accept)
+        return await Rebuild(self, self.projection, self._face, guide=None).run(self._ttl, progress, accept)
 
-    async def _create(self, projection: Projection, tx: Transaction) -> None:
-        await call(self._face.function(projection.create), self._face.transaction(tx))
+    async def _reached(self) -> int:
+        """Nowhere, as long as this very instance is about to make the read model anew for its version."""
+        if self._running:
+            record = await projection_records(self.backend.models, self.backend.runtime).find(self.name)
+            lease = await self.backend.leases.get(self.name)
+            if record and record.version < self.projection.version and (lease is None or lease.owner == self.owner):
+                return 0
+        return await super()._reached()
+
+    async def _call(self, method: Callable[[Any], object], tx: Transaction) -> None:
+        await call(self._face.function(method), self._face.transaction(tx))

@@ -1,28 +1,33 @@
 """Making a read model anew beside the live one: catch up, compare at one and the same position, switch.
 
-Rule of this file: the new read model never gets ahead of the live one. Its goal is the live checkpoint, and the switch is
-one transaction that brings it exactly there, compares, and puts it in its place; the live checkpoint stays as it is.
+Rules of this file: the new read model never gets ahead of the live one. Its goal is the live checkpoint, and the switch is
+one transaction that brings it exactly there, compares, and puts it in its place; the live checkpoint stays as it is. All
+that is stored of it meanwhile has names that begin with `goes:rebuild:`, or end in `_rebuild`, and is gone at the end.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncIterator, Callable
-from typing import Any, NamedTuple
+from collections.abc import Awaitable, Callable
+from copy import copy
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeAlias
 
-from goes_lite.backend import Backend, Transaction
-from goes_lite.checkpoint import Lease
-from goes_lite.processor import Face
-from goes_lite.processor._feed import Feed
+from goes_lite.backend import Transaction
+from goes_lite.checkpoint import CheckpointStore, Lease
+from goes_lite.errors import CheckpointMismatch
+from goes_lite.processor import Face, Processor, parked_events
+from goes_lite.processor._batches import Batches, Displaced, Stopping
+from goes_lite.processor._feed import Feed, Unreadable
+from goes_lite.processor._records import Requests, requests
 from goes_lite.processor._target import HandlerFailed
-from goes_lite.processor._tenure import Tenure, new_owner
-from goes_lite.projection._projection import Projection
-from goes_lite.projection._record import ProjectionRecord, projection_records
-from goes_lite.query import EventQuery
-from goes_lite.runtime import Signal, call
+from goes_lite.processor._tenure import Tenure
+from goes_lite.projection._parity import Parity, compare
+from goes_lite.projection._projection import PREFIX, SUFFIX, Projection
+from goes_lite.projection._record import ProjectionRecord, check_not_older, projection_records
+from goes_lite.projection._replay import Replay
+from goes_lite.runtime import call
 
-SHOWN = 20
-"""How many differences a comparison keeps."""
+Accept: TypeAlias = Callable[[Parity], Awaitable[bool] | bool]
 
 
 class Progress(NamedTuple):
@@ -36,182 +41,197 @@ class Progress(NamedTuple):
     rate: float
     """Events per second."""
     seconds_left: float | None
-    """At that rate; None before anything can be said."""
+    """At the speed so far; None before anything can be said."""
 
 
-class Difference(NamedTuple):
-    """A row that is not the same in both."""
+class Shadow(Processor):
+    """The processor of the new read model: it is never run, but has the retries and the dead letters of one that is."""
 
-    key: str
-    live: str | None
-    new: str | None
-
-
-class Parity(NamedTuple):
-    """What a comparison of the live read model and the new one found, both at the same position."""
-
-    position: int
-    live_rows: int
-    new_rows: int
-    live_hash: str
-    """SHA-256 over keys and contents, in the order of keys."""
-    new_hash: str
-    different: int
-    """How many rows are not the same."""
-    differences: tuple[Difference, ...]
-    """The first of them."""
-    switched: bool = False
-    """Whether the new one has taken the place of the live one."""
+    def __init__(self, live: Processor, projection: Projection, face: Face, guide: Processor | None) -> None:
+        replay = Replay(projection, projection.target(live.backend.registry, face), live.query)
+        replay.begin(2**63)  # all of it was handled before, by the live one
+        super().__init__(
+            live.backend, PREFIX + live.name, replay,
+            query=live.query, transactional=True, batch=live.batch, retry=live.retry,
+        )  # fmt: skip
+        self._projection = projection
+        self._guide = guide
+        self.events = 0
+        """How many it has handled."""
 
     @property
-    def same(self) -> bool:
-        """Whether they are equal, row by row."""
-        return self.different == 0
+    def at_work(self) -> bool:
+        return self._guide is None or self._guide.at_work
 
-    def __str__(self) -> str:
-        verdict = "the same" if self.same else f"{self.different} rows differ"
-        lines = [f"at position {self.position}: live {self.live_rows} rows, new {self.new_rows} rows: {verdict}"]
-        lines += [f"  {one.key}: {one.live or '-':.60} -> {one.new or '-':.60}" for one in self.differences]
-        return "\n".join(lines)
+    async def sleep(self, seconds: float) -> bool:
+        if self._guide is not None:
+            return await self._guide.sleep(seconds)
+        await self.backend.runtime.sleep(seconds)
+        return True
+
+    async def check(self, tx: Transaction) -> None:
+        await check_not_older(self._projection, tx, self.backend.runtime)
+
+    def handled(self, events: int, position: int) -> None:
+        self.events += events
 
 
 class Rebuild:
-    """One read model being made beside another."""
+    """One read model being made beside another. With a guide, it ends (Stopping) when that is not to work any more."""
 
-    def __init__(
-        self,
-        backend: Backend,
-        live: Projection,
-        shadow: Projection,
-        face: Face,
-        *,
-        query: EventQuery,
-        batch: int,
-    ) -> None:
-        self._backend = backend
-        self._live = live
-        self._shadow = shadow
+    def __init__(self, live: Processor, projection: Projection, face: Face, guide: Processor | None) -> None:
+        projection.check_defines("clear", "switch")
+        self._backend = live.backend
+        self._live = projection
+        self._new = copy(projection)
+        self._new.suffix = SUFFIX
         self._face = face
-        self._feed = Feed(backend.events, query, batch)
-        self._target = shadow.target(backend.registry, face)
-        self._name = f"{live.name}{shadow.suffix}"
-        """Of its checkpoint and its lease."""
-        self._position = 0
-        shadow.replaying = True
+        self._batch = live.batch
+        self._shadow = Shadow(live, self._new, face, guide)
+        self._name = self._shadow.name
+        """Of its checkpoint, its dead letters and its lease."""
+        self._feed = Feed(self._backend.events, live.query, live.batch)
 
-    async def run(
-        self, ttl: float, progress: Callable[[Progress], object] | None, accept: Callable[[Parity], bool] | None
-    ) -> Parity:
+    async def run(self, ttl: float, progress: Callable[[Progress], object] | None, accept: Accept | None) -> Parity:
         """Until it has taken the place of the live one, or was not accepted."""
-        tenure = Tenure(self._backend, self._name, new_owner(), ttl, Signal())
+        tenure = Tenure(self._backend, self._name, self._shadow.owner, ttl, self._shadow.wake)
         lease = await tenure.begin()
         try:
-            await self._begin(lease)
-            clock, begun, events = self._backend.runtime.clock, self._backend.runtime.clock.monotonic(), 0
-            first = self._position
-            while True:
-                goal = await self._goal()
-                if self._position >= goal and (parity := await self._switch(lease, accept)) is not None:
-                    return parity
-                while self._position < goal:
-                    events += await self._step(lease, goal)
-                    if progress is not None:
-                        elapsed = clock.monotonic() - begun
-                        speed = (self._position - first) / elapsed if elapsed > 0 else 0.0
-                        left = (goal - self._position) / speed if speed else None
-                        rate = events / elapsed if elapsed > 0 else 0.0
-                        await call(self._face.function(progress), Progress(self._position, goal, events, rate, left))
+            return await self._make(lease, progress, accept)
         finally:
             await tenure.end()
 
-    async def _begin(self, lease: Lease) -> None:
-        """Go on where an earlier run was left, else begin with an empty place."""
-        checkpoint = await self._backend.checkpoints.get(self._name)
-        if checkpoint is not None and checkpoint.store == self._backend.identity:
-            self._position = checkpoint.position
-            return
-        async with self._backend.transaction() as tx:
-            await self._tell(self._shadow.create, tx)
-            await self._tell(self._shadow.clear, tx)
-            await tx.checkpoints.save(self._name, 0, lease=lease)
+    async def _make(self, lease: Lease, progress: Callable[[Progress], object] | None, accept: Accept | None) -> Parity:
+        batches = Batches(self._shadow, lease)
+        await self._begin(batches, lease)
+        clock, first = self._backend.runtime.clock, batches.position
+        begun = clock.monotonic()
+        while True:
+            goal = await self._goal(self._backend.checkpoints)
+            if goal < batches.position:  # the live one has begun again
+                await self._begin(batches, lease)
+                first = batches.position
+            while batches.position < goal:
+                if not self._shadow.at_work:
+                    raise Stopping
+                try:
+                    await self._step(batches, goal)
+                except Displaced:  # by whoever took the lease
+                    await self._begin(batches, lease)
+                if progress is not None:
+                    told = self._progress(batches.position, goal, batches.position - first, clock.monotonic() - begun)
+                    await call(self._face.function(progress), told)
+            if await self._goal(self._backend.checkpoints) - batches.position <= self._batch:
+                parity = await self._switch(batches, lease, accept)
+                if parity is not None:
+                    return parity
 
-    async def _goal(self) -> int:
-        checkpoint = await self._backend.checkpoints.get(self._live.name)
-        return checkpoint.position if checkpoint else 0
+    def _progress(self, position: int, goal: int, moved: int, seconds: float) -> Progress:
+        speed = moved / seconds if seconds > 0 else 0.0
+        rate = self._shadow.events / seconds if seconds > 0 else 0.0
+        return Progress(position, goal, self._shadow.events, rate, (goal - position) / speed if speed > 0 else None)
 
-    async def _step(self, lease: Lease, goal: int) -> int:
-        batch = await self._feed.next(self._position, goal)
+    async def _begin(self, batches: Batches, lease: Lease) -> None:
+        """Go on where an earlier run was left, if that was of this version; else begin with an empty place."""
         async with self._backend.transaction() as tx:
-            await self._apply(batch.events, tx)
-            await tx.checkpoints.save(self._name, batch.position, lease=lease)
-        self._position = batch.position
-        return len(batch.events)
-
-    async def _switch(self, lease: Lease, accept: Callable[[Parity], bool] | None) -> Parity | None:
-        """Compare and switch, if the live one is still where the new one is; else None."""
-        async with self._backend.transaction() as tx:
-            checkpoint = await tx.checkpoints.get(self._live.name)
-            if (checkpoint.position if checkpoint else 0) != self._position:
-                return None
-            await tx.checkpoints.save(self._name, self._position, lease=lease)  # LeaseLost for who was too slow
-            parity = await compare(self._live, self._shadow, self._face.transaction(tx), self._position)
-            if accept is not None and not await call(self._face.function(accept), parity):
-                await self._tell(self._shadow.clear, tx)
+            await self._shadow.check(tx)
+            await self._tell(self._live.create, tx)
+            await self._tell(self._new.create, tx)
+            records = projection_records(tx.models, self._backend.runtime)
+            made_by, checkpoint = await records.find(self._name), await tx.checkpoints.get(self._name)
+            position = 0
+            if (
+                checkpoint is not None
+                and made_by == ProjectionRecord(self._new.version)
+                and checkpoint.store == self._backend.identity
+                and checkpoint.position <= await self._goal(tx.checkpoints)
+            ):
+                position = checkpoint.position
             else:
-                await self._tell(self._shadow.switch, tx)
-                records = projection_records(tx.models, self._backend.runtime)
-                known = await records.find(self._live.name)
-                until = max(self._position, known.replay_until if known else 0)
-                await records.put(self._live.name, ProjectionRecord(self._shadow.version, until))
-                parity = parity._replace(switched=True)
-            await tx.checkpoints.delete(self._name)
-        return parity
+                await self._remove(tx)
+                await self._tell(self._new.create, tx)
+                await records.put(self._name, ProjectionRecord(self._new.version))
+            await tx.checkpoints.save(self._name, position, lease=lease)  # LeaseLost for who was too slow
+        await batches.begin(position, known=True)
 
-    async def _apply(self, events: Any, tx: Transaction) -> None:
+    async def _goal(self, checkpoints: CheckpointStore) -> int:
+        """Where the live one is."""
+        checkpoint = await checkpoints.get(self._live.name)
+        if checkpoint is None:
+            return 0
+        if checkpoint.store != self._backend.identity:
+            raise CheckpointMismatch(checkpoint, self._backend.identity, await self._backend.events.head())
+        return checkpoint.position
+
+    async def _step(self, batches: Batches, goal: int) -> None:
         try:
-            await self._target.apply(events, tx)
-        except HandlerFailed as failed:
-            raise failed.error from None
+            batch = await self._feed.next(batches.position, goal)
+        except Unreadable as unreadable:
+            await batches.give_up(unreadable)
+            return
+        if batch.events:
+            await batches.handle(batch)
+        batches.move(batch.position)
+        await batches.settle()
+
+    async def _switch(self, batches: Batches, lease: Lease, accept: Accept | None) -> Parity | None:
+        """Bring it to where the live one is, compare and switch. None if there is more to be done before."""
+        try:
+            async with self._backend.transaction() as tx:
+                position = await self._goal(tx.checkpoints)
+                await self._shadow.check(tx)
+                if not await self._catch_up(tx, batches, position):
+                    return None
+                await tx.checkpoints.save(self._name, position, lease=lease)
+                parity = await compare(self._live, self._new, tx, self._face, position)
+                if accept is not None and not await call(self._face.function(accept), parity):
+                    await self._remove(tx)
+                    return parity
+                await self._replace(tx, position)
+                return parity._replace(switched=True)
+        except (HandlerFailed, Unreadable):
+            return None  # it has its turn in `_step`, where it is tried again, parked, or stops everything
+
+    async def _catch_up(self, tx: Transaction, batches: Batches, position: int) -> bool:
+        """Do what the live one has done since, in the transaction that keeps it from doing more."""
+        if position < batches.position:
+            return False
+        at, feed = batches.position, Feed(tx.events, self._shadow.query, self._batch)
+        if at < position and await parked_events(tx.models, self._name, self._backend.runtime).query(limit=1).list():
+            return False  # something may have to be held back
+        while at < position:
+            batch = await feed.next(at, position)
+            await self._shadow.target.apply(batch.events, tx)
+            at = batch.position
+        return True
+
+    async def _replace(self, tx: Transaction, position: int) -> None:
+        """Put the new one in the place of the live one, with its dead letters."""
+        runtime, name = self._backend.runtime, self._live.name
+        letters, mine = (parked_events(tx.models, of, runtime) for of in (name, self._name))
+        await letters.clear()  # those events have counted for the new one, or it has a letter itself
+        async for letter in mine.query():
+            await letters.put(letter.key, replace(letter, processor=name))
+        records = projection_records(tx.models, runtime)
+        known = await records.find(name)
+        until = max(position, known.replay_until if known else 0)
+        await self._tell(self._new.switch, tx)
+        await records.put(name, ProjectionRecord(self._new.version, until))
+        await self._forget(tx)
+        # whoever is active remembers which aggregates are held, and is to look at the letters again
+        await requests(tx.models, runtime).use(
+            name, lambda found: replace(found, redrives=found.redrives + 1), default=Requests()
+        )
+
+    async def _remove(self, tx: Transaction) -> None:
+        """Leave nothing of it."""
+        await self._tell(self._new.clear, tx)
+        await self._forget(tx)
+
+    async def _forget(self, tx: Transaction) -> None:
+        await parked_events(tx.models, self._name, self._backend.runtime).clear()
+        await projection_records(tx.models, self._backend.runtime).delete(self._name)
+        await tx.checkpoints.delete(self._name)
 
     async def _tell(self, method: Callable[[Any], object], tx: Transaction) -> None:
         await call(self._face.function(method), self._face.transaction(tx))
-
-
-async def compare(live: Projection, new: Projection, tx: Any, position: int) -> Parity:
-    """Go through the rows of both, side by side."""
-    sides = [_Side(live, tx), _Side(new, tx)]
-    different = 0
-    differences: list[Difference] = []
-    one, other = await sides[0].next(), await sides[1].next()
-    while one is not None or other is not None:
-        first = min(row[0] for row in (one, other) if row is not None)
-        was = one[1] if one is not None and one[0] == first else None
-        now = other[1] if other is not None and other[0] == first else None
-        if was != now:
-            different += 1
-            if len(differences) < SHOWN:
-                differences.append(Difference(first, was, now))
-        one = await sides[0].next() if was is not None else one
-        other = await sides[1].next() if now is not None else other
-    (live_rows, live_hash), (new_rows, new_hash) = ((side.count, side.hash.hexdigest()) for side in sides)
-    return Parity(position, live_rows, new_rows, live_hash, new_hash, different, tuple(differences))
-
-
-class _Side:
-    def __init__(self, projection: Projection, tx: Any) -> None:
-        rows = projection.rows(tx)
-        self._rows = rows if isinstance(rows, AsyncIterator) else _each(rows or ())
-        self.count = 0
-        self.hash = hashlib.sha256()
-
-    async def next(self) -> tuple[str, str] | None:
-        async for key, content in self._rows:
-            self.count += 1
-            self.hash.update(f"{key}\0{content}\n".encode())
-            return key, content
-        return None
-
-
-async def _each(rows: Any) -> AsyncIterator[tuple[str, str]]:
-    for row in rows:
-        yield row

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from goes_lite.backend import Transaction
+from goes_lite.errors import ProjectionOutdated
 from goes_lite.model import Models, ModelStore
+from goes_lite.projection._projection import Projection
 from goes_lite.runtime import Runtime
 
 
@@ -21,3 +24,11 @@ class ProjectionRecord:
 def projection_records(models: ModelStore, runtime: Runtime) -> Models[ProjectionRecord]:
     """By the names of projections."""
     return Models(models, "goes:projections", ProjectionRecord, runtime)
+
+
+async def check_not_older(projection: Projection, tx: Transaction, runtime: Runtime) -> ProjectionRecord | None:
+    """The record of the read model, None if there is none; ProjectionOutdated if a higher version has made it."""
+    record = await projection_records(tx.models, runtime).find(projection.name)
+    if record is not None and record.version > projection.version:
+        raise ProjectionOutdated(projection.name, record.version, projection.version)
+    return record

@@ -36,6 +36,8 @@ _PUT_VALID = (
     "ON CONFLICT (collection, id) DO UPDATE SET version = version + 1, data = excluded.data"
 )
 _DELETE = "DELETE FROM models WHERE collection = ? AND id = ?"
+_CLEAR = "DELETE FROM models WHERE collection = ?"
+_RENAME = "UPDATE models SET collection = ? WHERE collection = ?"
 _GET = "SELECT collection, id, version, data FROM models WHERE collection = ? AND id = ?"
 # all in one statement, and so as of one moment; CROSS: ids are looked up in the table, never the table's rows in the ids
 _GET_MANY = (
@@ -157,15 +159,15 @@ class SQLiteModels:
 
     async def clear(self, collection: str) -> int:
         check_collection(collection)
-        sql = "DELETE FROM models WHERE collection = ? RETURNING 1"
+        sql = f"{_CLEAR} RETURNING 1"
         return await self._executor.write(lambda connection: len(connection.execute(sql, (collection,)).fetchall()))
 
     async def rename(self, collection: str, to: str) -> int:
         check_rename(collection, to)
 
         def work(connection: Connection) -> int:
-            connection.execute("DELETE FROM models WHERE collection = ?", (to,))
-            connection.execute("UPDATE models SET collection = ? WHERE collection = ?", (to, collection))
+            connection.execute(_CLEAR, (to,))
+            connection.execute(_RENAME, (to, collection))
             moved: int = connection.execute("SELECT changes()").fetchall()[0][0]
             return moved
 

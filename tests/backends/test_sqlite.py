@@ -15,6 +15,7 @@ from goes_lite_conformance import (
     EventStoreTests,
     ModelStoreTests,
     ParityTests,
+    ProcessorTests,
     SnapshotStoreTests,
     StatefulTests,
     Storage,
@@ -57,6 +58,9 @@ class TestEventBus(SQLite, EventBusTests): ...
 class TestBackend(SQLite, BackendTests): ...
 
 
+class TestProcessor(SQLite, ProcessorTests): ...
+
+
 class TestParity(SQLite, ParityTests): ...
 
 
@@ -85,6 +89,9 @@ class TestEventBusOnALoop(OnALoopThread, EventBusTests): ...
 
 
 class TestBackendOnALoop(OnALoopThread, BackendTests): ...
+
+
+class TestProcessorOnALoop(OnALoopThread, ProcessorTests): ...
 
 
 class TestConcurrencyOnALoop(OnALoopThread, ConcurrencyTests): ...

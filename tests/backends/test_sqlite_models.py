@@ -41,3 +41,36 @@ def test_letters_are_stored_as_letters(db: BlockingBackend) -> None:
     record = db.models.get("c", "1")
     assert record is not None
     assert record.data == '{"é😀": "\\\\u00e9 \\" \\n \\u0000 \\ud83d /"}'
+
+
+def test_json_that_sqlite_cannot_take_among_many(db: BlockingBackend) -> None:
+    """The same of many at once: the one that is nested too deep is named, and nothing is stored."""
+    with pytest.raises(ModelError, match="nested too deep") as caught:
+        db.models.put_many("c", {"1": "1", "2": "[" * 900 * 4 + "]" * 900 * 4, "3": "3"})
+
+    assert (caught.value.collection, caught.value.id) == ("c", "2")
+    assert db.models.get_many("c", ["1", "2", "3"]) == {}
+
+
+def test_letters_of_many_are_stored_as_letters(db: BlockingBackend) -> None:
+    """The same text is kept whether it comes alone or with others; what is no escape outside of a text stays refused."""
+    text = '{"\\u00e9\\ud83d\\ude00": "\\\\u00e9 \\" \\n \\u0000 \\ud83d \\/"}'
+    db.models.put_many("c", {"1": text})
+    db.models.put("c", "2", text)
+
+    one, two = db.models.get_many("c", ["1", "2"]).values()
+    assert one.data == two.data
+    for wrong in ("\\u0031", '"\\u12"', '"\\x\\u0031"'):
+        with pytest.raises(ModelError, match="is not JSON"):
+            db.models.put_many("c", {"1": wrong})
+
+
+def test_text_ends_where_it_ends(db: BlockingBackend) -> None:
+    """SQLite's own check of JSON reads up to a NUL."""
+    for wrong in ("5\0", '{}\0{"a":1}'):
+        with pytest.raises(ModelError, match="is not JSON"):
+            db.models.put("c", "1", wrong)
+        with pytest.raises(ModelError, match="is not JSON"):
+            db.models.put_many("c", {"1": wrong})
+
+    assert db.models.get("c", "1") is None

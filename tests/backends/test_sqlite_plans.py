@@ -93,10 +93,15 @@ HOT: dict[str, tuple[Sql, list[str]]] = {
         Sql(_events._AGGREGATES.format(where="(name, id) > (?, ?) AND name = ?"), ["order", "1", "order", 64]),
         ["aggregates USING INDEX sqlite_autoindex_aggregates_1"],
     ),
-    "models get": (
-        Sql("SELECT collection, id, version, data FROM models WHERE collection = ? AND id = ?", ["c", "1"]),
-        ["autoindex_models_1 (collection=? AND id=?)"],
+    "models get": (Sql(_models._GET, ["c", "1"]), ["autoindex_models_1 (collection=? AND id=?)"]),
+    "models get many": (
+        Sql(_models._GET_MANY, ['["1", "2"]', "c"]),
+        ["SCAN asked VIRTUAL TABLE", "SEARCH m USING INDEX sqlite_autoindex_models_1 (collection=? AND id=?)"],
     ),
+    "models put many": (Sql(_models._PUT_VALID, ["c", "1", "{}"]), []),
+    "models remove many": (Sql(_models._DELETE, ["c", "1"]), ["autoindex_models_1 (collection=? AND id=?)"]),
+    "models rename": (Sql(_models._RENAME, ["d", "c"]), ["autoindex_models_1 (collection=?)"]),
+    "models clear": (Sql(_models._CLEAR, ["c"]), ["autoindex_models_1 (collection=?)"]),
     "models put": (Sql(_models._VERSION, ["c", "1"]), ["autoindex_models_1 (collection=? AND id=?)"]),
     "latest snapshot": (
         Sql(_snapshots._LATEST, [*REF, MAX_INTEGER]),
@@ -107,7 +112,7 @@ HOT: dict[str, tuple[Sql, list[str]]] = {
 
 # A union of several branches is put together from their pages, which are small; one branch needs no sorting at all.
 # The table of event names is tiny, and looked at once.
-HARMLESS = re.compile(r"SCAN (page|CONSTANT ROW|\(subquery|SUBQUERY|matching|\d+|event_names)")
+HARMLESS = re.compile(r"SCAN (page|asked VIRTUAL TABLE|CONSTANT ROW|\(subquery|SUBQUERY|matching|\d+|event_names)")
 
 
 @pytest.mark.parametrize("name", HOT)

@@ -1,4 +1,4 @@
-"""Backends of which something beside the events has a fault: bus, snapshots, read models, leases, transactions, the end."""
+"""Backends of which something else has a fault: bus, snapshots, leases, commits, transactions, the end."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from goes_lite_conformance.wrapping import WrappedBackend, WrappedStore, Wrapped
 
 from goes_lite.backend import BACKUP, Transaction
 from goes_lite.checkpoint import Lease
-from goes_lite.errors import LeaseHeld, ModelConflict, StoreClosed
+from goes_lite.commits import SignalCommits
+from goes_lite.errors import LeaseHeld, StoreClosed
 from goes_lite.event import AggregateRef, Event
+from goes_lite.runtime import Signal
 from goes_lite.snapshot import Snapshot
 from goes_lite.store import AppendCondition, Appended
 
@@ -109,7 +111,7 @@ def publishes_before_the_commit(wrapped: WrappedBackend) -> None:
     _of_transactions(wrapped, lambda transaction: WrappedTransaction(transaction, Store(transaction.events)))
 
 
-# --- snapshots, read models, checkpoints, leases --------------------------------------------------------------------
+# --- snapshots, checkpoints, leases ---------------------------------------------------------------------------------
 
 
 @mutant("SS-LATEST-002")
@@ -132,27 +134,6 @@ def prunes_the_newest_snapshots(wrapped: WrappedBackend) -> None:
             return count
 
     wrapped.snapshots = cast("Any", Store(wrapped.backend.snapshots))
-
-
-@mutant("MS-EXPECTED-002", "MS-EXPECTED-004")
-def writes_a_read_model_whatever_its_version(wrapped: WrappedBackend) -> None:
-    class Store(Handed):
-        async def put(self, collection: str, id: str, data: str, *, expected: int | None = None) -> int:
-            return cast("int", await self.target.put(collection, id, data))
-
-    wrapped.models = cast("Any", Store(wrapped.backend.models))
-
-
-@mutant("MS-EXPECTED-004")
-def swaps_the_versions_of_a_model_conflict(wrapped: WrappedBackend) -> None:
-    class Store(Handed):
-        async def put(self, collection: str, id: str, data: str, *, expected: int | None = None) -> int:
-            try:
-                return cast("int", await self.target.put(collection, id, data, expected=expected))
-            except ModelConflict as error:
-                raise ModelConflict(collection, id, error.actual, error.expected) from None
-
-    wrapped.models = cast("Any", Store(wrapped.backend.models))
 
 
 @mutant("CP-FENCE-002")
@@ -184,6 +165,103 @@ def lets_anybody_take_a_lease(wrapped: WrappedBackend) -> None:
                 return cast("Lease", await self.target.acquire(name, owner, ttl))
 
     wrapped.leases = cast("Any", Store(wrapped.backend.leases))
+
+
+# --- commits --------------------------------------------------------------------------------------------------------
+
+
+class _Counting(Handed):
+    """Notifies a signal when an operation has written something."""
+
+    WRITES = frozenset("append save prune delete put put_many rename clear acquire renew release".split())
+
+    def __init__(self, target: Any, signal: Signal) -> None:
+        super().__init__(target)
+        self._signal = signal
+
+    def __getattr__(self, name: str) -> Any:
+        operation = getattr(self.target, name)
+        if name not in self.WRITES:
+            return operation
+
+        async def run(*args: Any, **options: Any) -> Any:
+            answer = await operation(*args, **options)
+            self._signal.notify()
+            return answer
+
+        return run
+
+
+@mutant("BE-COMMITS-009", "BE-COMMITS-010", "BE-COMMITS-011", "BE-COMMITS-017")
+def misses_the_commits_of_other_handles(wrapped: WrappedBackend) -> None:
+    """It knows of its own alone."""
+    own = Signal()
+    for store in ("events", "snapshots", "models", "checkpoints", "leases"):
+        setattr(wrapped, store, _Counting(getattr(wrapped.backend, store), own))
+    wrapped.commits = SignalCommits(own, wrapped.runtime, lambda: None)
+
+
+@mutant("BE-COMMITS-001", "BE-COMMITS-004")
+def counts_events_alone(wrapped: WrappedBackend) -> None:
+    own = Signal()
+    wrapped.events = cast("Any", _Counting(wrapped.backend.events, own))
+    wrapped.commits = SignalCommits(own, wrapped.runtime, lambda: None)
+
+
+@mutant("BE-COMMITS-002", "BE-COMMITS-011")
+def waits_for_the_next_commit(wrapped: WrappedBackend) -> None:
+    """Whatever came since the count was read."""
+
+    class Late(Handed):
+        async def wait(self, seen: int, timeout: float | None = None) -> bool:
+            return cast("bool", await self.target.wait(self.target.count, timeout))
+
+    wrapped.commits = cast("Any", Late(wrapped.backend.commits))
+
+
+@mutant("BE-COMMITS-003")
+def waits_for_ever(wrapped: WrappedBackend) -> None:
+    class Deaf(Handed):
+        async def wait(self, seen: int, timeout: float | None = None) -> bool:
+            return cast("bool", await self.target.wait(seen))
+
+    wrapped.commits = cast("Any", Deaf(wrapped.backend.commits))
+
+
+@mutant("BE-COMMITS-012", "BE-COMMITS-013")
+def lets_nobody_wake_when_it_is_closed(wrapped: WrappedBackend) -> None:
+    closing: list[None] = []
+
+    class Asleep(Handed):
+        async def wait(self, seen: int, timeout: float | None = None) -> bool:
+            try:
+                return await self.target.wait(seen, timeout) and not closing
+            except StoreClosed:
+                return False
+            finally:
+                if closing:
+                    await wrapped.runtime.wait(Signal(), 0)
+
+    async def close() -> None:
+        closing.append(None)
+        await wrapped.backend.close()
+
+    wrapped.commits = cast("Any", Asleep(wrapped.backend.commits))
+    cast("Any", wrapped).close = close
+
+
+@mutant("BE-COMMITS-016", "BE-COMMITS-017", "BE-COMMITS-018")
+def tells_no_signal(wrapped: WrappedBackend) -> None:
+    class Silent(Handed):
+        def watch(self, signal: Signal) -> Any:
+            return self.target.watch(Signal())
+
+    wrapped.commits = cast("Any", Silent(wrapped.backend.commits))
+
+
+@mutant("BE-IDENTITY-001", "BE-IDENTITY-003")
+def has_the_identity_of_any_store(wrapped: WrappedBackend) -> None:
+    wrapped.identity = "sqlite"
 
 
 # --- transactions, the end, and what a backend says of itself -------------------------------------------------------

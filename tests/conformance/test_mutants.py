@@ -30,6 +30,8 @@ else:
 
     MUTANTS = _load("mutants").MUTANTS
     _load("event_mutants")
+    _load("model_mutants")
+    _load("processor_mutants")
     backend_mutants = _load("backend_mutants")
 
 for name, (wrap, _) in MUTANTS.items():
@@ -60,6 +62,7 @@ SUITES: tuple[type[Contract], ...] = (
     suites.CheckpointAndLeaseTests,
     suites.EventBusTests,
     suites.BackendTests,
+    suites.ProcessorTests,
     suites.ConcurrencyTests,
     suites.CrashTests,
 )

@@ -142,4 +142,6 @@ def test_three_workers_of_which_the_active_one_is_killed(path: str, spawn: Spawn
     for worker in workers:
         worker.close()
     check(path, kills=kills)
-    print(f"{4000 * rounds} events, {kills} kills, takeover after {min(waits):.2f} to {max(waits):.2f} s (lease {LEASE} s)")
+    print(
+        f"{4000 * rounds} events, {kills} kills, takeover after {min(waits):.2f} to {max(waits):.2f} s (lease {LEASE} s)"
+    )

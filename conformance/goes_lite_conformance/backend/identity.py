@@ -43,12 +43,13 @@ class IdentityRules(Contract):
     @needs(PERSISTENT)
     async def test_it_stays(self, place: Place) -> None:
         """BE-IDENTITY-004: It is the same whenever the storage is opened, and a closed handle still says it."""
-        found = set[str]()
+        opened: list[Backend] = []
         for number in range(3):
             async with place.open() as db:
                 await db.events.append([note(str(number))])
-                found.add(db.identity)
-        assert found == {db.identity}
+                opened.append(db)
+                assert db.identity == opened[0].identity
+        assert {db.identity for db in opened} == {opened[0].identity}
 
     @needs(PROCESSES)
     async def test_all_handles_have_one(self, place: Place, db: Backend) -> None:

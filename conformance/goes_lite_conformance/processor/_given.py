@@ -71,7 +71,7 @@ class Tally:
     async def __call__(self, event: Event[Any], tx: Any) -> None:
         self.calls.append(event.data.text)
         record = await tx.models.get(TALLY, "all")
-        counted = json.loads(record.data) if record else []
+        counted: list[str] = json.loads(record.data) if record else []
         await tx.models.put(TALLY, "all", json.dumps([*counted, event.data.text]))
         if self.fails(event):
             raise ValueError(f"no {event.data.text}")
@@ -117,9 +117,15 @@ async def becomes(place: Place, processor: Running, state: str) -> None:
     """Until it is in that state."""
 
     async def so() -> bool:
-        return (await processor.stats()).state == state
+        return bool((await processor.stats()).state == state)
 
     await until(place, so)
+
+
+async def others_turn(place: Place, db: Backend) -> None:
+    """Until a processor that begins now has begun and ended: by then, those that have nothing to do wait for something."""
+    async with db.processor("turn", never, start="now"):
+        await behind(place, db, await db.events.head(), "turn")
 
 
 async def parked(place: Place, processor: Any, number: int) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from goes_lite.event import Event
@@ -25,13 +24,3 @@ def process(place: Place, name: str, on_demand: bool = False, lease: float = 10.
         listen()
         processor.stop()
         say("stopped")
-
-
-def ask(place: Place, name: str) -> None:
-    """Job: trigger a processor that runs elsewhere, wait until it has come to a position, and say so."""
-    with place.blocking() as db:
-        processor = db.processor(name, json.dumps)
-        position = listen()
-        processor.trigger()
-        processor.wait_for(position)
-        say("reached")

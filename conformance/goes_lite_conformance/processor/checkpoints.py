@@ -10,7 +10,7 @@ from goes_lite.event import Event
 from goes_lite.query import EventQuery
 from goes_lite_conformance._asserts import refused
 from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place
+from goes_lite_conformance._place import PATIENCE, Place
 from goes_lite_conformance._samples import count, note
 from goes_lite_conformance.processor._given import NAME, Ear, behind, stands
 from goes_lite_conformance.processor._jobs import process
@@ -109,5 +109,5 @@ class CheckpointRules(Contract):
         assert ((await processor.stats()).state, ear.calls) == ("failed", [])
         await processor.reset()
         async with processor:
-            await behind(place, db, head)
+            await processor.wait_for(head, PATIENCE)
         assert ear.done == ["1"]

@@ -13,7 +13,7 @@ from goes_lite_conformance._asserts import refused, same
 from goes_lite_conformance._contract import Contract, only
 from goes_lite_conformance._place import Moment, Place, until
 from goes_lite_conformance._samples import A, B, count, note, story
-from goes_lite_conformance.processor._given import NAME, Ear, Held, bad, becomes, behind, stands
+from goes_lite_conformance.processor._given import NAME, Ear, Held, bad, becomes, behind, others_turn, stands
 
 
 class RunRules(Contract):
@@ -26,6 +26,7 @@ class RunRules(Contract):
         async with db.processor(NAME, got.append):
             await until(place, lambda: len(got) == 6)
             for number in range(7, 10):
+                await others_turn(place, db)
                 await db.events.append([count(number)])
                 await until(place, lambda: len(got) == number)  # noqa: B023  called at once
         stored = await db.events.query().list()

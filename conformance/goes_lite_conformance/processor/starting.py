@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from goes_lite.backend import Backend
-from goes_lite.errors import LeaseHeld
+from goes_lite.errors import ProcessorBehind
+from goes_lite.processor import Retry
 from goes_lite.query import EventQuery
 from goes_lite_conformance._asserts import refused
 from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._place import Place, until
+from goes_lite_conformance._place import PATIENCE, Place, until
 from goes_lite_conformance._samples import NOON, count, note
-from goes_lite_conformance.processor._given import NAME, Ear, becomes, behind, stands
+from goes_lite_conformance.processor._given import NAME, Ear, bad, behind, never
 
 
 class StartRules(Contract):
     """Rules PR-START."""
 
     async def test_behind_a_position(self, place: Place, db: Backend) -> None:
-        """PR-START-001: It begins at the first event of all, or behind the position that it is told."""
-        everything, some = Ear(), Ear()
+        """PR-START-001: It begins at the first event of all, or behind the position that it is told, also a future one."""
+        everything, some, later = Ear(), Ear(), Ear()
         positions = (await db.events.append([note(text) for text in "1234"])).positions
         async with db.processor(NAME, everything), db.processor("some", some, start=positions[1]):
             await behind(place, db, positions[3])
             await behind(place, db, positions[3], "some")
         assert everything.done == ["1", "2", "3", "4"]
         assert some.done == ["3", "4"]
+        start = positions[3] + 1
+        for text in "567":
+            async with db.processor("later", later, start=start):
+                await behind(place, db, start, "later")
+            await db.events.append([note(text)])
+        async with db.processor("later", later, start=start):
+            await behind(place, db, await db.events.head(), "later")
+        stored = await db.events.query(after=start).list()
+        assert later.done == [event.data.text for event in stored]
 
     async def test_now(self, place: Place, db: Backend) -> None:
         """PR-START-002: 'now' is when it first becomes active: what comes later is handled, also if it is stopped by then."""
@@ -79,17 +90,24 @@ class StartRules(Contract):
         assert ear.done == ["1", "2", "3", "4"]
 
     async def test_reset(self, place: Place, db: Backend) -> None:
-        """PR-START-006: After `reset` it begins where a new one would; LeaseHeld while an instance is active."""
-        ear = Ear()
-        last = (await db.events.append([note("1"), note("2")])).position
-        processor = db.processor(NAME, ear)
+        """PR-START-006: After `reset` whoever is active begins where a new one would, else the next one.
+
+        It has come nowhere until it has begun again, and its dead letters are forgotten.
+        """
+        ear = Ear(bad)
+        positions = (await db.events.append([note("1"), note("2"), note("bad")])).positions
+        options: dict[str, Any] = {"start": positions[0], "retry": Retry(1, then="park")}
+        processor = db.processor(NAME, ear, **options)
         async with processor:
-            await becomes(place, processor, "active")
-            await behind(place, db, last)
-            with refused(LeaseHeld, name=NAME):
-                await processor.reset()
+            await processor.wait_for(positions[2], PATIENCE)
+            assert len(await processor.parked()) == 1
+            ear.fails = never
+            await db.processor(NAME, print).reset()
+            await processor.wait_for(positions[2], PATIENCE)
+            assert (ear.done, await processor.parked()) == (["2", "2", "bad"], [])
         await processor.reset()
-        assert (await stands(db), await db.leases.get(NAME)) == (0, None)
-        async with processor:
-            await processor.wait_for(last)
-        assert ear.done == ["1", "2", "1", "2"]
+        with refused(ProcessorBehind, processor=NAME, position=1, reached=0):
+            await processor.wait_for(1, 0)
+        async with db.processor(NAME, ear, **options):
+            await processor.wait_for(positions[2], PATIENCE)
+        assert ear.calls == ["2", "bad", "2", "bad", "2", "bad"]

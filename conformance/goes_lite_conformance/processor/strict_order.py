@@ -1,0 +1,132 @@
+"""Dead letters in strict order: while an event of an aggregate is parked, the later ones of that aggregate wait."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from goes_lite.backend import Backend
+from goes_lite.processor import Retry
+from goes_lite_conformance._contract import Contract
+from goes_lite_conformance._place import Place, until
+from goes_lite_conformance._samples import A, B, note, story
+from goes_lite_conformance.processor._given import NAME, Ear, behind, never, parked
+
+STRICT = Retry(1, then="park", order="strict")
+
+
+def first_of_a(event: Any) -> bool:
+    """Whether it is the first event of the aggregate A."""
+    return bool(event.data.text == "a-1")
+
+
+def second_of_a(event: Any) -> bool:
+    """Whether it is the second one."""
+    return bool(event.data.text == "a-2")
+
+
+async def _tried(processor: Any, number: int) -> bool:
+    """Whether the first of its dead letters was tried so often."""
+    return bool((await processor.parked())[0].attempts == number)
+
+
+class OrderRules(Contract):
+    """Rules PR-ORDER."""
+
+    async def test_later_events_of_the_aggregate_wait(self, place: Place, db: Backend) -> None:
+        """PR-ORDER-001: With order='strict', later events of the aggregate of a parked one are parked behind it, untried.
+
+        Those of other aggregates, and of none, are handled.
+        """
+        ear = Ear(first_of_a)
+        positions = (await db.events.append([*story(A, 2), note("x"), *story(B, 2), *story(A, 1, after=2)])).positions
+        async with db.processor(NAME, ear, retry=STRICT) as processor:
+            await behind(place, db, positions[-1])
+            letters = await processor.parked()
+        assert ear.calls == ["a-1", "x", "b-1", "b-2"]
+        assert [(letter.position, letter.behind, letter.attempts, letter.error) for letter in letters] == [
+            (positions[0], 0, 1, "ValueError: no a-1"), (positions[1], positions[0], 0, ""),
+            (positions[5], positions[0], 0, ""),
+        ]  # fmt: skip
+        assert {letter.aggregate for letter in letters} == {A}
+
+    async def test_they_follow_in_order(self, place: Place, db: Backend) -> None:
+        """PR-ORDER-002: When the first one is re-driven and succeeds, those behind it follow, in order; then all is free."""
+        ear = Ear(first_of_a)
+        await db.events.append([*story(A, 3), *story(B, 1)])
+        async with db.processor(NAME, ear, retry=STRICT) as processor:
+            first, *_ = await parked(place, processor, 3)
+            ear.fails = never
+            await processor.redrive(first)
+            await parked(place, processor, 0)
+            await behind(place, db, (await db.events.append(story(A, 1, after=3))).position)
+            assert await processor.parked() == []
+        assert ear.done == ["b-1", "a-1", "a-2", "a-3", "a-4"]
+
+    async def test_they_go_on_waiting(self, place: Place, db: Backend) -> None:
+        """PR-ORDER-003: Behind one that fails again, or that nobody asked for, they go on waiting, asked for or not."""
+        ear = Ear(lambda event: event.data.text in ("a-1", "a-2"))
+        await db.events.append(story(A, 3))
+        async with db.processor(NAME, ear, retry=STRICT) as processor:
+            first, second, third = await parked(place, processor, 3)
+            await processor.redrive(third)
+            await behind(place, db, (await db.events.append([note("marker")])).position)
+            await processor.redrive(first)
+            await until(place, lambda: _tried(processor, 2))
+            ear.fails = second_of_a
+            await processor.redrive(first)
+            left = await parked(place, processor, 2)
+            await until(place, lambda: ear.calls.count("a-2") == 1)
+        assert ear.done == ["marker", "a-1"]
+        assert [letter.position for letter in left] == [second.position, third.position]
+
+    async def test_a_restart_forgets_nothing(self, place: Place, db: Backend) -> None:
+        """PR-ORDER-004: An instance that begins holds back what its predecessor would have held back."""
+        ear = Ear(first_of_a)
+        last = (await db.events.append(story(A, 1))).position
+        async with db.processor(NAME, ear, retry=STRICT):
+            await behind(place, db, last)
+        await db.events.append([*story(A, 1, after=1), *story(B, 1)])
+        async with db.processor(NAME, ear, retry=STRICT) as processor:
+            await until(place, lambda: ear.done == ["b-1"])
+            await parked(place, processor, 2)
+            ear.fails = never
+            await processor.redrive()
+            await parked(place, processor, 0)
+        assert ear.done == ["b-1", "a-1", "a-2"]
+
+    async def test_the_first_one_is_dropped(self, place: Place, db: Backend) -> None:
+        """PR-ORDER-005: When the first one is dropped, those behind it are re-driven; none of them was asked for."""
+        ear = Ear(first_of_a)
+        await db.events.append(story(A, 3))
+        async with db.processor(NAME, ear, retry=STRICT) as processor:
+            first, *_ = await parked(place, processor, 3)
+            await processor.drop(first)
+            await parked(place, processor, 0)
+            await behind(place, db, (await db.events.append(story(A, 1, after=3))).position)
+            assert await processor.parked() == []
+        assert ear.done == ["a-2", "a-3", "a-4"]
+
+    async def test_in_batches(self, place: Place, db: Backend) -> None:
+        """PR-ORDER-006: So it is however many events share a batch, and whichever of them fail."""
+        texts = ["a-1", "a-2", "b-1", "x", "a-3", "b-2", "y"]
+        events = [*story(A, 2), *story(B, 1), note("x"), *story(A, 1, after=2), *story(B, 1, after=1), note("y")]
+        positions = (await db.events.append(events)).positions
+        for batched in (False, True):
+            for batch in (2, 3, 100):
+                ear, name = Ear(lambda event: event.data.text in ("a-1", "b-1")), f"{batched} {batch}"
+
+                def each(events: list[Any], ear: Ear = ear) -> None:
+                    for event in events:
+                        ear(event)
+
+                options: dict[str, Any] = {"batch": batch, "batched": batched, "retry": STRICT}
+                async with db.processor(name, each if batched else ear, **options) as processor:
+                    await behind(place, db, positions[-1], name)
+                    letters = await processor.parked()
+                    assert [letter.position for letter in letters] == [positions[n] for n in (0, 1, 2, 4, 5)], name
+                    assert sorted(set(ear.done)) == ["x", "y"]
+                    ear.done.clear()
+                    ear.fails = never
+                    await processor.redrive()
+                    await parked(place, processor, 0)
+                assert ear.done == [text for text in texts if text not in "xy"], name

@@ -1,0 +1,126 @@
+"""Events that a processor cannot be given, because their name is not registered, or their data does not fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from goes_lite.backend import PERSISTENT
+from goes_lite.errors import DecodeError, ProcessorStopped, UnknownEventError
+from goes_lite.event import Event
+from goes_lite.processor import Continuously, Retry
+from goes_lite.registry import Raw, Registry
+from goes_lite_conformance._asserts import refused
+from goes_lite_conformance._contract import Contract, needs
+from goes_lite_conformance._place import Place, until
+from goes_lite_conformance._samples import NOON, Noted, count, note
+from goes_lite_conformance.backend.unknown_events import poorer
+from goes_lite_conformance.processor._given import NAME, Ear, behind, parked, stands
+
+
+@dataclass(frozen=True)
+class Priced:
+    """What a program of tomorrow takes `sample.noted` for, and cannot read."""
+
+    price: int
+
+
+changed = Registry()
+"""Knows the samples, one of them wrongly."""
+changed.register("sample.noted", Noted)
+changed.register("sample.counted", Priced)
+
+
+async def written(place: Place) -> tuple[int, ...]:
+    """Five events, a second apart, the third of which is counted; their positions."""
+    times = [NOON + timedelta(seconds=number) for number in range(1, 6)]
+    events = [
+        count(number, time=time) if number == 3 else note(str(number), time=time)
+        for number, time in enumerate(times, 1)
+    ]
+    async with place.open() as db:
+        return (await db.events.append(events)).positions
+
+
+class UnreadableRules(Contract):
+    """Rules PR-UNREAD."""
+
+    @needs(PERSISTENT)
+    async def test_it_stops_the_processor(self, place: Place) -> None:
+        """PR-UNREAD-001: An event of a name or shape that is not registered stops the processor, at once, behind the others.
+
+        However many share a batch. The error is the cause of ProcessorStopped.
+        """
+        positions = await written(place)
+        for registry, error in ((poorer, UnknownEventError), (changed, DecodeError)):
+            async with place.open(registry=registry) as db:
+                for batch in (1, 3, 100):
+                    ear, name = Ear(), f"{error.__name__} {batch}"
+                    with refused(
+                        ProcessorStopped, processor=name, position=positions[2], name="sample.counted", attempts=1
+                    ) as caught:
+                        await db.processor(name, ear, batch=batch).run()
+                    assert type(caught.value.__cause__) is error
+                    assert (ear.done, await stands(db, name)) == (["1", "2"], positions[1])
+
+    @needs(PERSISTENT)
+    async def test_it_is_parked(self, place: Place) -> None:
+        """PR-UNREAD-002: With then='park' it becomes a dead letter instead, which can be re-driven once it can be read."""
+        positions, got = await written(place), list[Any]()
+        options: dict[str, Any] = {"batch": 2, "retry": Retry(then="park")}
+
+        def handle(event: Event[Any]) -> None:
+            got.append(event.data)
+
+        for registry, error in ((poorer, "UnknownEventError"), (changed, "DecodeError")):
+            async with place.open(registry=registry) as db, db.processor(NAME, handle, **options) as processor:
+                await behind(place, db, positions[4])
+                await processor.redrive()
+                await until(place, partial(_failed, processor, error))
+                (letter,) = await parked(place, processor, 1)
+                assert (letter.position, letter.name) == (positions[2], "sample.counted")
+        async with place.open() as db, db.processor(NAME, handle, **options) as processor:
+            await processor.redrive()
+            assert await parked(place, processor, 0) == []
+        assert got == [Noted("1"), Noted("2"), Noted("4"), Noted("5"), count(3).data]
+
+    @needs(PERSISTENT)
+    async def test_policies(self, place: Place) -> None:
+        """PR-UNREAD-003: Where readers skip unknown events, they are passed over; where they give them raw, handled."""
+        positions = await written(place)
+        for policy in ("skip", "raw"):
+            got: list[Any] = []
+            async with place.open(registry=poorer, unknown=policy) as db, db.processor(policy, got.append):
+                await behind(place, db, positions[4], policy)
+            assert [event.position for event in got] == [
+                *positions[:2],
+                *positions[2:3] * (policy == "raw"),
+                *positions[3:],
+            ]
+            assert sum(isinstance(event.data, Raw) for event in got) == (policy == "raw")
+
+    @needs(PERSISTENT)
+    async def test_nothing_else_minds_it(self, place: Place) -> None:
+        """PR-UNREAD-004: A start at its time, a schedule that waits for more, and stats do not stumble over it."""
+        positions = await written(place)
+        for registry in (poorer, changed):
+            ear, begin = Ear(), NOON + timedelta(seconds=3)
+            async with place.open(registry=registry) as db:
+                patient = Continuously(0.001)
+                stopped = db.processor(NAME, ear, start=begin, schedule=patient)
+                await stopped.reset()
+                with refused(ProcessorStopped, position=positions[2]) as caught:
+                    await stopped.run()
+                stats = await stopped.stats()
+                assert (stats.state, stats.error, stats.head) == ("failed", caught.value, positions[4])
+                assert stats.position == positions[2] - 1
+                async with db.processor(NAME, ear, schedule=patient, retry=Retry(then="park")) as processor:
+                    await behind(place, db, positions[4])
+                    assert [letter.position for letter in await processor.parked()] == [positions[2]]
+            assert ear.done == ["4", "5"]
+
+
+async def _failed(processor: Any, error: str) -> bool:
+    return any(letter.error.startswith(error) and not letter.due for letter in await processor.parked())

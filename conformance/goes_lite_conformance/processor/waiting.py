@@ -1,0 +1,129 @@
+"""How far a processor is, as others ask: waiting for a position, and its stats."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from goes_lite.backend import PERSISTENT, PROCESSES, Backend
+from goes_lite.errors import ProcessorBehind, ProcessorStopped
+from goes_lite.processor import Retry, Stats
+from goes_lite.query import EventQuery
+from goes_lite_conformance._asserts import refused
+from goes_lite_conformance._contract import Contract, needs
+from goes_lite_conformance._place import PATIENCE, Place, until
+from goes_lite_conformance._samples import NOON, count, note
+from goes_lite_conformance.processor._given import NAME, Ear, Held, at_once, bad, behind
+from goes_lite_conformance.processor._jobs import process
+
+
+class WaitRules(Contract):
+    """Rules PR-WAIT."""
+
+    async def test_reading_ones_own_writes(self, place: Place, db: Backend) -> None:
+        """PR-WAIT-001: `wait_for` returns when everything up to the position is handled, or passed over.
+
+        At once for what is reached already: without any time, and also if none is running.
+        """
+        ear = Ear()
+        async with db.processor(NAME, ear, query=EventQuery(["sample.noted"])) as processor:
+            for number in range(1, 6):
+                await processor.wait_for((await db.events.append([note("x")])).position, PATIENCE)
+                assert len(ear.done) == number
+            last = (await db.events.append([count(1)])).position
+            await processor.wait_for(last, PATIENCE)
+            await processor.wait_for(last, 0)
+        await db.processor(NAME, print).wait_for(last, 0)
+        await db.processor("other", print).wait_for(0, 0)
+
+    async def test_a_processor_that_is_behind(self, place: Place, db: Backend) -> None:
+        """PR-WAIT-002: ProcessorBehind, when the time is over, says what was waited for, and how far it has come."""
+        held = Held(place)
+        positions = (await db.events.append([note("1"), note("2")])).positions
+        with refused(ProcessorBehind, processor=NAME, position=positions[1], reached=0):
+            await db.processor(NAME, print).wait_for(positions[1], 0.01)
+        async with db.processor(NAME, held) as processor:
+            await held.entered.wait()
+            with refused(ProcessorBehind, processor=NAME, position=positions[1], reached=0):
+                await processor.wait_for(positions[1], 0)
+            waiting = place.beside(processor.wait_for(positions[1]))
+            assert not waiting.ended
+            held.let.come()
+            await waiting.result()
+            with refused(ProcessorBehind, processor=NAME, position=positions[1] + 1, reached=positions[1]):
+                await processor.wait_for(positions[1] + 1, 0.01)
+
+    async def test_a_processor_that_fails(self, place: Place, db: Backend) -> None:
+        """PR-WAIT-003: If that very instance fails, now or before, what ended it is raised, however long there is time."""
+        first = (await db.events.append([note("1")])).position
+        async with db.processor(NAME, Ear(bad), retry=Retry(2, backoff=at_once)) as processor:
+            await processor.wait_for(first)
+            waiting = place.beside(processor.wait_for(first + 1000))
+            last = (await db.events.append([note("bad")])).position
+            for outcome in (await waiting.outcome(), await place.beside(processor.wait_for(last)).outcome()):
+                assert type(outcome) is ProcessorStopped, outcome
+                assert (outcome.position, outcome.attempts) == (last, 2)
+            await processor.wait_for(first)
+
+    @needs(PROCESSES, PERSISTENT)
+    async def test_one_that_runs_elsewhere(self, place: Place, db: Backend) -> None:
+        """PR-WAIT-004: It waits for whichever instance is active, on another handle or in another process."""
+        waiter = db.processor(NAME, print)
+        ear = Ear()
+        async with place.open() as other, other.processor(NAME, ear):
+            await waiter.wait_for((await db.events.append([note("1")])).position, PATIENCE)
+            assert ear.done == ["1"]
+        worker = place.spawn(process, name=NAME)
+        worker.expect("started")
+        await waiter.wait_for((await db.events.append([note("2")])).position, PATIENCE)
+        worker.expect("2")
+        worker.tell("stop")
+        worker.expect("stopped")
+        worker.finish()
+
+
+class StatsRules(Contract):
+    """Rules PR-STATS."""
+
+    async def test_stats(self, place: Place, db: Backend) -> None:
+        """PR-STATS-001: The stats say where it is, how far from the head, what it has handled and parked, and who is active."""
+        held = Held(place)
+        positions = (await db.events.append([note(str(n), time=NOON) for n in range(3)])).positions
+        processor = db.processor(NAME, held)
+        stats = await processor.stats()
+        assert type(stats) is Stats
+        assert tuple(stats) == (NAME, "idle", 0, positions[2], positions[2], stats.lag_seconds, 0.0, 0, 0, None, None)
+        age = (db.runtime.clock.now() - NOON).total_seconds()
+        assert age - 600 < stats.lag_seconds <= age
+        async with processor:
+            await held.entered.wait()
+            stats = await processor.stats()
+            lease = await db.leases.get(NAME)
+            assert lease is not None
+            assert stats[:5] == (NAME, "active", 0, positions[2], positions[2])
+            assert stats.owner == lease.owner
+            assert (await db.processor(NAME, print).stats())[:5] == (NAME, "idle", *stats[2:5])
+            held.let.come()
+            await until(place, lambda: _has_handled(processor, 3))
+            stats = await processor.stats()
+            assert stats[:6] == (NAME, "active", positions[2], positions[2], 0, 0.0)
+            assert (stats.handled, stats.parked, stats.error, stats.rate > 0) == (3, 0, None, True)
+        stats = await processor.stats()
+        assert (stats.state, stats.position, stats.rate, stats.owner) == ("stopped", positions[2], 0.0, None)
+
+    async def test_what_has_been_handled(self, place: Place, db: Backend) -> None:
+        """PR-STATS-002: Each event that was handled is counted once, and none that failed, was parked or passed over."""
+        ear = Ear(lambda event: bad(event) or (event.data.text == "3" and ear.calls.count("3") < 2))
+        for batch, name in ((1, "single"), (4, "many")):
+            ear.calls.clear()
+            events = [note("1"), count(0), note("2"), note("bad"), note("3"), note("4"), note("5")]
+            positions = (await db.events.append(events)).positions
+            retry, query = Retry(2, backoff=at_once, then="park"), EventQuery(["sample.noted"])
+            async with db.processor(
+                name, ear, query=query, batch=batch, retry=retry, start=positions[0] - 1
+            ) as processor:
+                await behind(place, db, positions[-1], name)
+            assert (await processor.stats())[7:9] == (5, 1), name
+
+
+async def _has_handled(processor: Any, number: int) -> bool:
+    return bool((await processor.stats()).handled == number)

@@ -1,0 +1,467 @@
+"""Projections in the append's own transaction: they are right when it returns, or nothing is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import goes_lite as goes
+from goes_lite.backend import Backend
+from goes_lite.errors import (
+    AppendConditionFailed,
+    CheckpointMismatch,
+    ConcurrencyError,
+    DecodeError,
+    EncodeError,
+    ProjectionOutdated,
+    TransactionError,
+    UnknownEventError,
+)
+from goes_lite.projection import InlineBackend
+
+if TYPE_CHECKING:
+    from tests.projection.projection_kit import (
+        PATIENCE,
+        Bill,
+        Bills,
+        Days,
+        DoubleBills,
+        Failing,
+        Ignored,
+        Paid,
+        Place,
+        Placed,
+        act,
+        beside,
+        bills,
+        caught_up,
+        days,
+        event,
+        folded,
+        log,
+        registry,
+        statements,
+        story,
+        traces,
+    )
+else:
+    from projection_kit import (
+        PATIENCE,
+        Bill,
+        Bills,
+        Days,
+        DoubleBills,
+        Failing,
+        Ignored,
+        Paid,
+        Place,
+        Placed,
+        act,
+        beside,
+        bills,
+        caught_up,
+        days,
+        event,
+        folded,
+        log,
+        registry,
+        statements,
+        story,
+        traces,
+    )
+
+
+class Order(goes.Aggregate, name="order", registry=registry):
+    cents: int = 0
+
+    def place(self, cents: int) -> None:
+        self.record(Placed("ann", cents))
+
+    def fail(self) -> None:
+        self.record(Failing(1))
+
+    @goes.applies(Placed)
+    def _placed(self, event: goes.Event[Placed]) -> None:
+        self.cents += event.data.cents
+
+
+def placing(cents: int) -> Callable[[Order], None]:
+    return lambda order: order.place(cents)
+
+
+class Choosy(Bills):
+    """Raises on some events."""
+
+    @goes.projects(Failing)
+    def failing(self, bill: Bill, event: goes.Event[Failing]) -> None:
+        bill.cents += 1000
+        if event.data.number:
+            raise LookupError("no") from OSError("why")
+
+
+# --- in the transaction of the append ---------------------------------------------------------------------------------
+
+
+async def test_the_read_model_is_right_when_the_append_returns(db: Any, place: Place) -> None:
+    """For every reader, of whatever handle; the handle it was made of is as it was."""
+    inline = db.inline(Bills(), Days())
+    async with place.open() as other:
+        appended = await inline.events.append(story("1", Placed("ann", 5), Paid(2)))
+        assert await bills(other) == {"1": Bill(5, 2)}
+        assert await days(other) == {"ann": 5}
+        assert (await other.checkpoints.get("bills")).position == appended.position
+        await db.events.append(story("1", Paid(2), after=2))
+        assert await bills(other) == {"1": Bill(5, 2)}
+
+
+async def test_what_others_have_appended_counts_with_the_next_append(db: Any) -> None:
+    """In the same transaction; an append of nothing is one, too."""
+    await db.events.append([one for n in range(1100) for one in story(str(n), Placed("ann", 1), Paid(1))])
+    inline = db.inline(Bills())
+    await inline.events.append(story("x", Placed("bob", 7)))
+    assert await bills(db) == folded(await log(db))
+    await db.events.append(story("y", Placed("bob", 7)))
+    await inline.events.append([])
+    assert await bills(db) == folded(await log(db))
+
+
+async def test_a_repository_of_the_handle(db: Any) -> None:
+    """What it saves is in the read models; what is refused is pending still, and the aggregate can be saved again."""
+    orders = db.inline(Choosy()).repository(Order)
+    await orders.use("1", placing(5), create=True)
+    order = await orders.fetch("1")
+    order.place(2)
+    order.fail()
+    with pytest.raises(LookupError, match="no"):
+        await orders.save(order)
+    assert (len(order.pending), await db.events.head()) == (2, 1)
+    assert await bills(db) == {"1": Bill(5)}
+    await orders.use("1", placing(2))
+    assert await bills(db) == {"1": Bill(7)}
+
+
+async def test_a_transaction_of_the_handle(db: Any) -> None:
+    """Inside it the read model is right after each append; it commits with the rest, or leaves no trace."""
+    inline = db.inline(Bills())
+    async with inline.transaction() as tx:
+        await tx.events.append(story("1", Placed("ann", 5)))
+        record = await tx.models.get("bills", "1")
+        assert record.data == '{"cents":5,"paid":0,"words":[]}'
+        assert await bills(db) == {}
+        await tx.events.append(story("1", Paid(2), after=1))
+        await tx.models.put("mine", "1", "1")
+        assert len(await tx.events.load(("order", "1"))) == 2
+    assert await bills(db) == {"1": Bill(5, 2)}
+    with pytest.raises(ZeroDivisionError):
+        async with inline.transaction() as tx:
+            await tx.events.append(story("1", Paid(2), after=2))
+            raise ZeroDivisionError
+    assert await bills(db) == {"1": Bill(5, 2)}
+    assert await db.events.head() == 2
+
+
+async def test_repositories_within_a_transaction(db: Any) -> None:
+    inline = db.inline(Bills())
+    orders = inline.repository(Order)
+    async with inline.transaction() as tx:
+        within = orders.within(tx)
+        for id, cents in (("1", 5), ("2", 7)):
+            await within.use(id, placing(cents), create=True)
+    assert await bills(db) == {"1": Bill(5), "2": Bill(7)}
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+async def test_what_the_projection_raises_the_append_raises(db: Any) -> None:
+    """The very exception, with its cause, and a note on the event it was about. Nothing is stored, of events or else."""
+    inline = db.inline(Choosy())
+    await inline.events.append(story("1", Placed("ann", 5)))
+    before = await traces(db)
+
+    with pytest.raises(LookupError, match="no") as refused:
+        await inline.events.append(story("1", Paid(2), Failing(1), Paid(3), after=1))
+
+    assert isinstance(refused.value.__cause__, OSError)
+    (note,) = refused.value.__notes__
+    assert note.startswith(
+        "while <Choosy 'bills', version 1> was told of <Event shop.failed v3 of order(1) at position 3:"
+    )
+    assert await db.events.head() == 1
+    assert await bills(db) == {"1": Bill(5)}
+    assert await traces(db) == before
+    await inline.events.append(story("1", Paid(2), Failing(0), after=1))
+    assert await bills(db) == {"1": Bill(1005, 2)}
+
+
+async def test_a_read_model_that_cannot_be_kept_refuses_the_append(db: Any) -> None:
+    class Wrong(Bills):
+        @goes.projects(Failing)
+        def failing(self, bill: Bill, event: goes.Event[Failing]) -> Any:
+            return "no bill"
+
+    inline = db.inline(Wrong())
+    with pytest.raises(EncodeError):
+        await inline.events.append(story("1", Placed("ann", 5), Failing(1)))
+    assert (await db.events.head(), await bills(db)) == (0, {})
+
+
+async def test_an_event_of_others_on_which_it_raises(db: Any) -> None:
+    """Refuses whatever is appended: it can neither be passed over nor left out."""
+    await db.events.append(story("1", Placed("ann", 5), Failing(1)))
+    inline = db.inline(Choosy())
+    for _ in range(2):
+        with pytest.raises(LookupError, match="no"):
+            await inline.events.append(story("2", Placed("ann", 5)))
+    assert (await db.events.head(), await bills(db)) == (2, {})
+
+
+async def test_an_event_of_others_that_cannot_be_read(db: Any) -> None:
+    """The append raises what reading it raises, not something that only processors know."""
+    await db.events.append(story("1", Placed("ann", 5), Paid(2)))
+    async with db.transaction() as tx:
+        await tx.execute("UPDATE events SET data = '{}' WHERE position = 1")
+    inline = db.inline(Bills())
+    with pytest.raises(DecodeError) as damaged:
+        await inline.events.append(story("1", Paid(2), after=2))
+    assert damaged.value.position == 1
+
+    class Everything(Bills):
+        def query(self, registry: goes.Registry) -> goes.EventQuery:
+            return goes.EventQuery()
+
+    async with db.transaction() as tx:
+        await tx.execute("UPDATE event_names SET name = 'shop.unknown' WHERE name = 'shop.placed'")
+    with pytest.raises(UnknownEventError):
+        await db.inline(Everything()).events.append(story("1", Paid(2), after=2))
+    assert await db.events.head() == 2
+
+
+async def test_what_the_store_refuses_the_append_refuses(db: Any) -> None:
+    """A version, a condition: the projection is not told, and nothing is stored."""
+    inline = db.inline(Bills())
+    await inline.events.append(story("1", Placed("ann", 5)))
+    with pytest.raises(ConcurrencyError):
+        await inline.events.append(story("1", Paid(1)))
+    with pytest.raises(AppendConditionFailed):
+        await inline.events.append(
+            story("1", Paid(1), after=1), condition=goes.AppendCondition(goes.EventQuery(["shop.placed"]), 0)
+        )
+    assert await bills(db) == {"1": Bill(5)}
+    await inline.events.append(
+        story("1", Paid(1), after=1), condition=goes.AppendCondition(goes.EventQuery(["shop.placed"]), 1)
+    )
+    assert await bills(db) == {"1": Bill(5, 1)}
+
+
+async def test_a_refused_append_in_a_transaction_can_be_passed_over(db: Any) -> None:
+    """What the store refuses has written nothing, so the transaction goes on, and its other appends count."""
+    inline = db.inline(Bills())
+    async with inline.transaction() as tx:
+        await tx.events.append(story("1", Placed("ann", 5)))
+        with pytest.raises(ConcurrencyError):
+            await tx.events.append(story("1", Paid(1)))
+        await tx.events.append(story("1", Paid(2), after=1))
+    assert await bills(db) == {"1": Bill(5, 2)}
+
+
+async def test_what_a_projection_refuses_in_a_transaction_cannot_be_passed_over(db: Any) -> None:
+    """Else the events would be stored without their read model: TransactionError, at the latest when the block ends."""
+    inline = db.inline(Choosy())
+    with pytest.raises(TransactionError, match="a projection refused an append .*LookupError") as refused:
+        async with inline.transaction() as tx:
+            await tx.events.append(story("1", Placed("ann", 5)))
+            with pytest.raises(LookupError):
+                await tx.events.append(story("1", Failing(1), after=1))
+            with pytest.raises(TransactionError, match="begin another"):
+                await tx.events.append(story("2", Placed("ann", 5)))
+    assert isinstance(refused.value.__cause__, LookupError)
+    assert (await db.events.head(), await bills(db)) == (0, {})
+    async with inline.transaction() as tx:
+        await tx.events.append(story("1", Placed("ann", 5)))
+    assert await bills(db) == {"1": Bill(5)}
+
+
+async def test_a_retry_of_the_same_append(db: Any) -> None:
+    """It answers the positions of the first one, and counts nothing twice."""
+    inline = db.inline(Bills())
+    events = story("1", Placed("ann", 5), Paid(2))
+    first = await inline.events.append(events)
+    again = await inline.events.append(events)
+
+    assert (again.positions, again.already_committed) == (first.positions, True)
+    assert await bills(db) == {"1": Bill(5, 2)}
+
+
+# --- beside others ----------------------------------------------------------------------------------------------------
+
+
+async def test_tables_are_made_with_the_first_append_that_is_stored(db: Any) -> None:
+    """One that was refused made none: the next one has to."""
+
+    class Refusing(Days):
+        @goes.projects(Failing)
+        def failing(self, event: goes.Event[Failing], tx: Any) -> Any:
+            raise LookupError("no")
+
+    inline = db.inline(Refusing())
+    with pytest.raises(LookupError):
+        await inline.events.append([event(Failing())])
+    await inline.events.append([event(Placed("ann", 5))])
+    await inline.events.append([event(Placed("ann", 5))])
+
+    assert await days(db) == {"ann": 10}
+
+
+async def test_actions_after_the_commit_are_done_once(db: Any) -> None:
+    """Not if the append is refused."""
+
+    class Bell(Days):
+        def __init__(self) -> None:
+            self.rung: list[str] = []
+
+        @goes.projects(Placed)
+        def placed(self, event: goes.Event[Placed], tx: Any) -> Any:
+            act(tx, lambda: self.rung.append(event.data.customer))
+            return super().placed(event, tx)
+
+        @goes.projects(Failing)
+        def failing(self, event: goes.Event[Failing], tx: Any) -> Any:
+            return statements(tx, "nonsense")
+
+    bell = Bell()
+    inline = db.inline(bell)
+    await inline.events.append([event(Placed("ann", 1))])
+    with pytest.raises(goes.errors.StoreError):
+        await inline.events.append([event(Placed("bob", 1)), event(Failing())])
+    async with inline.transaction() as tx:
+        await tx.events.append([event(Placed("eve", 1))])
+        assert bell.rung == ["ann"]
+    assert bell.rung == ["ann", "eve"]
+
+
+async def test_several_projections_succeed_together_or_not_at_all(db: Any) -> None:
+    """In one handle, or in a handle made of another."""
+    for inline in (db.inline(Days(), Choosy()), db.inline(Days()).inline(Choosy()), db.inline(Choosy()).inline(Days())):
+        before = await bills(db), (await db.events.head())
+        appended = await inline.events.append([event(Placed("ann", 5)), *story(f"{before[1]}", Placed("ann", 5))])
+        assert (await days(db))["ann"] == (appended.position) * 5
+        with pytest.raises(LookupError):
+            await inline.events.append([event(Placed("ann", 5)), *story("x", Failing(1))])
+        assert (await days(db))["ann"] == (appended.position) * 5
+        assert await bills(db) == folded(await log(db))
+
+
+async def test_another_version_of_the_read_model(db: Any) -> None:
+    """ProjectionOutdated, whichever is the higher, and nothing is stored: an append has no time to make one anew."""
+    await db.inline(Bills()).events.append(story("1", Placed("ann", 5)))
+    with pytest.raises(ProjectionOutdated) as outdated:
+        await db.inline(DoubleBills()).events.append(story("1", Paid(1), after=1))
+    assert (outdated.value.stored, outdated.value.version) == (1, 2)
+    await db.projection(DoubleBills()).rebuild()
+    inline = db.inline(Bills())
+    with pytest.raises(ProjectionOutdated) as outdated:
+        await inline.events.append(story("1", Paid(1), after=1))
+    assert (outdated.value.stored, outdated.value.version) == (2, 1)
+    assert await db.events.head() == 1
+    await db.inline(DoubleBills()).events.append(story("1", Paid(1), after=1))
+    assert await bills(db) == {"1": Bill(10, 1)}
+
+
+async def test_a_checkpoint_of_another_store(db: Any) -> None:
+    """CheckpointMismatch: what the read model was made of is not what is in this log."""
+    await db.inline(Bills()).events.append(story("1", Placed("ann", 5)))
+    await db.checkpoints.save("bills", 7)
+    with pytest.raises(CheckpointMismatch):
+        await db.inline(Bills()).events.append(story("1", Paid(1), after=1))
+    async with db.transaction() as tx:
+        await tx.execute("UPDATE checkpoints SET position = 1, store = 'another'")
+    with pytest.raises(CheckpointMismatch):
+        await db.inline(Bills()).events.append(story("1", Paid(1), after=1))
+    assert await db.events.head() == 1
+
+
+async def test_a_processor_of_the_same_projection(db: Any, place: Place) -> None:
+    """Whoever comes first counts an event, and the other does not: whatever it is that both have to pass over."""
+    writing = 60
+
+    async def write(handle: Any, writer: int) -> None:
+        for n in range(writing):
+            order = f"{writer}-{n // 3}"
+            data = (Placed("ann", 1), Paid(1), Ignored())[n % 3]
+            await handle.events.append(story(order, data, after=n % 3))
+
+    async with place.open() as other, other.projection(Bills(), batch=2) as processor:
+        writers = [beside(place, write(handle, n)) for n, handle in enumerate((db.inline(Bills()), db, other))]
+        for writer in writers:
+            await writer.result()
+        await processor.wait_for(3 * writing, PATIENCE)
+        assert (await processor.stats()).state == "active"
+    assert await bills(db) == folded(await log(db))
+    assert (await db.checkpoints.get("bills")).position == 3 * writing
+
+
+async def test_a_processor_that_has_passed_over_less(db: Any) -> None:
+    """What it has yet to save, of events that are for nobody, does not bring the checkpoint back."""
+    async with db.projection(Bills()) as processor:
+        first = await db.events.append([event(Ignored())])
+        await processor.wait_for(first.position, PATIENCE)  # which it knows, and has not saved yet
+        await db.inline(Bills()).events.append(story("1", Placed("ann", 5)))
+    assert (await db.checkpoints.get("bills")).position == 2
+    await caught_up(db, Bills())
+    assert await bills(db) == {"1": Bill(5)}
+
+
+async def test_nothing_is_written_where_there_is_nothing_new(db: Any) -> None:
+    inline = db.inline(Bills())
+    events = story("1", Placed("ann", 5))
+    await inline.events.append(events)
+    checkpoint = await db.checkpoints.get("bills")
+    await inline.events.append(events)
+
+    assert await db.checkpoints.get("bills") == checkpoint
+
+
+# --- the handle -------------------------------------------------------------------------------------------------------
+
+
+async def test_it_is_the_same_handle_in_another_guise(loop_place: Place) -> None:
+    """All but appending is as it was, on the same connections."""
+    async with loop_place.open() as db:
+        inline: Backend = db.inline(Bills())
+        assert isinstance(inline, InlineBackend)
+        assert repr(inline) == f"<InlineBackend over {db!r}>"
+        assert repr(inline.events) == f"<_Events over {db.events!r}>"
+        for name in (
+            "location", "identity", "registry", "runtime", "snapshots", "models", "checkpoints", "leases", "bus", "commits",
+            "abilities", "durability",
+        ):  # fmt: skip
+            assert getattr(inline, name) == getattr(db, name)
+        await inline.events.append(story("1", Placed("ann", 5), Paid(2)))
+        stored = await inline.events.query().list()
+        assert stored == await db.events.query().list()
+        assert await inline.events.load(goes.AggregateRef("order", "1"), after=1) == stored[1:]
+        assert await inline.events.find(stored[0].id) == stored[0]
+        assert (await inline.events.head(), await inline.events.count()) == (2, 2)
+        assert [info.version for info in await inline.events.aggregates().list()] == [2]
+        assert await anext(inline.events.follow(after=1)) == stored[1]
+        assert await inline.select("SELECT count(*) FROM events") == [(2,)]
+        await inline.backup(loop_place.path + ".copy")
+        assert await inline.events.delete(goes.AggregateRef("order", "1")) == 2
+        await inline.close()
+        await inline.close()
+
+
+def test_both_guises_may_be_closed(place: Place) -> None:
+    """They are one handle: the second time is fine, in either order."""
+    for face in (True, False):
+        with goes.blocking.connect(place.path, registry=registry, inline=face) as db, db.inline(Bills()) as inline:
+            inline.events.append([event(Ignored())])
+        with pytest.raises(goes.errors.StoreClosed):
+            inline.events.head()
+        db = goes.blocking.connect(place.path, registry=registry, inline=face)
+        inline = db.inline(Bills())
+        db.close()
+        inline.close()

@@ -1,0 +1,545 @@
+"""`rebuild`: a read model made anew beside the live one, while that goes on, compared with it, and put in its place."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from goes_lite_conformance._place import until
+
+import goes_lite as goes
+from goes_lite.errors import DecodeError, LeaseHeld, LeaseLost, ProcessorStopped, ProjectionOutdated
+from goes_lite.projection import Progress
+from goes_lite.testing import FakeClock
+
+if TYPE_CHECKING:
+    from tests.projection.projection_kit import (
+        PATIENCE,
+        Bill,
+        Bills,
+        Days,
+        DoubleBills,
+        Failing,
+        Paid,
+        Place,
+        Placed,
+        WordAdded,
+        at_once,
+        beside,
+        bills,
+        caught_up,
+        days,
+        folded,
+        log,
+        story,
+        traces,
+    )
+else:
+    from projection_kit import (
+        PATIENCE,
+        Bill,
+        Bills,
+        Days,
+        DoubleBills,
+        Failing,
+        Paid,
+        Place,
+        Placed,
+        WordAdded,
+        at_once,
+        beside,
+        bills,
+        caught_up,
+        days,
+        folded,
+        log,
+        story,
+        traces,
+    )
+
+LEFT = (["bills"], ["bills", "goes:processors", "goes:projections"], set[str]())
+"""What is stored of a projection, and of nothing else."""
+
+
+def no(parity: goes.Parity) -> bool:
+    return False
+
+
+class Enough(Exception):
+    """What ends a rebuild in a test."""
+
+
+async def filled(db: Any, orders: int = 5, projection: goes.Projection | None = None) -> None:
+    await db.events.append([one for n in range(orders) for one in story(str(n), Placed("ann", 5), Paid(2))])
+    await caught_up(db, projection or Bills())
+
+
+# --- what it answers --------------------------------------------------------------------------------------------------
+
+
+async def test_a_rebuild_of_the_same_version(db: Any) -> None:
+    """The same, and it is put in the place of the live one all the same; nothing else of it is left."""
+    await filled(db)
+
+    parity = await db.projection(Bills()).rebuild()
+
+    digest = hashlib.sha256("".join(f'{n}\0{{"cents":5,"paid":2,"words":[]}}\n' for n in range(5)).encode()).hexdigest()
+    assert parity == (10, 5, 5, digest, digest, 0, (), True, True)
+    assert parity.same
+    assert str(parity) == "at position 10: live 5 rows, new 5 rows: the same"
+    assert await bills(db) == folded(await log(db))
+    assert await traces(db) == LEFT
+
+
+async def test_what_a_comparison_finds(db: Any) -> None:
+    """How many rows there are of each, how many are not the same, and which: changed, missing, too many."""
+    await filled(db, 3)
+    for id, data in (("1", '{"cents":9,"paid":2,"words":[]}'), ("0", None), ("9", '{"cents":0,"paid":0,"words":[]}')):
+        await db.models.put_many("bills", {id: data})
+    asked: list[goes.Parity] = []
+
+    def accept(parity: goes.Parity) -> bool:
+        asked.append(parity)
+        return True
+
+    parity = await db.projection(Bills()).rebuild(accept=accept)
+
+    assert asked == [parity._replace(switched=False)]
+    assert (parity.live_rows, parity.new_rows, parity.different, parity.same) == (3, 3, 3, False)
+    assert parity.live_hash != parity.new_hash
+    assert [difference.key for difference in parity.differences] == ["0", "1", "9"]
+    assert str(parity).splitlines() == [
+        "at position 6: live 3 rows, new 3 rows: 3 rows differ",
+        '  0: none -> {"cents":5,"paid":2,"words":[]}',
+        '  1: {"cents":9,"paid":2,"words":[]} -> {"cents":5,"paid":2,"words":[]}',
+        '  9: {"cents":0,"paid":0,"words":[]} -> none',
+    ]
+    assert await bills(db) == folded(await log(db))
+
+
+async def test_not_all_differences_are_kept(db: Any) -> None:
+    """Twenty of them; a long content is cut short in the text."""
+    await filled(db, 30, Bills())
+    await db.events.append(story("0", WordAdded("x" * 100), after=2))
+    await caught_up(db, Bills())
+
+    parity = await db.projection(DoubleBills()).rebuild()
+
+    assert (parity.different, len(parity.differences)) == (30, 20)
+    lines = str(parity).splitlines()
+    assert len(lines) == 22
+    assert lines[1].endswith("… -> " + '{"cents":10,"paid":2,"words":["xxxxxxxxxxxxxxxxxxxxxxxxxxxx…')
+    assert lines[-1] == "  and 10 more"
+
+
+async def test_what_is_not_accepted_leaves_nothing(db: Any) -> None:
+    """The live one is untouched, and goes on; no collection, no checkpoint, no table, no lease of the new one is left."""
+    await filled(db)
+    await caught_up(db, Days())
+    records = await db.models.query("bills").list()
+    before = await traces(db), await days(db)
+
+    for projection in (DoubleBills(), Days()):
+        parity = await db.projection(projection).rebuild(accept=no)
+        assert not parity.switched
+
+    assert await db.models.query("bills").list() == records
+    assert (await traces(db), await days(db)) == before
+    assert await db.leases.get("goes:rebuild:bills") is None
+    await db.events.append(story("0", Placed("ann", 1), after=2))
+    await caught_up(db, Bills())
+    await caught_up(db, Days())
+    assert await bills(db) == folded(await log(db))
+    assert await days(db) == {"ann": 26}
+
+
+async def test_accept_that_raises_ends_it(db: Any) -> None:
+    """What was made is kept: called again, it has only to compare and to switch."""
+    await filled(db)
+    told: list[Progress] = []
+
+    def accept(parity: goes.Parity) -> bool:
+        raise Enough
+
+    with pytest.raises(Enough):
+        await db.projection(DoubleBills()).rebuild(accept=accept)
+    assert await bills(db) == folded(await log(db))
+    assert (await db.projection(DoubleBills()).rebuild(progress=told.append)).switched
+    assert told == []
+    assert await bills(db) == folded(await log(db), factor=2)
+
+
+async def test_accept_may_look_at_both(db: Any, place: Place) -> None:
+    """While it is asked, everybody still sees the live one."""
+    await filled(db)
+    seen: list[Any] = []
+    async with place.open() as reader:
+
+        async def accept(parity: goes.Parity) -> bool:
+            seen.append(await bills(reader))
+            return True
+
+        await db.projection(DoubleBills()).rebuild(accept=place.function(accept))
+        assert seen == [folded(await log(db))]
+        assert await bills(reader) == folded(await log(db), factor=2)
+
+
+# --- progress, and going on -------------------------------------------------------------------------------------------
+
+
+async def test_progress_is_told_after_each_batch(place: Place) -> None:
+    """Where it is, where the live one is, how many events it has handled, how fast, and how long it may take still."""
+    clock, told = FakeClock(), list[Progress]()
+    async with place.open(clock=clock) as db:
+        await filled(db)
+
+        def progress(one: Progress) -> None:
+            told.append(one)
+            clock.advance(2)
+
+        await db.projection(Bills(), batch=4).rebuild(progress=progress)
+
+    assert told == [(4, 10, 4, 0.0, None), (8, 10, 8, 4.0, 0.5), (10, 10, 10, 2.5, 0.0)]
+
+
+async def test_progress_that_raises_ends_it_and_it_goes_on_later(db: Any) -> None:
+    """Not from the beginning: what was committed is not done again, and the numbers are of the second run."""
+    await filled(db)
+    told: list[Progress] = []
+
+    def stop(progress: Progress) -> None:
+        raise Enough
+
+    with pytest.raises(Enough):
+        await db.projection(DoubleBills(), batch=4).rebuild(progress=stop)
+    assert await bills(db) == folded(await log(db))
+    assert await db.leases.get("goes:rebuild:bills") is None
+    stats = {one.name: one.position for one in await db.processors()}
+    assert stats == {"bills": 10, "goes:rebuild:bills": 4}
+    await db.projection(DoubleBills(), batch=3).rebuild(progress=told.append)
+
+    assert [(one.position, one.events) for one in told] == [(7, 3), (10, 6)]
+    assert await bills(db) == folded(await log(db), factor=2)
+    assert await traces(db) == LEFT
+
+
+async def test_a_cancelled_rebuild_goes_on_later(loop_place: Place) -> None:
+    async with loop_place.open() as db:
+        await filled(db)
+        reached = asyncio.Event()
+
+        async def wait(progress: Progress) -> None:
+            reached.set()
+            await asyncio.Event().wait()
+
+        rebuild = asyncio.create_task(db.projection(DoubleBills(), batch=4).rebuild(progress=wait))
+        await reached.wait()
+        rebuild.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await rebuild
+        told: list[Progress] = []
+        await db.projection(DoubleBills()).rebuild(progress=told.append)
+        assert [one.events for one in told] == [6]
+        assert await bills(db) == folded(await log(db), factor=2)
+
+
+async def test_what_another_version_has_begun_is_not_gone_on_with(db: Any) -> None:
+    """It is removed, whichever of the two is the higher."""
+
+    class Triple(DoubleBills, version=3):
+        @goes.projects(Placed)
+        def placed(self, bill: Bill, event: goes.Event[Placed]) -> Bill:
+            return Bill(bill.cents + 3 * event.data.cents, bill.paid, bill.words)
+
+    await filled(db)
+
+    def stop(progress: Progress) -> None:
+        raise Enough
+
+    for first, second, factor in ((DoubleBills(), Triple(), 3), (Quadruple(), Triple(), 3)):
+        with pytest.raises(Enough):
+            await db.projection(first, batch=4).rebuild(progress=stop)
+        await db.projection(second).rebuild()
+        assert await bills(db) == folded(await log(db), factor=factor)
+        assert await traces(db) == LEFT
+
+
+class Quadruple(DoubleBills, version=4):
+    @goes.projects(Placed)
+    def placed(self, bill: Bill, event: goes.Event[Placed]) -> Bill:
+        return Bill(bill.cents + 4 * event.data.cents, bill.paid, bill.words)
+
+
+async def test_one_that_was_made_further_than_the_live_one(db: Any) -> None:
+    """The live one was reset since, and has only just begun: then the new one begins again, too, and does not wait for it."""
+    await filled(db)
+
+    def stop(progress: Progress) -> None:
+        raise Enough
+
+    with pytest.raises(Enough):
+        await db.projection(DoubleBills(), batch=8).rebuild(progress=stop)
+    await db.projection(Bills()).reset()
+    with pytest.raises(ProcessorStopped):
+        await db.projection(Few(4), batch=1, retry=goes.Retry(1)).run()
+
+    parity = await db.projection(DoubleBills()).rebuild()
+
+    assert (parity.position, parity.switched) == (4, True)
+    assert await bills(db) == folded((await log(db))[:4], factor=2)
+    await caught_up(db, DoubleBills())
+    assert await bills(db) == folded(await log(db), factor=2)
+
+
+class Few(Bills):
+    """Handles only so many events."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+
+    def key(self, event: goes.Event[Any]) -> Any:
+        if event.position > self.last:
+            raise Enough
+        return super().key(event)
+
+
+async def test_a_live_one_that_begins_again_meanwhile(db: Any, place: Place) -> None:
+    """The new one begins again as well: it never gets ahead of the live one."""
+    await filled(db)
+    async with place.open() as other, other.projection(Few(4), batch=1, retry=goes.Retry(1)) as few:
+
+        async def progress(one: Progress) -> None:
+            if one.position == 8:
+                await few.reset()
+                await until(place, lambda: failed(few))  # type: ignore[arg-type]
+
+        rebuilt = await db.projection(Bills(), batch=4).rebuild(progress=place.function(progress))
+    assert (rebuilt.position, rebuilt.same, rebuilt.switched) == (4, True, True)
+    await caught_up(db, Bills())
+    assert await bills(db) == folded(await log(db))
+
+
+async def failed(processor: Any) -> bool:
+    return bool((await processor.stats()).state == "failed")
+
+
+# --- beside others ----------------------------------------------------------------------------------------------------
+
+
+async def test_two_rebuilds_at_once(db: Any, place: Place) -> None:
+    """The second is LeaseHeld, whichever versions the two are of, and does no harm to the first."""
+    await filled(db)
+    held: list[str] = []
+
+    async def progress(one: Progress) -> None:
+        async with place.open() as other:
+            for projection in (Bills(), DoubleBills()):
+                with pytest.raises(LeaseHeld) as error:
+                    await other.projection(projection).rebuild()
+                held.append(error.value.name)
+
+    parity = await db.projection(DoubleBills(), batch=100).rebuild(progress=place.function(progress))
+
+    assert held == ["goes:rebuild:bills"] * 2
+    assert parity.switched
+    assert await bills(db) == folded(await log(db), factor=2)
+
+
+async def test_one_that_was_overtaken_by_a_higher_version(db: Any, place: Place) -> None:
+    """ProjectionOutdated, and what the other has put in the place stays there."""
+    await filled(db)
+
+    async def progress(one: Progress) -> None:
+        if one.position == 4:  # as if its lease had been lost for a while, and were its own again
+            await db.models.put("goes:projections", "bills", '{"version": 3, "replay_until": 0}')
+
+    for batch in (4, 10):
+        with pytest.raises(ProjectionOutdated) as outdated:
+            await db.projection(DoubleBills(), batch=batch).rebuild(progress=place.function(progress))
+        assert (outdated.value.stored, outdated.value.version) == (3, 2)
+    assert await bills(db) == folded(await log(db))
+
+
+@pytest.mark.parametrize("position", [2, 10])
+async def test_one_whose_lease_was_taken(db: Any, place: Place, position: int) -> None:
+    """It was taken for dead. What it still wants to write is refused: the one behind it makes the same read model."""
+    await filled(db)
+
+    async def progress(one: Progress) -> None:
+        if one.position == position:
+            async with place.open() as other:
+                await other.leases.release(await other.leases.get("goes:rebuild:bills"))
+                lease = await other.leases.acquire("goes:rebuild:bills", "thief", 1000.0)
+                await other.checkpoints.save("goes:rebuild:bills", 1, lease=lease)
+
+    with pytest.raises(LeaseLost):
+        await db.projection(DoubleBills(), batch=2).rebuild(progress=place.function(progress))
+    assert await bills(db) == folded(await log(db))
+    assert (await db.checkpoints.get("goes:rebuild:bills")).position == 1
+
+
+async def test_while_the_live_one_and_writers_go_on(db: Any, place: Place) -> None:
+    """At the end the read model is what a plain fold of the log makes: no gap, and nothing counts twice."""
+    await filled(db, 30)
+    async with place.open() as other, place.open() as third:
+        writing = True
+
+        async def write(handle: Any, writer: int) -> int:
+            version = 0
+            while writing or version < 100:
+                order = f"{writer}-{version // 10}"
+                await handle.events.append(story(order, Placed("ann", 1), Paid(version), after=version % 10))
+                version += 2
+            return version
+
+        async with other.projection(Bills(), batch=3) as live:
+            writers = [beside(place, write(handle, writer)) for writer, handle in enumerate((other, third))]
+            parities = [await db.projection(Bills(), batch=5).rebuild() for _ in range(3)]
+            writing = False
+            written = [await writer.result() for writer in writers]
+            await live.wait_for(await db.events.head(), PATIENCE)
+            assert (await live.stats()).state == "active"
+    assert [(parity.same, parity.switched) for parity in parities] == [(True, True)] * 3
+    assert await bills(db) == folded(await log(db))
+    assert await db.events.head() == 60 + sum(written)
+
+
+async def test_a_new_version_while_writers_go_on(db: Any, place: Place) -> None:
+    """The old instance ends, the new one goes on where the rebuild has come to."""
+    await filled(db, 30)
+    async with place.open() as other, db.projection(Bills(), batch=3) as old:
+        writing = True
+
+        async def write() -> None:
+            version = 0
+            while writing:
+                await other.events.append(story(f"w{version // 10}", Placed("ann", 1), Paid(1), after=version % 10))
+                version += 2
+
+        writer = beside(place, write())
+        parity = await other.projection(DoubleBills(), batch=5).rebuild()
+        await until(place, lambda: failed(old))  # type: ignore[arg-type]
+        async with other.projection(DoubleBills(), on_new_version="stop") as new:
+            await new.wait_for(parity.position + 20, PATIENCE)
+            writing = False
+            await writer.result()
+            await new.wait_for(await db.events.head(), PATIENCE)
+    assert parity.switched
+    assert await bills(db) == folded(await log(db), factor=2)
+
+
+async def test_a_live_one_that_never_rests_is_caught_up_with(db: Any, place: Place) -> None:
+    """What it does between two looks at it is done in the transaction of the switch, which keeps it from doing more."""
+    await filled(db)
+    ahead = 10
+    told: list[int] = []
+
+    async def progress(one: Progress) -> None:
+        nonlocal ahead
+        told.append(one.position)
+        assert len(told) < 10, "it runs after the live one for ever"
+        async with place.open() as other:
+            ahead = (await other.events.append(story(f"m{ahead}", Placed("ann", 1), Paid(1)))).position
+            await caught_up(other, Bills())
+
+    parity = await db.projection(Bills()).rebuild(progress=place.function(progress))
+
+    assert (parity.position, parity.same, parity.switched) == (12, True, True)
+    assert await bills(db) == folded(await log(db))
+
+
+# --- events that fail -------------------------------------------------------------------------------------------------
+
+
+class Failed(Bills):
+    """Fails on some events, so many times."""
+
+    def __init__(self, fails: int) -> None:
+        self.fails = {"left": fails}  # which the copy that makes the new one has, too
+
+    @goes.projects(Failing)
+    def failing(self, bill: Bill, event: goes.Event[Failing]) -> None:
+        if self.fails["left"]:
+            self.fails["left"] -= 1
+            raise ValueError(event.data.number)
+        bill.cents += 1000
+
+
+async def test_an_event_that_fails_is_tried_again(db: Any) -> None:
+    """As `retry` says. When it is given up, the rebuild ends with ProcessorStopped, and the live one is as it was."""
+    await db.events.append(story("1", Placed("ann", 5), Failing(1), Paid(2)))
+    await caught_up(db, Failed(0))
+    retry = goes.Retry(2, backoff=at_once)
+
+    with pytest.raises(ProcessorStopped) as stopped:
+        await db.projection(Failed(2), retry=retry).rebuild()
+    assert (stopped.value.position, stopped.value.name, stopped.value.attempts) == (2, "shop.failed", 2)
+    assert isinstance(stopped.value.__cause__, ValueError)
+    assert await bills(db) == {"1": Bill(1005, 2)}
+    assert (await db.projection(Failed(1), retry=retry).rebuild()).same
+
+
+async def test_dead_letters_go_with_the_read_model(db: Any) -> None:
+    """What the new one has handled is no dead letter any more, and does not count twice when somebody re-drives all."""
+    park = goes.Retry(1, then="park", order="strict")
+    await db.events.append([*story("1", Placed("ann", 5), Failing(1), Paid(2)), *story("2", Failing(2), Paid(3))])
+    async with db.projection(Failed(2), retry=park) as live:
+        await live.wait_for(5, PATIENCE)
+        assert [letter.position for letter in await live.parked()] == [2, 3, 4, 5]
+        assert await bills(db) == {"1": Bill(5)}
+
+        parity = await db.projection(Failed(1), retry=park).rebuild()
+
+        assert [one.key for one in parity.differences] == ["2"]
+        letters = await live.parked()
+        assert [(one.position, one.behind, one.processor) for one in letters] == [(2, 0, "bills"), (3, 2, "bills")]
+        assert await bills(db) == {"1": Bill(5), "2": Bill(1000, 3)}
+        appended = await db.events.append([*story("1", Paid(1), after=3), *story("2", Paid(1), after=2)])
+        await live.wait_for(appended.position, PATIENCE)
+        assert await bills(db) == {"1": Bill(5), "2": Bill(1000, 4)}
+        await live.redrive()
+        while await live.parked():
+            await db.commits.wait(db.commits.count, 0.01)
+    assert await bills(db) == {"1": Bill(1005, 3), "2": Bill(1000, 4)}
+
+
+async def test_an_event_that_cannot_be_read(db: Any) -> None:
+    """It is given up like any other: stopped at, or parked."""
+    await db.events.append(story("1", Placed("ann", 5), Placed("bob", 6), Paid(2)))
+    await caught_up(db, Bills())
+    async with db.transaction() as tx:
+        await tx.execute("UPDATE events SET data = '{}' WHERE position = 2")
+
+    with pytest.raises(ProcessorStopped) as stopped:
+        await db.projection(Bills()).rebuild()
+    assert stopped.value.position == 2
+    assert isinstance(stopped.value.__cause__, DecodeError)
+    processor = db.projection(Bills(), retry=goes.Retry(1, then="park"))
+    assert (await processor.rebuild()).switched
+    assert [letter.position for letter in await processor.parked()] == [2]
+    assert await bills(db) == {"1": Bill(5, 2)}
+
+
+async def test_an_event_that_fails_while_it_is_switched(db: Any, place: Place) -> None:
+    """What is done in the transaction of the switch is undone with it, tried again, and given up as `retry` says."""
+    await filled(db)
+    asked: list[goes.Parity] = []
+
+    async def progress(one: Progress) -> None:
+        if one.position == 10:
+            async with place.open() as other:
+                await other.events.append(story("0", Failing(1), Paid(1), after=2))
+                await caught_up(other, Failed(0))
+
+    def accept(parity: goes.Parity) -> bool:
+        asked.append(parity)
+        return True
+
+    processor = db.projection(Failed(2), retry=goes.Retry(2, backoff=at_once, then="park"))
+    await processor.rebuild(progress=place.function(progress), accept=accept)
+
+    assert [(one.position, one.same) for one in asked] == [(12, True)]
+    assert await processor.parked() == []
+    assert (await bills(db))["0"] == Bill(1005, 3)
