@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
 from urllib.parse import unquote
@@ -106,11 +107,11 @@ class Lookup(Projection):
 
     def of(self, db: Backend | BlockingBackend) -> BoundLookup | BlockingBoundLookup:
         """The lookup in the store of this handle, to ask it: with the methods of `BoundLookup`, on the handle's face."""
-        from goes_lite.blocking import BlockingBackend, BlockingBoundLookup
-
-        if isinstance(db, BlockingBackend):
-            return BlockingBoundLookup(BoundLookup(self, db.backend), db._portal)
-        return BoundLookup(self, db)
+        blocking: Any = sys.modules.get("goes_lite.blocking")  # whoever has a blocking handle has loaded it
+        if blocking is not None and isinstance(db, blocking.BlockingBackend):
+            bound: BlockingBoundLookup = blocking.BlockingBoundLookup(BoundLookup(self, db.backend), db._portal)
+            return bound
+        return BoundLookup(self, cast("Backend", db))
 
     def check_key(self, key: object) -> str:
         """InvalidQueryError unless it is a key."""

@@ -1,0 +1,175 @@
+"""Every error that goes_lite raises on purpose.
+
+    GoesError
+    ├── ConcurrencyError              an aggregate is at another version than the append expected
+    ├── AppendConditionFailed         an event that the decision did not see matches its condition
+    ├── KeyTaken                      an aggregate has the key that was claimed             (ValueError)
+    ├── DuplicateEventError           an event id is already used by a different event      (ValueError)
+    ├── AppendInDoubtError            the store became unreachable and never said what happened
+    ├── InvalidEventError             an event cannot be recorded as it is                  (ValueError)
+    ├── InvalidQueryError             a query contradicts itself or has a wrong value       (ValueError)
+    ├── AggregateError
+    │   ├── AggregateNotFound         no event of this aggregate is stored                  (LookupError)
+    │   ├── AggregateDeleted          the aggregate was soft-deleted                        (LookupError)
+    │   └── VersionNotFound           the aggregate never reached that version or time      (LookupError)
+    ├── RegistryError
+    │   ├── UnknownEventError         a stored event name that no type is registered for    (LookupError)
+    │   ├── UnregisteredTypeError     a value whose type has no registered name             (TypeError)
+    │   └── RegistrationError         a registration contradicts an earlier one             (ValueError)
+    ├── CodecError
+    │   ├── EncodeError               a value does not fit its registered type              (TypeError)
+    │   └── DecodeError               stored bytes do not fit the registered type           (ValueError)
+    ├── ModelError
+    │   ├── ModelNotFound             no read model has this id                             (LookupError)
+    │   └── ModelConflict             a read model is at another version than expected
+    ├── LeaseError
+    │   ├── LeaseHeld                 another owner holds the lease
+    │   └── LeaseLost                 the lease moved on; the late write was refused
+    ├── ProcessorError
+    │   ├── ProcessorStopped          an event could not be handled, and that is to stop it
+    │   ├── ProcessorBehind           it did not come so far in the time given             (TimeoutError)
+    │   ├── ProjectionOutdated        a read model is of another version than the program
+    │   └── CheckpointMismatch        a checkpoint is of another store, or of another life of it
+    ├── TransactionError              a transaction was used in a way that cannot work
+    ├── BusError
+    │   └── DeliveryError             a delivery was settled twice, or after its bus closed
+    ├── StoreError
+    │   ├── StoreClosed               used after close
+    │   ├── StoreForked               used in a child process that inherited it
+    │   ├── StoreLocked               another program keeps the store locked                (TimeoutError)
+    │   ├── StoreReadOnly             a write to a store that can only be read              (PermissionError)
+    │   ├── StoreFull                 no room left on the disk                              (OSError)
+    │   ├── StoreUnavailable          it cannot be opened or reached                        (OSError)
+    │   ├── StoreDamaged              the file is damaged
+    │   ├── ForeignFile               the file belongs to another program
+    │   ├── StoreTooNew               the file was written by a newer goes_lite
+    │   ├── NetworkFilesystem         the file lies where file locks cannot be trusted
+    │   └── UnsafeAccess              the live file was about to be opened behind the store's back
+    └── BackendError
+        ├── UnknownBackend            no installed backend serves this URL scheme           (LookupError)
+        ├── DriverMissing             the backend's driver package is not installed         (ImportError)
+        ├── ConfigError               a URL, option or configuration file is wrong          (ValueError)
+        └── AbilityMissing            the backend cannot do what was asked of it
+
+A class in parentheses is a built-in that the error also is, so `except LookupError` works as one would expect.
+Each message states the fact, the value, and the way out; the values are attributes, so no program has to read text.
+"""
+
+from __future__ import annotations
+
+from goes_lite.errors._backends import (
+    AbilityMissing,
+    BackendError,
+    ConfigError,
+    DriverMissing,
+    UnknownBackend,
+)
+from goes_lite.errors._base import (
+    GoesError,
+)
+from goes_lite.errors._consumers import (
+    BusError,
+    CheckpointMismatch,
+    DeliveryError,
+    LeaseError,
+    LeaseHeld,
+    LeaseLost,
+    ModelConflict,
+    ModelError,
+    ModelNotFound,
+    ProcessorBehind,
+    ProcessorError,
+    ProcessorStopped,
+    ProjectionOutdated,
+    TransactionError,
+)
+from goes_lite.errors._events import (
+    AggregateDeleted,
+    AggregateError,
+    AggregateNotFound,
+    AppendConditionFailed,
+    AppendInDoubtError,
+    CodecError,
+    ConcurrencyError,
+    DecodeError,
+    DuplicateEventError,
+    EncodeError,
+    InvalidEventError,
+    InvalidQueryError,
+    KeyTaken,
+    RegistrationError,
+    RegistryError,
+    UnknownEventError,
+    UnregisteredTypeError,
+    VersionNotFound,
+)
+from goes_lite.errors._stores import (
+    ForeignFile,
+    NetworkFilesystem,
+    StoreClosed,
+    StoreDamaged,
+    StoreError,
+    StoreForked,
+    StoreFull,
+    StoreLocked,
+    StoreReadOnly,
+    StoreTooNew,
+    StoreUnavailable,
+    UnsafeAccess,
+)
+
+__all__ = [
+    "AbilityMissing",
+    "AggregateDeleted",
+    "AggregateError",
+    "AggregateNotFound",
+    "AppendConditionFailed",
+    "AppendInDoubtError",
+    "BackendError",
+    "BusError",
+    "CheckpointMismatch",
+    "CodecError",
+    "ConcurrencyError",
+    "ConfigError",
+    "DecodeError",
+    "DeliveryError",
+    "DriverMissing",
+    "DuplicateEventError",
+    "EncodeError",
+    "ForeignFile",
+    "GoesError",
+    "InvalidEventError",
+    "InvalidQueryError",
+    "KeyTaken",
+    "LeaseError",
+    "LeaseHeld",
+    "LeaseLost",
+    "ModelConflict",
+    "ModelError",
+    "ModelNotFound",
+    "NetworkFilesystem",
+    "ProcessorBehind",
+    "ProcessorError",
+    "ProcessorStopped",
+    "ProjectionOutdated",
+    "RegistrationError",
+    "RegistryError",
+    "StoreClosed",
+    "StoreDamaged",
+    "StoreError",
+    "StoreForked",
+    "StoreFull",
+    "StoreLocked",
+    "StoreReadOnly",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "TransactionError",
+    "UnknownBackend",
+    "UnknownEventError",
+    "UnregisteredTypeError",
+    "UnsafeAccess",
+    "VersionNotFound",
+]
+
+for _name in __all__:  # this is where they are found, so this is what tracebacks and pickles say
+    globals()[_name].__module__ = __name__

@@ -1,0 +1,27 @@
+"""What every error of goes_lite has in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def shown(value: object, limit: int = 120) -> str:
+    """repr, cut short: an error about a 50 MB payload must not be a 50 MB message."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def _rebuild(cls: type[GoesError], args: tuple[Any, ...], attributes: dict[str, Any]) -> GoesError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
+
+
+class GoesError(Exception):
+    """Base of every error that goes_lite raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Errors cross process boundaries (multiprocessing, a command handled elsewhere); the default would call
+        # the constructor with the finished message.
+        return _rebuild, (type(self), self.args, self.__dict__)

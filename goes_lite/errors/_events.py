@@ -1,0 +1,194 @@
+"""About events and aggregates: appending, loading, names, types and encodings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from goes_lite.errors._base import GoesError, shown
+
+
+class ConcurrencyError(GoesError):
+    """The aggregate is not at the version that the append builds on; nothing was written.
+
+    Attributes: `aggregate` (AggregateRef), `expected` (the version that the append builds on),
+    `actual` (the version that is stored; 0 if the aggregate does not exist).
+    """
+
+    def __init__(self, aggregate: Any, expected: int, actual: int) -> None:
+        self.aggregate = aggregate
+        self.expected = expected
+        self.actual = actual
+        super().__init__(
+            f"{aggregate} is at version {actual}, the append builds on version {expected}: "
+            "load it again and decide again (Repository.use does both)"
+        )
+
+
+class AppendConditionFailed(GoesError):
+    """An event that matches the condition's query lies behind its position; nothing was written.
+
+    Attributes: `condition` (AppendCondition), `position` (of an event that matched, > condition.after).
+    """
+
+    def __init__(self, condition: Any, position: int) -> None:
+        self.condition = condition
+        self.position = position
+        super().__init__(
+            f"the event at position {position} matches the append condition, which allows none after position "
+            f"{condition.after}: read the decision model again and decide again"
+        )
+
+
+class KeyTaken(GoesError, ValueError):
+    """An aggregate has the key that was claimed. Attributes: `lookup` (its name), `key`, `aggregate` (AggregateRef)."""
+
+    def __init__(self, lookup: str, key: str, aggregate: Any) -> None:
+        self.lookup = lookup
+        self.key = key
+        self.aggregate = aggregate
+        super().__init__(
+            f"{aggregate} has the key {shown(key)} of {lookup!r}: claim another, or have it give that one up"
+        )
+
+
+class DuplicateEventError(GoesError, ValueError):
+    """An event id that is already used, by an event that differs; nothing was written.
+
+    Attributes: `event_id` (UUID), `position` (of the stored event; 0 if both are in the same batch).
+    """
+
+    def __init__(self, event_id: Any, position: int, reason: str) -> None:
+        self.event_id = event_id
+        self.position = position
+        where = f"the event at position {position}" if position else "another event of the same batch"
+        super().__init__(
+            f"event id {str(event_id)!r} is already used by {where} ({reason}): give a new event a new id; "
+            "a retry must repeat the very same events"
+        )
+
+
+class AppendInDoubtError(GoesError):
+    """The store became unreachable during the append and stayed so: it may or may not have been written.
+
+    Appending the very same events again is safe at any time and tells which. Attribute: `events` (the batch).
+    """
+
+    def __init__(self, events: Sequence[Any]) -> None:
+        self.events = tuple(events)
+        super().__init__(
+            f"the store became unreachable while appending {len(self.events)} event(s), so the outcome is unknown: "
+            "append the same events again once it is back, that is safe"
+        )
+
+
+class InvalidEventError(GoesError, ValueError):
+    """A field of an event, or a batch of events, breaks a rule that holds on every backend."""
+
+
+class InvalidQueryError(GoesError, ValueError):
+    """A field of a query has a wrong type or value."""
+
+
+class AggregateError(GoesError):
+    """Base of errors about one aggregate. Attribute: `aggregate` (AggregateRef)."""
+
+    def __init__(self, aggregate: Any, message: str) -> None:
+        self.aggregate = aggregate
+        super().__init__(message)
+
+
+class AggregateNotFound(AggregateError, LookupError):
+    """No event of this aggregate is stored."""
+
+    def __init__(self, aggregate: Any) -> None:
+        super().__init__(aggregate, f"{aggregate} does not exist: pass create=True where it may begin")
+
+
+class AggregateDeleted(AggregateError, LookupError):
+    """The aggregate was soft-deleted. Attribute: `version` (of the aggregate)."""
+
+    def __init__(self, aggregate: Any, version: int) -> None:
+        self.version = version
+        super().__init__(
+            aggregate, f"{aggregate} was deleted (it is at version {version}): pass deleted=True to fetch it anyway"
+        )
+
+
+class VersionNotFound(AggregateError, LookupError):
+    """The aggregate never reached the version, or did not exist yet at the time. Attributes: `wanted`, `version`."""
+
+    def __init__(self, aggregate: Any, wanted: object, version: int) -> None:
+        self.wanted = wanted
+        self.version = version
+        what = f"version {wanted}" if isinstance(wanted, int) else f"anything as of {wanted}"
+        super().__init__(aggregate, f"{aggregate} has no {what} (it is at version {version})")
+
+
+class RegistryError(GoesError):
+    """Base of errors about names and types."""
+
+
+class UnknownEventError(RegistryError, LookupError):
+    """A stored event whose name no type is registered for. Attributes: `name`, `position` (0 if not stored)."""
+
+    def __init__(self, name: str, position: int = 0) -> None:
+        self.name = name
+        self.position = position
+        where = f" at position {position}" if position else ""
+        super().__init__(
+            f"no type is registered for the event {name!r}{where}: register one, add {name!r} to the aliases of the "
+            'event it became, or read with unknown="skip" or unknown="raw"'
+        )
+
+
+class UnregisteredTypeError(RegistryError, TypeError):
+    """A value whose type has no (single) registered event name. Attribute: `type`."""
+
+    def __init__(self, value_type: type, names: Sequence[str] = ()) -> None:
+        self.type = value_type
+        shown = value_type.__qualname__
+        if names:
+            way = f"is registered under several names ({', '.join(map(repr, names))}): say which with name=…"
+        else:
+            way = (
+                "is not registered as an event: decorate the class with @event('some.name'), call "
+                "registry.register('some.name', …), or say under which name with name=…"
+            )
+        super().__init__(f"{shown} {way}")
+
+
+class RegistrationError(RegistryError, ValueError):
+    """A name, alias, schema version or upcaster contradicts an earlier registration."""
+
+
+class CodecError(GoesError):
+    """Base of errors about turning values into bytes and back.
+
+    Attributes: `path` (where in the value, such as `$.items[2].price`), `problem` (what is wrong there),
+    `name` (of the event, if known), `position` (of the stored event, 0 if not stored).
+    """
+
+    def __init__(self, path: str, problem: str, *, name: str | None = None, position: int = 0) -> None:
+        self.path = path
+        self.problem = problem
+        self.name = name
+        self.position = position
+        super().__init__(self._message())
+
+    def _message(self) -> str:
+        where = f" at position {self.position}" if self.position else ""
+        about = f" (event {self.name!r}{where})" if self.name is not None else ""
+        return f"{self.path}: {self.problem}{about}"
+
+    def about(self, name: str, position: int = 0) -> CodecError:
+        """The same error, naming the event that it was found in."""
+        return type(self)(self.path, self.problem, name=name, position=position)
+
+
+class EncodeError(CodecError, TypeError):
+    """A value does not fit the type that is registered for its event."""
+
+
+class DecodeError(CodecError, ValueError):
+    """Stored bytes do not fit the type that is registered for their event."""

@@ -1,0 +1,115 @@
+"""About a store as a whole: it is closed, locked, full, damaged, or not one of ours."""
+
+from __future__ import annotations
+
+from goes_lite.errors._base import GoesError
+
+
+class StoreError(GoesError):
+    """Base of errors about a store as a whole. Attribute: `location` (a path or URL, never with a password)."""
+
+    def __init__(self, location: str, message: str) -> None:
+        self.location = location
+        super().__init__(f"{location}: {message}")
+
+
+class StoreClosed(StoreError):
+    """The store was used after it was closed."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location, "the store is closed: connect again")
+
+
+class StoreForked(StoreError):
+    """The file was open when this process was forked; SQLite's locks do not survive that, so it cannot be used here."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(
+            location,
+            "the store was open when this process was forked, and SQLite's locks do not survive a fork: fork before you "
+            "connect (or after closing), or start the process with spawn, and connect in it",
+        )
+
+
+class StoreLocked(StoreError, TimeoutError):
+    """The store stayed locked for longer than the lock timeout. Attribute: `waited` (seconds)."""
+
+    def __init__(self, location: str, waited: float) -> None:
+        self.waited = waited
+        super().__init__(
+            location,
+            f"locked by another connection for more than {waited:g} s: find the program that holds it "
+            "(an open transaction in a database browser does), or raise lock_timeout",
+        )
+
+
+class StoreReadOnly(StoreError, PermissionError):
+    """A write was asked of a store that can only be read."""
+
+    def __init__(self, location: str, reason: str, way_out: str) -> None:
+        super().__init__(location, f"{reason}, so nothing can be written: {way_out}")
+
+
+class StoreFull(StoreError, OSError):
+    """There is no room for more; the transaction was rolled back and what was stored before is intact."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(
+            location, "no room left on the disk (or a quota is reached), nothing was written: make room and retry"
+        )
+
+
+class StoreUnavailable(StoreError, OSError):
+    """The store cannot be opened or reached."""
+
+
+class StoreDamaged(StoreError):
+    """The file is damaged; it was not changed."""
+
+    def __init__(self, location: str, detail: str) -> None:
+        super().__init__(
+            location,
+            f"the file is damaged ({detail}): restore a backup, or save what is readable with `sqlite3 FILE .recover`",
+        )
+
+
+class ForeignFile(StoreError):
+    """The file is not a goes_lite store; it was not changed."""
+
+    def __init__(self, location: str, detail: str) -> None:
+        super().__init__(location, f"not a goes_lite store ({detail}), it was left alone: choose another path")
+
+
+class StoreTooNew(StoreError):
+    """The file was written by a newer goes_lite; it was not changed. Attributes: `found`, `supported` (schema)."""
+
+    def __init__(self, location: str, found: int, supported: int) -> None:
+        self.found = found
+        self.supported = supported
+        super().__init__(
+            location,
+            f"written by a newer goes_lite (schema {found}, this one knows up to {supported}): upgrade goes-lite",
+        )
+
+
+class NetworkFilesystem(StoreError):
+    """The file lies on a network or shared-folder file system. Attribute: `filesystem` (its type)."""
+
+    def __init__(self, location: str, filesystem: str) -> None:
+        self.filesystem = filesystem
+        super().__init__(
+            location,
+            f"lies on a network file system ({filesystem}), where the shared memory and locks of SQLite's WAL mode do "
+            "not work and committed events could be lost: use a local disk",
+        )
+
+
+class UnsafeAccess(StoreError):
+    """The live file was about to be opened behind the store's back, which would silently drop its locks."""
+
+    def __init__(self, location: str, how: str) -> None:
+        super().__init__(
+            location,
+            f"{how} while the store is open in this process would silently drop its file locks and can lose committed "
+            "events: close the store first, or copy it with backup()",
+        )
