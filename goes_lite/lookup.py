@@ -108,8 +108,9 @@ class Lookup(Projection):
     def of(self, db: Backend | BlockingBackend) -> BoundLookup | BlockingBoundLookup:
         """The lookup in the store of this handle, to ask it: with the methods of `BoundLookup`, on the handle's face."""
         blocking: Any = sys.modules.get("goes_lite.blocking")  # whoever has a blocking handle has loaded it
-        if blocking is not None and isinstance(db, blocking.BlockingBackend):
-            bound: BlockingBoundLookup = blocking.BlockingBoundLookup(BoundLookup(self, db.backend), db._portal)
+        handle: Any = db
+        if blocking is not None and isinstance(handle, blocking.BlockingBackend):
+            bound: BlockingBoundLookup = blocking.BlockingBoundLookup(BoundLookup(self, handle.backend), handle._portal)
             return bound
         return BoundLookup(self, cast("Backend", db))
 

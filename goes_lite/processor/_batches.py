@@ -211,6 +211,8 @@ class Batches:
         """
         blocked: set[AggregateRef] = set()
         async for parked in self._parked.query():
+            if not self._processor.at_work:
+                break  # the next one goes on, for it begins with this
             ref = parked.aggregate if self._strict else None
             if ref is not None and ref in blocked:
                 continue
@@ -232,6 +234,7 @@ class Batches:
                     await processor.target.apply(found, tx)
                     await self._letters(tx).delete(parked.key)
                     await self._save(tx.checkpoints, self.position)
+                self._stand(self.position)
             else:
                 await processor.target.apply(found, None)
                 await self._parked.delete(parked.key)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -14,6 +14,7 @@ from goes_lite.backend import TRANSACTIONS, Backend, Transaction
 from goes_lite.background import Background
 from goes_lite.bus import Start
 from goes_lite.checkpoint import Lease, check_owned_name
+from goes_lite.commits import check_wait
 from goes_lite.errors import (
     AbilityMissing,
     ConfigError,
@@ -39,6 +40,9 @@ from goes_lite.runtime import Signal
 from goes_lite.store import check_position
 
 logger = logging.getLogger("goes_lite.processor")
+
+GRACE = 1.0
+"""Seconds for which `stop` waits at least for the end of what it has cancelled."""
 
 _at_work: ContextVar[Processor | None] = ContextVar("_at_work", default=None)
 """Whose handler is being called here, be it in its task, its thread, or something that the handler has started."""
@@ -187,12 +191,13 @@ class Processor:
     def start(self) -> None:
         """Run beside the caller: in a task on the event loop, in a thread of a blocking program. `stop` ends it.
 
-        What ends it before that is in `error`, in `stats` and in the log.
+        What ends it before that is in `error`, in `stats` and in the log. Context variables have their defaults there: it
+        goes on when what the caller is doing is over, so in a transaction block, too, it begins behind its end.
         """
         self._claim()
         work = Background(self.backend.runtime, f"goes_lite-processor {self.name}")
         try:
-            work.start(self._run_logged(), self._ended)
+            Context().run(work.start, self._run_logged(), self._ended)
         except BaseException:
             self._ended()
             raise
@@ -218,9 +223,9 @@ class Processor:
         self.wake.notify()
         if self._work is None or _at_work.get() is self:
             return
-        if not await self._work.join(timeout):
+        if not await self._work.join(timeout) and not self.backend.runtime.inline:
             self._work.cancel()
-            await self._work.join(timeout)
+            await self._work.join(max(timeout or 0.0, GRACE))
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -237,9 +242,11 @@ class Processor:
         """Until everything up to the position is handled, by whichever instance, in whatever process.
 
         For read-your-writes: `await processor.wait_for((await db.events.append(…)).position)`. ProcessorBehind after
-        `timeout` seconds; what ended this very instance is raised if it is no longer running.
+        `timeout` seconds; what ended this very instance is raised if it is no longer running. InvalidQueryError if one of
+        the two is none.
         """
         check_position("position", position)
+        timeout = check_wait(0, timeout)
         clock = self.backend.runtime.clock
         deadline = None if timeout is None else clock.monotonic() + timeout
         changed = Signal()

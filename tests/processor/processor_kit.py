@@ -114,6 +114,10 @@ class World:
             assert time.monotonic() < end, f"it never came true; {self.clock!r} with {self.clock.waiters}"
             await self.real.wait(self.clock.changed, count, LOOK_AGAIN)
 
+    def stopping(self, processor: Any) -> bool:
+        """Whether it has heard that it is to stop."""
+        return not (processor if self.face == "async" else processor.target.processor).at_work
+
     async def passing(self, seconds: float, step: float, n: int = 2) -> None:
         """Let so much time pass in steps, and all n come to rest after each."""
         for _ in range(round(seconds / step)):

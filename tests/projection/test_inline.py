@@ -20,6 +20,7 @@ from goes_lite.errors import (
     UnknownEventError,
 )
 from goes_lite.projection import InlineBackend
+from goes_lite.testing import FakeClock
 
 if TYPE_CHECKING:
     from tests.projection.projection_kit import (
@@ -403,15 +404,16 @@ async def test_a_processor_of_the_same_projection(db: Any, place: Place) -> None
     assert (await db.checkpoints.get("bills")).position == 3 * writing
 
 
-async def test_a_processor_that_has_passed_over_less(db: Any) -> None:
+async def test_a_processor_that_has_passed_over_less(place: Place) -> None:
     """What it has yet to save, of events that are for nobody, does not bring the checkpoint back."""
-    async with db.projection(Bills()) as processor:
-        first = await db.events.append([event(Ignored())])
-        await processor.wait_for(first.position, PATIENCE)  # which it knows, and has not saved yet
-        await db.inline(Bills()).events.append(story("1", Placed("ann", 5)))
-    assert (await db.checkpoints.get("bills")).position == 2
-    await caught_up(db, Bills())
-    assert await bills(db) == {"1": Bill(5)}
+    async with place.open(clock=FakeClock()) as db:  # so that it saves nothing before it is stopped
+        async with db.projection(Bills(), schedule=goes.Continuously(debounce=10)) as processor:
+            first = await db.events.append([event(Ignored())])
+            await processor.wait_for(first.position)  # which it knows, and has not saved yet
+            await db.inline(Bills()).events.append(story("1", Placed("ann", 5)))
+        assert (await db.checkpoints.get("bills")).position == 2
+        await caught_up(db, Bills())
+        assert await bills(db) == {"1": Bill(5)}
 
 
 async def test_nothing_is_written_where_there_is_nothing_new(db: Any) -> None:

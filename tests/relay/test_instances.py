@@ -15,6 +15,7 @@ from goes_lite.inprocess import InProcessBus
 
 if TYPE_CHECKING:
     from goes_lite_conformance._place import Face
+
     from tests.relay.relay_kit import PATIENCE, Carrier, FakeBus, World, notes, registry, stands
 else:
     from relay_kit import PATIENCE, Carrier, FakeBus, World, notes, registry, stands
