@@ -162,9 +162,9 @@ def visible_from_another(path: Path, driver: str, times: int) -> list[float]:
     return waits
 
 
-def peers(script: Path, count: int) -> float:
+def peers(script: Path, python: str, count: int) -> float:
     """Events per second of the peer's `projection_pull`, from the file with its scenarios."""
-    command = [sys.executable, str(script), "--scenario", "projection_pull", "--backend", "sqlite", "--n", str(count)]
+    command = [python, str(script), "--scenario", "projection_pull", "--backend", "sqlite", "--n", str(count)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return float(json.loads(done.stdout.splitlines()[-1])["events_per_s"])
 
@@ -182,6 +182,7 @@ def main() -> int:
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--driver", default="apsw", choices=["apsw", "sqlite3"])
     parser.add_argument("--peer", type=Path, help="the scenarios of the peer, to be run alternately")
+    parser.add_argument("--peer-python", default=sys.executable, help="a Python that has the peer installed")
     arguments = parser.parse_args()
     driver, repeat = arguments.driver, arguments.repeat
     print(f"{driver}, FULL, batches of {BATCH}, {time.strftime('%Y-%m-%d')}")
@@ -215,7 +216,7 @@ def main() -> int:
             small = Path(folder) / "small.db"
             fill(small, 20_000, driver)
             for _ in range(repeat):
-                ours, theirs = catch_up(small, Totals(), driver), peers(arguments.peer, 2_000)
+                ours, theirs = catch_up(small, Totals(), driver), peers(arguments.peer, arguments.peer_python, 2_000)
                 ratios.append(ours / theirs)
                 print(f"  {ours:,.0f} /s against {theirs:,.0f} /s of the peer: {ours / theirs:.1f} ×", flush=True)
             print(f"median {statistics.median(ratios):.1f} ×")

@@ -14,7 +14,7 @@ from uuid import uuid4
 from goes_lite.backend import Backend
 from goes_lite.background import Background
 from goes_lite.checkpoint import Lease
-from goes_lite.errors import GoesError, LeaseLost, StoreClosed
+from goes_lite.errors import GoesError, LeaseHeld, LeaseLost, StoreClosed
 from goes_lite.runtime import Signal
 
 LOOK = 0.2
@@ -43,6 +43,9 @@ class Tenure:
 
     async def begin(self) -> Lease:
         """Take the lease; LeaseHeld while another instance has it."""
+        held = await self._backend.leases.get(self._name)
+        if held is not None and held.owner != self._owner:  # whoever stands by keeps no writer waiting
+            raise LeaseHeld(self._name, held.owner, held.expires)
         try:
             self.lease = await self._acquire()
         except (Exception, GeneratorExit):
@@ -72,12 +75,19 @@ class Tenure:
                 continue  # the store cannot be written to just now; nor can anybody else take the lease
 
     async def end(self) -> None:
-        """Give the lease back, so that another one takes over at once."""
+        """Give the lease back, so that another one takes over at once; also if whoever waits for it is cancelled."""
         self._ending.notify()
-        if self._renewal is not None:
-            await self._renewal.join()
+        try:
+            if self._renewal is not None:
+                await self._renewal.join()
+            await self._release()
+        except (Exception, GeneratorExit):
+            raise
+        except BaseException:
+            await self._release()
+            raise
+
+    async def _release(self) -> None:
         if self.lease is not None and not self.lost:
-            try:
+            with suppress(GoesError):  # it runs out by itself
                 await self._backend.leases.release(self.lease)
-            except GoesError:
-                pass  # it runs out by itself

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from inspect import iscoroutinefunction
-from typing import Any, ClassVar, Final, Generic, Never, TypeVar, cast, get_args, get_origin
+from typing import Any, ClassVar, Final, Generic, NamedTuple, Never, TypeVar, cast, get_args, get_origin
 
 from goes_lite.backend import Transaction
 from goes_lite.codec import codec
@@ -110,6 +110,16 @@ def _async(tx: Any) -> Transaction:
     return cast("Transaction", getattr(tx, "transaction", tx))
 
 
+class _Handler(NamedTuple):
+    """What is done with the events of one name."""
+
+    method: Callable[[Any, Event[Any]], Any]
+    key: Key | None
+    """None: the id of the aggregate, which needs no check."""
+    mutable: bool
+    """Whether the data of such an event can change."""
+
+
 class Fold(Generic[M]):
     """Events into read models, in memory."""
 
@@ -118,12 +128,13 @@ class Fold(Generic[M]):
             name = type(projection).__qualname__
             raise RegistrationError(f"{name} does not say of which type its read models are: write ModelProjection[…]")
         self.projection = projection
-        self._methods: dict[str, Callable[[M, Event[Any]], Any]] = projection.methods(registry)
         keys = projection.keys(registry)
         by_aggregate = cast("Any", type(projection)).key is cast("Any", ModelProjection).key
-        default = None if by_aggregate else projection.key  # None: the id of the aggregate, which needs no check
-        self._keys: dict[str, Key | None] = {name: keys.get(name, default) for name in self._methods}
-        self._mutable = {name for name in self._methods if name in registry and not _immutable(registry.type_of(name))}
+        default = None if by_aggregate else projection.key
+        self._handlers: dict[str, _Handler] = {
+            name: _Handler(method, keys.get(name, default), name in registry and not _immutable(registry.type_of(name)))
+            for name, method in projection.methods(registry).items()
+        }
         json = codec("json")
         json.check(projection.model)
         self.encode = cast("Callable[[M], str]", json.encoder(projection.model))
@@ -131,12 +142,13 @@ class Fold(Generic[M]):
 
     def ids(self, event: Event[Any]) -> tuple[str, ...]:
         """Which read models the event is about; InvalidQueryError if its key answers what cannot be an id."""
-        if event.name not in self._methods:
+        handler = self._handlers.get(event._name)
+        if handler is None:
             return ()
-        key = self._keys[event.name]
-        if key is None:
-            return () if event.aggregate is None else (event.aggregate.id,)
-        answer = key(event)
+        if handler.key is None:
+            ref = event._aggregate
+            return () if ref is None else (ref[1],)
+        answer = handler.key(event)
         if answer is None:
             return ()
         if isinstance(answer, (str, bytes)) or not isinstance(answer, Iterable):
@@ -145,15 +157,15 @@ class Fold(Generic[M]):
 
     def apply(self, event: Event[Any], ids: Sequence[str], models: dict[str, M | None]) -> None:
         """Change those read models into what they are after the event: None for one that is gone."""
-        method = self._methods[event.name]
+        method, _, mutable = self._handlers[event._name]
         # A method may take a list of the event's into a read model, and a later one append to it: of no other model.
-        several = len(ids) > 1 and event.name in self._mutable
+        several = mutable and len(ids) > 1
         for id in ids:
             model = models.get(id)
             if model is None:
                 model = self.projection.initial(id)
             result = method(model, _with_own_data(event) if several else event)
-            models[id] = model if result is None else None if result is REMOVED else cast("M", result)
+            models[id] = model if result is None else None if result is REMOVED else result
 
 
 def _checked(id: object) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar, cast
 
 from goes_lite_conformance._faces import _Awaited, _AwaitedProcessor
 from goes_lite_conformance._place import Beside
+from goes_lite_conformance._place import until as _until
 
 import goes_lite as goes
 from goes_lite.blocking import BlockingTransaction
@@ -293,6 +294,11 @@ async def traces(db: Any) -> tuple[list[str], list[str], set[str]]:
     tables = await db.select("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'days%'")
     checkpoints = [checkpoint.name for checkpoint in await db.checkpoints.all()]
     return checkpoints, [name for (name,) in collections], {name for (name,) in tables}
+
+
+async def until(place: Place, condition: Callable[[], Awaitable[bool]]) -> None:
+    """Let others go on until the condition holds; AssertionError if it never does."""
+    await _until(cast(Any, place), condition)
 
 
 def beside(place: Place, coroutine: Coroutine[Any, Any, Any]) -> Beside:

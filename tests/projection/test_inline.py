@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 import goes_lite as goes
 from goes_lite.backend import Backend
+from goes_lite.checkpoint import Checkpoint
+from goes_lite.delegate import DelegatingBackend
 from goes_lite.errors import (
     AppendConditionFailed,
     CheckpointMismatch,
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
         statements,
         story,
         traces,
+        until,
     )
 else:
     from projection_kit import (
@@ -71,6 +76,7 @@ else:
         statements,
         story,
         traces,
+        until,
     )
 
 
@@ -411,9 +417,79 @@ async def test_a_processor_that_has_passed_over_less(place: Place) -> None:
             first = await db.events.append([event(Ignored())])
             await processor.wait_for(first.position)  # which it knows, and has not saved yet
             await db.inline(Bills()).events.append(story("1", Placed("ann", 5)))
+        assert (await processor.stats()).state == "stopped"
         assert (await db.checkpoints.get("bills")).position == 2
         await caught_up(db, Bills())
         assert await bills(db) == {"1": Bill(5)}
+
+
+async def handled(db: Backend) -> bool:
+    found = await db.checkpoints.get("bills")
+    return found is not None and found.position == 1
+
+
+async def test_an_append_while_a_processor_begins(loop_place: Place) -> None:
+    """It has seen that there is no checkpoint yet, and must not put one at the beginning over the one that is there now."""
+
+    class Meddling(Checkpoints):
+        async def get(self, name: str) -> Checkpoint | None:
+            found = await super().get(name)
+            begun = await self.backend.leases.get(name) is not None
+            if name == "bills" and begun and not await self.backend.events.head():
+                await self.backend.inline(Bills()).events.append(story("1", Placed("ann", 5)))
+            return found
+
+    async with loop_place.open() as db:
+        meddled = DelegatingBackend(db)
+        meddled.checkpoints = cast(Any, Meddling(db))
+        async with meddled.projection(Bills()):
+            await until(loop_place, lambda: handled(db))
+        await caught_up(db, Bills())
+        assert await bills(db) == {"1": Bill(5)}
+
+
+class Checkpoints:
+    """Those of another backend."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+
+    async def get(self, name: str) -> Checkpoint | None:
+        return await self.backend.checkpoints.get(name)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.backend.checkpoints, name)
+
+
+@pytest.mark.parametrize("face", [True, False])
+def test_an_append_while_a_processor_gives_up(tmp_path: Path, face: bool) -> None:
+    """What the append has counted meanwhile is no dead letter, and the checkpoint does not go back."""
+    path = tmp_path / "app.db"
+
+    class Raising(Choosy):
+        @goes.projects(Placed)
+        def placed(self, bill: Bill, event: goes.Event[Placed]) -> Bill:
+            raise LookupError("not here")
+
+    class Meddling(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            logger.removeHandler(self)
+            other.inline(Choosy()).events.append(story("2", Placed("bob", 7)))
+
+    logger = logging.getLogger("goes_lite.processor")
+    with (
+        goes.blocking.connect(path, registry=registry, inline=face) as db,
+        goes.blocking.connect(path, registry=registry) as other,
+    ):
+        db.events.append(story("1", Placed("ann", 5)))
+        logger.addHandler(Meddling())
+        with db.projection(Raising(), retry=goes.Retry(1, then="park")) as processor:
+            processor.wait_for(2, PATIENCE)
+        assert processor.parked() == []
+        assert db.models_of("bills", Bill).find_many(["1", "2"]) == {"1": Bill(5), "2": Bill(7)}
+        checkpoint = db.checkpoints.get("bills")
+        assert checkpoint is not None
+        assert checkpoint.position == 2
 
 
 async def test_nothing_is_written_where_there_is_nothing_new(db: Any) -> None:

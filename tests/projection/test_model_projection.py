@@ -375,13 +375,16 @@ async def test_a_key_that_raises_is_about_its_event(db: Any) -> None:
     """Though the keys of a whole batch are asked for before anything else is done."""
     await db.events.append(story("1", Placed("ann", 1), Placed("bob", 2), Placed("eve", 4)))
 
+    asked: list[str] = []
+
     def key(event: goes.Event[Placed]) -> str:
+        asked.append(event.data.customer)
         if event.data.customer == "bob":
             raise LookupError("bob")
         return event.data.customer
 
     position, cause = await stopped_at(db, answering(key))
-    assert (position, type(cause)) == (2, LookupError)
+    assert (position, type(cause), asked.count("bob")) == (2, LookupError, 1)
     async with db.projection(answering(key), retry=goes.Retry(1, then="park")) as processor:
         await processor.wait_for(3, 30)
         assert [letter.position for letter in await processor.parked()] == [2]

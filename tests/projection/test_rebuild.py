@@ -7,10 +7,9 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from goes_lite_conformance._place import until
 
 import goes_lite as goes
-from goes_lite.errors import DecodeError, LeaseHeld, LeaseLost, ProcessorStopped, ProjectionOutdated
+from goes_lite.errors import CheckpointMismatch, DecodeError, LeaseHeld, LeaseLost, ProcessorStopped, ProjectionOutdated
 from goes_lite.projection import Progress
 from goes_lite.testing import FakeClock
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
         Days,
         DoubleBills,
         Failing,
+        Ignored,
         Paid,
         Place,
         Placed,
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
         bills,
         caught_up,
         days,
+        event,
         folded,
         log,
         story,
         traces,
+        until,
     )
 else:
     from projection_kit import (
@@ -44,6 +46,7 @@ else:
         Days,
         DoubleBills,
         Failing,
+        Ignored,
         Paid,
         Place,
         Placed,
@@ -53,10 +56,12 @@ else:
         bills,
         caught_up,
         days,
+        event,
         folded,
         log,
         story,
         traces,
+        until,
     )
 
 LEFT = (["bills"], ["bills", "goes:processors", "goes:projections"], set[str]())
@@ -193,6 +198,7 @@ async def test_progress_is_told_after_each_batch(place: Place) -> None:
     """Where it is, where the live one is, how many events it has handled, how fast, and how long it may take still."""
     clock, told = FakeClock(), list[Progress]()
     async with place.open(clock=clock) as db:
+        await db.events.append([event(Ignored()) for _ in range(10)])
         await filled(db)
 
         def progress(one: Progress) -> None:
@@ -201,7 +207,7 @@ async def test_progress_is_told_after_each_batch(place: Place) -> None:
 
         await db.projection(Bills(), batch=4).rebuild(progress=progress)
 
-    assert told == [(4, 10, 4, 0.0, None), (8, 10, 8, 4.0, 0.5), (10, 10, 10, 2.5, 0.0)]
+    assert told == [(14, 20, 4, 0.0, None), (18, 20, 8, 4.0, 2 / 9), (20, 20, 10, 2.5, 0.0)]
 
 
 async def test_progress_that_raises_ends_it_and_it_goes_on_later(db: Any) -> None:
@@ -313,7 +319,7 @@ async def test_a_live_one_that_begins_again_meanwhile(db: Any, place: Place) -> 
         async def progress(one: Progress) -> None:
             if one.position == 8:
                 await few.reset()
-                await until(place, lambda: failed(few))  # type: ignore[arg-type]
+                await until(place, lambda: failed(few))
 
         rebuilt = await db.projection(Bills(), batch=4).rebuild(progress=place.function(progress))
     assert (rebuilt.position, rebuilt.same, rebuilt.switched) == (4, True, True)
@@ -373,11 +379,14 @@ async def test_one_whose_lease_was_taken(db: Any, place: Place, position: int) -
                 await other.leases.release(await other.leases.get("goes:rebuild:bills"))
                 lease = await other.leases.acquire("goes:rebuild:bills", "thief", 1000.0)
                 await other.checkpoints.save("goes:rebuild:bills", 1, lease=lease)
+                await other.models.put("goes:projections", "goes:rebuild:bills", '{"version": 3, "replay_until": 0}')
+                await other.models.put("goes:rebuild:bills", "its own", "{}")
 
     with pytest.raises(LeaseLost):
         await db.projection(DoubleBills(), batch=2).rebuild(progress=place.function(progress))
     assert await bills(db) == folded(await log(db))
     assert (await db.checkpoints.get("goes:rebuild:bills")).position == 1
+    assert await db.models.get("goes:rebuild:bills", "its own") is not None
 
 
 async def test_while_the_live_one_and_writers_go_on(db: Any, place: Place) -> None:
@@ -420,7 +429,7 @@ async def test_a_new_version_while_writers_go_on(db: Any, place: Place) -> None:
 
         writer = beside(place, write())
         parity = await other.projection(DoubleBills(), batch=5).rebuild()
-        await until(place, lambda: failed(old))  # type: ignore[arg-type]
+        await until(place, lambda: failed(old))
         async with other.projection(DoubleBills(), on_new_version="stop") as new:
             await new.wait_for(parity.position + 20, PATIENCE)
             writing = False
@@ -503,6 +512,35 @@ async def test_dead_letters_go_with_the_read_model(db: Any) -> None:
         while await live.parked():
             await db.commits.wait(db.commits.count, 0.01)
     assert await bills(db) == {"1": Bill(1005, 3), "2": Bill(1000, 4)}
+
+
+async def test_strict_order_is_kept_while_it_is_switched(db: Any, place: Place) -> None:
+    """What the live one does meanwhile is held back by the new one, if that has parked an event of the aggregate."""
+    park = goes.Retry(1, then="park", order="strict")
+    await db.events.append(story("1", Placed("ann", 5), Failing(1)))
+    await caught_up(db, Failed(0))
+
+    async def progress(one: Progress) -> None:
+        if one.position == 2:
+            async with place.open() as other:
+                await other.events.append([*story("1", Paid(1), after=2), *story("2", Paid(1))])
+                await caught_up(other, Failed(0))
+
+    processor = db.projection(Failed(1), retry=park)
+    assert (await processor.rebuild(progress=place.function(progress))).switched
+    assert [(letter.position, letter.behind) for letter in await processor.parked()] == [(2, 0), (3, 2)]
+    assert await bills(db) == {"1": Bill(5), "2": Bill(0, 1)}
+
+
+async def test_a_live_one_of_another_store(db: Any) -> None:
+    """CheckpointMismatch: a position of another log says nothing of how far to go in this one."""
+    await filled(db)
+    async with db.transaction() as tx:
+        await tx.execute("UPDATE checkpoints SET store = 'another'")
+
+    with pytest.raises(CheckpointMismatch):
+        await db.projection(DoubleBills()).rebuild()
+    assert await bills(db) == folded(await log(db))
 
 
 async def test_an_event_that_cannot_be_read(db: Any) -> None:

@@ -109,6 +109,54 @@ async def test_a_rebuild_is_a_replay_of_everything(db: Any) -> None:
     assert (bell.told[2:], bell.rung) == ([("c", False)], ["a", "b", "c"])
 
 
+async def half_way(db: Any, projection: goes.Projection, **options: Any) -> None:
+    """Reset, and handled again up to the event that fails."""
+    await db.projection(projection).reset()
+    with pytest.raises(ProcessorStopped):
+        await db.projection(projection, retry=goes.Retry(1), batch=1, **options).run()
+
+
+async def test_a_rebuild_of_one_that_is_half_way_through_a_replay(db: Any) -> None:
+    """What the live one was told of before is no news for the one that takes its place, either."""
+    await db.events.append(orders("a", "b", "c"))
+    await caught_up(db, Bell())
+    failing = Bell()
+    failing.fails = {"c"}
+    await half_way(db, failing)
+    bell = Bell()
+    assert (await db.projection(bell).rebuild()).position == 2
+    await caught_up(db, bell)
+
+    assert bell.told == [("a", True), ("b", True), ("c", True)]
+    assert bell.rung == []
+
+
+async def test_a_version_that_is_kept_goes_on_with_the_replay(db: Any) -> None:
+    await db.events.append(orders("a", "b", "c"))
+    await caught_up(db, Bell())
+    failing = Bell()
+    failing.fails = {"c"}
+    await half_way(db, failing)
+    bell = NewBell()
+    await caught_up(db, bell, on_new_version="keep")
+
+    assert (bell.told, bell.rung) == ([("c", True)], [])
+
+
+async def test_a_reset_forgets_dead_letters(db: Any) -> None:
+    """Their events have their turn with all the others, and do not count a second time when somebody re-drives all."""
+    bell = Bell()
+    bell.fails = {"b"}
+    await db.events.append(orders("a", "b"))
+    async with db.projection(bell, retry=goes.Retry(1, then="park")) as processor:
+        await processor.wait_for(2, 30)
+        assert [letter.position for letter in await processor.parked()] == [2]
+        bell.fails = set()
+        await processor.reset()
+        await processor.wait_for(2, 30)
+        assert await processor.parked() == []
+
+
 async def test_an_inline_append_after_a_reset_is_a_replay_of_what_was_handled(db: Any) -> None:
     """The read model was emptied by one that stopped before it was done; whoever catches up repeats no action."""
     await db.events.append(orders("a", "b"))

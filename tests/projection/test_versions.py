@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from goes_lite_conformance._place import until
 
 import goes_lite as goes
 from goes_lite.errors import ProcessorBehind, ProcessorStopped, ProjectionOutdated
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
         log,
         story,
         traces,
+        until,
     )
 else:
     from projection_kit import (
@@ -53,6 +53,7 @@ else:
         log,
         story,
         traces,
+        until,
     )
 
 
@@ -221,7 +222,7 @@ async def test_an_old_instance_does_not_pass_over_what_is_for_the_new_version(db
         await active(db, old)
         assert (await other.projection(Wider()).rebuild()).switched
         await other.events.append(story("7", Failing()))
-        await until(place, lambda: ended(old))  # type: ignore[arg-type]
+        await until(place, lambda: ended(old))
         assert type((await old.stats()).error) is ProjectionOutdated
     await caught_up(db, Wider())
     assert (await bills(db))["7"] == Bill(1000)
@@ -242,7 +243,7 @@ async def test_the_new_version_waits_for_the_old_one_to_end(db: Any, place: Plac
                 await new.wait_for(appended.position, PATIENCE)  # whoever has handled it
                 assert await bills(db) == folded(await log(db))
                 await old.stop()
-                await until(place, lambda: made_anew(db))  # type: ignore[arg-type]
+                await until(place, lambda: made_anew(db))
         assert await bills(db) == folded(await log(db), factor=2)
 
 
@@ -325,7 +326,7 @@ async def test_beside_waits_for_another_rebuild(db: Any, place: Place) -> None:
     await filled(db)
     lease = await db.leases.acquire("goes:rebuild:bills", "somebody", 1000.0)
     async with db.projection(DoubleBills(), on_new_version="beside") as processor:
-        await until(place, lambda: holds(db, "bills"))  # type: ignore[arg-type]
+        await until(place, lambda: holds(db, "bills"))
         with pytest.raises(ProcessorBehind):
             await processor.wait_for(1, 0.3)
         assert await bills(db) == folded(await log(db))
