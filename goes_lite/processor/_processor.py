@@ -74,7 +74,9 @@ class Processor:
         if type(lease) not in (int, float) or not 0 < lease <= 86_400:
             raise ConfigError(f"lease is a number of seconds > 0 and ≤ 86400, not {lease!r:.80}")
         if schedule is not None and (isinstance(schedule, type) or not callable(getattr(schedule, "due", None))):
-            raise ConfigError(f"schedule is Continuously(), Periodically(…), OnDemand() or the like, not {schedule!r:.80}")
+            raise ConfigError(
+                f"schedule is Continuously(), Periodically(…), OnDemand() or the like, not {schedule!r:.80}"
+            )
         if retry is not None and not isinstance(retry, Retry):
             raise ConfigError(f"retry is a Retry, not {retry!r:.80}")
         if transactional and TRANSACTIONS not in backend.abilities:

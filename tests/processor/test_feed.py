@@ -71,7 +71,13 @@ def log() -> Iterator[BlockingBackend]:
 
 
 queries = st.sampled_from(
-    [EVERYTHING, EventQuery(["test.sound"]), EventQuery(["test.fragile"]), EventQuery(tags=["rest:3"]), EventQuery(["none"])]
+    [
+        EVERYTHING,
+        EventQuery(["test.sound"]),
+        EventQuery(["test.fragile"]),
+        EventQuery(tags=["rest:3"]),
+        EventQuery(["none"]),
+    ]
 )
 positions = st.integers(0, EVENTS + 5)
 sizes = st.integers(1, 7) | st.integers(60, 70) | st.integers(300, 500)
@@ -97,9 +103,7 @@ async def fed(db: BlockingBackend, query: EventQuery, size: int, after: int, upt
 
 
 @given(queries, sizes, positions, positions)
-def test_batches_are_the_plain_query(
-    log: BlockingBackend, query: EventQuery, size: int, after: int, upto: int
-) -> None:
+def test_batches_are_the_plain_query(log: BlockingBackend, query: EventQuery, size: int, after: int, upto: int) -> None:
     """All of them full but the last one, which leads to the end."""
     damaged.clear()
     batches = list(drive(fed(log, query, size, after, upto)))

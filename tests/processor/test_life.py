@@ -26,11 +26,35 @@ from goes_lite.runtime import Signal
 
 if TYPE_CHECKING:
     from tests.processor.processor_kit import (
-        DAY, MEMORY, NAME, ONLY_NOTED, PATIENCE, Calls, Gate, World, note, notes, other, registry, stands,
+        DAY,
+        MEMORY,
+        NAME,
+        ONLY_NOTED,
+        PATIENCE,
+        Calls,
+        Gate,
+        World,
+        note,
+        notes,
+        other,
+        registry,
+        stands,
     )  # fmt: skip
 else:
     from processor_kit import (
-        DAY, MEMORY, NAME, ONLY_NOTED, PATIENCE, Calls, Gate, World, note, notes, other, registry, stands,
+        DAY,
+        MEMORY,
+        NAME,
+        ONLY_NOTED,
+        PATIENCE,
+        Calls,
+        Gate,
+        World,
+        note,
+        notes,
+        other,
+        registry,
+        stands,
     )  # fmt: skip
 
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody")

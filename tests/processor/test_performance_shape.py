@@ -185,17 +185,17 @@ def test_renewing_a_lease_is_all_that_time_costs(world: World, traffic: Traffic)
     """One commit for each third of it, and a look of every processor that learns of that."""
 
     async def rule() -> None:
-        async with world.open() as db:
-            async with (
-                db.processor("a", Calls(world.clock), lease=30),
-                db.processor("b", Calls(world.clock), lease=30),
-            ):
-                await world.waiting(4)
-                traffic.taken()
-                await world.passing(300, 10, 4)
-                taken = traffic.taken()
-                assert (taken.commits, taken.begun) == (2 * 30, 2 * 30)
-                assert taken.reads <= 2 * 2 * 2 * 30
+        async with (
+            world.open() as db,
+            db.processor("a", Calls(world.clock), lease=30),
+            db.processor("b", Calls(world.clock), lease=30),
+        ):
+            await world.waiting(4)
+            traffic.taken()
+            await world.passing(300, 10, 4)
+            taken = traffic.taken()
+            assert (taken.commits, taken.begun) == (2 * 30, 2 * 30)
+            assert taken.reads <= 2 * 2 * 2 * 30
 
     world.run(rule())
 

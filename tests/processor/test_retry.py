@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import random
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -27,9 +26,9 @@ from goes_lite.event import Event
 from goes_lite.processor import Continuously, OnDemand, Periodically, Retry
 
 if TYPE_CHECKING:
-    from tests.processor.processor_kit import DAY, MEMORY, NAME, Calls, World, note, notes, stands
+    from tests.processor.processor_kit import DAY, NAME, Calls, World, note, notes, stands
 else:
-    from processor_kit import DAY, MEMORY, NAME, Calls, World, note, notes, stands
+    from processor_kit import DAY, NAME, Calls, World, note, notes, stands
 
 T = TypeVar("T")
 
@@ -413,9 +412,7 @@ def test_the_pauses_grow_whatever_else_is_committed(world: World) -> None:
     world.run(rule())
 
 
-@pytest.mark.parametrize(
-    "schedule", [Continuously(debounce=1), Periodically(3600), OnDemand(at_start=True)], ids=repr
-)
+@pytest.mark.parametrize("schedule", [Continuously(debounce=1), Periodically(3600), OnDemand(at_start=True)], ids=repr)
 def test_a_run_that_the_store_has_cut_short_is_made_again(world: World, schedule: Any) -> None:
     """As soon as the store can be used again, not at the next time that the schedule says."""
 

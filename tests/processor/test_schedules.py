@@ -55,7 +55,9 @@ def test_no_event_waits_past_the_maximum(debounce: float, more: float, came: lis
 
 
 @given(seconds, seconds, seconds, seconds, seconds)
-def test_it_is_due_no_later_than_the_oldest_may_wait(d: float, more: float, first: float, then: float, now: float) -> None:
+def test_it_is_due_no_later_than_the_oldest_may_wait(
+    d: float, more: float, first: float, then: float, now: float
+) -> None:
     due = Continuously(d, d + more).due(Pending(first, first + then, None), now)
     assert due is not None
     assert min(first + then, first + d + more) <= due <= first + d + more

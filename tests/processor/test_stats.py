@@ -63,7 +63,12 @@ def test_lag_is_counted_in_positions_and_in_time(world: World) -> None:
                     world.clock.advance(10)
                 mine, others = await processor.stats(), await seen_by(elsewhere)
                 assert (mine.position, mine.head, mine.lag, mine.lag_seconds) == (0, 4, 4, 30)
-                assert (others.position, others.head, others.lag, others.lag_seconds) == (0, 4, 4, 40)  # of whatever query
+                assert (others.position, others.head, others.lag, others.lag_seconds) == (
+                    0,
+                    4,
+                    4,
+                    40,
+                )  # of whatever query
                 await processor.trigger()
                 await processor.wait_for(4)
                 await db.events.append([other(time=world.clock.now())])
