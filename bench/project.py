@@ -46,7 +46,7 @@ class Summaries(goes.ModelProjection[Summary], name="summaries"):
         return replace(summary, events=summary.events + 1, last=event.version)
 
 
-class Any_(Summaries, name="summaries"):
+class AllSummaries(Summaries, name="summaries"):
     """The same of whatever events there are."""
 
     def methods(self, registry: goes.Registry) -> dict[str, object]:  # type: ignore[override]
@@ -203,8 +203,10 @@ def main() -> int:
                 db.backup(copy)
             start = peak()
             print(f"{arguments.file}, a model per aggregate, events/s")
-            print("  blocking", middle([catch_up(copy, Any_(), driver) for _ in range(repeat)]), flush=True)
-            print("  async   ", middle([catch_up_async(copy, Any_(), driver) for _ in range(repeat)]), flush=True)
+            print("  blocking", middle([catch_up(copy, AllSummaries(), driver) for _ in range(repeat)]), flush=True)
+            print(
+                "  async   ", middle([catch_up_async(copy, AllSummaries(), driver) for _ in range(repeat)]), flush=True
+            )
             print(f"memory: at most {peak() - start} MiB more than before")
         waits = asyncio.run(visible(Path(folder) / "latency.db", driver, 300))
         other = visible_from_another(Path(folder) / "other.db", driver, 300)

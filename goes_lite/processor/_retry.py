@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Literal, TypeAlias, get_args
 
@@ -67,8 +68,8 @@ class Retry:
         """Seconds to wait after the failure of this attempt (1, 2, 3, …)."""
         try:
             seconds = float(self.backoff(attempt))
-            if seconds != seconds:
-                raise ValueError("nan")
+            if math.isnan(seconds):
+                raise ValueError("no number")
         except Exception:  # whatever the user's function raises
             logger.exception("the backoff %r answers no time for attempt %d", self.backoff, attempt)
             seconds = Backoff()(attempt)

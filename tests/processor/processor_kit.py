@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
@@ -130,16 +131,19 @@ class Calls:
 
     def __init__(self, clock: FakeClock, fails: Callable[[int], bool] = lambda _: False) -> None:
         self._clock = clock
-        self.fails = fails
+        self.fails: Callable[[int], bool] = fails
         self.times: list[float] = []
         self.numbers: list[Any] = []
         """A list of numbers for each list."""
 
     def __call__(self, events: Event[Any] | Sequence[Event[Any]], *tx: Any) -> None:
         self.times.append(self._clock.monotonic())
-        one = isinstance(events, Event)
-        numbers = [event.data.number for event in ([events] if one else events)]
-        self.numbers.append(numbers[0] if one else numbers)
+        if isinstance(events, Event):
+            numbers = [events.data.number]
+            self.numbers.append(numbers[0])
+        else:
+            numbers = [event.data.number for event in events]
+            self.numbers.append(numbers)
         if any(map(self.fails, numbers)):
             raise ValueError(f"no {self.numbers[-1]}")
 
@@ -177,3 +181,33 @@ async def stands(db: Backend, name: str = NAME) -> int:
     """The position of its checkpoint, 0 if there is none."""
     checkpoint = await db.checkpoints.get(name)
     return checkpoint.position if checkpoint else 0
+
+
+async def state(processor: Any) -> str:
+    return str((await processor.stats()).state)
+
+
+async def becomes(world: World, processor: Any, wanted: str) -> None:
+    async def so() -> bool:
+        return await state(processor) == wanted
+
+    await world.until(so)
+
+
+def threads() -> set[str]:
+    """Those of processors; what SQLite has is the store's business."""
+    names = {thread.name for thread in threading.enumerate()}
+    return {name for name in names if name.startswith(("goes_lite-processor", "goes_lite-lease", "goes_lite-publish"))}
+
+
+def others_at_work() -> set[str]:
+    """Tasks and threads of processors."""
+    try:
+        tasks = {task.get_name() for task in asyncio.all_tasks()}
+    except RuntimeError:
+        tasks = set[str]()
+    return threads() | {name for name in tasks if name.startswith("goes_lite")}
+
+
+def nothing(event: Event[Any]) -> None:
+    """A handler that does nothing."""

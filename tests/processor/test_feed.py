@@ -22,9 +22,9 @@ from goes_lite.runtime import drive
 from goes_lite.testing import FakeClock
 
 if TYPE_CHECKING:
-    from tests.processor.processor_kit import NAME, ONLY_NOTED, Calls, World, note, notes, other, stands
+    from tests.processor.processor_kit import NAME, ONLY_NOTED, Calls, World, note, notes, nothing, other, stands
 else:
-    from processor_kit import NAME, ONLY_NOTED, Calls, World, note, notes, other, stands
+    from processor_kit import NAME, ONLY_NOTED, Calls, World, note, notes, nothing, other, stands
 
 EVENTS = 400
 """More than the first two pages of a query have."""
@@ -208,7 +208,7 @@ def test_an_unreadable_event_stops_it_whatever_it_was_looking_for(world: World, 
             await db.events.append([Event(Sound(1), registry=registry, time=time - timedelta(1))])
             await db.events.append([Event(Fragile(2), registry=registry, time=time)])
             damaged.add(2)
-            processor = db.processor(NAME, lambda event: None, **options)
+            processor = db.processor(NAME, nothing, **options)
             running = world.beside(processor.run())
             while not running.ended:
                 world.clock.advance(1)

@@ -45,7 +45,7 @@ async def marked(db: Backend) -> str | None:
     return record.data if record else None
 
 
-# --- who is active ----------------------------------------------------------------------------------------------------------
+# --- who is active ----------------------------------------------------------------------------------------------------
 
 
 def test_one_that_stands_by_takes_over_when_the_other_stops(world: World) -> None:
@@ -197,7 +197,7 @@ def test_it_shows_how_it_is_getting_on(world: World) -> None:
     world.run(rule())
 
 
-# --- paused for longer than the lease ---------------------------------------------------------------------------------------------
+# --- paused for longer than the lease ---------------------------------------------------------------------------------
 
 
 class Marking:

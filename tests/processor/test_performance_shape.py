@@ -33,6 +33,10 @@ class Taken(NamedTuple):
     """Operations inside of transactions."""
 
 
+def _changes(session: object, changed: bool = True) -> bool:
+    return changed
+
+
 class Traffic:
     """Counts what is asked of SQLite."""
 
@@ -42,7 +46,7 @@ class Traffic:
         self._count(monkeypatch, SessionExecutor, "read", "inside")
         self._count(monkeypatch, SessionExecutor, "write", "inside")
         self._count(monkeypatch, Writer, "begin", "begun")
-        self._count(monkeypatch, Writer, "end", "commits", lambda _, changed=True: changed)
+        self._count(monkeypatch, Writer, "end", "commits", _changes)
 
     def _count(
         self,
@@ -75,7 +79,8 @@ def traffic(monkeypatch: pytest.MonkeyPatch) -> Traffic:
 async def at_rest(world: World, **options: Any) -> AsyncGenerator[tuple[Backend, Any, Calls]]:
     """A store with a processor that has nothing to do."""
     calls = Calls(world.clock)
-    async with world.open() as db, db.processor(NAME, calls, **{"lease": DAY, **options}) as processor:
+    options = {"lease": DAY, **options}
+    async with world.open() as db, db.processor(NAME, calls, **options) as processor:
         await rest(world)
         yield db, processor, calls
 
@@ -182,7 +187,7 @@ def test_a_period_in_which_nothing_came_costs_no_commit(world: World, traffic: T
 
 
 def test_renewing_a_lease_is_all_that_time_costs(world: World, traffic: Traffic) -> None:
-    """One commit for each third of it, and a look of every processor that learns of that."""
+    """One commit for each third of it, of both together if they come together, and a look of each who learns of that."""
 
     async def rule() -> None:
         async with (
@@ -194,7 +199,7 @@ def test_renewing_a_lease_is_all_that_time_costs(world: World, traffic: Traffic)
             traffic.taken()
             await world.passing(300, 10, 4)
             taken = traffic.taken()
-            assert (taken.commits, taken.begun) == (2 * 30, 2 * 30)
+            assert 30 <= taken.commits == taken.begun <= 2 * 30
             assert taken.reads <= 2 * 2 * 2 * 30
 
     world.run(rule())

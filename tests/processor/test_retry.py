@@ -26,9 +26,9 @@ from goes_lite.event import Event
 from goes_lite.processor import Continuously, OnDemand, Periodically, Retry
 
 if TYPE_CHECKING:
-    from tests.processor.processor_kit import DAY, NAME, Calls, World, note, notes, stands
+    from tests.processor.processor_kit import DAY, NAME, Calls, World, becomes, note, notes, stands
 else:
-    from processor_kit import DAY, NAME, Calls, World, note, notes, stands
+    from processor_kit import DAY, NAME, Calls, World, becomes, note, notes, stands
 
 T = TypeVar("T")
 
@@ -78,7 +78,8 @@ def test_attempts_are_counted_from_1_when_it_is_started_again(world: World) -> N
                 for pause in (10, 100):
                     await world.until(lambda pause=pause: world.clock.waiters[:1] == (pause,))  # type: ignore[misc]
                     world.clock.advance(pause)
-                await world.until(lambda: processor.error.__class__ is ProcessorStopped)
+                await becomes(world, processor, "failed")
+                assert isinstance(processor.error, ProcessorStopped)
                 assert processor.error.attempts == 3
                 await processor.stop()
 

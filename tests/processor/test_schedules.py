@@ -72,7 +72,7 @@ def test_a_period_is_counted_from_the_run_before(every: float, runs: list[tuple[
     for takes, asleep in runs:
         due = schedule.due(Pending(None, None, ran), now + takes)
         assert due == ran + every
-        now = ran = max(due, now + takes) + asleep
+        now = ran = max(ran + every, now + takes) + asleep
 
 
 def test_on_demand_is_due_at_the_start_or_never() -> None:

@@ -114,7 +114,8 @@ def test_three_workers_of_which_the_active_one_is_killed(path: str, spawn: Spawn
     workers = [spawn("project", path=path, batch=100) for _ in range(3)]
     for worker in workers:
         worker.expect("ready")
-    kills, waits = 0, []
+    kills = 0
+    waits: list[float] = []
     with store(path) as db:
         while kills < 2 + 2 * rounds or any(writer.process.poll() is None for writer in writers):
             until(lambda: db.leases.get("effects") is not None)
