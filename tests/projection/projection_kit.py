@@ -159,6 +159,22 @@ def folded(events: Iterable[goes.Event[Any]], *, factor: int = 1, failing: bool 
     return bills
 
 
+class Few(Bills):
+    """Handles the events up to a position, and fails on the next."""
+
+    def __init__(self, last: int) -> None:
+        self.last = last
+
+    def key(self, event: goes.Event[Any]) -> Any:
+        if event.position > self.last:
+            raise Enough
+        return super().key(event)
+
+
+class Enough(Exception):
+    """What ends something in a test."""
+
+
 class Days(goes.Projection, name="days"):
     """A table of its own; the methods are written for both faces, whose transactions answer rows or awaitables of them."""
 
@@ -288,6 +304,17 @@ async def caught_up(db: Any, projection: goes.Projection, **options: Any) -> Non
         await processor.wait_for(await db.events.head(), PATIENCE)
 
 
+async def filled(db: Any, orders: int = 5) -> None:
+    """Some orders of two events each, and their read models."""
+    await db.events.append([one for n in range(orders) for one in story(str(n), Placed("ann", 5), Paid(2))])
+    await caught_up(db, Bills())
+
+
+async def failed(processor: Any) -> bool:
+    """Whether something has ended it."""
+    return bool((await processor.stats()).state == "failed")
+
+
 async def traces(db: Any) -> tuple[list[str], list[str], set[str]]:
     """What is stored of projections: the names of checkpoints, of collections, and of the user's own tables."""
     collections = await db.select("SELECT DISTINCT collection FROM models ORDER BY collection")
@@ -313,3 +340,7 @@ PATIENCE = 30.0
 def at_once(_: int) -> float:
     """A backoff for those who have no time."""
     return 0.0
+
+
+async def failed(processor: Any) -> bool:
+    return bool((await processor.stats()).state == "failed")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         beside,
         bills,
         caught_up,
+        failed,
         folded,
         log,
         story,
@@ -43,6 +44,7 @@ else:
         beside,
         bills,
         caught_up,
+        failed,
         folded,
         log,
         story,
@@ -64,10 +66,6 @@ class Enough(Exception):
 async def filled(db: Any, orders: int = 5, projection: goes.Projection | None = None) -> None:
     await db.events.append([one for n in range(orders) for one in story(str(n), Placed("ann", 5), Paid(2))])
     await caught_up(db, projection or Bills())
-
-
-async def failed(processor: Any) -> bool:
-    return bool((await processor.stats()).state == "failed")
 
 
 # --- beside others ----------------------------------------------------------------------------------------------------
