@@ -25,7 +25,8 @@ DRIVERS = [driver for driver in ("apsw", "sqlite3") if importlib.util.find_spec(
 
 
 class SQLite(Contract):
-    variants: ClassVar = tuple(f"{place}-{driver}" for place in ("memory", "file") for driver in DRIVERS)
+    # In memory with the first driver alone: what is different there is ours. Without apsw, that is the other one.
+    variants: ClassVar = (*(f"memory-{driver}" for driver in DRIVERS[:1]), *(f"file-{driver}" for driver in DRIVERS))
 
     def url(self, storage: Storage) -> str:
         place, driver = storage.variant.split("-")

@@ -340,7 +340,3 @@ PATIENCE = 30.0
 def at_once(_: int) -> float:
     """A backoff for those who have no time."""
     return 0.0
-
-
-async def failed(processor: Any) -> bool:
-    return bool((await processor.stats()).state == "failed")

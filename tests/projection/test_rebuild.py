@@ -19,8 +19,9 @@ if TYPE_CHECKING:
         Bills,
         Days,
         DoubleBills,
+        Enough,
+        Few,
         Ignored,
-        Paid,
         Place,
         Placed,
         WordAdded,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         days,
         event,
         failed,
+        filled,
         folded,
         log,
         story,
@@ -41,8 +43,9 @@ else:
         Bills,
         Days,
         DoubleBills,
+        Enough,
+        Few,
         Ignored,
-        Paid,
         Place,
         Placed,
         WordAdded,
@@ -51,6 +54,7 @@ else:
         days,
         event,
         failed,
+        filled,
         folded,
         log,
         story,
@@ -58,21 +62,13 @@ else:
         until,
     )
 
+
 LEFT = (["bills"], ["bills", "goes:processors", "goes:projections"], set[str]())
 """What is stored of a projection, and of nothing else."""
 
 
 def no(parity: goes.Parity) -> bool:
     return False
-
-
-class Enough(Exception):
-    """What ends a rebuild in a test."""
-
-
-async def filled(db: Any, orders: int = 5, projection: goes.Projection | None = None) -> None:
-    await db.events.append([one for n in range(orders) for one in story(str(n), Placed("ann", 5), Paid(2))])
-    await caught_up(db, projection or Bills())
 
 
 # --- what it answers --------------------------------------------------------------------------------------------------
@@ -120,7 +116,7 @@ async def test_what_a_comparison_finds(db: Any) -> None:
 
 async def test_not_all_differences_are_kept(db: Any) -> None:
     """Twenty of them; a long content is cut short in the text."""
-    await filled(db, 30, Bills())
+    await filled(db, 30)
     await db.events.append(story("0", WordAdded("x" * 100), after=2))
     await caught_up(db, Bills())
 
@@ -291,18 +287,6 @@ async def test_one_that_was_made_further_than_the_live_one(db: Any) -> None:
     assert await bills(db) == folded((await log(db))[:4], factor=2)
     await caught_up(db, DoubleBills())
     assert await bills(db) == folded(await log(db), factor=2)
-
-
-class Few(Bills):
-    """Handles only so many events."""
-
-    def __init__(self, last: int) -> None:
-        self.last = last
-
-    def key(self, event: goes.Event[Any]) -> Any:
-        if event.position > self.last:
-            raise Enough
-        return super().key(event)
 
 
 async def test_a_live_one_that_begins_again_meanwhile(db: Any, place: Place) -> None:

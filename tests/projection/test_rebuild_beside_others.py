@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         bills,
         caught_up,
         failed,
+        filled,
         folded,
         log,
         story,
@@ -45,11 +46,13 @@ else:
         bills,
         caught_up,
         failed,
+        filled,
         folded,
         log,
         story,
         until,
     )
+
 
 LEFT = (["bills"], ["bills", "goes:processors", "goes:projections"], set[str]())
 """What is stored of a projection, and of nothing else."""
@@ -57,15 +60,6 @@ LEFT = (["bills"], ["bills", "goes:processors", "goes:projections"], set[str]())
 
 def no(parity: goes.Parity) -> bool:
     return False
-
-
-class Enough(Exception):
-    """What ends a rebuild in a test."""
-
-
-async def filled(db: Any, orders: int = 5, projection: goes.Projection | None = None) -> None:
-    await db.events.append([one for n in range(orders) for one in story(str(n), Placed("ann", 5), Paid(2))])
-    await caught_up(db, projection or Bills())
 
 
 # --- beside others ----------------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         bills,
         caught_up,
         event,
+        filled,
         folded,
         log,
         story,
@@ -49,18 +50,13 @@ else:
         bills,
         caught_up,
         event,
+        filled,
         folded,
         log,
         story,
         traces,
         until,
     )
-
-
-async def filled(db: Any, orders: int = 5) -> None:
-    """Some orders, and the read model of the first version."""
-    await db.events.append([one for n in range(orders) for one in story(str(n), Placed("ann", 5), Paid(2))])
-    await caught_up(db, Bills())
 
 
 # --- what becomes of it -----------------------------------------------------------------------------------------------
