@@ -252,7 +252,8 @@ class Backend(Protocol):
         """This handle with projections that are brought up to date in the transaction of each append: without any lag.
 
         - What is appended through the handle that is answered, be it by a repository or in a transaction of yours, is in
-          the read models when the append returns. What the projection raises, the append raises, and nothing is stored.
+          the read models when the append returns. What the projection raises, the append raises, and nothing is stored;
+          a transaction of yours in which that happened is not committed any more (TransactionError).
         - What was appended through other handles counts with the next append through this one.
         - ProjectionOutdated if a read model is of another version. AbilityMissing without the ability "transactions".
 

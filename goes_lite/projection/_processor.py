@@ -43,6 +43,7 @@ class ProjectionProcessor(Processor):
         self.projection = projection
         self._face = face
         self._on_new_version = on_new_version
+        self._renewed = False  # whether this instance has seen to it that the read model is of its version
         query = projection.query(backend.registry)
         self._replay = Replay(projection, projection.target(backend.registry, face), query)
         super().__init__(
@@ -66,6 +67,7 @@ class ProjectionProcessor(Processor):
             await self._renew(lease)
             record = await projection_records(self.backend.models, runtime).get(self.name)
         self._replay.begin(record.replay_until)
+        self._renewed = True
 
     async def _renew(self, lease: Lease) -> None:
         if self._on_new_version == "beside":
@@ -133,7 +135,7 @@ class ProjectionProcessor(Processor):
 
     async def _reached(self) -> int:
         """Nowhere, as long as this very instance is about to make the read model anew for its version."""
-        if self._running:
+        if self._running and not self._renewed:
             record = await projection_records(self.backend.models, self.backend.runtime).find(self.name)
             lease = await self.backend.leases.get(self.name)
             if record and record.version < self.projection.version and (lease is None or lease.owner == self.owner):

@@ -165,7 +165,7 @@ def test_a_head_that_moves_on_repeats_and_leaves_out_nothing(
 # --- through a processor ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("batch", [1, 3, 64, 65, 1000])
+@pytest.mark.parametrize("batch", [1, 64, 65, 1000])
 @pytest.mark.parametrize("transactional", [False, True])
 def test_unreadable_events_are_parked_and_the_others_handled(world: World, batch: int, transactional: bool) -> None:
     async def rule() -> None:
@@ -181,6 +181,7 @@ def test_unreadable_events_are_parked_and_the_others_handled(world: World, batch
             options: dict[str, Any] = {"batch": batch, "transactional": transactional, "retry": Retry(1, then="park")}
             async with db.processor(NAME, handle, **options) as processor:
                 await processor.wait_for(last)
+                await world.waiting()
                 assert [letter.position for letter in await processor.parked()] == sorted(damaged)
                 assert (await processor.stats()).handled == 200 - len(damaged)
         assert numbers == [n for n in range(1, 201) if n not in damaged]

@@ -183,6 +183,7 @@ def test_it_shows_how_it_is_getting_on(world: World) -> None:
             shown = [repr(first)]
             async with first:
                 await first.wait_for((await db.events.append(notes(1, 3))).position)
+                await world.waiting()
                 async with second:
                     await becomes(world, second, "standby")
                     shown += [repr(first), repr(second)]

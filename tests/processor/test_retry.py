@@ -26,9 +26,9 @@ from goes_lite.event import Event
 from goes_lite.processor import Continuously, OnDemand, Periodically, Retry
 
 if TYPE_CHECKING:
-    from tests.processor.processor_kit import DAY, NAME, Calls, World, becomes, note, notes, stands
+    from tests.processor.processor_kit import DAY, NAME, ONLY_NOTED, Calls, World, becomes, note, notes, other, stands
 else:
-    from processor_kit import DAY, NAME, Calls, World, becomes, note, notes, stands
+    from processor_kit import DAY, NAME, ONLY_NOTED, Calls, World, becomes, note, notes, other, stands
 
 T = TypeVar("T")
 
@@ -162,6 +162,7 @@ def test_of_a_list_that_fails_each_event_is_handled_alone(world: World, transact
                 assert (await processor.stats()).handled == 2
                 world.clock.advance(10)
                 await processor.wait_for(last)
+                await world.waiting()
                 assert (await processor.stats()).handled == 8
         assert calls.numbers == [[1, 2, 3, 4], [1], [2], [3], [3], [4], [5, 6, 7, 8]]
         assert calls.times == [0, 0, 0, 0, 10, 10, 10]
@@ -430,6 +431,24 @@ def test_a_run_that_the_store_has_cut_short_is_made_again(world: World, schedule
         # a second of debounce at most, and three pauses of at most 0.05, 0.1 and 0.2 seconds, in steps of an eighth
         assert calls.numbers == [[1, 2, 3, 4, 5]] * 4
         assert world.clock.monotonic() <= 2
+
+    world.run(rule())
+
+
+@pytest.mark.parametrize("schedule", [Continuously(), Continuously(debounce=1)], ids=repr)
+def test_what_was_passed_over_is_passed_over_in_the_end(world: World, schedule: Any) -> None:
+    """Though the checkpoint could not be saved at first, and nothing else comes."""
+
+    async def rule() -> None:
+        async with troubled(world) as (db, trouble):
+            options: dict[str, Any] = {"query": ONLY_NOTED, "schedule": schedule, "lease": DAY}
+            async with db.processor(NAME, Calls(world.clock), **options):
+                await world.waiting()
+                trouble.before += [StoreLocked("app.db", 30.0)] * 3
+                last = (await db.events.append([other()])).position
+                await passing(world, lambda: not trouble.before)
+                await world.passing(3, 0.125)
+                assert await stands(db) == last
 
     world.run(rule())
 

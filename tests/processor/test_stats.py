@@ -89,17 +89,20 @@ def test_the_rate_is_of_the_time_that_it_is_active(world: World) -> None:
             processor = db.processor(NAME, Calls(world.clock), lease=DAY)
             async with processor:
                 await processor.wait_for((await db.events.append(notes(1, 30))).position)
+                await world.waiting()
                 assert (await processor.stats()).rate == 0  # no time has passed
                 world.clock.advance(10)
                 stats = await processor.stats()
                 assert (stats.rate, stats.handled) == (3, 30)
                 await processor.wait_for((await db.events.append(notes(31, 40))).position)
+                await world.waiting()
                 world.clock.advance(10)
                 assert (await processor.stats()).rate == 2
             stopped = await processor.stats()
             assert (stopped.state, stopped.rate, stopped.handled, stopped.owner) == ("stopped", 0, 40, None)
             async with processor:
                 await processor.wait_for((await db.events.append(notes(41, 44))).position)
+                await world.waiting()
                 world.clock.advance(8)
                 stats = await processor.stats()
                 assert (stats.rate, stats.handled) == (0.5, 44)
@@ -124,6 +127,7 @@ def test_what_is_handled_is_counted_once(world: World, batch: int, transactional
             retry = Retry(2, backoff=lambda _: 0.0, then="park", order="strict")
             async with db.processor(NAME, calls, retry=retry, **options) as processor:
                 await processor.wait_for(last)
+                await world.waiting()
                 stats = await processor.stats()
                 assert (stats.handled, stats.parked) == (7, 3)
 
@@ -141,6 +145,7 @@ def test_another_handle_sees_who_is_active_and_what_is_parked(world: World) -> N
             async with processor, db.processor("another", Calls(world.clock)) as another:
                 await processor.wait_for(last)
                 await another.wait_for(last)
+                await world.waiting(4)
                 mine, others = await processor.stats(), await seen_by(elsewhere)
                 assert mine.owner is not None
                 assert others == Stats(NAME, "active", 5, 5, 0, 0.0, 0.0, 0, 2, mine.owner, None)
@@ -161,6 +166,7 @@ def test_of_one_that_stands_by(world: World) -> None:
             active, standby = (db.processor(NAME, Calls(world.clock)) for _ in range(2))
             async with active:
                 await active.wait_for((await db.events.append(notes(1, 5))).position)
+                await world.waiting()
                 async with standby:
                     await world.until(lambda: 0.2 in world.clock.waiters)
                     mine, others = await active.stats(), await standby.stats()
