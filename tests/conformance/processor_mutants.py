@@ -123,6 +123,9 @@ def gives_a_lease_to_whoever_asks(wrapped: WrappedBackend) -> None:
             except LeaseHeld:
                 return cast("Lease", await self.target.get(name))
 
+        async def get(self, name: str) -> None:
+            """Nobody has it, so whoever stands by asks for it."""
+
     wrapped.leases = cast("Any", Leases(wrapped.backend.leases))
 
 
