@@ -276,7 +276,7 @@ def _of_transactions(wrapped: WrappedBackend, change: Callable[[Transaction], Tr
     cast("Any", wrapped).transaction = transaction
 
 
-@mutant("BE-TX-002")
+@mutant("BE-TX-002", "PR-ONCE-004")
 def commits_what_a_failed_block_wrote(wrapped: WrappedBackend) -> None:
     @asynccontextmanager
     async def transaction() -> AsyncGenerator[Transaction]:

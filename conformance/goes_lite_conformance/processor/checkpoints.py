@@ -56,7 +56,7 @@ class CheckpointRules(Contract):
         other.expect("started")
         other.expect("2")
         other.expect("3")
-        await behind(place, db, last)
+        await db.processor(NAME, print).wait_for(last, PATIENCE)
         other.tell("stop")
         other.expect("stopped")
         other.finish()

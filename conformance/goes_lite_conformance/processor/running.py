@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from goes_lite.backend import Backend
@@ -35,18 +34,14 @@ class RunRules(Contract):
 
     async def test_one_event_after_the_other(self, place: Place, db: Backend) -> None:
         """PR-RUN-002: A handler may be a coroutine function; the next event comes when it has returned."""
-        log: list[str] = []
-
-        async def handle(event: Event[Any]) -> None:
-            log.append(f"begin {event.data.text}")
-            if place.face == "async":
-                await asyncio.sleep(0)
-            log.append(f"end {event.data.text}")
-
+        held = Held(place)
         await db.events.append([note("1"), note("2")])
-        async with db.processor(NAME, handle):
-            await until(place, lambda: len(log) >= 4)
-        assert log == ["begin 1", "end 1", "begin 2", "end 2"]
+        async with db.processor(NAME, held):
+            await held.entered.wait()
+            await others_turn(place, db)
+            assert (held.calls, held.left) == (["1"], [])
+            held.let.come()
+            await until(place, lambda: held.left == ["1", "2"])
 
     async def test_batches(self, place: Place, db: Backend) -> None:
         """PR-RUN-003: With `batched`, the handler is called with lists of at most `batch` events, all of them, in order."""
