@@ -267,7 +267,8 @@ class HandlerRules(Contract):
         assert (handling.running, gate.left) == (False, 0)
         gate.open()
         await handling.stop()
-        assert (gate.entered, gate.left) == (1, 1)
+        await until(place, lambda: gate.left == 1)
+        assert gate.entered == 1
 
     async def test_a_handler_stops_itself(self, place: Place, db: Backend) -> None:
         """EB-HANDLE-020: A handler may stop itself: its return settles the event at hand, and it gets nothing more."""
