@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -124,6 +123,8 @@ class LoopPortal:
             _adopt(context)
 
     def callback(self, function: Callable[[T], R], /) -> Callable[[T], R | Awaitable[R]]:
+        import inspect
+
         if inspect.iscoroutinefunction(function) or not callable(function):  # which is for whoever calls it to refuse
             return function
 
