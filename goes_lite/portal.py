@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
@@ -129,6 +128,8 @@ class LoopPortal:
             _adopt(context)
 
     def callback(self, function: Callable[P, R], /) -> Callable[P, R | Awaitable[R]]:
+        import inspect
+
         if inspect.iscoroutinefunction(function) or not callable(function):  # which is for whoever calls it to refuse
             return function
 

@@ -15,6 +15,7 @@ import pytest
 
 from goes_lite import blocking, connect
 from goes_lite import connect as async_connect
+from goes_lite.aggregate import Aggregate
 from goes_lite.backend import Backend
 from goes_lite.connect import factory_for, parse, register_backend, settings
 from goes_lite.errors import (
@@ -405,6 +406,24 @@ def test_closing_twice_is_fine(inline: bool) -> None:
         with pytest.raises(StoreClosed) as caught:
             attempt()
         assert "app.db" in caught.value.location
+
+
+class Cup(Aggregate, name="cup"):
+    pass
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_what_use_is_given_may_use_the_handle(inline: bool) -> None:
+    """A change of an aggregate or of a read model looks something up first, on a loop thread as without one."""
+    with blocking.connect("sqlite:///:memory:", inline=inline) as db:
+        heads: list[int] = []
+
+        def look(cup: Cup) -> None:
+            heads.append(db.events.head())
+
+        db.repository(Cup).use("1", look, create=True)
+        counted = db.models_of("counted", int).use("1", lambda number: number + 1 + db.events.head(), default=0)
+    assert (heads, counted) == ([0], 1)
 
 
 def test_errors_of_connecting_have_one_base() -> None:

@@ -67,6 +67,13 @@ def test_import_leaves_out_what_only_some_programs_need(module: str, imported: s
     assert module not in imported
 
 
+@pytest.mark.parametrize("module", ["asyncio", "inspect", "concurrent.futures"])
+def test_the_blocking_face_leaves_out_what_only_loops_need(module: str) -> None:
+    [loaded] = in_new_interpreter(f"import sys, goes_lite.blocking; print({module!r} in sys.modules)")
+
+    assert loaded == "False"
+
+
 def test_import_starts_nothing() -> None:
     [threads] = in_new_interpreter("import goes_lite, threading; print(threading.active_count())")
 

@@ -8,13 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import goes_lite_conformance
 import pytest
 
-import goes_lite
 from goes_lite import blocking
-
-SOURCES = [str(Path(package.__path__[0]).parent) for package in (goes_lite, goes_lite_conformance)]
 
 # Somebody's backend as an installed package. What it answers depends on the host in its URL.
 ACME = """
@@ -48,9 +44,9 @@ class Command:
         self.folder = folder
         self.environment = {**os.environ, "ACME": str(folder), "COLUMNS": "100"}
 
-    def __call__(self, *arguments: str, python: tuple[str, ...] = ("-P",)) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, *python, "-W", "error", "-m", "goes_lite_conformance", *arguments],
+            [sys.executable, "-P", "-W", "error", "-m", "goes_lite_conformance", *arguments],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
