@@ -10,13 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from goes_lite.aggregate import Aggregate
 from goes_lite.backend import Backend, Durability, Unknown
 from goes_lite.blocking._bus import BlockingDelivery, BlockingEventBus, BlockingHandling, BlockingSubscription
-from goes_lite.blocking._lookup import BlockingBoundLookup
-from goes_lite.blocking._processor import BlockingFace, BlockingProcessor, BlockingProjectionProcessor
 from goes_lite.blocking._repository import BlockingRepository
 from goes_lite.blocking._stores import (
     BlockingCheckpointStore,
@@ -31,14 +29,17 @@ from goes_lite.blocking._stores import (
 from goes_lite.blocking._transaction import BlockingTransaction, TransactionBlock
 from goes_lite.bus import Start
 from goes_lite.connect import factory_for, open_backend, parse, settings
-from goes_lite.event import AggregateRef
 from goes_lite.portal import InlinePortal, LoopPortal, Portal
-from goes_lite.processor import ProcessorSchedule, Retry, Stats, processor_of
-from goes_lite.projection import InlineBackend, ModelProjection, OnNewVersion, Projection, ProjectionProcessor, live
 from goes_lite.query import EVERYTHING, EventQuery
 from goes_lite.registry import Registry
-from goes_lite.relay import Relay
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime
+
+if TYPE_CHECKING:  # what consumes events is loaded when it is first used, as on the async face
+    from goes_lite.blocking._lookup import BlockingBoundLookup
+    from goes_lite.blocking._processor import BlockingProcessor, BlockingProjectionProcessor
+    from goes_lite.event import AggregateRef
+    from goes_lite.processor import ProcessorSchedule, Retry, Stats
+    from goes_lite.projection import ModelProjection, OnNewVersion, Projection
 
 __all__ = [
     "BlockingBackend",
@@ -61,6 +62,21 @@ __all__ = [
     "BlockingTransaction",
     "connect",
 ]
+
+_LATER = {
+    "BlockingBoundLookup": "_lookup",
+    "BlockingProcessor": "_processor",
+    "BlockingProjectionProcessor": "_processor",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'goes_lite.blocking' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"goes_lite.blocking.{_LATER[name]}"), name)
+
 
 A = TypeVar("A", bound=Aggregate)
 M = TypeVar("M")
@@ -133,6 +149,9 @@ class BlockingBackend:
         retry: Retry | None = None,
         lease: float = 10.0,
     ) -> BlockingProcessor:
+        from goes_lite.blocking._processor import BlockingFace, BlockingProcessor
+        from goes_lite.processor import processor_of
+
         processor = processor_of(
             self.backend, name, handler, BlockingFace(self._portal), query=query, start=start,
             transactional=transactional, batched=batched, batch=batch, schedule=schedule, retry=retry, lease=lease,
@@ -151,6 +170,9 @@ class BlockingBackend:
         schedule: ProcessorSchedule | None = None,
         lease: float = 10.0,
     ) -> BlockingProcessor:
+        from goes_lite.blocking._processor import BlockingFace, BlockingProcessor
+        from goes_lite.relay import Relay
+
         ours = bus is None or (isinstance(bus, BlockingEventBus) and bus._portal is self._portal)
         relay = Relay(
             self.backend, self.backend.bus if ours else bus, BlockingFace(self._portal), name=name, query=query,
@@ -168,6 +190,9 @@ class BlockingBackend:
         lease: float = 10.0,
         on_new_version: OnNewVersion = "rebuild",
     ) -> BlockingProjectionProcessor:
+        from goes_lite.blocking._processor import BlockingFace, BlockingProjectionProcessor
+        from goes_lite.projection import ProjectionProcessor
+
         processor = ProjectionProcessor(
             self.backend, projection, BlockingFace(self._portal), schedule=schedule, retry=retry, batch=batch,
             lease=lease, on_new_version=on_new_version,
@@ -175,6 +200,9 @@ class BlockingBackend:
         return BlockingProjectionProcessor(processor, self._portal)
 
     def inline(self, *projections: Projection) -> BlockingBackend:
+        from goes_lite.blocking._processor import BlockingFace
+        from goes_lite.projection import InlineBackend
+
         return BlockingBackend(InlineBackend(self.backend, projections, BlockingFace(self._portal)), self._portal)
 
     def live(
@@ -184,6 +212,9 @@ class BlockingBackend:
         *,
         aggregate: AggregateRef | None = None,
     ) -> dict[str, M]:
+        from goes_lite.blocking._processor import BlockingFace
+        from goes_lite.projection import live
+
         return self._portal.run(live(self.backend, projection, query, aggregate, BlockingFace(self._portal)))
 
     def processors(self) -> list[Stats]:
