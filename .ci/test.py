@@ -3,7 +3,8 @@
     python3 .ci/test.py [--legs full,bare] [arguments for pytest]
 
 Needs Python ≥ 3.11 with venv and pip, and a package index; everything else is installed into `.venv/`, and found there
-the next time. The tests of a leg run in as many processes as there are cores, unless `-n` says otherwise.
+the next time. The tests of a leg run in as many processes as there are cores, unless `-n` says otherwise. What is about
+the suites and no installed package (`once`) is left out of the second, unless `-m` says otherwise.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ def run(leg: str, arguments: list[str]) -> int:
         return 1
     if not any(argument.startswith(("-n", "--numprocesses")) or argument == "no:xdist" for argument in arguments):
         arguments = ["-n", "auto", "--dist", "worksteal", *arguments]
+    if leg == "bare":
+        arguments = ["-m", "not once", *arguments]
     # -P: the package that is installed is tested, whatever lies in the current directory
     return subprocess.run([python, "-P", "-m", "pytest", *arguments], check=False, cwd=env.ROOT).returncode
 

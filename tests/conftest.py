@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 from collections.abc import Iterator
 from importlib import metadata
@@ -21,6 +22,11 @@ except ImportError:  # no test needs it
 # pytester runs pytest inside tests; the report says at the end what became of the rules of the conformance suites, which
 # run in other processes under xdist.
 pytest_plugins = ["pytester", "goes_lite_conformance.report"]
+
+# A shell lets what it runs in the background ignore Ctrl-C, and children inherit that: tests that interrupt one of
+# theirs would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # HYPOTHESIS_PROFILE chooses: `ci` (the default) tries the same examples every time, so that a failure is about the
 # change at hand; `deep` looks for new ones.

@@ -15,6 +15,8 @@ from goes_lite_conformance import Contract, Rule, needs, rules_of
 
 from goes_lite import backend, bus
 
+pytestmark = pytest.mark.once
+
 Suite = type[Contract]
 Run = Callable[..., pytest.RunResult]
 

@@ -34,6 +34,8 @@ else:
     _load("processor_mutants")
     backend_mutants = _load("backend_mutants")
 
+pytestmark = pytest.mark.once
+
 for name, (wrap, _) in MUTANTS.items():
     register_wrapped(name.lower(), wrap)
 register_wrapped("sound", WrappedBackend)
@@ -106,8 +108,8 @@ def _first_case(test: Any) -> dict[str, Any]:
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mutant that sleeps for ever is found out sooner than a slow backend would deserve."""
-    monkeypatch.setattr(_place, "PATIENCE", 3.0)
-    monkeypatch.setattr(_contract, "PATIENCE", 20.0)
+    monkeypatch.setattr(_place, "PATIENCE", 1.0)
+    monkeypatch.setattr(_contract, "PATIENCE", 6.0)
 
 
 @pytest.mark.usefixtures("impatience")

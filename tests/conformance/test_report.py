@@ -11,6 +11,8 @@ from goes_lite_conformance.verdict import About, Family, Outcome, Result, Verdic
 from hypothesis import given
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.once
+
 ABOUT = About(
     "acme://host/db",
     "acme://host/db",
