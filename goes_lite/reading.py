@@ -11,7 +11,7 @@ from typing import Any
 
 from goes_lite.backend import Unknown
 from goes_lite.errors import CodecError, GoesError, UnknownEventError
-from goes_lite.event import Event, id_bytes, metadata_json, restore, tags_json, time_micros
+from goes_lite.event import AggregateRef, Event, id_bytes, metadata_json, restore, tags_json, time_micros
 from goes_lite.query import EventQuery, check_query
 from goes_lite.registry import Raw, Registry
 
@@ -41,12 +41,12 @@ class EventReader:
         again, so "skip" gives such events with Raw data.
         """
         encoding, schema, payload = stored.encoded
-        name, decode = self.decoder(stored.name, encoding, schema, stored.position)
+        name, decode = self.decoder(stored.name, encoding, schema, stored.position, stored.aggregate)
         if decode is not None:
             try:
                 data = decode(payload)
             except CodecError as exc:
-                raise exc.about(name, stored.position) from exc
+                raise exc.about(name, stored.position, stored.aggregate) from exc
         elif whole or self.unknown == "raw":
             data = Raw(name, encoding, schema, payload)
         else:
@@ -76,7 +76,7 @@ class EventReader:
         return page, len(stored)
 
     def decoder(
-        self, name: str, encoding: str, schema: int, position: int
+        self, name: str, encoding: str, schema: int, position: int, aggregate: AggregateRef | None
     ) -> tuple[str, Callable[[Any], object] | None]:
         """Today's name of an event that is stored so, and how its payload is read; None for an unknown name.
 
@@ -86,7 +86,7 @@ class EventReader:
             return self.registry.canonical(name), self.registry.decoder(name, encoding, schema)
         except UnknownEventError:
             if self.unknown == "error":
-                raise UnknownEventError(name, position) from None
+                raise UnknownEventError(name, position, aggregate) from None
             return name, None
 
     def _today(self, stored: Event[Any], data: object) -> Event[Any]:

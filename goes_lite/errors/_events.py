@@ -130,11 +130,15 @@ class RegistryError(GoesError):
 
 
 class UnknownEventError(RegistryError, LookupError):
-    """A stored event whose name no type is registered for. Attributes: `name`, `position` (0 if not stored)."""
+    """A stored event whose name no type is registered for.
 
-    def __init__(self, name: str, position: int = 0) -> None:
+    Attributes: `name`, `position` (0 if not stored), `aggregate` (AggregateRef; None if it has none, or is not known).
+    """
+
+    def __init__(self, name: str, position: int = 0, aggregate: Any = None) -> None:
         self.name = name
         self.position = position
+        self.aggregate = aggregate
         where = f" at position {position}" if position else ""
         super().__init__(
             f"no type is registered for the event {name!r}{where}: register one, add {name!r} to the aliases of the "
@@ -145,9 +149,9 @@ class UnknownEventError(RegistryError, LookupError):
 class UnregisteredTypeError(RegistryError, TypeError):
     """A value whose type has no (single) registered event name. Attribute: `type`."""
 
-    def __init__(self, value_type: type, names: Sequence[str] = ()) -> None:
+    def __init__(self, value_type: Any, names: Sequence[str] = ()) -> None:
         self.type = value_type
-        shown = value_type.__qualname__
+        what = value_type.__qualname__ if isinstance(value_type, type) else shown(value_type)
         if names:
             way = f"is registered under several names ({', '.join(map(repr, names))}): say which with name=…"
         else:
@@ -155,7 +159,7 @@ class UnregisteredTypeError(RegistryError, TypeError):
                 "is not registered as an event: decorate the class with @event('some.name'), call "
                 "registry.register('some.name', …), or say under which name with name=…"
             )
-        super().__init__(f"{shown} {way}")
+        super().__init__(f"{what} {way}")
 
 
 class RegistrationError(RegistryError, ValueError):
@@ -166,14 +170,18 @@ class CodecError(GoesError):
     """Base of errors about turning values into bytes and back.
 
     Attributes: `path` (where in the value, such as `$.items[2].price`), `problem` (what is wrong there),
-    `name` (of the event, if known), `position` (of the stored event, 0 if not stored).
+    `name` (of the event, if known), `position` (of the stored event, 0 if not stored), `aggregate` (its AggregateRef;
+    None if it has none, or is not known).
     """
 
-    def __init__(self, path: str, problem: str, *, name: str | None = None, position: int = 0) -> None:
+    def __init__(
+        self, path: str, problem: str, *, name: str | None = None, position: int = 0, aggregate: Any = None
+    ) -> None:
         self.path = path
         self.problem = problem
         self.name = name
         self.position = position
+        self.aggregate = aggregate
         super().__init__(self._message())
 
     def _message(self) -> str:
@@ -181,9 +189,9 @@ class CodecError(GoesError):
         about = f" (event {self.name!r}{where})" if self.name is not None else ""
         return f"{self.path}: {self.problem}{about}"
 
-    def about(self, name: str, position: int = 0) -> CodecError:
+    def about(self, name: str, position: int = 0, aggregate: Any = None) -> CodecError:
         """The same error, naming the event that it was found in."""
-        return type(self)(self.path, self.problem, name=name, position=position)
+        return type(self)(self.path, self.problem, name=name, position=position, aggregate=aggregate)
 
 
 class EncodeError(CodecError, TypeError):

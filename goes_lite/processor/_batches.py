@@ -135,7 +135,7 @@ class Batches:
     async def give_up(self, unreadable: Unreadable) -> None:
         """Of an event that cannot be read nothing can be tried: it stops the processor, or is parked."""
         self._processor.failed(unreadable.error)
-        await self._give_up(unreadable.position, unreadable.name, None, 1, unreadable.error)
+        await self._give_up(unreadable.position, unreadable.name, unreadable.aggregate, 1, unreadable.error)
 
     async def _give_up(
         self, position: int, name: str, aggregate: AggregateRef | None, attempts: int, error: Exception
@@ -244,7 +244,7 @@ class Batches:
             time, text = self._clock.now(), _text(error)
             with suppress(ModelNotFound):  # it was dropped meanwhile
                 await self._parked.use(parked.key, lambda found: replace(
-                    found, attempts=found.attempts + 1, error=text, time=time, behind=0, due=False
+                    found, attempts=found.attempts + 1, error=text, time=time, behind=0, due=max(0, found.due - parked.due)
                 ))  # fmt: skip
             return False
         processor.handled(len(found), parked.position)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from goes_lite.bus import Start
 from goes_lite.errors import CodecError, InvalidEventError, InvalidQueryError, UnknownEventError
-from goes_lite.event import Event, to_micros
+from goes_lite.event import AggregateRef, Event, to_micros
 from goes_lite.query import EventQuery
 from goes_lite.store import EventStore, Pages
 
@@ -31,6 +31,7 @@ class Unreadable(Exception):
         self.error = error
         self.position = error.position or after + 1
         self.name = error.name or ""
+        self.aggregate: AggregateRef | None = error.aggregate
         super().__init__(error)
 
 

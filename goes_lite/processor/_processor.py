@@ -219,7 +219,8 @@ class Processor:
         """Let it finish what it is handling, save its checkpoint and give back its lease. Stopping twice is fine.
 
         After `timeout` seconds a handler that awaits is cancelled; a blocking one is left. Called by its own handler, it
-        does not wait.
+        does not wait. Stop it before its backend is closed, else its lease stays until it runs out; and outside of
+        transaction blocks, for what it is writing may wait for their end.
         """
         self._stopping = True
         self.wake.notify()
@@ -309,7 +310,7 @@ class Processor:
         store = parked_events(self.backend.models, self.name, self.backend.runtime)
         for letter in letters or await self.parked():
             with suppress(ModelNotFound):
-                await store.use(letter.key, lambda found: replace(found, due=True))
+                await store.use(letter.key, lambda found: replace(found, due=found.due + 1))
         await self._ask(lambda found: replace(found, redrives=found.redrives + 1))
 
     async def drop(self, letter: ParkedEvent) -> bool:

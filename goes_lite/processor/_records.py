@@ -36,8 +36,8 @@ class ParkedEvent:
     """When it was parked, or last tried (aware, UTC)."""
     behind: int = 0
     """The position of the event of its aggregate that it is held back behind; 0 for one that failed itself."""
-    due: bool = False
-    """Whether somebody asked for it to be tried again."""
+    due: int = 0
+    """How often somebody asked for it to be tried again, since it was tried last."""
 
     @property
     def key(self) -> str:

@@ -59,23 +59,23 @@ class RowReader(EventReader):
             metadata,
             tags,
         ) in rows:
+            if whole is None:
+                ref = None if aggregate is None else make_ref((aggregate, aggregate_id))
             decoder = decoders.get((key, encoding, schema))
             if decoder is None:
                 decoder = decoders[key, encoding, schema] = self.decoder(
-                    self._name(connection, key, position), encoding, schema, position
+                    self._name(connection, key, position), encoding, schema, position, ref
                 )
             name, decode = decoder
             if decode is not None:
                 try:
                     data = decode(payload)
                 except CodecError as exc:
-                    raise exc.about(name, position) from exc
+                    raise exc.about(name, position, ref) from exc
             elif self.unknown == "raw" or whole is not None:
                 data = Raw(name, encoding, schema, payload)
             else:
                 continue
-            if whole is None:
-                ref = None if aggregate is None else make_ref((aggregate, aggregate_id))
             append(restore(id, name, data, time, ref, version, metadata, tags, position, encoding, schema, payload))
 
     def _name(self, connection: Connection, key: int, position: int) -> str:

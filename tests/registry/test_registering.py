@@ -229,3 +229,8 @@ def test_repr(registry: Registry) -> None:
 
     assert repr(registry) == "<Registry 1 names, json>"
     assert isinstance(registry.codec, Codec)
+
+
+def test_what_is_no_type_has_no_names(registry: Registry) -> None:
+    with pytest.raises(UnregisteredTypeError, match="5 is not registered as an event"):
+        registry.names_of(5)

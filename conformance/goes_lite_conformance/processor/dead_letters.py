@@ -52,7 +52,7 @@ class DeadLetterRules(Contract):
             letters, [(positions[1], A, "no bad"), (positions[2], None, "no bad too")], strict=True
         ):
             assert letter == ParkedEvent(
-                NAME, position, "sample.noted", ref, 2, f"ValueError: {error}", letter.time, behind=0, due=False
+                NAME, position, "sample.noted", ref, 2, f"ValueError: {error}", letter.time, behind=0, due=0
             )
             assert ref is None or type(letter.aggregate) is AggregateRef
             assert abs(letter.time - begun) < timedelta(minutes=10)
@@ -118,6 +118,24 @@ class DeadLetterRules(Contract):
             await behind(place, db, (await db.events.append([note("next")])).position)
             assert await processor.parked() == []
         assert calls == ["bad 1", "bad 2", "bad 2", "next"]
+
+    async def test_asked_for_while_it_fails(self, place: Place, db: Backend) -> None:
+        """PR-DEAD-010: What is asked for while an attempt at that very letter fails is done after it."""
+        calls = list[str]()
+
+        async def handle(event: Event[Any]) -> None:
+            calls.append(event.data.text)
+            if len(calls) == 2:
+                await processor.redrive()
+            if len(calls) < 3:
+                raise ValueError
+
+        await db.events.append([note("bad")])
+        async with db.processor(NAME, handle, retry=Retry(1, then="park")) as processor:
+            await parked(place, processor, 1)
+            await processor.redrive()
+            await parked(place, processor, 0)
+        assert calls == ["bad", "bad", "bad"]
 
     async def test_asked_for_while_none_runs(self, place: Place, db: Backend) -> None:
         """PR-DEAD-006: What is asked for while no instance is active is done by the next one that is."""

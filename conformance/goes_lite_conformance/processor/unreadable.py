@@ -15,7 +15,7 @@ from goes_lite.registry import Raw, Registry
 from goes_lite_conformance._asserts import refused
 from goes_lite_conformance._contract import Contract, needs
 from goes_lite_conformance._place import Place, until
-from goes_lite_conformance._samples import NOON, Noted, count, note
+from goes_lite_conformance._samples import NOON, A, B, Noted, count, note, story
 from goes_lite_conformance.backend.unknown_events import poorer
 from goes_lite_conformance.processor._given import NAME, Ear, behind, parked, stands
 
@@ -120,6 +120,33 @@ class UnreadableRules(Contract):
                     await behind(place, db, positions[4])
                     assert [letter.position for letter in await processor.parked()] == [positions[2]]
             assert ear.done == ["4", "5"]
+
+    @needs(PERSISTENT)
+    async def test_later_ones_of_its_aggregate_wait(self, place: Place) -> None:
+        """PR-UNREAD-005: With order='strict' those behind it wait, and follow when it can be read and is re-driven."""
+        async with place.open() as db:
+            first, second = [
+                (await db.events.append([*story(A, 1, after=number), count(number, A, number + 2)])).positions
+                for number in (0, 2)
+            ]
+            last = (await db.events.append(story(B, 1))).position
+        for registry, name in ((poorer, "unknown"), (changed, "misfit")):
+            ear, retry = Ear(), Retry(1, then="park", order="strict")
+            async with (
+                place.open(registry=registry) as db,
+                db.processor(name, ear, retry=retry) as processor,
+            ):
+                await behind(place, db, last, name)
+                letters = await parked(place, processor, 3)
+                assert [(letter.position, letter.aggregate) for letter in letters] == [
+                    (first[1], A), (second[0], A), (second[1], A),
+                ]  # fmt: skip
+            assert ear.done == ["a-1", "b-1"]
+            got: list[Any] = []
+            async with place.open() as db, db.processor(name, got.append, retry=retry) as processor:
+                await processor.redrive()
+                await parked(place, processor, 0)
+            assert [event.position for event in got] == [first[1], *second]
 
 
 async def _failed(processor: Any, error: str) -> bool:

@@ -12,7 +12,7 @@ from goes_lite_conformance._asserts import refused
 from goes_lite_conformance._contract import Contract, needs
 from goes_lite_conformance._place import PATIENCE, Place, until
 from goes_lite_conformance._samples import NOON, count, note
-from goes_lite_conformance.processor._given import NAME, Ear, Held, at_once, bad, behind
+from goes_lite_conformance.processor._given import NAME, Ear, Held, at_once, bad, becomes, behind
 
 
 class WaitRules(Contract):
@@ -101,6 +101,22 @@ class StatsRules(Contract):
             assert (stats.handled, stats.parked, stats.error, stats.rate > 0) == (3, 0, None, True)
         stats = await processor.stats()
         assert (stats.state, stats.position, stats.rate, stats.owner) == ("stopped", positions[2], 0.0, None)
+
+    async def test_all_of_a_store(self, place: Place, db: Backend) -> None:
+        """PR-STATS-003: A store tells of each processor that has a checkpoint, by name: active if any instance is, else idle."""
+        assert await db.processors() == []
+        ear = Ear(bad)
+        positions = (await db.events.append([note("1"), note("bad"), note("3")])).positions
+        async with db.processor("z", ear, retry=Retry(1, then="park")):
+            await behind(place, db, positions[2], "z")
+        async with db.processor("a", ear, start=positions[0], query=EventQuery(["sample.counted"])) as processor:
+            await becomes(place, processor, "active")
+            await behind(place, db, positions[2], "a")
+            lease = await db.leases.get("a")
+            assert lease is not None
+            assert [(one.name, one.state, one.position, one.lag, one.parked, one.owner) for one in await db.processors()] == [
+                ("a", "active", positions[2], 0, 0, lease.owner), ("z", "idle", positions[2], 0, 1, None),
+            ]  # fmt: skip
 
     async def test_what_has_been_handled(self, place: Place, db: Backend) -> None:
         """PR-STATS-002: Each event that was handled is counted once, and none that failed, was parked or passed over."""
