@@ -18,17 +18,19 @@ from goes_lite.bus import Backoff, DeadLetter, Delivery, EventBus, Subscription
 from goes_lite.checkpoint import Checkpoint, CheckpointStore, Lease, LeaseStore
 from goes_lite.commits import Commits
 from goes_lite.connect import connect, register_backend
+from goes_lite.context import Context
 from goes_lite.event import AggregateRef, Event
 from goes_lite.ids import new_id
 from goes_lite.model import Models, ModelStore
 from goes_lite.query import Between, EventQuery
-from goes_lite.registry import Raw, Registry, default_registry, event
+from goes_lite.registry import Raw, Registry, command, default_registry, event
 from goes_lite.repository import Repository
 from goes_lite.snapshot import Every, Schedule, Snapshot, SnapshotStore
 from goes_lite.store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
 
 if TYPE_CHECKING:
     from goes_lite import blocking
+    from goes_lite.commands import Command, CommandBus, handles
     from goes_lite.lookup import Lookup
     from goes_lite.processor import Continuously, OnDemand, ParkedEvent, Periodically, Processor, Retry
     from goes_lite.projection import REMOVED, ModelProjection, Parity, Projection, projects
@@ -45,7 +47,10 @@ __all__ = [
     "Between",
     "Checkpoint",
     "CheckpointStore",
+    "Command",
+    "CommandBus",
     "Commits",
+    "Context",
     "Continuously",
     "DeadLetter",
     "Delivery",
@@ -78,10 +83,12 @@ __all__ = [
     "Transaction",
     "applies",
     "blocking",
+    "command",
     "connect",
     "default_registry",
     "errors",
     "event",
+    "handles",
     "new_id",
     "projects",
     "register_backend",
@@ -93,6 +100,7 @@ __version__ = "0.1.0"
 _LATER = {
     "blocking": "goes_lite.blocking",
     "Lookup": "goes_lite.lookup",
+    **dict.fromkeys(("Command", "CommandBus", "handles"), "goes_lite.commands"),
     **dict.fromkeys(
         ("Continuously", "OnDemand", "ParkedEvent", "Periodically", "Processor", "Retry"), "goes_lite.processor"
     ),

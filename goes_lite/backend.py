@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
 
@@ -21,6 +22,7 @@ from goes_lite.store import EventStore
 
 if TYPE_CHECKING:
     from goes_lite.aggregate import Aggregate
+    from goes_lite.commands import CommandBus
     from goes_lite.event import AggregateRef
     from goes_lite.processor import Processor, ProcessorSchedule, Retry, Stats
     from goes_lite.projection import ModelProjection, OnNewVersion, Projection, ProjectionProcessor
@@ -129,6 +131,14 @@ class Backend(Protocol):
         """Finish what is under way, then release everything. Closing twice is fine; any other use is StoreClosed."""
         ...
 
+    @cached_property
+    def commands(self) -> CommandBus:
+        """The command bus of this handle: who handles which command, and the way to there."""
+        from goes_lite.commands import CommandBus
+        from goes_lite.face import AsyncFace
+
+        return CommandBus(self, AsyncFace())
+
     def repository(self, aggregate: type[A], **options: Any) -> Repository[A]:
         """A repository of that aggregate class over this backend; the options are those of `Repository`."""
         from goes_lite.repository import Repository
@@ -173,7 +183,8 @@ class Backend(Protocol):
 
         Nothing happens before it is run: `await processor.run()`, or `async with processor:`, or `start` and `stop`.
         """
-        from goes_lite.processor import AsyncFace, processor_of
+        from goes_lite.face import AsyncFace
+        from goes_lite.processor import processor_of
 
         return processor_of(
             self, name, handler, AsyncFace(), query=query, start=start, transactional=transactional, batched=batched,
@@ -211,7 +222,7 @@ class Backend(Protocol):
 
         ConfigError if it is the in-process bus of this very store, which is offered all commits anyway.
         """
-        from goes_lite.processor import AsyncFace
+        from goes_lite.face import AsyncFace
         from goes_lite.relay import Relay
 
         return Relay(
@@ -240,7 +251,7 @@ class Backend(Protocol):
           switches at the end; 'keep' goes on with it as it is; 'stop' is ProjectionOutdated. A lower version than the
           read model's is ProjectionOutdated in any case, and so it is for one that works when another makes it anew.
         """
-        from goes_lite.processor import AsyncFace
+        from goes_lite.face import AsyncFace
         from goes_lite.projection import ProjectionProcessor
 
         return ProjectionProcessor(
@@ -259,7 +270,7 @@ class Backend(Protocol):
 
         Every append pays for it; and it is this handle in another guise: close one of them.
         """
-        from goes_lite.processor import AsyncFace
+        from goes_lite.face import AsyncFace
         from goes_lite.projection import InlineBackend
 
         return InlineBackend(self, projections, AsyncFace())
@@ -275,7 +286,7 @@ class Backend(Protocol):
 
         Of the events that match the query, or of one aggregate; by default of all that the projection is told of.
         """
-        from goes_lite.processor import AsyncFace
+        from goes_lite.face import AsyncFace
         from goes_lite.projection import live
 
         return await live(self, projection, query, aggregate, AsyncFace())

@@ -13,6 +13,7 @@ from typing import Any
 
 from goes_lite.background import Background
 from goes_lite.bus import Backoff, Delivery, Failure, Handler, Subscription
+from goes_lite.context import enter, leave
 from goes_lite.errors import BusError, DeliveryError, GoesError, StoreClosed
 from goes_lite.runtime import Runtime, Signal, drive
 
@@ -141,7 +142,7 @@ class SubscriptionHandling:
             self._record(delivery, delivery.attempt, exc)  # it took longer than ack_wait; somebody else has it now
 
     async def _call(self, delivery: Delivery) -> Exception | None:
-        token = _at_work.set(self)
+        token, context = _at_work.set(self), enter(delivery.event)
         try:
             result = self._handler(delivery.event)
             if isinstance(result, Awaitable):
@@ -157,6 +158,7 @@ class SubscriptionHandling:
                 raise
             return BusError(f"the handler let the cancellation of something that it awaited pass: {exc!r}")
         finally:
+            leave(context)
             _at_work.reset(token)
         return None
 

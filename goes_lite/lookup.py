@@ -25,8 +25,9 @@ from goes_lite.errors import (
     TransactionError,
 )
 from goes_lite.event import MAX_ID_BYTES, AggregateRef, Event, aggregate_ref
+from goes_lite.face import AsyncFace, Face
 from goes_lite.marks import EventKind, check_kinds
-from goes_lite.processor import AsyncFace, Face, Processor, Target
+from goes_lite.processor import Processor, Target
 from goes_lite.processor._target import HandlerFailed
 from goes_lite.projection._models import _async
 from goes_lite.projection._projection import PREFIX, Projection

@@ -32,7 +32,7 @@ Capture = Callable[[object], tuple[str, object, Encoded]]
 # Calling Encoded goes through a Python function; this does not.
 _new: Any = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
-__all__ = ["Encoded", "Raw", "Registry", "check_name", "default_registry", "event"]
+__all__ = ["Encoded", "Raw", "Registry", "check_name", "command", "default_registry", "event"]
 
 
 def check_name(name: object, what: str) -> str:
@@ -85,6 +85,8 @@ class Registry:
         self._forget()
         # "json" is looked up at first use: that may import msgspec, which `import goes_lite` shall not pay for.
         self._codec: Codec | None = None
+        self._kind = "event"
+        self._commands: Registry | None = None
         if codec != "json":
             self.codec = codec
 
@@ -94,6 +96,15 @@ class Registry:
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
+
+    @property
+    def commands(self) -> Registry:
+        """The names of commands, which are apart from those of events, and registered in the same ways."""
+        with self._lock:
+            if self._commands is None:
+                self._commands = Registry()
+                self._commands._kind = "command"
+            return self._commands
 
     # --- registering ------------------------------------------------------------------------------------------------
 
@@ -223,7 +234,7 @@ class Registry:
         names = self._names.get(type(data), ())
         if len(names) == 1:
             return names[0]
-        raise UnregisteredTypeError(type(data), names)
+        raise UnregisteredTypeError(type(data), names, self._kind)
 
     def type_of(self, name: str) -> Any:
         """The type behind a name or an alias; UnknownEventError."""
@@ -240,7 +251,7 @@ class Registry:
             return (self.canonical(kind),)
         found = tuple(name for name in self.names() if self._entries[name].type == kind)
         if not found:
-            raise UnregisteredTypeError(kind)
+            raise UnregisteredTypeError(kind, kind=self._kind)
         return found
 
     def names(self) -> tuple[str, ...]:
@@ -477,3 +488,10 @@ def event(
 ) -> Callable[[C], C]:
     """Register the decorated class under this name in the default registry; see `Registry.register`."""
     return default_registry.event(name, schema=schema, aliases=aliases, codec=codec)
+
+
+def command(
+    name: str, *, schema: int = 1, aliases: Iterable[str] = (), codec: str | Codec | None = None
+) -> Callable[[C], C]:
+    """Register the decorated class as a command of the default registry; see `Registry.commands`."""
+    return default_registry.commands.event(name, schema=schema, aliases=aliases, codec=codec)

@@ -14,8 +14,9 @@ from goes_lite.background import Background
 from goes_lite.bus import Backoff
 from goes_lite.delegate import DelegatingEvents
 from goes_lite.errors import BusError, ConfigError, StoreError
+from goes_lite.face import Face
 from goes_lite.inprocess import InProcessBus
-from goes_lite.processor import Face, Processor, Retry
+from goes_lite.processor import Processor, Retry
 from goes_lite.processor._batches import Stopping
 from goes_lite.processor._target import HandlerFailed
 from goes_lite.runtime import call

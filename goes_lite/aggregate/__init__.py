@@ -14,6 +14,7 @@ from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 from goes_lite.aggregate._definition import Definition, applies, check_attributes
+from goes_lite.context import recorded
 from goes_lite.errors import AggregateError, InvalidEventError, RegistrationError
 from goes_lite.event import AggregateRef, Event, aggregate_id, restore
 from goes_lite.ids import new_id
@@ -170,6 +171,7 @@ class Aggregate:
 
         - Its version is the aggregate's plus one; the arguments are those of `Event`. (An `id` that follows from the
           input makes an import that is run twice the same as one that is run once.)
+        - The metadata of the `Context` that this runs in is added; what is given here goes before it.
         - The data is captured: what happens to it later, or to the state that was made from it, changes no event.
         - If the event cannot be made, or its applier raises, the error comes through and neither the version nor the
           pending events change. (What the applier did before it raised is not undone: an applier decides nothing.)
@@ -189,7 +191,7 @@ class Aggregate:
             version=self._goes_version + 1,
             id=id,
             time=time,
-            metadata=metadata,
+            metadata=recorded(metadata),
             tags=tags,
             registry=definition.registry,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -35,6 +36,7 @@ from goes_lite.registry import Registry
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime
 
 if TYPE_CHECKING:  # what consumes events is loaded when it is first used, as on the async face
+    from goes_lite.blocking._commands import BlockingCommandBus
     from goes_lite.blocking._lookup import BlockingBoundLookup
     from goes_lite.blocking._processor import BlockingProcessor, BlockingProjectionProcessor
     from goes_lite.event import AggregateRef
@@ -45,6 +47,7 @@ __all__ = [
     "BlockingBackend",
     "BlockingBoundLookup",
     "BlockingCheckpointStore",
+    "BlockingCommandBus",
     "BlockingCommits",
     "BlockingDelivery",
     "BlockingEventBus",
@@ -65,6 +68,7 @@ __all__ = [
 
 _LATER = {
     "BlockingBoundLookup": "_lookup",
+    "BlockingCommandBus": "_commands",
     "BlockingProcessor": "_processor",
     "BlockingProjectionProcessor": "_processor",
 }
@@ -135,6 +139,14 @@ class BlockingBackend:
     def models_of(self, collection: str, type: type[M]) -> BlockingModels[M]:
         return BlockingModels(self.backend.models_of(collection, type), self._portal)
 
+    @cached_property
+    def commands(self) -> BlockingCommandBus:
+        from goes_lite.blocking._commands import BlockingCommandBus
+        from goes_lite.blocking._face import BlockingFace
+        from goes_lite.commands import CommandBus
+
+        return BlockingCommandBus(CommandBus(self.backend, BlockingFace(self._portal)), self._portal)
+
     def processor(
         self,
         name: str,
@@ -149,7 +161,8 @@ class BlockingBackend:
         retry: Retry | None = None,
         lease: float = 10.0,
     ) -> BlockingProcessor:
-        from goes_lite.blocking._processor import BlockingFace, BlockingProcessor
+        from goes_lite.blocking._face import BlockingFace
+        from goes_lite.blocking._processor import BlockingProcessor
         from goes_lite.processor import processor_of
 
         processor = processor_of(
@@ -170,7 +183,8 @@ class BlockingBackend:
         schedule: ProcessorSchedule | None = None,
         lease: float = 10.0,
     ) -> BlockingProcessor:
-        from goes_lite.blocking._processor import BlockingFace, BlockingProcessor
+        from goes_lite.blocking._face import BlockingFace
+        from goes_lite.blocking._processor import BlockingProcessor
         from goes_lite.relay import Relay
 
         ours = bus is None or (isinstance(bus, BlockingEventBus) and bus._portal is self._portal)
@@ -190,7 +204,8 @@ class BlockingBackend:
         lease: float = 10.0,
         on_new_version: OnNewVersion = "rebuild",
     ) -> BlockingProjectionProcessor:
-        from goes_lite.blocking._processor import BlockingFace, BlockingProjectionProcessor
+        from goes_lite.blocking._face import BlockingFace
+        from goes_lite.blocking._processor import BlockingProjectionProcessor
         from goes_lite.projection import ProjectionProcessor
 
         processor = ProjectionProcessor(
@@ -200,7 +215,7 @@ class BlockingBackend:
         return BlockingProjectionProcessor(processor, self._portal)
 
     def inline(self, *projections: Projection) -> BlockingBackend:
-        from goes_lite.blocking._processor import BlockingFace
+        from goes_lite.blocking._face import BlockingFace
         from goes_lite.projection import InlineBackend
 
         return BlockingBackend(InlineBackend(self.backend, projections, BlockingFace(self._portal)), self._portal)
@@ -212,7 +227,7 @@ class BlockingBackend:
         *,
         aggregate: AggregateRef | None = None,
     ) -> dict[str, M]:
-        from goes_lite.blocking._processor import BlockingFace
+        from goes_lite.blocking._face import BlockingFace
         from goes_lite.projection import live
 
         return self._portal.run(live(self.backend, projection, query, aggregate, BlockingFace(self._portal)))

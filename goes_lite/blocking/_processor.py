@@ -2,41 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from goes_lite.backend import Transaction
-from goes_lite.blocking._transaction import BlockingTransaction
 from goes_lite.errors import StoreClosed
 from goes_lite.portal import Portal
 from goes_lite.processor import ParkedEvent, Processor, Stats
 from goes_lite.projection import Parity, Progress, ProjectionProcessor
-from goes_lite.runtime import call
-
-
-class BlockingFace:
-    """How the user's blocking functions are called by what is written as coroutines."""
-
-    def __init__(self, portal: Portal) -> None:
-        self._portal = portal
-
-    def transaction(self, tx: Transaction) -> BlockingTransaction:
-        blocking = BlockingTransaction(tx, self._portal)
-
-        async def act() -> None:
-            for action in blocking.actions:
-                try:
-                    await call(self._portal.callback(action))
-                except Exception:  # the other actions are due as well
-                    logging.getLogger("goes_lite").exception("an action after a commit failed")
-
-        tx.on_commit(act)
-        return blocking
-
-    def function(self, function: Callable[..., object]) -> Callable[..., object]:
-        return self._portal.callback(function)
 
 
 class BlockingProcessor:

@@ -30,6 +30,11 @@
     │   ├── ProcessorBehind           it did not come so far in the time given             (TimeoutError)
     │   ├── ProjectionOutdated        a read model is of another version than the program
     │   └── CheckpointMismatch        a checkpoint is of another store, or of another life of it
+    ├── CommandError
+    │   ├── CommandNotHandled         no handler is registered for the command               (LookupError)
+    │   ├── CommandRejected           its handler says that it may not be done
+    │   ├── CommandTimeout            it was not handled by its deadline                     (TimeoutError)
+    │   └── CommandMismatch           its id was used by a command that differs              (ValueError)
     ├── TransactionError              a transaction was used in a way that cannot work
     ├── BusError
     │   └── DeliveryError             a delivery was settled twice, or after its bus closed
@@ -66,6 +71,13 @@ from goes_lite.errors._backends import (
 )
 from goes_lite.errors._base import (
     GoesError,
+)
+from goes_lite.errors._commands import (
+    CommandError,
+    CommandMismatch,
+    CommandNotHandled,
+    CommandRejected,
+    CommandTimeout,
 )
 from goes_lite.errors._consumers import (
     BusError,
@@ -129,6 +141,11 @@ __all__ = [
     "BusError",
     "CheckpointMismatch",
     "CodecError",
+    "CommandError",
+    "CommandMismatch",
+    "CommandNotHandled",
+    "CommandRejected",
+    "CommandTimeout",
     "ConcurrencyError",
     "ConfigError",
     "DecodeError",

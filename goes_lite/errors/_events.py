@@ -147,17 +147,18 @@ class UnknownEventError(RegistryError, LookupError):
 
 
 class UnregisteredTypeError(RegistryError, TypeError):
-    """A value whose type has no (single) registered event name. Attribute: `type`."""
+    """A value whose type has no (single) registered name. Attributes: `type`, `kind` ("event" or "command")."""
 
-    def __init__(self, value_type: Any, names: Sequence[str] = ()) -> None:
+    def __init__(self, value_type: Any, names: Sequence[str] = (), kind: str = "event") -> None:
         self.type = value_type
+        self.kind = kind
         what = value_type.__qualname__ if isinstance(value_type, type) else shown(value_type)
         if names:
             way = f"is registered under several names ({', '.join(map(repr, names))}): say which with name=…"
         else:
             way = (
-                "is not registered as an event: decorate the class with @event('some.name'), call "
-                "registry.register('some.name', …), or say under which name with name=…"
+                f"is not registered as {'an' if kind == 'event' else 'a'} {kind}: decorate the class with "
+                f"@{kind}('some.name'), call registry.register('some.name', …), or say under which name with name=…"
             )
         super().__init__(f"{what} {way}")
 

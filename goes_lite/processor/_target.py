@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from goes_lite.backend import Transaction
+from goes_lite.context import enter, leave
 from goes_lite.errors import (
     AppendInDoubtError,
     ConfigError,
@@ -17,6 +18,7 @@ from goes_lite.errors import (
     StoreUnavailable,
 )
 from goes_lite.event import Event
+from goes_lite.face import Face
 from goes_lite.runtime import call
 
 EventHandler: TypeAlias = Callable[[Event[Any]], Awaitable[object] | object]
@@ -39,28 +41,6 @@ class HandlerFailed(Exception):
         self.index = index
         """Of the event in the batch; None if the function was given the whole batch."""
         super().__init__(error)
-
-
-class Face(Protocol):
-    """How the user's functions are called, on the async face or on the blocking one."""
-
-    def transaction(self, tx: Transaction) -> Any:
-        """The transaction as they are given it."""
-        ...
-
-    def function(self, function: Callable[..., object]) -> Callable[..., object]:
-        """The function as it may be called here."""
-        ...
-
-
-class AsyncFace:
-    """As they are."""
-
-    def transaction(self, tx: Transaction) -> Any:
-        return tx
-
-    def function(self, function: Callable[..., object]) -> Callable[..., object]:
-        return function
 
 
 class Target(Protocol):
@@ -88,7 +68,11 @@ class EachTarget:
     async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
         more = () if tx is None else (self._face.transaction(tx),)
         for index, event in enumerate(events):
-            await guarded(index, self._function, event, *more)
+            token = enter(event)
+            try:
+                await guarded(index, self._function, event, *more)
+            finally:
+                leave(token)
 
 
 class BatchTarget:

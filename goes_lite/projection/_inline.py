@@ -14,7 +14,7 @@ from goes_lite.backend import TRANSACTIONS, Backend, Transaction
 from goes_lite.delegate import DelegatingBackend, DelegatingEvents, DelegatingTransaction
 from goes_lite.errors import AbilityMissing, CheckpointMismatch, ConfigError, ProjectionOutdated, TransactionError
 from goes_lite.event import Event
-from goes_lite.processor import Face
+from goes_lite.face import Face
 from goes_lite.processor._feed import Feed, Unreadable
 from goes_lite.processor._target import HandlerFailed
 from goes_lite.projection._projection import Projection

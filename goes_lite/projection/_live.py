@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from goes_lite.backend import Backend
 from goes_lite.errors import ConfigError
 from goes_lite.event import AggregateRef, Event, aggregate_ref
-from goes_lite.processor import Face
+from goes_lite.face import Face
 from goes_lite.projection._models import Fold, ModelProjection
 from goes_lite.query import EventQuery, asked
 from goes_lite.runtime import call

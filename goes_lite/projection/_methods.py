@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from goes_lite.backend import Transaction
 from goes_lite.errors import TransactionError
 from goes_lite.event import Event
-from goes_lite.processor import Face
+from goes_lite.face import Face
 from goes_lite.processor._target import guarded
 from goes_lite.registry import Registry
 

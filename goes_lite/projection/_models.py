@@ -15,8 +15,9 @@ from goes_lite.backend import Transaction
 from goes_lite.codec import codec
 from goes_lite.errors import InvalidQueryError, ModelError, RegistrationError, TransactionError
 from goes_lite.event import Event, check_text, restore
+from goes_lite.face import Face
 from goes_lite.model import ModelRecord, check_collection
-from goes_lite.processor import Face, Target
+from goes_lite.processor import Target
 from goes_lite.processor._target import HandlerFailed
 from goes_lite.projection._projection import PREFIX, Key, Projection
 from goes_lite.query import asked

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from goes_lite.backend import Transaction
 from goes_lite.errors import ConfigError
-from goes_lite.processor import Face
+from goes_lite.face import Face
 from goes_lite.projection._projection import Projection
 from goes_lite.runtime import call
 

@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeAlias, get_args
 from goes_lite.backend import Backend, Transaction
 from goes_lite.checkpoint import Lease
 from goes_lite.errors import ConfigError, LeaseHeld, ProjectionOutdated
-from goes_lite.processor import Face, Processor, parked_events
+from goes_lite.face import Face
+from goes_lite.processor import Processor, parked_events
 from goes_lite.processor._batches import Displaced
 from goes_lite.processor._tenure import LOOK
 from goes_lite.projection._parity import Parity

@@ -14,7 +14,8 @@ from goes_lite.query import EventQuery
 from goes_lite.registry import Registry, check_name
 
 if TYPE_CHECKING:
-    from goes_lite.processor import Face, Target
+    from goes_lite.face import Face
+    from goes_lite.processor import Target
 
 F = TypeVar("F", bound=Callable[..., object])
 

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple, TypeAlias
 from goes_lite.backend import Transaction
 from goes_lite.checkpoint import CheckpointStore, Lease
 from goes_lite.errors import CheckpointMismatch
-from goes_lite.processor import Face, Processor, parked_events
+from goes_lite.face import Face
+from goes_lite.processor import Processor, parked_events
 from goes_lite.processor._batches import Batches, Displaced, Stopping
 from goes_lite.processor._feed import Feed, Unreadable
 from goes_lite.processor._records import Requests, requests

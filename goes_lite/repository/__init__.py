@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from copy import copy
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate, definition_of, send, settle, unsent
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from goes_lite.backend import Backend, Transaction
 
 A = TypeVar("A", bound=Aggregate)
+
+Refusal: TypeAlias = ConcurrencyError | AppendConditionFailed
+Save: TypeAlias = Callable[[Sequence[A], AppendCondition | None], Awaitable[Appended | Refusal]]
 
 MAX_WAIT = 0.25
 """The longest pause between two tries of `use`, in seconds."""
@@ -248,7 +251,7 @@ class Repository(Generic[A]):
         - What `before_save` raises comes through, and nothing is written. What fails after the commit is reported to
           `on_error` and never raised.
         """
-        outcome = await self._append(aggregates, condition)
+        outcome = await self.append(aggregates, condition)
         if isinstance(outcome, Appended):
             return outcome
         raise outcome
@@ -269,6 +272,18 @@ class Repository(Generic[A]):
         - If it records nothing, nothing is written, not even with `create=True`.
         - `create` and `deleted` are those of `fetch`.
         """
+        return await self.use_and_save(id, change, self.append, create=create, deleted=deleted)
+
+    async def use_and_save(
+        self,
+        id: str | UUID,
+        change: Callable[[A], object],
+        save: Save[A],
+        *,
+        create: bool = False,
+        deleted: bool = False,
+    ) -> A:
+        """What `use` does, for those who have more to commit: `save` appends, and answers a refusal instead of raising."""
         tries = 1 if self._transaction else self._tries
         runtime = self.backend.runtime
         ref = AggregateRef._make((self._name, aggregate_id(id)))  # the name was checked with the class
@@ -281,7 +296,7 @@ class Repository(Generic[A]):
                 aggregate = await self.fetch(ref.id, create=create, deleted=deleted)
                 outcome = await call(change, aggregate)
                 condition = outcome if isinstance(outcome, AppendCondition) else None
-                refusal = await self._append((aggregate,), condition)
+                refusal = await save((aggregate,), condition)
                 if isinstance(refusal, Appended):
                     return aggregate
                 if attempt == tries:
@@ -342,11 +357,7 @@ class Repository(Generic[A]):
         inside._transaction = transaction
         return inside
 
-    # --- inside -----------------------------------------------------------------------------------------------------
-
-    async def _append(
-        self, aggregates: Sequence[A], condition: AppendCondition | None
-    ) -> Appended | ConcurrencyError | AppendConditionFailed:
+    async def append(self, aggregates: Sequence[A], condition: AppendCondition | None) -> Appended | Refusal:
         """Save, but answer a refusal of the append, so that nothing that a hook raises is taken for one."""
         batches: list[tuple[A, tuple[Event[Any], ...]]] = []
         for aggregate in aggregates:
@@ -374,6 +385,8 @@ class Repository(Generic[A]):
                 send(aggregate, self._transaction, events[-1].version)
         await self._after_commit(partial(self._outside._committed, batches, before, appended))
         return appended
+
+    # --- inside -----------------------------------------------------------------------------------------------------
 
     async def _after_commit(self, action: Callable[[], Awaitable[None]]) -> None:
         if self._transaction is None:

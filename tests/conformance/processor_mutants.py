@@ -12,7 +12,8 @@ from goes_lite.backend import Transaction
 from goes_lite.checkpoint import Lease
 from goes_lite.errors import LeaseHeld
 from goes_lite.event import Event
-from goes_lite.processor import AsyncFace, Processor, processor_of
+from goes_lite.face import AsyncFace
+from goes_lite.processor import Processor, processor_of
 
 if TYPE_CHECKING:
     from tests.conformance.mutants import Handed, mutant

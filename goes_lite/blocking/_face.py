@@ -1,0 +1,50 @@
+"""How the user's blocking functions are called by what is written as coroutines."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, cast
+
+from goes_lite.backend import Transaction
+from goes_lite.blocking._transaction import BlockingTransaction
+from goes_lite.portal import Portal
+from goes_lite.runtime import call
+
+
+class BlockingFace:
+    """How the user's blocking functions are called by what is written as coroutines."""
+
+    def __init__(self, portal: Portal) -> None:
+        self._portal = portal
+
+    def transaction(self, tx: Transaction) -> BlockingTransaction:
+        blocking = BlockingTransaction(tx, self._portal)
+
+        async def act() -> None:
+            for action in blocking.actions:
+                try:
+                    await call(self._portal.callback(action))
+                except Exception:  # the other actions are due as well
+                    logging.getLogger("goes_lite").exception("an action after a commit failed")
+
+        tx.on_commit(act)
+        return blocking
+
+    def function(self, function: Callable[..., object]) -> Callable[..., object]:
+        return self._portal.callback(function)
+
+    def given(self, function: Callable[..., Awaitable[Any]], taker: Callable[..., object]) -> Callable[..., object]:
+        if _is_async(taker):
+            return function
+
+        def blocking(*args: Any) -> Any:
+            return self._portal.run(cast("Coroutine[Any, Any, Any]", function(*args)))
+
+        return blocking
+
+
+def _is_async(function: Callable[..., object]) -> bool:
+    import inspect
+
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

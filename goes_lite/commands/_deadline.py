@@ -1,0 +1,41 @@
+"""How a handler is cancelled that is not done in time: by the clock of the handle, which in tests is a fake one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from goes_lite.runtime import Runtime
+
+T = TypeVar("T")
+
+
+class DeadlinePassed(Exception):
+    """It was not done in time, and has been cancelled."""
+
+
+async def within(runtime: Runtime, seconds: float, work: Awaitable[T]) -> T:
+    """What the work answers; DeadlinePassed after so many seconds. Without an event loop nothing can be cancelled."""
+    if runtime.inline:
+        return await work
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    scope = asyncio.timeout(None)
+
+    async def ring() -> None:
+        await runtime.sleep(seconds)
+        scope.reschedule(loop.time())
+
+    alarm: asyncio.Task[None] | None = None
+    try:
+        async with scope:
+            alarm = asyncio.create_task(ring())
+            try:
+                return await work
+            finally:
+                alarm.cancel()
+    except TimeoutError as exc:
+        if scope.expired():
+            raise DeadlinePassed from exc
+        raise

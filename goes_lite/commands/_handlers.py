@@ -1,0 +1,196 @@
+"""What handles commands: functions, and methods of aggregates.
+
+Rule of this file: a command that counts once commits its receipt with what it has written, in one transaction; so it is
+never done halfway, and never twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import FunctionType
+from typing import Any, NamedTuple, TypeVar
+from uuid import UUID
+
+from goes_lite.aggregate import Aggregate
+from goes_lite.backend import TRANSACTIONS, Backend
+from goes_lite.commands._command import Command
+from goes_lite.commands._receipts import Receipt, Receipts
+from goes_lite.errors import AbilityMissing, ConfigError, ModelConflict, RegistrationError
+from goes_lite.face import Face
+from goes_lite.repository import Refusal, Repository
+from goes_lite.runtime import call
+from goes_lite.store import AppendCondition, Appended
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+Key = str | Callable[[Any], str | UUID]
+"""Which aggregate a command is for: the name of an attribute of it, or a function of it."""
+
+_MARK = "__goes_handles__"
+
+
+class Handles(NamedTuple):
+    """What a decorated method handles."""
+
+    command: Any
+    id: Key
+    create: bool
+
+
+def handles(command: type[Any] | str, *, id: Key = "id", create: bool = False) -> Callable[[F], F]:
+    """Let the decorated method of an Aggregate handle a command: a registered type, or a registered name.
+
+        class Order(goes.Aggregate, name="order"):
+            @goes.handles(PlaceOrder, id="order", create=True)
+            def place(self, command: PlaceOrder) -> None:
+                self.record(OrderPlaced(command.items, command.total))
+
+    `id` says which aggregate a command is for: an attribute (or key) of it, or a function of it. The aggregate is loaded,
+    the method called with the command, and what it recorded is saved; after a conflict that is done again, with an
+    aggregate as it is by then. What the method returns is the result of `dispatch`, what it raises is raised there. With
+    `create` the aggregate may be new, else that is AggregateNotFound. See `CommandBus.serve`.
+    """
+    if isinstance(command, FunctionType):
+        raise RegistrationError(
+            f"handles() needs the command: write @handles(SomeCommand) above {command.__qualname__}()"
+        )
+    if not (isinstance(id, str) or callable(id)):
+        raise RegistrationError(f"id is the name of an attribute, or a function of the command, not {id!r:.80}")
+
+    def decorate(function: F) -> F:
+        if not isinstance(function, FunctionType):
+            raise RegistrationError(f"handles() decorates a method, not {function!r:.80}")
+        setattr(function, _MARK, (*getattr(function, _MARK, ()), Handles(command, id, create)))
+        return function
+
+    return decorate
+
+
+def handling_methods(cls: type[Any]) -> dict[Any, tuple[Handles, str]]:
+    """Which attribute handles which command, bases first: a subclass has the last word.
+
+    RegistrationError if one class handles a command twice, or none at all.
+    """
+    found: dict[Any, tuple[Handles, str]] = {}
+    for owner in reversed(cls.__mro__):
+        mine: dict[Any, tuple[Handles, str]] = {}
+        for attribute, value in vars(owner).items():
+            for mark in getattr(value, _MARK, ()):
+                if mine.setdefault(mark.command, (mark, attribute))[1] != attribute:
+                    raise RegistrationError(
+                        f"{owner.__qualname__} is to handle {mark.command!r} twice, in {mine[mark.command][1]}() and in "
+                        f"{attribute}(): keep one of them"
+                    )
+        found |= mine
+    if not found:
+        raise RegistrationError(f"{cls.__qualname__} handles no command: decorate its methods with @handles(…)")
+    return found
+
+
+class FunctionHandler:
+    """Calls a function with the command, and with a transaction if it wants one."""
+
+    def __init__(self, backend: Backend, face: Face, function: Callable[..., object], *, transactional: bool) -> None:
+        if not callable(function):
+            raise ConfigError(f"a handler is a function of a command, not {function!r:.80}")
+        if transactional and TRANSACTIONS not in backend.abilities:
+            raise AbilityMissing(TRANSACTIONS, backend.location)
+        self._backend = backend
+        self._face = face
+        self._function = face.function(function)
+        self._transactional = transactional
+        self._receipts = Receipts(backend, function)
+
+    async def handle(self, command: Command[Any]) -> object:
+        if command.once and (found := await self._receipts.find(command)):
+            return found[0]
+        if not self._transactional:
+            result = await call(self._function, command.data)
+            if command.once:
+                try:
+                    await self._receipts.put(self._backend, command, self._receipts.make(command, result))
+                except ModelConflict:  # it was done beside this one, and that one counts
+                    return (await self._receipts.find(command) or (result,))[0]
+            return result
+        try:
+            async with self._backend.transaction() as tx:
+                result = await call(self._function, command.data, self._face.transaction(tx))
+                if command.once:
+                    await self._receipts.put(tx, command, self._receipts.make(command, result))
+            return result
+        except ModelConflict:
+            if command.once and (found := await self._receipts.find(command)):
+                return found[0]
+            raise  # of a read model of the function's own
+
+
+class AggregateHandler:
+    """Loads an aggregate, calls one of its methods with the command, and saves it."""
+
+    def __init__(
+        self, backend: Backend, face: Face, repository: Repository[Any], method: Callable[..., object], mark: Handles
+    ) -> None:
+        self._backend = backend
+        self._repository = repository
+        self._method = face.function(method)
+        self._mark = mark
+        self._receipts = Receipts(backend, method)
+
+    async def handle(self, command: Command[Any]) -> object:
+        if command.once and (found := await self._receipts.find(command)):
+            return found[0]
+        result: object = None
+        receipt: Receipt | None = None
+
+        async def change(aggregate: Aggregate) -> AppendCondition | None:
+            nonlocal result, receipt
+            result = await call(self._method, aggregate, command.data)
+            if command.once:
+                receipt = self._receipts.make(command, result)
+            return result if isinstance(result, AppendCondition) else None
+
+        async def save(aggregates: Sequence[Any], condition: AppendCondition | None) -> Appended | Refusal:
+            if receipt is None:
+                return await self._repository.append(aggregates, condition)
+            if TRANSACTIONS not in self._backend.abilities:
+                outcome = await self._repository.append(aggregates, condition)
+                if isinstance(outcome, Appended):
+                    await self._receipts.put(self._backend, command, receipt)
+                return outcome
+            try:
+                async with self._backend.transaction() as tx:
+                    outcome = await self._repository.within(tx).append(aggregates, condition)
+                    if not isinstance(outcome, Appended):
+                        raise _Refused(outcome)
+                    await self._receipts.put(tx, command, receipt)
+            except _Refused as refused:
+                return refused.outcome
+            return outcome
+
+        try:
+            await self._repository.use_and_save(self._id(command), change, save, create=self._mark.create)
+        except ModelConflict:
+            if command.once and (found := await self._receipts.find(command)):
+                return found[0]
+            raise
+        return result
+
+    def _id(self, command: Command[Any]) -> str | UUID:
+        key, data = self._mark.id, command.data
+        if callable(key):
+            return key(data)
+        found: Any = data.get(key) if isinstance(data, dict) else getattr(data, key, None)
+        if not isinstance(found, str | UUID):
+            raise ConfigError(
+                f"{command.name!r} says nothing of the aggregate that it is for, for it has no {key!r} that is a str or "
+                "UUID: say with @handles(…, id=…) where it is"
+            )
+        return found
+
+
+class _Refused(Exception):
+    """Rolls a transaction back in which the events could not be appended."""
+
+    def __init__(self, outcome: Refusal) -> None:
+        self.outcome = outcome
+        super().__init__(outcome)

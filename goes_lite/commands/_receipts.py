@@ -1,0 +1,120 @@
+"""That a command was done, and its result: what makes an id count once.
+
+A receipt commits with what the command has written, so a crash leaves both or neither. It is a read model, in a
+collection whose name begins with `goes:`, so every backend keeps it and other tools can read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, get_type_hints
+
+from goes_lite.backend import Backend, Transaction
+from goes_lite.codec import codec
+from goes_lite.commands._command import Command
+from goes_lite.errors import CommandMismatch, EncodeError
+from goes_lite.model import Models
+
+COLLECTION = "goes:receipts"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Of a command that was done; its id is that of the command."""
+
+    command: str
+    """Its registered name."""
+    data: str
+    """SHA-256 of what it said: another command must not pass for this one."""
+    result: str | None
+    """What its handler returned, as JSON; None for None."""
+    time: datetime
+    """When it was done (aware, UTC)."""
+
+
+def receipts_of(store: Backend | Transaction) -> Models[Receipt]:
+    """By the ids of commands."""
+    return store.models_of(COLLECTION, Receipt)
+
+
+class Result:
+    """How what a handler returns is kept: as the type of its annotation, else as plain JSON."""
+
+    def __init__(self, handler: Callable[..., object]) -> None:
+        self._handler = handler
+        self._type: Any = None
+        self._known = False
+
+    def encode(self, value: object) -> str | None:
+        """EncodeError for what cannot be kept, before anything is committed."""
+        if value is None:
+            return None
+        try:
+            if (kind := self._annotated()) is not None:
+                return str(codec("json").encoder(kind)(value))
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+            if json.loads(text) != value:
+                raise ValueError("it would come back as something else")
+        except (TypeError, ValueError, RecursionError) as exc:
+            raise EncodeError(
+                "$",
+                f"the result {value!r:.80} of {self._handler!r:.120} cannot be kept for a command that is to count once "
+                f"({exc}): annotate what the handler returns",
+            ) from exc
+        return text
+
+    def decode(self, text: str | None) -> Any:
+        if text is None:
+            return None
+        kind = self._annotated()
+        return json.loads(text) if kind is None else codec("json").decoder(kind)(text)
+
+    def _annotated(self) -> Any:
+        """The type that it says it returns; None if it says nothing, or nothing that can be kept."""
+        if not self._known:
+            function = inspect.unwrap(self._handler)
+            try:
+                hint = get_type_hints(function, include_extras=True).get("return")
+                if hint not in (None, type(None), Any, object):
+                    codec("json").check(hint)
+                    self._type = hint
+            except Exception:  # noqa: BLE001 - names that exist for type checkers only, types that no codec knows
+                self._type = None
+            self._known = True
+        return self._type
+
+
+class Receipts:
+    """The receipts of one kind of command."""
+
+    def __init__(self, backend: Backend, handler: Callable[..., object]) -> None:
+        self._backend = backend
+        self._result = Result(handler)
+
+    async def find(self, command: Command[Any]) -> tuple[Any] | None:
+        """The result, if it was done before. CommandMismatch if that was another command with the same id."""
+        receipt = await receipts_of(self._backend).find(str(command.id))
+        if receipt is None:
+            return None
+        if receipt.command != command.name or receipt.data != self._digest(command):
+            raise CommandMismatch(command.name, command.id, receipt.command)
+        return (self._result.decode(receipt.result),)
+
+    def make(self, command: Command[Any], result: object) -> Receipt:
+        """EncodeError if the result cannot be kept."""
+        now = self._backend.runtime.clock.now()
+        return Receipt(command.name, self._digest(command), self._result.encode(result), now)
+
+    async def put(self, store: Backend | Transaction, command: Command[Any], receipt: Receipt) -> None:
+        """ModelConflict if another has done it meanwhile."""
+        await receipts_of(store).put(str(command.id), receipt, expected=0)
+
+    def _digest(self, command: Command[Any]) -> str:
+        _, _, (encoding, schema, payload) = self._backend.registry.commands.capture(command.data, command.name)
+        text = payload.encode() if isinstance(payload, str) else payload
+        return hashlib.sha256(f"{encoding} {schema} ".encode() + text).hexdigest()
