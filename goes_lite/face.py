@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from goes_lite.backend import Transaction
 
@@ -13,6 +13,10 @@ class Face(Protocol):
 
     def transaction(self, tx: Transaction) -> Any:
         """The transaction as they are given it."""
+        ...
+
+    def inner(self, tx: Any) -> Transaction:
+        """The transaction that they were given."""
         ...
 
     def function(self, function: Callable[..., object]) -> Callable[..., object]:
@@ -29,6 +33,9 @@ class AsyncFace:
 
     def transaction(self, tx: Transaction) -> Any:
         return tx
+
+    def inner(self, tx: Any) -> Transaction:
+        return cast("Transaction", tx)
 
     def function(self, function: Callable[..., object]) -> Callable[..., object]:
         return function

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
-from goes_lite.commands import CommandBus
+from goes_lite.commands import AcceptedCommand, CommandBus, CommandWorker
 from goes_lite.commands._bus import Around, Middleware
 from goes_lite.portal import Portal
 
@@ -42,3 +44,83 @@ class BlockingCommandBus:
 
     def dispatch(self, command: object, *, id: UUID | None = None, timeout: float | None = None) -> Any:
         return self._portal.run(self._commands.dispatch(command, id=id, timeout=timeout))
+
+    def dispatch_async(
+        self, command: object, *, id: UUID | None = None, timeout: float | None = None, tx: Any = None
+    ) -> UUID:
+        return self._portal.run(self._commands.dispatch_async(command, id=id, timeout=timeout, tx=tx))
+
+    def schedule(self, command: object, *, at: datetime, id: UUID | None = None, tx: Any = None) -> UUID:
+        return self._portal.run(self._commands.schedule(command, at=at, id=id, tx=tx))
+
+    def outcome(self, id: UUID, timeout: float | None = None) -> Any:
+        return self._portal.run(self._commands.outcome(id, timeout))
+
+    def accepted(self, *, failed: bool = False) -> list[AcceptedCommand]:
+        return self._portal.run(self._commands.accepted(failed=failed))
+
+    def withdraw(self, id: UUID) -> bool:
+        return self._portal.run(self._commands.withdraw(id))
+
+    def redrive(self, id: UUID) -> bool:
+        return self._portal.run(self._commands.redrive(id))
+
+    def forget(self, before: datetime) -> int:
+        return self._portal.run(self._commands.forget(before))
+
+    def worker(
+        self,
+        *,
+        attempts: int = 5,
+        backoff: Callable[[int], float] | None = None,
+        concurrency: int = 1,
+        claim: float = 60.0,
+    ) -> BlockingCommandWorker:
+        worker = self._commands.worker(attempts=attempts, backoff=backoff, concurrency=concurrency, claim=claim)
+        return BlockingCommandWorker(worker, self._portal)
+
+
+class BlockingCommandWorker:
+    """See `goes_lite.commands.CommandWorker`."""
+
+    def __init__(self, worker: CommandWorker, portal: Portal) -> None:
+        self._portal = portal
+        self.worker = worker
+        """The async one behind it."""
+
+    def __repr__(self) -> str:
+        return repr(self.worker)
+
+    @property
+    def running(self) -> bool:
+        return self.worker.running
+
+    @property
+    def handled(self) -> int:
+        return self.worker.handled
+
+    @property
+    def error(self) -> Exception | None:
+        return self.worker.error
+
+    def run(self) -> None:
+        self._portal.run(self.worker.run())
+
+    def start(self) -> None:
+        async def start() -> None:  # in the loop's thread, if there is one
+            self.worker.start()
+
+        self._portal.run(start())
+
+    def stop(self, timeout: float | None = None) -> None:
+        if not self._portal.closed:
+            self._portal.run(self.worker.stop(timeout))
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()

@@ -31,6 +31,9 @@ class BlockingFace:
         tx.on_commit(act)
         return blocking
 
+    def inner(self, tx: Any) -> Transaction:
+        return cast("BlockingTransaction", tx).transaction
+
     def function(self, function: Callable[..., object]) -> Callable[..., object]:
         return self._portal.callback(function)
 

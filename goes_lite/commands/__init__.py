@@ -1,20 +1,27 @@
 """Commands: what a program is asked to do, as values of registered types, and the way to what does it.
 
-@goes.command("order.place")
-@dataclass(frozen=True)
-class PlaceOrder:
-order: str
-items: list[str]
-total: int  # cents
+    @goes.command("order.place")
+    @dataclass(frozen=True)
+    class PlaceOrder:
+        order: str
+        items: list[str]
+        total: int  # cents
 
-db.commands.serve(Order)                     # methods of aggregates, decorated with @handles
-db.commands.handle(SendReminder, remind)     # functions
-await db.commands.dispatch(PlaceOrder("2026-001", ["tea"], 450))
+    db.commands.serve(Order)                     # methods of aggregates, decorated with @handles
+    db.commands.handle(SendReminder, remind)     # functions
+    await db.commands.dispatch(PlaceOrder("2026-001", ["tea"], 450))
+
+    await db.commands.dispatch_async(SendReminder("2026-001"))     # kept in the store, until a worker has done it
+    async with db.commands.worker(): ...
+
+A command has exactly one handler. What it returns comes back, and so does what it raises, as it is.
 """
 
+from goes_lite.commands._accepted import AcceptedCommand
 from goes_lite.commands._bus import CommandBus
 from goes_lite.commands._command import Command
 from goes_lite.commands._handlers import handles
-from goes_lite.commands._receipts import Receipt, receipts_of
+from goes_lite.commands._receipts import Receipt
+from goes_lite.commands._worker import CommandWorker
 
-__all__ = ["Command", "CommandBus", "Receipt", "handles", "receipts_of"]
+__all__ = ["AcceptedCommand", "Command", "CommandBus", "CommandWorker", "Receipt", "handles"]

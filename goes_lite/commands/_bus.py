@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
 from goes_lite.backend import Backend
+from goes_lite.commands._accepted import AcceptedCommand, accept, accepted_in, failure
 from goes_lite.commands._command import Command, Handler
 from goes_lite.commands._deadline import DeadlinePassed, within
 from goes_lite.commands._handlers import AggregateHandler, FunctionHandler, handling_methods
+from goes_lite.commands._receipts import Receipts, receipts_of
+from goes_lite.commands._worker import CommandWorker
 from goes_lite.context import Context, enter, leave
 from goes_lite.errors import (
     CommandError,
+    CommandMismatch,
+    CommandNotFound,
     CommandNotHandled,
     CommandTimeout,
     ConfigError,
+    ModelConflict,
+    ModelNotFound,
     RegistrationError,
 )
+from goes_lite.event import to_micros
 from goes_lite.face import Face
 from goes_lite.ids import new_id
-from goes_lite.runtime import call
+from goes_lite.runtime import Signal, call
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,13 +46,13 @@ class CommandBus:
     """Dispatches commands to the one handler of each. Made by a backend, as `db.commands`."""
 
     def __init__(self, backend: Backend, face: Face) -> None:
-        self._backend = backend
+        self.backend = backend
         self._face = face
         self._handlers: dict[str, Handler] = {}
         self._around: dict[Around, tuple[Middleware, ...]] = {"dispatch": (), "handling": ()}
 
     def __repr__(self) -> str:
-        return f"<CommandBus on {self._backend.location}: {len(self._handlers)} commands>"
+        return f"<CommandBus on {self.backend.location}: {len(self._handlers)} commands>"
 
     @property
     def handled(self) -> tuple[str, ...]:
@@ -60,7 +69,7 @@ class CommandBus:
           has returned; with the receipt, for a command that counts once. AbilityMissing on a backend without them.
         - RegistrationError if the command has a handler already; UnregisteredTypeError if it is none.
         """
-        self._add(command, FunctionHandler(self._backend, self._face, handler, transactional=transactional))
+        self._add(command, FunctionHandler(self.backend, self._face, handler, transactional=transactional))
 
     def handles(self, command: type[Any] | str, *, transactional: bool = False) -> Callable[[F], F]:
         """The same, as a decorator of the function."""
@@ -76,13 +85,13 @@ class CommandBus:
 
         The options are those of `Repository`. RegistrationError if there are none, or if one has a handler already.
         """
-        repository = self._backend.repository(aggregate, **options)
+        repository = self.backend.repository(aggregate, **options)
         for kind, (mark, attribute) in handling_methods(aggregate).items():
             method = getattr(aggregate, attribute)
-            self._add(kind, AggregateHandler(self._backend, self._face, repository, method, mark))
+            self._add(kind, AggregateHandler(self.backend, self._face, repository, method, mark))
 
     def _add(self, command: type[Any] | str, handler: Handler) -> None:
-        registry = self._backend.registry.commands
+        registry = self.backend.registry.commands
         names = registry.names_of(command)
         for name in names:
             if name not in registry:
@@ -135,21 +144,153 @@ class CommandBus:
         - With a `timeout` (seconds), or within a context that has a deadline, CommandTimeout if it was not handled by
           then: its handler is cancelled, on the blocking face it is not begun.
         """
-        registry = self._backend.registry.commands
-        name = registry.name_of(command)
+        sent = self._command(command, id, timeout)
+        return await self._chain("dispatch", self.send)(sent)
+
+    async def dispatch_async(
+        self, command: object, *, id: UUID | None = None, timeout: float | None = None, tx: Any = None
+    ) -> UUID:
+        """Have the command done later, by a worker, and answer its id once it is accepted: kept in the store for good.
+
+        - It counts once, as a command with an id does, and is tried until it is done or given up: see `worker`.
+        - `outcome` tells what became of it, here or in any other process.
+        - With `tx` it is accepted if that transaction commits, and not else.
+        - Accepted again under the same id, it is not done again; CommandMismatch for another command with that id.
+        - It need not have a handler here. EncodeError if it does not fit its type; UnregisteredTypeError if it is none.
+        """
+        return await self._accept(command, self._now(), id, timeout, tx)
+
+    async def schedule(self, command: object, *, at: datetime, id: UUID | None = None, tx: Any = None) -> UUID:
+        """The same, to be begun at that time (an aware datetime), or as soon as a worker can after it.
+
+        By the time of day, whatever happens until then: restarts, sleep, clocks that are set. InvalidEventError for no
+        time.
+        """
+        return await self._accept(command, to_micros(at), id, None, tx)
+
+    async def outcome(self, id: UUID, timeout: float | None = None) -> Any:
+        """What the handler of an accepted command returned, when it is done.
+
+        What was given up raises: CommandRejected, with the code and details that its handler gave, else CommandFailed.
+        CommandNotFound if no such command was accepted, or it was withdrawn. CommandTimeout after `timeout` seconds.
+        """
+        clock = self.backend.runtime.clock
+        deadline = None if timeout is None else clock.monotonic() + timeout
+        changed = Signal()
+        with self.backend.commits.watch(changed):
+            while True:
+                seen = changed.count
+                accepted = await accepted_in(self.backend).find(str(id))
+                if accepted is None:
+                    return await self._receipt(id)
+                if accepted.state == "failed":
+                    raise failure(accepted)
+                left = None if deadline is None else deadline - clock.monotonic()
+                if left is not None and left <= 0:
+                    raise CommandTimeout(accepted.command, id, begun=accepted.attempts > 0)
+                await self.backend.runtime.wait(changed, seen, left)
+
+    async def accepted(self, *, failed: bool = False) -> list[AcceptedCommand]:
+        """The accepted commands that are not done yet, by the time when they are due; or those that were given up."""
+        state = "failed" if failed else "waiting"
+        return await accepted_in(self.backend).query(where={"state": state}, order_by="due").list()
+
+    async def withdraw(self, id: UUID) -> bool:
+        """Forget an accepted command, waiting or given up; False if there is none. One that was begun may yet be done."""
+        return await accepted_in(self.backend).delete(str(id))
+
+    async def redrive(self, id: UUID) -> bool:
+        """Have a command that was given up tried again, with all its attempts; False if there is none."""
+        now = self._now()
+
+        def change(found: AcceptedCommand) -> AcceptedCommand:
+            return replace(found, state="waiting", attempts=0, due=now) if found.state == "failed" else found
+
+        try:
+            found = await accepted_in(self.backend).use(str(id), change)
+        except ModelNotFound:
+            return False
+        return found.attempts == 0
+
+    async def forget(self, before: datetime) -> int:
+        """Remove the receipts of commands that were done before that time, and answer how many: they count anew then."""
+        to_micros(before)
+        receipts, removed = receipts_of(self.backend), 0
+        async for record in self.backend.models.query(receipts.collection):
+            receipt = await receipts.find(record.id)
+            if receipt is not None and receipt.time < before:
+                removed += await receipts.delete(record.id)
+        return removed
+
+    def worker(
+        self,
+        *,
+        attempts: int = 5,
+        backoff: Callable[[int], float] | None = None,
+        concurrency: int = 1,
+        claim: float = 60.0,
+    ) -> CommandWorker:
+        """What does accepted commands; run it with `async with`, `run`, or `start` and `stop`, in as many processes as you like.
+
+        - In the order in which they are due; several at a time with a `concurrency` above 1.
+        - One whose handler raises is tried again after a pause (`backoff`, growing from 0.1 to 30 seconds by default), and
+          given up after so many `attempts`, or at once if it is rejected, is too late or cannot be read.
+        - One that is begun and not ended within `claim` seconds, because the process was killed or takes longer, may be
+          begun by another worker; it counts once all the same.
+        - It takes only commands that have a handler here.
+        """
+        return CommandWorker(self, attempts=attempts, backoff=backoff, concurrency=concurrency, claim=claim)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def has_handler(self, name: str) -> bool:
+        """Whether commands of that name, of today or a former one, are handled here."""
+        return self.backend.registry.commands.canonical(name) in self._handlers
+
+    def _command(self, command: object, id: UUID | None, timeout: float | None) -> Command[Any]:
+        name = self.backend.registry.commands.name_of(command)
         context = Context.current()
         if timeout is not None:
-            if not (isinstance(timeout, int | float) and timeout >= 0):
+            if type(timeout) not in (int, float) or not 0 <= timeout <= 1e9:
                 raise ConfigError(f"timeout is a number of seconds ≥ 0, not {timeout!r:.80}")
-            context = context.due(self._backend.runtime.clock.now() + timedelta(seconds=timeout))
+            context = context.due(self.backend.runtime.clock.now() + timedelta(seconds=timeout))
         if id is not None and not isinstance(id, UUID):
             raise ConfigError(f"the id of a command is a UUID, not {id!r:.80}: new_id() makes one")
-        sent = Command(
+        return Command(
             new_id() if id is None else id, name, command, context.metadata, context.deadline, id is not None
         )
-        return await self._chain("dispatch", self._send)(sent)
 
-    async def _send(self, command: Command[Any]) -> Any:
+    def _now(self) -> int:
+        return to_micros(self.backend.runtime.clock.now())
+
+    async def _accept(self, command: object, due: int, id: UUID | None, timeout: float | None, tx: Any) -> UUID:
+        asked = self._command(command, id, timeout)
+
+        async def keep(command: Command[Any]) -> UUID:
+            kept = accept(self.backend, command, due)
+            store = self.backend if tx is None else self._face.inner(tx)
+            if id is not None and await Receipts(self.backend, _unknown).find(command):
+                return command.id  # it was done before
+            try:
+                await accepted_in(store).put(str(command.id), kept, expected=0)
+            except ModelConflict:
+                there = await accepted_in(store).find(str(command.id))
+                if there is not None and _said(there) != _said(kept):
+                    raise CommandMismatch(command.name, command.id, there.command) from None
+            return command.id
+
+        answer: UUID = await self._chain("dispatch", keep)(asked)
+        return answer
+
+    async def _receipt(self, id: UUID) -> Any:
+        receipt = await receipts_of(self.backend).find(str(id))
+        if receipt is None:
+            raise CommandNotFound(id)
+        handler = self._handlers.get(receipt.command)
+        return (handler.receipts if handler else Receipts(self.backend, _unknown)).result(receipt)
+
+    async def send(self, command: Command[Any]) -> Any:
+        """Have a command handled here, in its own context: what is left to do behind the middleware of `dispatch`."""
         handler = self._handlers.get(command.name)
         if handler is None:
             raise CommandNotHandled(command.name, command.id)
@@ -167,13 +308,21 @@ class CommandBus:
         handling = self._chain("handling", handler.handle)
         if command.deadline is None:
             return await handling(command)
-        left = (command.deadline - self._backend.runtime.clock.now()).total_seconds()
+        left = (command.deadline - self.backend.runtime.clock.now()).total_seconds()
         if left <= 0:
             raise CommandTimeout(command.name, command.id, begun=False)
         try:
-            return await within(self._backend.runtime, left, handling(command))
+            return await within(self.backend.runtime, left, handling(command))
         except DeadlinePassed:
             raise CommandTimeout(command.name, command.id, begun=True) from None
+
+
+def _said(accepted: AcceptedCommand) -> tuple[str, str, int, str]:
+    return accepted.command, accepted.encoding, accepted.schema, accepted.payload
+
+
+def _unknown() -> None:
+    """Stands for a handler that is not registered here."""
 
 
 async def _through(middleware: Callable[..., object], proceed: Callable[..., object], command: Command[Any]) -> Any:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from goes_lite.context import Context
+
+if TYPE_CHECKING:
+    from goes_lite.commands._receipts import Receipts
 
 D = TypeVar("D")
 
@@ -38,6 +41,8 @@ class Command(NamedTuple, Generic[D]):
 
 class Handler(Protocol):
     """What handles the commands of one name."""
+
+    receipts: Receipts
 
     async def handle(self, command: Command[Any]) -> object:
         """Do it, and answer the result. What it raises comes through to whoever dispatched."""

@@ -99,27 +99,27 @@ class FunctionHandler:
         self._face = face
         self._function = face.function(function)
         self._transactional = transactional
-        self._receipts = Receipts(backend, function)
+        self.receipts = Receipts(backend, function)
 
     async def handle(self, command: Command[Any]) -> object:
-        if command.once and (found := await self._receipts.find(command)):
+        if command.once and (found := await self.receipts.find(command)):
             return found[0]
         if not self._transactional:
             result = await call(self._function, command.data)
             if command.once:
                 try:
-                    await self._receipts.put(self._backend, command, self._receipts.make(command, result))
+                    await self.receipts.put(self._backend, command, self.receipts.make(command, result))
                 except ModelConflict:  # it was done beside this one, and that one counts
-                    return (await self._receipts.find(command) or (result,))[0]
+                    return (await self.receipts.find(command) or (result,))[0]
             return result
         try:
             async with self._backend.transaction() as tx:
                 result = await call(self._function, command.data, self._face.transaction(tx))
                 if command.once:
-                    await self._receipts.put(tx, command, self._receipts.make(command, result))
+                    await self.receipts.put(tx, command, self.receipts.make(command, result))
             return result
         except ModelConflict:
-            if command.once and (found := await self._receipts.find(command)):
+            if command.once and (found := await self.receipts.find(command)):
                 return found[0]
             raise  # of a read model of the function's own
 
@@ -134,10 +134,10 @@ class AggregateHandler:
         self._repository = repository
         self._method = face.function(method)
         self._mark = mark
-        self._receipts = Receipts(backend, method)
+        self.receipts = Receipts(backend, method)
 
     async def handle(self, command: Command[Any]) -> object:
-        if command.once and (found := await self._receipts.find(command)):
+        if command.once and (found := await self.receipts.find(command)):
             return found[0]
         result: object = None
         receipt: Receipt | None = None
@@ -146,7 +146,7 @@ class AggregateHandler:
             nonlocal result, receipt
             result = await call(self._method, aggregate, command.data)
             if command.once:
-                receipt = self._receipts.make(command, result)
+                receipt = self.receipts.make(command, result)
             return result if isinstance(result, AppendCondition) else None
 
         async def save(aggregates: Sequence[Any], condition: AppendCondition | None) -> Appended | Refusal:
@@ -155,14 +155,14 @@ class AggregateHandler:
             if TRANSACTIONS not in self._backend.abilities:
                 outcome = await self._repository.append(aggregates, condition)
                 if isinstance(outcome, Appended):
-                    await self._receipts.put(self._backend, command, receipt)
+                    await self.receipts.put(self._backend, command, receipt)
                 return outcome
             try:
                 async with self._backend.transaction() as tx:
                     outcome = await self._repository.within(tx).append(aggregates, condition)
                     if not isinstance(outcome, Appended):
                         raise _Refused(outcome)
-                    await self._receipts.put(tx, command, receipt)
+                    await self.receipts.put(tx, command, receipt)
             except _Refused as refused:
                 return refused.outcome
             return outcome
@@ -170,7 +170,7 @@ class AggregateHandler:
         try:
             await self._repository.use_and_save(self._id(command), change, save, create=self._mark.create)
         except ModelConflict:
-            if command.once and (found := await self._receipts.find(command)):
+            if command.once and (found := await self.receipts.find(command)):
                 return found[0]
             raise
         return result

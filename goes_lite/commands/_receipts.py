@@ -103,7 +103,11 @@ class Receipts:
             return None
         if receipt.command != command.name or receipt.data != self._digest(command):
             raise CommandMismatch(command.name, command.id, receipt.command)
-        return (self._result.decode(receipt.result),)
+        return (self.result(receipt),)
+
+    def result(self, receipt: Receipt) -> Any:
+        """What its handler returned. DecodeError if that cannot be read."""
+        return self._result.decode(receipt.result)
 
     def make(self, command: Command[Any], result: object) -> Receipt:
         """EncodeError if the result cannot be kept."""

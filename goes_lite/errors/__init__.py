@@ -32,7 +32,9 @@
     │   └── CheckpointMismatch        a checkpoint is of another store, or of another life of it
     ├── CommandError
     │   ├── CommandNotHandled         no handler is registered for the command               (LookupError)
+    │   ├── CommandNotFound           no command with this id was accepted                   (LookupError)
     │   ├── CommandRejected           its handler says that it may not be done
+    │   ├── CommandFailed             it was accepted, and given up in the end
     │   ├── CommandTimeout            it was not handled by its deadline                     (TimeoutError)
     │   └── CommandMismatch           its id was used by a command that differs              (ValueError)
     ├── TransactionError              a transaction was used in a way that cannot work
@@ -74,7 +76,9 @@ from goes_lite.errors._base import (
 )
 from goes_lite.errors._commands import (
     CommandError,
+    CommandFailed,
     CommandMismatch,
+    CommandNotFound,
     CommandNotHandled,
     CommandRejected,
     CommandTimeout,
@@ -142,7 +146,9 @@ __all__ = [
     "CheckpointMismatch",
     "CodecError",
     "CommandError",
+    "CommandFailed",
     "CommandMismatch",
+    "CommandNotFound",
     "CommandNotHandled",
     "CommandRejected",
     "CommandTimeout",

@@ -86,3 +86,44 @@ class CommandMismatch(CommandError, ValueError):
             f"the id {str(command_id)!r} of the command {command!r} was used before, {what}: give a new command a new id",
             command_id=command_id,
         )
+
+
+class CommandFailed(CommandError):
+    """An accepted command was given up. Attributes: `attempts`, `error` (what the last one raised, as text).
+
+    `code` is that of the error, if it was a CommandError.
+    """
+
+    code = "command_failed"
+
+    def __init__(
+        self,
+        command: str,
+        command_id: Any,
+        attempts: int,
+        error: str,
+        *,
+        code: str = "",
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.attempts = attempts
+        self.error = error
+        super().__init__(
+            command,
+            f"the command {command!r} was given up after {attempts} attempt(s): {error}. Mend the cause and redrive it",
+            command_id=command_id,
+            details=details,
+        )
+        if code:
+            self.code = code
+
+
+class CommandNotFound(CommandError, LookupError):
+    """No command with this id was accepted, or it was withdrawn, or its receipt was forgotten."""
+
+    code = "command_not_found"
+
+    def __init__(self, command_id: Any) -> None:
+        super().__init__(
+            "", f"no command with the id {str(command_id)!r} was accepted by this store", command_id=command_id
+        )

@@ -1,0 +1,239 @@
+"""Does the commands that were accepted, when they are due: retries them, and gives them up in the end.
+
+Rule of this file: a command is in the store until its receipt is. Whoever takes it moves the time from when on others may
+take it; so one that a killed process had begun is begun again, and its receipt makes it count once.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import Context as ContextVars
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from goes_lite.background import Background
+from goes_lite.bus import Backoff
+from goes_lite.commands._accepted import AcceptedCommand, accepted_in, plain, restored
+from goes_lite.errors import (
+    CodecError,
+    CommandError,
+    CommandMismatch,
+    CommandRejected,
+    CommandTimeout,
+    ConfigError,
+    GoesError,
+    ModelNotFound,
+    StoreClosed,
+    UnknownEventError,
+)
+from goes_lite.event import to_micros
+from goes_lite.processor._target import TRANSIENT
+from goes_lite.runtime import Signal
+
+if TYPE_CHECKING:
+    from goes_lite.commands._bus import CommandBus
+
+logger = logging.getLogger("goes_lite.commands")
+
+LOOK = 1.0
+"""Seconds after which one that waits for the time of a command looks at the clock: it may have been set, or the machine
+have slept."""
+
+MAX_ERROR = 2000
+"""How many characters of an error are kept."""
+
+FINAL = (CommandRejected, CommandTimeout, CommandMismatch, CodecError, UnknownEventError)
+"""What trying again would not change."""
+
+store_backoff = Backoff(0.05, maximum=5.0)
+
+
+class CommandWorker:
+    """Handles accepted commands, `concurrency` at a time: in tasks on an event loop, in threads of a blocking program.
+
+    Any number of them may work on one store, in any number of processes; each takes the commands that its bus has a
+    handler for. See `CommandBus.worker`.
+    """
+
+    def __init__(
+        self, bus: CommandBus, *, attempts: int, backoff: Callable[[int], float] | None, concurrency: int, claim: float
+    ) -> None:
+        for name, number in (("attempts", attempts), ("concurrency", concurrency)):
+            if type(number) is not int or number < 1:
+                raise ConfigError(f"{name} is an int ≥ 1, not {number!r:.80}")
+        if backoff is not None and not callable(backoff):
+            raise ConfigError(f"backoff is a function of the attempt (1, 2, 3, …), not {backoff!r:.80}")
+        if type(claim) not in (int, float) or not 0 < claim <= 86_400:
+            raise ConfigError(f"claim is a number of seconds > 0 and ≤ 86400, not {claim!r:.80}")
+        self._bus = bus
+        self._backend = bus.backend
+        self._attempts = attempts
+        self._backoff = Backoff() if backoff is None else backoff
+        self._concurrency = concurrency
+        self._claim = round(claim * 1_000_000)
+        self._wake = Signal()
+        self._hands: list[Background] = []
+        self._stopping = False
+        self.handled = 0
+        """How many commands it has done."""
+        self.error: Exception | None = None
+        """The last one that it met."""
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else "stopped"
+        return f"<CommandWorker on {self._backend.location}: {state}, {self.handled} commands done>"
+
+    @property
+    def running(self) -> bool:
+        """Whether it is at work."""
+        return any(not hand.ended for hand in self._hands)
+
+    async def run(self) -> None:
+        """Work until `stop` is called, or the handle is closed."""
+        self.start()
+        for hand in self._hands:
+            await hand.join()
+
+    def start(self) -> None:
+        """Work beside the caller, until `stop`. ConfigError if it is at work already."""
+        if self.running:
+            raise ConfigError(f"{self!r} is running already: make another one, or stop it first")
+        self._stopping = False
+        self._hands = [
+            Background(self._backend.runtime, f"goes_lite-commands {number}") for number in range(self._concurrency)
+        ]
+        for hand in self._hands:
+            ContextVars().run(hand.start, self._work())
+
+    async def stop(self, timeout: float | None = None) -> None:
+        """Let it finish what it has begun. After `timeout` seconds a handler that awaits is cancelled, a blocking one left."""
+        self._stopping = True
+        self._wake.notify()
+        for hand in self._hands:
+            if not await hand.join(timeout) and not self._backend.runtime.inline:
+                hand.cancel()
+                await hand.join(1.0)
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        failures = 0
+        with suppress(StoreClosed), self._backend.commits.watch(self._wake):
+            while not self._stopping:
+                seen = self._wake.count
+                try:
+                    wait = await self._take()
+                    failures = 0
+                except StoreClosed:
+                    raise
+                except GoesError as exc:  # the store cannot be used just now, or has something that nobody understands
+                    failures += 1
+                    self._failed(exc)
+                    wait = store_backoff(failures)
+                if wait is None or wait > 0:
+                    await self._backend.runtime.wait(self._wake, seen, wait)
+
+    async def _take(self) -> float | None:
+        """Do one command that is due; how many seconds may pass before the next look, None for until something happens."""
+        now = self._now()
+        waiting = accepted_in(self._backend).query(where={"state": "waiting"}, order_by="due")
+        candidates: list[AcceptedCommand] = []
+        later: int | None = None
+        async for accepted in waiting:
+            if not self._bus.has_handler(accepted.command):
+                continue
+            if accepted.due > now:
+                later = accepted.due
+                break
+            candidates.append(accepted)
+            if len(candidates) >= 2 * self._concurrency:
+                break
+        if self._concurrency > 1:  # so that they do not all reach for the same one
+            random.shuffle(candidates)
+        for accepted in candidates:
+            if (claimed := await self._claimed(accepted)) is not None:
+                await self._do(claimed)
+                return 0
+        if candidates:
+            return 0  # others were faster
+        return None if later is None else min(LOOK, (later - now) / 1_000_000)
+
+    async def _claimed(self, accepted: AcceptedCommand) -> AcceptedCommand | None:
+        now = self._now()
+
+        def take(found: AcceptedCommand) -> AcceptedCommand:
+            if found.state != "waiting" or found.due > now:
+                raise _Taken
+            return replace(found, due=now + self._claim, attempts=found.attempts + 1)
+
+        try:
+            return await accepted_in(self._backend).use(str(accepted.id), take)
+        except (_Taken, ModelNotFound):
+            return None
+
+    async def _do(self, accepted: AcceptedCommand) -> None:
+        try:
+            await self._bus.send(restored(self._backend, accepted))
+        except (StoreClosed, GeneratorExit):
+            raise
+        except TRANSIENT as exc:
+            self._failed(exc)
+            await self._change(
+                accepted, attempts=accepted.attempts - 1, due=self._after(store_backoff(accepted.attempts))
+            )
+            return
+        except Exception as exc:  # noqa: BLE001 - whatever the handler raises
+            self._failed(exc, accepted)
+            final = isinstance(exc, FINAL) or accepted.attempts >= self._attempts
+            await self._change(
+                accepted,
+                error=f"{type(exc).__name__}: {exc}"[:MAX_ERROR].encode("utf-8", "replace").decode(),
+                code=exc.code if isinstance(exc, CommandError) else "",
+                details=plain(exc.details) if isinstance(exc, CommandError) else "{}",
+                **({"state": "failed"} if final else {"due": self._after(self._pause(accepted.attempts))}),
+            )
+            return
+        except BaseException:  # cancelled: somebody else may begin at once
+            with suppress(GoesError):
+                await self._change(accepted, attempts=accepted.attempts - 1, due=self._now())
+            raise
+        await accepted_in(self._backend).delete(str(accepted.id))
+        self.handled += 1
+
+    async def _change(self, accepted: AcceptedCommand, **fields: Any) -> None:
+        with suppress(ModelNotFound):  # withdrawn, or done by somebody else, meanwhile
+            await accepted_in(self._backend).use(str(accepted.id), lambda found: replace(found, **fields))
+
+    def _pause(self, attempt: int) -> float:
+        try:
+            return max(0.0, float(self._backoff(attempt)))
+        except Exception:  # whatever the user's function raises
+            logger.exception("the backoff %r answers no time for attempt %d", self._backoff, attempt)
+            return Backoff()(attempt)
+
+    def _now(self) -> int:
+        return to_micros(self._backend.runtime.clock.now())
+
+    def _after(self, seconds: float) -> int:
+        return self._now() + round(min(seconds, 86_400.0) * 1_000_000)
+
+    def _failed(self, error: Exception, accepted: AcceptedCommand | None = None) -> None:
+        self.error = error
+        logger.warning("%r failed on %r", self, accepted, exc_info=error)
+
+
+class _Taken(Exception):
+    """Somebody else has taken the command."""
