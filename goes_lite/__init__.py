@@ -31,6 +31,8 @@ from goes_lite.store import AggregateInfo, AppendCondition, Appended, EventStore
 if TYPE_CHECKING:
     from goes_lite import blocking
     from goes_lite.commands import Command, CommandBus, handles
+    from goes_lite.decider import Decider
+    from goes_lite.decision import DecisionModel
     from goes_lite.lookup import Lookup
     from goes_lite.processor import Continuously, OnDemand, ParkedEvent, Periodically, Processor, Retry
     from goes_lite.projection import REMOVED, ModelProjection, Parity, Projection, projects
@@ -53,6 +55,8 @@ __all__ = [
     "Context",
     "Continuously",
     "DeadLetter",
+    "Decider",
+    "DecisionModel",
     "Delivery",
     "Event",
     "EventBus",
@@ -100,6 +104,8 @@ __version__ = "0.1.0"
 _LATER = {
     "blocking": "goes_lite.blocking",
     "Lookup": "goes_lite.lookup",
+    "Decider": "goes_lite.decider",
+    "DecisionModel": "goes_lite.decision",
     **dict.fromkeys(("Command", "CommandBus", "handles"), "goes_lite.commands"),
     **dict.fromkeys(
         ("Continuously", "OnDemand", "ParkedEvent", "Periodically", "Processor", "Retry"), "goes_lite.processor"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from types import TracebackType
@@ -18,12 +18,13 @@ from goes_lite.query import EVERYTHING, EventQuery
 from goes_lite.registry import Registry
 from goes_lite.runtime import Runtime
 from goes_lite.snapshot import SnapshotStore
-from goes_lite.store import EventStore
+from goes_lite.store import Appended, EventStore
 
 if TYPE_CHECKING:
     from goes_lite.aggregate import Aggregate
     from goes_lite.commands import CommandBus
-    from goes_lite.event import AggregateRef
+    from goes_lite.decision import DecisionModel
+    from goes_lite.event import AggregateRef, Event
     from goes_lite.processor import Processor, ProcessorSchedule, Retry, Stats
     from goes_lite.projection import ModelProjection, OnNewVersion, Projection, ProjectionProcessor
     from goes_lite.repository import Repository
@@ -148,6 +149,24 @@ class Backend(Protocol):
     def models_of(self, collection: str, type: type[M]) -> Models[M]:
         """The read models of one type, in a named collection."""
         return Models(self.models, collection, type, self.runtime)
+
+    async def decide(
+        self,
+        *models: DecisionModel[Any],
+        decide: Callable[..., Iterable[Event[Any]] | Awaitable[Iterable[Event[Any]]]],
+        tries: int = 10,
+    ) -> Appended:
+        """Decide on what several events of whatever aggregates say, and append what was decided.
+
+        - `decide` is called with the state of each of the `models`, as of one moment, and answers events; or raises, and
+          nothing is appended. It may be a coroutine function.
+        - If an event that matches one of the models came in between, all of it is done again; after the last of the
+          `tries`, AppendConditionFailed comes through.
+        - Metadata is that of the current `Context`, under what an event has of its own.
+        """
+        from goes_lite.decision import decide as decided
+
+        return await decided(self, models, decide, tries)
 
     def processor(
         self,

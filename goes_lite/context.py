@@ -12,10 +12,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar, Token, copy_context
 from datetime import datetime
 from functools import partial, wraps
+from types import MappingProxyType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from goes_lite.errors import ConfigError, InvalidEventError
-from goes_lite.event import Event, check_text, to_micros
+from goes_lite.event import Event, check_text, id_bytes, restore, time_micros, to_micros
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -130,6 +131,17 @@ def recorded(metadata: Mapping[str, str] | None) -> Mapping[str, str] | None:
     if _current.get() is EMPTY:
         return metadata
     return {**Context.current().metadata, **(metadata or {})}
+
+
+def in_context(event: Event[Any]) -> Event[Any]:
+    """The event, with the metadata of the context under its own; for one that is made already."""
+    if _current.get() is EMPTY:
+        return event
+    metadata = MappingProxyType({**Context.current().metadata, **event.metadata})
+    return restore(
+        id_bytes(event), event.name, event.data, time_micros(event), event.aggregate, event.version, metadata,
+        event.tags, 0, *event.encoded,
+    )  # fmt: skip
 
 
 def enter(context: Context | Event[Any]) -> Token[Context | Event[Any]]:

@@ -8,7 +8,7 @@ a GUI's and a worker's, and what is open when the interpreter exits is closed.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -39,9 +39,11 @@ if TYPE_CHECKING:  # what consumes events is loaded when it is first used, as on
     from goes_lite.blocking._commands import BlockingCommandBus, BlockingCommandWorker
     from goes_lite.blocking._lookup import BlockingBoundLookup
     from goes_lite.blocking._processor import BlockingProcessor, BlockingProjectionProcessor
-    from goes_lite.event import AggregateRef
+    from goes_lite.decision import DecisionModel
+    from goes_lite.event import AggregateRef, Event
     from goes_lite.processor import ProcessorSchedule, Retry, Stats
     from goes_lite.projection import ModelProjection, OnNewVersion, Projection
+    from goes_lite.store import Appended
 
 __all__ = [
     "BlockingBackend",
@@ -148,6 +150,13 @@ class BlockingBackend:
         from goes_lite.commands import CommandBus
 
         return BlockingCommandBus(CommandBus(self.backend, BlockingFace(self._portal)), self._portal)
+
+    def decide(
+        self, *models: DecisionModel[Any], decide: Callable[..., Iterable[Event[Any]]], tries: int = 10
+    ) -> Appended:
+        from goes_lite.decision import decide as decided
+
+        return self._portal.run(decided(self.backend, models, self._portal.callback(decide), tries))
 
     def processor(
         self,

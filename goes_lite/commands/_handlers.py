@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import FunctionType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
@@ -61,7 +61,7 @@ def handles(command: type[Any] | str, *, id: Key = "id", create: bool = False) -
         if not isinstance(function, FunctionType):
             raise RegistrationError(f"handles() decorates a method, not {function!r:.80}")
         setattr(function, _MARK, (*getattr(function, _MARK, ()), Handles(command, id, create)))
-        return function
+        return cast("F", function)
 
     return decorate
 
@@ -179,7 +179,7 @@ class AggregateHandler:
         key, data = self._mark.id, command.data
         if callable(key):
             return key(data)
-        found: Any = data.get(key) if isinstance(data, dict) else getattr(data, key, None)
+        found: Any = cast("dict[str, Any]", data).get(key) if isinstance(data, dict) else getattr(data, key, None)
         if not isinstance(found, str | UUID):
             raise ConfigError(
                 f"{command.name!r} says nothing of the aggregate that it is for, for it has no {key!r} that is a str or "

@@ -1,0 +1,149 @@
+"""Middleware for command buses: what is often wanted around a command.
+
+    from goes_lite.commands import middleware
+
+    db.commands.use(middleware.logging(), middleware.timing(histogram.observe))
+    db.commands.use(middleware.retry(3, on=StoreUnavailable, runtime=db.runtime), around="dispatch")
+
+Each is a function that makes one, for the async and the blocking face alike. Your own is a function of the command and of
+what comes next, see `CommandBus.use`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from logging import INFO, WARNING, Logger, getLogger
+from typing import Any, TypeAlias
+from uuid import NAMESPACE_OID, uuid5
+
+from goes_lite.bus import Backoff
+from goes_lite.commands._bus import Proceed
+from goes_lite.commands._command import Command
+from goes_lite.errors import CommandRejected, ConcurrencyError, ConfigError
+from goes_lite.runtime import Runtime, call
+
+Made: TypeAlias = Callable[[Command[Any], Proceed], Awaitable[Any]]
+
+
+def logging(logger: Logger | None = None, level: int = INFO) -> Made:
+    """Log each command that is done, with the seconds that it took, and as a warning each that failed.
+
+    To the logger "goes_lite.commands" by default. What a command says is not logged, for it may be private.
+    """
+    out = getLogger("goes_lite.commands") if logger is None else logger
+
+    async def log(command: Command[Any], proceed: Proceed) -> Any:
+        begun = time.monotonic()
+        try:
+            result = await proceed(command)
+        except BaseException as exc:
+            took = time.monotonic() - begun
+            out.log(WARNING, "%s %s failed after %.3f s: %r", command.name, command.id, took, exc)
+            raise
+        out.log(level, "%s %s done in %.3f s", command.name, command.id, time.monotonic() - begun)
+        return result
+
+    return log
+
+
+def timing(report: Callable[[str, float, BaseException | None], object]) -> Made:
+    """Tell a function of each command's name, the seconds that it took, and what it raised (None if nothing)."""
+
+    async def measure(command: Command[Any], proceed: Proceed) -> Any:
+        begun = time.monotonic()
+        try:
+            result = await proceed(command)
+        except BaseException as exc:
+            await call(report, command.name, time.monotonic() - begun, exc)
+            raise
+        await call(report, command.name, time.monotonic() - begun, None)
+        return result
+
+    return measure
+
+
+def retry(
+    attempts: int = 3,
+    *,
+    runtime: Runtime,
+    on: type[Exception] | tuple[type[Exception], ...] = ConcurrencyError,
+    backoff: Callable[[int], float] | None = None,
+) -> Made:
+    """Do a command again if it raises one of these errors, up to so many attempts in all, with growing pauses.
+
+    (Handlers of aggregates are done again after a conflict without it.) `runtime` is that of the handle.
+    """
+    if type(attempts) is not int or attempts < 1:
+        raise ConfigError(f"attempts is an int ≥ 1, not {attempts!r:.80}")
+    pause = Backoff(0.01, maximum=1.0) if backoff is None else backoff
+
+    async def again(command: Command[Any], proceed: Proceed) -> Any:
+        for attempt in range(1, attempts):
+            try:
+                return await proceed(command)
+            except on:
+                await runtime.sleep(pause(attempt))
+        return await proceed(command)
+
+    return again
+
+
+def timeout(seconds: float, *, runtime: Runtime) -> Made:
+    """Give each command a deadline, unless it has a nearer one: for `around="dispatch"`."""
+    if type(seconds) not in (int, float) or not seconds >= 0:
+        raise ConfigError(f"a timeout is a number of seconds ≥ 0, not {seconds!r:.80}")
+
+    async def limit(command: Command[Any], proceed: Proceed) -> Any:
+        deadline = runtime.clock.now() + timedelta(seconds=seconds)
+        if command.deadline is None or deadline < command.deadline:
+            command = command._replace(deadline=deadline)
+        return await proceed(command)
+
+    return limit
+
+
+def authorise(allowed: Callable[[Command[Any]], object]) -> Made:
+    """Reject each command for which the function does not answer true: CommandRejected, with the code "not_authorised".
+
+    Who asks is in `command.context.actor`. What the function raises comes through.
+    """
+
+    async def permit(command: Command[Any], proceed: Proceed) -> Any:
+        if not await call(allowed, command):
+            actor = command.context.actor
+            raise CommandRejected(
+                "not_authorised", f"{actor or 'nobody'!r} may not do {command.name!r}", details={"actor": actor}
+            )
+        return await proceed(command)
+
+    return permit
+
+
+def validate(check: Callable[[Any], object], *, code: str = "not_valid") -> Made:
+    """Have a function look at the data of each command: a ValueError that it raises is a CommandRejected with that code."""
+
+    async def examine(command: Command[Any], proceed: Proceed) -> Any:
+        try:
+            await call(check, command.data)
+        except ValueError as exc:
+            raise CommandRejected(code, str(exc)) from exc
+        return await proceed(command)
+
+    return examine
+
+
+def deduplicate(key: Callable[[Command[Any]], str | None]) -> Made:
+    """Have commands of one name with the same key count once, by an id that is made of it: for `around="dispatch"`.
+
+    Such as the key of a request that clients repeat. None is for commands that always count.
+    """
+
+    async def identify(command: Command[Any], proceed: Proceed) -> Any:
+        found = key(command)
+        if found is not None:
+            command = command._replace(id=uuid5(NAMESPACE_OID, f"{command.name}\n{found}"), once=True)
+        return await proceed(command)
+
+    return identify
