@@ -41,8 +41,8 @@ class DecidedAggregate(Aggregate):
         made: Any = self.decider.decide_on(self.state, command)
         if isinstance(made, str | bytes | dict) or not isinstance(made, Iterable):
             raise ConfigError(f"decide answers the events, as a list, not {made!r:.80}: [] for none")
-        for data in cast("Iterable[Any]", made):
-            self.record(data)
+        for data in made:  # pyright: ignore[reportUnknownVariableType]
+            self.record(data)  # pyright: ignore[reportUnknownArgumentType]
 
     def __init__(self, id: Any = None) -> None:
         super().__init__(id)

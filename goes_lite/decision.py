@@ -103,4 +103,4 @@ async def decide(
 def _event(made: object) -> Event[Any]:
     if not isinstance(made, Event):
         raise InvalidEventError(f"a decision answers events, not {made!r:.80}: write Event(…, tags=[…])")
-    return cast("Event[Any]", made)
+    return made  # pyright: ignore[reportUnknownVariableType]

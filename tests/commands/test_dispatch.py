@@ -1,0 +1,230 @@
+"""Dispatching: one handler for each command, its result, and its errors as they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import goes_lite as goes
+from goes_lite.errors import (
+    AggregateNotFound,
+    CommandNotHandled,
+    CommandRejected,
+    ConfigError,
+    RegistrationError,
+    UnregisteredTypeError,
+)
+
+if TYPE_CHECKING:
+    from tests.commands.commands_kit import Greet, Order, Paid, Pay, Placed, PlaceOrder, Remind, World, raised, registry
+else:
+    from commands_kit import Greet, Order, Paid, Pay, Placed, PlaceOrder, Remind, World, raised, registry
+
+
+def test_a_function_handles_a_command(world: World) -> None:
+    async def test(db: Any) -> None:
+        commands, got = world.commands(db), list[Any]()
+
+        async def remind(command: Remind) -> str:
+            got.append(command)
+            return f"reminded {command.whom}"
+
+        commands.handle(Remind, remind)
+        assert await commands.dispatch(Remind("ada")) == "reminded ada"
+        assert got == [Remind("ada")]
+        assert commands.handled == ("remind",)
+
+    world.run(test)
+
+
+def test_methods_of_an_aggregate_handle_commands(world: World) -> None:
+    """Load, handle, save: what is recorded is stored, what is returned comes back."""
+
+    async def test(db: Any) -> None:
+        commands = world.commands(db)
+        commands.serve(Order)
+        assert await commands.dispatch(PlaceOrder("1", 450)) is None
+        assert await commands.dispatch(Pay("1", 50)) == 400
+        events = await db.events.query().list()
+        assert [(event.aggregate, event.version, event.data) for event in events] == [
+            (("order", "1"), 1, Placed(450)),
+            (("order", "1"), 2, Paid(50)),
+        ]
+
+    world.run(test)
+
+
+def test_what_a_handler_raises_comes_through_and_nothing_is_stored(world: World) -> None:
+    async def test(db: Any) -> None:
+        commands = world.commands(db)
+        commands.serve(Order)
+        commands.handle(Remind, lambda command: 1 / 0)
+        with raised(ZeroDivisionError):
+            await commands.dispatch(Remind("ada"))
+        with raised(AggregateNotFound):
+            await commands.dispatch(Pay("1", 5))
+        await commands.dispatch(PlaceOrder("1", 450))
+        with raised(
+            CommandRejected, "1 is placed already", code="order_placed", details={"total": 450}, command="order.place"
+        ):
+            await commands.dispatch(PlaceOrder("1", 500))
+        assert await db.events.count() == 1
+
+    world.run(test)
+
+
+def test_nothing_handles_it(world: World) -> None:
+    async def test(db: Any) -> None:
+        with raised(CommandNotHandled, "nothing handles the command 'greet'", command="greet"):
+            await world.commands(db).dispatch(Greet("ada"))
+
+    world.run(test)
+
+
+@pytest.mark.parametrize("command", [5, "greet", Greet, None, Placed(5)])
+def test_what_is_no_command(world: World, command: Any) -> None:
+    async def test(db: Any) -> None:
+        with raised(UnregisteredTypeError, "is not registered as a command: decorate the class with @command"):
+            await world.commands(db).dispatch(command)
+
+    world.run(test)
+
+
+def test_a_command_has_one_handler(world: World) -> None:
+    async def test(db: Any) -> None:
+        commands = world.commands(db)
+        commands.handle(Remind, print)
+        for again in (Remind, "remind", "reminder.send"):
+            with raised(RegistrationError, "'remind' has a handler already"):
+                commands.handle(again, print)
+        commands.serve(Order)
+        with raised(RegistrationError, "has a handler already"):
+            commands.serve(Order)
+
+    world.run(test)
+
+
+def test_what_cannot_handle(world: World) -> None:
+    async def test(db: Any) -> None:
+        commands = world.commands(db)
+
+        class Mute(goes.Aggregate, name="mute", registry=registry):
+            pass
+
+        with raised(RegistrationError, "Mute handles no command"):
+            commands.serve(Mute)
+        with raised(RegistrationError, "no command is registered as 'unheard-of'"):
+            commands.handle("unheard-of", print)
+        with raised(UnregisteredTypeError, "int is not registered as a command"):
+            commands.handle(int, print)
+
+    world.run(test)
+    with goes.blocking.connect("sqlite:///:memory:", registry=registry) as db, raised(ConfigError, "not 5"):
+        db.commands.handle(Remind, 5)  # type: ignore[arg-type]
+
+
+def test_one_class_handles_a_command_once() -> None:
+    with raised(RegistrationError, r"twice, in one\(\) and in two\(\)"):
+
+        class Twice(goes.Aggregate, name="twice", registry=registry):
+            @goes.handles(Remind, id="whom")
+            def one(self, command: Remind) -> None: ...
+
+            @goes.handles(Remind, id="whom")
+            def two(self, command: Remind) -> None: ...
+
+        with goes.blocking.connect("sqlite:///:memory:", registry=registry) as db:
+            db.commands.serve(Twice)
+
+
+def test_decorations_that_are_none() -> None:
+    with raised(RegistrationError, "needs the command"):
+
+        @goes.handles  # type: ignore[arg-type]
+        def handle(self: Any, command: Any) -> None: ...
+
+    with raised(RegistrationError, "not 5"):
+        goes.handles(Remind, id=5)  # type: ignore[arg-type]
+    with raised(RegistrationError, "decorates a method"):
+        goes.handles(Remind)(5)  # type: ignore[type-var]
+
+
+def test_a_command_that_does_not_say_what_it_is_for(world: World) -> None:
+    class Reminded(goes.Aggregate, name="reminded", registry=registry):
+        @goes.handles(Remind)
+        def remind(self, command: Remind) -> None: ...
+
+    async def test(db: Any) -> None:
+        commands = world.commands(db)
+        commands.serve(Reminded)
+        with raised(ConfigError, "'remind' says nothing of the aggregate that it is for, for it has no 'id'"):
+            await commands.dispatch(Remind("ada"))
+
+    world.run(test)
+
+
+def test_a_subclass_has_the_last_word(world: World) -> None:
+    class Loud(Order, name="loud-order"):
+        def pay(self, command: Pay) -> int:
+            return 2 * super().pay(command)
+
+    async def test(db: Any) -> None:
+        commands = world.commands(db)
+        commands.serve(Loud)
+        await commands.dispatch(PlaceOrder("1", 10))
+        assert await commands.dispatch(Pay("1", 1)) == 18
+
+    world.run(test)
+
+
+def test_a_transaction_of_a_function(world: World) -> None:
+    """What it writes there commits when it returns, and not if it raises."""
+
+    async def test(db: Any) -> None:
+        commands = world.commands(db)
+
+        async def remind(command: Remind, tx: Any) -> None:
+            await tx.models.put("reminders", command.whom, "{}")
+            if command.whom == "bad":
+                raise ValueError
+
+        commands.handle(Remind, remind, transactional=True)
+        await commands.dispatch(Remind("ada"))
+        with raised(ValueError):
+            await commands.dispatch(Remind("bad"))
+        assert [record.id async for record in db.models.query("reminders")] == ["ada"]
+
+    world.run(test)
+
+
+def test_a_conflict_is_tried_again_on_an_aggregate_as_it_is_by_then(world: World) -> None:
+    async def test(db: Any) -> None:
+        commands = world.commands(db)
+        seen = list[int]()
+
+        class Rushed(goes.Aggregate, name="rushed", registry=registry):
+            paid: int = 0
+
+            @goes.handles(Remind, id="whom", create=True)
+            def remind(self, command: Remind) -> None:
+                seen.append(self.paid)
+                if len(seen) == 1:
+                    append(goes.Event(Paid(7), aggregate=self.ref, version=1, registry=registry))
+                self.record(Paid(1))
+
+            @goes.applies(Paid)
+            def _paid(self, event: goes.Event[Paid]) -> None:
+                self.paid += event.data.cents
+
+        commands.serve(Rushed)
+        await commands.dispatch(Remind("ada"))
+        assert seen == [0, 7]
+        assert [event.data.cents async for event in db.events.query()] == [7, 1]
+
+    with goes.blocking.connect(world.storage.folder / "app.db", registry=registry) as other:
+
+        def append(event: goes.Event[Any]) -> None:
+            other.events.append([event])
+
+        world.run(test)

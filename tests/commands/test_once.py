@@ -1,0 +1,211 @@
+"""A command with an id counts once: dispatched again, at the same time, in another process, after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from goes_lite_conformance._workers import Process
+
+import goes_lite as goes
+from goes_lite.errors import CommandMismatch, ConfigError, EncodeError
+from goes_lite.ids import new_id
+
+if TYPE_CHECKING:
+    from tests.commands.commands_kit import Order, Pay, PlaceOrder, Remind, World, raised, registry
+else:
+    from commands_kit import Order, Pay, PlaceOrder, Remind, World, raised, registry
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def test_dispatched_again_it_is_not_done_again(world: World) -> None:
+    """Here, and on another handle; the result is the same."""
+    id = new_id()
+
+    async def test(db: Any) -> None:
+        commands = world.commands(db)
+        commands.serve(Order)
+        await commands.dispatch(PlaceOrder("1", 450))
+        assert [await commands.dispatch(Pay("1", 50), id=id) for _ in range(3)] == [400] * 3
+        async with world.open() as other:
+            world.commands(other).serve(Order)
+            assert await world.commands(other).dispatch(Pay("1", 50), id=id) == 400
+        assert await commands.dispatch(Pay("1", 50)) == 350  # one without an id counts each time
+        assert await db.events.count() == 3
+
+    world.run(test)
+
+
+def test_another_command_with_the_same_id_is_refused(world: World) -> None:
+    id = new_id()
+
+    async def test(db: Any) -> None:
+        commands = world.commands(db)
+        commands.serve(Order)
+        commands.handle(Remind, lambda command: None)
+        await commands.dispatch(PlaceOrder("1", 450), id=id)
+        with raised(CommandMismatch, "with other data", other="order.place"):
+            await commands.dispatch(PlaceOrder("1", 451), id=id)
+        with raised(CommandMismatch, "used before, as 'order.place'", command="remind", command_id=id):
+            await commands.dispatch(Remind("ada"), id=id)
+
+    world.run(test)
+
+
+def test_one_that_failed_may_be_tried_again(world: World) -> None:
+    id = new_id()
+
+    async def test(db: Any) -> None:
+        commands, calls = world.commands(db), list[str]()
+
+        async def remind(command: Remind, tx: Any) -> str:
+            calls.append(command.whom)
+            await tx.models.put("reminders", str(len(calls)), "{}")
+            if len(calls) == 1:
+                raise OSError
+            return "done"
+
+        commands.handle(Remind, remind, transactional=True)
+        with raised(OSError):
+            await commands.dispatch(Remind("ada"), id=id)
+        assert await commands.dispatch(Remind("ada"), id=id) == "done"
+        assert await commands.dispatch(Remind("ada"), id=id) == "done"
+        assert [record.id async for record in db.models.query("reminders")] == ["2"]
+
+    world.run(test)
+
+
+@dataclass(frozen=True)
+class Answer:
+    number: int
+    when: tuple[str, ...]
+
+
+def answers(command: Remind) -> Answer:
+    return Answer(5, ("now", command.whom))
+
+
+def test_a_result_is_kept_as_what_it_is_annotated_as() -> None:
+    id = new_id()
+    with goes.blocking.connect("sqlite:///:memory:", registry=registry) as db:
+        db.commands.handle(Remind, answers)
+        assert [db.commands.dispatch(Remind("ada"), id=id) for _ in range(2)] == [Answer(5, ("now", "ada"))] * 2
+
+
+@pytest.mark.parametrize("result", [5, "text", None, True, 1.5, [1, {"a": None}]])
+def test_a_plain_result_needs_no_annotation(world: World, result: Any) -> None:
+    id = new_id()
+
+    async def test(db: Any) -> None:
+        commands = world.commands(db)
+        commands.handle(Remind, lambda command: result)
+        found = [await commands.dispatch(Remind("ada"), id=id) for _ in range(2)]
+        assert found == [result] * 2
+        assert type(found[1]) is type(result)
+
+    world.run(test)
+
+
+@pytest.mark.parametrize(
+    "result", [object(), {1, 2}, (1, 2), {5: 6}, float("nan")], ids=["object", "set", "tuple", "int keys", "nan"]
+)
+def test_a_result_that_cannot_be_kept_is_an_error_and_nothing_is_stored(world: World, result: Any) -> None:
+    """Also where the JSON would come back as something else."""
+
+    async def test(db: Any) -> None:
+        commands = world.commands(db)
+
+        async def remind(command: Remind, tx: Any) -> Any:
+            await tx.models.put("reminders", command.whom, "{}")
+            return result
+
+        commands.handle(Remind, remind, transactional=True)
+        with raised(EncodeError, "annotate what the handler returns"):
+            await commands.dispatch(Remind("ada"), id=new_id())
+        assert await db.models.get("reminders", "ada") is None
+        assert await commands.dispatch(Remind("ada")) is result  # it need not be kept
+
+    world.run(test)
+
+
+@pytest.mark.parametrize("id", ["x", 5, b"0" * 16])
+def test_what_is_no_id(world: World, id: Any) -> None:
+    async def test(db: Any) -> None:
+        with raised(ConfigError, "the id of a command is a UUID"):
+            await world.commands(db).dispatch(Remind("ada"), id=id)
+
+    world.run(test)
+
+
+def test_receipts_can_be_forgotten(world: World) -> None:
+    id = new_id()
+
+    async def test(db: Any) -> None:
+        commands, calls = world.commands(db), list[Any]()
+        commands.handle(Remind, calls.append)
+        await commands.dispatch(Remind("ada"), id=id)
+        begun = db.runtime.clock.now()
+        await commands.dispatch(Remind("bob"), id=new_id())
+        assert await commands.forget(begun) == 1
+        await commands.dispatch(Remind("ada"), id=id)
+        assert calls == [Remind("ada"), Remind("bob"), Remind("ada")]
+
+    world.run(test)
+
+
+def test_at_the_same_time_it_is_done_once(tmp_path: Path) -> None:
+    """By tasks of one handle, and by threads of two."""
+
+    async def tasks() -> None:
+        async with goes.connect(tmp_path / "a.db", registry=registry) as db:
+            db.commands.serve(Order)
+            await db.commands.dispatch(PlaceOrder("1", 450))
+            id = new_id()
+            found = await asyncio.gather(*(db.commands.dispatch(Pay("1", 50), id=id) for _ in range(20)))
+            assert found == [400] * 20
+            assert await db.events.count() == 2
+
+    asyncio.run(tasks())
+    with (
+        goes.blocking.connect(tmp_path / "a.db", registry=registry) as one,
+        goes.blocking.connect(tmp_path / "a.db", registry=registry) as two,
+    ):
+        id, found = new_id(), list[int]()
+        for db in (one, two):
+            db.commands.serve(Order)
+        threads = [
+            threading.Thread(target=lambda db=db: found.append(db.commands.dispatch(Pay("1", 1), id=id)))
+            for db in [one, two] * 4
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [399] * 8
+        assert one.events.count() == 3
+
+
+def test_killed_between_the_commit_and_the_answer(tmp_path: Path) -> None:
+    """Whoever did not get the answer dispatches again, and gets it; the events are there once."""
+    path, id = str(tmp_path / "app.db"), new_id()
+    worker = Process(
+        "dispatch", "-W", "error", os.path.join(HERE, "commands_jobs.py"), json.dumps({"path": path, "id": str(id)}),
+        search=[HERE],
+    )  # fmt: skip
+    try:
+        worker.expect("committed")
+        worker.kill()
+    finally:
+        worker.close()
+    with goes.blocking.connect(path, registry=registry) as db:
+        db.commands.serve(Order)
+        assert db.events.count() == 2
+        assert db.commands.dispatch(Pay("1", 50), id=id) == 400
+        assert db.events.count() == 2
