@@ -1,86 +1,18 @@
-"""Given some events, when they are projected, then these are the read models.
-
-It is the real thing that is tested: a store in memory, and the processor that keeps a projection up to date.
-"""
+"""What a projection makes of some events, and what it has to be."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Self
-from uuid import UUID
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Self, TypeAlias
 
-from goes_lite import blocking
-from goes_lite.errors import ProcessorStopped
-from goes_lite.event import AggregateRef, Event, aggregate_ref
-from goes_lite.processor import Retry
-from goes_lite.projection import ModelProjection, Projection
-from goes_lite.registry import Registry, default_registry
+from goes_lite.projection import Projection
 
-PATIENCE = 60.0
-"""Seconds after which a projection is taken for stuck."""
-
-Row = tuple[Any, ...]
+Row: TypeAlias = tuple[Any, ...]
 
 
-def history(
-    aggregate: AggregateRef | tuple[str, str | UUID], *data: Any, registry: Registry = default_registry
-) -> list[Event[Any]]:
-    """The events of an aggregate from version 1 on, of which only the data matters: `history(("order", "1"), Placed(3))`."""
-    ref = aggregate_ref(aggregate)
-    return [Event(one, aggregate=ref, version=version, registry=registry) for version, one in enumerate(data, start=1)]
+class Made(NamedTuple):
+    """What a projection has made, as it is compared."""
 
-
-def given(*events: Event[Any] | Iterable[Event[Any]], registry: Registry = default_registry) -> Given:
-    """Some events, or lists of them such as those of `history`, in the order in which they are stored.
-
-    given(history(("order", "1"), OrderPlaced(450))).project(Bills()).then({"1": Bill(450)})
-    """
-    flat: list[Event[Any]] = []
-    for one in events:
-        flat += [one] if isinstance(one, Event) else one
-    return Given(flat, registry)
-
-
-class Given:
-    """Events that have happened: see `given`."""
-
-    def __init__(self, events: Sequence[Event[Any]], registry: Registry) -> None:
-        self._events = events
-        self._registry = registry
-
-    def __repr__(self) -> str:
-        return f"<Given {len(self._events)} events>"
-
-    def project(self, projection: Projection, *, select: str = "") -> Projected:
-        """What a projection makes of them. `select` is a statement whose rows tell what it has written with SQL.
-
-        It is told of them twice, one by one and all at once: AssertionError if that is not the same. What its methods
-        raise is raised here.
-        """
-        one_by_one, at_once = (self._run(projection, select, batch) for batch in (1, max(1, len(self._events))))
-        if one_by_one != at_once:
-            raise AssertionError(
-                f"{projection!r} makes {one_by_one!r} of the events one by one, and {at_once!r} of all at once"
-            )
-        return Projected(projection, *at_once)
-
-    def _run(self, projection: Projection, select: str, batch: int) -> _Made:
-        with blocking.connect("sqlite:///:memory:", registry=self._registry) as db:
-            if self._events:
-                db.events.append(self._events)
-            with db.projection(projection, batch=batch, retry=Retry(1)) as processor:
-                try:
-                    processor.wait_for(db.events.head(), PATIENCE)
-                except ProcessorStopped as exc:
-                    raise (exc.__cause__ or exc) from None
-            models: dict[str, Any] = {}
-            if isinstance(projection, ModelProjection):
-                typed = db.models_of(projection.place, projection.model)
-                models = {record.id: typed.get(record.id) for record in db.models.query(projection.place)}
-            return _Made(models, db.select(select) if select else [])
-
-
-class _Made(NamedTuple):
     models: dict[str, Any]
     rows: list[Row]
 

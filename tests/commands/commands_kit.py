@@ -7,8 +7,10 @@ import inspect
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, cast
+from uuid import UUID
 
 import pytest
 from goes_lite_conformance import Contract, Storage
@@ -16,6 +18,7 @@ from goes_lite_conformance._faces import _Awaited, _AwaitedProcessor, _function
 from goes_lite_conformance._place import Declared, Face, Place
 
 import goes_lite as goes
+from goes_lite.commands import AcceptedCommand
 from goes_lite.errors import CommandRejected
 from goes_lite.runtime import drive
 
@@ -94,15 +97,40 @@ class File(Contract):
         return f"sqlite:///{storage.folder}/app.db"
 
 
+class Bus(Protocol):
+    """What the tests use of a command bus."""
+
+    handled: tuple[str, ...]
+
+    def handle(
+        self,
+        command: Any,
+        handler: Callable[[Any], object] | Callable[[Any, Any], object],
+        *,
+        transactional: bool = False,
+    ) -> None: ...
+    def serve(self, aggregate: Any) -> None: ...
+    def use(self, *middleware: Any, around: Any = "handling") -> None: ...
+    def worker(self, **options: Any) -> Any: ...
+    async def dispatch(self, command: Any, *, id: Any = None, timeout: Any = None) -> Any: ...
+    async def dispatch_async(self, command: Any, *, id: Any = None, timeout: Any = None, tx: Any = None) -> UUID: ...
+    async def schedule(self, command: Any, *, at: datetime) -> UUID: ...
+    async def outcome(self, id: UUID, timeout: float | None = None) -> Any: ...
+    async def accepted(self, *, failed: bool = False) -> list[AcceptedCommand]: ...
+    async def withdraw(self, id: UUID) -> bool: ...
+    async def redrive(self, id: UUID) -> bool: ...
+    async def forget(self, before: datetime) -> int: ...
+
+
 class World(Place):
     """A storage, and the face through which a test works on it."""
 
     def __init__(self, face: Face, folder: Path) -> None:
         super().__init__(File(), Storage.fresh(folder), face, Declared(), 1)
 
-    def commands(self, db: Any) -> Any:
+    def commands(self, db: Any) -> Bus:
         """The command bus of a handle, to be awaited; on the blocking face handlers are made plain functions."""
-        return db.commands if self.face == "async" else _Commands(db.target.commands)
+        return cast("Bus", db.commands if self.face == "async" else _Commands(db.target.commands))
 
     def run(self, test: Callable[[Any], Coroutine[Any, Any, None]], **options: Any) -> None:
         async def with_handle() -> None:

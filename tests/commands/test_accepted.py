@@ -105,7 +105,10 @@ def test_with_a_transaction(world: World) -> None:
 
     async def test(db: Any) -> None:
         commands = world.commands(db)
-        inner = (lambda tx: tx) if world.face == "async" else (lambda tx: tx.target)
+
+        def inner(tx: Any) -> Any:
+            return tx if world.face == "async" else tx.target
+
         async with db.transaction() as tx:
             await commands.dispatch_async(Remind("ada"), tx=inner(tx))
         with pytest.raises(OSError):

@@ -1,0 +1,145 @@
+"""Given some events, when something happens, then this comes of it.
+
+It is the real thing that is tested: a store in memory, and the processor, repository or command bus that a program has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from goes_lite import blocking
+from goes_lite.aggregate import Aggregate, definition_of
+from goes_lite.decider import Decider
+from goes_lite.decision import DecisionModel
+from goes_lite.errors import ProcessorStopped
+from goes_lite.event import AggregateRef, Event, aggregate_ref
+from goes_lite.processor import Retry
+from goes_lite.projection import ModelProjection, Projection
+from goes_lite.query import EventQuery
+from goes_lite.registry import Registry, default_registry
+from goes_lite.testing._outcome import Outcome
+from goes_lite.testing._projections import Made, Projected
+
+PATIENCE = 60.0
+"""Seconds after which a projection is taken for stuck."""
+
+Kind = type[Aggregate] | Decider[Any]
+"""What commands are about."""
+
+
+def history(
+    aggregate: AggregateRef | tuple[str, str | UUID], *data: Any, registry: Registry = default_registry
+) -> list[Event[Any]]:
+    """The events of an aggregate from version 1 on, of which only the data matters: `history(("order", "1"), Placed(3))`."""
+    ref = aggregate_ref(aggregate)
+    return [Event(one, aggregate=ref, version=version, registry=registry) for version, one in enumerate(data, start=1)]
+
+
+def given(*events: Event[Any] | Iterable[Event[Any]], registry: Registry = default_registry) -> Given:
+    """Some events, or lists of them such as those of `history`, in the order in which they are stored.
+
+    given(history(("order", "1"), OrderPlaced(450))).project(Bills()).then({"1": Bill(450)})
+    given(history(("order", "1"), OrderPlaced(450))).when(PayOrder("1", 450), Order).then(OrderPaid(450))
+    """
+    flat: list[Event[Any]] = []
+    for one in events:
+        flat += [one] if isinstance(one, Event) else one
+    return Given(flat, registry)
+
+
+class Given:
+    """Events that have happened: see `given`."""
+
+    def __init__(self, events: Sequence[Event[Any]], registry: Registry) -> None:
+        self._events = events
+        self._registry = registry
+
+    def __repr__(self) -> str:
+        return f"<Given {len(self._events)} events>"
+
+    def project(self, projection: Projection, *, select: str = "") -> Projected:
+        """What a projection makes of them. `select` is a statement whose rows tell what it has written with SQL.
+
+        It is told of them twice, one by one and all at once: AssertionError if that is not the same. What its methods
+        raise is raised here.
+        """
+        one_by_one, at_once = (self._run(projection, select, batch) for batch in (1, max(1, len(self._events))))
+        if one_by_one != at_once:
+            raise AssertionError(
+                f"{projection!r} makes {one_by_one!r} of the events one by one, and {at_once!r} of all at once"
+            )
+        return Projected(projection, *at_once)
+
+    def _run(self, projection: Projection, select: str, batch: int) -> Made:
+        with blocking.connect("sqlite:///:memory:", registry=self._registry) as db:
+            if self._events:
+                db.events.append(self._events)
+            with db.projection(projection, batch=batch, retry=Retry(1)) as processor:
+                try:
+                    processor.wait_for(db.events.head(), PATIENCE)
+                except ProcessorStopped as exc:
+                    raise (exc.__cause__ or exc) from None
+            models: dict[str, Any] = {}
+            if isinstance(projection, ModelProjection):
+                typed = db.models_of(projection.place, projection.model)
+                models = {record.id: typed.get(record.id) for record in db.models.query(projection.place)}
+            return Made(models, db.select(select) if select else [])
+
+    def when(self, command: object, *kinds: Kind | Callable[[Any], object]) -> Outcome:
+        """What becomes of a command that is dispatched to one of these: aggregate classes, deciders, functions of a command.
+
+        given().when(PlaceOrder("1", ["tea"], 450), Order).then(OrderPlaced(["tea"], 450))
+        """
+
+        def dispatch(db: blocking.BlockingBackend) -> object:
+            for kind in kinds:
+                if isinstance(kind, Decider):
+                    db.commands.serve(kind.aggregate)
+                elif isinstance(kind, type) and issubclass(kind, Aggregate):
+                    db.commands.serve(kind)
+                else:
+                    db.commands.handle(type(command), kind)
+            return db.commands.dispatch(command)
+
+        return self._outcome(dispatch, f"{command!r}")
+
+    def use(self, kind: Kind, id: str | UUID, change: Callable[[Any], object]) -> Outcome:
+        """What becomes of an aggregate that is changed by a function, as by `Repository.use(…, create=True)`.
+
+        given().use(Order, "1", lambda order: order.place(["tea"], 450)).then(OrderPlaced(["tea"], 450))
+        """
+        aggregate = kind.aggregate if isinstance(kind, Decider) else kind
+
+        def use(db: blocking.BlockingBackend) -> object:
+            result: object = None
+
+            def changing(instance: Any) -> None:
+                nonlocal result
+                result = change(instance)
+
+            db.repository(aggregate).use(id, changing, create=True)
+            return result
+
+        return self._outcome(use, f"a change of {definition_of(aggregate).name}({id})")
+
+    def decide(self, *models: DecisionModel[Any], decide: Callable[..., Iterable[Event[Any]]]) -> Outcome:
+        """What becomes of a decision across aggregates: see `Backend.decide`."""
+        return self._outcome(lambda db: db.decide(*models, decide=decide), "the decision")
+
+    def _outcome(self, act: Callable[[blocking.BlockingBackend], object], what: str) -> Outcome:
+        db = blocking.connect("sqlite:///:memory:", registry=self._registry)
+        with db:
+            if self._events:
+                db.events.append(self._events)
+            head = db.events.head()
+            error: BaseException | None = None
+            result: object = None
+            try:
+                result = act(db)
+            except Exception as exc:  # noqa: BLE001 - it is what comes of it
+                error = exc
+            events = list(db.events.query(after=head))
+            everything = list(db.events.query(EventQuery()))
+        return Outcome(what, events, everything, result, error)

@@ -1,0 +1,90 @@
+"""Fixtures for pytest: `pytest_plugins = ["goes_lite.testing.fixtures"]` in a conftest.py.
+
+| fixture | what it is |
+|---|---|
+| `goes_registry` | the registry of the tests: override it if it is not the default one |
+| `goes_clock` | a `FakeClock` of the test's own |
+| `goes_db` | an open store in memory, blocking face, with the clock of the machine |
+| `goes_connect` | opens more of them, with options of `connect`; they are closed after the test |
+| `goes_heard` | a `RecordedBus` on the bus of `goes_db` |
+| `goes_async` | runs a coroutine function with an open store in memory: no plugin for asyncio is needed |
+
+With a plugin for asyncio, `async with goes.connect("sqlite:///:memory:")` in the test is all that is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+import pytest
+
+from goes_lite.backend import Backend
+from goes_lite.blocking import BlockingBackend
+from goes_lite.blocking import connect as blocking_connect
+from goes_lite.connect import connect
+from goes_lite.registry import Registry, default_registry
+from goes_lite.testing import FakeClock, RecordedBus
+
+R = TypeVar("R")
+
+MEMORY = "sqlite:///:memory:"
+
+
+@pytest.fixture
+def goes_registry() -> Registry:
+    """The registry of the tests: the default one."""
+    return default_registry
+
+
+@pytest.fixture
+def goes_clock() -> FakeClock:
+    """A clock that stands still until the test lets time pass."""
+    return FakeClock()
+
+
+@pytest.fixture
+def goes_connect(goes_registry: Registry) -> Iterator[Callable[..., BlockingBackend]]:
+    """Opens stores in memory, or others by their URL; the options are those of `connect`."""
+    with ExitStack() as stack:
+
+        def opened(url: str = MEMORY, **options: Any) -> BlockingBackend:
+            return stack.enter_context(blocking_connect(url, **{"registry": goes_registry, **options}))
+
+        yield opened
+
+
+@pytest.fixture
+def goes_db(goes_connect: Callable[..., BlockingBackend]) -> BlockingBackend:
+    """An open store in memory."""
+    return goes_connect()
+
+
+@pytest.fixture
+def goes_heard(goes_db: BlockingBackend) -> RecordedBus:
+    """What is published on the bus of `goes_db`."""
+    return RecordedBus(goes_db.bus)
+
+
+@pytest.fixture
+def goes_async(goes_registry: Registry) -> Callable[..., Any]:
+    """Runs a coroutine function of an open store in memory, and answers what it returns.
+
+    def test_it(goes_async):
+        async def test(db):
+            await db.commands.dispatch(...)
+
+        goes_async(test)
+    """
+
+    def run(test: Callable[[Backend], Coroutine[Any, Any, R]], url: str = MEMORY, **options: Any) -> R:
+        import asyncio
+
+        async def opened() -> R:
+            async with connect(url, **{"registry": goes_registry, **options}) as db:
+                return await test(db)
+
+        return asyncio.run(opened())
+
+    return run
