@@ -10,7 +10,7 @@ from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
 from goes_lite.commands import AcceptedCommand, CommandBus, CommandWorker
-from goes_lite.commands._bus import Around, Middleware
+from goes_lite.commands._bus import Around, CommandHandler, Middleware
 from goes_lite.portal import Portal
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,7 +30,7 @@ class BlockingCommandBus:
     def handled(self) -> tuple[str, ...]:
         return self._commands.handled
 
-    def handle(self, command: type[Any] | str, handler: Callable[..., object], *, transactional: bool = False) -> None:
+    def handle(self, command: type[Any] | str, handler: CommandHandler, *, transactional: bool = False) -> None:
         self._commands.handle(command, handler, transactional=transactional)
 
     def handles(self, command: type[Any] | str, *, transactional: bool = False) -> Callable[[F], F]:

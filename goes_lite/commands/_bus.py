@@ -39,6 +39,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 Proceed: TypeAlias = Callable[[Command[Any]], Awaitable[Any]]
 Middleware: TypeAlias = Callable[[Command[Any], Any], Any]
 """A function of a command and of what comes next: it answers (or awaits) `proceed(command)`, or something else."""
+CommandHandler: TypeAlias = Callable[[Any], Any] | Callable[[Any, Any], Any]
+"""A function of a command, or of a command and a transaction."""
 Around: TypeAlias = Literal["dispatch", "handling"]
 
 
@@ -61,7 +63,7 @@ class CommandBus:
 
     # --- who handles what -------------------------------------------------------------------------------------------
 
-    def handle(self, command: type[Any] | str, handler: Callable[..., object], *, transactional: bool = False) -> None:
+    def handle(self, command: type[Any] | str, handler: CommandHandler, *, transactional: bool = False) -> None:
         """Let a function handle a command: a registered type, or a registered name.
 
         - It is called with the command; what it returns is the result of `dispatch`, what it raises is raised there.

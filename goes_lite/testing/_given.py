@@ -6,7 +6,7 @@ It is the real thing that is tested: a store in memory, and the processor, repos
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from goes_lite import blocking
@@ -100,7 +100,7 @@ class Given:
                 elif isinstance(kind, type) and issubclass(kind, Aggregate):
                     db.commands.serve(kind)
                 else:
-                    db.commands.handle(type(command), kind)
+                    db.commands.handle(type(command), cast("Callable[[Any], Any]", kind))
             return db.commands.dispatch(command)
 
         return self._outcome(dispatch, f"{command!r}")

@@ -50,7 +50,7 @@ def goes_connect(goes_registry: Registry) -> Iterator[Callable[..., BlockingBack
     with ExitStack() as stack:
 
         def opened(url: str = MEMORY, **options: Any) -> BlockingBackend:
-            return stack.enter_context(blocking_connect(url, **{"registry": goes_registry, **options}))
+            return stack.enter_context(blocking_connect(url, **_with(goes_registry, options)))
 
         yield opened
 
@@ -82,9 +82,13 @@ def goes_async(goes_registry: Registry) -> Callable[..., Any]:
         import asyncio
 
         async def opened() -> R:
-            async with connect(url, **{"registry": goes_registry, **options}) as db:
+            async with connect(url, **_with(goes_registry, options)) as db:
                 return await test(db)
 
         return asyncio.run(opened())
 
     return run
+
+
+def _with(registry: Registry, options: dict[str, Any]) -> dict[str, Any]:
+    return {"registry": registry, **options}

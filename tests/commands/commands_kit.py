@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -176,7 +176,7 @@ def _blocking(middleware: Any) -> Any:
 
 
 @contextmanager
-def raised(kind: type[BaseException], match: str | None = None, **attributes: Any) -> Iterator[Any]:
+def raised(kind: type[BaseException], match: str | None = None, **attributes: Any) -> Generator[Any]:
     """An error of exactly that class, with these attributes."""
     with pytest.raises(kind, match=match) as caught:
         yield caught

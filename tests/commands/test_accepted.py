@@ -55,7 +55,14 @@ else:
     )
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-AT_ONCE: dict[str, Any] = {"backoff": lambda attempt: 0}
+
+
+def at_once(attempt: int) -> float:
+    """No pause."""
+    return 0.0
+
+
+AT_ONCE: dict[str, Any] = {"backoff": at_once}
 
 
 def test_a_worker_does_them_and_anybody_may_ask_for_the_outcome(world: World) -> None:

@@ -81,16 +81,25 @@ def made(**options: Any) -> goes.Decider[Any]:
 accounts = made()
 
 
+def deciding(command: Deposit | Close) -> Any:
+    """A change of an account."""
+
+    def change(account: Any) -> None:
+        account.decide(command)
+
+    return change
+
+
 def test_in_a_repository(world: World) -> None:
     async def test(db: Any) -> None:
         repository = db.repository(accounts.aggregate)
-        await repository.use("1", lambda account: account.decide(Deposit("1", 5)), create=True)
-        await repository.use("1", lambda account: account.decide(Close("1")))
+        await repository.use("1", deciding(Deposit("1", 5)), create=True)
+        await repository.use("1", deciding(Close("1")))
         account = await repository.fetch("1")
         assert (account.state, account.version) == (Account(0, open=False), 3)
         assert [event.data async for event in db.events.query()] == [Deposited(5), Deposited(-5), Closed()]
         with raised(CommandRejected):
-            await repository.use("1", lambda account: account.decide(Deposit("1", 5)))
+            await repository.use("1", deciding(Deposit("1", 5)))
 
     world.run(test, registry=registry)
 
@@ -114,7 +123,7 @@ def test_snapshots_keep_the_state(world: World) -> None:
     async def test(db: Any) -> None:
         repository = db.repository(accounts.aggregate, snapshots=goes.Every(2))
         for cents in (1, 2, 3):
-            await repository.use("1", lambda account, cents=cents: account.decide(Deposit("1", cents)), create=True)
+            await repository.use("1", deciding(Deposit("1", cents)), create=True)
         snapshot = await db.snapshots.latest(goes.AggregateRef("account", "1"))
         assert snapshot.version == 2
         assert '"state":{"cents":3,"open":true}' in snapshot.state
@@ -145,8 +154,11 @@ def test_a_state_that_is_changed_in_place_is_one_of_its_own() -> None:
 
 @pytest.mark.parametrize("answer", [None, "text", {"a": 1}, 5], ids=repr)
 def test_decide_that_answers_no_events(answer: Any) -> None:
+    def decide(state: Account, command: object) -> Any:
+        return answer
+
     with raised(ConfigError, "decide answers the events, as a list"):
-        made(decide=lambda state, command: answer).aggregate("1").decide(Deposit("1", 5))
+        made(decide=decide).aggregate("1").decide(Deposit("1", 5))
 
 
 def test_what_cannot_be_a_decider() -> None:

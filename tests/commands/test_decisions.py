@@ -91,6 +91,11 @@ def taken(name: str) -> goes.DecisionModel[bool]:
     return goes.DecisionModel(goes.EventQuery(["user.named"], tags=[f"name:{name}"]), False, lambda taken, event: True)
 
 
+def nothing(*states: Any) -> list[goes.Event[Any]]:
+    """Decides for no event."""
+    return []
+
+
 def test_rules_about_several_models_at_once(world: World) -> None:
     async def test(db: Any) -> None:
         await db.events.append([defined("a", 2), defined("b", 9), defined("c", 9)])
@@ -158,7 +163,7 @@ def test_after_the_last_try_it_is_an_error(world: World) -> None:
 
 def test_nothing_may_be_decided(world: World) -> None:
     async def test(db: Any) -> None:
-        assert (await db.decide(taken("ada"), decide=lambda taken: [])).positions == ()
+        assert (await db.decide(taken("ada"), decide=nothing)).positions == ()
 
     world.run(test, registry=registry)
 
@@ -166,10 +171,13 @@ def test_nothing_may_be_decided(world: World) -> None:
 @pytest.mark.parametrize("answer", [None, 5, "text", [Named("x")], {"a": 1}], ids=repr)
 def test_what_is_no_decision(world: World, answer: Any) -> None:
     async def test(db: Any) -> None:
+        def decide(taken: bool) -> Any:
+            return answer
+
         with raised(InvalidEventError, "a decision answers"):
-            await db.decide(taken("ada"), decide=lambda taken: answer)
+            await db.decide(taken("ada"), decide=decide)
         with goes.Context.bind(actor="ada"), raised(InvalidEventError):
-            await db.decide(taken("ada"), decide=lambda taken: answer)
+            await db.decide(taken("ada"), decide=decide)
 
     world.run(test, registry=registry)
 
@@ -179,9 +187,9 @@ def test_wrong_arguments(world: World) -> None:
         with raised(ConfigError, "one DecisionModel or several"):
             await db.decide(decide=list)
         with raised(ConfigError, "one DecisionModel or several"):
-            await db.decide(5, decide=lambda taken: [])
+            await db.decide(5, decide=nothing)
         with raised(ConfigError, "tries is an int"):
-            await db.decide(taken("ada"), decide=lambda taken: [], tries=0)
+            await db.decide(taken("ada"), decide=nothing, tries=0)
 
     world.run(test, registry=registry)
     with raised(ConfigError, "evolve is a function"):

@@ -139,7 +139,7 @@ def test_logging(world: World, caplog: pytest.LogCaptureFixture) -> None:
 def test_timing(world: World) -> None:
     async def test(db: Any) -> None:
         commands, told = world.commands(db), list[tuple[str, float, Any]]()
-        commands.use(middleware.timing(lambda *what: told.append(what)))
+        commands.use(middleware.timing(lambda name, seconds, error: told.append((name, seconds, error))))
         commands.handle(Remind, lambda command: None)
         commands.handle(Greet, lambda command: 1 / 0)
         await commands.dispatch(Remind("ada"))

@@ -180,10 +180,11 @@ def test_at_the_same_time_it_is_done_once(tmp_path: Path) -> None:
         id, found = new_id(), list[int]()
         for db in (one, two):
             db.commands.serve(Order)
-        threads = [
-            threading.Thread(target=lambda db=db: found.append(db.commands.dispatch(Pay("1", 1), id=id)))
-            for db in [one, two] * 4
-        ]
+
+        def pay(db: goes.blocking.BlockingBackend) -> None:
+            found.append(db.commands.dispatch(Pay("1", 1), id=id))
+
+        threads = [threading.Thread(target=pay, args=(db,)) for db in [one, two] * 4]
         for thread in threads:
             thread.start()
         for thread in threads:
