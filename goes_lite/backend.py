@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias, TypeVar, overload
 
 from goes_lite.bus import EventBus, Start
 from goes_lite.checkpoint import CheckpointStore, LeaseStore
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 A = TypeVar("A", bound="Aggregate")
 M = TypeVar("M")
+S = TypeVar("S")
+S2 = TypeVar("S2")
+S3 = TypeVar("S3")
+
+Decided: TypeAlias = "Iterable[Event[Any]] | Awaitable[Iterable[Event[Any]]]"
+"""What a decision answers: events, or a coroutine that does."""
 
 Durability = Literal["memory", "process-crash", "os-crash", "replicated"]
 """What an acknowledged append survives: nothing but the handle; the process being killed; the machine losing power;
@@ -150,12 +156,30 @@ class Backend(Protocol):
         """The read models of one type, in a named collection."""
         return Models(self.models, collection, type, self.runtime)
 
+    @overload
+    async def decide(
+        self, model: DecisionModel[S], /, *, decide: Callable[[S], Decided], tries: int = 10
+    ) -> Appended: ...
+    @overload
+    async def decide(
+        self, one: DecisionModel[S], two: DecisionModel[S2], /, *, decide: Callable[[S, S2], Decided], tries: int = 10
+    ) -> Appended: ...
+    @overload
     async def decide(
         self,
-        *models: DecisionModel[Any],
-        decide: Callable[..., Iterable[Event[Any]] | Awaitable[Iterable[Event[Any]]]],
+        one: DecisionModel[S],
+        two: DecisionModel[S2],
+        three: DecisionModel[S3],
+        /,
+        *,
+        decide: Callable[[S, S2, S3], Decided],
         tries: int = 10,
-    ) -> Appended:
+    ) -> Appended: ...
+    @overload
+    async def decide(
+        self, *models: DecisionModel[Any], decide: Callable[..., Decided], tries: int = 10
+    ) -> Appended: ...
+    async def decide(self, *models: DecisionModel[Any], decide: Callable[..., Decided], tries: int = 10) -> Appended:
         """Decide on what several events of whatever aggregates say, and append what was decided.
 
         - `decide` is called with the state of each of the `models`, as of one moment, and answers events; or raises, and

@@ -16,7 +16,7 @@ and the append is refused if another one came in between (an append condition, o
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
@@ -68,7 +68,7 @@ class DecisionModel(Generic[S]):
 async def decide(
     backend: Backend,
     models: tuple[DecisionModel[Any], ...],
-    function: Callable[..., Iterable[Event[Any]] | Awaitable[Iterable[Event[Any]]]],
+    function: Callable[..., object],
     tries: int,
 ) -> Appended:
     """See `Backend.decide`."""
@@ -86,7 +86,7 @@ async def decide(
                 if len(models) == 1 or model.query.matches(event):
                     changed = model.evolve(states[number], event)
                     states[number] = states[number] if changed is None else changed
-        made = await call(cast("Callable[..., object]", function), *states)
+        made = await call(function, *states)
         if not isinstance(made, Iterable) or isinstance(made, str | bytes | dict):
             raise InvalidEventError(f"a decision answers the events, as a list, not {made!r:.80}: [] for none")
         events = [in_context(_event(event)) for event in cast("Iterable[object]", made)]

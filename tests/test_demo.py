@@ -103,6 +103,8 @@ def test_the_demo_shows_everything(tours: tuple[Path, str, str]) -> None:
     assert "AppendConditionFailed: event 1 is one that matches" in out
     assert "all three undone: order 1001 open, ada has paid 0.00, letters: 0" in re.sub(r"\s+", " ", out)
     assert "committed together: order 1001 paid, ada has paid 21.50, letters: 1" in re.sub(r"\s+", " ", out)
+    assert "twice the answer 'order(1001) is on its way as P-7'; 1 event written" in re.sub(r"\s+", " ", out)
+    assert re.search(r"^  ✓ ada has been thanked, \d{3,} ms later, by a worker$", out, re.MULTILINE)
     assert "its newest snapshot is of version 204: loading it applies 3 events instead of 207" in re.sub(
         r"\s+", " ", out
     )

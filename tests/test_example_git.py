@@ -9,12 +9,14 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import goes_lite as goes
+from goes_lite.testing import given, history, like
 
 if TYPE_CHECKING:
     from tests.examples import example_kit as kit
@@ -25,6 +27,28 @@ else:
     _spec.loader.exec_module(kit)
 
 pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="git is not on the PATH")
+
+
+def test_a_file_is_what_happened_to_it() -> None:
+    """Given what git says, the aggregate: its lines as long as git counts them, its path after a renaming."""
+    example = kit.module("git_history")
+    added = history(("file", "1"), example.FileAdded("a.txt", "100644", 5))
+
+    def happens(*data: object) -> Callable[[Any], None]:
+        def change(file: Any) -> None:
+            for one in data:
+                file.record(one)
+
+        return change
+
+    given(added).use(example.File, "1", happens(example.FileChanged("100755", 3, 1))).then_state(
+        example.File, "1", lines=7, mode="100755", deleted=False
+    )
+    given(added).use(
+        example.File, "1", happens(example.FileRenamed("b.txt", "100644", None, None), example.FileDeleted(None))
+    ).then_exactly(1, like(example.FileRenamed, path="b.txt")).then_state(
+        example.File, "1", path="b.txt", lines=None, deleted=True
+    )
 
 
 def git_history(repo: Path, *arguments: object, code: int = 0, env: dict[str, str] | None = None) -> tuple[str, str]:

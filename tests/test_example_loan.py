@@ -6,12 +6,14 @@ import gzip
 import importlib.util
 import re
 import sys
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import goes_lite as goes
+from goes_lite.testing import given, history, like
 
 if TYPE_CHECKING:
     from tests.examples import example_kit as kit
@@ -22,6 +24,19 @@ else:
     _spec.loader.exec_module(kit)
 
 REAL_LOG = kit.EXAMPLES.parents[1] / "shared" / "data" / "bpic2012.xes.gz"
+
+
+def test_a_case_is_what_happened_to_it() -> None:
+    """Given steps, the aggregate: how many there were, and the last of those that end a case."""
+    example = kit.module("loan_log")
+    opened = history(("case", "1"), example.CaseOpened(Decimal(1000)), example.Step("A_SUBMITTED", "COMPLETE", None))
+
+    def approve(case: Any) -> None:
+        case.record(example.Step("A_APPROVED", "COMPLETE", "112"))
+
+    given(opened).use(example.Case, "1", approve).then(like(example.Step, activity="A_APPROVED")).then_state(
+        example.Case, "1", amount=Decimal(1000), steps=2, outcome="approved"
+    )
 
 
 def event(activity: str, time: str, lifecycle: str = "COMPLETE", resource: str | None = None) -> str:

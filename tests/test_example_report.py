@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import goes_lite as goes
+from goes_lite.testing import given
 
 if TYPE_CHECKING:
     from tests.examples import example_kit as kit
@@ -38,6 +39,20 @@ def add(path: Path, id: str, begun: datetime, *steps: tuple[str, float]) -> None
         events.append(goes.Event(step, aggregate=ref, version=version, time=begun + timedelta(days=days)))
     with goes.blocking.connect(path) as db:
         db.events.append(events)
+
+
+def test_a_case_is_projected() -> None:
+    """Given steps, the read model: how long it took, and after how many days it came to what."""
+    example = kit.module("loan_report")
+    ref, day = goes.AggregateRef("case", "1"), timedelta(days=1)
+    given(
+        goes.Event(example.CaseOpened(), aggregate=ref, version=1, time=BEGIN, registry=example.log),
+        goes.Event(example.Step("A_SUBMITTED"), aggregate=ref, version=2, time=BEGIN + day, registry=example.log),
+        goes.Event(example.Step("A_DECLINED"), aggregate=ref, version=3, time=BEGIN + 3 * day, registry=example.log),
+        registry=example.log,
+    ).project(example.Cases()).then_model(
+        "1", example.Case(BEGIN, 3.0, 2, "declined", {"A_SUBMITTED": 1.0, "A_DECLINED": 3.0})
+    )
 
 
 def small(path: Path) -> Path:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from goes_lite.aggregate import Aggregate
 from goes_lite.backend import Backend, Durability, Unknown
@@ -88,6 +88,9 @@ def __getattr__(name: str) -> Any:
 
 A = TypeVar("A", bound=Aggregate)
 M = TypeVar("M")
+S = TypeVar("S")
+S2 = TypeVar("S2")
+S3 = TypeVar("S3")
 
 
 class BlockingBackend:
@@ -151,6 +154,35 @@ class BlockingBackend:
 
         return BlockingCommandBus(CommandBus(self.backend, BlockingFace(self._portal)), self._portal)
 
+    @overload
+    def decide(
+        self, model: DecisionModel[S], /, *, decide: Callable[[S], Iterable[Event[Any]]], tries: int = 10
+    ) -> Appended: ...
+    @overload
+    def decide(
+        self,
+        one: DecisionModel[S],
+        two: DecisionModel[S2],
+        /,
+        *,
+        decide: Callable[[S, S2], Iterable[Event[Any]]],
+        tries: int = 10,
+    ) -> Appended: ...
+    @overload
+    def decide(
+        self,
+        one: DecisionModel[S],
+        two: DecisionModel[S2],
+        three: DecisionModel[S3],
+        /,
+        *,
+        decide: Callable[[S, S2, S3], Iterable[Event[Any]]],
+        tries: int = 10,
+    ) -> Appended: ...
+    @overload
+    def decide(
+        self, *models: DecisionModel[Any], decide: Callable[..., Iterable[Event[Any]]], tries: int = 10
+    ) -> Appended: ...
     def decide(
         self, *models: DecisionModel[Any], decide: Callable[..., Iterable[Event[Any]]], tries: int = 10
     ) -> Appended:

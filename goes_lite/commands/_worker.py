@@ -196,7 +196,10 @@ class CommandWorker:
             )
             return
         except Exception as exc:  # noqa: BLE001 - whatever the handler raises
-            self._failed(exc, accepted)
+            if isinstance(exc, CommandRejected):  # that is an answer, and no failure
+                logger.info("%s %s is rejected: %s", accepted.command, accepted.id, exc)
+            else:
+                self._failed(exc, accepted)
             final = isinstance(exc, FINAL) or accepted.attempts >= self._attempts
             await self._change(
                 accepted,
@@ -232,7 +235,8 @@ class CommandWorker:
 
     def _failed(self, error: Exception, accepted: AcceptedCommand | None = None) -> None:
         self.error = error
-        logger.warning("%r failed on %r", self, accepted, exc_info=error)
+        what = f"{accepted.command} {accepted.id}" if accepted else "its work"  # what a command says may be private
+        logger.warning("%r failed on %s", self, what, exc_info=error)
 
 
 class _Taken(Exception):

@@ -18,6 +18,26 @@ class Refused(Exception):
     """A rule of the shop says no."""
 
 
+# --- what can be asked for --------------------------------------------------------------------------------------------
+
+
+@shop.commands.event("order.ship")
+@dataclass(frozen=True)
+class ShipOrder:
+    """Send an order off."""
+
+    order: str
+    parcel: str
+
+
+@shop.commands.event("customer.thank")
+@dataclass(frozen=True)
+class ThankCustomer:
+    """Write a letter of thanks."""
+
+    customer: str
+
+
 # --- what can happen --------------------------------------------------------------------------------------------------
 
 
@@ -144,6 +164,12 @@ class Order(goes.Aggregate, name="order", registry=shop):
         if self.status != "paid":
             raise Refused(f"order {self.id} is {self.status}: only paid orders are shipped")
         self.record(OrderShipped(parcel))
+
+    @goes.handles(ShipOrder, id="order")
+    def ship_as_asked(self, command: ShipOrder) -> str:
+        """The same, for who asks with a command."""
+        self.ship(command.parcel)
+        return f"{self.ref} is on its way as {command.parcel}"
 
     @goes.applies(OrderPlaced)
     def _placed(self, event: goes.Event[OrderPlaced]) -> None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import goes_lite as goes
 from goes_lite.blocking import BlockingBackend, BlockingRepository, connect
+from goes_lite.demo._clerk import commands
 from goes_lite.demo._follower import Follower, interpreter
 from goes_lite.demo._keeper import Keeper
 from goes_lite.demo._shop import (
@@ -76,6 +77,7 @@ def run(path: str, out: Terminal) -> None:
         _two_editors(tour, order)
         _unique_email(tour)
         _transaction(tour, order)
+        commands(tour, order)
         _snapshot(tour)
         _second_process(tour)
         _projection(tour)
