@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
@@ -264,7 +265,9 @@ class Aggregate:
         for name in Aggregate.__slots__[2:]:
             setattr(copy, name, getattr(self, name))
         copy._goes_pending = list(self._goes_pending)
-        vars(copy).update(deepcopy(vars(self), memo))
+        state = vars(copy)
+        for name, value in vars(self).items():
+            state[name] = value if type(value) in _ATOMIC else deepcopy(value, memo)
         for name in own_slots(type(self)):
             if hasattr(self, name):
                 setattr(copy, name, deepcopy(getattr(self, name), memo))
@@ -278,6 +281,9 @@ class Aggregate:
             state = state[:199] + "…"
         return f"<{type(self).__name__} {self._goes_ref} v{self._goes_version}{pending}{deleted}: {state}>"
 
+
+_ATOMIC = frozenset((bool, bytes, complex, float, int, str, type(None)))
+"""What a deep copy shares; asking it for each attribute would be most of what copying a small aggregate costs."""
 
 _RESERVED = tuple(
     name
@@ -296,6 +302,7 @@ def definition_of(aggregate: type[Aggregate]) -> Definition:
     return definition
 
 
+@lru_cache(maxsize=256)
 def own_slots(aggregate: type[Aggregate]) -> list[str]:
     """The slots that subclasses of Aggregate declare."""
     found: list[str] = []

@@ -36,8 +36,8 @@ class BlockingCommandBus:
     def handles(self, command: type[Any] | str, *, transactional: bool = False) -> Callable[[F], F]:
         return self._commands.handles(command, transactional=transactional)
 
-    def serve(self, aggregate: type[Aggregate], **options: Any) -> None:
-        self._commands.serve(aggregate, **options)
+    def serve(self, aggregate: type[Aggregate], *, cache: int = 256, **options: Any) -> None:
+        self._commands.serve(aggregate, cache=cache, **options)
 
     def use(self, *middleware: Middleware, around: Around = "handling") -> None:
         self._commands.use(*middleware, around=around)

@@ -82,12 +82,13 @@ class CommandBus:
 
         return decorate
 
-    def serve(self, aggregate: type[Aggregate], **options: Any) -> None:
+    def serve(self, aggregate: type[Aggregate], *, cache: int = 256, **options: Any) -> None:
         """Let the methods of an aggregate class that are decorated with `@handles` handle their commands.
 
-        The options are those of `Repository`. RegistrationError if there are none, or if one has a handler already.
+        The options are those of `Repository`; it remembers 256 aggregates by default, so that one which is asked often is
+        not loaded whole each time. RegistrationError if there are none, or if one has a handler already.
         """
-        repository = self.backend.repository(aggregate, **options)
+        repository = self.backend.repository(aggregate, cache=cache, **options)
         for kind, (mark, attribute) in handling_methods(aggregate).items():
             method = getattr(aggregate, attribute)
             self._add(kind, AggregateHandler(self.backend, self._face, repository, method, mark))

@@ -43,6 +43,9 @@ LOOK = 1.0
 """Seconds after which one that waits for the time of a command looks at the clock: it may have been set, or the machine
 have slept."""
 
+SOME = 32
+"""How many of the commands that are due are looked up at a time."""
+
 MAX_ERROR = 2000
 """How many characters of an error are kept."""
 
@@ -147,7 +150,7 @@ class CommandWorker:
                     await self._backend.runtime.wait(self._wake, seen, wait)
 
     async def _take(self) -> float | None:
-        """Do one command that is due; how many seconds may pass before the next look, None for until something happens."""
+        """Do some commands that are due; how many seconds may pass before the next look, None for until something happens."""
         now = self._now()
         waiting = accepted_in(self._backend).query(where={"state": "waiting"}, order_by="due")
         candidates: list[AcceptedCommand] = []
@@ -159,16 +162,17 @@ class CommandWorker:
                 later = accepted.due
                 break
             candidates.append(accepted)
-            if len(candidates) >= 2 * self._concurrency:
+            if len(candidates) == SOME:
                 break
         if self._concurrency > 1:  # so that they do not all reach for the same one
             random.shuffle(candidates)
         for accepted in candidates:
+            if self._stopping:
+                break
             if (claimed := await self._claimed(accepted)) is not None:
                 await self._do(claimed)
-                return 0
         if candidates:
-            return 0  # others were faster
+            return 0
         return None if later is None else min(LOOK, (later - now) / 1_000_000)
 
     async def _claimed(self, accepted: AcceptedCommand) -> AcceptedCommand | None:
