@@ -109,11 +109,10 @@ def accepted(path: Path, count: int, driver: str) -> float:
     """Accepted commands that a worker does, per second."""
     with goes.blocking.connect(path, driver=driver) as db:
         db.commands.serve(Asked)
-        for number in range(count):
-            last = db.commands.dispatch_async(Change(str(number % 10), 1))
+        ids = [db.commands.dispatch_async(Change(str(number % 10), 1)) for number in range(count)]
         begin = time.perf_counter()
         with db.commands.worker():
-            db.commands.outcome(last)
+            db.commands.outcome(ids[-1])
         return count / (time.perf_counter() - begin)
 
 

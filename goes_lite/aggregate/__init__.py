@@ -7,11 +7,11 @@ reload cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from copy import deepcopy
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 from uuid import UUID
 
 from goes_lite.aggregate._definition import Definition, applies, check_attributes
@@ -302,14 +302,18 @@ def definition_of(aggregate: type[Aggregate]) -> Definition:
     return definition
 
 
-@lru_cache(maxsize=256)
-def own_slots(aggregate: type[Aggregate]) -> list[str]:
+def own_slots(aggregate: type[Aggregate]) -> tuple[str, ...]:
     """The slots that subclasses of Aggregate declare."""
+    return _own_slots(cast("Hashable", aggregate))
+
+
+@lru_cache(maxsize=256)
+def _own_slots(aggregate: Any) -> tuple[str, ...]:
     found: list[str] = []
     for owner in aggregate.__mro__:
         slots: str | Iterable[str] = () if owner is Aggregate else vars(owner).get("__slots__", ())
         found.extend((slots,) if isinstance(slots, str) else slots)
-    return [name for name in found if name not in ("__dict__", "__weakref__")]
+    return tuple(name for name in found if name not in ("__dict__", "__weakref__"))
 
 
 # --- what a repository does with an aggregate: functions, for methods would take names that subclasses may want -----

@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from goes_lite_conformance._contract import in_thread
 
 import goes_lite as goes
 from goes_lite.errors import AppendConditionFailed, ConfigError, InvalidEventError, InvalidQueryError
 
 if TYPE_CHECKING:
-    from tests.commands.commands_kit import World, raised
+    from tests.commands.commands_kit import PATIENCE, World, raised
 else:
-    from commands_kit import World, raised
+    from commands_kit import PATIENCE, World, raised
 
 registry = goes.Registry()
 
@@ -135,7 +136,7 @@ def test_what_came_in_between_has_it_decided_anew(world: World) -> None:
     with goes.blocking.connect(world.storage.folder / "app.db", registry=registry) as other:
 
         def append(event: goes.Event[Any]) -> None:
-            other.events.append([event])
+            in_thread(lambda: other.events.append([event]), PATIENCE)  # for it blocks
 
         world.run(test, registry=registry)
 
@@ -156,7 +157,7 @@ def test_after_the_last_try_it_is_an_error(world: World) -> None:
     with goes.blocking.connect(world.storage.folder / "app.db", registry=registry) as other:
 
         def append(event: goes.Event[Any]) -> None:
-            other.events.append([event])
+            in_thread(lambda: other.events.append([event]), PATIENCE)  # for it blocks
 
         world.run(test, registry=registry)
 

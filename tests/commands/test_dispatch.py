@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from goes_lite_conformance._contract import in_thread
 
 import goes_lite as goes
 from goes_lite.errors import (
@@ -17,9 +18,21 @@ from goes_lite.errors import (
 )
 
 if TYPE_CHECKING:
-    from tests.commands.commands_kit import Greet, Order, Paid, Pay, Placed, PlaceOrder, Remind, World, raised, registry
+    from tests.commands.commands_kit import (
+        PATIENCE,
+        Greet,
+        Order,
+        Paid,
+        Pay,
+        Placed,
+        PlaceOrder,
+        Remind,
+        World,
+        raised,
+        registry,
+    )
 else:
-    from commands_kit import Greet, Order, Paid, Pay, Placed, PlaceOrder, Remind, World, raised, registry
+    from commands_kit import PATIENCE, Greet, Order, Paid, Pay, Placed, PlaceOrder, Remind, World, raised, registry
 
 
 def test_a_function_handles_a_command(world: World) -> None:
@@ -225,6 +238,6 @@ def test_a_conflict_is_tried_again_on_an_aggregate_as_it_is_by_then(world: World
     with goes.blocking.connect(world.storage.folder / "app.db", registry=registry) as other:
 
         def append(event: goes.Event[Any]) -> None:
-            other.events.append([event])
+            in_thread(lambda: other.events.append([event]), PATIENCE)  # for it blocks
 
         world.run(test)
