@@ -39,7 +39,7 @@ class Context(NamedTuple):
     """On whose behalf it is done."""
     deadline: datetime | None = None
     """Until when (aware, UTC): a command that is not handled by then is refused, or cancelled."""
-    values: Mapping[str, str] = {}
+    values: Mapping[str, str] = MappingProxyType({})
     """Your own: they go into the metadata, too."""
 
     @staticmethod

@@ -310,7 +310,8 @@ def own_slots(aggregate: type[Aggregate]) -> tuple[str, ...]:
 @lru_cache(maxsize=256)
 def _own_slots(aggregate: Any) -> tuple[str, ...]:
     found: list[str] = []
-    for owner in aggregate.__mro__:
+    owners: tuple[type[Any], ...] = aggregate.__mro__
+    for owner in owners:
         slots: str | Iterable[str] = () if owner is Aggregate else vars(owner).get("__slots__", ())
         found.extend((slots,) if isinstance(slots, str) else slots)
     return tuple(name for name in found if name not in ("__dict__", "__weakref__"))

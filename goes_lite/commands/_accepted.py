@@ -46,6 +46,8 @@ class AcceptedCommand:
     """How often it was begun."""
     error: str = ""
     """What the last attempt raised, as text."""
+    rejected: bool = False
+    """Whether that was a CommandRejected."""
     code: str = ""
     """Of that, for programs."""
     details: str = "{}"
@@ -89,7 +91,7 @@ def plain(details: object) -> str:
 def failure(accepted: AcceptedCommand) -> CommandError:
     """Why it was given up, as an error: what its handler raised may be of a type that is unknown here."""
     details = json.loads(accepted.details)
-    if accepted.error.startswith(CommandRejected.__name__):
+    if accepted.rejected:
         error: CommandError = CommandRejected(accepted.code, accepted.error.partition(": ")[2], details=details)
         error.command, error.command_id = accepted.command, accepted.id
         return error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -204,16 +205,16 @@ class CommandBus:
 
     async def redrive(self, id: UUID) -> bool:
         """Have a command that was given up tried again, with all its attempts; False if there is none."""
-        now = self._now()
+        now, failed = self._now(), False
 
         def change(found: AcceptedCommand) -> AcceptedCommand:
-            return replace(found, state="waiting", attempts=0, due=now) if found.state == "failed" else found
+            nonlocal failed
+            failed = found.state == "failed"
+            return replace(found, state="waiting", attempts=0, due=now) if failed else found
 
-        try:
-            found = await accepted_in(self.backend).use(str(id), change)
-        except ModelNotFound:
-            return False
-        return found.attempts == 0
+        with suppress(ModelNotFound):
+            await accepted_in(self.backend).use(str(id), change)
+        return failed
 
     async def forget(self, before: datetime) -> int:
         """Remove the receipts of commands that were done before that time, and answer how many: they count anew then."""

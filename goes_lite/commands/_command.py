@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
@@ -23,7 +24,7 @@ class Command(NamedTuple, Generic[D]):
     """Under which its type is registered."""
     data: D
     """The command itself."""
-    metadata: Mapping[str, str] = {}
+    metadata: Mapping[str, str] = MappingProxyType({})
     """The context that it was dispatched in, as text: see `Context.metadata`."""
     deadline: datetime | None = None
     """Until when it is to be handled (aware, UTC)."""

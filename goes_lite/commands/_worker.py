@@ -208,6 +208,7 @@ class CommandWorker:
             await self._change(
                 accepted,
                 error=f"{type(exc).__name__}: {exc}"[:MAX_ERROR].encode("utf-8", "replace").decode(),
+                rejected=isinstance(exc, CommandRejected),
                 code=exc.code if isinstance(exc, CommandError) else "",
                 details=plain(exc.details) if isinstance(exc, CommandError) else "{}",
                 **({"state": "failed"} if final else {"due": self._after(self._pause(accepted.attempts))}),
