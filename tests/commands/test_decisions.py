@@ -162,6 +162,24 @@ def test_after_the_last_try_it_is_an_error(world: World) -> None:
         world.run(test, registry=registry)
 
 
+def test_a_state_that_is_changed_in_place_begins_anew_each_time(world: World) -> None:
+    async def test(db: Any) -> None:
+        model, seen = load("ada"), list[set[str]]()
+
+        def decide(courses: set[str]) -> list[goes.Event[Any]]:
+            seen.append(set(courses))
+            courses.add("what was decided is not what is stored")
+            return []
+
+        for course in ("a", "b"):
+            event = goes.Event(Subscribed(course, "ada"), tags=["student:ada"], registry=registry)
+            await db.events.append([event])
+            await db.decide(model, decide=decide)
+        assert (seen, model.initial) == ([{"a"}, {"a", "b"}], set())
+
+    world.run(test, registry=registry)
+
+
 def test_nothing_may_be_decided(world: World) -> None:
     async def test(db: Any) -> None:
         assert (await db.decide(taken("ada"), decide=nothing)).positions == ()

@@ -9,7 +9,7 @@ import pytest
 
 import goes_lite as goes
 from goes_lite.errors import CommandRejected
-from goes_lite.testing import given, history, like
+from goes_lite.testing import Outcome, given, history, like
 
 registry = goes.Registry()
 
@@ -142,6 +142,12 @@ def test_a_rejection() -> None:
         assert caught.value.__cause__ is outcome.error
     with fails("raised nothing, and stored"):
         given(registry=registry).when(Fill("1", 1), Cup).raises(ValueError)
+
+
+def test_an_error_after_something_was_stored_is_none_that_was_asked_for() -> None:
+    (event, *_) = FULL
+    with fails("raised ValueError.*, and stored"):
+        Outcome("it", [event], [event], None, ValueError()).raises(ValueError)
 
 
 def test_other_events_are_shown_line_by_line() -> None:
