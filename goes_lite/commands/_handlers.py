@@ -151,15 +151,15 @@ class AggregateHandler:
 
         async def save(aggregates: Sequence[Any], condition: AppendCondition | None) -> Appended | Refusal:
             if receipt is None:
-                return await self._repository.append(aggregates, condition)
+                return await self._repository._append(aggregates, condition)
             if TRANSACTIONS not in self._backend.abilities:
-                outcome = await self._repository.append(aggregates, condition)
+                outcome = await self._repository._append(aggregates, condition)
                 if isinstance(outcome, Appended):
                     await self.receipts.put(self._backend, command, receipt)
                 return outcome
             try:
                 async with self._backend.transaction() as tx:
-                    outcome = await self._repository.within(tx).append(aggregates, condition)
+                    outcome = await self._repository.within(tx)._append(aggregates, condition)
                     if not isinstance(outcome, Appended):
                         raise _Refused(outcome)
                     await self.receipts.put(tx, command, receipt)
@@ -168,7 +168,7 @@ class AggregateHandler:
             return outcome
 
         try:
-            await self._repository.use_and_save(self._id(command), change, save, create=self._mark.create)
+            await self._repository._use_and_save(self._id(command), change, save, create=self._mark.create)
         except ModelConflict:
             if command.once and (found := await self.receipts.find(command)):
                 return found[0]

@@ -251,7 +251,7 @@ class Repository(Generic[A]):
         - What `before_save` raises comes through, and nothing is written. What fails after the commit is reported to
           `on_error` and never raised.
         """
-        outcome = await self.append(aggregates, condition)
+        outcome = await self._append(aggregates, condition)
         if isinstance(outcome, Appended):
             return outcome
         raise outcome
@@ -272,9 +272,9 @@ class Repository(Generic[A]):
         - If it records nothing, nothing is written, not even with `create=True`.
         - `create` and `deleted` are those of `fetch`.
         """
-        return await self.use_and_save(id, change, self.append, create=create, deleted=deleted)
+        return await self._use_and_save(id, change, self._append, create=create, deleted=deleted)
 
-    async def use_and_save(
+    async def _use_and_save(
         self,
         id: str | UUID,
         change: Callable[[A], object],
@@ -357,7 +357,9 @@ class Repository(Generic[A]):
         inside._transaction = transaction
         return inside
 
-    async def append(self, aggregates: Sequence[A], condition: AppendCondition | None) -> Appended | Refusal:
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    async def _append(self, aggregates: Sequence[A], condition: AppendCondition | None) -> Appended | Refusal:
         """Save, but answer a refusal of the append, so that nothing that a hook raises is taken for one."""
         batches: list[tuple[A, tuple[Event[Any], ...]]] = []
         for aggregate in aggregates:
@@ -385,8 +387,6 @@ class Repository(Generic[A]):
                 send(aggregate, self._transaction, events[-1].version)
         await self._after_commit(partial(self._outside._committed, batches, before, appended))
         return appended
-
-    # --- inside -----------------------------------------------------------------------------------------------------
 
     async def _after_commit(self, action: Callable[[], Awaitable[None]]) -> None:
         if self._transaction is None:
