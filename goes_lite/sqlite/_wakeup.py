@@ -27,7 +27,7 @@ IDLE_AFTER = 60.0
 LINGER = 1.0
 """A watcher outlives its last follower by this, since most come back for the next page."""
 RETRY = 1.0
-"""Seconds after which those who wait look for themselves, and begin another watch, where one could not look."""
+"""Seconds after which those who wait look for themselves, and the watch begins anew, where it could not look."""
 
 
 _signals: WeakValueDictionary[object, Signal] = WeakValueDictionary()
@@ -85,16 +85,22 @@ class Watcher:
             self._threads.append(thread)
 
     def _poll(self, stop: threading.Event) -> None:
-        try:
-            connection = self.connection = open_reader(self._target)
+        while not stop.is_set():
             try:
-                self._look(connection, stop)
-            finally:
-                connection.close()
-        except Exception:  # noqa: BLE001 - whoever waits looks for himself then, and meets the same error
-            stop.wait(RETRY)
-            stop.set()  # the next who waits starts another
-            self._signal.notify()
+                connection = self.connection = open_reader(self._target)
+                try:
+                    self._look(connection, stop)
+                finally:
+                    connection.close()
+            except Exception:  # noqa: BLE001 - whoever waits looks for himself then, and meets the same error
+                stop.wait(RETRY)
+                self._end_if_unused(stop)
+                self._signal.notify()
+
+    def _end_if_unused(self, stop: threading.Event) -> None:
+        with self._lock:
+            if not self._followers and time.monotonic() - self._last_used > LINGER:
+                stop.set()  # the next who waits starts another
 
     def _look(self, connection: Connection, stop: threading.Event) -> None:
         # The first look counts as a change, so that whoever looked at the log before it looks again.
@@ -107,10 +113,7 @@ class Watcher:
                 self._signal.notify()
             else:
                 pause = POLL_IDLE if now - changed > IDLE_AFTER else min(pause * 1.2, POLL_ACTIVE)
-            with self._lock:
-                if not self._followers and now - self._last_used > LINGER:
-                    stop.set()
-                    return
+            self._end_if_unused(stop)
             self._hint.wait(pause)
             self._hint.clear()
 

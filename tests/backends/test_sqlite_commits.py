@@ -102,3 +102,31 @@ def test_a_watch_that_breaks_off_is_taken_up_again(
         other.hear()
         other.tell(None)
         other.finish()
+
+
+def test_a_watch_goes_on_for_who_stays_in_its_block(
+    path: str, driver: str, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It cannot look for a while, and nobody else begins to wait: it is taken up again all the same."""
+    open_reader, refused = _wakeup.open_reader, threading.Event()
+
+    def refuse(target: Any) -> Any:
+        if refused.is_set():
+            return open_reader(target)
+        raise StoreUnavailable(path, "too many open files: close some")
+
+    monkeypatch.setattr(_wakeup, "RETRY", 0.01)
+    monkeypatch.setattr(_wakeup, "open_reader", refuse)
+    signal = Signal()
+    with store(path, driver) as db, db.commits.watch(signal):
+        assert signal.block(signal.count, PATIENCE)
+        refused.set()
+        other = spawn("commit", path=path, driver=driver)
+        other.expect("ready")
+        while signal.block(told := signal.count, 0.1):
+            pass  # the first look of a watch wakes without cause
+        other.tell(1)
+        other.hear()
+        assert signal.block(told, PATIENCE)
+        other.tell(None)
+        other.finish()
