@@ -43,7 +43,7 @@ class Session:
                 self.writer.begin()
             except BaseException:
                 self.writer.abandon()
-                self.writer.lock.release()
+                self.writer.release()
                 raise
             self.active = True
             return
@@ -103,7 +103,7 @@ class Session:
                 raise self.writer.translated(exc) from exc
             finally:
                 if last:
-                    self.writer.lock.release()
+                    self.writer.release()
         import asyncio
 
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()

@@ -1,8 +1,9 @@
 """The one connection that writes, and group commit: whatever waits is committed together, with one fsync for all.
 
 An operation is a function of the connection. On the blocking face the thread that brings one becomes the leader if
-nobody leads: it runs everything queued, its own included, and the others find theirs done. On the async face a
-thread of the writer's own does the same. Either way
+nobody leads: it runs everything queued, its own included, and the others are woken when theirs is done. They do not
+wait for the lock: it may be with the next leader by then. On the async face a thread of the writer's own does the
+same. Either way
 
 * an operation that raises before it wrote anything disturbs nobody,
 * if one fails half-way, the transaction is rolled back and each of the group runs again alone, so operations must be
@@ -20,7 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from goes_lite.errors import StoreClosed, StoreForked, StoreLocked, TransactionError
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
+MOMENT = 0.00002
+"""How many seconds a leader waits for the next of those who shared the last commit; the system makes it rather more."""
 GROUP = 512
 """The most operations in one transaction: bounds how long the first of them waits for its answer."""
 
@@ -47,16 +50,22 @@ current_session: ContextVar[Session | None] = ContextVar("current_session", defa
 class Operation(Generic[T]):
     """One piece of work on its way through the writer."""
 
-    __slots__ = ("committed", "done", "error", "future", "result", "work")
+    __slots__ = ("committed", "done", "error", "future", "result", "turn", "work")
 
     def __init__(self, work: Work[T], committed: Callable[[T], None] | None, future: asyncio.Future[T] | None) -> None:
         self.work = work
         self.committed = committed
         """Called after the commit, on the writer's thread, in commit order."""
         self.future = future
+        self.turn: SimpleQueue[None] | None = None
+        """Where the thread that waits for it is woken, once it waits: to find it done, or to lead."""
         self.done = False
         self.result: T | None = None
         self.error: BaseException | None = None
+
+    def wake(self) -> None:
+        if self.turn is not None:
+            self.turn.put(None)
 
     def outcome(self) -> T:
         if self.error is not None:
@@ -89,6 +98,8 @@ class Writer:
         self._committing: Sequence[Operation[Any]] = ()
         """Whose COMMIT is under way: all that tells, after an interrupt, whether it has happened."""
         self._queue: deque[Operation[Any]] = deque()
+        self._companions = 1
+        """How many operations the last leader found."""
         self._inbox: SimpleQueue[Operation[Any] | Session | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -123,7 +134,7 @@ class Writer:
         except self.driver.error as exc:
             raise self.translated(exc) from exc
         finally:
-            self.lock.release()
+            self.release()
 
     def check_usable(self) -> None:
         if self.forked:
@@ -145,28 +156,67 @@ class Writer:
         if not self.lock.acquire(timeout=self.target.lock_timeout):
             raise StoreLocked(self.target.location, self.target.lock_timeout)
 
+    def release(self) -> None:
+        """Give the lock back, and let a thread whose operation is queued take it."""
+        self.lock.release()
+        self._wake_next()
+
+    def _wake_next(self) -> None:
+        if self._queue:
+            try:
+                self._queue[0].wake()
+            except IndexError:
+                pass  # somebody took it meanwhile, and with it all that is behind it
+
     def _lead(self, operation: Operation[T]) -> T:
         self._queue.append(operation)
         try:
-            self.acquire()
-        except StoreLocked:
-            if self._withdraw(operation):
+            leads = self._wait(operation, self.target.lock_timeout)
+        except BaseException as exc:
+            withdrawn = self._withdraw(operation)
+            self._wake_next()  # it may have been our turn
+            if withdrawn or not isinstance(exc, StoreLocked):
                 raise
-            self.lock.acquire()  # a leader has it already: only the leader knows what becomes of it
-        except BaseException:
-            self._withdraw(operation)
-            raise
-        try:
-            while not operation.done:
-                if self._closed:
-                    raise StoreClosed(self.target.location)
-                self._commit_queued()
-        except BaseException:
-            self._withdraw(operation)  # whoever was interrupted must not find it stored by somebody later
-            raise
-        finally:
-            self.lock.release()
+            leads = self._wait(operation, None)  # a leader has it already: only the leader knows what becomes of it
+        if leads:
+            try:
+                self._gather()
+                while not operation.done:
+                    if self._closed:
+                        raise StoreClosed(self.target.location)
+                    self._commit_queued()
+            except BaseException:
+                self._withdraw(operation)  # whoever was interrupted must not find it stored by somebody later
+                raise
+            finally:
+                self.release()
         return operation.outcome()
+
+    def _wait(self, operation: Operation[Any], timeout: float | None) -> bool:
+        """Until the thread has the lock, and leads: True; or until the operation is done: False. StoreLocked."""
+        if self.lock.acquire(blocking=False):
+            return True
+        # From here on whoever is done with it, or gives the lock back, finds somebody to wake: looked at again after.
+        operation.turn = SimpleQueue()
+        end = None if timeout is None else time.monotonic() + timeout
+        while not operation.done:
+            if self.lock.acquire(blocking=False):
+                return True
+            try:
+                operation.turn.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
+            except Empty:
+                raise StoreLocked(self.target.location, timeout or 0.0) from None
+        return False
+
+    def _gather(self) -> None:
+        """Give those who shared the last commit a moment to come with their next operation: one fsync is many moments."""
+        before = self._companions
+        while len(self._queue) < before:
+            now = len(self._queue)
+            time.sleep(MOMENT)
+            if len(self._queue) == now:
+                break
+        self._companions = len(self._queue)
 
     def _withdraw(self, operation: Operation[Any]) -> bool:
         """Take an operation off the queue; False if it is not there any more."""
@@ -312,6 +362,8 @@ class Writer:
     def end(self, *, changed: bool = True) -> None:
         """COMMIT (or ROLLBACK, if there is nothing to commit) and let the next process pass."""
         try:
+            if changed:
+                self.checkpointer.before_commit()
             self.connection.execute("COMMIT" if changed else "ROLLBACK")
         except self.driver.error as exc:
             raise self.translated(exc) from exc
@@ -361,7 +413,7 @@ class Writer:
                 self.connection.close()
                 self._turnstile.close()
         finally:
-            self.lock.release()
+            self.release()
 
     def end_thread(self) -> None:
         """Take nothing new, and have the thread end behind what there is."""
@@ -382,9 +434,10 @@ def call_in(future: asyncio.Future[Any] | None, settle: Callable[[asyncio.Future
 
 
 def resolve(operations: Sequence[Operation[Any]]) -> None:
-    """Give the results to those who await them, with one call per event loop instead of one per operation."""
+    """Give the results to those who wait for them, with one call per event loop instead of one per operation."""
     by_loop: dict[asyncio.AbstractEventLoop, list[Operation[Any]]] = {}
     for op in operations:
+        op.wake()
         if op.future is not None:
             by_loop.setdefault(op.future.get_loop(), []).append(op)
     for loop, resolved in by_loop.items():
