@@ -96,15 +96,12 @@ class Context(NamedTuple):
         return carried
 
     @staticmethod
-    def of(metadata: Mapping[str, str], id: str) -> Context:
+    def of(metadata: Mapping[str, str], id: str, deadline: datetime | None = None) -> Context:
         """The context of what follows from an event or command with this metadata and id."""
-        return Context(
-            metadata.get(CORRELATION) or id,
-            id,
-            metadata.get(ACTOR, ""),
-            None,
-            {key: value for key, value in metadata.items() if key not in OWN},
-        )
+        if not metadata:
+            return Context(id, id, "", deadline)
+        values = {key: value for key, value in metadata.items() if key not in OWN}
+        return Context(metadata.get(CORRELATION) or id, id, metadata.get(ACTOR, ""), deadline, values)
 
     def due(self, deadline: datetime) -> Context:
         """With this deadline, if it is the nearer one. ConfigError if it is no aware datetime."""
@@ -117,8 +114,14 @@ class Context(NamedTuple):
     @property
     def metadata(self) -> dict[str, str]:
         """What of it goes into the metadata of an event or command."""
-        named = {CORRELATION: self.correlation, CAUSATION: self.causation, ACTOR: self.actor}
-        return {**self.values, **{key: value for key, value in named.items() if value}}
+        metadata = dict(self.values)
+        if self.correlation:
+            metadata[CORRELATION] = self.correlation
+        if self.causation:
+            metadata[CAUSATION] = self.causation
+        if self.actor:
+            metadata[ACTOR] = self.actor
+        return metadata
 
 
 EMPTY = Context()

@@ -337,12 +337,16 @@ def restore(
     return cast("Event[D]", event)
 
 
+# Made once: json.dumps makes an encoder at each call that is not all defaults.
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+
+
 def metadata_json(event: Event[Any]) -> str | None:
     """The metadata as canonical JSON (keys sorted), None if there is none: equal metadata, equal text."""
     value = event._metadata
     if value is None or type(value) is str:
         return value
-    return json.dumps(dict(cast("Mapping[str, str]", value)), sort_keys=True, ensure_ascii=False)
+    return _canonical(dict(cast("Mapping[str, str]", value)))
 
 
 def tags_json(event: Event[Any]) -> str | None:
@@ -350,7 +354,7 @@ def tags_json(event: Event[Any]) -> str | None:
     value = event._tags
     if value is None or type(value) is str:
         return value
-    return json.dumps(sorted(value), ensure_ascii=False)
+    return _canonical(sorted(value))
 
 
 def _check_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:

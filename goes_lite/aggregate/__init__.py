@@ -260,11 +260,17 @@ class Aggregate:
         """An independent copy, pending events included; the events themselves are immutable and shared."""
         copy = object.__new__(type(self))
         memo[id(self)] = copy
-        for event in (*self._goes_pending, self._goes_last):
+        for event in self._goes_pending:
             memo[id(event)] = event
-        for name in Aggregate.__slots__[2:]:
-            setattr(copy, name, getattr(self, name))
+        memo[id(self._goes_last)] = self._goes_last
+        # One by one: a loop over the names would be most of what copying a small aggregate costs.
+        copy._goes_ref = self._goes_ref
+        copy._goes_version = self._goes_version
         copy._goes_pending = list(self._goes_pending)
+        copy._goes_deleted = self._goes_deleted
+        copy._goes_last = self._goes_last
+        copy._goes_sent = self._goes_sent
+        copy._goes_applying = self._goes_applying
         state = vars(copy)
         for name, value in vars(self).items():
             state[name] = value if type(value) in _ATOMIC else deepcopy(value, memo)

@@ -34,7 +34,7 @@ class Command(NamedTuple, Generic[D]):
     @property
     def context(self) -> Context:
         """What its handler runs in."""
-        return Context.of(self.metadata, str(self.id))._replace(deadline=self.deadline)
+        return Context.of(self.metadata, str(self.id), self.deadline)
 
     def __repr__(self) -> str:
         return f"<Command {self.name!r} {self.id}: {self.data!r:.200}>"

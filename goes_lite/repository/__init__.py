@@ -400,6 +400,8 @@ class Repository(Generic[A]):
         # Nothing in here may fail: the events are stored. The aggregates are settled before anybody is told.
         for aggregate, events in batches:
             settle(aggregate, events[-1].version)
+        if self._schedule is None and self._hooks.after_save is None:
+            return
         start = 0
         for (aggregate, events), version in zip(batches, before, strict=True):
             own = appended._replace(positions=appended.positions[start : start + len(events)])

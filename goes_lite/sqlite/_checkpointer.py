@@ -2,16 +2,18 @@
 
 SQLite's own automatic checkpoint runs inside COMMIT and is off. After a checkpoint the next writer begins the -wal anew
 in the same file, and writing over a file is much cheaper to sync than growing one; so it is not cut each time, and its
-size alone does not tell how much is in it. Hence an estimate of the pages written, from the rows that SQLite counts as
-changed and the pages that the database has grown by; and now and then the size of the -wal, for what the estimate is
-wrong about. Not each time: on systems that give a file a fine-grained time stamp once it was asked for, the next write
-has to store that time, and every commit of one event took a third longer.
+size alone does not tell how much is in it. apsw is told by SQLite, at each commit. The standard library's sqlite3 is not:
+hence an estimate of the pages written, from the rows that SQLite counts as changed and the pages that the database has
+grown by; and now and then the size of the -wal, for what the estimate is wrong about. Not each time: on systems that give
+a file a fine-grained time stamp once it was asked for, the next write has to store that time, and every commit of one
+event took a third longer.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 
 from goes_lite.errors import StoreError
 from goes_lite.sqlite._connection import WRITER_BUSY, Target, set_busy_timeout
@@ -19,15 +21,16 @@ from goes_lite.sqlite._driver import Connection, wal_reset_bug
 from goes_lite.sqlite._turnstile import AnyTurnstile
 
 PAGES = 1000
-"""How many pages (estimated) are written between two checkpoints: 4 MB."""
+"""How many pages are written between two checkpoints: 4 MB."""
 PAGES_PER_COMMIT, ROWS_PER_PAGE = 6, 8
 """A commit writes a leaf of each table and index that it touches, and more for many rows."""
 LOOK_EVERY = 16
-"""After so many commits the size of the -wal is looked at (with stat, which opens nothing) …"""
-GROWTH = 4 * 1024 * 1024
-"""… and if it has grown by so many bytes, a checkpoint is due, too."""
-LIMIT = 4 * GROWTH
-"""So large, it calls for a checkpoint that waits for readers and cuts the file: others did not let it begin anew."""
+"""After so many commits the size of the -wal is looked at, with stat, which opens nothing."""
+PAGE = 4096 + 24
+"""Bytes of a page in the -wal: SQLite's usual ones, and what is before each."""
+LIMIT = 4 * PAGES
+"""So many pages in the -wal call for a checkpoint that waits for readers and cuts the file: others did not let it begin
+anew."""
 BUSY = 0.2
 """How many seconds such a checkpoint waits for readers; they read in pages, so they are soon done."""
 
@@ -37,46 +40,32 @@ class Checkpointer:
 
     def __init__(self, connection: Connection, target: Target, turnstile: AnyTurnstile) -> None:
         self._connection = connection
-        self._target = target
         self._turnstile = turnstile
-        self._wal = target.path + "-wal"
         # A SQLite with the WAL-reset bug must only run checkpoints that keep writers out.
         self._usual = "RESTART" if wal_reset_bug(target.driver.version) else "PASSIVE"
         self._harmless: tuple[type[Exception], ...] = (*target.driver.error, StoreError)
-        self._rows = target.driver.changes(connection)
-        self._page_count = 0 if target.memory else self._count_pages()
-        self._pages = 0
-        self._commits = 0
-        self._size = 0
+        self._gauge: _Told | _Estimate | None = None
+        if not target.memory:
+            told = target.driver.wal_pages(connection)
+            self._gauge = _Estimate(connection, target) if told is None else _Told(told)
+
+    def before_commit(self) -> None:
+        """Look at what is about to be committed: inside the transaction, where SQLite answers without any lock."""
+        if self._gauge is not None:
+            try:
+                self._gauge.before_commit()
+            except self._harmless:
+                pass  # if something is wrong, COMMIT says so
 
     def after_commit(self) -> None:
         """Run a checkpoint if one is due. It never fails: the commit has happened, and what cannot run now is due again."""
-        if not self._target.memory:
-            try:
-                self._run_if_due()
-            except self._harmless:
-                pass
-
-    def _run_if_due(self) -> None:
-        rows, page_count = self._target.driver.changes(self._connection), self._count_pages()
-        grown = max(0, page_count - self._page_count)
-        self._pages += PAGES_PER_COMMIT + max((rows - self._rows) // ROWS_PER_PAGE, grown)
-        self._rows, self._page_count = rows, page_count
-        self._commits += 1
-        if self._pages < PAGES and self._commits % LOOK_EVERY:
+        if self._gauge is None:
             return
         try:
-            size = os.stat(self._wal).st_size
-        except OSError:
-            return
-        self._size = min(self._size, size)  # it was cut, by us or by another process
-        if self._pages >= PAGES or size - self._size >= GROWTH:
-            self._run("TRUNCATE" if size >= LIMIT else self._usual)
-            self._pages, self._size = 0, size
-
-    def _count_pages(self) -> int:
-        pages: int = self._connection.execute("PRAGMA page_count").fetchall()[0][0]
-        return pages
+            if full := self._gauge.due():
+                self._run("TRUNCATE" if full >= LIMIT else self._usual)
+        except self._harmless:
+            pass
 
     def _run(self, mode: str) -> None:
         with contextlib.suppress(*self._harmless):
@@ -87,3 +76,64 @@ class Checkpointer:
             finally:
                 self._turnstile.leave()
                 set_busy_timeout(self._connection, WRITER_BUSY)
+
+
+class _Told:
+    """How full the -wal is, for a driver that is told."""
+
+    def __init__(self, pages: Callable[[], int]) -> None:
+        self._pages = pages
+        self._checked = 0
+        """How many there were at the last checkpoint, which may not have let the -wal begin anew."""
+
+    def before_commit(self) -> None:
+        return
+
+    def due(self) -> int:
+        """The size of the -wal in pages, if a checkpoint is due; else 0."""
+        pages = self._pages()
+        if pages < self._checked:
+            self._checked = 0  # it has begun anew
+        if pages - self._checked < PAGES:
+            return 0
+        self._checked = pages
+        return pages
+
+
+class _Estimate:
+    """How full the -wal may be, for a driver that is not told."""
+
+    def __init__(self, connection: Connection, target: Target) -> None:
+        self._connection = connection
+        self._driver = target.driver
+        self._wal = target.path + "-wal"
+        self._rows = target.driver.changes(connection)
+        self._page_count = self._count_pages()
+        self._pages = 0
+        self._commits = 0
+        self._size = 0
+
+    def before_commit(self) -> None:
+        rows, page_count = self._driver.changes(self._connection), self._count_pages()
+        grown = max(0, page_count - self._page_count)
+        self._pages += PAGES_PER_COMMIT + max((rows - self._rows) // ROWS_PER_PAGE, grown)
+        self._rows, self._page_count = rows, page_count
+        self._commits += 1
+
+    def due(self) -> int:
+        """The size of the -wal in pages, if a checkpoint is due; else 0."""
+        if self._pages < PAGES and self._commits % LOOK_EVERY:
+            return 0
+        try:
+            size = os.stat(self._wal).st_size // PAGE
+        except OSError:
+            return 0
+        self._size = min(self._size, size)  # it was cut, by us or by another process
+        if self._pages < PAGES and size - self._size < PAGES:
+            return 0
+        self._pages, self._size = 0, size
+        return max(size, 1)
+
+    def _count_pages(self) -> int:
+        pages: int = self._connection.execute("PRAGMA page_count").fetchall()[0][0]
+        return pages

@@ -63,6 +63,10 @@ class Driver(Protocol):
         ...
 
     def in_transaction(self, connection: Connection) -> bool: ...
+    def wal_pages(self, connection: Connection) -> Callable[[], int] | None:
+        """What tells how many pages the -wal held after the last commit of the connection; None if nothing can."""
+        ...
+
     def authorize(self, connection: Connection, check: Authorizer | None) -> None:
         """Have SQLite ask before it compiles anything; None: no more. Makes it compile cached statements anew."""
         ...
@@ -92,6 +96,9 @@ class StdlibDriver:
 
     def in_transaction(self, connection: Connection) -> bool:
         return cast("sqlite3.Connection", connection).in_transaction
+
+    def wal_pages(self, connection: Connection) -> Callable[[], int] | None:
+        return None
 
     def authorize(self, connection: Connection, check: Authorizer | None) -> None:
         cast("sqlite3.Connection", connection).set_authorizer(check)
@@ -127,6 +134,17 @@ class ApswDriver:
 
     def in_transaction(self, connection: Connection) -> bool:
         return bool(cast("Any", connection).in_transaction)
+
+    def wal_pages(self, connection: Connection) -> Callable[[], int] | None:
+        found = 0
+
+        def committed(connection: object, database: str, pages: int) -> int:
+            nonlocal found
+            found = pages
+            return 0
+
+        cast("Any", connection).set_wal_hook(committed)
+        return lambda: found
 
     def authorize(self, connection: Connection, check: Authorizer | None) -> None:
         cast("Any", connection).authorizer = check

@@ -79,13 +79,14 @@ class Turnstile:
             self._file = os.open(path, flags, 0o666)
         except OSError as exc:
             raise _refused(exc, path, location) from exc
-        self.inside = False
+        self.inside = self._queued = False
 
     def enter(self, timeout: float) -> None:
         """Wait for this process's turn; StoreLocked if it does not come within `timeout` seconds."""
         deadline = 0.0
         try:
             for place, pause in ((_QUEUE, 0.0004), (_PLACE, 0.0001)):
+                self._queued = True
                 while not self._try(place):
                     # A lock that blocks in the kernel could not be given up at the deadline. Whoever waits for the
                     # place is alone there and looks often; those in the queue look less often and at random, so that
@@ -96,6 +97,7 @@ class Turnstile:
                     time.sleep(pause * random.uniform(0.5, 1.5))
             self.inside = True
             self._lock(self._file, _QUEUE, False)
+            self._queued = False
         except BaseException:  # an interrupt too: a place in the queue that is kept would stop everybody for good
             self.inside = True
             self.leave()
@@ -113,7 +115,9 @@ class Turnstile:
     def leave(self) -> None:
         if self.inside:
             self.inside = False
-            self._lock(self._file, _QUEUE, False)  # held only by a way in that was broken off
+            if self._queued:  # a way in that was broken off
+                self._queued = False
+                self._lock(self._file, _QUEUE, False)
             self._lock(self._file, _PLACE, False)
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from goes_lite.errors import StoreUnavailable
 from goes_lite.runtime import Signal
-from goes_lite.sqlite import _wakeup
+from goes_lite.sqlite import _connection, _wakeup
 
 if TYPE_CHECKING:
     import pytest
@@ -108,7 +108,7 @@ def test_a_watch_goes_on_for_who_stays_in_its_block(
     path: str, driver: str, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It cannot look for a while, and nobody else begins to wait: it is taken up again all the same."""
-    open_reader, refused = _wakeup.open_reader, threading.Event()
+    open_reader, refused = _connection.open_reader, threading.Event()
 
     def refuse(target: Any) -> Any:
         if refused.is_set():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -15,7 +16,7 @@ from goes_lite_conformance.sqlite_power import PowerCuts, SQLitePowerTests
 from goes_lite import blocking
 from goes_lite.errors import GoesError, StoreLocked
 from goes_lite.runtime import drive
-from goes_lite.sqlite._checkpointer import Checkpointer
+from goes_lite.sqlite import _checkpointer
 from goes_lite.sqlite._driver import translate
 
 apsw = pytest.importorskip(
@@ -74,14 +75,24 @@ def test_the_judge_finds_nothing_where_nothing_is_lost(disk: Place) -> None:
 # --- what they have found -------------------------------------------------------------------------------------------
 
 
-def test_a_checkpoint_that_cannot_even_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever fails behind a commit, the commit has happened: nobody may be told that it has not."""
+@pytest.mark.parametrize(
+    ("driver", "gauge", "look", "error"),
+    [
+        ("apsw", _checkpointer._Told, "due", apsw.IOError),
+        ("sqlite3", _checkpointer._Estimate, "due", sqlite3.OperationalError),
+        ("sqlite3", _checkpointer._Estimate, "_count_pages", sqlite3.OperationalError),
+    ],
+)
+def test_a_checkpoint_that_cannot_even_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str, gauge: type, look: str, error: type[Exception]
+) -> None:
+    """Whatever fails around a commit, the commit has happened: nobody may be told that it has not."""
 
-    def fail(self: Checkpointer) -> int:
-        raise apsw.IOError("the disk refuses to be read")
+    def fail(self: object) -> int:
+        raise error("the disk refuses to be read")
 
-    with blocking.connect(tmp_path / "app.db", driver="apsw", registry=registry) as db:
-        monkeypatch.setattr(Checkpointer, "_count_pages", fail)
+    with blocking.connect(tmp_path / "app.db", driver=driver, registry=registry) as db:
+        monkeypatch.setattr(gauge, look, fail)
         assert db.events.append([note("1")]).position == 1
         with db.transaction() as transaction:
             transaction.events.append([note("2")])
