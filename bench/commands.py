@@ -1,30 +1,18 @@
-"""How fast commands are: `python bench/commands.py [--commands N] [--dispatchers 64] [--repeat 5] [--driver apsw]`.
-
-At full durability: commands round robin over ten aggregates, one after another; many dispatchers that all want one
-aggregate, as threads and as tasks; and commands that count once, and that are accepted and done by a worker. With
-`--peer`, the same work by another library, alternately.
-"""
+"""How fast commands are: one after another, many that want one aggregate, once, and accepted for later."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
-import json
-import statistics
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import goes_lite as goes
 from bench.domain import Account
+from bench.place import Bench
+from bench.table import Row
 
 
 @goes.command("account.change")
@@ -121,60 +109,27 @@ def check(account: Asked, total: int) -> None:
     assert (account.total, account.version) == (total, total + 1), account
 
 
-def peer(script: Path, python: str, scenario: str, count: int, *options: str) -> float:
-    """Events per second of one of the peer's scenarios."""
-    command = [python, str(script), "--scenario", scenario, "--backend", "sqlite", "--n", str(count), *options]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return float(found["events_per_s"])
-
-
-def main() -> int:
-    """Print what was measured."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--commands", type=int, default=2_000)
-    parser.add_argument("--dispatchers", type=int, default=64)
-    parser.add_argument("--each", type=int, default=100)
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--driver", default="apsw", choices=["apsw", "sqlite3"])
-    parser.add_argument("--peer", type=Path, help="the scenarios of the peer, to be run alternately")
-    parser.add_argument("--peer-python", default=sys.executable, help="a Python that has the peer installed")
-    parser.add_argument("--peer-contended", type=int, default=640, help="how many contended commands the peer does")
-    arguments = parser.parse_args()
-    found: dict[str, list[float]] = {}
-    print(f"{arguments.driver}, FULL, {time.strftime('%Y-%m-%d')}; commands/s")
-    for _ in range(arguments.repeat):
-        with tempfile.TemporaryDirectory() as name:
-            folder, driver = Path(name), arguments.driver
-            one = one_after_another(folder / "1.db", arguments.commands, driver)
-            figures = {
-                "one after another": one,
-                "one after another, once": one_after_another(folder / "2.db", arguments.commands, driver, once=True),
-                "contended, threads": by_threads(folder / "3.db", arguments.dispatchers, arguments.each, driver),
-                "contended, tasks": by_tasks(folder / "4.db", arguments.dispatchers, arguments.each, driver),
-                "accepted, by a worker": accepted(folder / "5.db", arguments.commands // 4, driver),
-            }
-            if arguments.peer is not None:
-                theirs = peer(arguments.peer, arguments.peer_python, "command", arguments.commands)
-                writers = "--writers", str(arguments.dispatchers)
-                worst = peer(
-                    arguments.peer, arguments.peer_python, "writers_contended", arguments.peer_contended, *writers
-                )
-                figures |= {
-                    "peer, one after another": theirs,
-                    "peer, contended": worst,
-                    "ratio, one after another": one / theirs,
-                    "ratio, contended, threads": figures["contended, threads"] / worst,
-                    "ratio, contended, tasks": figures["contended, tasks"] / worst,
-                }
-        for what, value in figures.items():
-            found.setdefault(what, []).append(value)
-            print(f"  {what}: {value:,.1f}", flush=True)
-    print("medians")
-    for what, values in found.items():
-        print(f"  {what}: {statistics.median(values):,.1f} ({min(values):,.1f}–{max(values):,.1f})")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def measure(bench: Bench) -> list[Row]:
+    """Commands on the bus, at full durability: what there is no limit to compare with, but the peer (`peers.py`)."""
+    count = bench.times(2_000)
+    rows = {
+        name: Row(f"commands: {name}", "/s", [], [])
+        for name in (
+            "one after another",
+            "one after another, each counts once",
+            "64 threads want one aggregate",
+            "64 tasks want one aggregate",
+            "accepted, done by a worker",
+        )
+    }
+    for _ in range(bench.repeat):
+        found = (
+            one_after_another(bench.path(), count, bench.driver),
+            one_after_another(bench.path(), count, bench.driver, once=True),
+            by_threads(bench.path(), 64, count // 20, bench.driver),
+            by_tasks(bench.path(), 64, count // 20, bench.driver),
+            accepted(bench.path(), count // 4, bench.driver),
+        )
+        for row, value in zip(rows.values(), found, strict=True):
+            row.ours.append(value)
+    return [*rows.values()]

@@ -36,3 +36,23 @@ def events(aggregate: str, count: int, *, first: int = 1) -> list[goes.Event[Cha
     """The next `count` events of an account."""
     ref = goes.AggregateRef("account", aggregate)
     return [goes.Event(Changed(n, NOTE), aggregate=ref, version=n) for n in range(first, first + count)]
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """How many events there were."""
+
+    events: int = 0
+
+
+class Totals(goes.ModelProjection[Total], name="totals"):
+    """One read model for all events of a name."""
+
+    def key(self, event: goes.Event[object]) -> str:
+        """The name of the event."""
+        return event.name
+
+    @goes.projects(Changed)
+    def changed(self, total: Total, event: goes.Event[Changed]) -> Total:
+        """One event more."""
+        return Total(total.events + 1)

@@ -1,0 +1,270 @@
+"""The same work by another library, in turns, each time on a fresh store: `python bench/peers.py --script FILE`.
+
+`--script` is the file with the peer's scenarios, `--python` a Python that has the peer installed. A scenario answers one
+JSON object with `events_per_s`, or the latencies `p50_ms`. What is measured on our side does what the scenario says, on the
+level of an application: events are made, encoded, stored; aggregates are loaded and decide; what is read is decoded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import goes_lite as goes
+from bench import commands
+from bench.domain import NOTE, Account, Totals
+from bench.place import Bench, seconds
+from bench.table import HEADER, Row, save
+
+Measure = Callable[[Bench, int], float]
+
+
+class Scenario(NamedTuple):
+    """One row: the peer's scenario, how many events, our measure of the same, and what is asked for."""
+
+    title: str
+    theirs: str
+    events: int
+    ours: Measure
+    budget: float
+    backend: str = "sqlite"
+    ours_events: int = 0
+    """How many on our side, where the peer's number would be over before it can be timed."""
+    options: tuple[str, ...] = ()
+
+
+def append_single(bench: Bench, count: int, durability: str = "full") -> float:
+    """So many new aggregates of one event, each saved on its own."""
+    with bench.blocking(durability=durability) as db:
+        accounts = db.repository(Account)
+
+        def work() -> None:
+            for _ in range(count):
+                account = Account(str(goes.new_id()))
+                account.change(1)
+                accounts.save(account)
+
+        work_one = Account("warm")
+        work_one.change(1)
+        accounts.save(work_one)
+        return count / seconds(work)
+
+
+def append_batch(bench: Bench, count: int) -> float:
+    """New aggregates of a hundred events, each recorded and saved."""
+    with bench.blocking() as db:
+        accounts = db.repository(Account)
+
+        def work() -> None:
+            for _ in range(count // 100):
+                account = Account(str(goes.new_id()))
+                for _ in range(100):
+                    account.change(1)
+                accounts.save(account)
+
+        return count / seconds(work)
+
+
+def command(bench: Bench, count: int) -> float:
+    """Load, one event, save; round robin over ten aggregates, which are remembered."""
+    with bench.blocking() as db:
+        accounts = db.repository(Account, cache=10)
+        for number in range(10):
+            accounts.use(str(number), lambda account: account.change(1), create=True)
+
+        def work() -> None:
+            for number in range(count):
+                accounts.use(str(number % 10), lambda account: account.change(1))
+
+        return count / seconds(work)
+
+
+def dispatched(bench: Bench, count: int) -> float:
+    """The same as typed commands on the bus, with their context in the metadata."""
+    return commands.one_after_another(bench.path(), count, bench.driver)
+
+
+def load(bench: Bench, count: int) -> float:
+    """One aggregate of so many events, loaded from all of them, twenty times."""
+    with bench.blocking() as db:
+        accounts = db.repository(Account)
+        account = Account("one")
+        for _ in range(count):
+            account.change(1)
+        accounts.save(account)
+        accounts.fetch("one")
+
+        def work() -> None:
+            for _ in range(20):
+                accounts.fetch("one")
+
+        return 20 * count / seconds(work)
+
+
+def log_read(bench: Bench, count: int) -> float:
+    """The whole log as events with their data."""
+    at = bench.fill(bench.path(), count // 10, 10)
+    with bench.blocking(at) as db:
+
+        def work() -> None:
+            for event in db.events.query():
+                event.data  # noqa: B018
+
+        next(iter(db.events.query()))
+        return count / seconds(work)
+
+
+def writers(bench: Bench, count: int) -> float:
+    """Four threads on one handle, each saving new aggregates of one event."""
+    with bench.blocking() as db:
+        accounts = db.repository(Account)
+        barrier = threading.Barrier(5)
+
+        def save_all() -> None:
+            barrier.wait()
+            for _ in range(count // 4):
+                account = Account(str(goes.new_id()))
+                account.change(1)
+                accounts.save(account)
+
+        threads = [threading.Thread(target=save_all) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+
+        def work() -> None:
+            barrier.wait()
+            for thread in threads:
+                thread.join()
+
+        return count / seconds(work)
+
+
+def contended(bench: Bench, count: int) -> float:
+    """Sixty-four threads that all want one aggregate."""
+    return commands.by_threads(bench.path(), 64, count // 64, bench.driver)
+
+
+def projection(bench: Bench, count: int) -> float:
+    """A counter per kind of event, with its checkpoint, from the beginning of a log that is there."""
+    at = bench.fill(bench.path(), count // 10, 10)
+    with bench.blocking(at) as db:
+        processor = db.projection(Totals())
+        head = db.events.head()
+
+        def work() -> None:
+            with processor:
+                processor.wait_for(head)
+
+        return count / seconds(work)
+
+
+def follow(bench: Bench, count: int) -> float:
+    """Milliseconds from the call of save in one thread until a follower in another has the event: the median."""
+    with bench.blocking() as db:
+        accounts = db.repository(Account)
+        first = Account("warm")
+        first.change(1)
+        accounts.save(first)
+        seen: list[float] = []
+        arrived = threading.Semaphore(0)
+
+        def consume() -> None:
+            for _ in zip(range(count), db.events.follow(after=1), strict=False):
+                seen.append(time.perf_counter())
+                arrived.release()
+
+        thread = threading.Thread(target=consume)
+        thread.start()
+        begun: list[float] = []
+        for _ in range(count):
+            begun.append(time.perf_counter())
+            account = Account(str(goes.new_id()))
+            account.change(1)
+            accounts.save(account)
+            arrived.acquire()
+        thread.join()
+    return 1000 * statistics.median(there - here for here, there in zip(begun, seen, strict=True))
+
+
+def append_single_normal(bench: Bench, count: int) -> float:
+    """The same without an fsync for each."""
+    return append_single(bench, count, "normal")
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "append_single": Scenario("append one by one, FULL", "append_single", 2_000, append_single, 1.2),
+    "append_single_normal": Scenario(
+        "append one by one, NORMAL", "append_single", 2_000, append_single_normal, 2.0, "sqlite-syncnormal", 10_000
+    ),
+    "append_batch": Scenario("append in batches of 100", "append_batch", 10_000, append_batch, 1.5, ours_events=40_000),
+    "command": Scenario("command: load, one event, save (2,000 over 10 aggregates)", "command", 2_000, command, 8.0),
+    "command_5000": Scenario(
+        "the same, 5,000 over 10 aggregates: longer histories", "command", 5_000, command, 8.0
+    ),
+    "dispatch": Scenario("command, through the command bus (2,000)", "command", 2_000, dispatched, 8.0),
+    "load": Scenario("load one aggregate of 1,000 events", "load", 1_000, load, 8.0),
+    "log_read_domain": Scenario("read the log as domain events", "log_read_domain", 10_000, log_read, 3.0, ours_events=50_000),
+    "writers_threads": Scenario("4 threads append one by one", "writers_threads", 2_000, writers, 3.0),
+    "writers_contended": Scenario(
+        "64 threads want one aggregate", "writers_contended", 640, contended, 50.0, ours_events=6_400,
+        options=("--writers", "64"),
+    ),
+    "projection_pull": Scenario("projection, from the beginning", "projection_pull", 2_000, projection, 20.0, ours_events=50_000),
+    "follow": Scenario("save → seen by a follower in another thread", "poll_latency", 300, follow, 2.0),
+}  # fmt: skip
+
+
+def theirs(script: Path, python: str, scenario: Scenario, folder: Path) -> float:
+    """What the peer answers: events per second, or the median latency in milliseconds."""
+    command = [
+        python, str(script), "--scenario", scenario.theirs, "--backend", scenario.backend, "--n", str(scenario.events),
+        "--payload", str(len(NOTE)), "--dir", str(folder), *scenario.options,
+    ]  # fmt: skip
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return float(found["p50_ms" if "latency" in scenario.theirs else "events_per_s"])
+
+
+def main() -> int:
+    """Print both and their ratios, as they come."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(SCENARIOS)}")
+    parser.add_argument("--script", type=Path, required=True, help="the scenarios of the peer")
+    parser.add_argument("--python", default=sys.executable, help="a Python that has the peer installed")
+    parser.add_argument("--driver", default="apsw", choices=["apsw", "sqlite3"])
+    parser.add_argument("--repeat", type=int, default=5)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of every repeat")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - SCENARIOS.keys():
+        parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
+    rows: list[Row] = []
+    print(HEADER)
+    with tempfile.TemporaryDirectory() as name:
+        bench = Bench(Path(name), arguments.driver, arguments.repeat)
+        for key in arguments.names or SCENARIOS:
+            scenario = SCENARIOS[key]
+            unit: Any = "ms" if "latency" in scenario.theirs else "/s"
+            row = Row(scenario.title, unit, [], [], scenario.budget)
+            for _ in range(arguments.repeat):
+                row.ours.append(scenario.ours(bench, scenario.ours_events or scenario.events))
+                row.limit.append(theirs(arguments.script, arguments.python, scenario, bench.folder))
+            print(row, flush=True)
+            rows.append(row)
+    if arguments.json:
+        save(arguments.json, f"Against the peer, {arguments.driver}", rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
