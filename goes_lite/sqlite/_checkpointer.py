@@ -20,15 +20,16 @@ from goes_lite.sqlite._connection import WRITER_BUSY, Target, set_busy_timeout
 from goes_lite.sqlite._driver import Connection, wal_reset_bug
 from goes_lite.sqlite._turnstile import AnyTurnstile
 
-PAGES = 1000
-"""How many pages are written between two checkpoints: 4 MB."""
+PAGES = 2000
+"""How many pages are written between two checkpoints: 8 MB. Each one syncs twice, and writes a page once that was written
+many times."""
 PAGES_PER_COMMIT, ROWS_PER_PAGE = 6, 8
 """A commit writes a leaf of each table and index that it touches, and more for many rows."""
 LOOK_EVERY = 16
 """After so many commits the size of the -wal is looked at, with stat, which opens nothing."""
 PAGE = 4096 + 24
 """Bytes of a page in the -wal: SQLite's usual ones, and what is before each."""
-LIMIT = 4 * PAGES
+LIMIT = 2 * PAGES
 """So many pages in the -wal call for a checkpoint that waits for readers and cuts the file: others did not let it begin
 anew."""
 BUSY = 0.2

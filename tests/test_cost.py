@@ -1,0 +1,238 @@
+"""What operations cost, in statements, function calls and memory: numbers that a slow machine does not change.
+
+Whoever makes one of them dearer meets this file, and says why or finds another way; whoever makes one cheaper lowers the
+number. How fast that is on a clock is a matter of the benches.
+"""
+
+from __future__ import annotations
+
+import gc
+import sqlite3
+import sys
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+import goes_lite as goes
+from goes_lite.blocking import BlockingBackend
+from goes_lite.sqlite import _driver
+
+registry = goes.Registry()
+
+
+@registry.event("counted")
+@dataclass(frozen=True)
+class Counted:
+    number: int
+
+
+class Tally(goes.Aggregate, name="tally", registry=registry):
+    total: int = 0
+
+    def add(self, number: int) -> None:
+        self.record(Counted(number))
+
+    @goes.applies(Counted)
+    def _counted(self, event: goes.Event[Counted]) -> None:
+        self.total += event.data.number
+
+
+@registry.commands.event("tally.add")
+@dataclass(frozen=True)
+class Add:
+    tally: str
+    number: int
+
+
+class Asked(Tally, name="asked"):
+    @goes.handles(Add, id="tally", create=True)
+    def added(self, command: Add) -> None:
+        self.add(command.number)
+
+
+class Said:
+    """The statements that SQLite was given, of the connections that are opened while it listens."""
+
+    def __init__(self) -> None:
+        self.statements: list[str] = []
+
+    def of(self, work: Callable[[], object]) -> list[str]:
+        """Those that the work needs: their first words, and which table."""
+        self.statements.clear()
+        work()
+        return [" ".join(statement.split()[:2]) for statement in self.statements]
+
+
+@pytest.fixture(params=["apsw", "sqlite3"])
+def driver(request: pytest.FixtureRequest) -> str:
+    if request.param == "apsw":
+        pytest.importorskip("apsw", reason="apsw is not installed")
+    return str(request.param)
+
+
+@pytest.fixture
+def said(driver: str, monkeypatch: pytest.MonkeyPatch) -> Said:
+    """What is said to SQLite by any connection that is opened from here on."""
+    found = Said()
+    kind: Any = _driver.ApswDriver if driver == "apsw" else _driver.StdlibDriver
+    opened = kind.open
+
+    def listen(cursor: object, sql: str, bindings: object) -> bool:
+        found.statements.append(sql)
+        return True  # go on with it
+
+    def open_traced(self: Any, uri: str, *, read_only: bool) -> Any:
+        connection = opened(self, uri, read_only=read_only)
+        if driver == "apsw":
+            connection.exec_trace = listen
+        else:
+            cast("sqlite3.Connection", connection).set_trace_callback(found.statements.append)
+        return connection
+
+    monkeypatch.setattr(kind, "open", open_traced)
+    return found
+
+
+@contextmanager
+def store(path: Path, driver: str) -> Generator[BlockingBackend]:
+    with goes.blocking.connect(path / "app.db", driver=driver, registry=registry, durability="normal") as db:
+        yield db
+
+
+def event(aggregate: str, version: int, **fields: Any) -> goes.Event[Counted]:
+    return goes.Event(Counted(1), aggregate=("tally", aggregate), version=version, registry=registry, **fields)
+
+
+def test_statements_of_an_append(tmp_path: Path, driver: str, said: Said) -> None:
+    """Of one event to an aggregate that is there: nothing is asked for twice."""
+    with store(tmp_path, driver) as db:
+        db.events.append([event("a", 1)])
+        statements = said.of(lambda: db.events.append([event("a", 2)]))
+        found = [one for one in statements if one != "PRAGMA page_count"]
+        assert found == [
+            "BEGIN IMMEDIATE", "SELECT key,", "UPDATE aggregates", "SELECT key", "SELECT seq", "INSERT INTO", "COMMIT"
+        ]  # fmt: skip
+        assert len(statements) - len(found) == (driver == "sqlite3")  # apsw is told how full the log is
+
+
+def test_statements_of_a_batch_do_not_grow_with_it(tmp_path: Path, driver: str, said: Said) -> None:
+    """Only the rows do: no event is looked up, and no name twice."""
+    with store(tmp_path, driver) as db:
+        db.events.append([event("a", 1)])
+        small = Counter(said.of(lambda: db.events.append([event("a", version) for version in range(2, 4)])))
+        large = Counter(said.of(lambda: db.events.append([event("a", version) for version in range(4, 104)])))
+        assert large.pop("INSERT INTO") == 100
+        assert small.pop("INSERT INTO") == 2
+        assert large == small
+
+
+def test_statements_of_reading(tmp_path: Path, driver: str, said: Said) -> None:
+    """One for an aggregate, whatever its length; for a query one for each page, and one for where it ends."""
+    with store(tmp_path, driver) as db:
+        db.events.append([event("a", version) for version in range(1, 1001)])
+        tallies = db.repository(Tally)
+        tallies.fetch("a")  # the connection is made ready
+        assert len(said.of(lambda: tallies.fetch("a"))) == 1
+        assert len(said.of(lambda: db.events.query().list())) <= 8
+        assert len(said.of(lambda: db.events.query(limit=10).list())) <= 2
+
+
+def test_statements_of_a_command(tmp_path: Path, driver: str, said: Said) -> None:
+    """Load what is new of the aggregate, append: nothing else, once the aggregate is remembered."""
+    with store(tmp_path, driver) as db:
+        db.commands.serve(Asked)
+        for _ in range(3):
+            db.commands.dispatch(Add("a", 1))
+        statements = said.of(lambda: db.commands.dispatch(Add("a", 1)))
+        assert len([one for one in statements if one != "PRAGMA page_count"]) == 8
+
+
+def calls(work: Callable[[], object], times: int = 20) -> float:
+    """How many Python functions are called, on average."""
+    count = 0
+
+    def profile(frame: object, kind: str, argument: object) -> None:
+        nonlocal count
+        if kind == "call":
+            count += 1
+
+    work()
+    gc.collect()
+    gc.disable()
+    try:
+        sys.setprofile(profile)
+        for _ in range(times):
+            work()
+    finally:
+        sys.setprofile(None)
+        gc.enable()
+    return count / times
+
+
+msgspec_only = pytest.mark.skipif(find_spec("msgspec") is None, reason="msgspec is not installed: other functions run")
+
+
+@msgspec_only
+def test_function_calls(tmp_path: Path) -> None:
+    """Measured on CPython 3.11 with a little room; later ones need fewer."""
+    with store(tmp_path, "sqlite3") as db:
+        tallies = db.repository(Tally)
+        db.commands.serve(Asked)
+        db.events.append([event("a", version) for version in range(1, 501)])
+        versions = iter(range(1, 1000))
+
+        def save() -> None:
+            tally = Tally(str(next(versions)))
+            tally.add(1)
+            tallies.save(tally)
+
+        found = {
+            "make an event": calls(lambda: event("a", 1)),
+            "append one event": calls(lambda: db.events.append([event("b", next(versions))])),
+            "append a hundred, each": calls(
+                lambda: db.events.append([event(str(goes.new_id()), 1) for _ in range(100)]), 3
+            )
+            / 100,
+            "save a new aggregate": calls(save),
+            "dispatch a command": calls(lambda: db.commands.dispatch(Add("c", 1))),
+            "fetch 500 events, each": calls(lambda: tallies.fetch("a"), 3) / 500,
+            "query, each": calls(lambda: db.events.query(limit=500).list(), 3) / 500,
+        }
+    most = {
+        "make an event": 17,
+        "append one event": 111,
+        "append a hundred, each": 44.5,
+        "save a new aggregate": 148,
+        "dispatch a command": 242,
+        "fetch 500 events, each": 8.5,
+        "query, each": 5.5,
+    }
+    assert {what: count for what, count in found.items() if count > most[what]} == {}
+
+
+def test_memory_of_reading_does_not_grow_with_the_log(tmp_path: Path) -> None:
+    """What is held at most while all events are read, of a log that is four times as long."""
+    with store(tmp_path, "sqlite3") as db:
+
+        def peak() -> int:
+            gc.collect()
+            tracemalloc.start()
+            try:
+                for one in db.events.query():
+                    one.data
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+        db.events.append([event("a", version) for version in range(1, 5001)])
+        peak()
+        short = peak()
+        db.events.append([event("b", version) for version in range(1, 15001)])
+        assert peak() < 1.5 * short
