@@ -34,7 +34,7 @@ class Batch(NamedTuple):
 
 def check_batch(events: Iterable[Event[Any]]) -> Batch:
     """The batch; InvalidEventError for what is no event or leaves out a version, DuplicateEventError for an id twice."""
-    if not isinstance(events, Iterable):
+    if not isinstance(events, (list, Iterable)):  # a list is told at once, the rest takes its time
         raise InvalidEventError(f"append takes a collection of events, not {events!r:.80}: write [event] for one")
     batch = tuple(events)
     steps: dict[AggregateRef, Step] = {}
@@ -43,10 +43,10 @@ def check_batch(events: Iterable[Event[Any]]) -> Batch:
             raise InvalidEventError(
                 f"append takes events, not {type(event).__name__}: make one with Event({event!r:.60}, …)"
             )
-        ref = event.aggregate
+        ref = event._aggregate
         if ref is None:
             continue
-        version = event.version
+        version = event._version
         step = steps.get(ref)
         if step is None:
             steps[ref] = Step(version - 1, version, event, event)

@@ -53,32 +53,41 @@ class Signal:
 
     def __init__(self) -> None:
         self.count = 0
-        self._condition = threading.Condition()
+        self._lock = threading.Lock()
+        self._condition = threading.Condition(self._lock)
+        self._blocked = 0
         self._callbacks: set[Callable[[], None]] = set()
 
     def notify(self) -> None:
-        with self._condition:
+        with self._lock:
             self.count += 1
-            self._condition.notify_all()
+            if self._blocked:
+                self._condition.notify_all()
+            if not self._callbacks:
+                return
             callbacks, self._callbacks = self._callbacks, set()
         for callback in callbacks:
             callback()
 
     def block(self, seen: int, timeout: float | None) -> bool:
         """Block this thread until the count differs from `seen`; False if the time ran out first."""
-        with self._condition:
-            return self._condition.wait_for(lambda: self.count != seen, timeout)
+        with self._lock:
+            self._blocked += 1
+            try:
+                return self._condition.wait_for(lambda: self.count != seen, timeout)
+            finally:
+                self._blocked -= 1
 
     def call_once(self, seen: int, callback: Callable[[], None]) -> bool:
         """Call back at the next notification, from its thread; False (and no call) if the count differs already."""
-        with self._condition:
+        with self._lock:
             if self.count != seen:
                 return False
             self._callbacks.add(callback)
             return True
 
     def forget(self, callback: Callable[[], None]) -> None:
-        with self._condition:
+        with self._lock:
             self._callbacks.discard(callback)
 
 

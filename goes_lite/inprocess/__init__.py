@@ -115,6 +115,8 @@ class InProcessBus:
         last = events[-1].position if events else after
         with self.lock:
             self._head = max(self._head, after, last)
+            if not self._queues:
+                return
             for queue in self._queues:
                 if self.log is None:
                     queue.offer_without_log(events)

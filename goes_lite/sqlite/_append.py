@@ -102,7 +102,7 @@ class Append:
                 execute(_MOVE_AGGREGATE, (step.version, time_micros(step.last), key))
         names: dict[str, int] = {}
         for event in events:
-            name = event.name
+            name = event._name
             if name not in names:
                 found = execute(_NAME, (name,)).fetchall() or execute(_NEW_NAME, (name,)).fetchall()
                 names[name] = found[0][0]
@@ -111,12 +111,13 @@ class Append:
         tagged: list[tuple[str, int]] = []
         for event in events:
             position += 1
-            encoding, schema, payload = event.encoded
             rows.append((
-                position, id_bytes(event), names[event.name], keys[event.aggregate], event.version, time_micros(event),
-                encoding, schema, payload, metadata_json(event), tags_json(event),
+                position, id_bytes(event), names[event._name], keys[event._aggregate], event._version, time_micros(event),
+                event._encoding, event._schema, event._payload,
+                None if event._metadata is None else metadata_json(event),
+                None if event._tags is None else tags_json(event),
             ))  # fmt: skip
-            if event.tags:
+            if event._tags is not None:
                 tagged += [(tag, position) for tag in event.tags]
         if len(rows) == 1:
             execute(_EVENT, rows[0])

@@ -46,15 +46,18 @@ class Checkpointer:
         self._usual = "RESTART" if wal_reset_bug(target.driver.version) else "PASSIVE"
         self._harmless: tuple[type[Exception], ...] = (*target.driver.error, StoreError)
         self._gauge: _Told | _Estimate | None = None
+        self._estimate: _Estimate | None = None
         if not target.memory:
-            told = target.driver.wal_pages(connection)
-            self._gauge = _Estimate(connection, target) if told is None else _Told(told)
+            if told := target.driver.wal_pages(connection):
+                self._gauge = _Told(told)
+            else:
+                self._gauge = self._estimate = _Estimate(connection, target)
 
     def before_commit(self) -> None:
         """Look at what is about to be committed: inside the transaction, where SQLite answers without any lock."""
-        if self._gauge is not None:
+        if self._estimate is not None:
             try:
-                self._gauge.before_commit()
+                self._estimate.look()
             except self._harmless:
                 pass  # if something is wrong, COMMIT says so
 
@@ -87,9 +90,6 @@ class _Told:
         self._checked = 0
         """How many there were at the last checkpoint, which may not have let the -wal begin anew."""
 
-    def before_commit(self) -> None:
-        return
-
     def due(self) -> int:
         """The size of the -wal in pages, if a checkpoint is due; else 0."""
         pages = self._pages()
@@ -114,7 +114,8 @@ class _Estimate:
         self._commits = 0
         self._size = 0
 
-    def before_commit(self) -> None:
+    def look(self) -> None:
+        """Note what the transaction that is open has written."""
         rows, page_count = self._driver.changes(self._connection), self._count_pages()
         grown = max(0, page_count - self._page_count)
         self._pages += PAGES_PER_COMMIT + max((rows - self._rows) // ROWS_PER_PAGE, grown)

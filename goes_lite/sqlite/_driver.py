@@ -91,8 +91,9 @@ class StdlibDriver:
         )
         return cast("Connection", connection)
 
-    def changes(self, connection: Connection) -> int:
-        return cast("sqlite3.Connection", connection).total_changes
+    def changes(self, connection: Any) -> int:
+        rows: int = connection.total_changes
+        return rows
 
     def in_transaction(self, connection: Connection) -> bool:
         return cast("sqlite3.Connection", connection).in_transaction
@@ -129,8 +130,9 @@ class ApswDriver:
         connection = self._apsw.Connection(uri, flags=flags, statementcachesize=256)
         return cast("Connection", connection)
 
-    def changes(self, connection: Connection) -> int:
-        return int(cast("Any", connection).total_changes())
+    def changes(self, connection: Any) -> int:
+        rows: int = connection.total_changes()
+        return rows
 
     def in_transaction(self, connection: Connection) -> bool:
         return bool(cast("Any", connection).in_transaction)

@@ -18,23 +18,27 @@ import random
 import sys
 import time
 from collections.abc import Callable
-from typing import cast
+from functools import partial
+from typing import TypeAlias, cast
 
 from goes_lite.errors import StoreError, StoreFull, StoreLocked, StoreReadOnly, StoreUnavailable
 
 _QUEUE, _PLACE = 0, 1
+_RANGES = [(place, wanted) for place in (_QUEUE, _PLACE) for wanted in (True, False)]
+
+Lock: TypeAlias = Callable[[], object]
 
 
-def _range_lock() -> Callable[[int, int, bool], None]:
-    """lock(file, range, wanted): raises OSError at once if somebody else has it."""
+def _locks(file: int) -> dict[tuple[int, bool], Lock]:
+    """For a range, and whether it is wanted or given back: what raises OSError at once if somebody else has it."""
     if sys.platform == "win32":
         import msvcrt
 
-        def lock_windows(file: int, place: int, wanted: bool) -> None:
+        def lock_windows(place: int, wanted: bool) -> None:
             os.lseek(file, place, os.SEEK_SET)
             msvcrt.locking(file, msvcrt.LK_NBLCK if wanted else msvcrt.LK_UNLCK, 1)
 
-        return lock_windows
+        return {one: partial(lock_windows, *one) for one in _RANGES}
 
     import fcntl
 
@@ -43,29 +47,19 @@ def _range_lock() -> Callable[[int, int, bool], None]:
     set_lock = cast("int | None", getattr(fcntl, "F_OFD_SETLK", None)) if linux else None
     if set_lock is None:
 
-        def lock_whole(file: int, place: int, wanted: bool) -> None:
+        def lock_whole(place: int, wanted: bool) -> None:
             if place == _PLACE:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB if wanted else fcntl.LOCK_UN)
 
-        return lock_whole
+        return {one: partial(lock_whole, *one) for one in _RANGES}
 
     import struct
 
-    def packed(kind: int, place: int) -> bytes:
+    def packed(place: int, wanted: bool) -> bytes:
         # struct flock of Linux with 64-bit offsets: l_type, l_whence, l_start, l_len, l_pid (0 for these locks)
-        return struct.pack("hhqqi4x", kind, os.SEEK_SET, place, 1, 0)
+        return struct.pack("hhqqi4x", fcntl.F_WRLCK if wanted else fcntl.F_UNLCK, os.SEEK_SET, place, 1, 0)
 
-    requests = {
-        (place, wanted): packed(fcntl.F_WRLCK if wanted else fcntl.F_UNLCK, place)
-        for place in (_QUEUE, _PLACE)
-        for wanted in (True, False)
-    }
-    control = fcntl.fcntl
-
-    def lock_range(file: int, place: int, wanted: bool) -> None:
-        control(file, set_lock, requests[place, wanted])
-
-    return lock_range
+    return {one: partial(fcntl.fcntl, file, set_lock, packed(*one)) for one in _RANGES}
 
 
 class Turnstile:
@@ -73,21 +67,23 @@ class Turnstile:
 
     def __init__(self, path: str, location: str) -> None:
         self._location = location
-        self._lock = _range_lock()
         try:
             flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
             self._file = os.open(path, flags, 0o666)
         except OSError as exc:
             raise _refused(exc, path, location) from exc
+        locks = _locks(self._file)
+        self._take_queue, self._take_place = locks[_QUEUE, True], locks[_PLACE, True]
+        self._give_queue, self._give_place = locks[_QUEUE, False], locks[_PLACE, False]
         self.inside = self._queued = False
 
     def enter(self, timeout: float) -> None:
         """Wait for this process's turn; StoreLocked if it does not come within `timeout` seconds."""
         deadline = 0.0
         try:
-            for place, pause in ((_QUEUE, 0.0004), (_PLACE, 0.0001)):
+            for take, pause in ((self._take_queue, 0.0004), (self._take_place, 0.0001)):
                 self._queued = True
-                while not self._try(place):
+                while not self._try(take):
                     # A lock that blocks in the kernel could not be given up at the deadline. Whoever waits for the
                     # place is alone there and looks often; those in the queue look less often and at random, so that
                     # none is always the last.
@@ -96,16 +92,16 @@ class Turnstile:
                         raise StoreLocked(self._location, timeout)
                     time.sleep(pause * random.uniform(0.5, 1.5))
             self.inside = True
-            self._lock(self._file, _QUEUE, False)
+            self._give_queue()
             self._queued = False
         except BaseException:  # an interrupt too: a place in the queue that is kept would stop everybody for good
             self.inside = True
             self.leave()
             raise
 
-    def _try(self, place: int) -> bool:
+    def _try(self, take: Lock) -> bool:
         try:
-            self._lock(self._file, place, True)
+            take()
         except (BlockingIOError, PermissionError):  # EAGAIN, EACCES: somebody else has it
             return False
         except OSError as exc:
@@ -117,11 +113,12 @@ class Turnstile:
             self.inside = False
             if self._queued:  # a way in that was broken off
                 self._queued = False
-                self._lock(self._file, _QUEUE, False)
-            self._lock(self._file, _PLACE, False)
+                self._give_queue()
+            self._give_place()
 
     def close(self) -> None:
         """Give the file back to the system, and with it whatever is held."""
+        self.inside = False
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from goes_lite.errors import StoreClosed, StoreForked, StoreLocked, TransactionError
 from goes_lite.sqlite._checkpointer import Checkpointer
@@ -60,7 +60,7 @@ class Operation(Generic[T]):
         self.turn: SimpleQueue[None] | None = None
         """Where the thread that waits for it is woken, once it waits: to find it done, or to lead."""
         self.done = False
-        self.result: T | None = None
+        self.result: Any = None
         self.error: BaseException | None = None
 
     def wake(self) -> None:
@@ -70,7 +70,8 @@ class Operation(Generic[T]):
     def outcome(self) -> T:
         if self.error is not None:
             raise self.error
-        return cast("T", self.result)
+        result: T = self.result
+        return result
 
 
 class Writer:
@@ -159,14 +160,12 @@ class Writer:
     def release(self) -> None:
         """Give the lock back, and let a thread whose operation is queued take it."""
         self.lock.release()
-        self._wake_next()
+        if self._queue:
+            self._wake_next()
 
     def _wake_next(self) -> None:
-        if self._queue:
-            try:
-                self._queue[0].wake()
-            except IndexError:
-                pass  # somebody took it meanwhile, and with it all that is behind it
+        with contextlib.suppress(IndexError):  # somebody took them meanwhile
+            self._queue[0].wake()
 
     def _lead(self, operation: Operation[T]) -> T:
         self._queue.append(operation)
@@ -180,7 +179,9 @@ class Writer:
             leads = self._wait(operation, None)  # a leader has it already: only the leader knows what becomes of it
         if leads:
             try:
-                self._gather()
+                if len(self._queue) < self._companions:
+                    self._gather()
+                self._companions = len(self._queue)
                 while not operation.done:
                     if self._closed:
                         raise StoreClosed(self.target.location)
@@ -210,13 +211,11 @@ class Writer:
 
     def _gather(self) -> None:
         """Give those who shared the last commit a moment to come with their next operation: one fsync is many moments."""
-        before = self._companions
-        while len(self._queue) < before:
-            now = len(self._queue)
+        while len(self._queue) < self._companions:
+            found = len(self._queue)
             time.sleep(MOMENT)
-            if len(self._queue) == now:
+            if len(self._queue) == found:
                 break
-        self._companions = len(self._queue)
 
     def _withdraw(self, operation: Operation[Any]) -> bool:
         """Take an operation off the queue; False if it is not there any more."""
@@ -263,8 +262,8 @@ class Writer:
     def _commit_queued(self) -> None:
         """Take a group off the queue and commit it. The lock is held."""
         queue = self._queue
-        group = [queue.popleft() for _ in range(min(len(queue), GROUP))]
-        live = [op for op in group if op.future is None or not op.future.cancelled()]
+        group = [queue.popleft()] if len(queue) == 1 else [queue.popleft() for _ in range(min(len(queue), GROUP))]
+        live = group if self.inline else [op for op in group if op.future is None or not op.future.cancelled()]
         try:
             changed = self._commit(live)
         except BaseException:
@@ -437,7 +436,8 @@ def resolve(operations: Sequence[Operation[Any]]) -> None:
     """Give the results to those who wait for them, with one call per event loop instead of one per operation."""
     by_loop: dict[asyncio.AbstractEventLoop, list[Operation[Any]]] = {}
     for op in operations:
-        op.wake()
+        if op.turn is not None:
+            op.wake()
         if op.future is not None:
             by_loop.setdefault(op.future.get_loop(), []).append(op)
     for loop, resolved in by_loop.items():

@@ -39,8 +39,8 @@ def test_nobody_passes_twice_while_another_waits(path: str) -> None:
     first.enter(60.0)
     waiting = threading.Thread(target=wait)
     waiting.start()
-    while waiting.is_alive() and looking._try(0):  # until somebody has the queue
-        looking._lock(looking._file, 0, False)
+    while waiting.is_alive() and looking._try(looking._take_queue):  # until somebody has the queue
+        looking._give_queue()
     assert not passed
     first.leave()
     first.enter(60.0)
