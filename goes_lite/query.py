@@ -90,7 +90,8 @@ class EventQuery:
       names             event names; exact
       aggregates        (name, id) pairs or AggregateRefs
       aggregate_names   names of aggregates
-      aggregate_ids     ids of aggregates, whatever their name; a UUID becomes its text
+      aggregate_ids     ids of aggregates, whatever their name; a UUID becomes its text. With names of aggregates, too,
+                        an index serves it; alone, the whole log is looked through
       versions          ints or `Between(first, last)`; an event of no aggregate has version 0
       times             aware datetimes or `Between(first, last)`
       tags              `key:value` strings; an event must carry **all** of them

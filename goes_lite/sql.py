@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from goes_lite.errors import InvalidQueryError
+from goes_lite.event import AggregateRef
 from goes_lite.query import EventQuery, QueryItem, Span
 
 MAX_BRANCHES = 64
@@ -226,6 +227,8 @@ def _branches(query: EventQuery, spellings: Spellings) -> list[_Branch]:
         field = next((f for f in ("ids", "tags", "aggregates", "names") if getattr(item, f)), "")
         if field == "tags":
             parts.append(_Branch(item, field, item.tags[0]))
+        elif field in ("names", "") and (refs := _refs(item)):
+            parts += [_Branch(item, "aggregates", ref) for ref in refs]
         elif field == "names":
             parts += [_Branch(item, field, old) for old in _spelled(item.names, spellings)]
         elif field:
@@ -233,6 +236,13 @@ def _branches(query: EventQuery, spellings: Spellings) -> list[_Branch]:
         else:
             parts.append(_Branch(item))
     return parts if len(parts) <= MAX_BRANCHES else []
+
+
+def _refs(item: QueryItem) -> list[AggregateRef]:
+    """The aggregates that an item means by names and by ids: every pair. An id alone could be of any name."""
+    if len(item.aggregate_names) * len(item.aggregate_ids) > MAX_BRANCHES:
+        return []
+    return [AggregateRef._make((name, id)) for name in item.aggregate_names for id in item.aggregate_ids]
 
 
 def _spelled(names: Sequence[str], spellings: Spellings) -> list[str]:

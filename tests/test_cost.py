@@ -236,4 +236,3 @@ def test_memory_of_reading_does_not_grow_with_the_log(tmp_path: Path) -> None:
         short = peak()
         db.events.append([event("b", version) for version in range(1, 15001)])
         assert peak() < 1.5 * short
-

@@ -77,6 +77,9 @@ HOT: dict[str, tuple[Sql, list[str]]] = {
         page(EventQuery(aggregates=[REF]), after=5),
         ["INDEX events_of_aggregate (aggregate_key=? AND version>?", ONE_KEY, BY_POSITION],
     ),
+    "names and ids of aggregates": (
+        page(EventQuery(aggregate_names=["order"], aggregate_ids=["1", "2"])), [OF_AGGREGATE, OF_AGGREGATE, BY_POSITION]
+    ),
     "several aggregates": (page(EventQuery(aggregates=[REF, ("order", "2")])), [OF_AGGREGATE, OF_AGGREGATE, BY_POSITION]),
     "ids": (page(EventQuery(ids=[note().id, note().id])), ["autoindex_events_1 (id=?)", BY_POSITION]),
     "tags or a name": (page(EventQuery(tags=["n:1"]) | EventQuery(["sample.counted"])), [BY_TAG, BY_NAME, BY_POSITION]),
