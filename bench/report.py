@@ -19,12 +19,12 @@ HERE = Path(__file__).resolve().parent
 
 def main() -> int:
     """Write them anew."""
-    text = [(HERE / "about.md").read_text().rstrip(), "\n## Figures"]
+    text = [(HERE / "about.md").read_text().rstrip()]
     for path in sorted((HERE / "figures").glob("*.json")):
         title, machine, found = load(path)
         rows = [row for row in found if isinstance(row, Row)]
         series = [row for row in found if isinstance(row, Series)]
-        text.append(f"\n### {title}\n\n{machine}.")
+        text.append(f"\n## {title}\n\n{machine}.")
         if any(row.limit and row.budget for row in rows):
             drawing = path.with_suffix(".svg")
             drawing.write_text(picture.bars(rows, f"{title}: ratios, and where their budgets are"))
