@@ -155,7 +155,11 @@ def test_statements_of_a_command(tmp_path: Path, driver: str, said: Said) -> Non
 
 
 def calls(work: Callable[[], object], times: int = 20) -> float:
-    """How many Python functions are called, on average."""
+    """How many Python functions are called: on average, at the best of three, for now and then something else is done."""
+    return min(_calls(work, times) for _ in range(3))
+
+
+def _calls(work: Callable[[], object], times: int) -> float:
     count = 0
 
     def profile(frame: object, kind: str, argument: object) -> None:
