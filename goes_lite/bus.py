@@ -318,3 +318,19 @@ class EventBus(Protocol):
         What is still queued in a bus without storage of its own is gone with it.
         """
         ...
+
+
+class Carrier(Protocol):
+    """What `connect(…, bus=…)` opens besides the stores: a bus, and what it can do. A backend is one, by its own bus."""
+
+    location: str
+    """Where it is: a path or URL, without a password."""
+    abilities: frozenset[str]
+    """Those of the bus count: REPLAY."""
+
+    @property
+    def bus(self) -> EventBus: ...
+
+    async def close(self) -> None:
+        """Finish what is under way, then release everything. Closing twice is fine."""
+        ...

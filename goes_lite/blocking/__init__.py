@@ -29,7 +29,7 @@ from goes_lite.blocking._stores import (
 )
 from goes_lite.blocking._transaction import BlockingTransaction, TransactionBlock
 from goes_lite.bus import Start
-from goes_lite.connect import factory_for, open_backend, parse, settings
+from goes_lite.connect import bus_factory_for, factory_for, open_backend, parse, settings
 from goes_lite.portal import InlinePortal, LoopPortal, Portal
 from goes_lite.query import EVERYTHING, EventQuery
 from goes_lite.registry import Registry
@@ -318,8 +318,9 @@ def connect(
     """
     address, bus_url = settings(url, bus, options)
     if inline is None:
-        schemes = [address.scheme, *([parse(bus_url).scheme] if bus_url else [])]
-        inline = all(getattr(factory_for(scheme), "embedded", False) for scheme in schemes)
+        factories: list[object] = [factory_for(address.scheme)]
+        factories += [bus_factory_for(parse(bus_url).scheme)] if bus_url else []
+        inline = all(getattr(factory, "embedded", False) for factory in factories)
     portal: Portal = InlinePortal() if inline else LoopPortal()
     runtime = InlineRuntime(clock) if inline else LoopRuntime(clock)
     try:

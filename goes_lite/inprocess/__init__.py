@@ -22,7 +22,7 @@ from goes_lite.bus import CAPACITY, MAX_PENDING, REPLAY, DeadLetter, Handler, St
 from goes_lite.errors import AbilityMissing, BusError, ConfigError, InvalidEventError, InvalidQueryError
 from goes_lite.event import Event, from_micros, to_micros
 from goes_lite.handling import SubscriptionHandling
-from goes_lite.inprocess._queue import Member, Parcel, Queue, Refill
+from goes_lite.inprocess._queue import Member, Parcel, Queue, Refill, Wish
 from goes_lite.inprocess._subscription import InProcessDelivery, InProcessSubscription
 from goes_lite.query import EVERYTHING, EventQuery
 from goes_lite.runtime import Runtime
@@ -148,8 +148,8 @@ class InProcessBus:
         if ack_wait is not None and not (math.isfinite(ack_wait) and ack_wait > 0):
             raise ConfigError(f"ack_wait is a number of seconds > 0, or None for no limit, not {ack_wait!r}")
         position, min_time = _check_start(start)
-        if start != "now" and self.log is None:
-            raise AbilityMissing(REPLAY, "an in-process bus without a log")
+        if start != "now" and not self._replays:
+            raise AbilityMissing(REPLAY, self._what)
         member = Member(max_pending, ack_wait)
         with self.lock:
             self._check_open()
@@ -157,11 +157,8 @@ class InProcessBus:
             queue = self._groups.get(group) if group is not None else None
             if queue is None:
                 self._numbers += 1
-                queue = Queue(
-                    patterns, group, group if group is not None else f"{patterns} #{self._numbers}", capacity,
-                    self.runtime.clock, self.bury,
-                    seen=self._head if position is None else position, target=self._head, min_time=min_time,
-                )  # fmt: skip
+                label = group if group is not None else f"{patterns} #{self._numbers}"
+                queue = self._new_queue(Wish(patterns, group, label, capacity, position, min_time))
                 self._queues.append(queue)
                 if group is not None:
                     self._groups[group] = queue
@@ -196,7 +193,7 @@ class InProcessBus:
         )
         handling = SubscriptionHandling(
             self.runtime, subscription, handler,
-            max_attempts=max_attempts, backoff=backoff, bury=_bury_delivery, ended=self._handlings.discard,
+            max_attempts=max_attempts, backoff=backoff, bury=self._bury_delivery, ended=self._handlings.discard,
         )  # fmt: skip
         self._handlings.add(handling)
         try:
@@ -205,6 +202,28 @@ class InProcessBus:
             self._handlings.discard(handling)
             raise
         return handling
+
+    # --- what a bus of another kind does in its own way -------------------------------------------------------------
+
+    @property
+    def _replays(self) -> bool:
+        """Whether a subscription can begin in the past."""
+        return self.log is not None
+
+    _what = "an in-process bus without a log"
+    """What it is, for the message that says that it cannot."""
+
+    def _new_queue(self, wish: Wish) -> Queue:
+        """The queue of a subscription or group that is new (the lock is held)."""
+        seen = self._head if wish.position is None else wish.position
+        return Queue(
+            wish.patterns, wish.group, wish.label, wish.capacity, self.runtime.clock, self.bury,
+            seen=seen, target=self._head, min_time=wish.min_time,
+        )  # fmt: skip
+
+    async def _bury_delivery(self, delivery: InProcessDelivery, error: Exception) -> None:
+        """Make a dead letter of what a handler failed on, and settle it by that."""
+        delivery._subscription.settle(delivery, "dead-lettered", error=told(error))
 
     async def refill(self, queue: Queue, refill: Refill) -> None:
         """Fetch from the log what the queue's consumer undertook to."""
@@ -302,9 +321,9 @@ class InProcessBus:
         )
 
 
-async def _bury_delivery(delivery: InProcessDelivery, error: Exception) -> None:
-    text = f"{type(error).__name__}: {error}"
-    delivery._subscription.settle(delivery, "dead-lettered", error=text[:2000])
+def told(error: Exception) -> str:
+    """An error as the text that a dead letter keeps."""
+    return f"{type(error).__name__}: {error}"[:2000]
 
 
 def _query(queue: Queue) -> EventQuery:

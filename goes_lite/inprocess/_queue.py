@@ -32,7 +32,7 @@ PAGE = 256
 class Item:
     """An event in a queue, and who has it."""
 
-    __slots__ = ("attempt", "deadline", "event", "owner", "redriven", "seq")
+    __slots__ = ("attempt", "deadline", "event", "owner", "redriven", "seq", "source")
 
     def __init__(self, event: Event[Any], seq: int, redriven: bool = False) -> None:
         self.event = event
@@ -41,6 +41,22 @@ class Item:
         self.redriven = redriven
         self.owner: Member | None = None
         self.deadline: float | None = None
+        self.source = ""
+        """Where to say what became of it, on a bus that brings events from elsewhere."""
+
+
+class Wish(NamedTuple):
+    """What the first member of a queue asked for."""
+
+    patterns: NamePatterns
+    group: str | None
+    label: str
+    """What it is called in dead letters."""
+    capacity: int
+    position: int | None
+    """Behind which it begins, None for now."""
+    min_time: int | None
+    """The time (in microseconds) of the first event that it wants."""
 
 
 class Member:
@@ -92,6 +108,8 @@ class Queue:
         self.target = target
         self.members: list[Member] = []
         self.closed = False
+        self.failure: str | None = None
+        """Why nothing will come, on a bus that has to ask for it elsewhere."""
         self.changed = Signal()
         self.room = Signal()
         self._clock = clock
