@@ -8,13 +8,14 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from uuid import uuid4
 
 from goes_lite import blocking, connect
 from goes_lite.backend import Backend, Durability
+from goes_lite.composed import ComposedBackend
 from goes_lite.runtime import drive
 from goes_lite_conformance._faces import awaited
 from goes_lite_conformance._samples import registry
@@ -76,20 +77,22 @@ class Place:
         """A new handle on the storage, awaited whatever the face: `async with place.open() as db`.
 
         The options are those of `connect`; the registry is that of the sample events by default. A backend without the
-        ability "persistent" gives an empty storage each time.
+        ability "persistent" gives an empty storage each time. Where the bus is another's, a relay publishes to it.
         """
-        settings: dict[str, Any] = {"registry": registry, **self.hook.options, **options}
+        settings = self._settings(options)
         face = face or self.face
         if face == "async":
-            return connect(self.url, **settings)
+            return _connected(self.url, settings)
         if face == "loop":
             settings["inline"] = False
         return _opened(self.url, settings)
 
     def blocking(self, **options: Any) -> blocking.BlockingBackend:
         """A new handle on the storage with its blocking face as it is, for rules about that face."""
-        settings: dict[str, Any] = {"registry": registry, **self.hook.options, **options}
-        return blocking.connect(self.url, **settings)
+        return blocking.connect(self.url, **self._settings(options))
+
+    def _settings(self, options: dict[str, Any]) -> dict[str, Any]:
+        return {"registry": registry, "bus": self.hook.bus(self.storage), **self.hook.options, **options}
 
     @contextmanager
     def another(self) -> Generator[Place]:
@@ -127,9 +130,23 @@ class Place:
 
 
 @asynccontextmanager
+async def _connected(url: str, settings: dict[str, Any]) -> AsyncGenerator[Backend]:
+    async with connect(url, **settings) as db:
+        if not isinstance(db, ComposedBackend):
+            yield db
+            return
+        async with db.relay():
+            yield db
+
+
+@asynccontextmanager
 async def _opened(url: str, settings: dict[str, Any]) -> AsyncGenerator[Backend]:
-    with blocking.connect(url, **settings) as db:
+    with blocking.connect(url, **settings) as db, db.relay() if _composed(db) else nullcontext():
         yield awaited(db)
+
+
+def _composed(db: blocking.BlockingBackend) -> bool:
+    return isinstance(db.backend, ComposedBackend)
 
 
 async def until(place: Place, condition: Callable[[], bool | Awaitable[bool]]) -> None:

@@ -7,10 +7,10 @@ from collections import Counter
 from typing import Any
 
 from goes_lite.backend import Backend
-from goes_lite.bus import Subscription
+from goes_lite.bus import REPLAY, Subscription
 from goes_lite.errors import BusError
 from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract
+from goes_lite_conformance._contract import Contract, needs
 from goes_lite_conformance._place import Place, until
 from goes_lite_conformance._samples import count, note
 from goes_lite_conformance.event_bus._given import heard, take
@@ -45,6 +45,7 @@ class GroupRules(Contract):
         for subscription in subscriptions:
             assert await heard(subscription, 2) == ["1", "2"]
 
+    @needs(REPLAY)
     async def test_a_group_outlives_its_members(self, db: Backend) -> None:
         """EB-GROUP-003: A group without members goes on collecting, and the next one finds what came meanwhile."""
         first = db.bus.subscribe(group="g")
@@ -143,6 +144,7 @@ class GroupRules(Contract):
         assert (again.event, again.attempt) == (first.event, 2)
         await again.ack()
 
+    @needs(REPLAY)
     async def test_members_come_and_go(self, place: Place, db: Backend) -> None:
         """EB-GROUP-012: However members come, leave something unsettled and go, each event is acknowledged once (G9)."""
         await db.bus.subscribe(group="g").close()
