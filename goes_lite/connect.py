@@ -288,8 +288,8 @@ def connect(
 
     url       a path, or a URL whose scheme says which backend; by default the environment variable GOES_LITE_URL, else
               `url` in a goes.toml in the working folder (whose other keys are options).
-    bus       the URL of a bus, or of another backend, to publish to; by default the backend's own bus. Without a `url`, by default
-              GOES_LITE_BUS_URL, else `bus` in goes.toml.
+    bus       the URL of a bus, or of another backend, to publish to; by default the backend's own bus. Without a `url`, by
+              default GOES_LITE_BUS_URL, else `bus` in goes.toml.
     registry  where the events are registered; the default registry by default.
     unknown   what readers do with events that are not registered: "error", "skip" or "raw".
     clock     where times come from, for tests.

@@ -16,8 +16,9 @@ from uuid import uuid4
 from goes_lite.bus import DeadLetter, check_published
 from goes_lite.errors import BusError, GoesError
 from goes_lite.event import Event
-from goes_lite.inprocess import InProcessBus, InProcessDelivery, told
+from goes_lite.inprocess import InProcessBus, told
 from goes_lite.inprocess._queue import Queue, Wish
+from goes_lite.inprocess._subscription import InProcessDelivery
 from goes_lite.reading import EventReader
 from goes_lite.runtime import Runtime
 from goes_lite_nats._connection import Connection

@@ -13,18 +13,19 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, cast
-
+from typing import TYPE_CHECKING, Any, cast
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError, NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
 
 from goes_lite.errors import BusError, ConfigError, GoesError, InvalidEventError
 from goes_lite_nats._options import Target
+
+if TYPE_CHECKING:
+    from nats.aio.subscription import Subscription
 
 logger = logging.getLogger("goes_lite.nats")
 
@@ -125,9 +126,7 @@ class Connection:
         if self._connecting.done():
             self._connecting.result()
         elif not self.connected:
-            logger.warning(
-                "%s does not answer (%s): going on without, and trying on", self.target.location, self.error
-            )
+            logger.warning("%s does not answer (%s): going on without, and trying on", self.target.location, self.error)
         return self.connected
 
     async def _connect(self) -> None:
@@ -257,7 +256,18 @@ class Connection:
     async def subscribe(self, subject: str, callback: Callback, queue: str = "") -> Subscription:
         """Have the callback called with each message, one at a time; without bounds but those of who asks for them."""
         with self.translated(subject):
-            return await self._client.subscribe(subject, queue, callback, pending_msgs_limit=0, pending_bytes_limit=0)
+            subscribe = cast("Any", self._client).subscribe  # whose types are not complete
+            made: Subscription = await subscribe(subject, queue, callback, pending_msgs_limit=0, pending_bytes_limit=0)
+            return made
+
+    async def drain(self, subscription: Subscription) -> None:
+        """Listen no more; what is on its way is still received. Never fails, for a connection that is lost brings nothing."""
+        try:
+            async with asyncio.timeout(2):
+                await subscription.drain()  # type: ignore[no-untyped-call]
+        except (NatsError, OSError, TimeoutError):
+            with suppress(NatsError, OSError):
+                await subscription.unsubscribe()
 
     async def flush(self) -> None:
         """Until the broker has had all that was sent."""

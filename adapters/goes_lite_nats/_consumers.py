@@ -74,8 +74,8 @@ class Consumer:
         except ApiError as exc:
             if exc.err_code != EXISTS:
                 raise
-            found = await self.connection.api(f"CONSUMER.INFO.{self._stream}.{self._name}")
-        said = found["config"].get("metadata") or {}
+            found = await self.look()
+        said: dict[str, str] = found["config"].get("metadata") or {}
         group, names = self._wish.group, str(self._wish.patterns)
         if said.get(NAMES) != names or said.get(GROUP) != group:
             raise Mismatch(
@@ -84,10 +84,14 @@ class Consumer:
             )
         return int(said[MIN_TIME]) if MIN_TIME in said else None
 
+    async def look(self) -> dict[str, Any]:
+        """What the broker says of it; asked for that, it drops requests whose sender listens no more."""
+        return await self.connection.api(f"CONSUMER.INFO.{self._stream}.{self._name}")
+
     async def _ensure_ephemeral(self) -> int | None:
         if self._name:
             with suppress(ApiError):
-                await self.connection.api(f"CONSUMER.INFO.{self._stream}.{self._name}")
+                await self.look()
                 return self._wish.min_time
         begin = self._begin() if self._seen is None else _behind(self._seen)
         config = {

@@ -10,10 +10,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
-
-from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
+from typing import TYPE_CHECKING, Any
 
 from goes_lite.bus import Backoff, check_published
 from goes_lite.errors import BusError, GoesError
@@ -25,6 +22,9 @@ from goes_lite.runtime import Runtime, Signal
 from goes_lite_nats._connection import Connection
 from goes_lite_nats._envelope import decode, encode, undecodable
 from goes_lite_nats._subjects import consumer, event_subject, name_in, one_filter
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
 
 logger = logging.getLogger("goes_lite.nats")
 
@@ -183,9 +183,7 @@ class _Ear:
             await self._until(members=False)
         finally:
             self._listening = False
-            with suppress(NatsError, OSError, TimeoutError):
-                async with asyncio.timeout(2):
-                    await subscription.drain()
+            await self._connection.drain(subscription)
 
     async def _on_message(self, message: Msg) -> None:
         event: Event[Any] | None

@@ -1,9 +1,9 @@
-"""Events as messages: CloudEvents 1.0 in their JSON form, which programs in other languages read with what they have.
+r"""Events as messages: CloudEvents 1.0 in their JSON form, which programs in other languages read with what they have.
 
     {"specversion": "1.0", "id": "0199…", "type": "order.placed", "source": "/goes_lite",
      "time": "2026-03-01T12:00:00.123456Z", "subject": "order/2026-001", "datacontenttype": "application/json",
      "goesaggregate": "order", "goesaggregateid": "2026-001", "goesversion": 1, "goesposition": 17, "goesencoding": "json",
-     "goesschema": 1, "goesmetadata": "{\\"actor\\":\\"ann\\"}", "goestags": "[\\"customer:7\\"]", "data": {"total": 450}}
+     "goesschema": 1, "goesmetadata": "{\"actor\":\"ann\"}", "goestags": "[\"customer:7\"]", "data": {"total": 450}}
 
 The attributes of CloudEvents are flat, so metadata and tags are JSON in a string. A payload that is bytes is in
 `data_base64`; text that is not JSON is a string. `data` is the last member, and written as it was encoded: so it can be cut
@@ -33,8 +33,10 @@ def encode(event: Event[Any]) -> bytes:
     """The event as the payload of a message."""
     encoding, schema, payload = event.encoded
     parts = [
-        f'{{"specversion":"1.0","id":"{event.id}","type":{_text(event.name)},"source":"{SOURCE}"'
-        f',"time":"{event.time.replace(tzinfo=None).isoformat(timespec="microseconds")}Z"'
+        (
+            f'{{"specversion":"1.0","id":"{event.id}","type":{_text(event.name)},"source":"{SOURCE}"'
+            f',"time":"{event.time.replace(tzinfo=None).isoformat(timespec="microseconds")}Z"'
+        )
     ]
     if event.aggregate is not None:
         name, id = event.aggregate

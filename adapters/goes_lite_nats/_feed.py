@@ -12,10 +12,6 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
-from nats.errors import Error as NatsError
-
 from goes_lite.bus import Backoff
 from goes_lite.errors import BusError, GoesError
 from goes_lite.event import Event
@@ -24,11 +20,14 @@ from goes_lite_nats._connection import Connection
 from goes_lite_nats._consumers import Consumer, Mismatch
 from goes_lite_nats._envelope import decode, undecodable
 from goes_lite_nats._letters import REDRIVEN
-from goes_lite_nats._queue import ACK, NAK, PROGRESS, StreamQueue, nak
+from goes_lite_nats._queue import ACK, PROGRESS, StreamQueue, nak
 from goes_lite_nats._streams import NANO
 from goes_lite_nats._subjects import name_in
 
 if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
+
     from goes_lite_nats._bus import JetStreamBus
 
 logger = logging.getLogger("goes_lite.nats")
@@ -81,9 +80,7 @@ class Feed:
                 except GoesError as exc:
                     failures += 1
                     logger.warning("%r cannot be brought events just now: %s", self._queue.label, exc)
-                    await self._bus.runtime.wait(
-                        self._queue.hungry, self._queue.hungry.count, self._backoff(failures)
-                    )
+                    await self._bus.runtime.wait(self._queue.hungry, self._queue.hungry.count, self._backoff(failures))
                 finally:
                     for tap in self._taps:
                         await tap.close()
@@ -112,6 +109,11 @@ class Feed:
 
     async def _give_back(self) -> None:
         """If nobody is left. It is kept until nothing more is on its way, so that it is given back in order."""
+        if self._queue.group is None or self._connection.closed:
+            return
+        for tap in self._taps:
+            with suppress(BusError):
+                await tap.withdraw()
         with self._bus.lock:
             self._queue.catch_up()
             if self._queue.members:
@@ -165,15 +167,10 @@ class Feed:
             await self._bury(message, exc, sequence, time)
             return
         if event is not None and queue.covers(event):
-            with self._bus.lock:
-                if not queue.closed:
-                    queue.receive(event, message.reply, delivered - 1, redriven=REDRIVEN in headers)
-                    return
-            answer = NAK  # it is for others
-        else:
-            answer = ACK  # it is not for this group, or nobody wants to know it
-        if queue.group is not None:
-            self._connection.answer_later(message.reply, answer)
+            with self._bus.lock:  # also if nobody is left: then it is given back with the others
+                queue.receive(event, message.reply, delivered - 1, redriven=REDRIVEN in headers)
+        elif queue.group is not None:  # it is not for this group, or nobody wants to know it
+            self._connection.answer_later(message.reply, ACK)
 
     async def _bury(self, message: Msg, error: Exception, sequence: int, time: int) -> None:
         queue = self._queue
@@ -266,14 +263,16 @@ class Tap:
     async def close(self) -> None:
         """Listen no more; what is on its way is taken in, or given back."""
         subscription, self._subscription = self._subscription, None
-        if subscription is None:
-            return
-        try:
-            async with asyncio.timeout(2):
-                await subscription.drain()
-        except (NatsError, OSError, TimeoutError):
-            with suppress(NatsError, OSError):
-                await subscription.unsubscribe()
+        if subscription is not None:
+            await self._connection.drain(subscription)
+
+    async def withdraw(self) -> None:
+        """Have the broker forget what it was asked for, now that nobody listens.
+
+        Else it would take up the first event that is given back, find nobody, and put it behind the others.
+        """
+        if self._connection.connected:
+            await self._consumer.look()
 
     async def forget(self) -> None:
         """Its queue is closed."""

@@ -7,9 +7,7 @@ import base64
 import json
 from contextlib import suppress
 from datetime import datetime, timezone
-from typing import Any
-
-from nats.aio.msg import Msg
+from typing import TYPE_CHECKING, Any
 
 from goes_lite.bus import DeadLetter
 from goes_lite.errors import BusError, CodecError, GoesError
@@ -19,6 +17,9 @@ from goes_lite_nats._connection import ApiError, Connection, unheard
 from goes_lite_nats._envelope import CONTENT_TYPE, decode, encode, undecodable
 from goes_lite_nats._streams import NANO, NOT_FOUND, dead
 from goes_lite_nats._subjects import consumer, token
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
 
 NO_MESSAGE = 10037
 REDRIVEN = "Goes-Redriven"

@@ -1,6 +1,6 @@
 """What the URL of a bus says.
 
-    nats://user:password@host:4222,other:4222?prefix=shop&replicas=3
+nats://user:password@host:4222,other:4222?prefix=shop&replicas=3
 """
 
 from __future__ import annotations

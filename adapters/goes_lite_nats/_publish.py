@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-from nats.aio.msg import Msg
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from goes_lite.bus import Backoff
 from goes_lite.errors import BusError
@@ -19,6 +17,9 @@ from goes_lite.event import AggregateRef, Event
 from goes_lite_nats._connection import ApiError, Connection, unheard
 from goes_lite_nats._envelope import encode
 from goes_lite_nats._subjects import event_subject
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
 
 WINDOW = 512
 """How many events are under way at a time."""

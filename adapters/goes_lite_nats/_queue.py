@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-
 from typing import Any
 
 from goes_lite.event import Event
@@ -27,9 +26,7 @@ class StreamQueue(Queue):
     """Events from a stream. With a group, the broker waits for an answer to each; else it sends and forgets."""
 
     def __init__(self, wish: Wish, clock: Clock, answer: Callable[[str, bytes], None]) -> None:
-        super().__init__(
-            wish.patterns, wish.group, wish.label, wish.capacity, clock, _never, min_time=wish.min_time
-        )
+        super().__init__(wish.patterns, wish.group, wish.label, wish.capacity, clock, _never, min_time=wish.min_time)
         self.hungry = Signal()
         """Notified when it may take more, or its end has come."""
         self._answer = answer
@@ -95,9 +92,10 @@ class StreamQueue(Queue):
             self.hungry.notify()
 
     def close(self) -> None:
-        for source, payload in self.give_back():
-            self._answer(source, payload)
+        """End; what is here is still to be given back, once nothing more is on its way."""
+        delayed = list(self._delayed)
         super().close()
+        self._delayed += delayed
         self.hungry.notify()
 
     def give_back(self) -> list[tuple[str, bytes]]:

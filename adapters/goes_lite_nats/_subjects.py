@@ -60,9 +60,7 @@ def _unescape(part: str) -> str:
     if part == "=":
         return ""
     try:
-        return re.sub(
-            rb"=([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), part.encode()
-        ).decode()
+        return re.sub(rb"=([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), part.encode()).decode()
     except UnicodeDecodeError:
         return part
 
@@ -72,7 +70,7 @@ def consumer(name: str) -> str:
     text = token(name)
     if len(text) <= MAX_NAME:
         return text
-    return f"{text[:MAX_NAME - 33]}={hashlib.sha256(name.encode()).hexdigest()[:32]}"
+    return f"{text[: MAX_NAME - 33]}={hashlib.sha256(name.encode()).hexdigest()[:32]}"
 
 
 def slot(event: Event[Any]) -> str:

@@ -15,18 +15,21 @@ import pytest
 
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime, drive
 
+
+def load(name: str) -> ModuleType:
+    """Test files are imported by path and their folders are not on sys.path; so is this, under the name that they use."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 if TYPE_CHECKING:
     from tests.bus import bus_kit, nats_kit
 else:
-
-    def _load(name: str) -> ModuleType:
-        # Test files are imported by path and their folders are not on sys.path; so is this, under the name that they use.
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    bus_kit, nats_kit = _load("bus_kit"), _load("nats_kit")
+    bus_kit, nats_kit = load("bus_kit"), load("nats_kit")
 
 
 @pytest.fixture(params=["loop", "inline"])

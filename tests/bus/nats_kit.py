@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from typing import ClassVar
 
 import pytest
-
 from goes_lite_conformance import Contract, Storage
 from goes_lite_conformance.servers import ServerMissing
 from goes_lite_conformance.servers import nats as servers
@@ -50,8 +49,6 @@ needs_nats = pytest.mark.skipif(bool(missing()), reason=missing() or "it is ther
 class Nats(Contract):
     """A store in a file, and a bus over NATS."""
 
-    variants: ClassVar = ("jetstream", "core")
-
     def url(self, storage: Storage) -> str:
         return f"sqlite:///{storage.folder}/app.db"
 
@@ -63,3 +60,11 @@ class Nats(Contract):
 
         if storage.variant != "core":
             await NatsCarrier.erase(self.bus(storage))
+
+
+class JetStream(Nats):
+    variants: ClassVar = ("jetstream",)
+
+
+class Core(Nats):
+    variants: ClassVar = ("core",)

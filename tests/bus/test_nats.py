@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from goes_lite_conformance import EventBusTests
 from goes_lite_conformance.concurrency.publishers import PublisherRules
@@ -15,17 +15,13 @@ else:
 pytestmark = nats_kit.needs_nats
 
 
-class TestJetStream(nats_kit.Nats, EventBusTests):
-    variants: ClassVar = ("jetstream",)
+class TestJetStream(nats_kit.JetStream, EventBusTests): ...
 
 
-class TestJetStreamUnderLoad(nats_kit.Nats, PublisherRules):
-    variants: ClassVar = ("jetstream",)
+class TestJetStreamUnderLoad(nats_kit.JetStream, PublisherRules): ...
 
 
-class TestCore(nats_kit.Nats, EventBusTests):
-    variants: ClassVar = ("core",)
+class TestCore(nats_kit.Core, EventBusTests): ...
 
 
-class TestCoreUnderLoad(nats_kit.Nats, PublisherRules):
-    variants: ClassVar = ("core",)
+class TestCoreUnderLoad(nats_kit.Core, PublisherRules): ...
