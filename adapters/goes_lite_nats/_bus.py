@@ -21,6 +21,7 @@ from goes_lite.inprocess._queue import Queue, Wish
 from goes_lite.inprocess._subscription import InProcessDelivery
 from goes_lite.reading import EventReader
 from goes_lite.runtime import Runtime
+from goes_lite_nats._commands import NatsCommands
 from goes_lite_nats._connection import Connection
 from goes_lite_nats._consumers import Consumer
 from goes_lite_nats._feed import Feed
@@ -42,6 +43,8 @@ class JetStreamBus(InProcessBus):
     def __init__(self, connection: Connection, runtime: Runtime, reader: EventReader) -> None:
         super().__init__(runtime)
         self.connection = connection
+        self.commands = NatsCommands(connection)
+        """The way of commands to other services."""
         self.reader = reader
         self.letters = Letters(connection, reader)
         self._publisher = Publisher(connection)
@@ -143,6 +146,7 @@ class JetStreamBus(InProcessBus):
 
     async def close(self) -> None:
         """See `EventBus.close`. What this process had not settled goes to others."""
+        await self.commands.close()
         await super().close()
         for feed in list(self._feeds):
             await feed.ended()

@@ -76,7 +76,7 @@ class Connection:
         self._denied = asyncio.Event()
         self._closed = False
         self._connecting: asyncio.Task[None] | None = None
-        self._answers: deque[tuple[str, bytes]] = deque()
+        self._answers: deque[tuple[str, bytes, dict[str, str] | None]] = deque()
         self._answering = asyncio.Event()
         self._sending = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
@@ -249,7 +249,7 @@ class Connection:
     ) -> None:
         """Hand a message over to the driver, which sends it as soon as it can. InvalidEventError if it is too large."""
         with self.translated(subject):
-            if len(payload) + HEADERS > self._client.max_payload:
+            if not self.fits(payload):
                 raise MaxPayloadError
             await self._client.publish(subject, payload, reply, dict(headers) if headers else None)
 
@@ -310,9 +310,13 @@ class Connection:
 
     # --- answering deliveries ---------------------------------------------------------------------------------------
 
-    def answer_later(self, subject: str, payload: bytes) -> None:
+    def fits(self, payload: bytes) -> bool:
+        """Whether it is not too large for one message."""
+        return len(payload) + HEADERS <= self._client.max_payload
+
+    def answer_later(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
         """Have it sent, in the order of these calls, as soon as there is a broker."""
-        self._answers.append((subject, payload))
+        self._answers.append((subject, payload, headers))
         self._answering.set()
 
     async def _answer_all(self) -> None:
@@ -331,8 +335,8 @@ class Connection:
         answers = self._answers
         async with self._sending:
             while answers:
-                subject, payload = answers[0]
-                await self._client.publish(subject, payload)
+                subject, payload, headers = answers[0]
+                await self._client.publish(subject, payload, headers=headers)
                 answers.popleft()
 
 

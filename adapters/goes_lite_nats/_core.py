@@ -19,6 +19,7 @@ from goes_lite.inprocess import InProcessBus, told
 from goes_lite.inprocess._queue import Member, Queue, Wish
 from goes_lite.reading import EventReader
 from goes_lite.runtime import Runtime, Signal
+from goes_lite_nats._commands import NatsCommands
 from goes_lite_nats._connection import Connection
 from goes_lite_nats._envelope import decode, encode, undecodable
 from goes_lite_nats._subjects import consumer, event_subject, name_in, one_filter
@@ -37,6 +38,8 @@ class CoreBus(InProcessBus):
     def __init__(self, connection: Connection, runtime: Runtime, reader: EventReader) -> None:
         super().__init__(runtime)
         self.connection = connection
+        self.commands = NatsCommands(connection)
+        """The way of commands to other services."""
         self.reader = reader
         self._ears: set[_Ear] = set()
 
@@ -82,6 +85,7 @@ class CoreBus(InProcessBus):
 
     async def close(self) -> None:
         """See `EventBus.close`."""
+        await self.commands.close()
         await super().close()
         for ear in list(self._ears):
             await ear.ended()

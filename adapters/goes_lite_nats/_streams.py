@@ -37,7 +37,8 @@ async def set_up(connection: Connection) -> None:
 
 async def remove(connection: Connection) -> None:
     """Delete the streams that a bus makes."""
-    for name in (connection.options.stream_name, dead(connection.options)):
+    for ending in ("", "-DEAD", "-COMMANDS", "-OUTCOMES"):
+        name = f"{connection.options.stream_name}{ending}"
         try:
             await connection.api(f"STREAM.DELETE.{name}")
         except ApiError as exc:

@@ -36,7 +36,7 @@ from goes_lite.registry import Registry
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime
 
 if TYPE_CHECKING:  # what consumes events is loaded when it is first used, as on the async face
-    from goes_lite.blocking._commands import BlockingCommandBus, BlockingCommandWorker
+    from goes_lite.blocking._commands import BlockingCommandBus, BlockingCommandService, BlockingCommandWorker
     from goes_lite.blocking._lookup import BlockingBoundLookup
     from goes_lite.blocking._processor import BlockingProcessor, BlockingProjectionProcessor
     from goes_lite.decision import DecisionModel
@@ -50,6 +50,7 @@ __all__ = [
     "BlockingBoundLookup",
     "BlockingCheckpointStore",
     "BlockingCommandBus",
+    "BlockingCommandService",
     "BlockingCommandWorker",
     "BlockingCommits",
     "BlockingDelivery",
@@ -72,6 +73,7 @@ __all__ = [
 _LATER = {
     "BlockingBoundLookup": "_lookup",
     "BlockingCommandBus": "_commands",
+    "BlockingCommandService": "_commands",
     "BlockingCommandWorker": "_commands",
     "BlockingProcessor": "_processor",
     "BlockingProjectionProcessor": "_processor",

@@ -105,9 +105,17 @@ class Receipts:
             raise CommandMismatch(command.name, command.id, receipt.command)
         return (self.result(receipt),)
 
+    def decode(self, text: str | None) -> Any:
+        """What was encoded: of the type that the handler says it returns, else as the JSON says. DecodeError."""
+        return self._result.decode(text)
+
     def result(self, receipt: Receipt) -> Any:
         """What its handler returned. DecodeError if that cannot be read."""
         return self._result.decode(receipt.result)
+
+    def encode(self, result: object) -> str | None:
+        """What a handler returned, as JSON. EncodeError if it cannot be kept."""
+        return self._result.encode(result)
 
     def make(self, command: Command[Any], result: object) -> Receipt:
         """EncodeError if the result cannot be kept."""

@@ -66,3 +66,14 @@ def _servers_end() -> Iterator[None]:
     """No server outlives the run."""
     yield
     nats_kit.end()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[nats_kit.World]:
+    """Streams of its own on the server of the run, which are removed afterwards."""
+    found = nats_kit.World(nats_kit.url(), tmp_path)
+    yield found
+    found.end()
+    from goes_lite_nats import NatsCarrier
+
+    asyncio.run(NatsCarrier.erase(found.bus()))
