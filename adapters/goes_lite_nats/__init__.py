@@ -25,7 +25,7 @@ from goes_lite_nats._bus import JetStreamBus
 from goes_lite_nats._connection import Connection
 from goes_lite_nats._core import CoreBus
 from goes_lite_nats._options import Target, parse
-from goes_lite_nats._streams import remove, set_up
+from goes_lite_nats._streams import remove
 
 __all__ = ["CoreBus", "JetStreamBus", "NatsCarrier"]
 
@@ -57,13 +57,16 @@ class NatsCarrier:
         connection = Connection(target)
         try:
             reached = await connection.open()
-            if reached and target.options.mode == "jetstream":
-                await set_up(connection)
+            reader = EventReader(registry, unknown)
+            if target.options.mode == "core":
+                return cls(target, CoreBus(connection, runtime, reader))
+            bus = JetStreamBus(connection, runtime, reader)
+            if reached:
+                await bus.streams.ready()
         except BaseException:
             await connection.close()
             raise
-        kind = JetStreamBus if target.options.mode == "jetstream" else CoreBus
-        return cls(target, kind(connection, runtime, EventReader(registry, unknown)))
+        return cls(target, bus)
 
     @staticmethod
     async def erase(location: str, **options: Any) -> None:

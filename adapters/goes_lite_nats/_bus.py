@@ -28,6 +28,7 @@ from goes_lite_nats._feed import Feed
 from goes_lite_nats._letters import Letters
 from goes_lite_nats._publish import Publisher
 from goes_lite_nats._queue import StreamQueue
+from goes_lite_nats._streams import SetUp
 
 logger = logging.getLogger("goes_lite.nats")
 
@@ -47,6 +48,7 @@ class JetStreamBus(InProcessBus):
         """The way of commands to other services."""
         self.reader = reader
         self.letters = Letters(connection, reader)
+        self.streams = SetUp(connection)
         self._publisher = Publisher(connection)
         self._feeds: set[Feed] = set()
         self._handle = uuid4().hex[:8]
@@ -64,6 +66,7 @@ class JetStreamBus(InProcessBus):
         self._check_open()
         if not events:
             return
+        await self.streams.ready()
         await self.listening_since()
         await self._publisher.publish(events)
 
@@ -122,6 +125,7 @@ class JetStreamBus(InProcessBus):
     async def dead_letters(self) -> list[DeadLetter]:
         """The dead letters of all processes, oldest first."""
         self._check_open()
+        await self.streams.ready()
         return await self.letters.all()
 
     async def redrive(self, letter: DeadLetter) -> None:

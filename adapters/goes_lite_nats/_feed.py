@@ -68,6 +68,7 @@ class Feed:
             while await self._needed():
                 try:
                     await self._connection.up()
+                    await self._bus.streams.ready()
                     for tap in self._taps:
                         await tap.open()
                     self.opened.set()

@@ -28,6 +28,10 @@ ANSWER = 2.0
 """Seconds after which an event that was not acknowledged is sent again."""
 
 
+LOOK = 0.2
+"""Seconds after which it is looked whether the connection is still the same."""
+
+
 class _Sent(NamedTuple):
     """A message that is under way."""
 
@@ -35,6 +39,8 @@ class _Sent(NamedTuple):
     payload: bytes
     id: str
     reply: asyncio.Future[Msg]
+    epoch: int
+    """Of the connection: what was sent to a broker that is lost is sent again at once."""
 
 
 class Publisher:
@@ -75,7 +81,7 @@ class Publisher:
         except BaseException:
             future.cancel()
             raise
-        return _Sent(subject, payload, id, future)
+        return _Sent(subject, payload, id, future, self._connection.epoch)
 
     async def _settle(self, under_way: dict[AggregateRef | int, _Sent], key: AggregateRef | int) -> None:
         """Until one is acknowledged, sending it again if need be."""
@@ -98,8 +104,10 @@ class Publisher:
     async def _problem(self, sent: _Sent) -> BusError | None:
         """None if the broker has it."""
         reply = sent.reply
-        if not reply.done():
-            await asyncio.wait({reply}, timeout=ANSWER)
+        loop = asyncio.get_running_loop()
+        end = loop.time() + ANSWER
+        while not reply.done() and loop.time() < end and self._connection.epoch == sent.epoch:
+            await asyncio.wait({reply}, timeout=LOOK)
         if reply.cancelled():
             return BusError("the bus was closed, or the connection lost, before the broker had an event")
         if not reply.done():

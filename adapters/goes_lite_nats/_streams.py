@@ -5,6 +5,7 @@ Rule of this file: a stream that is there is never changed. One that does not fi
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -21,6 +22,23 @@ NANO = 1_000_000_000
 DUPLICATE_WINDOW = 120.0
 OLDEST = (2, 10)
 """The first version of the server in which a consumer may have several filters."""
+
+
+class SetUp:
+    """The streams of a bus: looked at once, as soon as a broker is reached."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._lock = asyncio.Lock()
+        self._done = False
+
+    async def ready(self) -> None:
+        """Until they are there. BusError while no broker is reached, ConfigError if they do not fit."""
+        if not self._done:
+            async with self._lock:
+                if not self._done:
+                    await set_up(self._connection)
+                    self._done = True
 
 
 async def set_up(connection: Connection) -> None:
