@@ -23,7 +23,7 @@ from goes_lite.reading import EventReader
 from goes_lite.runtime import Runtime
 from goes_lite_nats._commands import NatsCommands
 from goes_lite_nats._connection import Connection
-from goes_lite_nats._consumers import Consumer
+from goes_lite_nats._consumers import consumers_of, remove_group
 from goes_lite_nats._feed import Feed
 from goes_lite_nats._letters import Letters
 from goes_lite_nats._publish import Publisher
@@ -100,7 +100,7 @@ class JetStreamBus(InProcessBus):
         if wish.group is None:
             wish = wish._replace(label=f"{wish.label} of {self._handle}")
         queue = StreamQueue(wish, self.runtime.clock, self.connection.answer_later)
-        self._feeds.add(Feed(self, queue, [Consumer(self.connection, wish, self.reader.registry)]))
+        self._feeds.add(Feed(self, queue, consumers_of(self.connection, wish, self.reader.registry)))
         return queue
 
     def ended(self, feed: Feed) -> None:
@@ -119,6 +119,15 @@ class JetStreamBus(InProcessBus):
             await delivery.nak(LATER)
             return
         delivery._subscription.settle(delivery, "dead-lettered")
+
+    async def reset(self, group: str) -> None:
+        """See `EventBus.reset`. Members in other processes begin it anew, from what is published then."""
+        queue = self._groups.get(group)
+        await super().reset(group)
+        for feed in [feed for feed in self._feeds if feed.queue is queue]:
+            await feed.ended()
+        await self.streams.ready()
+        await remove_group(self.connection, group)
 
     # --- dead letters -----------------------------------------------------------------------------------------------
 

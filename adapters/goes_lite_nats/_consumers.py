@@ -12,8 +12,8 @@ from goes_lite.inprocess._queue import Wish
 from goes_lite.registry import Registry
 from goes_lite_nats._connection import ApiError, Connection
 from goes_lite_nats._streams import NANO, NOT_FOUND
+from goes_lite_nats._subjects import SLOTS, filters
 from goes_lite_nats._subjects import consumer as consumer_name
-from goes_lite_nats._subjects import filters
 
 EXISTS = 10148
 
@@ -32,16 +32,20 @@ class Mismatch(BusError):
 class Consumer:
     """One consumer of the stream of the events."""
 
-    def __init__(self, connection: Connection, wish: Wish, registry: Registry) -> None:
+    def __init__(self, connection: Connection, wish: Wish, registry: Registry, slot: str = "") -> None:
         self.connection = connection
         self._wish = wish
         self._stream = connection.options.stream_name
-        self._subjects = filters(connection.options.prefix, _spelt(wish.patterns, registry))
+        self._subjects = filters(connection.options.prefix, _spelt(wish.patterns, registry), slot or "*")
         self._name = ""
+        self._other = ""
+        self._slot = slot
         self._seen: int | None = None
         if wish.group is not None:
-            self._name = consumer_name(wish.group)
-            self._subjects.append(f"{connection.options.prefix}.redrive.{self._name}")
+            group = consumer_name(wish.group)
+            self._name, self._other = (_slotted(group, slot), group) if slot else (group, _slotted(group, SLOTS[0]))
+            if slot in ("", SLOTS[0]):
+                self._subjects.append(f"{connection.options.prefix}.redrive.{group}")
 
     def __repr__(self) -> str:
         return f"<Consumer {self._name} of {self._stream}>"
@@ -66,9 +70,14 @@ class Consumer:
             return await self._ensure_ephemeral()
         config: dict[str, Any] = {
             **self._begin(), "name": self._name, "durable_name": self._name, "filter_subjects": self._subjects,
-            "ack_policy": "explicit", "ack_wait": round(self.connection.options.lease * NANO), "max_ack_pending": -1,
-            "max_waiting": 4096, "metadata": self._metadata(),
+            "ack_policy": "explicit", "ack_wait": round(self.connection.options.lease * NANO),
+            "max_ack_pending": 1 if self._slot else -1, "max_waiting": 4096, "metadata": self._metadata(),
         }  # fmt: skip
+        if self._slot in ("", SLOTS[0]) and await self._is_there(self._other):
+            raise Mismatch(
+                f"the members of the group {self._wish.group!r} {'do not keep' if self._slot else 'keep'} each aggregate in "
+                "order: all of them have one `ordered_by`; use another group for another one, or reset the group"
+            )
         try:
             found = await self._create(config)
         except ApiError as exc:
@@ -83,6 +92,15 @@ class Consumer:
                 "use another group for other names, or reset the group"
             )
         return int(said[MIN_TIME]) if MIN_TIME in said else None
+
+    async def _is_there(self, name: str) -> bool:
+        try:
+            await self.connection.api(f"CONSUMER.INFO.{self._stream}.{name}")
+        except ApiError as exc:
+            if exc.code != NOT_FOUND:
+                raise
+            return False
+        return True
 
     async def look(self) -> dict[str, Any]:
         """What the broker says of it; asked for that, it drops requests whose sender listens no more."""
@@ -128,14 +146,30 @@ class Consumer:
             with suppress(GoesError):
                 await self.connection.api(f"CONSUMER.DELETE.{self._stream}.{self._name}")
 
-    @staticmethod
-    async def reset(connection: Connection, group: str) -> None:
-        """Forget a group, with all that it has still to get."""
+
+def consumers_of(connection: Connection, wish: Wish, registry: Registry) -> list[Consumer]:
+    """Those of a subscription or group: one, or one for each slot of an ordered group.
+
+    Each of these gives out one event at a time, so of one aggregate there is never another one out, in whatever process.
+    """
+    if wish.ordered_by is None:
+        return [Consumer(connection, wish, registry)]
+    return [Consumer(connection, wish, registry, slot) for slot in SLOTS]
+
+
+async def remove_group(connection: Connection, group: str) -> None:
+    """Forget a group, with all that it has still to get."""
+    name = consumer_name(group)
+    for one in (name, *(_slotted(name, slot) for slot in SLOTS)):
         try:
-            await connection.api(f"CONSUMER.DELETE.{connection.options.stream_name}.{consumer_name(group)}")
+            await connection.api(f"CONSUMER.DELETE.{connection.options.stream_name}.{one}")
         except ApiError as exc:
             if exc.code != NOT_FOUND:
                 raise
+
+
+def _slotted(group: str, slot: str) -> str:
+    return f"{group}=slot{slot}"  # which no other group is called, for = is followed by two hexadecimal digits
 
 
 def _behind(sequence: int) -> dict[str, Any]:

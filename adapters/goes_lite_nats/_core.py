@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from goes_lite.bus import Backoff, check_published
-from goes_lite.errors import BusError, GoesError
+from goes_lite.errors import BusError, ConfigError, GoesError
 from goes_lite.event import Event
 from goes_lite.inprocess import InProcessBus, told
 from goes_lite.inprocess._queue import Member, Queue, Wish
@@ -73,6 +73,10 @@ class CoreBus(InProcessBus):
             raise BusError(
                 "a subscription over NATS needs a running event loop: subscribe in a coroutine, or use the blocking face"
             ) from None
+        if wish.ordered_by is not None:
+            raise ConfigError(
+                "core NATS keeps no order between the members of a group: leave out ordered_by, or use mode=jetstream"
+            )
         queue = CoreQueue(
             wish.patterns, wish.group, wish.label, wish.capacity, self.runtime.clock, self.bury, min_time=wish.min_time
         )

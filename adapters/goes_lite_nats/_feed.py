@@ -47,7 +47,7 @@ class Feed:
 
     def __init__(self, bus: JetStreamBus, queue: StreamQueue, consumers: list[Consumer]) -> None:
         self._bus = bus
-        self._queue = queue
+        self.queue = queue
         self._connection: Connection = bus.connection
         self._taps = [Tap(self, consumer) for consumer in consumers]
         self._backoff = Backoff(0.1, maximum=2.0)
@@ -75,20 +75,21 @@ class Feed:
                     failures = 0
                     await self._work()
                 except Mismatch as exc:
-                    self._queue.failure = str(exc)
-                    self._queue.changed.notify()
+                    self.queue.failure = str(exc)
+                    self.queue.changed.notify()
                     return
                 except GoesError as exc:
                     failures += 1
-                    logger.warning("%r cannot be brought events just now: %s", self._queue.label, exc)
-                    await self._bus.runtime.wait(self._queue.hungry, self._queue.hungry.count, self._backoff(failures))
+                    logger.warning("%r cannot be brought events just now: %s", self.queue.label, exc)
+                    await self._bus.runtime.wait(self.queue.hungry, self.queue.hungry.count, self._backoff(failures))
                 finally:
                     for tap in self._taps:
                         await tap.close()
                     await self._give_back()
-        except Exception:
-            logger.exception("%r is brought no more events", self._queue.label)
-            raise
+        except Exception as exc:
+            self.queue.failure = f"no more events can be brought: {told(exc)}"
+            self.queue.changed.notify()
+            logger.exception("%r is brought no more events", self.queue.label)
         finally:
             self._connection.reconnected.remove(self._again)
             self.opened.set()
@@ -99,27 +100,27 @@ class Feed:
     async def _needed(self) -> bool:
         """Whether there is somebody to bring events to; False once there never will be."""
         while True:
-            seen = self._queue.hungry.count
+            seen = self.queue.hungry.count
             with self._bus.lock:
-                self._queue.catch_up()
-                if self._queue.closed or self._connection.closed:
+                self.queue.catch_up()
+                if self.queue.closed or self._connection.closed:
                     return False
-                if self._queue.members or (self._queue.group is not None and not self.opened.is_set()):
+                if self.queue.members or (self.queue.group is not None and not self.opened.is_set()):
                     return True  # a group collects from its beginning on, though its first member is gone already
-            await self._bus.runtime.wait(self._queue.hungry, seen)
+            await self._bus.runtime.wait(self.queue.hungry, seen)
 
     async def _give_back(self) -> None:
         """If nobody is left. It is kept until nothing more is on its way, so that it is given back in order."""
-        if self._queue.group is None or self._connection.closed:
+        if self.queue.group is None or self._connection.closed:
             return
         for tap in self._taps:
             with suppress(BusError):
                 await tap.withdraw()
         with self._bus.lock:
-            self._queue.catch_up()
-            if self._queue.members:
+            self.queue.catch_up()
+            if self.queue.members:
                 return  # somebody came meanwhile
-            answers = self._queue.give_back()
+            answers = self.queue.give_back()
         if not answers:
             return
         for source, payload in answers[:-1]:
@@ -130,7 +131,7 @@ class Feed:
 
     async def _work(self) -> None:
         """Ask, and keep alive what was brought, until nobody is left."""
-        queue, loop = self._queue, asyncio.get_running_loop()
+        queue, loop = self.queue, asyncio.get_running_loop()
         generation, rhythm = self._connection.generation, self._connection.options.lease / 3
         beat = loop.time() + rhythm
         while True:
@@ -160,7 +161,7 @@ class Feed:
 
     async def receive(self, message: Msg, delivered: int, sequence: int, time: int) -> None:
         """One message of the stream."""
-        queue, headers = self._queue, message.headers or {}
+        queue, headers = self.queue, message.headers or {}
         event: Event[Any] | None
         try:
             event = self._bus.reader.read(decode(message.data))
@@ -174,7 +175,7 @@ class Feed:
             self._connection.answer_later(message.reply, ACK)
 
     async def _bury(self, message: Msg, error: Exception, sequence: int, time: int) -> None:
-        queue = self._queue
+        queue = self.queue
         try:
             event = decode(message.data)
         except GoesError:
@@ -210,7 +211,7 @@ class Tap:
     async def open(self) -> None:
         """See to it that the consumer is there, and listen. Mismatch if it is another's."""
         min_time = await self._consumer.ensure()
-        self._feed._queue.min_time = min_time
+        self._feed.queue.min_time = min_time
         self._owed, self._doubtful = 0, False
         self._inbox = self._connection.inbox()
         self._subscription = await self._connection.subscribe(self._inbox, self._on_message)
@@ -218,7 +219,7 @@ class Tap:
     def lose(self) -> None:
         """What it owed will not come; perhaps it is gone itself."""
         self._owed, self._doubtful = 0, True
-        self._feed._queue.hungry.notify()
+        self._feed.queue.hungry.notify()
 
     async def ask(self, wanted: int, appetite: int) -> None:
         """Ask for what is wanted beyond what is owed, in few requests rather than many."""
@@ -248,7 +249,7 @@ class Tap:
         self._consumer.passed(sequence)
         await self._feed.receive(message, delivered, sequence, time)
         if self._owed <= 0:
-            self._feed._queue.hungry.notify()
+            self._feed.queue.hungry.notify()
 
     def _on_status(self, headers: dict[str, str]) -> None:
         status = headers.get("Status", "")
@@ -259,7 +260,7 @@ class Tap:
         if status not in ("404", "408"):  # else the time is over, and nothing else
             self._doubtful = True
             logger.debug("%s: %s", self._consumer, headers)
-        self._feed._queue.hungry.notify()
+        self._feed.queue.hungry.notify()
 
     async def close(self) -> None:
         """Listen no more; what is on its way is taken in, or given back."""

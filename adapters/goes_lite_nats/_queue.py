@@ -26,7 +26,10 @@ class StreamQueue(Queue):
     """Events from a stream. With a group, the broker waits for an answer to each; else it sends and forgets."""
 
     def __init__(self, wish: Wish, clock: Clock, answer: Callable[[str, bytes], None]) -> None:
-        super().__init__(wish.patterns, wish.group, wish.label, wish.capacity, clock, _never, min_time=wish.min_time)
+        super().__init__(
+            wish.patterns, wish.group, wish.label, wish.capacity, clock, _never,
+            min_time=wish.min_time, ordered=wish.ordered_by is not None,
+        )  # fmt: skip
         self.hungry = Signal()
         """Notified when it may take more, or its end has come."""
         self._answer = answer
@@ -108,7 +111,7 @@ class StreamQueue(Queue):
         for seq, item in sorted(self._here.items()):
             answers.append((item.source, nak(due.get(seq, 0.0))))
         self._here.clear()
-        for waiting in (self._fresh, self._back, self._delayed, self._held, self._retrying):
+        for waiting in (self._fresh, self._back, self._delayed, self._held, self._retrying, self._out):
             waiting.clear()
         self._held_count = 0
         return answers

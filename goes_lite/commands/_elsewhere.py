@@ -56,8 +56,7 @@ class Elsewhere:
             fields = {**error_fields(exc), "attempts": getattr(exc, "attempts", 1)}
             with suppress(ModelNotFound):
                 await accepted_in(self._backend).use(
-                    str(accepted.id),
-                    lambda found: replace(found, state="failed", **fields)
+                    str(accepted.id), lambda found: replace(found, state="failed", **fields)
                 )
             raise
         command = restored(self._backend, accepted)

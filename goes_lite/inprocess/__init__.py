@@ -18,7 +18,17 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from goes_lite.bus import CAPACITY, MAX_PENDING, REPLAY, DeadLetter, Handler, Start, check_published, parse_patterns
+from goes_lite.bus import (
+    CAPACITY,
+    MAX_PENDING,
+    REPLAY,
+    DeadLetter,
+    Handler,
+    Ordered,
+    Start,
+    check_published,
+    parse_patterns,
+)
 from goes_lite.errors import AbilityMissing, BusError, ConfigError, InvalidEventError, InvalidQueryError
 from goes_lite.event import Event, from_micros, to_micros
 from goes_lite.handling import SubscriptionHandling
@@ -135,6 +145,7 @@ class InProcessBus:
         *,
         group: str | None = None,
         start: Start = "now",
+        ordered_by: Ordered = None,
         max_pending: int = MAX_PENDING,
         capacity: int = CAPACITY,
         ack_wait: float | None = None,
@@ -147,6 +158,10 @@ class InProcessBus:
         _check_count("capacity", capacity)
         if ack_wait is not None and not (math.isfinite(ack_wait) and ack_wait > 0):
             raise ConfigError(f"ack_wait is a number of seconds > 0, or None for no limit, not {ack_wait!r}")
+        if ordered_by not in (None, "aggregate") or (ordered_by is not None and group is None):
+            raise ConfigError(
+                f"ordered_by is 'aggregate', of a group, or None, not {ordered_by!r:.80} of {group!r:.80}"
+            )
         position, min_time = _check_start(start)
         if start != "now" and not self._replays:
             raise AbilityMissing(REPLAY, self._what)
@@ -158,7 +173,7 @@ class InProcessBus:
             if queue is None:
                 self._numbers += 1
                 label = group if group is not None else f"{patterns} #{self._numbers}"
-                queue = self._new_queue(Wish(patterns, group, label, capacity, position, min_time))
+                queue = self._new_queue(Wish(patterns, group, label, capacity, position, min_time, ordered_by))
                 self._queues.append(queue)
                 if group is not None:
                     self._groups[group] = queue
@@ -166,6 +181,11 @@ class InProcessBus:
                 raise BusError(
                     f"the group {group!r} listens to {str(queue.patterns)!r}, not to {str(patterns)!r}: its members "
                     "share one set of names; use another group for other names"
+                )
+            elif queue.ordered != (ordered_by is not None):
+                raise BusError(
+                    f"the members of the group {group!r} {'keep' if queue.ordered else 'do not keep'} each aggregate in order: "
+                    "all of them have one `ordered_by`; use another group for another one"
                 )
             queue.catch_up()
             queue.join(member)
@@ -178,6 +198,7 @@ class InProcessBus:
         *,
         group: str | None = None,
         start: Start = "now",
+        ordered_by: Ordered = None,
         max_attempts: int = 5,
         backoff: Callable[[int], float] | None = None,
         max_pending: int = MAX_PENDING,
@@ -189,8 +210,9 @@ class InProcessBus:
             raise ConfigError(f"a handler is a function of one event, not {handler!r:.80}")
         _check_count("max_attempts", max_attempts)
         subscription = self.subscribe(
-            names, group=group, start=start, max_pending=max_pending, capacity=capacity, ack_wait=ack_wait
-        )
+            names, group=group, start=start, ordered_by=ordered_by, max_pending=max_pending, capacity=capacity,
+            ack_wait=ack_wait,
+        )  # fmt: skip
         handling = SubscriptionHandling(
             self.runtime, subscription, handler,
             max_attempts=max_attempts, backoff=backoff, bury=self._bury_delivery, ended=self._handlings.discard,
@@ -218,7 +240,7 @@ class InProcessBus:
         seen = self._head if wish.position is None else wish.position
         return Queue(
             wish.patterns, wish.group, wish.label, wish.capacity, self.runtime.clock, self.bury,
-            seen=seen, target=self._head, min_time=wish.min_time,
+            seen=seen, target=self._head, min_time=wish.min_time, ordered=wish.ordered_by is not None,
         )  # fmt: skip
 
     async def _bury_delivery(self, delivery: InProcessDelivery, error: Exception) -> None:
@@ -241,6 +263,20 @@ class InProcessBus:
         seen = head if ended else events[-1].position
         with self.lock:
             queue.end_refill(refill, [event for event in events if queue.covers(event)], seen, ended=ended)
+
+    async def reset(self, group: str) -> None:
+        """See `EventBus.reset`."""
+        with self.lock:
+            self._check_open()
+            queue = self._groups.get(group)
+            if queue is None:
+                return
+            queue.catch_up()
+            if queue.members:
+                raise BusError(f"the group {group!r} has {len(queue.members)} members: close their subscriptions first")
+            del self._groups[group]
+            queue.close()
+            self.forget_closed()
 
     # --- dead letters -----------------------------------------------------------------------------------------------
 

@@ -252,6 +252,7 @@ def test_one_of_two_services_dies(world: World) -> None:
         async with goes.connect(world.store("shared"), registry=nats_kit.registry) as shared:
             for counter, _ in answers:
                 record = await shared.models.get("counters", counter)
+                assert record is not None
                 assert json.loads(record.data) == {"count": 1}
 
     asyncio.run(main())

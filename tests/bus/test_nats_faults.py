@@ -79,7 +79,7 @@ def test_a_broker_is_killed_under_a_relay(tmp_path: Path, rounds: int) -> None:
                 nonlocal slowest
                 versions = dict.fromkeys("abcdefgh", 0)
                 while not over:
-                    batch = []
+                    batch: list[goes.Event[Any]] = []
                     for name in versions:
                         versions[name] += 1
                         batch.append(note(len(stored) + len(batch), name, versions[name]))
