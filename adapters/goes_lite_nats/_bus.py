@@ -103,6 +103,14 @@ class JetStreamBus(InProcessBus):
         self._feeds.add(Feed(self, queue, consumers_of(self.connection, wish, self.reader.registry)))
         return queue
 
+    def failed(self, queue: StreamQueue, why: str) -> None:
+        """Nothing will come to this queue; who subscribes to the group after this begins anew."""
+        with self.lock:
+            queue.failure = why
+            if queue.group is not None and self._groups.get(queue.group) is queue:
+                del self._groups[queue.group]
+        queue.changed.notify()
+
     def ended(self, feed: Feed) -> None:
         """A feed has come to its end."""
         self._feeds.discard(feed)

@@ -75,8 +75,7 @@ class Feed:
                     failures = 0
                     await self._work()
                 except Mismatch as exc:
-                    self.queue.failure = str(exc)
-                    self.queue.changed.notify()
+                    self._bus.failed(self.queue, str(exc))
                     return
                 except GoesError as exc:
                     failures += 1
@@ -87,8 +86,7 @@ class Feed:
                         await tap.close()
                     await self._give_back()
         except Exception as exc:
-            self.queue.failure = f"no more events can be brought: {told(exc)}"
-            self.queue.changed.notify()
+            self._bus.failed(self.queue, f"no more events can be brought: {told(exc)}")
             logger.exception("%r is brought no more events", self.queue.label)
         finally:
             self._connection.reconnected.remove(self._again)

@@ -43,6 +43,7 @@ class Letters:
         headers = {
             "Nats-Msg-Id": f"dead.{token(label)}.{said['key']}",
             "Content-Type": CONTENT_TYPE,
+            "Goes-Name": json.dumps(event.name),
             "Goes-Subscriber": json.dumps(label),
             "Goes-Attempts": str(said["attempts"]),
             "Goes-Error": json.dumps(said["error"]),
@@ -115,7 +116,8 @@ class Letters:
             with suppress(CodecError, LookupError):
                 event = self._reader.read(event, whole=True) or event
         except GoesError:
-            event = undecodable("undecodable", f"letter {seq}", time // 1000, message.data)
+            name = json.loads(headers.get("Goes-Name", '"undecodable"'))
+            event = undecodable(name, f"letter {seq}", time // 1000, message.data)
         return DeadLetter(
             seq, event, label, int(headers.get("Goes-Attempts", 0)), json.loads(headers.get("Goes-Error", '""')),
             datetime.fromtimestamp(time / NANO, timezone.utc),
