@@ -74,6 +74,7 @@ class Connection:
         self._client = Client()
         self._up = asyncio.Event()
         self._denied = asyncio.Event()
+        self._begun = False
         self._closed = False
         self._connecting: asyncio.Task[None] | None = None
         self._answers: deque[tuple[str, bytes, dict[str, str] | None]] = deque()
@@ -143,6 +144,7 @@ class Connection:
             if options.tls_hostname:
                 login["tls_hostname"] = options.tls_hostname
         client = self._client
+        self._begun = True
         try:
             await client.connect(
                 list(self.target.servers), error_cb=self._on_error, disconnected_cb=self._on_disconnect,
@@ -202,8 +204,9 @@ class Connection:
                 task.cancel()
                 with suppress(asyncio.CancelledError, GoesError):
                     await task
-        with suppress(NatsError, OSError):
-            await self._client.close()
+        if self._begun:  # else the driver would trip over what it has not got
+            with suppress(NatsError, OSError):
+                await self._client.close()
         if self._replies is not None:
             self._replies.end()
         await asyncio.sleep(0)  # the driver's own tasks have been cancelled; let them end

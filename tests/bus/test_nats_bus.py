@@ -267,9 +267,7 @@ def test_an_ordered_group_over_two_handles(world: World) -> None:
         async with world.open("one") as one, world.open("two") as two:
             for name, db in ("one", one), ("two", two):
                 for _ in range(2):
-                    db.bus.handle(
-                        ["thing.*"], handler(name), group="g", ordered_by="aggregate", backoff=lambda _: 0.01
-                    )
+                    db.bus.handle(["thing.*"], handler(name), group="g", ordered_by="aggregate", backoff=lambda _: 0.01)
             for db in (one, two):
                 await db.bus.publish([note(0)])  # both are listening then
             await one.bus.publish([note(0, name, version) for version in range(1, 6) for name in names])
