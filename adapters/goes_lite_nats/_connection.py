@@ -195,9 +195,10 @@ class Connection:
         if self._closed:
             return
         if self.connected:
-            await self.answers_sent()
-            with suppress(NatsError, OSError, TimeoutError):
-                await self._client.flush(2)
+            with suppress(GoesError, TimeoutError):
+                async with asyncio.timeout(2):
+                    await self.answers_sent()
+                    await self.flush()
         self._closed = True
         for task in (self._connecting, self._writer):
             if task is not None:
@@ -267,15 +268,33 @@ class Connection:
         """Listen no more; what is on its way is still received. Never fails, for a connection that is lost brings nothing."""
         try:
             async with asyncio.timeout(2):
+                # The driver's own drain asks for an answer before it says that it listens no more, and drops what comes in
+                # between. So say it first, see to it that the server has heard it, and clean up then.
+                send = getattr(self._client, "_send_unsubscribe", None)
+                if send is not None and self.connected:
+                    await send(subscription._id)
+                    with suppress(BusError):
+                        await self.flush()
                 await subscription.drain()  # type: ignore[no-untyped-call]
         except (NatsError, OSError, TimeoutError):
             with suppress(NatsError, OSError):
                 await subscription.unsubscribe()
 
     async def flush(self) -> None:
-        """Until the broker has had all that was sent."""
-        with self.translated("flush"):
-            await self._client.flush(max(1, round(self.options.timeout)))
+        """Until the broker has had all that was sent: a message to ourselves is back. BusError if it does not come.
+
+        (`flush` of the driver is no such proof: its ping may overtake what is still to be written.)
+        """
+        where, back = (await self.replies()).expect()
+        await self.publish(where, b"")
+        with self.translated("a message to itself"):
+            try:
+                async with asyncio.timeout(self.options.timeout):
+                    await back
+            except asyncio.CancelledError:
+                if back.cancelled() and self._closed:
+                    raise BusError("the bus is closed: connect again") from None
+                raise
 
     def inbox(self) -> str:
         """A subject of our own."""
