@@ -2,7 +2,8 @@
 
 Each row is compared with nats-py alone doing the same, alternately, on one server that is started for it: the same
 payloads with an id for de-duplication, as many under way at a time, acknowledged as often; JSON read into a dict on the
-raw side, into events on ours. A command's receipt is a row in SQLite on both sides, committed before the answer.
+raw side, into events on ours. A command's receipt is a row in SQLite on both sides, looked for before it is handled and
+committed before the answer, in a thread, so that the event loop goes on.
 Figures are per second, or milliseconds; the ratio says how much of the raw rate is left (above 1: it is faster).
 """
 
@@ -16,6 +17,7 @@ import sqlite3
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -180,18 +182,35 @@ async def commands_raw(side: Side, number: int, dispatchers: int) -> float:
         client: Any = await raw_connect(side.url)
         stack.push_async_callback(service.close)
         stack.push_async_callback(client.close)
-        receipts = sqlite3.connect(side.folder / f"{side.prefix}.db", isolation_level=None)
+        file = side.folder / f"{side.prefix}.db"
+        receipts = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
         stack.callback(receipts.close)
         receipts.execute("PRAGMA journal_mode = WAL")
         receipts.execute("PRAGMA synchronous = NORMAL")
         receipts.execute("CREATE TABLE receipts (id TEXT PRIMARY KEY, result TEXT) STRICT")
 
+        lock, tasks = threading.Lock(), set[asyncio.Task[None]]()
+
+        def find(id: str) -> Any:
+            with lock:
+                return receipts.execute("SELECT result FROM receipts WHERE id = ?", (id,)).fetchone()
+
+        def keep(id: str, result: str) -> None:
+            with lock:
+                receipts.execute("INSERT INTO receipts VALUES (?, ?)", (id, result))
+
         async def handle(message: Any) -> None:
             said = json.loads(message.data)
-            receipts.execute("INSERT INTO receipts VALUES (?, ?)", (said["id"], str(said["data"]["amount"])))
+            if await asyncio.to_thread(find, said["id"]) is None:
+                await asyncio.to_thread(keep, said["id"], str(said["data"]["amount"]))
             await message.respond(json.dumps({"result": said["data"]["amount"]}).encode())
 
-        await service.subscribe("change", "handlers", handle)
+        async def begin(message: Any) -> None:
+            task = asyncio.create_task(handle(message))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        await service.subscribe("change", "handlers", begin)
         for _ in range(2):  # the first ping of nats-py may overtake what it had still to write
             await service.flush()
 

@@ -1,7 +1,7 @@
 """Commands over NATS: questions and answers over core NATS, and a queue in JetStream for those that nobody waits for.
 
-Who handles a command says so at once, and again and again until it is done. So whoever asked knows within seconds that it
-has died, and asks another; and where nobody handles a command, the server says so without any wait.
+Who handles a command says so, again and again until it is done. So whoever asked knows within seconds that it has died, and
+asks another; and where nobody handles a command, the server says so without any wait.
 """
 
 from __future__ import annotations

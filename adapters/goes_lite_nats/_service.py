@@ -59,7 +59,7 @@ class Service:
         self._takers: list[asyncio.Task[None]] = []
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._asked: dict[str, set[str]] = {}  # by the id of a command: who waits for it
-        self._closing = False
+        self._alive: asyncio.Task[None] | None = None
 
     async def open(self, names: Sequence[str], stream: str | None) -> None:
         """Be brought commands of these names, and take those from the queue. Until the server knows of it."""
@@ -69,6 +69,7 @@ class Service:
             )
             self._subscriptions.append(made)
         await self._connection.flush()
+        self._alive = asyncio.create_task(self._live(), name="goes_lite_nats-alive")
         if stream is not None:
             for name in names:
                 await _consumer(self._connection, stream, name)
@@ -77,7 +78,6 @@ class Service:
 
     async def close(self, timeout: float | None = None) -> None:
         """See `goes_lite.commands.Serving.close`."""
-        self._closing = True
         for subscription in self._subscriptions:
             await self._connection.drain(subscription)
         self._subscriptions.clear()
@@ -90,6 +90,9 @@ class Service:
             for task in left:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
+        if self._alive is not None:
+            self._alive.cancel()
+            await asyncio.gather(self._alive, return_exceptions=True)
         await self._connection.answers_sent()
         self._ended(self)
 
@@ -97,13 +100,11 @@ class Service:
 
     async def _on_request(self, message: Msg) -> None:
         id = (message.headers or {}).get("Nats-Msg-Id", message.reply)
-        self._say(message.reply, BEGUN)
         self._asked.setdefault(id, set()).add(message.reply)
         if id not in self._tasks:  # asked again while it is at work, it does it once, and answers both
             self._tasks[id] = asyncio.create_task(self._answer(id, message), name=f"goes_lite_nats-command {id}")
 
     async def _answer(self, id: str, message: Msg) -> None:
-        alive = asyncio.create_task(self._live(id))
         try:
             async with self._free:
                 answer = await self._handle(message.data)
@@ -111,15 +112,16 @@ class Service:
             for reply in self._asked.pop(id, ()):
                 self._say(reply, status, answer if status == DONE else b"")
         finally:
-            alive.cancel()
             self._asked.pop(id, None)
             self._tasks.pop(id, None)
 
-    async def _live(self, id: str) -> None:
+    async def _live(self) -> None:
+        """Tell all who wait, again and again, that somebody is at work."""
         while True:
             await asyncio.sleep(BEAT)
-            for reply in self._asked.get(id, ()):
-                self._say(reply, BEGUN)
+            for replies in list(self._asked.values()):
+                for reply in replies:
+                    self._say(reply, BEGUN)
 
     def _say(self, reply: str, status: str, answer: bytes = b"") -> None:
         self._connection.answer_later(reply, answer, {STATUS: status})
