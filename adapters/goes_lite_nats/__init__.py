@@ -24,7 +24,7 @@ from goes_lite.runtime import Runtime
 from goes_lite_nats._bus import JetStreamBus
 from goes_lite_nats._connection import Connection
 from goes_lite_nats._core import CoreBus
-from goes_lite_nats._options import Target, parse
+from goes_lite_nats._options import Target, parse, with_prefix
 from goes_lite_nats._streams import remove
 
 __all__ = ["CoreBus", "JetStreamBus", "NatsCarrier"]
@@ -69,12 +69,18 @@ class NatsCarrier:
         return cls(target, bus)
 
     @staticmethod
+    def scratch(location: str, name: str) -> str:
+        """The URL of another bus beside this one, for tests: with a prefix of its own."""
+        return with_prefix(location, name)
+
+    @staticmethod
     async def erase(location: str, **options: Any) -> None:
         """Remove the streams of a bus with all that they keep: for tests. Nothing happens if there are none."""
         connection = Connection(parse(location, options))
         try:
             await connection.open()
-            await remove(connection)
+            if connection.options.mode == "jetstream":
+                await remove(connection)
         finally:
             await connection.close()
 

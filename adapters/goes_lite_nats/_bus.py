@@ -53,6 +53,11 @@ class JetStreamBus(InProcessBus):
         self._feeds: set[Feed] = set()
         self._handle = uuid4().hex[:8]
 
+    @property
+    def driver(self) -> str:
+        """What carries it, with versions."""
+        return self.connection.driver
+
     def __repr__(self) -> str:
         members = sum(len(queue.members) for queue in self._queues)
         return (

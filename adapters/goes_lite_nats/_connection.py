@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from nats.aio.client import Client
+from nats.aio.client import Client, __version__
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError, NoRespondersError
@@ -105,6 +105,11 @@ class Connection:
         """Of the broker."""
         version = self._client.connected_server_version
         return version.major, version.minor, version.patch
+
+    @property
+    def driver(self) -> str:
+        """What carries it, with versions."""
+        return f"nats-py {__version__}, NATS {'.'.join(map(str, self.version))}"
 
     # --- its life ---------------------------------------------------------------------------------------------------
 

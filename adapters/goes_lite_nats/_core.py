@@ -43,6 +43,11 @@ class CoreBus(InProcessBus):
         self.reader = reader
         self._ears: set[_Ear] = set()
 
+    @property
+    def driver(self) -> str:
+        """What carries it, with versions."""
+        return self.connection.driver
+
     def __repr__(self) -> str:
         members = sum(len(queue.members) for queue in self._queues)
         return (

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from goes_lite.errors import ConfigError
 
@@ -101,6 +101,13 @@ def parse(url: str, extra: Mapping[str, Any]) -> Target:
     scheme = "tls" if options.tls else "nats"
     servers = tuple(f"{scheme}://{_host(host)}" for host in hosts.split(","))
     return Target(servers, unquote(user) or None, unquote(password) or None, options)
+
+
+def with_prefix(url: str, prefix: str) -> str:
+    """The URL with another prefix, and so with other streams."""
+    parts = urlsplit(url)
+    said = {key: value for key, value in parse_qsl(parts.query, keep_blank_values=True) if key != "stream"}
+    return parts._replace(query=urlencode({**said, "prefix": prefix})).geturl()
 
 
 def _host(host: str) -> str:

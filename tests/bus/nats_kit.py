@@ -69,8 +69,7 @@ class Nats(Contract):
     async def erase(self, storage: Storage) -> None:
         from goes_lite_nats import NatsCarrier
 
-        if storage.variant != "core":
-            await NatsCarrier.erase(self.bus(storage))
+        await NatsCarrier.erase(self.bus(storage))
 
 
 class JetStream(Nats):
