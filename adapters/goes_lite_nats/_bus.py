@@ -172,6 +172,8 @@ class JetStreamBus(InProcessBus):
 
     async def close(self) -> None:
         """See `EventBus.close`. What this process had not settled goes to others."""
+        if not self.connection.connected:
+            self.connection.give_up()  # there is nobody to give anything back to
         await self.commands.close()
         await super().close()
         for feed in list(self._feeds):

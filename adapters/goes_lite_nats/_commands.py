@@ -15,7 +15,7 @@ from uuid import UUID
 
 from goes_lite.commands._transport import Attempt, Handle, Unheard
 from goes_lite.errors import BusError, ConfigError
-from goes_lite_nats._connection import ApiError, Connection, Unanswered, unheard
+from goes_lite_nats._connection import LOOK, ApiError, Connection, Unanswered, unheard
 from goes_lite_nats._options import Options
 from goes_lite_nats._service import BEAT, BEGUN, STATUS, TOO_LARGE, Service
 from goes_lite_nats._streams import NANO, NOT_FOUND, ensure
@@ -35,8 +35,8 @@ PATIENCE = 10.0
 KEPT = 7 * 86_400.0
 """Seconds for which it is kept what came of a command from the queue."""
 
-LOOK = 5.0
-"""Seconds after which it is looked for again, for the message may have been lost."""
+LOOK_AGAIN = 5.0
+"""Seconds after which an outcome is looked for again, for the message that tells of it may have been lost."""
 
 
 def queue_stream(options: Options) -> str:
@@ -77,13 +77,16 @@ class NatsCommands:
             while True:
                 await connection.up()
                 await self._listen()
+                epoch, quiet = connection.epoch, loop.time() + SILENCE
                 await connection.publish(subject, body, {"Nats-Msg-Id": str(id)}, f"{self._inbox}.{token}")
                 while True:
                     try:
-                        async with asyncio.timeout(SILENCE):
+                        async with asyncio.timeout(LOOK):
                             reply = await replies.get()
                     except TimeoutError:
-                        break  # it has died, or the message was lost: ask again
+                        if connection.epoch != epoch or loop.time() > quiet:
+                            break  # the message was lost, or whoever had it has died: ask again
+                        continue
                     if unheard(reply):
                         if not begun:
                             raise Unheard
@@ -94,7 +97,7 @@ class NatsCommands:
                         raise BusError(f"the command {name!r} {id} was done, but its result is too large for a message")
                     if status != BEGUN:
                         return reply.data
-                    begun, given_up = True, loop.time() + PATIENCE
+                    begun, quiet, given_up = True, loop.time() + SILENCE, loop.time() + PATIENCE
                 if loop.time() > given_up:
                     raise BusError(
                         f"nobody goes on with the command {name!r} {id}, which somebody had begun, or may have: dispatch it "
@@ -168,7 +171,7 @@ class NatsCommands:
                 found = await self._look(subject)
                 if found is not None:
                     return found
-                left = LOOK if end is None else min(LOOK, end - loop.time())
+                left = LOOK_AGAIN if end is None else min(LOOK_AGAIN, end - loop.time())
                 if left <= 0:
                     return None
                 with suppress(TimeoutError):

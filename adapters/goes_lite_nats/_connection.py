@@ -37,8 +37,11 @@ RECONNECT = 0.1
 CONNECT = 2
 """Seconds that one attempt may take (nats-py wants a whole number)."""
 
-HEADERS = 512
-"""Bytes that headers may take: a server counts them too, and ends the connection over a message that is too large."""
+LOOK = 0.2
+"""Seconds after which it is looked whether the connection is still the same."""
+
+HEADERS = 64
+"""Bytes besides that headers may take: a server counts them too, and ends the connection over what is too large."""
 
 DENIED = ("authorization violation", "authentication", "account expired", "nkey", "permissions violation for connect")
 """What trying again would not change. There is no type for it: a server says it in a line of text."""
@@ -76,6 +79,7 @@ class Connection:
         self._denied = asyncio.Event()
         self._begun = False
         self._closed = False
+        self._ended = False
         self._connecting: asyncio.Task[None] | None = None
         self._answers: deque[tuple[str, bytes, dict[str, str] | None]] = deque()
         self._answering = asyncio.Event()
@@ -197,25 +201,32 @@ class Connection:
 
     async def close(self) -> None:
         """Send what is to be sent, and end. Closing twice is fine."""
-        if self._closed:
+        if self._ended:
             return
+        self._ended = True
         if self.connected:
             with suppress(GoesError, TimeoutError):
                 async with asyncio.timeout(2):
                     await self.answers_sent()
                     await self.flush()
-        self._closed = True
+        self.give_up()
         for task in (self._connecting, self._writer):
-            if task is not None:
+            while task is not None and not task.done():  # what is cancelled in the driver may go on for once
                 task.cancel()
-                with suppress(asyncio.CancelledError, GoesError):
-                    await task
+                await asyncio.wait({task}, timeout=LOOK)
+            if task is not None and not task.cancelled():
+                task.exception()  # is known, and of no interest any more
         if self._begun:  # else the driver would trip over what it has not got
             with suppress(NatsError, OSError):
                 await self._client.close()
         if self._replies is not None:
             self._replies.end()
         await asyncio.sleep(0)  # the driver's own tasks have been cancelled; let them end
+
+    def give_up(self) -> None:
+        """It is to be closed, and whoever waits for a broker need not wait any longer."""
+        self._closed = True
+        self._up.set()
 
     async def up(self, timeout: float | None = None) -> None:
         """Until a broker is reached; BusError after `timeout` seconds (those of the options by default), or if closed."""
@@ -226,7 +237,7 @@ class Connection:
                 async with asyncio.timeout(self.options.timeout if timeout is None else timeout):
                     while not self.connected and not self._closed:
                         await self._up.wait()
-                        if not self.connected:
+                        if not self.connected and not self._closed:
                             await asyncio.sleep(RECONNECT)
         if self._closed:
             raise BusError("the bus is closed: connect again")
@@ -258,8 +269,7 @@ class Connection:
     ) -> None:
         """Hand a message over to the driver, which sends it as soon as it can. InvalidEventError if it is too large."""
         with self.translated(subject):
-            if not self.fits(payload):
-                raise MaxPayloadError
+            self._check_size(payload, headers)
             await self._client.publish(subject, payload, reply, dict(headers) if headers else None)
 
     async def subscribe(self, subject: str, callback: Callback, queue: str = "") -> Subscription:
@@ -318,14 +328,39 @@ class Connection:
         """Send a request and answer the reply. Unanswered if nobody listens, BusError if nobody answers in time."""
         timeout = self.options.timeout if timeout is None else timeout
         with self.translated(subject):
+            self._check_size(payload, headers)
             return await self._client.request(subject, payload, timeout, headers=dict(headers) if headers else None)
 
-    async def api(self, request: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Ask JetStream for something. ApiError if it refuses; Unanswered where there is no JetStream."""
-        prefix = f"$JS.{self.options.domain}.API" if self.options.domain else "$JS.API"
-        await self.up()
-        reply = await self.ask(f"{prefix}.{request}", json.dumps(body).encode() if body else b"")
-        return self.answer(request, reply.data)
+    @property
+    def api_prefix(self) -> str:
+        """What the subjects of JetStream's own requests begin with."""
+        return f"$JS.{self.options.domain}.API" if self.options.domain else "$JS.API"
+
+    async def api(self, request: str, body: Mapping[str, Any] | None = None, *, repeat: bool = True) -> dict[str, Any]:
+        """Ask JetStream for something. ApiError if it refuses; Unanswered where there is no JetStream.
+
+        If the connection is lost meanwhile it is asked again, unless twice is not the same as once.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.options.timeout
+        payload = json.dumps(body).encode() if body else b""
+        while True:
+            await self.up()
+            epoch = self.epoch
+            asking = asyncio.ensure_future(
+                self.ask(f"{self.api_prefix}.{request}", payload, max(0.1, end - loop.time()))
+            )
+            try:
+                while not asking.done() and (self.epoch == epoch or not repeat):
+                    await asyncio.wait({asking}, timeout=LOOK)
+                if asking.done():
+                    return self.answer(request, asking.result().data)
+            finally:
+                asking.cancel()
+                with suppress(asyncio.CancelledError, GoesError):
+                    await asking
+            if loop.time() > end:
+                raise BusError(f"{request}: no answer in time ({self.target.location})")
 
     def answer(self, request: str, data: bytes) -> dict[str, Any]:
         """What JetStream answered."""
@@ -337,9 +372,14 @@ class Connection:
 
     # --- answering deliveries ---------------------------------------------------------------------------------------
 
-    def fits(self, payload: bytes) -> bool:
+    def fits(self, payload: bytes, headers: Mapping[str, str] | None = None) -> bool:
         """Whether it is not too large for one message."""
-        return len(payload) + HEADERS <= self._client.max_payload
+        more = sum(len(key) + len(value) + 4 for key, value in headers.items()) if headers else 0
+        return len(payload) + more + HEADERS <= self._client.max_payload
+
+    def _check_size(self, payload: bytes, headers: Mapping[str, str] | None) -> None:
+        if not self.fits(payload, headers):
+            raise MaxPayloadError
 
     def answer_later(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
         """Have it sent, in the order of these calls, as soon as there is a broker."""

@@ -53,9 +53,12 @@ class Consumer:
     @property
     def next(self) -> str:
         """Where to ask for events."""
-        domain = self.connection.options.domain
-        prefix = f"$JS.{domain}.API" if domain else "$JS.API"
-        return f"{prefix}.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
+        return f"{self.connection.api_prefix}.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
+
+    @property
+    def name(self) -> str:
+        """What the broker calls it."""
+        return self._name
 
     def passed(self, sequence: int) -> None:
         """This has come."""
@@ -107,10 +110,10 @@ class Consumer:
         return await self.connection.api(f"CONSUMER.INFO.{self._stream}.{self._name}")
 
     async def _ensure_ephemeral(self) -> int | None:
-        if self._name:
-            with suppress(ApiError):
-                await self.look()
-                return self._wish.min_time
+        # What it has sent is forgotten there, whether it has come or not. So whenever there is a doubt, another one goes on
+        # behind what has come.
+        await self.forget()
+        self._name = ""  # what it had sent before does not count from here on
         begin = self._begin() if self._seen is None else _behind(self._seen)
         config = {
             **begin, "filter_subjects": self._subjects, "ack_policy": "none", "mem_storage": True, "num_replicas": 1,

@@ -94,6 +94,8 @@ class CoreBus(InProcessBus):
 
     async def close(self) -> None:
         """See `EventBus.close`."""
+        if not self.connection.connected:
+            self.connection.give_up()  # there is nobody to give anything back to
         await self.commands.close()
         await super().close()
         for ear in list(self._ears):

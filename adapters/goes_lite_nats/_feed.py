@@ -168,7 +168,7 @@ class Feed:
             return
         if event is not None and queue.covers(event):
             with self._bus.lock:  # also if nobody is left: then it is given back with the others
-                queue.receive(event, message.reply, delivered - 1, redriven=REDRIVEN in headers)
+                queue.receive(event, message.reply, sequence, delivered - 1, redriven=REDRIVEN in headers)
         elif queue.group is not None:  # it is not for this group, or nobody wants to know it
             self._connection.answer_later(message.reply, ACK)
 
@@ -242,6 +242,8 @@ class Tap:
             return
         fields = message.reply.split(".")
         where = 4 if len(fields) == 9 else 6  # the newer form has a domain and an account besides
+        if fields[where - 1] != self._consumer.name:
+            return  # of one that was given up: the one behind it brings this as well
         delivered, sequence, time = int(fields[where]), int(fields[where + 1]), int(fields[where + 3])
         self._owed -= 1
         self._consumer.passed(sequence)

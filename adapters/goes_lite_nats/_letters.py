@@ -46,12 +46,16 @@ class Letters:
             "Goes-Name": json.dumps(event.name),
             "Goes-Subscriber": json.dumps(label),
             "Goes-Attempts": str(said["attempts"]),
-            "Goes-Error": json.dumps(said["error"]),
+            "Goes-Error": json.dumps(said["error"][:1000]),
         }
         if group is not None:
             headers["Goes-Group"] = json.dumps(group)
         subject = f"{self._connection.options.prefix}.dead.{token(group or '')}"
-        return str((await self._store(subject, payload or encode(event), headers))["seq"])
+        body = payload or encode(event)
+        if not self._connection.fits(body, headers):  # as an event it was just small enough
+            headers["Goes-Error"] = json.dumps(f"(the event is too large for a dead letter) {said['error'][:200]}")
+            body = b""
+        return str((await self._store(subject, body, headers))["seq"])
 
     async def _store(self, subject: str, payload: bytes, headers: dict[str, str]) -> dict[str, Any]:
         await self._connection.up()
@@ -85,11 +89,12 @@ class Letters:
         messages: asyncio.Queue[Msg] = asyncio.Queue()
         inbox = self._connection.inbox()
         subscription = await self._connection.subscribe(inbox, messages.put)
-        domain = f"$JS.{self._connection.options.domain}.API" if self._connection.options.domain else "$JS.API"
         pull = json.dumps({"batch": PAGE, "no_wait": True}).encode()
         try:
             while True:
-                await self._connection.publish(f"{domain}.CONSUMER.MSG.NEXT.{self._stream}.{name}", pull, reply=inbox)
+                await self._connection.publish(
+                    f"{self._connection.api_prefix}.CONSUMER.MSG.NEXT.{self._stream}.{name}", pull, reply=inbox
+                )
                 for _ in range(PAGE):
                     try:
                         async with asyncio.timeout(self._connection.options.timeout):
@@ -142,7 +147,9 @@ class Letters:
     async def drop(self, letter: DeadLetter) -> None:
         """Forget it; BusError if it is gone already."""
         try:
-            await self._connection.api(f"STREAM.MSG.DELETE.{self._stream}", {"seq": int(letter.id), "no_erase": True})
+            await self._connection.api(
+                f"STREAM.MSG.DELETE.{self._stream}", {"seq": int(letter.id), "no_erase": True}, repeat=False
+            )
         except (ApiError, ValueError) as exc:
             raise _gone(letter) from exc
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from goes_lite.bus import Backoff
 from goes_lite.errors import BusError
 from goes_lite.event import AggregateRef, Event
-from goes_lite_nats._connection import ApiError, Connection, unheard
+from goes_lite_nats._connection import LOOK, ApiError, Connection, unheard
 from goes_lite_nats._envelope import encode
 from goes_lite_nats._subjects import event_subject
 
@@ -26,10 +26,6 @@ WINDOW = 512
 
 ANSWER = 2.0
 """Seconds after which an event that was not acknowledged is sent again."""
-
-
-LOOK = 0.2
-"""Seconds after which it is looked whether the connection is still the same."""
 
 
 class _Sent(NamedTuple):

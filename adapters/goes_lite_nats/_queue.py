@@ -34,15 +34,22 @@ class StreamQueue(Queue):
         """Notified when it may take more, or its end has come."""
         self._answer = answer
         self._here: dict[int, Item] = {}  # of a group: all that the broker waits to hear of, by seq
+        self._known: dict[int, Item] = {}  # the same, by their sequence in the stream
+        self._sequences: dict[int, int] = {}  # from seq to that
 
-    def receive(self, event: Event[Any], source: str, attempts: int, *, redriven: bool) -> None:
+    def receive(self, event: Event[Any], source: str, sequence: int, attempts: int, *, redriven: bool) -> None:
         """An event has come, which was given out before so many times."""
+        if sequence in self._known:  # the broker has not heard of this process for a while, and gave it once more
+            self._known[sequence].source = source
+            return
         self._seq += 1
         item = Item(event, self._seq, redriven)
         item.attempt = attempts
         if self.group is not None:
             item.source = source
             self._here[item.seq] = item
+            self._known[sequence] = item
+            self._sequences[item.seq] = sequence
         self._fresh.append(item)
         self.changed.notify()
 
@@ -91,6 +98,7 @@ class StreamQueue(Queue):
         super().settle(item, delay, done=done)
         if mine and done:
             if self._here.pop(item.seq, None) is not None:
+                self._known.pop(self._sequences.pop(item.seq), None)
                 self._answer(item.source, ACK)
             self.hungry.notify()
 
@@ -110,7 +118,8 @@ class StreamQueue(Queue):
         answers: list[tuple[str, bytes]] = []
         for seq, item in sorted(self._here.items()):
             answers.append((item.source, nak(due.get(seq, 0.0))))
-        self._here.clear()
+        for kept in (self._here, self._known, self._sequences):
+            kept.clear()
         for waiting in (self._fresh, self._back, self._delayed, self._held, self._retrying, self._out):
             waiting.clear()
         self._held_count = 0

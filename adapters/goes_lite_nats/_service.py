@@ -132,8 +132,7 @@ class Service:
         """Ask for one command after the other, as long as there is a hand free."""
         connection, backoff, failures = self._connection, Backoff(0.1, maximum=2.0), 0
         messages: asyncio.Queue[Msg] = asyncio.Queue()
-        domain = f"$JS.{connection.options.domain}.API" if connection.options.domain else "$JS.API"
-        where = f"{domain}.CONSUMER.MSG.NEXT.{stream}.{consumer(name)}"
+        where = f"{connection.api_prefix}.CONSUMER.MSG.NEXT.{stream}.{consumer(name)}"
         ask = json.dumps({"batch": 1, "expires": round(6 * IDLE * NANO), "idle_heartbeat": round(IDLE * NANO)}).encode()
         while not connection.closed:
             try:

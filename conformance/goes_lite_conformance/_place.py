@@ -15,7 +15,6 @@ from uuid import uuid4
 
 from goes_lite import blocking, connect
 from goes_lite.backend import Backend, Durability
-from goes_lite.composed import ComposedBackend
 from goes_lite.runtime import drive
 from goes_lite_conformance._faces import awaited
 from goes_lite_conformance._samples import registry
@@ -82,7 +81,7 @@ class Place:
         settings = self._settings(options)
         face = face or self.face
         if face == "async":
-            return _connected(self.url, settings)
+            return connect(self.url, **settings) if settings["bus"] is None else _connected(self.url, settings)
         if face == "loop":
             settings["inline"] = False
         return _opened(self.url, settings)
@@ -131,22 +130,14 @@ class Place:
 
 @asynccontextmanager
 async def _connected(url: str, settings: dict[str, Any]) -> AsyncGenerator[Backend]:
-    async with connect(url, **settings) as db:
-        if not isinstance(db, ComposedBackend):
-            yield db
-            return
-        async with db.relay():
-            yield db
+    async with connect(url, **settings) as db, db.relay():
+        yield db
 
 
 @asynccontextmanager
 async def _opened(url: str, settings: dict[str, Any]) -> AsyncGenerator[Backend]:
-    with blocking.connect(url, **settings) as db, db.relay() if _composed(db) else nullcontext():
+    with blocking.connect(url, **settings) as db, nullcontext() if settings["bus"] is None else db.relay():
         yield awaited(db)
-
-
-def _composed(db: blocking.BlockingBackend) -> bool:
-    return isinstance(db.backend, ComposedBackend)
 
 
 async def until(place: Place, condition: Callable[[], bool | Awaitable[bool]]) -> None:
