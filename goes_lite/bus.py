@@ -23,6 +23,9 @@ Start: TypeAlias = Literal["now", "beginning"] | int | datetime
 position (what lies behind it), or an aware datetime (events whose own time is not before it). All but `"now"` need the
 ability "replay"."""
 
+Ordered: TypeAlias = Literal["aggregate"] | None
+"""What a group keeps the order of, however many members share its events."""
+
 Handler: TypeAlias = Callable[[Event[Any]], Awaitable[Any] | Any]
 """What `handle` calls with each event: a function or a coroutine function."""
 
@@ -258,6 +261,7 @@ class EventBus(Protocol):
         *,
         group: str | None = None,
         start: Start = "now",
+        ordered_by: Ordered = None,
         max_pending: int = MAX_PENDING,
         capacity: int = CAPACITY,
         ack_wait: float | None = None,
@@ -266,8 +270,13 @@ class EventBus(Protocol):
 
         - Without a group, it gets every matching event.
         - The members of a group share: each event goes to exactly one of them.
-        - A group lives as long as the bus: with no member it goes on collecting. Its first member decides names,
-          start and capacity; another who names other names is BusError, another's start and capacity are ignored.
+        - A group lives as long as the bus, or until it is reset: with no member it goes on collecting. Its first member
+          decides names, order, start and capacity; another who names other names or another order is BusError (where only a
+          server knows, raised by the first `__anext__`), another's start and capacity are ignored.
+        - With `ordered_by="aggregate"`, of one aggregate at most one event is out at a time, over all members: so they
+          handle each aggregate in order, and different ones side by side.
+        - On a bus without the ability "replay" a group collects for its members alone, and what a subscriber has no room
+          for may become a dead letter.
         - At most `max_pending` deliveries are out unsettled, per member; at most about `capacity` events are queued.
         - A delivery that is unsettled after `ack_wait` seconds is taken back and delivered again (None: never).
 
@@ -283,6 +292,7 @@ class EventBus(Protocol):
         *,
         group: str | None = None,
         start: Start = "now",
+        ordered_by: Ordered = None,
         max_attempts: int = 5,
         backoff: Callable[[int], float] | None = None,
         max_pending: int = MAX_PENDING,
@@ -294,6 +304,13 @@ class EventBus(Protocol):
         - After a failure the event is tried again `backoff(attempt)` seconds later (`Backoff()` by default).
         - After `max_attempts` it is a dead letter, and the others go on.
         - While an event waits to be tried again, those of other aggregates, and of none, are handled.
+        """
+        ...
+
+    async def reset(self, group: str) -> None:
+        """Forget a group, with what it has still to get: its next member begins it anew. Its dead letters stay.
+
+        BusError while it has members here. Nothing happens if there is no such group.
         """
         ...
 
@@ -317,4 +334,20 @@ class EventBus(Protocol):
 
         What is still queued in a bus without storage of its own is gone with it.
         """
+        ...
+
+
+class Carrier(Protocol):
+    """What `connect(…, bus=…)` opens besides the stores: a bus, and what it can do. A backend is one, by its own bus."""
+
+    location: str
+    """Where it is: a path or URL, without a password."""
+    abilities: frozenset[str]
+    """Those of the bus count: REPLAY."""
+
+    @property
+    def bus(self) -> EventBus: ...
+
+    async def close(self) -> None:
+        """Finish what is under way, then release everything. Closing twice is fine."""
         ...

@@ -1,4 +1,4 @@
-"""Two backends as one: the stores of the first, the bus of the second."""
+"""A backend and a bus as one: the stores of the first, the bus of the second, which may be that of another backend."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from goes_lite.backend import Backend, Transaction
-from goes_lite.bus import REPLAY
+from goes_lite.bus import REPLAY, Carrier
 
 
 class ComposedBackend(Backend):
     """What `connect(url, bus=other_url)` opens."""
 
-    def __init__(self, stores: Backend, carrier: Backend) -> None:
+    def __init__(self, stores: Backend, carrier: Carrier) -> None:
         self._stores = stores
         self._carrier = carrier
         self.location = f"{stores.location} + {carrier.location}"

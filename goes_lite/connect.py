@@ -9,11 +9,13 @@ from typing import Any, NamedTuple, Protocol, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from goes_lite.backend import Backend, Unknown
+from goes_lite.bus import Carrier
 from goes_lite.errors import ConfigError, UnknownBackend
 from goes_lite.registry import Registry, default_registry
 from goes_lite.runtime import Clock, LoopRuntime, Runtime
 
 ENTRY_POINTS = "goes_lite.backends"
+BUS_ENTRY_POINTS = "goes_lite.buses"
 CONFIG_FILE = "goes.toml"
 _URL, _BUS_URL = "GOES_LITE_URL", "GOES_LITE_BUS_URL"
 
@@ -53,6 +55,17 @@ class ScratchFactory(BackendFactory, Protocol):
         ...
 
 
+class BusFactory(Protocol):
+    """What an entry point of the group `goes_lite.buses` names: its `open` answers an open bus, for `connect(…, bus=…)`.
+
+    Arguments as for `BackendFactory`. A backend can be given as a bus as well: then its own bus is used.
+    """
+
+    async def open(
+        self, location: str, runtime: Runtime, registry: Registry, unknown: Unknown, **options: Any
+    ) -> Carrier: ...
+
+
 class Address(NamedTuple):
     """A URL, taken apart."""
 
@@ -62,11 +75,17 @@ class Address(NamedTuple):
 
 
 _registered: dict[str, BackendFactory] = {}
+_registered_buses: dict[str, BusFactory] = {}
 
 
 def register_backend(scheme: str, factory: BackendFactory) -> None:
     """Serve a URL scheme in this process, without an entry point: for tests and for programs with their own backend."""
     _registered[scheme] = factory
+
+
+def register_bus(scheme: str, factory: BusFactory) -> None:
+    """The same for the scheme of a bus alone, which `connect(…, bus=…)` may name."""
+    _registered_buses[scheme] = factory
 
 
 def parse(url: str | os.PathLike[str]) -> Address:
@@ -131,7 +150,21 @@ def factory_for(scheme: str) -> BackendFactory:
     return cast("BackendFactory", found[scheme].load())
 
 
+def bus_factory_for(scheme: str) -> BusFactory:
+    """Who serves the URL scheme of a bus: one that is a bus alone, else a backend, whose bus is used; UnknownBackend."""
+    if scheme in _registered_buses:
+        return _registered_buses[scheme]
+    if scheme != "sqlite" and scheme not in _registered:
+        from importlib.metadata import entry_points
+
+        for point in entry_points(group=BUS_ENTRY_POINTS, name=scheme):
+            return cast("BusFactory", point.load())
+    return factory_for(scheme)
+
+
 def _hint(scheme: str) -> str:
+    if scheme in _registered_buses or scheme == "nats":
+        return f": {scheme}:// is a bus, and a store is needed besides: connect('app.db', bus='{scheme}://…')"
     known = {"file": "sqlite", "sqlite3": "sqlite", "memory": "sqlite"}
     if scheme in known:
         return (
@@ -193,27 +226,30 @@ async def open_backend(
         raise ConfigError(f"unknown={unknown!r}: 'error', 'skip' or 'raw'")
     registry = registry or default_registry
 
-    def look_up() -> list[tuple[BackendFactory, Address]]:
+    def look_up() -> tuple[BackendFactory, Address, BusFactory | None, Address | None]:
         # both are looked up before either is opened: a misspelt bus should not leave a new file behind
         address, bus_url = settings(url, bus, options)
-        addresses = [address, parse(bus_url)] if bus_url else [address]
-        return [(factory_for(address.scheme), address) for address in addresses]
+        factory = factory_for(address.scheme)
+        bus_address = parse(bus_url) if bus_url else None
+        return factory, address, bus_factory_for(bus_address.scheme) if bus_address else None, bus_address
 
-    backends: list[Backend] = []
+    backend: Backend | None = None
     try:
-        for factory, address in await runtime.call(look_up):  # which may read a file, and what is installed
-            backends.append(await factory.open(address.location, runtime, registry, unknown, **address.options))
+        # looking up may read a file, and what is installed
+        factory, address, bus_factory, bus_address = await runtime.call(look_up)
+        backend = await factory.open(address.location, runtime, registry, unknown, **address.options)
+        if bus_factory is None or bus_address is None:
+            return backend
+        from goes_lite.composed import ComposedBackend
+
+        carrier = await bus_factory.open(bus_address.location, runtime, registry, unknown, **bus_address.options)
+        return ComposedBackend(backend, carrier)
     except BaseException as exc:
-        for backend in backends:
+        if backend is not None:
             await backend.close()
         if isinstance(exc, Exception):  # after a cancellation a thread may still be opening, and waiting would block
             await runtime.close()
         raise
-    if len(backends) == 1:
-        return backends[0]
-    from goes_lite.composed import ComposedBackend
-
-    return ComposedBackend(*backends)
 
 
 class Connecting:
@@ -252,8 +288,8 @@ def connect(
 
     url       a path, or a URL whose scheme says which backend; by default the environment variable GOES_LITE_URL, else
               `url` in a goes.toml in the working folder (whose other keys are options).
-    bus       the URL of another backend to publish to; by default the backend's own bus. Without a `url`, by default
-              GOES_LITE_BUS_URL, else `bus` in goes.toml.
+    bus       the URL of a bus, or of another backend, to publish to; by default the backend's own bus. Without a `url`, by
+              default GOES_LITE_BUS_URL, else `bus` in goes.toml.
     registry  where the events are registered; the default registry by default.
     unknown   what readers do with events that are not registered: "error", "skip" or "raw".
     clock     where times come from, for tests.

@@ -62,7 +62,18 @@ def rounds(pytestconfig: pytest.Config) -> int:
 def pytest_report_header() -> str:
     """Which of the optional packages are there: what a run was about."""
     found: list[str] = []
-    for name in ("apsw", "msgspec", "watchfiles", "protobuf", "attrs", "rich", "blockbuster"):
+    for name in (
+        "apsw",
+        "msgspec",
+        "watchfiles",
+        "protobuf",
+        "attrs",
+        "rich",
+        "asyncpg",
+        "pymongo",
+        "nats-py",
+        "blockbuster",
+    ):
         try:
             found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:

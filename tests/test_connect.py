@@ -17,7 +17,7 @@ from goes_lite import blocking, connect
 from goes_lite import connect as async_connect
 from goes_lite.aggregate import Aggregate
 from goes_lite.backend import Backend
-from goes_lite.connect import factory_for, parse, register_backend, settings
+from goes_lite.connect import bus_factory_for, factory_for, parse, register_backend, register_bus, settings
 from goes_lite.errors import (
     AbilityMissing,
     BackendError,
@@ -41,6 +41,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(connecting, "_registered", {})
+    monkeypatch.setattr(connecting, "_registered_buses", {})
 
 
 def opened(url: Any = None, **options: Any) -> str:
@@ -299,6 +300,29 @@ def test_a_composed_backend_can_do_what_its_parts_can() -> None:
         assert db.abilities == stores - {"replay"}
     with blocking.connect("busless://", bus="app.db") as db:
         assert db.abilities == {"strange", "replay"}
+
+
+def test_a_bus_can_be_registered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is a bus alone serves `bus=…` and no store; where it is no bus, it is a backend, whose bus is used."""
+    factory = Registered()
+    register_bus("carrier", factory)
+    assert bus_factory_for("carrier") is factory
+    assert bus_factory_for("sqlite") is SQLiteBackend
+    with blocking.connect("app.db", bus="carrier://there?a=b", inline=True) as db:
+        assert factory.calls == [("carrier://there?a=b", {})]
+        assert db.location.endswith("app.db + sqlite:///:memory:")
+    with pytest.raises(UnknownBackend, match="is a bus, and a store is needed besides"):
+        blocking.connect("carrier://there")
+    with pytest.raises(UnknownBackend):
+        bus_factory_for("nowhere")
+
+    point = importlib.metadata.EntryPoint("third", "goes_lite.sqlite:SQLiteBackend", "goes_lite.buses")
+
+    def entry_points(*, group: str, name: str) -> list[importlib.metadata.EntryPoint]:
+        return [point] if (group, name) == ("goes_lite.buses", "third") else []
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
+    assert bus_factory_for("third") is SQLiteBackend
 
 
 def test_two_backends_are_composed(tmp_path: Path) -> None:

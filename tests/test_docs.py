@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from goes_lite_conformance.servers import ServerMissing, nats
 
 import goes_lite
 from goes_lite import __main__ as command_line
+
+NATS = "nats://127.0.0.1:4222"
+"""What pages call the server that the tests start."""
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("README.md"), *ROOT.glob("docs/*.md")])
@@ -61,11 +67,28 @@ def program(page: Path) -> tuple[str, list[tuple[int, str]]]:
     return "\n".join(lines), expected
 
 
+@pytest.fixture
+def nats_url() -> Iterator[str]:
+    """Of a server, for pages about NATS."""
+    pytest.importorskip("nats", reason="nats-py is not installed")
+    try:
+        with nats.server() as server:
+            yield server.url
+    except ServerMissing as exc:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(exc))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_python_blocks_run_and_print_what_the_page_says(page: Path, tmp_path: Path) -> None:
+def test_python_blocks_run_and_print_what_the_page_says(
+    page: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     source, expected = program(page)
     if not expected:
         pytest.skip("no Python in it")
+    if NATS in source:
+        source = source.replace(NATS, request.getfixturevalue("nats_url"))
     command = [
         sys.executable,
         "-P",

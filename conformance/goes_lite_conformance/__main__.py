@@ -25,6 +25,7 @@ from uuid import uuid4
 import pytest
 
 import goes_lite
+from goes_lite.bus import REPLAY
 from goes_lite.connect import connect, factory_for, parse
 from goes_lite.demo._terminal import BOLD, GREEN, RED, Terminal
 from goes_lite.errors import ConfigError, GoesError
@@ -63,6 +64,11 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     known.add_argument("url", metavar="URL", help="such as sqlite:///app.db, or acme://host/{storage}")
+    known.add_argument(
+        "--bus",
+        metavar="URL",
+        help="judge this bus, beside that backend, such as nats://host: only the suites about a bus",
+    )
     known.add_argument(
         "--rounds", type=_positive, default=1, metavar="N", help="soak: race and kill N times as often (default: 1)"
     )
@@ -117,6 +123,7 @@ def _environment(arguments: argparse.Namespace, folder: str) -> Generator[None]:
     os.environ |= {
         "GOES_LITE_CONFORMANCE_URL": arguments.url,
         "GOES_LITE_CONFORMANCE_FACES": ",".join(arguments.faces),
+        "GOES_LITE_CONFORMANCE_BUS": arguments.bus or "",
         "HYPOTHESIS_STORAGE_DIRECTORY": folder,
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
     }
@@ -132,7 +139,7 @@ def _judge(arguments: argparse.Namespace, folder: Path, terminal: Terminal) -> i
         _steady_examples()
     from goes_lite_conformance import by_url  # which looks at the environment when it is imported
 
-    not_run = by_url.missing(arguments.url)
+    not_run = by_url.missing(arguments.url, arguments.bus)
     asked = _asked(arguments.suite, by_url, not_run)
     about = _described(arguments, by_url)
     _introduce(about, terminal)
@@ -150,10 +157,10 @@ def _judge(arguments: argparse.Namespace, folder: Path, terminal: Terminal) -> i
         ],
         plugins=[progress],
     )
-    secret = by_url.password(arguments.url)
+    secrets = [by_url.password(url) for url in (arguments.url, arguments.bus or "") if url]
     verdict = Verdict(
         about.url,
-        [_without(secret, outcome) for outcome in progress.outcomes],
+        [_without(secrets, outcome) for outcome in progress.outcomes],
         about,
         {name: why for name, why in not_run.items() if not arguments.suite or name in arguments.suite},
         {why: rules for why, rules in progress.left_out.items() if why != "deselected"},
@@ -199,7 +206,8 @@ def _steady_examples() -> None:
 def _asked(names: Sequence[str], by_url: ModuleType, not_run: dict[str, str]) -> list[str]:
     """The classes of the suites that were named; ConfigError if there is no such suite."""
     known = {
-        suite.__name__: f"Test{suite.__name__.removesuffix('Tests')}" for suite in by_url.suites(os.environ[by_url.URL])
+        suite.__name__: f"Test{suite.__name__.removesuffix('Tests')}"
+        for suite in by_url.suites(os.environ[by_url.URL], os.environ[by_url.BUS])
     }
     if unknown := [name for name in names if name not in known]:
         why = not_run.get(unknown[0], f"the suites are {', '.join(known)}")
@@ -215,21 +223,25 @@ def _described(arguments: argparse.Namespace, by_url: ModuleType) -> About:
             "--faces loop is about embedded backends: the blocking face of this one is on a loop thread anyway"
         )
     url = by_url.beside(arguments.url, name)
+    bus = by_url.bus_beside(arguments.bus, name) if arguments.bus else None
 
     async def look() -> About:
-        async with asyncio.timeout(CONNECTING), connect(url) as db:
+        async with asyncio.timeout(CONNECTING), connect(url, bus=bus) as db:
             versions = {"goes-lite": goes_lite.__version__, "python": platform.python_version().rpartition(".")[0]}
-            if driver := getattr(db, "driver", None):
+            if driver := getattr(db.bus if bus else db, "driver", None):
                 versions["driver"] = str(driver)
             about = About(
                 by_url.shown(arguments.url),
                 str(db.location).replace(name, "*"),
-                frozenset(db.abilities),
-                str(db.durability),
+                frozenset(db.abilities & {REPLAY}) if bus else frozenset(db.abilities),
+                "–" if bus else str(db.durability),
                 arguments.faces,
                 versions,
+                by_url.shown(arguments.bus) if arguments.bus else "",
             )
         await by_url.erase(url)
+        if bus is not None:
+            await by_url.erase_bus(bus)
         return about
 
     try:
@@ -240,11 +252,12 @@ def _described(arguments: argparse.Namespace, by_url: ModuleType) -> About:
         raise ConfigError(f"cannot connect: {type(error).__name__}: {error}") from error
 
 
-def _without(secret: str, outcome: Outcome) -> Outcome:
-    """The outcome, without the password of the URL in what a traceback shows."""
-    if not secret:
-        return outcome
-    return outcome._replace(**{name: getattr(outcome, name).replace(secret, "***") for name in ("reason", "details")})
+def _without(secrets: Sequence[str], outcome: Outcome) -> Outcome:
+    """The outcome, without the passwords of the URLs in what a traceback shows."""
+    for secret in filter(None, secrets):
+        said = {name: getattr(outcome, name).replace(secret, "***") for name in ("reason", "details")}
+        outcome = outcome._replace(**said)
+    return outcome
 
 
 def _error(message: str, url: str) -> int:
@@ -258,7 +271,7 @@ def _error(message: str, url: str) -> int:
 
 
 def _introduce(about: About, terminal: Terminal) -> None:
-    terminal.line(f"goes_lite conformance: {about.url}", BOLD)
+    terminal.line(f"goes_lite conformance: {about.bus or about.url}", BOLD)
     said: dict[str, Any] = {
         "storages": about.location,
         "abilities": ", ".join(sorted(about.abilities)) or "none",

@@ -106,6 +106,10 @@ class Contract:
         """The URL of a storage: `connect` opens a new handle on it each time. Called again, it is the same storage."""
         raise NotImplementedError(f"{type(self).__name__} has to say url(self, storage): how its backend is opened")
 
+    def bus(self, storage: Storage) -> str | None:
+        """The URL of a bus of its own for the storage, where it is not the backend's: for suites about the bus."""
+        return None
+
     async def erase(self, storage: Storage) -> None:
         """Remove what a test left in a storage. What lies in `storage.folder` goes by itself."""
 

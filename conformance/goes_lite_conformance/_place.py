@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 from uuid import uuid4
@@ -76,20 +76,22 @@ class Place:
         """A new handle on the storage, awaited whatever the face: `async with place.open() as db`.
 
         The options are those of `connect`; the registry is that of the sample events by default. A backend without the
-        ability "persistent" gives an empty storage each time.
+        ability "persistent" gives an empty storage each time. Where the bus is another's, a relay publishes to it.
         """
-        settings: dict[str, Any] = {"registry": registry, **self.hook.options, **options}
+        settings = self._settings(options)
         face = face or self.face
         if face == "async":
-            return connect(self.url, **settings)
+            return connect(self.url, **settings) if settings["bus"] is None else _connected(self.url, settings)
         if face == "loop":
             settings["inline"] = False
         return _opened(self.url, settings)
 
     def blocking(self, **options: Any) -> blocking.BlockingBackend:
         """A new handle on the storage with its blocking face as it is, for rules about that face."""
-        settings: dict[str, Any] = {"registry": registry, **self.hook.options, **options}
-        return blocking.connect(self.url, **settings)
+        return blocking.connect(self.url, **self._settings(options))
+
+    def _settings(self, options: dict[str, Any]) -> dict[str, Any]:
+        return {"registry": registry, "bus": self.hook.bus(self.storage), **self.hook.options, **options}
 
     @contextmanager
     def another(self) -> Generator[Place]:
@@ -127,8 +129,14 @@ class Place:
 
 
 @asynccontextmanager
+async def _connected(url: str, settings: dict[str, Any]) -> AsyncGenerator[Backend]:
+    async with connect(url, **settings) as db, db.relay():
+        yield db
+
+
+@asynccontextmanager
 async def _opened(url: str, settings: dict[str, Any]) -> AsyncGenerator[Backend]:
-    with blocking.connect(url, **settings) as db:
+    with blocking.connect(url, **settings) as db, nullcontext() if settings["bus"] is None else db.relay():
         yield awaited(db)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, cast
 from urllib.parse import quote, urlsplit
 
-from goes_lite.connect import factory_for, parse
+from goes_lite.connect import bus_factory_for, factory_for, parse
 from goes_lite.errors import ConfigError
 from goes_lite_conformance import (
     BackendTests,
@@ -33,6 +33,8 @@ from goes_lite_conformance import (
 from goes_lite_conformance._place import Face, Storage
 
 URL = "GOES_LITE_CONFORMANCE_URL"
+BUS = "GOES_LITE_CONFORMANCE_BUS"
+"""The URL of a bus, beside that of the backend: then the suites are about the bus."""
 FACES = "GOES_LITE_CONFORMANCE_FACES"
 PLACEHOLDER = "{storage}"
 
@@ -49,6 +51,9 @@ SUITES: tuple[type[Contract], ...] = (
     CrashTests,
 )
 """Those that need nothing but pytest."""
+
+BUS_SUITES: tuple[type[Contract], ...] = (EventBusTests,)
+"""Those about a bus that is another than the backend's."""
 
 
 def beside(url: str, name: str) -> str:
@@ -67,6 +72,28 @@ def beside(url: str, name: str) -> str:
         return location  # which is the whole URL
     _, query, options = url.partition("?") if "://" in url else ("", "", "")
     return f"sqlite:///{quote(location, safe='/:~')}{query}{options}"
+
+
+def bus_beside(url: str, name: str) -> str:
+    """The URL of a bus of its own for the storage called `name`, beside the one that a URL names."""
+    if PLACEHOLDER in url:
+        return url.replace(PLACEHOLDER, name)
+    address = parse(url)
+    scratch = getattr(bus_factory_for(address.scheme), "scratch", None)
+    if scratch is None:
+        raise ConfigError(
+            f"{shown(url)}: the bus {address.scheme!r} does not say how to make one for tests (its factory has no "
+            f"`scratch`): write {PLACEHOLDER} in the URL where the name of a fresh one belongs"
+        )
+    return str(scratch(address.location, name))
+
+
+async def erase_bus(url: str) -> None:
+    """Remove what a bus that `bus_beside` named has kept, if it knows how."""
+    address = parse(url)
+    remove = getattr(bus_factory_for(address.scheme), "erase", None)
+    if remove is not None:
+        await remove(address.location, **address.options)
 
 
 async def erase(url: str) -> bool:
@@ -91,16 +118,18 @@ def password(url: str) -> str:
     return login.partition(":")[2] if at else ""
 
 
-def missing(url: str) -> dict[str, str]:
+def missing(url: str, bus: str | None = None) -> dict[str, str]:
     """The suites that cannot be run here, and why."""
+    if bus:
+        return {}
     if importlib.util.find_spec("hypothesis") is None:
         return {"StatefulTests": "Hypothesis is not installed: pip install 'goes-lite[conformance]'"}
     return {}
 
 
-def suites(url: str) -> tuple[type[Contract], ...]:
-    """The suites for the backend that a URL names, those left out that cannot be run here."""
-    return (*SUITES, *_more(url))
+def suites(url: str, bus: str | None = None) -> tuple[type[Contract], ...]:
+    """The suites for the backend that a URL names, or for a bus beside it; those left out that cannot be run here."""
+    return BUS_SUITES if bus else (*SUITES, *_more(url))
 
 
 def _more(url: str) -> Iterator[type[Contract]]:
@@ -127,8 +156,13 @@ class ByUrl(Contract):
             raise ConfigError(f"{URL} is not set: it names the backend to judge, such as sqlite:///app.db")
         return beside(os.environ[URL], storage.name)
 
+    def bus(self, storage: Storage) -> str | None:
+        return bus_beside(os.environ[BUS], storage.name) if os.environ.get(BUS) else None
+
     async def erase(self, storage: Storage) -> None:
         await erase(self.url(storage))
+        if (bus := self.bus(storage)) is not None:
+            await erase_bus(bus)
 
 
 class InFolder(ByUrl):
@@ -146,4 +180,4 @@ def _bound(suite: type[Contract]) -> type[Any]:
 
 
 if os.environ.get(URL):
-    globals().update({bound.__name__: bound for bound in map(_bound, suites(os.environ[URL]))})
+    globals().update({bound.__name__: bound for bound in map(_bound, suites(os.environ[URL], os.environ.get(BUS)))})

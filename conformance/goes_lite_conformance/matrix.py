@@ -41,6 +41,8 @@ class Kept(NamedTuple):
     versions: dict[str, str]
     rules: dict[str, dict[str, str]]
     """By suite: what became of each rule, by its id: 'passed', 'failed' or 'not applicable'."""
+    bus: str = ""
+    """The URL of the bus that was judged, if it is another's."""
 
     @property
     def ids(self) -> set[str]:
@@ -62,6 +64,7 @@ def read(file: Path) -> Kept:
             said["durability"],
             said["versions"],
             {suite: dict(_results(families)) for suite, families in said["suites"].items()},
+            said.get("bus", ""),
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{file} is not a report of goes_lite_conformance: {error!r}") from error
@@ -82,7 +85,7 @@ def expected(report: Kept) -> set[str]:
 
     return {
         test.rule.id
-        for suite in by_url.suites(report.url)
+        for suite in by_url.suites(report.url, report.bus)
         for name in rules_of(suite)
         for test in [getattr(suite, name)]
         if not set(getattr(test, "faces", report.faces)).isdisjoint(report.faces)
@@ -166,6 +169,7 @@ def refresh(file: Path) -> int:
     """Judge the backend of a report again and write the report anew; the exit code. A relative URL is a new one."""
     report = read(file)
     command = [sys.executable, "-P", "-m", "goes_lite_conformance", report.url, "--faces", ",".join(report.faces)]
+    command += ["--bus", report.bus] if report.bus else []
     with tempfile.TemporaryDirectory(prefix="goes-", ignore_cleanup_errors=True) as folder:
         found = os.pathsep.join(os.path.abspath(path) for path in sys.path if path)
         done = subprocess.run(

@@ -49,6 +49,8 @@ class About(NamedTuple):
     durability: str
     faces: tuple[str, ...]
     versions: Mapping[str, str]
+    bus: str = ""
+    """That of the bus that was judged, if it is not the backend's own; without a password."""
 
 
 class Judged(NamedTuple):
@@ -164,6 +166,7 @@ class Verdict:
         if self.about is not None:
             said |= {
                 "url": self.about.url,
+                **({"bus": self.about.bus} if self.about.bus else {}),
                 "faces": list(self.about.faces),
                 "versions": dict(self.about.versions),
                 "durability": self.about.durability,

@@ -29,14 +29,14 @@ from goes_lite.blocking._stores import (
 )
 from goes_lite.blocking._transaction import BlockingTransaction, TransactionBlock
 from goes_lite.bus import Start
-from goes_lite.connect import factory_for, open_backend, parse, settings
+from goes_lite.connect import bus_factory_for, factory_for, open_backend, parse, settings
 from goes_lite.portal import InlinePortal, LoopPortal, Portal
 from goes_lite.query import EVERYTHING, EventQuery
 from goes_lite.registry import Registry
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime
 
 if TYPE_CHECKING:  # what consumes events is loaded when it is first used, as on the async face
-    from goes_lite.blocking._commands import BlockingCommandBus, BlockingCommandWorker
+    from goes_lite.blocking._commands import BlockingCommandBus, BlockingCommandService, BlockingCommandWorker
     from goes_lite.blocking._lookup import BlockingBoundLookup
     from goes_lite.blocking._processor import BlockingProcessor, BlockingProjectionProcessor
     from goes_lite.decision import DecisionModel
@@ -50,6 +50,7 @@ __all__ = [
     "BlockingBoundLookup",
     "BlockingCheckpointStore",
     "BlockingCommandBus",
+    "BlockingCommandService",
     "BlockingCommandWorker",
     "BlockingCommits",
     "BlockingDelivery",
@@ -72,6 +73,7 @@ __all__ = [
 _LATER = {
     "BlockingBoundLookup": "_lookup",
     "BlockingCommandBus": "_commands",
+    "BlockingCommandService": "_commands",
     "BlockingCommandWorker": "_commands",
     "BlockingProcessor": "_processor",
     "BlockingProjectionProcessor": "_processor",
@@ -318,8 +320,9 @@ def connect(
     """
     address, bus_url = settings(url, bus, options)
     if inline is None:
-        schemes = [address.scheme, *([parse(bus_url).scheme] if bus_url else [])]
-        inline = all(getattr(factory_for(scheme), "embedded", False) for scheme in schemes)
+        factories: list[object] = [factory_for(address.scheme)]
+        factories += [bus_factory_for(parse(bus_url).scheme)] if bus_url else []
+        inline = all(getattr(factory, "embedded", False) for factory in factories)
     portal: Portal = InlinePortal() if inline else LoopPortal()
     runtime = InlineRuntime(clock) if inline else LoopRuntime(clock)
     try:

@@ -15,6 +15,7 @@ from goes_lite.bus import (
     Failure,
     Handler,
     Handling,
+    Ordered,
     Start,
     Subscription,
 )
@@ -143,14 +144,16 @@ class BlockingEventBus:
         *,
         group: str | None = None,
         start: Start = "now",
+        ordered_by: Ordered = None,
         max_pending: int = MAX_PENDING,
         capacity: int = CAPACITY,
         ack_wait: float | None = None,
     ) -> BlockingSubscription:
         async def subscribe() -> Subscription:  # on a network backend this has to happen on the loop's thread
             return self._bus.subscribe(
-                names, group=group, start=start, max_pending=max_pending, capacity=capacity, ack_wait=ack_wait
-            )
+                names, group=group, start=start, ordered_by=ordered_by, max_pending=max_pending, capacity=capacity,
+                ack_wait=ack_wait,
+            )  # fmt: skip
 
         return BlockingSubscription(self._run(subscribe()), self._portal)
 
@@ -161,6 +164,7 @@ class BlockingEventBus:
         *,
         group: str | None = None,
         start: Start = "now",
+        ordered_by: Ordered = None,
         max_attempts: int = 5,
         backoff: Callable[[int], float] | None = None,
         max_pending: int = MAX_PENDING,
@@ -169,11 +173,14 @@ class BlockingEventBus:
     ) -> BlockingHandling:
         async def handle() -> Handling:
             return self._bus.handle(
-                names, self._portal.callback(handler), group=group, start=start, max_attempts=max_attempts,
-                backoff=backoff, max_pending=max_pending, capacity=capacity, ack_wait=ack_wait,
+                names, self._portal.callback(handler), group=group, start=start, ordered_by=ordered_by,
+                max_attempts=max_attempts, backoff=backoff, max_pending=max_pending, capacity=capacity, ack_wait=ack_wait,
             )  # fmt: skip
 
         return BlockingHandling(self._run(handle()), self._portal)
+
+    def reset(self, group: str) -> None:
+        self._run(self._bus.reset(group))
 
     def dead_letters(self) -> list[DeadLetter]:
         return self._run(self._bus.dead_letters())

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
-from goes_lite.commands import AcceptedCommand, CommandBus, CommandWorker
+from goes_lite.commands import AcceptedCommand, CommandBus, CommandService, CommandWorker
 from goes_lite.commands._bus import Around, CommandHandler, Middleware
 from goes_lite.portal import Portal
 
@@ -79,6 +79,12 @@ class BlockingCommandBus:
         worker = self._commands.worker(attempts=attempts, backoff=backoff, concurrency=concurrency, claim=claim)
         return BlockingCommandWorker(worker, self._portal)
 
+    def service(
+        self, *, concurrency: int = 16, attempts: int = 5, backoff: Callable[[int], float] | None = None
+    ) -> BlockingCommandService:
+        service = self._commands.service(concurrency=concurrency, attempts=attempts, backoff=backoff)
+        return BlockingCommandService(service, self._portal)
+
 
 class BlockingCommandWorker:
     """See `goes_lite.commands.CommandWorker`."""
@@ -115,6 +121,45 @@ class BlockingCommandWorker:
     def stop(self, timeout: float | None = None) -> None:
         if not self._portal.closed:
             self._portal.run(self.worker.stop(timeout))
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+class BlockingCommandService:
+    """See `goes_lite.commands.CommandService`. Its handlers are called in threads."""
+
+    def __init__(self, service: CommandService, portal: Portal) -> None:
+        self._portal = portal
+        self.service = service
+        """The async one behind it."""
+
+    def __repr__(self) -> str:
+        return repr(self.service)
+
+    @property
+    def running(self) -> bool:
+        return self.service.running
+
+    @property
+    def handled(self) -> int:
+        return self.service.handled
+
+    def run(self) -> None:
+        self._portal.run(self.service.run())
+
+    def start(self) -> None:
+        self._portal.run(self.service.start())
+
+    def stop(self, timeout: float | None = None) -> None:
+        if not self._portal.closed:
+            self._portal.run(self.service.stop(timeout))
 
     def __enter__(self) -> Self:
         self.start()

@@ -14,6 +14,8 @@
     await db.commands.dispatch_async(SendReminder("2026-001"))     # kept in the store, until a worker has done it
     async with db.commands.worker(): ...
 
+    async with db.commands.service(): ...     # and those of other services, over a bus that carries commands
+
 A command has exactly one handler. What it returns comes back, and so does what it raises, as it is.
 """
 
@@ -22,6 +24,18 @@ from goes_lite.commands._bus import CommandBus
 from goes_lite.commands._command import Command
 from goes_lite.commands._handlers import handles
 from goes_lite.commands._receipts import Receipt
+from goes_lite.commands._service import CommandService
+from goes_lite.commands._transport import CarriesCommands, CommandTransport
 from goes_lite.commands._worker import CommandWorker
 
-__all__ = ["AcceptedCommand", "Command", "CommandBus", "CommandWorker", "Receipt", "handles"]
+__all__ = [
+    "AcceptedCommand",
+    "CarriesCommands",
+    "Command",
+    "CommandBus",
+    "CommandService",
+    "CommandTransport",
+    "CommandWorker",
+    "Receipt",
+    "handles",
+]

@@ -21,6 +21,9 @@ from goes_lite.model import Models
 
 COLLECTION = "goes:commands"
 
+MAX_ERROR = 2000
+"""How many characters of an error are kept."""
+
 
 @dataclass(frozen=True)
 class AcceptedCommand:
@@ -41,7 +44,8 @@ class AcceptedCommand:
     due: int
     """From when on it may be begun (microseconds since 1970, UTC). Whoever begins it moves that on, so that nobody else
     begins it meanwhile, and somebody does if it is never ended."""
-    state: Literal["waiting", "failed"] = "waiting"
+    state: Literal["waiting", "failed", "sent"] = "waiting"
+    """`sent`: the queue of the bus has it, for another service."""
     attempts: int = 0
     """How often it was begun."""
     error: str = ""
@@ -86,6 +90,16 @@ def restored(backend: Backend, accepted: AcceptedCommand) -> Command[Any]:
 def plain(details: object) -> str:
     """Details of an error as JSON; what is no plain value as its repr."""
     return json.dumps(details, default=lambda value: repr(value)[:200], ensure_ascii=False)
+
+
+def error_fields(error: Exception) -> dict[str, Any]:
+    """What is kept of what an attempt raised."""
+    return {
+        "error": f"{type(error).__name__}: {error}"[:MAX_ERROR].encode("utf-8", "replace").decode(),
+        "rejected": isinstance(error, CommandRejected),
+        "code": error.code if isinstance(error, CommandError) else "",
+        "details": plain(error.details) if isinstance(error, CommandError) else "{}",
+    }
 
 
 def failure(accepted: AcceptedCommand) -> CommandError:

@@ -15,11 +15,16 @@ from goes_lite.backend import Backend
 from goes_lite.commands._accepted import AcceptedCommand, accept, accepted_in, failure
 from goes_lite.commands._command import Command, Handler
 from goes_lite.commands._deadline import DeadlinePassed, within
+from goes_lite.commands._elsewhere import Elsewhere
 from goes_lite.commands._handlers import AggregateHandler, FunctionHandler, handling_methods
 from goes_lite.commands._receipts import Receipts, receipts_of
+from goes_lite.commands._service import CommandService
+from goes_lite.commands._transport import CarriesCommands
 from goes_lite.commands._worker import CommandWorker
 from goes_lite.context import Context, enter, leave
 from goes_lite.errors import (
+    AbilityMissing,
+    BusError,
     CommandError,
     CommandMismatch,
     CommandNotFound,
@@ -53,6 +58,8 @@ class CommandBus:
         self._face = face
         self._handlers: dict[str, Handler] = {}
         self._around: dict[Around, tuple[Middleware, ...]] = {"dispatch": (), "handling": ()}
+        bus = backend.bus
+        self._elsewhere = Elsewhere(backend, bus.commands) if isinstance(bus, CarriesCommands) else None
 
     def __repr__(self) -> str:
         return f"<CommandBus on {self.backend.location}: {len(self._handlers)} commands>"
@@ -139,6 +146,8 @@ class CommandBus:
 
         - Errors of the handler come through as they are. CommandNotHandled if there is none; UnregisteredTypeError if it
           is no command.
+        - What has no handler here is handled by another service, on a bus that carries commands: see `service`. Then it
+          counts once in any case, the result is what its JSON says, and an error that is no CommandError is CommandFailed.
         - The `Context` of here is that of the handler: its events and commands carry the same correlation and actor in
           their metadata, and the id of this command as their causation.
         - With an `id` it counts once: dispatched again with the same id, also after a crash, in another process or at the
@@ -160,7 +169,9 @@ class CommandBus:
         - `outcome` tells what became of it, here or in any other process.
         - With `tx` it is accepted if that transaction commits, and not else.
         - Accepted again under the same id, it is not done again; CommandMismatch for another command with that id.
-        - It need not have a handler here. EncodeError if it does not fit its type; UnregisteredTypeError if it is none.
+        - It need not have a handler here. On a bus that queues commands it is then handed over to the queue, at once or
+          by a worker, for whichever service handles it.
+        - EncodeError if it does not fit its type; UnregisteredTypeError if it is none.
         """
         return await self._accept(command, self._now(), id, timeout, tx)
 
@@ -190,6 +201,8 @@ class CommandBus:
                 if accepted.state == "failed":
                     raise failure(accepted)
                 left = None if deadline is None else deadline - clock.monotonic()
+                if accepted.state == "sent" and self._elsewhere is not None:
+                    return await self._elsewhere.outcome(accepted, left)
                 if left is not None and left <= 0:
                     raise CommandTimeout(accepted.command, id, begun=accepted.attempts > 0)
                 await self.backend.runtime.wait(changed, seen, left)
@@ -245,7 +258,39 @@ class CommandBus:
         """
         return CommandWorker(self, attempts=attempts, backoff=backoff, concurrency=concurrency, claim=claim)
 
+    def service(
+        self, *, concurrency: int = 16, attempts: int = 5, backoff: Callable[[int], float] | None = None
+    ) -> CommandService:
+        """What handles commands that other services dispatch; run it with `async with`, `run`, or `start` and `stop`.
+
+        - It is brought the commands that have a handler here when it is started. Where several services, or several
+          processes of one, handle a command, one of them gets it; if that dies, another. They share a store then: in it, a
+          command counts once, by its id.
+        - Up to `concurrency` of them are handled at a time.
+        - An accepted command whose handler raises is tried again, as by a `worker`; one that somebody waits for is not.
+
+        AbilityMissing on a bus that carries no commands.
+        """
+        if self._elsewhere is None:
+            raise AbilityMissing("commands", f"the bus of {self.backend.location}")
+        transport = self._elsewhere.transport
+        return CommandService(self, transport, concurrency=concurrency, attempts=attempts, backoff=backoff)
+
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def handler_of(self, name: str) -> Handler | None:
+        """What handles commands of that name here."""
+        return self._handlers.get(name)
+
+    @property
+    def forwards(self) -> bool:
+        """Whether accepted commands without a handler here are for the queue of the bus."""
+        return self._elsewhere is not None and self._elsewhere.transport.queues
+
+    async def forward(self, command: Command[Any]) -> None:
+        """Hand an accepted one over to the queue of the bus. BusError if it has not got it."""
+        if self._elsewhere is not None:
+            await self._elsewhere.forward(command)
 
     def has_handler(self, name: str) -> bool:
         """Whether commands of that name, of today or a former one, are handled here."""
@@ -281,6 +326,10 @@ class CommandBus:
                 there = await accepted_in(store).find(str(command.id))
                 if there is not None and _said(there) != _said(kept):
                     raise CommandMismatch(command.name, command.id, there.command) from None
+                return command.id
+            if tx is None and self.forwards and due <= self._now() and not self.has_handler(command.name):
+                with suppress(BusError):  # else a worker does it, when the bus is back
+                    await self.forward(command)
             return command.id
 
         answer: UUID = await self._chain("dispatch", keep)(asked)
@@ -290,14 +339,19 @@ class CommandBus:
         receipt = await receipts_of(self.backend).find(str(id))
         if receipt is None:
             raise CommandNotFound(id)
-        handler = self._handlers.get(receipt.command)
-        return (handler.receipts if handler else Receipts(self.backend, _unknown)).result(receipt)
+        return self._receipts(receipt.command).result(receipt)
+
+    def _receipts(self, name: str) -> Receipts:
+        handler = self._handlers.get(name)
+        return handler.receipts if handler else Receipts(self.backend, _unknown)
 
     async def send(self, command: Command[Any]) -> Any:
-        """Have a command handled here, in its own context: what is left to do behind the middleware of `dispatch`."""
+        """Have a command handled, in its own context: what is left to do behind the middleware of `dispatch`."""
         handler = self._handlers.get(command.name)
         if handler is None:
-            raise CommandNotHandled(command.name, command.id)
+            if self._elsewhere is None:
+                raise CommandNotHandled(command.name, command.id)
+            return await self._elsewhere.ask(command)
         token = enter(command.context)
         try:
             return await self._in_time(command, handler)

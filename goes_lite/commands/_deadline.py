@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from goes_lite.runtime import Runtime
+from goes_lite.runtime import Runtime, SystemClock
 
 T = TypeVar("T")
 
@@ -20,6 +20,15 @@ async def within(runtime: Runtime, seconds: float, work: Awaitable[T]) -> T:
         return await work
     import asyncio
 
+    if type(runtime.clock) is SystemClock:  # whose time is that of the loop: no task is needed to watch it
+        scope = asyncio.timeout(seconds)
+        try:
+            async with scope:
+                return await work
+        except TimeoutError as exc:
+            if scope.expired():
+                raise DeadlinePassed from exc
+            raise
     loop = asyncio.get_running_loop()
     scope = asyncio.timeout(None)
 

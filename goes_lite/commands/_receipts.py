@@ -47,7 +47,7 @@ class Result:
 
     def __init__(self, handler: Callable[..., object]) -> None:
         self._handler = handler
-        self._type: Any = None
+        self._coders: tuple[Callable[[Any], Any], Callable[[Any], Any]] | None = None
         self._known = False
 
     def encode(self, value: object) -> str | None:
@@ -55,8 +55,8 @@ class Result:
         if value is None:
             return None
         try:
-            if (kind := self._annotated()) is not None:
-                return str(codec("json").encoder(kind)(value))
+            if (coders := self._annotated()) is not None:
+                return str(coders[0](value))
             text = json.dumps(value, ensure_ascii=False, allow_nan=False)
             if json.loads(text) != value:
                 raise ValueError("it would come back as something else")
@@ -71,22 +71,23 @@ class Result:
     def decode(self, text: str | None) -> Any:
         if text is None:
             return None
-        kind = self._annotated()
-        return json.loads(text) if kind is None else codec("json").decoder(kind)(text)
+        coders = self._annotated()
+        return json.loads(text) if coders is None else coders[1](text)
 
-    def _annotated(self) -> Any:
-        """The type that it says it returns; None if it says nothing, or nothing that can be kept."""
+    def _annotated(self) -> tuple[Callable[[Any], Any], Callable[[Any], Any]] | None:
+        """To JSON and back, of the type that it says it returns; None if it says nothing, or nothing that can be kept."""
         if not self._known:
             function = inspect.unwrap(self._handler)
             try:
                 hint = get_type_hints(function, include_extras=True).get("return")
                 if hint not in (None, type(None), Any, object):
-                    codec("json").check(hint)
-                    self._type = hint
+                    json_codec = codec("json")
+                    json_codec.check(hint)
+                    self._coders = json_codec.encoder(hint), json_codec.decoder(hint)
             except Exception:  # noqa: BLE001 - names that exist for type checkers only, types that no codec knows
-                self._type = None
+                self._coders = None
             self._known = True
-        return self._type
+        return self._coders
 
 
 class Receipts:
@@ -105,9 +106,17 @@ class Receipts:
             raise CommandMismatch(command.name, command.id, receipt.command)
         return (self.result(receipt),)
 
+    def decode(self, text: str | None) -> Any:
+        """What was encoded: of the type that the handler says it returns, else as the JSON says. DecodeError."""
+        return self._result.decode(text)
+
     def result(self, receipt: Receipt) -> Any:
         """What its handler returned. DecodeError if that cannot be read."""
         return self._result.decode(receipt.result)
+
+    def encode(self, result: object) -> str | None:
+        """What a handler returned, as JSON. EncodeError if it cannot be kept."""
+        return self._result.encode(result)
 
     def make(self, command: Command[Any], result: object) -> Receipt:
         """EncodeError if the result cannot be kept."""

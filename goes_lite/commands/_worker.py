@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from goes_lite.background import Background
 from goes_lite.bus import Backoff
-from goes_lite.commands._accepted import AcceptedCommand, accepted_in, plain, restored
+from goes_lite.commands._accepted import AcceptedCommand, accepted_in, error_fields, restored
+from goes_lite.commands._command import Command
 from goes_lite.errors import (
+    BusError,
     CodecError,
-    CommandError,
     CommandMismatch,
     CommandRejected,
     CommandTimeout,
@@ -45,9 +46,6 @@ have slept."""
 
 SOME = 32
 """How many of the commands that are due are looked up at a time."""
-
-MAX_ERROR = 2000
-"""How many characters of an error are kept."""
 
 FINAL = (CommandRejected, CommandTimeout, CommandMismatch, CodecError, UnknownEventError)
 """What trying again would not change."""
@@ -156,7 +154,7 @@ class CommandWorker:
         candidates: list[AcceptedCommand] = []
         later: int | None = None
         async for accepted in waiting:
-            if not self._bus.has_handler(accepted.command):
+            if not (self._bus.forwards or self._bus.has_handler(accepted.command)):
                 continue
             if accepted.due > now:
                 later = accepted.due
@@ -190,7 +188,11 @@ class CommandWorker:
 
     async def _do(self, accepted: AcceptedCommand) -> None:
         try:
-            await self._bus.send(restored(self._backend, accepted))
+            command = restored(self._backend, accepted)
+            if not self._bus.has_handler(accepted.command):
+                await self._forward(command, accepted)
+                return
+            await self._bus.send(command)
         except (StoreClosed, GeneratorExit):
             raise
         except TRANSIENT as exc:
@@ -207,10 +209,7 @@ class CommandWorker:
             final = isinstance(exc, FINAL) or accepted.attempts >= self._attempts
             await self._change(
                 accepted,
-                error=f"{type(exc).__name__}: {exc}"[:MAX_ERROR].encode("utf-8", "replace").decode(),
-                rejected=isinstance(exc, CommandRejected),
-                code=exc.code if isinstance(exc, CommandError) else "",
-                details=plain(exc.details) if isinstance(exc, CommandError) else "{}",
+                **error_fields(exc),
                 **({"state": "failed"} if final else {"due": self._after(self._pause(accepted.attempts))}),
             )
             return
@@ -220,6 +219,15 @@ class CommandWorker:
             raise
         await accepted_in(self._backend).delete(str(accepted.id))
         self.handled += 1
+
+    async def _forward(self, command: Command[Any], accepted: AcceptedCommand) -> None:
+        """To the queue of the bus; while that cannot be reached, it waits here, and no attempt is counted."""
+        try:
+            await self._bus.forward(command)
+        except BusError as exc:
+            self._failed(exc)
+            due = self._after(store_backoff(accepted.attempts))
+            await self._change(accepted, attempts=accepted.attempts - 1, due=due)
 
     async def _change(self, accepted: AcceptedCommand, **fields: Any) -> None:
         with suppress(ModelNotFound):  # withdrawn, or done by somebody else, meanwhile

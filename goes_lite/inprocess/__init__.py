@@ -18,11 +18,21 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from goes_lite.bus import CAPACITY, MAX_PENDING, REPLAY, DeadLetter, Handler, Start, check_published, parse_patterns
+from goes_lite.bus import (
+    CAPACITY,
+    MAX_PENDING,
+    REPLAY,
+    DeadLetter,
+    Handler,
+    Ordered,
+    Start,
+    check_published,
+    parse_patterns,
+)
 from goes_lite.errors import AbilityMissing, BusError, ConfigError, InvalidEventError, InvalidQueryError
 from goes_lite.event import Event, from_micros, to_micros
 from goes_lite.handling import SubscriptionHandling
-from goes_lite.inprocess._queue import Member, Parcel, Queue, Refill
+from goes_lite.inprocess._queue import Member, Parcel, Queue, Refill, Wish
 from goes_lite.inprocess._subscription import InProcessDelivery, InProcessSubscription
 from goes_lite.query import EVERYTHING, EventQuery
 from goes_lite.runtime import Runtime
@@ -137,6 +147,7 @@ class InProcessBus:
         *,
         group: str | None = None,
         start: Start = "now",
+        ordered_by: Ordered = None,
         max_pending: int = MAX_PENDING,
         capacity: int = CAPACITY,
         ack_wait: float | None = None,
@@ -149,9 +160,13 @@ class InProcessBus:
         _check_count("capacity", capacity)
         if ack_wait is not None and not (math.isfinite(ack_wait) and ack_wait > 0):
             raise ConfigError(f"ack_wait is a number of seconds > 0, or None for no limit, not {ack_wait!r}")
+        if ordered_by not in (None, "aggregate") or (ordered_by is not None and group is None):
+            raise ConfigError(
+                f"ordered_by is 'aggregate', of a group, or None, not {ordered_by!r:.80} of {group!r:.80}"
+            )
         position, min_time = _check_start(start)
-        if start != "now" and self.log is None:
-            raise AbilityMissing(REPLAY, "an in-process bus without a log")
+        if start != "now" and not self._replays:
+            raise AbilityMissing(REPLAY, self._what)
         member = Member(max_pending, ack_wait)
         with self.lock:
             self._check_open()
@@ -159,11 +174,8 @@ class InProcessBus:
             queue = self._groups.get(group) if group is not None else None
             if queue is None:
                 self._numbers += 1
-                queue = Queue(
-                    patterns, group, group if group is not None else f"{patterns} #{self._numbers}", capacity,
-                    self.runtime.clock, self.bury,
-                    seen=self._head if position is None else position, target=self._head, min_time=min_time,
-                )  # fmt: skip
+                label = group if group is not None else f"{patterns} #{self._numbers}"
+                queue = self._new_queue(Wish(patterns, group, label, capacity, position, min_time, ordered_by))
                 self._queues.append(queue)
                 if group is not None:
                     self._groups[group] = queue
@@ -171,6 +183,11 @@ class InProcessBus:
                 raise BusError(
                     f"the group {group!r} listens to {str(queue.patterns)!r}, not to {str(patterns)!r}: its members "
                     "share one set of names; use another group for other names"
+                )
+            elif queue.ordered != (ordered_by is not None):
+                raise BusError(
+                    f"the members of the group {group!r} {'keep' if queue.ordered else 'do not keep'} each aggregate in order: "
+                    "all of them have one `ordered_by`; use another group for another one"
                 )
             queue.catch_up()
             queue.join(member)
@@ -183,6 +200,7 @@ class InProcessBus:
         *,
         group: str | None = None,
         start: Start = "now",
+        ordered_by: Ordered = None,
         max_attempts: int = 5,
         backoff: Callable[[int], float] | None = None,
         max_pending: int = MAX_PENDING,
@@ -194,11 +212,12 @@ class InProcessBus:
             raise ConfigError(f"a handler is a function of one event, not {handler!r:.80}")
         _check_count("max_attempts", max_attempts)
         subscription = self.subscribe(
-            names, group=group, start=start, max_pending=max_pending, capacity=capacity, ack_wait=ack_wait
-        )
+            names, group=group, start=start, ordered_by=ordered_by, max_pending=max_pending, capacity=capacity,
+            ack_wait=ack_wait,
+        )  # fmt: skip
         handling = SubscriptionHandling(
             self.runtime, subscription, handler,
-            max_attempts=max_attempts, backoff=backoff, bury=_bury_delivery, ended=self._handlings.discard,
+            max_attempts=max_attempts, backoff=backoff, bury=self._bury_delivery, ended=self._handlings.discard,
         )  # fmt: skip
         self._handlings.add(handling)
         try:
@@ -207,6 +226,28 @@ class InProcessBus:
             self._handlings.discard(handling)
             raise
         return handling
+
+    # --- what a bus of another kind does in its own way -------------------------------------------------------------
+
+    @property
+    def _replays(self) -> bool:
+        """Whether a subscription can begin in the past."""
+        return self.log is not None
+
+    _what = "an in-process bus without a log"
+    """What it is, for the message that says that it cannot."""
+
+    def _new_queue(self, wish: Wish) -> Queue:
+        """The queue of a subscription or group that is new (the lock is held)."""
+        seen = self._head if wish.position is None else wish.position
+        return Queue(
+            wish.patterns, wish.group, wish.label, wish.capacity, self.runtime.clock, self.bury,
+            seen=seen, target=self._head, min_time=wish.min_time, ordered=wish.ordered_by is not None,
+        )  # fmt: skip
+
+    async def _bury_delivery(self, delivery: InProcessDelivery, error: Exception) -> None:
+        """Make a dead letter of what a handler failed on, and settle it by that."""
+        delivery._subscription.settle(delivery, "dead-lettered", error=told(error))
 
     async def refill(self, queue: Queue, refill: Refill) -> None:
         """Fetch from the log what the queue's consumer undertook to."""
@@ -224,6 +265,20 @@ class InProcessBus:
         seen = head if ended else events[-1].position
         with self.lock:
             queue.end_refill(refill, [event for event in events if queue.covers(event)], seen, ended=ended)
+
+    async def reset(self, group: str) -> None:
+        """See `EventBus.reset`."""
+        with self.lock:
+            self._check_open()
+            queue = self._groups.get(group)
+            if queue is None:
+                return
+            queue.catch_up()
+            if queue.members:
+                raise BusError(f"the group {group!r} has {len(queue.members)} members: close their subscriptions first")
+            del self._groups[group]
+            queue.close()
+            self.forget_closed()
 
     # --- dead letters -----------------------------------------------------------------------------------------------
 
@@ -304,9 +359,9 @@ class InProcessBus:
         )
 
 
-async def _bury_delivery(delivery: InProcessDelivery, error: Exception) -> None:
-    text = f"{type(error).__name__}: {error}"
-    delivery._subscription.settle(delivery, "dead-lettered", error=text[:2000])
+def told(error: Exception) -> str:
+    """An error as the text that a dead letter keeps."""
+    return f"{type(error).__name__}: {error}"[:2000]
 
 
 def _query(queue: Queue) -> EventQuery:

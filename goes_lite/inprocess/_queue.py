@@ -6,7 +6,8 @@ it: `changed` wakes consumers, `room` wakes publishers.
 
 Events carry a sequence number (`seq`) from the moment they are queued, and what comes back returns to its old place by
 it. An event whose aggregate has an earlier event waiting for its retry is held, so a consumer that takes one event at
-a time sees each aggregate in order, while other aggregates pass.
+a time sees each aggregate in order, while other aggregates pass. In an ordered queue, it is held as well while an earlier
+one is out.
 
 Beside the queue there may be a log. `seen` is the position up to which the log was queued or passed over, `target` the
 position that it is known to have reached; while `seen < target` the queue lags, takes nothing that is offered, and is
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
-from goes_lite.bus import NamePatterns
+from goes_lite.bus import NamePatterns, Ordered
 from goes_lite.event import AggregateRef, Event, to_micros
 from goes_lite.runtime import Clock, Signal
 
@@ -32,7 +33,7 @@ PAGE = 256
 class Item:
     """An event in a queue, and who has it."""
 
-    __slots__ = ("attempt", "deadline", "event", "owner", "redriven", "seq")
+    __slots__ = ("attempt", "deadline", "event", "owner", "redriven", "seq", "source")
 
     def __init__(self, event: Event[Any], seq: int, redriven: bool = False) -> None:
         self.event = event
@@ -41,6 +42,23 @@ class Item:
         self.redriven = redriven
         self.owner: Member | None = None
         self.deadline: float | None = None
+        self.source = ""
+        """Where to say what became of it, on a bus that brings events from elsewhere."""
+
+
+class Wish(NamedTuple):
+    """What the first member of a queue asked for."""
+
+    patterns: NamePatterns
+    group: str | None
+    label: str
+    """What it is called in dead letters."""
+    capacity: int
+    position: int | None
+    """Behind which it begins, None for now."""
+    min_time: int | None
+    """The time (in microseconds) of the first event that it wants."""
+    ordered_by: Ordered = None
 
 
 class Member:
@@ -82,7 +100,9 @@ class Queue:
         seen: int = 0,
         target: int = 0,
         min_time: int | None = None,
+        ordered: bool = False,
     ) -> None:
+        self.ordered = ordered
         self.patterns = patterns
         self.group = group
         self.label = label
@@ -92,6 +112,8 @@ class Queue:
         self.target = target
         self.members: list[Member] = []
         self.closed = False
+        self.failure: str | None = None
+        """Why nothing will come, on a bus that has to ask for it elsewhere."""
         self.changed = Signal()
         self.room = Signal()
         self._clock = clock
@@ -102,6 +124,7 @@ class Queue:
         self._delayed: list[tuple[float, int, Item]] = []  # a heap by the time at which it may be tried again
         self._held: dict[AggregateRef, list[Item]] = {}
         self._retrying: dict[AggregateRef, set[int]] = {}  # the seqs in _delayed, per aggregate
+        self._out: set[AggregateRef] = set()  # in an ordered queue: of which an event is out
         self._held_count = 0
         self._waiting: deque[Parcel] = deque()
         self._refill: Refill | None = None
@@ -154,6 +177,7 @@ class Queue:
         self._delayed.clear()
         self._held.clear()
         self._retrying.clear()
+        self._out.clear()
         self._held_count = 0
         self.changed.notify()
         self.room.notify()
@@ -277,12 +301,16 @@ class Queue:
         while self._back or self._fresh:
             item = heappop(self._back)[1] if self._back else self._fresh.popleft()
             ref = item.event.aggregate
-            if ref is not None and ref in self._retrying and min(self._retrying[ref]) < item.seq:
+            if ref is not None and (
+                ref in self._out or (ref in self._retrying and min(self._retrying[ref]) < item.seq)
+            ):
                 self._held.setdefault(ref, []).append(item)
                 self._held_count += 1
                 continue
             item.attempt += 1
             item.owner = member
+            if self.ordered and ref is not None:
+                self._out.add(ref)
             member.in_flight[item.seq] = item
             self._taken += 1
             self._admit()
@@ -333,6 +361,12 @@ class Queue:
         if item.owner is not None:
             del item.owner.in_flight[item.seq]
         item.owner = item.deadline = None
+        ref = item.event.aggregate
+        if ref is not None and ref in self._out:
+            self._out.discard(ref)
+            if ref in self._held:
+                self._release(ref)
+                self.changed.notify()
 
     def _return(self, item: Item) -> None:
         self._disown(item)
@@ -346,6 +380,9 @@ class Queue:
         self._retrying[ref].discard(item.seq)
         if not self._retrying[ref]:
             del self._retrying[ref]
+        self._release(ref)
+
+    def _release(self, ref: AggregateRef) -> None:
         for held in self._held.pop(ref, ()):  # `take` holds them again if yet another one goes before them
             heappush(self._back, (held.seq, held))
             self._held_count -= 1

@@ -12,7 +12,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from goes_lite.errors import ConfigError, DeliveryError
+from goes_lite.errors import BusError, ConfigError, DeliveryError
 from goes_lite.inprocess._queue import Item, Member, Queue
 
 if TYPE_CHECKING:
@@ -88,6 +88,8 @@ class InProcessSubscription:
                 queue.catch_up()
                 if member.left:
                     raise StopAsyncIteration
+                if queue.failure is not None:
+                    raise BusError(queue.failure)
                 timeout = queue.wake_up()
                 refill = queue.begin_refill(idle=False)
                 if refill is None:

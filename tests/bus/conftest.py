@@ -8,19 +8,28 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
 
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime, drive
 
+
+def load(name: str) -> ModuleType:
+    """Test files are imported by path and their folders are not on sys.path; so is this, under the name that they use."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 if TYPE_CHECKING:
-    from tests.bus import bus_kit
+    from tests.bus import bus_kit, nats_kit
 else:
-    # Test files are imported by path and their folders are not on sys.path; so is this, under the name that they use.
-    spec = importlib.util.spec_from_file_location("bus_kit", Path(__file__).with_name("bus_kit.py"))
-    bus_kit = sys.modules["bus_kit"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bus_kit)
+    bus_kit, nats_kit = load("bus_kit"), load("nats_kit")
 
 
 @pytest.fixture(params=["loop", "inline"])
@@ -50,3 +59,21 @@ def quiet() -> Iterator[None]:
     logger.disabled = True
     yield
     logger.disabled = False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _servers_end() -> Iterator[None]:
+    """No server outlives the run."""
+    yield
+    nats_kit.end()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[nats_kit.World]:
+    """Streams of its own on the server of the run, which are removed afterwards."""
+    found = nats_kit.World(nats_kit.url(), tmp_path)
+    yield found
+    found.end()
+    from goes_lite_nats import NatsCarrier
+
+    asyncio.run(NatsCarrier.erase(found.bus()))

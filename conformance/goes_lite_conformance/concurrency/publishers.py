@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from goes_lite.backend import Backend
-from goes_lite.bus import Subscription
-from goes_lite_conformance._contract import Contract
+from goes_lite.bus import REPLAY, Subscription
+from goes_lite_conformance._contract import Contract, needs
 from goes_lite_conformance._place import Moment, Place
 from goes_lite_conformance._samples import note
 from goes_lite_conformance.concurrency._given import succeeded
@@ -49,6 +49,7 @@ class PublisherRules(Contract):
             for listener in listeners:
                 in_order(await listener.result(), publishers)
 
+    @needs(REPLAY)
     async def test_full_subscribers_lose_nothing(self, place: Place, db: Backend) -> None:
         """CC-BUS-002: So it is with subscribers that have room for few: who publishes waits, and nobody waits for ever."""
         publishers = PUBLISHERS * place.rounds

@@ -6,10 +6,11 @@ import asyncio
 from typing import Any
 
 from goes_lite.backend import Backend
+from goes_lite.bus import REPLAY
 from goes_lite.errors import BusError, ConfigError, InvalidEventError
 from goes_lite.event import Event
 from goes_lite_conformance._asserts import each_refused, refused, same
-from goes_lite_conformance._contract import Contract, only
+from goes_lite_conformance._contract import Contract, needs, only
 from goes_lite_conformance._place import Place
 from goes_lite_conformance._samples import NOON, A, Closed, count, note, registry
 from goes_lite_conformance.event_bus._given import heard, take
@@ -80,6 +81,7 @@ class DeliveryRules(Contract):
         await heard(subscription, 1)
         assert await db.events.head() == 0
 
+    @needs(REPLAY)
     async def test_a_full_subscriber_holds_up_nobody_else(self, place: Place, db: Backend) -> None:
         """EB-PUB-009: A subscriber with room gets everything at once, however full another is."""
         full = db.bus.subscribe(capacity=1, max_pending=1)
@@ -108,6 +110,7 @@ class DeliveryRules(Contract):
         with refused(BusError):
             bus.subscribe()
 
+    @needs(REPLAY)
     async def test_several_publish_at_once(self, place: Place, db: Backend) -> None:
         """EB-PUB-012: Of calls side by side nothing is lost or doubled, and each publisher's events stay in order."""
         subscription = db.bus.subscribe(capacity=8)
@@ -126,6 +129,7 @@ class DeliveryRules(Contract):
         for name in "abcd":
             assert [text for text in got if text[0] == name] == said(name)
 
+    @needs(REPLAY)
     @only("async")
     async def test_a_cancelled_call(self, place: Place, db: Backend) -> None:
         """EB-PUB-013: Of a call that is cancelled some events may have arrived, in order and once; none comes later."""

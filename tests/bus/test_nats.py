@@ -1,0 +1,27 @@
+"""The bus over NATS, judged by the suite that judges the bus of every backend, with a store in a file beside it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from goes_lite_conformance import EventBusTests
+from goes_lite_conformance.concurrency.publishers import PublisherRules
+
+if TYPE_CHECKING:
+    from tests.bus import nats_kit
+else:
+    import nats_kit
+
+pytestmark = nats_kit.needs_nats
+
+
+class TestJetStream(nats_kit.JetStream, EventBusTests): ...
+
+
+class TestJetStreamUnderLoad(nats_kit.JetStream, PublisherRules): ...
+
+
+class TestCore(nats_kit.Core, EventBusTests): ...
+
+
+class TestCoreUnderLoad(nats_kit.Core, PublisherRules): ...

@@ -1,0 +1,318 @@
+"""Getting to the broker: what a URL says, who is let in, streams that are there already, and servers that go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Coroutine
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from goes_lite_conformance.servers import free_port
+from goes_lite_conformance.servers import nats as servers
+
+import goes_lite as goes
+from goes_lite.errors import BusError, ConfigError, UnknownBackend
+
+if TYPE_CHECKING:
+    from tests.bus import nats_kit
+    from tests.bus.nats_kit import World, note, registry
+else:
+    import nats_kit
+    from nats_kit import World, note, registry
+
+pytestmark = nats_kit.needs_nats
+SECRET = "s3cr3t-p4ss"
+
+
+def run(coroutine: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(coroutine)
+
+
+async def works(bus: str) -> str:
+    """Something is published and heard over it; what the handle says of itself."""
+    async with goes.connect(":memory:", bus=bus, registry=registry) as db:
+        subscription = db.bus.subscribe()
+        await db.bus.publish([note(1)])
+        async with asyncio.timeout(20):
+            delivery = await anext(subscription)
+        assert delivery.event.data.number == 1
+        return repr(db)
+
+
+# --- the URL ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nats://", "has the form"),
+        ("nats://host/path", "has the form"),
+        ("nats://host:port", "no host with a port"),
+        ("nats://a,,b", "is no host"),
+        ("nats://host?colour=red", "no option 'colour'"),
+        ("nats://host?mode=fast", "'jetstream' or 'core'"),
+        ("nats://host?prefix=a.*", "letters, digits"),
+        ("nats://host?prefix=a..b", "letters, digits"),
+        ("nats://host?stream=a.b", "letters, digits"),
+        ("nats://host?lease=soon", "number of seconds"),
+        ("nats://host?lease=nan", "number of seconds"),
+        ("nats://host?replicas=1.5", "whole number"),
+        ("nats://host?create=perhaps", "true or false"),
+        (f"nats://ann:{SECRET}@host/path", "has the form"),
+        (f"nats://ann:{SECRET}@host?colour=red", "no option"),
+        (f"nats://host?token={SECRET}&colour=red", "no option"),
+    ],
+)
+def test_a_url_that_means_nothing(url: str, said: str) -> None:
+    """ConfigError, which says what it may be, and never a password."""
+
+    async def main() -> None:
+        with pytest.raises(ConfigError, match=said) as caught:
+            async with goes.connect(":memory:", bus=url):
+                pass
+        assert SECRET not in str(caught.value)
+
+    run(main())
+
+
+def test_it_is_a_bus_and_no_store() -> None:
+    with pytest.raises(UnknownBackend, match="is a bus"):
+        goes.blocking.connect("nats://127.0.0.1:4222")
+
+
+def test_it_needs_an_event_loop(world: World) -> None:
+    """Which the blocking face has in a thread; without one it says so."""
+    with pytest.raises(ConfigError, match="event loop"):
+        goes.blocking.connect(":memory:", bus=world.bus(), inline=True)
+
+
+# --- who is let in ----------------------------------------------------------------------------------------------------
+
+
+def test_user_and_password(caplog: pytest.LogCaptureFixture) -> None:
+    """They are in no repr, message or log; a wrong one is told at once."""
+    caplog.set_level(logging.DEBUG)
+    login = {"users": [{"user": "ann", "password": SECRET}]}
+    with servers.server(authorization=login) as server:
+        port = server.port
+        said = asyncio.run(works(f"nats://ann:{SECRET}@127.0.0.1:{port}"))
+        assert SECRET not in said
+
+        async def wrong() -> None:
+            with pytest.raises(ConfigError, match="does not let this program in") as caught:
+                await works(f"nats://ann:{SECRET}x@127.0.0.1:{port}")
+            assert SECRET not in str(caught.value)
+
+        run(wrong())
+    assert SECRET not in caplog.text
+
+
+def test_a_token() -> None:
+    with servers.server(authorization={"token": SECRET}) as server:
+        asyncio.run(works(f"nats://{SECRET}@127.0.0.1:{server.port}"))
+        asyncio.run(works(f"nats://127.0.0.1:{server.port}?token={SECRET}"))
+
+
+def test_tls(tmp_path: Path) -> None:
+    """With a certificate that the client is told to trust; without it, no connection is made."""
+    if shutil.which("openssl") is None:
+        pytest.skip("there is no openssl to make certificates with")
+    key, cert = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with servers.server(tls={"cert_file": cert, "key_file": key}) as server:
+        asyncio.run(works(f"nats://127.0.0.1:{server.port}?tls=true&tls_ca={cert}"))
+
+        async def distrusting() -> None:
+            async with goes.connect(
+                ":memory:", bus=f"nats://127.0.0.1:{server.port}?tls=true&patience=0.3&timeout=0.3", registry=registry
+            ) as db:
+                with pytest.raises(BusError, match="cannot be reached"):
+                    await db.bus.publish([note(1)])
+
+        run(distrusting())
+
+
+def test_a_certificate_that_is_not_there() -> None:
+    async def main() -> None:
+        with pytest.raises(ConfigError, match="certificates"):
+            async with goes.connect(":memory:", bus="nats://127.0.0.1:1?tls=true&tls_ca=/nowhere/ca.pem"):
+                pass
+
+    run(main())
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+async def stream(world: World, config: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Make the stream of a bus by other means, or say what it is like."""
+    connect: Any = vars(import_module("nats"))["connect"]  # whose types are not complete
+    client = await connect(world.server)
+    try:
+        name = world.prefix.upper()
+        request, body = (f"CREATE.{name}", {"name": name, **config}) if config else (f"INFO.{name}", {})
+        answer = await client.request(f"$JS.API.STREAM.{request}", json.dumps(body).encode(), 10)
+        said: dict[str, Any] = json.loads(answer.data)
+        return said
+    finally:
+        await client.close()
+
+
+def test_a_stream_is_made_as_the_url_says(world: World) -> None:
+    async def main() -> None:
+        said = {"storage": "memory", "max_age": 3600, "max_msgs": 1000, "max_bytes": 10_000_000, "duplicate_window": 30}
+        await works(world.bus(**said))
+        config = (await stream(world))["config"]
+        assert (config["storage"], config["max_msgs"], config["max_bytes"]) == ("memory", 1000, 10_000_000)
+        assert (config["max_age"], config["duplicate_window"]) == (3600 * 10**9, 30 * 10**9)
+        await works(world.bus())  # what nothing is said of is taken as it is
+        assert (await stream(world))["config"] == config
+
+    run(main())
+
+
+def test_a_stream_that_differs_is_left_alone(world: World) -> None:
+    async def main() -> None:
+        await works(world.bus(max_msgs=1000))
+        before = (await stream(world))["config"]
+        for other in ({"max_msgs": 2000}, {"storage": "memory"}, {"max_age": 60}):
+            with pytest.raises(ConfigError, match="another than the URL asks for"):
+                await works(world.bus(**other))
+        assert (await stream(world))["config"] == before
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "foreign", [{"subjects": ["{prefix}.events.>"]}, {"subjects": ["x.{prefix}.>"]},
+                {"subjects": ["{prefix}.events.>", "{prefix}.redrive.>"], "retention": "workqueue"},
+                {"subjects": ["{prefix}.events.>", "{prefix}.redrive.>"], "no_ack": True}],
+)  # fmt: skip
+def test_a_foreign_stream_is_left_alone(world: World, foreign: dict[str, Any]) -> None:
+    """One of that name with other subjects, or one that would forget what was not acknowledged yet."""
+
+    async def main() -> None:
+        subjects = [subject.replace("{prefix}", world.prefix) for subject in foreign["subjects"]]
+        await stream(world, {**foreign, "subjects": subjects})
+        before = (await stream(world))["config"]
+        with pytest.raises(ConfigError, match="left as it is"):
+            await works(world.bus())
+        assert (await stream(world))["config"] == before
+
+    run(main())
+
+
+def test_subjects_that_another_stream_has(world: World) -> None:
+    async def main() -> None:
+        await stream(world, {"subjects": [f"{world.prefix}.>"]})
+        with pytest.raises(ConfigError, match="another stream"):
+            await works(world.bus(stream="other"))
+
+    run(main())
+
+
+def test_streams_need_not_be_made(world: World) -> None:
+    """With create=false they have to be there."""
+
+    async def main() -> None:
+        with pytest.raises(ConfigError, match="create=false"):
+            await works(world.bus(create="false"))
+        await works(world.bus())
+        await works(world.bus(create="false"))
+
+    run(main())
+
+
+# --- servers that go --------------------------------------------------------------------------------------------------
+
+
+def test_a_server_without_jetstream(tmp_path: Path) -> None:
+    """Core NATS is all that it can do; for more, the error says so."""
+    config = tmp_path / "nats.conf"
+    server = servers.NatsServer(tmp_path)
+    config.write_text(json.dumps({"host": "127.0.0.1", "port": server.port}), encoding="utf-8")
+    try:
+        server.start()
+        asyncio.run(works(f"{server.url}?mode=core"))
+
+        async def main() -> None:
+            with pytest.raises(BusError, match="nobody listens"):
+                await works(server.url)
+
+        run(main())
+    finally:
+        server.stop()
+
+
+def test_a_server_that_shuts_down_in_peace(caplog: pytest.LogCaptureFixture) -> None:
+    """In lame duck mode it sends its clients to another server of the cluster, and they go on there."""
+    caplog.set_level(logging.INFO, "goes_lite.nats")
+
+    async def main(first: servers.NatsServer, second: servers.NatsServer) -> None:
+        # the driver shuffles, so the first server is the only one that it is told of; it learns of the other there
+        async with (
+            goes.connect(":memory:", bus=f"{first.url}?mode=core", registry=registry) as one,
+            goes.connect(":memory:", bus=f"{second.url}?mode=core", registry=registry) as two,
+        ):
+            subscription = one.bus.subscribe()
+            heard: list[int] = []
+
+            async def listen() -> None:
+                async for delivery in subscription:
+                    heard.append(delivery.event.data.number)
+                    await delivery.ack()
+
+            listening = asyncio.create_task(listen())
+
+            async def hear() -> None:
+                """Until something comes through: core NATS loses what is published while a connection moves."""
+                before = len(heard)
+                async with asyncio.timeout(20):
+                    while len(heard) == before:
+                        await two.bus.publish([note(1)])
+                        await asyncio.sleep(0.01)
+
+            await hear()
+            os.kill(first.pid, signal.SIGUSR2)
+            await nats_kit.until(lambda: "is about to shut down" in caplog.text)
+            await nats_kit.until(lambda: "is lost" in caplog.text)
+            await asyncio.to_thread(first.kill)
+            await hear()
+            await subscription.close()
+            await listening
+
+    port = free_port()
+    route = f"nats://127.0.0.1:{port}"
+    peace = {"lame_duck_duration": "30s", "lame_duck_grace_period": "1s"}
+    with (
+        servers.server(jetstream=False, cluster={"name": "c", "port": port}, **peace) as a,
+        servers.server(jetstream=False, cluster={"name": "c", "port": free_port(), "routes": [route]}) as b,
+    ):
+        asyncio.run(main(a, b))
+
+
+def test_a_stream_that_somebody_deletes(world: World) -> None:
+    """Publishing is a BusError that says so: what was in it is gone, and nobody makes it anew behind one's back."""
+
+    async def main() -> None:
+        from goes_lite_nats import NatsCarrier
+
+        async with world.open(timeout=1) as db:
+            await db.bus.publish([note(1)])
+            await NatsCarrier.erase(world.bus())
+            with pytest.raises(BusError, match="was it deleted"):
+                await db.bus.publish([note(2)])
+
+    run(main())

@@ -1,0 +1,48 @@
+"""examples/services: three processes over NATS, of which one is killed; every order comes to its end all the same."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from goes_lite_conformance.servers import ServerMissing
+from goes_lite_conformance.servers import nats as servers
+
+if TYPE_CHECKING:
+    from tests.examples import example_kit as kit
+else:
+    # Test files are imported by path and their folders are not on sys.path; so is this.
+    _spec = importlib.util.spec_from_file_location("example_kit", Path(__file__).parent / "examples" / "example_kit.py")
+    kit = sys.modules["example_kit"] = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(kit)
+
+
+def test_three_services_of_which_one_is_killed(tmp_path: Path) -> None:
+    pytest.importorskip("nats", reason="nats-py is not installed")
+    try:
+        servers.program()
+    except ServerMissing as exc:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(exc))
+
+    printed, _ = kit.run("services/main.py", cwd=tmp_path)
+
+    timeline, _, end = printed.partition("\n\n")
+    assert end.splitlines() == [
+        f"order {number}: {'cancelled' if number == 1003 else 'shipped'}" for number in range(1001, 1007)
+    ]
+    lines = [re.fullmatch(r" *\d+\.\d\d s  (\w+) +(.+)", line) for line in timeline.splitlines()]
+    said = [(line[1], line[2]) for line in lines if line is not None]
+    assert len(said) == len(lines)
+    killed = said.index(("payments", "IS KILLED"))
+    assert said.count(("payments", "is there")) == 2
+    assert killed < said.index(("payments", "is started again"))
+    for number in range(1001, 1007):
+        assert sum(who == "orders" and what.startswith(f"order {number} is placed") for who, what in said) == 1
+    assert sum(who == "shipping" and what.startswith("a parcel for order 1003") for who, what in said) == 0
