@@ -41,8 +41,12 @@ class Dialect(NamedTuple):
     """An expression that the planner shall test but not look up by."""
     by_index: Callable[[str], str] = lambda index: ""
     """Behind a table: the index to read it by, where the planner can be told."""
+    table: Callable[[str], str] = lambda name: name
+    """A table as a statement names it, such as with its schema."""
+    in_order: str = "CROSS JOIN"
+    """A join that reads its left side first, where the planner can be told."""
     max_parameters: int = 32_766
-    """More in one statement are refused: this is SQLite's limit; Postgres has one of 65,535."""
+    """More in one statement are refused: this is SQLite's limit."""
 
 
 def _question_mark(number: int) -> str:
@@ -91,7 +95,8 @@ class _Builder:
 
     def name_keys(self, names: Sequence[str]) -> str:
         """A subquery for the keys of event names, older spellings included."""
-        return f"(SELECT key FROM event_names WHERE {self.one_of('name', _spelled(names, self.spellings))})"
+        table = self.dialect.table("event_names")
+        return f"(SELECT key FROM {table} WHERE {self.one_of('name', _spelled(names, self.spellings))})"
 
     def spans(self, expression: str, spans: Sequence[Span]) -> str:
         exact = [first for first, last in spans if first is not None and first == last]
@@ -122,7 +127,8 @@ class _Builder:
         if item.times:
             wanted.append(self.spans("e.time", item.times))
         for tag in item.tags[1:] if without == "tags" else item.tags:
-            tagged = f"SELECT 1 FROM event_tags t WHERE t.tag = {self.bind(tag)} AND t.position = e.position"
+            table = self.dialect.table("event_tags")
+            tagged = f"SELECT 1 FROM {table} t WHERE t.tag = {self.bind(tag)} AND t.position = e.position"
             wanted.append(f"EXISTS ({tagged})")
         if item.ids and without != "ids":
             wanted.append(self.one_of("e.id", [self.dialect.uuid(event_id) for event_id in item.ids]))
@@ -160,14 +166,14 @@ def _condition(query: EventQuery, build: _Builder) -> str:
 def count(query: EventQuery, dialect: Dialect, spellings: Spellings) -> Sql:
     """How many events match."""
     if query.is_everything:
-        return Sql("SELECT count(*) FROM events", [])
+        return Sql(f"SELECT count(*) FROM {dialect.table('events')}", [])
     build = _Builder(dialect, spellings)
     parts = _branches(query, spellings)
     if parts and all(part.field for part in parts):
         matching = " UNION ".join(_positions(part, build) for part in parts)
         return build.sql(f"SELECT count(*) FROM ({matching}) AS matching")
     where = _condition(query, build)
-    return build.sql(f"SELECT count(*) FROM {_JOINED} WHERE {where}")
+    return build.sql(f"SELECT count(*) FROM {_events(dialect)}{_aggregate(dialect)} WHERE {where}")
 
 
 def select(
@@ -196,12 +202,17 @@ def select(
     else:
         pages = [_positions(part, build, window) for part in parts]
         where = f"e.position IN ({pages[0] if len(pages) == 1 else ' UNION '.join(pages)})"
-    text = f"SELECT {columns} FROM {_JOINED} WHERE {where} ORDER BY e.position {direction} LIMIT {build.bind(limit)}"
+    source = f"{_events(dialect)}{_aggregate(dialect)}"
+    text = f"SELECT {columns} FROM {source} WHERE {where} ORDER BY e.position {direction} LIMIT {build.bind(limit)}"
     return build.sql(text)
 
 
-_AGGREGATE = " LEFT JOIN aggregates a ON a.key = e.aggregate_key"
-_JOINED = f"events e{_AGGREGATE}"
+def _events(dialect: Dialect) -> str:
+    return f"{dialect.table('events')} e"
+
+
+def _aggregate(dialect: Dialect) -> str:
+    return f" LEFT JOIN {dialect.table('aggregates')} a ON a.key = e.aggregate_key"
 
 
 class _Window(NamedTuple):
@@ -242,27 +253,30 @@ def _spelled(names: Sequence[str], spellings: Spellings) -> list[str]:
 
 def _positions(part: _Branch, build: _Builder, window: _Window | None = None) -> str:
     """A subquery for the positions of one branch: all of them, or its page."""
-    source, position, order = "events e", "e.position", "e.position"
+    dialect = build.dialect
+    source, position, order = _events(dialect), "e.position", "e.position"
     value = part.value
     beyond = ""
     if part.field == "tags":
-        # CROSS JOIN keeps this order of reading: the tag's entries, in position order, then the event of each
-        source = "event_tags d CROSS JOIN events e ON e.position = d.position"
+        # the tag's entries, in position order, then the event of each
+        source = f"{dialect.table('event_tags')} d {dialect.in_order} {source} ON e.position = d.position"
         position = order = "d.position"
         drive = f"d.tag = {build.bind(value)}"
     elif part.field == "ids":
-        drive = f"e.id = {build.bind(build.dialect.uuid(value))}"
+        drive = f"e.id = {build.bind(dialect.uuid(value))}"
     elif part.field == "aggregates":
         # within an aggregate, version order is position order, and there is an index for it
         order = "e.version"
 
         def key() -> str:
-            return f"(SELECT key FROM aggregates WHERE name = {build.bind(value.name)} AND id = {build.bind(value.id)})"
+            names = f"name = {build.bind(value.name)} AND id = {build.bind(value.id)}"
+            return f"(SELECT key FROM {dialect.table('aggregates')} WHERE {names})"
 
         def at(position: int) -> str:
-            return f"SELECT s.version FROM events s WHERE s.position = {build.bind(position)} AND s.aggregate_key = {key()}"
+            events = dialect.table("events")
+            return f"SELECT s.version FROM {events} s WHERE s.position = {build.bind(position)} AND s.aggregate_key = {key()}"
 
-        source += build.dialect.by_index("events_of_aggregate")
+        source += dialect.by_index("events_of_aggregate")
         drive = f"e.aggregate_key = {key()}"
         # If the page before ended with this aggregate, go on at its version, not through all those before it again.
         if window is not None and window.after and window.direction == "ASC":
@@ -270,8 +284,8 @@ def _positions(part: _Branch, build: _Builder, window: _Window | None = None) ->
         elif window is not None and window.upto < MAX_INTEGER and window.direction == "DESC":
             beyond = f"e.version < coalesce(({at(window.upto + 1)}), {MAX_INTEGER})"
     elif part.field == "names":
-        source += build.dialect.by_index("events_by_name")
-        drive = f"e.name_key = (SELECT key FROM event_names WHERE name = {build.bind(value)})"
+        source += dialect.by_index("events_by_name")
+        drive = f"e.name_key = (SELECT key FROM {dialect.table('event_names')} WHERE name = {build.bind(value)})"
     else:
         drive = "TRUE"
     wanted = [drive, *([beyond] if beyond else [])]
@@ -279,7 +293,7 @@ def _positions(part: _Branch, build: _Builder, window: _Window | None = None) ->
         wanted.append(window.clause(build, position))
     wanted += build.clauses(part.item, without=part.field)
     if part.item.aggregate_names or part.item.aggregate_ids or (part.item.aggregates and part.field != "aggregates"):
-        source += _AGGREGATE
+        source += _aggregate(dialect)
     text = f"SELECT {position} AS position FROM {source} WHERE {' AND '.join(wanted)}"
     if window is None:
         return text
