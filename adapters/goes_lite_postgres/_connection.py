@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import asyncpg
@@ -60,9 +60,9 @@ class Pool:
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         reads = (target.pool_size - 2) // 2
-        self._reads = asyncio.Semaphore(reads)
-        self._writes = asyncio.Semaphore(target.pool_size - 2 - reads)
-        self._commits = asyncio.Semaphore(1)
+        writes = target.pool_size - 2 - reads
+        self._reads, self._writes, self._commits = asyncio.Semaphore(reads), asyncio.Semaphore(writes), asyncio.Semaphore(1)
+        self._permits = (self._reads, reads), (self._writes, writes), (self._commits, 1)
 
     def __repr__(self) -> str:
         return f"<Pool {self.target.location}: {len(self._open)} open, {len(self._idle)} idle>"
@@ -130,7 +130,7 @@ class Pool:
 
     def give_back(self, connection: Connection) -> None:
         """Into the pool again, if it is sound: outside of any transaction."""
-        if connection.is_closed() or connection.is_in_transaction() or self.closed:
+        if connection.is_closed() or connection.is_in_transaction():
             connection.terminate()
             self._open.discard(connection)
         else:
@@ -143,8 +143,14 @@ class Pool:
             await connection.close(timeout=2)
 
     async def close(self) -> None:
-        """Close what is idle; what is still lent is closed when it is given back."""
+        """Wait until everything is given back, and close it."""
         self.closed = True
+        for turns, permits in self._permits:
+            for _ in range(permits):
+                await turns.acquire()
+        for turns, permits in self._permits:
+            for _ in range(permits):
+                turns.release()  # for those who come too late, and are told so
         while self._idle:
             await self.drop(self._idle.pop())
 
@@ -186,7 +192,12 @@ class Pool:
                 self.check_usable()
                 raise self.translated(error) from error
 
+    def opening(self) -> Patience:
+        """For how long opening a handle goes on trying."""
+        return Patience(self._runtime, self.target.connect_timeout)
+
     def patience(self) -> Patience:
+        """For how long an operation goes on trying."""
         return Patience(self._runtime, self.target.retry_timeout)
 
     def translated(self, error: Exception) -> GoesError:
@@ -218,10 +229,3 @@ class Lent:
         self._turns.release()
         if connection is not None:
             self._pool.give_back(connection)
-
-
-@asynccontextmanager
-async def bounded(target: Target) -> AsyncGenerator[None]:
-    """What the server has to answer in time, or else it is taken for gone: TimeoutError."""
-    async with asyncio.timeout(target.command_timeout + target.lock_timeout):
-        yield

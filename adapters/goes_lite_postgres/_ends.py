@@ -26,11 +26,15 @@ async def rollback(connection: Connection) -> None:
         connection.terminate()
 
 
-async def commit(pool: Pool, connection: Connection, statement: str, xid: str | None) -> None:
-    """End the transaction well; a GoesError if it was rolled back instead, or if nobody can tell any more.
+async def commit(pool: Pool, connection: Connection, statement: str, xid: str | None) -> bool:
+    """End the transaction well; False if the connection broke before that, so that nothing was written.
 
-    `xid` is the transaction's number; None if it has written nothing, so that there is nothing to lose.
+    A GoesError if the server refuses, or if nobody can tell any more. `xid` is the transaction's number; None if it has
+    written nothing.
     """
+    if xid is None:
+        await rollback(connection)
+        return True
     try:
         await connection.execute(statement)
     except DRIVER_ERRORS as exc:
@@ -39,13 +43,12 @@ async def commit(pool: Pool, connection: Connection, statement: str, xid: str | 
             connection.terminate()
         elif connection.is_in_transaction():
             await rollback(connection)
-        if xid is None or await happened(pool, xid):
-            return
+        if await happened(pool, xid):
+            return True  # and what failed is the announcement behind it
         if broken:
-            raise StoreUnavailable(
-                pool.target.location, "the connection broke before the commit, so nothing was written: run it again"
-            ) from exc
+            return False
         raise pool.translated(exc) from exc
+    return True
 
 
 async def happened(pool: Pool, xid: str) -> bool:

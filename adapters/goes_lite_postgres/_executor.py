@@ -30,9 +30,8 @@ class Executor(Protocol):
     """Where operations run."""
 
     async def read(self, work: Work[T]) -> T: ...
-    async def write(self, work: Work[T], *, exclusive: bool = False, repeatable: bool = False) -> T:
-        """`exclusive` writes take turns with transactions; `repeatable` ones may be run twice if nobody knows whether
-        they were."""
+    async def write(self, work: Work[T], *, exclusive: bool = False) -> T:
+        """`exclusive` writes, of several rows, take turns with transactions."""
         ...
 
     async def append(
@@ -74,12 +73,12 @@ class DirectExecutor:
         self.check_usable()
         return await self.pool.read(work)
 
-    async def write(self, work: Work[T], *, exclusive: bool = False, repeatable: bool = False) -> T:
+    async def write(self, work: Work[T], *, exclusive: bool = False) -> T:
         self.check_usable()
         self.pool.check_loop()
         check_not_inside(self)
         # A task of its own: whoever waits for it may be cancelled, and it is done wholly or not at all.
-        task = asyncio.get_running_loop().create_task(self._write(work, exclusive=exclusive, repeatable=repeatable))
+        task = asyncio.get_running_loop().create_task(self._write(work, exclusive=exclusive))
         self._running.add(task)
         task.add_done_callback(self._done)
         return await asyncio.shield(task)
@@ -89,13 +88,13 @@ class DirectExecutor:
         if not task.cancelled():
             task.exception()  # is raised where somebody still waits for it
 
-    async def _write(self, work: Work[T], *, exclusive: bool, repeatable: bool) -> T:
+    async def _write(self, work: Work[T], *, exclusive: bool) -> T:
         if not exclusive:
-            return await self._transact(self.sql.begin, work, repeatable=repeatable)
+            return await self._transact(self.sql.begin, work)
         async with self.turn():
-            return await self._transact(self.sql.begin_exclusive, work, repeatable=repeatable)
+            return await self._transact(self.sql.begin_exclusive, work)
 
-    async def _transact(self, begin: str, work: Work[T], *, repeatable: bool) -> T:
+    async def _transact(self, begin: str, work: Work[T]) -> T:
         patience: Patience | None = None
         while True:
             async with self.pool.writing() as connection:
@@ -103,18 +102,19 @@ class DirectExecutor:
                     await connection.execute(begin)
                     result = await work(connection)
                     xid = await connection.fetchval(XID)
-                    await commit(self.pool, connection, self.sql.commit, xid)
+                    if await commit(self.pool, connection, self.sql.commit, xid):
+                        if xid is not None:
+                            self.notify()
+                        return result
+                    error: Exception = ConnectionResetError("the connection broke before the commit")
+                    again = True
                 except DRIVER_ERRORS as exc:
-                    error: Exception = exc
+                    error = exc
                     again = lost(exc, connection) or conflict(exc) or code(exc) == UNIQUE
                     await rollback(connection)
                 except BaseException:
                     await rollback(connection)
                     raise
-                else:
-                    if xid is not None:
-                        self.notify()
-                    return result
             patience = patience or self.pool.patience()
             if not again or self.pool.closed or not await patience.again():
                 raise self.pool.translated(error) from error
@@ -176,7 +176,7 @@ class SessionExecutor:
     async def read(self, work: Work[T]) -> T:
         return await self._session.run(work)
 
-    async def write(self, work: Work[T], *, exclusive: bool = False, repeatable: bool = False) -> T:
+    async def write(self, work: Work[T], *, exclusive: bool = False) -> T:
         return await self._session.run(work)
 
     async def append(

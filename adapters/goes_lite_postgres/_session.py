@@ -122,11 +122,7 @@ class Session:
 
     def _translated(self, error: Exception, connection: Connection) -> Exception:
         pool = self.executor.pool
-        if lost(error, connection):
-            return StoreUnavailable(
-                pool.target.location, "the connection broke inside a transaction, so nothing of it is stored: run it again"
-            )
-        return pool.translated(error)
+        return _broken(pool.target.location) if lost(error, connection) else pool.translated(error)
 
     async def finish(self, *, commit: bool) -> None:
         """COMMIT or ROLLBACK, and wait for it, though whoever waits be cancelled: behind it everybody can see which it was."""
@@ -160,9 +156,14 @@ class Session:
         except DRIVER_ERRORS as exc:
             await rollback(connection)
             raise self._translated(exc, connection) from exc
-        await commit(executor.pool, connection, executor.sql.commit, xid)
+        if not await commit(executor.pool, connection, executor.sql.commit, xid):
+            raise _broken(executor.pool.target.location)
         self.committed = True
         for callback in self.after_commit:
             callback()
         if xid is not None:
             executor.notify()
+
+
+def _broken(location: str) -> StoreUnavailable:
+    return StoreUnavailable(location, "the connection broke inside a transaction, so nothing of it is stored: run it again")
