@@ -40,6 +40,7 @@ from goes_lite.backend import (
 )
 from goes_lite.bus import REPLAY, EventBus
 from goes_lite.commits import Commits, SignalCommits
+from goes_lite.errors import GoesError
 from goes_lite.event import Event
 from goes_lite.inprocess import InProcessBus
 from goes_lite.registry import Registry
@@ -139,6 +140,8 @@ class PostgresBackend(Backend):
                 await _schema.erase(connection, target)
             finally:
                 await pool.drop(connection)
+        except GoesError:
+            raise
         except DRIVER_ERRORS as exc:
             raise translate(exc, target.location, waited=target.lock_timeout) from exc
 
@@ -219,6 +222,9 @@ class _Opened:
             connection = await pool.connect(patience)
             try:
                 opened = await cls._look(pool, connection)
+            except GoesError:
+                await pool.drop(connection)
+                raise
             except DRIVER_ERRORS as exc:
                 connection.terminate()
                 if not ((lost(exc, connection) or conflict(exc)) and await patience.again()):

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from goes_lite.batch import Batch, check_repeated
-from goes_lite.errors import AppendConditionFailed, ConcurrencyError
+from goes_lite.errors import AppendConditionFailed, ConcurrencyError, InvalidEventError
 from goes_lite.event import AggregateRef, Event, id_bytes, metadata_json, restore, tags_json, time_micros
 from goes_lite.reading import EventReader
 from goes_lite.sql import MAX_INTEGER, Dialect, select
 from goes_lite.store import AppendCondition, Appended
-from goes_lite_postgres._driver import Connection
+from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, unstorable
 from goes_lite_postgres._names import Names
 from goes_lite_postgres._options import Target
 from goes_lite_postgres._rows import packed, unpacked
@@ -136,7 +136,17 @@ class Group:
         return position or 0
 
     async def write(self, connection: Connection) -> None:
-        """Store what was accepted."""
+        """Store what was accepted; InvalidEventError for a value that PostgreSQL has no place for."""
+        try:
+            await self._write(connection)
+        except DRIVER_ERRORS as exc:
+            if unstorable(exc):  # a codec of the user's own gave out what is no text
+                raise InvalidEventError(
+                    f"an event of the batch has a value that PostgreSQL cannot store: {exc!s:.200}"
+                ) from exc
+            raise
+
+    async def _write(self, connection: Connection) -> None:
         events = self.events
         keys = await self._names.keys(connection, {event.name for event in events})
         tagged = [(tag, event.position) for event in events if event._tags for tag in event.tags]

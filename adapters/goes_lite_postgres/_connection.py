@@ -182,6 +182,8 @@ class Pool:
             async with self.reading() as connection:
                 try:
                     return await work(connection)
+                except GoesError:
+                    raise
                 except DRIVER_ERRORS as exc:
                     error: Exception = exc
                     again = lost(exc, connection) or conflict(exc)

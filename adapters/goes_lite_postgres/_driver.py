@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from goes_lite.errors import (
     DriverMissing,
     GoesError,
-    InvalidEventError,
     StoreError,
     StoreFull,
     StoreLocked,
@@ -30,7 +29,10 @@ else:
 
 SERIALIZATION, DEADLOCK, UNIQUE, READ_ONLY = "40001", "40P01", "23505", "25006"
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError)
-"""Whatever the driver raises on its own account; a TimeoutError is an OSError."""
+"""Whatever the driver raises on its own account; a TimeoutError is an OSError.
+
+Some errors of goes_lite are OSErrors as well: where both can come, GoesError is caught first.
+"""
 
 _GONE = frozenset(("57P01", "57P02", "57P03", "57P05", "25P03"))
 """The server ended the connection, or is about to start: shutdown, crash, idle for too long."""
@@ -67,6 +69,11 @@ def conflict(error: BaseException) -> bool:
     return code(error) in (SERIALIZATION, DEADLOCK)
 
 
+def unstorable(error: BaseException) -> bool:
+    """Whether a value is none that PostgreSQL has, which the driver finds out before it sends anything."""
+    return code(error) == "22000"
+
+
 def translate(error: Exception, location: str, *, waited: float = 0.0) -> GoesError:
     """What an error of the driver means to a user of goes_lite. None of it shows a password: the server knows none."""
     if isinstance(error, GoesError):
@@ -97,8 +104,6 @@ def translate(error: Exception, location: str, *, waited: float = 0.0) -> GoesEr
         return StoreUnavailable(location, f"a statement was cancelled: {detail}")
     if lost(error):
         return StoreUnavailable(location, f"the server cannot be reached: {detail}")
-    if not state and isinstance(error, asyncpg.InterfaceError) and isinstance(error, ValueError):
-        return InvalidEventError(f"a value cannot be stored in PostgreSQL: {detail:.300}")
     return StoreError(location, detail)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from goes_lite.batch import Batch
 from goes_lite.commits import Commits
-from goes_lite.errors import StoreClosed, StoreLocked, TransactionError
+from goes_lite.errors import GoesError, StoreClosed, StoreLocked, TransactionError
 from goes_lite.store import AppendCondition, Appended
 from goes_lite_postgres._append import Group
 from goes_lite_postgres._connection import Patience, Pool
@@ -108,6 +108,9 @@ class DirectExecutor:
                         return result
                     error: Exception = ConnectionResetError("the connection broke before the commit")
                     again = True
+                except GoesError:
+                    await rollback(connection)
+                    raise
                 except DRIVER_ERRORS as exc:
                     error = exc
                     again = lost(exc, connection) or conflict(exc) or code(exc) == UNIQUE

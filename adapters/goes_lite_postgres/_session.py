@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from goes_lite.errors import StoreUnavailable, TransactionError
+from goes_lite.errors import GoesError, StoreUnavailable, TransactionError
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, lost
 from goes_lite_postgres._ends import commit, rollback
 from goes_lite_postgres._statements import XID
@@ -94,6 +94,8 @@ class Session:
             connection = self.connection
             try:
                 return await work(connection)
+            except GoesError:
+                raise
             except DRIVER_ERRORS as exc:
                 raise self._translated(exc, connection) from exc
 

@@ -99,10 +99,10 @@ class Writer:
             try:
                 async with self._pool.committing() as connection:
                     wrote = await self._transact(connection, group)
+            except GoesError as exc:  # a value that cannot be stored; or the server cannot be reached at all
+                error, again = exc, False
             except DRIVER_ERRORS as exc:
                 error, again = self._pool.translated(exc), lost(exc) or conflict(exc)
-            except GoesError as exc:  # the server cannot be reached at all
-                error, again = exc, False
             except Exception as exc:  # noqa: BLE001 - what a value or a condition of somebody's has brought about
                 error, again = exc, False
             else:
@@ -137,6 +137,9 @@ class Writer:
             await appends.write(connection)
             committing = True
             await connection.execute(self._sql.commit)
+        except GoesError:
+            await rollback(connection)
+            raise
         except DRIVER_ERRORS as exc:
             if lost(exc, connection):
                 connection.terminate()
