@@ -165,9 +165,7 @@ class PostgresBackend(Backend):
     def _group(self, names: Names) -> Group:
         return Group(self._sql[0], self._dialect, self._reader, names)
 
-    def stores(
-        self, session: Session
-    ) -> tuple[PostgresEvents, PostgresSnapshots, PostgresModels, PostgresCheckpoints]:
+    def stores(self, session: Session) -> tuple[PostgresEvents, PostgresSnapshots, PostgresModels, PostgresCheckpoints]:
         """The stores inside a transaction."""
         names = self._names.inside()
         executor = SessionExecutor(session, lambda: self._group(names))
@@ -240,12 +238,11 @@ class _Opened:
     async def _look(cls, pool: Pool, connection: Connection) -> _Opened:
         target = pool.target
         await _schema.migrate(connection, target)
-        settings = dict(
-            await connection.fetch(
-                "SELECT name, setting FROM pg_settings WHERE name IN "
-                "('fsync', 'synchronous_commit', 'synchronous_standby_names', 'server_version')"
-            )
+        rows = await connection.fetch(
+            "SELECT name, setting FROM pg_settings WHERE name IN "
+            "('fsync', 'synchronous_commit', 'synchronous_standby_names', 'server_version')"
         )
+        settings: dict[str, str] = {row[0]: row[1] for row in rows}
         server = settings["server_version"].split()[0]
         head: int = await connection.fetchval(AppendSql(target).head)
         return cls(

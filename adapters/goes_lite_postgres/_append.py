@@ -27,9 +27,8 @@ class AppendSql:
 
     def __init__(self, target: Target) -> None:
         table = target.table
-        self.head = (
-            f"SELECT greatest(s.head, (SELECT coalesce(max(e.position), 0) FROM {table('events')} e)) FROM {table('store')} s"
-        )
+        highest = f"SELECT coalesce(max(e.position), 0) FROM {table('events')} e"
+        self.head = f"SELECT greatest(s.head, ({highest})) FROM {table('store')} s"
         self.look = (
             f"SELECT ({self.head}), "
             f"ARRAY(SELECT e.id FROM {table('events')} e WHERE e.id = ANY ($1::text[]::uuid[])), "
@@ -132,8 +131,9 @@ class Group:
             "e.position", condition.query, self._dialect, self._reader.registry.spellings,
             after=min(condition.after, MAX_INTEGER), upto=MAX_INTEGER, limit=1, reverse=True,
         )  # fmt: skip
-        position: int | None = await connection.fetchval(page.text, *page.parameters)
-        return position or 0
+        rows = await connection.fetch(page.text, *page.parameters)
+        position: int = rows[0][0] if rows else 0
+        return position
 
     async def write(self, connection: Connection) -> None:
         """Store what was accepted; InvalidEventError for a value that PostgreSQL has no place for."""

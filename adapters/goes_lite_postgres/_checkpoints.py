@@ -36,13 +36,16 @@ class CheckpointSql:
         self.keep_lease = f"{self.lease} FOR SHARE"
         self.held = f"SELECT owner, token, expires FROM {leases} WHERE name = $2 AND expires > {_NOW}"
         self.acquire = (
-            f"INSERT INTO {leases} AS l (name, owner, token, expires) SELECT $2::text, $3::text, 1, now + $4::bigint FROM (SELECT {_NOW} AS "
-            "now) AS clock ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires = excluded.expires, token = l.token "
-            "+ CASE WHEN l.owner = excluded.owner AND l.expires > excluded.expires - $4::bigint THEN 0 ELSE 1 END "
+            f"INSERT INTO {leases} AS l (name, owner, token, expires) "
+            f"SELECT $2::text, $3::text, 1, now + $4::bigint FROM (SELECT {_NOW} AS now) AS clock "
+            "ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires = excluded.expires, "
+            "token = l.token + CASE WHEN l.owner = excluded.owner AND l.expires > excluded.expires - $4::bigint "
+            "THEN 0 ELSE 1 END "
             "WHERE l.owner = excluded.owner OR l.expires <= excluded.expires - $4::bigint RETURNING token, expires"
         )
         self.renew = (
-            f"UPDATE {leases} SET expires = {_NOW} + $5::bigint WHERE name = $2 AND owner = $3 AND token = $4 RETURNING expires"
+            f"UPDATE {leases} SET expires = {_NOW} + $5::bigint "
+            "WHERE name = $2 AND owner = $3 AND token = $4 RETURNING expires"
         )
         # an empty owner marks a released lease: nobody can renew it, and the token stays
         self.release = (

@@ -61,7 +61,11 @@ class Pool:
         self._open: set[Connection] = set()
         reads = (target.pool_size - 2) // 2
         writes = target.pool_size - 2 - reads
-        self._reads, self._writes, self._commits = asyncio.Semaphore(reads), asyncio.Semaphore(writes), asyncio.Semaphore(1)
+        self._reads, self._writes, self._commits = (
+            asyncio.Semaphore(reads),
+            asyncio.Semaphore(writes),
+            asyncio.Semaphore(1),
+        )
         self._permits = (self._reads, reads), (self._writes, writes), (self._commits, 1)
 
     def __repr__(self) -> str:

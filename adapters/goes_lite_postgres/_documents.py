@@ -11,6 +11,7 @@ from typing import Any
 from goes_lite.model import ModelQuery
 
 DOCUMENT = "coalesce(m.plain, m.data)::jsonb"
+_C = 'COLLATE "C"'
 _SUSPICIOUS = re.compile(r"\\u(?:0000|[dD][89a-fA-F])|[eE][+-]?\d{3}")
 _REFUSED = re.compile("[\0\ud800-\udfff]")
 
@@ -72,8 +73,7 @@ def sort_keys(names: tuple[str, ...], parameters: list[Any]) -> tuple[str, str, 
     return (
         f"CASE WHEN coalesce({kind}, 'null') = 'null' THEN 0 WHEN {kind} IN ('number', 'boolean') THEN 1 ELSE 2 END",
         f"CASE {kind} WHEN 'number' THEN ({field})::numeric WHEN 'boolean' THEN ({field})::boolean::int::numeric ELSE 0 END",
-        f"CASE WHEN coalesce({kind}, 'null') IN ('null', 'number', 'boolean') THEN '' ELSE {field} #>> '{{}}' END "
-        'COLLATE "C"',
+        f"CASE WHEN coalesce({kind}, 'null') IN ('null', 'number', 'boolean') THEN '' ELSE {field} #>> '{{}}' END {_C}",
     )
 
 

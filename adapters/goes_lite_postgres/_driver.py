@@ -85,15 +85,21 @@ def translate(error: Exception, location: str, *, waited: float = 0.0) -> GoesEr
     if state in (SERIALIZATION, DEADLOCK):
         return TransactionConflict(f"{location}: {detail}")
     if state == READ_ONLY:
-        return StoreReadOnly(location, f"PostgreSQL only reads here ({text})", "connect to a server that may be written to")
+        return StoreReadOnly(
+            location, f"PostgreSQL only reads here ({text})", "connect to a server that may be written to"
+        )
     if state == "42501":
-        return StoreReadOnly(location, f"the role may not do that ({text})", "grant it the rights, see docs/postgres.md")
+        return StoreReadOnly(
+            location, f"the role may not do that ({text})", "grant it the rights, see docs/postgres.md"
+        )
     if state in _FULL:
         return StoreFull(location)
     if state == "25P02":
         return TransactionError("the transaction was rolled back by an earlier error inside it: begin another")
     if state[:2] in _LOGIN:
-        return StoreUnavailable(location, f"the server refuses the login: {detail}. Check user, password and pg_hba.conf")
+        return StoreUnavailable(
+            location, f"the server refuses the login: {detail}. Check user, password and pg_hba.conf"
+        )
     if state == "3D000":
         return StoreUnavailable(location, f"{detail}: create the database first")
     if state == _BUSY:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from goes_lite import store
@@ -24,6 +24,8 @@ from goes_lite_postgres._rows import COLUMNS, NAME_KEY, RowReader
 
 FIRST_PAGE, PAGE = 64, 1024
 """Pages grow from the first to the second: a query that is left early reads little, a long one makes few trips."""
+T = TypeVar("T")
+
 MAX_ARGUMENTS = 32_767
 """Of one statement: the driver counts them with 16 bits."""
 
@@ -31,12 +33,20 @@ Published = Callable[[Sequence[Event[Any]], int], None]
 """Told after each commit: the events, and the head before them."""
 
 
+def _numbered(number: int) -> str:
+    return f"${number}"
+
+
+def _unchanged(value: T) -> T:
+    return value
+
+
 def dialect_of(target: Target) -> Dialect:
     """How queries become the SQL of PostgreSQL, on the tables of one store."""
     return Dialect(
-        placeholder=lambda number: f"${number}",
-        uuid=lambda event_id: event_id,
-        unindexed=lambda expression: expression,
+        placeholder=_numbered,
+        uuid=_unchanged,
+        unindexed=_unchanged,
         table=target.table,
         in_order="JOIN",
         max_parameters=MAX_ARGUMENTS,
@@ -58,16 +68,17 @@ class EventSql:
         )
         self.find = f"SELECT {COLUMNS} FROM {joined} WHERE e.id = $1"
         self.aggregates = (
-            f"SELECT name, id, version, first_time, last_time FROM {table('aggregates')} WHERE {{where}} "
-            "ORDER BY name, id LIMIT $1"
+            f"SELECT name, id, version, first_time, last_time FROM {table('aggregates')}",
+            "ORDER BY name, id LIMIT $1",
         )
         self.key = f"SELECT key FROM {table('aggregates')} WHERE name = $1 AND id = $2"
+        each = "jsonb_array_elements_text(e.tags::jsonb) AS tag"  # none of NULL
+        tags = f"SELECT tag, e.position FROM {table('events')} e, {each} WHERE e.aggregate_key = $1"
         self.delete = (
             f"DELETE FROM {table('snapshots')} WHERE name = $1 AND id = $2",
             # a position is never used again, so the head stays where it is
             f"UPDATE {table('store')} SET head = greatest(head, (SELECT max(position) FROM {table('events')}))",
-            f"DELETE FROM {table('event_tags')} t USING {table('events')} e, jsonb_array_elements_text(e.tags::jsonb) g "
-            "WHERE e.aggregate_key = $1 AND e.tags IS NOT NULL AND t.tag = g AND t.position = e.position",
+            f"DELETE FROM {table('event_tags')} t WHERE (t.tag, t.position) IN ({tags})",
             f"WITH gone AS (DELETE FROM {table('events')} WHERE aggregate_key = $1 RETURNING 1) SELECT count(*) FROM gone",
             f"DELETE FROM {table('aggregates')} WHERE key = $1",
         )
@@ -217,7 +228,8 @@ class PostgresEvents:
             if name is not None:
                 parameters.append(name)
                 where.append(f"name = ${len(parameters)}")
-            sql = self._sql.aggregates.format(where=" AND ".join(where) or "TRUE")
+            select, order = self._sql.aggregates
+            sql = f"{select} WHERE {' AND '.join(where) or 'TRUE'} {order}"
             rows = await self._executor.read(lambda connection: connection.fetch(sql, *parameters))
             found = [
                 AggregateInfo(AggregateRef._make((n, i)), version, from_micros(first), from_micros(last))

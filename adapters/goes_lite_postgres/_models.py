@@ -45,12 +45,12 @@ class ModelSql:
             f"{insert}SELECT $1, w.id, 1, w.data, w.plain FROM unnest($2::text[], $3::text[], $4::text[]) AS w (id, data, plain) "
             f"ON CONFLICT (collection, id) {written}"
         )
-        self.delete = f"DELETE FROM {table} WHERE collection = $1 AND id = $2 AND ($3::bigint IS NULL OR version = $3) RETURNING 1"
+        one = "WHERE collection = $1 AND id = $2"
+        self.delete = f"DELETE FROM {table} {one} AND ($3::bigint IS NULL OR version = $3) RETURNING 1"
         self.delete_many = f"DELETE FROM {table} WHERE collection = $1 AND id = ANY ($2::text[])"
         self.clear = f"WITH gone AS (DELETE FROM {table} WHERE collection = $1 RETURNING 1) SELECT count(*) FROM gone"
-        self.rename = (
-            f"WITH moved AS (UPDATE {table} SET collection = $2 WHERE collection = $1 RETURNING 1) SELECT count(*) FROM moved"
-        )
+        moved = f"UPDATE {table} SET collection = $2 WHERE collection = $1 RETURNING 1"
+        self.rename = f"WITH moved AS ({moved}) SELECT count(*) FROM moved"
         self.get = f"SELECT {_COLUMNS} FROM {table} m WHERE m.collection = $1 AND m.id = $2"
         self.get_many = f"SELECT {_COLUMNS} FROM {table} m WHERE m.collection = $1 AND m.id = ANY ($2::text[])"
 
@@ -98,7 +98,9 @@ class PostgresModels:
 
     async def put_many(self, collection: str, models: Mapping[str, str | None]) -> None:
         items = sorted(check_models(collection, models))  # in one order, so that two who do this wait for each other
-        written = [(id, data, queryable(data)) for id, data in items if data is not None and _is_json(collection, id, data)]
+        written = [
+            (id, data, queryable(data)) for id, data in items if data is not None and _is_json(collection, id, data)
+        ]
         removed = [id for id, data in items if data is None]
 
         async def work(connection: Connection) -> None:

@@ -38,7 +38,7 @@ class Names:
             return self._keys
         rows = await connection.fetch(self._by_name, [*missing])
         found = {name: key for key, name in rows}
-        self._names.update({key: name for key, name in rows})
+        self._names.update((row[0], row[1]) for row in rows)
         new = sorted(missing - found.keys())
         if not new:
             self._keys.update(found)
@@ -53,7 +53,7 @@ class Names:
         missing = {*keys} - self._names.keys()
         if missing:
             rows = await connection.fetch(self._by_key, [*missing])
-            self._names.update({key: name for key, name in rows})
+            self._names.update((row[0], row[1]) for row in rows)
             if left := missing - self._names.keys():
                 raise StoreDamaged(self._target.location, f"events have the names {sorted(left)}, which are not there")
         return self._names

@@ -36,7 +36,12 @@ class RowReader(EventReader):
     """Makes events of rows: what `read` does event by event, in one go."""
 
     def read_into(
-        self, names: Mapping[int, str], rows: Sequence[Row], found: list[Event[Any]], *, whole: AggregateRef | None = None
+        self,
+        names: Mapping[int, str],
+        rows: Sequence[Row],
+        found: list[Event[Any]],
+        *,
+        whole: AggregateRef | None = None,
     ) -> None:
         """Put the events of the rows into `found`: if one of them cannot be read, those before it are there.
 

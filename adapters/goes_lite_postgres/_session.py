@@ -168,4 +168,6 @@ class Session:
 
 
 def _broken(location: str) -> StoreUnavailable:
-    return StoreUnavailable(location, "the connection broke inside a transaction, so nothing of it is stored: run it again")
+    return StoreUnavailable(
+        location, "the connection broke inside a transaction, so nothing of it is stored: run it again"
+    )

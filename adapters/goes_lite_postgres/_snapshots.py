@@ -29,22 +29,27 @@ class SnapshotSql:
             "encoding = excluded.encoding, state = excluded.state, binary_state = excluded.binary_state, "
             "deleted = excluded.deleted"
         )
-        self.latest = (
-            f"SELECT {_COLUMNS} FROM {table} WHERE name = $1 AND id = $2 AND version <= $3 ORDER BY version DESC LIMIT 1"
-        )
+        one = "WHERE name = $1 AND id = $2"
+        self.latest = f"SELECT {_COLUMNS} FROM {table} {one} AND version <= $3 ORDER BY version DESC LIMIT 1"
         self.query = (
-            f"SELECT {_COLUMNS} FROM {table} WHERE (name, id, version) > ($1, $2, $3){{where}} "
-            f"ORDER BY name, id, version LIMIT {PAGE // 8}"
+            f"SELECT {_COLUMNS} FROM {table} WHERE (name, id, version) > ($1, $2, $3)",
+            f"ORDER BY name, id, version LIMIT {PAGE // 8}",
         )
-        gone = "WITH gone AS (DELETE FROM {0} {1} RETURNING 1) SELECT count(*) FROM gone"
-        self.delete = gone.format(table, "WHERE name = $1 AND id = $2")
-        self.delete_one = gone.format(table, "WHERE name = $1 AND id = $2 AND version = $3")
-        ranked = (
-            f"WHERE (name, id, version) IN (SELECT name, id, version FROM (SELECT name, id, version, row_number() OVER "
-            f"(PARTITION BY name, id ORDER BY version DESC) AS rank FROM {table} {{where}}) AS ranked WHERE rank > $1)"
-        )
-        self.prune = gone.format(table, ranked.format(where=""))
-        self.prune_one = gone.format(table, ranked.format(where="WHERE name = $2 AND id = $3"))
+        self.delete = _counted(f"DELETE FROM {table} {one}")
+        self.delete_one = _counted(f"DELETE FROM {table} {one} AND version = $3")
+        self.prune = _prune(table, "")
+        self.prune_one = _prune(table, "WHERE name = $2 AND id = $3")
+
+
+def _counted(delete: str) -> str:
+    return f"WITH gone AS ({delete} RETURNING 1) SELECT count(*) FROM gone"
+
+
+def _prune(table: str, where: str) -> str:
+    rank = "row_number() OVER (PARTITION BY name, id ORDER BY version DESC)"
+    ranked = f"SELECT name, id, version, {rank} AS rank FROM {table} {where}"
+    old = f"SELECT name, id, version FROM ({ranked}) AS ranked WHERE rank > $1"
+    return _counted(f"DELETE FROM {table} WHERE (name, id, version) IN ({old})")
 
 
 class PostgresSnapshots:
@@ -73,7 +78,8 @@ class PostgresSnapshots:
         if owner:
             fixed += owner
             where += f" AND name = ${2 + len(fixed)} AND id = ${3 + len(fixed)}"
-        sql = self._sql.query.format(where=where)
+        select, order = self._sql.query
+        sql = f"{select}{where} {order}"
         behind: tuple[str, str, int] = ("", "", 0)
 
         async def fetch() -> Sequence[Snapshot]:
@@ -89,14 +95,14 @@ class PostgresSnapshots:
     async def delete(self, aggregate: AggregateRef, *, version: int | None = None) -> int:
         sql = self._sql.delete if version is None else self._sql.delete_one
         key = (*aggregate_ref(aggregate), *(() if version is None else (check_position("version", version),)))
-        return await self._counted(sql, *key)
+        return await self._erase(sql, *key)
 
     async def prune(self, *, keep: int = 1, aggregate: AggregateRef | None = None) -> int:
         check_keep(keep)
         sql = self._sql.prune if aggregate is None else self._sql.prune_one
-        return await self._counted(sql, min(keep, MAX_INTEGER), *(() if aggregate is None else aggregate_ref(aggregate)))
+        return await self._erase(sql, min(keep, MAX_INTEGER), *(() if aggregate is None else aggregate_ref(aggregate)))
 
-    async def _counted(self, sql: str, *parameters: Any) -> int:
+    async def _erase(self, sql: str, *parameters: Any) -> int:
         async def work(connection: Connection) -> int:
             number: int = await connection.fetchval(sql, *parameters)
             return number

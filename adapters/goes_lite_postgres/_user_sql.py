@@ -59,7 +59,9 @@ async def select(
 ) -> list[tuple[Any, ...]]:
     """The rows of a statement that only reads; StoreReadOnly if it would do more."""
     if first_word(sql) in _ENDS:
-        raise StoreReadOnly(pool.target.location, f"select() only reads, and {sql!r:.80} does more", "use a transaction")
+        raise StoreReadOnly(
+            pool.target.location, f"select() only reads, and {sql!r:.80} does more", "use a transaction"
+        )
     await connection.execute(f"BEGIN READ ONLY; {path}")
     try:
         return await execute(connection, sql, parameters)

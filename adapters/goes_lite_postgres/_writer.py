@@ -29,9 +29,7 @@ class Operation:
 
     __slots__ = ("answer", "batch", "committed", "condition", "error", "future", "in_doubt")
 
-    def __init__(
-        self, batch: Batch, condition: AppendCondition | None, committed: Callable[[Appended], None]
-    ) -> None:
+    def __init__(self, batch: Batch, condition: AppendCondition | None, committed: Callable[[Appended], None]) -> None:
         self.batch = batch
         self.condition = condition
         self.committed = committed

@@ -30,7 +30,9 @@ class Child:
     the server runs as, for those that refuse to run as root.
     """
 
-    def __init__(self, command: Sequence[str], log: Path, ready: Callable[[], bool], *, user: str | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, ready: Callable[[], bool], *, user: str | None = None
+    ) -> None:
         self._command = list(command)
         self._log = log
         self._ready = ready

@@ -124,13 +124,27 @@ def _other_user(folder: Path) -> str | None:
     known = {entry.pw_name for entry in pwd.getpwall()}
     user = next((name for name in ("postgres", "nobody") if name in known), None)
     if user is None:
-        raise ServerMissing("PostgreSQL refuses to run as root, and there is no user 'postgres' or 'nobody' to run it as")
+        raise ServerMissing(
+            "PostgreSQL refuses to run as root, and there is no user 'postgres' or 'nobody' to run it as"
+        )
     shutil.chown(folder, user)
     return user
 
 
 def _init(programs: Path, data: Path, user: str | None) -> None:
-    command = [str(programs / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+    command = [
+        str(programs / "initdb"),
+        "-D",
+        str(data),
+        "-U",
+        "postgres",
+        "-A",
+        "trust",
+        "-E",
+        "UTF8",
+        "--locale=C",
+        "-N",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, user=user, cwd="/")
     if done.returncode:
         raise ServerFailed(f"{' '.join(command)} failed: {(done.stderr or done.stdout)[-2000:]}")
