@@ -20,6 +20,8 @@ from goes_lite.query import EventQuery, QueryItem, Span
 
 MAX_BRANCHES = 64
 """More alternatives than this are read as one filtered scan in position order."""
+MANY_TAGS = 8
+"""More tags than this are counted: a planner that makes a join of each would be at it for seconds."""
 MAX_INTEGER = 2**63 - 1
 
 
@@ -126,10 +128,15 @@ class _Builder:
             wanted.append(self.spans(plain("e.version"), item.versions))
         if item.times:
             wanted.append(self.spans("e.time", item.times))
-        for tag in item.tags[1:] if without == "tags" else item.tags:
-            table = self.dialect.table("event_tags")
-            tagged = f"SELECT 1 FROM {table} t WHERE t.tag = {self.bind(tag)} AND t.position = e.position"
-            wanted.append(f"EXISTS ({tagged})")
+        tags = item.tags[1:] if without == "tags" else item.tags
+        table = self.dialect.table("event_tags")
+        if len(tags) > MANY_TAGS:
+            found = f"SELECT count(*) FROM {table} t WHERE {self.one_of('t.tag', tags)} AND t.position = e.position"
+            wanted.append(f"({found}) = {len(tags)}")
+        else:
+            for tag in tags:
+                tagged = f"SELECT 1 FROM {table} t WHERE t.tag = {self.bind(tag)} AND t.position = e.position"
+                wanted.append(f"EXISTS ({tagged})")
         if item.ids and without != "ids":
             wanted.append(self.one_of("e.id", [self.dialect.uuid(event_id) for event_id in item.ids]))
         return wanted
