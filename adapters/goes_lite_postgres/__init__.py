@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -64,9 +64,7 @@ from goes_lite_postgres._user_sql import select
 from goes_lite_postgres._wakeup import Watcher
 from goes_lite_postgres._writer import Writer
 
-__all__ = ["PostgresBackend", "PostgresTransaction", "ddl"]
-
-ddl = _schema.ddl
+__all__ = ["PostgresBackend", "PostgresTransaction"]
 
 
 class PostgresBackend(Backend):
@@ -118,6 +116,11 @@ class PostgresBackend(Backend):
             pool.terminate()
             await runtime.close()
             raise
+
+    @staticmethod
+    def ddl(schema: str) -> Iterator[str]:
+        """The statements that make the tables of a store, for roles that may not make them themselves."""
+        return _schema.ddl(schema)
 
     @staticmethod
     def scratch(location: str, name: str) -> str:

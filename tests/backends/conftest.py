@@ -26,6 +26,14 @@ else:
     faces, sqlite_kit = _load("faces"), _load("sqlite_kit")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_server_is_left() -> Iterator[None]:
+    """Servers that tests share are started by the first that asks, and end with the run."""
+    yield
+    if "goes_lite_conformance.servers.postgres" in sys.modules:
+        sys.modules["goes_lite_conformance.servers.postgres"].close_shared()
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> str:
     """Where a test keeps the store that it makes."""

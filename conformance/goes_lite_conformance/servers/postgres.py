@@ -16,7 +16,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -113,6 +113,32 @@ def server(version: int | None = None, *, fsync: bool = True, **settings: str) -
             running.kill()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+_shared = ExitStack()
+
+
+def shared_url(version: int) -> str:
+    """The URL of one server for all tests of this process and of those that it starts, without fsync; `close_shared` ends it.
+
+    GOES_LITE_TEST_POSTGRES_URL names a server of the user's own, which is taken whatever the version.
+    """
+    variable = f"{URL}_OF_{version}"
+    if URL in os.environ or variable in os.environ:
+        return os.environ.get(URL) or os.environ[variable]
+    url = os.environ[variable] = _shared.enter_context(server(version, fsync=False)).url
+    _shared.callback(os.environ.pop, variable)
+    return url
+
+
+def close_shared() -> None:
+    """End the servers that this process has started for itself and others."""
+    _shared.close()
+
+
+def versions() -> list[int]:
+    """The versions that tests can run on, the newest first: those installed; one, whichever it is, of the user's own server."""
+    return [0] if URL in os.environ else sorted(installations(), reverse=True)
 
 
 def _other_user(folder: Path) -> str | None:
