@@ -115,7 +115,9 @@ def parser() -> argparse.ArgumentParser:
         "asked.",
     )  # fmt: skip
     schema.add_argument("scheme", metavar="SCHEME", help="as in the URL, such as postgresql")
-    schema.add_argument("--schema", metavar="NAME", default="goes_lite", help="where they are to be (default: %(default)s)")
+    schema.add_argument(
+        "--schema", metavar="NAME", default="goes_lite", help="where they are to be (default: %(default)s)"
+    )
     return known
 
 

@@ -122,18 +122,16 @@ class Group:
 
     async def _conflict(self, connection: Connection, condition: AppendCondition) -> int:
         """The highest position of an event that the condition forbids, 0 if there is none."""
-        for event in reversed(self.events):
-            if event.position <= condition.after:
-                break
-            if self._reader.matches(condition.query, event):
-                return event.position
+        ours = (event for event in reversed(self.events) if event.position > condition.after)
+        position: int = next((event.position for event in ours if self._reader.matches(condition.query, event)), 0)
+        if position:
+            return position
         page = select(
             "e.position", condition.query, self._dialect, self._reader.registry.spellings,
             after=min(condition.after, MAX_INTEGER), upto=MAX_INTEGER, limit=1, reverse=True,
         )  # fmt: skip
         rows = await connection.fetch(page.text, *page.parameters)
-        position: int = rows[0][0] if rows else 0
-        return position
+        return int(rows[0][0]) if rows else 0
 
     async def write(self, connection: Connection) -> None:
         """Store what was accepted; InvalidEventError for a value that PostgreSQL has no place for."""

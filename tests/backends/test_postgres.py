@@ -27,7 +27,6 @@ from goes_lite_conformance import (
     Storage,
 )
 from goes_lite_conformance.servers import ServerMissing, postgres
-
 from goes_lite_postgres import PostgresBackend
 
 VERSIONS = postgres.versions()
@@ -38,7 +37,7 @@ if not VERSIONS:
 
 
 class Postgres(Contract):
-    variants: ClassVar = (f"postgresql-{VERSIONS[0]}",)
+    variants: ClassVar[tuple[str, ...]] = (f"postgresql-{VERSIONS[0]}",)
 
     def url(self, storage: Storage) -> str:
         version = int(storage.variant.partition("-")[2])
@@ -51,7 +50,7 @@ class Postgres(Contract):
 class Older(Postgres):
     """The oldest that is installed."""
 
-    variants: ClassVar = tuple(f"postgresql-{version}" for version in VERSIONS[1:][-1:])
+    variants: ClassVar[tuple[str, ...]] = tuple(f"postgresql-{version}" for version in VERSIONS[1:][-1:])
 
 
 class Polling(Postgres):
