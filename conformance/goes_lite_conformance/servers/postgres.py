@@ -6,17 +6,22 @@ with postgres.server() as server:
     print(server.url)
     server.kill()
     server.start()
+
+python -m goes_lite_conformance.servers.postgres 18 --port 5418
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
+import threading
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -51,8 +56,8 @@ def _folders() -> Generator[Path]:
 class PostgresServer:
     """One server, with a folder of its own, reached over the loopback interface."""
 
-    def __init__(self, programs: Path, folder: Path, settings: dict[str, str]) -> None:
-        self.port = free_port()
+    def __init__(self, programs: Path, folder: Path, settings: dict[str, str], port: int | None = None) -> None:
+        self.port = port or free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
         self.programs = programs
         self.data = folder / "data"
@@ -91,10 +96,13 @@ class PostgresServer:
 
 
 @contextmanager
-def server(version: int | None = None, *, fsync: bool = True, **settings: str) -> Generator[PostgresServer]:
+def server(
+    version: int | None = None, *, fsync: bool = True, port: int | None = None, **settings: str
+) -> Generator[PostgresServer]:
     """A server, empty at first, that is gone with its data when the block ends; of the newest version by default.
 
-    ServerMissing if it is not installed. Without `fsync` it is faster, and the data does not survive the machine.
+    ServerMissing if it is not installed. Without `fsync` it is faster, and the data does not survive the machine. Without a
+    `port` it is one that nobody uses.
     `settings` are those of postgresql.conf.
     """
     found = installations()
@@ -105,7 +113,7 @@ def server(version: int | None = None, *, fsync: bool = True, **settings: str) -
         settings = {"fsync": "off", "full_page_writes": "off", **settings}
     folder = Path(tempfile.mkdtemp(prefix="goes-pg-"))
     try:
-        running = PostgresServer(found[version or max(found)], folder, settings)
+        running = PostgresServer(found[version or max(found)], folder, settings, port)
         try:
             running.start()
             yield running
@@ -174,3 +182,24 @@ def _init(programs: Path, data: Path, user: str | None) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False, user=user, cwd="/")
     if done.returncode:
         raise ServerFailed(f"{' '.join(command)} failed: {(done.stderr or done.stdout)[-2000:]}")
+
+
+def main() -> None:
+    """Run a server until it is interrupted, for whoever wants one at hand."""
+    known = argparse.ArgumentParser(description="Run a PostgreSQL server that is gone with its data at the end.")
+    known.add_argument("version", type=int, choices=sorted(installations()))
+    known.add_argument("--port", type=int)
+    known.add_argument("--no-fsync", action="store_true", help="faster; the data does not survive the machine")
+    arguments = known.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with (
+        suppress(KeyboardInterrupt),
+        server(arguments.version, port=arguments.port, fsync=not arguments.no_fsync) as running,
+    ):
+        sys.stdout.write(f"{running.url}\n")
+        sys.stdout.flush()
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
