@@ -45,8 +45,10 @@ class Dialect(NamedTuple):
     """Behind a table: the index to read it by, where the planner can be told."""
     table: Callable[[str], str] = lambda name: name
     """A table as a statement names it, such as with its schema."""
-    in_order: str = "CROSS JOIN"
-    """A join that reads its left side first, where the planner can be told."""
+    in_order: Callable[[str, str, str], str] = lambda left, right, on: f"{left} CROSS JOIN {right} ON {on}"
+    """Two tables and a condition as a join that reads its left side first, where the planner can be told."""
+    pairs: bool = False
+    """Whether a name and the positions are asked for as a range of pairs, so that no index but theirs serves the order."""
     max_parameters: int = 32_766
     """More in one statement are refused: this is SQLite's limit."""
 
@@ -263,10 +265,10 @@ def _positions(part: _Branch, build: _Builder, window: _Window | None = None) ->
     dialect = build.dialect
     source, position, order = _events(dialect), "e.position", "e.position"
     value = part.value
-    beyond = ""
+    beyond, bounded = "", False
     if part.field == "tags":
         # the tag's entries, in position order, then the event of each
-        source = f"{dialect.table('event_tags')} d {dialect.in_order} {source} ON e.position = d.position"
+        source = dialect.in_order(f"{dialect.table('event_tags')} d", source, "e.position = d.position")
         position = order = "d.position"
         drive = f"d.tag = {build.bind(value)}"
     elif part.field == "ids":
@@ -292,11 +294,22 @@ def _positions(part: _Branch, build: _Builder, window: _Window | None = None) ->
             beyond = f"e.version < coalesce(({at(window.upto + 1)}), {MAX_INTEGER})"
     elif part.field == "names":
         source += dialect.by_index("events_by_name")
-        drive = f"e.name_key = (SELECT key FROM {dialect.table('event_names')} WHERE name = {build.bind(value)})"
+
+        def name() -> str:
+            return f"(SELECT key FROM {dialect.table('event_names')} WHERE name = {build.bind(value)})"
+
+        if dialect.pairs:
+            after, upto = (window.after, window.upto) if window is not None else (0, MAX_INTEGER)
+            pair = "(e.name_key, e.position)"
+            drive = f"{pair} > ({name()}, {build.bind(after)}) AND {pair} <= ({name()}, {build.bind(upto)})"
+            order = f"e.name_key {window.direction if window is not None else 'ASC'}, e.position"
+            bounded = True
+        else:
+            drive = f"e.name_key = {name()}"
     else:
         drive = "TRUE"
     wanted = [drive, *([beyond] if beyond else [])]
-    if window is not None:
+    if window is not None and not bounded:
         wanted.append(window.clause(build, position))
     wanted += build.clauses(part.item, without=part.field)
     if part.item.aggregate_names or part.item.aggregate_ids or (part.item.aggregates and part.field != "aggregates"):

@@ -41,6 +41,11 @@ def _unchanged(value: T) -> T:
     return value
 
 
+def _in_order(left: str, right: str, on: str) -> str:
+    # OFFSET keeps the planner from choosing another way to join, such as reading the whole log beside the left side
+    return f"{left} CROSS JOIN LATERAL (SELECT * FROM {right} WHERE {on} OFFSET 0) e"
+
+
 def dialect_of(target: Target) -> Dialect:
     """How queries become the SQL of PostgreSQL, on the tables of one store."""
     return Dialect(
@@ -48,7 +53,8 @@ def dialect_of(target: Target) -> Dialect:
         uuid=_unchanged,
         unindexed=_unchanged,
         table=target.table,
-        in_order="JOIN",
+        in_order=_in_order,
+        pairs=True,
         max_parameters=MAX_ARGUMENTS,
     )
 

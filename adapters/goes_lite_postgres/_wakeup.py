@@ -17,7 +17,7 @@ from collections.abc import Generator
 from goes_lite.errors import StoreError
 from goes_lite.runtime import Signal
 from goes_lite_postgres._connection import Pool
-from goes_lite_postgres._driver import DRIVER_ERRORS, Connection
+from goes_lite_postgres._driver import DRIVER_ERRORS, READ_ONLY, Connection, code
 
 POLL_LISTENING, POLL_ALONE = 1.0, 0.05
 """Seconds between looks, with LISTEN and without."""
@@ -90,9 +90,13 @@ class Watcher:
         pool = self._pool
         pause = POLL_ALONE
         if pool.target.listen and not pool.target.pooler:
-            pause = POLL_LISTENING
-            # A callback, so that a notification is heard while nothing is asked. The connection ends with the watch.
-            await connection.add_listener(pool.target.channel, self._heard)
+            try:
+                # A callback, so that a notification is heard while nothing is asked. The connection ends with the watch.
+                await connection.add_listener(pool.target.channel, self._heard)
+                pause = POLL_LISTENING
+            except DRIVER_ERRORS as exc:
+                if code(exc) != READ_ONLY:  # a standby has commits, but nobody announces them there
+                    raise
         seen = ""
         while True:
             async with asyncio.timeout(pool.target.command_timeout):  # a connection may hang without a word

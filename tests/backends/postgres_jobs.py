@@ -6,15 +6,18 @@ import asyncio
 import json
 import random
 import sys
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from goes_lite_conformance._samples import note, registry
+from goes_lite_postgres import _append, _statements
 
 import goes_lite as goes
 from goes_lite.errors import GoesError
 from goes_lite.query import EventQuery
-from goes_lite_postgres import _append, _statements
-from goes_lite_postgres._statements import Statements
+
+if TYPE_CHECKING:
+    from goes_lite_postgres._statements import Statements
 
 
 def say(what: Any) -> None:
@@ -66,9 +69,8 @@ def mutate(mutant: str) -> None:
         async def drawn(self: _append.Group, connection: Any, batches: Any) -> None:
             await look(self, connection, batches)
             number = sum(len(batch.events) for batch in batches)
-            for _ in range(number):
-                last = await connection.fetchval("SELECT nextval('public.drawn')")
-            self.before = last - number
+            drawn = "SELECT max(nextval('public.drawn')) FROM generate_series(1, $1)"
+            self.before = await connection.fetchval(drawn, number) - number
 
         _append.Group.look = drawn  # type: ignore[method-assign]
 
@@ -101,5 +103,6 @@ async def open_store(url: str) -> None:
 
 
 if __name__ == "__main__":
-    job = {"write": write, "read": read, "open_store": open_store}[sys.argv[1]]
-    asyncio.run(job(**json.loads(sys.argv[2])))
+    jobs: dict[str, Callable[..., Coroutine[Any, Any, None]]]
+    jobs = {"write": write, "read": read, "open_store": open_store}
+    asyncio.run(jobs[sys.argv[1]](**json.loads(sys.argv[2])))

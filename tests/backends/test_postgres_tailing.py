@@ -71,7 +71,8 @@ def run(url: str, each: int, mutant: str = "", killed: int = KILLED) -> Seen:
     with workers() as running:
         readers = [start(running, "read", url=url, how=how) for how in READERS]
         writers = [
-            start(running, "write", url=url, writer=f"w{number}", count=each, mutant=mutant) for number in range(WRITERS)
+            start(running, "write", url=url, writer=f"w{number}", count=each, mutant=mutant)
+            for number in range(WRITERS)
         ]
         for worker in running:
             worker.expect("ready")
