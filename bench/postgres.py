@@ -29,12 +29,12 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "conformance"), str(ROOT / "adapters")]
 
 import asyncpg  # noqa: E402
+from goes_lite_conformance.servers import postgres  # noqa: E402
+from goes_lite_postgres import PostgresBackend  # noqa: E402
 
 import goes_lite as goes  # noqa: E402
 from bench.domain import NOTE, Account, events  # noqa: E402
 from bench.project import Totals  # noqa: E402
-from goes_lite_conformance.servers import postgres  # noqa: E402
-from goes_lite_postgres import PostgresBackend  # noqa: E402
 
 BATCH, LENGTH, LOADS, THREADS = 100, 1000, 20, 4
 
@@ -263,7 +263,9 @@ def main() -> int:
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
         url: str = arguments.url or stack.enter_context(postgres.server()).url
-        print("| what | goes_lite /s | raw asyncpg /s | ratio | peer /s | ratio | budget |\n|---|---|---|---|---|---|---|")
+        print(
+            "| what | goes_lite /s | raw asyncpg /s | ratio | peer /s | ratio | budget |\n|---|---|---|---|---|---|---|"
+        )
         for row in rows(arguments.scale):
             if arguments.names and not any(word in row.name for word in arguments.names):
                 continue

@@ -157,7 +157,7 @@ class PostgresBackend(Backend):
 
     async def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         path = f"SET LOCAL search_path = {quoted(self._target.schema)}, public"
-        return await self.executor.read(lambda connection: select(connection, self._pool, path, sql, parameters))
+        return await self.executor.select(lambda connection: select(connection, self._pool, path, sql, parameters))
 
     def _publish(self, events: Sequence[Event[Any]], before: int) -> None:
         stored = (

@@ -178,14 +178,19 @@ class Pool:
                 if not (worth_waiting(exc) and await patience.again()):
                     raise translate(exc, self.target.location) from exc
 
-    async def read(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """Run an operation that only reads, again where the connection broke."""
+    def bounded(self) -> asyncio.Timeout:
+        """For how long the server may say nothing to what may have to wait for locks, before it is taken for gone."""
+        return asyncio.timeout(self.target.lock_timeout + self.target.command_timeout)
+
+    async def read(self, work: Callable[[Connection], Awaitable[T]], *, bounded: bool = True) -> T:
+        """Run an operation that only reads, again where the connection broke, or hangs (unless it may take its time)."""
         self.check_loop()
         patience: Patience | None = None
         while True:
             async with self.reading() as connection:
                 try:
-                    return await work(connection)
+                    async with asyncio.timeout(self.target.command_timeout if bounded else None):
+                        return await work(connection)
                 except GoesError:
                     raise
                 except DRIVER_ERRORS as exc:

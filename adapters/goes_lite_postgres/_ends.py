@@ -36,7 +36,8 @@ async def commit(pool: Pool, connection: Connection, statement: str, xid: str | 
         await rollback(connection)
         return True
     try:
-        await connection.execute(statement)
+        async with pool.bounded():
+            await connection.execute(statement)
     except DRIVER_ERRORS as exc:
         broken = lost(exc, connection)
         if broken:

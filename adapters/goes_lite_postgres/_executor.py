@@ -73,6 +73,11 @@ class DirectExecutor:
         self.check_usable()
         return await self.pool.read(work)
 
+    async def select(self, work: Work[T]) -> T:
+        """A read of the user's, which may take as long as it takes."""
+        self.check_usable()
+        return await self.pool.read(work, bounded=False)
+
     async def write(self, work: Work[T], *, exclusive: bool = False) -> T:
         self.check_usable()
         self.pool.check_loop()
@@ -99,9 +104,10 @@ class DirectExecutor:
         while True:
             async with self.pool.writing() as connection:
                 try:
-                    await connection.execute(begin)
-                    result = await work(connection)
-                    xid = await connection.fetchval(XID)
+                    async with self.pool.bounded():
+                        await connection.execute(begin)
+                        result = await work(connection)
+                        xid = await connection.fetchval(XID)
                     if await commit(self.pool, connection, self.sql.commit, xid):
                         if xid is not None:
                             self.notify()
@@ -114,6 +120,8 @@ class DirectExecutor:
                 except DRIVER_ERRORS as exc:
                     error = exc
                     again = lost(exc, connection) or conflict(exc) or code(exc) == UNIQUE
+                    if isinstance(exc, TimeoutError):
+                        connection.terminate()  # it may never answer
                     await rollback(connection)
                 except BaseException:
                     await rollback(connection)

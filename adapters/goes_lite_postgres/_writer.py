@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from goes_lite.batch import Batch
 from goes_lite.errors import AppendInDoubtError, GoesError, StoreClosed
@@ -22,6 +23,9 @@ from goes_lite_postgres._statements import Statements
 
 GROUP, GROUP_EVENTS = 512, 5000
 """The most appends, and about the most events, in one transaction: bounds how long the first of them waits."""
+
+GATHER = 0.001
+"""Seconds that a commit waits for those who have just been answered, if they were several. It takes longer than that itself."""
 
 
 class Operation:
@@ -52,6 +56,9 @@ class Writer:
         self._queue: deque[Operation] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
+        self._expected = 0
+        """How many may be about to append: those who were answered last, and those who wait."""
+        self._full = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"<Writer {self._pool.target.location}: {len(self._queue)} queued{', closed' if self._closing else ''}>"
@@ -64,6 +71,8 @@ class Writer:
             raise StoreClosed(self._pool.target.location)
         operation = Operation(batch, condition, committed)
         self._queue.append(operation)
+        if len(self._queue) >= self._expected:
+            self._full.set()
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._serve(), name="goes_lite-writer")
         return await operation.future
@@ -71,11 +80,13 @@ class Writer:
     async def close(self) -> None:
         """Take nothing new, and finish what there is."""
         self._closing = True
+        self._full.set()
         if self._task is not None:
             await asyncio.wait([self._task])
 
     async def _serve(self) -> None:
         while self._queue:
+            await self._gather()
             group: list[Operation] = []
             events = 0
             while self._queue and len(group) < GROUP and events < GROUP_EVENTS:
@@ -85,9 +96,19 @@ class Writer:
                     events += len(operation.batch.events)
             try:
                 await self._commit(group)
+                self._expected = len(group) + len(self._queue)
             except BaseException as exc:
                 _settle(group, exc if isinstance(exc, Exception) else StoreClosed(self._pool.target.location))
                 raise
+
+    async def _gather(self) -> None:
+        """Where several have just been answered, let them come back: they share this commit then, instead of the next one."""
+        if len(self._queue) < self._expected <= GROUP and not self._closing:
+            self._full.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GATHER):
+                    await self._full.wait()
+        self._expected = 0
 
     async def _commit(self, group: Sequence[Operation]) -> None:
         """Write a group, however often that takes, and tell everybody what became of it."""
@@ -95,7 +116,7 @@ class Writer:
         while group:
             error: Exception
             try:
-                async with self._pool.committing() as connection:
+                async with self._pool.committing() as connection, self._pool.bounded():
                     wrote = await self._transact(connection, group)
             except GoesError as exc:  # a value that cannot be stored; or the server cannot be reached at all
                 error, again = exc, False
@@ -145,6 +166,11 @@ class Writer:
                     operation.in_doubt |= committing and operation.error is None
                 raise ConnectionResetError(*exc.args) from exc  # also where the driver has no code for it
             await rollback(connection)
+            raise
+        except asyncio.CancelledError:  # the server has not answered for too long; it may never do
+            connection.terminate()
+            for operation in group:
+                operation.in_doubt |= committing and operation.error is None
             raise
         except BaseException:
             await rollback(connection)

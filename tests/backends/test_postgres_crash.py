@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -171,6 +173,30 @@ def test_commits_of_which_nobody_heard_the_end() -> None:
             records = await db.models.query("c").list()
             assert [(record.id, record.version) for record in records] == [("1", 3), ("2", 3)]
             assert await db.events.count() == 3
+
+    asyncio.run(run())
+
+
+def test_a_connection_that_hangs() -> None:
+    """A server process that says nothing any more is left for another one: reads, appends and writes go on."""
+
+    async def run() -> None:
+        url = store_url(command_timeout=0.3, lock_timeout=0.2)
+        async with goes.connect(url, registry=registry) as db, goes.connect(url) as other:
+            for number in range(1, 4):
+                await asyncio.gather(db.events.append([note("x")]), db.models.put("c", "1", "{}"), db.events.head())
+                backend: Any = db
+                stopped = backend._pool.pids
+                for pid in stopped:
+                    os.kill(pid, signal.SIGSTOP)
+                try:
+                    assert (await db.events.head()) == 2 * number - 1
+                    assert (await db.events.append([note("y")])).position == 2 * number
+                    await db.models.put("c", "1", "{}")
+                finally:
+                    for pid in stopped:
+                        os.kill(pid, signal.SIGCONT)
+            assert await other.events.count() == 6
 
     asyncio.run(run())
 
