@@ -19,7 +19,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -45,7 +46,7 @@ class Row(NamedTuple):
     name: str
     scenario: str
     """What the peer's script calls it."""
-    count: int
+    number: int
     ours: Callable[[str, int], float]
     raw: Callable[[str, int], float] | None
     budget: float
@@ -53,7 +54,7 @@ class Row(NamedTuple):
 
 
 @contextlib.contextmanager
-def store(url: str) -> Iterator[str]:
+def store(url: str) -> Generator[str]:
     """The URL of a store that nobody has used."""
     fresh = PostgresBackend.scratch(url, f"bench{uuid4().hex[:12]}")
     try:
@@ -217,7 +218,7 @@ def peer(url: str, row: Row, script: str, python: str) -> float:
         "POSTGRES_USER": parts.username or "",
         "POSTGRES_PASSWORD": parts.password or "none",
     }
-    count = LENGTH if row.scenario == "load" else row.count
+    count = LENGTH if row.scenario == "load" else row.number
     command = [python, script, "--scenario", row.scenario, "--backend", "postgres", "--n", str(count), "--payload"]
     command += [str(len(NOTE)), "--loads", str(LOADS), "--writers", str(THREADS), "--batch", str(BATCH)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -231,14 +232,15 @@ def rows(scale: float) -> list[Row]:
     def times(count: int) -> int:
         return max(500, int(count * scale) // 500 * 500)
 
+    single = partial(raw_append, batch=1)
     return [
-        Row("append, single events", "append_single", times(1500), lambda u, n: append(u, n, 1),
-            lambda u, n: raw_append(u, n, 1), 1.2),
-        Row(f"append, batches of {BATCH}", "append_batch", times(20_000), lambda u, n: append(u, n, BATCH),
-            lambda u, n: raw_append(u, n, BATCH), 2),
+        Row("append, single events", "append_single", times(1500), partial(append, batch=1),
+            single, 1.2),
+        Row(f"append, batches of {BATCH}", "append_batch", times(20_000), partial(append, batch=BATCH),
+            partial(raw_append, batch=BATCH), 2),
         Row(f"append, {THREADS} threads", "writers_threads", times(2000), append_threads,
-            lambda u, n: raw_append(u, n, 1), 4),
-        Row("append, 64 tasks", "", times(6400), append_tasks, lambda u, n: raw_append(u, n, 1), 0),
+            single, 4),
+        Row("append, 64 tasks", "", times(6400), append_tasks, single, 0),
         Row(f"fetch of an aggregate of {LENGTH}", "load", LENGTH, load, raw_load, 5),
         Row("projection, catching up", "projection_pull", times(5000), project, None, 10),
     ]  # fmt: skip
@@ -273,9 +275,9 @@ def main() -> int:
             raw: list[float] = []
             other: list[float] = []
             for _ in range(arguments.repeat):
-                ours.append(row.ours(url, row.count))
+                ours.append(row.ours(url, row.number))
                 if row.raw is not None:
-                    raw.append(row.raw(url, row.count))
+                    raw.append(row.raw(url, row.number))
                 if arguments.script and row.scenario:
                     other.append(peer(url, row, arguments.script, arguments.python))
             figures = [f"{statistics.median(found):,.0f}" if found else "–" for found in (ours, raw, other)]
