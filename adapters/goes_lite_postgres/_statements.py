@@ -47,7 +47,7 @@ class Statements(NamedTuple):
 
 def statements(target: Target, *, raise_durability: bool) -> Statements:
     """With `raise_durability`, commits wait for the server's disk though it is set up to acknowledge them before."""
-    begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+    begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
     limits = f"; SET LOCAL lock_timeout = {int(target.lock_timeout * 1000)}"
     if target.durability == "normal":
         limits += "; SET LOCAL synchronous_commit = off"

@@ -56,14 +56,24 @@ def _folders() -> Generator[Path]:
 class PostgresServer:
     """One server, with a folder of its own, reached over the loopback interface."""
 
-    def __init__(self, programs: Path, folder: Path, settings: dict[str, str], port: int | None = None) -> None:
+    def __init__(
+        self,
+        programs: Path,
+        folder: Path,
+        settings: dict[str, str],
+        port: int | None = None,
+        primary: PostgresServer | None = None,
+    ) -> None:
         self.port = port or free_port()
         self.url = f"postgresql://postgres@127.0.0.1:{self.port}/postgres"
         self.programs = programs
         self.data = folder / "data"
         self._ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         user = _other_user(folder)
-        _init(programs, self.data, user)
+        if primary is None:
+            _init(programs, self.data, user)
+        else:
+            _copy(programs, self.data, user, primary)
         options = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
@@ -96,14 +106,28 @@ class PostgresServer:
 
 
 @contextmanager
+def standby(primary: PostgresServer) -> Generator[PostgresServer]:
+    """A server that follows another one, and can be read; `SELECT pg_promote()` makes it one of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="goes-pg-"))
+    try:
+        running = PostgresServer(primary.programs, folder, {"fsync": "off", "hot_standby": "on"}, primary=primary)
+        try:
+            running.start()
+            yield running
+        finally:
+            running.kill()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
 def server(
     version: int | None = None, *, fsync: bool = True, port: int | None = None, **settings: str
 ) -> Generator[PostgresServer]:
     """A server, empty at first, that is gone with its data when the block ends; of the newest version by default.
 
     ServerMissing if it is not installed. Without `fsync` it is faster, and the data does not survive the machine. Without a
-    `port` it is one that nobody uses.
-    `settings` are those of postgresql.conf.
+    `port` it is one that nobody uses. `settings` are those of postgresql.conf.
     """
     found = installations()
     if not found or (version is not None and version not in found):
@@ -166,22 +190,19 @@ def _other_user(folder: Path) -> str | None:
 
 
 def _init(programs: Path, data: Path, user: str | None) -> None:
-    command = [
-        str(programs / "initdb"),
-        "-D",
-        str(data),
-        "-U",
-        "postgres",
-        "-A",
-        "trust",
-        "-E",
-        "UTF8",
-        "--locale=C",
-        "-N",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, user=user, cwd="/")
+    _run(user, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+
+
+def _copy(programs: Path, data: Path, user: str | None, primary: PostgresServer) -> None:
+    source = ("-h", "127.0.0.1", "-p", primary.port, "-U", "postgres")
+    _run(user, programs / "pg_basebackup", "-D", data, *source, "-R", "-c", "fast", "--no-sync")
+
+
+def _run(user: str | None, *command: object) -> None:
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, user=user, cwd="/")
     if done.returncode:
-        raise ServerFailed(f"{' '.join(command)} failed: {(done.stderr or done.stdout)[-2000:]}")
+        raise ServerFailed(f"{' '.join(words)} failed: {(done.stderr or done.stdout)[-2000:]}")
 
 
 def main() -> None:
