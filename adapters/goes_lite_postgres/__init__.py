@@ -109,7 +109,7 @@ class PostgresBackend(Backend):
     ) -> PostgresBackend:
         """Open the store that a URL names; the options are those in the module's docstring."""
         target = target_of(location, options)
-        pool = Pool(target, runtime)
+        pool = Pool(target)
         try:
             return cls(target, pool, await _Opened.of(pool), runtime, registry, unknown)
         except BaseException:
@@ -133,10 +133,8 @@ class PostgresBackend(Backend):
 
         ForeignFile if it is not a store's; StoreLocked if a transaction is open in it.
         """
-        import goes_lite.runtime
-
         target = target_of(location, options)
-        pool = Pool(target, goes_lite.runtime.LoopRuntime())
+        pool = Pool(target)
         try:
             connection = await pool.connect(pool.opening())
             try:

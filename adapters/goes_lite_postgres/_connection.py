@@ -17,7 +17,6 @@ from typing import TypeVar
 import asyncpg
 
 from goes_lite.errors import GoesError, StoreClosed, StoreError, StoreForked
-from goes_lite.runtime import Runtime
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, conflict, lost, translate, worth_waiting
 from goes_lite_postgres._options import Target
 
@@ -30,8 +29,7 @@ PAUSE, LONGEST_PAUSE = 0.02, 1.0
 class Patience:
     """How long one operation goes on trying: pauses that grow, until the time is up."""
 
-    def __init__(self, runtime: Runtime, seconds: float) -> None:
-        self._runtime = runtime
+    def __init__(self, seconds: float) -> None:
         self._end = asyncio.get_running_loop().time() + seconds
         self._pause = PAUSE
 
@@ -49,12 +47,9 @@ class Patience:
 class Pool:
     """Lends connections: some for reads, some for writes, and one for the group committer."""
 
-    def __init__(self, target: Target, runtime: Runtime) -> None:
+    def __init__(self, target: Target) -> None:
         self.target = target
         self.closed = False
-        self.raise_durability = False
-        """Whether the server would acknowledge what is not on its disk yet, and is to be told not to."""
-        self._runtime = runtime
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
         self._idle: list[Connection] = []
@@ -198,18 +193,18 @@ class Pool:
                     again = lost(exc, connection) or conflict(exc)
                     if again:
                         connection.terminate()
-            patience = patience or Patience(self._runtime, self.target.retry_timeout)
+            patience = patience or Patience(self.target.retry_timeout)
             if not again or self.closed or not await patience.again():
                 self.check_usable()
                 raise self.translated(error) from error
 
     def opening(self) -> Patience:
         """For how long opening a handle goes on trying."""
-        return Patience(self._runtime, self.target.connect_timeout)
+        return Patience(self.target.connect_timeout)
 
     def patience(self) -> Patience:
         """For how long an operation goes on trying."""
-        return Patience(self._runtime, self.target.retry_timeout)
+        return Patience(self.target.retry_timeout)
 
     def translated(self, error: Exception) -> GoesError:
         return translate(error, self.target.location, waited=self.target.lock_timeout)

@@ -207,6 +207,28 @@ def test_a_newer_store_an_empty_one_and_another_programs() -> None:
     asyncio.run(run())
 
 
+def test_a_column_of_jsonb_beside_the_exact_text() -> None:
+    """What docs/postgres.md advises: events can be asked for by what is in them, and come back as they were written."""
+    url = store_url()
+
+    async def run() -> None:
+        async with goes.connect(url, registry=registry) as db:
+            before, behind = note("before", tags=["t:1"]), note("behind")
+            await db.events.append([before])
+            await admin(
+                f"ALTER TABLE {schema_of(url)}.events ADD COLUMN document jsonb GENERATED ALWAYS AS "
+                "(CASE WHEN encoding = 'json' THEN data::jsonb END) STORED",
+                f"CREATE INDEX ON {schema_of(url)}.events USING gin (document jsonb_path_ops)",
+                "SELECT 1",
+            )
+            await db.events.append([behind])
+            found = await db.select("""SELECT position FROM events WHERE document @> '{"text": "behind"}'""")
+            assert found == [(2,)]
+            assert [event.encoded for event in await db.events.query().list()] == [before.encoded, behind.encoded]
+
+    asyncio.run(run())
+
+
 def test_wrong_places_and_passwords() -> None:
     """Nobody there, no such database, a login that is refused: StoreUnavailable at once, without the password."""
     parts = urlsplit(server_url())
