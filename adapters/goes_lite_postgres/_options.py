@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from goes_lite.errors import ConfigError
 
@@ -105,7 +105,7 @@ def _parsed(name: str, value: str) -> Any:
             return int(value) if check is _connections else float(value)
         except ValueError:
             raise ConfigError(f"postgresql: {name}={value!r}: a number") from None
-    return unquote(value) if "%" in value else value
+    return value
 
 
 def _flag(name: str, value: Any) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 import warnings
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import pytest
 from goes_lite_conformance._samples import note, registry
@@ -95,11 +95,12 @@ def test_twenty_processes_at_once() -> None:
 def test_stores_of_one_database_do_not_collide() -> None:
     """Schemas are stores of their own: positions, aggregates, leases, locks; also where a name needs quoting."""
     plain = store_url()
-    odd = f'{plain} "odd" {{0}} é'.replace(" ", "%20").replace('"', "%22").replace("{", "%7B").replace("}", "%7D")
+    odd = plain + quote(' "odd" {0} %41 é')
 
     async def run() -> None:
         async with goes.connect(plain, registry=registry) as one, goes.connect(odd, registry=registry) as two:
             assert one.identity != two.identity
+            assert (await two.select("SELECT current_schema()"))[0][0].endswith(' "odd" {0} %41 é')
             async with one.transaction() as tx:
                 await tx.events.append([note("1", ("a", "1"), 1)])
                 async with two.transaction() as other:  # of another store: neither waits for the other
