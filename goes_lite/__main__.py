@@ -108,6 +108,16 @@ def parser() -> argparse.ArgumentParser:
         description="What is in a store, and which SQLite this Python would use for it.",
     )  # fmt: skip
     info.add_argument("file", metavar="FILE")
+
+    schema = commands.add_parser(
+        "schema", parents=[common], allow_abbrev=False, help="the statements that make the tables of a server's store",
+        description="Print the SQL that makes the tables of a store, for those whose programs may not make them. No server is "
+        "asked.",
+    )  # fmt: skip
+    schema.add_argument("scheme", metavar="SCHEME", help="as in the URL, such as postgresql")
+    schema.add_argument(
+        "--schema", metavar="NAME", default="goes_lite", help="where they are to be (default: %(default)s)"
+    )
     return known
 
 
@@ -129,6 +139,19 @@ def _demo(arguments: argparse.Namespace, terminal: Terminal) -> None:
         run(arguments.db, terminal)
     except (NetworkFilesystem, StoreReadOnly, StoreUnavailable) as error:
         raise ConfigError(f"{error}. The demo makes a file: with --db FILE it is another one, or elsewhere") from error
+
+
+# --- schema -------------------------------------------------------------------------------------------------------------
+
+
+def _schema(arguments: argparse.Namespace, terminal: Terminal) -> None:
+    from goes_lite.connect import factory_for
+
+    statements = getattr(factory_for(arguments.scheme), "ddl", None)
+    if statements is None:
+        raise ConfigError(f"{arguments.scheme!r} has no schema to be made by hand: its backend makes what it needs")
+    for statement in statements(arguments.schema):
+        print(f"{statement};")
 
 
 # --- log ----------------------------------------------------------------------------------------------------------------
@@ -275,7 +298,7 @@ def _open(path: str) -> goes_lite.blocking.BlockingBackend:
     return goes_lite.blocking.connect(path, registry=goes_lite.Registry(), unknown="raw", read_only=True)
 
 
-_COMMANDS = {"demo": _demo, "log": _log, "info": _info}
+_COMMANDS = {"demo": _demo, "log": _log, "info": _info, "schema": _schema}
 
 
 if __name__ == "__main__":

@@ -21,6 +21,8 @@ from goes_lite.query import EventQuery, QueryItem, Span
 
 MAX_BRANCHES = 64
 """More alternatives than this are read as one filtered scan in position order."""
+MANY_TAGS = 8
+"""More tags than this are counted: a planner that makes a join of each would be at it for seconds."""
 MAX_INTEGER = 2**63 - 1
 
 
@@ -42,8 +44,14 @@ class Dialect(NamedTuple):
     """An expression that the planner shall test but not look up by."""
     by_index: Callable[[str], str] = lambda index: ""
     """Behind a table: the index to read it by, where the planner can be told."""
+    table: Callable[[str], str] = lambda name: name
+    """A table as a statement names it, such as with its schema."""
+    in_order: Callable[[str, str, str], str] = lambda left, right, on: f"{left} CROSS JOIN {right} ON {on}"
+    """Two tables and a condition as a join that reads its left side first, where the planner can be told."""
+    pairs: bool = False
+    """Whether a name and the positions are asked for as a range of pairs, so that no index but theirs serves the order."""
     max_parameters: int = 32_766
-    """More in one statement are refused: this is SQLite's limit; Postgres has one of 65,535."""
+    """More in one statement are refused: this is SQLite's limit."""
 
 
 def _question_mark(number: int) -> str:
@@ -92,7 +100,8 @@ class _Builder:
 
     def name_keys(self, names: Sequence[str]) -> str:
         """A subquery for the keys of event names, older spellings included."""
-        return f"(SELECT key FROM event_names WHERE {self.one_of('name', _spelled(names, self.spellings))})"
+        table = self.dialect.table("event_names")
+        return f"(SELECT key FROM {table} WHERE {self.one_of('name', _spelled(names, self.spellings))})"
 
     def spans(self, expression: str, spans: Sequence[Span]) -> str:
         exact = [first for first, last in spans if first is not None and first == last]
@@ -122,9 +131,15 @@ class _Builder:
             wanted.append(self.spans(plain("e.version"), item.versions))
         if item.times:
             wanted.append(self.spans("e.time", item.times))
-        for tag in item.tags[1:] if without == "tags" else item.tags:
-            tagged = f"SELECT 1 FROM event_tags t WHERE t.tag = {self.bind(tag)} AND t.position = e.position"
-            wanted.append(f"EXISTS ({tagged})")
+        tags = item.tags[1:] if without == "tags" else item.tags
+        table = self.dialect.table("event_tags")
+        if len(tags) > MANY_TAGS:
+            found = f"SELECT count(*) FROM {table} t WHERE {self.one_of('t.tag', tags)} AND t.position = e.position"
+            wanted.append(f"({found}) = {len(tags)}")
+        else:
+            for tag in tags:
+                tagged = f"SELECT 1 FROM {table} t WHERE t.tag = {self.bind(tag)} AND t.position = e.position"
+                wanted.append(f"EXISTS ({tagged})")
         if item.ids and without != "ids":
             wanted.append(self.one_of("e.id", [self.dialect.uuid(event_id) for event_id in item.ids]))
         return wanted
@@ -161,14 +176,14 @@ def _condition(query: EventQuery, build: _Builder) -> str:
 def count(query: EventQuery, dialect: Dialect, spellings: Spellings) -> Sql:
     """How many events match."""
     if query.is_everything:
-        return Sql("SELECT count(*) FROM events", [])
+        return Sql(f"SELECT count(*) FROM {dialect.table('events')}", [])
     build = _Builder(dialect, spellings)
     parts = _branches(query, spellings)
     if parts and all(part.field for part in parts):
         matching = " UNION ".join(_positions(part, build) for part in parts)
         return build.sql(f"SELECT count(*) FROM ({matching}) AS matching")
     where = _condition(query, build)
-    return build.sql(f"SELECT count(*) FROM {_JOINED} WHERE {where}")
+    return build.sql(f"SELECT count(*) FROM {_events(dialect)}{_aggregate(dialect)} WHERE {where}")
 
 
 def select(
@@ -197,12 +212,17 @@ def select(
     else:
         pages = [_positions(part, build, window) for part in parts]
         where = f"e.position IN ({pages[0] if len(pages) == 1 else ' UNION '.join(pages)})"
-    text = f"SELECT {columns} FROM {_JOINED} WHERE {where} ORDER BY e.position {direction} LIMIT {build.bind(limit)}"
+    source = f"{_events(dialect)}{_aggregate(dialect)}"
+    text = f"SELECT {columns} FROM {source} WHERE {where} ORDER BY e.position {direction} LIMIT {build.bind(limit)}"
     return build.sql(text)
 
 
-_AGGREGATE = " LEFT JOIN aggregates a ON a.key = e.aggregate_key"
-_JOINED = f"events e{_AGGREGATE}"
+def _events(dialect: Dialect) -> str:
+    return f"{dialect.table('events')} e"
+
+
+def _aggregate(dialect: Dialect) -> str:
+    return f" LEFT JOIN {dialect.table('aggregates')} a ON a.key = e.aggregate_key"
 
 
 class _Window(NamedTuple):
@@ -252,27 +272,30 @@ def _spelled(names: Sequence[str], spellings: Spellings) -> list[str]:
 
 def _positions(part: _Branch, build: _Builder, window: _Window | None = None) -> str:
     """A subquery for the positions of one branch: all of them, or its page."""
-    source, position, order = "events e", "e.position", "e.position"
+    dialect = build.dialect
+    source, position, order = _events(dialect), "e.position", "e.position"
     value = part.value
-    beyond = ""
+    beyond, bounded = "", False
     if part.field == "tags":
-        # CROSS JOIN keeps this order of reading: the tag's entries, in position order, then the event of each
-        source = "event_tags d CROSS JOIN events e ON e.position = d.position"
+        # the tag's entries, in position order, then the event of each
+        source = dialect.in_order(f"{dialect.table('event_tags')} d", source, "e.position = d.position")
         position = order = "d.position"
         drive = f"d.tag = {build.bind(value)}"
     elif part.field == "ids":
-        drive = f"e.id = {build.bind(build.dialect.uuid(value))}"
+        drive = f"e.id = {build.bind(dialect.uuid(value))}"
     elif part.field == "aggregates":
         # within an aggregate, version order is position order, and there is an index for it
         order = "e.version"
 
         def key() -> str:
-            return f"(SELECT key FROM aggregates WHERE name = {build.bind(value.name)} AND id = {build.bind(value.id)})"
+            names = f"name = {build.bind(value.name)} AND id = {build.bind(value.id)}"
+            return f"(SELECT key FROM {dialect.table('aggregates')} WHERE {names})"
 
         def at(position: int) -> str:
-            return f"SELECT s.version FROM events s WHERE s.position = {build.bind(position)} AND s.aggregate_key = {key()}"
+            events = dialect.table("events")
+            return f"SELECT s.version FROM {events} s WHERE s.position = {build.bind(position)} AND s.aggregate_key = {key()}"
 
-        source += build.dialect.by_index("events_of_aggregate")
+        source += dialect.by_index("events_of_aggregate")
         drive = f"e.aggregate_key = {key()}"
         # If the page before ended with this aggregate, go on at its version, not through all those before it again.
         if window is not None and window.after and window.direction == "ASC":
@@ -280,16 +303,27 @@ def _positions(part: _Branch, build: _Builder, window: _Window | None = None) ->
         elif window is not None and window.upto < MAX_INTEGER and window.direction == "DESC":
             beyond = f"e.version < coalesce(({at(window.upto + 1)}), {MAX_INTEGER})"
     elif part.field == "names":
-        source += build.dialect.by_index("events_by_name")
-        drive = f"e.name_key = (SELECT key FROM event_names WHERE name = {build.bind(value)})"
+        source += dialect.by_index("events_by_name")
+
+        def name() -> str:
+            return f"(SELECT key FROM {dialect.table('event_names')} WHERE name = {build.bind(value)})"
+
+        if dialect.pairs:
+            after, upto = (window.after, window.upto) if window is not None else (0, MAX_INTEGER)
+            pair = "(e.name_key, e.position)"
+            drive = f"{pair} > ({name()}, {build.bind(after)}) AND {pair} <= ({name()}, {build.bind(upto)})"
+            order = f"e.name_key {window.direction if window is not None else 'ASC'}, e.position"
+            bounded = True
+        else:
+            drive = f"e.name_key = {name()}"
     else:
         drive = "TRUE"
     wanted = [drive, *([beyond] if beyond else [])]
-    if window is not None:
+    if window is not None and not bounded:
         wanted.append(window.clause(build, position))
     wanted += build.clauses(part.item, without=part.field)
     if part.item.aggregate_names or part.item.aggregate_ids or (part.item.aggregates and part.field != "aggregates"):
-        source += _AGGREGATE
+        source += _aggregate(dialect)
     text = f"SELECT {position} AS position FROM {source} WHERE {' AND '.join(wanted)}"
     if window is None:
         return text

@@ -1,1 +1,251 @@
-"""The PostgreSQL backend of goes_lite: not part of this release."""
+"""The PostgreSQL backend: the same promises on a server. It needs asyncpg: pip install 'goes-lite[postgres]'.
+
+    postgresql://user@host/database                     the tables are in the schema goes_lite
+    postgresql://user@host/database?schema=orders       in another one: a store of its own
+
+Options, in the URL's query or as keywords of `connect`
+    schema            where the tables are; made if it is not there.
+    pool_size         the most connections of a handle: one that commits, one that listens, half of the rest for reads.
+    lock_timeout      seconds to wait for other writers and transactions before StoreLocked; 30 by default.
+    connect_timeout   seconds that opening a connection may take, and that opening the handle goes on trying; 10.
+    retry_timeout     seconds that an operation goes on trying while the server is away; 30.
+    command_timeout   seconds after which a server that says nothing to the listening connection is taken for gone; 60.
+    durability        'full' (default): what is acknowledged is on the server's disk, whatever the server is set up to.
+                      'normal': the server acknowledges before that; a crash of it may lose the last moments.
+    application_name  what the server calls the connections; goes_lite.
+    pooler            'true' behind a pooler of transactions, such as PgBouncer: nothing is prepared, nothing listens.
+    listen            'false': look for commits of others every 50 ms instead of having the server tell.
+
+Every other parameter of the query (sslmode, host, target_session_attrs, …) is the driver's.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from goes_lite.backend import (
+    DENSE_POSITIONS,
+    PERSISTENT,
+    PROCESSES,
+    SQL,
+    TRANSACTIONS,
+    Backend,
+    Durability,
+    Transaction,
+    Unknown,
+)
+from goes_lite.bus import REPLAY, EventBus
+from goes_lite.commits import Commits, SignalCommits
+from goes_lite.errors import GoesError
+from goes_lite.event import Event
+from goes_lite.inprocess import InProcessBus
+from goes_lite.registry import Registry
+from goes_lite.runtime import Runtime, Signal
+from goes_lite_postgres import _schema
+from goes_lite_postgres._append import AppendSql, Group
+from goes_lite_postgres._checkpoints import CheckpointSql, PostgresCheckpoints, PostgresLeases
+from goes_lite_postgres._connection import Pool
+from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, conflict, lost, translate
+from goes_lite_postgres._events import EventSql, PostgresEvents, dialect_of
+from goes_lite_postgres._executor import DirectExecutor, SessionExecutor
+from goes_lite_postgres._models import ModelSql, PostgresModels
+from goes_lite_postgres._names import Names
+from goes_lite_postgres._options import Target, quoted, target_of, with_schema
+from goes_lite_postgres._rows import RowReader
+from goes_lite_postgres._session import Session, check_not_inside
+from goes_lite_postgres._snapshots import PostgresSnapshots, SnapshotSql
+from goes_lite_postgres._statements import statements
+from goes_lite_postgres._transaction import PostgresTransaction, TransactionBlock
+from goes_lite_postgres._user_sql import select
+from goes_lite_postgres._wakeup import Watcher
+from goes_lite_postgres._writer import Writer
+
+__all__ = ["PostgresBackend", "PostgresTransaction"]
+
+
+class PostgresBackend(Backend):
+    """One handle on a store in a PostgreSQL database. Open it with `goes_lite.connect`."""
+
+    def __init__(
+        self, target: Target, pool: Pool, opened: _Opened, runtime: Runtime, registry: Registry, unknown: Unknown
+    ) -> None:
+        self.location = target.location
+        self.registry = registry
+        self.runtime = runtime
+        self.identity = opened.identity
+        self.driver = f"asyncpg (PostgreSQL {opened.server})"
+        self.durability: Durability = opened.durability
+        self.abilities = frozenset((PERSISTENT, PROCESSES, TRANSACTIONS, SQL, DENSE_POSITIONS, REPLAY))
+        self._closed = False
+        self._target = target
+        self._pool = pool
+        self._sql = AppendSql(target), EventSql(target), SnapshotSql(target), ModelSql(target), CheckpointSql(target)
+        self._dialect = dialect_of(target)
+        self._reader = RowReader(registry, unknown)
+        self._names = Names(target)
+        self._signal = Signal()
+        self._watcher = Watcher(pool, self._signal)
+        sql = statements(target, raise_durability=opened.raise_durability)
+        writer = Writer(pool, sql, lambda: self._group(self._names), self._signal.notify)
+        executor = self.executor = DirectExecutor(pool, sql, writer, self._signal.notify)
+        self.commits: Commits = SignalCommits(self._signal, runtime, executor.check_usable, self._watcher.watching)
+        executor.watched = self.commits
+        _, events, snapshots, models, checkpoints = self._sql
+        self.events = PostgresEvents(executor, events, self._dialect, self._reader, self._names, self._publish)
+        self.snapshots = PostgresSnapshots(executor, snapshots)
+        self.models = PostgresModels(executor, models)
+        self.checkpoints = PostgresCheckpoints(executor, checkpoints, runtime.clock)
+        self.leases = PostgresLeases(executor, checkpoints, runtime.clock)
+        self._bus = InProcessBus(runtime, self.events, head=opened.head)
+        self.bus: EventBus = self._bus
+
+    @classmethod
+    async def open(
+        cls, location: str, runtime: Runtime, registry: Registry, unknown: Unknown, **options: Any
+    ) -> PostgresBackend:
+        """Open the store that a URL names; the options are those in the module's docstring."""
+        target = target_of(location, options)
+        pool = Pool(target)
+        try:
+            return cls(target, pool, await _Opened.of(pool), runtime, registry, unknown)
+        except BaseException:
+            pool.terminate()
+            await runtime.close()
+            raise
+
+    @staticmethod
+    def ddl(schema: str) -> Iterator[str]:
+        """The statements that make the tables of a store, for roles that may not make them themselves."""
+        return _schema.ddl(schema)
+
+    @staticmethod
+    def scratch(location: str, name: str) -> str:
+        """The URL of another store, for tests: another schema of the same database."""
+        return with_schema(location, name)
+
+    @staticmethod
+    async def erase(location: str, **options: Any) -> None:
+        """Drop the schema of a store with all that is in it, if there is one; of the schema public, only the tables.
+
+        ForeignFile if it is not a store's; StoreLocked if a transaction is open in it.
+        """
+        target = target_of(location, options)
+        pool = Pool(target)
+        try:
+            connection = await pool.connect(pool.opening())
+            try:
+                await _schema.erase(connection, target)
+            finally:
+                await pool.drop(connection)
+        except GoesError:
+            raise
+        except DRIVER_ERRORS as exc:
+            raise translate(exc, target.location, waited=target.lock_timeout) from exc
+
+    def __repr__(self) -> str:
+        return f"<PostgresBackend {self.location}: {'closed' if self._closed else self.durability}, {self.driver}>"
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction; `tx.connection` is the driver's, for whatever else it can do."""
+        return TransactionBlock(self)
+
+    async def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        path = f"SET LOCAL search_path = {quoted(self._target.schema)}, public"
+        return await self.executor.select(lambda connection: select(connection, self._pool, path, sql, parameters))
+
+    def _publish(self, events: Sequence[Event[Any]], before: int) -> None:
+        stored = (
+            [event.at(position) for position, event in enumerate(events, before + 1)] if self._bus.listening else []
+        )
+        self._bus.offer(stored, before if stored else before + len(events))
+
+    def _group(self, names: Names) -> Group:
+        return Group(self._sql[0], self._dialect, self._reader, names)
+
+    def stores(self, session: Session) -> tuple[PostgresEvents, PostgresSnapshots, PostgresModels, PostgresCheckpoints]:
+        """The stores inside a transaction."""
+        names = self._names.inside()
+        executor = SessionExecutor(session, lambda: self._group(names))
+        _, events, snapshots, models, checkpoints = self._sql
+        return (
+            PostgresEvents(executor, events, self._dialect, self._reader, names, self._publish),
+            PostgresSnapshots(executor, snapshots),
+            PostgresModels(executor, models),
+            PostgresCheckpoints(executor, checkpoints, self.runtime.clock),
+        )
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        check_not_inside(self.executor)
+        self._closed = True
+        try:
+            await self.executor.close()
+            await self._bus.close()
+            self._signal.notify()  # followers wake up and find the store closed
+            await self._watcher.close()
+            await self._pool.close()
+        finally:  # whoever is cancelled here has closed it nevertheless
+            self._pool.terminate()
+            await self.runtime.close()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True) and not sys.is_finalizing():
+            message = f"{self!r} was not closed: use it in a with block, or close it"
+            warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
+
+
+class _Opened:
+    """What is read once, when a handle is opened."""
+
+    def __init__(self, identity: str, head: int, server: str, settings: dict[str, str]) -> None:
+        self.identity = identity
+        self.head = head
+        self.server = server
+        self.raise_durability = settings["synchronous_commit"] == "off"
+        self.durability: Durability = "os-crash"
+        if settings["fsync"] == "off" or settings["durability"] == "normal":
+            self.durability = "process-crash"
+        elif settings["synchronous_standby_names"] and settings["synchronous_commit"] not in ("off", "local"):
+            self.durability = "replicated"
+
+    @classmethod
+    async def of(cls, pool: Pool) -> _Opened:
+        """Connect, make the tables if need be, and look around."""
+        patience = pool.opening()
+        while True:
+            connection = await pool.connect(patience)
+            try:
+                opened = await cls._look(pool, connection)
+            except GoesError:
+                await pool.drop(connection)
+                raise
+            except DRIVER_ERRORS as exc:
+                connection.terminate()
+                if not ((lost(exc, connection) or conflict(exc)) and await patience.again()):
+                    raise translate(exc, pool.target.location, waited=pool.target.lock_timeout) from exc
+            except BaseException:
+                await pool.drop(connection)
+                raise
+            else:
+                pool.give_back(connection)
+                return opened
+
+    @classmethod
+    async def _look(cls, pool: Pool, connection: Connection) -> _Opened:
+        target = pool.target
+        await _schema.migrate(connection, target)
+        rows = await connection.fetch(
+            "SELECT name, setting FROM pg_settings WHERE name IN "
+            "('fsync', 'synchronous_commit', 'synchronous_standby_names', 'server_version')"
+        )
+        settings: dict[str, str] = {row[0]: row[1] for row in rows}
+        server = settings["server_version"].split()[0]
+        head: int = await connection.fetchval(AppendSql(target).head)
+        return cls(
+            await _schema.identity(connection, target), head, server, {**settings, "durability": target.durability}
+        )

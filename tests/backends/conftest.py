@@ -23,7 +23,15 @@ else:
         spec.loader.exec_module(module)
         return module
 
-    faces, sqlite_kit = _load("faces"), _load("sqlite_kit")
+    faces, sqlite_kit, _ = _load("faces"), _load("sqlite_kit"), _load("postgres_kit")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_server_is_left() -> Iterator[None]:
+    """Servers that tests share are started by the first that asks, and end with the run."""
+    yield
+    if "goes_lite_conformance.servers.postgres" in sys.modules:
+        sys.modules["goes_lite_conformance.servers.postgres"].close_shared()
 
 
 @pytest.fixture

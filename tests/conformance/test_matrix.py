@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from goes_lite_conformance import matrix
+from goes_lite_conformance.servers import postgres
 
 from goes_lite import blocking
 from goes_lite.bus import REPLAY
@@ -27,6 +30,20 @@ def report(request: pytest.FixtureRequest) -> matrix.Kept:
         if importlib.util.find_spec(driver) is None:
             pytest.skip(f"{driver} is not installed")
     return found
+
+
+@contextmanager
+def reached(report: matrix.Kept) -> Generator[str]:
+    """The URL of a report; that of a server started for it, if it is about one."""
+    if urlsplit(report.url).scheme != "postgresql":
+        yield report.url
+        return
+    pytest.importorskip("asyncpg", reason="asyncpg is not installed")
+    version = int(report.versions["driver"].partition("PostgreSQL ")[2].partition(".")[0])
+    if version not in postgres.installations():
+        pytest.skip(f"PostgreSQL {version} is not installed")
+    with postgres.server(version) as server:
+        yield server.url
 
 
 def test_the_page_shows_the_reports() -> None:
@@ -53,7 +70,7 @@ def test_a_report_is_about_what_the_backend_says_of_itself_today(
             assert db.abilities & {REPLAY} == report.abilities, REFRESH
         return
 
-    with blocking.connect(report.url) as db:
+    with reached(report) as url, blocking.connect(url) as db:
         assert (db.abilities, db.durability) == (report.abilities, report.durability), REFRESH
 
 

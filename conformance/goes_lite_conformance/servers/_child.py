@@ -26,13 +26,17 @@ class ServerFailed(Exception):
 class Child:
     """One server process at a time, with a log file; the same command again after `stop` or `kill`.
 
-    `ready` is called until it answers true, and says so when the server can be used. It may raise OSError.
+    `ready` is called until it answers true, and says so when the server can be used. It may raise OSError. `user` is whom
+    the server runs as, for those that refuse to run as root.
     """
 
-    def __init__(self, command: Sequence[str], log: Path, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, ready: Callable[[], bool], *, user: str | None = None
+    ) -> None:
         self._command = list(command)
         self._log = log
         self._ready = ready
+        self._user = user
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -52,7 +56,13 @@ class Child:
         with self._log.open("ab") as log:
             # Files of its own: a pipe of ours that outlives us would keep our parent waiting for its end.
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                user=self._user,
+                cwd="/" if self._user else None,  # ours may be closed to them
             )
 
     def wait_ready(self) -> None:
@@ -88,13 +98,29 @@ class Child:
         if os.name == "nt":
             self._process.kill()
         else:
+            # Children may have begun a session of their own, as those of PostgreSQL do; so they are looked up before.
+            children = children_of(self._process.pid)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
+            for child in children:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
         self._process.wait()
         self._process = None
 
     def _last_words(self) -> str:
         return self._log.read_text(errors="replace")[-2000:] if self._log.exists() else "it logged nothing"
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started and that still run; none where the system has no /proc."""
+    found: list[int] = []
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # proc(5): the name is in parentheses and may have any character; state and parent follow
+            if int(entry.read_text(errors="replace").rpartition(")")[2].split()[1]) == pid:
+                found.append(int(entry.parent.name))
+    return found
 
 
 def free_port() -> int:

@@ -1,0 +1,156 @@
+"""Checkpoints and leases over PostgreSQL; see `goes_lite.checkpoint` for what is promised.
+
+A lease is a row, not a lock of a session: so it works through poolers, and outlives the connection. A released or expired
+one keeps its row, so that the fencing token only ever grows. Time is the server's; but where a program was given a clock,
+as tests are, it is that one.
+"""
+
+from __future__ import annotations
+
+from goes_lite.checkpoint import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
+from goes_lite.errors import LeaseHeld, LeaseLost
+from goes_lite.event import from_micros, to_micros
+from goes_lite.runtime import Clock, SystemClock
+from goes_lite_postgres._driver import Connection, Row
+from goes_lite_postgres._executor import Executor
+from goes_lite_postgres._options import Target
+
+_NOW = "coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
+
+
+class CheckpointSql:
+    """The statements, with the names of one store's tables."""
+
+    def __init__(self, target: Target) -> None:
+        checkpoints, leases, store = map(target.table, ("checkpoints", "leases", "store"))
+        self.all = f"SELECT name, position, store, time FROM {checkpoints} ORDER BY name"
+        self.get = f"SELECT name, position, store, time FROM {checkpoints} WHERE name = $1"
+        self.save = (
+            f"INSERT INTO {checkpoints} (time, name, position, store) "
+            f"SELECT {_NOW}, $2::text, $3::bigint, id::text || '/' || epoch::text FROM {store} "
+            "ON CONFLICT (name) DO UPDATE SET position = excluded.position, store = excluded.store, time = excluded.time"
+        )
+        self.delete = f"DELETE FROM {checkpoints} WHERE name = $1 RETURNING 1"
+        self.lease = f"SELECT owner, token, expires FROM {leases} WHERE name = $1"
+        # Shared, so that nobody can take the lease over before what is written under it is committed.
+        self.keep_lease = f"{self.lease} FOR SHARE"
+        self.held = f"SELECT owner, token, expires FROM {leases} WHERE name = $2 AND expires > {_NOW}"
+        self.acquire = (
+            f"INSERT INTO {leases} AS l (name, owner, token, expires) "
+            f"SELECT $2::text, $3::text, 1, now + $4::bigint FROM (SELECT {_NOW} AS now) AS clock "
+            "ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, expires = excluded.expires, "
+            "token = l.token + CASE WHEN l.owner = excluded.owner AND l.expires > excluded.expires - $4::bigint "
+            "THEN 0 ELSE 1 END "
+            "WHERE l.owner = excluded.owner OR l.expires <= excluded.expires - $4::bigint RETURNING token, expires"
+        )
+        self.renew = (
+            f"UPDATE {leases} SET expires = {_NOW} + $5::bigint "
+            "WHERE name = $2 AND owner = $3 AND token = $4 RETURNING expires"
+        )
+        # an empty owner marks a released lease: nobody can renew it, and the token stays
+        self.release = (
+            f"UPDATE {leases} SET owner = '', expires = 0 WHERE name = $1 AND owner = $2 AND token = $3 RETURNING 1"
+        )
+
+
+def micros(clock: Clock) -> int | None:
+    """What a clock of the user's says; None for that of the machine: then the server's is asked."""
+    return None if isinstance(clock, SystemClock) else to_micros(clock.now())
+
+
+class PostgresCheckpoints:
+    """Checkpoints in the table of that name."""
+
+    def __init__(self, executor: Executor, sql: CheckpointSql, clock: Clock) -> None:
+        self._executor = executor
+        self._sql = sql
+        self._clock = clock
+
+    async def get(self, name: str) -> Checkpoint | None:
+        check_owned_name(name)
+        rows = await self._executor.read(lambda connection: connection.fetch(self._sql.get, name))
+        return _checkpoint(rows[0]) if rows else None
+
+    async def save(self, name: str, position: int, *, lease: Lease | None = None) -> None:
+        check_checkpoint(name, position, lease)
+
+        async def work(connection: Connection) -> None:
+            if lease is not None:
+                row = await connection.fetchrow(self._sql.keep_lease, lease.name)
+                _check_current(row, lease)
+            await connection.execute(self._sql.save, micros(self._clock), name, position)
+
+        await self._executor.write(work)
+
+    async def delete(self, name: str) -> bool:
+        check_owned_name(name)
+        return bool(await self._executor.write(lambda connection: connection.fetch(self._sql.delete, name)))
+
+    async def all(self) -> list[Checkpoint]:
+        rows = await self._executor.read(lambda connection: connection.fetch(self._sql.all))
+        return [_checkpoint(row) for row in rows]
+
+
+class PostgresLeases:
+    """Leases in the table of that name."""
+
+    def __init__(self, executor: Executor, sql: CheckpointSql, clock: Clock) -> None:
+        self._executor = executor
+        self._sql = sql
+        self._clock = clock
+
+    async def acquire(self, name: str, owner: str, ttl: float) -> Lease:
+        check_owned_name(name)
+        check_owned_name(owner, "the owner of a lease")  # an empty one marks a released lease
+        duration = check_ttl(ttl)
+
+        async def work(connection: Connection) -> Lease:
+            row = await connection.fetchrow(self._sql.acquire, micros(self._clock), name, owner, duration)
+            if row is None:
+                held = await connection.fetchrow(self._sql.lease, name)
+                other, _, expires = held or ("", 0, 0)
+                raise LeaseHeld(name, other, from_micros(expires))
+            token, until = row
+            return Lease(name, owner, token, from_micros(until))
+
+        return await self._executor.write(work)
+
+    async def renew(self, lease: Lease, ttl: float) -> Lease:
+        check_lease(lease)
+        duration = check_ttl(ttl)
+
+        async def work(connection: Connection) -> Lease:
+            until: int | None = await connection.fetchval(
+                self._sql.renew, micros(self._clock), lease.name, lease.owner, lease.token, duration
+            )
+            if until is None:
+                _check_current(await connection.fetchrow(self._sql.lease, lease.name), lease)
+                raise LeaseLost(lease.name, None, lease.token, lease.token)  # it came back in this very moment
+            return lease._replace(expires=from_micros(until))
+
+        return await self._executor.write(work)
+
+    async def release(self, lease: Lease) -> bool:
+        check_lease(lease)
+        key = (lease.name, lease.owner, lease.token)
+        return bool(await self._executor.write(lambda connection: connection.fetch(self._sql.release, *key)))
+
+    async def get(self, name: str) -> Lease | None:
+        check_owned_name(name)
+        now = micros(self._clock)
+        rows = await self._executor.read(lambda connection: connection.fetch(self._sql.held, now, name))
+        if not rows:
+            return None
+        owner, token, expires = rows[0]
+        return Lease(name, owner, token, from_micros(expires))
+
+
+def _check_current(row: Row | None, lease: Lease) -> None:
+    owner, token, _ = row or ("", 0, 0)
+    if (owner, token) != (lease.owner, lease.token):
+        raise LeaseLost(lease.name, owner or None, lease.token, token)
+
+
+def _checkpoint(row: Row) -> Checkpoint:
+    name, position, store, time = row
+    return Checkpoint(name, position, store, from_micros(time))

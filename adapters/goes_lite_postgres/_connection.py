@@ -1,0 +1,237 @@
+"""The connections of one handle: opened when they are needed, lent to one operation at a time, replaced when they break.
+
+The driver's own pool is not used: it resets a connection behind each use, which costs a round trip and is for nothing,
+since no operation leaves anything behind in a session. What it does not do is needed: reads have connections that no
+write can take from them, so that code inside a transaction can always read, however many transactions wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import asyncpg
+
+from goes_lite.errors import GoesError, StoreClosed, StoreError, StoreForked
+from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, conflict, lost, translate, worth_waiting
+from goes_lite_postgres._options import Target
+
+T = TypeVar("T")
+
+PAUSE, LONGEST_PAUSE = 0.02, 1.0
+"""Seconds between two tries while the server is away: they grow from the first to the second."""
+
+
+class Patience:
+    """How long one operation goes on trying: pauses that grow, until the time is up."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = asyncio.get_running_loop().time() + seconds
+        self._pause = PAUSE
+
+    async def again(self) -> bool:
+        """True behind a pause; False if the time is up."""
+        left = self._end - asyncio.get_running_loop().time()
+        if left <= 0:
+            return False
+        # Not by the runtime's clock: servers come back in real time, also where a test's clock stands still.
+        await asyncio.sleep(min(left, self._pause * (0.5 + random.random())))
+        self._pause = min(self._pause * 2, LONGEST_PAUSE)
+        return True
+
+
+class Pool:
+    """Lends connections: some for reads, some for writes, and one for the group committer."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.closed = False
+        self._loop = asyncio.get_running_loop()
+        self._process = os.getpid()
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        reads = (target.pool_size - 2) // 2
+        writes = target.pool_size - 2 - reads
+        self._reads, self._writes, self._commits = (
+            asyncio.Semaphore(reads),
+            asyncio.Semaphore(writes),
+            asyncio.Semaphore(1),
+        )
+        self._permits = (self._reads, reads), (self._writes, writes), (self._commits, 1)
+
+    def __repr__(self) -> str:
+        return f"<Pool {self.target.location}: {len(self._open)} open, {len(self._idle)} idle>"
+
+    @property
+    def pids(self) -> set[int]:
+        """Of the server's processes at the other ends: who a notification of our own comes from."""
+        return {connection.get_server_pid() for connection in self._open if not connection.is_closed()}
+
+    def check_usable(self) -> None:
+        if os.getpid() != self._process:
+            raise StoreForked(self.target.location)
+        if self.closed:
+            raise StoreClosed(self.target.location)
+
+    def check_loop(self) -> None:
+        self.check_usable()
+        if asyncio.get_running_loop() is not self._loop:
+            raise StoreError(
+                self.target.location,
+                "a handle belongs to the event loop that opened it, and this is another one: connect in each, or use "
+                "goes_lite.blocking, which may be used from any thread",
+            )
+
+    # --- lending --------------------------------------------------------------------------------------------------------
+
+    def reading(self) -> Lent:
+        """A connection for an operation that waits for nobody else's lock."""
+        return Lent(self, self._reads)
+
+    def writing(self) -> Lent:
+        """A connection for an operation that may have to wait for locks."""
+        return Lent(self, self._writes)
+
+    def committing(self) -> Lent:
+        """The connection of the group committer."""
+        return Lent(self, self._commits)
+
+    async def connection(self) -> Connection:
+        """One that is idle, else a new one. What opening raises is the driver's error."""
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+            self._open.discard(connection)
+        return await self.open()
+
+    async def open(self) -> Connection:
+        """A new connection, which `drop` closes."""
+        target = self.target
+        connection: Connection = await asyncpg.connect(
+            target.dsn,
+            timeout=target.connect_timeout,
+            command_timeout=None,
+            # behind a pooler of transactions the next statement may meet another server process
+            statement_cache_size=0 if target.pooler else 200,
+            max_cached_statement_lifetime=0,
+            server_settings={"application_name": target.application_name},
+        )
+        self._open.add(connection)
+        if self.closed:
+            await self.drop(connection)
+            raise StoreClosed(target.location)
+        return connection
+
+    def give_back(self, connection: Connection) -> None:
+        """Into the pool again, if it is sound: outside of any transaction."""
+        if connection.is_closed() or connection.is_in_transaction():
+            connection.terminate()
+            self._open.discard(connection)
+        else:
+            self._idle.append(connection)
+
+    async def drop(self, connection: Connection) -> None:
+        """Close a connection for good."""
+        self._open.discard(connection)
+        with suppress(*DRIVER_ERRORS):
+            await connection.close(timeout=2)
+
+    async def close(self) -> None:
+        """Wait until everything is given back, and close it."""
+        self.closed = True
+        for turns, permits in self._permits:
+            for _ in range(permits):
+                await turns.acquire()
+        for turns, permits in self._permits:
+            for _ in range(permits):
+                turns.release()  # for those who come too late, and are told so
+        while self._idle:
+            await self.drop(self._idle.pop())
+
+    def terminate(self) -> None:
+        """Let go of every connection at once, without a word to the server."""
+        self.closed = True
+        for connection in self._open:
+            connection.terminate()
+        self._open.clear()
+        self._idle.clear()
+
+    # --- running ----------------------------------------------------------------------------------------------------------
+
+    async def connect(self, patience: Patience) -> Connection:
+        """A connection, though the server may be away for a while; the driver's error as ours, if it stays away."""
+        while True:
+            self.check_usable()
+            try:
+                return await self.connection()
+            except DRIVER_ERRORS as exc:
+                if not (worth_waiting(exc) and await patience.again()):
+                    raise translate(exc, self.target.location) from exc
+
+    def bounded(self) -> asyncio.Timeout:
+        """For how long the server may say nothing to what may have to wait for locks, before it is taken for gone."""
+        return asyncio.timeout(self.target.lock_timeout + self.target.command_timeout)
+
+    async def read(self, work: Callable[[Connection], Awaitable[T]], *, bounded: bool = True) -> T:
+        """Run an operation that only reads, again where the connection broke, or hangs (unless it may take its time)."""
+        self.check_loop()
+        patience: Patience | None = None
+        while True:
+            async with self.reading() as connection:
+                try:
+                    async with asyncio.timeout(self.target.command_timeout if bounded else None):
+                        return await work(connection)
+                except GoesError:
+                    raise
+                except DRIVER_ERRORS as exc:
+                    error: Exception = exc
+                    again = lost(exc, connection) or conflict(exc)
+                    if again:
+                        connection.terminate()
+            patience = patience or Patience(self.target.retry_timeout)
+            if not again or self.closed or not await patience.again():
+                self.check_usable()
+                raise self.translated(error) from error
+
+    def opening(self) -> Patience:
+        """For how long opening a handle goes on trying."""
+        return Patience(self.target.connect_timeout)
+
+    def patience(self) -> Patience:
+        """For how long an operation goes on trying."""
+        return Patience(self.target.retry_timeout)
+
+    def translated(self, error: Exception) -> GoesError:
+        return translate(error, self.target.location, waited=self.target.lock_timeout)
+
+
+class Lent:
+    """A connection for the time of a block."""
+
+    __slots__ = ("_connection", "_pool", "_turns")
+
+    def __init__(self, pool: Pool, turns: asyncio.Semaphore) -> None:
+        self._pool = pool
+        self._turns = turns
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> Connection:
+        self._pool.check_loop()
+        await self._turns.acquire()
+        try:
+            self._connection = await self._pool.connect(self._pool.patience())
+        except BaseException:
+            self._turns.release()
+            raise
+        return self._connection
+
+    async def __aexit__(self, *_: object) -> None:
+        connection, self._connection = self._connection, None
+        self._turns.release()
+        if connection is not None:
+            self._pool.give_back(connection)

@@ -1,0 +1,120 @@
+"""asyncpg: what a connection is, and what its errors mean. The only file that knows SQLSTATE codes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from goes_lite.errors import (
+    DriverMissing,
+    GoesError,
+    StoreError,
+    StoreFull,
+    StoreLocked,
+    StoreReadOnly,
+    StoreUnavailable,
+    TransactionConflict,
+    TransactionError,
+)
+
+try:
+    import asyncpg
+except ModuleNotFoundError as _exc:
+    raise DriverMissing("postgresql", "asyncpg", "postgres") from _exc
+
+if TYPE_CHECKING:
+    Connection: TypeAlias = asyncpg.Connection[asyncpg.Record]
+    Row: TypeAlias = asyncpg.Record
+else:
+    Connection, Row = asyncpg.Connection, asyncpg.Record
+
+SERIALIZATION, DEADLOCK, UNIQUE, READ_ONLY = "40001", "40P01", "23505", "25006"
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError)
+"""Whatever the driver raises on its own account; a TimeoutError is an OSError.
+
+Some errors of goes_lite are OSErrors as well: where both can come, GoesError is caught first.
+"""
+
+_GONE = frozenset(("57P01", "57P02", "57P03", "57P05", "25P03"))
+"""The server ended the connection, or is about to start: shutdown, crash, idle for too long."""
+_FULL = frozenset(("53100", "53400"))
+_BUSY = "53300"
+_LOGIN = ("28",)
+
+
+def code(error: BaseException) -> str:
+    """Its SQLSTATE; '' if the server had nothing to do with it."""
+    state: Any = getattr(error, "sqlstate", None)
+    return state if isinstance(state, str) else ""
+
+
+def lost(error: BaseException, connection: Connection | None = None) -> bool:
+    """Whether the connection is what failed, so that the same may work on another one."""
+    state = code(error)
+    if state:
+        return state in _GONE or state.startswith("08")
+    if isinstance(error, (OSError, EOFError)):  # refused, reset, timed out; what TLS raises is an OSError, too
+        return True
+    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+        return True  # while another server takes over, there is none that may be written to
+    return connection is not None and connection.is_closed()
+
+
+def worth_waiting(error: BaseException) -> bool:
+    """Whether connecting may work in a moment: the server is not there yet, or has no connection left."""
+    return lost(error) or code(error) == _BUSY
+
+
+def conflict(error: BaseException) -> bool:
+    """Whether PostgreSQL undid a transaction that may simply be run again."""
+    return code(error) in (SERIALIZATION, DEADLOCK)
+
+
+def unstorable(error: BaseException) -> bool:
+    """Whether a value is none that PostgreSQL has, which the driver finds out before it sends anything."""
+    return code(error) == "22000"
+
+
+def translate(error: Exception, location: str, *, waited: float = 0.0) -> GoesError:
+    """What an error of the driver means to a user of goes_lite. None of it shows a password: the server knows none."""
+    if isinstance(error, GoesError):
+        return error
+    state, text = code(error), _text(error)
+    detail = f"{text} (SQLSTATE {state})" if state else text
+    if state == "55P03":
+        return StoreLocked(location, waited)
+    if state in (SERIALIZATION, DEADLOCK):
+        return TransactionConflict(f"{location}: {detail}")
+    if state == READ_ONLY:
+        return StoreReadOnly(
+            location, f"PostgreSQL only reads here ({text})", "connect to a server that may be written to"
+        )
+    if state == "42501":
+        return StoreReadOnly(
+            location, f"the role may not do that ({text})", "grant it the rights, see docs/postgres.md"
+        )
+    if state in _FULL:
+        return StoreFull(location)
+    if state == "25P02":
+        return TransactionError("the transaction was rolled back by an earlier error inside it: begin another")
+    if state[:2] in _LOGIN:
+        return StoreUnavailable(
+            location, f"the server refuses the login: {detail}. Check user, password and pg_hba.conf"
+        )
+    if state == "3D000":
+        return StoreUnavailable(location, f"{detail}: create the database first")
+    if state == _BUSY:
+        return StoreUnavailable(
+            location, f"the server has no connection left: {detail}. Raise max_connections, or lower pool_size"
+        )
+    if state == "57014":
+        return StoreUnavailable(location, f"a statement was cancelled: {detail}")
+    if lost(error):
+        return StoreUnavailable(location, f"the server cannot be reached: {detail}")
+    return StoreError(location, detail)
+
+
+def _text(error: Exception) -> str:
+    message: Any = getattr(error, "message", None)
+    hint: Any = getattr(error, "hint", None)
+    text = str(message or error) or type(error).__name__
+    return f"{text}. {hint}" if hint else text

@@ -1,0 +1,87 @@
+"""Rows into events, and payloads into columns: the only place that knows the order of the columns."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from goes_lite.errors import CodecError
+from goes_lite.event import AggregateRef, Event, restore
+from goes_lite.reading import EventReader
+from goes_lite.registry import Raw
+from goes_lite_postgres._driver import Row
+
+COLUMNS = (
+    "e.position, e.id, e.name_key, a.name, a.id, e.version, e.time, e.encoding, e.schema, e.data, e.binary_data, "
+    "e.metadata, e.tags"
+)
+NAME_KEY = 2
+
+
+def packed(payload: str | bytes) -> tuple[str | None, bytes | None]:
+    """A payload as two columns: text in the first, bytes in the second. Text with a NUL, which no text column takes, in both."""
+    if isinstance(payload, bytes):
+        return None, payload
+    return ("", payload.encode()) if "\0" in payload else (payload, None)
+
+
+def unpacked(text: str | None, binary: bytes | None) -> str | bytes:
+    """A payload from its two columns."""
+    if binary is None:
+        return text or ""
+    return binary if text is None else binary.decode()
+
+
+class RowReader(EventReader):
+    """Makes events of rows: what `read` does event by event, in one go."""
+
+    def read_into(
+        self,
+        names: Mapping[int, str],
+        rows: Sequence[Row],
+        found: list[Event[Any]],
+        *,
+        whole: AggregateRef | None = None,
+    ) -> None:
+        """Put the events of the rows into `found`: if one of them cannot be read, those before it are there.
+
+        With `whole`, they are those of that aggregate, and none is left out.
+        """
+        decoders: dict[tuple[int, str, int], tuple[str, Callable[[Any], object] | None]] = {}
+        append = found.append
+        ref = whole
+        make_ref = AggregateRef._make
+        for (
+            position,
+            id,
+            key,
+            aggregate,
+            aggregate_id,
+            version,
+            time,
+            encoding,
+            schema,
+            text,
+            binary,
+            metadata,
+            tags,
+        ) in rows:
+            if whole is None:
+                ref = None if aggregate is None else make_ref((aggregate, aggregate_id))
+            payload = text if binary is None else unpacked(text, binary)
+            decoder = decoders.get((key, encoding, schema))
+            if decoder is None:
+                decoder = decoders[key, encoding, schema] = self.decoder(names[key], encoding, schema, position, ref)
+            name, decode = decoder
+            if decode is not None:
+                try:
+                    data = decode(payload)
+                except CodecError as exc:
+                    raise exc.about(name, position, ref) from exc
+            elif self.unknown == "raw" or whole is not None:
+                data = Raw(name, encoding, schema, payload)
+            else:
+                continue
+            append(
+                restore(id.bytes, name, data, time, ref, version, metadata, tags, position, encoding, schema, payload)
+            )

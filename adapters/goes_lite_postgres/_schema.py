@@ -1,0 +1,204 @@
+"""The tables, as an ordered list of migrations; the n-th takes a schema of the database from version n-1 to n.
+
+People look at it with other tools, so it is plain: JSON as text, times as microseconds since 1970 UTC, and views that
+show the log as one would want to read it. Aggregates and event names have integer keys, which keeps rows and indices
+small. Positions are not drawn from a sequence: they are counted under the lock of the store, see `_append`.
+
+There are no foreign keys: only `_append` and `_delete` write events, in one statement with what they refer to, and the
+trigger of a foreign key costs more per event than storing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew, StoreUnavailable
+from goes_lite.ids import new_id
+from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, code, translate
+from goes_lite_postgres._options import Target, quoted
+
+TEXT = 'text COLLATE "C"'
+"""Text sorts by code point, whatever the language of the database."""
+_TIME = "to_timestamp({0} / 1000000) + ({0} % 1000000) * interval '1 microsecond'"
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE {schema}.store (
+            id uuid PRIMARY KEY,
+            epoch integer NOT NULL,
+            version integer NOT NULL,
+            head bigint NOT NULL
+        )""",
+        f"""CREATE TABLE {{schema}}.event_names (
+            key integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            name {TEXT} NOT NULL UNIQUE
+        )""",
+        f"""CREATE TABLE {{schema}}.aggregates (
+            key bigint PRIMARY KEY,
+            name {TEXT} NOT NULL,
+            id {TEXT} NOT NULL,
+            version bigint NOT NULL,
+            first_time bigint NOT NULL,
+            last_time bigint NOT NULL,
+            UNIQUE (name, id)
+        )""",
+        """CREATE TABLE {schema}.events (
+            position bigint PRIMARY KEY,
+            id uuid NOT NULL UNIQUE,
+            name_key integer NOT NULL,
+            aggregate_key bigint,
+            version bigint NOT NULL,
+            time bigint NOT NULL,
+            encoding text NOT NULL,
+            schema bigint NOT NULL,
+            data text,
+            binary_data bytea,
+            metadata text,
+            tags text,
+            CHECK (data IS NOT NULL OR binary_data IS NOT NULL)
+        )""",
+        "CREATE UNIQUE INDEX events_of_aggregate ON {schema}.events (aggregate_key, version) WHERE aggregate_key IS NOT NULL",
+        "CREATE INDEX events_by_name ON {schema}.events (name_key, position)",
+        f"""CREATE TABLE {{schema}}.event_tags (
+            tag {TEXT} NOT NULL,
+            position bigint NOT NULL,
+            PRIMARY KEY (tag, position)
+        )""",
+        f"""CREATE TABLE {{schema}}.snapshots (
+            name {TEXT} NOT NULL,
+            id {TEXT} NOT NULL,
+            version bigint NOT NULL,
+            time bigint NOT NULL,
+            schema bigint NOT NULL,
+            encoding text NOT NULL,
+            state text,
+            binary_state bytea,
+            deleted boolean NOT NULL,
+            PRIMARY KEY (name, id, version)
+        )""",
+        f"""CREATE TABLE {{schema}}.models (
+            collection {TEXT} NOT NULL,
+            id {TEXT} NOT NULL,
+            version bigint NOT NULL,
+            data text NOT NULL,
+            plain text,
+            PRIMARY KEY (collection, id)
+        )""",
+        f"""CREATE TABLE {{schema}}.checkpoints (
+            name {TEXT} PRIMARY KEY,
+            position bigint NOT NULL,
+            store text NOT NULL,
+            time bigint NOT NULL
+        )""",
+        f"""CREATE TABLE {{schema}}.leases (
+            name {TEXT} PRIMARY KEY,
+            owner {TEXT} NOT NULL,
+            token bigint NOT NULL,
+            expires bigint NOT NULL
+        )""",
+        f"""CREATE VIEW {{schema}}.event_log AS
+            SELECT e.position, {_TIME.format("e.time")} AS time, n.name AS event, a.name AS aggregate,
+                   a.id AS aggregate_id, e.version, e.data, e.binary_data, e.metadata, e.tags, e.encoding, e.schema, e.id
+            FROM {{schema}}.events e JOIN {{schema}}.event_names n ON n.key = e.name_key
+            LEFT JOIN {{schema}}.aggregates a ON a.key = e.aggregate_key
+            ORDER BY e.position""",
+        f"""CREATE VIEW {{schema}}.aggregate_list AS
+            SELECT name, id, version, {_TIME.format("first_time")} AS first_time, {_TIME.format("last_time")} AS last_time
+            FROM {{schema}}.aggregates ORDER BY name, id""",
+    ),
+)  # fmt: skip
+
+VERSION = len(MIGRATIONS)
+TABLES = ("store", "event_names", "aggregates", "events", "event_tags", "snapshots", "models", "checkpoints", "leases")
+
+
+def ddl(schema: str, *, since: int = 0) -> Iterator[str]:
+    """The statements that make the tables, or bring those of a version up to date."""
+    name = quoted(schema)
+    if not since:
+        yield f"CREATE SCHEMA IF NOT EXISTS {name}"
+    for statements in MIGRATIONS[since:]:
+        yield from (statement.format(schema=name) for statement in statements)
+    if since:
+        yield f"UPDATE {name}.store SET version = {VERSION}"
+    else:
+        yield f"INSERT INTO {name}.store (id, epoch, version, head) VALUES ('{new_id()}', 1, {VERSION}, 0)"
+
+
+async def check(connection: Connection, target: Target) -> int:
+    """The version of the tables, 0 if there are none. Nothing is changed.
+
+    Raises ForeignFile if the schema has tables of those names that are not a store's, StoreTooNew for a newer store's.
+    """
+    found: list[str] = await connection.fetchval(
+        "SELECT array_agg(c.relname::text) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = $1 AND c.relname = ANY ($2::text[])",
+        target.schema,
+        [*TABLES],
+    )
+    if not found:
+        return 0
+    if set(found) != set(TABLES):
+        named = ", ".join(repr(name) for name in sorted(found))
+        raise ForeignFile(target.location, f"the schema {target.schema!r} has other tables of these names: {named}")
+    try:
+        version: int | None = await connection.fetchval(f"SELECT version FROM {target.table('store')}")
+    except DRIVER_ERRORS as exc:
+        if code(exc)[:3] == "427":  # no such column, or one of another type
+            raise ForeignFile(target.location, f"the table 'store' is not one of goes_lite: {exc}") from exc
+        raise
+    if version is None or version < 1:
+        raise StoreDamaged(target.location, f"its schema version is {version}")
+    if version > VERSION:
+        raise StoreTooNew(target.location, version, VERSION)
+    return version
+
+
+async def migrate(connection: Connection, target: Target) -> None:
+    """Bring the tables up to date, in one transaction. Several processes may do this at once; one does the work."""
+    if await check(connection, target) >= VERSION:
+        return
+    async with connection.transaction(isolation="read_committed"):
+        await connection.execute(f"SELECT pg_advisory_xact_lock({target.key('schema')})")
+        version = await check(connection, target)  # another process may have been faster
+        try:
+            for statement in ddl(target.schema, since=version) if version < VERSION else ():
+                # asked first: who may use a schema, but make none, may not even say IF NOT EXISTS
+                if not statement.startswith("CREATE SCHEMA") or not await _exists(connection, target):
+                    await connection.execute(statement)
+        except DRIVER_ERRORS as exc:
+            if code(exc) == "42501":
+                text = translate(exc, target.location)
+                raise StoreUnavailable(
+                    target.location,
+                    f"its tables are not there or of an older version, and this role may not make them ({text}): have somebody "
+                    f"who may run what `goes-lite schema postgresql --schema {target.schema}` prints",
+                ) from exc
+            raise
+
+
+async def _exists(connection: Connection, target: Target) -> bool:
+    found: bool = await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", quoted(target.schema))
+    return found
+
+
+async def identity(connection: Connection, target: Target) -> str:
+    """Which store this is, in which life: what a checkpoint belongs to."""
+    row = await connection.fetchrow(f"SELECT id, epoch FROM {target.table('store')}")
+    if row is None:
+        raise StoreDamaged(target.location, "the table 'store' is empty")
+    return f"{row[0]}/{row[1]}"
+
+
+async def erase(connection: Connection, target: Target) -> None:
+    """Drop the schema with all that is in it; nothing happens if there is none. ForeignFile if it is no store's."""
+    async with connection.transaction():
+        await connection.execute(f"SET LOCAL lock_timeout = {int(target.lock_timeout * 1000)}")
+        if not await check(connection, target):
+            return
+        if target.schema != "public":
+            await connection.execute(f"DROP SCHEMA {quoted(target.schema)} CASCADE")
+            return
+        for view in ("event_log", "aggregate_list"):  # what else is in there is somebody else's
+            await connection.execute(f"DROP VIEW IF EXISTS {target.table(view)}")
+        await connection.execute(f"DROP TABLE {', '.join(map(target.table, TABLES))}")

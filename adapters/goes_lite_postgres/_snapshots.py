@@ -1,0 +1,116 @@
+"""The SnapshotStore over PostgreSQL; see `goes_lite.snapshot.SnapshotStore` for what is promised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from goes_lite.event import AggregateRef, aggregate_ref, from_micros, to_micros
+from goes_lite.snapshot import Snapshot, check_keep, check_snapshot, check_snapshot_query
+from goes_lite.sql import MAX_INTEGER
+from goes_lite.store import Pages
+from goes_lite_postgres._driver import Connection, Row
+from goes_lite_postgres._events import PAGE, check_position
+from goes_lite_postgres._executor import Executor
+from goes_lite_postgres._options import Target
+from goes_lite_postgres._rows import packed, unpacked
+
+_COLUMNS = "name, id, version, time, schema, encoding, state, binary_state, deleted"
+
+
+class SnapshotSql:
+    """The statements, with the names of one store's tables."""
+
+    def __init__(self, target: Target) -> None:
+        table = target.table("snapshots")
+        self.save = (
+            f"INSERT INTO {table} ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
+            "ON CONFLICT (name, id, version) DO UPDATE SET time = excluded.time, schema = excluded.schema, "
+            "encoding = excluded.encoding, state = excluded.state, binary_state = excluded.binary_state, "
+            "deleted = excluded.deleted"
+        )
+        one = "WHERE name = $1 AND id = $2"
+        self.latest = f"SELECT {_COLUMNS} FROM {table} {one} AND version <= $3 ORDER BY version DESC LIMIT 1"
+        self.query = (
+            f"SELECT {_COLUMNS} FROM {table} WHERE (name, id, version) > ($1, $2, $3)",
+            f"ORDER BY name, id, version LIMIT {PAGE // 8}",
+        )
+        self.delete = _counted(f"DELETE FROM {table} {one}")
+        self.delete_one = _counted(f"DELETE FROM {table} {one} AND version = $3")
+        self.prune = _prune(table, "")
+        self.prune_one = _prune(table, "WHERE name = $2 AND id = $3")
+
+
+def _counted(delete: str) -> str:
+    return f"WITH gone AS ({delete} RETURNING 1) SELECT count(*) FROM gone"
+
+
+def _prune(table: str, where: str) -> str:
+    rank = "row_number() OVER (PARTITION BY name, id ORDER BY version DESC)"
+    ranked = f"SELECT name, id, version, {rank} AS rank FROM {table} {where}"
+    old = f"SELECT name, id, version FROM ({ranked}) AS ranked WHERE rank > $1"
+    return _counted(f"DELETE FROM {table} WHERE (name, id, version) IN ({old})")
+
+
+class PostgresSnapshots:
+    """Snapshots in the table of that name."""
+
+    def __init__(self, executor: Executor, sql: SnapshotSql) -> None:
+        self._executor = executor
+        self._sql = sql
+
+    async def save(self, snapshot: Snapshot) -> None:
+        ref, version, time, schema, encoding, state, deleted = check_snapshot(snapshot)
+        row = (*ref, version, to_micros(time), schema, encoding, *packed(state), deleted)
+        await self._executor.write(lambda connection: connection.execute(self._sql.save, *row))
+
+    async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
+        key = (*aggregate_ref(aggregate), MAX_INTEGER if upto is None else check_position("upto", upto))
+        rows = await self._executor.read(lambda connection: connection.fetch(self._sql.latest, *key))
+        return _snapshot(rows[0]) if rows else None
+
+    def query(self, *, names: Iterable[str] = (), aggregate: AggregateRef | None = None) -> Pages[Snapshot]:
+        wanted, owner = check_snapshot_query(names, aggregate)
+        where, fixed = "", list[Any]()
+        if wanted:
+            fixed.append([*wanted])
+            where += f" AND name = ANY (${3 + len(fixed)}::text[])"
+        if owner:
+            fixed += owner
+            where += f" AND name = ${2 + len(fixed)} AND id = ${3 + len(fixed)}"
+        select, order = self._sql.query
+        sql = f"{select}{where} {order}"
+        behind: tuple[str, str, int] = ("", "", 0)
+
+        async def fetch() -> Sequence[Snapshot]:
+            nonlocal behind
+            rows = await self._executor.read(lambda connection: connection.fetch(sql, *behind, *fixed))
+            if rows:
+                name, id, version = rows[-1][:3]
+                behind = name, id, version
+            return [_snapshot(row) for row in rows]
+
+        return Pages(fetch)
+
+    async def delete(self, aggregate: AggregateRef, *, version: int | None = None) -> int:
+        sql = self._sql.delete if version is None else self._sql.delete_one
+        key = (*aggregate_ref(aggregate), *(() if version is None else (check_position("version", version),)))
+        return await self._erase(sql, *key)
+
+    async def prune(self, *, keep: int = 1, aggregate: AggregateRef | None = None) -> int:
+        check_keep(keep)
+        sql = self._sql.prune if aggregate is None else self._sql.prune_one
+        return await self._erase(sql, min(keep, MAX_INTEGER), *(() if aggregate is None else aggregate_ref(aggregate)))
+
+    async def _erase(self, sql: str, *parameters: Any) -> int:
+        async def work(connection: Connection) -> int:
+            number: int = await connection.fetchval(sql, *parameters)
+            return number
+
+        return await self._executor.write(work, exclusive=True)
+
+
+def _snapshot(row: Row) -> Snapshot:
+    name, id, version, time, schema, encoding, text, binary, deleted = row
+    state = unpacked(text, binary)
+    return Snapshot(AggregateRef._make((name, id)), version, from_micros(time), schema, encoding, state, deleted)

@@ -1,0 +1,67 @@
+"""The statements around every write: how a transaction begins, what it waits for, how it ends and is announced.
+
+**Order.** Positions are counted under an advisory lock that is held from before the first look at the log until the
+transaction is over, so they rise in commit order: whoever sees one has seen all before it. PostgreSQL releases the lock
+after the commit is visible, and READ COMMITTED has each statement look anew, so whoever gets the lock sees what its
+last owner has committed. It is said in so many words, for servers and roles may have another level by default, and
+there the first look would be from before the wait. The lock belongs to the transaction, never to the session, so it works
+behind poolers, and it is gone when its owner is.
+
+**Turns.** Transactions of the user have a lock of their own, so that they take turns, as on every backend: what one
+decides upon what it reads is never decided twice. It keeps no append waiting; a transaction takes the other lock, too,
+when it appends.
+
+**Announcements.** NOTIFY stands behind COMMIT in one message: inside the transaction it would take a lock of the whole
+server, which all who commit would queue for. What gets lost in between, the poll of `_wakeup` finds.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from goes_lite_postgres._options import Target
+
+XID = "SELECT pg_current_xact_id_if_assigned()::text"
+"""The number of the transaction, which tells afterwards whether it was committed; None if it has written nothing."""
+STATUS = "SELECT pg_xact_status($1::text::xid8)"
+ROLLBACK = "ROLLBACK"
+
+STALLED = 10
+"""Seconds after which the server ends a transaction of ours in which we say nothing: a machine that is gone holds no locks."""
+
+
+class Statements(NamedTuple):
+    """Of one store."""
+
+    begin: str
+    """One write that concerns rows of its own."""
+    begin_exclusive: str
+    """One write that takes its turn with the transactions of the user."""
+    begin_append: str
+    """Appends: with the lock of the log."""
+    begin_session: str
+    """A transaction of the user; with the tables of the store within reach, and without a limit between statements."""
+    lock_log: str
+    commit: str
+
+
+def statements(target: Target, *, raise_durability: bool) -> Statements:
+    """With `raise_durability`, commits wait for the server's disk though it is set up to acknowledge them before."""
+    begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
+    limits = f"; SET LOCAL lock_timeout = {int(target.lock_timeout * 1000)}"
+    if target.durability == "normal":
+        limits += "; SET LOCAL synchronous_commit = off"
+    elif raise_durability:
+        limits += "; SET LOCAL synchronous_commit = on"
+    stalled = f"; SET LOCAL idle_in_transaction_session_timeout = '{STALLED}s'"
+    turn = f"; SELECT pg_advisory_xact_lock({target.key('turn')})"
+    log = f"SELECT pg_advisory_xact_lock({target.key('log')})"
+    path = f"; SET LOCAL search_path = {target.table('')[:-1]}, public"
+    return Statements(
+        begin + limits + stalled,
+        begin + limits + stalled + turn,
+        f"{begin}{limits}{stalled}; {log}",
+        begin + limits + path + turn,
+        log,
+        f"COMMIT; NOTIFY {target.channel}",
+    )

