@@ -34,8 +34,12 @@ from goes_lite_conformance.servers import postgres  # noqa: E402
 from goes_lite_postgres import PostgresBackend  # noqa: E402
 
 import goes_lite as goes  # noqa: E402
-from bench.domain import NOTE, Account, events  # noqa: E402
-from bench.project import Totals  # noqa: E402
+from bench.domain import (  # noqa: E402
+    NOTE,
+    Account,
+    Totals,
+    events,
+)
 
 BATCH, LENGTH, LOADS, THREADS = 100, 1000, 20, 4
 
