@@ -68,7 +68,7 @@ class NatsCommands:
     async def request(self, name: str, id: UUID, body: bytes) -> bytes:
         """See `CommandTransport.request`."""
         connection, loop = self._connection, asyncio.get_running_loop()
-        subject, begun = f"{self._prefix}.commands.{tokens(name)}", False
+        subject, taken = f"{self._prefix}.commands.{tokens(name)}", False
         self._number += 1
         token = str(self._number)
         replies = self._waiting[token] = asyncio.Queue()
@@ -85,10 +85,11 @@ class NatsCommands:
                             reply = await replies.get()
                     except TimeoutError:
                         if connection.epoch != epoch or loop.time() > quiet:
-                            break  # the message was lost, or whoever had it has died: ask again
+                            taken = True  # the message was lost, or whoever had it has died: ask again
+                            break
                         continue
                     if unheard(reply):
-                        if not begun:
+                        if not taken:
                             raise Unheard
                         await asyncio.sleep(BEAT / 2)
                         break
@@ -97,7 +98,7 @@ class NatsCommands:
                         raise BusError(f"the command {name!r} {id} was done, but its result is too large for a message")
                     if status != BEGUN:
                         return reply.data
-                    begun, quiet, given_up = True, loop.time() + SILENCE, loop.time() + PATIENCE
+                    taken, quiet, given_up = True, loop.time() + SILENCE, loop.time() + PATIENCE
                 if loop.time() > given_up:
                     raise BusError(
                         f"nobody goes on with the command {name!r} {id}, which somebody had begun, or may have: dispatch it "
