@@ -14,10 +14,10 @@ from pathlib import Path
 
 import goes_lite as goes
 from bench.domain import Account, Totals, events
-from bench.place import Bench, seconds
+from bench.place import ROOT, Bench, seconds
+from bench.project import catch_up
 from bench.table import Series, Unit
 
-ROOT = Path(__file__).resolve().parent.parent
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 
 _READER = """
@@ -57,7 +57,7 @@ def grow(bench: Bench, sizes: tuple[int, ...] = SIZES) -> list[Series]:
             at = Path(shutil.copy(filled, bench.path()))  # what is appended below lengthens a short log
             for name, unit, budget, measure in COSTS:
                 note(name, unit, size, measure(bench, at, size, chance), budget)
-            note("projection, from the beginning", "/s", size, _project(bench, at))
+            note("projection, from the beginning", "/s", size, catch_up(at, Totals(), bench.driver))
             for what in ("scan", "project") if sys.platform == "linux" else ():
                 note(f"memory above start: {what} the whole log", "MiB", size, _memory(bench, at, what))
             at.unlink()
@@ -121,19 +121,6 @@ def _query_one(bench: Bench, at: Path, size: int, chance: random.Random) -> floa
 def _follow(bench: Bench, at: Path, size: int, chance: random.Random) -> float:
     with bench.blocking(at) as db:
         return _each(lambda: list(islice(db.events.follow(after=db.events.head() - 100), 100))) / 1000
-
-
-def _project(bench: Bench, at: Path) -> float:
-    with bench.blocking(at) as db:
-        head = db.events.head()
-        processor = db.projection(Totals(), batch=1000)
-        processor.reset()
-
-        def work() -> None:
-            with processor:
-                processor.wait_for(head)
-
-        return head / seconds(work)
 
 
 _TIMES = 200

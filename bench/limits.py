@@ -8,16 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import goes_lite as goes
 from bench import raw
 from bench.domain import Account, events
-from bench.place import Bench, seconds
+from bench.place import ROOT, Bench, seconds
 from bench.table import Row
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def append(bench: Bench, batch: int, count: int, durability: str, budget: float) -> list[Row]:

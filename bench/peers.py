@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import goes_lite as goes
-from bench import commands
+from bench import commands, project
 from bench.domain import NOTE, Account, Totals
 from bench.place import Bench, seconds
 from bench.table import HEADER, Row, save
@@ -44,6 +44,14 @@ class Scenario(NamedTuple):
     options: tuple[str, ...] = ()
 
 
+def save_new(accounts: Any, events: int = 1) -> None:
+    """A new aggregate of so many events."""
+    account = Account(str(goes.new_id()))
+    for _ in range(events):
+        account.change(1)
+    accounts.save(account)
+
+
 def append_single(bench: Bench, count: int, durability: str = "full") -> float:
     """So many new aggregates of one event, each saved on its own."""
     with bench.blocking(durability=durability) as db:
@@ -51,13 +59,9 @@ def append_single(bench: Bench, count: int, durability: str = "full") -> float:
 
         def work() -> None:
             for _ in range(count):
-                account = Account(str(goes.new_id()))
-                account.change(1)
-                accounts.save(account)
+                save_new(accounts)
 
-        work_one = Account("warm")
-        work_one.change(1)
-        accounts.save(work_one)
+        save_new(accounts)
         return count / seconds(work)
 
 
@@ -68,10 +72,7 @@ def append_batch(bench: Bench, count: int) -> float:
 
         def work() -> None:
             for _ in range(count // 100):
-                account = Account(str(goes.new_id()))
-                for _ in range(100):
-                    account.change(1)
-                accounts.save(account)
+                save_new(accounts, 100)
 
         return count / seconds(work)
 
@@ -134,9 +135,7 @@ def writers(bench: Bench, count: int) -> float:
         def save_all() -> None:
             barrier.wait()
             for _ in range(count // 4):
-                account = Account(str(goes.new_id()))
-                account.change(1)
-                accounts.save(account)
+                save_new(accounts)
 
         threads = [threading.Thread(target=save_all) for _ in range(4)]
         for thread in threads:
@@ -157,25 +156,14 @@ def contended(bench: Bench, count: int) -> float:
 
 def projection(bench: Bench, count: int) -> float:
     """A counter per kind of event, with its checkpoint, from the beginning of a log that is there."""
-    at = bench.fill(bench.path(), count // 10, 10)
-    with bench.blocking(at) as db:
-        processor = db.projection(Totals())
-        head = db.events.head()
-
-        def work() -> None:
-            with processor:
-                processor.wait_for(head)
-
-        return count / seconds(work)
+    return project.catch_up(bench.fill(bench.path(), count // 10, 10), Totals(), bench.driver)
 
 
 def follow(bench: Bench, count: int) -> float:
     """Milliseconds from the call of save in one thread until a follower in another has the event: the median."""
     with bench.blocking() as db:
         accounts = db.repository(Account)
-        first = Account("warm")
-        first.change(1)
-        accounts.save(first)
+        save_new(accounts)
         seen: list[float] = []
         arrived = threading.Semaphore(0)
 
@@ -189,9 +177,7 @@ def follow(bench: Bench, count: int) -> float:
         begun: list[float] = []
         for _ in range(count):
             begun.append(time.perf_counter())
-            account = Account(str(goes.new_id()))
-            account.change(1)
-            accounts.save(account)
+            save_new(accounts)
             arrived.acquire()
         thread.join()
     return 1000 * statistics.median(there - here for here, there in zip(begun, seen, strict=True))

@@ -14,7 +14,7 @@ GOOD, MISSED, MARK, TEXT, FAINT = "#2f7d4f", "#b3541e", "#1b1b1b", "#333333", "#
 COLOURS = ("#2f7d4f", "#1f5f99", "#b3541e", "#7a3e9d", "#8a7a00", "#c2185b", "#00838f")
 
 
-def bars(rows: Sequence[Row], title: str, scale: float | None = None) -> str:
+def bars(rows: Sequence[Row], title: str) -> str:
     """A bar for each ratio, and a mark where its budget is. Longer is better."""
     asked = [row for row in rows if row.limit and row.budget is not None]
     parts = [_text(10, 24, title, size=16, weight="bold")]

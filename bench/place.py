@@ -9,11 +9,12 @@ from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from goes_lite_conformance import by_url
-
 import goes_lite as goes
 from bench.domain import events
 from goes_lite.blocking import BlockingBackend
+
+ROOT = Path(__file__).resolve().parent.parent
+"""What other processes put on their path, to find goes_lite and the benches."""
 
 
 class Bench:
@@ -40,6 +41,8 @@ class Bench:
         """What to connect to for a store of its own: a path, or a URL."""
         if not self.url:
             return self.path()
+        from goes_lite_conformance import by_url  # needs pytest, and only a URL needs it
+
         self._made += 1
         return by_url.beside(self.url, f"bench{self._made}")
 

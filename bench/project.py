@@ -17,7 +17,7 @@ from pathlib import Path
 
 import goes_lite as goes
 from bench.domain import Changed, Totals, events
-from bench.place import Bench
+from bench.place import ROOT, Bench
 from bench.table import Row
 
 BATCH = 1000
@@ -95,7 +95,7 @@ with goes.blocking.connect({path!r}, driver={driver!r}) as db, db.projection(Sum
 
 def visible_from_another(path: Path, driver: str, times: int) -> list[float]:
     """The same, with the projection in another process."""
-    code = FOLLOWER.format(root=str(Path(__file__).resolve().parent.parent), path=str(path), driver=driver)
+    code = FOLLOWER.format(root=str(ROOT), path=str(path), driver=driver)
     waits: list[float] = []
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout is not None

@@ -53,7 +53,8 @@ class Signal:
 
     def __init__(self) -> None:
         self.count = 0
-        self._lock = threading.Lock()
+        # Reentrant: a finalizer or a signal handler may run while its own thread has the lock, and notify or forget.
+        self._lock = threading.RLock()
         self._condition = threading.Condition(self._lock)
         self._blocked = 0
         self._callbacks: set[Callable[[], None]] = set()

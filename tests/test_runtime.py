@@ -57,6 +57,22 @@ def test_a_signal_calls_back_once() -> None:
     assert calls == ["first"]
 
 
+def test_what_interrupts_a_thread_may_use_the_signal() -> None:
+    """A finalizer, or a handler of Ctrl-C, runs in the middle of whatever its thread does, such as notifying."""
+    signal = Signal()
+
+    def interrupted() -> None:
+        with signal._lock:
+            signal.notify()
+            signal.forget(signal.notify)
+
+    thread = threading.Thread(target=interrupted, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert signal.count == 1
+
+
 def test_a_callback_may_use_the_signal() -> None:
     """It is called without the lock, so that it can wait for the next notification."""
     signal = Signal()

@@ -46,18 +46,15 @@ class Checkpointer:
         self._usual = "RESTART" if wal_reset_bug(target.driver.version) else "PASSIVE"
         self._harmless: tuple[type[Exception], ...] = (*target.driver.error, StoreError)
         self._gauge: _Told | _Estimate | None = None
-        self._estimate: _Estimate | None = None
         if not target.memory:
-            if told := target.driver.wal_pages(connection):
-                self._gauge = _Told(told)
-            else:
-                self._gauge = self._estimate = _Estimate(connection, target)
+            told = target.driver.wal_pages(connection)
+            self._gauge = _Estimate(connection, target) if told is None else _Told(told)
 
     def before_commit(self) -> None:
         """Look at what is about to be committed: inside the transaction, where SQLite answers without any lock."""
-        if self._estimate is not None:
+        if isinstance(self._gauge, _Estimate):
             try:
-                self._estimate.look()
+                self._gauge.look()
             except self._harmless:
                 pass  # if something is wrong, COMMIT says so
 

@@ -170,18 +170,14 @@ class Writer:
     def _lead(self, operation: Operation[T]) -> T:
         self._queue.append(operation)
         try:
-            leads = self._wait(operation, self.target.lock_timeout)
-        except BaseException as exc:
-            withdrawn = self._withdraw(operation)
+            leads = self._wait(operation)
+        except BaseException:
+            self._withdraw(operation)
             self._wake_next()  # it may have been our turn
-            if withdrawn or not isinstance(exc, StoreLocked):
-                raise
-            leads = self._wait(operation, None)  # a leader has it already: only the leader knows what becomes of it
+            raise
         if leads:
             try:
-                if len(self._queue) < self._companions:
-                    self._gather()
-                self._companions = len(self._queue)
+                self._gather()
                 while not operation.done:
                     if self._closed:
                         raise StoreClosed(self.target.location)
@@ -193,29 +189,32 @@ class Writer:
                 self.release()
         return operation.outcome()
 
-    def _wait(self, operation: Operation[Any], timeout: float | None) -> bool:
+    def _wait(self, operation: Operation[Any]) -> bool:
         """Until the thread has the lock, and leads: True; or until the operation is done: False. StoreLocked."""
         if self.lock.acquire(blocking=False):
             return True
         # From here on whoever is done with it, or gives the lock back, finds somebody to wake: looked at again after.
         operation.turn = SimpleQueue()
-        end = None if timeout is None else time.monotonic() + timeout
+        timeout = self.target.lock_timeout
+        end: float | None = time.monotonic() + timeout
         while not operation.done:
             if self.lock.acquire(blocking=False):
                 return True
             try:
                 operation.turn.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
             except Empty:
-                raise StoreLocked(self.target.location, timeout or 0.0) from None
+                if self._withdraw(operation):
+                    raise StoreLocked(self.target.location, timeout) from None
+                end = None  # a leader has it already: only the leader knows what becomes of it
         return False
 
     def _gather(self) -> None:
         """Give those who shared the last commit a moment to come with their next operation: one fsync is many moments."""
-        while len(self._queue) < self._companions:
+        found = 0
+        while found < len(self._queue) < self._companions:  # as long as somebody comes
             found = len(self._queue)
             time.sleep(MOMENT)
-            if len(self._queue) == found:
-                break
+        self._companions = len(self._queue)
 
     def _withdraw(self, operation: Operation[Any]) -> bool:
         """Take an operation off the queue; False if it is not there any more."""
@@ -262,7 +261,7 @@ class Writer:
     def _commit_queued(self) -> None:
         """Take a group off the queue and commit it. The lock is held."""
         queue = self._queue
-        group = [queue.popleft()] if len(queue) == 1 else [queue.popleft() for _ in range(min(len(queue), GROUP))]
+        group = [queue.popleft() for _ in range(min(len(queue), GROUP))]
         live = group if self.inline else [op for op in group if op.future is None or not op.future.cancelled()]
         try:
             changed = self._commit(live)
@@ -436,8 +435,7 @@ def resolve(operations: Sequence[Operation[Any]]) -> None:
     """Give the results to those who wait for them, with one call per event loop instead of one per operation."""
     by_loop: dict[asyncio.AbstractEventLoop, list[Operation[Any]]] = {}
     for op in operations:
-        if op.turn is not None:
-            op.wake()
+        op.wake()
         if op.future is not None:
             by_loop.setdefault(op.future.get_loop(), []).append(op)
     for loop, resolved in by_loop.items():

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,15 +15,11 @@ from goes_lite.errors import StoreLocked
 from goes_lite.sqlite._writer import Writer
 
 if TYPE_CHECKING:
-    from tests.backends.sqlite_kit import note, numbers, store
+    from tests.backends.sqlite_kit import note, numbers, store, writer_of
 else:
-    from sqlite_kit import note, numbers, store
+    from sqlite_kit import note, numbers, store, writer_of
 
 PATIENCE = 20.0
-
-
-def writer_of(db: BlockingBackend) -> Writer:
-    return cast("Writer", cast(Any, db).backend._writer)
 
 
 def queue_behind(db: BlockingBackend, work: Callable[[], object], name: str = "") -> threading.Thread:
@@ -49,12 +45,12 @@ def test_threads_that_wait_share_a_commit(path: str, driver: str) -> None:
         with db.transaction() as tx:
             tx.events.append([note(100)])
             threads = [queue_behind(db, partial(append, number)) for number in range(8)]
-            before = cast(Any, db).backend._signal.count
+            before = db.commits.count
         for thread in threads:
             thread.join(PATIENCE)
         assert sorted(positions.values()) == [(n, n + 1) for n in range(2, 18, 2)]
         # one for the transaction, one for the first thread at worst, one for all the others
-        assert cast(Any, db).backend._signal.count - before <= 3
+        assert db.commits.count - before <= 3
         assert sorted(numbers(db)) == sorted([100, *range(8), *range(8)])
 
 
@@ -65,8 +61,8 @@ def test_who_is_interrupted_when_it_is_its_turn_passes_it_on(
     wait = Writer._wait
     interrupted = threading.Event()
 
-    def wait_interrupted(self: Writer, operation: Any, timeout: float | None) -> bool:
-        leads = wait(self, operation, timeout)
+    def wait_interrupted(self: Writer, operation: Any) -> bool:
+        leads = wait(self, operation)
         if threading.current_thread().name == "interrupted" and leads:
             self.lock.release()  # as if the interrupt had come right before it was taken
             raise KeyboardInterrupt
