@@ -2,9 +2,9 @@
 
 People look at it with other tools, so it is plain: JSON as text, times as microseconds since 1970 UTC, and views that
 show the log as one would want to read it. Aggregates and event names have integer keys, which keeps rows and indices
-small. Positions are not drawn from a sequence: they are counted under the lock of the store, see `_append`.
+small. Positions are not drawn from a sequence: they are counted under the lock of the store, see `_function`.
 
-There are no foreign keys: only `_append` and `_delete` write events, in one statement with what they refer to, and the
+There are no foreign keys: only `append_events` writes events, in one statement with what they refer to, and the
 trigger of a foreign key costs more per event than storing it.
 """
 
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew, StoreUnavailable
 from goes_lite.ids import new_id
+from goes_lite_postgres import _function
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, code, translate
 from goes_lite_postgres._options import Target, quoted
 
@@ -105,6 +106,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         f"""CREATE VIEW {{schema}}.aggregate_list AS
             SELECT name, id, version, {_TIME.format("first_time")} AS first_time, {_TIME.format("last_time")} AS last_time
             FROM {{schema}}.aggregates ORDER BY name, id""",
+        _function.APPEND_EVENTS,
     ),
 )  # fmt: skip
 
@@ -201,4 +203,5 @@ async def erase(connection: Connection, target: Target) -> None:
             return
         for view in ("event_log", "aggregate_list"):  # what else is in there is somebody else's
             await connection.execute(f"DROP VIEW IF EXISTS {target.table(view)}")
+        await connection.execute(f"DROP FUNCTION IF EXISTS {target.table('append_events')}")
         await connection.execute(f"DROP TABLE {', '.join(map(target.table, TABLES))}")
