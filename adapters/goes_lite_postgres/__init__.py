@@ -15,6 +15,7 @@ Options, in the URL's query or as keywords of `connect`
     application_name  what the server calls the connections; goes_lite.
     pooler            'true' behind a pooler of transactions, such as PgBouncer: nothing is prepared, nothing listens.
     listen            'false': look for commits of others every 50 ms instead of having the server tell.
+    jsonb             'true': the table of events gets a column `document`, their JSON as jsonb, and an index for it.
 
 Every other parameter of the query (sslmode, host, target_session_attrs, …) is the driver's.
 """

@@ -171,7 +171,7 @@ class Group:
         try:
             return await self._write(connection, sql)
         except DRIVER_ERRORS as exc:
-            if unstorable(exc):  # a codec of the user's own gave out what is no text
+            if unstorable(exc):  # a codec of the user's own gave out what is no text, or jsonb does not take it
                 raise InvalidEventError(
                     f"an event of the batch has a value that PostgreSQL cannot store: {exc!s:.200}"
                 ) from exc

@@ -23,7 +23,7 @@ APPEND_EVENTS = """CREATE FUNCTION {schema}.append_events(
     event_tag_lists text[]
 ) RETURNS bigint LANGUAGE plpgsql
     SET enable_seqscan = off SET plan_cache_mode = force_generic_plan
-AS $append$
+AS {quote}
 -- Stores events behind the log and answers the position before the first of them, or NULL if something is not as expected.
 DECLARE
     uuids uuid[] := event_ids;
@@ -74,5 +74,8 @@ BEGIN
             AS w (id, name, ref, version, time, encoding, schema, text, bytes, metadata, tags, n);
     RETURN before;
 END
-$append$"""
-"""Of a schema. Its parameters: of each aggregate, of each tag, of each event; numbers of events and aggregates begin at 1."""
+{quote}"""
+"""Of a schema; `quote` begins and ends its body, and is no part of the schema's name.
+
+Its parameters are of each aggregate, of each tag, of each event; the numbers of events and aggregates begin at 1.
+"""

@@ -11,6 +11,7 @@ trigger of a foreign key costs more per event than storing it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 
 from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew, StoreUnavailable
 from goes_lite.ids import new_id
@@ -110,6 +111,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
 )  # fmt: skip
 
+JSONB = (
+    # jsonb has no U+0000: of an event with one there is no document. The text is what events are made of, in any case.
+    """ALTER TABLE {schema}.events ADD COLUMN document jsonb GENERATED ALWAYS AS
+        (CASE WHEN encoding = 'json' AND binary_data IS NULL AND strpos(data, '\\u0000') = 0 THEN data::jsonb END) STORED""",
+    "CREATE INDEX events_by_document ON {schema}.events USING gin (document jsonb_path_ops)",
+)
+"""For those who want to ask for events by what is in them, with SQL of their own: the option `jsonb`."""
+
 VERSION = len(MIGRATIONS)
 TABLES = ("store", "event_names", "aggregates", "events", "event_tags", "snapshots", "models", "checkpoints", "leases")
 
@@ -117,10 +126,11 @@ TABLES = ("store", "event_names", "aggregates", "events", "event_tags", "snapsho
 def ddl(schema: str, *, since: int = 0) -> Iterator[str]:
     """The statements that make the tables, or bring those of a version up to date."""
     name = quoted(schema)
+    quote = f"$goes_{sha256(name.encode()).hexdigest()[:16]}$"
     if not since:
         yield f"CREATE SCHEMA IF NOT EXISTS {name}"
     for statements in MIGRATIONS[since:]:
-        yield from (statement.format(schema=name) for statement in statements)
+        yield from (statement.format(schema=name, quote=quote) for statement in statements)
     if since:
         yield f"UPDATE {name}.store SET version = {VERSION}"
     else:
@@ -158,7 +168,7 @@ async def check(connection: Connection, target: Target) -> int:
 
 async def migrate(connection: Connection, target: Target) -> None:
     """Bring the tables up to date, in one transaction. Several processes may do this at once; one does the work."""
-    if await check(connection, target) >= VERSION:
+    if await check(connection, target) >= VERSION and (not target.jsonb or await _has_documents(connection, target)):
         return
     async with connection.transaction(isolation="read_committed"):
         await connection.execute(f"SELECT pg_advisory_xact_lock({target.key('schema')})")
@@ -168,6 +178,9 @@ async def migrate(connection: Connection, target: Target) -> None:
                 # asked first: who may use a schema, but make none, may not even say IF NOT EXISTS
                 if not statement.startswith("CREATE SCHEMA") or not await _exists(connection, target):
                     await connection.execute(statement)
+            if target.jsonb and not await _has_documents(connection, target):
+                for statement in JSONB:
+                    await connection.execute(statement.format(schema=quoted(target.schema)))
         except DRIVER_ERRORS as exc:
             if code(exc) == "42501":
                 text = translate(exc, target.location)
@@ -177,6 +190,15 @@ async def migrate(connection: Connection, target: Target) -> None:
                     f"who may run what `goes-lite schema postgresql --schema {target.schema}` prints",
                 ) from exc
             raise
+
+
+async def _has_documents(connection: Connection, target: Target) -> bool:
+    """Whether events have the column that `JSONB` makes, or another one of that name."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = 'document')",
+        target.table("events"),
+    )
+    return found
 
 
 async def _exists(connection: Connection, target: Target) -> bool:
