@@ -23,7 +23,7 @@ else:
         spec.loader.exec_module(module)
         return module
 
-    faces, sqlite_kit, _ = _load("faces"), _load("sqlite_kit"), _load("postgres_kit")
+    faces, sqlite_kit, _, _ = _load("faces"), _load("sqlite_kit"), _load("pooler"), _load("postgres_kit")
 
 
 @pytest.fixture(scope="session", autouse=True)
