@@ -38,6 +38,7 @@
     │   ├── CommandTimeout            it was not handled by its deadline                     (TimeoutError)
     │   └── CommandMismatch           its id was used by a command that differs              (ValueError)
     ├── TransactionError              a transaction was used in a way that cannot work
+    │   └── TransactionConflict       another one got in its way: it was undone, run it again
     ├── BusError
     │   └── DeliveryError             a delivery was settled twice, or after its bus closed
     ├── StoreError
@@ -97,6 +98,7 @@ from goes_lite.errors._consumers import (
     ProcessorError,
     ProcessorStopped,
     ProjectionOutdated,
+    TransactionConflict,
     TransactionError,
 )
 from goes_lite.errors._events import (
@@ -186,6 +188,7 @@ __all__ = [
     "StoreReadOnly",
     "StoreTooNew",
     "StoreUnavailable",
+    "TransactionConflict",
     "TransactionError",
     "UnknownBackend",
     "UnknownEventError",

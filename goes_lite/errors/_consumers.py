@@ -143,6 +143,15 @@ class TransactionError(GoesError):
     """A transaction was used in a way that cannot work (nested, after its end, from another thread)."""
 
 
+class TransactionConflict(TransactionError):
+    """Another transaction got in the way, so the database undid this one: nothing of it is stored. Run it again."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(
+            f"the transaction was undone because another one got in its way ({detail}): nothing of it is stored, run it again"
+        )
+
+
 class BusError(GoesError):
     """Base of errors about the event bus."""
 

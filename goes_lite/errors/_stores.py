@@ -21,13 +21,13 @@ class StoreClosed(StoreError):
 
 
 class StoreForked(StoreError):
-    """The file was open when this process was forked; SQLite's locks do not survive that, so it cannot be used here."""
+    """The store was open when this process was forked; locks and connections do not survive that: it cannot be used here."""
 
     def __init__(self, location: str) -> None:
         super().__init__(
             location,
-            "the store was open when this process was forked, and SQLite's locks do not survive a fork: fork before you "
-            "connect (or after closing), or start the process with spawn, and connect in it",
+            "the store was open when this process was forked, and its locks and connections do not survive a fork: fork "
+            "before you connect (or after closing), or start the process with spawn, and connect in it",
         )
 
 
