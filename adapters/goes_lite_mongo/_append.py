@@ -55,7 +55,9 @@ class Group:
         refs = [*dict.fromkeys(ref for batch in batches for ref in batch.steps)]
         if refs:
             keys = [{"name": ref.name, "id": ref.id} for ref in refs]
-            rows = await self._found.aggregates.find({"_id": {"$in": keys}}, session=session, batch_size=10_000).to_list()
+            rows = await self._found.aggregates.find(
+                {"_id": {"$in": keys}}, session=session, batch_size=10_000
+            ).to_list()
             found = {AggregateRef._make((row["_id"]["name"], row["_id"]["id"])): int(row["version"]) for row in rows}
             self._versions = {ref: found.get(ref, 0) for ref in refs}
         rows = await self._found.events.find({"id": {"$in": ids}}, session=session, batch_size=10_000).to_list()
@@ -91,7 +93,8 @@ class Group:
             if event.position <= condition.after:
                 break
             if self._reader.matches(condition.query, event):
-                return event.position
+                position: int = event.position
+                return position
         forbidden = window(
             condition.query, self._reader.registry.spellings, min(condition.after, MAX_INTEGER), MAX_INTEGER
         )

@@ -6,9 +6,8 @@ import asyncio
 import os
 import random
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from bson.timestamp import Timestamp
 from pymongo import AsyncMongoClient
 from pymongo.read_concern import ReadConcern
 
@@ -16,6 +15,9 @@ from goes_lite.errors import ConfigError, GoesError, StoreClosed, StoreError, St
 from goes_lite_mongo import _schema
 from goes_lite_mongo._driver import DRIVER_ERRORS, Document, Session, again, lost, translate, unknown_result
 from goes_lite_mongo._options import Target
+
+if TYPE_CHECKING:
+    from bson.timestamp import Timestamp
 
 T = TypeVar("T")
 Work = Callable[[Session], Awaitable[T]]

@@ -37,7 +37,7 @@ Document: TypeAlias = dict[str, Any]
 Collection: TypeAlias = AsyncCollection[Document]
 Session: TypeAlias = AsyncClientSession
 
-DRIVER_ERRORS = (PyMongoError, BSONError, OverflowError)
+DRIVER_ERRORS = (PyMongoError, BSONError, OverflowError, UnicodeEncodeError)
 """Whatever the driver raises on its own account."""
 
 UNAUTHORIZED, LOGIN, EXISTS, NO_TRANSACTION, LOST_HISTORY = 13, 18, 48, 251, 286
@@ -83,14 +83,18 @@ def translate(error: Exception, location: str) -> GoesError:
     number, text = code(error), str(error).partition(", full error:")[0].partition(", Timeout:")[0]
     detail = f"{text} (code {number})" if number else text or type(error).__name__
     if number == LOGIN:
-        return StoreUnavailable(location, f"the server refuses the login: {detail}. Check user, password and authSource")
+        return StoreUnavailable(
+            location, f"the server refuses the login: {detail}. Check user, password and authSource"
+        )
     if number == UNAUTHORIZED:
-        return StoreReadOnly(location, f"the user may not do that ({text})", "grant the role readWrite, see docs/mongodb.md")
+        return StoreReadOnly(
+            location, f"the user may not do that ({text})", "grant the role readWrite, see docs/mongodb.md"
+        )
     if number == _FULL:
         return StoreFull(location)
     if number == NO_TRANSACTION:
         return TransactionError("the transaction was rolled back by an earlier error inside it: begin another")
-    if isinstance(error, (DocumentTooLarge, BSONError, OverflowError)):
+    if isinstance(error, (DocumentTooLarge, BSONError, OverflowError, UnicodeEncodeError)):
         return InvalidEventError(f"a value that MongoDB cannot store: {text:.200}. One document has at most 16 MB")
     if lost(error):
         return StoreUnavailable(location, f"no primary can be reached: {detail}")

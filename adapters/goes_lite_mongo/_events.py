@@ -18,7 +18,8 @@ from goes_lite.registry import check_name
 from goes_lite.store import AggregateInfo, AppendCondition, Appended, Pages, check_condition
 from goes_lite_mongo._driver import Document, Session
 from goes_lite_mongo._executor import Executor
-from goes_lite_mongo._filter import MAX_INTEGER, condition as condition_of, window
+from goes_lite_mongo._filter import MAX_INTEGER, window
+from goes_lite_mongo._filter import condition as condition_of
 from goes_lite_mongo._rows import RowReader
 from goes_lite_mongo._schema import STORE, Collections
 
@@ -162,7 +163,11 @@ class MongoEvents:
 
             async def work(session: Session) -> list[Document]:
                 return await self._found.aggregates.find(
-                    {"$and": wanted} if wanted else {}, sort=[("_id", 1)], limit=number, batch_size=number, session=session
+                    {"$and": wanted} if wanted else {},
+                    sort=[("_id", 1)],
+                    limit=number,
+                    batch_size=number,
+                    session=session,
                 ).to_list()
 
             rows = await self._executor.read(work)

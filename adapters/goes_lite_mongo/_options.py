@@ -43,16 +43,22 @@ def target_of(url: str, options: dict[str, Any]) -> Target:
             given[name] = _number(name, value) if name in _TIMES else value
     for name in options:
         if name not in _KNOWN:
-            raise ConfigError(f"mongodb: no option is called {name!r}: they are {', '.join(_KNOWN)}; others belong in the URL")
+            raise ConfigError(
+                f"mongodb: no option is called {name!r}: they are {', '.join(_KNOWN)}; others belong in the URL"
+            )
     given.update(options)
-    database = _name("database", given.get("database", unquote(parts.path.strip("/")) or DATABASE), r"[^\s/\\.\"$*<>:|?\0]{1,38}")
+    database = _name(
+        "database", given.get("database", unquote(parts.path.strip("/")) or DATABASE), r"[^\s/\\.\"$*<>:|?\0]{1,38}"
+    )
     prefix = _name("prefix", given.get("prefix", ""), r"(?:[A-Za-z_][\w.-]{0,99})?")
     times = {name: _seconds(name, given.get(name, default)) for name, default in _TIMES.items()}
     passed = [(name, value) for name, value in query if name not in _KNOWN]
     login, at, hosts = parts.netloc.rpartition("@")
     shown = [(name, value) for name, value in passed if name not in _SECRET]
     shown += [("prefix", prefix)] if prefix else []
-    location = f"{parts.scheme}://{login.partition(':')[0]}{at}{hosts}/{database}{'?' if shown else ''}{urlencode(shown)}"
+    location = (
+        f"{parts.scheme}://{login.partition(':')[0]}{at}{hosts}/{database}{'?' if shown else ''}{urlencode(shown)}"
+    )
     driver_url = parts._replace(query=urlencode(passed)).geturl()
     if passed and not parts.path:
         driver_url = parts._replace(path="/", query=urlencode(passed)).geturl()

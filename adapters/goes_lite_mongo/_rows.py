@@ -25,7 +25,12 @@ def document(event: Event[Any]) -> Document:
     row: Document = {"_id": Int64(event.position), "id": Binary(id_bytes(event), 4), "name": event.name}
     if event.aggregate is not None:
         row["aggregate"] = {"name": event.aggregate.name, "id": event.aggregate.id}
-    row |= {"version": Int64(event.version), "time": Int64(time_micros(event)), "encoding": encoding, "schema": Int64(schema)}
+    row |= {
+        "version": Int64(event.version),
+        "time": Int64(time_micros(event)),
+        "encoding": encoding,
+        "schema": Int64(schema),
+    }
     put_payload(row, "data", encoding, payload)
     if event.metadata:
         row["metadata"] = [[key, value] for key, value in sorted(event.metadata.items())]
@@ -70,7 +75,7 @@ def _id(row: Document) -> bytes:
 
 def _metadata(row: Document) -> MappingProxyType[str, str] | None:
     found = row.get("metadata")
-    return None if found is None else MappingProxyType({key: value for key, value in found})
+    return None if found is None else MappingProxyType(dict(found))
 
 
 def _tags(row: Document) -> frozenset[str] | None:
@@ -87,7 +92,9 @@ class RowReader(EventReader):
         self.read_into(rows, found, whole=whole)
         return found
 
-    def read_into(self, rows: Iterable[Document], found: list[Event[Any]], *, whole: AggregateRef | None = None) -> None:
+    def read_into(
+        self, rows: Iterable[Document], found: list[Event[Any]], *, whole: AggregateRef | None = None
+    ) -> None:
         """Put the events into `found`: if one of them cannot be read, those before it are there."""
         decoders: dict[tuple[str, str, int], _Decoder] = {}
         ref = whole

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from pymongo import IndexModel, ReadPreference
-from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew
 from goes_lite_mongo._driver import EXISTS, Collection, Document, OperationFailure, code
 from goes_lite_mongo._options import Target
+
+if TYPE_CHECKING:
+    from pymongo.asynchronous.database import AsyncDatabase
 
 SCHEMA = 1
 STORE = "store"
@@ -105,7 +107,8 @@ async def _check_indexes(found: Collections, target: Target) -> None:
     for name in _INDEXES.keys() & there.keys():
         if {"key": dict(there[name]["key"]), **{key: there[name].get(key) for key in _options(name)}} != _INDEXES[name]:
             raise StoreDamaged(
-                target.location, f"the index {name!r} of {found.events.name!r} has another definition: drop it, and connect again"
+                target.location,
+                f"the index {name!r} of {found.events.name!r} has another definition: drop it, and connect again",
             )
 
 

@@ -55,7 +55,11 @@ class MongoSnapshots:
             beyond: list[Document] = [] if behind is None else [{"_id": {"$gt": behind}}]
             found = [*clauses, *beyond]
             return await self._snapshots.find(
-                {"$and": found} if found else {}, sort=[("_id", 1)], limit=PAGE // 8, batch_size=PAGE // 8, session=session
+                {"$and": found} if found else {},
+                sort=[("_id", 1)],
+                limit=PAGE // 8,
+                batch_size=PAGE // 8,
+                session=session,
             ).to_list()
 
         async def fetch() -> Sequence[Snapshot]:

@@ -8,8 +8,6 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pymongo.asynchronous.database import AsyncDatabase
-
 from goes_lite.backend import SQL, Transaction
 from goes_lite.errors import AbilityMissing
 from goes_lite.model import Models
@@ -17,6 +15,8 @@ from goes_lite_mongo._driver import Document, Session
 from goes_lite_mongo._session import UserSession, current_session
 
 if TYPE_CHECKING:
+    from pymongo.asynchronous.database import AsyncDatabase
+
     from goes_lite_mongo import MongoBackend
 
 M = TypeVar("M")
