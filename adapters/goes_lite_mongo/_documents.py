@@ -27,7 +27,7 @@ def _plain(value: Any, depth: int) -> bool:
     """Whether it is the same when it comes back."""
     kind = type(value)
     if kind is str:
-        return bool(value.isascii()) or not any("\ud800" <= character <= "\udfff" for character in value)
+        return bool(value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value))
     if kind is int:
         return -_MAX <= value < _MAX
     if kind is dict:
