@@ -25,11 +25,11 @@ def text_of(value: Any) -> str:
 
 def _plain(value: Any, depth: int) -> bool:
     """Whether it is the same when it comes back."""
-    kind = type(value)
+    kind: type[object] = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind is str:
         return bool(value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value))
     if kind is int:
-        return -_MAX <= value < _MAX
+        return bool(-_MAX <= value < _MAX)
     if kind is dict:
         return depth > 0 and all(_safe(key) and _plain(found, depth - 1) for key, found in value.items())
     if kind is list:

@@ -81,7 +81,7 @@ class MongoModels:
                 continue
             fields = _fields(collection, id, data)
             unset = {name: "" for name in ("doc", "text") if name not in fields}
-            change: Document = {"$set": {name: _literal(value) for name, value in fields.items()}}
+            change: Document = {"$set": fields}
             change |= {"$inc": {"version": Int64(1)}} | ({"$unset": unset} if unset else {})
             writes.append(UpdateOne(wanted, change, upsert=True))
 
@@ -199,10 +199,6 @@ def _fields(collection: str, id: str, data: str) -> Document:
     return {"doc": document} if exact else {"doc": queryable(value), "text": data}
 
 
-def _literal(value: Any) -> Any:
-    return value
-
-
 def _record(row: Document) -> ModelRecord:
     key = row["_id"]
     data = row["text"] if "text" in row else text_of(row["doc"])
@@ -213,7 +209,7 @@ def _field(names: tuple[str, ...]) -> Any:
     """The field as an expression; each name is the key of a document, never of the items of a list."""
     found: Any = "$doc"
     for name in names:
-        within = {"$cond": [{"$eq": [{"$type": found}, "object"]}, found, {"$literal": {}}]}
+        within: Document = {"$cond": [{"$eq": [{"$type": found}, "object"]}, found, {"$literal": {}}]}
         found = {"$getField": {"field": {"$literal": name}, "input": within}}
     return found
 

@@ -26,7 +26,6 @@ from goes_lite_conformance import (
     Storage,
 )
 from goes_lite_conformance.servers import ServerMissing, mongo
-
 from goes_lite_mongo import MongoBackend
 
 try:
