@@ -50,7 +50,7 @@ from goes_lite_mongo._executor import DirectExecutor, SessionExecutor
 from goes_lite_mongo._models import MongoModels
 from goes_lite_mongo._options import target_of, with_prefix
 from goes_lite_mongo._rows import RowReader
-from goes_lite_mongo._session import UserSession, check_not_inside
+from goes_lite_mongo._session import UserSession, check_not_inside, whole
 from goes_lite_mongo._snapshots import MongoSnapshots
 from goes_lite_mongo._transaction import MongoTransaction, TransactionBlock
 from goes_lite_mongo._wakeup import Watcher
@@ -95,7 +95,7 @@ class MongoBackend(Backend):
         connection: Connection | None = None
         try:
             connection = Connection(target_of(location, options))
-            return cls(connection, await connection.open(), runtime, registry, unknown)
+            return cls(connection, await whole(connection.open()), runtime, registry, unknown)
         except BaseException:
             if connection is not None:
                 await connection.close()
@@ -158,6 +158,9 @@ class MongoBackend(Backend):
             return
         check_not_inside(self.executor)
         self._closed = True
+        await whole(self._close())
+
+    async def _close(self) -> None:
         try:
             await self.executor.close()
             await self._bus.close()

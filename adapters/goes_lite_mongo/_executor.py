@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from goes_lite.batch import Batch
@@ -66,15 +66,20 @@ class DirectExecutor:
             raise StoreClosed(self.connection.target.location)
 
     async def read(self, work: Work[T]) -> T:
+        self.connection.check_loop()
         self.check_usable()
-        return await self.connection.read(work)
+        # A task of its own, as for writes: the driver, cancelled while it connects, would leave a socket open.
+        return await self._apart(self.connection.read(work))
 
     async def write(self, work: Work[T]) -> T:
         self.check_usable()
         self.connection.check_loop()
         check_not_inside(self)
-        # A task of its own: whoever waits for it may be cancelled, and it is done wholly or not at all.
-        task = asyncio.get_running_loop().create_task(self._write(work))
+        # Whoever waits for it may be cancelled, and it is done wholly or not at all.
+        return await self._apart(self._write(work))
+
+    async def _apart(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._done)
         return await asyncio.shield(task)
