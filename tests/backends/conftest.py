@@ -123,3 +123,11 @@ def spawn() -> Iterator[Spawn]:
         worker.kill()
     for worker in workers:
         worker.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _mongo_ended() -> Iterator[None]:
+    """The server that tests of this process have shared ends with them."""
+    yield
+    if mongo := sys.modules.get("goes_lite_conformance.servers.mongo"):
+        mongo.close_shared()
