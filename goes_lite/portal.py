@@ -7,7 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 from goes_lite.errors import StoreClosed
 from goes_lite.runtime import drive
@@ -54,6 +54,30 @@ class InlinePortal:
         return None
 
 
+class _Call(Generic[T]):
+    """One coroutine on its way through the loop, and the thread that waits for it."""
+
+    __slots__ = ("_coroutine", "context", "ended", "task")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._coroutine = coroutine
+        self.context = copy_context()
+        self.ended = threading.Lock()
+        """Taken until the task has ended. A lock alone: a Future would cost as much as the rest of the way."""
+        self.ended.acquire()
+        self.task: asyncio.Task[T]
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.task = loop.create_task(self._coroutine, context=self.context)
+        self.task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[T]) -> None:
+        self.ended.release()
+
+    def cancel(self) -> None:
+        self.task.cancel()
+
+
 class LoopPortal:
     """One thread with one event loop, started here and joined by `close`. Any thread may call `run`."""
 
@@ -80,8 +104,6 @@ class LoopPortal:
         asyncio.run(main())
 
     def run(self, coroutine: Coroutine[Any, Any, T], /) -> T:
-        from concurrent.futures import CancelledError, Future
-
         loop = self._loop
         if loop is None or self.closed:
             coroutine.close()
@@ -92,40 +114,23 @@ class LoopPortal:
                 "a blocking call from a callback on the loop thread would wait for itself: use the async face"
             )
         # As inline: the coroutine sees the caller's context variables, and what it sets is set for the caller.
-        context = copy_context()
-        future: Future[T] = Future()
-        task: asyncio.Task[T] | None = None
-
-        def settle(done: asyncio.Task[T]) -> None:
-            if done.cancelled():
-                future.cancel()
-            elif (error := done.exception()) is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(done.result())
-
-        def start() -> None:
-            nonlocal task
-            task = loop.create_task(coroutine, context=context)
-            task.add_done_callback(settle)
-
+        call = _Call(coroutine)
         try:
-            loop.call_soon_threadsafe(start)
+            loop.call_soon_threadsafe(call.start, loop)
         except RuntimeError:  # the loop ended in this very moment
             coroutine.close()
             raise StoreClosed(self.location) from None
         try:
-            return future.result()
-        except CancelledError:
-            if self.closed:  # its loop has ended under it
-                raise StoreClosed(self.location) from None
-            raise
-        except BaseException:
-            if not future.done():  # an interrupt of the waiting thread, such as Ctrl-C, ends what it waited for
-                loop.call_soon_threadsafe(lambda: task and task.cancel())
+            call.ended.acquire()
+        except BaseException:  # an interrupt of the waiting thread, such as Ctrl-C, ends what it waited for
+            loop.call_soon_threadsafe(call.cancel)
             raise
         finally:
-            _adopt(context)
+            _adopt(call.context)
+        task = call.task
+        if self.closed and task.cancelled():  # its loop has ended under it
+            raise StoreClosed(self.location)
+        return task.result()
 
     def callback(self, function: Callable[P, R], /) -> Callable[P, R | Awaitable[R]]:
         import inspect

@@ -15,6 +15,7 @@ Options, in the URL's query or as keywords of `connect`
     application_name  what the server calls the connections; goes_lite.
     pooler            'true' behind a pooler of transactions, such as PgBouncer: nothing is prepared, nothing listens.
     listen            'false': look for commits of others every 50 ms instead of having the server tell.
+    jsonb             'true': the table of events gets a column `document`, their JSON as jsonb, and an index for it.
 
 Every other parameter of the query (sslmode, host, target_session_attrs, …) is the driver's.
 """
@@ -61,7 +62,7 @@ from goes_lite_postgres._snapshots import PostgresSnapshots, SnapshotSql
 from goes_lite_postgres._statements import statements
 from goes_lite_postgres._transaction import PostgresTransaction, TransactionBlock
 from goes_lite_postgres._user_sql import select
-from goes_lite_postgres._wakeup import Watcher
+from goes_lite_postgres._wakeup import Announcer, Watcher
 from goes_lite_postgres._writer import Writer
 
 __all__ = ["PostgresBackend", "PostgresTransaction"]
@@ -89,9 +90,10 @@ class PostgresBackend(Backend):
         self._names = Names(target)
         self._signal = Signal()
         self._watcher = Watcher(pool, self._signal)
+        self._announcer = Announcer(pool)
         sql = statements(target, raise_durability=opened.raise_durability)
-        writer = Writer(pool, sql, lambda: self._group(self._names), self._signal.notify)
-        executor = self.executor = DirectExecutor(pool, sql, writer, self._signal.notify)
+        writer = Writer(pool, sql, lambda: self._group(self._names), self._committed)
+        executor = self.executor = DirectExecutor(pool, sql, writer, self._committed)
         self.commits: Commits = SignalCommits(self._signal, runtime, executor.check_usable, self._watcher.watching)
         executor.watched = self.commits
         _, events, snapshots, models, checkpoints = self._sql
@@ -157,6 +159,10 @@ class PostgresBackend(Backend):
         path = f"SET LOCAL search_path = {quoted(self._target.schema)}, public"
         return await self.executor.select(lambda connection: select(connection, self._pool, path, sql, parameters))
 
+    def _committed(self) -> None:
+        self._signal.notify()
+        self._announcer.announce()
+
     def _publish(self, events: Sequence[Event[Any]], before: int) -> None:
         stored = (
             [event.at(position) for position, event in enumerate(events, before + 1)] if self._bus.listening else []
@@ -188,6 +194,7 @@ class PostgresBackend(Backend):
             await self._bus.close()
             self._signal.notify()  # followers wake up and find the store closed
             await self._watcher.close()
+            await self._announcer.close()
             await self._pool.close()
         finally:  # whoever is cancelled here has closed it nevertheless
             self._pool.terminate()

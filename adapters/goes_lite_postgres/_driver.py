@@ -70,8 +70,8 @@ def conflict(error: BaseException) -> bool:
 
 
 def unstorable(error: BaseException) -> bool:
-    """Whether a value is none that PostgreSQL has, which the driver finds out before it sends anything."""
-    return code(error) == "22000"
+    """Whether a value is none that PostgreSQL has: the driver finds that out, or the server, of jsonb for example."""
+    return code(error)[:2] == "22"
 
 
 def translate(error: Exception, location: str, *, waited: float = 0.0) -> GoesError:

@@ -45,7 +45,7 @@ async def commit(pool: Pool, connection: Connection, statement: str, xid: str | 
         elif connection.is_in_transaction():
             await rollback(connection)
         if await happened(pool, xid):
-            return True  # and what failed is the announcement behind it
+            return True
         if broken:
             return False
         raise pool.translated(exc) from exc

@@ -199,7 +199,7 @@ class SessionExecutor:
             await group.look(connection, [batch])
             appended = await group.decide(connection, batch, condition)
             if group.events:
-                await group.write(connection)
+                await group.write(connection, self._session.executor.sql.write)
             return appended
 
         appended = await self._session.run(work)

@@ -31,8 +31,12 @@ class Names:
         """The names as a transaction of the user sees them."""
         return Names(self._target, self._names)
 
+    def known(self, names: Iterable[str]) -> bool:
+        """Whether this handle knows the numbers of all of them."""
+        return all(name in self._keys for name in names)
+
     async def keys(self, connection: Connection, names: set[str]) -> dict[str, int]:
-        """The numbers of the names, made where there is none. The lock of the log is held."""
+        """The numbers of the names, made where there is none: then the lock of the log is held."""
         missing = names - self._keys.keys()
         if not missing:
             return self._keys

@@ -33,6 +33,7 @@ class Target:
     application_name: str = "goes_lite"
     pooler: bool = False
     listen: bool = True
+    jsonb: bool = False
 
     def table(self, name: str) -> str:
         """A table of the store, as statements name it."""
@@ -161,4 +162,5 @@ _OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "application_name": _text,
     "pooler": _flag,
     "listen": _flag,
+    "jsonb": _flag,
 }

@@ -2,18 +2,20 @@
 
 People look at it with other tools, so it is plain: JSON as text, times as microseconds since 1970 UTC, and views that
 show the log as one would want to read it. Aggregates and event names have integer keys, which keeps rows and indices
-small. Positions are not drawn from a sequence: they are counted under the lock of the store, see `_append`.
+small. Positions are not drawn from a sequence: they are counted under the lock of the store, see `_function`.
 
-There are no foreign keys: only `_append` and `_delete` write events, in one statement with what they refer to, and the
+There are no foreign keys: only `append_events` writes events, in one statement with what they refer to, and the
 trigger of a foreign key costs more per event than storing it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from hashlib import sha256
 
 from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew, StoreUnavailable
 from goes_lite.ids import new_id
+from goes_lite_postgres import _function
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, code, translate
 from goes_lite_postgres._options import Target, quoted
 
@@ -105,8 +107,17 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         f"""CREATE VIEW {{schema}}.aggregate_list AS
             SELECT name, id, version, {_TIME.format("first_time")} AS first_time, {_TIME.format("last_time")} AS last_time
             FROM {{schema}}.aggregates ORDER BY name, id""",
+        _function.APPEND_EVENTS,
     ),
 )  # fmt: skip
+
+JSONB = (
+    # jsonb has no U+0000: of an event with one there is no document. The text is what events are made of, in any case.
+    """ALTER TABLE {schema}.events ADD COLUMN document jsonb GENERATED ALWAYS AS
+        (CASE WHEN encoding = 'json' AND binary_data IS NULL AND strpos(data, '\\u0000') = 0 THEN data::jsonb END) STORED""",
+    "CREATE INDEX events_by_document ON {schema}.events USING gin (document jsonb_path_ops)",
+)
+"""For those who want to ask for events by what is in them, with SQL of their own: the option `jsonb`."""
 
 VERSION = len(MIGRATIONS)
 TABLES = ("store", "event_names", "aggregates", "events", "event_tags", "snapshots", "models", "checkpoints", "leases")
@@ -115,10 +126,11 @@ TABLES = ("store", "event_names", "aggregates", "events", "event_tags", "snapsho
 def ddl(schema: str, *, since: int = 0) -> Iterator[str]:
     """The statements that make the tables, or bring those of a version up to date."""
     name = quoted(schema)
+    quote = f"$goes_{sha256(name.encode()).hexdigest()[:16]}$"
     if not since:
         yield f"CREATE SCHEMA IF NOT EXISTS {name}"
     for statements in MIGRATIONS[since:]:
-        yield from (statement.format(schema=name) for statement in statements)
+        yield from (statement.format(schema=name, quote=quote) for statement in statements)
     if since:
         yield f"UPDATE {name}.store SET version = {VERSION}"
     else:
@@ -156,7 +168,7 @@ async def check(connection: Connection, target: Target) -> int:
 
 async def migrate(connection: Connection, target: Target) -> None:
     """Bring the tables up to date, in one transaction. Several processes may do this at once; one does the work."""
-    if await check(connection, target) >= VERSION:
+    if await check(connection, target) >= VERSION and (not target.jsonb or await _has_documents(connection, target)):
         return
     async with connection.transaction(isolation="read_committed"):
         await connection.execute(f"SELECT pg_advisory_xact_lock({target.key('schema')})")
@@ -166,6 +178,9 @@ async def migrate(connection: Connection, target: Target) -> None:
                 # asked first: who may use a schema, but make none, may not even say IF NOT EXISTS
                 if not statement.startswith("CREATE SCHEMA") or not await _exists(connection, target):
                     await connection.execute(statement)
+            if target.jsonb and not await _has_documents(connection, target):
+                for statement in JSONB:
+                    await connection.execute(statement.format(schema=quoted(target.schema)))
         except DRIVER_ERRORS as exc:
             if code(exc) == "42501":
                 text = translate(exc, target.location)
@@ -175,6 +190,15 @@ async def migrate(connection: Connection, target: Target) -> None:
                     f"who may run what `goes-lite schema postgresql --schema {target.schema}` prints",
                 ) from exc
             raise
+
+
+async def _has_documents(connection: Connection, target: Target) -> bool:
+    """Whether events have the column that `JSONB` makes, or another one of that name."""
+    found: bool = await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = 'document')",
+        target.table("events"),
+    )
+    return found
 
 
 async def _exists(connection: Connection, target: Target) -> bool:
@@ -201,4 +225,5 @@ async def erase(connection: Connection, target: Target) -> None:
             return
         for view in ("event_log", "aggregate_list"):  # what else is in there is somebody else's
             await connection.execute(f"DROP VIEW IF EXISTS {target.table(view)}")
+        await connection.execute(f"DROP FUNCTION IF EXISTS {target.table('append_events')}")
         await connection.execute(f"DROP TABLE {', '.join(map(target.table, TABLES))}")

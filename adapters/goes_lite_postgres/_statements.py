@@ -11,8 +11,8 @@ behind poolers, and it is gone when its owner is.
 decides upon what it reads is never decided twice. It keeps no append waiting; a transaction takes the other lock, too,
 when it appends.
 
-**Announcements.** NOTIFY stands behind COMMIT in one message: inside the transaction it would take a lock of the whole
-server, which all who commit would queue for. What gets lost in between, the poll of `_wakeup` finds.
+**Announcements** (`_wakeup`) are no part of a transaction: there NOTIFY would take a lock of the whole server, which all
+who commit would queue for.
 """
 
 from __future__ import annotations
@@ -37,11 +37,15 @@ class Statements(NamedTuple):
     """One write that concerns rows of its own."""
     begin_exclusive: str
     """One write that takes its turn with the transactions of the user."""
+    append: str
+    """An append as a transaction of its own; nothing happens if something is not as expected, see `_function`."""
     begin_append: str
-    """Appends: with the lock of the log."""
+    """Appends that have to look closer: with the lock of the log."""
     begin_session: str
     """A transaction of the user; with the tables of the store within reach, and without a limit between statements."""
     lock_log: str
+    write: str
+    """What was decided upon with the lock of the log in hand."""
     commit: str
 
 
@@ -49,19 +53,23 @@ def statements(target: Target, *, raise_durability: bool) -> Statements:
     """With `raise_durability`, commits wait for the server's disk though it is set up to acknowledge them before."""
     begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
     limits = f"; SET LOCAL lock_timeout = {int(target.lock_timeout * 1000)}"
-    if target.durability == "normal":
-        limits += "; SET LOCAL synchronous_commit = off"
-    elif raise_durability:
-        limits += "; SET LOCAL synchronous_commit = on"
+    mode = "off" if target.durability == "normal" else "on" if raise_durability else ""
+    if mode:
+        limits += f"; SET LOCAL synchronous_commit = {mode}"
     stalled = f"; SET LOCAL idle_in_transaction_session_timeout = '{STALLED}s'"
     turn = f"; SELECT pg_advisory_xact_lock({target.key('turn')})"
     log = f"SELECT pg_advisory_xact_lock({target.key('log')})"
     path = f"; SET LOCAL search_path = {target.table('')[:-1]}, public"
+    function = f"SELECT {target.table('append_events')}"
+    values = ", ".join(f"${number}" for number in range(1, 21))
+    alone = f"{target.key('log')}, '{int(target.lock_timeout * 1000)}', " + (f"'{mode}'" if mode else "NULL")
     return Statements(
-        begin + limits + stalled,
-        begin + limits + stalled + turn,
-        f"{begin}{limits}{stalled}; {log}",
-        begin + limits + path + turn,
-        log,
-        f"COMMIT; NOTIFY {target.channel}",
+        begin=begin + limits + stalled,
+        begin_exclusive=begin + limits + stalled + turn,
+        append=f"{function}({alone}, {values})",
+        begin_append=f"{begin}{limits}{stalled}; {log}",
+        begin_session=begin + limits + path + turn,
+        lock_log=log,
+        write=f"{function}(NULL, NULL, NULL, {values})",
+        commit="COMMIT",
     )

@@ -6,6 +6,9 @@ between, of whatever database; so it may say too much, never too little. Where a
 LISTEN, the poll alone does it, more often.
 
 Whoever waits has looked at the log before; so once the channel is listened to, everybody is woken to look again.
+
+Commits are announced behind them, on a connection of reads: nobody who commits waits for that, and of many commits in a row
+few are announced.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import asyncio
 import contextlib
 from collections.abc import Generator
 
-from goes_lite.errors import StoreError
+from goes_lite.errors import GoesError, StoreError
 from goes_lite.runtime import Signal
 from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, READ_ONLY, Connection, code
@@ -25,7 +28,43 @@ LINGER = 5.0
 """A watch outlives its last follower by this, since most come back for the next page."""
 RETRY = 0.5
 """Seconds after which those who wait look for themselves, and begin another watch, where one could not look."""
+PACE = 0.005
+"""Seconds between two announcements: of what is committed in between, only the last is told."""
 SNAPSHOT = "SELECT pg_current_snapshot()::text"
+
+
+class Announcer:
+    """Tells others that something was committed: at once, but no more often than `PACE` allows."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._due = False
+        self._closing = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def announce(self) -> None:
+        """Have it announced soon."""
+        self._due = True
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._announce(), name="goes_lite-announcer")
+
+    async def _announce(self) -> None:
+        pool = self._pool
+        while self._due:
+            self._due = False
+            # Whoever is not told looks for himself before long.
+            with contextlib.suppress(GoesError, *DRIVER_ERRORS):
+                async with asyncio.timeout(POLL_LISTENING):
+                    await pool.read(lambda connection: connection.execute(f"NOTIFY {pool.target.channel}"))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PACE):
+                    await self._closing.wait()
+
+    async def close(self) -> None:
+        """Wait until what was committed is announced."""
+        self._closing.set()
+        if self._task is not None:
+            await asyncio.wait([self._task])
 
 
 class Watcher:

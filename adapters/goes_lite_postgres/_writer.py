@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from goes_lite.batch import Batch
-from goes_lite.errors import AppendInDoubtError, GoesError, StoreClosed
+from goes_lite.errors import AppendInDoubtError, GoesError, StoreClosed, StoreDamaged
 from goes_lite.store import AppendCondition, Appended
 from goes_lite_postgres._append import Group
 from goes_lite_postgres._connection import Patience, Pool
@@ -139,21 +139,22 @@ class Writer:
 
     async def _transact(self, connection: Connection, group: Sequence[Operation]) -> bool:
         """One transaction; whether anything was written. A GoesError of one operation is kept with it."""
-        committing = False
+        committing = True
         try:
+            if await self._as_expected(connection, group):
+                return True
+            committing = False
             await connection.execute(self._sql.begin_append)
             appends = self._group()
             await appends.look(connection, [operation.batch for operation in group])
-            for operation in group:
-                operation.error = operation.answer = None
-                try:
-                    operation.answer = await appends.decide(connection, operation.batch, operation.condition)
-                except GoesError as exc:
-                    operation.error = exc
+            await _decide(appends, connection, group)
             if not appends.events:
                 await rollback(connection)
                 return False
-            await appends.write(connection)
+            if await appends.write(connection, self._sql.write) != appends.before:
+                raise StoreDamaged(
+                    self._pool.target.location, "what was looked up under the lock of the log has changed"
+                )
             committing = True
             await connection.execute(self._sql.commit)
         except GoesError:
@@ -177,6 +178,24 @@ class Writer:
             raise
         return True
 
+    async def _as_expected(self, connection: Connection, group: Sequence[Operation]) -> bool:
+        """The transaction in one round trip, for a group that does not have to look; False if nothing was written so."""
+        if any(operation.condition is not None for operation in group):
+            return False
+        appends = self._group()
+        if not appends.foresee([operation.batch for operation in group]):
+            return False
+        await _decide(appends, connection, group)
+        if not appends.events:
+            return False
+        before = await appends.write(connection, self._sql.append)
+        if before is None:
+            return False
+        for operation in group:
+            if operation.answer is not None:
+                operation.answer = Appended(tuple(position + before for position in operation.answer.positions))
+        return True
+
     def _tell(self, group: Sequence[Operation], *, wrote: bool) -> None:
         for operation in group:
             answer = operation.answer
@@ -193,6 +212,15 @@ class Writer:
                     operation.future.set_exception(operation.error)
                 elif operation.answer is not None:
                     operation.future.set_result(operation.answer)
+
+
+async def _decide(appends: Group, connection: Connection, group: Sequence[Operation]) -> None:
+    for operation in group:
+        operation.error = operation.answer = None
+        try:
+            operation.answer = await appends.decide(connection, operation.batch, operation.condition)
+        except GoesError as exc:
+            operation.error = exc
 
 
 def _settle(group: Sequence[Operation], error: Exception) -> None:

@@ -53,7 +53,7 @@ async def write(url: str, writer: str, count: int, tasks: int = 4, mutant: str =
 
 
 def mutate(mutant: str) -> None:
-    """Take the lock away, and draw positions from a sequence instead, if that is asked for."""
+    """Take the lock away, and draw positions from a sequence instead, if that is asked for (see `mutated`)."""
     real = _statements.statements
 
     def unlocked(*args: Any, **kwargs: Any) -> Statements:
@@ -64,15 +64,14 @@ def mutate(mutant: str) -> None:
 
     sys.modules["goes_lite_postgres"].statements = unlocked  # type: ignore[attr-defined]
     if mutant == "sequence":
-        look = _append.Group.look
+        write = _append.Group.write
 
-        async def drawn(self: _append.Group, connection: Any, batches: Any) -> None:
-            await look(self, connection, batches)
-            number = sum(len(batch.events) for batch in batches)
-            drawn = "SELECT max(nextval('public.drawn')) FROM generate_series(1, $1)"
-            self.before = await connection.fetchval(drawn, number) - number
+        async def drawn(self: _append.Group, connection: Any, sql: str) -> int | None:
+            before = await write(self, connection, sql)
+            self.before = self.before if before is None else before  # no longer what was looked up
+            return before
 
-        _append.Group.look = drawn  # type: ignore[method-assign]
+        _append.Group.write = drawn  # type: ignore[method-assign]
 
 
 async def read(url: str, how: str) -> None:

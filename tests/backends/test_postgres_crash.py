@@ -15,6 +15,7 @@ from goes_lite_conformance.servers import postgres
 import goes_lite as goes
 from goes_lite.errors import AppendInDoubtError, StoreUnavailable
 from goes_lite.event import Event
+from goes_lite.store import Appended
 
 if TYPE_CHECKING:
     from tests.backends.postgres_kit import needs_postgres, store_url
@@ -22,6 +23,8 @@ else:
     from postgres_kit import needs_postgres, store_url
 
 needs_postgres()
+
+from goes_lite_postgres._append import Group  # noqa: E402 - not before it is known to be there
 
 
 async def write(
@@ -145,6 +148,38 @@ def test_a_transaction_that_loses_its_connection() -> None:
             assert await db.events.head() == 1
 
     asyncio.run(run())
+
+
+def test_appends_of_which_nobody_heard_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The connection breaks when an append is stored, in the only message that it takes: it does not fail, and is stored once."""
+    write = Group.write
+
+    async def run() -> list[str]:
+        unheard: list[str] = []
+        async with goes.connect(store_url(), registry=registry) as db:
+            backend: Any = db
+            alone = backend.executor.sql.append
+            await db.events.append([note("the name gets its number")])
+            await db.events.append([note("this handle learns of it")])
+
+            async def deaf(self: Group, connection: Any, sql: str) -> int | None:
+                before = await write(self, connection, sql)
+                if before is not None and sql == alone:
+                    unheard.append(sql)
+                    connection.terminate()
+                    raise ConnectionResetError("the answer was lost")
+                return before
+
+            monkeypatch.setattr(Group, "write", deaf)
+            several = await asyncio.gather(*(db.events.append([note(str(number))]) for number in range(5)))
+            last = await db.events.append([event := note("one more")])
+            assert [one.already_committed for one in (*several, last)] == [False] * 6
+            assert sorted(one.position for one in (*several, last)) == [3, 4, 5, 6, 7, 8]
+            assert await db.events.append([event]) == Appended((8,), already_committed=True)
+            assert await db.events.count() == 8
+        return unheard
+
+    assert len(asyncio.run(run())) >= 2
 
 
 def test_commits_of_which_nobody_heard_the_end() -> None:

@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from goes_lite_conformance._samples import note, registry
+from goes_lite_conformance._samples import Noted, note, registry
 
 import goes_lite as goes
 from goes_lite import __main__ as command_line
 from goes_lite import blocking
+from goes_lite.codec import FunctionCodec
 from goes_lite.errors import (
     ConfigError,
     ForeignFile,
     GoesError,
+    InvalidEventError,
     StoreError,
     StoreReadOnly,
     StoreTooNew,
     StoreUnavailable,
 )
+from goes_lite.registry import Registry
 
 if TYPE_CHECKING:
     from tests.backends.postgres_kit import Worker, needs_postgres, server_url, store_url, workers
@@ -95,12 +98,12 @@ def test_twenty_processes_at_once() -> None:
 def test_stores_of_one_database_do_not_collide() -> None:
     """Schemas are stores of their own: positions, aggregates, leases, locks; also where a name needs quoting."""
     plain = store_url()
-    odd = plain + quote(' "odd" {0} %41 é')
+    odd = plain + quote(' "odd" {0} %41 é $$')
 
     async def run() -> None:
         async with goes.connect(plain, registry=registry) as one, goes.connect(odd, registry=registry) as two:
             assert one.identity != two.identity
-            assert (await two.select("SELECT current_schema()"))[0][0].endswith(' "odd" {0} %41 é')
+            assert (await two.select("SELECT current_schema()"))[0][0].endswith(' "odd" {0} %41 é $$')
             async with one.transaction() as tx:
                 await tx.events.append([note("1", ("a", "1"), 1)])
                 async with two.transaction() as other:  # of another store: neither waits for the other
@@ -209,23 +212,43 @@ def test_a_newer_store_an_empty_one_and_another_programs() -> None:
 
 
 def test_a_column_of_jsonb_beside_the_exact_text() -> None:
-    """What docs/postgres.md advises: events can be asked for by what is in them, and come back as they were written."""
+    """With jsonb=true events can be asked for by what is in them, and come back as they were written; it may come later."""
     url = store_url()
 
     async def run() -> None:
+        before, odd, behind = note("before", tags=["t:1"]), note("\0"), note("behind")
         async with goes.connect(url, registry=registry) as db:
-            before, behind = note("before", tags=["t:1"]), note("behind")
             await db.events.append([before])
-            await admin(
-                f"ALTER TABLE {schema_of(url)}.events ADD COLUMN document jsonb GENERATED ALWAYS AS "
-                "(CASE WHEN encoding = 'json' THEN data::jsonb END) STORED",
-                f"CREATE INDEX ON {schema_of(url)}.events USING gin (document jsonb_path_ops)",
-                "SELECT 1",
+        async with (
+            goes.connect(f"{url}&jsonb=true", registry=registry) as db,
+            goes.connect(url, jsonb=True, registry=registry) as other,
+        ):
+            await db.events.append([odd])
+            await other.events.append([behind])
+            assert await db.select("""SELECT position FROM events WHERE document @> '{"text": "behind"}'""") == [(3,)]
+            assert await db.select("SELECT position FROM events WHERE document IS NULL") == [(2,)]
+            stored = await db.events.query().list()
+            assert [event.encoded[2] for event in stored] == [event.encoded[2] for event in (before, odd, behind)]
+
+    asyncio.run(run())
+
+
+def test_what_jsonb_does_not_take_is_refused_alone() -> None:
+    """JSON that PostgreSQL cannot read, beside events that it can: InvalidEventError for that one, and the others are stored."""
+    liar = Registry(codec=FunctionCodec("json", lambda value: value.text, lambda payload, _: Noted(payload), text=True))
+    liar.register("sample.noted", Noted)
+
+    def claimed(payload: str) -> goes.Event[Noted]:
+        return goes.Event(Noted(payload), registry=liar)
+
+    async def run() -> None:
+        async with goes.connect(store_url(jsonb="true"), registry=liar) as db:
+            payloads = '"1"', "1e999999999", "no json", '"\\ud800"', '"2"'
+            outcomes = await asyncio.gather(
+                *(db.events.append([claimed(payload)]) for payload in payloads), return_exceptions=True
             )
-            await db.events.append([behind])
-            found = await db.select("""SELECT position FROM events WHERE document @> '{"text": "behind"}'""")
-            assert found == [(2,)]
-            assert [event.encoded for event in await db.events.query().list()] == [before.encoded, behind.encoded]
+            assert [isinstance(one, InvalidEventError) for one in outcomes] == [False, True, True, True, False]
+            assert [event.data.text async for event in db.events.query()] == ['"1"', '"2"']
 
     asyncio.run(run())
 

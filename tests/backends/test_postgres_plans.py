@@ -159,3 +159,23 @@ def test_what_is_looked_up_is_looked_up_by_index(
 
     assert index in found, found
     assert rows_read(found) < 60, json.dumps(found)
+
+
+def test_an_append_reads_no_table_from_end_to_end() -> None:
+    """Not even of a store that is new: the plans that are made then are kept while it grows."""
+    scans = "SELECT relname, seq_scan, idx_scan FROM pg_stat_xact_user_tables WHERE relname = ANY ($1)"
+
+    async def run() -> list[dict[str, tuple[int, int]]]:
+        found: list[dict[str, tuple[int, int]]] = []
+        async with goes.connect(store_url(), registry=registry) as db, db.transaction() as tx:
+            for first in (0, 20):
+                for number in range(first, first + 20):
+                    await tx.events.append([event(number)])
+                rows = await tx.execute(scans, [["events", "aggregates", "event_tags"]])
+                found.append({table: (whole, by_index) for table, whole, by_index in rows})
+        return found
+
+    before, after = asyncio.run(run())
+
+    assert [after[table][0] - before[table][0] for table in before] == [0, 0, 0]
+    assert all(after[table][1] - before[table][1] >= 20 for table in ("events", "aggregates"))

@@ -67,7 +67,7 @@ def run(url: str, each: int, mutant: str = "", killed: int = KILLED) -> Seen:
                 async for event in db.events.query()
             ]
 
-    asyncio.run(prepare(url))
+    asyncio.run(prepare(url, mutant))
     with workers() as running:
         readers = [start(running, "read", url=url, how=how) for how in READERS]
         writers = [
@@ -91,9 +91,24 @@ def run(url: str, each: int, mutant: str = "", killed: int = KILLED) -> Seen:
         )
 
 
-async def prepare(url: str) -> None:
+async def prepare(url: str, mutant: str) -> None:
     async with goes.connect(url) as db, db.transaction() as tx:
         await tx.execute("CREATE SEQUENCE IF NOT EXISTS public.drawn")
+        if mutant:
+            rows = await tx.execute("SELECT pg_get_functiondef('append_events'::regproc)")
+            await tx.execute(mutated(rows[0][0], mutant))
+
+
+def mutated(function: str, mutant: str) -> str:
+    """The function in the database that stores events, without its lock, and with positions of a sequence."""
+    function = function.replace("PERFORM pg_advisory_xact_lock(log_lock);", "")
+    if mutant == "sequence":
+        head = function[function.index("greatest(") : function.index("EXISTS (")]
+        drawn = (
+            "(SELECT max(nextval('public.drawn')) FROM generate_series(1, cardinality(uuids))) - cardinality(uuids), "
+        )
+        function = function.replace(head, drawn)
+    return function
 
 
 def start(running: list[Worker], job: str, **arguments: Any) -> Worker:
