@@ -41,6 +41,7 @@ from goes_lite.backend import (
 )
 from goes_lite.bus import REPLAY, EventBus
 from goes_lite.commits import Commits, SignalCommits
+from goes_lite.committer import Committer
 from goes_lite.errors import GoesError
 from goes_lite.event import Event
 from goes_lite.inprocess import InProcessBus
@@ -63,7 +64,7 @@ from goes_lite_postgres._statements import statements
 from goes_lite_postgres._transaction import PostgresTransaction, TransactionBlock
 from goes_lite_postgres._user_sql import select
 from goes_lite_postgres._wakeup import Announcer, Watcher
-from goes_lite_postgres._writer import Writer
+from goes_lite_postgres._writer import GROUP_EVENTS, Tries, Writer
 
 __all__ = ["PostgresBackend", "PostgresTransaction"]
 
@@ -92,8 +93,9 @@ class PostgresBackend(Backend):
         self._watcher = Watcher(pool, self._signal)
         self._announcer = Announcer(pool)
         sql = statements(target, raise_durability=opened.raise_durability)
-        writer = Writer(pool, sql, lambda: self._group(self._names), self._committed)
-        executor = self.executor = DirectExecutor(pool, sql, writer, self._committed)
+        writer = self._writer = Writer(pool, sql, lambda: self._group(self._names))
+        committer = Committer(pool.target.location, writer.write, lambda: Tries(pool), self._committed, GROUP_EVENTS)
+        executor = self.executor = DirectExecutor(pool, sql, committer, self._committed)
         self.commits: Commits = SignalCommits(self._signal, runtime, executor.check_usable, self._watcher.watching)
         executor.watched = self.commits
         _, events, snapshots, models, checkpoints = self._sql
