@@ -17,9 +17,10 @@ of one member at least, of MongoDB 5.0 or newer.
 
 from __future__ import annotations
 
+import json
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -67,6 +68,7 @@ class MongoBackend(Backend):
         self.location = connection.target.location
         self.registry = registry
         self.runtime = runtime
+        self.driver = f"pymongo (MongoDB {connection.server})"
         self.identity: str = stored["identity"]
         self.durability: Durability = "replicated" if len(connection.client.nodes) > 1 else "os-crash"
         self.abilities = frozenset((PERSISTENT, PROCESSES, TRANSACTIONS, DENSE_POSITIONS, REPLAY))
@@ -103,11 +105,10 @@ class MongoBackend(Backend):
             raise
 
     @staticmethod
-    def schema() -> str:
-        """The commands that make a store, for users who may not make collections: one a line, for `db.runCommand`."""
-        import json
-
-        return "\n".join(f"db.runCommand({json.dumps(command)})" for command in _schema.commands())
+    def ddl(prefix: str = "") -> Iterator[str]:
+        """The commands that make a store, for users who may not make collections: for mongosh, in its database."""
+        for command in _schema.commands(prefix):
+            yield f"db.runCommand({json.dumps(command)})"
 
     @staticmethod
     def scratch(location: str, name: str) -> str:
@@ -128,7 +129,7 @@ class MongoBackend(Backend):
             await connection.close()
 
     def __repr__(self) -> str:
-        return f"<MongoBackend {self.location}: {'closed' if self._closed else self.durability}>"
+        return f"<MongoBackend {self.location}: {'closed' if self._closed else self.durability}, {self.driver}>"
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """A transaction; `tx.session` is the driver's, for documents of your own."""

@@ -1,7 +1,7 @@
 """Checkpoints and leases over MongoDB; see `goes_lite.checkpoint` for what is promised.
 
-A released or expired lease keeps its document, so that the fencing token only ever grows. Time is that of the machine
-that asks, unless the handle has a clock of its own.
+A released or expired lease keeps its document, so that the fencing token only ever grows. Time is the server's, so
+that programs on machines whose clocks differ agree about a lease, unless the handle has a clock of its own.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from bson.int64 import Int64
 
 from goes_lite.checkpoint import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
-from goes_lite.errors import LeaseHeld, LeaseLost
+from goes_lite.errors import LeaseHeld, LeaseLost, StoreDamaged
 from goes_lite.event import from_micros, to_micros
-from goes_lite.runtime import Clock
+from goes_lite.runtime import Clock, SystemClock
 from goes_lite_mongo._driver import Collection, Document, Session
 from goes_lite_mongo._executor import Executor
 from goes_lite_mongo._schema import STORE, Collections
@@ -34,7 +34,6 @@ class MongoCheckpoints:
 
     async def save(self, name: str, position: int, *, lease: Lease | None = None) -> None:
         check_checkpoint(name, position, lease)
-        now = to_micros(self._clock.now())
 
         async def work(session: Session) -> None:
             if lease is not None:
@@ -43,8 +42,8 @@ class MongoCheckpoints:
                 kept = await self._found.leases.update_one(held, {"$inc": {"saves": 1}}, session=session)
                 if not kept.matched_count:
                     _check_current(await self._found.leases.find_one({"_id": lease.name}, session=session), lease)
-            store = await self._found.store.find_one({"_id": STORE}, {"identity": 1}, session=session)
-            row: Document = {"position": Int64(position), "store": store and store["identity"], "time": Int64(now)}
+            identity, now = await _identity(self._found, self._clock, session)
+            row: Document = {"position": Int64(position), "store": identity, "time": Int64(now)}
             await self._found.checkpoints.replace_one({"_id": name}, row, upsert=True, session=session)
 
         await self._executor.write(work)
@@ -69,6 +68,7 @@ class MongoLeases:
 
     def __init__(self, executor: Executor, found: Collections, clock: Clock) -> None:
         self._executor = executor
+        self._found = found
         self._leases: Collection = found.leases
         self._clock = clock
 
@@ -78,7 +78,7 @@ class MongoLeases:
         duration = check_ttl(ttl)
 
         async def work(session: Session) -> Lease:
-            now = to_micros(self._clock.now())
+            _, now = await _identity(self._found, self._clock, session)
             held, token, expires = _parts(await self._leases.find_one({"_id": name}, session=session))
             if expires > now and held != owner:
                 raise LeaseHeld(name, held, from_micros(expires))
@@ -94,8 +94,8 @@ class MongoLeases:
 
         async def work(session: Session) -> Lease:
             _check_current(await self._leases.find_one({"_id": lease.name}, session=session), lease)
-            until = to_micros(self._clock.now()) + duration
-            return await self._take(session, lease._replace(expires=from_micros(until)))
+            _, now = await _identity(self._found, self._clock, session)
+            return await self._take(session, lease._replace(expires=from_micros(now + duration)))
 
         return await self._executor.write(work)
 
@@ -117,11 +117,24 @@ class MongoLeases:
 
     async def get(self, name: str) -> Lease | None:
         check_owned_name(name)
-        row = await self._executor.read(lambda session: self._leases.find_one({"_id": name}, session=session))
+
+        async def work(session: Session) -> tuple[Document | None, int]:
+            row = await self._leases.find_one({"_id": name}, session=session)
+            return row, 0 if row is None else (await _identity(self._found, self._clock, session))[1]
+
+        row, now = await self._executor.read(work)
         owner, token, expires = _parts(row)
-        if expires <= to_micros(self._clock.now()):
+        if expires <= now:
             return None
         return Lease(name, owner, token, from_micros(expires))
+
+
+async def _identity(found: Collections, clock: Clock, session: Session) -> tuple[str, int]:
+    """Which store it is, and the time: that of the server, unless the clock is one of the user's."""
+    row = await found.store.find_one({"_id": STORE}, {"identity": 1, "now": "$$NOW"}, session=session)
+    if row is None:
+        raise StoreDamaged(found.store.full_name, "it does not say which store it is")
+    return row["identity"], to_micros(row["now"] if isinstance(clock, SystemClock) else clock.now())
 
 
 def _parts(row: Document | None) -> tuple[str, int, int]:

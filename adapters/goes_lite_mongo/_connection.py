@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from pymongo import AsyncMongoClient
+from pymongo.driver_info import DriverInfo
 from pymongo.read_concern import ReadConcern
 
-from goes_lite.errors import ConfigError, GoesError, StoreClosed, StoreError, StoreForked, StoreUnavailable
+from goes_lite.errors import (
+    ConfigError,
+    GoesError,
+    StoreClosed,
+    StoreError,
+    StoreForked,
+    StoreLocked,
+    StoreUnavailable,
+)
+from goes_lite.patience import Patience
 from goes_lite_mongo import _schema
-from goes_lite_mongo._driver import DRIVER_ERRORS, Document, Session, again, lost, translate, unknown_result
+from goes_lite_mongo._abandoned import NAME, end_abandoned
+from goes_lite_mongo._driver import DRIVER_ERRORS, Document, Session, again, conflict, lost, translate, unknown_result
 from goes_lite_mongo._options import Target
 
 if TYPE_CHECKING:
@@ -22,28 +32,44 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Work = Callable[[Session], Awaitable[T]]
 
-PAUSE, LONGEST_PAUSE = 0.002, 0.25
-"""Seconds between two tries: they grow from the first to the second."""
+PAUSE, LONGEST_WAIT, LONGEST_PAUSE = 0.002, 0.05, 0.25
+"""Seconds between two tries: they grow from the first to the second, or to the third while there is no primary."""
+LOOK = 0.25
+"""Seconds between two looks for transactions that nobody will end."""
 SELECTION = 1.0
 """Seconds for which the driver looks for a primary before we are asked whether to go on."""
+_WIRE_OF_5_0 = 13
 
 
-class Patience:
-    """How long one operation goes on trying: pauses that grow, until the time is up."""
+class Tries:
+    """How often one operation is tried: for a while if others are in its way, for another if there is no primary."""
 
-    def __init__(self, seconds: float) -> None:
-        self._end = asyncio.get_running_loop().time() + seconds
-        self._pause = PAUSE
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._locked: Patience | None = None
+        self._lost: Patience | None = None
 
-    async def again(self) -> bool:
-        """True behind a pause; False if the time is up."""
-        left = self._end - asyncio.get_running_loop().time()
-        if left <= 0:
+    async def again(self, error: Exception, /) -> bool:
+        """True, behind a pause, if the same may work now."""
+        connection, target = self._connection, self._connection.target
+        if connection.closed:
             return False
-        # Not by the runtime's clock: servers come back in real time, also where a test's clock stands still.
-        await asyncio.sleep(min(left, self._pause * (0.5 + random.random())))
-        self._pause = min(self._pause * 2, LONGEST_PAUSE)
-        return True
+        if lost(error):
+            self._lost = self._lost or Patience(target.retry_timeout, PAUSE, LONGEST_PAUSE)
+            return await self._lost.again()
+        if not again(error):
+            return False
+        self._locked = self._locked or Patience(target.lock_timeout, PAUSE, LONGEST_WAIT)
+        await connection.make_way()
+        return await self._locked.again()
+
+    def translated(self, error: Exception, /) -> Exception:
+        """What it means to the user; called once it is not tried again."""
+        if isinstance(error, GoesError) or not isinstance(error, DRIVER_ERRORS):
+            return error
+        if conflict(error) and not lost(error):
+            return StoreLocked(self._connection.target.location, self._connection.target.lock_timeout)
+        return self._connection.translated(error)
 
 
 class Connection:
@@ -56,6 +82,9 @@ class Connection:
         self._process = os.getpid()
         self._seen: Timestamp | None = None
         """When our last commit was: a read of ours sees it, though another server be primary by then."""
+        self.server = ""
+        """Its version, once it is open."""
+        self._looked = float("-inf")
         self.own: set[bytes] = set()
         """The ids of the sessions that our transactions are in."""
         try:
@@ -63,6 +92,7 @@ class Connection:
                 target.url,
                 serverSelectionTimeoutMS=round(min(SELECTION, target.connect_timeout) * 1000),
                 tz_aware=True,
+                driver=DriverInfo(NAME),
             )
         except DRIVER_ERRORS as exc:
             raise ConfigError(f"mongodb: {target.location}: {exc}") from None
@@ -87,18 +117,26 @@ class Connection:
                 "goes_lite.blocking, which may be used from any thread",
             )
 
-    def patience(self) -> Patience:
-        return Patience(self.target.retry_timeout)
+    def tries(self) -> Tries:
+        return Tries(self)
+
+    async def make_way(self) -> None:
+        """Somebody's transaction is in the way: end it if that somebody is dead."""
+        now = self._loop.time()
+        if now - self._looked > LOOK:
+            self._looked = now
+            await end_abandoned(self.client)
 
     def translated(self, error: Exception) -> GoesError:
         return translate(error, self.target.location)
 
     async def open(self) -> Document:
         """Find a primary, make the collections if need be, and answer which store it is."""
-        patience = Patience(self.target.connect_timeout)
+        patience = Patience(self.target.connect_timeout, PAUSE, LONGEST_PAUSE)
         while True:
             try:
                 check_replica_set(await self.client.admin.command("hello"), self.target.location)
+                self.server = (await self.client.admin.command("buildInfo"))["version"]
                 return await _schema.migrate(self.database, self.collections, self.target)
             except GoesError:
                 raise
@@ -109,7 +147,7 @@ class Connection:
     async def read(self, work: Work[T]) -> T:
         """Run an operation that only reads, again where the connection broke."""
         self.check_loop()
-        patience: Patience | None = None
+        tries = self.tries()
         while True:
             try:
                 async with self.client.start_session(causal_consistency=True) as session:
@@ -119,10 +157,9 @@ class Connection:
             except GoesError:
                 raise
             except DRIVER_ERRORS as exc:
-                patience = patience or self.patience()
-                if self.closed or not lost(exc) or not await patience.again():
+                if not await tries.again(exc):
                     self.check_usable()
-                    raise self.translated(exc) from exc
+                    raise tries.translated(exc) from exc
 
     async def begin(self, session: Session) -> None:
         """Begin a transaction, as all of ours are."""
@@ -143,7 +180,7 @@ class Connection:
                 if not unknown_result(exc):
                     raise
                 doubt()
-                patience = patience or self.patience()
+                patience = patience or Patience(self.target.retry_timeout, PAUSE, LONGEST_PAUSE)
                 if not await patience.again():
                     raise StoreUnavailable(
                         self.target.location,
@@ -158,7 +195,7 @@ class Connection:
 
     async def transact(self, work: Work[T]) -> T:
         """Run an operation in a transaction of its own, again where the server undid it."""
-        patience: Patience | None = None
+        tries = self.tries()
         while True:
             try:
                 async with self.client.start_session() as session:
@@ -173,9 +210,8 @@ class Connection:
             except GoesError:
                 raise
             except DRIVER_ERRORS as exc:
-                patience = patience or self.patience()
-                if not again(exc) or not await patience.again():
-                    raise self.translated(exc) from exc
+                if not await tries.again(exc):
+                    raise tries.translated(exc) from exc
 
     async def close(self) -> None:
         self.closed = True
@@ -194,7 +230,9 @@ def session_id(session: Session) -> bytes:
 
 
 def check_replica_set(hello: Document, location: str) -> None:
-    """StoreUnavailable for a server that has no transactions."""
+    """StoreUnavailable for a server that has no transactions, or is too old."""
+    if hello["maxWireVersion"] < _WIRE_OF_5_0:
+        raise StoreUnavailable(location, "the server is older than MongoDB 5.0, the oldest that will do")
     if hello.get("setName") or hello.get("msg") == "isdbgrid":
         return
     how = "start mongod with --replSet rs0, and run rs.initiate() once in mongosh"

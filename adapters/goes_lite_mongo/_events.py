@@ -23,7 +23,7 @@ from goes_lite_mongo._filter import condition as condition_of
 from goes_lite_mongo._rows import RowReader
 from goes_lite_mongo._schema import STORE, Collections
 
-FIRST_PAGE, PAGE = 64, 1024
+FIRST_PAGE, PAGE = 64, 512
 """Pages grow from the first to the second: a query that is left early reads little, a long one makes few trips."""
 
 Published = Callable[[Sequence[Event[Any]], int], None]

@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 from goes_lite.batch import Batch
 from goes_lite.commits import Commits
+from goes_lite.committer import Committer
 from goes_lite.errors import StoreClosed, TransactionError
 from goes_lite.store import AppendCondition, Appended
 from goes_lite_mongo._append import Group, take_turn
@@ -15,7 +16,7 @@ from goes_lite_mongo._connection import Connection, Work
 from goes_lite_mongo._driver import Session
 from goes_lite_mongo._session import UserSession, check_not_inside
 from goes_lite_mongo._turns import Turns
-from goes_lite_mongo._writer import Writer
+from goes_lite_mongo._writer import GROUP_EVENTS, Writer
 
 T = TypeVar("T")
 
@@ -57,7 +58,8 @@ class DirectExecutor:
         self.watched: Commits | None = None
         self.notify = notify
         self.turns = Turns(connection.target.location, connection.target.lock_timeout)
-        self._writer = Writer(connection, group, self.turns.shared, notify)
+        writer = Writer(connection, group, self.turns.shared)
+        self._committer = Committer(connection.target.location, writer.write, connection.tries, notify, GROUP_EVENTS)
         self._running: set[asyncio.Task[Any]] = set()
 
     def check_usable(self) -> None:
@@ -101,7 +103,7 @@ class DirectExecutor:
         self.check_usable()
         self.connection.check_loop()
         check_not_inside(self)
-        return await self._writer.append(batch, condition, committed)
+        return await self._committer.append(batch, condition, committed)
 
     async def delete(self, work: Work[T]) -> T:
         async def alone(session: Session) -> T:
@@ -121,7 +123,7 @@ class DirectExecutor:
     async def close(self) -> None:
         """Take nothing new, and finish what there is."""
         self.closing = True
-        await self._writer.close()
+        await self._committer.close()
         while self._running:
             await asyncio.wait(self._running)
         async with self.turns.alone():  # a transaction that somebody is inside of

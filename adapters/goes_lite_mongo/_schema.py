@@ -12,6 +12,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew
+from goes_lite_mongo._abandoned import end_abandoned
 from goes_lite_mongo._driver import EXISTS, Collection, Document, OperationFailure, code
 from goes_lite_mongo._options import Target
 
@@ -123,5 +124,14 @@ async def erase(database: AsyncDatabase[Document], found: Collections, target: T
         return
     if await found.store.find_one({"_id": STORE, "identity": {"$type": "string"}}) is None:
         raise ForeignFile(target.location, f"{found.store.name!r} does not say that it is one")
-    for one in reversed(found):  # what says that it is a store goes last
-        await one.drop()
+    dropping = asyncio.ensure_future(_drop(found))
+    while not dropping.done():
+        await asyncio.wait([dropping], timeout=0.2)
+        if not dropping.done():  # a transaction is open; if nobody will ever end it, we do
+            await end_abandoned(database.client)
+    await dropping
+
+
+async def _drop(found: Collections) -> None:
+    await asyncio.gather(*(one.drop() for one in found if one is not found.store))
+    await found.store.drop()  # what says that it is a store goes last

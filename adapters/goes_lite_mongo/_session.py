@@ -8,10 +8,10 @@ from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from goes_lite.errors import GoesError, StoreLocked, StoreUnavailable, TransactionError
+from goes_lite.errors import GoesError, StoreUnavailable, TransactionError
 from goes_lite_mongo._append import take_turn
-from goes_lite_mongo._connection import Patience, Work, abort
-from goes_lite_mongo._driver import DRIVER_ERRORS, Session, again, lost
+from goes_lite_mongo._connection import Work, abort
+from goes_lite_mongo._driver import DRIVER_ERRORS, Session, lost
 
 if TYPE_CHECKING:
     from goes_lite_mongo._executor import DirectExecutor
@@ -86,19 +86,15 @@ class UserSession:
     async def _begin(self, session: Session) -> None:
         """Begin, and take the turn among all who write to the log: who has it meets no conflict with them later."""
         connection = self.executor.connection
-        patience = Patience(connection.target.lock_timeout)
+        tries = connection.tries()
         while True:
             await connection.begin(session)
             try:
                 self.head = await take_turn(connection.collections, session)
             except DRIVER_ERRORS as exc:
                 await abort(session)
-                if not again(exc):
-                    raise connection.translated(exc) from exc
-                if not await patience.again():
-                    if lost(exc):
-                        raise connection.translated(exc) from exc
-                    raise StoreLocked(connection.target.location, connection.target.lock_timeout) from exc
+                if not await tries.again(exc):
+                    raise tries.translated(exc) from exc
             except BaseException:
                 await abort(session)
                 raise

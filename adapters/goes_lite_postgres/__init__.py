@@ -56,7 +56,7 @@ from goes_lite_postgres._events import EventSql, PostgresEvents, dialect_of
 from goes_lite_postgres._executor import DirectExecutor, SessionExecutor
 from goes_lite_postgres._models import ModelSql, PostgresModels
 from goes_lite_postgres._names import Names
-from goes_lite_postgres._options import Target, quoted, target_of, with_schema
+from goes_lite_postgres._options import SCHEMA, Target, quoted, target_of, with_schema
 from goes_lite_postgres._rows import RowReader
 from goes_lite_postgres._session import Session, check_not_inside
 from goes_lite_postgres._snapshots import PostgresSnapshots, SnapshotSql
@@ -122,7 +122,7 @@ class PostgresBackend(Backend):
             raise
 
     @staticmethod
-    def ddl(schema: str) -> Iterator[str]:
+    def ddl(schema: str = SCHEMA) -> Iterator[str]:
         """The statements that make the tables of a store, for roles that may not make them themselves."""
         return _schema.ddl(schema)
 
