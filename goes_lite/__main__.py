@@ -111,8 +111,8 @@ def parser() -> argparse.ArgumentParser:
 
     schema = commands.add_parser(
         "schema", parents=[common], allow_abbrev=False, help="the statements that make a server's store",
-        description="Print what makes the tables or collections of a store, for those whose programs may not make them. No server is "
-        "asked.",
+        description="Print what makes the tables or collections of a store, for those whose programs may not make them. No "
+        "server is asked.",
     )  # fmt: skip
     schema.add_argument("scheme", metavar="SCHEME", help="as in the URL, such as postgresql")
     schema.add_argument(

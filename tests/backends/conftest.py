@@ -23,7 +23,9 @@ else:
         spec.loader.exec_module(module)
         return module
 
-    faces, sqlite_kit, _ = _load("faces"), _load("sqlite_kit"), _load("postgres_kit")
+    faces, sqlite_kit = _load("faces"), _load("sqlite_kit")
+    for _name in ("postgres_kit", "mongo_kit"):
+        _load(_name)
 
 
 @pytest.fixture(scope="session", autouse=True)
