@@ -43,6 +43,7 @@ DRIVER_ERRORS = (PyMongoError, BSONError, OverflowError, UnicodeEncodeError)
 UNAUTHORIZED, LOGIN, EXISTS, NO_TRANSACTION, LOST_HISTORY = 13, 18, 48, 251, 286
 _TRANSIENT, _UNKNOWN = "TransientTransactionError", "UnknownTransactionCommitResult"
 _DUPLICATE, _FULL, _TOO_OLD = 11000, 14031, 50
+_TOO_LARGE = frozenset((10334, 17280, 17419, 17420))
 
 
 def code(error: BaseException) -> int:
@@ -94,7 +95,7 @@ def translate(error: Exception, location: str) -> GoesError:
         return StoreFull(location)
     if number == NO_TRANSACTION:
         return TransactionError("the transaction was rolled back by an earlier error inside it: begin another")
-    if isinstance(error, (DocumentTooLarge, BSONError, OverflowError, UnicodeEncodeError)):
+    if number in _TOO_LARGE or isinstance(error, (DocumentTooLarge, BSONError, OverflowError, UnicodeEncodeError)):
         return InvalidEventError(f"a value that MongoDB cannot store: {text:.200}. One document has at most 16 MB")
     if lost(error):
         return StoreUnavailable(location, f"no primary can be reached: {detail}")

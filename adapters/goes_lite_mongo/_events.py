@@ -20,7 +20,7 @@ from goes_lite_mongo._driver import Document, Session
 from goes_lite_mongo._executor import Executor
 from goes_lite_mongo._filter import MAX_INTEGER, window
 from goes_lite_mongo._filter import condition as condition_of
-from goes_lite_mongo._rows import RowReader
+from goes_lite_mongo._rows import RowReader, versions
 from goes_lite_mongo._schema import STORE, Collections
 
 FIRST_PAGE, PAGE = 64, 512
@@ -221,7 +221,7 @@ class MongoEvents:
         key = {"name": ref.name, "id": ref.id}
 
         async def work(session: Session) -> int:
-            await self._found.snapshots.delete_many({"_id.name": ref.name, "_id.id": ref.id}, session=session)
+            await self._found.snapshots.delete_many({"_id": versions(ref, MAX_INTEGER)}, session=session)
             gone = await self._found.events.delete_many(
                 {"aggregate.name": ref.name, "aggregate.id": ref.id}, session=session
             )

@@ -83,6 +83,12 @@ def _tags(row: Document) -> frozenset[str] | None:
     return None if found is None else frozenset(found)
 
 
+def versions(ref: AggregateRef, last: int) -> Document:
+    """The keys of one aggregate's snapshots: documents compare field by field."""
+    key: Document = {"name": ref.name, "id": ref.id}
+    return {"$gte": {**key, "version": Int64(0)}, "$lte": {**key, "version": Int64(last)}}
+
+
 class RowReader(EventReader):
     """Makes events of documents: what `read` does event by event, in one go."""
 

@@ -13,7 +13,7 @@ from goes_lite_mongo._driver import Document, Session
 from goes_lite_mongo._events import PAGE, check_position
 from goes_lite_mongo._executor import Executor
 from goes_lite_mongo._filter import MAX_INTEGER
-from goes_lite_mongo._rows import payload_of, put_payload
+from goes_lite_mongo._rows import payload_of, put_payload, versions
 from goes_lite_mongo._schema import Collections
 
 
@@ -36,7 +36,7 @@ class MongoSnapshots:
 
     async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
         last = MAX_INTEGER if upto is None else check_position("upto", upto)
-        wanted = {"_id": _versions(aggregate_ref(aggregate), last)}
+        wanted = {"_id": versions(aggregate_ref(aggregate), last)}
         row = await self._executor.read(
             lambda session: self._snapshots.find_one(wanted, sort=[("_id", -1)], session=session)
         )
@@ -46,9 +46,10 @@ class MongoSnapshots:
         wanted, owner = check_snapshot_query(names, aggregate)
         clauses: list[Document] = []
         if wanted:
-            clauses.append({"_id.name": {"$in": [*wanted]}})
+            ranges = [{"_id": {"$gte": {"name": name}, "$lt": {"name": name, "id": []}}} for name in wanted]
+            clauses.append(ranges[0] if len(ranges) == 1 else {"$or": ranges})
         if owner:
-            clauses.append({"_id": _versions(owner, MAX_INTEGER)})
+            clauses.append({"_id": versions(owner, MAX_INTEGER)})
         behind: Document | None = None
 
         async def work(session: Session) -> list[Document]:
@@ -73,7 +74,7 @@ class MongoSnapshots:
 
     async def delete(self, aggregate: AggregateRef, *, version: int | None = None) -> int:
         ref = aggregate_ref(aggregate)
-        wanted: Document = {"_id": _versions(ref, MAX_INTEGER)}
+        wanted: Document = {"_id": versions(ref, MAX_INTEGER)}
         if version is not None:
             wanted = {"_id": {"name": ref.name, "id": ref.id, "version": Int64(check_position("version", version))}}
 
@@ -84,7 +85,7 @@ class MongoSnapshots:
 
     async def prune(self, *, keep: int = 1, aggregate: AggregateRef | None = None) -> int:
         check_keep(keep)
-        wanted = {} if aggregate is None else {"_id": _versions(aggregate_ref(aggregate), MAX_INTEGER)}
+        wanted = {} if aggregate is None else {"_id": versions(aggregate_ref(aggregate), MAX_INTEGER)}
 
         async def work(session: Session) -> int:
             rows = await self._snapshots.find(wanted, {"_id": 1}, sort=[("_id", -1)], session=session).to_list()
@@ -102,12 +103,6 @@ class MongoSnapshots:
             return gone
 
         return await self._executor.write(work)
-
-
-def _versions(ref: AggregateRef, last: int) -> Document:
-    """The keys of one aggregate's snapshots: documents compare field by field."""
-    key: Document = {"name": ref.name, "id": ref.id}
-    return {"$gte": {**key, "version": Int64(0)}, "$lte": {**key, "version": Int64(last)}}
 
 
 def _snapshot(row: Document) -> Snapshot:

@@ -7,7 +7,7 @@ import json
 import random
 import sys
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from goes_lite_conformance._samples import note, registry
 from goes_lite_mongo import _append

@@ -7,7 +7,6 @@ import random
 from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pytest
 from goes_lite_conformance._samples import note, registry
 
 import goes_lite as goes
@@ -113,7 +112,7 @@ def test_no_reader_skips_or_repeats(rounds: int) -> None:
 
 
 def test_with_the_counter_outside_of_the_transaction_readers_skip() -> None:
-    """A position that is drawn before the transaction may be committed behind a later one: the judge of the first test sees it."""
+    """A position that is drawn before the transaction may be committed behind a later one: the judge above sees it."""
     seen = run(store_url(retry_timeout=0.1), 60, mutant=True, killed=0)
 
     assert seen.missed > 0
