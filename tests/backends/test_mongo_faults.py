@@ -52,7 +52,7 @@ def test_a_standalone_server_is_refused_with_the_way_out() -> None:
 
 def test_an_index_of_another_definition_is_refused() -> None:
     """It has the name that it should have, and would let in an event twice."""
-    with mongo.server("--journalCommitInterval", "2", fsync=False) as server:
+    with mongo.server(fsync=False) as server:
         client: MongoClient[dict[str, Any]] = MongoClient(server.url)
         with client:
             client.goes_lite.events.create_index([("id", 1)], name="events_by_id")
@@ -82,7 +82,7 @@ def test_no_error_shows_the_password() -> None:
 @pytest.fixture(scope="module")
 def faulty() -> Iterator[mongo.MongoServer]:
     """A server that fails when it is told to."""
-    with mongo.server("--journalCommitInterval", "2", "--setParameter", "enableTestCommands=1", fsync=False) as server:
+    with mongo.server("--setParameter", "enableTestCommands=1", fsync=False) as server:
         yield server
 
 
@@ -252,7 +252,7 @@ def test_whoever_may_do_little(tmp_path: Path) -> None:
             await goes.connect(url("app", "not-the-word"))
         assert "not-the-word" not in str(wrong.value)
 
-    with mongo.server("--auth", "--keyFile", str(key), "--journalCommitInterval", "2", fsync=False) as server:
+    with mongo.server("--auth", "--keyFile", str(key), fsync=False) as server:
         server.command("createUser", "root", pwd="secret", roles=["root"])  # the first one, from this machine
         admin: MongoClient[dict[str, Any]] = MongoClient(
             f"mongodb://root:secret@127.0.0.1:{server.port}/?replicaSet=rs0"

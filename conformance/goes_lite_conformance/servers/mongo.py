@@ -24,6 +24,17 @@ from goes_lite_conformance.servers._child import Child, ServerMissing, free_port
 
 URL = "GOES_LITE_TEST_MONGO_URL"
 
+QUICK = (
+    # the commit point of a single server moves with its journal: by itself every 100 ms, unless told otherwise
+    "--journalCommitInterval", "2",
+    # Files of collections that were dropped would stay open for 5 minutes, and stores that come and go have thousands.
+    "--setParameter", "minSnapshotHistoryWindowInSeconds=0",
+    "--wiredTigerEngineConfigString", "file_manager=(close_idle_time=3,close_scan_interval=1,close_handle_minimum=100)",
+    "--setParameter", "diagnosticDataCollectionEnabled=false",
+    "--oplogSize", "256", "--wiredTigerCacheSizeGB", "0.5", "--syncdelay", "10",
+)  # fmt: skip
+"""Arguments of a server of which many stores are asked, one after another."""
+
 
 def program() -> Path:
     """The mongod of the package, else of the system; ServerMissing."""
@@ -101,10 +112,11 @@ class MongoServer:
 def server(*settings: str, fsync: bool = True, replica_set: str | None = "rs0") -> Generator[MongoServer]:
     """A server, empty at first, that is gone with its data when the block ends. `settings` are arguments of mongod.
 
-    Without `fsync` its data is in memory, where the system has such a place, and is faster; without a `replica_set` it is
-    a standalone server.
+    Without `fsync` its data is in memory, where the system has such a place, and it is faster; without a `replica_set` it
+    is a standalone server.
     """
     program()
+    settings = settings if fsync else (*QUICK, *settings)
     memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
     where = memory if not fsync and os.access(memory, os.W_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="goes-mongo-", dir=where))
@@ -128,8 +140,7 @@ def shared_url() -> str:
     GOES_LITE_TEST_MONGO_URL names a server of the user's own, which is taken instead.
     """
     if URL not in os.environ:
-        # the commit point of a single server moves with its journal: by itself every 100 ms, unless told otherwise
-        running = _shared.enter_context(server("--journalCommitInterval", "2", fsync=False))
+        running = _shared.enter_context(server(fsync=False))
         os.environ[URL] = running.url
         _shared.callback(os.environ.pop, URL)
     return os.environ[URL]
