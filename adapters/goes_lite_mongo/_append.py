@@ -3,6 +3,9 @@
 It runs inside a transaction that has moved the counter of the log first, so nobody else can append until it ends, and what
 was looked up stays true: one look, then every decision in Python, then the writes. An append that is refused has written
 nothing, and disturbs none of the others in its group. (An error of the server's would undo the whole transaction.)
+
+Mostly everything is as the appends expect it. So they may be written without a look, in such a way that the server finds
+out if anything is not (`foresee`); then nothing of it is stored, and it is done again with a look.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import Any
 
 from bson.binary import Binary
 from bson.int64 import Int64
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import InsertOne, ReturnDocument, UpdateOne
 
 from goes_lite.batch import Batch, check_repeated
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, StoreDamaged
@@ -25,10 +28,11 @@ from goes_lite_mongo._rows import document, stored
 from goes_lite_mongo._schema import STORE, Collections
 
 
-async def take_turn(found: Collections, session: Session) -> int:
-    """Become the one who may append until the transaction ends; the head of the log."""
+async def take_turn(found: Collections, session: Session, events: int = 0) -> int:
+    """Become the one who may append until the transaction ends; the head of the log, which is moved by so many events."""
+    moved = {"$inc": {"turns": 1, "head": Int64(events)}}
     row = await found.store.find_one_and_update(
-        {"_id": STORE}, {"$inc": {"turns": 1}}, return_document=ReturnDocument.AFTER, session=session
+        {"_id": STORE}, moved, return_document=ReturnDocument.BEFORE, session=session
     )
     if row is None:
         raise StoreDamaged(found.store.full_name, "it does not say where the log ends")
@@ -44,13 +48,24 @@ class Group:
         self._versions: dict[AggregateRef, int] = {}
         self._stored: dict[bytes, Event[Any]] = {}
         self._moved: dict[AggregateRef, tuple[int, int]] = {}
+        self._foreseen: dict[AggregateRef, int] | None = None
+        self._head = 0
+        """Where the counter stands in this transaction."""
         self.events: list[Event[Any]] = []
         """What is to be written, in position order, behind `before`."""
         self.before = 0
 
-    async def look(self, session: Session, batches: Sequence[Batch], head: int) -> None:
-        """Learn where the log and the aggregates are, and which of the events are stored already."""
-        self.before = head
+    def foresee(self, batches: Sequence[Batch], head: int, moved: int) -> None:
+        """Take it that the aggregates are where the events expect them, and that none of the events is stored."""
+        self.before, self._head = head, head + moved
+        for batch in batches:
+            for ref, step in batch.steps.items():
+                self._versions.setdefault(ref, step.expected)
+        self._foreseen = dict(self._versions)
+
+    async def look(self, session: Session, batches: Sequence[Batch], head: int, moved: int = 0) -> None:
+        """Learn where the aggregates are, and which of the events are stored already."""
+        self.before, self._head = head, head + moved
         ids = [Binary(id_bytes(event), 4) for batch in batches for event in batch.events]
         refs = [*dict.fromkeys(ref for batch in batches for ref in batch.steps)]
         if refs:
@@ -101,21 +116,24 @@ class Group:
         row = await self._found.events.find_one(forbidden, {"_id": 1}, sort=[("_id", -1)], session=session)
         return 0 if row is None else int(row["_id"])
 
-    async def write(self, session: Session) -> None:
-        """Store what was accepted."""
+    async def write(self, session: Session) -> bool:
+        """Store what was accepted; False, or a duplicate key, if it was not as foreseen: then nothing may be committed."""
         await self._found.events.insert_many([document(event) for event in self.events], session=session)
-        moves = [
-            UpdateOne(
-                {"_id": {"name": ref.name, "id": ref.id}},
-                {
-                    "$set": {"version": Int64(self._versions[ref]), "last_time": Int64(last)},
-                    "$setOnInsert": {"first_time": Int64(first)},
-                },
-                upsert=True,
-            )
-            for ref, (first, last) in self._moved.items()
-        ]
-        if moves:
-            await self._found.aggregates.bulk_write(moves, ordered=False, session=session)
-        head: Document = {"$set": {"head": Int64(self.before + len(self.events))}}
-        await self._found.store.update_one({"_id": STORE}, head, session=session)
+        if self._moved:
+            moves = [self._move(ref, *times) for ref, times in self._moved.items()]
+            done = await self._found.aggregates.bulk_write(moves, ordered=False, session=session)
+            if done.matched_count + done.upserted_count + done.inserted_count != len(moves):
+                return False
+        if self.before + len(self.events) != self._head:
+            head: Document = {"$set": {"head": Int64(self.before + len(self.events))}}
+            await self._found.store.update_one({"_id": STORE}, head, session=session)
+        return True
+
+    def _move(self, ref: AggregateRef, first: int, last: int) -> UpdateOne | InsertOne[Document]:
+        key: Document = {"name": ref.name, "id": ref.id}
+        fields = {"version": Int64(self._versions[ref]), "last_time": Int64(last)}
+        if self._foreseen is None:
+            return UpdateOne({"_id": key}, {"$set": fields, "$setOnInsert": {"first_time": Int64(first)}}, upsert=True)
+        if self._foreseen[ref] == 0:
+            return InsertOne({"_id": key, **fields, "first_time": Int64(first)})
+        return UpdateOne({"_id": key, "version": self._foreseen[ref]}, {"$set": fields})

@@ -22,6 +22,7 @@ try:
     from pymongo.asynchronous.collection import AsyncCollection
     from pymongo.errors import (
         AutoReconnect,
+        BulkWriteError,
         ConfigurationError,
         ConnectionFailure,
         DocumentTooLarge,
@@ -72,9 +73,16 @@ _NO_PRIMARY = frozenset((91, 189, 10107, 11600, 11602, 13435, 13436))
 """It shuts down, it stepped down, it is none, it recovers."""
 
 
+def duplicate(error: BaseException) -> bool:
+    """Whether a key is there already."""
+    if isinstance(error, BulkWriteError):
+        return any(one["code"] == _DUPLICATE for one in error.details["writeErrors"])
+    return code(error) == _DUPLICATE
+
+
 def again(error: BaseException) -> bool:
     """Whether the whole transaction may work if it is run once more; a duplicate key is one that another has just made."""
-    return conflict(error) or lost(error) or code(error) == _DUPLICATE
+    return conflict(error) or lost(error) or duplicate(error)
 
 
 def translate(error: Exception, location: str) -> GoesError:
@@ -118,6 +126,7 @@ __all__ = [
     "again",
     "code",
     "conflict",
+    "duplicate",
     "lost",
     "translate",
     "unknown_result",

@@ -52,20 +52,17 @@ async def write(url: str, writer: str, count: int, tasks: int = 4, mutant: bool 
 def mutate() -> None:
     """Move the counter outside of the transaction: positions are drawn before it, by an operation of its own."""
 
-    async def drawn(found: Any, session: Any) -> int:
+    async def drawn(found: Any, session: Any, events: int = 0) -> int:
         row = await found.store.find_one_and_update({"_id": "store"}, {"$inc": {"head": 1}})
         return int(row["head"]) - 1
 
     write = _append.Group.write
 
-    async def written(self: _append.Group, session: Any) -> None:
+    async def written(self: _append.Group, session: Any) -> bool:
         if len(self.events) != 1:
             raise OSError("one event for each position that was drawn")
-        store, self._found = self._found.store, self._found._replace(store=_Untouched())  # type: ignore[arg-type]
-        try:
-            await write(self, session)
-        finally:
-            self._found = self._found._replace(store=store)
+        self._found = self._found._replace(store=_Untouched())  # type: ignore[arg-type]
+        return await write(self, session)
 
     for module in ("_writer", "_session", "_executor"):
         sys.modules[f"goes_lite_mongo.{module}"].take_turn = drawn  # type: ignore[attr-defined]
