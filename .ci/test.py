@@ -4,7 +4,8 @@
 
 Needs Python ≥ 3.11 with venv and pip, and a package index; everything else is installed into `.venv/`, and found there
 the next time. The tests of a leg run in as many processes as there are cores, unless `-n` says otherwise. What is about
-the suites and no installed package (`once`) is left out of the second, unless `-m` says otherwise.
+the suites and no installed package (`once`) is left out of the second, and what takes long and is much like the rest
+(`slow`) of both, unless `-m` says otherwise.
 """
 
 from __future__ import annotations
@@ -31,8 +32,7 @@ def run(leg: str, arguments: list[str]) -> int:
         return 1
     if not any(argument.startswith(("-n", "--numprocesses")) or argument == "no:xdist" for argument in arguments):
         arguments = ["-n", "auto", "--dist", "worksteal", *arguments]
-    if leg == "bare":
-        arguments = ["-m", "not once", *arguments]
+    arguments = ["-m", "not slow and not once" if leg == "bare" else "not slow", *arguments]
     # -P: the package that is installed is tested, whatever lies in the current directory
     return subprocess.run([python, "-P", "-m", "pytest", *arguments], check=False, cwd=env.ROOT).returncode
 

@@ -209,8 +209,9 @@ class Backend(Protocol):
         """A named, durable consumer of the log: it calls the handler with each event that matches, in position order.
 
         - It remembers in the store how far it has come, under its name, and goes on there: after a stop, a crash, in
-          another process. `start` says where it begins the first time: 'beginning', 'now', behind a position, or at the
-          first event that is not older than an aware datetime (from there on by position, whatever the clocks said).
+          another process. `start` says where it begins the first time: 'beginning', 'now', with the 'last' event that
+          matches, behind a position, or at the first event that is not older than an aware datetime (from there on by
+          position, whatever the clocks said).
         - Of the instances of one name, in all processes, one is active; the others stand by. They take over within 0.2
           seconds when it stops, and at most `lease` seconds later when it is killed.
         - A handler outside of transactions is called with the event, **at least once**: after a crash it may be called

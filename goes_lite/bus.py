@@ -18,10 +18,10 @@ from goes_lite.errors import ConfigError, InvalidEventError, InvalidQueryError, 
 from goes_lite.event import Event
 from goes_lite.registry import check_name
 
-Start: TypeAlias = Literal["now", "beginning"] | int | datetime
-"""Where a new subscription or group begins: `"now"` (what is published from here on), `"beginning"` (of the log), a
-position (what lies behind it), or an aware datetime (events whose own time is not before it). All but `"now"` need the
-ability "replay"."""
+Start: TypeAlias = Literal["now", "beginning", "last"] | int | datetime
+"""Where a new subscription or group begins: `"now"` (what is published from here on), `"beginning"` (of the log), `"last"`
+(the last event there is of those that it asks for, and what comes behind it), a position (what lies behind it), or an aware
+datetime (events whose own time is not before it). All but `"now"` need the ability "replay"."""
 
 Ordered: TypeAlias = Literal["aggregate"] | None
 """What a group keeps the order of, however many members share its events."""

@@ -42,6 +42,9 @@ settings.register_profile("quick", settings.get_profile("ci"), max_examples=10)
 settings.register_profile("deep", settings.get_profile("ci"), derandomize=False, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
+SERVERS = ("test_postgres", "test_nats", "test_mongo")
+"""How the names of files begin whose tests need a server."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -51,6 +54,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="soak: tests that race, kill or restart something do it N times as often (default: 1, a few seconds)",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is in a file named after a server needs one."""
+    for item in items:
+        if item.path.stem.startswith(SERVERS):
+            item.add_marker(pytest.mark.server)
 
 
 @pytest.fixture(scope="session")

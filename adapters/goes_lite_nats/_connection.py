@@ -22,6 +22,7 @@ from nats.errors import MaxPayloadError, NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
 
 from goes_lite.errors import BusError, ConfigError, GoesError, InvalidEventError
+from goes_lite_nats._login import login
 from goes_lite_nats._options import Target
 
 if TYPE_CHECKING:
@@ -140,18 +141,7 @@ class Connection:
         return self.connected
 
     async def _connect(self) -> None:
-        options = self.options
-        login: dict[str, Any] = {"user": self.target.user, "password": self.target.password}
-        if options.token:
-            login["token"] = options.token
-        if options.creds:
-            login["user_credentials"] = options.creds
-        if options.nkey:
-            login["nkeys_seed"] = options.nkey
-        if options.tls or options.tls_ca:
-            login["tls"] = _tls(options.tls_ca, options.tls_cert, options.tls_key)
-            if options.tls_hostname:
-                login["tls_hostname"] = options.tls_hostname
+        options, known = self.options, login(self.target)
         client = self._client
         self._begun = True
         try:
@@ -160,10 +150,8 @@ class Connection:
                 reconnected_cb=self._on_connect, lame_duck_mode_cb=self._on_lame_duck,
                 closed_cb=partial(self._on_closed, client), name=options.name,
                 connect_timeout=CONNECT, reconnect_time_wait=cast("int", RECONNECT), max_reconnect_attempts=-1,
-                ping_interval=10, max_outstanding_pings=2, **login,
+                ping_interval=10, max_outstanding_pings=2, **known,
             )  # fmt: skip
-        except ImportError as exc:
-            raise ConfigError(f"creds and nkey need the package nkeys: pip install nkeys ({exc})") from exc
         except (OSError, NatsError, ValueError) as exc:
             self.error = exc
             raise BusError(f"{self.target.location} cannot be reached: {exc}") from exc
@@ -438,15 +426,3 @@ class Replies:
 def unheard(message: Msg) -> bool:
     """Whether a reply says that nobody listens."""
     return bool(message.headers) and not message.data and (message.headers or {}).get("Status") == "503"
-
-
-def _tls(ca: str, cert: str, key: str) -> Any:
-    import ssl
-
-    try:
-        context = ssl.create_default_context(cafile=ca or None)
-        if cert:
-            context.load_cert_chain(cert, key or None)
-    except (OSError, ValueError) as exc:
-        raise ConfigError(f"the certificates (tls_ca, tls_cert, tls_key) cannot be used: {exc}") from exc
-    return context

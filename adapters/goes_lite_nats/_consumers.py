@@ -29,10 +29,37 @@ class Mismatch(BusError):
     """The group listens to other names, or in another way."""
 
 
+class Last:
+    """Where the last event is that a subscription or group begins with: looked for once, for all its consumers."""
+
+    def __init__(self, connection: Connection, subjects: list[str]) -> None:
+        self._connection = connection
+        self._subjects = subjects
+        self._before: int | None = None
+
+    async def before(self) -> int:
+        """The sequence before it; that of what is passed over if there is none."""
+        if self._before is None:
+            stream = self._connection.options.stream_name
+            sequence = 0
+            for subject in self._subjects:
+                try:
+                    found = await self._connection.api(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
+                except ApiError as exc:
+                    if exc.code != NOT_FOUND:
+                        raise
+                else:
+                    sequence = max(sequence, found["message"]["seq"])
+            self._before = max(0, sequence - 1)
+        return self._before
+
+
 class Consumer:
     """One consumer of the stream of the events."""
 
-    def __init__(self, connection: Connection, wish: Wish, registry: Registry, slot: str = "") -> None:
+    def __init__(
+        self, connection: Connection, wish: Wish, registry: Registry, slot: str = "", last: Last | None = None
+    ) -> None:
         self.connection = connection
         self._wish = wish
         self._stream = connection.options.stream_name
@@ -40,6 +67,7 @@ class Consumer:
         self._name = ""
         self._other = ""
         self._slot = slot
+        self._last = last
         self._seen: int | None = None
         if wish.group is not None:
             group = consumer_name(wish.group)
@@ -72,7 +100,7 @@ class Consumer:
         if self._wish.group is None:
             return await self._ensure_ephemeral()
         config: dict[str, Any] = {
-            **self._begin(), "name": self._name, "durable_name": self._name, "filter_subjects": self._subjects,
+            **await self._begin(), "name": self._name, "durable_name": self._name, "filter_subjects": self._subjects,
             "ack_policy": "explicit", "ack_wait": round(self.connection.options.lease * NANO),
             "max_ack_pending": 1 if self._slot else -1, "max_waiting": 4096, "metadata": self._metadata(),
         }  # fmt: skip
@@ -114,7 +142,7 @@ class Consumer:
         # behind what has come.
         await self.forget()
         self._name = ""  # what it had sent before does not count from here on
-        begin = self._begin() if self._seen is None else _behind(self._seen)
+        begin = await self._begin() if self._seen is None else _behind(self._seen)
         config = {
             **begin, "filter_subjects": self._subjects, "ack_policy": "none", "mem_storage": True, "num_replicas": 1,
             "inactive_threshold": round(INACTIVE * NANO), "metadata": self._metadata(),
@@ -130,7 +158,9 @@ class Consumer:
         body = {"stream_name": self._stream, "config": config, "action": "create"}
         return await self.connection.api(f"CONSUMER.CREATE.{self._stream}{name}", body)
 
-    def _begin(self) -> dict[str, Any]:
+    async def _begin(self) -> dict[str, Any]:
+        if self._last is not None:
+            return _behind(await self._last.before())
         if self._wish.position is None:
             return {"deliver_policy": "new"}
         return _behind(self._wish.position)
@@ -155,9 +185,14 @@ def consumers_of(connection: Connection, wish: Wish, registry: Registry) -> list
 
     Each of these gives out one event at a time, so of one aggregate there is never another one out, in whatever process.
     """
+    last = (
+        Last(connection, filters(connection.options.prefix, _spelt(wish.patterns, registry), "*"))
+        if wish.last
+        else None
+    )
     if wish.ordered_by is None:
-        return [Consumer(connection, wish, registry)]
-    return [Consumer(connection, wish, registry, slot) for slot in SLOTS]
+        return [Consumer(connection, wish, registry, last=last)]
+    return [Consumer(connection, wish, registry, slot, last) for slot in SLOTS]
 
 
 async def remove_group(connection: Connection, group: str) -> None:

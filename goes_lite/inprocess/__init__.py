@@ -175,7 +175,9 @@ class InProcessBus:
             if queue is None:
                 self._numbers += 1
                 label = group if group is not None else f"{patterns} #{self._numbers}"
-                queue = self._new_queue(Wish(patterns, group, label, capacity, position, min_time, ordered_by))
+                queue = self._new_queue(
+                    Wish(patterns, group, label, capacity, position, min_time, ordered_by, start == "last")
+                )
                 self._queues.append(queue)
                 if group is not None:
                     self._groups[group] = queue
@@ -239,10 +241,12 @@ class InProcessBus:
 
     def _new_queue(self, wish: Wish) -> Queue:
         """The queue of a subscription or group that is new (the lock is held)."""
-        seen = self._head if wish.position is None else wish.position
+        head = self._head
+        seen = 0 if wish.last else head if wish.position is None else wish.position
         return Queue(
             wish.patterns, wish.group, wish.label, wish.capacity, self.runtime.clock, self.bury,
-            seen=seen, target=self._head, min_time=wish.min_time, ordered=wish.ordered_by is not None,
+            seen=seen, target=head, min_time=wish.min_time, ordered=wish.ordered_by is not None,
+            last_of=head if wish.last else 0,
         )  # fmt: skip
 
     async def _bury_delivery(self, delivery: InProcessDelivery, error: Exception) -> None:
@@ -257,7 +261,8 @@ class InProcessBus:
         try:
             head = await log.head()
             query = _query(queue)
-            events = await log.query(query, after=refill.after, upto=head, limit=refill.limit).list()
+            after = await _before_last(log, query, queue) if queue.last_of else refill.after
+            events = await log.query(query, after=after, upto=head, limit=refill.limit).list()
         except BaseException:
             queue.later(partial(queue.end_refill, refill))
             raise
@@ -372,19 +377,27 @@ def _query(queue: Queue) -> EventQuery:
     return EventQuery(names, min_time=None if queue.min_time is None else from_micros(queue.min_time))
 
 
+async def _before_last(log: EventStore, query: EventQuery, queue: Queue) -> int:
+    """The position before the last event that the queue begins with, or of what it passes over if there is none."""
+    async for event in log.query(query, upto=queue.last_of, reverse=True):
+        if queue.covers(event):
+            return event.position - 1
+    return queue.last_of
+
+
 def _check_start(start: Start) -> tuple[int | None, int | None]:
-    """The position and the time (in microseconds) that a subscription begins at."""
+    """The position and the time (in microseconds) that a subscription or a processor begins at; InvalidQueryError."""
     if isinstance(start, datetime):
         with suppress(InvalidEventError):
             return 0, to_micros(start)
-    elif start == "now":
+    elif start in ("now", "last"):
         return None, None
     elif start == "beginning":
         return 0, None
     elif type(start) is int and start >= 0:
         return start, None
     raise InvalidQueryError(
-        f"start is 'now', 'beginning', a position (an int ≥ 0) or an aware datetime, not {start!r:.80}"
+        f"start is 'now', 'beginning', 'last', a position (an int ≥ 0) or an aware datetime, not {start!r:.80}"
     )
 
 

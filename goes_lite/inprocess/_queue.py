@@ -59,6 +59,8 @@ class Wish(NamedTuple):
     min_time: int | None
     """The time (in microseconds) of the first event that it wants."""
     ordered_by: Ordered = None
+    last: bool = False
+    """Whether it begins with the last event there is of those that it asks for; `position` is None then."""
 
 
 class Member:
@@ -101,6 +103,7 @@ class Queue:
         target: int = 0,
         min_time: int | None = None,
         ordered: bool = False,
+        last_of: int = 0,
     ) -> None:
         self.ordered = ordered
         self.patterns = patterns
@@ -110,6 +113,8 @@ class Queue:
         self.min_time = min_time
         self.seen = seen
         self.target = target
+        self.last_of = last_of
+        """If not 0, of what lies up to this position it wants the last event alone; 0 once it knows where that is."""
         self.members: list[Member] = []
         self.closed = False
         self.failure: str | None = None
@@ -408,7 +413,7 @@ class Queue:
         """What came of it: the log was read up to `seen`, to its end if `ended`. Without `seen`, nothing came of it."""
         self._refill = None
         if seen is not None and not self.closed:
-            self._taken = 0
+            self._taken = self.last_of = 0
             for event in events:
                 self._add(event)
             self.seen = max(self.seen, seen)

@@ -77,7 +77,7 @@ class Feed:
 
 def check_start(start: Start) -> Start:
     """InvalidQueryError unless a processor can begin there."""
-    if start in ("beginning", "now") or (type(start) is int and start >= 0):
+    if start in ("beginning", "now", "last") or (type(start) is int and start >= 0):
         return start
     if isinstance(start, datetime):
         try:
@@ -86,16 +86,20 @@ def check_start(start: Start) -> Start:
             raise InvalidQueryError(f"start: {exc}") from None
         return start
     raise InvalidQueryError(
-        f"start is 'beginning', 'now', a position (an int ≥ 0) or an aware datetime, not {start!r:.80}"
+        f"start is 'beginning', 'now', 'last', a position (an int ≥ 0) or an aware datetime, not {start!r:.80}"
     )
 
 
-async def first_position(events: EventStore, start: Start) -> int:
+async def first_position(events: EventStore, start: Start, query: EventQuery) -> int:
     """The position behind which a processor without a checkpoint begins."""
     if start == "beginning":
         return 0
     if start == "now":
         return await events.head()
+    if start == "last":
+        head = await events.head()
+        found = await _first(events.query(query, upto=head, reverse=True, limit=1), head)
+        return found.position - 1 if found else head
     if isinstance(start, datetime):
         # Of the log's order, not of the clocks': what lies behind the first event of that time counts, however old.
         head = await events.head()
@@ -106,8 +110,12 @@ async def first_position(events: EventStore, start: Start) -> int:
 
 async def oldest(events: EventStore, query: EventQuery, *, after: int, upto: int) -> Event[Any] | Unreadable | None:
     """The first event that matches behind a position, and not behind another one; None if there is none."""
+    return await _first(events.query(query, after=after, upto=upto, limit=1), after)
+
+
+async def _first(query: Pages[Event[Any]], after: int) -> Event[Any] | Unreadable | None:
     try:
-        found = await events.query(query, after=after, upto=upto, limit=1).list()
+        found = await query.list()
     except UNREADABLE as exc:
         return Unreadable(exc, after)
     return found[0] if found else None

@@ -78,7 +78,7 @@ class Worker:
             await processor.begin_again(self._lease, min(checkpoint.position, head) if checkpoint else 0)
             checkpoint = await self._backend.checkpoints.get(processor.name)
         if checkpoint is None:
-            await self._batches.begin(await first_position(events, processor.start_at), known=False)
+            await self._batches.begin(await first_position(events, processor.start_at, processor.query), known=False)
         else:
             ahead = checkpoint.position > head and checkpoint.position != processor.start_at
             if checkpoint.store != self._backend.identity or ahead:

@@ -154,8 +154,18 @@ class Writer:
             session = session.outer
 
     def acquire(self) -> None:
+        """Take the lock for a transaction, or a read, and first commit what waits for it: that came before.
+
+        One who comes again and again would else have the lock back each time before those who wait are awake.
+        """
         if not self.lock.acquire(timeout=self.target.lock_timeout):
             raise StoreLocked(self.target.location, self.target.lock_timeout)
+        try:
+            while self.inline and self._queue and not self._closed:
+                self._commit_queued()
+        except BaseException:
+            self.release()
+            raise
 
     def release(self) -> None:
         """Give the lock back, and let a thread whose operation is queued take it."""

@@ -108,6 +108,43 @@ def test_who_waits_too_long_is_told_and_forgotten(path: str, driver: str) -> Non
         assert numbers(db) == [2, 3]
 
 
+def read(db: BlockingBackend) -> None:
+    numbers(db)
+
+
+def change(db: BlockingBackend) -> None:
+    with db.transaction() as tx:
+        tx.models.put("c", "1", "1")
+
+
+@pytest.mark.parametrize("others", [1, 3])
+@pytest.mark.parametrize("doing", [read, change])
+@pytest.mark.parametrize("place", [":memory:", "file"])
+def test_who_comes_again_and_again_keeps_nobody_waiting(
+    path: str, driver: str, place: str, doing: Callable[[BlockingBackend], None], others: int
+) -> None:
+    """Threads that read, or run transactions, without a pause leave room for one that appends, and for transactions."""
+    stop = threading.Event()
+
+    def again_and_again(db: BlockingBackend) -> None:
+        while not stop.is_set():
+            doing(db)
+
+    with store(path if place == "file" else place, driver, lock_timeout=PATIENCE, durability="normal") as db:
+        threads = [threading.Thread(target=again_and_again, args=(db,)) for _ in range(others)]
+        for thread in threads:
+            thread.start()
+        try:
+            for number in range(50):
+                db.events.append([note(number)])
+                change(db)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        assert numbers(db) == [*range(50)]
+
+
 def test_many_threads_and_transactions_in_turn(path: str, driver: str, rounds: int) -> None:
     """Appends, transactions and reads of many threads: each append is there once, in the order of each thread."""
     with store(path, driver, durability="normal") as db:

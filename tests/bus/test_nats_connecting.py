@@ -9,10 +9,13 @@ import os
 import shutil
 import signal
 import subprocess
+import time
+from base64 import urlsafe_b64encode
 from collections.abc import Coroutine
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from goes_lite_conformance.servers import free_port
@@ -119,6 +122,89 @@ def test_a_token() -> None:
     with servers.server(authorization={"token": SECRET}) as server:
         asyncio.run(works(f"nats://{SECRET}@127.0.0.1:{server.port}"))
         asyncio.run(works(f"nats://127.0.0.1:{server.port}?token={SECRET}"))
+
+
+class Key:
+    """An ed25519 key pair as NATS writes them: U… for a user, A… for an account, O… for an operator."""
+
+    def __init__(self, prefix: int) -> None:
+        nkeys: Any = pytest.importorskip("nkeys", reason="nkeys is not installed")
+        self.seed: bytes = nkeys.encode_seed(os.urandom(32), prefix)
+        self._pair: Any = nkeys.from_seed(bytearray(self.seed))
+        self.public: str = self._pair.public_key.decode()
+
+    def token(self, subject: Key, name: str, kind: str, **claims: Any) -> str:
+        """A JWT in which this key says something of another one."""
+        said = {"iss": self.public, "sub": subject.public, "name": name, "iat": int(time.time()), "jti": uuid4().hex}
+        parts = [{"typ": "JWT", "alg": "ed25519-nkey"}, {**said, "nats": {**claims, "type": kind, "version": 2}}]
+        text = b".".join(_base64(json.dumps(part).encode()) for part in parts)
+        return (text + b"." + _base64(self._pair.sign(text))).decode()
+
+
+OPERATOR, ACCOUNT, USER = 14 << 3, 0, 20 << 3
+
+
+def _base64(content: bytes) -> bytes:
+    return urlsafe_b64encode(content).rstrip(b"=")
+
+
+def test_an_nkey(tmp_path: Path) -> None:
+    """The seed is in a file that the URL names; the key of somebody else is refused."""
+    ours, other = Key(USER), Key(USER)
+    for name, key in {"ours": ours, "other": other}.items():
+        (tmp_path / name).write_bytes(key.seed)
+    with servers.server(authorization={"users": [{"nkey": ours.public}]}) as server:
+        asyncio.run(works(f"{server.url}?nkey={tmp_path / 'ours'}"))
+
+        async def wrong() -> None:
+            with pytest.raises(ConfigError, match="does not let this program in"):
+                await works(f"{server.url}?nkey={tmp_path / 'other'}")
+
+        run(wrong())
+
+
+def test_credentials(tmp_path: Path) -> None:
+    """A file with a JWT and a seed, from an operator's tools; those of another account's user are refused."""
+    operator, system, account, stranger, user = Key(OPERATOR), Key(ACCOUNT), Key(ACCOUNT), Key(ACCOUNT), Key(USER)
+    limits = dict.fromkeys(
+        ("subs", "data", "payload", "imports", "exports", "conn", "leaf", "mem_storage", "disk_storage"), -1
+    )
+    limits |= {"wildcards": True, "streams": -1, "consumer": -1}
+    for name, issuer in {"ours": account, "other": stranger}.items():
+        token = issuer.token(user, "ann", "user", pub={}, sub={}, subs=-1, data=-1, payload=-1)
+        (tmp_path / f"{name}.creds").write_text(
+            f"-----BEGIN NATS USER JWT-----\n{token}\n------END NATS USER JWT------\n\n"
+            f"-----BEGIN USER NKEY SEED-----\n{user.seed.decode()}\n------END USER NKEY SEED------\n"
+        )
+    accounts = {
+        system.public: operator.token(system, "SYS", "account", limits={**limits, "mem_storage": 0, "disk_storage": 0}),
+        account.public: operator.token(account, "shop", "account", limits=limits),
+    }
+    settings = {
+        "operator": operator.token(operator, "op", "operator"), "system_account": system.public,
+        "resolver": "MEMORY", "resolver_preload": accounts,
+    }  # fmt: skip
+    with servers.server(**settings) as server:
+        asyncio.run(works(f"{server.url}?creds={tmp_path / 'ours.creds'}"))
+
+        async def wrong() -> None:
+            with pytest.raises(ConfigError, match="does not let this program in"):
+                await works(f"{server.url}?creds={tmp_path / 'other.creds'}")
+
+        run(wrong())
+
+
+def test_a_key_that_is_not_there(tmp_path: Path) -> None:
+    """Or is none: ConfigError, before anybody is asked."""
+    (tmp_path / "nothing").write_text("nothing")
+
+    async def main() -> None:
+        for option in ("nkey", "creds"):
+            for name in ("nowhere", "nothing"):
+                with pytest.raises(ConfigError, match="cannot be read" if name == "nowhere" else "does not hold"):
+                    await works(f"nats://127.0.0.1:1?{option}={tmp_path / name}")
+
+    run(main())
 
 
 def test_tls(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import pytest
 from goes_lite.backend import TRANSACTIONS, Backend
 from goes_lite.bus import REPLAY
 from goes_lite.errors import AbilityMissing, ConcurrencyError, InvalidQueryError
+from goes_lite.event import Event
 from goes_lite_conformance._asserts import each_refused, refused, same
 from goes_lite_conformance._contract import Contract, needs
 from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import NOON, A, B, count, note, story
+from goes_lite_conformance._samples import NOON, A, B, Closed, Counted, count, note, registry, story
 from goes_lite_conformance.event_bus._given import Ear, heard, take
 
 
@@ -185,7 +186,7 @@ class LogRules(Contract):
 
     async def test_another_start_needs_a_log(self, place: Place, db: Backend) -> None:
         """EB-START-006: Without the ability "replay", every start but "now" is AbilityMissing; with it, none is."""
-        starts: list[Any] = ["beginning", 0, NOON]
+        starts: list[Any] = ["beginning", "last", 0, NOON]
         for start in starts:
             if REPLAY in place.abilities:
                 await db.bus.subscribe(start=start).close()
@@ -204,6 +205,33 @@ class LogRules(Contract):
             return call
 
         await each_refused(InvalidQueryError, {repr(start): subscribing(start) for start in wrong})
+
+    @needs(REPLAY)
+    async def test_from_the_last(self, db: Backend) -> None:
+        """EB-START-009: A subscription from the last begins with the last event of those that it asks for, if there is one.
+
+        That is what is there when it begins; what comes behind it follows, each once. So does a group, ordered or not.
+        """
+        witness = db.bus.subscribe()
+        await db.events.append([note("1", A, 1), note("2", B, 1), note("3", A, 2), count(0), count(1)])
+        await take(witness, 5)
+        notes = db.bus.subscribe(["sample.noted"], start="last")
+        pattern = db.bus.subscribe(["other.*", "sample.noted"], start="last", group="p")
+        ordered = db.bus.subscribe(["sample.noted"], start="last", group="o", ordered_by="aggregate")
+        nothing = db.bus.subscribe(["other.closed"], start="last")
+        await db.events.append([note("4", A, 3), count(2)])
+        for subscription in (notes, pattern, ordered):
+            assert await heard(subscription, 2) == ["3", "4"]
+        await take(witness, 2)
+        everything = db.bus.subscribe(start="last", group="e")
+        delivery = await anext(everything)
+        assert delivery.event.data == Counted(2)
+        await delivery.ack()
+        closed = Event(Closed(), registry=registry)
+        await db.events.append([note("5"), closed])
+        for subscription in (notes, pattern, ordered, everything):
+            assert await heard(subscription, 1) == ["5"]
+        assert (await anext(nothing)).event.id == closed.id
 
     @needs(REPLAY)
     async def test_a_handler_from_the_beginning(self, place: Place, db: Backend) -> None:

@@ -111,3 +111,18 @@ class StartRules(Contract):
         async with db.processor(NAME, ear, **options):
             await processor.wait_for(positions[2], PATIENCE)
         assert ear.calls == ["2", "bad", "2", "bad", "2", "bad"]
+
+    async def test_with_the_last(self, place: Place, db: Backend) -> None:
+        """PR-START-007: 'last' is the last event that matches when it first becomes active; if there is none, it is 'now'."""
+        matching, nothing = Ear(), Ear()
+        last = (await db.events.append([note("1"), note("2"), count(0)])).position
+        notes, others = EventQuery(["sample.noted"]), EventQuery(tags=["late:1"])
+        async with (
+            db.processor("notes", matching, start="last", query=notes),
+            db.processor("others", nothing, start="last", query=others),
+        ):
+            await until(place, lambda: matching.done == ["2"])
+            for name in ("notes", "others"):
+                await behind(place, db, last, name)
+            await db.events.append([note("3", tags=["late:1"])])
+            await until(place, lambda: (matching.done, nothing.done) == (["2", "3"], ["3"]))
