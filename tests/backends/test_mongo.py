@@ -1,9 +1,13 @@
-"""MongoDB, judged by the suites that judge every backend: a real replica set of one member, on both faces."""
+"""MongoDB, judged by the suites that judge every backend: a real replica set of one member.
+
+The blocking face does the same on another thread, so the suites that take longest are run on it with `-m slow` alone.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+from typing import ClassVar
 
 import pytest
 
@@ -44,34 +48,62 @@ class Mongo(Contract):
         await MongoBackend.erase(self.url(storage))
 
 
+class Async(Mongo):
+    faces: ClassVar = ("async",)
+
+
+class Blocking(Mongo):
+    faces: ClassVar = ("blocking",)
+
+
 class TestEventStore(Mongo, EventStoreTests): ...
 
 
 class TestSnapshotStore(Mongo, SnapshotStoreTests): ...
 
 
-class TestModelStore(Mongo, ModelStoreTests): ...
-
-
 class TestCheckpointsAndLeases(Mongo, CheckpointAndLeaseTests): ...
-
-
-class TestEventBus(Mongo, EventBusTests): ...
 
 
 class TestBackend(Mongo, BackendTests): ...
 
 
-class TestProcessor(Mongo, ProcessorTests): ...
-
-
 class TestParity(Mongo, ParityTests): ...
 
 
-class TestConcurrency(Mongo, ConcurrencyTests): ...
-
-
-class TestStateful(Mongo, StatefulTests): ...
-
-
 class TestCrash(Mongo, CrashTests): ...
+
+
+class TestModelStore(Async, ModelStoreTests): ...
+
+
+class TestEventBus(Async, EventBusTests): ...
+
+
+class TestProcessor(Async, ProcessorTests): ...
+
+
+class TestConcurrency(Async, ConcurrencyTests): ...
+
+
+class TestStateful(Async, StatefulTests): ...
+
+
+@pytest.mark.slow
+class TestModelStoreBlocking(Blocking, ModelStoreTests): ...
+
+
+@pytest.mark.slow
+class TestEventBusBlocking(Blocking, EventBusTests): ...
+
+
+@pytest.mark.slow
+class TestProcessorBlocking(Blocking, ProcessorTests): ...
+
+
+@pytest.mark.slow
+class TestConcurrencyBlocking(Blocking, ConcurrencyTests): ...
+
+
+@pytest.mark.slow
+class TestStatefulBlocking(Blocking, StatefulTests): ...
