@@ -46,7 +46,9 @@ class MongoSnapshots:
         wanted, owner = check_snapshot_query(names, aggregate)
         clauses: list[Document] = []
         if wanted:
-            ranges = [{"_id": {"$gte": {"name": name}, "$lt": {"name": name, "id": []}}} for name in wanted]
+            ranges: list[Document] = [
+                {"_id": {"$gte": {"name": name}, "$lt": {"name": name, "id": []}}} for name in wanted
+            ]
             clauses.append(ranges[0] if len(ranges) == 1 else {"$or": ranges})
         if owner:
             clauses.append({"_id": versions(owner, MAX_INTEGER)})
