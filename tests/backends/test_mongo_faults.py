@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -30,7 +31,8 @@ else:
 
 needs_mongo()
 
-from pymongo import MongoClient  # noqa: E402 - not before it is known to be there
+from goes_lite_mongo import MongoBackend  # noqa: E402 - not before the driver is known to be there
+from pymongo import MongoClient  # noqa: E402
 
 registry = goes.Registry()
 registry.register("fault.noted", str)
@@ -214,11 +216,14 @@ def test_who_follows_goes_on_when_the_stream_breaks(
 
 
 def test_whoever_may_do_little(tmp_path: Path) -> None:
-    """Without the right to open a change stream a follower polls; who may only read reads; a wrong password is said at once."""
+    """Without the right to open a change stream a follower polls; who may only read reads; a wrong password is said at once.
+
+    Who may not make collections can use those that somebody else has made, with the commands that are printed for it.
+    """
     key = tmp_path / "key"
     key.write_text("a key that the members of the replica set share")
     key.chmod(0o600)
-    app = [
+    app: list[dict[str, Any]] = [
         {"resource": {"db": "shop", "collection": ""},
          "actions": ["find", "insert", "update", "remove", "createCollection", "createIndex", "listCollections", "listIndexes"]},
     ]  # fmt: skip
@@ -245,6 +250,10 @@ def test_whoever_may_do_little(tmp_path: Path) -> None:
             assert (await anext(db.events.follow(after=4))).data == "4"
             with pytest.raises(StoreReadOnly):
                 await db.events.append([noted("x")])
+        async with goes.connect(url("bare"), registry=registry, prefix="made_") as db:
+            await db.events.append([noted("x")])
+        with pytest.raises(StoreReadOnly):
+            await goes.connect(url("bare"), prefix="missing_")
         with pytest.raises(StoreUnavailable, match="refuses the login") as wrong:
             await goes.connect(url("app", "not-the-word"))
         assert "not-the-word" not in str(wrong.value)
@@ -256,6 +265,11 @@ def test_whoever_may_do_little(tmp_path: Path) -> None:
         )
         with admin:
             admin.admin.command("createRole", "writer", privileges=app, roles=[])
+            bare = [{**app[0], "actions": [name for name in app[0]["actions"] if not name.startswith("create")]}]
+            admin.admin.command("createRole", "bare", privileges=bare, roles=[])
+            admin.admin.command("createUser", "bare", pwd="secret", roles=["bare"])
+            for command in MongoBackend.ddl("made_"):
+                admin.shop.command(json.loads(command.removeprefix("db.runCommand(").removesuffix(")")))
             admin.admin.command("createUser", "app", pwd="secret", roles=["writer"])
             admin.admin.command("createUser", "reader", pwd="secret", roles=[{"role": "read", "db": "shop"}])
         asyncio.run(run(server))
