@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
 import importlib.util
 import json
 import os
 from collections.abc import Generator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 from goes_lite_conformance._workers import Process
 from goes_lite_conformance.servers import ServerMissing, postgres
+
+if TYPE_CHECKING:
+    from tests.backends.pooler import Pooler
+else:
+    from pooler import Pooler
 
 
 def needs_postgres() -> None:
@@ -29,6 +36,14 @@ def needs_postgres() -> None:
 def server_url() -> str:
     """Of a server that tests share."""
     return postgres.shared_url(max(postgres.installations()))
+
+
+@cache
+def pooler_url() -> str:
+    """Of a pooler of transactions before that server, until the process ends."""
+    pooler = Pooler(server_url())
+    atexit.register(pooler.close)
+    return pooler.url
 
 
 def store_url(url: str | None = None, **options: Any) -> str:

