@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from goes_lite_mongo._driver import OperationFailure
+from goes_lite_mongo._driver import DRIVER_ERRORS
 
 if TYPE_CHECKING:
     from pymongo import AsyncMongoClient
@@ -46,5 +46,5 @@ async def end_abandoned(client: AsyncMongoClient[Document]) -> None:
         ]
         if gone:
             await client.admin.command("killSessions", gone)
-    except OperationFailure:
-        return  # behind mongos, or a server with other ideas of rights: then it takes the minute
+    except DRIVER_ERRORS:
+        return  # behind mongos, a server with other ideas of rights, or none at all: then it takes the minute
