@@ -117,7 +117,7 @@ OF_ONE, BY_ID = EventQuery(aggregates=[("order", "7")]), EventQuery(ids=[event(0
         (OF_ONE, "events_of_aggregate", 10),
         (BY_ID, "events_by_id", 1),
     ],
-    ids=repr,
+    ids=["everything", "name", "tag", "rare tag", "aggregate", "id"],
 )
 @pytest.mark.parametrize("direction", [1, -1])
 def test_queries_use_their_index(
