@@ -110,13 +110,15 @@ def parser() -> argparse.ArgumentParser:
     info.add_argument("file", metavar="FILE")
 
     schema = commands.add_parser(
-        "schema", parents=[common], allow_abbrev=False, help="the statements that make the tables of a server's store",
-        description="Print the SQL that makes the tables of a store, for those whose programs may not make them. No server is "
-        "asked.",
+        "schema", parents=[common], allow_abbrev=False, help="the statements that make a server's store",
+        description="Print what makes the tables or collections of a store, for those whose programs may not make them. No "
+        "server is asked.",
     )  # fmt: skip
     schema.add_argument("scheme", metavar="SCHEME", help="as in the URL, such as postgresql")
     schema.add_argument(
-        "--schema", metavar="NAME", default="goes_lite", help="where they are to be (default: %(default)s)"
+        "--schema",
+        metavar="NAME",
+        help="which store: a schema of PostgreSQL, a prefix of MongoDB (default: that of a URL)",
     )
     return known
 
@@ -150,7 +152,7 @@ def _schema(arguments: argparse.Namespace, terminal: Terminal) -> None:
     statements = getattr(factory_for(arguments.scheme), "ddl", None)
     if statements is None:
         raise ConfigError(f"{arguments.scheme!r} has no schema to be made by hand: its backend makes what it needs")
-    for statement in statements(arguments.schema):
+    for statement in statements() if arguments.schema is None else statements(arguments.schema):
         print(f"{statement};")
 
 

@@ -112,6 +112,9 @@ def _no_blocking_calls() -> Iterator[None]:
     for function in guard.functions.values():
         # asyncpg looks for files with passwords and certificates each time it connects; there is no other way to have it do so.
         function.can_block_in("asyncpg/connect_utils.py", "_parse_connect_arguments")
+        # pymongo looks once, for each client, whether it is in a container, and reads certificates where there are some.
+        function.can_block_in("pymongo/pool_options.py", "get_container_env_info")
+        function.can_block_in("pymongo/ssl_support.py", "get_ssl_context")
     guard.activate()
     yield
     guard.deactivate()

@@ -1,1 +1,178 @@
-"""The MongoDB backend of goes_lite: not part of this release."""
+"""The MongoDB backend: the same promises on documents. It needs pymongo: pip install 'goes-lite[mongo]'.
+
+    mongodb://host/database                       the collections are store, events, aggregates, … of that database
+    mongodb://host/database?prefix=orders_        they are orders_store, orders_events, …: a store of its own
+    mongodb+srv://cluster.example.com/database    as the driver finds it
+
+Options, in the URL's query or as keywords of `connect`
+    database          in place of the one in the URL; goes_lite by default.
+    prefix            what the names of the collections begin with.
+    lock_timeout      seconds to wait for other transactions before StoreLocked; 30 by default.
+    connect_timeout   seconds that opening the handle goes on trying; 10.
+    retry_timeout     seconds that an operation goes on trying while there is no primary; 30.
+
+Every other parameter of the query (replicaSet, tls, authSource, …) is the driver's. The server has to be a replica set,
+of one member at least, of MongoDB 5.0 or newer.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from goes_lite.backend import (
+    DENSE_POSITIONS,
+    PERSISTENT,
+    PROCESSES,
+    TRANSACTIONS,
+    Backend,
+    Durability,
+    Transaction,
+    Unknown,
+)
+from goes_lite.bus import REPLAY, EventBus
+from goes_lite.commits import Commits, SignalCommits
+from goes_lite.errors import GoesError
+from goes_lite.event import Event
+from goes_lite.inprocess import InProcessBus
+from goes_lite.registry import Registry
+from goes_lite.runtime import Runtime, Signal
+from goes_lite_mongo import _schema
+from goes_lite_mongo._append import Group
+from goes_lite_mongo._checkpoints import MongoCheckpoints, MongoLeases
+from goes_lite_mongo._connection import Connection
+from goes_lite_mongo._driver import DRIVER_ERRORS, Document
+from goes_lite_mongo._events import MongoEvents
+from goes_lite_mongo._executor import DirectExecutor, SessionExecutor
+from goes_lite_mongo._models import MongoModels
+from goes_lite_mongo._options import target_of, with_prefix
+from goes_lite_mongo._rows import RowReader
+from goes_lite_mongo._session import UserSession, check_not_inside, whole
+from goes_lite_mongo._snapshots import MongoSnapshots
+from goes_lite_mongo._transaction import MongoTransaction, TransactionBlock
+from goes_lite_mongo._wakeup import Watcher
+
+__all__ = ["MongoBackend", "MongoTransaction"]
+
+
+class MongoBackend(Backend):
+    """One handle on a store in a MongoDB database. Open it with `goes_lite.connect`."""
+
+    def __init__(
+        self, connection: Connection, stored: Document, runtime: Runtime, registry: Registry, unknown: Unknown
+    ) -> None:
+        self.location = connection.target.location
+        self.registry = registry
+        self.runtime = runtime
+        self.driver = f"pymongo (MongoDB {connection.server})"
+        self.identity: str = stored["identity"]
+        self.durability: Durability = "replicated" if len(connection.client.nodes) > 1 else "os-crash"
+        self.abilities = frozenset((PERSISTENT, PROCESSES, TRANSACTIONS, DENSE_POSITIONS, REPLAY))
+        self._closed = False
+        self._connection = connection
+        self._found = connection.collections
+        self._reader = RowReader(registry, unknown)
+        self._signal = Signal()
+        self._watcher = Watcher(connection, self._signal)
+        executor = self.executor = DirectExecutor(connection, self._group, self._signal.notify)
+        self.commits: Commits = SignalCommits(self._signal, runtime, executor.check_usable, self._watcher.watching)
+        executor.watched = self.commits
+        self.events = MongoEvents(executor, self._found, self._reader, self._publish)
+        self.snapshots = MongoSnapshots(executor, self._found)
+        self.models = MongoModels(executor, self._found)
+        self.checkpoints = MongoCheckpoints(executor, self._found, runtime.clock)
+        self.leases = MongoLeases(executor, self._found, runtime.clock)
+        self._bus = InProcessBus(runtime, self.events, head=int(stored["head"]))
+        self.bus: EventBus = self._bus
+
+    @classmethod
+    async def open(
+        cls, location: str, runtime: Runtime, registry: Registry, unknown: Unknown, **options: Any
+    ) -> MongoBackend:
+        """Open the store that a URL names; the options are those in the module's docstring."""
+        connection: Connection | None = None
+        try:
+            connection = Connection(target_of(location, options))
+            return cls(connection, await whole(connection.open()), runtime, registry, unknown)
+        except BaseException:
+            if connection is not None:
+                await connection.close()
+            await runtime.close()
+            raise
+
+    @staticmethod
+    def ddl(prefix: str = "") -> Iterator[str]:
+        """The commands that make a store, for users who may not make collections: for mongosh, in its database."""
+        for command in _schema.commands(prefix):
+            yield f"db.runCommand({json.dumps(command)})"
+
+    @staticmethod
+    def scratch(location: str, name: str) -> str:
+        """The URL of another store, for tests: another prefix in the same database."""
+        return with_prefix(location, f"{name}_")
+
+    @staticmethod
+    async def erase(location: str, **options: Any) -> None:
+        """Drop the collections of a store, if there are any; ForeignFile if they are not a store's."""
+        connection = Connection(target_of(location, options))
+        try:
+            await _schema.erase(connection.database, connection.collections, connection.target)
+        except GoesError:
+            raise
+        except DRIVER_ERRORS as exc:
+            raise connection.translated(exc) from exc
+        finally:
+            await connection.close()
+
+    def __repr__(self) -> str:
+        return f"<MongoBackend {self.location}: {'closed' if self._closed else self.durability}, {self.driver}>"
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """A transaction; `tx.session` is the driver's, for documents of your own."""
+        return TransactionBlock(self)
+
+    def _publish(self, events: Sequence[Event[Any]], before: int) -> None:
+        stored = (
+            [event.at(position) for position, event in enumerate(events, before + 1)] if self._bus.listening else []
+        )
+        self._bus.offer(stored, before if stored else before + len(events))
+
+    def _group(self) -> Group:
+        return Group(self._found, self._reader)
+
+    def stores(self, session: UserSession) -> tuple[MongoEvents, MongoSnapshots, MongoModels, MongoCheckpoints]:
+        """The stores inside a transaction."""
+        executor = SessionExecutor(session, self._group)
+        return (
+            MongoEvents(executor, self._found, self._reader, self._publish),
+            MongoSnapshots(executor, self._found),
+            MongoModels(executor, self._found),
+            MongoCheckpoints(executor, self._found, self.runtime.clock),
+        )
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        check_not_inside(self.executor)
+        self._closed = True
+        await whole(self._close())
+
+    async def _close(self) -> None:
+        try:
+            await self.executor.close()
+            await self._bus.close()
+            self._connection.closed = True
+            self._signal.notify()  # followers wake up and find the store closed
+            await self._watcher.close()
+        finally:  # whoever is cancelled here has closed it nevertheless
+            await self._connection.close()
+            await self.runtime.close()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True) and not sys.is_finalizing():
+            message = f"{self!r} was not closed: use it in a with block, or close it"
+            warnings.warn(message, ResourceWarning, source=self, stacklevel=2)

@@ -41,6 +41,7 @@ from goes_lite.backend import (
 )
 from goes_lite.bus import REPLAY, EventBus
 from goes_lite.commits import Commits, SignalCommits
+from goes_lite.committer import Committer
 from goes_lite.errors import GoesError
 from goes_lite.event import Event
 from goes_lite.inprocess import InProcessBus
@@ -55,7 +56,7 @@ from goes_lite_postgres._events import EventSql, PostgresEvents, dialect_of
 from goes_lite_postgres._executor import DirectExecutor, SessionExecutor
 from goes_lite_postgres._models import ModelSql, PostgresModels
 from goes_lite_postgres._names import Names
-from goes_lite_postgres._options import Target, quoted, target_of, with_schema
+from goes_lite_postgres._options import SCHEMA, Target, quoted, target_of, with_schema
 from goes_lite_postgres._rows import RowReader
 from goes_lite_postgres._session import Session, check_not_inside
 from goes_lite_postgres._snapshots import PostgresSnapshots, SnapshotSql
@@ -63,7 +64,7 @@ from goes_lite_postgres._statements import statements
 from goes_lite_postgres._transaction import PostgresTransaction, TransactionBlock
 from goes_lite_postgres._user_sql import select
 from goes_lite_postgres._wakeup import Announcer, Watcher
-from goes_lite_postgres._writer import Writer
+from goes_lite_postgres._writer import GROUP_EVENTS, Tries, Writer
 
 __all__ = ["PostgresBackend", "PostgresTransaction"]
 
@@ -92,8 +93,9 @@ class PostgresBackend(Backend):
         self._watcher = Watcher(pool, self._signal)
         self._announcer = Announcer(pool)
         sql = statements(target, raise_durability=opened.raise_durability)
-        writer = Writer(pool, sql, lambda: self._group(self._names), self._committed)
-        executor = self.executor = DirectExecutor(pool, sql, writer, self._committed)
+        writer = self._writer = Writer(pool, sql, lambda: self._group(self._names))
+        committer = Committer(pool.target.location, writer.write, lambda: Tries(pool), self._committed, GROUP_EVENTS)
+        executor = self.executor = DirectExecutor(pool, sql, committer, self._committed)
         self.commits: Commits = SignalCommits(self._signal, runtime, executor.check_usable, self._watcher.watching)
         executor.watched = self.commits
         _, events, snapshots, models, checkpoints = self._sql
@@ -120,7 +122,7 @@ class PostgresBackend(Backend):
             raise
 
     @staticmethod
-    def ddl(schema: str) -> Iterator[str]:
+    def ddl(schema: str = SCHEMA) -> Iterator[str]:
         """The statements that make the tables of a store, for roles that may not make them themselves."""
         return _schema.ddl(schema)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import TypeVar
@@ -17,6 +16,7 @@ from typing import TypeVar
 import asyncpg
 
 from goes_lite.errors import GoesError, StoreClosed, StoreError, StoreForked
+from goes_lite.patience import Patience
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, conflict, lost, translate, worth_waiting
 from goes_lite_postgres._options import Target
 
@@ -24,24 +24,6 @@ T = TypeVar("T")
 
 PAUSE, LONGEST_PAUSE = 0.02, 1.0
 """Seconds between two tries while the server is away: they grow from the first to the second."""
-
-
-class Patience:
-    """How long one operation goes on trying: pauses that grow, until the time is up."""
-
-    def __init__(self, seconds: float) -> None:
-        self._end = asyncio.get_running_loop().time() + seconds
-        self._pause = PAUSE
-
-    async def again(self) -> bool:
-        """True behind a pause; False if the time is up."""
-        left = self._end - asyncio.get_running_loop().time()
-        if left <= 0:
-            return False
-        # Not by the runtime's clock: servers come back in real time, also where a test's clock stands still.
-        await asyncio.sleep(min(left, self._pause * (0.5 + random.random())))
-        self._pause = min(self._pause * 2, LONGEST_PAUSE)
-        return True
 
 
 class Pool:
@@ -193,18 +175,18 @@ class Pool:
                     again = lost(exc, connection) or conflict(exc)
                     if again:
                         connection.terminate()
-            patience = patience or Patience(self.target.retry_timeout)
+            patience = patience or self.patience()
             if not again or self.closed or not await patience.again():
                 self.check_usable()
                 raise self.translated(error) from error
 
     def opening(self) -> Patience:
         """For how long opening a handle goes on trying."""
-        return Patience(self.target.connect_timeout)
+        return Patience(self.target.connect_timeout, PAUSE, LONGEST_PAUSE)
 
     def patience(self) -> Patience:
         """For how long an operation goes on trying."""
-        return Patience(self.target.retry_timeout)
+        return Patience(self.target.retry_timeout, PAUSE, LONGEST_PAUSE)
 
     def translated(self, error: Exception) -> GoesError:
         return translate(error, self.target.location, waited=self.target.lock_timeout)

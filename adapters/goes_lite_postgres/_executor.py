@@ -9,15 +9,16 @@ from typing import Any, Protocol, TypeVar
 
 from goes_lite.batch import Batch
 from goes_lite.commits import Commits
+from goes_lite.committer import Committer
 from goes_lite.errors import GoesError, StoreClosed, StoreLocked, TransactionError
+from goes_lite.patience import Patience
 from goes_lite.store import AppendCondition, Appended
 from goes_lite_postgres._append import Group
-from goes_lite_postgres._connection import Patience, Pool
+from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, UNIQUE, Connection, code, conflict, lost
 from goes_lite_postgres._ends import commit, rollback
 from goes_lite_postgres._session import Session, check_not_inside
 from goes_lite_postgres._statements import XID, Statements
-from goes_lite_postgres._writer import Writer
 
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
@@ -54,12 +55,12 @@ class Executor(Protocol):
 class DirectExecutor:
     """Reads and small writes on pooled connections, appends through the group committer."""
 
-    def __init__(self, pool: Pool, sql: Statements, writer: Writer, notify: Callable[[], None]) -> None:
+    def __init__(self, pool: Pool, sql: Statements, committer: Committer, notify: Callable[[], None]) -> None:
         self.pool = pool
         self.sql = sql
         self.closing = False
         self.watched: Commits | None = None
-        self._writer = writer
+        self._committer = committer
         self.notify = notify
         self._turn = asyncio.Lock()  # so that those who wait for a turn need no connection for it
         self._running: set[asyncio.Task[Any]] = set()
@@ -150,7 +151,7 @@ class DirectExecutor:
         self.check_usable()
         self.pool.check_loop()
         check_not_inside(self)
-        return await self._writer.append(batch, condition, committed)
+        return await self._committer.append(batch, condition, committed)
 
     async def delete(self, work: Work[T]) -> T:
         async def locked(connection: Connection) -> T:
@@ -170,7 +171,7 @@ class DirectExecutor:
     async def close(self) -> None:
         """Take nothing new, and finish what there is."""
         self.closing = True
-        await self._writer.close()
+        await self._committer.close()
         while self._running:
             await asyncio.wait(self._running)
         async with self._turn:  # a transaction that somebody is inside of

@@ -23,7 +23,9 @@ else:
         spec.loader.exec_module(module)
         return module
 
-    faces, sqlite_kit, _, _ = _load("faces"), _load("sqlite_kit"), _load("pooler"), _load("postgres_kit")
+    faces, sqlite_kit = _load("faces"), _load("sqlite_kit")
+    for _name in ("pooler", "postgres_kit", "mongo_kit"):
+        _load(_name)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -123,3 +125,11 @@ def spawn() -> Iterator[Spawn]:
         worker.kill()
     for worker in workers:
         worker.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _mongo_ended() -> Iterator[None]:
+    """The server that tests of this process have shared ends with them."""
+    yield
+    if mongo := sys.modules.get("goes_lite_conformance.servers.mongo"):
+        mongo.close_shared()

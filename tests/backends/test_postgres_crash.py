@@ -191,7 +191,7 @@ def test_commits_of_which_nobody_heard_the_end() -> None:
             executor = backend.executor
             # The server ends its own process in the very message that commits, so its answer is never heard.
             deaf = executor.sql.commit + "; SELECT pg_terminate_backend(pg_backend_pid())"
-            writer = executor._writer
+            writer = backend._writer
             for number in range(1, 4):
                 executor.sql = executor.sql._replace(commit=deaf)
                 assert await db.models.put("c", "1", str(number)) == number

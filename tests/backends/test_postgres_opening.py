@@ -300,7 +300,13 @@ def test_the_password_is_never_shown() -> None:
         url = store_url().replace("postgres@", login)
         with blocking.connect(url if ":secret" in login else f"{url}&password=secret-word") as db:
             backend: Any = db.backend
-            shown = [db.location, repr(db), repr(backend._target), repr(backend._pool), repr(backend.executor._writer)]
+            shown = [
+                db.location,
+                repr(db),
+                repr(backend._target),
+                repr(backend._pool),
+                repr(backend.executor._committer),
+            ]
             assert not [text for text in shown if "secret" in text]
 
 

@@ -1,0 +1,243 @@
+"""The client of one handle, and how its operations are run: reads, and transactions that are run again where that helps."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from pymongo import AsyncMongoClient
+from pymongo.driver_info import DriverInfo
+from pymongo.read_concern import ReadConcern
+
+from goes_lite.errors import (
+    ConfigError,
+    GoesError,
+    StoreClosed,
+    StoreError,
+    StoreForked,
+    StoreLocked,
+    StoreUnavailable,
+)
+from goes_lite.patience import Patience
+from goes_lite_mongo import _schema
+from goes_lite_mongo._abandoned import NAME, end_abandoned
+from goes_lite_mongo._driver import DRIVER_ERRORS, Document, Session, again, conflict, lost, translate, unknown_result
+from goes_lite_mongo._options import Target
+
+if TYPE_CHECKING:
+    from bson.timestamp import Timestamp
+
+T = TypeVar("T")
+Work = Callable[[Session], Awaitable[T]]
+
+PAUSE, LONGEST_WAIT, LONGEST_PAUSE = 0.002, 0.05, 0.25
+"""Seconds between two tries: they grow from the first to the second, or to the third while there is no primary."""
+LOOK = 0.25
+"""Seconds between two looks for transactions that nobody will end."""
+SELECTION = 1.0
+"""Seconds for which the driver looks for a primary before we are asked whether to go on."""
+_WIRE_OF_5_0 = 13
+
+
+class Tries:
+    """How often one operation is tried: for a while if others are in its way, for another if there is no primary."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._locked: Patience | None = None
+        self._lost: Patience | None = None
+
+    async def again(self, error: Exception, /) -> bool:
+        """True, behind a pause, if the same may work now."""
+        connection, target = self._connection, self._connection.target
+        if connection.closed:
+            return False
+        if lost(error):
+            self._lost = self._lost or Patience(target.retry_timeout, PAUSE, LONGEST_PAUSE)
+            return await self._lost.again()
+        if not again(error):
+            return False
+        self._locked = self._locked or Patience(target.lock_timeout, PAUSE, LONGEST_WAIT)
+        await connection.make_way()
+        return await self._locked.again()
+
+    def translated(self, error: Exception, /) -> Exception:
+        """What it means to the user; called once it is not tried again."""
+        if isinstance(error, GoesError) or not isinstance(error, DRIVER_ERRORS):
+            return error
+        if conflict(error) and not lost(error):
+            return StoreLocked(self._connection.target.location, self._connection.target.lock_timeout)
+        return self._connection.translated(error)
+
+
+class Connection:
+    """One handle's way to the servers."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.closed = False
+        self._loop = asyncio.get_running_loop()
+        self._process = os.getpid()
+        self._seen: Timestamp | None = None
+        """When our last commit was: a read of ours sees it, though another server be primary by then."""
+        self.server = ""
+        """Its version, once it is open."""
+        self._looked = float("-inf")
+        self.own: set[bytes] = set()
+        """The ids of the sessions that our transactions are in."""
+        try:
+            self.client: AsyncMongoClient[Document] = AsyncMongoClient(
+                target.url,
+                serverSelectionTimeoutMS=round(min(SELECTION, target.connect_timeout) * 1000),
+                tz_aware=True,
+                driver=DriverInfo(NAME),
+            )
+        except DRIVER_ERRORS as exc:
+            raise ConfigError(f"mongodb: {target.location}: {exc}") from None
+        self.database = self.client[target.database]
+        self.collections = _schema.collections(self.database, target)
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.target.location}{': closed' if self.closed else ''}>"
+
+    def check_usable(self) -> None:
+        if os.getpid() != self._process:
+            raise StoreForked(self.target.location)
+        if self.closed:
+            raise StoreClosed(self.target.location)
+
+    def check_loop(self) -> None:
+        self.check_usable()
+        if asyncio.get_running_loop() is not self._loop:
+            raise StoreError(
+                self.target.location,
+                "a handle belongs to the event loop that opened it, and this is another one: connect in each, or use "
+                "goes_lite.blocking, which may be used from any thread",
+            )
+
+    def tries(self) -> Tries:
+        return Tries(self)
+
+    async def make_way(self) -> None:
+        """Somebody's transaction is in the way: end it if that somebody is dead."""
+        now = self._loop.time()
+        if now - self._looked > LOOK:
+            self._looked = now
+            await end_abandoned(self.client)
+
+    def translated(self, error: Exception) -> GoesError:
+        return translate(error, self.target.location)
+
+    async def open(self) -> Document:
+        """Find a primary, make the collections if need be, and answer which store it is."""
+        patience = Patience(self.target.connect_timeout, PAUSE, LONGEST_PAUSE)
+        while True:
+            try:
+                check_replica_set(await self.client.admin.command("hello"), self.target.location)
+                self.server = (await self.client.admin.command("buildInfo"))["version"]
+                return await _schema.migrate(self.database, self.collections, self.target)
+            except GoesError:
+                raise
+            except DRIVER_ERRORS as exc:
+                if not (again(exc) and await patience.again()):
+                    raise self.translated(exc) from exc
+
+    async def read(self, work: Work[T]) -> T:
+        """Run an operation that only reads, again where the connection broke."""
+        self.check_loop()
+        tries = self.tries()
+        while True:
+            try:
+                async with self.client.start_session(causal_consistency=True) as session:
+                    if self._seen is not None:
+                        session.advance_operation_time(self._seen)
+                    return await work(session)
+            except GoesError:
+                raise
+            except DRIVER_ERRORS as exc:
+                if not await tries.again(exc):
+                    self.check_usable()
+                    raise tries.translated(exc) from exc
+
+    async def begin(self, session: Session) -> None:
+        """Begin a transaction, as all of ours are."""
+        self.own.add(session_id(session))
+        await session.start_transaction(read_concern=ReadConcern("snapshot"), write_concern=_schema.DURABLE)
+
+    async def commit(self, session: Session, doubt: Callable[[], None] = lambda: None) -> None:
+        """Commit, however often that has to be asked for. `doubt` is called once nobody knows whether it has happened.
+
+        The server remembers the last transaction of a session, so a commit that is asked for again happens once; if it
+        has not happened, the error says that the transaction may be run again.
+        """
+        patience: Patience | None = None
+        while True:
+            try:
+                await session.commit_transaction()
+            except DRIVER_ERRORS as exc:
+                if not unknown_result(exc):
+                    raise
+                doubt()
+                patience = patience or Patience(self.target.retry_timeout, PAUSE, LONGEST_PAUSE)
+                if not await patience.again():
+                    raise StoreUnavailable(
+                        self.target.location,
+                        "the primary went away during a commit and could not be asked about it since, so what was written "
+                        "may be stored or not: look before you write it again",
+                    ) from exc
+            else:
+                time = session.operation_time
+                if time is not None and (self._seen is None or time > self._seen):
+                    self._seen = time
+                return
+
+    async def transact(self, work: Work[T]) -> T:
+        """Run an operation in a transaction of its own, again where the server undid it."""
+        tries = self.tries()
+        while True:
+            try:
+                async with self.client.start_session() as session:
+                    await self.begin(session)
+                    try:
+                        result = await work(session)
+                    except BaseException:
+                        await abort(session)
+                        raise
+                    await self.commit(session)
+                    return result
+            except GoesError:
+                raise
+            except DRIVER_ERRORS as exc:
+                if not await tries.again(exc):
+                    raise tries.translated(exc) from exc
+
+    async def close(self) -> None:
+        self.closed = True
+        await self.client.close()
+
+
+async def abort(session: Session) -> None:
+    """Roll back; where even that fails, the server does it by itself."""
+    if session.in_transaction:
+        await session.abort_transaction()  # the driver swallows what goes wrong with it
+
+
+def session_id(session: Session) -> bytes:
+    """What the server calls the session."""
+    return bytes(session.session_id["id"])
+
+
+def check_replica_set(hello: Document, location: str) -> None:
+    """StoreUnavailable for a server that has no transactions, or is too old."""
+    if hello["maxWireVersion"] < _WIRE_OF_5_0:
+        raise StoreUnavailable(location, "the server is older than MongoDB 5.0, the oldest that will do")
+    if hello.get("setName") or hello.get("msg") == "isdbgrid":
+        return
+    how = "start mongod with --replSet rs0, and run rs.initiate() once in mongosh"
+    if hello.get("isreplicaset"):
+        raise StoreUnavailable(location, f"the replica set is not initiated yet: {how.partition(', and ')[2]}")
+    raise StoreUnavailable(
+        location, f"this is a standalone server, and transactions need a replica set, which may be of one server: {how}"
+    )

@@ -1,0 +1,65 @@
+"""JSON as BSON documents, and back, exactly; where BSON could not give the same text back, it is kept as text."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+_MAX, _DEPTH = 2**63, 90
+_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def native(text: str) -> tuple[bool, Any]:
+    """Whether JSON comes back from BSON as the same text, and what is stored then."""
+    try:
+        value = json.loads(text)
+        return (True, value) if _plain(value, _DEPTH) and _dumps(value) == text else (False, None)
+    except (ValueError, RecursionError):
+        return False, None
+
+
+def text_of(value: Any) -> str:
+    """The JSON that `native` took."""
+    return _dumps(value)
+
+
+def _plain(value: Any, depth: int) -> bool:
+    """Whether it is the same when it comes back."""
+    kind: type[object] = type(value)  # pyright: ignore[reportUnknownVariableType]
+    if kind is str:
+        return bool(value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value))
+    if kind is int:
+        return bool(-_MAX <= value < _MAX)
+    if kind is dict:
+        return depth > 0 and all(_safe(key) and _plain(found, depth - 1) for key, found in value.items())
+    if kind is list:
+        return depth > 0 and all(_plain(found, depth - 1) for found in value)
+    return True
+
+
+def _safe(key: str) -> bool:
+    """Whether a key means nothing to the server or the driver: not an operator, a path, or a reference."""
+    return not key.startswith("$") and "." not in key and "\0" not in key and _plain(key, 0)
+
+
+def queryable(value: Any, depth: int = _DEPTH) -> Any:
+    """A document like this one that BSON can hold, for queries of its fields."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        if depth == 0:
+            return None
+        found: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
+        return {
+            key.encode("utf-8", "replace").decode(): queryable(one, depth - 1)
+            for key, one in found.items()
+            if "\0" not in key and key != "$ref"  # the driver would take that for a reference
+        }
+    if isinstance(value, list):
+        return [queryable(one, depth - 1) for one in value] if depth else None  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, int) and not -_MAX <= value < _MAX:
+        try:
+            return float(value)
+        except OverflowError:
+            return float("inf") if value > 0 else float("-inf")
+    return value

@@ -1,0 +1,68 @@
+"""How an EventQuery becomes a filter of MongoDB's; `EventQuery.matches` is what it means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bson.binary import Binary
+
+from goes_lite.query import EventQuery, QueryItem, Span
+from goes_lite_mongo._driver import Document
+
+MAX_INTEGER = 2**63 - 1
+Spellings = Callable[[str], Sequence[str]]
+"""An event name and those that it had before: `Registry.spellings`."""
+
+
+def window(query: EventQuery, spellings: Spellings, after: int, upto: int) -> Document:
+    """The filter for the events that match, with after < position ≤ upto."""
+    place: Document = {"_id": {"$gt": after, "$lte": upto}}
+    wanted = condition(query, spellings)
+    return {"$and": [place, wanted]} if wanted else place
+
+
+def condition(query: EventQuery, spellings: Spellings) -> Document:
+    """The filter for the events that match; an empty one if all do."""
+    if query.is_everything:
+        return {}
+    alternatives = [_item(item, spellings) for item in query.items]
+    return alternatives[0] if len(alternatives) == 1 else {"$or": alternatives}
+
+
+def _item(item: QueryItem, spellings: Spellings) -> Document:
+    wanted: list[Document] = []
+    if item.names:
+        wanted.append(_one_of("name", [old for name in item.names for old in spellings(name)]))
+    if item.aggregates:
+        pairs = [{"aggregate.name": ref.name, "aggregate.id": ref.id} for ref in item.aggregates]
+        wanted.append(pairs[0] if len(pairs) == 1 else {"$or": pairs})
+    if item.aggregate_names:
+        wanted.append(_one_of("aggregate.name", item.aggregate_names))
+    if item.aggregate_ids:
+        wanted.append(_one_of("aggregate.id", item.aggregate_ids))
+    if item.versions:
+        wanted.append(_spans("version", item.versions))
+    if item.times:
+        wanted.append(_spans("time", item.times))
+    if item.tags:
+        wanted.append({"tags": item.tags[0]} if len(item.tags) == 1 else {"tags": {"$all": [*item.tags]}})
+    if item.ids:
+        wanted.append(_one_of("id", [Binary(one.bytes, 4) for one in item.ids]))
+    return wanted[0] if len(wanted) == 1 else {"$and": wanted}
+
+
+def _one_of(field: str, values: Sequence[Any]) -> Document:
+    return {field: values[0]} if len(values) == 1 else {field: {"$in": [*values]}}
+
+
+def _spans(field: str, spans: Sequence[Span]) -> Document:
+    alternatives: list[Document] = []
+    for first, last in spans:
+        ends: Document = {"$exists": True} if first is None and last is None else {}
+        if first is not None:
+            ends["$gte"] = first
+        if last is not None:
+            ends["$lte"] = last
+        alternatives.append({field: ends})
+    return alternatives[0] if len(alternatives) == 1 else {"$or": alternatives}

@@ -1,0 +1,91 @@
+"""What a URL and options ask for: which servers, which database, which collections, how patient to be."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
+
+from goes_lite.errors import ConfigError
+
+DATABASE = "goes_lite"
+MAX_SECONDS = 1_000_000.0
+_SECRET = ("authMechanismProperties", "tlsCertificateKeyFilePassword")
+_TIMES = {"lock_timeout": 30.0, "connect_timeout": 10.0, "retry_timeout": 30.0}
+_KNOWN = ("database", "prefix", *_TIMES)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What to connect to and how."""
+
+    url: str = field(repr=False)
+    """The URL as the driver gets it, password and all: never shown."""
+    location: str
+    """The URL without a password, with the database and the prefix."""
+    database: str = DATABASE
+    prefix: str = ""
+    lock_timeout: float = 30.0
+    connect_timeout: float = 10.0
+    retry_timeout: float = 30.0
+
+
+def target_of(url: str, options: dict[str, Any]) -> Target:
+    """The target of a URL and of options, which come on top of those in the URL; ConfigError."""
+    parts = urlsplit(url)
+    if parts.fragment or url.endswith("#"):
+        raise ConfigError("mongodb: a # ends a URL: write %23 for one in a password or name")
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    given: dict[str, Any] = {}
+    for name, value in query:
+        if name in _KNOWN:
+            given[name] = _number(name, value) if name in _TIMES else value
+    for name in options:
+        if name not in _KNOWN:
+            raise ConfigError(
+                f"mongodb: no option is called {name!r}: they are {', '.join(_KNOWN)}; others belong in the URL"
+            )
+    given.update(options)
+    database = _name(
+        "database", given.get("database", unquote(parts.path.strip("/")) or DATABASE), r"[^\s/\\.\"$*<>:|?\0]{1,38}"
+    )
+    prefix = _name("prefix", given.get("prefix", ""), r"(?:[A-Za-z_][\w.-]{0,99})?")
+    times = {name: _seconds(name, given.get(name, default)) for name, default in _TIMES.items()}
+    passed = [(name, value) for name, value in query if name not in _KNOWN]
+    login, at, hosts = parts.netloc.rpartition("@")
+    shown = [(name, value) for name, value in passed if name not in _SECRET]
+    shown += [("prefix", prefix)] if prefix else []
+    location = (
+        f"{parts.scheme}://{login.partition(':')[0]}{at}{hosts}/{database}{'?' if shown else ''}{urlencode(shown)}"
+    )
+    driver_url = parts._replace(query=urlencode(passed)).geturl()
+    if passed and not parts.path:
+        driver_url = parts._replace(path="/", query=urlencode(passed)).geturl()
+    return Target(driver_url, location, database, prefix, **times)
+
+
+def with_prefix(url: str, prefix: str) -> str:
+    """The same URL with another prefix."""
+    parts = urlsplit(url)
+    query = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name != "prefix"]
+    return parts._replace(path=parts.path or "/", query=urlencode([*query, ("prefix", prefix)])).geturl()
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise ConfigError(f"mongodb: {name}={value!r}: a number of seconds") from None
+
+
+def _seconds(name: str, value: Any) -> float:
+    if type(value) not in (int, float) or not 0 < value <= MAX_SECONDS:
+        raise ConfigError(f"mongodb: {name}={value!r}: a number of seconds > 0 and ≤ {MAX_SECONDS:g}")
+    return float(value)
+
+
+def _name(name: str, value: Any, pattern: str) -> str:
+    if not isinstance(value, str) or not re.fullmatch(pattern, value):
+        raise ConfigError(f"mongodb: {name}={value!r:.80}: none that MongoDB can have; letters, digits and _ will do")
+    return value

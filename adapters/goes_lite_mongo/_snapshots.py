@@ -1,0 +1,116 @@
+"""The SnapshotStore over MongoDB; see `goes_lite.snapshot.SnapshotStore` for what is promised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from bson.int64 import Int64
+
+from goes_lite.event import AggregateRef, aggregate_ref, from_micros, to_micros
+from goes_lite.snapshot import Snapshot, check_keep, check_snapshot, check_snapshot_query
+from goes_lite.store import Pages
+from goes_lite_mongo._driver import Document, Session
+from goes_lite_mongo._events import PAGE, check_position
+from goes_lite_mongo._executor import Executor
+from goes_lite_mongo._filter import MAX_INTEGER
+from goes_lite_mongo._rows import payload_of, put_payload, versions
+from goes_lite_mongo._schema import Collections
+
+
+class MongoSnapshots:
+    """Snapshots in the collection of that name, each found by its name, id and version."""
+
+    def __init__(self, executor: Executor, found: Collections) -> None:
+        self._executor = executor
+        self._snapshots = found.snapshots
+
+    async def save(self, snapshot: Snapshot) -> None:
+        ref, version, time, schema, encoding, state, deleted = check_snapshot(snapshot)
+        key = {"name": ref.name, "id": ref.id, "version": Int64(version)}
+        row: Document = {"_id": key, "time": Int64(to_micros(time)), "schema": Int64(schema), "encoding": encoding}
+        put_payload(row, "state", encoding, state)
+        row["deleted"] = deleted
+        await self._executor.write(
+            lambda session: self._snapshots.replace_one({"_id": key}, row, upsert=True, session=session)
+        )
+
+    async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
+        last = MAX_INTEGER if upto is None else check_position("upto", upto)
+        wanted = {"_id": versions(aggregate_ref(aggregate), last)}
+        row = await self._executor.read(
+            lambda session: self._snapshots.find_one(wanted, sort=[("_id", -1)], session=session)
+        )
+        return None if row is None else _snapshot(row)
+
+    def query(self, *, names: Iterable[str] = (), aggregate: AggregateRef | None = None) -> Pages[Snapshot]:
+        wanted, owner = check_snapshot_query(names, aggregate)
+        clauses: list[Document] = []
+        if wanted:
+            ranges: list[Document] = [
+                {"_id": {"$gte": {"name": name}, "$lt": {"name": name, "id": []}}} for name in wanted
+            ]
+            clauses.append(ranges[0] if len(ranges) == 1 else {"$or": ranges})
+        if owner:
+            clauses.append({"_id": versions(owner, MAX_INTEGER)})
+        behind: Document | None = None
+
+        async def work(session: Session) -> list[Document]:
+            beyond: list[Document] = [] if behind is None else [{"_id": {"$gt": behind}}]
+            found = [*clauses, *beyond]
+            return await self._snapshots.find(
+                {"$and": found} if found else {},
+                sort=[("_id", 1)],
+                limit=PAGE // 8,
+                batch_size=PAGE // 8,
+                session=session,
+            ).to_list()
+
+        async def fetch() -> Sequence[Snapshot]:
+            nonlocal behind
+            rows = await self._executor.read(work)
+            if rows:
+                behind = rows[-1]["_id"]
+            return [_snapshot(row) for row in rows]
+
+        return Pages(fetch)
+
+    async def delete(self, aggregate: AggregateRef, *, version: int | None = None) -> int:
+        ref = aggregate_ref(aggregate)
+        wanted: Document = {"_id": versions(ref, MAX_INTEGER)}
+        if version is not None:
+            wanted = {"_id": {"name": ref.name, "id": ref.id, "version": Int64(check_position("version", version))}}
+
+        async def work(session: Session) -> int:
+            return (await self._snapshots.delete_many(wanted, session=session)).deleted_count
+
+        return await self._executor.write(work)
+
+    async def prune(self, *, keep: int = 1, aggregate: AggregateRef | None = None) -> int:
+        check_keep(keep)
+        wanted = {} if aggregate is None else {"_id": versions(aggregate_ref(aggregate), MAX_INTEGER)}
+
+        async def work(session: Session) -> int:
+            rows = await self._snapshots.find(wanted, {"_id": 1}, sort=[("_id", -1)], session=session).to_list()
+            kept: dict[tuple[str, str], int] = {}
+            old: list[Document] = []
+            for row in rows:  # the newest first
+                owner = row["_id"]["name"], row["_id"]["id"]
+                kept[owner] = kept.get(owner, 0) + 1
+                if kept[owner] > keep:
+                    old.append(row["_id"])
+            gone = 0
+            for first in range(0, len(old), PAGE):
+                part = {"_id": {"$in": old[first : first + PAGE]}}
+                gone += (await self._snapshots.delete_many(part, session=session)).deleted_count
+            return gone
+
+        return await self._executor.write(work)
+
+
+def _snapshot(row: Document) -> Snapshot:
+    key = row["_id"]
+    ref = AggregateRef._make((key["name"], key["id"]))
+    return Snapshot(
+        ref, int(key["version"]), from_micros(row["time"]), int(row["schema"]), row["encoding"], payload_of(row, "state"),
+        row["deleted"],
+    )  # fmt: skip

@@ -1,0 +1,52 @@
+"""Who of one handle may write: a transaction of the user alone, or everybody else side by side. First come, first served."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from goes_lite.errors import StoreLocked
+
+
+class Turns:
+    """A lock that is held by one, or shared by many."""
+
+    def __init__(self, location: str, timeout: float) -> None:
+        self._location = location
+        self._timeout = timeout
+        self._gate = asyncio.Lock()
+        self._sharing = 0
+        self._none = asyncio.Event()
+        self._none.set()
+
+    @asynccontextmanager
+    async def shared(self) -> AsyncGenerator[None]:
+        """Beside all others who share; StoreLocked if a transaction keeps it for too long."""
+        await self._enter()
+        self._sharing += 1
+        self._none.clear()
+        self._gate.release()
+        try:
+            yield
+        finally:
+            self._sharing -= 1
+            if not self._sharing:
+                self._none.set()
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncGenerator[None]:
+        """With nobody else."""
+        await self._enter()
+        try:
+            await self._none.wait()
+            yield
+        finally:
+            self._gate.release()
+
+    async def _enter(self) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._gate.acquire()
+        except TimeoutError:
+            raise StoreLocked(self._location, self._timeout) from None
