@@ -16,9 +16,9 @@ from goes_lite.store import AppendCondition, Appended
 from goes_lite_postgres._append import Group
 from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, UNIQUE, Connection, code, conflict, lost
-from goes_lite_postgres._ends import commit, rollback
+from goes_lite_postgres._ends import Ends, rollback
 from goes_lite_postgres._session import Session, check_not_inside
-from goes_lite_postgres._statements import XID, Statements
+from goes_lite_postgres._statements import Statements
 
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
@@ -58,6 +58,7 @@ class DirectExecutor:
     def __init__(self, pool: Pool, sql: Statements, committer: Committer, notify: Callable[[], None]) -> None:
         self.pool = pool
         self.sql = sql
+        self.ends = Ends(pool, sql)
         self.closing = False
         self.watched: Commits | None = None
         self._committer = committer
@@ -108,9 +109,9 @@ class DirectExecutor:
                     async with self.pool.bounded():
                         await connection.execute(begin)
                         result = await work(connection)
-                        xid = await connection.fetchval(XID)
-                    if await commit(self.pool, connection, self.sql.commit, xid):
-                        if xid is not None:
+                        noted = await self.ends.note(connection)
+                    if await self.ends.commit(connection, noted):
+                        if noted is not None:
                             self.notify()
                         return result
                     error: Exception = ConnectionResetError("the connection broke before the commit")
@@ -176,6 +177,7 @@ class DirectExecutor:
             await asyncio.wait(self._running)
         async with self._turn:  # a transaction that somebody is inside of
             pass
+        await self.ends.close()
 
 
 class SessionExecutor:

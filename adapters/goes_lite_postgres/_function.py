@@ -1,9 +1,9 @@
-"""The function in the database that stores events: all that an append needs, in one round trip to the server.
+"""Functions in the database: all that an append needs in one round trip to the server, and the last word of other writes.
 
-Called alone it is a transaction of its own: it takes the lock of the log, looks whether everything is as whoever appends
-expects it, stores the events and is committed, with one message there and one back. If anything is not as expected it
-stores nothing and answers NULL; then somebody has to look closer, see `_writer`. Called with the lock in hand it does the same
-without the first step.
+`append_events` called alone is a transaction of its own: it takes the lock of the log, looks whether everything is as
+whoever appends expects it, stores the events and is committed, with one message there and one back. If anything is not as
+expected it stores nothing and answers NULL; then somebody has to look closer, see `_writer`. Called with the lock in hand it
+does the same without the first step.
 
 Each of its statements looks anew (a function that is VOLATILE does so at READ COMMITTED), so behind the lock it sees what
 the last owner of the lock has committed. At any other level it would not, so there it answers NULL.
@@ -79,3 +79,16 @@ END
 
 Its parameters are of each aggregate, of each tag, of each event; the numbers of events and aggregates begin at 1.
 """
+
+NOTE_COMMIT = """CREATE FUNCTION {schema}.note_commit(mark uuid, mark_number bigint) RETURNS text LANGUAGE plpgsql AS {quote}
+-- The last statement of a transaction: leaves a mark, if anything was written, and answers the transaction's number then.
+BEGIN
+    IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
+        INSERT INTO {schema}.commits AS c (id, number, time)
+            VALUES (mark, mark_number, (extract(epoch FROM now()) * 1000000)::bigint)
+            ON CONFLICT (id) DO UPDATE SET number = excluded.number, time = excluded.time;
+    END IF;
+    RETURN pg_current_xact_id_if_assigned()::text;
+END
+{quote}"""
+"""What tells afterwards whether the transaction was committed, see `_ends`."""

@@ -98,6 +98,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             token bigint NOT NULL,
             expires bigint NOT NULL
         )""",
+        """CREATE TABLE {schema}.commits (
+            id uuid PRIMARY KEY,
+            number bigint NOT NULL,
+            time bigint NOT NULL
+        )""",
         f"""CREATE VIEW {{schema}}.event_log AS
             SELECT e.position, {_TIME.format("e.time")} AS time, n.name AS event, a.name AS aggregate,
                    a.id AS aggregate_id, e.version, e.data, e.binary_data, e.metadata, e.tags, e.encoding, e.schema, e.id
@@ -108,6 +113,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             SELECT name, id, version, {_TIME.format("first_time")} AS first_time, {_TIME.format("last_time")} AS last_time
             FROM {{schema}}.aggregates ORDER BY name, id""",
         _function.APPEND_EVENTS,
+        _function.NOTE_COMMIT,
     ),
 )  # fmt: skip
 
@@ -120,7 +126,18 @@ JSONB = (
 """For those who want to ask for events by what is in them, with SQL of their own: the option `jsonb`."""
 
 VERSION = len(MIGRATIONS)
-TABLES = ("store", "event_names", "aggregates", "events", "event_tags", "snapshots", "models", "checkpoints", "leases")
+TABLES = (
+    "store",
+    "event_names",
+    "aggregates",
+    "events",
+    "event_tags",
+    "snapshots",
+    "models",
+    "checkpoints",
+    "leases",
+    "commits",
+)
 
 
 def ddl(schema: str, *, since: int = 0) -> Iterator[str]:
@@ -225,5 +242,6 @@ async def erase(connection: Connection, target: Target) -> None:
             return
         for view in ("event_log", "aggregate_list"):  # what else is in there is somebody else's
             await connection.execute(f"DROP VIEW IF EXISTS {target.table(view)}")
-        await connection.execute(f"DROP FUNCTION IF EXISTS {target.table('append_events')}")
+        for function in ("append_events", "note_commit"):
+            await connection.execute(f"DROP FUNCTION IF EXISTS {target.table(function)}")
         await connection.execute(f"DROP TABLE {', '.join(map(target.table, TABLES))}")

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from goes_lite.errors import GoesError, StoreUnavailable, TransactionError
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, lost
-from goes_lite_postgres._ends import commit, rollback
-from goes_lite_postgres._statements import XID
+from goes_lite_postgres._ends import rollback
 
 if TYPE_CHECKING:
     from goes_lite_postgres._executor import DirectExecutor
@@ -154,16 +153,16 @@ class Session:
     async def _commit(self, connection: Connection) -> None:
         executor = self.executor
         try:
-            xid: Any = await connection.fetchval(XID)  # where an error has undone the transaction, this one tells
+            noted = await executor.ends.note(connection)  # where an error has undone the transaction, this one tells
         except DRIVER_ERRORS as exc:
             await rollback(connection)
             raise self._translated(exc, connection) from exc
-        if not await commit(executor.pool, connection, executor.sql.commit, xid):
+        if not await executor.ends.commit(connection, noted):
             raise _broken(executor.pool.target.location)
         self.committed = True
         for callback in self.after_commit:
             callback()
-        if xid is not None:
+        if noted is not None:
             executor.notify()
 
 

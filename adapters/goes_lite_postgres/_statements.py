@@ -21,8 +21,6 @@ from typing import NamedTuple
 
 from goes_lite_postgres._options import Target
 
-XID = "SELECT pg_current_xact_id_if_assigned()::text"
-"""The number of the transaction, which tells afterwards whether it was committed; None if it has written nothing."""
 STATUS = "SELECT pg_xact_status($1::text::xid8)"
 ROLLBACK = "ROLLBACK"
 
@@ -46,6 +44,12 @@ class Statements(NamedTuple):
     lock_log: str
     write: str
     """What was decided upon with the lock of the log in hand."""
+    note: str
+    """Of a mark and its number: the last statement before the commit. The transaction's number, None if it wrote nothing."""
+    noted: str
+    """The number that a mark has."""
+    forget: str
+    """Of marks that nobody needs any more, and of those that somebody forgot a week ago."""
     commit: str
 
 
@@ -71,5 +75,11 @@ def statements(target: Target, *, raise_durability: bool) -> Statements:
         begin_session=begin + limits + path + turn,
         lock_log=log,
         write=f"{function}(NULL, NULL, NULL, {values})",
+        note=f"SELECT {target.table('note_commit')}($1::text::uuid, $2)",
+        noted=f"SELECT number FROM {target.table('commits')} WHERE id = $1::text::uuid",
+        forget=(
+            f"DELETE FROM {target.table('commits')} WHERE id = ANY ($1::text[]::uuid[]) "
+            "OR time < (extract(epoch FROM now() - interval '7 days') * 1000000)::bigint"
+        ),
         commit="COMMIT",
     )

@@ -25,6 +25,7 @@ else:
 needs_postgres()
 
 from goes_lite_postgres._append import Group  # noqa: E402 - not before it is known to be there
+from goes_lite_postgres._ends import Ends  # noqa: E402
 
 
 async def write(
@@ -150,6 +151,39 @@ def test_a_transaction_that_loses_its_connection() -> None:
     asyncio.run(run())
 
 
+def test_a_number_that_the_server_gives_out_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash loses a transaction, and another one gets its number and is committed: what was lost is written again."""
+    note_end = Ends.note
+
+    async def run() -> None:
+        url = store_url()
+        async with goes.connect(url, registry=registry) as db, goes.connect(url, registry=registry) as other:
+            async with other.transaction() as tx:
+                await tx.models.put("c", "other", "{}")
+                ((number,),) = await tx.execute("SELECT pg_current_xact_id()::text")
+
+            async def crashed(self: Ends, connection: Any) -> Any:
+                noted = await note_end(self, connection)
+                monkeypatch.setattr(Ends, "note", note_end)
+                connection.terminate()
+                assert noted is not None
+                return noted._replace(xid=number)
+
+            monkeypatch.setattr(Ends, "note", crashed)
+            assert await db.models.put("c", "1", "1") == 1
+            assert await other.models.get("c", "1") is not None
+            monkeypatch.setattr(Ends, "note", crashed)
+            with pytest.raises(StoreUnavailable, match="nothing of it is stored"):
+                async with db.transaction() as tx:
+                    await tx.models.put("c", "2", "1")
+            assert await other.models.get("c", "2") is None
+            assert await other.select("SELECT count(*) > 0 FROM commits") == [(True,)]
+        async with goes.connect(url) as db:
+            assert await db.select("SELECT count(*) FROM commits") == [(0,)]  # each handle has removed its own
+
+    asyncio.run(run())
+
+
 def test_appends_of_which_nobody_heard_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """The connection breaks when an append is stored, in the only message that it takes: it does not fail, and is stored once."""
     write = Group.write
@@ -190,14 +224,15 @@ def test_commits_of_which_nobody_heard_the_end() -> None:
             backend: Any = db
             executor = backend.executor
             # The server ends its own process in the very message that commits, so its answer is never heard.
+            ends = executor.ends
             deaf = executor.sql.commit + "; SELECT pg_terminate_backend(pg_backend_pid())"
             writer = backend._writer
             for number in range(1, 4):
-                executor.sql = executor.sql._replace(commit=deaf)
+                ends.sql = ends.sql._replace(commit=deaf)
                 assert await db.models.put("c", "1", str(number)) == number
                 async with db.transaction() as tx:
                     await tx.models.put("c", "2", str(number))
-                executor.sql = executor.sql._replace(commit=deaf.partition("; SELECT")[0])
+                ends.sql = ends.sql._replace(commit=deaf.partition("; SELECT")[0])
                 writer._sql = writer._sql._replace(commit=deaf)
                 appending = asyncio.create_task(db.events.append([note(str(number))]))
                 following = db.events.follow(after=number - 1)
