@@ -24,7 +24,7 @@ else:
         return module
 
     faces, sqlite_kit = _load("faces"), _load("sqlite_kit")
-    for _name in ("pooler", "postgres_kit", "mongo_kit"):
+    for _name in ("pooler", "server_kit", "postgres_kit", "mongo_kit"):
         _load(_name)
 
 

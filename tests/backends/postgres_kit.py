@@ -1,20 +1,15 @@
-"""What the tests of PostgreSQL share: servers, stores of their own, worker processes."""
+"""What the tests of PostgreSQL share: servers and stores of their own."""
 
 from __future__ import annotations
 
 import atexit
 import importlib.util
-import json
 import os
-from collections.abc import Generator
-from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from goes_lite_conformance._workers import Process
 from goes_lite_conformance.servers import ServerMissing, postgres
 
 if TYPE_CHECKING:
@@ -50,23 +45,3 @@ def store_url(url: str | None = None, **options: Any) -> str:
     """Of a store that nobody has used."""
     query = "".join(f"&{name}={value}" for name, value in options.items())
     return f"{url or server_url()}?schema=t{uuid4().hex[:16]}{query}"
-
-
-class Worker(Process):
-    """A process that does a job of postgres_jobs."""
-
-    def __init__(self, job: str, **arguments: Any) -> None:
-        super().__init__(job, str(Path(__file__).with_name("postgres_jobs.py")), job, json.dumps(arguments))
-
-
-@contextmanager
-def workers() -> Generator[list[Worker]]:
-    """Those that are put into the list are gone when the block ends."""
-    running: list[Worker] = []
-    try:
-        yield running
-    finally:
-        for worker in running:
-            worker.kill()
-        for worker in running:
-            worker.close()

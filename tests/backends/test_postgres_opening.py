@@ -28,9 +28,11 @@ from goes_lite.errors import (
 from goes_lite.registry import Registry
 
 if TYPE_CHECKING:
-    from tests.backends.postgres_kit import Worker, needs_postgres, server_url, store_url, workers
+    from tests.backends.postgres_kit import needs_postgres, server_url, store_url
+    from tests.backends.server_kit import Worker, workers
 else:
-    from postgres_kit import Worker, needs_postgres, server_url, store_url, workers
+    from postgres_kit import needs_postgres, server_url, store_url
+    from server_kit import Worker, workers
 
 needs_postgres()
 

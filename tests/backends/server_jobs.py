@@ -1,4 +1,4 @@
-"""What worker processes do in the tests of PostgreSQL: run as a program, with the name of a job and its arguments as JSON."""
+"""What worker processes do in the tests of servers: run as a program, with the name of a job and its arguments as JSON."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ import json
 import random
 import sys
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
 
 from goes_lite_conformance._samples import note, registry
-from goes_lite_postgres import _append, _statements
 
 import goes_lite as goes
 from goes_lite.errors import GoesError
 from goes_lite.query import EventQuery
-
-if TYPE_CHECKING:
-    from goes_lite_postgres._statements import Statements
+from goes_lite.store import Appended
 
 
 def say(what: Any) -> None:
@@ -25,24 +24,38 @@ def say(what: Any) -> None:
     sys.stdout.flush()
 
 
-async def write(url: str, writer: str, count: int, tasks: int = 4, mutant: str = "") -> None:
-    """Append, alone and in transactions that take their time; say the position of each event that is acknowledged."""
+class ChangedMind(Exception):
+    """Rolls a transaction back."""
+
+
+async def write(url: str, writer: str, count: int, tasks: int = 4, mutants: str = "", mutant: str = "") -> None:
+    """Append, alone and in transactions that take their time, of which some are rolled back and done again.
+
+    Says the position of each event that is acknowledged. `mutant` is one of the module `mutants`.
+    """
     if mutant:
-        mutate(mutant)
+        import_module(mutants).mutate(mutant)
     chance = random.Random(writer)
     async with goes.connect(url, registry=registry) as db:
         say("ready")
 
+        async def slowly(event: goes.Event[Any], *, back: bool) -> Appended:
+            async with db.transaction() as tx:
+                appended = await tx.events.append([event])
+                await asyncio.sleep(chance.random() * 0.02)
+                if back:
+                    raise ChangedMind
+                return appended
+
         async def one(name: str, each: int) -> None:
             for version in range(1, each + 1):
                 event = note(f"{name}-{version}", (name, "1"), version)
+                how = chance.random()
                 try:
-                    if chance.random() < 0.1:
-                        async with db.transaction() as tx:
-                            appended = await tx.events.append([event])
-                            await asyncio.sleep(chance.random() * 0.02)
-                    else:
-                        appended = await db.events.append([event])
+                    if how < 0.05:
+                        with suppress(ChangedMind):
+                            await slowly(event, back=True)
+                    appended = await (slowly(event, back=False) if how < 0.15 else db.events.append([event]))
                 except GoesError as error:
                     say([type(error).__name__, str(error)[:200]])
                     return
@@ -50,28 +63,6 @@ async def write(url: str, writer: str, count: int, tasks: int = 4, mutant: str =
 
         await asyncio.gather(*(one(f"{writer}.{task}", count // tasks) for task in range(tasks)))
     say("done")
-
-
-def mutate(mutant: str) -> None:
-    """Take the lock away, and draw positions from a sequence instead, if that is asked for (see `mutated`)."""
-    real = _statements.statements
-
-    def unlocked(*args: Any, **kwargs: Any) -> Statements:
-        made = real(*args, **kwargs)
-        begin = made.begin_append.partition("; SELECT pg_advisory")[0]
-        session = made.begin_session.partition("; SELECT pg_advisory")[0]
-        return made._replace(begin_append=begin, begin_session=session, lock_log="SELECT 1")
-
-    sys.modules["goes_lite_postgres"].statements = unlocked  # type: ignore[attr-defined]
-    if mutant == "sequence":
-        write = _append.Group.write
-
-        async def drawn(self: _append.Group, connection: Any, sql: str) -> int | None:
-            before = await write(self, connection, sql)
-            self.before = self.before if before is None else before  # no longer what was looked up
-            return before
-
-        _append.Group.write = drawn  # type: ignore[method-assign]
 
 
 async def read(url: str, how: str) -> None:
