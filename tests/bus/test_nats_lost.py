@@ -117,7 +117,10 @@ def test_a_subscription_without_a_group_misses_nothing(world: World, rounds: int
             listening = asyncio.create_task(listen())
             for number, batch in enumerate(batches):
                 await publisher.bus.publish(batch)
-                if number % 10 == 5 and db.bus.connection.connected:  # the driver takes it ill while it reconnects
+                if number % 10 == 5:
+                    await nats_kit.until(
+                        lambda: db.bus.connection.connected
+                    )  # the driver takes it ill while it reconnects
                     wire.cut()
             await asyncio.wait_for(listening, 60)
             assert heard == [-1, *(event.data.number for batch in batches for event in batch)]

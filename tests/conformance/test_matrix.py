@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from goes_lite_conformance import matrix
-from goes_lite_conformance.servers import postgres
+from goes_lite_conformance.servers import ServerMissing, mongo, postgres
 
 from goes_lite import blocking
 from goes_lite.bus import REPLAY
@@ -35,7 +35,17 @@ def report(request: pytest.FixtureRequest) -> matrix.Kept:
 @contextmanager
 def reached(report: matrix.Kept) -> Generator[str]:
     """The URL of a report; that of a server started for it, if it is about one."""
-    if urlsplit(report.url).scheme != "postgresql":
+    scheme = urlsplit(report.url).scheme
+    if scheme == "mongodb":
+        pytest.importorskip("pymongo", reason="pymongo is not installed")
+        try:
+            mongo.program()
+        except ServerMissing as exc:
+            pytest.skip(str(exc))
+        with mongo.server() as running:
+            yield running.url
+        return
+    if scheme != "postgresql":
         yield report.url
         return
     pytest.importorskip("asyncpg", reason="asyncpg is not installed")
