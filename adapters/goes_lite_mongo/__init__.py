@@ -24,6 +24,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
+from goes_lite.errors import DriverMissing
+
+try:
+    import pymongo.asynchronous as _pymongo
+except ModuleNotFoundError as _exc:
+    raise DriverMissing("mongodb", "pymongo 4.13 or newer", "mongo") from _exc
+
 from goes_lite.backend import (
     DENSE_POSITIONS,
     PERSISTENT,
@@ -55,6 +62,8 @@ from goes_lite_mongo._session import UserSession, check_not_inside, whole
 from goes_lite_mongo._snapshots import MongoSnapshots
 from goes_lite_mongo._transaction import MongoTransaction, TransactionBlock
 from goes_lite_mongo._wakeup import Watcher
+
+_ = _pymongo
 
 __all__ = ["MongoBackend", "MongoTransaction"]
 

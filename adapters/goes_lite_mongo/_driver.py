@@ -4,8 +4,22 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+from bson.errors import BSONError
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    ConfigurationError,
+    ConnectionFailure,
+    DocumentTooLarge,
+    InvalidOperation,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+
 from goes_lite.errors import (
-    DriverMissing,
     GoesError,
     InvalidEventError,
     StoreError,
@@ -15,24 +29,6 @@ from goes_lite.errors import (
     TransactionConflict,
     TransactionError,
 )
-
-try:
-    from bson.errors import BSONError
-    from pymongo.asynchronous.client_session import AsyncClientSession
-    from pymongo.asynchronous.collection import AsyncCollection
-    from pymongo.errors import (
-        AutoReconnect,
-        BulkWriteError,
-        ConfigurationError,
-        ConnectionFailure,
-        DocumentTooLarge,
-        InvalidOperation,
-        OperationFailure,
-        PyMongoError,
-        ServerSelectionTimeoutError,
-    )
-except ModuleNotFoundError as _exc:
-    raise DriverMissing("mongodb", "pymongo 4.13 or newer", "mongo") from _exc
 
 Document: TypeAlias = dict[str, Any]
 Collection: TypeAlias = AsyncCollection[Document]
