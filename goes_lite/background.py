@@ -7,13 +7,32 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from goes_lite.errors import GoesError
 from goes_lite.runtime import Runtime, Signal, drive
 
 if TYPE_CHECKING:
     import asyncio
+
+
+T = TypeVar("T")
+
+
+async def to_its_end(runtime: Runtime, coroutine: Coroutine[Any, Any, T]) -> T:
+    """What it answers. Whoever waits for it may be cancelled, and is told so once it has come to its end all the same."""
+    if runtime.inline:
+        return await coroutine
+    import asyncio
+
+    task = asyncio.get_running_loop().create_task(coroutine)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # the cancellation is what is raised
+        raise
 
 
 class Background:

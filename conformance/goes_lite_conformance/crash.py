@@ -47,6 +47,8 @@ WORDS = 25
 """The most that a process says before it is killed …"""
 MOMENT = 0.004
 """… and the most seconds that it lives on then."""
+SILENCE = 0.2
+"""Seconds in which nothing is written by the living or the dead."""
 LARGE = (40, 200)
 """How many events are in batches that a kill is likely to cut off."""
 TTL = 0.1
@@ -326,9 +328,18 @@ class CrashTests(Soaking):
         if kills % 25 and kills < of:
             return
         async with _reopened(place) as db:
+            await _silence(db)
             findings = await verify(db, aggregates=[Doomed], collections=[COUNTED])
         assert not findings.problems, "\n".join(findings.problems)
         self.tell(place, f"{kills} × killed, sound: {findings}", last=kills == of)
+
+
+async def _silence(db: Backend) -> None:
+    """Until nothing is written any more: a server may still do what the dead have asked of it."""
+    seen, head = -1, await db.events.head()
+    while seen != head:
+        _pause(SILENCE)
+        seen, head = head, await db.events.head()
 
 
 def _reopened(place: Place) -> AbstractAsyncContextManager[Backend]:

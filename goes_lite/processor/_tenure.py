@@ -12,7 +12,7 @@ from contextlib import suppress
 from uuid import uuid4
 
 from goes_lite.backend import Backend
-from goes_lite.background import Background
+from goes_lite.background import Background, to_its_end
 from goes_lite.checkpoint import Lease
 from goes_lite.errors import GoesError, LeaseHeld, LeaseLost, StoreClosed
 from goes_lite.runtime import Signal
@@ -47,19 +47,19 @@ class Tenure:
         if held is not None and held.owner != self._owner:  # whoever stands by keeps no writer waiting
             raise LeaseHeld(self._name, held.owner, held.expires)
         try:
-            self.lease = await self._acquire()
+            lease = await to_its_end(self._backend.runtime, self._acquire())
         except (Exception, GeneratorExit):
             raise
         except BaseException:  # cancelled, it may have been taken all the same
-            with suppress(GoesError):
-                await self._backend.leases.release(await self._acquire())
+            await self._release()
             raise
         self._renewal = Background(self._backend.runtime, f"goes_lite-lease {self._name}")
-        self._renewal.start(self._renew(self.lease))
-        return self.lease
+        self._renewal.start(self._renew(lease))
+        return lease
 
     async def _acquire(self) -> Lease:
-        return await self._backend.leases.acquire(self._name, self._owner, self._ttl)
+        self.lease = await self._backend.leases.acquire(self._name, self._owner, self._ttl)
+        return self.lease
 
     async def _renew(self, lease: Lease) -> None:
         while not await self._backend.runtime.wait(self._ending, 0, self._ttl / 3):
