@@ -19,13 +19,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def to_its_end(runtime: Runtime, coroutine: Coroutine[Any, Any, T]) -> T:
-    """What it answers. Whoever waits for it may be cancelled, and is told so once it has come to its end all the same."""
-    if runtime.inline:
-        return await coroutine
+async def whole(work: Coroutine[Any, Any, T]) -> T:
+    """What it answers, on an event loop. Whoever is cancelled meanwhile hears of that once it has come to its end."""
     import asyncio
 
-    task = asyncio.get_running_loop().create_task(coroutine)
+    task = asyncio.get_running_loop().create_task(work)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
@@ -33,6 +31,34 @@ async def to_its_end(runtime: Runtime, coroutine: Coroutine[Any, Any, T]) -> T:
         if not task.cancelled():
             task.exception()  # the cancellation is what is raised
         raise
+
+
+class Apart:
+    """Work of a handle on an event loop that comes to its end, though whoever waits for it be cancelled; `join` waits for all."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """What it answers; whoever is cancelled does not wait for it any longer."""
+        import asyncio
+
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._done)
+        return await asyncio.shield(task)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._running.discard(task)
+        if not task.cancelled():
+            task.exception()  # is raised where somebody still waits for it
+
+    async def join(self) -> None:
+        """Until all of it has come to its end."""
+        import asyncio
+
+        while self._running:
+            await asyncio.wait(self._running)
 
 
 class Background:

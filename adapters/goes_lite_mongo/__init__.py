@@ -41,6 +41,7 @@ from goes_lite.backend import (
     Transaction,
     Unknown,
 )
+from goes_lite.background import whole
 from goes_lite.bus import REPLAY, EventBus
 from goes_lite.commits import Commits, SignalCommits
 from goes_lite.errors import GoesError
@@ -58,7 +59,7 @@ from goes_lite_mongo._executor import DirectExecutor, SessionExecutor
 from goes_lite_mongo._models import MongoModels
 from goes_lite_mongo._options import target_of, with_prefix
 from goes_lite_mongo._rows import RowReader
-from goes_lite_mongo._session import UserSession, check_not_inside, whole
+from goes_lite_mongo._session import UserSession, check_not_inside
 from goes_lite_mongo._snapshots import MongoSnapshots
 from goes_lite_mongo._transaction import MongoTransaction, TransactionBlock
 from goes_lite_mongo._wakeup import Watcher

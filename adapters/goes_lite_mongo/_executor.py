@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
+from goes_lite.background import Apart
 from goes_lite.batch import Batch
 from goes_lite.commits import Commits
 from goes_lite.committer import Committer
@@ -60,7 +60,7 @@ class DirectExecutor:
         self.turns = Turns(connection.target.location, connection.target.lock_timeout)
         writer = Writer(connection, group, self.turns.shared)
         self._committer = Committer(connection.target.location, writer.write, connection.tries, notify, GROUP_EVENTS)
-        self._running: set[asyncio.Task[Any]] = set()
+        self._apart = Apart()
 
     def check_usable(self) -> None:
         self.connection.check_usable()
@@ -71,25 +71,14 @@ class DirectExecutor:
         self.connection.check_loop()
         self.check_usable()
         # A task of its own, as for writes: the driver, cancelled while it connects, would leave a socket open.
-        return await self._apart(self.connection.read(work))
+        return await self._apart.run(self.connection.read(work))
 
     async def write(self, work: Work[T]) -> T:
         self.check_usable()
         self.connection.check_loop()
         check_not_inside(self)
         # Whoever waits for it may be cancelled, and it is done wholly or not at all.
-        return await self._apart(self._write(work))
-
-    async def _apart(self, work: Coroutine[Any, Any, T]) -> T:
-        task = asyncio.get_running_loop().create_task(work)
-        self._running.add(task)
-        task.add_done_callback(self._done)
-        return await asyncio.shield(task)
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # is raised where somebody still waits for it
+        return await self._apart.run(self._write(work))
 
     async def _write(self, work: Work[T]) -> T:
         async with self.turns.shared():
@@ -124,8 +113,7 @@ class DirectExecutor:
         """Take nothing new, and finish what there is."""
         self.closing = True
         await self._committer.close()
-        while self._running:
-            await asyncio.wait(self._running)
+        await self._apart.join()
         async with self.turns.alone():  # a transaction that somebody is inside of
             pass
 

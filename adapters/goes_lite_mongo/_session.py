@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
+from goes_lite.background import whole
 from goes_lite.errors import GoesError, StoreUnavailable, TransactionError
 from goes_lite_mongo._append import take_turn
 from goes_lite_mongo._connection import Work, abort
@@ -32,18 +33,6 @@ def check_not_inside(executor: DirectExecutor) -> None:
                 "write through the transaction (tx.events, tx.models, …)"
             )
         session = session.outer
-
-
-async def whole(work: Coroutine[Any, Any, T]) -> T:
-    """What it answers; whoever is cancelled meanwhile hears of that when it is done."""
-    task = asyncio.get_running_loop().create_task(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # the cancellation is what is raised
-        raise
 
 
 class UserSession:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
+from goes_lite.background import Apart
 from goes_lite.batch import Batch
 from goes_lite.commits import Commits
 from goes_lite.committer import Committer
@@ -64,7 +65,7 @@ class DirectExecutor:
         self._committer = committer
         self.notify = notify
         self._turn = asyncio.Lock()  # so that those who wait for a turn need no connection for it
-        self._running: set[asyncio.Task[Any]] = set()
+        self._apart = Apart()
 
     def check_usable(self) -> None:
         self.pool.check_usable()
@@ -84,16 +85,8 @@ class DirectExecutor:
         self.check_usable()
         self.pool.check_loop()
         check_not_inside(self)
-        # A task of its own: whoever waits for it may be cancelled, and it is done wholly or not at all.
-        task = asyncio.get_running_loop().create_task(self._write(work, exclusive=exclusive))
-        self._running.add(task)
-        task.add_done_callback(self._done)
-        return await asyncio.shield(task)
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._running.discard(task)
-        if not task.cancelled():
-            task.exception()  # is raised where somebody still waits for it
+        # Whoever waits for it may be cancelled, and it is done wholly or not at all.
+        return await self._apart.run(self._write(work, exclusive=exclusive))
 
     async def _write(self, work: Work[T], *, exclusive: bool) -> T:
         if not exclusive:
@@ -173,8 +166,7 @@ class DirectExecutor:
         """Take nothing new, and finish what there is."""
         self.closing = True
         await self._committer.close()
-        while self._running:
-            await asyncio.wait(self._running)
+        await self._apart.join()
         async with self._turn:  # a transaction that somebody is inside of
             pass
         await self.ends.close()

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
+from goes_lite.background import whole
 from goes_lite.errors import GoesError, StoreUnavailable, TransactionError
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, lost
 from goes_lite_postgres._ends import rollback
@@ -127,17 +128,9 @@ class Session:
 
     async def finish(self, *, commit: bool) -> None:
         """COMMIT or ROLLBACK, and wait for it, though whoever waits be cancelled: behind it everybody can see which it was."""
-        if not self.active:
-            return
-        self.active = False
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(self._finish(commit=commit))
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.exception()  # the cancellation is what is raised
-            raise
+        if self.active:
+            self.active = False
+            await whole(self._finish(commit=commit))
 
     async def _finish(self, *, commit: bool) -> None:
         async with self._stack, self._one:

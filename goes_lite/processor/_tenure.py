@@ -12,7 +12,7 @@ from contextlib import suppress
 from uuid import uuid4
 
 from goes_lite.backend import Backend
-from goes_lite.background import Background, to_its_end
+from goes_lite.background import Background, whole
 from goes_lite.checkpoint import Lease
 from goes_lite.errors import GoesError, LeaseHeld, LeaseLost, StoreClosed
 from goes_lite.runtime import Signal
@@ -47,7 +47,7 @@ class Tenure:
         if held is not None and held.owner != self._owner:  # whoever stands by keeps no writer waiting
             raise LeaseHeld(self._name, held.owner, held.expires)
         try:
-            lease = await to_its_end(self._backend.runtime, self._acquire())
+            lease = await (self._acquire() if self._backend.runtime.inline else whole(self._acquire()))
         except (Exception, GeneratorExit):
             raise
         except BaseException:  # cancelled, it may have been taken all the same
