@@ -15,17 +15,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Generator
 
 from goes_lite.errors import GoesError, StoreError
 from goes_lite.runtime import Signal
+from goes_lite.watcher import LoopWatcher
 from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, READ_ONLY, Connection, code
 
 POLL_LISTENING, POLL_ALONE = 1.0, 0.05
 """Seconds between looks, with LISTEN and without."""
 LINGER = 5.0
-"""A watch outlives its last follower by this, since most come back for the next page."""
+"""Seconds."""
 RETRY = 0.5
 """Seconds after which those who wait look for themselves, and begin another watch, where one could not look."""
 PACE = 0.005
@@ -67,50 +67,16 @@ class Announcer:
             await asyncio.wait([self._task])
 
 
-class Watcher:
-    """Notifies a signal of commits by others, while somebody follows."""
+class Watcher(LoopWatcher):
+    """Watches by LISTEN and by polling."""
 
     def __init__(self, pool: Pool, signal: Signal) -> None:
+        super().__init__(signal, LINGER)
         self._pool = pool
-        self._signal = signal
-        self._loop = asyncio.get_running_loop()
-        self._followers = 0
-        self._last_used = 0.0
         self._hint = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._closed = False
 
-    @contextlib.contextmanager
-    def watching(self) -> Generator[None]:
-        """Watch while the block runs, and a little longer. Any thread may enter it."""
-        self._call(self._enter)
-        try:
-            yield
-        finally:
-            self._call(self._leave)
-
-    def _call(self, function: object) -> None:
-        try:
-            here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            here = False
-        if here:
-            function()  # type: ignore[operator]
-        else:
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and so has the watch
-                self._loop.call_soon_threadsafe(function)  # type: ignore[arg-type]
-
-    def _enter(self) -> None:
-        self._followers += 1
-        if not self._closed and (self._task is None or self._task.done()):
-            self._task = self._loop.create_task(self._watch(), name="goes_lite-watcher")
-
-    def _leave(self) -> None:
-        self._followers -= 1
-        self._last_used = self._loop.time()
-
-    async def _watch(self) -> None:
-        while self._wanted():
+    async def watch(self) -> None:
+        while self.wanted:
             try:
                 connection = await self._pool.open()
             except (*DRIVER_ERRORS, StoreError):
@@ -123,7 +89,7 @@ class Watcher:
                     await self._pause(RETRY / 10)
                 finally:
                     await self._pool.drop(connection)
-            self._signal.notify()
+            self.signal.notify()
 
     async def _look(self, connection: Connection) -> None:
         pool = self._pool
@@ -143,28 +109,21 @@ class Watcher:
             if snapshot != seen:
                 # The first look counts as a change, so that whoever looked at the log before it looks again.
                 seen = snapshot
-                self._signal.notify()
+                self.signal.notify()
             await self._pause(pause)
-            if not self._wanted():
+            if not self.wanted:
                 return
             if connection.is_closed():
                 raise ConnectionResetError("the connection that listens is closed")
 
     def _heard(self, connection: object, pid: int, channel: str, payload: object) -> None:
         if pid not in self._pool.pids:  # of our own commits everybody was told already
-            self._signal.notify()
+            self.signal.notify()
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._hint.wait()
 
-    def _wanted(self) -> bool:
-        return not self._closed and (self._followers > 0 or self._loop.time() - self._last_used <= LINGER)
-
-    async def close(self) -> None:
-        """End the watch, and wait until it has ended; none is begun any more."""
-        self._closed = True
+    def interrupt(self, watch: asyncio.Task[None]) -> None:
         self._hint.set()
-        if self._task is not None:
-            await asyncio.wait([self._task])
