@@ -9,19 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any
 from uuid import uuid4
 
 from goes_lite.bus import DeadLetter, check_published
 from goes_lite.errors import BusError, GoesError
 from goes_lite.event import Event
-from goes_lite.inprocess import InProcessBus, told
+from goes_lite.inprocess import told
 from goes_lite.inprocess._queue import Queue, Wish
 from goes_lite.inprocess._subscription import InProcessDelivery
 from goes_lite.reading import EventReader
 from goes_lite.runtime import Runtime
-from goes_lite_nats._commands import NatsCommands
+from goes_lite_nats._base import NatsBus
 from goes_lite_nats._connection import Connection
 from goes_lite_nats._consumers import consumers_of, remove_group
 from goes_lite_nats._feed import Feed
@@ -36,34 +35,15 @@ LATER = 5.0
 """Seconds after which an event is tried again that could not be made a dead letter."""
 
 
-class JetStreamBus(InProcessBus):
+class JetStreamBus(NatsBus[Feed]):
     """See `goes_lite.bus.EventBus`, and docs/nats.md for what is promised between processes."""
 
-    _what = "a bus over core NATS"
-
     def __init__(self, connection: Connection, runtime: Runtime, reader: EventReader) -> None:
-        super().__init__(runtime)
-        self.connection = connection
-        self.commands = NatsCommands(connection)
-        """The way of commands to other services."""
-        self.reader = reader
+        super().__init__(connection, runtime, reader)
         self.letters = Letters(connection, reader)
         self.streams = SetUp(connection)
         self._publisher = Publisher(connection)
-        self._feeds: set[Feed] = set()
         self._handle = uuid4().hex[:8]
-
-    @property
-    def driver(self) -> str:
-        """What carries it, with versions."""
-        return self.connection.driver
-
-    def __repr__(self) -> str:
-        members = sum(len(queue.members) for queue in self._queues)
-        return (
-            f"<JetStreamBus {self.connection.target.location} {self.connection.state}, {members} subscriptions, "
-            f"{len(self._groups)} groups, {sum(queue.size for queue in self._queues)} queued>"
-        )
 
     async def publish(self, events: Sequence[Event[Any]]) -> None:
         """See `EventBus.publish`. It waits for the broker to keep them, and for no subscriber."""
@@ -77,7 +57,7 @@ class JetStreamBus(InProcessBus):
 
     async def listening_since(self) -> None:
         """Until the broker knows of every subscription that was made before; BusError if it takes too long."""
-        waiting = [feed for feed in self._feeds if not feed.opened.is_set()]
+        waiting = [feed for feed in self._listeners if not feed.opened.is_set()]
         if waiting:
             await self.connection.up()
             try:
@@ -96,16 +76,11 @@ class JetStreamBus(InProcessBus):
         return True
 
     def _new_queue(self, wish: Wish) -> Queue:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            raise BusError(
-                "a subscription over NATS needs a running event loop: subscribe in a coroutine, or use the blocking face"
-            ) from None
+        self.check_loop()
         if wish.group is None:
             wish = wish._replace(label=f"{wish.label} of {self._handle}")
         queue = StreamQueue(wish, self.runtime.clock, self.connection.answer_later)
-        self._feeds.add(Feed(self, queue, consumers_of(self.connection, wish, self.reader.registry)))
+        self._listeners.add(Feed(self, queue, consumers_of(self.connection, wish, self.reader.registry)))
         return queue
 
     def failed(self, queue: StreamQueue, why: str) -> None:
@@ -115,10 +90,6 @@ class JetStreamBus(InProcessBus):
             if queue.group is not None and self._groups.get(queue.group) is queue:
                 del self._groups[queue.group]
         queue.changed.notify()
-
-    def ended(self, feed: Feed) -> None:
-        """A feed has come to its end."""
-        self._feeds.discard(feed)
 
     async def _bury_delivery(self, delivery: InProcessDelivery, error: Exception) -> None:
         queue = delivery._subscription._queue
@@ -137,7 +108,7 @@ class JetStreamBus(InProcessBus):
         """See `EventBus.reset`. Members in other processes begin it anew, from what is published then."""
         queue = self._groups.get(group)
         await super().reset(group)
-        for feed in [feed for feed in self._feeds if feed.queue is queue]:
+        for feed in [feed for feed in self._listeners if feed.queue is queue]:
             await feed.ended()
         await self.streams.ready()
         await remove_group(self.connection, group)
@@ -167,16 +138,3 @@ class JetStreamBus(InProcessBus):
         """Forget the letter; BusError if it is gone already."""
         self._check_open()
         await self.letters.drop(letter)
-
-    # --- the end ----------------------------------------------------------------------------------------------------
-
-    async def close(self) -> None:
-        """See `EventBus.close`. What this process had not settled goes to others."""
-        if not self.connection.connected:
-            self.connection.give_up()  # there is nobody to give anything back to
-        await self.commands.close()
-        await super().close()
-        for feed in list(self._feeds):
-            await feed.ended()
-        with suppress(GoesError):
-            await self.connection.close()

@@ -9,18 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from goes_lite.bus import Backoff, check_published
 from goes_lite.errors import BusError, ConfigError, GoesError
 from goes_lite.event import Event
-from goes_lite.inprocess import InProcessBus, told
+from goes_lite.inprocess import told
 from goes_lite.inprocess._queue import Member, Queue, Wish
-from goes_lite.reading import EventReader
-from goes_lite.runtime import Runtime, Signal
-from goes_lite_nats._commands import NatsCommands
-from goes_lite_nats._connection import Connection
+from goes_lite.runtime import Signal
+from goes_lite_nats._base import NatsBus
 from goes_lite_nats._envelope import decode, encode, undecodable
 from goes_lite_nats._subjects import consumer, event_subject, name_in, one_filter
 
@@ -30,30 +27,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger("goes_lite.nats")
 
 
-class CoreBus(InProcessBus):
+class CoreBus(NatsBus["_Ear"]):
     """See `goes_lite.bus.EventBus`, and docs/nats.md for what is not promised here."""
 
     _what = "a bus over core NATS"
-
-    def __init__(self, connection: Connection, runtime: Runtime, reader: EventReader) -> None:
-        super().__init__(runtime)
-        self.connection = connection
-        self.commands = NatsCommands(connection)
-        """The way of commands to other services."""
-        self.reader = reader
-        self._ears: set[_Ear] = set()
-
-    @property
-    def driver(self) -> str:
-        """What carries it, with versions."""
-        return self.connection.driver
-
-    def __repr__(self) -> str:
-        members = sum(len(queue.members) for queue in self._queues)
-        return (
-            f"<CoreBus {self.connection.target.location} {self.connection.state}, {members} subscriptions, "
-            f"{len(self._groups)} groups, {sum(queue.size for queue in self._queues)} queued>"
-        )
 
     async def publish(self, events: Sequence[Event[Any]]) -> None:
         """See `EventBus.publish`. It waits for the broker to have taken them, and for no subscriber."""
@@ -63,7 +40,7 @@ class CoreBus(InProcessBus):
             return
         connection = self.connection
         await connection.up()
-        for ear in list(self._ears):
+        for ear in list(self._listeners):
             await ear.opened.wait()
         for event in events:
             await connection.publish(event_subject(connection.options.prefix, event), encode(event))
@@ -72,12 +49,7 @@ class CoreBus(InProcessBus):
             raise BusError("the bus was closed while events were published: perhaps not all were delivered")
 
     def _new_queue(self, wish: Wish) -> Queue:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            raise BusError(
-                "a subscription over NATS needs a running event loop: subscribe in a coroutine, or use the blocking face"
-            ) from None
+        self.check_loop()
         if wish.ordered_by is not None:
             raise ConfigError(
                 "core NATS keeps no order between the members of a group: leave out ordered_by, or use mode=jetstream"
@@ -85,23 +57,8 @@ class CoreBus(InProcessBus):
         queue = CoreQueue(
             wish.patterns, wish.group, wish.label, wish.capacity, self.runtime.clock, self.bury, min_time=wish.min_time
         )
-        self._ears.add(_Ear(self, queue))
+        self._listeners.add(_Ear(self, queue))
         return queue
-
-    def ended(self, ear: _Ear) -> None:
-        """One listens no more, for good."""
-        self._ears.discard(ear)
-
-    async def close(self) -> None:
-        """See `EventBus.close`."""
-        if not self.connection.connected:
-            self.connection.give_up()  # there is nobody to give anything back to
-        await self.commands.close()
-        await super().close()
-        for ear in list(self._ears):
-            await ear.ended()
-        with suppress(GoesError):
-            await self.connection.close()
 
 
 class CoreQueue(Queue):
