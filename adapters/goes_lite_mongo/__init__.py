@@ -49,6 +49,7 @@ from goes_lite.event import Event
 from goes_lite.inprocess import InProcessBus
 from goes_lite.registry import Registry
 from goes_lite.runtime import Runtime, Signal
+from goes_lite.transaction import TransactionBlock, check_not_inside
 from goes_lite_mongo import _schema
 from goes_lite_mongo._append import Group
 from goes_lite_mongo._checkpoints import MongoCheckpoints, MongoLeases
@@ -59,9 +60,9 @@ from goes_lite_mongo._executor import DirectExecutor, SessionExecutor
 from goes_lite_mongo._models import MongoModels
 from goes_lite_mongo._options import target_of, with_prefix
 from goes_lite_mongo._rows import RowReader
-from goes_lite_mongo._session import UserSession, check_not_inside
+from goes_lite_mongo._session import UserSession
 from goes_lite_mongo._snapshots import MongoSnapshots
-from goes_lite_mongo._transaction import MongoTransaction, TransactionBlock
+from goes_lite_mongo._transaction import MongoTransaction
 from goes_lite_mongo._wakeup import Watcher
 
 _ = _pymongo
@@ -143,7 +144,7 @@ class MongoBackend(Backend):
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """A transaction; `tx.session` is the driver's, for documents of your own."""
-        return TransactionBlock(self)
+        return TransactionBlock(lambda: UserSession(self.executor), lambda session: MongoTransaction(self, session))
 
     def _publish(self, events: Sequence[Event[Any]], before: int) -> None:
         stored = (

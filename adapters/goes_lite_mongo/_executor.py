@@ -11,10 +11,11 @@ from goes_lite.commits import Commits
 from goes_lite.committer import Committer
 from goes_lite.errors import StoreClosed, TransactionError
 from goes_lite.store import AppendCondition, Appended
+from goes_lite.transaction import check_not_inside
 from goes_lite_mongo._append import Group, take_turn
 from goes_lite_mongo._connection import Connection, Work
 from goes_lite_mongo._driver import Session
-from goes_lite_mongo._session import UserSession, check_not_inside
+from goes_lite_mongo._session import UserSession
 from goes_lite_mongo._turns import Turns
 from goes_lite_mongo._writer import GROUP_EVENTS, Writer
 

@@ -47,6 +47,7 @@ from goes_lite.event import Event
 from goes_lite.inprocess import InProcessBus
 from goes_lite.registry import Registry
 from goes_lite.runtime import Runtime, Signal
+from goes_lite.transaction import TransactionBlock, check_not_inside
 from goes_lite_postgres import _schema
 from goes_lite_postgres._append import AppendSql, Group
 from goes_lite_postgres._checkpoints import CheckpointSql, PostgresCheckpoints, PostgresLeases
@@ -58,10 +59,10 @@ from goes_lite_postgres._models import ModelSql, PostgresModels
 from goes_lite_postgres._names import Names
 from goes_lite_postgres._options import SCHEMA, Target, quoted, target_of, with_schema
 from goes_lite_postgres._rows import RowReader
-from goes_lite_postgres._session import Session, check_not_inside
+from goes_lite_postgres._session import Session
 from goes_lite_postgres._snapshots import PostgresSnapshots, SnapshotSql
 from goes_lite_postgres._statements import statements
-from goes_lite_postgres._transaction import PostgresTransaction, TransactionBlock
+from goes_lite_postgres._transaction import PostgresTransaction
 from goes_lite_postgres._user_sql import select
 from goes_lite_postgres._wakeup import Announcer, Watcher
 from goes_lite_postgres._writer import GROUP_EVENTS, Tries, Writer
@@ -155,7 +156,7 @@ class PostgresBackend(Backend):
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """A transaction; `tx.connection` is the driver's, for whatever else it can do."""
-        return TransactionBlock(self)
+        return TransactionBlock(lambda: Session(self.executor), lambda session: PostgresTransaction(self, session))
 
     async def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         path = f"SET LOCAL search_path = {quoted(self._target.schema)}, public"

@@ -14,11 +14,12 @@ from goes_lite.committer import Committer
 from goes_lite.errors import GoesError, StoreClosed, StoreLocked, TransactionError
 from goes_lite.patience import Patience
 from goes_lite.store import AppendCondition, Appended
+from goes_lite.transaction import check_not_inside
 from goes_lite_postgres._append import Group
 from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, UNIQUE, Connection, code, conflict, lost
 from goes_lite_postgres._ends import Ends, rollback
-from goes_lite_postgres._session import Session, check_not_inside
+from goes_lite_postgres._session import Session
 from goes_lite_postgres._statements import Statements
 
 T = TypeVar("T")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, TypeVar
 
 from goes_lite.background import whole
 from goes_lite.errors import GoesError, StoreUnavailable, TransactionError
+from goes_lite.transaction import check_not_inside, current_session
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, lost
 from goes_lite_postgres._ends import rollback
 
@@ -17,21 +17,6 @@ if TYPE_CHECKING:
     from goes_lite_postgres._executor import DirectExecutor
 
 T = TypeVar("T")
-
-current_session: ContextVar[Session | None] = ContextVar("current_session", default=None)
-"""The transaction that the running code is inside of, if any."""
-
-
-def check_not_inside(executor: DirectExecutor) -> None:
-    """TransactionError if the running code is inside of a transaction of this handle."""
-    session = current_session.get()
-    while session is not None:
-        if session.executor is executor and session.active:
-            raise TransactionError(
-                "a write outside the transaction that this code runs in would wait for its end for ever: "
-                "write through the transaction (tx.events, tx.models, …)"
-            )
-        session = session.outer
 
 
 class Session:
@@ -55,6 +40,10 @@ class Session:
         if self._connection is None:
             raise TransactionError("the transaction is over: begin another one")
         return self._connection
+
+    @property
+    def owner(self) -> DirectExecutor:
+        return self.executor
 
     async def open(self) -> None:
         executor = self.executor

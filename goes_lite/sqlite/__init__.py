@@ -56,12 +56,14 @@ from goes_lite.sqlite._executor import DirectExecutor
 from goes_lite.sqlite._models import SQLiteModels
 from goes_lite.sqlite._rows import RowReader
 from goes_lite.sqlite._schema import identity
+from goes_lite.sqlite._session import Session
 from goes_lite.sqlite._snapshots import SQLiteSnapshots
-from goes_lite.sqlite._transaction import TransactionBlock
+from goes_lite.sqlite._transaction import SQLiteTransaction
 from goes_lite.sqlite._turnstile import NoTurnstile, Turnstile
 from goes_lite.sqlite._user_sql import sql_of_readers, sql_of_transactions
 from goes_lite.sqlite._wakeup import Watcher, commit_signal
 from goes_lite.sqlite._writer import Writer
+from goes_lite.transaction import TransactionBlock, check_not_inside
 
 _open_backends: WeakSet[SQLiteBackend] = WeakSet()
 EXIT_PATIENCE = 1.0
@@ -209,7 +211,7 @@ class SQLiteBackend(Backend):
         return f"<SQLiteBackend {self.location}: {state}, {self.driver}>"
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        return TransactionBlock(self)
+        return TransactionBlock(lambda: Session(self.writer), lambda session: SQLiteTransaction(self, session))
 
     async def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return await self._executor.read(lambda connection: self._sql_of_readers.run(connection, sql, parameters))
@@ -260,7 +262,7 @@ class SQLiteBackend(Backend):
         if self._closed:
             return
         if self._writer is not None:
-            self._writer.check_not_inside()
+            check_not_inside(self._writer)
         self._closed = True
         try:
             await self._bus.close()

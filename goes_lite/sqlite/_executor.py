@@ -11,7 +11,8 @@ from goes_lite.runtime import Runtime
 from goes_lite.sqlite._connection import Readers
 from goes_lite.sqlite._driver import Connection
 from goes_lite.sqlite._session import Session
-from goes_lite.sqlite._writer import Writer, current_session
+from goes_lite.sqlite._writer import Writer
+from goes_lite.transaction import current_session
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ class DirectExecutor:
             raise StoreClosed(self._readers.target.location)
         session = current_session.get()
         while session is not None:
-            if session.writer is writer and session.active:
+            if isinstance(session, Session) and session.writer is writer and session.active:
                 return await session.run(work)
             session = session.outer
         if self._runtime.inline:

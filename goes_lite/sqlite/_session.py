@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from goes_lite.errors import TransactionError
 from goes_lite.sqlite._driver import Connection
-from goes_lite.sqlite._writer import Operation, Work, Writer, call_in, current_session, resolve
+from goes_lite.sqlite._writer import Operation, Work, Writer, call_in, resolve
+from goes_lite.transaction import check_not_inside, current_session
 
 if TYPE_CHECKING:
     import asyncio
@@ -33,9 +34,13 @@ class Session:
         self.committed = False
         """Whether the COMMIT went through, also if whoever waited for it was cancelled."""
 
+    @property
+    def owner(self) -> Writer:
+        return self.writer
+
     async def open(self) -> None:
         self.writer.check_usable()
-        self.writer.check_not_inside()
+        check_not_inside(self.writer)
         if self.writer.inline:
             self.writer.acquire()
             try:

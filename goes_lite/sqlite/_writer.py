@@ -20,15 +20,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from goes_lite.errors import StoreClosed, StoreForked, StoreLocked, TransactionError
+from goes_lite.errors import StoreClosed, StoreForked, StoreLocked
 from goes_lite.sqlite._checkpointer import Checkpointer
 from goes_lite.sqlite._connection import WRITER_BUSY, Target, set_busy_timeout
 from goes_lite.sqlite._driver import BUSY, Connection, translate
 from goes_lite.sqlite._turnstile import AnyTurnstile
+from goes_lite.transaction import check_not_inside, current_session
 
 if TYPE_CHECKING:
     import asyncio
@@ -42,9 +42,6 @@ MOMENT = 0.00002
 """How many seconds a leader waits for the next of those who shared the last commit; the system makes it rather more."""
 GROUP = 512
 """The most operations in one transaction: bounds how long the first of them waits for its answer."""
-
-current_session: ContextVar[Session | None] = ContextVar("current_session", default=None)
-"""The transaction that the running code is inside of, if any."""
 
 
 class Operation(Generic[T]):
@@ -116,7 +113,7 @@ class Writer:
         """Run an operation, commit it (with others), then answer its result."""
         self.check_usable()
         if current_session.get() is not None:
-            self.check_not_inside()
+            check_not_inside(self)
         if self.inline:
             return self._lead(Operation(work, committed, None))
         import asyncio
@@ -142,16 +139,6 @@ class Writer:
             raise StoreForked(self.target.location)
         if self._closed or self._ending:
             raise StoreClosed(self.target.location)
-
-    def check_not_inside(self) -> None:
-        session = current_session.get()
-        while session is not None:
-            if session.writer is self and session.active:
-                raise TransactionError(
-                    "a write outside the transaction that this code runs in would wait for its end for ever: "
-                    "write through the transaction (tx.events, tx.models, …)"
-                )
-            session = session.outer
 
     def acquire(self) -> None:
         """Take the lock for a transaction, or a read, and first commit what waits for it: that came before.

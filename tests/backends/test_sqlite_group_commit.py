@@ -78,7 +78,7 @@ async def test_an_append_that_is_cancelled_in_the_queue_is_not_stored(loop_place
 
 async def _outside(db: Backend, events: list[Event[Any]]) -> Appended:
     """An append of a task that the transaction is none of the business of."""
-    from goes_lite.sqlite._writer import current_session
+    from goes_lite.transaction import current_session
 
     current_session.set(None)
     return await db.events.append(events)
