@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Protocol
+from typing import Any, Protocol
 
 from goes_lite.errors import InvalidQueryError
+from goes_lite.event import Event
 from goes_lite.runtime import Runtime, Signal
+
+Published = Callable[[Sequence[Event[Any]], int], None]
+"""Told after each commit of events: which, and the head before them."""
+
+
+def publish(published: Published, events: Sequence[Event[Any]], before: int) -> None:
+    """Tell it; what it raises is logged, for the events are stored, whatever a subscriber's queue thinks of it."""
+    try:
+        published(events, before)
+    except Exception:
+        logging.getLogger("goes_lite").exception("publishing %d committed events failed", len(events))
 
 
 class Commits(Protocol):

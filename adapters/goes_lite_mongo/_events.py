@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 from uuid import UUID
 
 from bson.binary import Binary
 
-from goes_lite import store
 from goes_lite.batch import check_batch
+from goes_lite.commits import Published, publish
 from goes_lite.errors import GoesError, InvalidQueryError
 from goes_lite.event import AggregateRef, Event, aggregate_ref, from_micros
-from goes_lite.query import EVERYTHING, EventQuery, asked
-from goes_lite.registry import check_name
+from goes_lite.paging import aggregate_pages, check_position, follow_pages, query_pages
+from goes_lite.query import EVERYTHING, EventQuery
 from goes_lite.store import AggregateInfo, AppendCondition, Appended, Pages, check_condition
 from goes_lite_mongo._driver import Document, Session
 from goes_lite_mongo._executor import Executor
@@ -23,11 +22,8 @@ from goes_lite_mongo._filter import condition as condition_of
 from goes_lite_mongo._rows import RowReader, versions
 from goes_lite_mongo._schema import STORE, Collections
 
-FIRST_PAGE, PAGE = 64, 512
-"""Pages grow from the first to the second: a query that is left early reads little, a long one makes few trips."""
-
-Published = Callable[[Sequence[Event[Any]], int], None]
-"""Told after each commit: the events, and the head before them."""
+PAGE = 512
+"""The most events of a page."""
 
 
 class MongoEvents:
@@ -50,10 +46,7 @@ class MongoEvents:
 
         def committed(appended: Appended) -> None:
             if not appended.already_committed:
-                try:
-                    self._published(batch.events, appended.positions[0] - 1)
-                except Exception:  # the events are stored, whatever a subscriber's queue thinks of it
-                    logging.getLogger("goes_lite").exception("publishing %d committed events failed", len(batch.events))
+                publish(self._published, batch.events, appended.positions[0] - 1)
 
         return await self._executor.append(batch, condition, committed)
 
@@ -79,31 +72,17 @@ class MongoEvents:
         reverse: bool = False,
     ) -> Pages[Event[Any]]:
         self._reader.check(query)
-        low, high = check_position("after", after), MAX_INTEGER if upto is None else check_position("upto", upto)
-        left = MAX_INTEGER if limit is None else check_position("limit", limit)
-        bounded = False
-        size = FIRST_PAGE
 
-        async def work(session: Session) -> tuple[list[Event[Any]], int, bool, int]:
-            end = high if bounded else min(high, await self._head(session))
-            return *await self._page(session, query, low, end, min(size, left), reverse=reverse), end
+        def page(
+            low: int, high: int, limit: int, bounded: bool
+        ) -> Awaitable[tuple[Sequence[Event[Any]], int, bool, int]]:
+            async def work(session: Session) -> tuple[Sequence[Event[Any]], int, bool, int]:
+                end = high if bounded else min(high, await self._head(session))
+                return *await self._page(session, query, low, end, limit, reverse=reverse), end
 
-        async def fetch() -> Sequence[Event[Any]]:
-            nonlocal low, high, left, bounded, size
-            events: Sequence[Event[Any]] = ()
-            # Rows may be left out (unknown="skip"), so an empty page is the end only if it had no rows either.
-            while not events and left and low < high:
-                events, edge, more, end = await self._executor.read(work)
-                bounded = True
-                if reverse:
-                    high = edge - 1 if more else low
-                else:
-                    low, high = edge, end
-                left -= len(events)
-                size = min(size * 4, PAGE)
-            return events
+            return self._executor.read(work)
 
-        return Pages(fetch)
+        return query_pages(page, after=after, upto=upto, limit=limit, reverse=reverse, most=PAGE)
 
     async def _page(
         self, session: Session, query: EventQuery, low: int, high: int, limit: int, *, reverse: bool = False
@@ -144,17 +123,7 @@ class MongoEvents:
     def aggregates(
         self, name: str | None = None, *, after: AggregateRef | None = None, limit: int | None = None
     ) -> Pages[AggregateInfo]:
-        left = MAX_INTEGER if limit is None else check_position("limit", limit)
-        behind = None if after is None else asked(aggregate_ref, after)
-        if name is not None:
-            asked(check_name, name, "an aggregate name")
-        size = FIRST_PAGE
-
-        async def fetch() -> Sequence[AggregateInfo]:
-            nonlocal behind, left, size
-            if not left:
-                return ()
-            number = min(size, left)
+        async def page(behind: AggregateRef | None, number: int) -> list[AggregateInfo]:
             wanted: list[Document] = []
             if behind is not None:  # documents compare field by field, so this is (name, id) > behind
                 wanted.append({"_id": {"$gt": {"name": behind.name, "id": behind.id}}})
@@ -171,20 +140,15 @@ class MongoEvents:
                 ).to_list()
 
             rows = await self._executor.read(work)
-            found = [
+            return [
                 AggregateInfo(
                     AggregateRef._make((row["_id"]["name"], row["_id"]["id"])), int(row["version"]),
                     from_micros(row["first_time"]), from_micros(row["last_time"]),
                 )
                 for row in rows
             ]  # fmt: skip
-            if found:
-                behind = found[-1].aggregate
-            left = left - len(found) if len(found) == number else 0
-            size = min(size * 4, PAGE)
-            return found
 
-        return Pages(fetch)
+        return aggregate_pages(page, name, after=after, limit=limit, most=PAGE)
 
     async def count(self, query: EventQuery = EVERYTHING) -> int:
         self._reader.check(query)
@@ -193,28 +157,18 @@ class MongoEvents:
 
     def follow(self, query: EventQuery = EVERYTHING, *, after: int) -> Pages[Event[Any]]:
         self._reader.check(query)
-        cursor = check_position("after", after)
 
-        async def work(session: Session) -> tuple[list[Event[Any]], int]:
-            end = await self._head(session)
-            if end <= cursor:
-                return [], cursor
-            events, edge, _ = await self._page(session, query, cursor, end, PAGE)
-            return events, edge
+        def page(cursor: int) -> Awaitable[tuple[Sequence[Event[Any]], int]]:
+            async def work(session: Session) -> tuple[Sequence[Event[Any]], int]:
+                end: int = await self._head(session)
+                if end <= cursor:
+                    return [], cursor
+                events, edge, _ = await self._page(session, query, cursor, end, PAGE)
+                return events, edge
 
-        async def fetch() -> Sequence[Event[Any]]:
-            nonlocal cursor
-            while True:
-                seen = self._executor.commits
-                events, reached = await self._executor.read(work)
-                moved = reached > cursor
-                cursor = reached
-                if events:
-                    return events
-                if not moved:
-                    await self._executor.wait(seen)
+            return self._executor.read(work)
 
-        return Pages(fetch)
+        return follow_pages(page, self._executor, after=after)
 
     async def delete(self, aggregate: AggregateRef) -> int:
         ref = aggregate_ref(aggregate)
@@ -229,8 +183,3 @@ class MongoEvents:
             return gone.deleted_count
 
         return await self._executor.delete(work)
-
-
-def check_position(what: str, value: object) -> int:
-    """A position, version or limit as MongoDB can take it."""
-    return min(store.check_position(what, value), MAX_INTEGER)

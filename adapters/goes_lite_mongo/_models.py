@@ -19,10 +19,11 @@ from goes_lite.model import (
     check_rename,
     parse_model,
 )
+from goes_lite.paging import FIRST_PAGE
 from goes_lite.store import Pages
 from goes_lite_mongo._documents import native, queryable, text_of
 from goes_lite_mongo._driver import Document, Session
-from goes_lite_mongo._events import FIRST_PAGE, PAGE
+from goes_lite_mongo._events import PAGE
 from goes_lite_mongo._executor import Executor
 from goes_lite_mongo._filter import MAX_INTEGER
 from goes_lite_mongo._schema import Collections

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 from bson.int64 import Int64
 
 from goes_lite.event import AggregateRef, aggregate_ref, from_micros, to_micros
+from goes_lite.paging import check_position
 from goes_lite.snapshot import Snapshot, check_keep, check_snapshot, check_snapshot_query
 from goes_lite.store import Pages
 from goes_lite_mongo._driver import Document, Session
-from goes_lite_mongo._events import PAGE, check_position
+from goes_lite_mongo._events import PAGE
 from goes_lite_mongo._executor import Executor
 from goes_lite_mongo._filter import MAX_INTEGER
 from goes_lite_mongo._rows import payload_of, put_payload, versions

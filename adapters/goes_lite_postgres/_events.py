@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from goes_lite import store
 from goes_lite.batch import check_batch
+from goes_lite.commits import Published, publish
 from goes_lite.errors import GoesError, InvalidQueryError
 from goes_lite.event import AggregateRef, Event, aggregate_ref, from_micros
-from goes_lite.query import EVERYTHING, EventQuery, asked, check_query
-from goes_lite.registry import check_name
+from goes_lite.paging import aggregate_pages, check_position, follow_pages, query_pages
+from goes_lite.query import EVERYTHING, EventQuery, check_query
 from goes_lite.sql import MAX_INTEGER, Dialect, count, select
 from goes_lite.store import AggregateInfo, AppendCondition, Appended, Pages, check_condition
 from goes_lite_postgres._append import AppendSql
@@ -22,15 +21,12 @@ from goes_lite_postgres._names import Names
 from goes_lite_postgres._options import Target
 from goes_lite_postgres._rows import COLUMNS, NAME_KEY, RowReader
 
-FIRST_PAGE, PAGE = 64, 1024
-"""Pages grow from the first to the second: a query that is left early reads little, a long one makes few trips."""
+PAGE = 1024
+"""The most events of a page."""
 T = TypeVar("T")
 
 MAX_ARGUMENTS = 32_767
 """Of one statement: the driver counts them with 16 bits."""
-
-Published = Callable[[Sequence[Event[Any]], int], None]
-"""Told after each commit: the events, and the head before them."""
 
 
 def _numbered(number: int) -> str:
@@ -114,10 +110,7 @@ class PostgresEvents:
 
         def committed(appended: Appended) -> None:
             if not appended.already_committed:
-                try:
-                    self._published(batch.events, appended.positions[0] - 1)
-                except Exception:  # the events are stored, whatever a subscriber's queue thinks of it
-                    logging.getLogger("goes_lite").exception("publishing %d committed events failed", len(batch.events))
+                publish(self._published, batch.events, appended.positions[0] - 1)
 
         return await self._executor.append(batch, condition, committed)
 
@@ -149,31 +142,17 @@ class PostgresEvents:
         reverse: bool = False,
     ) -> Pages[Event[Any]]:
         check_query(query)
-        low, high = check_position("after", after), MAX_INTEGER if upto is None else check_position("upto", upto)
-        left = MAX_INTEGER if limit is None else check_position("limit", limit)
-        bounded = False
-        size = FIRST_PAGE
 
-        async def work(connection: Connection) -> tuple[list[Event[Any]], int, bool, int]:
-            end = high if bounded else min(high, await connection.fetchval(self._sql.head))
-            return *await self._page(connection, query, low, end, min(size, left), reverse=reverse), end
+        def page(
+            low: int, high: int, limit: int, bounded: bool
+        ) -> Awaitable[tuple[Sequence[Event[Any]], int, bool, int]]:
+            async def work(connection: Connection) -> tuple[Sequence[Event[Any]], int, bool, int]:
+                end = high if bounded else min(high, await connection.fetchval(self._sql.head))
+                return *await self._page(connection, query, low, end, limit, reverse=reverse), end
 
-        async def fetch() -> Sequence[Event[Any]]:
-            nonlocal low, high, left, bounded, size
-            events: Sequence[Event[Any]] = ()
-            # Rows may be left out (unknown="skip"), so an empty page is the end only if it had no rows either.
-            while not events and left and low < high:
-                events, edge, more, end = await self._executor.read(work)
-                bounded = True
-                if reverse:
-                    high = edge - 1 if more else low
-                else:
-                    low, high = edge, end
-                left -= len(events)
-                size = min(size * 4, PAGE)
-            return events
+            return self._executor.read(work)
 
-        return Pages(fetch)
+        return query_pages(page, after=after, upto=upto, limit=limit, reverse=reverse, most=PAGE)
 
     async def _page(
         self, connection: Connection, query: EventQuery, low: int, high: int, limit: int, *, reverse: bool = False
@@ -216,17 +195,8 @@ class PostgresEvents:
     def aggregates(
         self, name: str | None = None, *, after: AggregateRef | None = None, limit: int | None = None
     ) -> Pages[AggregateInfo]:
-        left = MAX_INTEGER if limit is None else check_position("limit", limit)
-        behind = None if after is None else asked(aggregate_ref, after)
-        if name is not None:
-            asked(check_name, name, "an aggregate name")
-        size = FIRST_PAGE
-
-        async def fetch() -> Sequence[AggregateInfo]:
-            nonlocal behind, left, size
-            if not left:
-                return ()
-            parameters: list[Any] = [min(size, left)]
+        async def page(behind: AggregateRef | None, number: int) -> list[AggregateInfo]:
+            parameters: list[Any] = [number]
             where: list[str] = []
             if behind is not None:
                 parameters += behind
@@ -237,17 +207,12 @@ class PostgresEvents:
             select, order = self._sql.aggregates
             sql = f"{select} WHERE {' AND '.join(where) or 'TRUE'} {order}"
             rows = await self._executor.read(lambda connection: connection.fetch(sql, *parameters))
-            found = [
+            return [
                 AggregateInfo(AggregateRef._make((n, i)), version, from_micros(first), from_micros(last))
                 for n, i, version, first, last in rows
             ]
-            if found:
-                behind = found[-1].aggregate
-            left = left - len(found) if len(found) == parameters[0] else 0
-            size = min(size * 4, PAGE)
-            return found
 
-        return Pages(fetch)
+        return aggregate_pages(page, name, after=after, limit=limit, most=PAGE)
 
     async def count(self, query: EventQuery = EVERYTHING) -> int:
         check_query(query)
@@ -259,28 +224,18 @@ class PostgresEvents:
 
     def follow(self, query: EventQuery = EVERYTHING, *, after: int) -> Pages[Event[Any]]:
         check_query(query)
-        cursor = check_position("after", after)
 
-        async def work(connection: Connection) -> tuple[list[Event[Any]], int]:
-            end: int = await connection.fetchval(self._sql.head)
-            if end <= cursor:
-                return [], cursor
-            events, edge, _ = await self._page(connection, query, cursor, end, PAGE)
-            return events, edge
+        def page(cursor: int) -> Awaitable[tuple[Sequence[Event[Any]], int]]:
+            async def work(connection: Connection) -> tuple[Sequence[Event[Any]], int]:
+                end: int = await connection.fetchval(self._sql.head)
+                if end <= cursor:
+                    return [], cursor
+                events, edge, _ = await self._page(connection, query, cursor, end, PAGE)
+                return events, edge
 
-        async def fetch() -> Sequence[Event[Any]]:
-            nonlocal cursor
-            while True:
-                seen = self._executor.commits
-                events, reached = await self._executor.read(work)
-                moved = reached > cursor
-                cursor = reached
-                if events:
-                    return events
-                if not moved:
-                    await self._executor.wait(seen)
+            return self._executor.read(work)
 
-        return Pages(fetch)
+        return follow_pages(page, self._executor, after=after)
 
     async def delete(self, aggregate: AggregateRef) -> int:
         ref = aggregate_ref(aggregate)
@@ -298,8 +253,3 @@ class PostgresEvents:
             return erased
 
         return await self._executor.delete(work)
-
-
-def check_position(what: str, value: object) -> int:
-    """A position, version or limit as PostgreSQL can take it."""
-    return min(store.check_position(what, value), MAX_INTEGER)

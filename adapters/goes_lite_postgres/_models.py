@@ -16,11 +16,12 @@ from goes_lite.model import (
     check_rename,
     parse_model,
 )
+from goes_lite.paging import FIRST_PAGE
 from goes_lite.sql import MAX_INTEGER
 from goes_lite.store import Pages
 from goes_lite_postgres._documents import conditions, queryable, sort_keys
 from goes_lite_postgres._driver import Connection
-from goes_lite_postgres._events import FIRST_PAGE, PAGE
+from goes_lite_postgres._events import PAGE
 from goes_lite_postgres._executor import Executor
 from goes_lite_postgres._options import Target
 

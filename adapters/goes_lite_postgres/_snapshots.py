@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from goes_lite.event import AggregateRef, aggregate_ref, from_micros, to_micros
+from goes_lite.paging import check_position
 from goes_lite.snapshot import Snapshot, check_keep, check_snapshot, check_snapshot_query
 from goes_lite.sql import MAX_INTEGER
 from goes_lite.store import Pages
 from goes_lite_postgres._driver import Connection, Row
-from goes_lite_postgres._events import PAGE, check_position
+from goes_lite_postgres._events import PAGE
 from goes_lite_postgres._executor import Executor
 from goes_lite_postgres._options import Target
 from goes_lite_postgres._rows import packed, unpacked

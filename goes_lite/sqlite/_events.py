@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from goes_lite import store
 from goes_lite.batch import check_batch
+from goes_lite.commits import Published
 from goes_lite.errors import GoesError, InvalidQueryError
 from goes_lite.event import AggregateRef, Event, aggregate_ref, from_micros
-from goes_lite.query import EVERYTHING, EventQuery, asked, check_query
-from goes_lite.registry import check_name
+from goes_lite.paging import aggregate_pages, check_position, follow_pages, query_pages
+from goes_lite.query import EVERYTHING, EventQuery, check_query
 from goes_lite.sql import MAX_INTEGER, SQLITE, count, select
 from goes_lite.sqlite._append import Append, head
 from goes_lite.sqlite._driver import Connection, Driver
@@ -21,8 +21,8 @@ from goes_lite.store import AggregateInfo, AppendCondition, Appended, Pages, che
 
 T = TypeVar("T")
 
-FIRST_PAGE, PAGE = 64, 1024
-"""Pages grow from the first to the second: a query that is left early reads little, a long one makes few trips."""
+PAGE = 1024
+"""The most events of a page."""
 
 _LOAD = (
     "SELECT e.position, e.id, e.name_key, NULL, NULL, e.version, e.time, e.encoding, e.schema, e.data, e.metadata, e.tags "
@@ -48,10 +48,6 @@ class Executor(Protocol):
         ...
 
 
-Published = Callable[[Sequence[Event[Any]], int], None]
-"""Told after each commit: the events with their positions, and the head before them."""
-
-
 class SQLiteEvents:
     """See `goes_lite.store.EventStore` for what is promised."""
 
@@ -71,9 +67,9 @@ class SQLiteEvents:
 
         def committed(appended: Appended) -> None:
             if not appended.already_committed:
-                try:
+                try:  # as `publish` does, which would be one call more for each append
                     self._published(batch.events, append.before)
-                except Exception:  # the events are stored, whatever a subscriber's queue thinks of it
+                except Exception:
                     logging.getLogger("goes_lite").exception("publishing %d committed events failed", len(batch.events))
 
         return await self._executor.write(append.run, committed)
@@ -98,31 +94,17 @@ class SQLiteEvents:
         reverse: bool = False,
     ) -> Pages[Event[Any]]:
         check_query(query)
-        low, high = check_position("after", after), MAX_INTEGER if upto is None else check_position("upto", upto)
-        left = MAX_INTEGER if limit is None else check_position("limit", limit)
-        bounded = False
-        size = FIRST_PAGE
 
-        def work(connection: Connection) -> tuple[list[Event[Any]], int, bool, int]:
-            end = high if bounded else min(high, head(connection))
-            return *self._page(connection, query, low, end, min(size, left), reverse=reverse), end
+        def page(
+            low: int, high: int, limit: int, bounded: bool
+        ) -> Awaitable[tuple[Sequence[Event[Any]], int, bool, int]]:
+            def work(connection: Connection) -> tuple[Sequence[Event[Any]], int, bool, int]:
+                end = high if bounded else min(high, head(connection))
+                return *self._page(connection, query, low, end, limit, reverse=reverse), end
 
-        async def fetch() -> Sequence[Event[Any]]:
-            nonlocal low, high, left, bounded, size
-            events: Sequence[Event[Any]] = ()
-            # Rows may be left out (unknown="skip"), so an empty page is the end only if it had no rows either.
-            while not events and left and low < high:
-                events, edge, more, end = await self._executor.read(work)
-                bounded = True
-                if reverse:
-                    high = edge - 1 if more else low
-                else:
-                    low, high = edge, end
-                left -= len(events)
-                size = min(size * 4, PAGE)
-            return events
+            return self._executor.read(work)
 
-        return Pages(fetch)
+        return query_pages(page, after=after, upto=upto, limit=limit, reverse=reverse, most=PAGE)
 
     def _page(
         self, connection: Connection, query: EventQuery, low: int, high: int, limit: int, *, reverse: bool = False
@@ -158,32 +140,18 @@ class SQLiteEvents:
     def aggregates(
         self, name: str | None = None, *, after: AggregateRef | None = None, limit: int | None = None
     ) -> Pages[AggregateInfo]:
-        left = MAX_INTEGER if limit is None else check_position("limit", limit)
-        behind = None if after is None else asked(aggregate_ref, after)
-        if name is not None:
-            asked(check_name, name, "an aggregate name")
-        size = FIRST_PAGE
-
-        async def fetch() -> Sequence[AggregateInfo]:
-            nonlocal behind, left, size
-            if not left:
-                return ()
+        async def page(behind: AggregateRef | None, number: int) -> list[AggregateInfo]:
             where = ["(name, id) > (?, ?)"] if behind is not None else []
             where += ["name = ?"] if name is not None else []
-            parameters = [*(behind or ()), *(() if name is None else (name,)), min(size, left)]
+            parameters = [*(behind or ()), *(() if name is None else (name,)), number]
             sql = _AGGREGATES.format(where=" AND ".join(where) or "TRUE")
             rows = await self._executor.read(lambda connection: connection.execute(sql, parameters).fetchall())
-            found = [
+            return [
                 AggregateInfo(AggregateRef._make((n, i)), version, from_micros(first), from_micros(last))
                 for n, i, version, first, last in rows
             ]
-            if found:
-                behind = found[-1].aggregate
-            left = left - len(found) if len(found) == parameters[-1] else 0
-            size = min(size * 4, PAGE)
-            return found
 
-        return Pages(fetch)
+        return aggregate_pages(page, name, after=after, limit=limit, most=PAGE)
 
     async def count(self, query: EventQuery = EVERYTHING) -> int:
         check_query(query)
@@ -196,28 +164,18 @@ class SQLiteEvents:
 
     def follow(self, query: EventQuery = EVERYTHING, *, after: int) -> Pages[Event[Any]]:
         check_query(query)
-        cursor = check_position("after", after)
 
-        def work(connection: Connection) -> tuple[list[Event[Any]], int]:
-            end = head(connection)
-            if end <= cursor:
-                return [], cursor
-            events, edge, _ = self._page(connection, query, cursor, end, PAGE)
-            return events, edge
+        def page(cursor: int) -> Awaitable[tuple[Sequence[Event[Any]], int]]:
+            def work(connection: Connection) -> tuple[Sequence[Event[Any]], int]:
+                end = head(connection)
+                if end <= cursor:
+                    return [], cursor
+                events, edge, _ = self._page(connection, query, cursor, end, PAGE)
+                return events, edge
 
-        async def fetch() -> Sequence[Event[Any]]:
-            nonlocal cursor
-            while True:
-                seen = self._executor.commits
-                events, reached = await self._executor.read(work)
-                moved = reached > cursor
-                cursor = reached
-                if events:
-                    return events
-                if not moved:
-                    await self._executor.wait(seen)
+            return self._executor.read(work)
 
-        return Pages(fetch)
+        return follow_pages(page, self._executor, after=after)
 
     async def delete(self, aggregate: AggregateRef) -> int:
         ref = aggregate_ref(aggregate)
@@ -238,8 +196,3 @@ class SQLiteEvents:
             return erased
 
         return await self._executor.write(work)
-
-
-def check_position(what: str, value: object) -> int:
-    """A position, version or limit as SQLite can take it."""
-    return min(store.check_position(what, value), MAX_INTEGER)

@@ -19,9 +19,10 @@ from goes_lite.model import (
     check_rename,
     parse_model,
 )
+from goes_lite.paging import FIRST_PAGE
 from goes_lite.sql import MAX_INTEGER
 from goes_lite.sqlite._driver import Connection
-from goes_lite.sqlite._events import FIRST_PAGE, PAGE, Executor
+from goes_lite.sqlite._events import PAGE, Executor
 from goes_lite.store import Pages
 
 _VERSION = "SELECT version FROM models WHERE collection = ? AND id = ?"

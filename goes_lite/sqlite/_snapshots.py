@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from goes_lite.event import AggregateRef, aggregate_ref, from_micros, to_micros
+from goes_lite.paging import check_position
 from goes_lite.snapshot import Snapshot, check_keep, check_snapshot, check_snapshot_query
 from goes_lite.sql import MAX_INTEGER
 from goes_lite.sqlite._driver import Connection, Row
-from goes_lite.sqlite._events import PAGE, Executor, check_position
+from goes_lite.sqlite._events import PAGE, Executor
 from goes_lite.store import Pages
 
 _COLUMNS = "name, id, version, time, schema, encoding, state, deleted"
