@@ -15,8 +15,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
 
+from goes_lite.workers import Workers
+
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
     from contextlib import AbstractContextManager
 
 T = TypeVar("T")
@@ -176,8 +177,7 @@ class LoopRuntime:
     def __init__(self, clock: Clock | None = None, *, threads: int = 4) -> None:
         self.clock: Clock = clock or SystemClock()
         self._driven = _driven(clock)
-        self._threads = threads
-        self._executor: ThreadPoolExecutor | None = None
+        self._workers = Workers(threads)
 
     async def sleep(self, seconds: float) -> None:
         import asyncio
@@ -219,18 +219,10 @@ class LoopRuntime:
         return True
 
     async def call(self, work: Callable[[], T]) -> T:
-        import asyncio
-
-        if self._executor is None:
-            from concurrent.futures import ThreadPoolExecutor
-
-            self._executor = ThreadPoolExecutor(self._threads, thread_name_prefix="goes_lite-reader")
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        return await self._workers.run(work)
 
     async def close(self) -> None:
-        if self._executor is not None:
-            executor, self._executor = self._executor, None
-            executor.shutdown(wait=True)
+        self._workers.close()
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -249,4 +241,6 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
 async def call(function: Callable[..., object], *args: object) -> object:
     """What a function answers, or a coroutine function once it is awaited."""
     result = function(*args)
-    return await cast("Awaitable[object]", result) if isinstance(result, Awaitable) else result
+    if result is None or not isinstance(result, Awaitable):  # most answer None, and telling an Awaitable takes its time
+        return result
+    return await cast("Awaitable[object]", result)

@@ -1,0 +1,154 @@
+"""Blocking work of an event loop: what is answered, who waits for whom, and what becomes of what nobody waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Generator
+
+import pytest
+
+from goes_lite.workers import Workers
+
+MOST = 3
+
+
+@pytest.fixture
+def workers() -> Generator[Workers]:
+    made = Workers(MOST)
+    yield made
+    made.close()
+
+
+def fail() -> None:
+    raise LookupError("not there")
+
+
+def test_each_is_given_its_own_answer(workers: Workers) -> None:
+    async def main() -> None:
+        found = await asyncio.gather(*(workers.run(lambda n=n: n) for n in range(200)))  # type: ignore[misc]
+        assert found == [*range(200)]
+
+    asyncio.run(main())
+
+
+def test_an_error_goes_to_whoever_brought_the_work(workers: Workers) -> None:
+    async def main() -> None:
+        found = await asyncio.gather(
+            workers.run(lambda: 1), workers.run(fail), workers.run(lambda: 2), return_exceptions=True
+        )
+        assert (found[0], type(found[1]), found[2]) == (1, LookupError, 2)
+
+    asyncio.run(main())
+
+
+def test_what_takes_long_keeps_nobody_waiting(workers: Workers) -> None:
+    """As long as there are threads: here each waits for the one that was brought after it."""
+    done = [threading.Event() for _ in range(MOST)]
+
+    def work(number: int) -> int:
+        if number + 1 < MOST:
+            assert done[number + 1].wait(60)
+        done[number].set()
+        return number
+
+    async def main() -> None:
+        found = await asyncio.gather(*(workers.run(lambda n=n: work(n)) for n in range(MOST)))  # type: ignore[misc]
+        assert found == [*range(MOST)]
+        assert await workers.run(lambda: "after") == "after"
+
+    asyncio.run(main())
+
+
+def test_no_more_threads_than_were_asked_for(workers: Workers) -> None:
+    """The next one is done when one of those that take long has come back, and not before."""
+    go_on = threading.Event()
+    begun: list[int] = []
+    all_begun = threading.Barrier(MOST + 1)
+
+    def long(number: int) -> None:
+        begun.append(number)
+        all_begun.wait(60)
+        assert go_on.wait(60)
+
+    async def main() -> None:
+        tasks = [asyncio.ensure_future(workers.run(lambda n=n: long(n))) for n in range(MOST)]  # type: ignore[misc]
+        await asyncio.to_thread(all_begun.wait, 60)
+        short = asyncio.ensure_future(workers.run(lambda: begun.append(-1)))
+        await asyncio.wait([short], timeout=0.05)
+        assert not short.done()
+        go_on.set()
+        await asyncio.gather(*tasks, short)
+        assert sorted(begun) == [-1, *range(MOST)]
+
+    asyncio.run(main())
+
+
+def test_what_is_cancelled_before_it_began_is_not_done(workers: Workers) -> None:
+    one = Workers(1)
+    begun, go_on = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def long() -> None:
+        begun.set()
+        assert go_on.wait(60)
+        done.append("long")
+
+    async def main() -> None:
+        first = asyncio.ensure_future(one.run(long))
+        second = asyncio.ensure_future(one.run(lambda: done.append("cancelled")))
+        third = asyncio.ensure_future(one.run(lambda: done.append("third")))
+        await asyncio.to_thread(begun.wait, 60)
+        second.cancel()
+        first.cancel()  # it goes on all the same, and nobody waits for it
+        with pytest.raises(asyncio.CancelledError):
+            await first
+        go_on.set()
+        await third
+
+    asyncio.run(main())
+    one.close()
+    assert done == ["long", "third"]
+
+
+def test_a_loop_that_has_ended_is_not_told_and_the_next_one_is_served(workers: Workers) -> None:
+    """Work of a loop that was closed meanwhile is finished; then, for another loop, long work still keeps nobody waiting."""
+    begun, go_on, finished = threading.Event(), threading.Event(), threading.Event()
+
+    def long() -> None:
+        begun.set()
+        assert go_on.wait(60)
+        finished.set()
+
+    async def leave() -> None:
+        tasks = [asyncio.ensure_future(workers.run(long)), asyncio.ensure_future(workers.run(lambda: None))]
+        await asyncio.to_thread(begun.wait, 60)
+        for task in tasks:
+            task.cancel()
+
+    async def come() -> None:
+        assert await workers.run(lambda: "here") == "here"
+        go_on.set()
+        assert await workers.run(lambda: finished.wait(60))
+        assert await workers.run(lambda: "still") == "still"
+
+    asyncio.run(leave())
+    asyncio.run(come())
+
+
+def test_closing_waits_for_what_is_under_way(workers: Workers) -> None:
+    done: list[int] = []
+    begun = threading.Event()
+
+    def work(number: int) -> None:
+        begun.set()
+        done.append(number)
+
+    async def main() -> None:
+        tasks = [asyncio.ensure_future(workers.run(lambda n=n: work(n))) for n in range(10)]  # type: ignore[misc]
+        await asyncio.to_thread(begun.wait, 60)
+        workers.close()
+        assert len(done) == 10
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
