@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta, timezone
 from time import time_ns
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar, cast
 from uuid import UUID
 
 from goes_lite.errors import InvalidEventError, RegistrationError
@@ -46,6 +46,10 @@ class AggregateRef(_Ref):
     """
 
     __slots__ = ()
+
+    if not TYPE_CHECKING:
+        # For parts that are known to be right, from a store or a class: what namedtuple has, without its two calls.
+        _make = classmethod(tuple.__new__)
 
     def __new__(cls, name: str, id: str | UUID) -> Self:
         try:
@@ -184,9 +188,7 @@ class Event(Generic[D_co]):
             raise InvalidEventError(f"an event id is a UUID, not {type(id).__name__}: {id!r:.80}")
         if name is not None and not isinstance(name, str):
             raise InvalidEventError(f"an event name is a str, not {type(name).__name__}: {name!r:.80}")
-        self._name, self._data, (self._encoding, self._schema, self._payload) = cast(
-            "tuple[str, D_co, Encoded]", registry.capture(data, name)
-        )
+        self._name, self._data, (self._encoding, self._schema, self._payload) = registry.capture(data, name)
         self._id = new_id_bytes() if id is None else id
         self._time = time_ns() // 1000 if time is None else to_micros(time)
         self._aggregate = aggregate
@@ -199,9 +201,9 @@ class Event(Generic[D_co]):
     def id(self) -> UUID:
         """Unique over all stores; UUIDv7 unless it was given."""
         value = self._id
-        if type(value) is bytes:
+        if isinstance(value, bytes):
             value = self._id = UUID(bytes=value)
-        return cast("UUID", value)
+        return value
 
     @property
     def name(self) -> str:
@@ -217,9 +219,9 @@ class Event(Generic[D_co]):
     def time(self) -> datetime:
         """When it was recorded: aware, UTC, to the microsecond. The clock of whoever recorded it; not an order."""
         value = self._time
-        if type(value) is int:
+        if isinstance(value, int):
             value = self._time = from_micros(value)
-        return cast("datetime", value)
+        return value
 
     @property
     def aggregate(self) -> AggregateRef | None:
@@ -237,9 +239,9 @@ class Event(Generic[D_co]):
         value = self._metadata
         if value is None:
             return _NO_METADATA
-        if type(value) is str:
+        if isinstance(value, str):
             value = self._metadata = MappingProxyType(json.loads(value))
-        return cast("Mapping[str, str]", value)
+        return value
 
     @property
     def tags(self) -> frozenset[str]:
@@ -247,9 +249,9 @@ class Event(Generic[D_co]):
         value = self._tags
         if value is None:
             return _NO_TAGS
-        if type(value) is str:
+        if isinstance(value, str):
             value = self._tags = frozenset(json.loads(value))
-        return cast("frozenset[str]", value)
+        return value
 
     @property
     def position(self) -> int:
@@ -321,7 +323,7 @@ def restore(
     `id` may be 16 bytes, `time` microseconds since 1970 UTC, `metadata` and `tags` the JSON that `metadata_json` and
     `tags_json` made.
     """
-    event = _new(Event)
+    event: Event[D] = _new(Event)
     event._id = id
     event._name = name
     event._data = data
@@ -334,7 +336,7 @@ def restore(
     event._encoding = encoding
     event._schema = schema
     event._payload = payload
-    return cast("Event[D]", event)
+    return event
 
 
 # Made once: json.dumps makes an encoder at each call that is not all defaults.
@@ -380,10 +382,10 @@ def _check_tags(tags: Iterable[str]) -> frozenset[str] | None:
 def id_bytes(event: Event[Any]) -> bytes:
     """The 16 bytes of its id."""
     value = event._id
-    return value if type(value) is bytes else cast("UUID", value).bytes
+    return value if isinstance(value, bytes) else value.bytes
 
 
 def time_micros(event: Event[Any]) -> int:
     """Its time in microseconds since 1970 UTC."""
     value = event._time
-    return value if type(value) is int else to_micros(cast("datetime", value))
+    return value if isinstance(value, int) else to_micros(value)

@@ -272,7 +272,7 @@ class Registry:
 
     # --- values -----------------------------------------------------------------------------------------------------
 
-    def capture(self, data: object, name: str | None = None) -> tuple[str, object, Encoded]:
+    def capture(self, data: object, name: str | None = None) -> tuple[str, Any, Encoded]:
         """The event name, a private copy of the data, and its encoded form, as they are at this moment.
 
         What the caller does to the data later changes neither. A value that cannot change, going by the annotations

@@ -59,7 +59,7 @@ class RowReader(EventReader):
             metadata,
             tags,
         ) in rows:
-            if whole is None:
+            if whole is None and (ref is None or ref != (aggregate, aggregate_id)):  # those of one often come in a row
                 ref = None if aggregate is None else make_ref((aggregate, aggregate_id))
             decoder = decoders.get((key, encoding, schema))
             if decoder is None:
