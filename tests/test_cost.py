@@ -116,9 +116,7 @@ def test_statements_of_an_append(tmp_path: Path, driver: str, said: Said) -> Non
         db.events.append([event("a", 1)])
         statements = said.of(lambda: db.events.append([event("a", 2)]))
         found = [one for one in statements if one != "PRAGMA page_count"]
-        assert found == [
-            "BEGIN IMMEDIATE", "SELECT key,", "UPDATE aggregates", "SELECT key", "SELECT seq", "INSERT INTO", "COMMIT"
-        ]  # fmt: skip
+        assert found == ["BEGIN IMMEDIATE", "UPDATE aggregates", "INSERT INTO", "COMMIT"]
         assert len(statements) - len(found) == (driver == "sqlite3")  # apsw is told how full the log is
 
 
@@ -151,7 +149,7 @@ def test_statements_of_a_command(tmp_path: Path, driver: str, said: Said) -> Non
         for _ in range(3):
             db.commands.dispatch(Add("a", 1))
         statements = said.of(lambda: db.commands.dispatch(Add("a", 1)))
-        assert len([one for one in statements if one != "PRAGMA page_count"]) == 8
+        assert len([one for one in statements if one != "PRAGMA page_count"]) == 5
 
 
 def calls(work: Callable[[], object], times: int = 20) -> float:
@@ -209,6 +207,7 @@ def test_function_calls(tmp_path: Path) -> None:
             "fetch 500 events, each": calls(lambda: tallies.fetch("a"), 3) / 500,
             "query, each": calls(lambda: db.events.query(limit=500).list(), 3) / 500,
         }
+    print(found)
     most = {
         "make an event": 17,
         "append one event": 79,

@@ -1,7 +1,9 @@
 """Appending a batch, as one function of the writing connection: check versions, check the condition, insert.
 
 It runs inside a transaction and may be run again after a rollback, so it keeps nothing outside the database. Ids are
-not looked up in the usual case: a retry shows in the version of its aggregates, and a used id in the unique index.
+not looked up in the usual case: a retry shows in the version of its aggregates, and a used id in the unique index. An
+event alone is inserted without looking at anything: that its aggregate is as expected is a condition of the statement
+that moves it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from goes_lite.errors import AppendConditionFailed, ConcurrencyError, InvalidEve
 from goes_lite.event import AggregateRef, Event, id_bytes, metadata_json, restore, tags_json, time_micros
 from goes_lite.registry import Registry
 from goes_lite.sql import MAX_INTEGER, SQLITE, select
-from goes_lite.sqlite._driver import CONSTRAINT, Connection, Driver
+from goes_lite.sqlite._driver import CONSTRAINT, NOT_NULL, Connection, Driver
 from goes_lite.store import AppendCondition, Appended
 
 HEAD = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
@@ -23,12 +25,22 @@ _NEW_AGGREGATE = (
     "INSERT INTO aggregates (name, id, version, first_time, last_time) VALUES (?, ?, ?, ?, ?) RETURNING key"
 )
 _MOVE_AGGREGATE = "UPDATE aggregates SET version = ?, last_time = ? WHERE key = ?"
+_BEGIN_EXPECTED = (
+    "INSERT INTO aggregates (name, id, version, first_time, last_time) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+_MOVE_EXPECTED = "UPDATE aggregates SET version = ?, last_time = ? WHERE name = ? AND id = ? AND version = ?"
 _NAME = "SELECT key FROM event_names WHERE name = ?"
 _NEW_NAME = "INSERT INTO event_names (name) VALUES (?) RETURNING key"
 _EVENT = (
     "INSERT INTO events (position, id, name_key, aggregate_key, version, time, encoding, schema, data, metadata, tags) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
+_EVENT_ALONE = (
+    "INSERT INTO events (id, name_key, aggregate_key, version, time, encoding, schema, data, metadata, tags) "
+    "VALUES (?, (SELECT key FROM event_names WHERE name = ?), (SELECT key FROM aggregates WHERE name = ? AND id = ?), "
+    "?, ?, ?, ?, ?, ?, ?)"
+)
+"""It takes the next position. Without its name it is refused, since every event has a name."""
 _TAG = "INSERT INTO event_tags (tag, position) VALUES (?, ?)"
 _STORED = (
     "SELECT e.position, n.name, a.name, a.id, e.version, e.time, e.encoding, e.schema, e.data, e.metadata, e.tags "
@@ -57,6 +69,59 @@ class Append:
 
     def run(self, connection: Connection) -> Appended:
         self.before = -1
+        try:
+            if len(self._batch.events) == 1 and self._condition is None and self._batch.steps:
+                appended = self._insert_alone(connection)
+                if appended is not None:
+                    return appended
+            return self._check_and_insert(connection)
+        except self._driver.error as exc:
+            if self._driver.code(exc) & 0xFF == CONSTRAINT:
+                if self.before < 0:
+                    self.before = head(connection)
+                if self._find_stored(connection):
+                    # A used id under a version that fits: never a retry. Raising has this transaction undone.
+                    self._repeated(connection, exc)
+            raise
+        except (UnicodeEncodeError, OverflowError) as exc:  # a codec of the user's own gave out what is no text
+            raise InvalidEventError(
+                f"an event of the batch has a value that SQLite cannot store: {exc!s:.200}"
+            ) from exc
+
+    def _insert_alone(self, connection: Connection) -> Appended | None:
+        """Insert the one event; None, and nothing has changed, if its aggregate is not at the expected version."""
+        execute, changes = connection.execute, self._driver.changes
+        (event,), ((ref, step),) = self._batch.events, self._batch.steps.items()
+        if step.version > MAX_INTEGER:
+            return None
+        time = time_micros(event)
+        before = changes(connection)
+        if step.expected:
+            execute(_MOVE_EXPECTED, (step.version, time, *ref, step.expected))
+        else:
+            execute(_BEGIN_EXPECTED, (*ref, step.version, time, time))
+        if changes(connection) == before:
+            return None
+        name = event._name
+        row = (
+            id_bytes(event), name, *ref, step.version, time, event._encoding, event._schema, event._payload,
+            None if event._metadata is None else metadata_json(event),
+            None if event._tags is None else tags_json(event),
+        )  # fmt: skip
+        try:
+            inserted = execute(_EVENT_ALONE, row)
+        except self._driver.error as exc:
+            if self._driver.code(exc) != NOT_NULL or execute(_NAME, (name,)).fetchall():
+                raise
+            execute(_NEW_NAME, (name,)).fetchall()
+            inserted = execute(_EVENT_ALONE, row)
+        position = self._driver.last_key(connection, inserted)
+        self.before = position - 1
+        if event._tags is not None:
+            connection.executemany(_TAG, [(tag, position) for tag in event.tags])
+        return Appended((position,))
+
+    def _check_and_insert(self, connection: Connection) -> Appended:
         if not self._batch.steps and (stored := self._find_stored(connection)):
             return check_repeated(self._batch, stored, self._registry)  # no aggregate's version would tell
         keys: dict[AggregateRef | None, int | None] = {None: None}
@@ -69,17 +134,7 @@ class Append:
             position = self._conflict(connection, self._condition)
             if position:
                 return self._repeated(connection, AppendConditionFailed(self._condition, position))
-        try:
-            return self._insert(connection, keys)
-        except self._driver.error as exc:
-            if self._driver.code(exc) & 0xFF == CONSTRAINT and self._find_stored(connection):
-                # A used id under a version that fits: never a retry. Raising has this transaction undone.
-                self._repeated(connection, exc)
-            raise
-        except (UnicodeEncodeError, OverflowError) as exc:  # a codec of the user's own gave out what is no text
-            raise InvalidEventError(
-                f"an event of the batch has a value that SQLite cannot store: {exc!s:.200}"
-            ) from exc
+        return self._insert(connection, keys)
 
     def _conflict(self, connection: Connection, condition: AppendCondition) -> int:
         """The position of an event that the condition forbids, 0 if there is none."""

@@ -11,9 +11,7 @@ event took a third longer.
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable
 
 from goes_lite.errors import StoreError
 from goes_lite.sqlite._connection import WRITER_BUSY, Target, set_busy_timeout
@@ -45,57 +43,55 @@ class Checkpointer:
         # A SQLite with the WAL-reset bug must only run checkpoints that keep writers out.
         self._usual = "RESTART" if wal_reset_bug(target.driver.version) else "PASSIVE"
         self._harmless: tuple[type[Exception], ...] = (*target.driver.error, StoreError)
-        self._gauge: _Told | _Estimate | None = None
-        if not target.memory:
-            told = target.driver.wal_pages(connection)
-            self._gauge = _Estimate(connection, target) if told is None else _Told(told)
+        self._estimate: _Estimate | None = None
+        self._told = _Told()
+        if not target.memory and not target.driver.on_commit(connection, self._told.committed):
+            self._estimate = _Estimate(connection, target)
 
     def before_commit(self) -> None:
         """Look at what is about to be committed: inside the transaction, where SQLite answers without any lock."""
-        if isinstance(self._gauge, _Estimate):
+        if self._estimate is not None:
             try:
-                self._gauge.look()
+                self._estimate.look()
             except self._harmless:
                 pass  # if something is wrong, COMMIT says so
 
     def after_commit(self) -> None:
         """Run a checkpoint if one is due. It never fails: the commit has happened, and what cannot run now is due again."""
-        if self._gauge is None:
-            return
         try:
-            if full := self._gauge.due():
+            full = self._told.full if self._estimate is None else self._estimate.due()
+            if full:
+                self._told.full = 0
                 self._run("TRUNCATE" if full >= LIMIT else self._usual)
         except self._harmless:
             pass
 
     def _run(self, mode: str) -> None:
-        with contextlib.suppress(*self._harmless):
-            self._turnstile.enter(BUSY)
-            try:
-                set_busy_timeout(self._connection, BUSY)
-                self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
-            finally:
-                self._turnstile.leave()
-                set_busy_timeout(self._connection, WRITER_BUSY)
+        self._turnstile.enter(BUSY)
+        try:
+            set_busy_timeout(self._connection, BUSY)
+            self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+        finally:
+            self._turnstile.leave()
+            set_busy_timeout(self._connection, WRITER_BUSY)
 
 
 class _Told:
     """How full the -wal is, for a driver that is told."""
 
-    def __init__(self, pages: Callable[[], int]) -> None:
-        self._pages = pages
+    def __init__(self) -> None:
         self._checked = 0
         """How many there were at the last checkpoint, which may not have let the -wal begin anew."""
-
-    def due(self) -> int:
+        self.full = 0
         """The size of the -wal in pages, if a checkpoint is due; else 0."""
-        pages = self._pages()
+
+    def committed(self, connection: object, database: str, pages: int) -> int:
+        """Called by SQLite at each commit."""
         if pages < self._checked:
             self._checked = 0  # it has begun anew
-        if pages - self._checked < PAGES:
-            return 0
-        self._checked = pages
-        return pages
+        if pages - self._checked >= PAGES:
+            self._checked = self.full = pages
+        return 0
 
 
 class _Estimate:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from operator import attrgetter, methodcaller
 from typing import Any, Literal, Protocol, cast
 
 from goes_lite.errors import (
@@ -58,13 +59,17 @@ class Driver(Protocol):
     """What it raises."""
 
     def open(self, uri: str, *, read_only: bool) -> Connection: ...
-    def changes(self, connection: Connection) -> int:
-        """Rows changed over the connection's life: whether an operation wrote anything."""
+
+    changes: Callable[[Any], int]
+    """Rows changed over the life of a connection: whether an operation wrote anything."""
+    in_transaction: Callable[[Any], bool]
+
+    def last_key(self, connection: Connection, cursor: Cursor) -> int:
+        """The key of the row that the statement has inserted, the last one on the connection."""
         ...
 
-    def in_transaction(self, connection: Connection) -> bool: ...
-    def wal_pages(self, connection: Connection) -> Callable[[], int] | None:
-        """What tells how many pages the -wal held after the last commit of the connection; None if nothing can."""
+    def on_commit(self, connection: Connection, tell: Callable[[object, str, int], int]) -> bool:
+        """Call at each commit of the connection, with how many pages the -wal holds then; False if nothing can."""
         ...
 
     def authorize(self, connection: Connection, check: Authorizer | None) -> None:
@@ -83,6 +88,11 @@ class StdlibDriver:
     version: tuple[int, ...] = sqlite3.sqlite_version_info
     error: tuple[type[Exception], ...] = (sqlite3.Error,)
 
+    def __init__(self) -> None:
+        # Of C, so that asking is no call of Python: they are asked for each operation.
+        self.changes: Callable[[Any], int] = attrgetter("total_changes")
+        self.in_transaction: Callable[[Any], bool] = attrgetter("in_transaction")
+
     def open(self, uri: str, *, read_only: bool) -> Connection:
         # isolation_level=None: the module begins no transactions of its own. check_same_thread=False: the pool hands
         # a connection to one thread at a time.
@@ -91,15 +101,12 @@ class StdlibDriver:
         )
         return cast("Connection", connection)
 
-    def changes(self, connection: Any) -> int:
-        rows: int = connection.total_changes
-        return rows
+    def last_key(self, connection: Any, cursor: Any) -> int:
+        key: int = cursor.lastrowid
+        return key
 
-    def in_transaction(self, connection: Connection) -> bool:
-        return cast("sqlite3.Connection", connection).in_transaction
-
-    def wal_pages(self, connection: Connection) -> Callable[[], int] | None:
-        return None
+    def on_commit(self, connection: Connection, tell: Callable[[object, str, int], int]) -> bool:
+        return False
 
     def authorize(self, connection: Connection, check: Authorizer | None) -> None:
         cast("sqlite3.Connection", connection).set_authorizer(check)
@@ -124,29 +131,21 @@ class ApswDriver:
         self._apsw = apsw
         self.version = tuple(int(part) for part in apsw.sqlite_lib_version().split("."))
         self.error: tuple[type[Exception], ...] = (apsw.Error, UnicodeDecodeError)
+        self.changes: Callable[[Any], int] = methodcaller("total_changes")
+        self.in_transaction: Callable[[Any], bool] = attrgetter("in_transaction")
 
     def open(self, uri: str, *, read_only: bool) -> Connection:
         flags = OPEN_URI | (OPEN_READONLY if read_only else OPEN_READWRITE | OPEN_CREATE)
         connection = self._apsw.Connection(uri, flags=flags, statementcachesize=256)
         return cast("Connection", connection)
 
-    def changes(self, connection: Any) -> int:
-        rows: int = connection.total_changes()
-        return rows
+    def last_key(self, connection: Any, cursor: Any) -> int:
+        key: int = connection.last_insert_rowid()
+        return key
 
-    def in_transaction(self, connection: Connection) -> bool:
-        return bool(cast("Any", connection).in_transaction)
-
-    def wal_pages(self, connection: Connection) -> Callable[[], int] | None:
-        found = 0
-
-        def committed(connection: object, database: str, pages: int) -> int:
-            nonlocal found
-            found = pages
-            return 0
-
-        cast("Any", connection).set_wal_hook(committed)
-        return lambda: found
+    def on_commit(self, connection: Connection, tell: Callable[[object, str, int], int]) -> bool:
+        cast("Any", connection).set_wal_hook(tell)
+        return True
 
     def authorize(self, connection: Connection, check: Authorizer | None) -> None:
         cast("Any", connection).authorizer = check
@@ -194,6 +193,7 @@ BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, TOOBIG
     5, 6, 7, 8, 9, 10, 11, 13, 14, 18, 23, 26,
 )  # fmt: skip
 PROTOCOL, SCHEMA, CONSTRAINT = 15, 17, 19
+NOT_NULL = CONSTRAINT | 5 << 8
 
 
 _TO_READ = "open it with read_only=True to read it, or move it to where it can be written"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from goes_lite.commits import Commits
@@ -53,11 +53,11 @@ class DirectExecutor:
             return writer.read(work)
         return await self._runtime.call(lambda: writer.read(work))
 
-    async def write(self, work: Callable[[Connection], T], committed: Callable[[T], None] | None = None) -> T:
+    def write(self, work: Callable[[Connection], T], committed: Callable[[T], None] | None = None) -> Awaitable[T]:
         writer = self._writer
         if writer is None:
             self._readers.refuse_write()
-        return await writer.run(work, committed)
+        return writer.run(work, committed)
 
     @property
     def commits(self) -> int:

@@ -17,20 +17,23 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeAlias, cast
 
 from goes_lite.errors import StoreError, StoreFull, StoreLocked, StoreReadOnly, StoreUnavailable
 
-_QUEUE, _PLACE = 0, 1
+_QUEUE, _PLACE, _BOTH = 0, 1, 2
 _RANGES = [(place, wanted) for place in (_QUEUE, _PLACE) for wanted in (True, False)]
 
 Lock: TypeAlias = Callable[[], object]
 
 
-def _locks(file: int) -> dict[tuple[int, bool], Lock]:
-    """For a range, and whether it is wanted or given back: what raises OSError at once if somebody else has it."""
+def _locks(file: int) -> Mapping[tuple[int, bool], Lock]:
+    """For a range, and whether it is wanted or given back: what raises OSError at once if somebody else has it.
+
+    Both ranges may be wanted at once too, where the system lets one of them go after that.
+    """
     if sys.platform == "win32":
         import msvcrt
 
@@ -51,15 +54,16 @@ def _locks(file: int) -> dict[tuple[int, bool], Lock]:
             if place == _PLACE:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB if wanted else fcntl.LOCK_UN)
 
-        return {one: partial(lock_whole, *one) for one in _RANGES}
+        return {one: partial(lock_whole, *one) for one in _RANGES} | {(_BOTH, True): partial(lock_whole, _PLACE, True)}
 
     import struct
 
     def packed(place: int, wanted: bool) -> bytes:
         # struct flock of Linux with 64-bit offsets: l_type, l_whence, l_start, l_len, l_pid (0 for these locks)
-        return struct.pack("hhqqi4x", fcntl.F_WRLCK if wanted else fcntl.F_UNLCK, os.SEEK_SET, place, 1, 0)
+        start, length = (_QUEUE, 2) if place == _BOTH else (place, 1)
+        return struct.pack("hhqqi4x", fcntl.F_WRLCK if wanted else fcntl.F_UNLCK, os.SEEK_SET, start, length, 0)
 
-    return {one: partial(fcntl.fcntl, file, set_lock, packed(*one)) for one in _RANGES}
+    return {one: partial(fcntl.fcntl, file, set_lock, packed(*one)) for one in [*_RANGES, (_BOTH, True)]}
 
 
 class Turnstile:
@@ -75,22 +79,16 @@ class Turnstile:
         locks = _locks(self._file)
         self._take_queue, self._take_place = locks[_QUEUE, True], locks[_PLACE, True]
         self._give_queue, self._give_place = locks[_QUEUE, False], locks[_PLACE, False]
+        self._take_both = locks.get((_BOTH, True))
         self.inside = self._queued = False
 
     def enter(self, timeout: float) -> None:
         """Wait for this process's turn; StoreLocked if it does not come within `timeout` seconds."""
-        deadline = 0.0
         try:
-            for take, pause in ((self._take_queue, 0.0004), (self._take_place, 0.0001)):
-                self._queued = True
-                while not self._try(take):
-                    # A lock that blocks in the kernel could not be given up at the deadline. Whoever waits for the
-                    # place is alone there and looks often; those in the queue look less often and at random, so that
-                    # none is always the last.
-                    deadline = deadline or time.monotonic() + timeout
-                    if time.monotonic() > deadline:
-                        raise StoreLocked(self._location, timeout)
-                    time.sleep(pause * random.uniform(0.5, 1.5))
+            self._queued = True
+            # Usually nobody else is there, and one call does. Nobody is passed by it: who waits has one of the two.
+            if self._take_both is None or not self._try(self._take_both):
+                self._wait(timeout)
             self.inside = True
             self._give_queue()
             self._queued = False
@@ -98,6 +96,19 @@ class Turnstile:
             self.inside = True
             self.leave()
             raise
+
+    def _wait(self, timeout: float) -> None:
+        """First for the queue, then for the place."""
+        deadline = 0.0
+        for take, pause in ((self._take_queue, 0.0004), (self._take_place, 0.0001)):
+            while not self._try(take):
+                # A lock that blocks in the kernel could not be given up at the deadline. Whoever waits for the
+                # place is alone there and looks often; those in the queue look less often and at random, so that
+                # none is always the last.
+                deadline = deadline or time.monotonic() + timeout
+                if time.monotonic() > deadline:
+                    raise StoreLocked(self._location, timeout)
+                time.sleep(pause * random.uniform(0.5, 1.5))
 
     def _try(self, take: Lock) -> bool:
         try:

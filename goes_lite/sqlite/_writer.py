@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 
-MOMENT = 0.00002
-"""How many seconds a leader waits for the next of those who shared the last commit; the system makes it rather more."""
+MOMENT = 0.00004
+"""How many seconds a leader waits for the next of those who shared the last commit."""
 GROUP = 512
 """The most operations in one transaction: bounds how long the first of them waits for its answer."""
 
@@ -63,12 +63,6 @@ class Operation(Generic[T]):
     def wake(self) -> None:
         if self.turn is not None:
             self.turn.put(None)
-
-    def outcome(self) -> T:
-        if self.error is not None:
-            raise self.error
-        result: T = self.result
-        return result
 
 
 class Writer:
@@ -167,14 +161,15 @@ class Writer:
     def _lead(self, operation: Operation[T]) -> T:
         self._queue.append(operation)
         try:
-            leads = self._wait(operation)
+            leads = self.lock.acquire(blocking=False) or self._wait(operation)
         except BaseException:
             self._withdraw(operation)
             self._wake_next()  # it may have been our turn
             raise
         if leads:
             try:
-                self._gather()
+                if self._companions > 1 or len(self._queue) > 1:
+                    self._gather()
                 while not operation.done:
                     if self._closed:
                         raise StoreClosed(self.target.location)
@@ -184,12 +179,13 @@ class Writer:
                 raise
             finally:
                 self.release()
-        return operation.outcome()
+        if operation.error is not None:
+            raise operation.error
+        result: T = operation.result
+        return result
 
     def _wait(self, operation: Operation[Any]) -> bool:
         """Until the thread has the lock, and leads: True; or until the operation is done: False. StoreLocked."""
-        if self.lock.acquire(blocking=False):
-            return True
         # From here on whoever is done with it, or gives the lock back, finds somebody to wake: looked at again after.
         operation.turn = SimpleQueue()
         timeout = self.target.lock_timeout
@@ -207,11 +203,16 @@ class Writer:
 
     def _gather(self) -> None:
         """Give those who shared the last commit a moment to come with their next operation: one fsync is many moments."""
-        found = 0
-        while found < len(self._queue) < self._companions:  # as long as somebody comes
-            found = len(self._queue)
-            time.sleep(MOMENT)
-        self._companions = len(self._queue)
+        queue = self._queue
+        found, end = 0, 0.0
+        while len(queue) < self._companions:
+            now = time.perf_counter()
+            if len(queue) > found:
+                found, end = len(queue), now + MOMENT
+            elif now >= end:
+                break
+            time.sleep(0)  # the others have the interpreter; whoever really sleeps is awake only after two moments
+        self._companions = len(queue)
 
     def _withdraw(self, operation: Operation[Any]) -> bool:
         """Take an operation off the queue; False if it is not there any more."""
@@ -258,7 +259,8 @@ class Writer:
     def _commit_queued(self) -> None:
         """Take a group off the queue and commit it. The lock is held."""
         queue = self._queue
-        group = [queue.popleft() for _ in range(min(len(queue), GROUP))]
+        number = len(queue)
+        group = [queue.popleft()] if number == 1 else [queue.popleft() for _ in range(min(number, GROUP))]
         live = group if self.inline else [op for op in group if op.future is None or not op.future.cancelled()]
         try:
             changed = self._commit(live)
@@ -432,8 +434,9 @@ def resolve(operations: Sequence[Operation[Any]]) -> None:
     """Give the results to those who wait for them, with one call per event loop instead of one per operation."""
     by_loop: dict[asyncio.AbstractEventLoop, list[Operation[Any]]] = {}
     for op in operations:
-        op.wake()
-        if op.future is not None:
+        if op.turn is not None:
+            op.turn.put(None)
+        elif op.future is not None:
             by_loop.setdefault(op.future.get_loop(), []).append(op)
     for loop, resolved in by_loop.items():
         with contextlib.suppress(RuntimeError):

@@ -178,7 +178,7 @@ def test_an_interrupted_leader(
         other.hear()
         db.events.append([note(3)])
         assert neighbour.done
-        assert neighbour.outcome() == [(1,)]
+        assert neighbour.result == [(1,)]
         assert [record.version for record in db.models.query("c")] == [1]
         assert numbers(db) == ([1, 2, 3] if through else [2, 3])
 

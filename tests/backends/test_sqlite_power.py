@@ -78,7 +78,7 @@ def test_the_judge_finds_nothing_where_nothing_is_lost(disk: Place) -> None:
 @pytest.mark.parametrize(
     ("driver", "gauge", "look", "error"),
     [
-        ("apsw", _checkpointer._Told, "due", apsw.IOError),
+        ("apsw", _checkpointer.Checkpointer, "_run", apsw.IOError),
         ("sqlite3", _checkpointer._Estimate, "due", sqlite3.OperationalError),
         ("sqlite3", _checkpointer._Estimate, "_count_pages", sqlite3.OperationalError),
     ],
@@ -88,9 +88,10 @@ def test_a_checkpoint_that_cannot_even_look(
 ) -> None:
     """Whatever fails around a commit, the commit has happened: nobody may be told that it has not."""
 
-    def fail(self: object) -> int:
+    def fail(self: object, *arguments: object) -> int:
         raise error("the disk refuses to be read")
 
+    monkeypatch.setattr(_checkpointer, "PAGES", 1)
     with blocking.connect(tmp_path / "app.db", driver=driver, registry=registry) as db:
         monkeypatch.setattr(gauge, look, fail)
         assert db.events.append([note("1")]).position == 1
