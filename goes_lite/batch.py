@@ -15,6 +15,9 @@ from goes_lite.event import AggregateRef, Event, id_bytes, metadata_json, tags_j
 from goes_lite.registry import Registry
 from goes_lite.store import Appended
 
+# Calling a NamedTuple goes through a Python function; this does not.
+_new: Any = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
 
 class Step(NamedTuple):
     """What a batch does to one aggregate: takes it from `expected` to `version`."""
@@ -49,7 +52,7 @@ def check_batch(events: Iterable[Event[Any]]) -> Batch:
         version = event._version
         step = steps.get(ref)
         if step is None:
-            steps[ref] = Step(version - 1, version, event, event)
+            steps[ref] = _new(Step, (version - 1, version, event, event))
         elif version != step.version + 1:
             raise InvalidEventError(
                 f"the batch has version {version} of {ref} behind version {step.version}: versions are contiguous"
@@ -63,7 +66,8 @@ def check_batch(events: Iterable[Event[Any]]) -> Batch:
             if key in seen:
                 raise DuplicateEventError(UUID(bytes=key), 0, "one id twice")
             seen.add(key)
-    return Batch(batch, steps)
+    checked: Batch = _new(Batch, (batch, steps))
+    return checked
 
 
 def check_repeated(batch: Batch, stored: Mapping[bytes, Event[Any]], registry: Registry) -> Appended:

@@ -24,13 +24,12 @@ def new_id_bytes() -> bytes:
     try:
         noise = _random.pop()
     except IndexError:
-        drawn = os.urandom(8 * _CHUNKS)
-        _random.extend(drawn[i : i + 8] for i in range(8, len(drawn), 8))
-        noise = drawn[:8]
+        drawn = bytearray(os.urandom(8 * _CHUNKS))
+        drawn[::8] = bytes(byte & 0x3F | 0x80 for byte in drawn[::8])  # the variant
+        noise = bytes(drawn[:8])
+        _random.extend(bytes(drawn[i : i + 8]) for i in range(8, len(drawn), 8))
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
-    high = milliseconds << 16 | 0x7000 | (rest << 12) // 1_000_000
-    low = int.from_bytes(noise, "big") & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
-    return (high << 64 | low).to_bytes(16, "big")
+    return (milliseconds << 16 | 0x7000 | (rest << 12) // 1_000_000).to_bytes(8, "big") + noise
 
 
 def new_id() -> UUID:

@@ -44,8 +44,7 @@ class InlinePortal:
 
     closed = False
 
-    def run(self, coroutine: Coroutine[Any, Any, T], /) -> T:
-        return drive(coroutine)
+    run = staticmethod(drive)
 
     def callback(self, function: Callable[P, R], /) -> Callable[P, R | Awaitable[R]]:
         return function

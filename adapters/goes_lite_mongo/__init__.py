@@ -147,10 +147,7 @@ class MongoBackend(Backend):
         return TransactionBlock(lambda: UserSession(self.executor), lambda session: MongoTransaction(self, session))
 
     def _publish(self, events: Sequence[Event[Any]], before: int) -> None:
-        stored = (
-            [event.at(position) for position, event in enumerate(events, before + 1)] if self._bus.listening else []
-        )
-        self._bus.offer(stored, before if stored else before + len(events))
+        self._bus.committed(events, before)
 
     def _group(self) -> Group:
         return Group(self._found, self._reader)

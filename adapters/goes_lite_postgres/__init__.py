@@ -167,10 +167,7 @@ class PostgresBackend(Backend):
         self._announcer.announce()
 
     def _publish(self, events: Sequence[Event[Any]], before: int) -> None:
-        stored = (
-            [event.at(position) for position, event in enumerate(events, before + 1)] if self._bus.listening else []
-        )
-        self._bus.offer(stored, before if stored else before + len(events))
+        self._bus.committed(events, before)
 
     def _group(self, names: Names) -> Group:
         return Group(self._sql[0], self._dialect, self._reader, names)

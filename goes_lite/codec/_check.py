@@ -54,7 +54,10 @@ class _Source:
         self.lines: list[str] = []
 
     def compile(self, shape: Shape) -> Check:
-        self.lines.append(f"def check(v): return {self.test(shape, 'v', 0)}")
+        if shape.kind in ("object", "typeddict"):
+            self.lines.append(f"check = {self.function(shape)}")  # a call less than to call it
+        else:
+            self.lines.append(f"def check(v): return {self.test(shape, 'v', 0)}")
         # The text holds names that were made here and the names of fields, which `_msgspec` made sure are identifiers.
         exec("\n".join(self.lines), self.names)  # noqa: S102
         check: Check = self.names["check"]

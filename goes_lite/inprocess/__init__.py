@@ -134,10 +134,13 @@ class InProcessBus:
                     queue.offer(events, after, last)
             self.forget_closed()
 
-    @property
-    def listening(self) -> bool:
-        """Whether there is any subscriber or group: if not, `offer` needs no events, only the head."""
-        return bool(self._queues)
+    def committed(self, events: Sequence[Event[Any]], before: int) -> None:
+        """Offer the events of a commit, which have the positions right behind `before` but do not know them yet."""
+        with self.lock:
+            if not self._queues:
+                self._head = max(self._head, before + len(events))
+                return
+        self.offer([event.at(position) for position, event in enumerate(events, before + 1)], before)
 
     # --- subscribing ------------------------------------------------------------------------------------------------
 

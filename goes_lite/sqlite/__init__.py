@@ -237,10 +237,7 @@ class SQLiteBackend(Backend):
             connection.close()
 
     def _publish(self, events: Sequence[Event[Any]], before: int) -> None:
-        stored = (
-            [event.at(position) for position, event in enumerate(events, before + 1)] if self._bus.listening else []
-        )
-        self._bus.offer(stored, before if stored else before + len(events))
+        self._bus.committed(events, before)
 
     def stores(self, executor: Executor) -> tuple[SQLiteEvents, SQLiteSnapshots, SQLiteModels, SQLiteCheckpoints]:
         """The stores over another executor: those of a transaction."""

@@ -62,7 +62,8 @@ class SQLiteEvents:
         if not batch.events:
             await self._executor.read(head)  # nothing to write, but a closed store says that it is closed
             return Appended(())
-        check_condition(condition)
+        if condition is not None:
+            check_condition(condition)
         append = Append(batch, condition, self._reader.registry, self._driver)
 
         def committed(appended: Appended) -> None:

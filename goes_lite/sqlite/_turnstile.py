@@ -32,7 +32,7 @@ Lock: TypeAlias = Callable[[], object]
 def _locks(file: int) -> Mapping[tuple[int, bool], Lock]:
     """For a range, and whether it is wanted or given back: what raises OSError at once if somebody else has it.
 
-    Both ranges may be wanted at once too, where the system lets one of them go after that.
+    Both ranges may be wanted at once too.
     """
     if sys.platform == "win32":
         import msvcrt
@@ -41,7 +41,10 @@ def _locks(file: int) -> Mapping[tuple[int, bool], Lock]:
             os.lseek(file, place, os.SEEK_SET)
             msvcrt.locking(file, msvcrt.LK_NBLCK if wanted else msvcrt.LK_UNLCK, 1)
 
-        return {one: partial(lock_windows, *one) for one in _RANGES}
+        def cannot() -> None:
+            raise BlockingIOError("what was locked at once could not be given back one by one")
+
+        return {one: partial(lock_windows, *one) for one in _RANGES} | {(_BOTH, True): cannot}
 
     import fcntl
 
@@ -79,7 +82,7 @@ class Turnstile:
         locks = _locks(self._file)
         self._take_queue, self._take_place = locks[_QUEUE, True], locks[_PLACE, True]
         self._give_queue, self._give_place = locks[_QUEUE, False], locks[_PLACE, False]
-        self._take_both = locks.get((_BOTH, True))
+        self._take_both = locks[_BOTH, True]
         self.inside = self._queued = False
 
     def enter(self, timeout: float) -> None:
@@ -87,7 +90,9 @@ class Turnstile:
         try:
             self._queued = True
             # Usually nobody else is there, and one call does. Nobody is passed by it: who waits has one of the two.
-            if self._take_both is None or not self._try(self._take_both):
+            try:
+                self._take_both()
+            except OSError:
                 self._wait(timeout)
             self.inside = True
             self._give_queue()

@@ -105,7 +105,8 @@ class Writer:
 
     async def run(self, work: Work[T], committed: Callable[[T], None] | None = None) -> T:
         """Run an operation, commit it (with others), then answer its result."""
-        self.check_usable()
+        if self._ending or self.forked:  # else it is usable, and asking would be a call
+            self.check_usable()
         if current_session.get() is not None:
             check_not_inside(self)
         if self.inline:
