@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import goes_lite as goes
 from bench import commands, project
 from bench.domain import NOTE, Account, Totals
 from bench.place import Bench, seconds
@@ -46,7 +45,7 @@ class Scenario(NamedTuple):
 
 def save_new(accounts: Any, events: int = 1) -> None:
     """A new aggregate of so many events."""
-    account = Account(str(goes.new_id()))
+    account = Account()
     for _ in range(events):
         account.change(1)
     accounts.save(account)

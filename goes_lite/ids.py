@@ -35,3 +35,9 @@ def new_id_bytes() -> bytes:
 def new_id() -> UUID:
     """A new UUIDv7."""
     return UUID(bytes=new_id_bytes())
+
+
+def new_id_text() -> str:
+    """The canonical text of a new UUIDv7: what `str(new_id())` is."""
+    digits = new_id_bytes().hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -18,7 +18,7 @@ from goes_lite.aggregate._definition import Definition, applies, check_attribute
 from goes_lite.context import recorded
 from goes_lite.errors import AggregateError, InvalidEventError, RegistrationError
 from goes_lite.event import AggregateRef, Event, aggregate_id, restore
-from goes_lite.ids import new_id
+from goes_lite.ids import new_id_text
 from goes_lite.marks import EventKind
 from goes_lite.registry import Registry, default_registry
 
@@ -101,7 +101,7 @@ class Aggregate:
     def __init__(self, id: str | UUID | None = None) -> None:
         name = definition_of(type(self)).name
         # The name was checked when the class was made, so only the id is checked here.
-        self._goes_ref = AggregateRef._make((name, str(new_id()) if id is None else aggregate_id(id)))
+        self._goes_ref = AggregateRef._make((name, new_id_text() if id is None else aggregate_id(id)))
         self._goes_version = 0
         self._goes_pending = []
         self._goes_deleted = False

@@ -13,7 +13,7 @@ import os
 from urllib.parse import quote
 
 from goes_lite.errors import ConfigError
-from goes_lite.ids import new_id
+from goes_lite.ids import new_id_text
 from goes_lite.sqlite._connection import Target
 from goes_lite.sqlite._driver import Connection, translate
 from goes_lite.sqlite._schema import identity
@@ -23,7 +23,7 @@ def back_up(connection: Connection, target: Target, copy: str) -> None:
     """Write the copy to a path where no file is (else ConfigError). It appears there when it is complete."""
     if os.path.exists(copy):
         raise ConfigError(f"backup to {copy!r}: the file exists and is not overwritten")
-    part = f"{copy}.part-{new_id()}"
+    part = f"{copy}.part-{new_id_text()}"
     try:
         connection.execute("VACUUM INTO ?", (part,)).fetchall()
         _begin_anew(target.driver.open(f"file:{quote(part)}", read_only=False))
@@ -49,7 +49,7 @@ def _begin_anew(connection: Connection) -> None:
     try:
         before = identity(connection)
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute("UPDATE store SET value = ? WHERE key = 'epoch'", (str(new_id()),))
+        connection.execute("UPDATE store SET value = ? WHERE key = 'epoch'", (new_id_text(),))
         connection.execute("UPDATE checkpoints SET store = ? WHERE store = ?", (identity(connection), before))
         connection.execute("UPDATE leases SET owner = '', expires = 0")
         connection.execute("COMMIT")

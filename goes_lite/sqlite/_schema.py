@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 
 from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew
-from goes_lite.ids import new_id
+from goes_lite.ids import new_id_text
 from goes_lite.sqlite._driver import Connection
 
 APPLICATION_ID = 0x676F_6573
@@ -147,7 +147,7 @@ def migrate(connection: Connection, location: str, *, until: int | None = None) 
             for statement in statements:
                 connection.execute(statement)
         if version == 0:
-            identity = [("id", str(new_id())), ("epoch", "1")]
+            identity = [("id", new_id_text()), ("epoch", "1")]
             connection.executemany("INSERT INTO store (key, value) VALUES (?, ?)", identity)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         if version < until:
