@@ -211,8 +211,8 @@ def test_function_calls(tmp_path: Path) -> None:
         "make an event": 14,
         "append one event": 55,
         "append a hundred, each": 30,
-        "save a new aggregate": 76,
-        "dispatch a command": 177,
+        "save a new aggregate": 74,
+        "dispatch a command": 162,
         "fetch 500 events, each": 7.5,
         "query, each": 3.6,
     }

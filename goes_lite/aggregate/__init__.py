@@ -7,11 +7,11 @@ reload cannot differ.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 from goes_lite.aggregate._definition import Definition, applies, check_attributes
@@ -308,19 +308,17 @@ def definition_of(aggregate: type[Aggregate]) -> Definition:
     return definition
 
 
-def own_slots(aggregate: type[Aggregate]) -> tuple[str, ...]:
-    """The slots that subclasses of Aggregate declare."""
-    return _own_slots(cast("Hashable", aggregate))
-
-
-@lru_cache(maxsize=256)
-def _own_slots(aggregate: Any) -> tuple[str, ...]:
+def _own_slots(aggregate: type[Aggregate]) -> tuple[str, ...]:
     found: list[str] = []
     owners: tuple[type[Any], ...] = aggregate.__mro__
     for owner in owners:
         slots: str | Iterable[str] = () if owner is Aggregate else vars(owner).get("__slots__", ())
         found.extend((slots,) if isinstance(slots, str) else slots)
     return tuple(name for name in found if name not in ("__dict__", "__weakref__"))
+
+
+own_slots: Callable[..., tuple[str, ...]] = lru_cache(maxsize=256)(_own_slots)
+"""The slots that a subclass of Aggregate and its bases declare."""
 
 
 # --- what a repository does with an aggregate: functions, for methods would take names that subclasses may want -----
@@ -331,6 +329,11 @@ def resume(aggregate: Aggregate, event: Event[Any], deleted: bool) -> None:
     aggregate._goes_version = event.version
     aggregate._goes_last = event
     aggregate._goes_deleted = deleted
+
+
+def last_event(aggregate: Aggregate) -> Event[Any] | None:
+    """Its newest event; None without any."""
+    return aggregate._goes_last
 
 
 def unsent(aggregate: Aggregate, transaction: object | None) -> tuple[Event[Any], ...]:

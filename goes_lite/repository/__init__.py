@@ -313,7 +313,10 @@ class Repository(Generic[A]):
         """Erase the aggregate for good, its events and snapshots; answer how many events. 0 if there was none."""
         ref = self.aggregate(id).ref
         count = await self._events.delete(ref)
-        await self._after_commit(partial(self._outside._deleted, ref, count))
+        if self._transaction is None:
+            await self._deleted(ref, count)
+        else:
+            self._transaction.on_commit(partial(self._outside._deleted, ref, count))
         return count
 
     async def snapshot(self, aggregate: A) -> Snapshot:
@@ -382,17 +385,13 @@ class Repository(Generic[A]):
                 if isinstance(refusal, AppendConditionFailed) or refusal.aggregate == aggregate.ref:
                     await self._hooks.tell("on_conflict", aggregate.ref, aggregate, refusal)
             return refusal
-        if self._transaction is not None:
+        if self._transaction is None:
+            await self._committed(batches, before, appended)
+        else:
             for aggregate, events in batches:
                 send(aggregate, self._transaction, events[-1].version)
-        await self._after_commit(partial(self._outside._committed, batches, before, appended))
+            self._transaction.on_commit(partial(self._outside._committed, batches, before, appended))
         return appended
-
-    async def _after_commit(self, action: Callable[[], Awaitable[None]]) -> None:
-        if self._transaction is None:
-            await action()
-        else:
-            self._transaction.on_commit(action)
 
     async def _committed(
         self, batches: Sequence[tuple[A, Sequence[Event[Any]]]], before: Sequence[int], appended: Appended

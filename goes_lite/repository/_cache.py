@@ -8,28 +8,28 @@ still the one, and what came after it.
 from __future__ import annotations
 
 import threading
-from copy import deepcopy
-from typing import Generic, TypeVar
-from uuid import UUID
+from typing import Any, Generic, TypeVar
 
-from goes_lite.aggregate import Aggregate
+from goes_lite.aggregate import Aggregate, last_event
+from goes_lite.event import Event, id_bytes
 
 A = TypeVar("A", bound=Aggregate)
 
 
 class Entry(Generic[A]):
-    """An aggregate as it was at a version, right after the event with this id."""
+    """An aggregate as it was right after an event."""
 
-    __slots__ = ("_aggregate", "event_id", "version")
+    __slots__ = ("_aggregate", "id_bytes", "version")
 
-    def __init__(self, aggregate: A, event_id: UUID) -> None:
-        self._aggregate = deepcopy(aggregate)
-        self.version = aggregate.version
-        self.event_id = event_id
+    def __init__(self, aggregate: A, last: Event[Any]) -> None:
+        self._aggregate: A = aggregate.__deepcopy__({})  # what copy.deepcopy comes to after a while
+        self.version = last.version
+        self.id_bytes = id_bytes(last)
 
     def copy(self) -> A:
         """An instance of the caller's own."""
-        return deepcopy(self._aggregate)
+        copied: A = self._aggregate.__deepcopy__({})
+        return copied
 
 
 class Cache(Generic[A]):
@@ -49,13 +49,14 @@ class Cache(Generic[A]):
 
     def put(self, aggregate: A) -> None:
         """Keep a copy of an aggregate that has events and none pending. Whatever the copying raises comes through."""
-        event_id = aggregate.last_event_id
-        if event_id is None:
+        last = last_event(aggregate)
+        if last is None:
             return
-        entry = Entry(aggregate, event_id)
+        entry = Entry(aggregate, last)
+        id = aggregate.id
         with self._lock:
-            self._entries.pop(aggregate.id, None)
-            self._entries[aggregate.id] = entry
+            self._entries.pop(id, None)
+            self._entries[id] = entry
             while len(self._entries) > self.size:
                 del self._entries[next(iter(self._entries))]
 

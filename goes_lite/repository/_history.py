@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from goes_lite.aggregate import Aggregate, resume
 from goes_lite.aggregate._state import unpack
 from goes_lite.errors import AggregateNotFound, VersionNotFound
-from goes_lite.event import AggregateRef
+from goes_lite.event import AggregateRef, id_bytes
 from goes_lite.query import EventQuery
 from goes_lite.repository._cache import Cache
 from goes_lite.snapshot import Snapshot, SnapshotStore
@@ -88,7 +88,7 @@ class Loader(Generic[A]):
         if entry is None:
             return None
         events = await self._events.load(ref, after=entry.version - 1)
-        if not events or events[0].id != entry.event_id:
+        if not events or id_bytes(events[0]) != entry.id_bytes:
             cache.drop(ref.id)
             return None
         aggregate = entry.copy()
