@@ -7,7 +7,9 @@ import signal
 import sqlite3
 from collections.abc import Iterator
 from importlib import metadata
+from importlib.util import find_spec
 from types import ModuleType
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -57,10 +59,29 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is in a file named after a server needs one."""
+    """What is in a file named after a server needs one; and what is judged twice by the same rules is slow the second time."""
     for item in items:
-        if item.path.stem.startswith(SERVERS):
+        server = item.path.stem.startswith(SERVERS)
+        if server:
             item.add_marker(pytest.mark.server)
+        if isinstance(item, pytest.Function) and _is_second(item, server=server):
+            item.add_marker(pytest.mark.slow)
+
+
+def _is_second(item: pytest.Function, *, server: bool) -> bool:
+    """Whether a rule is kept by the same code elsewhere: the first of both drivers of SQLite, or the async face of a server.
+
+    The second driver is the only one, and so the first, where the optional packages are not installed. The blocking face of
+    a server is its async one on another thread, and SQLite is judged on such a thread as well.
+    """
+    rule: Any = item
+    kind = rule.callspec.params.get("kind") if hasattr(item, "callspec") else None
+    if not isinstance(kind, tuple) or not hasattr(rule.cls, "faces"):
+        return False  # it is no rule of a suite
+    variant, face = cast("tuple[str, str]", kind)
+    if not server:
+        return variant == "file-sqlite3" and find_spec("apsw") is not None
+    return face == "blocking" and "async" in (getattr(rule.function, "faces", None) or rule.cls.faces)
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,9 @@
-"""MongoDB, judged by the suites that judge every backend: a real replica set of one member.
-
-The blocking face does the same on another thread, so the suites that take longest are run on it with `-m slow` alone.
-"""
+"""MongoDB, judged by the suites that judge every backend: a real replica set of one member."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from typing import ClassVar
 
 import pytest
 
@@ -48,14 +44,6 @@ class Mongo(Contract):
         await MongoBackend.erase(self.url(storage))
 
 
-class Async(Mongo):
-    faces: ClassVar = ("async",)
-
-
-class Blocking(Mongo):
-    faces: ClassVar = ("blocking",)
-
-
 class TestEventStore(Mongo, EventStoreTests): ...
 
 
@@ -74,36 +62,16 @@ class TestParity(Mongo, ParityTests): ...
 class TestCrash(Mongo, CrashTests): ...
 
 
-class TestModelStore(Async, ModelStoreTests): ...
+class TestModelStore(Mongo, ModelStoreTests): ...
 
 
-class TestEventBus(Async, EventBusTests): ...
+class TestEventBus(Mongo, EventBusTests): ...
 
 
-class TestProcessor(Async, ProcessorTests): ...
+class TestProcessor(Mongo, ProcessorTests): ...
 
 
-class TestConcurrency(Async, ConcurrencyTests): ...
+class TestConcurrency(Mongo, ConcurrencyTests): ...
 
 
-class TestStateful(Async, StatefulTests): ...
-
-
-@pytest.mark.slow
-class TestModelStoreBlocking(Blocking, ModelStoreTests): ...
-
-
-@pytest.mark.slow
-class TestEventBusBlocking(Blocking, EventBusTests): ...
-
-
-@pytest.mark.slow
-class TestProcessorBlocking(Blocking, ProcessorTests): ...
-
-
-@pytest.mark.slow
-class TestConcurrencyBlocking(Blocking, ConcurrencyTests): ...
-
-
-@pytest.mark.slow
-class TestStatefulBlocking(Blocking, StatefulTests): ...
+class TestStateful(Mongo, StatefulTests): ...

@@ -1,4 +1,4 @@
-"""PostgreSQL, judged by the suites that judge every backend: the newest version on both faces, the oldest with `-m slow`."""
+"""PostgreSQL, judged by the suites that judge every backend: the newest version, and with `-m slow` the oldest."""
 
 from __future__ import annotations
 

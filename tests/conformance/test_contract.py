@@ -271,7 +271,7 @@ SKIPPING = {
 
 
 @pytest.mark.parametrize(("rules", "reason"), SKIPPING.values(), ids=SKIPPING.keys())
-@pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["alone", "xdist"])
+@pytest.mark.parametrize("options", [(), pytest.param(("-n", "1"), marks=pytest.mark.slow)], ids=["alone", "xdist"])
 def test_nothing_else_skips_a_rule(rules: str, reason: str, options: tuple[str, ...], run: Run) -> None:
     result = run(rules, *options)
 
