@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -21,6 +20,8 @@ def publish(published: Published, events: Sequence[Event[Any]], before: int) -> 
     try:
         published(events, before)
     except Exception:
+        import logging  # where nothing goes wrong, nobody pays for it
+
         logging.getLogger("goes_lite").exception("publishing %d committed events failed", len(events))
 
 

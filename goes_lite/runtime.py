@@ -15,8 +15,6 @@ from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
 
-from goes_lite.workers import Workers
-
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -177,6 +175,8 @@ class LoopRuntime:
     def __init__(self, clock: Clock | None = None, *, threads: int = 4) -> None:
         self.clock: Clock = clock or SystemClock()
         self._driven = _driven(clock)
+        from goes_lite.workers import Workers  # like asyncio: a blocking program never pays for it
+
         self._workers = Workers(threads)
 
     async def sleep(self, seconds: float) -> None:

@@ -5,7 +5,6 @@ A backend brings a session (from its BEGIN to its COMMIT) and the stores inside 
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -125,4 +124,6 @@ class TransactionBlock(AbstractAsyncContextManager[Transaction], Generic[S]):
                     try:
                         await action()
                     except Exception:  # the transaction is committed, and the other actions are due as well
+                        import logging  # where nothing goes wrong, nobody pays for it
+
                         logging.getLogger("goes_lite").exception("an action after a commit failed")

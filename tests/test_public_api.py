@@ -60,7 +60,7 @@ def test_import_needs_the_standard_library_only(imported: set[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["asyncio", "sqlite3", "importlib.metadata", "concurrent.futures", "goes_lite.testing"]
+    "module", ["asyncio", "logging", "sqlite3", "importlib.metadata", "concurrent.futures", "goes_lite.testing"]
 )
 def test_import_leaves_out_what_only_some_programs_need(module: str, imported: set[str]) -> None:
     """Each is imported where it is used: a blocking program needs no asyncio, one on memory no sqlite3."""

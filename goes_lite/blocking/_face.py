@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
@@ -26,6 +25,8 @@ class BlockingFace:
                 try:
                     await call(self._portal.callback(action))
                 except Exception:  # the other actions are due as well
+                    import logging  # where nothing goes wrong, nobody pays for it
+
                     logging.getLogger("goes_lite").exception("an action after a commit failed")
 
         tx.on_commit(act)

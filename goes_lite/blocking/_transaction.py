@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -74,4 +73,6 @@ class TransactionBlock:
                 try:
                     action()
                 except Exception:  # the transaction is committed, and the other actions are due as well
+                    import logging  # where nothing goes wrong, nobody pays for it
+
                     logging.getLogger("goes_lite").exception("an action after a commit failed")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
@@ -71,6 +70,8 @@ class SQLiteEvents:
                 try:  # as `publish` does, which would be one call more for each append
                     self._published(batch.events, append.before)
                 except Exception:
+                    import logging  # where nothing goes wrong, nobody pays for it
+
                     logging.getLogger("goes_lite").exception("publishing %d committed events failed", len(batch.events))
 
         return await self._executor.write(append.run, committed)
