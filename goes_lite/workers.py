@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -72,7 +73,8 @@ class Workers:
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         self._watching = {other for other in self._watching if not other.is_closed()} | {loop}
-        loop.call_later(PATIENCE, self._look, loop, self._finished)
+        nothing = Context()  # the caller's own would be kept alive until the look, with all that is in it
+        loop.call_later(PATIENCE, self._look, loop, self._finished, context=nothing)
 
     def _look(self, loop: asyncio.AbstractEventLoop, finished: int) -> None:
         self._watching.discard(loop)
@@ -115,6 +117,8 @@ class Workers:
         loop = future.get_loop()
         with self._lock:
             told = loop in self._answers
+            if self._answers and not told:  # maybe one that was closed before it came
+                self._answers = {other: done for other, done in self._answers.items() if not other.is_closed()}
             self._answers.setdefault(loop, []).append((future, result, error))
         if not told:
             try:

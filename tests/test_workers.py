@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import contextvars
+import gc
 import threading
+import weakref
 from collections.abc import Generator
 
 import pytest
 
+from goes_lite import workers as module
 from goes_lite.workers import Workers
 
 MOST = 3
@@ -134,6 +139,62 @@ def test_a_loop_that_has_ended_is_not_told_and_the_next_one_is_served(workers: W
 
     asyncio.run(leave())
     asyncio.run(come())
+
+
+def test_a_loop_that_was_closed_before_it_came_for_an_answer_is_forgotten(workers: Workers) -> None:
+    go_on = threading.Event()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(workers.run(lambda: go_on.wait(60)))
+    loop.run_until_complete(asyncio.sleep(0))
+    go_on.set()
+    workers.close()  # when all is done, and the loop has been told
+    loop.close()
+    closed = weakref.ref(loop)
+    del loop, task
+
+    async def main() -> None:
+        assert await workers.run(lambda: "here") == "here"
+
+    asyncio.run(main())
+    gc.collect()
+    assert closed() is None
+
+
+def test_looking_whether_work_is_finished_keeps_nothing_of_the_caller(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was in the context of somebody who has gone is gone, however long it takes until the next look."""
+    monkeypatch.setattr(module, "PATIENCE", 60)
+    variable: contextvars.ContextVar[object] = contextvars.ContextVar("variable")
+    go_on = threading.Event()
+
+    class Kept:
+        pass
+
+    async def caller(kept: list[weakref.ref[Kept]]) -> None:
+        mine = Kept()
+        variable.set(mine)
+        kept.append(weakref.ref(mine))
+        await workers.run(lambda: None)
+
+    async def main() -> None:
+        kept: list[weakref.ref[Kept]] = []
+        long = asyncio.ensure_future(workers.run(lambda: go_on.wait(60)))
+        await asyncio.sleep(0)
+        short = asyncio.ensure_future(caller(kept))
+        await asyncio.sleep(0)
+        short.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await short
+        del short
+        await asyncio.sleep(0)  # until the loop itself has forgotten it
+        gc.collect()
+        left = kept[0]()
+        go_on.set()
+        assert await long
+        assert left is None
+
+    asyncio.run(main())
 
 
 def test_closing_waits_for_what_is_under_way(workers: Workers) -> None:
