@@ -247,8 +247,8 @@ async def open_backend(
     except BaseException as exc:
         if backend is not None:
             await backend.close()
-        if isinstance(exc, Exception):  # after a cancellation a thread may still be opening, and waiting would block
-            await runtime.close()
+        # after a cancellation a thread may still be looking something up, and waiting would block
+        await runtime.close(wait=isinstance(exc, Exception))
         raise
 
 

@@ -132,8 +132,8 @@ class Runtime(Protocol):
         """Run blocking work where it blocks no event loop, and answer its result."""
         ...
 
-    async def close(self) -> None:
-        """Release the threads, if any."""
+    async def close(self, *, wait: bool = True) -> None:
+        """Release the threads, if any: when what they are at is done, or at once, to end by themselves then."""
         ...
 
 
@@ -163,7 +163,7 @@ class InlineRuntime:
     async def call(self, work: Callable[[], T]) -> T:
         return work()
 
-    async def close(self) -> None:
+    async def close(self, *, wait: bool = True) -> None:
         return None
 
 
@@ -221,8 +221,8 @@ class LoopRuntime:
     async def call(self, work: Callable[[], T]) -> T:
         return await self._workers.run(work)
 
-    async def close(self) -> None:
-        self._workers.close()
+    async def close(self, *, wait: bool = True) -> None:
+        self._workers.close(wait=wait)
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -58,11 +58,11 @@ class Workers:
             self._watch(loop)
         return await future
 
-    def close(self) -> None:
-        """Wait until all is done, and end the threads."""
+    def close(self, *, wait: bool = True) -> None:
+        """End the threads when all is done: wait for that, or do not."""
         if self._executor is not None:
             executor, self._executor = self._executor, None
-            executor.shutdown(wait=True)
+            executor.shutdown(wait=wait)
 
     def _start(self) -> None:
         if self._executor is None:

@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -416,6 +417,23 @@ def test_a_forgotten_handle_warns() -> None:
         backend.__del__()
     db.close()
     backend.__del__()
+
+
+def test_a_cancelled_opening_leaves_no_thread() -> None:
+    """Although the traceback of the cancellation keeps all that it was cancelled in."""
+
+    async def main() -> None:
+        opening = asyncio.ensure_future(async_connect(":memory:").__aenter__())
+        await asyncio.sleep(0)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await opening
+        for thread in threading.enumerate():
+            if thread.name.startswith("goes_lite-reader"):
+                thread.join(10)
+                assert not thread.is_alive(), caught.traceback
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("inline", [True, False])
