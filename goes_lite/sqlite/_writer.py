@@ -20,6 +20,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -260,10 +261,14 @@ class Writer:
     def _commit_queued(self) -> None:
         """Take a group off the queue and commit it. The lock is held."""
         queue = self._queue
-        number = len(queue)
-        group = [queue.popleft()] if number == 1 else [queue.popleft() for _ in range(min(number, GROUP))]
-        live = group if self.inline else [op for op in group if op.future is None or not op.future.cancelled()]
+        group: list[Operation[Any]] = []
         try:
+            try:
+                # In one call: wherever an interrupt hits, what has left the queue is in the group.
+                group.extend(islice(iter(queue.popleft, None), min(len(queue), GROUP)))
+            except IndexError:
+                pass  # somebody has given up meanwhile, and there is one less
+            live = group if self.inline else [op for op in group if op.future is None or not op.future.cancelled()]
             changed = self._commit(live)
         except BaseException:
             # An interrupt (KeyboardInterrupt) hit the leader. What is committed stays so; the rest is run again by
@@ -273,8 +278,8 @@ class Writer:
                     op.done = True  # it came between COMMIT and this very line in `_commit`
             self._committing = ()
             self._rollback()
-            queue.extendleft(op for op in reversed(live) if not op.done)
-            self._answer([op for op in live if op.done], changed=True)
+            queue.extendleft(op for op in reversed(group) if not op.done)
+            self._answer([op for op in group if op.done], changed=True)
             raise
         self._answer(live, changed=changed)
         if changed:

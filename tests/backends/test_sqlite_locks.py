@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -103,7 +104,7 @@ def test_the_lock_timeout_of_threads(path: str, driver: str) -> None:
 
 # --- interrupts -----------------------------------------------------------------------------------------------------
 
-MOMENTS = ["in the queue", "after the lock", "at work", "before COMMIT", "after COMMIT", "after all"]
+MOMENTS = ["taking them", "in the queue", "after the lock", "at work", "before COMMIT", "after COMMIT", "after all"]
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
@@ -145,6 +146,14 @@ def test_an_interrupted_leader(
             def __getattr__(self, name: str) -> Any:
                 return getattr(self._connection, name)
 
+        class InterruptedQueue(deque[Operation[Any]]):
+            """The queue, with a Ctrl-C between two operations that are taken from it."""
+
+            def popleft(self) -> Operation[Any]:
+                if len(self) == 1:
+                    interrupt()
+                return super().popleft()
+
         neighbour: Operation[Any] = Operation(lambda connection: connection.execute(
             "INSERT INTO models VALUES ('c', '1', 1, '{}') ON CONFLICT DO UPDATE SET version = version + 1 RETURNING version"
         ).fetchall(), lambda _: interrupt() if moment == "after all" else None, None)  # fmt: skip
@@ -159,6 +168,8 @@ def test_an_interrupted_leader(
         with monkeypatch.context() as patched:
             # the proxy has what both drivers ask a connection for, so they need not know
             patched.setattr(writer, "connection", Interrupting(writer.connection))
+            if moment == "taking them":
+                writer._queue = InterruptedQueue()
             writer._queue.append(neighbour)
             with pytest.raises(KeyboardInterrupt):
                 db.events.append([note(1)])
@@ -181,6 +192,24 @@ def test_an_interrupted_leader(
         assert neighbour.result == [(1,)]
         assert [record.version for record in db.models.query("c")] == [1]
         assert numbers(db) == ([1, 2, 3] if through else [2, 3])
+
+
+def test_one_gives_up_while_a_leader_takes_what_there_is(path: str, driver: str) -> None:
+    """Its operation is not run, and nobody else is disturbed."""
+    ran: list[str] = []
+    one, gives_up = (Operation(lambda _, name=name: ran.append(name), None, None) for name in ("one", "gives up"))  # type: ignore[misc]
+
+    class Queue(deque[Operation[Any]]):
+        def popleft(self) -> Operation[Any]:
+            if gives_up in self and len(self) < 3:
+                self.remove(gives_up)
+            return super().popleft()
+
+    with store(path, driver) as db:
+        writer = writer_of(db)
+        writer._queue = Queue([one, gives_up])
+        db.events.append([note(1)])
+        assert (numbers(db), ran, one.done, gives_up.done) == ([1], ["one"], True, False)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT to send")
