@@ -8,6 +8,7 @@ finished while the event loop is busy is answered with one call of it.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -53,7 +54,11 @@ class Workers:
             if first:
                 self._active = 1
         if first:
-            self._start()
+            try:
+                self._start()
+            except BaseException:
+                future.cancel()  # so that it is not done by somebody later
+                raise
         elif loop not in self._watching:
             self._watch(loop)
         return await future
@@ -69,7 +74,12 @@ class Workers:
             from concurrent.futures import ThreadPoolExecutor
 
             self._executor = ThreadPoolExecutor(self._most, thread_name_prefix="goes_lite-reader")
-        self._executor.submit(self._serve)
+        try:
+            self._executor.submit(self._serve)
+        except BaseException:  # there are too many threads, or the interpreter ends
+            with self._lock:
+                self._active -= 1
+            raise
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         self._watching = {other for other in self._watching if not other.is_closed()} | {loop}
@@ -84,7 +94,8 @@ class Workers:
             joins = self._finished == finished
             self._active += joins
         if joins:
-            self._start()
+            with contextlib.suppress(RuntimeError):  # those there are go on, and are looked after again
+                self._start()
         self._watch(loop)
 
     def _serve(self) -> None:
@@ -94,7 +105,8 @@ class Workers:
     def _serve_next(self) -> bool:
         with self._lock:
             if not self._jobs:
-                self._active -= 1
+                # not below none: one that failed to start may have been noted all the same, and be served later
+                self._active = max(0, self._active - 1)
                 return False
             work, future = self._jobs.popleft()
         if future.cancelled():

@@ -197,6 +197,62 @@ def test_looking_whether_work_is_finished_keeps_nothing_of_the_caller(
     asyncio.run(main())
 
 
+class Refusing(threading.Thread):
+    """A thread as on a system that has no more of them, as often as `refusals` tells."""
+
+    refusals = 0
+
+    def start(self) -> None:
+        if self.name.startswith("goes_lite") and Refusing.refusals:
+            Refusing.refusals -= 1
+            raise RuntimeError("can't start new thread")
+        super().start()
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> type[Refusing]:
+    monkeypatch.setattr(threading, "Thread", Refusing)
+    monkeypatch.setattr(Refusing, "refusals", 0)
+    return Refusing
+
+
+def test_without_a_thread_it_is_an_error_and_nothing_is_done_later(workers: Workers, refusing: type[Refusing]) -> None:
+    """And as soon as there is one again, all is well."""
+    done: list[int] = []
+
+    async def main() -> None:
+        refusing.refusals = 3
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="thread"):
+                await workers.run(lambda: done.append(1))
+        found = await asyncio.gather(*(workers.run(lambda n=n: n) for n in range(50)))  # type: ignore[misc]
+        assert found == [*range(50)]
+        assert await workers.run(lambda: "again") == "again"
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+    assert done == []
+
+
+def test_without_another_thread_those_there_are_do_it(workers: Workers, refusing: type[Refusing]) -> None:
+    """What takes long keeps the others waiting then, but only until there is a thread again."""
+    go_on = threading.Event()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: failed.append(context))
+        long = asyncio.ensure_future(workers.run(lambda: go_on.wait(60)))
+        await asyncio.sleep(0)
+        refusing.refusals = 2
+        assert await workers.run(lambda: "short") == "short"
+        assert refusing.refusals == 0
+        go_on.set()
+        assert await long
+
+    failed: list[object] = []
+    asyncio.run(asyncio.wait_for(main(), 60))
+    assert failed == []
+
+
 def test_closing_waits_for_what_is_under_way(workers: Workers) -> None:
     done: list[int] = []
     begun = threading.Event()
