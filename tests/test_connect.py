@@ -421,6 +421,7 @@ def test_a_forgotten_handle_warns() -> None:
 
 def test_a_cancelled_opening_leaves_no_thread() -> None:
     """Although the traceback of the cancellation keeps all that it was cancelled in."""
+    before = threading.enumerate()
 
     async def main() -> None:
         opening = asyncio.ensure_future(async_connect(":memory:").__aenter__())
@@ -428,10 +429,9 @@ def test_a_cancelled_opening_leaves_no_thread() -> None:
         opening.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
             await opening
-        for thread in threading.enumerate():
-            if thread.name.startswith("goes_lite-reader"):
-                thread.join(10)
-                assert not thread.is_alive(), caught.traceback
+        for thread in set(threading.enumerate()) - set(before):
+            thread.join(10)
+            assert not thread.is_alive(), caught.traceback
 
     asyncio.run(main())
 

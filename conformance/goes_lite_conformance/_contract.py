@@ -17,10 +17,11 @@ import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import CodeType, TracebackType
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar, cast
 
 import pytest
 
@@ -32,6 +33,8 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 PATIENCE = 60.0
 """Seconds after which a rule is taken for stuck. No rule needs that long for anything but a bug, unless it says so."""
+GRACE = 2.0
+"""Seconds in which one that is stuck has to close what it has opened, once it is cancelled."""
 
 _ID = re.compile(r"([A-Z]{2}-[A-Z]+-\d{3}): (\S.*)", re.DOTALL)
 
@@ -217,8 +220,11 @@ def _plain(test: Callable[..., Coroutine[Any, Any, None] | None]) -> Callable[..
             arguments["place"] = place
         coroutine = with_handle(test) if inspect.iscoroutinefunction(test) else None
         seconds = test.__dict__.get("patience", PATIENCE) * place.rounds
+        ends: list[Callable[[], object]] = []
         try:
-            in_thread(lambda: _run(place, coroutine) if coroutine else test(self, **arguments), seconds, coroutine)
+            in_thread(
+                lambda: _run(place, coroutine, ends) if coroutine else test(self, **arguments), seconds, coroutine, ends
+            )
         except BaseException as error:
             error.add_note(f"{rule.id}: {rule.text}")
             error.__traceback__ = _since(test.__code__, error.__traceback__)
@@ -231,13 +237,16 @@ def _plain(test: Callable[..., Coroutine[Any, Any, None] | None]) -> Callable[..
     return run
 
 
-def _run(place: Place, test: Coroutine[Any, Any, None]) -> None:
+def _run(place: Place, test: Coroutine[Any, Any, None], ends: list[Callable[[], object]]) -> None:
+    """Run it on the face of the place; into `ends` goes what cancels it, from another thread, where it can be cancelled."""
     __tracebackhide__ = True
     if place.face != "async":
         drive(test)
         return
 
     async def main() -> None:
+        loop, task = asyncio.get_running_loop(), cast("asyncio.Task[None]", asyncio.current_task())
+        ends.append(lambda: loop.call_soon_threadsafe(task.cancel))
         await test
         left = asyncio.all_tasks() - {asyncio.current_task()}
         assert not left, f"tasks are left running: {left}"
@@ -253,10 +262,16 @@ def _since(code: CodeType, found: TracebackType | None) -> TracebackType | None:
     return part or found
 
 
-def in_thread(work: Callable[[], Any], seconds: float, coroutine: Coroutine[Any, Any, Any] | None = None) -> Any:
+def in_thread(
+    work: Callable[[], Any],
+    seconds: float,
+    coroutine: Coroutine[Any, Any, Any] | None = None,
+    ends: Sequence[Callable[[], object]] = (),
+) -> Any:
     """What the work answers or raises, done in a thread of its own; AssertionError if it hangs, saying where.
 
-    If the work is to run a coroutine in an event loop, and it waits, that is where the coroutine waits.
+    If the work is to run a coroutine in an event loop, and it waits, that is where the coroutine waits. What hangs is
+    ended, if it has said how, so that it closes what it has opened.
     """
     __tracebackhide__ = True
     outcome: list[Any] = []
@@ -275,6 +290,10 @@ def in_thread(work: Callable[[], Any], seconds: float, coroutine: Coroutine[Any,
         frame = sys._current_frames().get(thread.ident or 0)
         stack = list(_awaiting(coroutine)) or (traceback.extract_stack(frame) if frame else [])
         where = "".join(traceback.format_list(stack))
+        for end in ends:
+            with suppress(RuntimeError):  # the loop is closed: it has ended meanwhile
+                end()
+            thread.join(GRACE)
         raise AssertionError(f"it hangs: after {seconds:g} s it is still at\n{where}")
     if errors:
         raise errors[0]

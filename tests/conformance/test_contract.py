@@ -232,6 +232,19 @@ def test_a_rule_that_hangs_fails_and_says_where(body: str, run: Run) -> None:
     assert text.count("# here") >= 2
 
 
+def test_a_rule_that_hangs_in_an_event_loop_closes_what_it_has_opened(run: Run) -> None:
+    """It is cancelled, so whatever comes next finds neither its threads nor its tasks."""
+    hanging = rule("await anext(db.events.follow(after=0))", marks='@patience(1)\n@only("async")')
+    result = run(f"""{hanging}
+
+def test_behind_it():
+    import threading
+    assert [thread.name for thread in threading.enumerate() if thread.name != "MainThread"] == []
+""")
+
+    result.assert_outcomes(failed=1, passed=1)
+
+
 def test_tasks_that_are_left_running_fail(run: Run) -> None:
     result = run(rule("asyncio.get_running_loop().create_task(asyncio.sleep(60))", marks='@only("async")'))
 

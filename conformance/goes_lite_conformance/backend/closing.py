@@ -47,10 +47,14 @@ async def all_closed(db: Backend, protocol: type[Any], calls: Calls) -> None:
 
 
 def held() -> tuple[int, int]:
-    """How many threads and (on Linux) file descriptors this process has."""
+    """How many threads and (on Linux) file descriptors this process has.
+
+    Not counted are the threads of asyncio's default executor, which it makes when it likes and ends with the loop.
+    """
     gc.collect()
     descriptors = "/proc/self/fd"
-    return threading.active_count(), len(os.listdir(descriptors)) if os.path.isdir(descriptors) else 0
+    threads = [thread for thread in threading.enumerate() if not thread.name.startswith("asyncio_")]
+    return len(threads), len(os.listdir(descriptors)) if os.path.isdir(descriptors) else 0
 
 
 class ClosingRules(Contract):
