@@ -58,9 +58,9 @@ import os, sys
 from goes_lite.ids import new_id_bytes
 new_id_bytes()
 child = os.fork()
-print(*(new_id_bytes()[8:].hex() for _ in range(50)), flush=True)
 if child:
-    os.waitpid(child, 0)
+    os.waitpid(child, 0)  # it writes first, so that their lines do not mix
+print(*(new_id_bytes()[8:].hex() for _ in range(50)))
 """
 
 
