@@ -93,10 +93,10 @@ class Pooler:
     async def _connect(self, startup: bytes) -> Pair:
         reader, writer = await asyncio.open_connection(self._server.hostname, self._server.port)
         writer.write(startup)
-        greeting = b""
-        while greeting[-6:-5] != b"Z":
-            greeting += await _message(reader)
-        self._greeting = greeting
+        greeting = [await _message(reader)]
+        while greeting[-1][:1] != b"Z":  # of each its own first byte: what is inside of one may look like anything
+            greeting.append(await _message(reader))
+        self._greeting = b"".join(greeting)
         return reader, writer
 
 
