@@ -24,7 +24,8 @@ class BackendFactory(Protocol):
     """What an entry point of the group `goes_lite.backends` names: its `open` answers an open backend.
 
     `location` is the URL for network backends; for `sqlite` the path in it. `options` come from the URL's query (as
-    str) and from the keywords of `connect`.
+    str) and from the keywords of `connect`. A backend closes the runtime when it is closed; if `open` fails, the caller
+    does.
     """
 
     async def open(

@@ -112,7 +112,6 @@ class MongoBackend(Backend):
         except BaseException:
             if connection is not None:
                 await connection.close()
-            await runtime.close()
             raise
 
     @staticmethod

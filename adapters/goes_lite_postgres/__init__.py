@@ -119,7 +119,6 @@ class PostgresBackend(Backend):
             return cls(target, pool, await _Opened.of(pool), runtime, registry, unknown)
         except BaseException:
             pool.terminate()
-            await runtime.close()
             raise
 
     @staticmethod
