@@ -12,7 +12,6 @@ from collections.abc import Generator
 
 import pytest
 
-from goes_lite import workers as module
 from goes_lite.workers import Workers
 
 MOST = 3
@@ -164,7 +163,7 @@ def test_looking_whether_work_is_finished_keeps_nothing_of_the_caller(
     workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was in the context of somebody who has gone is gone, however long it takes until the next look."""
-    monkeypatch.setattr(module, "PATIENCE", 60)
+    monkeypatch.setattr("goes_lite.workers.PATIENCE", 60)
     variable: contextvars.ContextVar[object] = contextvars.ContextVar("variable")
     go_on = threading.Event()
 
