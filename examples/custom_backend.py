@@ -43,29 +43,27 @@ if not importlib.util.find_spec("goes_lite"):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a fresh clone: nothing is installed
 
 import goes_lite as goes
-from goes_lite import backend as api
 from goes_lite import errors
-from goes_lite.batch import check_batch, check_repeated
-from goes_lite.bus import REPLAY
-from goes_lite.commits import SignalCommits
-from goes_lite.connect import register_backend
-from goes_lite.event import (
-    AggregateRef,
-    Event,
-    aggregate_ref,
-    id_bytes,
-    metadata_json,
-    restore,
-    tags_json,
-    time_micros,
+from goes_lite.contract import backend as api
+from goes_lite.contract.commits import SignalCommits
+from goes_lite.contract.event_bus import REPLAY
+from goes_lite.contract.event_store import (
+    AggregateInfo,
+    AppendCondition,
+    Appended,
+    Pages,
+    check_condition,
+    check_position,
 )
-from goes_lite.inprocess import InProcessBus
-from goes_lite.query import EVERYTHING, EventQuery, asked
-from goes_lite.reading import EventReader
-from goes_lite.registry import Registry, check_name
-from goes_lite.runtime import Runtime, Signal
-from goes_lite.store import AggregateInfo, AppendCondition, Appended, Pages, check_condition, check_position
-from goes_lite.tables import (
+from goes_lite.database.connect import register_backend
+from goes_lite.events.event import Event, id_bytes, metadata_json, restore, tags_json, time_micros
+from goes_lite.events.fields import AggregateRef, aggregate_ref, check_name
+from goes_lite.events.query import EVERYTHING, EventQuery, asked
+from goes_lite.events.registry import Registry
+from goes_lite.kit.batch import check_batch, check_repeated
+from goes_lite.kit.bus import InProcessBus
+from goes_lite.kit.reading import EventReader
+from goes_lite.kit.tables import (
     PAGE,
     Change,
     Checkpoints,
@@ -80,6 +78,7 @@ from goes_lite.tables import (
     unpacked,
     writes,
 )
+from goes_lite.runtime import Runtime, Signal
 
 T = TypeVar("T")
 
@@ -282,7 +281,7 @@ class Journal:
         self.changed.notify()
 
 
-# --- the event store: what each operation reads, checks and writes (the other stores are those of goes_lite.tables) ---
+# --- the event store: what each operation reads, checks and writes (the other stores are those of goes_lite.kit.tables) ---
 
 
 class Events(Store):

@@ -13,29 +13,33 @@ from typing import TYPE_CHECKING, Any
 
 from goes_lite import errors
 from goes_lite.aggregate import Aggregate, applies
-from goes_lite.backend import Backend, Transaction
-from goes_lite.bus import Backoff, DeadLetter, Delivery, EventBus, Subscription
-from goes_lite.checkpoint import Checkpoint, CheckpointStore, Lease, LeaseStore
-from goes_lite.commits import Commits
-from goes_lite.connect import connect, register_backend
-from goes_lite.context import Context
-from goes_lite.event import AggregateRef, Event
-from goes_lite.ids import new_id
-from goes_lite.model import Models, ModelStore
-from goes_lite.query import Between, EventQuery
-from goes_lite.registry import Raw, Registry, command, default_registry, event
+from goes_lite.contract.backend import Backend, Transaction
+from goes_lite.contract.checkpoints import Checkpoint, CheckpointStore, Lease, LeaseStore
+from goes_lite.contract.commits import Commits
+from goes_lite.contract.event_bus import DeadLetter, Delivery, EventBus, Subscription
+from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
+from goes_lite.contract.model_store import ModelStore
+from goes_lite.contract.models import Models
+from goes_lite.contract.snapshot_store import Snapshot, SnapshotStore
+from goes_lite.database.connect import connect, register_backend
+from goes_lite.events.context import Context
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.ids import new_id
+from goes_lite.events.query import Between, EventQuery
+from goes_lite.events.registry import Raw, Registry, command, default_registry, event
 from goes_lite.repository import Repository
-from goes_lite.snapshot import Every, Schedule, Snapshot, SnapshotStore
-from goes_lite.store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
+from goes_lite.repository.schedule import Every, Schedule
+from goes_lite.runtime.backoff import Backoff
 
 if TYPE_CHECKING:
     from goes_lite import blocking
     from goes_lite.commands import Command, CommandBus, handles
-    from goes_lite.decider import Decider
-    from goes_lite.decision import DecisionModel
-    from goes_lite.lookup import Lookup
+    from goes_lite.commands.decider import Decider
     from goes_lite.processor import Continuously, OnDemand, ParkedEvent, Periodically, Processor, Retry
     from goes_lite.projection import REMOVED, ModelProjection, Parity, Projection, projects
+    from goes_lite.projection.lookup import Lookup
+    from goes_lite.repository.decision import DecisionModel
 
 __all__ = [
     "REMOVED",
@@ -103,9 +107,9 @@ __version__ = "0.1.0"
 
 _LATER = {
     "blocking": "goes_lite.blocking",
-    "Lookup": "goes_lite.lookup",
-    "Decider": "goes_lite.decider",
-    "DecisionModel": "goes_lite.decision",
+    "Lookup": "goes_lite.projection.lookup",
+    "Decider": "goes_lite.commands.decider",
+    "DecisionModel": "goes_lite.repository.decision",
     **dict.fromkeys(("Command", "CommandBus", "handles"), "goes_lite.commands"),
     **dict.fromkeys(
         ("Continuously", "OnDemand", "ParkedEvent", "Periodically", "Processor", "Retry"), "goes_lite.processor"

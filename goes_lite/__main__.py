@@ -20,9 +20,9 @@ from typing import Any
 
 import goes_lite
 from goes_lite import Event, EventQuery
-from goes_lite.demo._terminal import CYAN, DIM, Terminal, cut, printable, size
+from goes_lite.cli.terminal import CYAN, DIM, Terminal, cut, printable, size
 from goes_lite.errors import ConfigError, GoesError, NetworkFilesystem, StoreReadOnly, StoreUnavailable
-from goes_lite.event import AggregateRef
+from goes_lite.events.fields import AggregateRef
 
 _DURABILITY = {
     "memory": "gone when it is closed",
@@ -133,7 +133,7 @@ def _number(text: str) -> int:
 
 
 def _demo(arguments: argparse.Namespace, terminal: Terminal) -> None:
-    from goes_lite.demo._tour import run
+    from goes_lite.cli.demo._tour import run
 
     if arguments.fast:
         terminal.pause = 0.0
@@ -147,7 +147,7 @@ def _demo(arguments: argparse.Namespace, terminal: Terminal) -> None:
 
 
 def _schema(arguments: argparse.Namespace, terminal: Terminal) -> None:
-    from goes_lite.connect import factory_for
+    from goes_lite.database.connect import factory_for
 
     statements = getattr(factory_for(arguments.scheme), "ddl", None)
     if statements is None:

@@ -17,8 +17,8 @@ import pytest
 from goes_lite import blocking, connect
 from goes_lite import connect as async_connect
 from goes_lite.aggregate import Aggregate
-from goes_lite.backend import Backend
-from goes_lite.connect import bus_factory_for, factory_for, parse, register_backend, register_bus, settings
+from goes_lite.contract.backend import Backend
+from goes_lite.database.connect import bus_factory_for, factory_for, parse, register_backend, register_bus, settings
 from goes_lite.errors import (
     AbilityMissing,
     BackendError,

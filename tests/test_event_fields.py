@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from goes_lite.errors import InvalidEventError, InvalidQueryError
-from goes_lite.event import AggregateRef, Event
-from goes_lite.query import EventQuery
-from goes_lite.registry import Registry
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EventQuery
+from goes_lite.events.registry import Registry
 
 registry = Registry()
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)

@@ -13,7 +13,7 @@ import pytest
 
 import goes_lite as goes
 from goes_lite import errors
-from goes_lite.snapshot import Snapshot
+from goes_lite.contract.snapshot_store import Snapshot
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "custom_backend.py"
 

@@ -415,4 +415,4 @@ def test_runs_from_a_fresh_clone(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "clone-history.db: 1 new commit in" in done.stdout
-    assert "goes_lite/event.py" not in done.stderr
+    assert "goes_lite/events/event.py" not in done.stderr

@@ -10,7 +10,7 @@ from uuid import RFC_4122, UUID
 
 import pytest
 
-from goes_lite.ids import new_id, new_id_bytes, new_id_text
+from goes_lite.events.ids import new_id, new_id_bytes, new_id_text
 
 MANY = 2000
 """More than randomness is drawn for at once."""
@@ -55,7 +55,7 @@ def test_the_text_is_the_canonical_one() -> None:
 
 _FORKING = """
 import os, sys
-from goes_lite.ids import new_id_bytes
+from goes_lite.events.ids import new_id_bytes
 new_id_bytes()
 child = os.fork()
 if child:

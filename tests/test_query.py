@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goes_lite import blocking
+from goes_lite.contract.event_store import AppendCondition
 from goes_lite.errors import AppendConditionFailed, InvalidQueryError
-from goes_lite.event import AggregateRef, Event
-from goes_lite.query import EVERYTHING, Between, EventQuery, Span
-from goes_lite.registry import Registry
-from goes_lite.store import AppendCondition
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EVERYTHING, Between, EventQuery, Span
+from goes_lite.events.registry import Registry
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 registry = Registry()

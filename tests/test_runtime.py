@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from goes_lite.errors import StoreClosed
-from goes_lite.portal import InlinePortal, LoopPortal
 from goes_lite.runtime import InlineRuntime, LoopRuntime, Signal, SystemClock, call, drive
+from goes_lite.runtime.portal import InlinePortal, LoopPortal
 
 variable: ContextVar[str] = ContextVar("variable", default="unset")
 

@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 
 from goes_lite.errors import InvalidQueryError
-from goes_lite.query import Between, EventQuery
-from goes_lite.sql import MAX_BRANCHES, MAX_INTEGER, SQLITE, Dialect, condition, count, select
+from goes_lite.events.query import Between, EventQuery
+from goes_lite.kit.sql import MAX_BRANCHES, MAX_INTEGER, SQLITE, Dialect, condition, count, select
 
 
 def numbered(number: int) -> str:

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from goes_lite.event import AggregateRef
+from goes_lite.events.fields import AggregateRef
 from goes_lite.repository import _turns as turns
 from goes_lite.repository._turns import Turns, turns_of
 from goes_lite.runtime import InlineRuntime, LoopRuntime, drive

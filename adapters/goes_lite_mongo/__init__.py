@@ -31,7 +31,7 @@ try:
 except ModuleNotFoundError as _exc:
     raise DriverMissing("mongodb", "pymongo 4.13 or newer", "mongo") from _exc
 
-from goes_lite.backend import (
+from goes_lite.contract.backend import (
     DENSE_POSITIONS,
     PERSISTENT,
     PROCESSES,
@@ -41,15 +41,15 @@ from goes_lite.backend import (
     Transaction,
     Unknown,
 )
-from goes_lite.background import whole
-from goes_lite.bus import REPLAY, EventBus
-from goes_lite.commits import Commits, SignalCommits
+from goes_lite.contract.commits import Commits, SignalCommits
+from goes_lite.contract.event_bus import REPLAY, EventBus
 from goes_lite.errors import GoesError
-from goes_lite.event import Event
-from goes_lite.inprocess import InProcessBus
-from goes_lite.registry import Registry
+from goes_lite.events.event import Event
+from goes_lite.events.registry import Registry
+from goes_lite.kit.bus import InProcessBus
+from goes_lite.kit.transaction import TransactionBlock, check_not_inside
 from goes_lite.runtime import Runtime, Signal
-from goes_lite.transaction import TransactionBlock, check_not_inside
+from goes_lite.runtime.background import whole
 from goes_lite_mongo import _schema
 from goes_lite_mongo._append import Group
 from goes_lite_mongo._checkpoints import MongoCheckpoints, MongoLeases

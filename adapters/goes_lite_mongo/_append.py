@@ -17,11 +17,12 @@ from bson.binary import Binary
 from bson.int64 import Int64
 from pymongo import InsertOne, ReturnDocument, UpdateOne
 
-from goes_lite.batch import Batch, check_repeated
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, StoreDamaged
-from goes_lite.event import AggregateRef, Event, id_bytes, time_micros
-from goes_lite.reading import EventReader
-from goes_lite.store import AppendCondition, Appended
+from goes_lite.events.event import Event, id_bytes, time_micros
+from goes_lite.events.fields import AggregateRef
+from goes_lite.kit.batch import Batch, check_repeated
+from goes_lite.kit.reading import EventReader
 from goes_lite_mongo._driver import Document, Session
 from goes_lite_mongo._filter import MAX_INTEGER, window
 from goes_lite_mongo._rows import document, stored

@@ -1,4 +1,4 @@
-"""Checkpoints and leases over MongoDB; see `goes_lite.checkpoint` for what is promised.
+"""Checkpoints and leases over MongoDB; see `goes_lite.contract.checkpoints` for what is promised.
 
 A released or expired lease keeps its document, so that the fencing token only ever grows. Time is the server's, so
 that programs on machines whose clocks differ agree about a lease, unless the handle has a clock of its own.
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from bson.int64 import Int64
 
-from goes_lite.checkpoint import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
+from goes_lite.contract.checkpoints import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
 from goes_lite.errors import LeaseHeld, LeaseLost, StoreDamaged
-from goes_lite.event import from_micros, to_micros
+from goes_lite.events.fields import from_micros, to_micros
 from goes_lite.runtime import Clock, SystemClock
 from goes_lite_mongo._driver import Collection, Document, Session
 from goes_lite_mongo._executor import Executor

@@ -20,7 +20,7 @@ from goes_lite.errors import (
     StoreLocked,
     StoreUnavailable,
 )
-from goes_lite.patience import Patience
+from goes_lite.kit.patience import Patience
 from goes_lite_mongo import _schema
 from goes_lite_mongo._abandoned import NAME, end_abandoned
 from goes_lite_mongo._driver import DRIVER_ERRORS, Document, Session, again, conflict, lost, translate, unknown_result

@@ -8,13 +8,14 @@ from uuid import UUID
 
 from bson.binary import Binary
 
-from goes_lite.batch import check_batch
-from goes_lite.commits import Published, publish
+from goes_lite.contract.commits import Published, publish
+from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, Pages, check_condition
 from goes_lite.errors import GoesError, InvalidQueryError
-from goes_lite.event import AggregateRef, Event, aggregate_ref, from_micros
-from goes_lite.paging import aggregate_pages, check_position, follow_pages, query_pages
-from goes_lite.query import EVERYTHING, EventQuery
-from goes_lite.store import AggregateInfo, AppendCondition, Appended, Pages, check_condition
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros
+from goes_lite.events.query import EVERYTHING, EventQuery
+from goes_lite.kit.batch import check_batch
+from goes_lite.kit.paging import aggregate_pages, check_position, follow_pages, query_pages
 from goes_lite_mongo._driver import Document, Session
 from goes_lite_mongo._executor import Executor
 from goes_lite_mongo._filter import MAX_INTEGER, window
@@ -27,7 +28,7 @@ PAGE = 512
 
 
 class MongoEvents:
-    """See `goes_lite.store.EventStore` for what is promised."""
+    """See `goes_lite.contract.event_store.EventStore` for what is promised."""
 
     def __init__(self, executor: Executor, found: Collections, reader: RowReader, published: Published) -> None:
         self._executor = executor

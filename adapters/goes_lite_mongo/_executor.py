@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
-from goes_lite.background import Apart
-from goes_lite.batch import Batch
-from goes_lite.commits import Commits
-from goes_lite.committer import Committer
+from goes_lite.contract.commits import Commits
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import StoreClosed, TransactionError
-from goes_lite.store import AppendCondition, Appended
-from goes_lite.transaction import check_not_inside
+from goes_lite.kit.batch import Batch
+from goes_lite.kit.committer import Committer
+from goes_lite.kit.transaction import check_not_inside
+from goes_lite.runtime.background import Apart
 from goes_lite_mongo._append import Group, take_turn
 from goes_lite_mongo._connection import Connection, Work
 from goes_lite_mongo._driver import Session

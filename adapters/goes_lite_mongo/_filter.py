@@ -7,7 +7,7 @@ from typing import Any
 
 from bson.binary import Binary
 
-from goes_lite.query import EventQuery, QueryItem, Span
+from goes_lite.events.query import EventQuery, QueryItem, Span
 from goes_lite_mongo._driver import Document
 
 MAX_INTEGER = 2**63 - 1

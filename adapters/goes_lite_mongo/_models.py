@@ -1,4 +1,4 @@
-"""The ModelStore over MongoDB; see `goes_lite.model.ModelStore` for what is promised."""
+"""The ModelStore over MongoDB; see `goes_lite.contract.model_store.ModelStore` for what is promised."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from bson.int64 import Int64
 from pymongo import DeleteOne, UpdateOne
 
-from goes_lite.model import (
+from goes_lite.contract.event_store import Pages
+from goes_lite.contract.model_store import (
     ModelQuery,
     ModelRecord,
     check_collection,
@@ -19,8 +20,7 @@ from goes_lite.model import (
     check_rename,
     parse_model,
 )
-from goes_lite.paging import FIRST_PAGE
-from goes_lite.store import Pages
+from goes_lite.kit.paging import FIRST_PAGE
 from goes_lite_mongo._documents import native, queryable, text_of
 from goes_lite_mongo._driver import Document, Session
 from goes_lite_mongo._events import PAGE

@@ -10,9 +10,10 @@ from bson.binary import Binary
 from bson.int64 import Int64
 
 from goes_lite.errors import CodecError
-from goes_lite.event import AggregateRef, Event, id_bytes, restore, time_micros
-from goes_lite.reading import EventReader
-from goes_lite.registry import Raw
+from goes_lite.events.event import Event, id_bytes, restore, time_micros
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.registry import Raw
+from goes_lite.kit.reading import EventReader
 from goes_lite_mongo._documents import native, text_of
 from goes_lite_mongo._driver import Document
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, TypeVar
 
-from goes_lite.background import whole
 from goes_lite.errors import GoesError, StoreUnavailable, TransactionError
-from goes_lite.transaction import check_not_inside, current_session
+from goes_lite.kit.transaction import check_not_inside, current_session
+from goes_lite.runtime.background import whole
 from goes_lite_mongo._append import take_turn
 from goes_lite_mongo._connection import Work, abort
 from goes_lite_mongo._driver import DRIVER_ERRORS, Session, lost

@@ -1,4 +1,4 @@
-"""The SnapshotStore over MongoDB; see `goes_lite.snapshot.SnapshotStore` for what is promised."""
+"""The SnapshotStore over MongoDB; see `goes_lite.contract.snapshot_store.SnapshotStore` for what is promised."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from bson.int64 import Int64
 
-from goes_lite.event import AggregateRef, aggregate_ref, from_micros, to_micros
-from goes_lite.paging import check_position
-from goes_lite.snapshot import Snapshot, check_keep, check_snapshot, check_snapshot_query
-from goes_lite.store import Pages
+from goes_lite.contract.event_store import Pages
+from goes_lite.contract.snapshot_store import Snapshot, check_keep, check_snapshot, check_snapshot_query
+from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros, to_micros
+from goes_lite.kit.paging import check_position
 from goes_lite_mongo._driver import Document, Session
 from goes_lite_mongo._events import PAGE
 from goes_lite_mongo._executor import Executor

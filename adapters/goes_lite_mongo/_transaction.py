@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from goes_lite.backend import SQL
+from goes_lite.contract.backend import SQL
 from goes_lite.errors import AbilityMissing
-from goes_lite.transaction import UserTransaction
+from goes_lite.kit.transaction import UserTransaction
 from goes_lite_mongo._driver import Document, Session
 from goes_lite_mongo._session import UserSession
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class MongoTransaction(UserTransaction):
-    """See `goes_lite.backend.Transaction`."""
+    """See `goes_lite.contract.backend.Transaction`."""
 
     def __init__(self, backend: MongoBackend, session: UserSession) -> None:
         super().__init__(backend.runtime)

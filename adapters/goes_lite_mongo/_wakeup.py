@@ -11,8 +11,8 @@ import asyncio
 from typing import Any
 
 from goes_lite.errors import StoreError
+from goes_lite.kit.watcher import LoopWatcher
 from goes_lite.runtime import Signal
-from goes_lite.watcher import LoopWatcher
 from goes_lite_mongo._connection import Connection
 from goes_lite_mongo._driver import DRIVER_ERRORS, UNAUTHORIZED, code
 

@@ -1,4 +1,4 @@
-"""A group of appends in one transaction; see `goes_lite.committer`. It takes four round trips where nothing is unexpected."""
+"""A group of appends in one transaction; see `goes_lite.kit.committer`. It takes four round trips where nothing is unexpected."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 
-from goes_lite.committer import Operation, decide, doubt
+from goes_lite.kit.committer import Operation, decide, doubt
 from goes_lite_mongo._append import Group, take_turn
 from goes_lite_mongo._connection import Connection, abort
 from goes_lite_mongo._driver import duplicate

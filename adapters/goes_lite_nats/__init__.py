@@ -15,11 +15,11 @@ try:
 except ModuleNotFoundError as _exc:
     raise DriverMissing("the bus over NATS", "nats-py", "nats") from _exc
 
-from goes_lite.backend import Unknown
-from goes_lite.bus import REPLAY, EventBus
+from goes_lite.contract.backend import Unknown
+from goes_lite.contract.event_bus import REPLAY, EventBus
 from goes_lite.errors import ConfigError
-from goes_lite.reading import EventReader
-from goes_lite.registry import Registry
+from goes_lite.events.registry import Registry
+from goes_lite.kit.reading import EventReader
 from goes_lite.runtime import Runtime
 from goes_lite_nats._bus import JetStreamBus
 from goes_lite_nats._connection import Connection
@@ -33,7 +33,7 @@ _ = _nats
 
 
 class NatsCarrier:
-    """An open bus over NATS. See `goes_lite.bus.Carrier`."""
+    """An open bus over NATS. See `goes_lite.contract.event_bus.Carrier`."""
 
     def __init__(self, target: Target, bus: EventBus) -> None:
         self.location = target.location

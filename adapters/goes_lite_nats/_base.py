@@ -7,8 +7,8 @@ from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
 from goes_lite.errors import BusError, GoesError
-from goes_lite.inprocess import InProcessBus
-from goes_lite.reading import EventReader
+from goes_lite.kit.bus import InProcessBus
+from goes_lite.kit.reading import EventReader
 from goes_lite.runtime import Runtime
 from goes_lite_nats._commands import NatsCommands
 from goes_lite_nats._connection import Connection

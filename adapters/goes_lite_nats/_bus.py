@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from goes_lite.bus import DeadLetter, check_published
+from goes_lite.contract.event_bus import DeadLetter, check_published
 from goes_lite.errors import BusError, GoesError
-from goes_lite.event import Event
-from goes_lite.inprocess import told
-from goes_lite.inprocess._queue import Queue, Wish
-from goes_lite.inprocess._subscription import InProcessDelivery
-from goes_lite.reading import EventReader
+from goes_lite.events.event import Event
+from goes_lite.kit.bus import told
+from goes_lite.kit.bus.queue import Queue, Wish
+from goes_lite.kit.bus.subscription import InProcessDelivery
+from goes_lite.kit.reading import EventReader
 from goes_lite.runtime import Runtime
 from goes_lite_nats._base import NatsBus
 from goes_lite_nats._connection import Connection
@@ -36,7 +36,7 @@ LATER = 5.0
 
 
 class JetStreamBus(NatsBus[Feed]):
-    """See `goes_lite.bus.EventBus`, and docs/nats.md for what is promised between processes."""
+    """See `goes_lite.contract.event_bus.EventBus`, and docs/nats.md for what is promised between processes."""
 
     def __init__(self, connection: Connection, runtime: Runtime, reader: EventReader) -> None:
         super().__init__(connection, runtime, reader)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from goes_lite.commands._transport import Attempt, Handle, Unheard
+from goes_lite.contract.command_transport import Attempt, Handle, Unheard
 from goes_lite.errors import BusError, ConfigError
 from goes_lite_nats._connection import LOOK, ApiError, Connection, Unanswered, unheard
 from goes_lite_nats._options import Options

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
-from goes_lite.bus import NamePatterns
+from goes_lite.contract.event_bus import NamePatterns
 from goes_lite.errors import BusError, GoesError
-from goes_lite.inprocess._queue import Wish
-from goes_lite.registry import Registry
+from goes_lite.events.registry import Registry
+from goes_lite.kit.bus.queue import Wish
 from goes_lite_nats._connection import ApiError, Connection
 from goes_lite_nats._streams import NANO, NOT_FOUND
 from goes_lite_nats._subjects import SLOTS, filters

@@ -11,12 +11,13 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from goes_lite.bus import Backoff, check_published
+from goes_lite.contract.event_bus import check_published
 from goes_lite.errors import BusError, ConfigError, GoesError
-from goes_lite.event import Event
-from goes_lite.inprocess import told
-from goes_lite.inprocess._queue import Member, Queue, Wish
+from goes_lite.events.event import Event
+from goes_lite.kit.bus import told
+from goes_lite.kit.bus.queue import Member, Queue, Wish
 from goes_lite.runtime import Signal
+from goes_lite.runtime.backoff import Backoff
 from goes_lite_nats._base import NatsBus
 from goes_lite_nats._envelope import decode, encode, undecodable
 from goes_lite_nats._subjects import consumer, event_subject, name_in, one_filter
@@ -28,7 +29,7 @@ logger = logging.getLogger("goes_lite.nats")
 
 
 class CoreBus(NatsBus["_Ear"]):
-    """See `goes_lite.bus.EventBus`, and docs/nats.md for what is not promised here."""
+    """See `goes_lite.contract.event_bus.EventBus`, and docs/nats.md for what is not promised here."""
 
     _what = "a bus over core NATS"
 

@@ -19,8 +19,9 @@ from typing import Any, cast
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from goes_lite.errors import DecodeError, GoesError
-from goes_lite.event import AggregateRef, Event, metadata_json, restore, tags_json, to_micros
-from goes_lite.registry import Raw
+from goes_lite.events.event import Event, metadata_json, restore, tags_json
+from goes_lite.events.fields import AggregateRef, to_micros
+from goes_lite.events.registry import Raw
 
 CONTENT_TYPE = "application/cloudevents+json"
 SOURCE = "/goes_lite"

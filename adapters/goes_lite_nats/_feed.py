@@ -12,10 +12,10 @@ import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from goes_lite.bus import Backoff
 from goes_lite.errors import BusError, GoesError
-from goes_lite.event import Event
-from goes_lite.inprocess import told
+from goes_lite.events.event import Event
+from goes_lite.kit.bus import told
+from goes_lite.runtime.backoff import Backoff
 from goes_lite_nats._connection import Connection
 from goes_lite_nats._consumers import Consumer, Mismatch
 from goes_lite_nats._envelope import decode, undecodable

@@ -9,10 +9,10 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from goes_lite.bus import DeadLetter
+from goes_lite.contract.event_bus import DeadLetter
 from goes_lite.errors import BusError, CodecError, GoesError
-from goes_lite.event import Event
-from goes_lite.reading import EventReader
+from goes_lite.events.event import Event
+from goes_lite.kit.reading import EventReader
 from goes_lite_nats._connection import ApiError, Connection, unheard
 from goes_lite_nats._envelope import CONTENT_TYPE, decode, encode, undecodable
 from goes_lite_nats._streams import NANO, NOT_FOUND, dead

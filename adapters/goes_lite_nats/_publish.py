@@ -11,9 +11,10 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from goes_lite.bus import Backoff
 from goes_lite.errors import BusError
-from goes_lite.event import AggregateRef, Event
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.runtime.backoff import Backoff
 from goes_lite_nats._connection import LOOK, ApiError, Connection, unheard
 from goes_lite_nats._envelope import encode
 from goes_lite_nats._subjects import event_subject

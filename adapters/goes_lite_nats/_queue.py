@@ -10,8 +10,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from goes_lite.event import Event
-from goes_lite.inprocess._queue import Item, Member, Queue, Wish
+from goes_lite.events.event import Event
+from goes_lite.kit.bus.queue import Item, Member, Queue, Wish
 from goes_lite.runtime import Clock, Signal
 
 ACK = b"+ACK"

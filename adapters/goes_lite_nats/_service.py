@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from goes_lite.bus import Backoff
-from goes_lite.commands._transport import Attempt, Handle
+from goes_lite.contract.command_transport import Attempt, Handle
 from goes_lite.errors import GoesError
+from goes_lite.runtime.backoff import Backoff
 from goes_lite_nats._connection import ApiError, Connection
 from goes_lite_nats._queue import ACK, PROGRESS, nak
 from goes_lite_nats._streams import NANO

@@ -19,8 +19,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from goes_lite.bus import NamePatterns
-from goes_lite.event import Event, id_bytes
+from goes_lite.contract.event_bus import NamePatterns
+from goes_lite.events.event import Event, id_bytes
 
 SLOTS = "0123456789abcdef"
 """An ordered group has a consumer for each. Part of the format: it cannot be changed without a new prefix."""

@@ -28,7 +28,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
-from goes_lite.backend import (
+from goes_lite.contract.backend import (
     DENSE_POSITIONS,
     PERSISTENT,
     PROCESSES,
@@ -39,15 +39,15 @@ from goes_lite.backend import (
     Transaction,
     Unknown,
 )
-from goes_lite.bus import REPLAY, EventBus
-from goes_lite.commits import Commits, SignalCommits
-from goes_lite.committer import Committer
+from goes_lite.contract.commits import Commits, SignalCommits
+from goes_lite.contract.event_bus import REPLAY, EventBus
 from goes_lite.errors import GoesError
-from goes_lite.event import Event
-from goes_lite.inprocess import InProcessBus
-from goes_lite.registry import Registry
+from goes_lite.events.event import Event
+from goes_lite.events.registry import Registry
+from goes_lite.kit.bus import InProcessBus
+from goes_lite.kit.committer import Committer
+from goes_lite.kit.transaction import TransactionBlock, check_not_inside
 from goes_lite.runtime import Runtime, Signal
-from goes_lite.transaction import TransactionBlock, check_not_inside
 from goes_lite_postgres import _schema
 from goes_lite_postgres._append import AppendSql, Group
 from goes_lite_postgres._checkpoints import CheckpointSql, PostgresCheckpoints, PostgresLeases

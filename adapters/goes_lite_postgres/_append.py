@@ -12,12 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from goes_lite.batch import Batch, check_repeated
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, InvalidEventError
-from goes_lite.event import AggregateRef, Event, id_bytes, metadata_json, restore, tags_json, time_micros
-from goes_lite.reading import EventReader
-from goes_lite.sql import MAX_INTEGER, Dialect, select
-from goes_lite.store import AppendCondition, Appended
+from goes_lite.events.event import Event, id_bytes, metadata_json, restore, tags_json, time_micros
+from goes_lite.events.fields import AggregateRef
+from goes_lite.kit.batch import Batch, check_repeated
+from goes_lite.kit.reading import EventReader
+from goes_lite.kit.sql import MAX_INTEGER, Dialect, select
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, unstorable
 from goes_lite_postgres._names import Names
 from goes_lite_postgres._options import Target

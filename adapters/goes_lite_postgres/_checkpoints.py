@@ -1,4 +1,4 @@
-"""Checkpoints and leases over PostgreSQL; see `goes_lite.checkpoint` for what is promised.
+"""Checkpoints and leases over PostgreSQL; see `goes_lite.contract.checkpoints` for what is promised.
 
 A lease is a row, not a lock of a session: so it works through poolers, and outlives the connection. A released or expired
 one keeps its row, so that the fencing token only ever grows. Time is the server's; but where a program was given a clock,
@@ -7,9 +7,9 @@ as tests are, it is that one.
 
 from __future__ import annotations
 
-from goes_lite.checkpoint import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
+from goes_lite.contract.checkpoints import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
 from goes_lite.errors import LeaseHeld, LeaseLost
-from goes_lite.event import from_micros, to_micros
+from goes_lite.events.fields import from_micros, to_micros
 from goes_lite.runtime import Clock, SystemClock
 from goes_lite_postgres._driver import Connection, Row
 from goes_lite_postgres._executor import Executor

@@ -16,7 +16,7 @@ from typing import TypeVar
 import asyncpg
 
 from goes_lite.errors import GoesError, StoreClosed, StoreError, StoreForked
-from goes_lite.patience import Patience
+from goes_lite.kit.patience import Patience
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, conflict, lost, translate, worth_waiting
 from goes_lite_postgres._options import Target
 

@@ -8,7 +8,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from goes_lite.model import ModelQuery
+from goes_lite.contract.model_store import ModelQuery
 
 DOCUMENT = "coalesce(m.plain, m.data)::jsonb"
 _C = 'COLLATE "C"'

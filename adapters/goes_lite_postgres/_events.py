@@ -6,14 +6,15 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 from uuid import UUID
 
-from goes_lite.batch import check_batch
-from goes_lite.commits import Published, publish
+from goes_lite.contract.commits import Published, publish
+from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, Pages, check_condition
 from goes_lite.errors import GoesError, InvalidQueryError
-from goes_lite.event import AggregateRef, Event, aggregate_ref, from_micros
-from goes_lite.paging import aggregate_pages, check_position, follow_pages, query_pages
-from goes_lite.query import EVERYTHING, EventQuery, check_query
-from goes_lite.sql import MAX_INTEGER, Dialect, count, select
-from goes_lite.store import AggregateInfo, AppendCondition, Appended, Pages, check_condition
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros
+from goes_lite.events.query import EVERYTHING, EventQuery, check_query
+from goes_lite.kit.batch import check_batch
+from goes_lite.kit.paging import aggregate_pages, check_position, follow_pages, query_pages
+from goes_lite.kit.sql import MAX_INTEGER, Dialect, count, select
 from goes_lite_postgres._append import AppendSql
 from goes_lite_postgres._driver import Connection, Row
 from goes_lite_postgres._executor import Executor
@@ -87,7 +88,7 @@ class EventSql:
 
 
 class PostgresEvents:
-    """See `goes_lite.store.EventStore` for what is promised."""
+    """See `goes_lite.contract.event_store.EventStore` for what is promised."""
 
     def __init__(
         self, executor: Executor, sql: EventSql, dialect: Dialect, reader: RowReader, names: Names, published: Published

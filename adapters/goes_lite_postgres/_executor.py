@@ -7,14 +7,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol, TypeVar
 
-from goes_lite.background import Apart
-from goes_lite.batch import Batch
-from goes_lite.commits import Commits
-from goes_lite.committer import Committer
+from goes_lite.contract.commits import Commits
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import GoesError, StoreClosed, StoreLocked, TransactionError
-from goes_lite.patience import Patience
-from goes_lite.store import AppendCondition, Appended
-from goes_lite.transaction import check_not_inside
+from goes_lite.kit.batch import Batch
+from goes_lite.kit.committer import Committer
+from goes_lite.kit.patience import Patience
+from goes_lite.kit.transaction import check_not_inside
+from goes_lite.runtime.background import Apart
 from goes_lite_postgres._append import Group
 from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, UNIQUE, Connection, code, conflict, lost

@@ -1,11 +1,12 @@
-"""The ModelStore over PostgreSQL; see `goes_lite.model.ModelStore` for what is promised."""
+"""The ModelStore over PostgreSQL; see `goes_lite.contract.model_store.ModelStore` for what is promised."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from goes_lite.model import (
+from goes_lite.contract.event_store import Pages
+from goes_lite.contract.model_store import (
     ModelQuery,
     ModelRecord,
     check_collection,
@@ -16,9 +17,8 @@ from goes_lite.model import (
     check_rename,
     parse_model,
 )
-from goes_lite.paging import FIRST_PAGE
-from goes_lite.sql import MAX_INTEGER
-from goes_lite.store import Pages
+from goes_lite.kit.paging import FIRST_PAGE
+from goes_lite.kit.sql import MAX_INTEGER
 from goes_lite_postgres._documents import conditions, queryable, sort_keys
 from goes_lite_postgres._driver import Connection
 from goes_lite_postgres._events import PAGE

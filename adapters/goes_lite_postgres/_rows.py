@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from goes_lite.errors import CodecError
-from goes_lite.event import AggregateRef, Event, restore
-from goes_lite.reading import EventReader
-from goes_lite.registry import Raw
+from goes_lite.events.event import Event, restore
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.registry import Raw
+from goes_lite.kit.reading import EventReader
 from goes_lite_postgres._driver import Row
 
 COLUMNS = (

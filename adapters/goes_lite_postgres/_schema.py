@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 
 from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew, StoreUnavailable
-from goes_lite.ids import new_id
+from goes_lite.events.ids import new_id
 from goes_lite_postgres import _function
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, code, translate
 from goes_lite_postgres._options import Target, quoted

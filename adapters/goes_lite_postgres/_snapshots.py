@@ -1,15 +1,15 @@
-"""The SnapshotStore over PostgreSQL; see `goes_lite.snapshot.SnapshotStore` for what is promised."""
+"""The SnapshotStore over PostgreSQL; see `goes_lite.contract.snapshot_store.SnapshotStore` for what is promised."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from goes_lite.event import AggregateRef, aggregate_ref, from_micros, to_micros
-from goes_lite.paging import check_position
-from goes_lite.snapshot import Snapshot, check_keep, check_snapshot, check_snapshot_query
-from goes_lite.sql import MAX_INTEGER
-from goes_lite.store import Pages
+from goes_lite.contract.event_store import Pages
+from goes_lite.contract.snapshot_store import Snapshot, check_keep, check_snapshot, check_snapshot_query
+from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros, to_micros
+from goes_lite.kit.paging import check_position
+from goes_lite.kit.sql import MAX_INTEGER
 from goes_lite_postgres._driver import Connection, Row
 from goes_lite_postgres._events import PAGE
 from goes_lite_postgres._executor import Executor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from goes_lite.transaction import UserTransaction
+from goes_lite.kit.transaction import UserTransaction
 from goes_lite_postgres._driver import Connection
 from goes_lite_postgres._session import Session
 from goes_lite_postgres._user_sql import check_statement, execute
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class PostgresTransaction(UserTransaction):
-    """See `goes_lite.backend.Transaction`."""
+    """See `goes_lite.contract.backend.Transaction`."""
 
     def __init__(self, backend: PostgresBackend, session: Session) -> None:
         super().__init__(backend.runtime)

@@ -17,8 +17,8 @@ import asyncio
 import contextlib
 
 from goes_lite.errors import GoesError, StoreError
+from goes_lite.kit.watcher import LoopWatcher
 from goes_lite.runtime import Signal
-from goes_lite.watcher import LoopWatcher
 from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, READ_ONLY, Connection, code
 

@@ -1,4 +1,4 @@
-"""A group of appends in one transaction, with one fsync for all; see `goes_lite.committer`.
+"""A group of appends in one transaction, with one fsync for all; see `goes_lite.kit.committer`.
 
 Where nothing has to be looked up it takes one round trip, else one for each of the steps.
 """
@@ -9,9 +9,9 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from goes_lite.committer import Operation, decide, doubt
+from goes_lite.contract.event_store import Appended
 from goes_lite.errors import GoesError, StoreDamaged
-from goes_lite.store import Appended
+from goes_lite.kit.committer import Operation, decide, doubt
 from goes_lite_postgres._append import Group
 from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, conflict, lost
@@ -23,7 +23,7 @@ GROUP_EVENTS = 5000
 
 
 class Tries:
-    """See `goes_lite.committer.Tries`."""
+    """See `goes_lite.kit.committer.Tries`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool

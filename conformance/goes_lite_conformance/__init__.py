@@ -27,23 +27,23 @@ except ModuleNotFoundError:
 pytest.register_assert_rewrite(*(
     f"{__name__}.{module}"
     for module in (
-        "_asserts", "_place", "_workers", "_samples", "event_store", "event_bus", "backend", "snapshot_store", "model_store",
-        "checkpoints", "processor", "parity", "concurrency", "crash", "stateful", "_crash_judges", "_machine", "_power_jobs",
-        "sqlite_power",
+        "harness", "event_store", "event_bus", "backend", "snapshot_store", "model_store",
+        "checkpoints", "processor", "parity", "concurrency", "crash", "stateful", "sqlite_power",
     )
 ))  # fmt: skip
 
-from goes_lite_conformance._contract import Contract, Rule, needs, only, patience, rules_of  # noqa: E402
-from goes_lite_conformance._place import Place, Storage  # noqa: E402
 from goes_lite_conformance.backend import BackendTests  # noqa: E402
 from goes_lite_conformance.checkpoints import CheckpointAndLeaseTests  # noqa: E402
 from goes_lite_conformance.concurrency import ConcurrencyTests  # noqa: E402
 from goes_lite_conformance.crash import CrashTests  # noqa: E402
 from goes_lite_conformance.event_bus import EventBusTests  # noqa: E402
 from goes_lite_conformance.event_store import EventStoreTests  # noqa: E402
+from goes_lite_conformance.harness.contract import Contract  # noqa: E402
+from goes_lite_conformance.harness.place import Place, Storage  # noqa: E402
 from goes_lite_conformance.model_store import ModelStoreTests  # noqa: E402
 from goes_lite_conformance.parity import ParityTests  # noqa: E402
 from goes_lite_conformance.processor import ProcessorTests  # noqa: E402
+from goes_lite_conformance.rule import Rule, needs, only, patience, rules_of  # noqa: E402
 from goes_lite_conformance.snapshot_store import SnapshotStoreTests  # noqa: E402
 
 if TYPE_CHECKING:

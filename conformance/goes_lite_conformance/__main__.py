@@ -25,12 +25,12 @@ from uuid import uuid4
 import pytest
 
 import goes_lite
-from goes_lite.bus import REPLAY
-from goes_lite.connect import connect, factory_for, parse
-from goes_lite.demo._terminal import BOLD, GREEN, RED, Terminal
+from goes_lite.cli.terminal import BOLD, GREEN, RED, Terminal
+from goes_lite.contract.event_bus import REPLAY
+from goes_lite.database.connect import connect, factory_for, parse
 from goes_lite.errors import ConfigError, GoesError
-from goes_lite_conformance._progress import Progress
-from goes_lite_conformance.verdict import About, Outcome, Verdict, ranges
+from goes_lite_conformance.report.progress import Progress
+from goes_lite_conformance.report.verdict import About, Outcome, Verdict, ranges
 
 FACES = ("async", "blocking", "loop")
 CONNECTING = 60.0

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, cast
 from urllib.parse import quote, urlsplit
 
-from goes_lite.connect import bus_factory_for, factory_for, parse
+from goes_lite.database.connect import bus_factory_for, factory_for, parse
 from goes_lite.errors import ConfigError
 from goes_lite_conformance import (
     BackendTests,
@@ -30,7 +30,8 @@ from goes_lite_conformance import (
     ProcessorTests,
     SnapshotStoreTests,
 )
-from goes_lite_conformance._place import Face, Storage
+from goes_lite_conformance.harness.place import Storage
+from goes_lite_conformance.rule import Face
 
 URL = "GOES_LITE_CONFORMANCE_URL"
 BUS = "GOES_LITE_CONFORMANCE_BUS"

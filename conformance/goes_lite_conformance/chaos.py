@@ -10,11 +10,12 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
-from goes_lite.batch import check_batch
+from goes_lite.contract.event_store import AppendCondition, Appended, EventStore, Pages
 from goes_lite.errors import AppendInDoubtError, ConcurrencyError, StoreUnavailable
-from goes_lite.event import AggregateRef, Event
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.kit.batch import check_batch
 from goes_lite.runtime import Runtime
-from goes_lite.store import AppendCondition, Appended, EventStore, Pages
 from goes_lite_conformance.wrapping import WrappedStore
 
 T = TypeVar("T")

@@ -17,11 +17,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from goes_lite.backend import BACKUP, DENSE_POSITIONS, PERSISTENT, PROCESSES, SQL, TRANSACTIONS
-from goes_lite.bus import REPLAY
-from goes_lite_conformance._contract import rules_of
+from goes_lite.contract.backend import BACKUP, DENSE_POSITIONS, PERSISTENT, PROCESSES, SQL, TRANSACTIONS
+from goes_lite.contract.event_bus import REPLAY
 from goes_lite_conformance.guarantees import GUARANTEES
-from goes_lite_conformance.verdict import FORMAT, from_numbers
+from goes_lite_conformance.report.verdict import FORMAT, from_numbers
+from goes_lite_conformance.rule import rules_of
 
 BEGIN = "<!-- The matrix: made by `python -m goes_lite_conformance.matrix`, do not edit. -->"
 END = "<!-- End of the matrix. -->"

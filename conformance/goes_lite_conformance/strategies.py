@@ -18,10 +18,11 @@ from uuid import UUID
 
 from hypothesis import strategies as st
 
-from goes_lite.event import MAX_ID_BYTES, AggregateRef, Event
-from goes_lite.query import Between, EventQuery
-from goes_lite.registry import Registry
-from goes_lite_conformance._samples import CONFUSABLE, NOON, Closed, Counted, Noted, registry
+from goes_lite.events.event import Event
+from goes_lite.events.fields import MAX_ID_BYTES, AggregateRef
+from goes_lite.events.query import Between, EventQuery
+from goes_lite.events.registry import Registry
+from goes_lite_conformance.harness.samples import CONFUSABLE, NOON, Closed, Counted, Noted, registry
 
 NAMES = ("order", "Order", "order.line", "ordér")
 """Names of aggregates, close to one another."""

@@ -17,11 +17,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
-from goes_lite.backend import Backend
-from goes_lite.event import AggregateRef, Event
-from goes_lite.query import EventQuery
-from goes_lite.snapshot import Every, Snapshot
-from goes_lite.store import AggregateInfo
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.event_store import AggregateInfo
+from goes_lite.contract.snapshot_store import Snapshot
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EventQuery
+from goes_lite.repository.schedule import Every
 
 WINDOW = 1000
 """How many versions of one aggregate are loaded at once."""

@@ -14,16 +14,19 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
-from goes_lite.backend import Backend, Transaction, Unknown
-from goes_lite.checkpoint import CheckpointStore
-from goes_lite.connect import BackendFactory, factory_for, parse, register_backend
-from goes_lite.event import AggregateRef, Event
-from goes_lite.model import Models, ModelStore
-from goes_lite.query import EVERYTHING, EventQuery
-from goes_lite.registry import Registry
+from goes_lite.contract.backend import Backend, Transaction, Unknown
+from goes_lite.contract.checkpoints import CheckpointStore
+from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
+from goes_lite.contract.factory import BackendFactory
+from goes_lite.contract.model_store import ModelStore
+from goes_lite.contract.models import Models
+from goes_lite.contract.snapshot_store import SnapshotStore
+from goes_lite.database.connect import factory_for, parse, register_backend
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EVERYTHING, EventQuery
+from goes_lite.events.registry import Registry
 from goes_lite.runtime import Runtime
-from goes_lite.snapshot import SnapshotStore
-from goes_lite.store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
 
 M = TypeVar("M")
 T = TypeVar("T")

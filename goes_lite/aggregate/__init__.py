@@ -15,12 +15,13 @@ from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
 from goes_lite.aggregate._definition import Definition, applies, check_attributes
-from goes_lite.context import recorded
 from goes_lite.errors import AggregateError, InvalidEventError, RegistrationError
-from goes_lite.event import AggregateRef, Event, aggregate_id, restore
-from goes_lite.ids import new_id_text
-from goes_lite.marks import EventKind
-from goes_lite.registry import Registry, default_registry
+from goes_lite.events.context import recorded
+from goes_lite.events.event import Event, restore
+from goes_lite.events.fields import AggregateRef, aggregate_id
+from goes_lite.events.ids import new_id_text
+from goes_lite.events.marks import EventKind
+from goes_lite.events.registry import Registry, default_registry
 
 __all__ = ["Aggregate", "applies", "definition_of", "resume", "send", "settle", "unsent"]
 

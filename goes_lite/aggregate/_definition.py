@@ -13,9 +13,10 @@ from types import FunctionType
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar, get_origin, get_type_hints, overload
 
 from goes_lite.errors import RegistrationError, UnregisteredTypeError
-from goes_lite.event import Event
-from goes_lite.marks import EventKind, check_kinds, mark, marked_methods
-from goes_lite.registry import Registry, check_name
+from goes_lite.events.event import Event
+from goes_lite.events.fields import check_name
+from goes_lite.events.marks import EventKind, check_kinds, mark, marked_methods
+from goes_lite.events.registry import Registry
 
 D = TypeVar("D")
 S = TypeVar("S")

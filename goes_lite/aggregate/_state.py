@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 
 from goes_lite.aggregate import Aggregate, definition_of, own_slots
 from goes_lite.aggregate._definition import state_hints
+from goes_lite.contract.snapshot_store import Snapshot
 from goes_lite.errors import AggregateError
-from goes_lite.snapshot import Snapshot
 
 
 class Unpacked(NamedTuple):

@@ -14,7 +14,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from goes_lite.aggregate import Aggregate
-from goes_lite.backend import Backend, Durability, Unknown
 from goes_lite.blocking._bus import BlockingDelivery, BlockingEventBus, BlockingHandling, BlockingSubscription
 from goes_lite.blocking._repository import BlockingRepository
 from goes_lite.blocking._stores import (
@@ -28,22 +27,24 @@ from goes_lite.blocking._stores import (
     BlockingSnapshotStore,
 )
 from goes_lite.blocking._transaction import BlockingTransaction, TransactionBlock
-from goes_lite.bus import Start
-from goes_lite.connect import bus_factory_for, factory_for, open_backend, parse, settings
-from goes_lite.portal import InlinePortal, LoopPortal, Portal
-from goes_lite.query import EVERYTHING, EventQuery
-from goes_lite.registry import Registry
+from goes_lite.contract.backend import Backend, Durability, Unknown
+from goes_lite.contract.event_bus import Start
+from goes_lite.database.connect import bus_factory_for, factory_for, open_backend, parse, settings
+from goes_lite.events.query import EVERYTHING, EventQuery
+from goes_lite.events.registry import Registry
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime
+from goes_lite.runtime.portal import InlinePortal, LoopPortal, Portal
 
 if TYPE_CHECKING:  # what consumes events is loaded when it is first used, as on the async face
     from goes_lite.blocking._commands import BlockingCommandBus, BlockingCommandService, BlockingCommandWorker
     from goes_lite.blocking._lookup import BlockingBoundLookup
     from goes_lite.blocking._processor import BlockingProcessor, BlockingProjectionProcessor
-    from goes_lite.decision import DecisionModel
-    from goes_lite.event import AggregateRef, Event
+    from goes_lite.contract.event_store import Appended
+    from goes_lite.events.event import Event
+    from goes_lite.events.fields import AggregateRef
     from goes_lite.processor import ProcessorSchedule, Retry, Stats
     from goes_lite.projection import ModelProjection, OnNewVersion, Projection
-    from goes_lite.store import Appended
+    from goes_lite.repository.decision import DecisionModel
 
 __all__ = [
     "BlockingBackend",
@@ -96,7 +97,7 @@ S3 = TypeVar("S3")
 
 
 class BlockingBackend:
-    """One open handle on a storage. Close it, or use it in a `with` block. See `goes_lite.backend.Backend`."""
+    """One open handle on a storage. Close it, or use it in a `with` block. See `goes_lite.contract.backend.Backend`."""
 
     def __init__(self, backend: Backend, portal: Portal) -> None:
         self._portal = portal
@@ -188,7 +189,7 @@ class BlockingBackend:
     def decide(
         self, *models: DecisionModel[Any], decide: Callable[..., Iterable[Event[Any]]], tries: int = 10
     ) -> Appended:
-        from goes_lite.decision import decide as decided
+        from goes_lite.repository.decision import decide as decided
 
         return self._portal.run(decided(self.backend, models, self._portal.callback(decide), tries))
 
@@ -230,7 +231,7 @@ class BlockingBackend:
     ) -> BlockingProcessor:
         from goes_lite.blocking._face import BlockingFace
         from goes_lite.blocking._processor import BlockingProcessor
-        from goes_lite.relay import Relay
+        from goes_lite.processor.relay import Relay
 
         ours = bus is None or (isinstance(bus, BlockingEventBus) and bus._portal is self._portal)
         relay = Relay(

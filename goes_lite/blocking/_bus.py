@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from goes_lite.bus import (
+from goes_lite.contract.event_bus import (
     CAPACITY,
     MAX_PENDING,
     DeadLetter,
@@ -20,14 +20,14 @@ from goes_lite.bus import (
     Subscription,
 )
 from goes_lite.errors import BusError
-from goes_lite.event import Event
-from goes_lite.portal import Portal
+from goes_lite.events.event import Event
+from goes_lite.runtime.portal import Portal
 
 T = TypeVar("T")
 
 
 class BlockingDelivery:
-    """See `goes_lite.bus.Delivery`."""
+    """See `goes_lite.contract.event_bus.Delivery`."""
 
     def __init__(self, delivery: Delivery, portal: Portal) -> None:
         self._delivery = delivery
@@ -56,7 +56,7 @@ class BlockingDelivery:
 
 
 class BlockingSubscription:
-    """See `goes_lite.bus.Subscription`. Any thread may close it; an iteration that waits then ends."""
+    """See `goes_lite.contract.event_bus.Subscription`. Any thread may close it; an iteration that waits then ends."""
 
     def __init__(self, subscription: Subscription, portal: Portal) -> None:
         self._subscription = subscription
@@ -93,7 +93,7 @@ class BlockingSubscription:
 
 
 class BlockingHandling:
-    """See `goes_lite.bus.Handling`."""
+    """See `goes_lite.contract.event_bus.Handling`."""
 
     def __init__(self, handling: Handling, portal: Portal) -> None:
         self._handling = handling
@@ -120,7 +120,7 @@ class BlockingHandling:
 
 
 class BlockingEventBus:
-    """See `goes_lite.bus.EventBus`. A handler that blocks keeps nobody waiting but its own subscription."""
+    """See `goes_lite.contract.event_bus.EventBus`. A handler that blocks keeps nobody waiting but its own subscription."""
 
     def __init__(self, bus: EventBus, portal: Portal) -> None:
         self._bus = bus

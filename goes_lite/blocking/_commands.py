@@ -11,7 +11,7 @@ from uuid import UUID
 from goes_lite.aggregate import Aggregate
 from goes_lite.commands import AcceptedCommand, CommandBus, CommandService, CommandWorker
 from goes_lite.commands._bus import Around, CommandHandler, Middleware
-from goes_lite.portal import Portal
+from goes_lite.runtime.portal import Portal
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
-from goes_lite.backend import Transaction
 from goes_lite.blocking._transaction import BlockingTransaction
-from goes_lite.portal import Portal
+from goes_lite.contract.backend import Transaction
 from goes_lite.runtime import call
+from goes_lite.runtime.portal import Portal
 
 
 class BlockingFace:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from goes_lite.event import AggregateRef
-from goes_lite.lookup import BoundLookup, Lookup
-from goes_lite.portal import Portal
-from goes_lite.store import AppendCondition
+from goes_lite.contract.event_store import AppendCondition
+from goes_lite.events.fields import AggregateRef
+from goes_lite.projection.lookup import BoundLookup, Lookup
+from goes_lite.runtime.portal import Portal
 
 
 class BlockingBoundLookup:
-    """See `goes_lite.lookup.BoundLookup`."""
+    """See `goes_lite.projection.lookup.BoundLookup`."""
 
     def __init__(self, bound: BoundLookup, portal: Portal) -> None:
         self._bound = bound

@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Self
 
 from goes_lite.errors import StoreClosed
-from goes_lite.portal import Portal
 from goes_lite.processor import ParkedEvent, Processor, Stats
 from goes_lite.projection import Parity, Progress, ProjectionProcessor
+from goes_lite.runtime.portal import Portal
 
 
 class BlockingProcessor:

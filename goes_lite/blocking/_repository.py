@@ -9,10 +9,10 @@ from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
 from goes_lite.blocking._stores import BlockingPages
-from goes_lite.portal import Portal
+from goes_lite.contract.event_store import AppendCondition, Appended
+from goes_lite.contract.snapshot_store import Snapshot
 from goes_lite.repository import Repository
-from goes_lite.snapshot import Snapshot
-from goes_lite.store import AppendCondition, Appended
+from goes_lite.runtime.portal import Portal
 
 A = TypeVar("A", bound=Aggregate)
 

@@ -7,22 +7,24 @@ from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
-from goes_lite.checkpoint import Checkpoint, CheckpointStore, Lease, LeaseStore
-from goes_lite.commits import Commits
-from goes_lite.event import AggregateRef, Event
-from goes_lite.model import ModelRecord, Models, ModelStore
-from goes_lite.portal import Portal
-from goes_lite.query import EVERYTHING, EventQuery
+from goes_lite.contract.checkpoints import Checkpoint, CheckpointStore, Lease, LeaseStore
+from goes_lite.contract.commits import Commits
+from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
+from goes_lite.contract.model_store import ModelRecord, ModelStore
+from goes_lite.contract.models import Models
+from goes_lite.contract.snapshot_store import Snapshot, SnapshotStore
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EVERYTHING, EventQuery
 from goes_lite.runtime import Signal
-from goes_lite.snapshot import Snapshot, SnapshotStore
-from goes_lite.store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
+from goes_lite.runtime.portal import Portal
 
 T = TypeVar("T")
 M = TypeVar("M")
 
 
 class BlockingPages(Generic[T]):
-    """An iterator that fetches a page at a time and holds nothing open in between. See `goes_lite.store.Pages`."""
+    """An iterator that fetches a page at a time and holds nothing open in between. See `goes_lite.contract.event_store.Pages`."""
 
     __slots__ = ("_items", "_pages", "_portal")
 
@@ -62,7 +64,7 @@ class BlockingPages(Generic[T]):
 
 
 class BlockingEventStore:
-    """See `goes_lite.store.EventStore`."""
+    """See `goes_lite.contract.event_store.EventStore`."""
 
     def __init__(self, store: EventStore, portal: Portal) -> None:
         self._store = store
@@ -109,7 +111,7 @@ class BlockingEventStore:
 
 
 class BlockingSnapshotStore:
-    """See `goes_lite.snapshot.SnapshotStore`."""
+    """See `goes_lite.contract.snapshot_store.SnapshotStore`."""
 
     def __init__(self, store: SnapshotStore, portal: Portal) -> None:
         self._store = store
@@ -132,7 +134,7 @@ class BlockingSnapshotStore:
 
 
 class BlockingModelStore:
-    """See `goes_lite.model.ModelStore`."""
+    """See `goes_lite.contract.model_store.ModelStore`."""
 
     def __init__(self, store: ModelStore, portal: Portal) -> None:
         self._store = store
@@ -173,7 +175,7 @@ class BlockingModelStore:
 
 
 class BlockingModels(Generic[M]):
-    """See `goes_lite.model.Models`."""
+    """See `goes_lite.contract.model_store.Models`."""
 
     def __init__(self, models: Models[M], portal: Portal) -> None:
         self._models = models
@@ -217,7 +219,7 @@ class BlockingModels(Generic[M]):
 
 
 class BlockingCheckpointStore:
-    """See `goes_lite.checkpoint.CheckpointStore`."""
+    """See `goes_lite.contract.checkpoints.CheckpointStore`."""
 
     def __init__(self, store: CheckpointStore, portal: Portal) -> None:
         self._store = store
@@ -237,7 +239,7 @@ class BlockingCheckpointStore:
 
 
 class BlockingLeaseStore:
-    """See `goes_lite.checkpoint.LeaseStore`."""
+    """See `goes_lite.contract.checkpoints.LeaseStore`."""
 
     def __init__(self, store: LeaseStore, portal: Portal) -> None:
         self._store = store
@@ -257,7 +259,7 @@ class BlockingLeaseStore:
 
 
 class BlockingCommits:
-    """See `goes_lite.commits.Commits`."""
+    """See `goes_lite.contract.commits.Commits`."""
 
     def __init__(self, commits: Commits, portal: Portal) -> None:
         self._commits = commits

@@ -7,7 +7,6 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, TypeVar
 
-from goes_lite.backend import Backend, Transaction
 from goes_lite.blocking._stores import (
     BlockingCheckpointStore,
     BlockingEventStore,
@@ -15,13 +14,14 @@ from goes_lite.blocking._stores import (
     BlockingModelStore,
     BlockingSnapshotStore,
 )
-from goes_lite.portal import Portal
+from goes_lite.contract.backend import Backend, Transaction
+from goes_lite.runtime.portal import Portal
 
 M = TypeVar("M")
 
 
 class BlockingTransaction:
-    """See `goes_lite.backend.Transaction`."""
+    """See `goes_lite.contract.backend.Transaction`."""
 
     def __init__(self, transaction: Transaction, portal: Portal) -> None:
         self._portal = portal

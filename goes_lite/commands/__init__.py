@@ -25,8 +25,8 @@ from goes_lite.commands._command import Command
 from goes_lite.commands._handlers import handles
 from goes_lite.commands._receipts import Receipt
 from goes_lite.commands._service import CommandService
-from goes_lite.commands._transport import CarriesCommands, CommandTransport
 from goes_lite.commands._worker import CommandWorker
+from goes_lite.contract.command_transport import CarriesCommands, CommandTransport
 
 __all__ = [
     "AcceptedCommand",

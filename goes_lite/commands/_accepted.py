@@ -13,11 +13,11 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from goes_lite.backend import Backend, Transaction
 from goes_lite.commands._command import Command
+from goes_lite.contract.backend import Backend, Transaction
+from goes_lite.contract.models import Models
 from goes_lite.errors import CommandError, CommandFailed, CommandRejected
-from goes_lite.event import from_micros
-from goes_lite.model import Models
+from goes_lite.events.fields import from_micros
 
 COLLECTION = "goes:commands"
 

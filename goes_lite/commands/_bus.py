@@ -11,7 +11,6 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
-from goes_lite.backend import Backend
 from goes_lite.commands._accepted import AcceptedCommand, accept, accepted_in, failure
 from goes_lite.commands._command import Command, Handler
 from goes_lite.commands._deadline import DeadlinePassed, within
@@ -19,9 +18,9 @@ from goes_lite.commands._elsewhere import Elsewhere
 from goes_lite.commands._handlers import AggregateHandler, FunctionHandler, handling_methods
 from goes_lite.commands._receipts import Receipts, receipts_of
 from goes_lite.commands._service import CommandService
-from goes_lite.commands._transport import CarriesCommands
 from goes_lite.commands._worker import CommandWorker
-from goes_lite.context import Context, enter, leave
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.command_transport import CarriesCommands
 from goes_lite.errors import (
     AbilityMissing,
     BusError,
@@ -35,10 +34,11 @@ from goes_lite.errors import (
     ModelNotFound,
     RegistrationError,
 )
-from goes_lite.event import to_micros
-from goes_lite.face import Face
-from goes_lite.ids import new_id
+from goes_lite.events.context import Context, enter, leave
+from goes_lite.events.fields import to_micros
+from goes_lite.events.ids import new_id
 from goes_lite.runtime import Signal, call
+from goes_lite.runtime.face import Face
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
-from goes_lite.context import Context
+from goes_lite.events.context import Context
 
 if TYPE_CHECKING:
     from goes_lite.commands._receipts import Receipts

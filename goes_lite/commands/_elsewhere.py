@@ -6,13 +6,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from goes_lite.backend import Backend
 from goes_lite.commands._accepted import AcceptedCommand, accepted_in, error_fields, restored
 from goes_lite.commands._command import Command
 from goes_lite.commands._deadline import DeadlinePassed, within
 from goes_lite.commands._receipts import Receipts
-from goes_lite.commands._transport import CommandTransport, Unheard
 from goes_lite.commands._wire import answer_of, command_bytes
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.command_transport import CommandTransport, Unheard
 from goes_lite.errors import CommandError, CommandNotHandled, CommandTimeout, ModelConflict, ModelNotFound
 
 

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
-from goes_lite.backend import TRANSACTIONS, Backend
 from goes_lite.commands._command import Command
 from goes_lite.commands._receipts import Receipt, Receipts
+from goes_lite.contract.backend import TRANSACTIONS, Backend
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AbilityMissing, ConfigError, ModelConflict, RegistrationError
-from goes_lite.face import Face
 from goes_lite.repository import Refusal, Repository
 from goes_lite.runtime import call
-from goes_lite.store import AppendCondition, Appended
+from goes_lite.runtime.face import Face
 
 F = TypeVar("F", bound=Callable[..., Any])
 

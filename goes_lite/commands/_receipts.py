@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, get_type_hints
 
-from goes_lite.backend import Backend, Transaction
 from goes_lite.codec import codec
 from goes_lite.commands._command import Command
+from goes_lite.contract.backend import Backend, Transaction
+from goes_lite.contract.models import Models
 from goes_lite.errors import CommandMismatch, EncodeError
-from goes_lite.model import Models
 
 COLLECTION = "goes:receipts"
 

@@ -11,14 +11,14 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from goes_lite.bus import Backoff
 from goes_lite.commands._command import Command
-from goes_lite.commands._transport import CommandTransport, Serving
 from goes_lite.commands._wire import command_of, error_bytes, result_bytes
 from goes_lite.commands._worker import FINAL
+from goes_lite.contract.command_transport import CommandTransport, Serving
 from goes_lite.errors import CommandNotHandled, CommandRejected, ConfigError
-from goes_lite.processor._target import TRANSIENT
+from goes_lite.processor.target import TRANSIENT
 from goes_lite.runtime import Signal
+from goes_lite.runtime.backoff import Backoff
 
 if TYPE_CHECKING:
     from goes_lite.commands._bus import CommandBus

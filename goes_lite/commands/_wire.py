@@ -30,7 +30,7 @@ from goes_lite.errors import (
     DecodeError,
     GoesError,
 )
-from goes_lite.registry import Registry
+from goes_lite.events.registry import Registry
 
 MAX_ERROR = 2000
 """How many characters of an error are carried."""

@@ -15,8 +15,6 @@ from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from goes_lite.background import Background
-from goes_lite.bus import Backoff
 from goes_lite.commands._accepted import AcceptedCommand, accepted_in, error_fields, restored
 from goes_lite.commands._command import Command
 from goes_lite.errors import (
@@ -31,9 +29,11 @@ from goes_lite.errors import (
     StoreClosed,
     UnknownEventError,
 )
-from goes_lite.event import to_micros
-from goes_lite.processor._target import TRANSIENT
+from goes_lite.events.fields import to_micros
+from goes_lite.processor.target import TRANSIENT
 from goes_lite.runtime import Signal
+from goes_lite.runtime.background import Background
+from goes_lite.runtime.backoff import Backoff
 
 if TYPE_CHECKING:
     from goes_lite.commands._bus import CommandBus

@@ -18,11 +18,11 @@ from logging import INFO, WARNING, Logger, getLogger
 from typing import Any, TypeAlias
 from uuid import NAMESPACE_OID, uuid5
 
-from goes_lite.bus import Backoff
 from goes_lite.commands._bus import Proceed
 from goes_lite.commands._command import Command
 from goes_lite.errors import CommandRejected, ConcurrencyError, ConfigError
 from goes_lite.runtime import Runtime, call
+from goes_lite.runtime.backoff import Backoff
 
 Made: TypeAlias = Callable[[Command[Any], Proceed], Awaitable[Any]]
 

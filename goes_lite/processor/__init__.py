@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from goes_lite.backend import Backend
-from goes_lite.face import Face
+from goes_lite.contract.backend import Backend
 from goes_lite.processor._processor import Processor
-from goes_lite.processor._records import MAX_NAME, ParkedEvent, parked_events
 from goes_lite.processor._retry import Retry
 from goes_lite.processor._schedule import Continuously, OnDemand, Pending, Periodically, ProcessorSchedule
 from goes_lite.processor._stats import Stats, stats_of
-from goes_lite.processor._target import Target, target_of
+from goes_lite.processor.records import MAX_NAME, ParkedEvent, parked_events
+from goes_lite.processor.target import Target, target_of
+from goes_lite.runtime.face import Face
 
 __all__ = [
     "MAX_NAME",

@@ -12,14 +12,15 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from goes_lite.backend import TRANSACTIONS, Transaction
-from goes_lite.checkpoint import CheckpointStore, Lease
+from goes_lite.contract.backend import TRANSACTIONS, Transaction
+from goes_lite.contract.checkpoints import CheckpointStore, Lease
+from goes_lite.contract.models import Models
 from goes_lite.errors import CodecError, ModelNotFound, ProcessorStopped, UnknownEventError
-from goes_lite.event import AggregateRef, Event
-from goes_lite.model import Models
-from goes_lite.processor._feed import Batch, Unreadable
-from goes_lite.processor._records import ParkedEvent, parked_events
-from goes_lite.processor._target import HandlerFailed
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.processor.feed import Batch, Unreadable
+from goes_lite.processor.records import ParkedEvent, parked_events
+from goes_lite.processor.target import HandlerFailed
 
 if TYPE_CHECKING:
     from goes_lite.processor import Processor

@@ -10,11 +10,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from goes_lite.backend import TRANSACTIONS, Backend, Transaction
-from goes_lite.background import Background
-from goes_lite.bus import Start
-from goes_lite.checkpoint import Lease, check_owned_name
-from goes_lite.commits import check_wait
+from goes_lite.contract.backend import TRANSACTIONS, Backend, Transaction
+from goes_lite.contract.checkpoints import Lease, check_owned_name
+from goes_lite.contract.commits import check_wait
+from goes_lite.contract.event_bus import Start
+from goes_lite.contract.event_store import check_position
 from goes_lite.errors import (
     AbilityMissing,
     ConfigError,
@@ -25,19 +25,19 @@ from goes_lite.errors import (
     ProcessorBehind,
     StoreClosed,
 )
-from goes_lite.event import Event
+from goes_lite.events.event import Event
+from goes_lite.events.query import EVERYTHING, EventQuery, check_query
 from goes_lite.processor._batches import Stopping
-from goes_lite.processor._feed import check_start
-from goes_lite.processor._records import MAX_NAME, ParkedEvent, Requests, parked_events, requests
 from goes_lite.processor._retry import Retry
 from goes_lite.processor._schedule import Continuously, ProcessorSchedule
 from goes_lite.processor._stats import State, Stats, stats_of
-from goes_lite.processor._target import TRANSIENT, Target
-from goes_lite.processor._tenure import LOOK, Tenure, new_owner
 from goes_lite.processor._worker import Worker, store_backoff
-from goes_lite.query import EVERYTHING, EventQuery, check_query
+from goes_lite.processor.feed import check_start
+from goes_lite.processor.records import MAX_NAME, ParkedEvent, Requests, parked_events, requests
+from goes_lite.processor.target import TRANSIENT, Target
+from goes_lite.processor.tenure import LOOK, Tenure, new_owner
 from goes_lite.runtime import Signal
-from goes_lite.store import check_position
+from goes_lite.runtime.background import Background
 
 logger = logging.getLogger("goes_lite.processor")
 

@@ -7,8 +7,8 @@ import math
 from collections.abc import Callable
 from typing import Literal, TypeAlias, get_args
 
-from goes_lite.bus import Backoff
 from goes_lite.errors import ConfigError
+from goes_lite.runtime.backoff import Backoff
 
 logger = logging.getLogger("goes_lite.processor")
 

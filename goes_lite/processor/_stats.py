@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, TypeAlias
 
-from goes_lite.backend import Backend
-from goes_lite.event import Event
-from goes_lite.processor._feed import oldest
-from goes_lite.processor._records import parked_events
-from goes_lite.query import EVERYTHING, EventQuery
+from goes_lite.contract.backend import Backend
+from goes_lite.events.event import Event
+from goes_lite.events.query import EVERYTHING, EventQuery
+from goes_lite.processor.feed import oldest
+from goes_lite.processor.records import parked_events
 
 State: TypeAlias = Literal["idle", "standby", "active", "stopped", "failed"]
 

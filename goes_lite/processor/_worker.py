@@ -10,15 +10,15 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from goes_lite.bus import Backoff
-from goes_lite.checkpoint import Lease
+from goes_lite.contract.checkpoints import Lease
 from goes_lite.errors import CheckpointMismatch
 from goes_lite.processor._batches import Batches, Displaced
-from goes_lite.processor._feed import Feed, Unreadable, first_position, oldest
-from goes_lite.processor._records import Requests, requests
 from goes_lite.processor._retry import LONGEST
 from goes_lite.processor._schedule import Pending
-from goes_lite.processor._target import TRANSIENT
+from goes_lite.processor.feed import Feed, Unreadable, first_position, oldest
+from goes_lite.processor.records import Requests, requests
+from goes_lite.processor.target import TRANSIENT
+from goes_lite.runtime.backoff import Backoff
 
 if TYPE_CHECKING:
     from goes_lite.processor import Processor

@@ -10,18 +10,18 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from goes_lite.backend import TRANSACTIONS, Backend, Transaction
-from goes_lite.delegate import DelegatingBackend, DelegatingEvents, DelegatingTransaction
+from goes_lite.contract.backend import TRANSACTIONS, Backend, Transaction
+from goes_lite.contract.event_store import AppendCondition, Appended, EventStore
+from goes_lite.contract.wrapping import DelegatingBackend, DelegatingEvents, DelegatingTransaction
 from goes_lite.errors import AbilityMissing, CheckpointMismatch, ConfigError, ProjectionOutdated, TransactionError
-from goes_lite.event import Event
-from goes_lite.face import Face
-from goes_lite.processor._feed import Feed, Unreadable
-from goes_lite.processor._target import HandlerFailed
+from goes_lite.events.event import Event
+from goes_lite.processor.feed import Feed, Unreadable
+from goes_lite.processor.target import HandlerFailed
 from goes_lite.projection._projection import Projection
 from goes_lite.projection._record import ProjectionRecord, projection_records
 from goes_lite.projection._replay import Replay
 from goes_lite.runtime import call
-from goes_lite.store import AppendCondition, Appended, EventStore
+from goes_lite.runtime.face import Face
 
 BATCH = 1000
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import ConfigError
-from goes_lite.event import AggregateRef, Event, aggregate_ref
-from goes_lite.face import Face
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef, aggregate_ref
+from goes_lite.events.query import EventQuery, asked
 from goes_lite.projection._models import Fold, ModelProjection
-from goes_lite.query import EventQuery, asked
 from goes_lite.runtime import call
+from goes_lite.runtime.face import Face
 
 M = TypeVar("M")
 

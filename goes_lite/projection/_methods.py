@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from goes_lite.backend import Transaction
+from goes_lite.contract.backend import Transaction
 from goes_lite.errors import TransactionError
-from goes_lite.event import Event
-from goes_lite.face import Face
-from goes_lite.processor._target import guarded
-from goes_lite.registry import Registry
+from goes_lite.events.event import Event
+from goes_lite.events.registry import Registry
+from goes_lite.processor.target import guarded
+from goes_lite.runtime.face import Face
 
 if TYPE_CHECKING:
     from goes_lite.projection._projection import Projection

@@ -11,18 +11,19 @@ from copy import deepcopy
 from inspect import iscoroutinefunction
 from typing import Any, ClassVar, Final, Generic, NamedTuple, Never, TypeVar, cast, get_args, get_origin
 
-from goes_lite.backend import Transaction
 from goes_lite.codec import codec
+from goes_lite.contract.backend import Transaction
+from goes_lite.contract.model_store import ModelRecord, check_collection
 from goes_lite.errors import InvalidQueryError, ModelError, RegistrationError, TransactionError
-from goes_lite.event import Event, check_text, restore
-from goes_lite.face import Face
-from goes_lite.model import ModelRecord, check_collection
+from goes_lite.events.event import Event, restore
+from goes_lite.events.fields import check_text
+from goes_lite.events.query import asked
+from goes_lite.events.registry import Registry, _immutable
 from goes_lite.processor import Target
-from goes_lite.processor._target import HandlerFailed
+from goes_lite.processor.target import HandlerFailed
 from goes_lite.projection._projection import PREFIX, Key, Projection
-from goes_lite.query import asked
-from goes_lite.registry import Registry, _immutable
 from goes_lite.runtime import call
+from goes_lite.runtime.face import Face
 
 M = TypeVar("M")
 

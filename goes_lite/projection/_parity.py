@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple, cast
 
-from goes_lite.backend import Transaction
+from goes_lite.contract.backend import Transaction
 from goes_lite.errors import ConfigError
-from goes_lite.face import Face
 from goes_lite.projection._projection import Projection
 from goes_lite.runtime import call
+from goes_lite.runtime.face import Face
 
 SHOWN = 20
 """How many differences a comparison keeps."""

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, get_args
 
-from goes_lite.backend import Backend, Transaction
-from goes_lite.checkpoint import Lease
+from goes_lite.contract.backend import Backend, Transaction
+from goes_lite.contract.checkpoints import Lease
 from goes_lite.errors import ConfigError, LeaseHeld, ProjectionOutdated
-from goes_lite.face import Face
 from goes_lite.processor import Processor, parked_events
 from goes_lite.processor._batches import Displaced
-from goes_lite.processor._tenure import LOOK
+from goes_lite.processor.tenure import LOOK
 from goes_lite.projection._parity import Parity
 from goes_lite.projection._projection import Projection
 from goes_lite.projection._rebuild import Accept, Progress, Rebuild
 from goes_lite.projection._record import ProjectionRecord, check_not_older, projection_records
 from goes_lite.projection._replay import Replay
 from goes_lite.runtime import call
+from goes_lite.runtime.face import Face
 
 OnNewVersion: TypeAlias = Literal["rebuild", "beside", "stop", "keep"]
 

@@ -7,15 +7,16 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from goes_lite.errors import RegistrationError
-from goes_lite.event import Event
-from goes_lite.marks import EventKind, check_kinds, mark, marked_methods
+from goes_lite.events.event import Event
+from goes_lite.events.fields import check_name
+from goes_lite.events.marks import EventKind, check_kinds, mark, marked_methods
+from goes_lite.events.query import EventQuery
+from goes_lite.events.registry import Registry
 from goes_lite.processor import MAX_NAME
-from goes_lite.query import EventQuery
-from goes_lite.registry import Registry, check_name
 
 if TYPE_CHECKING:
-    from goes_lite.face import Face
     from goes_lite.processor import Target
+    from goes_lite.runtime.face import Face
 
 F = TypeVar("F", bound=Callable[..., object])
 

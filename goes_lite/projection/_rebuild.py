@@ -12,21 +12,21 @@ from copy import copy
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
-from goes_lite.backend import Transaction
-from goes_lite.checkpoint import CheckpointStore, Lease
+from goes_lite.contract.backend import Transaction
+from goes_lite.contract.checkpoints import CheckpointStore, Lease
 from goes_lite.errors import CheckpointMismatch
-from goes_lite.face import Face
 from goes_lite.processor import Processor, parked_events
 from goes_lite.processor._batches import Batches, Displaced, Stopping
-from goes_lite.processor._feed import Feed, Unreadable
-from goes_lite.processor._records import Requests, requests
-from goes_lite.processor._target import HandlerFailed
-from goes_lite.processor._tenure import Tenure
+from goes_lite.processor.feed import Feed, Unreadable
+from goes_lite.processor.records import Requests, requests
+from goes_lite.processor.target import HandlerFailed
+from goes_lite.processor.tenure import Tenure
 from goes_lite.projection._parity import Parity, compare
 from goes_lite.projection._projection import PREFIX, SUFFIX, Projection
 from goes_lite.projection._record import ProjectionRecord, check_not_older, projection_records
 from goes_lite.projection._replay import Replay
 from goes_lite.runtime import call
+from goes_lite.runtime.face import Face
 
 Accept: TypeAlias = Callable[[Parity], Awaitable[bool] | bool]
 

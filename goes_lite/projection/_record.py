@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from goes_lite.backend import Transaction
+from goes_lite.contract.backend import Transaction
+from goes_lite.contract.model_store import ModelStore
+from goes_lite.contract.models import Models
 from goes_lite.errors import ProjectionOutdated
-from goes_lite.model import Models, ModelStore
 from goes_lite.projection._projection import Projection
 from goes_lite.runtime import Runtime
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from goes_lite.backend import Transaction
-from goes_lite.delegate import DelegatingTransaction
+from goes_lite.contract.backend import Transaction
+from goes_lite.contract.wrapping import DelegatingTransaction
 from goes_lite.errors import TransactionError
-from goes_lite.event import Event
+from goes_lite.events.event import Event
+from goes_lite.events.query import EventQuery
 from goes_lite.processor import Target
-from goes_lite.processor._target import HandlerFailed
+from goes_lite.processor.target import HandlerFailed
 from goes_lite.projection._projection import Projection
-from goes_lite.query import EventQuery
 
 
 class Replay:

@@ -17,6 +17,8 @@ from uuid import UUID
 
 from goes_lite.aggregate import Aggregate, definition_of, send, settle, unsent
 from goes_lite.aggregate._state import check_state, pack
+from goes_lite.contract.event_store import AppendCondition, Appended, Pages
+from goes_lite.contract.snapshot_store import Snapshot
 from goes_lite.errors import (
     AggregateDeleted,
     AggregateError,
@@ -27,17 +29,17 @@ from goes_lite.errors import (
     InvalidQueryError,
     VersionNotFound,
 )
-from goes_lite.event import AggregateRef, Event, aggregate_id, to_micros
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef, aggregate_id, to_micros
 from goes_lite.repository._cache import Cache
 from goes_lite.repository._history import Loader
 from goes_lite.repository._hooks import AfterDelete, AfterSave, BeforeSave, Hooks, OnConflict, OnError
 from goes_lite.repository._turns import Turn, turns_of
+from goes_lite.repository.schedule import Schedule
 from goes_lite.runtime import call
-from goes_lite.snapshot import Schedule, Snapshot
-from goes_lite.store import AppendCondition, Appended, Pages
 
 if TYPE_CHECKING:
-    from goes_lite.backend import Backend, Transaction
+    from goes_lite.contract.backend import Backend, Transaction
 
 A = TypeVar("A", bound=Aggregate)
 

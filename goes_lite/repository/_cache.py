@@ -11,7 +11,7 @@ import threading
 from typing import Any, Generic, TypeVar
 
 from goes_lite.aggregate import Aggregate, last_event
-from goes_lite.event import Event, id_bytes
+from goes_lite.events.event import Event, id_bytes
 
 A = TypeVar("A", bound=Aggregate)
 

@@ -12,12 +12,13 @@ from typing import Generic, TypeVar
 
 from goes_lite.aggregate import Aggregate, resume
 from goes_lite.aggregate._state import unpack
+from goes_lite.contract.event_store import EventStore
+from goes_lite.contract.snapshot_store import Snapshot, SnapshotStore
 from goes_lite.errors import AggregateNotFound, VersionNotFound
-from goes_lite.event import AggregateRef, id_bytes
-from goes_lite.query import EventQuery
+from goes_lite.events.event import id_bytes
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EventQuery
 from goes_lite.repository._cache import Cache
-from goes_lite.snapshot import Snapshot, SnapshotStore
-from goes_lite.store import EventStore
 
 A = TypeVar("A", bound=Aggregate)
 

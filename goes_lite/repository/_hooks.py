@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from goes_lite.aggregate import Aggregate
+from goes_lite.contract.event_store import Appended
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError
-from goes_lite.event import AggregateRef, Event
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
 from goes_lite.runtime import call
-from goes_lite.store import Appended
 
 A = TypeVar("A", bound=Aggregate)
 

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
-from goes_lite.event import AggregateRef
+from goes_lite.events.fields import AggregateRef
 from goes_lite.runtime import Runtime, Signal
 
 PATIENCE = 1.0

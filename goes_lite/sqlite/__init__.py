@@ -25,7 +25,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 from weakref import WeakSet
 
-from goes_lite.backend import (
+from goes_lite.contract.backend import (
     BACKUP,
     DENSE_POSITIONS,
     PERSISTENT,
@@ -37,12 +37,13 @@ from goes_lite.backend import (
     Transaction,
     Unknown,
 )
-from goes_lite.bus import REPLAY, EventBus
-from goes_lite.commits import Commits, SignalCommits
+from goes_lite.contract.commits import Commits, SignalCommits
+from goes_lite.contract.event_bus import REPLAY, EventBus
 from goes_lite.errors import ConfigError, StoreDamaged
-from goes_lite.event import Event
-from goes_lite.inprocess import InProcessBus
-from goes_lite.registry import Registry
+from goes_lite.events.event import Event
+from goes_lite.events.registry import Registry
+from goes_lite.kit.bus import InProcessBus
+from goes_lite.kit.transaction import TransactionBlock, check_not_inside
 from goes_lite.runtime import LoopRuntime, Runtime
 from goes_lite.sqlite import _guard
 from goes_lite.sqlite._append import head
@@ -63,7 +64,6 @@ from goes_lite.sqlite._turnstile import NoTurnstile, Turnstile
 from goes_lite.sqlite._user_sql import sql_of_readers, sql_of_transactions
 from goes_lite.sqlite._wakeup import Watcher, commit_signal
 from goes_lite.sqlite._writer import Writer
-from goes_lite.transaction import TransactionBlock, check_not_inside
 
 _open_backends: WeakSet[SQLiteBackend] = WeakSet()
 EXIT_PATIENCE = 1.0

@@ -11,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from goes_lite.batch import Batch, check_repeated
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, InvalidEventError
-from goes_lite.event import AggregateRef, Event, id_bytes, metadata_json, restore, tags_json, time_micros
-from goes_lite.registry import Registry
-from goes_lite.sql import MAX_INTEGER, SQLITE, select
+from goes_lite.events.event import Event, id_bytes, metadata_json, restore, tags_json, time_micros
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.registry import Registry
+from goes_lite.kit.batch import Batch, check_repeated
+from goes_lite.kit.sql import MAX_INTEGER, SQLITE, select
 from goes_lite.sqlite._driver import CONSTRAINT, NOT_NULL, Connection, Driver
-from goes_lite.store import AppendCondition, Appended
 
 HEAD = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
 _AGGREGATE = "SELECT key, version FROM aggregates WHERE name = ? AND id = ?"

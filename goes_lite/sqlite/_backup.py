@@ -13,7 +13,7 @@ import os
 from urllib.parse import quote
 
 from goes_lite.errors import ConfigError
-from goes_lite.ids import new_id_text
+from goes_lite.events.ids import new_id_text
 from goes_lite.sqlite._connection import Target
 from goes_lite.sqlite._driver import Connection, translate
 from goes_lite.sqlite._schema import identity

@@ -1,13 +1,13 @@
-"""Checkpoints and leases over SQLite; see `goes_lite.checkpoint` for what is promised.
+"""Checkpoints and leases over SQLite; see `goes_lite.contract.checkpoints` for what is promised.
 
 A released or expired lease keeps its row, so that the fencing token only ever grows.
 """
 
 from __future__ import annotations
 
-from goes_lite.checkpoint import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
+from goes_lite.contract.checkpoints import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
 from goes_lite.errors import LeaseHeld, LeaseLost
-from goes_lite.event import from_micros, to_micros
+from goes_lite.events.fields import from_micros, to_micros
 from goes_lite.runtime import Clock
 from goes_lite.sqlite import _schema
 from goes_lite.sqlite._driver import Connection, Row

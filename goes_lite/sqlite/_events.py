@@ -6,17 +6,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
-from goes_lite.batch import check_batch
-from goes_lite.commits import Published
+from goes_lite.contract.commits import Published
+from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, Pages, check_condition
 from goes_lite.errors import GoesError, InvalidQueryError
-from goes_lite.event import AggregateRef, Event, aggregate_ref, from_micros
-from goes_lite.paging import aggregate_pages, check_position, follow_pages, query_pages
-from goes_lite.query import EVERYTHING, EventQuery, check_query
-from goes_lite.sql import MAX_INTEGER, SQLITE, count, select
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros
+from goes_lite.events.query import EVERYTHING, EventQuery, check_query
+from goes_lite.kit.batch import check_batch
+from goes_lite.kit.paging import aggregate_pages, check_position, follow_pages, query_pages
+from goes_lite.kit.sql import MAX_INTEGER, SQLITE, count, select
 from goes_lite.sqlite._append import Append, head
 from goes_lite.sqlite._driver import Connection, Driver
 from goes_lite.sqlite._rows import COLUMNS, RowReader
-from goes_lite.store import AggregateInfo, AppendCondition, Appended, Pages, check_condition
 
 T = TypeVar("T")
 
@@ -48,7 +49,7 @@ class Executor(Protocol):
 
 
 class SQLiteEvents:
-    """See `goes_lite.store.EventStore` for what is promised."""
+    """See `goes_lite.contract.event_store.EventStore` for what is promised."""
 
     def __init__(self, executor: Executor, driver: Driver, reader: RowReader, published: Published) -> None:
         self._executor = executor

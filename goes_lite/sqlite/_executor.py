@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from goes_lite.commits import Commits
+from goes_lite.contract.commits import Commits
 from goes_lite.errors import StoreClosed, TransactionError
+from goes_lite.kit.transaction import current_session
 from goes_lite.runtime import Runtime
 from goes_lite.sqlite._connection import Readers
 from goes_lite.sqlite._driver import Connection
 from goes_lite.sqlite._session import Session
 from goes_lite.sqlite._writer import Writer
-from goes_lite.transaction import current_session
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""The ModelStore over SQLite; see `goes_lite.model.ModelStore` for what is promised."""
+"""The ModelStore over SQLite; see `goes_lite.contract.model_store.ModelStore` for what is promised."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from goes_lite.errors import ModelError
-from goes_lite.model import (
+from goes_lite.contract.event_store import Pages
+from goes_lite.contract.model_store import (
     ModelQuery,
     ModelRecord,
     check_collection,
@@ -19,11 +19,11 @@ from goes_lite.model import (
     check_rename,
     parse_model,
 )
-from goes_lite.paging import FIRST_PAGE
-from goes_lite.sql import MAX_INTEGER
+from goes_lite.errors import ModelError
+from goes_lite.kit.paging import FIRST_PAGE
+from goes_lite.kit.sql import MAX_INTEGER
 from goes_lite.sqlite._driver import Connection
 from goes_lite.sqlite._events import PAGE, Executor
-from goes_lite.store import Pages
 
 _VERSION = "SELECT version FROM models WHERE collection = ? AND id = ?"
 _VALID = "SELECT json_valid(?)"

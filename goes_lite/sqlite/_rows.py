@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from goes_lite.backend import Unknown
+from goes_lite.contract.backend import Unknown
 from goes_lite.errors import CodecError, StoreDamaged
-from goes_lite.event import AggregateRef, Event, restore
-from goes_lite.reading import EventReader
-from goes_lite.registry import Raw, Registry
+from goes_lite.events.event import Event, restore
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.registry import Raw, Registry
+from goes_lite.kit.reading import EventReader
 from goes_lite.sqlite._driver import Connection, Driver, Row
 
 COLUMNS = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 
 from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew
-from goes_lite.ids import new_id_text
+from goes_lite.events.ids import new_id_text
 from goes_lite.sqlite._driver import Connection
 
 APPLICATION_ID = 0x676F_6573

@@ -11,9 +11,9 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from goes_lite.errors import TransactionError
+from goes_lite.kit.transaction import check_not_inside, current_session
 from goes_lite.sqlite._driver import Connection
 from goes_lite.sqlite._writer import Operation, Work, Writer, call_in, resolve
-from goes_lite.transaction import check_not_inside, current_session
 
 if TYPE_CHECKING:
     import asyncio

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from goes_lite.kit.transaction import UserTransaction
 from goes_lite.sqlite._executor import SessionExecutor
 from goes_lite.sqlite._session import Session
-from goes_lite.transaction import UserTransaction
 
 if TYPE_CHECKING:
     from goes_lite.sqlite import SQLiteBackend
 
 
 class SQLiteTransaction(UserTransaction):
-    """See `goes_lite.backend.Transaction`."""
+    """See `goes_lite.contract.backend.Transaction`."""
 
     def __init__(self, backend: SQLiteBackend, session: Session) -> None:
         super().__init__(backend.runtime)

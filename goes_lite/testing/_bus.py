@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from goes_lite.blocking import BlockingEventBus
-from goes_lite.bus import EventBus
-from goes_lite.event import Event
+from goes_lite.contract.event_bus import EventBus
+from goes_lite.events.event import Event
 from goes_lite.runtime import InlineRuntime, LoopRuntime, Runtime, Signal, drive
 
 PATIENCE = 10.0

@@ -16,7 +16,7 @@ from itertools import count
 from typing import NamedTuple
 
 from goes_lite.errors import ConfigError, InvalidEventError
-from goes_lite.event import from_micros, to_micros
+from goes_lite.events.fields import from_micros, to_micros
 from goes_lite.runtime import InlineRuntime, LoopRuntime, Runtime, Signal, drive
 
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)

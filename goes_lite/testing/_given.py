@@ -11,14 +11,15 @@ from uuid import UUID
 
 from goes_lite import blocking
 from goes_lite.aggregate import Aggregate, definition_of
-from goes_lite.decider import Decider
-from goes_lite.decision import DecisionModel
+from goes_lite.commands.decider import Decider
 from goes_lite.errors import ProcessorStopped
-from goes_lite.event import AggregateRef, Event, aggregate_ref
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef, aggregate_ref
+from goes_lite.events.query import EventQuery
+from goes_lite.events.registry import Registry, default_registry
 from goes_lite.processor import Retry
 from goes_lite.projection import ModelProjection, Projection
-from goes_lite.query import EventQuery
-from goes_lite.registry import Registry, default_registry
+from goes_lite.repository.decision import DecisionModel
 from goes_lite.testing._outcome import Outcome
 from goes_lite.testing._projections import Made, Projected
 

@@ -9,9 +9,10 @@ from pprint import pformat
 from typing import Any, Self, TypeVar
 
 from goes_lite.aggregate import Aggregate, definition_of
-from goes_lite.decider import Decider
-from goes_lite.decision import DecisionModel
-from goes_lite.event import AggregateRef, Event
+from goes_lite.commands.decider import Decider
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.repository.decision import DecisionModel
 
 S = TypeVar("S")
 

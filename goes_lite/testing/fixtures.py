@@ -20,11 +20,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from goes_lite.backend import Backend
 from goes_lite.blocking import BlockingBackend
 from goes_lite.blocking import connect as blocking_connect
-from goes_lite.connect import connect
-from goes_lite.registry import Registry, default_registry
+from goes_lite.contract.backend import Backend
+from goes_lite.database.connect import connect
+from goes_lite.events.registry import Registry, default_registry
 from goes_lite.testing import FakeClock, RecordedBus
 
 R = TypeVar("R")

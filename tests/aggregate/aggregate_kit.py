@@ -8,8 +8,8 @@ from typing import Any, cast
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate, applies
-from goes_lite.event import Event, restore
-from goes_lite.registry import default_registry, event
+from goes_lite.events.event import Event, restore
+from goes_lite.events.registry import default_registry, event
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 

@@ -9,8 +9,8 @@ import pytest
 
 from goes_lite.aggregate import Aggregate, applies
 from goes_lite.errors import RegistrationError, UnregisteredTypeError
-from goes_lite.event import Event
-from goes_lite.registry import Registry
+from goes_lite.events.event import Event
+from goes_lite.events.registry import Registry
 
 if TYPE_CHECKING:
     from tests.aggregate.aggregate_kit import Barked, Left, Registered, Returned, TrickAdded

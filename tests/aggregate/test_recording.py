@@ -11,7 +11,8 @@ import pytest
 
 from goes_lite.aggregate import Aggregate, applies, settle
 from goes_lite.errors import AggregateError, EncodeError, InvalidEventError, UnregisteredTypeError
-from goes_lite.event import AggregateRef, Event
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
 
 if TYPE_CHECKING:
     from tests.aggregate.aggregate_kit import NOON, Barked, Dog, Failing, Left, Registered, TrickAdded, reloaded

@@ -9,8 +9,9 @@ import pytest
 
 from goes_lite.aggregate import Aggregate, applies
 from goes_lite.errors import AggregateError, InvalidEventError, RegistrationError
-from goes_lite.event import AggregateRef, Event, restore
-from goes_lite.registry import Raw, Registry
+from goes_lite.events.event import Event, restore
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.registry import Raw, Registry
 
 if TYPE_CHECKING:
     from tests.aggregate.aggregate_kit import (

@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, NamedTuple
 
-from goes_lite_conformance._faces import awaited
-from goes_lite_conformance._samples import registry
+from goes_lite_conformance.harness.faces import awaited
+from goes_lite_conformance.harness.samples import registry
 
 from goes_lite import blocking, connect
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.runtime import drive
 
 

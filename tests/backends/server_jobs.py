@@ -11,12 +11,12 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-from goes_lite_conformance._samples import note, registry
+from goes_lite_conformance.harness.samples import note, registry
 
 import goes_lite as goes
+from goes_lite.contract.event_store import Appended
 from goes_lite.errors import GoesError
-from goes_lite.query import EventQuery
-from goes_lite.store import Appended
+from goes_lite.events.query import EventQuery
 
 
 def say(what: Any) -> None:

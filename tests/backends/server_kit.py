@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from goes_lite_conformance._samples import note, registry
-from goes_lite_conformance._workers import Process
+from goes_lite_conformance.harness.samples import note, registry
+from goes_lite_conformance.harness.workers import Process
 
 import goes_lite as goes
 

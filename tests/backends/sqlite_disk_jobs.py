@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from goes_lite_conformance._workers import say
+from goes_lite_conformance.harness.workers import say
 
 import goes_lite
 

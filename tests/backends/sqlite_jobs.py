@@ -23,12 +23,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
-from goes_lite_conformance._workers import PATIENCE, listen, say
+from goes_lite_conformance.harness.workers import PATIENCE, listen, say
 
 import goes_lite
 from goes_lite.blocking import BlockingBackend
 from goes_lite.errors import ConcurrencyError
-from goes_lite.event import AggregateRef, Event
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
 from goes_lite.sqlite import SQLiteBackend
 
 if TYPE_CHECKING:

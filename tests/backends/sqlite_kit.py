@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from goes_lite_conformance._workers import Process
+from goes_lite_conformance.harness.workers import Process
 
 from goes_lite.blocking import BlockingBackend, connect
-from goes_lite.event import Event
-from goes_lite.registry import Registry
+from goes_lite.events.event import Event
+from goes_lite.events.registry import Registry
 from goes_lite.sqlite import SQLiteBackend
 from goes_lite.sqlite._writer import Writer
 

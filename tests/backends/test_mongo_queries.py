@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from goes_lite_conformance._samples import Counted, Noted, registry, snapshot
+from goes_lite_conformance.harness.samples import Counted, Noted, registry, snapshot
 from goes_lite_conformance.strategies import batches, queries
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import goes_lite as goes
-from goes_lite.event import AggregateRef, Event
-from goes_lite.query import EventQuery
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EventQuery
 
 if TYPE_CHECKING:
     from tests.backends.mongo_kit import needs_mongo, store_url

@@ -9,13 +9,13 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from goes_lite_conformance._samples import note, registry
+from goes_lite_conformance.harness.samples import note, registry
 from goes_lite_conformance.servers import postgres
 
 import goes_lite as goes
+from goes_lite.contract.event_store import Appended
 from goes_lite.errors import AppendInDoubtError, StoreUnavailable
-from goes_lite.event import Event
-from goes_lite.store import Appended
+from goes_lite.events.event import Event
 
 if TYPE_CHECKING:
     from tests.backends.postgres_kit import needs_postgres, store_url

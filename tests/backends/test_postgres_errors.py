@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from goes_lite_conformance._samples import note, registry, snapshot, texts
+from goes_lite_conformance.harness.samples import note, registry, snapshot, texts
 
 import goes_lite as goes
 from goes_lite.errors import (

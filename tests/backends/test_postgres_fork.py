@@ -8,7 +8,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import pytest
-from goes_lite_conformance._samples import note, registry
+from goes_lite_conformance.harness.samples import note, registry
 
 from goes_lite import blocking
 from goes_lite.errors import StoreForked

@@ -6,7 +6,7 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
-from goes_lite_conformance._samples import note, registry
+from goes_lite_conformance.harness.samples import note, registry
 
 import goes_lite as goes
 from goes_lite import blocking

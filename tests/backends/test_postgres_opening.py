@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import pytest
-from goes_lite_conformance._samples import Noted, note, registry
+from goes_lite_conformance.harness.samples import Noted, note, registry
 
 import goes_lite as goes
 from goes_lite import __main__ as command_line
@@ -25,7 +25,7 @@ from goes_lite.errors import (
     StoreTooNew,
     StoreUnavailable,
 )
-from goes_lite.registry import Registry
+from goes_lite.events.registry import Registry
 
 if TYPE_CHECKING:
     from tests.backends.postgres_kit import needs_postgres, server_url, store_url

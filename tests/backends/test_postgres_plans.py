@@ -9,12 +9,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from goes_lite_conformance._samples import Counted, Noted, registry, snapshot
+from goes_lite_conformance.harness.samples import Counted, Noted, registry, snapshot
 
 import goes_lite as goes
-from goes_lite.event import Event
-from goes_lite.query import EventQuery
-from goes_lite.sql import MAX_INTEGER, Sql, count, select
+from goes_lite.events.event import Event
+from goes_lite.events.query import EventQuery
+from goes_lite.kit.sql import MAX_INTEGER, Sql, count, select
 
 if TYPE_CHECKING:
     from tests.backends.postgres_kit import needs_postgres, server_url, store_url

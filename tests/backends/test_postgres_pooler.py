@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from goes_lite_conformance._samples import note, registry
+from goes_lite_conformance.harness.samples import note, registry
 
 import goes_lite as goes
 from goes_lite.errors import GoesError, LeaseHeld

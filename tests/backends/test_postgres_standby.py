@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from goes_lite_conformance._samples import note, registry, texts
+from goes_lite_conformance.harness.samples import note, registry, texts
 from goes_lite_conformance.servers import postgres
 
 import goes_lite as goes

@@ -7,11 +7,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from goes_lite_conformance._samples import NOON, A, B, Counted, Noted, note, registry, story
+from goes_lite_conformance.harness.samples import NOON, A, B, Counted, Noted, note, registry, story
 
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import DuplicateEventError, InvalidEventError
-from goes_lite.event import Event
+from goes_lite.events.event import Event
 
 DIFFERENT: dict[str, dict[str, Any]] = {
     "name": {"data": Counted(1)},

@@ -15,7 +15,7 @@ import pytest
 
 import goes_lite
 from goes_lite.errors import StoreClosed
-from goes_lite.query import EventQuery
+from goes_lite.events.query import EventQuery
 from goes_lite.sqlite import _guard
 from goes_lite.sqlite._writer import Operation
 

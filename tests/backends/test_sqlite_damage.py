@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from goes_lite.errors import CodecError, ForeignFile, GoesError, StoreDamaged, StoreError
-from goes_lite.event import AggregateRef
+from goes_lite.events.fields import AggregateRef
 from goes_lite.sqlite import SQLiteBackend
 
 if TYPE_CHECKING:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from goes_lite_conformance._samples import A, B, note, registry, story
+from goes_lite_conformance.harness.samples import A, B, note, registry, story
 
 from goes_lite.blocking import connect
-from goes_lite.event import AggregateRef
+from goes_lite.events.fields import AggregateRef
 
 
 def test_deleting_leaves_no_tags_behind(driver: str) -> None:

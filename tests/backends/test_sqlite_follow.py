@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from goes_lite_conformance._samples import count, note, take
+from goes_lite_conformance.harness.samples import count, note, take
 
-from goes_lite.query import EventQuery
+from goes_lite.events.query import EventQuery
 
 if TYPE_CHECKING:
     from tests.backends.faces import Place

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from goes_lite_conformance._samples import note, registry, story
+from goes_lite_conformance.harness.samples import note, registry, story
 
 from goes_lite import connect
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.event_store import Appended
 from goes_lite.errors import (
     ConcurrencyError,
     StoreClosed,
 )
-from goes_lite.event import AggregateRef, Event
-from goes_lite.store import Appended
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
 
 if TYPE_CHECKING:
     from tests.backends.faces import Place
@@ -78,7 +79,7 @@ async def test_an_append_that_is_cancelled_in_the_queue_is_not_stored(loop_place
 
 async def _outside(db: Backend, events: list[Event[Any]]) -> Appended:
     """An append of a task that the transaction is none of the business of."""
-    from goes_lite.transaction import current_session
+    from goes_lite.kit.transaction import current_session
 
     current_session.set(None)
     return await db.events.append(events)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from goes_lite.checkpoint import Lease
+from goes_lite.contract.checkpoints import Lease
 from goes_lite.errors import LeaseHeld
 
 if TYPE_CHECKING:

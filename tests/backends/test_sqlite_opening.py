@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from goes_lite.errors import ForeignFile, NetworkFilesystem, StoreReadOnly, StoreUnavailable
-from goes_lite.event import AggregateRef
+from goes_lite.events.fields import AggregateRef
 from goes_lite.sqlite import _connection
 
 if TYPE_CHECKING:

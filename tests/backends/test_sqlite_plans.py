@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import pytest
-from goes_lite_conformance._samples import count as counted
-from goes_lite_conformance._samples import note, registry
+from goes_lite_conformance.harness.samples import count as counted
+from goes_lite_conformance.harness.samples import note, registry
 
 from goes_lite.blocking import BlockingBackend, connect
-from goes_lite.event import AggregateRef
-from goes_lite.query import EVERYTHING, EventQuery
-from goes_lite.sql import MAX_INTEGER, SQLITE, Sql, count, select
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EVERYTHING, EventQuery
+from goes_lite.kit.sql import MAX_INTEGER, SQLITE, Sql, count, select
 from goes_lite.sqlite import _append, _checkpoints, _events, _models, _snapshots
 from goes_lite.sqlite._rows import COLUMNS
 

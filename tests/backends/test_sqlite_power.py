@@ -9,8 +9,8 @@ from typing import ClassVar
 
 import pytest
 from goes_lite_conformance import Contract, Place, Storage
-from goes_lite_conformance._place import Declared
-from goes_lite_conformance._samples import note, registry
+from goes_lite_conformance.harness.place import Declared
+from goes_lite_conformance.harness.samples import note, registry
 from goes_lite_conformance.sqlite_power import PowerCuts, SQLitePowerTests
 
 from goes_lite import blocking

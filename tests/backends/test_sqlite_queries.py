@@ -6,13 +6,13 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from goes_lite_conformance._samples import NOON, note, registry
+from goes_lite_conformance.harness.samples import NOON, note, registry
 
 from goes_lite.blocking import connect
+from goes_lite.contract.event_store import AppendCondition
 from goes_lite.errors import InvalidQueryError
-from goes_lite.event import AggregateRef
-from goes_lite.query import Between, EventQuery
-from goes_lite.store import AppendCondition
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import Between, EventQuery
 
 
 def test_a_query_may_have_thousands_of_values(driver: str) -> None:

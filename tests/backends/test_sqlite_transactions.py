@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from goes_lite_conformance._asserts import each_refused
-from goes_lite_conformance._samples import A, note, registry, snapshot, story
+from goes_lite_conformance.harness.asserts import each_refused
+from goes_lite_conformance.harness.samples import A, note, registry, snapshot, story
 
-from goes_lite.backend import Backend
 from goes_lite.blocking import connect
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import (
     StoreError,
     StoreReadOnly,

@@ -8,13 +8,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from goes_lite.bus import Delivery, Subscription
-from goes_lite.event import AggregateRef, Event, restore
-from goes_lite.ids import new_id_bytes
-from goes_lite.inprocess import InProcessBus
-from goes_lite.query import EVERYTHING, EventQuery
+from goes_lite.contract.event_bus import Delivery, Subscription
+from goes_lite.contract.event_store import EventStore, Pages
+from goes_lite.events.event import Event, restore
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.ids import new_id_bytes
+from goes_lite.events.query import EVERYTHING, EventQuery
+from goes_lite.kit.bus import InProcessBus
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime, Signal, drive
-from goes_lite.store import EventStore, Pages
 from goes_lite.testing import FakeClock
 
 PATIENCE = 10.0  # seconds after which a test that hangs fails; nothing is measured by it

@@ -7,7 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from goes_lite_conformance._workers import say
+from goes_lite_conformance.harness.workers import say
 
 import goes_lite as goes
 

@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import pytest
 from goes_lite_conformance import Contract, Storage
-from goes_lite_conformance._workers import Process
+from goes_lite_conformance.harness.workers import Process
 from goes_lite_conformance.servers import ServerMissing
 from goes_lite_conformance.servers import nats as servers
 

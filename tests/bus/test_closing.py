@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from goes_lite.bus import EventBus, Handling, Subscription
+from goes_lite.contract.event_bus import EventBus, Handling, Subscription
 from goes_lite.errors import BusError
-from goes_lite.inprocess import InProcessBus
+from goes_lite.kit.bus import InProcessBus
 from goes_lite.runtime import InlineRuntime, drive
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goes_lite.bus import Delivery, Subscription
+from goes_lite.contract.event_bus import Delivery, Subscription
 from goes_lite.errors import BusError, ConfigError, DeliveryError
 from goes_lite.runtime import LoopRuntime, drive
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from goes_lite.bus import Backoff
 from goes_lite.errors import BusError, ConfigError, DeliveryError, StoreClosed
-from goes_lite.event import Event
-from goes_lite.inprocess import InProcessBus
+from goes_lite.events.event import Event
+from goes_lite.kit.bus import InProcessBus
 from goes_lite.runtime import InlineRuntime, LoopRuntime, Signal, drive
+from goes_lite.runtime.backoff import Backoff
 from goes_lite.testing import FakeClock
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goes_lite.bus import Start, Subscription, parse_patterns
+from goes_lite.contract.event_bus import Start, Subscription, parse_patterns
 from goes_lite.errors import AbilityMissing, ConfigError, InvalidQueryError
-from goes_lite.event import Event, restore
-from goes_lite.ids import new_id_bytes
-from goes_lite.inprocess import InProcessBus
+from goes_lite.events.event import Event, restore
+from goes_lite.events.ids import new_id_bytes
+from goes_lite.kit.bus import InProcessBus
 from goes_lite.runtime import InlineRuntime, drive
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from goes_lite.bus import parse_patterns
+from goes_lite.contract.event_bus import parse_patterns
 from goes_lite.errors import InvalidQueryError
 from goes_lite.runtime import LoopRuntime
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from goes_lite.codec import StdlibJson
 from goes_lite.codec import codec as find_codec
 from goes_lite.errors import DecodeError, EncodeError, RegistrationError
-from goes_lite.registry import Registry
+from goes_lite.events.registry import Registry
 
 needs_msgspec = pytest.mark.skipif(find_spec("msgspec") is None, reason="msgspec is not installed")
 

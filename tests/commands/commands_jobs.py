@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from goes_lite_conformance._workers import say
+from goes_lite_conformance.harness.workers import say
 
 import goes_lite as goes
 

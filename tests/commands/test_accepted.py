@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from goes_lite_conformance._workers import Process
+from goes_lite_conformance.harness.workers import Process
 
 import goes_lite as goes
 from goes_lite.errors import (
@@ -22,7 +22,7 @@ from goes_lite.errors import (
     ConfigError,
     InvalidEventError,
 )
-from goes_lite.ids import new_id
+from goes_lite.events.ids import new_id
 from goes_lite.testing import FakeClock
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 
 import goes_lite as goes
 from goes_lite.errors import ConfigError
-from goes_lite.ids import new_id
+from goes_lite.events.ids import new_id
 
 if TYPE_CHECKING:
     from tests.commands.commands_kit import PATIENCE, Order, Pay, Placed, PlaceOrder, Remind, World, raised, registry

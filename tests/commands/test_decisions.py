@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from goes_lite_conformance._contract import in_thread
+from goes_lite_conformance.harness.contract import in_thread
 
 import goes_lite as goes
 from goes_lite.errors import AppendConditionFailed, ConfigError, InvalidEventError, InvalidQueryError

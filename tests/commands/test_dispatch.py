@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from goes_lite_conformance._contract import in_thread
+from goes_lite_conformance.harness.contract import in_thread
 
 import goes_lite as goes
 from goes_lite.errors import (

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from goes_lite_conformance._workers import Process
+from goes_lite_conformance.harness.workers import Process
 
 import goes_lite as goes
 from goes_lite.errors import CommandMismatch, ConfigError, EncodeError
-from goes_lite.ids import new_id
+from goes_lite.events.ids import new_id
 
 if TYPE_CHECKING:
     from tests.commands.commands_kit import Order, Pay, PlaceOrder, Remind, World, raised, registry

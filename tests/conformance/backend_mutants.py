@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from goes_lite_conformance.wrapping import WrappedBackend, WrappedStore, WrappedTransaction
 
-from goes_lite.backend import BACKUP, Transaction
-from goes_lite.checkpoint import Lease
-from goes_lite.commits import SignalCommits
+from goes_lite.contract.backend import BACKUP, Transaction
+from goes_lite.contract.checkpoints import Lease
+from goes_lite.contract.commits import SignalCommits
+from goes_lite.contract.event_store import AppendCondition, Appended
+from goes_lite.contract.snapshot_store import Snapshot
 from goes_lite.errors import LeaseHeld, StoreClosed
-from goes_lite.event import AggregateRef, Event
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
 from goes_lite.runtime import Signal
-from goes_lite.snapshot import Snapshot
-from goes_lite.store import AppendCondition, Appended
 
 if TYPE_CHECKING:
     from tests.conformance.mutants import Handed, mutant

@@ -10,11 +10,12 @@ from uuid import UUID
 
 from goes_lite_conformance.wrapping import WrappedBackend, WrappedStore
 
+from goes_lite.contract.event_store import AppendCondition, Appended, EventStore, Pages
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, DuplicateEventError
-from goes_lite.event import AggregateRef, Event
-from goes_lite.ids import new_id
-from goes_lite.query import EVERYTHING, EventQuery
-from goes_lite.store import AppendCondition, Appended, EventStore, Pages
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.ids import new_id
+from goes_lite.events.query import EVERYTHING, EventQuery
 
 if TYPE_CHECKING:
     from tests.conformance.mutants import changed, each, events_mutant, mutant

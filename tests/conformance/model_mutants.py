@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from goes_lite.contract.model_store import ModelRecord
 from goes_lite.errors import ModelConflict
-from goes_lite.model import ModelRecord
 
 if TYPE_CHECKING:
     from goes_lite_conformance.wrapping import WrappedBackend

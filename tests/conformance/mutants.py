@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from goes_lite_conformance.wrapping import WrappedBackend, WrappedStore
 
-from goes_lite.backend import Backend
-from goes_lite.event import Event, restore
-from goes_lite.store import Pages
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.event_store import Pages
+from goes_lite.events.event import Event, restore
 
 
 class Mutant(NamedTuple):

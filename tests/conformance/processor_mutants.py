@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from goes_lite_conformance.wrapping import WrappedBackend, WrappedTransaction
 
-from goes_lite.backend import Transaction
-from goes_lite.checkpoint import Lease
+from goes_lite.contract.backend import Transaction
+from goes_lite.contract.checkpoints import Lease
 from goes_lite.errors import LeaseHeld
-from goes_lite.event import Event
-from goes_lite.face import AsyncFace
+from goes_lite.events.event import Event
 from goes_lite.processor import Processor, processor_of
+from goes_lite.runtime.face import AsyncFace
 
 if TYPE_CHECKING:
     from tests.conformance.mutants import Handed, mutant

@@ -12,10 +12,11 @@ from goes_lite_conformance.chaos import ChaosStore, ConflictOnce, LatencyStore
 from goes_lite_conformance.wrapping import WrappedBackend, register_wrapped
 
 import goes_lite as goes
-from goes_lite.backend import Backend
-from goes_lite.connect import connect
+from goes_lite.contract.backend import Backend
+from goes_lite.database.connect import connect
 from goes_lite.errors import AppendInDoubtError, ConcurrencyError, StoreUnavailable
-from goes_lite.event import AggregateRef, Event
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
 from goes_lite.runtime import InlineRuntime, drive
 
 register_wrapped("wrapped", WrappedBackend)

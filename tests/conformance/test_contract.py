@@ -13,7 +13,7 @@ import goes_lite_conformance
 import pytest
 from goes_lite_conformance import Contract, Rule, needs, rules_of
 
-from goes_lite import backend, bus
+from goes_lite.contract import backend, event_bus
 
 pytestmark = pytest.mark.once
 
@@ -22,7 +22,7 @@ Run = Callable[..., pytest.RunResult]
 
 ABILITIES = {
     value
-    for module in (backend, bus)
+    for module in (backend, event_bus)
     for name, value in vars(module).items()
     if name.isupper() and isinstance(value, str)
 }
@@ -207,8 +207,8 @@ def test_a_failure_shows_the_rule_and_both_sides(options: tuple[str, ...], run: 
 
 def test_a_helper_of_ours_that_fails_shows_both_sides(run: Run) -> None:
     result = run(
-        "from goes_lite_conformance._samples import note\n"
-        "from goes_lite_conformance._asserts import refused\n"
+        "from goes_lite_conformance.harness.samples import note\n"
+        "from goes_lite_conformance.harness.asserts import refused\n"
         + rule("with refused(ValueError, args=(1,)):\n    raise ValueError(2)")
     )
 
@@ -320,8 +320,8 @@ def test_a_rule_that_a_class_removes_is_left_out_and_counted(run: Run) -> None:
 # --- other processes --------------------------------------------------------------------------------------------------
 
 JOB = """
-from goes_lite_conformance._samples import note
-from goes_lite_conformance._workers import say
+from goes_lite_conformance.harness.samples import note
+from goes_lite_conformance.harness.workers import say
 
 def add(place, text):
     with place.blocking() as db:
@@ -358,7 +358,7 @@ def test_a_hook_inside_a_function_cannot_be_found_by_another_process(run: Run, p
 
 
 def test_workers_are_killed_when_their_rule_ends(run: Run, pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(jobs="import time\nfrom goes_lite_conformance._workers import say\n"
+    pytester.makepyfile(jobs="import time\nfrom goes_lite_conformance.harness.workers import say\n"
                              "def idle(place):\n    say('there')\n    time.sleep(600)\n")  # fmt: skip
     body = 'worker = place.spawn(jobs.idle)\nworker.expect("there")\nopen("pids", "a").write(f"{worker.process.pid} ")'
 

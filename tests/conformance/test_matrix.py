@@ -13,7 +13,7 @@ from goes_lite_conformance import matrix
 from goes_lite_conformance.servers import ServerMissing, mongo, postgres
 
 from goes_lite import blocking
-from goes_lite.bus import REPLAY
+from goes_lite.contract.event_bus import REPLAY
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = DOCS / "backends.md"

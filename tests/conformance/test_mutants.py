@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import goes_lite_conformance as suites
 import pytest
-from goes_lite_conformance import Contract, Storage, _contract, _place
-from goes_lite_conformance._contract import declared_by
-from goes_lite_conformance._place import Place
+from goes_lite_conformance import Contract, Storage
+from goes_lite_conformance.harness import contract, place
+from goes_lite_conformance.harness.contract import declared_by
+from goes_lite_conformance.harness.place import Place
 from goes_lite_conformance.wrapping import WrappedBackend, register_wrapped
 
 if TYPE_CHECKING:
@@ -108,8 +109,8 @@ def _first_case(test: Any) -> dict[str, Any]:
 @pytest.fixture
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mutant that sleeps for ever is found out sooner than a slow backend would deserve."""
-    monkeypatch.setattr(_place, "PATIENCE", 1.0)
-    monkeypatch.setattr(_contract, "PATIENCE", 6.0)
+    monkeypatch.setattr(place, "PATIENCE", 1.0)
+    monkeypatch.setattr(contract, "PATIENCE", 6.0)
 
 
 @pytest.mark.usefixtures("impatience")

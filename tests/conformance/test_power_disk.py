@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from goes_lite_conformance._power_disk import (
+from goes_lite_conformance.sqlite_power._disk import (
     SECTOR,
     Created,
     Deleted,

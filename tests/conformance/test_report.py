@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from goes_lite_conformance.matrix import read
-from goes_lite_conformance.verdict import About, Family, Outcome, Result, Verdict, from_numbers, numbers, ranges
+from goes_lite_conformance.report.verdict import About, Family, Outcome, Result, Verdict, from_numbers, numbers, ranges
 from hypothesis import given
 from hypothesis import strategies as st
 

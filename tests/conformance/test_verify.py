@@ -16,15 +16,17 @@ from goes_lite_conformance.verify import Findings, verify
 from goes_lite_conformance.wrapping import WrappedBackend, WrappedStore
 
 import goes_lite as goes
-from goes_lite.backend import Backend
-from goes_lite.checkpoint import Checkpoint
-from goes_lite.event import AggregateRef, Event
-from goes_lite.model import ModelRecord
-from goes_lite.query import EVERYTHING, EventQuery
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.checkpoints import Checkpoint
+from goes_lite.contract.event_store import Pages
+from goes_lite.contract.model_store import ModelRecord
+from goes_lite.contract.snapshot_store import Snapshot
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EVERYTHING, EventQuery
+from goes_lite.repository.schedule import Every
 from goes_lite.runtime import InlineRuntime, drive
-from goes_lite.snapshot import Every, Snapshot
 from goes_lite.sqlite import SQLiteBackend
-from goes_lite.store import Pages
 
 registry = goes.Registry()
 

@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from goes_lite_conformance import Contract, Storage
-from goes_lite_conformance._faces import _Awaited, _AwaitedProcessor, awaited
-from goes_lite_conformance._place import Declared, Face, Place
+from goes_lite_conformance.harness.faces import _Awaited, _AwaitedProcessor, awaited
+from goes_lite_conformance.harness.place import Declared, Place
+
+if TYPE_CHECKING:
+    from goes_lite_conformance.rule import Face
 
 import goes_lite as goes
-from goes_lite.backend import Backend
-from goes_lite.lookup import BoundLookup, KeyOf
-from goes_lite.marks import EventKind
+from goes_lite.contract.backend import Backend
+from goes_lite.events.marks import EventKind
+from goes_lite.projection.lookup import BoundLookup, KeyOf
 from goes_lite.runtime import drive
 
 registry = goes.Registry()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from goes_lite_conformance._faces import _Awaited
+from goes_lite_conformance.harness.faces import _Awaited
 from hypothesis import example, given
 from hypothesis import strategies as st
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import goes_lite as goes
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import AppendConditionFailed, KeyTaken
-from goes_lite.event import check_tag
+from goes_lite.events.fields import check_tag
 
 if TYPE_CHECKING:
     from tests.lookup.lookup_kit import (

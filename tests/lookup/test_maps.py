@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 import goes_lite as goes
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import InvalidQueryError, ProcessorStopped, RegistrationError
 
 if TYPE_CHECKING:

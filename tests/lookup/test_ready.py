@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import goes_lite as goes
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import ProcessorBehind, ProjectionOutdated
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from goes_lite_conformance._faces import awaited
-from goes_lite_conformance._place import Beside
+from goes_lite_conformance.harness.faces import awaited
+from goes_lite_conformance.harness.place import Beside
 
 import goes_lite as goes
-from goes_lite.backend import Backend
 from goes_lite.blocking import BlockingBackend
-from goes_lite.event import Event
+from goes_lite.contract.backend import Backend
+from goes_lite.events.event import Event
 from goes_lite.runtime import InlineRuntime, LoopRuntime, Signal, drive
 from goes_lite.testing import FakeClock
 

@@ -15,13 +15,13 @@ import pytest
 from goes_lite_conformance.concurrency._interrupt import Interruption, at_every_wait, interrupt
 
 import goes_lite as goes
-from goes_lite.background import Background
 from goes_lite.errors import InvalidQueryError, ProcessorBehind
-from goes_lite.event import Event
+from goes_lite.events.event import Event
 from goes_lite.processor import Continuously, OnDemand, Periodically, Processor, Retry
-from goes_lite.processor._tenure import Tenure
 from goes_lite.processor._worker import Worker
+from goes_lite.processor.tenure import Tenure
 from goes_lite.runtime import Signal
+from goes_lite.runtime.background import Background
 
 if TYPE_CHECKING:
     from tests.processor.processor_kit import (

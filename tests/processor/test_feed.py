@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 import goes_lite as goes
 from goes_lite.blocking import BlockingBackend
 from goes_lite.errors import ProcessorStopped
-from goes_lite.event import AggregateRef, Event
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EVERYTHING, EventQuery
 from goes_lite.processor import Continuously, OnDemand, Retry
-from goes_lite.processor._feed import Feed, Unreadable
-from goes_lite.query import EVERYTHING, EventQuery
+from goes_lite.processor.feed import Feed, Unreadable
 from goes_lite.runtime import drive
 from goes_lite.testing import FakeClock
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import LeaseLost
 from goes_lite.processor import Retry
 from goes_lite.testing import FakeClock

@@ -12,7 +12,7 @@ import pytest
 
 import goes_lite as goes
 from goes_lite.errors import ConfigError, GoesError, ProcessorStopped, StoreClosed
-from goes_lite.event import Event
+from goes_lite.events.event import Event
 from goes_lite.processor import Processor, Retry
 
 if TYPE_CHECKING:

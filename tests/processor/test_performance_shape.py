@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.processor import Continuously, OnDemand, Periodically, Retry
 from goes_lite.sqlite._executor import DirectExecutor, SessionExecutor
 from goes_lite.sqlite._writer import Writer

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import pytest
 from goes_lite_conformance.chaos import ChaosStore
 
-from goes_lite.backend import Backend, Transaction
-from goes_lite.bus import Backoff
-from goes_lite.checkpoint import Checkpoint, CheckpointStore, Lease
-from goes_lite.delegate import DelegatingBackend
+from goes_lite.contract.backend import Backend, Transaction
+from goes_lite.contract.checkpoints import Checkpoint, CheckpointStore, Lease
+from goes_lite.contract.wrapping import DelegatingBackend
 from goes_lite.errors import (
     AppendInDoubtError,
     ConfigError,
@@ -22,8 +21,9 @@ from goes_lite.errors import (
     StoreLocked,
     StoreUnavailable,
 )
-from goes_lite.event import Event
+from goes_lite.events.event import Event
 from goes_lite.processor import Continuously, OnDemand, Periodically, Retry
+from goes_lite.runtime.backoff import Backoff
 
 if TYPE_CHECKING:
     from tests.processor.processor_kit import DAY, NAME, ONLY_NOTED, Calls, World, becomes, note, notes, other, stands

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import goes_lite as goes
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import ConfigError
 from goes_lite.processor import Continuously, OnDemand, Pending, Periodically, ProcessorSchedule
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import goes_lite as goes
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import LeaseLost, StoreFull
-from goes_lite.event import Event
+from goes_lite.events.event import Event
 from goes_lite.processor import Continuously, OnDemand, Retry, Stats
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from goes_lite_conformance._workers import listen, say
+from goes_lite_conformance.harness.workers import listen, say
 
 import goes_lite as goes
 

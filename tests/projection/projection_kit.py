@@ -9,9 +9,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar, cast
 
-from goes_lite_conformance._faces import _Awaited, _AwaitedProcessor
-from goes_lite_conformance._place import Beside
-from goes_lite_conformance._place import until as _until
+from goes_lite_conformance.harness.faces import _Awaited, _AwaitedProcessor
+from goes_lite_conformance.harness.place import Beside
+from goes_lite_conformance.harness.place import until as _until
 
 import goes_lite as goes
 from goes_lite.blocking import BlockingTransaction

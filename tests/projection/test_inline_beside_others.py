@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 import goes_lite as goes
-from goes_lite.backend import Backend
-from goes_lite.checkpoint import Checkpoint
-from goes_lite.delegate import DelegatingBackend
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.checkpoints import Checkpoint
+from goes_lite.contract.wrapping import DelegatingBackend
 from goes_lite.errors import (
     CheckpointMismatch,
     ProjectionOutdated,

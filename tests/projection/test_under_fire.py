@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from goes_lite_conformance._workers import Process
+from goes_lite_conformance.harness.workers import Process
 
 JOBS = Path(__file__).with_name("fire_jobs.py")
 

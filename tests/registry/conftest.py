@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from goes_lite.codec import StdlibJson
-from goes_lite.registry import Registry
+from goes_lite.events.registry import Registry
 
 if TYPE_CHECKING:
     from tests.registry import registry_kit

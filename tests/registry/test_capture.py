@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from goes_lite.errors import DecodeError, EncodeError
-from goes_lite.registry import Encoded, Registry
+from goes_lite.events.registry import Encoded, Registry
 
 if TYPE_CHECKING:
     from tests.registry.registry_kit import Note, Placed, Size, Status

@@ -9,7 +9,7 @@ import pytest
 
 from goes_lite.codec import FunctionCodec, StdlibJson
 from goes_lite.errors import DecodeError, RegistrationError
-from goes_lite.registry import Encoded, Raw, Registry
+from goes_lite.events.registry import Encoded, Raw, Registry
 
 if TYPE_CHECKING:
     from tests.registry.registry_kit import Note, Placed, needs_msgspec, needs_protobuf, upcaster

@@ -10,7 +10,8 @@ import pytest
 
 from goes_lite.codec import Codec, StdlibJson
 from goes_lite.errors import RegistrationError, UnregisteredTypeError
-from goes_lite.registry import Registry, check_name, default_registry, event
+from goes_lite.events.fields import check_name
+from goes_lite.events.registry import Registry, default_registry, event
 
 if TYPE_CHECKING:
     from tests.registry.registry_kit import Letter, Note, Placed, Size, Status

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from goes_lite.errors import DecodeError, InvalidQueryError, RegistrationError, UnknownEventError
-from goes_lite.registry import Registry
+from goes_lite.events.registry import Registry
 
 if TYPE_CHECKING:
     from tests.registry.registry_kit import Note, Placed, upcaster

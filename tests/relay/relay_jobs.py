@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from goes_lite_conformance._workers import listen, say
+from goes_lite_conformance.harness.workers import listen, say
 
 import goes_lite as goes
 

@@ -6,14 +6,17 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from goes_lite_conformance import Contract, Storage
-from goes_lite_conformance._faces import _AwaitedProcessor
-from goes_lite_conformance._place import Declared, Face, Place, until
+from goes_lite_conformance.harness.faces import _AwaitedProcessor
+from goes_lite_conformance.harness.place import Declared, Place, until
+
+if TYPE_CHECKING:
+    from goes_lite_conformance.rule import Face
 
 import goes_lite as goes
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.runtime import Runtime, Signal, drive
 from goes_lite.sqlite import SQLiteBackend
 from goes_lite.testing import FakeClock

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import goes_lite as goes
-from goes_lite import relay as relaying
-from goes_lite.connect import register_backend
+from goes_lite.database.connect import register_backend
 from goes_lite.errors import BusError, ConfigError
-from goes_lite.inprocess import InProcessBus
+from goes_lite.kit.bus import InProcessBus
+from goes_lite.processor import relay as relaying
 
 if TYPE_CHECKING:
-    from goes_lite_conformance._place import Face
+    from goes_lite_conformance.rule import Face
 
     from tests.relay.relay_kit import PATIENCE, Carrier, FakeBus, World, notes, registry, stands
 else:

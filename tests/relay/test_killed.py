@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from goes_lite_conformance._workers import Process
+from goes_lite_conformance.harness.workers import Process
 
 import goes_lite as goes
 

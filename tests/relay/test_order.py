@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import goes_lite as goes
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 
 if TYPE_CHECKING:
     from tests.relay.relay_kit import PATIENCE, FakeBus, Other, World, note, notes, registry, stands

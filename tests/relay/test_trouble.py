@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import goes_lite as goes
-from goes_lite import relay as relaying
-from goes_lite.connect import register_backend
+from goes_lite.database.connect import register_backend
 from goes_lite.errors import BusError, LeaseError, ProcessorStopped, StoreUnavailable
+from goes_lite.processor import relay as relaying
 from goes_lite.testing import FakeClock
 
 if TYPE_CHECKING:

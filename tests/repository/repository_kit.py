@@ -13,12 +13,13 @@ from typing import Any, ParamSpec, cast
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate, applies
-from goes_lite.backend import Backend
-from goes_lite.connect import connect
-from goes_lite.event import AggregateRef, Event
-from goes_lite.registry import event
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.event_store import AppendCondition, Appended
+from goes_lite.database.connect import connect
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.registry import event
 from goes_lite.repository import Repository
-from goes_lite.store import AppendCondition, Appended
 
 P = ParamSpec("P")
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)

@@ -8,9 +8,9 @@ import pytest
 
 from goes_lite.aggregate import Aggregate
 from goes_lite.errors import ConfigError, RegistrationError
-from goes_lite.registry import Registry
+from goes_lite.events.registry import Registry
 from goes_lite.repository import Repository
-from goes_lite.snapshot import Every
+from goes_lite.repository.schedule import Every
 
 if TYPE_CHECKING:
     from tests.repository.repository_kit import Account, asynchronous, memory

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from goes_lite.contract.event_store import Appended
 from goes_lite.errors import ConcurrencyError
-from goes_lite.event import AggregateRef
+from goes_lite.events.fields import AggregateRef
 from goes_lite.repository import Repository
-from goes_lite.store import Appended
 
 if TYPE_CHECKING:
     from tests.repository.repository_kit import Account, asynchronous, filled, memory, state

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goes_lite.repository import Repository
-from goes_lite.snapshot import Every
+from goes_lite.repository.schedule import Every
 
 if TYPE_CHECKING:
     from tests.repository.repository_kit import (

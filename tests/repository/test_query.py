@@ -9,9 +9,9 @@ import pytest
 
 from goes_lite.aggregate import Aggregate, applies
 from goes_lite.errors import InvalidEventError, InvalidQueryError
-from goes_lite.event import Event
+from goes_lite.events.event import Event
 from goes_lite.repository import Repository
-from goes_lite.snapshot import Every
+from goes_lite.repository.schedule import Every
 
 if TYPE_CHECKING:
     from tests.repository.repository_kit import NOON, Account, Closed, Moved, asynchronous, filled, memory, spied

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AggregateNotFound, ConcurrencyError, ConfigError
-from goes_lite.event import AggregateRef
-from goes_lite.query import EventQuery
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EventQuery
 from goes_lite.repository import Repository
-from goes_lite.snapshot import Every
-from goes_lite.store import AppendCondition, Appended
+from goes_lite.repository.schedule import Every
 
 if TYPE_CHECKING:
     from tests.repository.repository_kit import Account, asynchronous, filled, memory, spied, state

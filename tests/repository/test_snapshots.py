@@ -11,11 +11,13 @@ from uuid import UUID
 import pytest
 
 from goes_lite.aggregate import Aggregate, applies
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.snapshot_store import Snapshot
 from goes_lite.errors import AggregateError, RegistrationError
-from goes_lite.event import AggregateRef, Event
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
 from goes_lite.repository import Repository
-from goes_lite.snapshot import Every, Snapshot
+from goes_lite.repository.schedule import Every
 
 if TYPE_CHECKING:
     from tests.repository.repository_kit import Account, Moved, asynchronous, filled, memory, spied, state

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import AggregateNotFound, ConcurrencyError, InvalidEventError, InvalidQueryError, VersionNotFound
 from goes_lite.repository import Repository
 from goes_lite.repository import _history as history
-from goes_lite.snapshot import Every
+from goes_lite.repository.schedule import Every
 
 if TYPE_CHECKING:
     from tests.repository.repository_kit import NOON, Account, Moved, asynchronous, filled, memory, state

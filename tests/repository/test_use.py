@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from goes_lite.contract.event_store import AppendCondition
 from goes_lite.errors import AggregateNotFound, AppendConditionFailed, ConcurrencyError
-from goes_lite.event import AggregateRef
-from goes_lite.query import EventQuery
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EventQuery
 from goes_lite.repository import Repository
 from goes_lite.repository._turns import turns_of
-from goes_lite.snapshot import Every
-from goes_lite.store import AppendCondition
+from goes_lite.repository.schedule import Every
 
 if TYPE_CHECKING:
     from tests.repository.repository_kit import Account, asynchronous, filled, memory, spied, state

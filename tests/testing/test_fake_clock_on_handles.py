@@ -10,10 +10,10 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from goes_lite_conformance._faces import awaited
+from goes_lite_conformance.harness.faces import awaited
 
 import goes_lite as goes
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import LeaseHeld
 from goes_lite.runtime import drive
 from goes_lite.testing import FakeClock

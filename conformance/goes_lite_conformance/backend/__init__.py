@@ -1,4 +1,4 @@
-"""What a Backend has to do: the promises of `goes_lite.backend`, a rule for each."""
+"""What a Backend has to do: the promises of `goes_lite.contract.backend`, a rule for each."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from goes_lite.backend import Backend, Transaction
-from goes_lite_conformance._samples import A, everything, note, snapshot, story
+from goes_lite.contract.backend import Backend, Transaction
+from goes_lite_conformance.harness.samples import A, everything, note, snapshot, story
 
 
 async def fill(stores: Backend | Transaction) -> None:

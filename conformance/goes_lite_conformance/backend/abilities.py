@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from goes_lite.backend import (
+from goes_lite.contract.backend import (
     BACKUP,
     DENSE_POSITIONS,
     PERSISTENT,
@@ -16,7 +16,8 @@ from goes_lite.backend import (
     Backend,
     Durability,
 )
-from goes_lite.bus import REPLAY
+from goes_lite.contract.event_bus import REPLAY
+from goes_lite.contract.event_store import AppendCondition
 from goes_lite.errors import (
     AbilityMissing,
     AppendConditionFailed,
@@ -25,13 +26,13 @@ from goes_lite.errors import (
     DuplicateEventError,
     StoreLocked,
 )
-from goes_lite.query import EventQuery
-from goes_lite.store import AppendCondition
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import A, note, story, take, texts
-from goes_lite_conformance._workers import listen, say
+from goes_lite.events.query import EventQuery
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import A, note, story, take, texts
+from goes_lite_conformance.harness.workers import listen, say
+from goes_lite_conformance.rule import needs
 
 
 def append_when_told(place: Place) -> None:

@@ -10,17 +10,18 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 from uuid import uuid4
 
-from goes_lite.backend import BACKUP, PERSISTENT, SQL, TRANSACTIONS, Backend
-from goes_lite.checkpoint import CheckpointStore, Lease, LeaseStore
+from goes_lite.contract.backend import BACKUP, PERSISTENT, SQL, TRANSACTIONS, Backend
+from goes_lite.contract.checkpoints import CheckpointStore, Lease, LeaseStore
+from goes_lite.contract.event_store import EventStore
+from goes_lite.contract.model_store import ModelStore
+from goes_lite.contract.snapshot_store import SnapshotStore
 from goes_lite.errors import BusError, StoreClosed, TransactionError
-from goes_lite.model import ModelStore
-from goes_lite.snapshot import SnapshotStore
-from goes_lite.store import EventStore
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Moment, Place
-from goes_lite_conformance._samples import NOON, A, note, snapshot, story, take, texts
 from goes_lite_conformance.backend._given import fill
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Moment, Place
+from goes_lite_conformance.harness.samples import NOON, A, note, snapshot, story, take, texts
+from goes_lite_conformance.rule import needs, only
 
 Calls = dict[str, Callable[[], Awaitable[Any]]]
 

@@ -9,14 +9,15 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, cast
 
-from goes_lite.backend import PROCESSES, SQL, TRANSACTIONS, Backend
+from goes_lite.contract.backend import PROCESSES, SQL, TRANSACTIONS, Backend
 from goes_lite.errors import InvalidQueryError, StoreClosed
 from goes_lite.runtime import Signal
-from goes_lite_conformance._asserts import each_refused, refused
-from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Beside, Moment, Place, until
-from goes_lite_conformance._samples import A, note, snapshot, story
-from goes_lite_conformance._workers import listen, say
+from goes_lite_conformance.harness.asserts import each_refused, refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Beside, Moment, Place, until
+from goes_lite_conformance.harness.samples import A, note, snapshot, story
+from goes_lite_conformance.harness.workers import listen, say
+from goes_lite_conformance.rule import needs, only
 
 FOR_EVER = (None, math.inf, 1e300)
 """Time limits that no rule lives to see."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from goes_lite.backend import PROCESSES, Backend
+from goes_lite.contract.backend import PROCESSES, Backend
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import (
     AppendConditionFailed,
     ConcurrencyError,
@@ -11,15 +12,15 @@ from goes_lite.errors import (
     LeaseLost,
     ModelConflict,
 )
-from goes_lite.event import AggregateRef
-from goes_lite.query import EventQuery
-from goes_lite.store import AppendCondition, Appended
-from goes_lite_conformance._asserts import refused, same
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import A, B, count, everything, note, snapshot, story, take, texts
-from goes_lite_conformance._workers import listen, say
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EventQuery
 from goes_lite_conformance.backend._given import contents, fill
+from goes_lite_conformance.harness.asserts import refused, same
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import A, B, count, everything, note, snapshot, story, take, texts
+from goes_lite_conformance.harness.workers import listen, say
+from goes_lite_conformance.rule import needs
 
 
 def another_handle(place: Place) -> None:

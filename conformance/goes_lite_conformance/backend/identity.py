@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from goes_lite.backend import PERSISTENT, PROCESSES, TRANSACTIONS, Backend
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import note
-from goes_lite_conformance._workers import say
+from goes_lite.contract.backend import PERSISTENT, PROCESSES, TRANSACTIONS, Backend
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import note
+from goes_lite_conformance.harness.workers import say
+from goes_lite_conformance.rule import needs
 
 
 def say_identity(place: Place) -> None:

@@ -7,14 +7,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from goes_lite.backend import PERSISTENT, Backend
+from goes_lite.contract.backend import PERSISTENT, Backend
 from goes_lite.errors import ConfigError, StoreClosed
-from goes_lite.registry import default_registry
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import A, B, note, registry, story
+from goes_lite.events.registry import default_registry
 from goes_lite_conformance.backend._given import contents, fill
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import A, B, note, registry, story
+from goes_lite_conformance.rule import needs, only
 
 
 class OpeningRules(Contract):

@@ -7,20 +7,22 @@ from typing import cast
 import pytest
 
 import goes_lite as goes
-from goes_lite.backend import TRANSACTIONS, Backend
+from goes_lite.contract.backend import TRANSACTIONS, Backend
 from goes_lite.errors import (
     AggregateDeleted,
     AggregateNotFound,
     ConcurrencyError,
     VersionNotFound,
 )
-from goes_lite.event import AggregateRef, Event
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
 from goes_lite.repository import Repository
-from goes_lite.snapshot import Every
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import Closed, Counted, Noted, everything, registry
+from goes_lite.repository.schedule import Every
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import Closed, Counted, Noted, everything, registry
+from goes_lite_conformance.rule import needs
 
 
 class Tally(goes.Aggregate, name="tally", registry=registry, deleted_by=Closed, restored_by=Noted):

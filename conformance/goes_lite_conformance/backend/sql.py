@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from goes_lite.backend import PROCESSES, SQL, TRANSACTIONS, Backend
+from goes_lite.contract.backend import PROCESSES, SQL, TRANSACTIONS, Backend
 from goes_lite.errors import GoesError, StoreReadOnly, TransactionError
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import note, texts
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import note, texts
+from goes_lite_conformance.rule import needs
 
 
 class Notes:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from goes_lite.backend import TRANSACTIONS, Backend, Transaction
+from goes_lite.contract.backend import TRANSACTIONS, Backend, Transaction
 from goes_lite.errors import ConcurrencyError, GoesError, TransactionError
-from goes_lite_conformance._asserts import each_refused, refused
-from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import A, note, snapshot, story, take, texts
 from goes_lite_conformance.backend._given import contents, fill
+from goes_lite_conformance.harness.asserts import each_refused, refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import A, note, snapshot, story, take, texts
+from goes_lite_conformance.rule import needs, only
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from goes_lite.backend import PROCESSES, TRANSACTIONS, Backend
+from goes_lite.contract.backend import PROCESSES, TRANSACTIONS, Backend
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import (
     AppendConditionFailed,
     ConcurrencyError,
@@ -17,14 +18,14 @@ from goes_lite.errors import (
     ModelConflict,
     TransactionError,
 )
-from goes_lite.event import Event
-from goes_lite.query import EventQuery
-from goes_lite.store import AppendCondition, Appended
-from goes_lite_conformance._asserts import refused, same
-from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Moment, Place
-from goes_lite_conformance._samples import A, B, Closed, note, registry, snapshot, story, take, texts
+from goes_lite.events.event import Event
+from goes_lite.events.query import EventQuery
 from goes_lite_conformance.backend._given import contents, fill
+from goes_lite_conformance.harness.asserts import refused, same
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Moment, Place
+from goes_lite_conformance.harness.samples import A, B, Closed, note, registry, snapshot, story, take, texts
+from goes_lite_conformance.rule import needs, only
 
 
 @dataclass(frozen=True)

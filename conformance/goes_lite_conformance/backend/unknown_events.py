@@ -7,17 +7,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from goes_lite.backend import PERSISTENT, Backend
 from goes_lite.codec import FunctionCodec
+from goes_lite.contract.backend import PERSISTENT, Backend
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AppendConditionFailed, DecodeError, DriverMissing, UnknownEventError
-from goes_lite.event import Event
-from goes_lite.query import EventQuery
-from goes_lite.registry import Raw, Registry
-from goes_lite.store import AppendCondition, Appended
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import A, B, Counted, Noted, count, note, take, texts
+from goes_lite.events.event import Event
+from goes_lite.events.query import EventQuery
+from goes_lite.events.registry import Raw, Registry
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import A, B, Counted, Noted, count, note, take, texts
+from goes_lite_conformance.rule import needs
 
 COUNTED = EventQuery(["sample.counted"])
 

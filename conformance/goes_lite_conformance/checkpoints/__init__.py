@@ -1,4 +1,4 @@
-"""What a CheckpointStore and a LeaseStore have to do: the promises of `goes_lite.checkpoint`, a rule for each."""
+"""What a CheckpointStore and a LeaseStore have to do: the promises of `goes_lite.contract.checkpoints`, a rule for each."""
 
 from __future__ import annotations
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from goes_lite.backend import Backend
-from goes_lite.checkpoint import Lease
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.checkpoints import Lease
 from goes_lite.errors import LeaseLost
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import NOON
 from goes_lite_conformance.checkpoints.keeping import saved
 from goes_lite_conformance.checkpoints.leases import LONG, SHORT, taken_over, until_free
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import NOON
 
 
 class FenceRules(Contract):

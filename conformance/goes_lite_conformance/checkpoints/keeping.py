@@ -7,13 +7,14 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, cast
 
-from goes_lite.backend import PERSISTENT, PROCESSES, Backend
-from goes_lite.checkpoint import Checkpoint
+from goes_lite.contract.backend import PERSISTENT, PROCESSES, Backend
+from goes_lite.contract.checkpoints import Checkpoint
 from goes_lite.errors import InvalidQueryError
-from goes_lite_conformance._asserts import each_refused
-from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import CONFUSABLE
+from goes_lite_conformance.harness.asserts import each_refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import CONFUSABLE
+from goes_lite_conformance.rule import needs, only
 
 
 async def saved(db: Backend, name: str) -> Checkpoint:

@@ -7,14 +7,15 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, cast
 
-from goes_lite.backend import PERSISTENT, PROCESSES, Backend
-from goes_lite.checkpoint import Lease
+from goes_lite.contract.backend import PERSISTENT, PROCESSES, Backend
+from goes_lite.contract.checkpoints import Lease
 from goes_lite.errors import InvalidQueryError, LeaseHeld, LeaseLost
-from goes_lite_conformance._asserts import each_refused, refused
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place, until
-from goes_lite_conformance._samples import CONFUSABLE, NOON
-from goes_lite_conformance._workers import listen, say
+from goes_lite_conformance.harness.asserts import each_refused, refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place, until
+from goes_lite_conformance.harness.samples import CONFUSABLE, NOON
+from goes_lite_conformance.harness.workers import listen, say
+from goes_lite_conformance.rule import needs
 
 LONG = 1000.0
 """Seconds that no rule takes."""

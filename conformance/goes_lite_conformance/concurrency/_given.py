@@ -7,13 +7,14 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.event_store import Appended
 from goes_lite.errors import ConcurrencyError
-from goes_lite.event import AggregateRef, Event
-from goes_lite.query import EVERYTHING, EventQuery
-from goes_lite.store import Appended
-from goes_lite_conformance._place import Beside, Place, pause
-from goes_lite_conformance._samples import note
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EVERYTHING, EventQuery
+from goes_lite_conformance.harness.place import Beside, Place, pause
+from goes_lite_conformance.harness.samples import note
 
 CONTENDERS = 64
 """How many want the same thing at once."""

@@ -11,16 +11,17 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from goes_lite.backend import TRANSACTIONS, Backend
+from goes_lite.contract.backend import TRANSACTIONS, Backend
+from goes_lite.contract.event_store import Appended
 from goes_lite.errors import LeaseHeld
-from goes_lite.event import AggregateRef
-from goes_lite.store import Appended
-from goes_lite_conformance._asserts import same
-from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Moment, Place
-from goes_lite_conformance._samples import A, note, snapshot, story
+from goes_lite.events.fields import AggregateRef
 from goes_lite_conformance.concurrency._given import CONTENDERS, log
 from goes_lite_conformance.concurrency._interrupt import MANY, TIMINGS, Interruption, at_every_wait, interrupt
+from goes_lite_conformance.harness.asserts import same
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Moment, Place
+from goes_lite_conformance.harness.samples import A, note, snapshot, story
+from goes_lite_conformance.rule import needs, only
 
 
 def was_cancelled(outcome: Any) -> bool:

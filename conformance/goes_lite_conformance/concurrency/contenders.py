@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from goes_lite.backend import PROCESSES, Backend
-from goes_lite.checkpoint import Lease
+from goes_lite.contract.backend import PROCESSES, Backend
+from goes_lite.contract.checkpoints import Lease
+from goes_lite.contract.event_store import Appended
+from goes_lite.contract.snapshot_store import Snapshot
 from goes_lite.errors import ConcurrencyError, DuplicateEventError, LeaseHeld
-from goes_lite.event import AggregateRef
-from goes_lite.ids import new_id
-from goes_lite.snapshot import Snapshot
-from goes_lite.store import Appended
-from goes_lite_conformance._asserts import refused, same
-from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import A, B, note, snapshot, story
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.ids import new_id
 from goes_lite_conformance.concurrency._given import CONTENDERS, insist, log, succeeded
+from goes_lite_conformance.harness.asserts import refused, same
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import A, B, note, snapshot, story
+from goes_lite_conformance.rule import needs, only
 
 
 class ContenderRules(Contract):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from goes_lite.backend import PROCESSES, Backend
+from goes_lite.contract.backend import PROCESSES, Backend
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AppendConditionFailed
-from goes_lite.query import EventQuery
-from goes_lite.store import AppendCondition, Appended
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import note
+from goes_lite.events.query import EventQuery
 from goes_lite_conformance.concurrency._given import CONTENDERS, succeeded
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import note
+from goes_lite_conformance.rule import needs
 
 SEATS = 10
 

@@ -6,18 +6,19 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from goes_lite.backend import TRANSACTIONS, Backend
+from goes_lite.contract.backend import TRANSACTIONS, Backend
+from goes_lite.contract.event_store import AppendCondition
 from goes_lite.errors import AppendConditionFailed
-from goes_lite.event import AggregateRef
-from goes_lite.query import EventQuery
-from goes_lite.store import AppendCondition
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import A, note, snapshot, story
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EventQuery
 from goes_lite_conformance.concurrency._given import CONTENDERS, succeeded
 from goes_lite_conformance.concurrency._interrupt import TIMINGS, Interruption, at_every_wait, interrupt
 from goes_lite_conformance.concurrency.cancellation import was_cancelled
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import A, note, snapshot, story
+from goes_lite_conformance.rule import needs, only
 
 Operations = dict[str, Callable[[], Coroutine[Any, Any, Any]]]
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 
-from goes_lite.backend import PROCESSES, Backend
+from goes_lite.contract.backend import PROCESSES, Backend
+from goes_lite.contract.event_store import AppendCondition
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, LeaseHeld
-from goes_lite.event import AggregateRef
-from goes_lite.query import EventQuery
-from goes_lite.store import AppendCondition
-from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import note
-from goes_lite_conformance._workers import listen, say
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EventQuery
 from goes_lite_conformance.concurrency._given import END, end, log, reading, saw_all
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import note
+from goes_lite_conformance.harness.workers import listen, say
+from goes_lite_conformance.rule import needs, only
 
 WRITERS = 3
 SEATS = 12

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from goes_lite.backend import Backend
-from goes_lite.bus import REPLAY, Subscription
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Moment, Place
-from goes_lite_conformance._samples import note
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.event_bus import REPLAY, Subscription
 from goes_lite_conformance.concurrency._given import succeeded
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Moment, Place
+from goes_lite_conformance.harness.samples import note
+from goes_lite_conformance.rule import needs
 
 PUBLISHERS = 8
 EACH = 12

@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from goes_lite.backend import PROCESSES, Backend
+from goes_lite.contract.backend import PROCESSES, Backend
+from goes_lite.contract.event_store import AppendCondition
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, DuplicateEventError
-from goes_lite.event import AggregateRef, Event
-from goes_lite.query import EventQuery
-from goes_lite.store import AppendCondition
-from goes_lite_conformance._asserts import same
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Moment, Place, pause
-from goes_lite_conformance._samples import A, count, note, story
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EventQuery
 from goes_lite_conformance.concurrency._given import END, end, followed, log, polled, reading, saw_all, succeeded
+from goes_lite_conformance.harness.asserts import same
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Moment, Place, pause
+from goes_lite_conformance.harness.samples import A, count, note, story
+from goes_lite_conformance.rule import needs
 
 WRITERS = 12
 TAGGED = EventQuery(tags=["n:1"])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from goes_lite.backend import PROCESSES, TRANSACTIONS, Backend
-from goes_lite.event import Event
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Moment, Place, pause
-from goes_lite_conformance._samples import count, note
-from goes_lite_conformance._workers import listen, say
+from goes_lite.contract.backend import PROCESSES, TRANSACTIONS, Backend
+from goes_lite.events.event import Event
 from goes_lite_conformance.concurrency._given import end, log, reading, saw_all, succeeded
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Moment, Place, pause
+from goes_lite_conformance.harness.samples import count, note
+from goes_lite_conformance.harness.workers import listen, say
+from goes_lite_conformance.rule import needs
 
 LOOKS = 40
 """How often a reader looks for something that must not be there, before it is taken for absent."""

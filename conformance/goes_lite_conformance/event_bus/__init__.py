@@ -1,4 +1,4 @@
-"""What an EventBus has to do: the promises of `goes_lite.bus`, a rule for each."""
+"""What an EventBus has to do: the promises of `goes_lite.contract.event_bus`, a rule for each."""
 
 from __future__ import annotations
 

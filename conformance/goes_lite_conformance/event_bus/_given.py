@@ -6,10 +6,10 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from goes_lite.bus import Delivery, Handler, Subscription
-from goes_lite.event import Event
+from goes_lite.contract.event_bus import Delivery, Handler, Subscription
+from goes_lite.events.event import Event
 from goes_lite.runtime import drive
-from goes_lite_conformance._place import Place, until
+from goes_lite_conformance.harness.place import Place, until
 
 
 async def take(subscription: Subscription, number: int, *, ack: bool = True) -> list[Delivery]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.backend import Backend
-from goes_lite.bus import Subscription
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.event_bus import Subscription
 from goes_lite.errors import BusError, DeliveryError
-from goes_lite.event import Event
-from goes_lite_conformance._asserts import each_refused
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._place import Moment, Place, until
-from goes_lite_conformance._samples import count, note, texts
+from goes_lite.events.event import Event
 from goes_lite_conformance.event_bus._given import handler, heard, take
+from goes_lite_conformance.harness.asserts import each_refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Moment, Place, until
+from goes_lite_conformance.harness.samples import count, note, texts
 
 
 class BusCloseRules(Contract):

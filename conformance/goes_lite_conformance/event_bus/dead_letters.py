@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import BusError
-from goes_lite.event import Event
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._place import Place, until
-from goes_lite_conformance._samples import note
+from goes_lite.events.event import Event
 from goes_lite_conformance.event_bus._given import Ear, take
 from goes_lite_conformance.event_bus.handlers import soon
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place, until
+from goes_lite_conformance.harness.samples import note
 
 
 def bad(event: Event[Any]) -> bool:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from goes_lite.backend import Backend
-from goes_lite.bus import REPLAY
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.event_bus import REPLAY
 from goes_lite.errors import BusError, ConfigError, InvalidEventError
-from goes_lite.event import Event
-from goes_lite_conformance._asserts import each_refused, refused, same
-from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import NOON, A, Closed, count, note, registry
+from goes_lite.events.event import Event
 from goes_lite_conformance.event_bus._given import heard, take
+from goes_lite_conformance.harness.asserts import each_refused, refused, same
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import NOON, A, Closed, count, note, registry
+from goes_lite_conformance.rule import needs, only
 
 
 class DeliveryRules(Contract):

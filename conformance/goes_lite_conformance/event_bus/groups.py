@@ -6,14 +6,15 @@ import gc
 from collections import Counter
 from typing import Any
 
-from goes_lite.backend import Backend
-from goes_lite.bus import REPLAY, Subscription
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.event_bus import REPLAY, Subscription
 from goes_lite.errors import BusError, ConfigError
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place, pause, until
-from goes_lite_conformance._samples import A, B, count, note, story
 from goes_lite_conformance.event_bus._given import heard, take
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place, pause, until
+from goes_lite_conformance.harness.samples import A, B, count, note, story
+from goes_lite_conformance.rule import needs
 
 
 class GroupRules(Contract):

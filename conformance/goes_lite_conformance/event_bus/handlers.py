@@ -7,15 +7,16 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from goes_lite.backend import Backend
-from goes_lite.bus import Handling
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.event_bus import Handling
 from goes_lite.errors import ConfigError, InvalidQueryError
-from goes_lite.event import Event
-from goes_lite_conformance._asserts import each_refused
-from goes_lite_conformance._contract import Contract, only
-from goes_lite_conformance._place import Place, until
-from goes_lite_conformance._samples import A, B, count, note, story
+from goes_lite.events.event import Event
 from goes_lite_conformance.event_bus._given import Ear, handler, heard, take
+from goes_lite_conformance.harness.asserts import each_refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place, until
+from goes_lite_conformance.harness.samples import A, B, count, note, story
+from goes_lite_conformance.rule import only
 
 
 def soon(_: int) -> float:

@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from goes_lite.backend import TRANSACTIONS, Backend
-from goes_lite.bus import REPLAY
+from goes_lite.contract.backend import TRANSACTIONS, Backend
+from goes_lite.contract.event_bus import REPLAY
 from goes_lite.errors import AbilityMissing, ConcurrencyError, InvalidQueryError
-from goes_lite.event import Event
-from goes_lite_conformance._asserts import each_refused, refused, same
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import NOON, A, B, Closed, Counted, count, note, registry, story
+from goes_lite.events.event import Event
 from goes_lite_conformance.event_bus._given import Ear, heard, take
+from goes_lite_conformance.harness.asserts import each_refused, refused, same
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import NOON, A, B, Closed, Counted, count, note, registry, story
+from goes_lite_conformance.rule import needs
 
 
 class LogRules(Contract):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.backend import Backend
-from goes_lite.bus import Subscription
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.event_bus import Subscription
 from goes_lite.errors import InvalidQueryError
-from goes_lite.event import Event
-from goes_lite.registry import Registry
-from goes_lite_conformance._asserts import each_refused
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import Closed, Noted, count, note, registry
+from goes_lite.events.event import Event
+from goes_lite.events.registry import Registry
 from goes_lite_conformance.event_bus._given import heard, take
+from goes_lite_conformance.harness.asserts import each_refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import Closed, Noted, count, note, registry
 
 LOOK_ALIKES = (
     "order", "order.placed", "order.item.added", "order.item", "Order.placed", "order.Placed", "orders.placed",

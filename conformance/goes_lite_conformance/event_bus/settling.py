@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import ConfigError, DeliveryError
-from goes_lite_conformance._asserts import each_refused, refused
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import A, B, note, story
 from goes_lite_conformance.event_bus._given import heard, take
+from goes_lite_conformance.harness.asserts import each_refused, refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import A, B, note, story
 
 
 class SettlingRules(Contract):

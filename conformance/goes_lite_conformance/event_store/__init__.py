@@ -1,4 +1,4 @@
-"""What an EventStore has to do: the promises of `goes_lite.store`, a rule for each."""
+"""What an EventStore has to do: the promises of `goes_lite.contract.event_store`, a rule for each."""
 
 from __future__ import annotations
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
-from goes_lite.backend import Backend
-from goes_lite.event import AggregateRef
-from goes_lite.store import AggregateInfo
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._samples import CONFUSABLE, NOON, A, B, note, story
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.event_store import AggregateInfo
+from goes_lite.events.fields import AggregateRef
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.samples import CONFUSABLE, NOON, A, B, note, story
 
 MANY = 1500
 """More than anybody's page is expected to hold."""

@@ -7,16 +7,18 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from goes_lite.backend import DENSE_POSITIONS, Backend
+from goes_lite.contract.backend import DENSE_POSITIONS, Backend
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, DuplicateEventError, InvalidEventError
-from goes_lite.event import AggregateRef, Event
-from goes_lite.query import EventQuery
-from goes_lite.registry import Registry
-from goes_lite.store import AppendCondition, Appended
-from goes_lite_conformance._asserts import refused, same, unchanged
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import NOON, A, B, C, Noted, careless, everything, note, story, texts
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EventQuery
+from goes_lite.events.registry import Registry
+from goes_lite_conformance.harness.asserts import refused, same, unchanged
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import NOON, A, B, C, Noted, careless, everything, note, story, texts
+from goes_lite_conformance.rule import needs
 
 MANY = 3000
 """More events than anybody's batch, page or list of parameters is expected to hold."""

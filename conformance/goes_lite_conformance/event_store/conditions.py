@@ -5,16 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID, uuid4
 
-from goes_lite.backend import PERSISTENT, Backend
+from goes_lite.contract.backend import PERSISTENT, Backend
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError
-from goes_lite.event import Event
-from goes_lite.query import Between, EventQuery
-from goes_lite.registry import Registry
-from goes_lite.store import AppendCondition, Appended
-from goes_lite_conformance._asserts import refused, unchanged
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import NOON, A, B, Closed, count, everything, note, story, texts
+from goes_lite.events.event import Event
+from goes_lite.events.query import Between, EventQuery
+from goes_lite.events.registry import Registry
+from goes_lite_conformance.harness.asserts import refused, unchanged
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import NOON, A, B, Closed, count, everything, note, story, texts
+from goes_lite_conformance.rule import needs
 
 MANY = 1500
 SEAT = EventQuery(tags=["seat:1"])

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from goes_lite.backend import PERSISTENT, Backend
 from goes_lite.codec import FunctionCodec
-from goes_lite.event import Event
-from goes_lite.registry import Registry
-from goes_lite_conformance._asserts import same
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import CONFUSABLE, NOON, A, Closed, count, note, registry
+from goes_lite.contract.backend import PERSISTENT, Backend
+from goes_lite.events.event import Event
+from goes_lite.events.registry import Registry
+from goes_lite_conformance.harness.asserts import same
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import CONFUSABLE, NOON, A, Closed, count, note, registry
+from goes_lite_conformance.rule import needs
 
 TEXTS = (
     "", " ", "é", "e\u0301", "日本語", "שלום, עולם", "مرحبا", "ไทย", "Ⅷ①²", "😀", "👩‍👩‍👧‍👦", "🇪🇺", "𝒳𐍈𝄞",

@@ -7,16 +7,17 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid1, uuid3, uuid4, uuid5
 
-from goes_lite.backend import Backend
-from goes_lite.event import MAX_ID_BYTES, AggregateRef, Event
-from goes_lite.ids import new_id
-from goes_lite.query import EventQuery
-from goes_lite.registry import Registry
-from goes_lite_conformance._asserts import same
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import NOON, A, Noted, note, story, texts
+from goes_lite.contract.backend import Backend
+from goes_lite.events.event import Event
+from goes_lite.events.fields import MAX_ID_BYTES, AggregateRef
+from goes_lite.events.ids import new_id
+from goes_lite.events.query import EventQuery
+from goes_lite.events.registry import Registry
 from goes_lite_conformance.event_store.data import TEXTS, kept
+from goes_lite_conformance.harness.asserts import same
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import NOON, A, Noted, note, story, texts
 
 UTC = timezone.utc
 FAR_EAST, FAR_WEST = timezone(timedelta(hours=14)), timezone(-timedelta(hours=12, minutes=34, seconds=56))

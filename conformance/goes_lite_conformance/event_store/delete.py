@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from goes_lite.backend import PERSISTENT, PROCESSES, Backend
+from goes_lite.contract.backend import PERSISTENT, PROCESSES, Backend
+from goes_lite.contract.event_store import AggregateInfo, AppendCondition
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError
-from goes_lite.event import AggregateRef
-from goes_lite.query import EventQuery
-from goes_lite.store import AggregateInfo, AppendCondition
-from goes_lite_conformance._asserts import refused, same, unchanged
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import CONFUSABLE, NOON, A, B, C, note, snapshot, story, texts
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EventQuery
+from goes_lite_conformance.harness.asserts import refused, same, unchanged
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import CONFUSABLE, NOON, A, B, C, note, snapshot, story, texts
+from goes_lite_conformance.rule import needs
 
 
 class DeleteRules(Contract):

@@ -5,14 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from goes_lite.backend import PROCESSES, TRANSACTIONS, Backend
+from goes_lite.contract.backend import PROCESSES, TRANSACTIONS, Backend
 from goes_lite.errors import ConcurrencyError
-from goes_lite.query import Between, EventQuery
-from goes_lite_conformance._asserts import refused, same
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Beside, Place
-from goes_lite_conformance._samples import NOON, A, B, count, note, story, take
-from goes_lite_conformance._workers import listen, say
+from goes_lite.events.query import Between, EventQuery
+from goes_lite_conformance.harness.asserts import refused, same
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Beside, Place
+from goes_lite_conformance.harness.samples import NOON, A, B, count, note, story, take
+from goes_lite_conformance.harness.workers import listen, say
+from goes_lite_conformance.rule import needs
 
 NOTED = EventQuery(["sample.noted"])
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from itertools import pairwise
 
-from goes_lite.backend import PROCESSES, Backend
+from goes_lite.contract.backend import PROCESSES, Backend
 from goes_lite.errors import StoreClosed
-from goes_lite.query import EventQuery
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import A, B, count, note, story, take
-from goes_lite_conformance._workers import listen, say
+from goes_lite.events.query import EventQuery
 from goes_lite_conformance.event_store.follow import NOTED, waiting
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import A, B, count, note, story, take
+from goes_lite_conformance.harness.workers import listen, say
+from goes_lite_conformance.rule import needs, only
 
 
 def commit_batches(place: Place, writer: int, batches: int) -> None:

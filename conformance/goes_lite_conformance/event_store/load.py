@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID, uuid4
 
-from goes_lite.backend import Backend
-from goes_lite.event import AggregateRef
-from goes_lite_conformance._asserts import same
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._samples import NOON, A, B, note, story
+from goes_lite.contract.backend import Backend
+from goes_lite.events.fields import AggregateRef
+from goes_lite_conformance.harness.asserts import same
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.samples import NOON, A, B, note, story
 
 
 class LoadRules(Contract):

@@ -8,15 +8,15 @@ from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import InvalidQueryError
-from goes_lite.event import Event
-from goes_lite.query import Between, EventQuery
-from goes_lite.registry import Registry
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import CONFUSABLE, NOON, count, note, texts
+from goes_lite.events.event import Event
+from goes_lite.events.query import Between, EventQuery
+from goes_lite.events.registry import Registry
 from goes_lite_conformance.event_store.query_fields import expect, letters
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import CONFUSABLE, NOON, count, note, texts
 
 MANY = 1000
 

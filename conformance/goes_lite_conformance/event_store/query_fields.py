@@ -6,12 +6,12 @@ from datetime import timedelta, timezone
 from typing import Any
 from uuid import uuid4
 
-from goes_lite.backend import Backend
-from goes_lite.event import Event
-from goes_lite.query import EVERYTHING, Between, EventQuery
-from goes_lite_conformance._asserts import same
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._samples import NOON, Closed, Counted, Noted, count, note, registry
+from goes_lite.contract.backend import Backend
+from goes_lite.events.event import Event
+from goes_lite.events.query import EVERYTHING, Between, EventQuery
+from goes_lite_conformance.harness.asserts import same
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.samples import NOON, Closed, Counted, Noted, count, note, registry
 
 HOUR, MICROSECOND = timedelta(hours=1), timedelta(microseconds=1)
 

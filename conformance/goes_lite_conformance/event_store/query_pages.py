@@ -7,12 +7,13 @@ import contextlib
 import tracemalloc
 from typing import Any
 
-from goes_lite.backend import Backend
-from goes_lite.event import Event
-from goes_lite.query import EventQuery
-from goes_lite.store import Pages
-from goes_lite_conformance._contract import Contract, only
-from goes_lite_conformance._samples import A, B, count, note, story, take, texts
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.event_store import Pages
+from goes_lite.events.event import Event
+from goes_lite.events.query import EventQuery
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.samples import A, B, count, note, story, take, texts
+from goes_lite_conformance.rule import only
 
 TAGGED = EventQuery(tags=["all:1"])
 EITHER = EventQuery(["sample.noted"]) | TAGGED

@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from goes_lite.backend import Backend
-from goes_lite.event import AggregateRef
-from goes_lite.query import EventQuery
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._samples import count, note
+from goes_lite.contract.backend import Backend
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EventQuery
 from goes_lite_conformance.event_store.query_fields import letters
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.samples import count, note
 
 NOTED = EventQuery(["sample.noted"])
 

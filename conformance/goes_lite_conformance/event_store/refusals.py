@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.event_store import AppendCondition
 from goes_lite.errors import InvalidEventError, InvalidQueryError, StoreClosed
-from goes_lite.event import Event
-from goes_lite.query import EventQuery
-from goes_lite.store import AppendCondition
-from goes_lite_conformance._asserts import each_refused, refused, unchanged
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._samples import NOON, A, B, Noted, careless, note, story
+from goes_lite.events.event import Event
+from goes_lite.events.query import EventQuery
+from goes_lite_conformance.harness.asserts import each_refused, refused, unchanged
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.samples import NOON, A, B, Noted, careless, note, story
 
 NOT_NUMBERS: tuple[Any, ...] = (-1, -(2**70), 1.0, 0.5, float("nan"), "1", True, False, b"1", [1], NOON)
 """What no position, version or limit can be."""

@@ -6,16 +6,18 @@ from datetime import timedelta, timezone
 from typing import Any
 from uuid import UUID, uuid4
 
-from goes_lite.backend import PERSISTENT, Backend
+from goes_lite.contract.backend import PERSISTENT, Backend
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import DuplicateEventError
-from goes_lite.event import AggregateRef, Event
-from goes_lite.query import EventQuery
-from goes_lite.registry import Registry
-from goes_lite.store import AppendCondition, Appended
-from goes_lite_conformance._asserts import refused, unchanged
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import NOON, A, B, Noted, note, registry, story, texts
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EventQuery
+from goes_lite.events.registry import Registry
+from goes_lite_conformance.harness.asserts import refused, unchanged
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import NOON, A, B, Noted, note, registry, story, texts
+from goes_lite_conformance.rule import needs
 
 MANY = 3000
 

@@ -1,4 +1,4 @@
-"""What a ModelStore has to do: the promises of `goes_lite.model`, a rule for each."""
+"""What a ModelStore has to do: the promises of `goes_lite.contract.model_store`, a rule for each."""
 
 from __future__ import annotations
 

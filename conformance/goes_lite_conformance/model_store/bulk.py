@@ -7,16 +7,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
-from goes_lite.backend import PERSISTENT, PROCESSES, TRANSACTIONS, Backend
+from goes_lite.contract.backend import PERSISTENT, PROCESSES, TRANSACTIONS, Backend
+from goes_lite.contract.model_store import ModelRecord
 from goes_lite.errors import InvalidQueryError, ModelError
-from goes_lite.model import ModelRecord
-from goes_lite_conformance._asserts import each_refused, refused
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place, pause
-from goes_lite_conformance._samples import CONFUSABLE
-from goes_lite_conformance._workers import listen, say
+from goes_lite_conformance.harness.asserts import each_refused, refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place, pause
+from goes_lite_conformance.harness.samples import CONFUSABLE
+from goes_lite_conformance.harness.workers import listen, say
 from goes_lite_conformance.model_store.refusals import NO_NAMES, NOT_JSON
 from goes_lite_conformance.model_store.writing import DOCUMENTS, exactly, read
+from goes_lite_conformance.rule import needs
 
 NAMES = (*CONFUSABLE, "x" * 1024, "\ufb00", "😀", "\n\x01", '{"a":1}', "\\u0041")
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from goes_lite.backend import Backend
-from goes_lite.model import ModelQuery, ModelRecord
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._samples import CONFUSABLE
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.model_store import ModelQuery, ModelRecord
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.samples import CONFUSABLE
 
 FIELDS: dict[str, Any] = {
     "absent": {}, "null": {"f": None}, "true": {"f": True}, "false": {"f": False}, "zero": {"f": 0}, "minus": {"f": -1},

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.model_store import ModelRecord, ModelStore
 from goes_lite.errors import InvalidQueryError, ModelError
-from goes_lite.model import ModelRecord, ModelStore
-from goes_lite_conformance._asserts import each_refused, refused
-from goes_lite_conformance._contract import Contract
+from goes_lite_conformance.harness.asserts import each_refused, refused
+from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.model_store.writing import read
 
 NOT_JSON: tuple[Any, ...] = (

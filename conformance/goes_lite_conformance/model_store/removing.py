@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import ModelConflict
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.model_store.writing import read
 
 

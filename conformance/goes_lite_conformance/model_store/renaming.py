@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 
-from goes_lite.backend import PERSISTENT, PROCESSES, TRANSACTIONS, Backend
+from goes_lite.contract.backend import PERSISTENT, PROCESSES, TRANSACTIONS, Backend
+from goes_lite.contract.model_store import ModelRecord
 from goes_lite.errors import InvalidQueryError
-from goes_lite.model import ModelRecord
-from goes_lite_conformance._asserts import each_refused, refused
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place, pause
-from goes_lite_conformance._workers import listen, say
+from goes_lite_conformance.harness.asserts import each_refused, refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place, pause
+from goes_lite_conformance.harness.workers import listen, say
 from goes_lite_conformance.model_store.bulk import all_of, read_many
+from goes_lite_conformance.rule import needs
 
 
 def rename_when_told(place: Place) -> None:

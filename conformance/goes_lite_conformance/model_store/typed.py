@@ -8,12 +8,13 @@ from typing import Any, cast
 
 import pytest
 
-from goes_lite.backend import PROCESSES, Backend
+from goes_lite.contract.backend import PROCESSES, Backend
 from goes_lite.errors import EncodeError, ModelConflict, ModelNotFound
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import NOON
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import NOON
+from goes_lite_conformance.rule import needs, only
 
 
 @dataclass

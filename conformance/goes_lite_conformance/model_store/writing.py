@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from goes_lite.backend import PERSISTENT, PROCESSES, Backend
+from goes_lite.contract.backend import PERSISTENT, PROCESSES, Backend
+from goes_lite.contract.model_store import ModelRecord
 from goes_lite.errors import ModelConflict
-from goes_lite.model import ModelRecord
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import CONFUSABLE
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import CONFUSABLE
+from goes_lite_conformance.rule import needs
 
 DOCUMENTS: tuple[Any, ...] = (
     None, True, False, 0, -1, 0.5, 1.5e-7, 2**53 + 1, -(2**63), 2**63 - 1, "", "null", "é", "e\u0301", "😀", "\0", "a\0b",

@@ -6,12 +6,12 @@ import random
 from typing import Any
 from uuid import UUID
 
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import GoesError
-from goes_lite.event import Event
-from goes_lite.query import EventQuery
-from goes_lite.store import AppendCondition, Appended
-from goes_lite_conformance._samples import A, B, note, snapshot
+from goes_lite.events.event import Event
+from goes_lite.events.query import EventQuery
+from goes_lite_conformance.harness.samples import A, B, note, snapshot
 
 
 class History:

@@ -16,34 +16,37 @@ from typing import Any
 
 import pytest
 
-from goes_lite import blocking, bus, checkpoint, commits, connect, model, repository, store
-from goes_lite.backend import PERSISTENT, PROCESSES, TRANSACTIONS, Backend, Transaction
+from goes_lite import blocking, connect, repository
+from goes_lite.contract import checkpoints, commits, event_bus, event_store, model_store, models
+from goes_lite.contract.backend import PERSISTENT, PROCESSES, TRANSACTIONS, Backend, Transaction
+from goes_lite.contract.snapshot_store import SnapshotStore
 from goes_lite.errors import StoreClosed
-from goes_lite.event import AggregateRef, Event
-from goes_lite.snapshot import SnapshotStore
-from goes_lite_conformance._asserts import refused, same
-from goes_lite_conformance._contract import Contract, in_thread, needs, only
-from goes_lite_conformance._place import PATIENCE, Face, Place
-from goes_lite_conformance._samples import A, note, snapshot, story, take
-from goes_lite_conformance._workers import say
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
 from goes_lite_conformance.backend._given import contents
+from goes_lite_conformance.harness.asserts import refused, same
+from goes_lite_conformance.harness.contract import Contract, in_thread
+from goes_lite_conformance.harness.place import PATIENCE, Place
+from goes_lite_conformance.harness.samples import A, note, snapshot, story, take
+from goes_lite_conformance.harness.workers import say
 from goes_lite_conformance.parity._history import History
+from goes_lite_conformance.rule import Face, needs, only
 
 FACES: dict[type[Any], type[Any]] = {
     Backend: blocking.BlockingBackend,
     Transaction: blocking.BlockingTransaction,
-    store.EventStore: blocking.BlockingEventStore,
-    store.Pages: blocking.BlockingPages,
+    event_store.EventStore: blocking.BlockingEventStore,
+    event_store.Pages: blocking.BlockingPages,
     SnapshotStore: blocking.BlockingSnapshotStore,
-    model.ModelStore: blocking.BlockingModelStore,
-    model.Models: blocking.BlockingModels,
-    checkpoint.CheckpointStore: blocking.BlockingCheckpointStore,
-    checkpoint.LeaseStore: blocking.BlockingLeaseStore,
+    model_store.ModelStore: blocking.BlockingModelStore,
+    models.Models: blocking.BlockingModels,
+    checkpoints.CheckpointStore: blocking.BlockingCheckpointStore,
+    checkpoints.LeaseStore: blocking.BlockingLeaseStore,
     commits.Commits: blocking.BlockingCommits,
-    bus.EventBus: blocking.BlockingEventBus,
-    bus.Subscription: blocking.BlockingSubscription,
-    bus.Delivery: blocking.BlockingDelivery,
-    bus.Handling: blocking.BlockingHandling,
+    event_bus.EventBus: blocking.BlockingEventBus,
+    event_bus.Subscription: blocking.BlockingSubscription,
+    event_bus.Delivery: blocking.BlockingDelivery,
+    event_bus.Handling: blocking.BlockingHandling,
     repository.Repository: blocking.BlockingRepository,
 }
 """Each protocol, and its blocking face."""

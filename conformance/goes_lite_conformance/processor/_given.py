@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from goes_lite.backend import Backend
-from goes_lite.checkpoint import Lease
-from goes_lite.event import Event
-from goes_lite_conformance._place import Moment, Place, until
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.checkpoints import Lease
+from goes_lite.events.event import Event
+from goes_lite_conformance.harness.place import Moment, Place, until
 
 LONG = 1000.0
 """Seconds that no rule takes."""

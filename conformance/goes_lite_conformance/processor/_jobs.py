@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.event import Event
+from goes_lite.events.event import Event
 from goes_lite.processor import Continuously, OnDemand
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._workers import listen, say
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.workers import listen, say
 
 
 def process(place: Place, name: str, on_demand: bool = False, lease: float = 10.0) -> None:

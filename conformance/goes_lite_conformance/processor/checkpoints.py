@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.backend import PERSISTENT, PROCESSES, Backend
+from goes_lite.contract.backend import PERSISTENT, PROCESSES, Backend
 from goes_lite.errors import CheckpointMismatch
-from goes_lite.event import Event
-from goes_lite.query import EventQuery
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import PATIENCE, Place
-from goes_lite_conformance._samples import count, note
+from goes_lite.events.event import Event
+from goes_lite.events.query import EventQuery
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import PATIENCE, Place
+from goes_lite_conformance.harness.samples import count, note
 from goes_lite_conformance.processor._given import NAME, Ear, behind, stands
 from goes_lite_conformance.processor._jobs import process
+from goes_lite_conformance.rule import needs
 
 NOTED = EventQuery(["sample.noted"])
 

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from goes_lite.backend import PERSISTENT, Backend
+from goes_lite.contract.backend import PERSISTENT, Backend
 from goes_lite.errors import StoreClosed
-from goes_lite_conformance._asserts import each_refused
-from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import note
+from goes_lite_conformance.harness.asserts import each_refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import note
 from goes_lite_conformance.processor._given import NAME, Ear, Held, becomes, behind, stands
+from goes_lite_conformance.rule import needs, only
 
 
 class CloseRules(Contract):

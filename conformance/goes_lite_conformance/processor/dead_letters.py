@@ -6,12 +6,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from goes_lite.backend import TRANSACTIONS, Backend
-from goes_lite.event import AggregateRef, Event
+from goes_lite.contract.backend import TRANSACTIONS, Backend
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
 from goes_lite.processor import ParkedEvent, Retry
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place, until
-from goes_lite_conformance._samples import A, note, story
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place, until
+from goes_lite_conformance.harness.samples import A, note, story
 from goes_lite_conformance.processor._given import (
     NAME,
     Ear,
@@ -24,6 +25,7 @@ from goes_lite_conformance.processor._given import (
     stands,
     tallied,
 )
+from goes_lite_conformance.rule import needs
 
 PARKING = Retry(2, backoff=at_once, then="park")
 

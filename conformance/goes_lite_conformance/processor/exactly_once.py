@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from goes_lite.backend import SQL, TRANSACTIONS, Backend
+from goes_lite.contract.backend import SQL, TRANSACTIONS, Backend
 from goes_lite.errors import ProcessorStopped
-from goes_lite.event import Event
+from goes_lite.events.event import Event
+from goes_lite.events.query import EventQuery
 from goes_lite.processor import Retry
-from goes_lite.query import EventQuery
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract, needs, only
-from goes_lite_conformance._place import Moment, Place, until
-from goes_lite_conformance._samples import count, note, texts
 from goes_lite_conformance.backend.sql import notes_of
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Moment, Place, until
+from goes_lite_conformance.harness.samples import count, note, texts
 from goes_lite_conformance.processor._given import NAME, Tally, at_once, bad, behind, never, stands, tallied
+from goes_lite_conformance.rule import needs, only
 
 
 class OnceRules(Contract):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.backend import PERSISTENT, PROCESSES, TRANSACTIONS, Backend
-from goes_lite.checkpoint import Lease
+from goes_lite.contract.backend import PERSISTENT, PROCESSES, TRANSACTIONS, Backend
+from goes_lite.contract.checkpoints import Lease
 from goes_lite.errors import LeaseLost
-from goes_lite.event import Event
+from goes_lite.events.event import Event
 from goes_lite.processor import Retry
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place, until
-from goes_lite_conformance._samples import note
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place, until
+from goes_lite_conformance.harness.samples import note
 from goes_lite_conformance.processor._given import (
     LONG,
     NAME,
@@ -28,6 +28,7 @@ from goes_lite_conformance.processor._given import (
     tallied,
 )
 from goes_lite_conformance.processor._jobs import process
+from goes_lite_conformance.rule import needs
 
 
 class LeaseRules(Contract):

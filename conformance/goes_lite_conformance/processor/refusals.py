@@ -7,12 +7,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from goes_lite.backend import TRANSACTIONS, Backend
+from goes_lite.contract.backend import TRANSACTIONS, Backend
 from goes_lite.errors import AbilityMissing, ConfigError, InvalidQueryError
 from goes_lite.processor import Continuously, Periodically, Retry
-from goes_lite_conformance._asserts import each_refused, refused
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._samples import note
+from goes_lite_conformance.harness.asserts import each_refused, refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.samples import note
 from goes_lite_conformance.processor._given import NAME, stands
 
 Calls = dict[str, Callable[[], Any]]

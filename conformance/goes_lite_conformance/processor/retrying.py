@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import ProcessorStopped, StoreFull
-from goes_lite.event import Event
+from goes_lite.events.event import Event
 from goes_lite.processor import Retry
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract, only
-from goes_lite_conformance._place import Place, until
-from goes_lite_conformance._samples import note
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place, until
+from goes_lite_conformance.harness.samples import note
 from goes_lite_conformance.processor._given import LONG, NAME, Ear, at_once, bad, becomes, behind, never, stands
+from goes_lite_conformance.rule import only
 
 
 class RetryRules(Contract):

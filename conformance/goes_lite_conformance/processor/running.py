@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import ConfigError
-from goes_lite.event import Event
+from goes_lite.events.event import Event
 from goes_lite.processor import Retry
-from goes_lite_conformance._asserts import refused, same
-from goes_lite_conformance._contract import Contract, only
-from goes_lite_conformance._place import Moment, Place, until
-from goes_lite_conformance._samples import A, B, count, note, story
+from goes_lite_conformance.harness.asserts import refused, same
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Moment, Place, until
+from goes_lite_conformance.harness.samples import A, B, count, note, story
 from goes_lite_conformance.processor._given import NAME, Ear, Held, bad, becomes, behind, others_turn, stands
+from goes_lite_conformance.rule import only
 
 
 class RunRules(Contract):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.backend import PERSISTENT, PROCESSES, Backend
-from goes_lite.event import Event
+from goes_lite.contract.backend import PERSISTENT, PROCESSES, Backend
+from goes_lite.events.event import Event
 from goes_lite.processor import Continuously, OnDemand, Periodically
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import PATIENCE, Place
-from goes_lite_conformance._samples import note
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import PATIENCE, Place
+from goes_lite_conformance.harness.samples import note
 from goes_lite_conformance.processor._given import LONG, NAME, Ear, becomes, behind, others_turn, stands
 from goes_lite_conformance.processor._jobs import process
+from goes_lite_conformance.rule import needs
 
 
 class ScheduleRules(Contract):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.errors import ProcessorBehind
+from goes_lite.events.query import EventQuery
 from goes_lite.processor import Retry
-from goes_lite.query import EventQuery
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._place import PATIENCE, Place, until
-from goes_lite_conformance._samples import NOON, count, note
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import PATIENCE, Place, until
+from goes_lite_conformance.harness.samples import NOON, count, note
 from goes_lite_conformance.processor._given import NAME, Ear, bad, behind, never
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
 from goes_lite.processor import Retry
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._place import Place, until
-from goes_lite_conformance._samples import A, B, note, story
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place, until
+from goes_lite_conformance.harness.samples import A, B, note, story
 from goes_lite_conformance.processor._given import NAME, Ear, behind, never, parked
 
 STRICT = Retry(1, then="park", order="strict")

@@ -7,17 +7,18 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from goes_lite.backend import PERSISTENT
+from goes_lite.contract.backend import PERSISTENT
 from goes_lite.errors import DecodeError, ProcessorStopped, UnknownEventError
-from goes_lite.event import Event
+from goes_lite.events.event import Event
+from goes_lite.events.registry import Raw, Registry
 from goes_lite.processor import Continuously, Retry
-from goes_lite.registry import Raw, Registry
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place, until
-from goes_lite_conformance._samples import NOON, A, B, Noted, count, note, story
 from goes_lite_conformance.backend.unknown_events import poorer
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place, until
+from goes_lite_conformance.harness.samples import NOON, A, B, Noted, count, note, story
 from goes_lite_conformance.processor._given import NAME, Ear, behind, parked, stands
+from goes_lite_conformance.rule import needs
 
 
 @dataclass(frozen=True)

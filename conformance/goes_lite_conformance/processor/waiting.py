@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.backend import PROCESSES, Backend
+from goes_lite.contract.backend import PROCESSES, Backend
 from goes_lite.errors import ProcessorBehind, ProcessorStopped
+from goes_lite.events.query import EventQuery
 from goes_lite.processor import Retry, Stats
-from goes_lite.query import EventQuery
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import PATIENCE, Place, until
-from goes_lite_conformance._samples import NOON, count, note
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import PATIENCE, Place, until
+from goes_lite_conformance.harness.samples import NOON, count, note
 from goes_lite_conformance.processor._given import NAME, Ear, Held, at_once, bad, becomes, behind
+from goes_lite_conformance.rule import needs
 
 
 class WaitRules(Contract):

@@ -1,4 +1,4 @@
-"""What a SnapshotStore has to do: the promises of `goes_lite.snapshot`, a rule for each."""
+"""What a SnapshotStore has to do: the promises of `goes_lite.contract.snapshot_store`, a rule for each."""
 
 from __future__ import annotations
 

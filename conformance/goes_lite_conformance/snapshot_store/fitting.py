@@ -6,13 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from goes_lite.aggregate import Aggregate, applies
-from goes_lite.backend import Backend
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.snapshot_store import Snapshot
 from goes_lite.errors import AggregateDeleted
-from goes_lite.event import AggregateRef, Event
-from goes_lite.snapshot import Every, Snapshot
-from goes_lite_conformance._asserts import refused
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._samples import Closed, Counted, registry
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef
+from goes_lite.repository.schedule import Every
+from goes_lite_conformance.harness.asserts import refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.samples import Closed, Counted, registry
 
 
 class Ledger(Aggregate, name="sample.ledger", registry=registry, deleted_by=Closed):

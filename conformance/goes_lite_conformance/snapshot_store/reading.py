@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.backend import Backend
-from goes_lite.event import AggregateRef
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._samples import A, B, C, snapshot
+from goes_lite.contract.backend import Backend
+from goes_lite.events.fields import AggregateRef
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.samples import A, B, C, snapshot
 
 
 class LatestRules(Contract):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from goes_lite.backend import Backend
-from goes_lite_conformance._contract import Contract
-from goes_lite_conformance._samples import NOON, A, B, C, everything, snapshot, story
+from goes_lite.contract.backend import Backend
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.samples import NOON, A, B, C, everything, snapshot, story
 
 
 async def _left(db: Backend) -> list[tuple[str, int]]:

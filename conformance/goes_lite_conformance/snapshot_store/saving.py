@@ -6,13 +6,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any, cast
 
-from goes_lite.backend import PERSISTENT, PROCESSES, Backend
+from goes_lite.contract.backend import PERSISTENT, PROCESSES, Backend
 from goes_lite.errors import InvalidEventError, InvalidQueryError
-from goes_lite.event import AggregateRef
-from goes_lite_conformance._asserts import each_refused
-from goes_lite_conformance._contract import Contract, needs
-from goes_lite_conformance._place import Place
-from goes_lite_conformance._samples import CONFUSABLE, NOON, A, B, snapshot
+from goes_lite.events.fields import AggregateRef
+from goes_lite_conformance.harness.asserts import each_refused
+from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.samples import CONFUSABLE, NOON, A, B, snapshot
+from goes_lite_conformance.rule import needs
 
 AWKWARD_TEXTS = (
     "", " ", "\0", "a\0b", "null", "é", "e\u0301", "\u2028\r\n\t", "\ufeff", "😀\U0010ffff", "'\"\\;--%_$", "{}",

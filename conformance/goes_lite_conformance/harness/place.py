@@ -1,0 +1,239 @@
+"""Where a rule happens: a fresh storage, the face through which it is used, and what can go on beside the rule."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import threading
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import uuid4
+
+from goes_lite import blocking, connect
+from goes_lite.contract.backend import Backend, Durability
+from goes_lite.runtime import drive
+from goes_lite_conformance.harness.faces import awaited
+from goes_lite_conformance.harness.samples import registry
+from goes_lite_conformance.harness.workers import Worker
+from goes_lite_conformance.rule import Face
+
+if TYPE_CHECKING:
+    from goes_lite_conformance.harness.contract import Contract
+
+PATIENCE = 30.0
+"""Seconds after which something that goes on beside a rule is taken for stuck."""
+
+
+class Storage(NamedTuple):
+    """A place for one backend to keep things in, empty at first, used by one test."""
+
+    folder: Path
+    """An empty folder, removed afterwards."""
+    name: str
+    """A name that no other storage has: a letter, then letters and digits, 17 in all."""
+    variant: str = ""
+    """Which of the suite's `variants` it is for."""
+
+    @classmethod
+    def fresh(cls, folder: Path, variant: str = "") -> Storage:
+        """One that nobody has used, in an empty folder."""
+        return cls(folder, f"t{uuid4().hex[:16]}", variant)
+
+
+class Declared(NamedTuple):
+    """What a backend says of itself."""
+
+    abilities: frozenset[str] = frozenset()
+    durability: Durability = "memory"
+
+
+class Place:
+    """An empty storage, and the face through which a rule works on it."""
+
+    def __init__(self, hook: Contract, storage: Storage, face: Face, declared: Declared, rounds: int) -> None:
+        self.hook = hook
+        self.storage = storage
+        self.face: Face = face
+        self.abilities = declared.abilities
+        self.durability: Durability = declared.durability
+        self.rounds = rounds
+        """By how much a soak run multiplies the work of races and kills; 1 otherwise."""
+        self._workers: list[Worker] = []
+
+    def __repr__(self) -> str:
+        return f"<Place {self.storage.name}: {self.face}>"
+
+    @property
+    def url(self) -> str:
+        return self.hook.url(self.storage)
+
+    def open(self, *, face: Face | None = None, **options: Any) -> AbstractAsyncContextManager[Backend]:
+        """A new handle on the storage, awaited whatever the face: `async with place.open() as db`.
+
+        The options are those of `connect`; the registry is that of the sample events by default. A backend without the
+        ability "persistent" gives an empty storage each time. Where the bus is another's, a relay publishes to it.
+        """
+        settings = self._settings(options)
+        face = face or self.face
+        if face == "async":
+            return connect(self.url, **settings) if settings["bus"] is None else _connected(self.url, settings)
+        if face == "loop":
+            settings["inline"] = False
+        return _opened(self.url, settings)
+
+    def blocking(self, **options: Any) -> blocking.BlockingBackend:
+        """A new handle on the storage with its blocking face as it is, for rules about that face."""
+        return blocking.connect(self.url, **self._settings(options))
+
+    def _settings(self, options: dict[str, Any]) -> dict[str, Any]:
+        return {"registry": registry, "bus": self.hook.bus(self.storage), **self.hook.options, **options}
+
+    @contextmanager
+    def another(self) -> Generator[Place]:
+        """Another storage of the same kind, empty at first and removed afterwards, on the same face."""
+        storage = Storage.fresh(Path(tempfile.mkdtemp(dir=self.storage.folder)), self.storage.variant)
+        place = Place(self.hook, storage, self.face, Declared(self.abilities, self.durability), self.rounds)
+        try:
+            yield place
+        finally:
+            place.end()
+            with ThreadPoolExecutor(1) as thread:  # an event loop may be running in this one
+                thread.submit(lambda: asyncio.run(self.hook.erase(storage))).result()
+
+    def beside(self, coroutine: Coroutine[Any, Any, Any]) -> Beside:
+        """Let something go on beside the rule: in a task on the async face, in a thread on the others."""
+        return Beside(coroutine, loop=self.face == "async")
+
+    async def together(self, *coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
+        """What they answer, run side by side; an exception is an answer, too."""
+        running = [self.beside(coroutine) for coroutine in coroutines]
+        return [await one.outcome() for one in running]
+
+    def spawn(self, job: Callable[..., None], **arguments: Any) -> Worker:
+        """Start another process on a job (see `_workers`) with this storage; killed at the end if it still runs."""
+        worker = Worker(self.hook, self.storage, job, arguments)
+        self._workers.append(worker)
+        return worker
+
+    def end(self) -> None:
+        """Leave no process behind."""
+        for worker in self._workers:
+            worker.kill()
+        for worker in self._workers:
+            worker.close()
+
+
+@asynccontextmanager
+async def _connected(url: str, settings: dict[str, Any]) -> AsyncGenerator[Backend]:
+    async with connect(url, **settings) as db, db.relay():
+        yield db
+
+
+@asynccontextmanager
+async def _opened(url: str, settings: dict[str, Any]) -> AsyncGenerator[Backend]:
+    with blocking.connect(url, **settings) as db, nullcontext() if settings["bus"] is None else db.relay():
+        yield awaited(db)
+
+
+async def until(place: Place, condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Let others go on until the condition holds; AssertionError if it never does.
+
+    Looked at again and again, for what it is about may happen in a task, in a thread, in a server, or by itself.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        holds = condition()
+        if holds if isinstance(holds, bool) else await holds:
+            return
+        assert time.monotonic() < deadline, "it never came true"
+        await pause(place)
+
+
+async def pause(place: Place) -> None:
+    """Give others a moment: who asks without end would keep threads and tasks beside it from getting anywhere."""
+    if place.face == "async":
+        await asyncio.sleep(0.001)
+    else:
+        time.sleep(0.001)  # noqa: ASYNC251 - on the blocking face one waits by blocking
+
+
+class Moment:
+    """Something that one side of a rule brings about and the other waits for, whatever the face."""
+
+    def __init__(self, place: Place) -> None:
+        self._event = asyncio.Event() if place.face == "async" else threading.Event()
+
+    def come(self) -> None:
+        """It is now."""
+        self._event.set()
+
+    @property
+    def has_come(self) -> bool:
+        return self._event.is_set()
+
+    async def wait(self) -> None:
+        """Until it has come; AssertionError if it does not."""
+        if isinstance(self._event, threading.Event):
+            assert self._event.wait(PATIENCE), "what the rule waits for does not come"
+            return
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._event.wait()
+        except TimeoutError:
+            raise AssertionError("what the rule waits for does not come") from None
+
+
+class Beside:
+    """Something that goes on beside a rule."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, Any], *, loop: bool) -> None:
+        self._coroutine = coroutine
+        self._answer: list[Any] = []
+        self._error: BaseException | None = None
+        self._thread: threading.Thread | None = None
+        self._task: asyncio.Task[None] | None = None
+        if loop:
+            self._task = asyncio.get_running_loop().create_task(self._run(coroutine))
+        else:
+            self._thread = threading.Thread(target=lambda: drive(self._run(coroutine)), name="beside", daemon=True)
+            self._thread.start()
+
+    async def _run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        try:
+            self._answer.append(await coroutine)
+        except BaseException as error:
+            self._error = error
+
+    @property
+    def ended(self) -> bool:
+        """Whether it has come to its end."""
+        return bool(self._answer) or self._error is not None
+
+    def cancel(self) -> None:
+        """Cancel it; on the async face only."""
+        assert self._task is not None, "a thread cannot be cancelled"
+        self._task.cancel()
+
+    async def outcome(self, within: float | None = None) -> Any:
+        """What it answered, or the exception that it raised; AssertionError if it does not come to an end."""
+        within = PATIENCE if within is None else within
+        if self._thread is not None:
+            self._thread.join(within)
+        elif self._task is not None:
+            await asyncio.wait({self._task}, timeout=within)
+            if self._task.cancelled() and not self.ended:  # before it began
+                self._coroutine.close()
+                self._error = asyncio.CancelledError()
+        assert self.ended, f"it is still going on after {within:g} s"
+        return self._error if self._error is not None else self._answer[0]
+
+    async def result(self, within: float | None = None) -> Any:
+        """What it answered; raises what it raised."""
+        outcome = await self.outcome(within)
+        if self._error is not None:
+            raise self._error
+        return outcome

@@ -1,0 +1,175 @@
+"""Other processes on the storage of a rule, which do a job and are talked to over pipes.
+
+A job is a function of a module of this package, `def job(place: Place, **arguments) -> None`: it opens the storage with
+`place.blocking()` (or `place.open()`), says what it does with `say`, and waits for the rule with `listen`. What is said
+and told is JSON. The hook that opens the storage is found in the file that its class is written in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from goes_lite_conformance.harness.contract import Contract
+    from goes_lite_conformance.harness.place import Place, Storage
+
+PATIENCE = 120.0
+"""Seconds after which a worker that says nothing is taken for stuck."""
+
+
+class Process:
+    """Another process, which is talked to over its pipes: a Python with the given arguments."""
+
+    def __init__(self, job: str, *arguments: str, search: Iterable[str] = ()) -> None:
+        self.job = job
+        """What it does, in a word."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([*search, *filter(None, sys.path)])},
+        )
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._errors: list[bytes] = []
+        self._readers = [threading.Thread(target=run, daemon=True) for run in (self._read_lines, self._read_errors)]
+        for reader in self._readers:
+            reader.start()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.job}, process {self.process.pid}, exit code {self.process.returncode}>"
+
+    def _read_lines(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self._lines.put(line)
+        self._lines.put(b"")
+
+    def _read_errors(self) -> None:
+        assert self.process.stderr is not None
+        self._errors.append(self.process.stderr.read())
+
+    def hear(self, within: float = PATIENCE) -> Any:
+        """The next thing that it says; None at its end."""
+        try:
+            line = self._lines.get(timeout=within)
+        except queue.Empty:
+            self.kill()
+            raise AssertionError(f"{self!r} is stuck:\n{self.errors}") from None
+        return json.loads(line) if line.endswith(b"\n") else None  # a line torn by a kill was never said
+
+    def expect(self, said: Any) -> None:
+        """Hear exactly this."""
+        heard = self.hear()
+        assert heard == said, f"{self!r} said {heard!r} instead of {said!r}\n{self.errors if heard is None else ''}"
+
+    def tell(self, told: Any = "go on") -> None:
+        """Send it something that it waits for."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(told).encode() + b"\n")
+        self.process.stdin.flush()
+
+    def rest(self) -> list[Any]:
+        """Everything that it still says, to its end."""
+        return list(iter(self.hear, None))
+
+    def kill(self) -> None:
+        """SIGKILL, or what ends a process at once on this system."""
+        self.process.kill()
+
+    @property
+    def errors(self) -> str:
+        """What it wrote on stderr, once it has ended."""
+        self.process.wait(PATIENCE)
+        self._readers[1].join(PATIENCE)
+        return b"".join(self._errors).decode(errors="replace")
+
+    def finish(self) -> None:
+        """Wait for its end, which has to be a good one, without a word on stderr."""
+        assert (self.process.wait(PATIENCE), self.errors) == (0, "")
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self.process.poll() is None:
+            self.kill()
+        self.process.wait()
+        for reader in self._readers:
+            reader.join()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            assert pipe is not None
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()
+
+
+class Worker(Process):
+    """A process that does one job on the storage of a rule."""
+
+    def __init__(self, hook: Contract, storage: Storage, job: Callable[..., None], arguments: dict[str, Any]) -> None:
+        cls = type(hook)
+        if "<locals>" in cls.__qualname__:
+            raise TypeError(f"{cls.__qualname__} is made inside a function, where another process cannot find it")
+        task = {
+            "hook": [inspect.getfile(cls), cls.__module__, cls.__qualname__],
+            "storage": [str(storage.folder), storage.name, storage.variant],
+            "job": [job.__module__, job.__qualname__],
+            "arguments": arguments,
+        }
+        program = f"import {__name__} as w; w.main()"
+        super().__init__(job.__name__, "-W", "error::ResourceWarning", "-c", program, json.dumps(task))
+
+
+# --- seen from inside -----------------------------------------------------------------------------------------------
+
+
+def say(said: Any) -> None:
+    """Tell the rule something. One write, so that a kill leaves a whole line or none."""
+    os.write(1, json.dumps(said).encode() + b"\n")
+
+
+def listen() -> Any:
+    """Wait for the rule to say something; EOFError when it is gone."""
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError("the test is gone")
+    return json.loads(line)
+
+
+def _hook(file: str, module: str, qualname: str) -> Contract:
+    if module.startswith("goes_lite_conformance."):
+        found: Any = importlib.import_module(module)
+    else:
+        spec = importlib.util.spec_from_file_location(Path(file).stem, file)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{file} is not a Python module")
+        found = sys.modules[Path(file).stem] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(found)
+    for name in qualname.split("."):
+        found = getattr(found, name)
+    hook: Contract = found()
+    return hook
+
+
+def _place(task: dict[str, Any]) -> Place:
+    from goes_lite_conformance.harness.place import Declared, Place, Storage
+
+    folder, name, variant = task["storage"]
+    return Place(_hook(*task["hook"]), Storage(Path(folder), name, variant), "blocking", Declared(), 1)
+
+
+def main() -> None:
+    """Do the job that the command line names."""
+    task = json.loads(sys.argv[1])
+    module, name = task["job"]
+    getattr(importlib.import_module(module), name)(_place(task), **task["arguments"])

@@ -1,0 +1,44 @@
+"""The stop of the tour at which commands are dispatched: twice, with a context, and for later."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
+
+import goes_lite as goes
+from goes_lite.cli.demo._shop import Order, ShipOrder, ThankCustomer
+
+if TYPE_CHECKING:
+    from goes_lite.cli.demo._tour import Tour
+
+LATER = 0.1
+
+
+def commands(tour: Tour, order: Order) -> None:
+    """Asked for twice, done once; asked for now, done later."""
+    db, out = tour.db, tour.out
+    out.section("Commands: asked for twice, done once; or kept and done later")
+    db.commands.serve(Order)
+
+    @db.commands.handles(ThankCustomer)
+    def thank(command: ThankCustomer) -> str:
+        return f"{command.customer} has been thanked"
+
+    id, before = goes.new_id(), db.events.head()
+    out.code(f"db.commands.dispatch(ShipOrder({order.id!r}, 'P-7'), id=id)    # and again")
+    with goes.Context.bind(actor="the shop"):
+        answers = {db.commands.dispatch(ShipOrder(order.id, "P-7"), id=id) for _ in range(2)}
+    shipped = db.events.query(after=before).list()
+    out.good(f"twice the answer {' and '.join(map(repr, answers))}; {len(shipped)} event written")
+    for event in shipped:
+        out.good(
+            f"its metadata: actor {event.metadata['actor']!r}, causation {event.metadata['causation'][:13]}…, the command"
+        )
+    asked = time.perf_counter()
+    at = datetime.now(timezone.utc) + timedelta(seconds=LATER)
+    out.code(f"db.commands.schedule(ThankCustomer('ada'), at=in_{round(LATER * 1000)}_ms)    # into the file")
+    later = db.commands.schedule(ThankCustomer("ada"), at=at)
+    with db.commands.worker():
+        answer = db.commands.outcome(later, timeout=30)
+    out.good(f"{answer}, {round((time.perf_counter() - asked) * 1000)} ms later, by a worker")

@@ -1,0 +1,122 @@
+"""Deciders: the functional style, for those who prefer functions to methods.
+
+    def decide(account: Account, command: Deposit | Withdraw) -> list[object]: ...
+    def evolve(account: Account, event: Deposited | Withdrawn) -> Account: ...
+
+    accounts = goes.Decider(
+        "account", initial=Account(0), decide=decide, evolve=evolve,
+        events=[Deposited, Withdrawn], commands=[Deposit, Withdraw], id="account",
+    )
+    db.commands.serve(accounts.aggregate)
+    await db.repository(accounts.aggregate).use("1", lambda account: account.decide(Deposit("1", 5)), create=True)
+
+The functions are pure, so they can be tested as they are; `accounts.aggregate` is an aggregate class, so repositories,
+snapshots, commands and projections work with it as with any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+from goes_lite.aggregate import Aggregate, applies
+from goes_lite.commands._handlers import Key, handles
+from goes_lite.errors import ConfigError
+from goes_lite.events.event import Event
+from goes_lite.events.marks import EventKind
+from goes_lite.events.registry import Registry
+
+S = TypeVar("S")
+
+
+class DecidedAggregate(Aggregate):
+    """Base of the aggregates of deciders: its `state` is what `evolve` made of the initial one and its events."""
+
+    decider: ClassVar[Decider[Any]]
+    state: Any
+
+    def decide(self, command: object) -> None:
+        """Record what the decider decides on this state and the command. What it raises comes through."""
+        made: Any = self.decider.decide_on(self.state, command)
+        if isinstance(made, str | bytes | dict) or not isinstance(made, Iterable):
+            raise ConfigError(f"decide answers the events, as a list, not {made!r:.80}: [] for none")
+        for data in made:  # pyright: ignore[reportUnknownVariableType]
+            self.record(data)  # pyright: ignore[reportUnknownArgumentType]
+
+    def __init__(self, id: Any = None) -> None:
+        super().__init__(id)
+        self.state = deepcopy(self.decider.initial)
+
+
+class Decider(Generic[S]):
+    """An aggregate as two functions: `decide` makes events of a state and a command, `evolve` a state of one and an event.
+
+    Arguments
+      name       of these aggregates in every store.
+      initial    the state before the first event.
+      decide     (state, command) → the data of the events, in order; none is fine. What it raises refuses the command.
+      evolve     (state, data of an event) → the new state. It decides nothing; it runs whenever the aggregate is loaded.
+      events     the types of the events, registered as such. `evolve` is called for these alone.
+      commands   the types of the commands that `CommandBus.serve(decider.aggregate)` is to handle; none by default.
+      id         which aggregate a command is for: an attribute of the command, or a function of it.
+      create     whether a command may begin a new aggregate: yes by default, for `decide` sees the initial state then.
+      state      the type of the state, for snapshots; by default that of `initial`.
+      schema, deleted_by, restored_by, registry    as for `Aggregate`.
+
+    RegistrationError for a name, event or command that would go wrong later.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        initial: S,
+        decide: Callable[[S, Any], Iterable[object]],
+        evolve: Callable[[S, Any], S],
+        events: Sequence[EventKind],
+        commands: Sequence[type[Any] | str] = (),
+        id: Key = "id",
+        create: bool = True,
+        state: Any = None,
+        schema: int | None = None,
+        deleted_by: EventKind | Iterable[EventKind] = (),
+        restored_by: EventKind | Iterable[EventKind] = (),
+        registry: Registry | None = None,
+    ) -> None:
+        self.name = name
+        self.initial = initial
+        self.decide_on = decide
+        self.evolve = evolve
+
+        def apply(self: DecidedAggregate, event: Event[Any]) -> None:
+            self.state = evolve(self.state, event.data)
+
+        def handle(self: DecidedAggregate, command: Any) -> None:
+            self.decide(command)
+
+        for command in commands:
+            handle = handles(command, id=id, create=create)(handle)
+        members: dict[str, Any] = {
+            "__module__": getattr(decide, "__module__", __name__),
+            "__annotations__": {"state": type(initial) if state is None else state},
+            "decider": self,
+            "apply": cast("Any", applies)(*events)(apply),
+            "handle": handle,
+        }
+        made: Any = type(Aggregate)
+        self.aggregate: type[DecidedAggregate] = made(
+            name.title().replace(" ", ""), (DecidedAggregate,), members, name=name, schema=schema,
+            deleted_by=deleted_by, restored_by=restored_by, registry=registry,
+        )  # fmt: skip
+        """The aggregate class."""
+
+    def __repr__(self) -> str:
+        return f"<Decider {self.name!r}>"
+
+    def fold(self, events: Iterable[object]) -> S:
+        """The state after events (their data), beginning with the initial one."""
+        state = deepcopy(self.initial)
+        for data in events:
+            state = self.evolve(state, data)
+        return state

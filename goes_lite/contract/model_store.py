@@ -1,0 +1,228 @@
+"""Read models: documents by id, kept by the backend, changed under optimistic concurrency.
+
+`ModelStore` is what a backend implements, over `ModelRecord`s; `Models` is what people use, over values of one type.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from goes_lite.contract.event_store import Pages
+from goes_lite.errors import InvalidQueryError, ModelConflict, ModelError
+from goes_lite.events.fields import check_text
+from goes_lite.events.query import asked
+
+M = TypeVar("M")
+T = TypeVar("T")
+
+
+class ModelRecord(NamedTuple):
+    """One stored read model: JSON text under a collection and an id, with a version that counts its writes."""
+
+    collection: str
+    id: str
+    version: int
+    data: str
+
+
+class ModelStore(Protocol):
+    """Keeps read models."""
+
+    async def get(self, collection: str, id: str) -> ModelRecord | None:
+        """The record, None if there is none."""
+        ...
+
+    async def get_many(self, collection: str, ids: Iterable[str]) -> dict[str, ModelRecord]:
+        """The records that are there, by id, in the order of the ids; as of one moment. The ids may be thousands."""
+        ...
+
+    async def put(self, collection: str, id: str, data: str, *, expected: int | None = None) -> int:
+        """Write JSON text and answer the new version (1 for a new record, else one more than before).
+
+        With `expected`, the record must be at that version (0: must not exist), else ModelConflict and no write.
+        """
+        ...
+
+    async def put_many(self, collection: str, models: Mapping[str, str | None]) -> None:
+        """Write the JSON text of each id as `put` does, and remove the records of those whose value is None.
+
+        All or none: what `put` would refuse of any of them is refused with the same error, and nothing is written.
+        """
+        ...
+
+    async def delete(self, collection: str, id: str, *, expected: int | None = None) -> bool:
+        """Remove the record, if it is at the expected version (else ModelConflict); False if there was none."""
+        ...
+
+    def query(
+        self,
+        collection: str,
+        *,
+        where: Mapping[str, Any] | None = None,
+        order_by: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> Pages[ModelRecord]:
+        """Records of a collection whose fields equal those of `where`, ordered by a field (and id) or by id.
+
+        A field is a dotted path into the JSON, such as `customer.city`. Values compare as JSON: str, int (of 64 bits),
+        float, bool or None (which also stands for a field that is not there). Numbers sort before text, None first;
+        text and ids sort by code point. `ModelQuery` is the meaning in pure Python.
+        """
+        ...
+
+    async def clear(self, collection: str) -> int:
+        """Remove every record of the collection; answer how many."""
+        ...
+
+    async def rename(self, collection: str, to: str) -> int:
+        """Make every record of the collection one of the collection `to`, and answer how many.
+
+        They keep their ids, versions and data. What `to` held before is gone, even if the collection is empty. Everybody
+        sees either all of it done or nothing. InvalidQueryError if `to` is the collection itself.
+        """
+        ...
+
+
+def check_collection(collection: str) -> None:
+    """InvalidQueryError unless it can name a collection on every backend."""
+    asked(check_text, collection, "the name of a collection")
+
+
+def check_model_key(collection: str, id: str) -> None:
+    """InvalidQueryError unless they can name a record on every backend."""
+    check_collection(collection)
+    asked(check_text, id, "the id of a model")
+
+
+def check_model_keys(collection: str, ids: Iterable[str]) -> list[str]:
+    """The ids, each once; InvalidQueryError unless they and the collection can name records on every backend."""
+    check_collection(collection)
+    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+        raise InvalidQueryError(f"ids is a collection of ids of models, not {ids!r:.80}")
+    return list(dict.fromkeys(asked(check_text, id, "the id of a model") for id in ids))
+
+
+def check_models(collection: str, models: Mapping[str, T | None]) -> list[tuple[str, T | None]]:
+    """The items of the mapping; InvalidQueryError if it is none, or names what cannot be a record on every backend."""
+    if not isinstance(models, Mapping):
+        raise InvalidQueryError(f"models is a mapping of ids to models, not {models!r:.80}")
+    check_model_keys(collection, models)
+    return list(models.items())
+
+
+def check_rename(collection: str, to: str) -> None:
+    """InvalidQueryError unless they are the names of two collections."""
+    check_collection(collection)
+    check_collection(to)
+    if collection == to:
+        raise InvalidQueryError(f"a collection is renamed to another name, not to {to!r:.80}, which it has already")
+
+
+def check_expected(collection: str, id: str, expected: int | None, actual: int) -> None:
+    """ModelConflict if a version is expected and another is there (0: no record); InvalidQueryError for no version."""
+    if expected is None:
+        return
+    if type(expected) is not int or expected < 0:
+        raise InvalidQueryError(f"expected is a version, an int ≥ 0, not {expected!r:.80}")
+    if actual != expected:
+        raise ModelConflict(collection, id, expected, actual)
+
+
+def parse_model(collection: str, id: str, data: str) -> Any:
+    """The document that JSON text stands for; ModelError if it is no JSON text that every backend can keep."""
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is not JSON")
+
+    if not isinstance(data, str):
+        raise ModelError(collection, id, f"the data of a model is JSON text, not {type(data).__name__}")
+    try:
+        data.encode()
+        return json.loads(data, parse_constant=refuse)
+    except RecursionError:
+        raise ModelError(collection, id, f"the data of the model {id!r:.80} is nested too deep: {data!r:.80}") from None
+    except ValueError as exc:
+        raise ModelError(
+            collection, id, f"the data of the model {id!r:.80} is not JSON ({exc}): {data!r:.80}"
+        ) from None
+
+
+def field_path(field: str) -> tuple[str, ...]:
+    """The names that a dotted path such as `customer.city` goes by; InvalidQueryError if it is not one.
+
+    A name is any text but for quotes, backslashes and control characters, which JSON writes in another way.
+    """
+    names = tuple(field.split(".")) if isinstance(field, str) else ("",)
+    if not all(names) or any(
+        character in '"\\' or character < " " or "\ud800" <= character <= "\udfff" for character in field
+    ):
+        raise InvalidQueryError(f"a field is a dotted path of names, such as 'customer.city', not {field!r:.80}")
+    return names
+
+
+class ModelQuery:
+    """What a `ModelStore.query` asks for, checked: the meaning in pure Python, which backends translate."""
+
+    __slots__ = ("limit", "order_by", "reverse", "where")
+
+    def __init__(
+        self, where: Mapping[str, Any] | None, order_by: str | None, limit: int | None, *, reverse: bool = False
+    ) -> None:
+        if where is not None and not isinstance(where, Mapping):
+            raise InvalidQueryError(f"where is a mapping of fields to values, not {where!r:.80}")
+        if limit is not None and (type(limit) is not int or limit < 0):
+            raise InvalidQueryError(f"limit is an int ≥ 0, not {limit!r:.80}")
+        self.where = tuple((field_path(field), _check_value(field, value)) for field, value in (where or {}).items())
+        self.order_by = None if order_by is None else field_path(order_by)
+        self.reverse = reverse
+        self.limit = limit
+
+    def matches(self, document: Any) -> bool:
+        """Whether each field of a document equals what `where` says."""
+        return all(
+            _kind(found := _field(document, path)) == _kind(value) and found == value for path, value in self.where
+        )
+
+    def key(self, id: str, document: Any) -> tuple[Any, ...]:
+        """What records are sorted by."""
+        if self.order_by is None:
+            return (id,)
+        value = _field(document, self.order_by)
+        if value is None:
+            return (0, 0, id)
+        if isinstance(value, (int, float)):  # false and true among them, as 0 and 1
+            return (1, value, id)
+        return (2, value if isinstance(value, str) else json.dumps(value), id)
+
+
+def _field(document: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        if not isinstance(document, dict):
+            return None
+        document = document.get(name)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    return document  # pyright: ignore[reportUnknownVariableType]
+
+
+def _kind(value: object) -> type[object]:
+    """1 and 1.0 are one number; true is none."""
+    return float if type(value) is int else type(value)
+
+
+def _check_value(field: str, value: Any) -> Any:
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return value
+    if isinstance(value, str) and not any(
+        character == "\0" or "\ud800" <= character <= "\udfff" for character in value
+    ):
+        return value
+    raise InvalidQueryError(
+        f"where {field} = {value!r:.80}: only str, int (64 bit), float, bool and None can be compared"
+    )

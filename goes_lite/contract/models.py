@@ -1,0 +1,135 @@
+"""Typed read models over any model store."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, Generic, TypeVar, cast
+
+from goes_lite.codec import codec
+from goes_lite.contract.event_store import Pages
+from goes_lite.contract.model_store import ModelRecord, ModelStore, check_models
+from goes_lite.errors import ModelConflict, ModelNotFound
+from goes_lite.runtime import Runtime, call
+from goes_lite.runtime.backoff import Backoff
+
+M = TypeVar("M")
+
+
+@lru_cache(maxsize=256)
+def _json_of(type: Any) -> tuple[Callable[[Any], str], Callable[[str], Any]]:
+    """How models of a type are written and read: JSON whatever the registry's codec, so that fields can be queried.
+
+    Working that out takes a millisecond, and `models_of` is called for each event in the handlers of many.
+    """
+    json = codec("json")
+    json.check(type)
+    return cast("Callable[[Any], str]", json.encoder(type)), json.decoder(type)
+
+
+class Models(Generic[M]):
+    """The read models of one type, in one collection.
+
+        summaries = db.models_of("order-summary", OrderSummary)
+        await summaries.use("2026-001", lambda s: replace(s, total=s.total + 450), default=OrderSummary(0))
+
+    They are kept as JSON, whatever the codec of the events, so that fields can be queried and other tools can read them.
+    """
+
+    def __init__(self, store: ModelStore, collection: str, type: type[M], runtime: Runtime) -> None:
+        self.store = store
+        self.collection = collection
+        self.type = type
+        self._runtime = runtime
+        try:
+            encode, decode = _json_of(cast("Hashable", type))
+        except TypeError:  # Annotated with metadata that cannot be hashed
+            encode, decode = _json_of.__wrapped__(type)
+        self._encode: Callable[[M], str] = encode
+        self._decode_json: Callable[[str], M] = decode
+
+    async def get(self, id: str) -> M:
+        """The model; ModelNotFound if there is none."""
+        record = await self.store.get(self.collection, id)
+        if record is None:
+            raise ModelNotFound(self.collection, id)
+        return self._decode(record)
+
+    async def find(self, id: str) -> M | None:
+        """The model, None if there is none."""
+        record = await self.store.get(self.collection, id)
+        return None if record is None else self._decode(record)
+
+    async def find_many(self, ids: Iterable[str]) -> dict[str, M]:
+        """The models that are there, by id, in the order of the ids."""
+        records = await self.store.get_many(self.collection, ids)
+        return {id: self._decode(record) for id, record in records.items()}
+
+    async def put(self, id: str, model: M, *, expected: int | None = None) -> int:
+        """Write the model and answer its new version; ModelConflict if it is not at the `expected` one (0: absent)."""
+        return await self.store.put(self.collection, id, self._encode(model), expected=expected)
+
+    async def put_many(self, models: Mapping[str, M | None]) -> None:
+        """Write the models, and remove those whose value is None: all or none of it."""
+        items = check_models(self.collection, models)
+        encoded = {id: None if model is None else self._encode(model) for id, model in items}
+        await self.store.put_many(self.collection, encoded)
+
+    async def use(
+        self,
+        id: str,
+        change: Callable[[M], M | Awaitable[M | None] | None],
+        *,
+        default: M | None = None,
+        tries: int = 10,
+    ) -> M:
+        """Get, change, put; and again on what is stored by then if somebody else was faster.
+
+        `change` answers the new model, or None after changing the given one in place. It runs once per try, each time
+        on a fresh instance. A missing model begins as `default`, else ModelNotFound. ModelConflict after `tries`.
+        """
+        for attempt in range(1, tries + 1):
+            record = await self.store.get(self.collection, id)
+            if record is None and default is None:
+                raise ModelNotFound(self.collection, id)
+            # a fresh copy, of the default too: a change in place must not leak into the next try
+            model = self._decode_json(record.data if record else self._encode(cast("M", default)))
+            changed = await call(change, model)
+            result = model if changed is None else cast("M", changed)
+            try:
+                await self.put(id, result, expected=record.version if record else 0)
+            except ModelConflict:
+                if attempt == tries:
+                    raise
+                if attempt > 1:  # once, somebody was faster; who meets that again is in a crowd
+                    await self._runtime.sleep(Backoff(0.002, maximum=0.128, jitter=1)(attempt - 1))
+            else:
+                return result
+        raise ValueError(f"use() needs at least one try, not {tries!r}")
+
+    async def delete(self, id: str, *, expected: int | None = None) -> bool:
+        """Remove the model; False if there was none."""
+        return await self.store.delete(self.collection, id, expected=expected)
+
+    def query(
+        self,
+        *,
+        where: Mapping[str, Any] | None = None,
+        order_by: str | None = None,
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> Pages[M]:
+        """The models whose fields equal those of `where`, ordered by a field or by id; see ModelStore.query."""
+        records = self.store.query(self.collection, where=where, order_by=order_by, reverse=reverse, limit=limit)
+
+        async def fetch() -> Sequence[M]:
+            return [self._decode(record) for record in await records.next_page()]
+
+        return Pages(fetch)
+
+    async def clear(self) -> int:
+        """Remove every model of the collection; answer how many."""
+        return await self.store.clear(self.collection)
+
+    def _decode(self, record: ModelRecord) -> M:
+        return self._decode_json(record.data)

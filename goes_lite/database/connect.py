@@ -1,0 +1,254 @@
+"""From a URL to an open backend: which scheme is served by whom, and where the URL comes from if none is given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from types import TracebackType
+from typing import Any, NamedTuple, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from goes_lite.contract.backend import Backend, Unknown
+from goes_lite.contract.factory import BackendFactory, BusFactory
+from goes_lite.errors import ConfigError, UnknownBackend
+from goes_lite.events.registry import Registry, default_registry
+from goes_lite.runtime import Clock, LoopRuntime, Runtime
+
+ENTRY_POINTS = "goes_lite.backends"
+BUS_ENTRY_POINTS = "goes_lite.buses"
+CONFIG_FILE = "goes.toml"
+_URL, _BUS_URL = "GOES_LITE_URL", "GOES_LITE_BUS_URL"
+
+
+class Address(NamedTuple):
+    """A URL, taken apart."""
+
+    scheme: str
+    location: str
+    options: dict[str, Any]
+
+
+_registered: dict[str, BackendFactory] = {}
+_registered_buses: dict[str, BusFactory] = {}
+
+
+def register_backend(scheme: str, factory: BackendFactory) -> None:
+    """Serve a URL scheme in this process, without an entry point: for tests and for programs with their own backend."""
+    _registered[scheme] = factory
+
+
+def register_bus(scheme: str, factory: BusFactory) -> None:
+    """The same for the scheme of a bus alone, which `connect(…, bus=…)` may name."""
+    _registered_buses[scheme] = factory
+
+
+def parse(url: str | os.PathLike[str]) -> Address:
+    """The address that a URL or a path means; ConfigError if it is neither."""
+    text = os.fspath(url) if isinstance(url, os.PathLike) else url
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ConfigError(f"connect() takes a path or URL, not {url!r:.80}")
+    scheme, separator, _ = text.partition("://")
+    if not separator:
+        # a Windows drive (C:\…) has no //, so it ends up here, as a path like any other
+        return Address("sqlite", text, {})
+    if scheme != "sqlite":
+        return Address(scheme, text, {})
+    parts = urlsplit(text)
+    if parts.netloc:
+        raise ConfigError(
+            f"{text!r} names a host: write sqlite:///relative.db, sqlite:////absolute.db or sqlite:///:memory:"
+        )
+    if parts.fragment or text.endswith("#"):
+        raise ConfigError(f"{text!r} has a #, which ends a URL: write %23 for one in the name of the file")
+    path = unquote(parts.path[1:])
+    if "\0" in path:
+        raise ConfigError(f"{text!r} has a NUL in its path, which no file can have")
+    if not path:
+        raise ConfigError(f"{text!r} names no file: write sqlite:///app.db, or sqlite:///:memory: for one in memory")
+    options: dict[str, Any] = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if "read_only" in options:
+        options["read_only"] = _boolean("read_only", options["read_only"])
+    if "lock_timeout" in options:
+        options["lock_timeout"] = _number("lock_timeout", options["lock_timeout"])
+    return Address(scheme, path, options)
+
+
+def _boolean(name: str, value: str) -> bool:
+    if value.lower() not in ("true", "false", "1", "0", "yes", "no"):
+        raise ConfigError(f"{name}={value!r}: true or false")
+    return value.lower() in ("true", "1", "yes")
+
+
+def _number(name: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError:
+        raise ConfigError(f"{name}={value!r}: a number of seconds") from None
+
+
+def factory_for(scheme: str) -> BackendFactory:
+    """Who serves a URL scheme: registered in this process, built in, or installed; UnknownBackend."""
+    if scheme in _registered:
+        return _registered[scheme]
+    if scheme == "sqlite":
+        # Known without asking the packaging metadata, so a plain copy of the package works, and starts fast.
+        from goes_lite.sqlite import SQLiteBackend
+
+        return SQLiteBackend
+    from importlib.metadata import entry_points
+
+    found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if scheme not in found:
+        installed = sorted({"sqlite", *found, *_registered})
+        raise UnknownBackend(scheme, installed, _hint(scheme))
+    return cast("BackendFactory", found[scheme].load())
+
+
+def bus_factory_for(scheme: str) -> BusFactory:
+    """Who serves the URL scheme of a bus: one that is a bus alone, else a backend, whose bus is used; UnknownBackend."""
+    if scheme in _registered_buses:
+        return _registered_buses[scheme]
+    if scheme != "sqlite" and scheme not in _registered:
+        from importlib.metadata import entry_points
+
+        for point in entry_points(group=BUS_ENTRY_POINTS, name=scheme):
+            return cast("BusFactory", point.load())
+    return factory_for(scheme)
+
+
+def _hint(scheme: str) -> str:
+    if scheme in _registered_buses or scheme == "nats":
+        return f": {scheme}:// is a bus, and a store is needed besides: connect('app.db', bus='{scheme}://…')"
+    known = {"file": "sqlite", "sqlite3": "sqlite", "memory": "sqlite"}
+    if scheme in known:
+        return (
+            f": for a file write its path, or sqlite:///app.db; for one in memory sqlite:///:memory: (not {scheme}://)"
+        )
+    return ": check the spelling, or install the package that brings it"
+
+
+def settings(
+    url: str | os.PathLike[str] | None, bus: str | None, options: dict[str, Any]
+) -> tuple[Address, str | None]:
+    """What to open: the arguments, else the environment, else goes.toml in the working folder; ConfigError if none."""
+    if url is not None:
+        address = parse(url)
+        return address._replace(options={**address.options, **options}), bus
+    configured: dict[str, Any] = {}
+    chosen = os.environ.get(_URL)
+    source = _URL
+    bus = bus or os.environ.get(_BUS_URL) or None
+    if not chosen and os.path.exists(CONFIG_FILE):
+        configured = _read_config(CONFIG_FILE)
+        chosen, source = configured.pop("url", None), CONFIG_FILE
+        configured_bus = configured.pop("bus", None)
+        bus = bus or configured_bus
+    if not chosen:
+        raise ConfigError(
+            f"connect() without a URL needs the environment variable {_URL} (such as sqlite:///app.db), or a {CONFIG_FILE} "
+            'in the working folder with url = "…"'
+        )
+    if not isinstance(chosen, str):
+        raise ConfigError(f"the url in {source} is a string, not {chosen!r:.80}")
+    address = parse(chosen)
+    return address._replace(options={**configured, **address.options, **options}), bus
+
+
+def _read_config(path: str) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        with open(path, "rb") as file:
+            return tomllib.load(file)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path} is not valid TOML: {exc}") from exc
+    except OSError as exc:
+        raise ConfigError(f"{path} cannot be read: {exc}") from exc
+
+
+async def open_backend(
+    url: str | os.PathLike[str] | None,
+    runtime: Runtime,
+    *,
+    bus: str | None = None,
+    registry: Registry | None = None,
+    unknown: Unknown = "error",
+    options: dict[str, Any],
+) -> Backend:
+    """Open what `connect` was asked for, on a runtime, which is closed if that fails."""
+    if unknown not in ("error", "skip", "raw"):
+        raise ConfigError(f"unknown={unknown!r}: 'error', 'skip' or 'raw'")
+    registry = registry or default_registry
+
+    def look_up() -> tuple[BackendFactory, Address, BusFactory | None, Address | None]:
+        # both are looked up before either is opened: a misspelt bus should not leave a new file behind
+        address, bus_url = settings(url, bus, options)
+        factory = factory_for(address.scheme)
+        bus_address = parse(bus_url) if bus_url else None
+        return factory, address, bus_factory_for(bus_address.scheme) if bus_address else None, bus_address
+
+    backend: Backend | None = None
+    try:
+        # looking up may read a file, and what is installed
+        factory, address, bus_factory, bus_address = await runtime.call(look_up)
+        backend = await factory.open(address.location, runtime, registry, unknown, **address.options)
+        if bus_factory is None or bus_address is None:
+            return backend
+        from goes_lite.contract.composed import ComposedBackend
+
+        carrier = await bus_factory.open(bus_address.location, runtime, registry, unknown, **bus_address.options)
+        return ComposedBackend(backend, carrier)
+    except BaseException as exc:
+        if backend is not None:
+            await backend.close()
+        # after a cancellation a thread may still be looking something up, and waiting would block
+        await runtime.close(wait=isinstance(exc, Exception))
+        raise
+
+
+class Connecting:
+    """What `connect` answers: await it, or use it with `async with`."""
+
+    def __init__(self, url: str | os.PathLike[str] | None, clock: Clock | None, arguments: dict[str, Any]) -> None:
+        self._url = url
+        self._clock = clock
+        self._arguments = arguments
+        self._backend: Backend | None = None
+
+    def __await__(self) -> Generator[Any, Any, Backend]:
+        return open_backend(self._url, LoopRuntime(self._clock), **self._arguments).__await__()
+
+    async def __aenter__(self) -> Backend:
+        self._backend = await self
+        return self._backend
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._backend is not None:
+            await self._backend.close()
+
+
+def connect(
+    url: str | os.PathLike[str] | None = None,
+    *,
+    bus: str | None = None,
+    registry: Registry | None = None,
+    unknown: Unknown = "error",
+    clock: Clock | None = None,
+    **options: Any,
+) -> Connecting:
+    """Open a backend on the running event loop: `async with connect("app.db") as db`, or `db = await connect("app.db")`.
+
+    url       a path, or a URL whose scheme says which backend; by default the environment variable GOES_LITE_URL, else
+              `url` in a goes.toml in the working folder (whose other keys are options).
+    bus       the URL of a bus, or of another backend, to publish to; by default the backend's own bus. Without a `url`, by
+              default GOES_LITE_BUS_URL, else `bus` in goes.toml.
+    registry  where the events are registered; the default registry by default.
+    unknown   what readers do with events that are not registered: "error", "skip" or "raw".
+    clock     where times come from, for tests.
+    options   those of the backend, such as `durability="normal"`.
+
+    Raises UnknownBackend, DriverMissing, ConfigError, and what opening can meet: StoreUnavailable, ForeignFile, ….
+    """
+    return Connecting(url, clock, {"bus": bus, "registry": registry, "unknown": unknown, "options": options})

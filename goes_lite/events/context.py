@@ -1,0 +1,165 @@
+"""What the running code is part of: who acts, what it follows from, until when it is to be done.
+
+A context is set for a block of code, and found by everything that runs in it: other functions, tasks, `asyncio.to_thread`
+(a thread that is started by hand has it with `Context.carry`). It goes into the metadata of every event that is recorded
+there, and into every command that is dispatched from there. So it can be read in the log what followed from what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar, Token, copy_context
+from datetime import datetime
+from functools import partial, wraps
+from types import MappingProxyType
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from goes_lite.errors import ConfigError, InvalidEventError
+from goes_lite.events.event import Event, id_bytes, restore, time_micros
+from goes_lite.events.fields import check_text, to_micros
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+CORRELATION = "correlation"
+CAUSATION = "causation"
+ACTOR = "actor"
+OWN = frozenset({CORRELATION, CAUSATION, ACTOR})
+"""Keys of an event's metadata that a context sets."""
+
+
+class Context(NamedTuple):
+    """Of some code that runs. Immutable; set it with `Context.bind`, read it with `Context.current()`."""
+
+    correlation: str = ""
+    """What all of it belongs to, from the first command to the last event: by default the id of what began it."""
+    causation: str = ""
+    """The id of the command or event that it follows from directly."""
+    actor: str = ""
+    """On whose behalf it is done."""
+    deadline: datetime | None = None
+    """Until when (aware, UTC): a command that is not handled by then is refused, or cancelled."""
+    values: Mapping[str, str] = MappingProxyType({})
+    """Your own: they go into the metadata, too."""
+
+    @staticmethod
+    def current() -> Context:
+        """That of the running code; an empty one where none is set."""
+        context = _current.get()
+        return context if isinstance(context, Context) else Context.of(context.metadata, str(context.id))
+
+    @staticmethod
+    @contextmanager
+    def bind(
+        context: Context | None = None,
+        *,
+        correlation: str | None = None,
+        causation: str | None = None,
+        actor: str | None = None,
+        deadline: datetime | None = None,
+        **values: str,
+    ) -> Generator[Context]:
+        """Set it for the block: the given one, or the current one, with what is given besides.
+
+            with goes.Context.bind(actor="ada", request="r-17"):
+                orders.use("2026-001", lambda order: order.place(["tea"], 450))
+
+        A deadline can only come nearer. ConfigError for what cannot be text in the metadata of an event.
+        """
+        bound = Context.current() if context is None else context
+        for key, value in {CORRELATION: correlation, CAUSATION: causation, ACTOR: actor, **values}.items():
+            if value is not None:
+                _check(key, value)
+        if deadline is not None:
+            bound = bound.due(deadline)
+        bound = bound._replace(
+            correlation=bound.correlation if correlation is None else correlation,
+            causation=bound.causation if causation is None else causation,
+            actor=bound.actor if actor is None else actor,
+            values={**bound.values, **values} if values else bound.values,
+        )
+        token = _current.set(bound)
+        try:
+            yield bound
+        finally:
+            _current.reset(token)
+
+    @staticmethod
+    def carry(function: Callable[P, R]) -> Callable[P, R]:
+        """The function, to be called anywhere in the context of here: for a thread that is started by hand, once."""
+        context = copy_context()
+
+        @wraps(function)
+        def carried(*args: P.args, **kwargs: P.kwargs) -> R:
+            return context.run(partial(function, *args, **kwargs))
+
+        return carried
+
+    @staticmethod
+    def of(metadata: Mapping[str, str], id: str, deadline: datetime | None = None) -> Context:
+        """The context of what follows from an event or command with this metadata and id."""
+        if not metadata:
+            return Context(id, id, "", deadline)
+        values = {key: value for key, value in metadata.items() if key not in OWN}
+        return Context(metadata.get(CORRELATION) or id, id, metadata.get(ACTOR, ""), deadline, values)
+
+    def due(self, deadline: datetime) -> Context:
+        """With this deadline, if it is the nearer one. ConfigError if it is no aware datetime."""
+        try:
+            to_micros(deadline)
+        except InvalidEventError as exc:
+            raise ConfigError(f"deadline: {exc}") from None
+        return self if self.deadline is not None and self.deadline <= deadline else self._replace(deadline=deadline)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What of it goes into the metadata of an event or command."""
+        metadata = dict(self.values)
+        if self.correlation:
+            metadata[CORRELATION] = self.correlation
+        if self.causation:
+            metadata[CAUSATION] = self.causation
+        if self.actor:
+            metadata[ACTOR] = self.actor
+        return metadata
+
+
+EMPTY = Context()
+_current: ContextVar[Context | Event[Any]] = ContextVar("goes_lite_context", default=EMPTY)
+"""An event is the context of its handler: what that means is worked out if anybody asks, for most handlers do not."""
+
+
+def recorded(metadata: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """The metadata of an event that is recorded here: that of the context, under what is given for the event itself."""
+    if _current.get() is EMPTY:
+        return metadata
+    return {**Context.current().metadata, **(metadata or {})}
+
+
+def in_context(event: Event[Any]) -> Event[Any]:
+    """The event, with the metadata of the context under its own; for one that is made already."""
+    if _current.get() is EMPTY:
+        return event
+    metadata = MappingProxyType({**Context.current().metadata, **event.metadata})
+    return restore(
+        id_bytes(event), event.name, event.data, time_micros(event), event.aggregate, event.version, metadata,
+        event.tags, 0, *event.encoded,
+    )  # fmt: skip
+
+
+def enter(context: Context | Event[Any]) -> Token[Context | Event[Any]]:
+    """Set the context, or that of what handles the event; give what is answered to `leave`."""
+    return _current.set(context)
+
+
+def leave(token: Token[Context | Event[Any]]) -> None:
+    """Set what was set before."""
+    _current.reset(token)
+
+
+def _check(key: str, value: object) -> None:
+    try:
+        check_text(value, f"{key} of a context")
+    except InvalidEventError as exc:
+        raise ConfigError(str(exc)) from None

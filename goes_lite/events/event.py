@@ -1,0 +1,280 @@
+"""What an event is: an immutable record of something that happened, cheap to make and cheap to read back.
+
+Rule of this file: everything that makes a value acceptable as a field of an event is decided here, once, for every
+backend. Backends build events from what they stored with `restore`, which checks nothing and converts ids, times,
+metadata and tags only when somebody looks at them: most readers look at few of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from time import time_ns
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar, cast
+from uuid import UUID
+
+from goes_lite.errors import InvalidEventError
+from goes_lite.events.fields import (
+    AggregateRef,
+    aggregate_ref,
+    check_metadata,
+    check_tags,
+    from_micros,
+    to_micros,
+)
+from goes_lite.events.ids import new_id_bytes
+from goes_lite.events.registry import Encoded, Registry, default_registry
+
+D = TypeVar("D")
+D_co = TypeVar("D_co", covariant=True)
+
+
+_NO_METADATA: Mapping[str, str] = MappingProxyType({})
+_NO_TAGS: frozenset[str] = frozenset()
+
+
+class Event(Generic[D_co]):
+    """Something that happened: immutable, and complete once it is made.
+
+        Event(OrderPlaced(["tea"], 450), aggregate=("order", "2026-001"), version=1)
+
+    Arguments
+      data       an instance of a registered type. It is captured now: changing it later changes no event.
+      name       the registered name; needed only where the type of `data` does not tell (a TypedDict, an int).
+      aggregate  the AggregateRef (or a (name, id) pair) that it happened to; None for an event of no aggregate.
+      version    of that aggregate, 1, 2, 3, …; 0 without an aggregate.
+      id         a UUID, new (version 7) by default. It makes appending twice the same as appending once.
+      time       an aware datetime, kept as UTC with microseconds; now by default.
+      metadata   str → str, for example who did it and what caused it.
+      tags       strings of the form `key:value`, for queries across aggregates.
+      registry   where `data` is registered; the default registry by default.
+
+    Raises InvalidEventError, UnregisteredTypeError or EncodeError. Two events are equal if everything but their
+    `position` is equal.
+    """
+
+    __slots__ = (
+        "_aggregate", "_data", "_encoding", "_id", "_metadata", "_name", "_payload", "_position", "_schema", "_tags",
+        "_time", "_version",
+    )  # fmt: skip
+
+    _id: UUID | bytes
+    _name: str
+    _data: D_co
+    _time: datetime | int
+    _aggregate: AggregateRef | None
+    _version: int
+    _metadata: Mapping[str, str] | str | None
+    _tags: frozenset[str] | str | None
+    _position: int
+    _encoding: str
+    _schema: int
+    _payload: str | bytes
+
+    def __init__(
+        self,
+        data: D_co,
+        *,
+        name: str | None = None,
+        aggregate: AggregateRef | tuple[str, str | UUID] | None = None,
+        version: int = 0,
+        id: UUID | None = None,
+        time: datetime | None = None,
+        metadata: Mapping[str, str] | None = None,
+        tags: Iterable[str] = (),
+        registry: Registry = default_registry,
+    ) -> None:
+        if aggregate is not None and not isinstance(aggregate, AggregateRef):
+            aggregate = aggregate_ref(aggregate)
+        if type(version) is not int or (version < 1) != (aggregate is None) or version < 0:
+            raise InvalidEventError(
+                f"version {version!r} with aggregate {aggregate and str(aggregate)!r}: an event of an aggregate has a "
+                "version ≥ 1, an event of none has version 0"
+            )
+        if id is not None and not isinstance(id, UUID):
+            raise InvalidEventError(f"an event id is a UUID, not {type(id).__name__}: {id!r:.80}")
+        if name is not None and not isinstance(name, str):
+            raise InvalidEventError(f"an event name is a str, not {type(name).__name__}: {name!r:.80}")
+        self._name, self._data, (self._encoding, self._schema, self._payload) = registry.capture(data, name)
+        self._id = new_id_bytes() if id is None else id
+        self._time = time_ns() // 1000 if time is None else to_micros(time)
+        self._aggregate = aggregate
+        self._version = version
+        self._metadata = check_metadata(metadata) if metadata else None
+        self._tags = check_tags(tags) if tags else None
+        self._position = 0
+
+    @property
+    def id(self) -> UUID:
+        """Unique over all stores; UUIDv7 unless it was given."""
+        value = self._id
+        if isinstance(value, bytes):
+            value = self._id = UUID(bytes=value)
+        return value
+
+    @property
+    def name(self) -> str:
+        """The registered name, such as `order.placed`."""
+        return self._name
+
+    @property
+    def data(self) -> D_co:
+        """What happened: an instance of the type that is registered under `name`."""
+        return self._data
+
+    @property
+    def time(self) -> datetime:
+        """When it was recorded: aware, UTC, to the microsecond. The clock of whoever recorded it; not an order."""
+        value = self._time
+        if isinstance(value, int):
+            value = self._time = from_micros(value)
+        return value
+
+    @property
+    def aggregate(self) -> AggregateRef | None:
+        """The aggregate that it happened to, if any."""
+        return self._aggregate
+
+    @property
+    def version(self) -> int:
+        """The version that the aggregate reached by it (≥ 1); 0 without an aggregate."""
+        return self._version
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Read-only str → str: correlation, causation, actor, and the user's own."""
+        value = self._metadata
+        if value is None:
+            return _NO_METADATA
+        if isinstance(value, str):
+            value = self._metadata = MappingProxyType(json.loads(value))
+        return value
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """`key:value` strings, for queries across aggregates."""
+        value = self._tags
+        if value is None:
+            return _NO_TAGS
+        if isinstance(value, str):
+            value = self._tags = frozenset(json.loads(value))
+        return value
+
+    @property
+    def position(self) -> int:
+        """Its place in the global log (≥ 1) once it is stored; 0 before."""
+        return self._position
+
+    @property
+    def encoded(self) -> Encoded:
+        """The data as it is stored: encoding, schema version, payload."""
+        return Encoded(self._encoding, self._schema, self._payload)
+
+    def at(self, position: int) -> Event[D_co]:
+        """The same event, stored at `position`."""
+        return restore(
+            self._id, self._name, self._data, self._time, self._aggregate, self._version, self._metadata, self._tags,
+            position, self._encoding, self._schema, self._payload,
+        )  # fmt: skip
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Event):
+            return NotImplemented
+        return (
+            self.id == other.id
+            and self._name == other._name
+            and self._aggregate == other._aggregate
+            and self._version == other._version
+            and self.time == other.time
+            and self.metadata == other.metadata
+            and self.tags == other.tags
+            and bool(self._data == other._data)  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # for copy and pickle, which know nothing of read-only mappings
+        return restore, (
+            self._id, self._name, self._data, self._time, self._aggregate, self._version, metadata_json(self),
+            tags_json(self), self._position, self._encoding, self._schema, self._payload,
+        )  # fmt: skip
+
+    def __repr__(self) -> str:
+        of = f" v{self._version} of {self._aggregate}" if self._aggregate else ""
+        at = f" at position {self._position}" if self._position else ""
+        data = repr(self._data)
+        return f"<Event {self._name}{of}{at}: {data if len(data) <= 200 else data[:199] + '…'}>"
+
+
+_new = cast("Callable[[type[Any]], Any]", object.__new__)
+
+
+def restore(
+    id: UUID | bytes,
+    name: str,
+    data: D,
+    time: datetime | int,
+    aggregate: AggregateRef | None,
+    version: int,
+    metadata: Mapping[str, str] | str | None,
+    tags: frozenset[str] | str | None,
+    position: int,
+    encoding: str,
+    schema: int,
+    payload: str | bytes,
+) -> Event[D]:
+    """An event from what a backend stored; nothing is checked, nothing is converted before it is looked at.
+
+    `id` may be 16 bytes, `time` microseconds since 1970 UTC, `metadata` and `tags` the JSON that `metadata_json` and
+    `tags_json` made.
+    """
+    event: Event[D] = _new(Event)
+    event._id = id
+    event._name = name
+    event._data = data
+    event._time = time
+    event._aggregate = aggregate
+    event._version = version
+    event._metadata = metadata
+    event._tags = tags
+    event._position = position
+    event._encoding = encoding
+    event._schema = schema
+    event._payload = payload
+    return event
+
+
+# Made once: json.dumps makes an encoder at each call that is not all defaults.
+_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+
+
+def metadata_json(event: Event[Any]) -> str | None:
+    """The metadata as canonical JSON (keys sorted), None if there is none: equal metadata, equal text."""
+    value = event._metadata
+    if value is None or type(value) is str:
+        return value
+    return _canonical(dict(cast("Mapping[str, str]", value)))
+
+
+def tags_json(event: Event[Any]) -> str | None:
+    """The tags as canonical JSON (sorted), None if there are none."""
+    value = event._tags
+    if value is None or type(value) is str:
+        return value
+    return _canonical(sorted(value))
+
+
+def id_bytes(event: Event[Any]) -> bytes:
+    """The 16 bytes of its id."""
+    value = event._id
+    return value if isinstance(value, bytes) else value.bytes
+
+
+def time_micros(event: Event[Any]) -> int:
+    """Its time in microseconds since 1970 UTC."""
+    value = event._time
+    return value if isinstance(value, int) else to_micros(value)

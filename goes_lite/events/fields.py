@@ -1,0 +1,159 @@
+"""What a field of an event may be: names, ids, tags, times and metadata, checked once for every backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta, timezone
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, Self
+from uuid import UUID
+
+from goes_lite.errors import InvalidEventError, RegistrationError
+
+MAX_ID_BYTES = 1024
+"""The longest aggregate id and tag, in bytes of UTF-8: what every backend can keep in an index."""
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+_MICROSECOND = timedelta(microseconds=1)
+
+
+_FIRST_MICROS = (datetime.min.replace(tzinfo=timezone.utc) - _EPOCH) // _MICROSECOND
+
+
+_LAST_MICROS = (datetime.max.replace(tzinfo=timezone.utc) - _EPOCH) // _MICROSECOND
+
+
+class _Ref(NamedTuple):
+    name: str
+    id: str
+
+
+class AggregateRef(_Ref):
+    """Which aggregate: its name (`order`) and its id, a non-empty string. A UUID becomes its canonical text.
+
+    Raises `InvalidEventError` for a name or id that not every backend could keep: empty, longer than 1024 bytes of
+    UTF-8, with a NUL or a lone surrogate.
+    """
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:
+        # For parts that are known to be right, from a store or a class: what namedtuple has, without its two calls.
+        _make = classmethod(tuple.__new__)
+
+    def __new__(cls, name: str, id: str | UUID) -> Self:
+        try:
+            return cls._make((check_name(name, "an aggregate name"), aggregate_id(id)))
+        except RegistrationError as exc:
+            raise InvalidEventError(str(exc)) from None
+
+    def __str__(self) -> str:
+        return f"{self.name}({self.id if len(self.id) <= 80 else self.id[:79] + '…'})"
+
+
+def aggregate_ref(value: object) -> AggregateRef:
+    """An AggregateRef, or a (name, id) pair as one; raises InvalidEventError for anything else."""
+    if isinstance(value, AggregateRef):
+        return value
+    if isinstance(value, tuple) and len(value) == 2:  # pyright: ignore[reportUnknownArgumentType]
+        return AggregateRef(*value)  # pyright: ignore[reportUnknownArgumentType]
+    raise InvalidEventError(f"an aggregate is an AggregateRef or a (name, id) pair, not {value!r:.80}")
+
+
+def aggregate_id(value: str | UUID) -> str:
+    """`value` as the id of an aggregate; raises InvalidEventError if it cannot be one."""
+    if type(value) is str and value.isascii() and value.isprintable() and 0 < len(value) <= MAX_ID_BYTES:
+        return value  # the usual case, at the cost of four C calls
+    if isinstance(value, UUID):
+        return str(value)
+    return check_text(value, "an aggregate id")
+
+
+def check_text(value: object, what: str) -> str:
+    """`value` as text that every backend can keep in an index; raises InvalidEventError, which says `what` it is."""
+    if not isinstance(value, str):
+        raise InvalidEventError(f"{what} is a non-empty str, not {type(value).__name__}: {value!r:.80}")
+    if not value:
+        raise InvalidEventError(f"{what} is a non-empty str, not '': use new_id() for a fresh one")
+    if "\0" in value:
+        raise InvalidEventError(f"{what} must not contain NUL, which not every backend can store: {value!r:.80}")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise InvalidEventError(f"{what} must be valid Unicode without lone surrogates: {value!r:.80}") from None
+    if size > MAX_ID_BYTES:
+        raise InvalidEventError(
+            f"{what} has at most {MAX_ID_BYTES} bytes of UTF-8, this one has {size}: {value!r:.80}…"
+        )
+    return str(value)
+
+
+def check_tag(value: object) -> str:
+    """`value` as a tag: `key:value`, both non-empty; raises InvalidEventError otherwise."""
+    tag = check_text(value, "a tag")
+    key, colon, rest = tag.partition(":")
+    if not (key and colon and rest):
+        raise InvalidEventError(f"a tag has the form 'key:value', such as 'course:c-101', not {tag!r:.80}")
+    return tag
+
+
+def to_micros(time: datetime) -> int:
+    """Microseconds since 1970 UTC, exact; InvalidEventError for a naive datetime, another type, or one that UTC lacks."""
+    if not isinstance(time, datetime):
+        raise InvalidEventError(f"a time is an aware datetime, not {type(time).__name__}: {time!r:.80}")
+    if time.tzinfo is None or time.utcoffset() is None:
+        raise InvalidEventError(
+            f"a time needs a zone, {time!r} has none: use datetime.now(timezone.utc), or .astimezone() if it is local time"
+        )
+    micros = (time - _EPOCH) // _MICROSECOND
+    if not _FIRST_MICROS <= micros <= _LAST_MICROS:
+        raise InvalidEventError(f"{time!r} lies outside the years 1 to 9999 in UTC, in which times are kept")
+    return micros
+
+
+def from_micros(micros: int) -> datetime:
+    """The aware UTC datetime that `to_micros` turns into `micros`."""
+    return _EPOCH + timedelta(microseconds=micros)
+
+
+def check_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
+    """A read-only copy of the metadata; InvalidEventError unless it maps non-empty str to str."""
+    if not isinstance(metadata, Mapping):
+        raise InvalidEventError(f"metadata is a mapping str → str, not {metadata!r:.80}")
+    for key, value in metadata.items():
+        if not isinstance(key, str) or not isinstance(value, str) or not key:
+            raise InvalidEventError(f"metadata is str → str with non-empty keys, not {key!r:.60}: {value!r:.60}")
+        try:
+            f"{key}{value}".encode()
+        except UnicodeEncodeError:
+            problem = f"metadata must be valid Unicode without lone surrogates: {key!r:.60}: {value!r:.60}"
+            raise InvalidEventError(problem) from None
+    return MappingProxyType(dict(metadata))
+
+
+def check_tags(tags: Iterable[str]) -> frozenset[str] | None:
+    """The tags as a set, None if there are none; InvalidEventError unless all are tags."""
+    if isinstance(tags, (str, bytes)) or not isinstance(tags, Iterable):
+        raise InvalidEventError(f"tags is a collection of 'key:value' strings, not {tags!r:.80}")
+    return frozenset(check_tag(tag) for tag in tags) or None
+
+
+def check_name(name: object, what: str) -> str:
+    """The name, if it can be one on every backend: 1 to 255 characters, no whitespace, no control character, no `*`.
+
+    `what` says in the message what is being named, such as "an event name".
+    """
+    if not isinstance(name, str):
+        raise RegistrationError(f"{what} must be a str, not {type(name).__name__}")
+    if not name:
+        raise RegistrationError(f"{what} must not be empty")
+    if len(name) > 255:
+        raise RegistrationError(f"{what} may have 255 characters, {name[:40]!r}… has {len(name)}")
+    for character in name:
+        control = character < " " or "\x7f" <= character <= "\x9f"
+        if control or character == "*" or character.isspace() or "\ud800" <= character <= "\udfff":
+            raise RegistrationError(f"{what} must not contain {character!r}: {name!r}")
+    return name

@@ -1,0 +1,480 @@
+"""Event names and the types behind them.
+
+A stored event carries a name, a schema version and an encoding; the registry says which type the name means today and
+how older schemas become it. Names are given by the program: nothing is ever imported because a store names it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar, get_origin
+
+from goes_lite.codec import Codec
+from goes_lite.codec import codec as find_codec
+from goes_lite.codec._payload import Encoded, Raw
+from goes_lite.codec._upcast import Decoder, chain, failing, gap
+from goes_lite.errors import (
+    ConfigError,
+    DecodeError,
+    EncodeError,
+    InvalidQueryError,
+    RegistrationError,
+    UnknownEventError,
+    UnregisteredTypeError,
+)
+from goes_lite.events.fields import check_name
+
+C = TypeVar("C", bound=type[Any])
+F = TypeVar("F", bound=Callable[[Any], Any])
+
+Capture = Callable[[object], tuple[str, object, Encoded]]
+
+# Calling Encoded goes through a Python function; this does not.
+_new: Any = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+__all__ = ["Encoded", "Raw", "Registry", "check_name", "command", "default_registry", "event"]
+
+
+class _Entry:
+    """One registration."""
+
+    __slots__ = ("aliases", "codec", "name", "schema", "type")
+
+    def __init__(self, name: str, type: Any, schema: int, aliases: tuple[str, ...], codec: Codec | None) -> None:
+        self.name = name
+        self.type = type
+        self.schema = schema
+        self.aliases = aliases
+        self.codec = codec
+
+    def options(self) -> tuple[int, frozenset[str], str | None]:
+        return self.schema, frozenset(self.aliases), None if self.codec is None else self.codec.name
+
+
+class Registry:
+    """Which type an event name means, and how its data is encoded. May be used from any thread.
+
+    `codec` is the encoding of new events: "json" (default), "msgpack", "protobuf", or a Codec of your own. Old events
+    are read in the encoding that they were written in, so it can be changed at any time.
+    """
+
+    def __init__(self, *, codec: str | Codec = "json") -> None:
+        self._lock = threading.RLock()
+        self._entries: dict[str, _Entry] = {}  # by name and by alias
+        self._names: dict[type[Any], tuple[str, ...]] = {}  # by runtime class
+        self._upcasters: dict[tuple[str, int], Callable[[Any], Any]] = {}
+        self._codecs: dict[str, Codec] = {}  # every codec that was passed in, so that its old events can be read
+        self._forget()
+        # "json" is looked up at first use: that may import msgspec, which `import goes_lite` shall not pay for.
+        self._codec: Codec | None = None
+        self._kind = "event"
+        self._commands: Registry | None = None
+        if codec != "json":
+            self.codec = codec
+
+    def __repr__(self) -> str:
+        name = "json" if self._codec is None else self._codec.name
+        return f"<Registry {len(self.names())} names, {name}>"
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    @property
+    def commands(self) -> Registry:
+        """The names of commands, which are apart from those of events, and registered in the same ways."""
+        with self._lock:
+            if self._commands is None:
+                self._commands = Registry()
+                self._commands._kind = "command"
+            return self._commands
+
+    # --- registering ------------------------------------------------------------------------------------------------
+
+    @property
+    def codec(self) -> Codec:
+        """The codec of new events."""
+        if self._codec is None:
+            self._codec = find_codec("json")
+        return self._codec
+
+    @codec.setter
+    def codec(self, codec: str | Codec) -> None:
+        found = find_codec(codec)
+        with self._lock:
+            for entry in self._entries.values():
+                if entry.codec is None and not _is_message(entry.type):
+                    found.check(entry.type)
+            self._codecs[found.name] = self._codec = found
+            self._forget()
+
+    def event(
+        self, name: str, *, schema: int = 1, aliases: Iterable[str] = (), codec: str | Codec | None = None
+    ) -> Callable[[C], C]:
+        """Register the decorated class under this name. The arguments are those of `register`."""
+
+        def decorate(cls: C) -> C:
+            self.register(name, cls, schema=schema, aliases=aliases, codec=codec)
+            return cls
+
+        return decorate
+
+    def register(
+        self,
+        name: str,
+        type: Any,
+        *,
+        schema: int = 1,
+        aliases: Iterable[str] = (),
+        codec: str | Codec | None = None,
+    ) -> None:
+        """Say that the event `name` carries a value of `type`, whose present form is schema version `schema`.
+
+        `aliases` are former names of the event, which go on being read as this one. `codec` overrides the registry's;
+        protobuf messages use protobuf by themselves. Registering the same class again with the same options replaces
+        it (a module was reloaded); any contradiction is a RegistrationError, and so is a type that cannot be stored.
+        """
+        check_name(name, "an event name")
+        _check_schema(schema)
+        if isinstance(aliases, str):
+            raise RegistrationError(f"aliases must be several names: write aliases=[{aliases!r}]")
+        others = tuple(dict.fromkeys(check_name(alias, "an alias") for alias in aliases))
+        own = None if codec is None else find_codec(codec)
+        entry = _Entry(name, type, schema, others, own)
+        self._codec_for(type, own).check(type)
+        with self._lock:
+            previous = self._entries.get(name)
+            if previous is not None:
+                self._check_again(previous, entry)
+            for alias in others:
+                if alias == name:
+                    raise RegistrationError(f"{name!r} cannot be an alias of itself")
+                taken = self._entries.get(alias)
+                if taken is not None and taken is not previous:
+                    raise RegistrationError(f"{alias!r} cannot be an alias of {name!r}: it belongs to {taken.name!r}")
+            self._check_upcasters(entry)
+            if own is not None:
+                self._codecs[own.name] = own
+            entries = {key: value for key, value in self._entries.items() if value is not previous}
+            entries.update(dict.fromkeys((name, *others), entry))
+            self._entries = entries
+            self._names = _names_by_class(entries.values())
+            self._forget()
+
+    def _check_again(self, previous: _Entry, entry: _Entry) -> None:
+        if previous.name != entry.name:
+            raise RegistrationError(f"{entry.name!r} is an alias of {previous.name!r} already")
+        if not _same_type(previous.type, entry.type):
+            raise RegistrationError(
+                f"{entry.name!r} is registered for {_label(previous.type)} already, and cannot mean "
+                f"{_label(entry.type)} too: choose another name, or use another Registry"
+            )
+        if previous.options() != entry.options():
+            raise RegistrationError(
+                f"{entry.name!r} is registered already, with another schema, aliases or codec: register it once"
+            )
+
+    def _check_upcasters(self, entry: _Entry) -> None:
+        for name, schema in self._upcasters:
+            if name in (entry.name, *entry.aliases) and schema >= entry.schema:
+                raise RegistrationError(
+                    f"the upcaster from schema {schema} of {name!r} leads past today's schema {entry.schema} "
+                    f"of {entry.name!r}: register that with schema={schema + 1}"
+                )
+
+    def upcast(self, name: str, schema: int) -> Callable[[F], F]:
+        """Register the decorated function as the way from `schema` of `name` to the next schema version.
+
+        It gets the plain value (what json.loads gives) and returns the plain value of schema + 1, or an instance of
+        today's type, which ends the chain. For an alias it applies to what was stored under the alias, and comes
+        before one that is registered for today's name.
+        """
+        check_name(name, "an event name")
+        _check_schema(schema)
+
+        def decorate(function: F) -> F:
+            with self._lock:
+                previous = self._upcasters.get((name, schema))
+                if previous is not None and not _same_type(previous, function):
+                    raise RegistrationError(f"schema {schema} of {name!r} has an upcaster already: {previous!r}")
+                self._upcasters[name, schema] = function
+                try:
+                    entry = self._entries.get(name)
+                    if entry is not None:
+                        self._check_upcasters(entry)
+                except RegistrationError:
+                    del self._upcasters[name, schema]
+                    raise
+                self._forget()
+            return function
+
+        return decorate
+
+    # --- names and types --------------------------------------------------------------------------------------------
+
+    def name_of(self, data: object) -> str:
+        """The event name for this value, by its exact class; UnregisteredTypeError if it has none, or several."""
+        names = self._names.get(type(data), ())
+        if len(names) == 1:
+            return names[0]
+        raise UnregisteredTypeError(type(data), names, self._kind)
+
+    def type_of(self, name: str) -> Any:
+        """The type behind a name or an alias; UnknownEventError."""
+        return self._entry(name).type
+
+    def canonical(self, name: str) -> str:
+        """Today's name for an alias; any other name as it is, known or not."""
+        entry = self._entries.get(name)
+        return name if entry is None else entry.name
+
+    def names_of(self, kind: Any) -> tuple[str, ...]:
+        """The names under which a type is registered, or today's name for a name; UnregisteredTypeError for no such type."""
+        if isinstance(kind, str):
+            return (self.canonical(kind),)
+        found = tuple(name for name in self.names() if self._entries[name].type == kind)
+        if not found:
+            raise UnregisteredTypeError(kind, kind=self._kind)
+        return found
+
+    def names(self) -> tuple[str, ...]:
+        """All names, without aliases, in the order of registration."""
+        return tuple(name for name, entry in self._entries.items() if name == entry.name)
+
+    def spellings(self, name: str) -> tuple[str, ...]:
+        """Every name that the event may be stored under: today's first, then its aliases. For queries.
+
+        InvalidQueryError for an alias: the events have today's name when they are read, so no event would match.
+        """
+        entry = self._entries.get(name)
+        if entry is not None and entry.name != name:
+            raise InvalidQueryError(
+                f"{name!r} is a former name, its events are read as {entry.name!r}: ask for that, it finds both"
+            )
+        return (name,) if entry is None else (name, *entry.aliases)
+
+    # --- values -----------------------------------------------------------------------------------------------------
+
+    def capture(self, data: object, name: str | None = None) -> tuple[str, Any, Encoded]:
+        """The event name, a private copy of the data, and its encoded form, as they are at this moment.
+
+        What the caller does to the data later changes neither. A value that cannot change, going by the annotations
+        of its type, is its own copy. EncodeError for a value that does not fit its type.
+        """
+        key: object = type(data) if name is None else name
+        captures = self._captures
+        found = captures.get(key)
+        if found is None:
+            found = captures[key] = self._compile_capture(self._entry(self.name_of(data) if name is None else name))
+        return found(data)
+
+    def decode(self, name: str, encoding: str, schema: int, payload: str | bytes, position: int = 0) -> object:
+        """The value that is stored in `payload`, as today's type. `position` is for the messages of errors.
+
+        UnknownEventError if the name is not registered, DecodeError if the payload does not fit.
+        """
+        try:
+            return self.decoder(name, encoding, schema)(payload)
+        except UnknownEventError:
+            raise UnknownEventError(name, position) from None
+        except DecodeError as exc:
+            raise exc.about(name, position) from exc.__cause__
+
+    def decoder(self, name: str, encoding: str, schema: int) -> Decoder:
+        """The function that decodes payloads of this name, encoding and schema: what a scan calls for each row.
+
+        UnknownEventError if the name is not registered, DriverMissing if the encoding needs a package. Whatever else
+        is wrong is a DecodeError when the function is called; it does not know the event, so a reader adds that:
+        `raise exc.about(name, position)`.
+        """
+        decoders = self._decoders  # replaced, not emptied, by a registration in another thread
+        found = decoders.get((name, encoding, schema))
+        if found is None:
+            found = decoders[name, encoding, schema] = self._compile_decoder(name, encoding, schema)
+        return found
+
+    def encode_value(self, type: Any, value: object) -> Encoded:
+        """A value that is no event (a snapshot, a read model), encoded by this registry's codec as `type`."""
+        codec = self._codec_for(type, None)
+        encode = self._cached(self._value_encoders, codec.encoder, type)
+        return Encoded(codec.name, 1, encode(value))
+
+    def decode_value(self, type: Any, encoding: str, payload: str | bytes) -> Any:
+        """The value that `encode_value` encoded; DecodeError if the payload does not fit the type."""
+        codec = self._codec_by_encoding(encoding, self._codec_for(type, None))
+        decode = self._cached(self._value_decoders.setdefault(encoding, {}), codec.decoder, type)
+        return decode(payload)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _forget(self) -> None:
+        # New dicts: a thread that is compiling something outdated puts it into the old ones.
+        self._captures: dict[object, Capture] = {}
+        self._decoders: dict[tuple[str, str, int], Decoder] = {}
+        self._value_encoders: dict[Any, Callable[[Any], str | bytes]] = {}
+        self._value_decoders: dict[str, dict[Any, Callable[[str | bytes], Any]]] = {}
+
+    def _entry(self, name: str) -> _Entry:
+        entry = self._entries.get(name)
+        if entry is None:
+            raise UnknownEventError(name)
+        return entry
+
+    @staticmethod
+    def _cached(cache: dict[Any, Any], make: Callable[[Any], Any], type: Any) -> Any:
+        try:
+            found = cache.get(type)
+        except TypeError:  # Annotated with metadata that cannot be hashed
+            return make(type)
+        if found is None:
+            found = cache[type] = make(type)
+        return found
+
+    def _codec_for(self, type: Any, own: Codec | None) -> Codec:
+        if own is not None:
+            return own
+        return find_codec("protobuf") if _is_message(type) else self.codec
+
+    def _codec_by_encoding(self, encoding: str, *preferred: Codec) -> Codec:
+        for codec in (*preferred, self.codec, *self._codecs.values()):
+            if codec.name == encoding:
+                return codec
+        try:
+            return find_codec(encoding)
+        except ConfigError:
+            raise DecodeError(
+                "$", f"no codec for the encoding {encoding!r} is known: pass it as codec=… to the Registry or an event"
+            ) from None
+
+    def _compile_capture(self, entry: _Entry) -> Capture:
+        codec = self._codec_for(entry.type, entry.codec)
+        name, encoding, schema = entry.name, codec.name, entry.schema
+        encode = codec.encoder(entry.type)
+        if _immutable(entry.type):
+
+            def capture_immutable(data: object) -> tuple[str, object, Encoded]:
+                try:
+                    return name, data, _new(Encoded, (encoding, schema, encode(data)))
+                except EncodeError as exc:
+                    raise exc.about(name) from exc.__cause__
+
+            return capture_immutable
+        decode = codec.decoder(entry.type)
+
+        def capture(data: object) -> tuple[str, object, Encoded]:
+            try:
+                payload = encode(data)
+                return name, decode(payload), _new(Encoded, (encoding, schema, payload))
+            except EncodeError as exc:
+                raise exc.about(name) from exc.__cause__
+            except DecodeError as exc:
+                raise EncodeError(exc.path, f"cannot be read back: {exc.problem}", name=name) from exc.__cause__
+
+        return capture
+
+    def _compile_decoder(self, name: str, encoding: str, schema: int) -> Decoder:
+        entry = self._entry(name)
+        today = self._codec_for(entry.type, entry.codec)
+        try:
+            codec = self._codec_by_encoding(encoding, today)
+            if schema == entry.schema:
+                return codec.decoder(entry.type)
+            # What comes out of the chain is plain, whatever was stored, so today's codec makes the value.
+            return self._compile_chain(codec.plain, today.from_plain(entry.type), entry, name, schema)
+        except DecodeError as exc:
+            return failing(exc)
+        except RegistrationError as exc:  # stored as protobuf, and today's type is a dataclass
+            return failing(DecodeError("$", f"the encoding {encoding!r} cannot hold today's type: {exc}"))
+
+    def _compile_chain(
+        self,
+        plain: Callable[[str | bytes], Any],
+        finish: Callable[[Any], Any],
+        entry: _Entry,
+        name: str,
+        schema: int,
+    ) -> Decoder:
+        if schema > entry.schema:
+            raise DecodeError(
+                "$",
+                f"it was written as schema {schema} of {entry.name!r}, and this program knows up to {entry.schema}: "
+                "a newer version wrote it, so update this one",
+            )
+        steps: list[tuple[int, Callable[[Any], Any]]] = []
+        for step in range(schema, entry.schema):
+            function = self._upcasters.get((name, step)) or self._upcasters.get((entry.name, step))
+            steps.append((step, function or gap(entry.name, name, step, entry.schema)))
+        return chain(name, steps, plain, finish, _runtime_class(entry.type))
+
+
+def _check_schema(schema: object) -> None:
+    if type(schema) is not int or schema < 1:
+        raise RegistrationError(f"a schema version is an int from 1 on, not {schema!r}")
+
+
+def _label(type: Any) -> str:
+    module, name = getattr(type, "__module__", None), getattr(type, "__qualname__", None)
+    return f"{module}.{name}" if module and name and not get_origin(type) else repr(type)
+
+
+def _same_type(old: Any, new: Any) -> bool:
+    if old is new:
+        return True
+    if get_origin(old) is not None or get_origin(new) is not None:
+        return bool(old == new)
+    name = getattr(old, "__qualname__", None)
+    return (
+        name is not None
+        and name == getattr(new, "__qualname__", None)
+        and getattr(old, "__module__", None) == getattr(new, "__module__", None)
+        and not name.endswith("<lambda>")
+    )
+
+
+def _names_by_class(entries: Iterable[_Entry]) -> dict[type[Any], tuple[str, ...]]:
+    names: dict[type[Any], tuple[str, ...]] = {}
+    for entry in dict.fromkeys(entries):
+        cls = _runtime_class(entry.type)
+        if cls is not None:
+            names[cls] = (*names.get(cls, ()), entry.name)
+    return names
+
+
+def _runtime_class(hint: Any) -> type[Any] | None:
+    """The class that values of a type have, if there is one class."""
+    from goes_lite.codec._types import runtime_class
+
+    return runtime_class(hint)
+
+
+def _immutable(hint: Any) -> bool:
+    from goes_lite.codec._types import Unresolved, describe
+
+    try:
+        return describe(hint).immutable()
+    except (RegistrationError, Unresolved):  # a codec of the user's own may take types that have no shape
+        return False
+
+
+def _is_message(hint: Any) -> bool:
+    from goes_lite.codec._classes import is_message
+
+    return is_message(hint)
+
+
+default_registry = Registry()
+"""The registry that `event` fills and everything uses unless it is given another one."""
+
+
+def event(
+    name: str, *, schema: int = 1, aliases: Iterable[str] = (), codec: str | Codec | None = None
+) -> Callable[[C], C]:
+    """Register the decorated class under this name in the default registry; see `Registry.register`."""
+    return default_registry.event(name, schema=schema, aliases=aliases, codec=codec)
+
+
+def command(
+    name: str, *, schema: int = 1, aliases: Iterable[str] = (), codec: str | Codec | None = None
+) -> Callable[[C], C]:
+    """Register the decorated class as a command of the default registry; see `Registry.commands`."""
+    return default_registry.commands.event(name, schema=schema, aliases=aliases, codec=codec)

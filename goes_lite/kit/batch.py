@@ -1,0 +1,100 @@
+"""A batch of events on its way into a store: checked once, before any store is asked.
+
+What every backend needs to know of a batch, whatever it stores it in: that its ids differ, that the versions of each
+aggregate are contiguous, at which version each aggregate has to be for the batch to fit, and whether it is a retry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from goes_lite.contract.event_store import Appended
+from goes_lite.errors import DuplicateEventError, InvalidEventError
+from goes_lite.events.event import Event, id_bytes, metadata_json, tags_json, time_micros
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.registry import Registry
+
+# Calling a NamedTuple goes through a Python function; this does not.
+_new: Any = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+
+
+class Step(NamedTuple):
+    """What a batch does to one aggregate: takes it from `expected` to `version`."""
+
+    expected: int
+    version: int
+    first: Event[Any]
+    last: Event[Any]
+
+
+class Batch(NamedTuple):
+    """Events that are appended together."""
+
+    events: tuple[Event[Any], ...]
+    steps: dict[AggregateRef, Step]
+
+
+def check_batch(events: Iterable[Event[Any]]) -> Batch:
+    """The batch; InvalidEventError for what is no event or leaves out a version, DuplicateEventError for an id twice."""
+    if not isinstance(events, (list, Iterable)):  # a list is told at once, the rest takes its time
+        raise InvalidEventError(f"append takes a collection of events, not {events!r:.80}: write [event] for one")
+    batch = tuple(events)
+    steps: dict[AggregateRef, Step] = {}
+    for event in batch:
+        if not isinstance(event, Event):
+            raise InvalidEventError(
+                f"append takes events, not {type(event).__name__}: make one with Event({event!r:.60}, …)"
+            )
+        ref = event._aggregate
+        if ref is None:
+            continue
+        version = event._version
+        step = steps.get(ref)
+        if step is None:
+            steps[ref] = _new(Step, (version - 1, version, event, event))
+        elif version != step.version + 1:
+            raise InvalidEventError(
+                f"the batch has version {version} of {ref} behind version {step.version}: versions are contiguous"
+            )
+        else:
+            steps[ref] = Step(step.expected, version, step.first, event)
+    if len(batch) > 1:
+        seen: set[bytes] = set()
+        for event in batch:
+            key = id_bytes(event)
+            if key in seen:
+                raise DuplicateEventError(UUID(bytes=key), 0, "one id twice")
+            seen.add(key)
+    checked: Batch = _new(Batch, (batch, steps))
+    return checked
+
+
+def check_repeated(batch: Batch, stored: Mapping[bytes, Event[Any]], registry: Registry) -> Appended:
+    """What an append answers that came before, `stored` being what has an id of the batch, by id (at least one event).
+
+    DuplicateEventError if it is no repetition of the very same events. The data of the stored events is not looked at,
+    only how it is encoded. A retry that still knows an event by a former name is one.
+    """
+    for event in batch.events:
+        old = stored.get(id_bytes(event))
+        if old is not None and (field := _difference(event, old, registry)):
+            raise DuplicateEventError(event.id, old.position, f"its {field} differs")
+    found = [stored[id_bytes(event)] for event in batch.events if id_bytes(event) in stored]
+    if len(found) < len(batch.events):
+        raise DuplicateEventError(found[0].id, found[0].position, "only a part of the batch is stored")
+    return Appended(tuple(event.position for event in found), already_committed=True)
+
+
+def _difference(event: Event[Any], stored: Event[Any], registry: Registry) -> str:
+    """The first field in which two events of one id differ; '' if none does."""
+    fields = ("name", "aggregate", "version", "time", "encoding", "schema", "data", "metadata", "tags")
+    ours, theirs = (
+        (
+            registry.canonical(one.name), one.aggregate, one.version, time_micros(one), *one.encoded,
+            metadata_json(one), tags_json(one),
+        )
+        for one in (event, stored)
+    )  # fmt: skip
+    return next((field for field, a, b in zip(fields, ours, theirs, strict=True) if a != b), "")

@@ -1,0 +1,196 @@
+"""How a registered handler works: take an event, call, settle, again; on any subscription of any bus.
+
+Rule of this file: what a handler's return and its exception mean is decided here, once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from typing import Any
+
+from goes_lite.contract.event_bus import Delivery, Failure, Handler, Subscription
+from goes_lite.errors import BusError, DeliveryError, GoesError, StoreClosed
+from goes_lite.events.context import enter, leave
+from goes_lite.runtime import Runtime, Signal, drive
+from goes_lite.runtime.background import Background
+from goes_lite.runtime.backoff import Backoff
+
+KEPT_ERRORS = 20
+
+_at_work: ContextVar[SubscriptionHandling | None] = ContextVar("_at_work", default=None)
+"""Whose handler is being called here, be it in its task, its thread, or something that the handler has started."""
+
+Bury = Callable[[Any, Exception], Awaitable[None]]
+"""Makes a dead letter of a delivery, and settles it by that."""
+
+
+class SubscriptionHandling:
+    """A handler at work on a subscription, which it owns and closes at its end."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        subscription: Subscription,
+        handler: Handler,
+        *,
+        max_attempts: int,
+        backoff: Callable[[int], float] | None,
+        bury: Bury,
+        ended: Callable[[SubscriptionHandling], None],
+    ) -> None:
+        self._runtime = runtime
+        self._subscription = subscription
+        self._handler = handler
+        self._max_attempts = max_attempts
+        self._backoff = backoff or Backoff()
+        self._bury = bury
+        self._ended = ended
+        self._errors: deque[Failure] = deque(maxlen=KEPT_ERRORS)
+        self._failures = 0
+        self._lock = threading.Lock()
+        self._stopping = False
+        self._busy = False
+        self._wake = Signal()
+        self._work = Background(runtime, f"goes_lite-handler {getattr(handler, '__qualname__', handler)}")
+
+    def start(self) -> None:
+        """Begin; on an event loop, BusError unless that loop is running in this thread."""
+        try:
+            self._work.start(self._run(), lambda: self._ended(self))
+        except GoesError as exc:
+            raise BusError(str(exc)) from None
+
+    @property
+    def running(self) -> bool:
+        """Whether it still takes events."""
+        return not self._stopping and not self._work.ended
+
+    @property
+    def failures(self) -> int:
+        """How often it has failed so far."""
+        return self._failures
+
+    @property
+    def errors(self) -> tuple[Failure, ...]:
+        """The latest failures (at most 20), oldest first."""
+        return tuple(self._errors)
+
+    async def stop(self, timeout: float | None = None) -> None:
+        """See `Handling.stop`."""
+        with self._lock:
+            self._stopping = True
+            busy = self._busy
+        self._wake.notify()
+        if not busy:
+            await self._subscription.close()
+        if _at_work.get() is not self and not await self._work.join(timeout):
+            self._work.cancel()
+            await self._work.join(timeout)
+
+    async def _run(self) -> None:
+        try:
+            while (delivery := await self._take()) is not None:
+                await self._attempt(delivery)
+        except GeneratorExit:
+            raise  # its loop died under it; the finalizer of the subscription gives everything back
+        except BaseException:
+            await self._subscription.close()
+            raise
+        await self._subscription.close()
+
+    async def _take(self) -> Delivery | None:
+        tries = 0
+        while True:
+            with self._lock:
+                self._busy = False
+                if self._stopping:
+                    return None
+            seen = self._wake.count
+            try:
+                delivery = await self._subscription.__anext__()
+            except StopAsyncIteration:
+                return None
+            except StoreClosed as exc:
+                self._record(None, 1, exc)
+                return None
+            except Exception as exc:  # noqa: BLE001
+                # The log behind the bus cannot be read just now: nothing is lost, so try again.
+                tries += 1
+                self._record(None, tries, exc)
+                await self._runtime.wait(self._wake, seen, self._delay(tries))
+                continue
+            with self._lock:
+                if self._stopping:
+                    return None  # closing the subscription gives it back
+                self._busy = True
+            return delivery
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        error = await self._call(delivery)
+        try:
+            if error is None:
+                await delivery.ack()
+                return
+            self._record(delivery, delivery.attempt, error)
+            if delivery.attempt >= self._max_attempts:
+                await self._bury(delivery, error)
+            else:
+                await delivery.nak(self._delay(delivery.attempt))
+        except DeliveryError as exc:
+            self._record(delivery, delivery.attempt, exc)  # it took longer than ack_wait; somebody else has it now
+
+    async def _call(self, delivery: Delivery) -> Exception | None:
+        token, context = _at_work.set(self), enter(delivery.event)
+        try:
+            result = self._handler(delivery.event)
+            if isinstance(result, Awaitable):
+                if self._runtime.inline:
+                    # apart, so that one that suspends fails alone
+                    drive(_awaiting(result))  # pyright: ignore[reportUnknownArgumentType]
+                else:
+                    await result
+        except Exception as exc:  # noqa: BLE001 - the handler's error is the answer
+            return exc
+        except BaseException as exc:
+            if self._runtime.inline or not self._stray(exc):
+                raise
+            return BusError(f"the handler let the cancellation of something that it awaited pass: {exc!r}")
+        finally:
+            leave(context)
+            _at_work.reset(token)
+        return None
+
+    def _stray(self, exc: BaseException) -> bool:
+        """Whether this is a CancelledError that is not about our task: it must not end the handler."""
+        import asyncio
+
+        return isinstance(exc, asyncio.CancelledError) and not self._work.cancelling
+
+    def _delay(self, attempt: int) -> float:
+        try:
+            return max(0.0, float(self._backoff(attempt)))
+        except Exception as exc:  # noqa: BLE001 - whatever the user's function raises
+            self._record(None, attempt, exc)
+            return Backoff()(attempt)
+
+    def _record(self, delivery: Delivery | None, attempt: int, error: Exception) -> None:
+        import logging
+
+        event = delivery.event if delivery is not None else None
+        self._failures += 1
+        self._errors.append(Failure(event, attempt, error, self._runtime.clock.now()))
+        logging.getLogger("goes_lite.contract.event_bus").warning(
+            "%r failed (attempt %d) on %r", self, attempt, event, exc_info=error
+        )
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else "stopped" if self._work.ended else "stopping"
+        name = getattr(self._handler, "__qualname__", repr(self._handler))
+        return f"<Handling {name} {state}, {self._failures} failures, {self._subscription!r}>"
+
+
+async def _awaiting(awaitable: Awaitable[Any]) -> Any:
+    return await awaitable

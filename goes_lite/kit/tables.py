@@ -1,0 +1,370 @@
+"""The small stores over tables: snapshots, read models, checkpoints and leases, for backends that keep rows by key.
+
+A backend whose storage is a set of tables, each a mapping of keys to rows of plain JSON, writes its event store and
+takes the others from here. They are functions from what is stored to what is to be written; the backend says, in its
+`Session`, how a state is looked at, and how records are committed. examples/custom_backend.py is one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice
+from types import CoroutineType
+from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
+
+from goes_lite import errors
+from goes_lite.contract.checkpoints import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
+from goes_lite.contract.event_store import Pages, check_position
+from goes_lite.contract.model_store import (
+    ModelQuery,
+    ModelRecord,
+    check_collection,
+    check_expected,
+    check_model_key,
+    check_model_keys,
+    check_models,
+    check_rename,
+    parse_model,
+)
+from goes_lite.contract.snapshot_store import Snapshot, check_keep, check_snapshot, check_snapshot_query
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros, to_micros
+from goes_lite.runtime import Runtime
+
+P = ParamSpec("P")
+S = TypeVar("S", bound="Store")
+T = TypeVar("T")
+V = TypeVar("V", bound="Tables")
+PAGE = 500
+
+Record = list[Any]
+"""One change, as JSON: what it is, then its fields. Here `["put", table, key, row]`, `["drop", table, key]` and
+`["rename", table, to]`, which replaces the table `to`."""
+
+
+class Tables:
+    """Tables of rows by key. A table is named by several words; a key is a str or an int, a row is JSON."""
+
+    def __init__(self) -> None:
+        self.identity = ""
+        """Of the store: what checkpoints are saved under."""
+        self.tables: dict[tuple[str, ...], dict[Any, Any]] = {}
+
+    def apply(self, record: Record) -> None:
+        """Make the change that a record stands for."""
+        match record:
+            case ["put", table, key, row]:
+                self.tables.setdefault(tuple(table), {})[key] = row
+            case ["drop", table, key]:
+                del self.tables[tuple(table)][key]
+            case ["rename", table, to]:
+                self.tables[tuple(to)] = self.tables.pop(tuple(table), {})
+            case _:
+                raise ValueError(f"a record of no known kind: {record!r:.80}")
+
+    def table(self, *table: str) -> dict[Any, Any]:
+        """The rows of a table; none if nothing was ever put into it."""
+        return self.tables.get(table, {})
+
+
+class Change(NamedTuple, Generic[T]):
+    """What an operation wants to write, and what it answers once that is written."""
+
+    answer: T
+    records: Sequence[Record] = ()
+    events: Sequence[Event[Any]] = ()
+    """The new ones, for the bus."""
+
+
+class Session(Protocol):
+    """How the stores get at what is stored."""
+
+    def check_open(self) -> None:
+        """StoreClosed once it is closed."""
+        ...
+
+    def read(self, select: Callable[[Any], T]) -> T:
+        """What `select` answers of the state as it is at one moment."""
+        ...
+
+    def write(self, work: Callable[[Any], Change[T]]) -> T:
+        """Let `work` look at the state and decide, commit what it wants, answer what it says: one writer at a time."""
+        ...
+
+
+class Store:
+    """What the stores have in common."""
+
+    def __init__(self, session: Session, runtime: Runtime) -> None:
+        self.session = session
+        self.runtime = runtime
+
+    def pages(self, select: Callable[[Any], Iterable[T]]) -> Pages[T]:
+        """What `select` finds when the first page is fetched, in pages."""
+        rest: Iterator[T] | None = None
+
+        async def fetch() -> Sequence[T]:
+            nonlocal rest
+            await self.runtime.sleep(0)
+            rest = self.session.read(lambda state: iter(select(state)) if rest is None else rest)
+            return [*islice(rest, PAGE)]
+
+        return Pages(fetch)
+
+    def now(self) -> int:
+        return to_micros(self.runtime.clock.now())
+
+
+def reads(method: Callable[Concatenate[S, V, P], T]) -> Callable[Concatenate[S, P], CoroutineType[Any, Any, T]]:
+    """An operation that answers from the state."""
+
+    async def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        await self.runtime.sleep(0)  # it is in memory, so nobody has to wait; but others want to have a turn
+        return self.session.read(lambda state: method(self, state, *args, **kwargs))
+
+    return run  # type: ignore[return-value]  # what pyright knows of an async function, mypy does not
+
+
+def writes(
+    method: Callable[Concatenate[S, V, P], Change[T]],
+) -> Callable[Concatenate[S, P], CoroutineType[Any, Any, T]]:
+    """An operation that looks at the state, and says what to write: nothing, if it raises.
+
+    The runtime waits for the disk. Deciding, writing and publishing are one call of it, so it is harmless to cancel
+    whoever waits.
+    """
+
+    async def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        self.session.check_open()  # before the runtime starts a thread for it
+        return await self.runtime.call(lambda: self.session.write(lambda state: method(self, state, *args, **kwargs)))
+
+    return run  # type: ignore[return-value]  # what pyright knows of an async function, mypy does not
+
+
+class Snapshots(Store):
+    """A table for each aggregate: the fields of a snapshot by version."""
+
+    @writes
+    def save(self, tables: Tables, snapshot: Snapshot) -> Change[None]:
+        ref, version, time, schema, encoding, data, deleted = check_snapshot(snapshot)
+        fields = [to_micros(time), schema, encoding, packed(data), deleted]
+        return Change(None, [["put", ["snapshots", *ref], version, fields]])
+
+    @reads
+    def latest(self, tables: Tables, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
+        last = sys.maxsize if upto is None else check_position("upto", upto)
+        found = [one for one in _stored_snapshots(tables, aggregate_ref(aggregate)) if one.version <= last]
+        return found[-1] if found else None
+
+    def query(self, *, names: Iterable[str] = (), aggregate: AggregateRef | None = None) -> Pages[Snapshot]:
+        wanted, only = check_snapshot_query(names, aggregate)
+
+        def select(tables: Tables) -> list[Snapshot]:
+            return [one for one in _stored_snapshots(tables, only) if not wanted or one.aggregate.name in wanted]
+
+        return self.pages(select)
+
+    @writes
+    def delete(self, tables: Tables, aggregate: AggregateRef, *, version: int | None = None) -> Change[int]:
+        only = None if version is None else check_position("version", version)
+        found = _stored_snapshots(tables, aggregate_ref(aggregate))
+        return _dropped([one for one in found if only in (None, one.version)])
+
+    @writes
+    def prune(self, tables: Tables, *, keep: int = 1, aggregate: AggregateRef | None = None) -> Change[int]:
+        check_keep(keep)
+        found = _stored_snapshots(tables, None if aggregate is None else aggregate_ref(aggregate))
+        by_aggregate = groupby(found, key=lambda one: one.aggregate)
+        return _dropped([one for _, snapshots in by_aggregate for one in [*snapshots][:-keep]])
+
+
+def _stored_snapshots(tables: Tables, only: AggregateRef | None) -> list[Snapshot]:
+    """The snapshots of one aggregate, or of all, by name, id and version."""
+    names = sorted(name for name in tables.tables if name[0] == "snapshots") if only is None else [("snapshots", *only)]
+    return [
+        Snapshot(AggregateRef(*name[1:]), version, from_micros(time), schema, encoding, unpacked(data), deleted)
+        for name in names
+        for version, (time, schema, encoding, data, deleted) in sorted(tables.table(*name).items())
+    ]
+
+
+def _dropped(snapshots: list[Snapshot]) -> Change[int]:
+    """The change that removes them."""
+    return Change(len(snapshots), [["drop", ["snapshots", *one.aggregate], one.version] for one in snapshots])
+
+
+class Models(Store):
+    """A table for each collection: version and data by id."""
+
+    @reads
+    def get(self, tables: Tables, collection: str, id: str) -> ModelRecord | None:
+        check_model_key(collection, id)
+        found = tables.table("models", collection).get(id)
+        return ModelRecord(collection, id, *found) if found else None
+
+    async def get_many(self, collection: str, ids: Iterable[str]) -> dict[str, ModelRecord]:
+        return await self._get_many(collection, check_model_keys(collection, ids))
+
+    @reads
+    def _get_many(self, tables: Tables, collection: str, ids: list[str]) -> dict[str, ModelRecord]:
+        table = tables.table("models", collection)
+        return {id: ModelRecord(collection, id, *table[id]) for id in ids if id in table}
+
+    @writes
+    def put(self, tables: Tables, collection: str, id: str, data: str, *, expected: int | None = None) -> Change[int]:
+        version = self._checked_version(tables, collection, id, expected) + 1
+        parse_model(collection, id, data)
+        return Change(version, [["put", ["models", collection], id, [version, data]]])
+
+    async def put_many(self, collection: str, models: Mapping[str, str | None]) -> None:
+        items = check_models(collection, models)
+        for id, data in items:
+            if data is not None:
+                parse_model(collection, id, data)
+        await self._put_many(collection, items)
+
+    @writes
+    def _put_many(self, tables: Tables, collection: str, items: list[tuple[str, str | None]]) -> Change[None]:
+        name, table = ["models", collection], tables.table("models", collection)
+        written = [["put", name, id, [table.get(id, [0])[0] + 1, data]] for id, data in items if data is not None]
+        removed = [["drop", name, id] for id, data in items if data is None and id in table]
+        return Change(None, [*written, *removed])
+
+    @writes
+    def delete(self, tables: Tables, collection: str, id: str, *, expected: int | None = None) -> Change[bool]:
+        there = self._checked_version(tables, collection, id, expected) > 0
+        return Change(there, [["drop", ["models", collection], id]] if there else ())
+
+    def _checked_version(self, tables: Tables, collection: str, id: str, expected: int | None) -> int:
+        check_model_key(collection, id)
+        version: int = tables.table("models", collection).get(id, [0])[0]
+        check_expected(collection, id, expected, version)
+        return version
+
+    def query(
+        self, collection: str, *, where: Mapping[str, Any] | None = None, order_by: str | None = None,
+        reverse: bool = False, limit: int | None = None,
+    ) -> Pages[ModelRecord]:  # fmt: skip
+        check_collection(collection)
+        query = ModelQuery(where, order_by, limit, reverse=reverse)
+
+        def select(tables: Tables) -> list[ModelRecord]:
+            stored = (ModelRecord(collection, id, *fields) for id, fields in tables.table("models", collection).items())
+            parsed = ((record, json.loads(record.data)) for record in stored)
+            found = [(query.key(record.id, document), record) for record, document in parsed if query.matches(document)]
+            return [record for _, record in sorted(found, reverse=reverse)][:limit]
+
+        return self.pages(select)
+
+    @writes
+    def clear(self, tables: Tables, collection: str) -> Change[int]:
+        check_collection(collection)
+        ids = [*tables.table("models", collection)]
+        return Change(len(ids), [["drop", ["models", collection], id] for id in ids])
+
+    @writes
+    def rename(self, tables: Tables, collection: str, to: str) -> Change[int]:
+        check_rename(collection, to)
+        moved, gone = tables.table("models", collection), tables.table("models", to)
+        return Change(len(moved), [["rename", ["models", collection], ["models", to]]] if moved or gone else ())
+
+
+class Checkpoints(Store):
+    """A table: position and time by name."""
+
+    @reads
+    def get(self, tables: Tables, name: str) -> Checkpoint | None:
+        check_owned_name(name)
+        return next((one for one in _stored_checkpoints(tables) if one.name == name), None)
+
+    @writes
+    def save(self, tables: Tables, name: str, position: int, *, lease: Lease | None = None) -> Change[None]:
+        check_checkpoint(name, position, lease)
+        if lease is not None:
+            _check_current(tables, lease)
+        return Change(None, [["put", ["checkpoints"], name, [position, self.now()]]])
+
+    @writes
+    def delete(self, tables: Tables, name: str) -> Change[bool]:
+        check_owned_name(name)
+        there = name in tables.table("checkpoints")
+        return Change(there, [["drop", ["checkpoints"], name]] if there else ())
+
+    @reads
+    def all(self, tables: Tables) -> list[Checkpoint]:
+        return _stored_checkpoints(tables)
+
+
+def _stored_checkpoints(tables: Tables) -> list[Checkpoint]:
+    """All of them, by name."""
+    found = sorted(tables.table("checkpoints").items())
+    return [Checkpoint(name, position, tables.identity, from_micros(time)) for name, (position, time) in found]
+
+
+class Leases(Store):
+    """A table: owner, token and end by name. A released lease keeps its token, so that tokens only ever grow."""
+
+    @writes
+    def acquire(self, tables: Tables, name: str, owner: str, ttl: float) -> Change[Lease]:
+        check_owned_name(name)
+        check_owned_name(owner, "the owner of a lease")
+        now, end = self.now(), self.now() + check_ttl(ttl)
+        stored = _stored_lease(tables, name)
+        expired = to_micros(stored.expires) <= now
+        if not expired and stored.owner != owner:
+            raise errors.LeaseHeld(name, stored.owner, stored.expires)
+        return _held(Lease(name, owner, stored.token + expired, from_micros(end)))
+
+    @writes
+    def renew(self, tables: Tables, lease: Lease, ttl: float) -> Change[Lease]:
+        check_lease(lease)
+        end = self.now() + check_ttl(ttl)
+        _check_current(tables, lease)
+        return _held(lease._replace(expires=from_micros(end)))
+
+    @writes
+    def release(self, tables: Tables, lease: Lease) -> Change[bool]:
+        check_lease(lease)
+        there = _stored_lease(tables, lease.name)[:3] == lease[:3]
+        return Change(there, _held(lease._replace(owner="", expires=from_micros(0))).records if there else ())
+
+    @reads
+    def get(self, tables: Tables, name: str) -> Lease | None:
+        check_owned_name(name)
+        lease = _stored_lease(tables, name)
+        return lease if to_micros(lease.expires) > self.now() else None
+
+
+def _stored_lease(tables: Tables, name: str) -> Lease:
+    """The lease as it was last written; without an owner if it was released, or never taken."""
+    owner, token, end = tables.table("leases").get(name, ("", 0, 0))
+    return Lease(name, owner, token, from_micros(end))
+
+
+def _held(lease: Lease) -> Change[Lease]:
+    """The change that writes a lease down."""
+    return Change(lease, [["put", ["leases"], lease.name, [lease.owner, lease.token, to_micros(lease.expires)]]])
+
+
+def _check_current(tables: Tables, lease: Lease) -> None:
+    """LeaseLost unless it is the current one."""
+    current = _stored_lease(tables, lease.name)
+    if current[:3] != lease[:3]:
+        raise errors.LeaseLost(lease.name, current.owner or None, lease.token, current.token)
+
+
+def packed(payload: str | bytes) -> Any:
+    """A payload as JSON, which has no bytes."""
+    if isinstance(payload, bytes):
+        return {"base64": base64.b64encode(payload).decode()}
+    if not payload.isascii() and any("\ud800" <= character <= "\udfff" for character in payload):
+        raise errors.InvalidEventError("a payload is no valid Unicode: its codec should answer bytes")
+    return payload
+
+
+def unpacked(payload: Any) -> str | bytes:
+    """The payload that was `packed`."""
+    return payload if isinstance(payload, str) else base64.b64decode(payload["base64"])

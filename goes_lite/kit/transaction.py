@@ -1,0 +1,130 @@
+"""A user's transaction, whatever the backend: which one the running code is inside of, the block, and what is done behind it.
+
+A backend brings a session (from its BEGIN to its COMMIT) and the stores inside of it; the rest is here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Any, Generic, Protocol, TypeVar
+
+from goes_lite.contract.backend import Transaction
+from goes_lite.contract.checkpoints import CheckpointStore
+from goes_lite.contract.event_store import EventStore
+from goes_lite.contract.model_store import ModelStore
+from goes_lite.contract.models import Models
+from goes_lite.contract.snapshot_store import SnapshotStore
+from goes_lite.errors import TransactionError
+from goes_lite.runtime import Runtime
+
+M = TypeVar("M")
+
+
+class Session(Protocol):
+    """A transaction of one handle, for one block of code."""
+
+    @property
+    def owner(self) -> object:
+        """What of the handle writes: what has to be the same for code to be inside of a transaction of that handle."""
+        ...
+
+    @property
+    def outer(self) -> Session | None:
+        """The transaction around it, of whatever backend."""
+        ...
+
+    @property
+    def active(self) -> bool:
+        """Whether it is open."""
+        ...
+
+    @property
+    def committed(self) -> bool:
+        """Whether the COMMIT went through, also if whoever waited for it was cancelled."""
+        ...
+
+    async def open(self) -> None: ...
+    async def finish(self, *, commit: bool) -> None: ...
+
+
+S = TypeVar("S", bound=Session)
+
+current_session: ContextVar[Session | None] = ContextVar("current_session", default=None)
+"""The transaction that the running code is inside of, if any."""
+
+
+def check_not_inside(owner: object) -> None:
+    """TransactionError if the running code is inside of a transaction of that handle."""
+    session = current_session.get()
+    while session is not None:
+        if session.owner is owner and session.active:
+            raise TransactionError(
+                "a write outside the transaction that this code runs in would wait for its end for ever: "
+                "write through the transaction (tx.events, tx.models, …)"
+            )
+        session = session.outer
+
+
+class UserTransaction(ABC):
+    """What is the same of every backend's `goes_lite.contract.backend.Transaction`."""
+
+    events: EventStore
+    snapshots: SnapshotStore
+    models: ModelStore
+    checkpoints: CheckpointStore
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self.actions: list[Callable[[], Awaitable[None]]] = []
+        """What is to be done once it is committed."""
+
+    @abstractmethod
+    async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
+
+    def models_of(self, collection: str, type: type[M]) -> Models[M]:
+        return Models(self.models, collection, type, self._runtime)
+
+    def on_commit(self, action: Callable[[], Awaitable[None]], /) -> None:
+        self.actions.append(action)
+
+
+class TransactionBlock(AbstractAsyncContextManager[Transaction], Generic[S]):
+    """What `transaction()` answers: `session` makes one that is not open yet, `inside` what the block is given."""
+
+    def __init__(self, session: Callable[[], S], inside: Callable[[S], UserTransaction]) -> None:
+        self._make = session
+        self._inside = inside
+        self._entered: tuple[S, UserTransaction] | None = None
+
+    async def __aenter__(self) -> Transaction:
+        session = self._make()
+        await session.open()
+        current_session.set(session)
+        transaction = self._inside(session)
+        self._entered = session, transaction
+        return transaction
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        entered, self._entered = self._entered, None
+        if entered is None:
+            return
+        session, transaction = entered
+        if current_session.get() is session:  # else a block that was entered later is still open
+            current_session.set(session.outer)
+        try:
+            await session.finish(commit=exc_type is None)
+        finally:
+            if session.committed:
+                for action in transaction.actions:
+                    try:
+                        await action()
+                    except Exception:  # the transaction is committed, and the other actions are due as well
+                        import logging  # where nothing goes wrong, nobody pays for it
+
+                        logging.getLogger("goes_lite").exception("an action after a commit failed")

@@ -1,0 +1,109 @@
+"""The outbox: what is stored is published to a bus, later if need be, and by whoever is there to do it.
+
+Rule of this file: the log itself is the outbox. A save knows nothing of the bus, so no bus can make it fail, wait or lie;
+a relay is a processor, so it is its checkpoint that says what is still to be published. What is wrong with the bus is
+waited for, as what is wrong with the store is: an event is given up only where the user has asked for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from goes_lite.contract.wrapping import DelegatingEvents
+from goes_lite.errors import BusError, ConfigError, StoreError
+from goes_lite.kit.bus import InProcessBus
+from goes_lite.processor import Processor, Retry
+from goes_lite.processor._batches import Stopping
+from goes_lite.processor.target import HandlerFailed
+from goes_lite.runtime import call
+from goes_lite.runtime.background import Background
+from goes_lite.runtime.backoff import Backoff
+from goes_lite.runtime.face import Face
+
+if TYPE_CHECKING:
+    from goes_lite.contract.backend import Backend, Transaction
+    from goes_lite.contract.event_store import EventStore
+    from goes_lite.events.event import Event
+
+UNREACHABLE = (BusError, StoreError, OSError)
+"""What a bus may raise without an event being to blame: it is closed, down, full, slow, or out of reach."""
+
+GRACE = 1.0
+"""Seconds for which a relay that is to stop waits for a bus that keeps it waiting."""
+
+
+class Relay(Processor):
+    """A processor that publishes: see `Backend.relay`."""
+
+    def __init__(
+        self, backend: Backend, bus: Any, face: Face, *, name: str = "relay", retry: Retry | None = None, **options: Any
+    ) -> None:
+        if not callable(getattr(bus, "publish", None)):
+            raise ConfigError(f"a relay publishes to an event bus, not to {bus!r:.80}")
+        if isinstance(bus, InProcessBus) and bus.log is not None and _behind(bus.log) is _behind(backend.events):
+            raise ConfigError(
+                f"a relay of {backend.location} to its own bus would bring every event twice, for that bus is offered "
+                "what is committed: give another one, relay(other.bus) or connect(url, bus=…)"
+            )
+        self._publish: Callable[..., object] = face.function(bus.publish)
+        self._for_ever = retry is None
+        retry = Retry(backoff=Backoff(maximum=5.0)) if retry is None else retry
+        super().__init__(backend, name, self, retry=retry, **options)
+
+    async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
+        """Publish them, as often as it takes. Stopping if it is not to go on; HandlerFailed if `retry` is to decide."""
+        failures = 0
+        while events and (error := await self._failure(events)) is not None:
+            if not (self._for_ever or isinstance(error, UNREACHABLE)):
+                raise HandlerFailed(error, None)
+            failures += 1
+            self.failed(error)
+            if not await self.sleep(self.retry.pause(failures)) or not self.at_work:
+                raise Stopping
+            await self.backend.events.head()  # StoreClosed, if the bus was closed together with the store
+
+    async def _failure(self, events: Sequence[Event[Any]]) -> Exception | None:
+        """What the bus raised, None if it has the events; Stopping if it keeps a relay waiting that is not to go on."""
+        over = False
+        error: Exception | None = BusError("publishing was cut short, so the bus may have the events or not")
+
+        async def publish() -> None:
+            nonlocal over, error
+            try:
+                await call(self._publish, events)
+                error = None
+            except Exception as exc:  # noqa: BLE001 - what to do about it is decided where it is waited for
+                error = exc
+            finally:
+                over = True
+                self.wake.notify()
+
+        runtime = self.backend.runtime
+        deadline: float | None = None
+        work = Background(runtime, f"goes_lite-publishing {self.name}")
+        work.start(publish())
+        try:
+            while True:
+                seen = self.wake.count
+                if over:
+                    return error
+                left: float | None = None
+                if not self.at_work:
+                    now = runtime.clock.monotonic()
+                    deadline = now + GRACE if deadline is None else deadline
+                    left = deadline - now
+                    if left <= 0:
+                        raise Stopping
+                await runtime.wait(self.wake, seen, left)
+        finally:
+            if not over and not runtime.inline:  # a thread cannot be cancelled: it ends when the bus lets it
+                work.cancel()
+                await work.join(GRACE)
+
+
+def _behind(events: EventStore) -> EventStore:
+    """The store behind whatever handles delegate to it."""
+    while isinstance(events, DelegatingEvents):
+        events = events.events
+    return events

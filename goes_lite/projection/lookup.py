@@ -1,0 +1,361 @@
+"""Lookups: which aggregate has a key, such as a customer's email address, and which key an aggregate has.
+
+Rule of this file: the two maps tell one fact. They are written together, each aggregate on its own; so what becomes of one
+aggregate's key is never the loss of another's, be the keys equal. What the maps tell may lag behind the log. A claim does
+not ask them: it asks the log itself, by tag, so no two can get one key however late the maps are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
+from urllib.parse import unquote
+
+from goes_lite.contract.backend import Backend, Transaction
+from goes_lite.contract.event_store import AppendCondition
+from goes_lite.errors import (
+    InvalidQueryError,
+    KeyTaken,
+    ProcessorBehind,
+    ProjectionOutdated,
+    RegistrationError,
+    TransactionError,
+)
+from goes_lite.events.event import Event
+from goes_lite.events.fields import MAX_ID_BYTES, AggregateRef, aggregate_ref, check_name
+from goes_lite.events.marks import EventKind, check_kinds
+from goes_lite.events.query import EventQuery, asked
+from goes_lite.events.registry import Registry
+from goes_lite.processor import Processor, Target
+from goes_lite.processor.target import HandlerFailed
+from goes_lite.projection._models import _async
+from goes_lite.projection._projection import PREFIX, Projection
+from goes_lite.projection._record import projection_records
+from goes_lite.runtime import Signal, call
+from goes_lite.runtime.face import AsyncFace, Face
+
+if TYPE_CHECKING:
+    from goes_lite.blocking import BlockingBackend, BlockingBoundLookup
+
+KeyOf: TypeAlias = Callable[[Event[Any]], str | None]
+"""The key that the event's aggregate has from then on; None for none."""
+
+MAX_NAME = 150
+"""How long the name of a lookup may be, in bytes: it is part of other names, and of tags."""
+
+
+class Lookup(Projection):
+    """A map of keys to aggregates, and of aggregates to their keys, kept by a projection.
+
+        emails = goes.Lookup("customer-emails", {
+            CustomerJoined: lambda event: event.data.email,
+            EmailChanged: lambda event: event.data.new,
+            CustomerLeft: None,
+        })
+
+        async with db.projection(emails):
+            ...
+            customer = await emails.of(db).find("ada@example.org")
+
+    Arguments
+      name       what it is called in the store; without a colon. Each lookup has maps of its own.
+      keys       by kind of event (a registered type or name): the function that answers the key which the event's aggregate
+                 has from then on, or None if it has none; None in place of a function for a kind that takes it away.
+      version    an int ≥ 1; with a higher one than that of the maps they are made anew, see `Backend.projection`.
+
+    - Keys are of type str, any text, compared exactly: have the function answer `str(number)`, `email.lower()`. Another type
+      is InvalidQueryError: asked for, and when the projection meets it in an event.
+    - An aggregate has one key at most, the newest; several aggregates may have one. The aggregates of one key are kept in one
+      record, so it is for keys that a few of them share, not thousands.
+    - Events of no aggregate are passed over. To erase an aggregate (`delete`) is no event: its key stays until the maps are
+      made anew, so record one that takes the key away first.
+    - It is run like any projection (`Backend.projection`, `Backend.inline`), and reset and made anew like one.
+
+    A key that one aggregate alone may have is claimed: see `BoundLookup.claim`. RegistrationError for a wrong argument.
+    """
+
+    def __init__(self, name: str, keys: Mapping[EventKind, KeyOf | None], *, version: int = 1) -> None:
+        check_name(name, "the name of a lookup")
+        if ":" in name or len(name.encode()) > MAX_NAME:
+            raise RegistrationError(f"the name of a lookup has no colon, and at most {MAX_NAME} bytes: {name!r:.80}")
+        if type(version) is not int or version < 1:
+            raise RegistrationError(f"a version is an int ≥ 1, not {version!r:.80}")
+        if not isinstance(keys, Mapping):
+            raise RegistrationError(f"keys is a mapping of kinds of events to functions, not {keys!r:.80}")
+        check_kinds("Lookup", tuple(keys))
+        for kind, function in keys.items():
+            if function is not None and not callable(function):
+                raise RegistrationError(
+                    f"the key for {kind!r:.80} is a function of the event, or None: {function!r:.80}"
+                )
+        self._keys = dict(keys)
+        vars(self).update(name=name, version=version)  # of the class, where a projection is a class
+
+    def tag(self, key: str) -> str:
+        """The tag of events by which an aggregate gets this key, or loses it: `customer-emails:ada@example.org`.
+
+        What a tag cannot hold is percent-encoded, and a key that is too long for a tag becomes its SHA-256.
+        """
+        return f"{self.name}:{_bounded(self.check_key(key), MAX_ID_BYTES - len(self.name.encode()) - 1)}"
+
+    @overload
+    def of(self, db: Backend) -> BoundLookup: ...
+    @overload
+    def of(self, db: BlockingBackend) -> BlockingBoundLookup: ...
+
+    def of(self, db: Backend | BlockingBackend) -> BoundLookup | BlockingBoundLookup:
+        """The lookup in the store of this handle, to ask it: with the methods of `BoundLookup`, on the handle's face."""
+        blocking: Any = sys.modules.get("goes_lite.blocking")  # whoever has a blocking handle has loaded it
+        handle: Any = db
+        if blocking is not None and isinstance(handle, blocking.BlockingBackend):
+            bound: BlockingBoundLookup = blocking.BlockingBoundLookup(BoundLookup(self, handle.backend), handle._portal)
+            return bound
+        return BoundLookup(self, cast("Backend", db))
+
+    def check_key(self, key: object) -> str:
+        """InvalidQueryError unless it is a key."""
+        if not isinstance(key, str):
+            raise InvalidQueryError(f"a key of {self.name!r} is a str, not {type(key).__name__}: {key!r:.80}")
+        return key
+
+    # --- what a projection is -------------------------------------------------------------------------------------------
+
+    def methods(self, registry: Registry) -> dict[str, KeyOf]:
+        """The functions by the names of their events. UnregisteredTypeError; RegistrationError for two of one event."""
+        found: dict[str, KeyOf] = {}
+        for kind, function in self._keys.items():
+            for name in registry.names_of(kind):
+                if name in found:
+                    raise RegistrationError(f"the lookup {self.name!r} has two keys for {name!r}: keep one of them")
+                found[name] = _no_key if function is None else function
+        return found
+
+    def target(self, registry: Registry, face: Face) -> Target:
+        return _Target(self, registry, face)
+
+    @property
+    def places(self) -> tuple[str, str]:
+        """The collections that it writes to just now: by aggregate, and by key."""
+        prefix = PREFIX if self.suffix else ""
+        return f"{prefix}{self.name}:aggregates", f"{prefix}{self.name}:keys"
+
+    async def clear(self, tx: Any) -> None:
+        for place in self.places:
+            await _async(tx).models.clear(place)
+
+    async def switch(self, tx: Any) -> None:
+        for place in self.places:
+            await _async(tx).models.rename(place, place.removeprefix(PREFIX))
+
+    async def rows(self, tx: Any) -> AsyncIterator[tuple[str, str]]:
+        for place in self.places:
+            async for record in _async(tx).models.query(place):
+                yield f"{place.rpartition(':')[2]}: {record.id}", record.data
+
+
+class BoundLookup:
+    """A lookup in the store of a handle. Make it with `Lookup.of(db)`; there is nothing to close."""
+
+    def __init__(self, lookup: Lookup, backend: Backend) -> None:
+        self.lookup = lookup
+        self._backend = backend
+
+    def __repr__(self) -> str:
+        return f"<{self.lookup!r} of {self._backend!r}>"
+
+    async def find(self, key: str) -> AggregateRef | None:
+        """The aggregate that has the key, of several the one that has had it for the longest time; None if none has."""
+        return next(iter(await self.all(key)), None)
+
+    async def all(self, key: str) -> list[AggregateRef]:
+        """The aggregates that have the key, in the order in which they got it."""
+        id = _key_id(self.lookup.check_key(key))
+        _, place = self.lookup.places
+        return list(_decode_keys(await self._backend.models.get_many(place, [id])).get(key, ()))
+
+    async def key_of(self, aggregate: AggregateRef | tuple[str, str]) -> str | None:
+        """The key of the aggregate, None if it has none."""
+        ref = asked(aggregate_ref, aggregate)
+        place, _ = self.lookup.places
+        return _decode_aggregates(await self._backend.models.get_many(place, [_aggregate_id(ref)])).get(ref)
+
+    async def wait_ready(self, timeout: float | None = None) -> None:
+        """Until everything that is stored at this moment is in the maps, and they are of the version of this lookup.
+
+        Whoever runs the projection may do so in another process. ProcessorBehind after `timeout` seconds;
+        ProjectionOutdated if the maps are of a higher version.
+        """
+        backend, lookup = self._backend, self.lookup
+        query = lookup.query(backend.registry)
+        newest = await backend.events.query(query, upto=await backend.events.head(), reverse=True, limit=1).list()
+        if not newest:
+            return
+        position = newest[0].position
+        processor = Processor(backend, lookup.name, lookup.target(backend.registry, AsyncFace()))
+        clock = backend.runtime.clock
+        deadline = None if timeout is None else clock.monotonic() + timeout
+        changed = Signal()
+        with backend.commits.watch(changed):
+            while True:
+                seen = changed.count
+                record = await projection_records(backend.models, backend.runtime).find(lookup.name)
+                if record is not None and record.version > lookup.version:
+                    raise ProjectionOutdated(lookup.name, record.version, lookup.version)
+                of_this_version = record is not None and record.version == lookup.version
+                reached = await processor._reached() if of_this_version else 0
+                if reached >= position:
+                    return
+                left = None if deadline is None else deadline - clock.monotonic()
+                if left is not None and left <= 0:
+                    raise ProcessorBehind(lookup.name, position, reached)
+                await backend.runtime.wait(changed, seen, left)
+
+    async def claim(self, key: str) -> AppendCondition:
+        """The condition under which an aggregate may get a key that none has just now; KeyTaken if one has it.
+
+            tags = [emails.tag(email)]
+            condition = await emails.of(db).claim(email)
+            await db.events.append([Event(CustomerJoined(email), aggregate=ref, version=1, tags=tags)], condition=condition)
+
+        - Of those who claim a key at the same time, one alone can append: for the others it is AppendConditionFailed, and
+          when they claim it again, KeyTaken.
+        - It asks the log and not the maps, so there is no lag, and the projection need not even run.
+        - **It knows of tagged events alone.** Every event by which an aggregate gets a key carries `tag(key)`, and so does
+          every event by which it loses that key. One by which it changes from one key to another carries the tags of both.
+        - The condition is about one key. To get several at once, unite them: `AppendCondition(a.query | b.query,
+          min(a.after, b.after))`.
+        """
+        lookup, events = self.lookup, self._backend.events
+        lookup.check_key(key)
+        functions = lookup.methods(self._backend.registry)
+        query = EventQuery(tags=[lookup.tag(key)])
+        head = await events.head()
+        holders: dict[AggregateRef, None] = {}
+        async for event in events.query(query, upto=head):
+            function = functions.get(event.name)
+            if event.aggregate is None or function is None:
+                continue
+            if _key_after(lookup, function, event) == key:
+                holders.setdefault(event.aggregate)
+            else:
+                holders.pop(event.aggregate, None)
+        for holder in holders:
+            raise KeyTaken(lookup.name, key, holder)
+        return AppendCondition(query, head)
+
+
+class _Target:
+    """Reads what a batch is about, changes it in memory, and writes it."""
+
+    def __init__(self, lookup: Lookup, registry: Registry, face: Face) -> None:
+        self._lookup = lookup
+        self._functions = lookup.methods(registry)
+        # The user's functions, for a whole batch at a time: where they would keep an event loop waiting, in a thread.
+        self._find = face.function(self._find_changes)
+
+    async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
+        if tx is None:
+            raise TransactionError("a lookup writes in a transaction, and was given none")
+        changes = cast("list[tuple[AggregateRef, str | None]]", await call(self._find, events))
+        if not changes:
+            return
+        models = tx.models
+        of_aggregates, of_keys = self._lookup.places
+        keys: dict[AggregateRef, str | None] = dict.fromkeys(ref for ref, _ in changes)
+        keys.update(_decode_aggregates(await models.get_many(of_aggregates, map(_aggregate_id, keys))))
+        touched = dict.fromkeys(key for key in (*keys.values(), *(key for _, key in changes)) if key is not None)
+        holders: dict[str, dict[AggregateRef, None]] = {key: {} for key in touched}
+        holders.update(_decode_keys(await models.get_many(of_keys, map(_key_id, touched))))
+        for ref, key in changes:
+            before = keys[ref]
+            if key != before:
+                if before is not None:
+                    holders[before].pop(ref, None)
+                if key is not None:
+                    holders[key][ref] = None
+                keys[ref] = key
+        await models.put_many(
+            of_aggregates, {_aggregate_id(ref): _encode_aggregate(ref, key) for ref, key in keys.items()}
+        )
+        await models.put_many(of_keys, {_key_id(key): _encode_key(key, refs) for key, refs in holders.items()})
+
+    def _find_changes(self, events: Sequence[Event[Any]]) -> list[tuple[AggregateRef, str | None]]:
+        """Which key each aggregate has after each of the events."""
+        changes: list[tuple[AggregateRef, str | None]] = []
+        for index, event in enumerate(events):
+            function = self._functions.get(event.name)
+            if event.aggregate is None or function is None:
+                continue
+            try:
+                changes.append((event.aggregate, _key_after(self._lookup, function, event)))
+            except Exception as exc:
+                raise HandlerFailed(exc, index) from exc
+        return changes
+
+
+def _no_key(event: Event[Any]) -> None:
+    """For events that take the key away."""
+
+
+def _key_after(lookup: Lookup, function: KeyOf, event: Event[Any]) -> str | None:
+    key = function(event)
+    return None if key is None else lookup.check_key(key)
+
+
+# --- what is stored ---------------------------------------------------------------------------------------------------
+
+_AWKWARD = re.compile("[%\0\ud800-\udfff]")
+
+
+def _text(key: str) -> str:
+    """The key as text that every backend can keep, and from which it can be told: `%`, NUL and lone surrogates encoded."""
+    encoded = _AWKWARD.sub(lambda found: "".join(f"%{b:02X}" for b in found[0].encode("utf-8", "surrogatepass")), key)
+    return encoded or "%"  # which stands for no other key
+
+
+def _from_text(text: str) -> str:
+    return "" if text == "%" else unquote(text, errors="surrogatepass")
+
+
+def _bounded(key: str, room: int) -> str:
+    """The key's text, or what stands for it where there is room for so many bytes only: no key has that as its text."""
+    return _fitting(_text(key), room)
+
+
+def _fitting(text: str, room: int = MAX_ID_BYTES) -> str:
+    encoded = text.encode()
+    return text if len(encoded) <= room else f"%sha256-{hashlib.sha256(encoded).hexdigest()}"
+
+
+def _key_id(key: str) -> str:
+    return _bounded(key, MAX_ID_BYTES)
+
+
+def _aggregate_id(ref: AggregateRef) -> str:
+    return _fitting(f"{_text(ref.name).replace(':', '%3A')}:{_text(ref.id)}")
+
+
+def _encode_aggregate(ref: AggregateRef, key: str | None) -> str | None:
+    return None if key is None else json.dumps({"aggregate": ref, "key": _text(key)}, ensure_ascii=False)
+
+
+def _encode_key(key: str, refs: Iterable[AggregateRef]) -> str | None:
+    listed = list(refs)
+    return json.dumps({"key": _text(key), "aggregates": listed}, ensure_ascii=False) if listed else None
+
+
+def _decode_aggregates(records: Mapping[str, Any]) -> dict[AggregateRef, str]:
+    documents = [json.loads(record.data) for record in records.values()]
+    return {AggregateRef(*document["aggregate"]): _from_text(document["key"]) for document in documents}
+
+
+def _decode_keys(records: Mapping[str, Any]) -> dict[str, dict[AggregateRef, None]]:
+    documents = [json.loads(record.data) for record in records.values()]
+    return {
+        _from_text(document["key"]): dict.fromkeys(AggregateRef(*pair) for pair in document["aggregates"])
+        for document in documents
+    }

@@ -1,0 +1,30 @@
+"""When a repository takes a snapshot."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Schedule(Protocol):
+    """When to take a snapshot."""
+
+    def due(self, before: int, after: int) -> bool:
+        """Whether a save that moved an aggregate from version `before` to `after` calls for one."""
+        ...
+
+
+class Every:
+    """A snapshot whenever a save reaches or passes a multiple of `n` versions."""
+
+    __slots__ = ("n",)
+
+    def __init__(self, n: int) -> None:
+        if type(n) is not int or n < 1:
+            raise ValueError(f"Every({n!r}): the number of versions between snapshots is an int ≥ 1")
+        self.n = n
+
+    def due(self, before: int, after: int) -> bool:
+        return after // self.n > before // self.n
+
+    def __repr__(self) -> str:
+        return f"Every({self.n})"

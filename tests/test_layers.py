@@ -1,0 +1,188 @@
+"""The storeys of the house: which package may import which. See docs/architecture.md.
+
+Every import counts, also one inside a function and one that only a type checker sees: a name that is needed for a type is
+a dependency of whoever reads the code.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ADAPTERS = ["goes_lite_postgres", "goes_lite_mongo", "goes_lite_nats"]
+ROOTS = {
+    "goes_lite": ROOT,
+    "goes_lite_conformance": ROOT / "conformance",
+    **dict.fromkeys(ADAPTERS, ROOT / "adapters"),
+}
+
+GROUND = ["errors", "runtime", "codec"]
+CONTRACT = [*GROUND, "events", "contract"]
+FEATURES = ["aggregate", "repository", "commands", "processor", "projection"]
+BACKEND = [*CONTRACT, "kit"]
+
+MAY_IMPORT: dict[str, list[str]] = {
+    # storey 1: how it fails, how it waits, how it becomes bytes
+    "errors": [],
+    "runtime": ["errors"],
+    "codec": ["errors"],
+    # storey 2: what is recorded
+    "events": ["errors", "codec"],
+    # storey 3: the protocols
+    "contract": ["errors", "runtime", "codec", "events"],
+    # storey 4: features on the left, backends on the right
+    "aggregate": CONTRACT,
+    "processor": CONTRACT,
+    "repository": [*CONTRACT, "aggregate"],
+    "projection": [*CONTRACT, "processor"],
+    "commands": [*CONTRACT, "aggregate", "repository"],
+    "kit": CONTRACT,
+    "sqlite": BACKEND,
+    **dict.fromkeys(ADAPTERS, BACKEND),
+    # storey 5: what connect() returns
+    "database": [*CONTRACT, *FEATURES, "sqlite"],
+    # storey 6: the same without await
+    "blocking": [*CONTRACT, *FEATURES, "database"],
+    # storey 7: what people start, and what they import
+    "testing": ["*"],
+    "cli": ["*"],
+    "__main__": ["*"],
+    "__init__": ["*"],
+}
+"""Besides itself. What a program imports from `goes_lite` itself counts as storey 7."""
+
+ONE_FUNCTION = {("database", "sqlite"): "database/connect.py"}
+"""An import that one file alone may have: the scheme of the embedded backend is known without an entry point."""
+
+EXCEPTIONS = {
+    ("goes_lite.__main__", "goes_lite.cli.demo._tour"),
+    ("goes_lite.blocking._commands", "goes_lite.commands._bus"),
+    ("goes_lite.commands._service", "goes_lite.processor.target"),
+    ("goes_lite.commands._worker", "goes_lite.processor.target"),
+    ("goes_lite.contract.backend", "goes_lite.aggregate"),
+    ("goes_lite.contract.backend", "goes_lite.commands"),
+    ("goes_lite.contract.backend", "goes_lite.processor"),
+    ("goes_lite.contract.backend", "goes_lite.processor.relay"),
+    ("goes_lite.contract.backend", "goes_lite.projection"),
+    ("goes_lite.contract.backend", "goes_lite.repository"),
+    ("goes_lite.contract.backend", "goes_lite.repository.decision"),
+    ("goes_lite.events.registry", "goes_lite.codec._classes"),
+    ("goes_lite.events.registry", "goes_lite.codec._payload"),
+    ("goes_lite.events.registry", "goes_lite.codec._types"),
+    ("goes_lite.events.registry", "goes_lite.codec._upcast"),
+    ("goes_lite.processor.relay", "goes_lite.kit.bus"),
+    ("goes_lite.projection._processor", "goes_lite.processor._batches"),
+    ("goes_lite.projection._rebuild", "goes_lite.processor._batches"),
+    ("goes_lite.projection.lookup", "goes_lite.blocking"),
+    ("goes_lite.repository", "goes_lite.aggregate._state"),
+    ("goes_lite.repository._history", "goes_lite.aggregate._state"),
+    ("goes_lite.runtime.face", "goes_lite.contract.backend"),
+    ("goes_lite_conformance.parity.faces", "goes_lite_conformance.backend._given"),
+    ("goes_lite_conformance.sqlite_power", "goes_lite_conformance.crash._jobs"),
+    ("goes_lite_conformance.sqlite_power", "goes_lite_conformance.crash._judges"),
+    ("goes_lite_conformance.sqlite_power._jobs", "goes_lite.sqlite._checkpointer"),
+    ("goes_lite_conformance.sqlite_power._jobs", "goes_lite_conformance.crash._jobs"),
+}
+"""Imports that are not yet as they should be."""
+
+CIRCLES = ("goes_lite", "goes_lite_conformance", "goes_lite_postgres", "goes_lite_mongo", "goes_lite_nats")
+"""Packages in which files still import each other in a circle."""
+
+
+def _modules() -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for package, root in ROOTS.items():
+        for path in sorted((root / package).rglob("*.py")):
+            parts = path.relative_to(root).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = _modules()
+
+
+def _module(name: str) -> str | None:
+    """The module that a dotted name lies in, None if it is none of ours."""
+    while name and name not in MODULES:
+        name = name.rpartition(".")[0]
+    return name or None
+
+
+def _imports(module: str) -> Iterator[str]:
+    """The modules that a module imports, wherever the import stands."""
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module} has a relative import: write the whole name"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            target = _module(name)
+            # A package is loaded before its modules, so naming it from inside is no dependency.
+            if target and target != module and not module.startswith(f"{target}."):
+                yield target
+
+
+def _room(module: str) -> str:
+    """The package of the table that a module belongs to."""
+    top, _, rest = module.partition(".")
+    return (rest.partition(".")[0] or "__init__") if top == "goes_lite" else top
+
+
+IMPORTS = {module: sorted(set(_imports(module))) for module in MODULES}
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_package_imports_from_its_own_and_lower_storeys(room: str) -> None:
+    allowed = {room, *MAY_IMPORT[room]}
+    if "*" in allowed:
+        return
+    wrong = {
+        (module, target)
+        for module, targets in IMPORTS.items()
+        for target in targets
+        if _room(module) == room and _room(target) not in allowed
+    }
+    assert not _sorted(wrong)
+
+
+def test_every_package_has_a_storey() -> None:
+    rooms = {_room(module) for module in MODULES} - {"goes_lite_conformance"}
+    assert rooms == set(MAY_IMPORT)
+
+
+def test_an_import_of_one_file_is_that_file_s_alone() -> None:
+    wrong = {
+        (module, target)
+        for module, targets in IMPORTS.items()
+        for target in targets
+        if (file := ONE_FUNCTION.get((_room(module), _room(target)))) and not MODULES[module].as_posix().endswith(file)
+    }
+    assert not _sorted(wrong)
+
+
+def test_a_private_module_is_private_to_its_folder() -> None:
+    wrong = {
+        (module, target)
+        for module, targets in IMPORTS.items()
+        for target in targets
+        if target.rpartition(".")[2].startswith("_") and MODULES[module].parent != MODULES[target].parent
+    }
+    assert not _sorted(wrong)
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    try:
+        TopologicalSorter({m: IMPORTS[m] for m in IMPORTS if not m.startswith(CIRCLES)}).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle of imports: {' → '.join(error.args[1])}")
+
+
+def _sorted(wrong: Iterable[tuple[str, str]]) -> list[str]:
+    return sorted(f"{module} imports {target}" for module, target in wrong if (module, target) not in EXCEPTIONS)
