@@ -79,8 +79,6 @@ EXCEPTIONS = {
     ("goes_lite.projection._processor", "goes_lite.processor._batches"),
     ("goes_lite.projection._rebuild", "goes_lite.processor._batches"),
     ("goes_lite.projection.lookup", "goes_lite.blocking"),
-    ("goes_lite.repository", "goes_lite.aggregate._state"),
-    ("goes_lite.repository._history", "goes_lite.aggregate._state"),
     ("goes_lite.runtime.face", "goes_lite.contract.backend"),
     ("goes_lite_conformance.parity.faces", "goes_lite_conformance.backend._given"),
     ("goes_lite_conformance.sqlite_power", "goes_lite_conformance.crash._jobs"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from types import FunctionType
 from typing import Any, ClassVar, Final, NamedTuple, TypeVar, get_origin, get_type_hints, overload
 
@@ -159,6 +160,28 @@ class Definition(NamedTuple):
             restoring,
             Appliers(registry, methods),
         )
+
+
+def definition_of(aggregate: type[Any]) -> Definition:
+    """Return what the class statement says; RegistrationError for a class that is only a base, without a name."""
+    definition: Definition | None = aggregate._goes_definition
+    if definition is None or not definition.name:
+        raise RegistrationError(
+            f"{aggregate.__qualname__} has no aggregate name: write class {aggregate.__name__}(…, name='some-name')"
+        )
+    return definition
+
+
+def _own_slots(aggregate: type[Any], base: type[Any]) -> tuple[str, ...]:
+    found: list[str] = []
+    for owner in aggregate.__mro__:
+        slots: str | Iterable[str] = () if owner is base else vars(owner).get("__slots__", ())
+        found.extend((slots,) if isinstance(slots, str) else slots)
+    return tuple(name for name in found if name not in ("__dict__", "__weakref__"))
+
+
+own_slots: Callable[..., tuple[str, ...]] = lru_cache(maxsize=256)(_own_slots)
+"""The slots that a class and its bases declare, without those of the base of all aggregates."""
 
 
 def _switching(apply: Applier, switch: Callable[[Any, bool], None], deleted: bool) -> Applier:

@@ -8,13 +8,14 @@ people use of it; `_tenure` says which instance is active, `_worker` when it wor
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Unpack
 
 from goes_lite.contract.backend import Backend
 from goes_lite.processor._processor import Processor
 from goes_lite.processor._retry import Retry
 from goes_lite.processor._schedule import Continuously, OnDemand, Pending, Periodically, ProcessorSchedule
 from goes_lite.processor._stats import Stats, stats_of
+from goes_lite.processor.options import ProcessorOptions, RelayOptions, RunOptions
 from goes_lite.processor.records import MAX_NAME, ParkedEvent, parked_events
 from goes_lite.processor.target import Target, target_of
 from goes_lite.runtime.face import Face
@@ -27,8 +28,11 @@ __all__ = [
     "Pending",
     "Periodically",
     "Processor",
+    "ProcessorOptions",
     "ProcessorSchedule",
+    "RelayOptions",
     "Retry",
+    "RunOptions",
     "Stats",
     "Target",
     "parked_events",
@@ -43,13 +47,10 @@ def processor_of(
     handler: Callable[..., object],
     face: Face,
     *,
-    transactional: bool,
-    batched: bool,
-    batch: int | None,
-    **options: Any,
+    batched: bool = False,
+    **options: Unpack[ProcessorOptions],
 ) -> Processor:
-    """A processor that calls a function of the user's, on either face; see `Backend.processor`."""
-    if batch is None:
-        batch = 500 if transactional or batched else 1
-    target = target_of(handler, face, batched=batched)
-    return Processor(backend, name, target, transactional=transactional, batch=batch, **options)
+    """Create a processor that calls a function of the user's, on either face; see `Backend.processor`."""
+    if batched and options.get("batch") is None:
+        options["batch"] = 500
+    return Processor(backend, name, target_of(handler, face, batched=batched), **options)

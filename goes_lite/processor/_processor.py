@@ -60,7 +60,7 @@ class Processor:
         query: EventQuery = EVERYTHING,
         start: Start = "beginning",
         transactional: bool = False,
-        batch: int = 1,
+        batch: int | None = None,
         schedule: ProcessorSchedule | None = None,
         retry: Retry | None = None,
         lease: float = 10.0,
@@ -69,6 +69,8 @@ class Processor:
         if len(name.encode()) > MAX_NAME:
             raise InvalidQueryError(f"the name of a processor has at most {MAX_NAME} bytes, not {len(name.encode())}")
         check_query(query)
+        if batch is None:
+            batch = 500 if transactional else 1
         if type(batch) is not int or batch < 1:
             raise ConfigError(f"batch is an int ≥ 1, not {batch!r:.80}")
         if type(lease) not in (int, float) or not 0 < lease <= 86_400:

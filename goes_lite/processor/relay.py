@@ -8,12 +8,12 @@ waited for, as what is wrong with the store is: an event is given up only where 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from goes_lite.contract.wrapping import DelegatingEvents
 from goes_lite.errors import BusError, ConfigError, StoreError
 from goes_lite.kit.bus import InProcessBus
-from goes_lite.processor import Processor, Retry
+from goes_lite.processor import Processor, RelayOptions, Retry
 from goes_lite.processor._batches import Stopping
 from goes_lite.processor.target import HandlerFailed
 from goes_lite.runtime import call
@@ -37,7 +37,7 @@ class Relay(Processor):
     """A processor that publishes: see `Backend.relay`."""
 
     def __init__(
-        self, backend: Backend, bus: Any, face: Face, *, name: str = "relay", retry: Retry | None = None, **options: Any
+        self, backend: Backend, bus: Any, face: Face, *, name: str = "relay", **options: Unpack[RelayOptions]
     ) -> None:
         if not callable(getattr(bus, "publish", None)):
             raise ConfigError(f"a relay publishes to an event bus, not to {bus!r:.80}")
@@ -47,9 +47,12 @@ class Relay(Processor):
                 "what is committed: give another one, relay(other.bus) or connect(url, bus=…)"
             )
         self._publish: Callable[..., object] = face.function(bus.publish)
-        self._for_ever = retry is None
-        retry = Retry(backoff=Backoff(maximum=5.0)) if retry is None else retry
-        super().__init__(backend, name, self, retry=retry, **options)
+        self._for_ever = options.get("retry") is None
+        if self._for_ever:
+            options["retry"] = Retry(backoff=Backoff(maximum=5.0))
+        if options.get("batch") is None:
+            options["batch"] = 100
+        super().__init__(backend, name, self, **options)
 
     async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
         """Publish them, as often as it takes. Stopping if it is not to go on; HandlerFailed if `retry` is to decide."""

@@ -18,7 +18,7 @@ from goes_lite.projection._inline import InlineBackend
 from goes_lite.projection._live import live
 from goes_lite.projection._models import REMOVED, ModelProjection
 from goes_lite.projection._parity import Difference, Parity
-from goes_lite.projection._processor import OnNewVersion, ProjectionProcessor
+from goes_lite.projection._processor import OnNewVersion, ProjectionOptions, ProjectionProcessor
 from goes_lite.projection._projection import Projection, projects
 from goes_lite.projection._rebuild import Progress
 
@@ -31,6 +31,7 @@ __all__ = [
     "Parity",
     "Progress",
     "Projection",
+    "ProjectionOptions",
     "ProjectionProcessor",
     "live",
     "projects",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, Unpack, get_args
 
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.checkpoints import Lease
 from goes_lite.errors import ConfigError, LeaseHeld, ProjectionOutdated
-from goes_lite.processor import Processor, parked_events
+from goes_lite.processor import Processor, RunOptions, parked_events
 from goes_lite.processor._batches import Displaced
 from goes_lite.processor.tenure import LOOK
 from goes_lite.projection._parity import Parity
@@ -22,6 +22,13 @@ from goes_lite.runtime.face import Face
 OnNewVersion: TypeAlias = Literal["rebuild", "beside", "stop", "keep"]
 
 
+class ProjectionOptions(RunOptions, total=False):
+    """How a projection runs."""
+
+    on_new_version: OnNewVersion
+    """What happens to a read model of a lower version: 'rebuild' by default, or 'beside', 'stop' or 'keep'."""
+
+
 class ProjectionProcessor(Processor):
     """A projection at work: see `Backend.projection`."""
 
@@ -32,8 +39,7 @@ class ProjectionProcessor(Processor):
         face: Face,
         *,
         on_new_version: OnNewVersion = "rebuild",
-        batch: int = 1000,
-        **options: Any,
+        **options: Unpack[RunOptions],
     ) -> None:
         if on_new_version not in get_args(OnNewVersion):
             raise ConfigError(f"on_new_version={on_new_version!r:.80}: one of {', '.join(get_args(OnNewVersion))}")
@@ -47,9 +53,9 @@ class ProjectionProcessor(Processor):
         self._renewed = False  # whether this instance has seen to it that the read model is of its version
         query = projection.query(backend.registry)
         self._replay = Replay(projection, projection.target(backend.registry, face), query)
-        super().__init__(
-            backend, projection.name, self._replay, query=query, transactional=True, batch=batch, **options
-        )
+        if options.get("batch") is None:
+            options["batch"] = 1000
+        super().__init__(backend, projection.name, self._replay, query=query, transactional=True, **options)
 
     async def prepare(self, lease: Lease) -> None:
         """Make the place of the read model, and bring it to the version of the program."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Generic, TypeVar
 
 from goes_lite.aggregate import Aggregate, resume
-from goes_lite.aggregate._state import unpack
+from goes_lite.aggregate.snapshots import unpack
 from goes_lite.contract.event_store import EventStore
 from goes_lite.contract.snapshot_store import Snapshot, SnapshotStore
 from goes_lite.errors import AggregateNotFound, VersionNotFound

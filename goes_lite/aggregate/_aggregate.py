@@ -1,0 +1,356 @@
+"""What an aggregate is: a plain class whose state is the sum of its events.
+
+Commands are ordinary methods that look at the state and `record` what happened; appliers change the state. Because a
+recorded event is applied exactly as it will be when it is loaded again, the state in memory and the state after a
+reload cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from datetime import datetime
+from typing import Any, ClassVar, TypeVar
+from uuid import UUID
+
+from goes_lite.aggregate._definition import Definition, check_attributes, definition_of, own_slots
+from goes_lite.errors import AggregateError, InvalidEventError
+from goes_lite.events.context import recorded
+from goes_lite.events.event import Event, restore
+from goes_lite.events.fields import AggregateRef, aggregate_id
+from goes_lite.events.ids import new_id_text
+from goes_lite.events.marks import EventKind
+from goes_lite.events.registry import Registry, default_registry
+
+D = TypeVar("D")
+
+
+class Aggregate:
+    """Base of aggregates.
+
+        class Order(goes.Aggregate, name="order"):
+            status: str = "draft"
+
+            def place(self, items: list[str], total: int) -> None:
+                self.record(OrderPlaced(items, total))
+
+            @goes.applies(OrderPlaced)
+            def _placed(self, event: goes.Event[OrderPlaced]) -> None:
+                self.status = "placed"
+
+    Arguments of the class statement, each inherited
+      name         of these aggregates in every store. A class without one is a base of others only.
+      schema       version of the snapshots; raise it whenever the state means something else than before.
+      deleted_by   event type or types (or names) that delete the aggregate softly: `deleted` becomes true.
+      restored_by  those that bring it back.
+      registry     where its events are registered; the default registry by default.
+
+    State is what the appliers set. Attributes that are annotated in the class body are in snapshots; their defaults
+    are immutable, mutable ones belong into an `__init__(self, id=None)` that calls `super().__init__(id)` first.
+    A repository makes instances by calling the class with the id alone.
+
+    Raises RegistrationError, when the class is made, for a name or default that would go wrong later.
+    """
+
+    # Slots, so that `vars(aggregate)` is the state and nothing else; the prefix leaves all other names to subclasses.
+    __slots__ = (
+        "__dict__", "__weakref__", "_goes_applying", "_goes_deleted", "_goes_last", "_goes_pending", "_goes_ref",
+        "_goes_sent", "_goes_version",
+    )  # fmt: skip
+
+    _goes_ref: AggregateRef
+    _goes_version: int
+    _goes_pending: list[Event[Any]]
+    _goes_deleted: bool
+    _goes_last: Event[Any] | None
+    _goes_sent: tuple[object, int] | None
+    _goes_applying: bool
+
+    _goes_definition: ClassVar[Definition | None] = None
+
+    snapshot_type: ClassVar[Any] = None
+    """The type that snapshots encode what `snapshot_state` answers as. None: the annotated attributes, or plain JSON
+    if `snapshot_state` is overridden."""
+
+    def __init_subclass__(
+        cls,
+        *,
+        name: str | None = None,
+        schema: int | None = None,
+        deleted_by: EventKind | Iterable[EventKind] = (),
+        restored_by: EventKind | Iterable[EventKind] = (),
+        registry: Registry | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        check_attributes(cls, _RESERVED)
+        base = cls._goes_definition
+        cls._goes_definition = Definition.of(
+            cls,
+            base,
+            _switch_deleted,
+            name=name,
+            schema=schema,
+            registry=registry or (base.registry if base else default_registry),
+            deleted_by=deleted_by,
+            restored_by=restored_by,
+        )
+
+    def __init__(self, id: str | UUID | None = None) -> None:
+        name = definition_of(type(self)).name
+        # The name was checked when the class was made, so only the id is checked here.
+        self._goes_ref = AggregateRef._make((name, new_id_text() if id is None else aggregate_id(id)))
+        self._goes_version = 0
+        self._goes_pending = []
+        self._goes_deleted = False
+        self._goes_last = None
+        self._goes_sent = None
+        self._goes_applying = False
+
+    # --- what it is -------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """Its id, unique among the aggregates of its name."""
+        return self._goes_ref.id
+
+    @property
+    def ref(self) -> AggregateRef:
+        """Its name and id."""
+        return self._goes_ref
+
+    @property
+    def version(self) -> int:
+        """The number of its events, those included that are not saved yet."""
+        return self._goes_version
+
+    @property
+    def committed_version(self) -> int:
+        """The version that it was loaded or saved at; 0 if it never was."""
+        return self._goes_version - len(self._goes_pending)
+
+    @property
+    def pending(self) -> tuple[Event[Any], ...]:
+        """The events that are recorded and not saved yet, in order."""
+        return tuple(self._goes_pending)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether none of its events was ever saved."""
+        return self._goes_version == len(self._goes_pending)
+
+    @property
+    def deleted(self) -> bool:
+        """Whether it is softly deleted: the last of the events that delete or restore it was one that deletes."""
+        return self._goes_deleted
+
+    @property
+    def last_event_id(self) -> UUID | None:
+        """The id of its newest event, saved or not; None without any."""
+        return self._goes_last.id if self._goes_last else None
+
+    @property
+    def last_event_time(self) -> datetime | None:
+        """The time of its newest event, saved or not; None without any."""
+        return self._goes_last.time if self._goes_last else None
+
+    # --- how it changes ---------------------------------------------------------------------------------------------
+
+    def record(
+        self,
+        data: D,
+        *,
+        name: str | None = None,
+        id: UUID | None = None,
+        time: datetime | None = None,
+        metadata: Mapping[str, str] | None = None,
+        tags: Iterable[str] = (),
+    ) -> Event[D]:
+        """Make the next event of this aggregate, apply it, keep it pending and answer it.
+
+        - Its version is the aggregate's plus one; the arguments are those of `Event`. (An `id` that follows from the
+          input makes an import that is run twice the same as one that is run once.)
+        - The metadata of the `Context` that this runs in is added; what is given here goes before it.
+        - The data is captured: what happens to it later, or to the state that was made from it, changes no event.
+        - If the event cannot be made, or its applier raises, the error comes through and neither the version nor the
+          pending events change. (What the applier did before it raised is not undone: an applier decides nothing.)
+        - AggregateError inside an applier, which must not record.
+        """
+        if self._goes_applying:
+            raise AggregateError(
+                self._goes_ref,
+                f"{self._goes_ref}: an applier must not record events, because it runs again at every load: "
+                "record them in the method that recorded the first one",
+            )
+        definition = definition_of(type(self))
+        event = Event(
+            data,
+            name=name,
+            aggregate=self._goes_ref,
+            version=self._goes_version + 1,
+            id=id,
+            time=time,
+            metadata=recorded(metadata),
+            tags=tags,
+            registry=definition.registry,
+        )
+        self._goes_applying = True
+        try:
+            definition.appliers[event.name](self, event if event.data is data else _twin(event, definition.registry))
+        finally:
+            self._goes_applying = False
+        self._goes_pending.append(event)
+        self._goes_version += 1
+        self._goes_last = event
+        return event
+
+    def replay(self, events: Iterable[Event[Any]]) -> None:
+        """Apply stored events that follow on its version.
+
+        InvalidEventError for an event of another aggregate or of another version than the next: those before it are
+        applied, it is not. AggregateError if there are pending events, whose versions these would take.
+        """
+        if self._goes_pending:
+            raise AggregateError(
+                self._goes_ref,
+                f"{self._goes_ref} has {len(self._goes_pending)} pending event(s), so no stored ones can be applied: "
+                "fetch a fresh instance (and record nothing in __init__)",
+            )
+        ref = self._goes_ref
+        appliers = definition_of(type(self)).appliers
+        expected = self._goes_version + 1
+        last = self._goes_last
+        self._goes_applying = True
+        try:
+            for event in events:
+                if event.version != expected or (event.aggregate is not ref and event.aggregate != ref):
+                    raise _misfit(ref, expected, event)
+                appliers[event.name](self, event)
+                self._goes_version = expected
+                expected += 1
+                last = event
+        finally:
+            self._goes_applying = False
+            self._goes_last = last
+
+    # --- snapshots --------------------------------------------------------------------------------------------------
+
+    def snapshot_state(self) -> Any:
+        """What a snapshot keeps: by default the annotated attributes that are set, as a dict.
+
+        Override it together with `restore_state` and `snapshot_type` to keep something else.
+        """
+        from goes_lite.aggregate._state import attributes
+
+        return attributes(self, Aggregate)
+
+    def restore_state(self, state: Any) -> None:
+        """Take over what `snapshot_state` of the same schema answered; by default, set the attributes.
+
+        An error that it raises means that the snapshot does not fit: it is left aside and the events are replayed.
+        """
+        for name, value in state.items():
+            setattr(self, name, value)
+
+    # --- the rest ---------------------------------------------------------------------------------------------------
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """An independent copy, pending events included; the events themselves are immutable and shared."""
+        copy = object.__new__(type(self))
+        memo[id(self)] = copy
+        for event in self._goes_pending:
+            memo[id(event)] = event
+        memo[id(self._goes_last)] = self._goes_last
+        # One by one: a loop over the names would be most of what copying a small aggregate costs.
+        copy._goes_ref = self._goes_ref
+        copy._goes_version = self._goes_version
+        copy._goes_pending = list(self._goes_pending)
+        copy._goes_deleted = self._goes_deleted
+        copy._goes_last = self._goes_last
+        copy._goes_sent = self._goes_sent
+        copy._goes_applying = self._goes_applying
+        state = vars(copy)
+        for name, value in vars(self).items():
+            state[name] = value if type(value) in _ATOMIC else deepcopy(value, memo)
+        for name in own_slots(type(self), Aggregate):
+            if hasattr(self, name):
+                setattr(copy, name, deepcopy(getattr(self, name), memo))
+        return copy
+
+    def __repr__(self) -> str:
+        pending = f", {len(self._goes_pending)} pending" if self._goes_pending else ""
+        deleted = ", deleted" if self._goes_deleted else ""
+        state = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        if len(state) > 200:
+            state = state[:199] + "…"
+        return f"<{type(self).__name__} {self._goes_ref} v{self._goes_version}{pending}{deleted}: {state}>"
+
+
+_ATOMIC = frozenset((bool, bytes, complex, float, int, str, type(None)))
+"""What a deep copy shares; asking it for each attribute would be most of what copying a small aggregate costs."""
+
+_RESERVED = tuple(
+    name
+    for name in vars(Aggregate)
+    if not name.startswith("__") and name not in ("snapshot_type", "snapshot_state", "restore_state")
+)
+
+
+# --- what a repository does with an aggregate: functions, for methods would take names that subclasses may want -----
+
+
+def resume(aggregate: Aggregate, event: Event[Any], deleted: bool) -> None:
+    """Say that the state, which came from a snapshot, is the one right after this stored event."""
+    aggregate._goes_version = event.version
+    aggregate._goes_last = event
+    aggregate._goes_deleted = deleted
+
+
+def last_event(aggregate: Aggregate) -> Event[Any] | None:
+    """Its newest event; None without any."""
+    return aggregate._goes_last
+
+
+def unsent(aggregate: Aggregate, transaction: object | None) -> tuple[Event[Any], ...]:
+    """The pending events, without those that were saved in this very transaction, which has not ended yet."""
+    if transaction is None or aggregate._goes_sent is None or aggregate._goes_sent[0] is not transaction:
+        return aggregate.pending
+    upto = aggregate._goes_sent[1]
+    return tuple(event for event in aggregate._goes_pending if event.version > upto)
+
+
+def send(aggregate: Aggregate, transaction: object, version: int) -> None:
+    """Remember that the events up to `version` were saved in a transaction that has not ended yet."""
+    aggregate._goes_sent = (transaction, version)
+
+
+def settle(aggregate: Aggregate, version: int) -> None:
+    """The events up to `version` are committed: they are pending no longer."""
+    aggregate._goes_pending = [event for event in aggregate._goes_pending if event.version > version]
+    if aggregate._goes_sent is not None and aggregate._goes_sent[1] <= version:
+        aggregate._goes_sent = None
+
+
+def _switch_deleted(aggregate: Aggregate, deleted: bool) -> None:
+    aggregate._goes_deleted = deleted
+
+
+def _twin(event: Event[D], registry: Registry) -> Event[D]:
+    # An applier may take a list of the event's into the state, and a later one append to it. The pending event keeps
+    # its own, or hooks and the bus would see what never happened.
+    encoding, schema, payload = event.encoded
+    data: Any = registry.decode(event.name, encoding, schema, payload)
+    return restore(
+        event.id, event.name, data, event.time, event.aggregate, event.version, event.metadata, event.tags, 0,
+        encoding, schema, payload,
+    )  # fmt: skip
+
+
+def _misfit(ref: AggregateRef, expected: int, event: Event[Any]) -> InvalidEventError:
+    if event.aggregate != ref:
+        return InvalidEventError(f"{event!r} is not an event of {ref}")
+    return InvalidEventError(
+        f"{ref}: expected its event of version {expected}, got version {event.version} at position {event.position}: "
+        "an aggregate is made of all of its events, in order (if some are of unknown names, read them with "
+        'unknown="raw", not "skip")'
+    )

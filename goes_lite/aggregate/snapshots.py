@@ -1,0 +1,55 @@
+"""How the state of an aggregate becomes a snapshot, and when a snapshot fits.
+
+A snapshot is a cache that may be wrong: of another schema, of attributes that the class has changed since, or of a
+history that was deleted and begun again. So it names the event that it was taken after and the attributes that were
+not set, and both are compared before its state is used.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from goes_lite.aggregate._aggregate import Aggregate
+from goes_lite.aggregate._definition import definition_of
+from goes_lite.aggregate._state import state_type
+from goes_lite.contract.snapshot_store import Snapshot
+
+
+class Unpacked(NamedTuple):
+    """What a snapshot says: its state is the one right after the event with this id."""
+
+    event: UUID
+    state: Any
+
+
+def check_state(aggregate: type[Aggregate]) -> None:
+    """RegistrationError if the state of a class cannot be encoded."""
+    definition_of(aggregate).registry.codec.check(state_type(aggregate, Aggregate).envelope)
+
+
+def pack(aggregate: Aggregate, time: datetime) -> Snapshot:
+    """A snapshot of an aggregate that has events and none pending; EncodeError if its state does not fit its types."""
+    definition = definition_of(type(aggregate))
+    names, envelope = state_type(type(aggregate), Aggregate)
+    state = aggregate.snapshot_state()
+    unset = [name for name in names if name not in state] if names is not None else []
+    encoded = definition.registry.encode_value(
+        envelope, {"event": aggregate.last_event_id, "unset": unset, "state": state}
+    )
+    return Snapshot(
+        aggregate.ref, aggregate.version, time, definition.schema, encoded.encoding, encoded.payload, aggregate.deleted
+    )
+
+
+def unpack(snapshot: Snapshot, aggregate: type[Aggregate]) -> Unpacked | None:
+    """What the snapshot says, if it is of today's schema and attributes; CodecError if it cannot be decoded."""
+    definition = definition_of(aggregate)
+    if snapshot.schema != definition.schema:
+        return None
+    names, envelope = state_type(aggregate, Aggregate)
+    found = definition.registry.decode_value(envelope, snapshot.encoding, snapshot.state)
+    if names is not None and not names.keys() <= found["state"].keys() | set(found["unset"]):
+        return None  # an attribute is new: the events before the snapshot may have something to say about it
+    return Unpacked(found["event"], found["state"])

@@ -1,0 +1,37 @@
+"""Which aggregates a repository query visits: their ids, in the order of code points, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import datetime
+from uuid import UUID
+
+from goes_lite.contract.event_store import EventStore
+from goes_lite.events.fields import AggregateRef, aggregate_id
+
+NextId = Callable[[], Awaitable[str | None]]
+"""Returns the next id; None at the end."""
+
+
+def given_ids(ids: Iterable[str | UUID], after: str | UUID | None) -> NextId:
+    """The given ids, without duplicates."""
+    start = "" if after is None else aggregate_id(after)
+    left = iter(sorted({id for id in map(aggregate_id, ids) if id > start}))
+
+    async def next_id() -> str | None:
+        return next(left, None)
+
+    return next_id
+
+
+def stored_ids(events: EventStore, name: str, updated_since: datetime | None, after: str | UUID | None) -> NextId:
+    """The ids of stored aggregates of this name, without those whose last event is older than `updated_since`."""
+    stored = events.aggregates(name, after=None if after is None else AggregateRef(name, after))
+
+    async def next_id() -> str | None:
+        async for info in stored:
+            if updated_since is None or info.last_time >= updated_since:
+                return info.aggregate.id
+        return None
+
+    return next_id

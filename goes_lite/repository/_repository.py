@@ -1,0 +1,408 @@
+"""Where aggregates are fetched from and saved to: one class of them, on one backend.
+
+A repository adds no truth of its own. What is saved are events, appended at the version that the aggregate was loaded
+at; what is fetched is made from events again, with snapshots and a cache only to make that shorter. Whatever happens
+after the commit (a snapshot, a hook) cannot make a save look as if it had failed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from copy import copy
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from uuid import UUID
+
+from goes_lite.aggregate import Aggregate, definition_of, send, settle, unsent
+from goes_lite.aggregate.snapshots import check_state, pack
+from goes_lite.contract.event_store import AppendCondition, Appended, Pages
+from goes_lite.contract.snapshot_store import Snapshot
+from goes_lite.errors import (
+    AggregateDeleted,
+    AggregateError,
+    AggregateNotFound,
+    AppendConditionFailed,
+    ConcurrencyError,
+    ConfigError,
+    InvalidQueryError,
+    VersionNotFound,
+)
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef, aggregate_id, to_micros
+from goes_lite.repository._cache import Cache
+from goes_lite.repository._history import Loader
+from goes_lite.repository._hooks import AfterDelete, AfterSave, BeforeSave, Hooks, OnConflict, OnError
+from goes_lite.repository._ids import given_ids, stored_ids
+from goes_lite.repository._turns import Turn, turns_of
+from goes_lite.repository.schedule import Schedule
+from goes_lite.runtime import call
+
+if TYPE_CHECKING:
+    from goes_lite.contract.backend import Backend, Transaction
+
+A = TypeVar("A", bound=Aggregate)
+
+Refusal: TypeAlias = ConcurrencyError | AppendConditionFailed
+Save: TypeAlias = Callable[[Sequence[A], AppendCondition | None], Awaitable[Appended | Refusal]]
+
+MAX_WAIT = 0.25
+"""The longest pause between two tries of `use`, in seconds."""
+
+
+class Repository(Generic[A]):
+    """The aggregates of one class on one backend. May be used from any task (or thread, on the blocking face).
+
+    Its options and hooks are those of `RepositoryOptions`.
+
+    ConfigError for an option that makes no sense, or if the class has another registry than the backend;
+    RegistrationError if there is a schedule and snapshots cannot encode the state.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        aggregate: type[A],
+        *,
+        snapshots: Schedule | None = None,
+        keep_snapshots: int | None = None,
+        cache: int = 0,
+        tries: int = 10,
+        backoff: float = 0.002,
+        before_save: BeforeSave[A] | None = None,
+        after_save: AfterSave[A] | None = None,
+        on_conflict: OnConflict[A] | None = None,
+        after_delete: AfterDelete | None = None,
+        on_error: OnError | None = None,
+    ) -> None:
+        definition = definition_of(aggregate)
+        if definition.registry is not backend.registry:
+            raise ConfigError(
+                f"{aggregate.__qualname__} records events of {definition.registry!r}, but {backend.location} reads "
+                f"them with {backend.registry!r}: pass the same registry to connect() and to the class"
+            )
+        _check_number("tries", tries, 1)
+        _check_number("cache", cache, 0)
+        if keep_snapshots is not None:
+            _check_number("keep_snapshots", keep_snapshots, 1)
+            if snapshots is None:
+                raise ConfigError("keep_snapshots needs a schedule that takes them: pass snapshots=Every(n), too")
+        if not backoff >= 0:
+            raise ConfigError(f"backoff is a number of seconds ≥ 0, not {backoff!r}")
+        if snapshots is not None:
+            check_state(aggregate)
+        self.backend = backend
+        self.aggregate = aggregate
+        self._name = definition.name
+        self._schedule = snapshots
+        self._keep = keep_snapshots
+        self._tries = tries
+        self._backoff = backoff
+        self._hooks = Hooks(before_save, after_save, on_conflict, after_delete, on_error)
+        self._turns = turns_of(backend)
+        self._events = backend.events
+        self._snapshots = backend.snapshots
+        self._cache = Cache[A](cache) if cache else None
+        self._loader = Loader(
+            aggregate, backend.events, backend.snapshots if snapshots else None, self._cache, self._hooks.report
+        )
+        self._transaction: Transaction | None = None
+        self._outside = self
+
+    def __repr__(self) -> str:
+        options = f", snapshots={self._schedule!r}" if self._schedule else ""
+        options += f", {self._cache!r}" if self._cache is not None else ""
+        options += ", in a transaction" if self._transaction else ""
+        return f"<Repository of {self.aggregate.__name__} on {self.backend.location}{options}>"
+
+    # --- reading ----------------------------------------------------------------------------------------------------
+
+    def new(self, id: str | UUID | None = None) -> A:
+        """A new aggregate, with a new id unless one is given. It exists as soon as it is saved with an event."""
+        return self.aggregate(id)
+
+    async def fetch(self, id: str | UUID, *, create: bool = False, deleted: bool = False) -> A:
+        """The aggregate as it is now, an instance of the caller's own.
+
+        AggregateNotFound if it has no events, unless `create=True`: then it is a new one with this id.
+        AggregateDeleted if it was softly deleted, unless `deleted=True`.
+        """
+        aggregate = await self._loader.load(self.aggregate(id))
+        if not aggregate.version and not create:
+            raise AggregateNotFound(aggregate.ref)
+        return _checked(aggregate, deleted)
+
+    async def exists(self, id: str | UUID, *, deleted: bool = False) -> bool:
+        """Whether `fetch` would find it: it has events, and it is not softly deleted unless `deleted=True`."""
+        if deleted or not definition_of(self.aggregate).deleted_by:
+            return bool(await self._events.load(self.aggregate(id).ref, upto=1))
+        aggregate = await self._loader.load(self.aggregate(id))
+        return aggregate.version > 0 and not aggregate.deleted
+
+    async def fetch_version(self, id: str | UUID, version_or_time: int | datetime, *, deleted: bool = False) -> A:
+        """The aggregate as it was: at a version, or at a time.
+
+        - At a time it is what its events up to the first later one made of it. The versions are the order: should a
+          clock have run back, an event behind a later one does not count, however early its own time is.
+        - VersionNotFound if it never reached the version, or did not exist yet; AggregateNotFound if it has no events;
+          AggregateDeleted if it was softly deleted then, unless `deleted=True`.
+        - InvalidQueryError for a version below 1, InvalidEventError for a time without a zone.
+        - It cannot be changed from there: saving it, once there are later events, is a ConcurrencyError.
+        """
+        blank = self.aggregate(id)
+        if isinstance(version_or_time, datetime):
+            to_micros(version_or_time)
+            return _checked(await self._loader.load_as_of(blank, version_or_time), deleted)
+        if type(version_or_time) is not int or version_or_time < 1:
+            raise InvalidQueryError(
+                f"a version is an int ≥ 1 (or a time, an aware datetime), not {version_or_time!r:.80}"
+            )
+        aggregate = await self._loader.load(blank, version_or_time)
+        if not aggregate.version:
+            raise AggregateNotFound(aggregate.ref)
+        if aggregate.version != version_or_time:
+            raise VersionNotFound(aggregate.ref, version_or_time, aggregate.version)
+        return _checked(aggregate, deleted)
+
+    def query(
+        self,
+        *,
+        ids: Iterable[str | UUID] | None = None,
+        deleted: bool = False,
+        updated_since: datetime | None = None,
+        after: str | UUID | None = None,
+        limit: int | None = None,
+    ) -> Pages[A]:
+        """The aggregates of this class, by id (in the order of code points), each as it is when it is reached.
+
+        - Only those with one of the `ids`; unknown ids are left out.
+        - Those softly deleted only with `deleted=True`.
+        - Only those whose last event has a time ≥ `updated_since`.
+        - Only ids behind `after`, at most `limit` aggregates.
+        - One is loaded at a time, in constant memory. One that cannot be loaded raises; going on leaves it out.
+        """
+        if isinstance(ids, str | UUID):
+            raise InvalidQueryError(f"ids is a collection of ids, not {ids!r:.80}: write [{ids!r:.80}]")
+        if limit is not None and (type(limit) is not int or limit < 0):
+            raise InvalidQueryError(f"limit is an int ≥ 0, not {limit!r:.80}")
+        if updated_since is not None:
+            to_micros(updated_since)
+        candidates = (
+            given_ids(ids, after) if ids is not None else stored_ids(self._events, self._name, updated_since, after)
+        )
+        left = limit
+
+        async def fetch() -> Sequence[A]:
+            nonlocal left
+            while left != 0 and (id := await candidates()) is not None:
+                aggregate = await self._loader.load(self.aggregate(id))
+                time = aggregate.last_event_time
+                if time is None or (updated_since and time < updated_since) or (aggregate.deleted and not deleted):
+                    continue
+                if left is not None:
+                    left -= 1
+                return (aggregate,)
+            return ()
+
+        return Pages(fetch)
+
+    # --- writing ----------------------------------------------------------------------------------------------------
+
+    async def save(self, *aggregates: A, condition: AppendCondition | None = None) -> Appended:
+        """Append the pending events of one aggregate, or of several at once: all or none.
+
+        - Afterwards nothing is pending. Without pending events nothing happens, and `positions` is empty.
+        - ConcurrencyError if somebody else saved such an aggregate since it was loaded, AppendConditionFailed if the
+          condition does not hold: nothing is written, and the aggregates keep their pending events and their state.
+        - If the outcome is unknown (AppendInDoubtError, a cancellation), saving the same aggregates again, before
+          anything else is recorded, is safe and finds out.
+        - What `before_save` raises comes through, and nothing is written. What fails after the commit is reported to
+          `on_error` and never raised.
+        """
+        outcome = await self._append(aggregates, condition)
+        if isinstance(outcome, Appended):
+            return outcome
+        raise outcome
+
+    async def use(
+        self, id: str | UUID, change: Callable[[A], object], *, create: bool = False, deleted: bool = False
+    ) -> A:
+        """Fetch the aggregate, let `change` work on it, save it and answer it.
+
+            await orders.use("2026-001", lambda order: order.place(["tea"], 450), create=True)
+
+        - If somebody else was faster, `change` is called again with a freshly fetched instance; so it runs once per try.
+          After the last of the `tries`, the ConcurrencyError (or AppendConditionFailed) comes through.
+        - Those of one process line up once they have met; between processes, random pauses keep them apart.
+        - Inside a transaction there is one try: what has to be tried again is the whole transaction.
+        - `change` may be a coroutine function. What it raises comes through, and nothing is saved.
+        - If it returns an AppendCondition, the save is made under it. Anything else that it returns is ignored.
+        - If it records nothing, nothing is written, not even with `create=True`.
+        - `create` and `deleted` are those of `fetch`.
+        """
+        return await self._use_and_save(id, change, self._append, create=create, deleted=deleted)
+
+    async def _use_and_save(
+        self,
+        id: str | UUID,
+        change: Callable[[A], object],
+        save: Save[A],
+        *,
+        create: bool = False,
+        deleted: bool = False,
+    ) -> A:
+        """What `use` does, for those who have more to commit: `save` appends, and answers a refusal instead of raising."""
+        tries = 1 if self._transaction else self._tries
+        runtime = self.backend.runtime
+        ref = AggregateRef._make((self._name, aggregate_id(id)))  # the name was checked with the class
+        attempt = 1
+        turn: Turn | None = None
+        try:
+            while True:
+                if turn is None and tries > 1 and (attempt > 1 or self._turns.wanted(ref)):
+                    turn = await self._turns.take(ref, runtime)
+                aggregate = await self.fetch(ref.id, create=create, deleted=deleted)
+                outcome = await call(change, aggregate)
+                condition = outcome if isinstance(outcome, AppendCondition) else None
+                refusal = await save((aggregate,), condition)
+                if isinstance(refusal, Appended):
+                    return aggregate
+                if attempt == tries:
+                    refusal.add_note(f"after {tries} tries")
+                    raise refusal
+                if turn is not None:  # so it was another process, whom nothing but chance keeps apart
+                    await runtime.sleep(random.uniform(0, min(MAX_WAIT, self._backoff * 2 ** (attempt - 2))))
+                attempt += 1
+        finally:
+            if turn is not None:
+                self._turns.end(turn)
+
+    async def delete(self, id: str | UUID) -> int:
+        """Erase the aggregate for good, its events and snapshots; answer how many events. 0 if there was none."""
+        ref = self.aggregate(id).ref
+        count = await self._events.delete(ref)
+        if self._transaction is None:
+            await self._deleted(ref, count)
+        else:
+            self._transaction.on_commit(partial(self._outside._deleted, ref, count))
+        return count
+
+    async def snapshot(self, aggregate: A) -> Snapshot:
+        """Take a snapshot now, whatever the schedule; AggregateError if the aggregate is new or has pending events.
+
+        Only a repository with a schedule looks for it.
+        """
+        self._check(aggregate)
+        if not aggregate.version or aggregate.pending:
+            raise AggregateError(
+                aggregate.ref, f"{aggregate.ref} has events to be saved first: a snapshot is of stored ones"
+            )
+        snapshot = pack(aggregate, self.backend.runtime.clock.now())
+        await self._snapshots.save(snapshot)
+        if self._keep is not None:
+            await self._snapshots.prune(keep=self._keep, aggregate=aggregate.ref)
+        return snapshot
+
+    def within(self, transaction: Transaction) -> Repository[A]:
+        """This repository inside a transaction: what it saves is committed with all the rest in there, or not at all.
+
+            async with db.transaction() as tx:
+                await orders.within(tx).save(order)
+                await tx.models.put(...)
+
+        It sees what the transaction wrote, and keeps nothing in the cache. Until the commit, the events of a saved
+        aggregate stay pending, and after a rollback they are pending still, so it can be saved again; `after_save`,
+        `after_delete` and snapshots come after the commit.
+        """
+        inside = copy(self)
+        inside._events = transaction.events
+        inside._snapshots = transaction.snapshots
+        inside._cache = None
+        inside._loader = Loader(
+            self.aggregate,
+            transaction.events,
+            transaction.snapshots if self._schedule else None,
+            None,
+            self._hooks.report,
+        )
+        inside._transaction = transaction
+        return inside
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    async def _append(self, aggregates: Sequence[A], condition: AppendCondition | None) -> Appended | Refusal:
+        """Save, but answer a refusal of the append, so that nothing that a hook raises is taken for one."""
+        batches: list[tuple[A, tuple[Event[Any], ...]]] = []
+        for aggregate in aggregates:
+            self._check(aggregate)
+            events = unsent(aggregate, self._transaction)
+            if events and self._hooks.before_save is not None:
+                await call(self._hooks.before_save, aggregate, events)
+                events = unsent(aggregate, self._transaction)
+            if events:
+                batches.append((aggregate, events))
+        if not batches:
+            return Appended(())
+        before = [aggregate.committed_version for aggregate, _ in batches]
+        try:
+            appended = await self._events.append(
+                [event for _, events in batches for event in events], condition=condition
+            )
+        except (ConcurrencyError, AppendConditionFailed) as refusal:
+            for aggregate, _ in batches:
+                if isinstance(refusal, AppendConditionFailed) or refusal.aggregate == aggregate.ref:
+                    await self._hooks.tell("on_conflict", aggregate.ref, aggregate, refusal)
+            return refusal
+        if self._transaction is None:
+            await self._committed(batches, before, appended)
+        else:
+            for aggregate, events in batches:
+                send(aggregate, self._transaction, events[-1].version)
+            self._transaction.on_commit(partial(self._outside._committed, batches, before, appended))
+        return appended
+
+    async def _committed(
+        self, batches: Sequence[tuple[A, Sequence[Event[Any]]]], before: Sequence[int], appended: Appended
+    ) -> None:
+        # Nothing in here may fail: the events are stored. The aggregates are settled before anybody is told.
+        for aggregate, events in batches:
+            settle(aggregate, events[-1].version)
+        if self._schedule is None and self._hooks.after_save is None:
+            return
+        start = 0
+        for (aggregate, events), version in zip(batches, before, strict=True):
+            own = appended._replace(positions=appended.positions[start : start + len(events)])
+            start += len(events)
+            await self._snapshot_if_due(aggregate, version, events[-1].version)
+            await self._hooks.tell("after_save", aggregate.ref, aggregate, events, own)
+
+    async def _snapshot_if_due(self, aggregate: A, before: int, after: int) -> None:
+        try:
+            # Events that were recorded while these were being saved are in the state, too: then it is not a stored one.
+            if self._schedule is not None and self._schedule.due(before, after) and not aggregate.pending:
+                await self.snapshot(aggregate)
+        except Exception as error:  # noqa: BLE001  (it is reported)
+            await self._hooks.report(f"no snapshot of {aggregate.ref} at version {after} was taken", error)
+
+    async def _deleted(self, ref: AggregateRef, count: int) -> None:
+        if self._cache is not None:
+            self._cache.drop(ref.id)
+        await self._hooks.tell("after_delete", ref, ref, count)
+
+    def _check(self, aggregate: A) -> None:
+        if not isinstance(aggregate, self.aggregate) or aggregate.ref.name != self._name:
+            raise ConfigError(
+                f"{aggregate!r:.120} does not belong into {self!r}: save it in a repository of its own class"
+            )
+
+
+def _checked(aggregate: A, deleted: bool) -> A:
+    if aggregate.deleted and not deleted:
+        raise AggregateDeleted(aggregate.ref, aggregate.version)
+    return aggregate
+
+
+def _check_number(option: str, value: object, least: int) -> None:
+    if type(value) is not int or value < least:
+        raise ConfigError(f"{option} is an int ≥ {least}, not {value!r}")
