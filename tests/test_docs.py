@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -176,3 +177,17 @@ def test_the_readme_names_the_two_commands() -> None:
 
     assert "python3 -m goes_lite demo" in readme
     assert "python3 .ci/test.py" in readme
+
+
+def test_the_glossary_has_one_entry_for_a_word_and_few_words() -> None:
+    page = (ROOT / "docs" / "concepts.md").read_text(encoding="utf-8")
+    glossary = page.partition("## Glossary")[2].partition("\n## ")[0]
+    words = re.findall(r"\*\*([^*]+)\*\*", glossary)
+
+    assert len(words) == len(set(words)) <= 60
+
+
+def test_the_picture_of_the_storeys_is_that_of_the_import_table() -> None:
+    storeys = runpy.run_path(str(ROOT / ".ci" / "storeys.py"))
+
+    assert (ROOT / "docs" / "storeys.svg").read_text(encoding="utf-8") == storeys["draw"](*storeys["tables"]())
