@@ -61,9 +61,6 @@ ONE_FUNCTION = {("database", "sqlite"): "database/connect.py"}
 
 EXCEPTIONS = {
     ("goes_lite.__main__", "goes_lite.cli.demo._tour"),
-    ("goes_lite.blocking._commands", "goes_lite.commands._bus"),
-    ("goes_lite.commands._service", "goes_lite.processor.target"),
-    ("goes_lite.commands._worker", "goes_lite.processor.target"),
     ("goes_lite.contract.backend", "goes_lite.aggregate"),
     ("goes_lite.contract.backend", "goes_lite.commands"),
     ("goes_lite.contract.backend", "goes_lite.processor"),
@@ -71,13 +68,7 @@ EXCEPTIONS = {
     ("goes_lite.contract.backend", "goes_lite.projection"),
     ("goes_lite.contract.backend", "goes_lite.repository"),
     ("goes_lite.contract.backend", "goes_lite.repository.decision"),
-    ("goes_lite.events.registry", "goes_lite.codec._classes"),
-    ("goes_lite.events.registry", "goes_lite.codec._payload"),
-    ("goes_lite.events.registry", "goes_lite.codec._types"),
-    ("goes_lite.events.registry", "goes_lite.codec._upcast"),
     ("goes_lite.processor.relay", "goes_lite.kit.bus"),
-    ("goes_lite.projection._processor", "goes_lite.processor._batches"),
-    ("goes_lite.projection._rebuild", "goes_lite.processor._batches"),
     ("goes_lite.projection.lookup", "goes_lite.blocking"),
     ("goes_lite.runtime.face", "goes_lite.contract.backend"),
     ("goes_lite_conformance.parity.faces", "goes_lite_conformance.backend._given"),

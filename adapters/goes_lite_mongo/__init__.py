@@ -49,7 +49,7 @@ from goes_lite.events.registry import Registry
 from goes_lite.kit.bus import InProcessBus
 from goes_lite.kit.transaction import TransactionBlock, check_not_inside
 from goes_lite.runtime import Runtime, Signal
-from goes_lite.runtime.background import whole
+from goes_lite.runtime.background import uninterrupted
 from goes_lite_mongo import _schema
 from goes_lite_mongo._append import Group
 from goes_lite_mongo._checkpoints import MongoCheckpoints, MongoLeases
@@ -108,7 +108,7 @@ class MongoBackend(Backend):
         connection: Connection | None = None
         try:
             connection = Connection(target_of(location, options))
-            return cls(connection, await whole(connection.open()), runtime, registry, unknown)
+            return cls(connection, await uninterrupted(connection.open()), runtime, registry, unknown)
         except BaseException:
             if connection is not None:
                 await connection.close()
@@ -166,7 +166,7 @@ class MongoBackend(Backend):
             return
         check_not_inside(self.executor)
         self._closed = True
-        await whole(self._close())
+        await uninterrupted(self._close())
 
     async def _close(self) -> None:
         try:

@@ -11,7 +11,7 @@ from goes_lite.errors import StoreClosed, TransactionError
 from goes_lite.kit.batch import Batch
 from goes_lite.kit.committer import Committer
 from goes_lite.kit.transaction import check_not_inside
-from goes_lite.runtime.background import Apart
+from goes_lite.runtime.background import DetachedTasks
 from goes_lite_mongo._append import Group, take_turn
 from goes_lite_mongo._connection import Connection, Work
 from goes_lite_mongo._driver import Session
@@ -61,7 +61,7 @@ class DirectExecutor:
         self.turns = Turns(connection.target.location, connection.target.lock_timeout)
         writer = Writer(connection, group, self.turns.shared)
         self._committer = Committer(connection.target.location, writer.write, connection.tries, notify, GROUP_EVENTS)
-        self._apart = Apart()
+        self._detached = DetachedTasks()
 
     def check_usable(self) -> None:
         self.connection.check_usable()
@@ -72,14 +72,14 @@ class DirectExecutor:
         self.connection.check_loop()
         self.check_usable()
         # A task of its own, as for writes: the driver, cancelled while it connects, would leave a socket open.
-        return await self._apart.run(self.connection.read(work))
+        return await self._detached.run(self.connection.read(work))
 
     async def write(self, work: Work[T]) -> T:
         self.check_usable()
         self.connection.check_loop()
         check_not_inside(self)
         # Whoever waits for it may be cancelled, and it is done wholly or not at all.
-        return await self._apart.run(self._write(work))
+        return await self._detached.run(self._write(work))
 
     async def _write(self, work: Work[T]) -> T:
         async with self.turns.shared():
@@ -114,7 +114,7 @@ class DirectExecutor:
         """Take nothing new, and finish what there is."""
         self.closing = True
         await self._committer.close()
-        await self._apart.join()
+        await self._detached.join()
         async with self.turns.alone():  # a transaction that somebody is inside of
             pass
 

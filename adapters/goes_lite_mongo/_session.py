@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from goes_lite.errors import GoesError, StoreUnavailable, TransactionError
 from goes_lite.kit.transaction import check_not_inside, current_session
-from goes_lite.runtime.background import whole
+from goes_lite.runtime.background import uninterrupted
 from goes_lite_mongo._append import take_turn
 from goes_lite_mongo._connection import Work, abort
 from goes_lite_mongo._driver import DRIVER_ERRORS, Session, lost
@@ -82,7 +82,7 @@ class UserSession:
     async def run(self, work: Work[T]) -> T:
         """Run an operation in it. What is refused has written nothing; an error of the server's undoes the transaction."""
         session = self.session
-        return await whole(self._run(session, work))
+        return await uninterrupted(self._run(session, work))
 
     async def _run(self, session: Session, work: Work[T]) -> T:
         async with self._one:
@@ -108,7 +108,7 @@ class UserSession:
         """Commit or roll back, and wait for it, though whoever waits be cancelled: behind it all can see which it was."""
         if self.active:
             self.active = False
-            await whole(self._finish(commit=commit))
+            await uninterrupted(self._finish(commit=commit))
 
     async def _finish(self, *, commit: bool) -> None:
         async with self._stack, self._one:

@@ -14,7 +14,7 @@ from goes_lite.kit.batch import Batch
 from goes_lite.kit.committer import Committer
 from goes_lite.kit.patience import Patience
 from goes_lite.kit.transaction import check_not_inside
-from goes_lite.runtime.background import Apart
+from goes_lite.runtime.background import DetachedTasks
 from goes_lite_postgres._append import Group
 from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, UNIQUE, Connection, code, conflict, lost
@@ -66,7 +66,7 @@ class DirectExecutor:
         self._committer = committer
         self.notify = notify
         self._turn = asyncio.Lock()  # so that those who wait for a turn need no connection for it
-        self._apart = Apart()
+        self._detached = DetachedTasks()
 
     def check_usable(self) -> None:
         self.pool.check_usable()
@@ -87,7 +87,7 @@ class DirectExecutor:
         self.pool.check_loop()
         check_not_inside(self)
         # Whoever waits for it may be cancelled, and it is done wholly or not at all.
-        return await self._apart.run(self._write(work, exclusive=exclusive))
+        return await self._detached.run(self._write(work, exclusive=exclusive))
 
     async def _write(self, work: Work[T], *, exclusive: bool) -> T:
         if not exclusive:
@@ -167,7 +167,7 @@ class DirectExecutor:
         """Take nothing new, and finish what there is."""
         self.closing = True
         await self._committer.close()
-        await self._apart.join()
+        await self._detached.join()
         async with self._turn:  # a transaction that somebody is inside of
             pass
         await self.ends.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from goes_lite.errors import GoesError, StoreUnavailable, TransactionError
 from goes_lite.kit.transaction import check_not_inside, current_session
-from goes_lite.runtime.background import whole
+from goes_lite.runtime.background import uninterrupted
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, lost
 from goes_lite_postgres._ends import rollback
 
@@ -119,7 +119,7 @@ class Session:
         """COMMIT or ROLLBACK, and wait for it, though whoever waits be cancelled: behind it everybody can see which it was."""
         if self.active:
             self.active = False
-            await whole(self._finish(commit=commit))
+            await uninterrupted(self._finish(commit=commit))
 
     async def _finish(self, *, commit: bool) -> None:
         async with self._stack, self._one:

@@ -147,7 +147,7 @@ class Definition(NamedTuple):
             if kind in restoring:
                 raise RegistrationError(f"{aggregate.__qualname__}: {kind!r} cannot both delete and restore it")
         methods: dict[EventKind, Applier] = {
-            kind: getattr(aggregate, attr) for kind, attr in marked_methods(aggregate, _MARK).items()
+            kind: getattr(aggregate, method.attribute) for kind, method in marked_methods(aggregate, _MARK).items()
         }
         for kinds, deleted in ((deleting, True), (restoring, False)):
             for kind in kinds:

@@ -9,8 +9,15 @@ from typing import Any, Self, TypeVar
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
-from goes_lite.commands import AcceptedCommand, CommandBus, CommandService, CommandWorker
-from goes_lite.commands._bus import Around, CommandHandler, Middleware
+from goes_lite.commands import (
+    AcceptedCommand,
+    Around,
+    CommandBus,
+    CommandHandler,
+    CommandService,
+    CommandWorker,
+    Middleware,
+)
 from goes_lite.runtime.portal import Portal
 
 F = TypeVar("F", bound=Callable[..., Any])

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, time
 from math import isfinite
 from typing import Any
 
-from goes_lite.codec._types import Shape, class_of, type_of
+from goes_lite.codec._shapes import Shape, class_of, type_of
 
 Check = Callable[[Any], bool]
 

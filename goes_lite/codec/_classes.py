@@ -7,7 +7,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from goes_lite.codec._types import MISSING, Field, Shape, Unresolved, label_of, unsupported
+from goes_lite.codec._shapes import MISSING, Field, Shape, Unresolved, label_of, unsupported
 from goes_lite.errors import RegistrationError
 
 Describe = Callable[[Any, str], Shape]
@@ -162,9 +162,3 @@ def _typeddict(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str
             hint = typing.get_args(hint)[0]
         fields.append(Field(name, describe(hint, f"{cls.__name__}.{name}"), required=needed))
     shape.fields = tuple(fields)
-
-
-def is_message(cls: Any) -> bool:
-    """Whether a type is a protobuf Message class; protobuf is not imported to find out."""
-    module = sys.modules.get("google.protobuf.message")
-    return module is not None and isinstance(cls, type) and issubclass(cls, module.Message)

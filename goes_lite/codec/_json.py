@@ -8,8 +8,9 @@ from typing import Any, NoReturn
 
 from goes_lite.codec._read import reader
 from goes_lite.codec._scalars import Problem
-from goes_lite.codec._types import Shape, Unresolved, describe
+from goes_lite.codec._shapes import Shape, Unresolved
 from goes_lite.codec._write import writer
+from goes_lite.codec.types import describe
 from goes_lite.errors import DecodeError, EncodeError, RegistrationError
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from goes_lite.codec._check import checker, decoded_checker
 from goes_lite.codec._json import StdlibJson, loads, plain_reader, shape_of
-from goes_lite.codec._types import Shape
+from goes_lite.codec._shapes import Shape
 from goes_lite.errors import DecodeError, DriverMissing, EncodeError
 
 try:

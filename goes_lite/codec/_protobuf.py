@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from goes_lite.codec._classes import is_message
-from goes_lite.codec._types import DICT
+from goes_lite.codec._shapes import DICT
+from goes_lite.codec.types import is_message
 from goes_lite.errors import DecodeError, DriverMissing, EncodeError, RegistrationError
 
 try:

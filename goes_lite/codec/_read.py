@@ -11,7 +11,7 @@ from math import isfinite
 from typing import Any
 
 from goes_lite.codec._scalars import READ, Problem, key_step, mismatch, read_float, shown
-from goes_lite.codec._types import DICT, LIST, MISSING, Field, Shape, class_of, forms
+from goes_lite.codec._shapes import DICT, LIST, MISSING, Field, Shape, class_of, forms
 
 Read = Callable[[Any], Any]
 

@@ -17,7 +17,7 @@ from math import isfinite
 from typing import Any
 from uuid import UUID
 
-from goes_lite.codec._types import class_of
+from goes_lite.codec._shapes import class_of
 
 
 class Problem(Exception):

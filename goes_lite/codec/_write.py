@@ -11,7 +11,7 @@ from json.encoder import encode_basestring
 from typing import Any
 
 from goes_lite.codec._scalars import WRITE, Problem, float_text, int_text, key_step, mismatch, shown, str_text
-from goes_lite.codec._types import DICT, LIST, Shape, class_of, forms, type_of
+from goes_lite.codec._shapes import DICT, LIST, Shape, class_of, forms, type_of
 
 Write = Callable[[Any], str]
 

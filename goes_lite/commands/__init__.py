@@ -20,7 +20,7 @@ A command has exactly one handler. What it returns comes back, and so does what 
 """
 
 from goes_lite.commands._accepted import AcceptedCommand
-from goes_lite.commands._bus import CommandBus
+from goes_lite.commands._bus import Around, CommandBus, CommandHandler, Middleware, Proceed
 from goes_lite.commands._command import Command
 from goes_lite.commands._handlers import handles
 from goes_lite.commands._receipts import Receipt
@@ -30,12 +30,16 @@ from goes_lite.contract.command_transport import CarriesCommands, CommandTranspo
 
 __all__ = [
     "AcceptedCommand",
+    "Around",
     "CarriesCommands",
     "Command",
     "CommandBus",
+    "CommandHandler",
     "CommandService",
     "CommandTransport",
     "CommandWorker",
+    "Middleware",
+    "Proceed",
     "Receipt",
     "handles",
 ]

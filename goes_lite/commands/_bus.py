@@ -12,11 +12,12 @@ from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
 from goes_lite.commands._accepted import AcceptedCommand, accept, accepted_in, failure
-from goes_lite.commands._command import Command, Handler
+from goes_lite.commands._command import Command
 from goes_lite.commands._deadline import DeadlinePassed, within
-from goes_lite.commands._elsewhere import Elsewhere
-from goes_lite.commands._handlers import AggregateHandler, FunctionHandler, handling_methods
+from goes_lite.commands._dispatcher import Handler
+from goes_lite.commands._handlers import AggregateHandler, FunctionHandler, handled_commands
 from goes_lite.commands._receipts import Receipts, receipts_of
+from goes_lite.commands._remote import RemoteCommands
 from goes_lite.commands._service import CommandService
 from goes_lite.commands._worker import CommandWorker
 from goes_lite.contract.backend import Backend
@@ -59,7 +60,7 @@ class CommandBus:
         self._handlers: dict[str, Handler] = {}
         self._around: dict[Around, tuple[Middleware, ...]] = {"dispatch": (), "handling": ()}
         bus = backend.bus
-        self._elsewhere = Elsewhere(backend, bus.commands) if isinstance(bus, CarriesCommands) else None
+        self._remote = RemoteCommands(backend, bus.commands) if isinstance(bus, CarriesCommands) else None
 
     def __repr__(self) -> str:
         return f"<CommandBus on {self.backend.location}: {len(self._handlers)} commands>"
@@ -97,7 +98,7 @@ class CommandBus:
         not loaded whole each time. RegistrationError if there are none, or if one has a handler already.
         """
         repository = self.backend.repository(aggregate, cache=cache, **options)
-        for kind, (mark, attribute) in handling_methods(aggregate).items():
+        for kind, (attribute, mark) in handled_commands(aggregate).items():
             method = getattr(aggregate, attribute)
             self._add(kind, AggregateHandler(self.backend, self._face, repository, method, mark))
 
@@ -201,8 +202,8 @@ class CommandBus:
                 if accepted.state == "failed":
                     raise failure(accepted)
                 left = None if deadline is None else deadline - clock.monotonic()
-                if accepted.state == "sent" and self._elsewhere is not None:
-                    return await self._elsewhere.outcome(accepted, left)
+                if accepted.state == "sent" and self._remote is not None:
+                    return await self._remote.outcome(accepted, left)
                 if left is not None and left <= 0:
                     raise CommandTimeout(accepted.command, id, begun=accepted.attempts > 0)
                 await self.backend.runtime.wait(changed, seen, left)
@@ -271,30 +272,26 @@ class CommandBus:
 
         AbilityMissing on a bus that carries no commands.
         """
-        if self._elsewhere is None:
+        if self._remote is None:
             raise AbilityMissing("commands", f"the bus of {self.backend.location}")
-        transport = self._elsewhere.transport
+        transport = self._remote.transport
         return CommandService(self, transport, concurrency=concurrency, attempts=attempts, backoff=backoff)
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def handler_of(self, name: str) -> Handler | None:
-        """What handles commands of that name here."""
-        return self._handlers.get(name)
+        """Return what handles commands of this name, or former name, here; None if nothing does."""
+        return self._handlers.get(self.backend.registry.commands.canonical(name))
 
     @property
     def forwards(self) -> bool:
         """Whether accepted commands without a handler here are for the queue of the bus."""
-        return self._elsewhere is not None and self._elsewhere.transport.queues
+        return self._remote is not None and self._remote.transport.queues
 
     async def forward(self, command: Command[Any]) -> None:
         """Hand an accepted one over to the queue of the bus. BusError if it has not got it."""
-        if self._elsewhere is not None:
-            await self._elsewhere.forward(command)
-
-    def has_handler(self, name: str) -> bool:
-        """Whether commands of that name, of today or a former one, are handled here."""
-        return self.backend.registry.commands.canonical(name) in self._handlers
+        if self._remote is not None:
+            await self._remote.forward(command)
 
     def _command(self, command: object, id: UUID | None, timeout: float | None) -> Command[Any]:
         name = self.backend.registry.commands.name_of(command)
@@ -327,7 +324,7 @@ class CommandBus:
                 if there is not None and _said(there) != _said(kept):
                     raise CommandMismatch(command.name, command.id, there.command) from None
                 return command.id
-            if tx is None and self.forwards and due <= self._now() and not self.has_handler(command.name):
+            if tx is None and self.forwards and due <= self._now() and self.handler_of(command.name) is None:
                 with suppress(BusError):  # else a worker does it, when the bus is back
                     await self.forward(command)
             return command.id
@@ -349,9 +346,9 @@ class CommandBus:
         """Have a command handled, in its own context: what is left to do behind the middleware of `dispatch`."""
         handler = self._handlers.get(command.name)
         if handler is None:
-            if self._elsewhere is None:
+            if self._remote is None:
                 raise CommandNotHandled(command.name, command.id)
-            return await self._elsewhere.ask(command)
+            return await self._remote.ask(command)
         token = enter(command.context)
         try:
             return await self._in_time(command, handler)

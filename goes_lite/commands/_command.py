@@ -1,17 +1,14 @@
-"""One command on its way to its handler, and what handles it."""
+"""One command on its way to its handler."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from goes_lite.events.context import Context
-
-if TYPE_CHECKING:
-    from goes_lite.commands._receipts import Receipts
 
 D = TypeVar("D")
 
@@ -38,13 +35,3 @@ class Command(NamedTuple, Generic[D]):
 
     def __repr__(self) -> str:
         return f"<Command {self.name!r} {self.id}: {self.data!r:.200}>"
-
-
-class Handler(Protocol):
-    """What handles the commands of one name."""
-
-    receipts: Receipts
-
-    async def handle(self, command: Command[Any]) -> object:
-        """Do it, and answer the result. What it raises comes through to whoever dispatched."""
-        ...

@@ -17,6 +17,7 @@ from goes_lite.commands._receipts import Receipt, Receipts
 from goes_lite.contract.backend import TRANSACTIONS, Backend
 from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AbilityMissing, ConfigError, ModelConflict, RegistrationError
+from goes_lite.events.marks import Marked, mark, marked_methods
 from goes_lite.repository import Refusal, Repository
 from goes_lite.runtime import call
 from goes_lite.runtime.face import Face
@@ -30,9 +31,8 @@ _MARK = "__goes_handles__"
 
 
 class Handles(NamedTuple):
-    """What a decorated method handles."""
+    """What @handles says about a command."""
 
-    command: Any
     id: Key
     create: bool
 
@@ -60,28 +60,15 @@ def handles(command: type[Any] | str, *, id: Key = "id", create: bool = False) -
     def decorate(function: F) -> F:
         if not isinstance(function, FunctionType):
             raise RegistrationError(f"handles() decorates a method, not {function!r:.80}")
-        setattr(function, _MARK, (*getattr(function, _MARK, ()), Handles(command, id, create)))
+        mark(function, _MARK, [command], Handles(id, create))
         return cast("F", function)
 
     return decorate
 
 
-def handling_methods(cls: type[Any]) -> dict[Any, tuple[Handles, str]]:
-    """Which attribute handles which command, bases first: a subclass has the last word.
-
-    RegistrationError if one class handles a command twice, or none at all.
-    """
-    found: dict[Any, tuple[Handles, str]] = {}
-    for owner in reversed(cls.__mro__):
-        mine: dict[Any, tuple[Handles, str]] = {}
-        for attribute, value in vars(owner).items():
-            for mark in getattr(value, _MARK, ()):
-                if mine.setdefault(mark.command, (mark, attribute))[1] != attribute:
-                    raise RegistrationError(
-                        f"{owner.__qualname__} is to handle {mark.command!r} twice, in {mine[mark.command][1]}() and in "
-                        f"{attribute}(): keep one of them"
-                    )
-        found |= mine
+def handled_commands(cls: type[Any]) -> dict[Any, Marked]:
+    """Return the methods of a class that handle commands, by command. RegistrationError if there are none."""
+    found = marked_methods(cls, _MARK)
     if not found:
         raise RegistrationError(f"{cls.__qualname__} handles no command: decorate its methods with @handles(…)")
     return found

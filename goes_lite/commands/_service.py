@@ -9,19 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from goes_lite.commands._command import Command
+from goes_lite.commands._dispatcher import Dispatcher
 from goes_lite.commands._wire import command_of, error_bytes, result_bytes
 from goes_lite.commands._worker import FINAL
 from goes_lite.contract.command_transport import CommandTransport, Serving
-from goes_lite.errors import CommandNotHandled, CommandRejected, ConfigError
-from goes_lite.processor.target import TRANSIENT
+from goes_lite.errors import TRANSIENT, CommandNotHandled, CommandRejected, ConfigError
 from goes_lite.runtime import Signal
 from goes_lite.runtime.backoff import Backoff
-
-if TYPE_CHECKING:
-    from goes_lite.commands._bus import CommandBus
 
 logger = logging.getLogger("goes_lite.commands")
 
@@ -31,7 +28,7 @@ class CommandService:
 
     def __init__(
         self,
-        bus: CommandBus,
+        bus: Dispatcher,
         transport: CommandTransport,
         *,
         concurrency: int,

@@ -13,11 +13,13 @@ from contextlib import suppress
 from contextvars import Context as ContextVars
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from goes_lite.commands._accepted import AcceptedCommand, accepted_in, error_fields, restored
 from goes_lite.commands._command import Command
+from goes_lite.commands._dispatcher import Dispatcher
 from goes_lite.errors import (
+    TRANSIENT,
     BusError,
     CodecError,
     CommandMismatch,
@@ -30,13 +32,9 @@ from goes_lite.errors import (
     UnknownEventError,
 )
 from goes_lite.events.fields import to_micros
-from goes_lite.processor.target import TRANSIENT
 from goes_lite.runtime import Signal
 from goes_lite.runtime.background import Background
 from goes_lite.runtime.backoff import Backoff
-
-if TYPE_CHECKING:
-    from goes_lite.commands._bus import CommandBus
 
 logger = logging.getLogger("goes_lite.commands")
 
@@ -61,7 +59,7 @@ class CommandWorker:
     """
 
     def __init__(
-        self, bus: CommandBus, *, attempts: int, backoff: Callable[[int], float] | None, concurrency: int, claim: float
+        self, bus: Dispatcher, *, attempts: int, backoff: Callable[[int], float] | None, concurrency: int, claim: float
     ) -> None:
         for name, number in (("attempts", attempts), ("concurrency", concurrency)):
             if type(number) is not int or number < 1:
@@ -154,7 +152,7 @@ class CommandWorker:
         candidates: list[AcceptedCommand] = []
         later: int | None = None
         async for accepted in waiting:
-            if not (self._bus.forwards or self._bus.has_handler(accepted.command)):
+            if not (self._bus.forwards or self._bus.handler_of(accepted.command)):
                 continue
             if accepted.due > now:
                 later = accepted.due
@@ -189,7 +187,7 @@ class CommandWorker:
     async def _do(self, accepted: AcceptedCommand) -> None:
         try:
             command = restored(self._backend, accepted)
-            if not self._bus.has_handler(accepted.command):
+            if self._bus.handler_of(accepted.command) is None:
                 await self._forward(command, accepted)
                 return
             await self._bus.send(command)

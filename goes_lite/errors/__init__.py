@@ -197,5 +197,8 @@ __all__ = [
     "VersionNotFound",
 ]
 
+TRANSIENT = (StoreLocked, StoreFull, StoreUnavailable, AppendInDoubtError)
+"""Errors of a store that may work again later: no event or command is to blame, so the same operation is retried."""
+
 for _name in __all__:  # this is where they are found, so this is what tracebacks and pickles say
     globals()[_name].__module__ = __name__

@@ -1,13 +1,13 @@
-"""Methods that are marked with the events that they are for: appliers of aggregates, handlers of projections.
+"""Methods that are marked for events or commands: one mechanism for @applies, @projects and @handles.
 
-A decorator marks a function; the class statement collects them. Nothing is rewritten, and nothing happens on import.
+A decorator marks a function; the marks are collected from the class. Nothing is rewritten, and nothing happens on import.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from types import FunctionType
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from goes_lite.errors import RegistrationError
 from goes_lite.events.fields import check_name
@@ -28,29 +28,37 @@ def check_kinds(decorator: str, events: Sequence[Any]) -> tuple[EventKind, ...]:
     return tuple(check_name(event, "an event name") if isinstance(event, str) else event for event in events)
 
 
-def mark(function: FunctionType, name: str, kinds: tuple[EventKind, ...]) -> None:
-    """Note on the function, under the name of the mark, which events it is for; in addition to those noted before."""
-    setattr(function, name, (*getattr(function, name, ()), *kinds))
+class Marked(NamedTuple):
+    """A method of a class, and what its decorator says about one event or command."""
+
+    attribute: str
+    value: Any
 
 
-def marked_methods(cls: type[Any], name: str) -> dict[EventKind, str]:
-    """Which attribute is for which event, bases first: a subclass has the last word.
+def mark(function: FunctionType, name: str, kinds: Iterable[Any], value: object = None) -> None:
+    """Note on the function, under the name of the mark, what it is for; adds to what was noted before."""
+    setattr(function, name, (*getattr(function, name, ()), *((kind, value) for kind in kinds)))
 
-    RegistrationError if one class marks two methods for one event.
+
+def marked_methods(cls: type[Any], name: str) -> dict[Any, Marked]:
+    """Return the methods that are marked under this name, by event or command; a subclass overrides its bases.
+
+    RegistrationError if one class marks two methods for the same event or command.
     """
-    methods: dict[EventKind, str] = {}
+    methods: dict[Any, Marked] = {}
     for owner in reversed(cls.__mro__):
-        mine: dict[EventKind, str] = {}
+        mine: dict[Any, Marked] = {}
         for attribute, value in vars(owner).items():
-            kinds: tuple[EventKind, ...] | None = getattr(value, name, None)
-            if kinds is None:
-                continue  # an override without the decorator goes on being for what its base's method is for
-            methods = {kind: other for kind, other in methods.items() if other != attribute}
-            for kind in kinds:
-                if mine.setdefault(kind, attribute) != attribute:
+            marks: tuple[tuple[Any, Any], ...] | None = getattr(value, name, None)
+            if marks is None:
+                continue  # an override without the decorator is for what its base's method is for
+            methods = {kind: other for kind, other in methods.items() if other.attribute != attribute}
+            for kind, said in marks:
+                if (other := mine.get(kind)) is not None and other.attribute != attribute:
                     raise RegistrationError(
-                        f"{owner.__qualname__} is to handle {kind!r} twice, in {mine[kind]}() and in {attribute}(): "
+                        f"{owner.__qualname__} handles {kind!r} twice, in {other.attribute}() and in {attribute}(): "
                         "keep one of them"
                     )
+                mine[kind] = Marked(attribute, said)
         methods = {kind: other for kind, other in methods.items() if kind not in mine} | mine
     return methods

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, get_origin
+from typing import Any, TypeVar
 
 from goes_lite.codec import Codec
 from goes_lite.codec import codec as find_codec
-from goes_lite.codec._payload import Encoded, Raw
-from goes_lite.codec._upcast import Decoder, chain, failing, gap
+from goes_lite.codec.payload import Encoded, Raw
+from goes_lite.codec.upcast import Decoder, chain, failing, gap
 from goes_lite.errors import (
     ConfigError,
     DecodeError,
@@ -22,6 +22,16 @@ from goes_lite.errors import (
     RegistrationError,
     UnknownEventError,
     UnregisteredTypeError,
+)
+from goes_lite.events._entry import (
+    Entry,
+    check_schema,
+    is_immutable,
+    is_message,
+    label,
+    names_by_class,
+    runtime_class,
+    same_type,
 )
 from goes_lite.events.fields import check_name
 
@@ -36,22 +46,6 @@ _new: Any = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnkn
 __all__ = ["Encoded", "Raw", "Registry", "check_name", "command", "default_registry", "event"]
 
 
-class _Entry:
-    """One registration."""
-
-    __slots__ = ("aliases", "codec", "name", "schema", "type")
-
-    def __init__(self, name: str, type: Any, schema: int, aliases: tuple[str, ...], codec: Codec | None) -> None:
-        self.name = name
-        self.type = type
-        self.schema = schema
-        self.aliases = aliases
-        self.codec = codec
-
-    def options(self) -> tuple[int, frozenset[str], str | None]:
-        return self.schema, frozenset(self.aliases), None if self.codec is None else self.codec.name
-
-
 class Registry:
     """Which type an event name means, and how its data is encoded. May be used from any thread.
 
@@ -61,7 +55,7 @@ class Registry:
 
     def __init__(self, *, codec: str | Codec = "json") -> None:
         self._lock = threading.RLock()
-        self._entries: dict[str, _Entry] = {}  # by name and by alias
+        self._entries: dict[str, Entry] = {}  # by name and by alias
         self._names: dict[type[Any], tuple[str, ...]] = {}  # by runtime class
         self._upcasters: dict[tuple[str, int], Callable[[Any], Any]] = {}
         self._codecs: dict[str, Codec] = {}  # every codec that was passed in, so that its old events can be read
@@ -103,7 +97,7 @@ class Registry:
         found = find_codec(codec)
         with self._lock:
             for entry in self._entries.values():
-                if entry.codec is None and not _is_message(entry.type):
+                if entry.codec is None and not is_message(entry.type):
                     found.check(entry.type)
             self._codecs[found.name] = self._codec = found
             self._forget()
@@ -135,12 +129,12 @@ class Registry:
         it (a module was reloaded); any contradiction is a RegistrationError, and so is a type that cannot be stored.
         """
         check_name(name, "an event name")
-        _check_schema(schema)
+        check_schema(schema)
         if isinstance(aliases, str):
             raise RegistrationError(f"aliases must be several names: write aliases=[{aliases!r}]")
         others = tuple(dict.fromkeys(check_name(alias, "an alias") for alias in aliases))
         own = None if codec is None else find_codec(codec)
-        entry = _Entry(name, type, schema, others, own)
+        entry = Entry(name, type, schema, others, own)
         self._codec_for(type, own).check(type)
         with self._lock:
             previous = self._entries.get(name)
@@ -158,23 +152,23 @@ class Registry:
             entries = {key: value for key, value in self._entries.items() if value is not previous}
             entries.update(dict.fromkeys((name, *others), entry))
             self._entries = entries
-            self._names = _names_by_class(entries.values())
+            self._names = names_by_class(entries.values())
             self._forget()
 
-    def _check_again(self, previous: _Entry, entry: _Entry) -> None:
+    def _check_again(self, previous: Entry, entry: Entry) -> None:
         if previous.name != entry.name:
             raise RegistrationError(f"{entry.name!r} is an alias of {previous.name!r} already")
-        if not _same_type(previous.type, entry.type):
+        if not same_type(previous.type, entry.type):
             raise RegistrationError(
-                f"{entry.name!r} is registered for {_label(previous.type)} already, and cannot mean "
-                f"{_label(entry.type)} too: choose another name, or use another Registry"
+                f"{entry.name!r} is registered for {label(previous.type)} already, and cannot mean "
+                f"{label(entry.type)} too: choose another name, or use another Registry"
             )
         if previous.options() != entry.options():
             raise RegistrationError(
                 f"{entry.name!r} is registered already, with another schema, aliases or codec: register it once"
             )
 
-    def _check_upcasters(self, entry: _Entry) -> None:
+    def _check_upcasters(self, entry: Entry) -> None:
         for name, schema in self._upcasters:
             if name in (entry.name, *entry.aliases) and schema >= entry.schema:
                 raise RegistrationError(
@@ -190,12 +184,12 @@ class Registry:
         before one that is registered for today's name.
         """
         check_name(name, "an event name")
-        _check_schema(schema)
+        check_schema(schema)
 
         def decorate(function: F) -> F:
             with self._lock:
                 previous = self._upcasters.get((name, schema))
-                if previous is not None and not _same_type(previous, function):
+                if previous is not None and not same_type(previous, function):
                     raise RegistrationError(f"schema {schema} of {name!r} has an upcaster already: {previous!r}")
                 self._upcasters[name, schema] = function
                 try:
@@ -314,7 +308,7 @@ class Registry:
         self._value_encoders: dict[Any, Callable[[Any], str | bytes]] = {}
         self._value_decoders: dict[str, dict[Any, Callable[[str | bytes], Any]]] = {}
 
-    def _entry(self, name: str) -> _Entry:
+    def _entry(self, name: str) -> Entry:
         entry = self._entries.get(name)
         if entry is None:
             raise UnknownEventError(name)
@@ -333,7 +327,7 @@ class Registry:
     def _codec_for(self, type: Any, own: Codec | None) -> Codec:
         if own is not None:
             return own
-        return find_codec("protobuf") if _is_message(type) else self.codec
+        return find_codec("protobuf") if is_message(type) else self.codec
 
     def _codec_by_encoding(self, encoding: str, *preferred: Codec) -> Codec:
         for codec in (*preferred, self.codec, *self._codecs.values()):
@@ -346,11 +340,11 @@ class Registry:
                 "$", f"no codec for the encoding {encoding!r} is known: pass it as codec=… to the Registry or an event"
             ) from None
 
-    def _compile_capture(self, entry: _Entry) -> Capture:
+    def _compile_capture(self, entry: Entry) -> Capture:
         codec = self._codec_for(entry.type, entry.codec)
         name, encoding, schema = entry.name, codec.name, entry.schema
         encode = codec.encoder(entry.type)
-        if _immutable(entry.type):
+        if is_immutable(entry.type):
 
             def capture_immutable(data: object) -> tuple[str, object, Encoded]:
                 try:
@@ -390,7 +384,7 @@ class Registry:
         self,
         plain: Callable[[str | bytes], Any],
         finish: Callable[[Any], Any],
-        entry: _Entry,
+        entry: Entry,
         name: str,
         schema: int,
     ) -> Decoder:
@@ -404,62 +398,7 @@ class Registry:
         for step in range(schema, entry.schema):
             function = self._upcasters.get((name, step)) or self._upcasters.get((entry.name, step))
             steps.append((step, function or gap(entry.name, name, step, entry.schema)))
-        return chain(name, steps, plain, finish, _runtime_class(entry.type))
-
-
-def _check_schema(schema: object) -> None:
-    if type(schema) is not int or schema < 1:
-        raise RegistrationError(f"a schema version is an int from 1 on, not {schema!r}")
-
-
-def _label(type: Any) -> str:
-    module, name = getattr(type, "__module__", None), getattr(type, "__qualname__", None)
-    return f"{module}.{name}" if module and name and not get_origin(type) else repr(type)
-
-
-def _same_type(old: Any, new: Any) -> bool:
-    if old is new:
-        return True
-    if get_origin(old) is not None or get_origin(new) is not None:
-        return bool(old == new)
-    name = getattr(old, "__qualname__", None)
-    return (
-        name is not None
-        and name == getattr(new, "__qualname__", None)
-        and getattr(old, "__module__", None) == getattr(new, "__module__", None)
-        and not name.endswith("<lambda>")
-    )
-
-
-def _names_by_class(entries: Iterable[_Entry]) -> dict[type[Any], tuple[str, ...]]:
-    names: dict[type[Any], tuple[str, ...]] = {}
-    for entry in dict.fromkeys(entries):
-        cls = _runtime_class(entry.type)
-        if cls is not None:
-            names[cls] = (*names.get(cls, ()), entry.name)
-    return names
-
-
-def _runtime_class(hint: Any) -> type[Any] | None:
-    """The class that values of a type have, if there is one class."""
-    from goes_lite.codec._types import runtime_class
-
-    return runtime_class(hint)
-
-
-def _immutable(hint: Any) -> bool:
-    from goes_lite.codec._types import Unresolved, describe
-
-    try:
-        return describe(hint).immutable()
-    except (RegistrationError, Unresolved):  # a codec of the user's own may take types that have no shape
-        return False
-
-
-def _is_message(hint: Any) -> bool:
-    from goes_lite.codec._classes import is_message
-
-    return is_message(hint)
+        return chain(name, steps, plain, finish, runtime_class(entry.type))
 
 
 default_registry = Registry()

@@ -16,6 +16,7 @@ from goes_lite.contract.commits import check_wait
 from goes_lite.contract.event_bus import Start
 from goes_lite.contract.event_store import check_position
 from goes_lite.errors import (
+    TRANSIENT,
     AbilityMissing,
     ConfigError,
     InvalidQueryError,
@@ -27,15 +28,14 @@ from goes_lite.errors import (
 )
 from goes_lite.events.event import Event
 from goes_lite.events.query import EVERYTHING, EventQuery, check_query
-from goes_lite.processor._batches import Stopping
 from goes_lite.processor._retry import Retry
 from goes_lite.processor._schedule import Continuously, ProcessorSchedule
 from goes_lite.processor._stats import State, Stats, stats_of
 from goes_lite.processor._worker import Worker, store_backoff
 from goes_lite.processor.feed import check_start
+from goes_lite.processor.held_lease import STANDBY_INTERVAL, HeldLease, new_owner
 from goes_lite.processor.records import MAX_NAME, ParkedEvent, Requests, parked_events, requests
-from goes_lite.processor.target import TRANSIENT, Target
-from goes_lite.processor.tenure import LOOK, Tenure, new_owner
+from goes_lite.processor.target import Stopping, Target
 from goes_lite.runtime import Signal
 from goes_lite.runtime.background import Background
 
@@ -102,7 +102,7 @@ class Processor:
         self._state: State = "idle"
         self._running = False
         self._stopping = False
-        self._tenure: Tenure | None = None
+        self._held: HeldLease | None = None
         self._work: Background | None = None
         self._waiters: set[Signal] = set()
         self._position = 0
@@ -173,13 +173,13 @@ class Processor:
 
     async def _serve(self) -> None:
         """Become the active instance if no other is, and be it for as long as that lasts."""
-        tenure = Tenure(self.backend, self.name, self.owner, self._ttl, self.wake)
+        held = HeldLease(self.backend, self.name, self.owner, self._ttl, self.wake)
         try:
-            lease = await tenure.begin()
+            lease = await held.acquire()
         except LeaseHeld:
-            await self.sleep(LOOK)
+            await self.sleep(STANDBY_INTERVAL)
             return
-        self._tenure, self._state = tenure, "active"
+        self._held, self._state = held, "active"
         self._since, self._handled_before = self.backend.runtime.clock.monotonic(), self._handled
         self._position = 0
         try:
@@ -189,8 +189,8 @@ class Processor:
         except Stopping:
             pass
         finally:
-            self._tenure, self._state = None, "standby"
-            await tenure.end()
+            self._held, self._state = None, "standby"
+            await held.release()
 
     def start(self) -> None:
         """Run beside the caller: in a task on the event loop, in a thread of a blocking program. `stop` ends it.
@@ -287,7 +287,7 @@ class Processor:
         if asked is not None and asked.resets > asked.reset:
             return 0
         checkpoint = await self.backend.checkpoints.get(self.name)
-        return max(checkpoint.position if checkpoint else 0, self._position if self._tenure else 0)
+        return max(checkpoint.position if checkpoint else 0, self._position if self._held else 0)
 
     async def trigger(self) -> None:
         """Have the active instance run now, whatever its schedule, in whatever process it is; else the next one does."""
@@ -324,9 +324,9 @@ class Processor:
     async def stats(self) -> Stats:
         """How it is getting on, as seen from here."""
         stats = await stats_of(self.backend, self.name, self.query)
-        position = max(stats.position, self._position) if self._tenure else stats.position
+        position = max(stats.position, self._position) if self._held else stats.position
         elapsed = self.backend.runtime.clock.monotonic() - self._since
-        rate = (self._handled - self._handled_before) / elapsed if self._tenure and elapsed > 0 else 0.0
+        rate = (self._handled - self._handled_before) / elapsed if self._held and elapsed > 0 else 0.0
         return stats._replace(
             state=self._state, position=position, lag=max(0, stats.head - position),
             lag_seconds=stats.lag_seconds if position < stats.head else 0.0, rate=rate, handled=self._handled,
@@ -355,7 +355,7 @@ class Processor:
     @property
     def at_work(self) -> bool:
         """Whether it is to go on: it is not asked to stop, and has its lease."""
-        return not self._stopping and self._tenure is not None and not self._tenure.lost
+        return not self._stopping and self._held is not None and not self._held.lost
 
     async def sleep(self, seconds: float) -> bool:
         """Wait, unless it is asked to stop or loses its lease meanwhile: then it is False. StoreClosed if it was closed."""
@@ -363,7 +363,7 @@ class Processor:
         end = runtime.clock.monotonic() + seconds
         while True:
             seen = self.wake.count
-            if self._stopping or (self._tenure is not None and self._tenure.lost):
+            if self._stopping or (self._held is not None and self._held.lost):
                 return False
             left = end - runtime.clock.monotonic()
             if left <= 0:

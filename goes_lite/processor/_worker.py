@@ -1,27 +1,23 @@
 """The active life of a processor: look whether anything is due, have it handled batch by batch, wait, and again.
 
 It ends when the processor is asked to stop, loses its lease, or is stopped by an event. What is wrong with the store is
-waited for; what is wrong with an event is `_batches`' business.
+waited for; what is wrong with an event is up to `batches`.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from goes_lite.contract.checkpoints import Lease
-from goes_lite.errors import CheckpointMismatch
-from goes_lite.processor._batches import Batches, Displaced
+from goes_lite.errors import TRANSIENT, CheckpointMismatch
 from goes_lite.processor._retry import LONGEST
 from goes_lite.processor._schedule import Pending
+from goes_lite.processor.batches import BatchRunner
 from goes_lite.processor.feed import Feed, Unreadable, first_position, oldest
 from goes_lite.processor.records import Requests, requests
-from goes_lite.processor.target import TRANSIENT
+from goes_lite.processor.target import Displaced, Host
 from goes_lite.runtime.backoff import Backoff
-
-if TYPE_CHECKING:
-    from goes_lite.processor import Processor
 
 SETTLE = 0.05
 """Seconds without anything to handle, after which it is written down that events were passed over."""
@@ -33,11 +29,11 @@ store_backoff = Backoff(0.05, maximum=5.0)
 class Worker:
     """A processor at work under one lease."""
 
-    def __init__(self, processor: Processor, lease: Lease) -> None:
+    def __init__(self, processor: Host, lease: Lease) -> None:
         self._processor = processor
         self._backend = processor.backend
         self._lease = lease
-        self._batches = Batches(processor, lease)
+        self._runner = BatchRunner(processor, lease)
         self._feed = Feed(self._backend.events, processor.query, processor.batch)
         self._clock = self._backend.runtime.clock
         self._requests = requests(self._backend.models, self._backend.runtime)
@@ -66,7 +62,7 @@ class Worker:
             if seconds is None or seconds > 0:
                 await self._backend.runtime.wait(processor.wake, seen, seconds and min(seconds, LONGEST))
         with suppress(Displaced):  # then it has been saved that more is handled
-            await self._batches.settle()
+            await self._runner.settle()
 
     async def _begin(self) -> None:
         processor, events = self._processor, self._backend.events
@@ -78,25 +74,25 @@ class Worker:
             await processor.begin_again(self._lease, min(checkpoint.position, head) if checkpoint else 0)
             checkpoint = await self._backend.checkpoints.get(processor.name)
         if checkpoint is None:
-            await self._batches.begin(await first_position(events, processor.start_at, processor.query), known=False)
+            await self._runner.begin(await first_position(events, processor.start_at, processor.query), known=False)
         else:
             ahead = checkpoint.position > head and checkpoint.position != processor.start_at
             if checkpoint.store != self._backend.identity or ahead:
                 raise CheckpointMismatch(checkpoint, self._backend.identity, head)
-            await self._batches.begin(checkpoint.position, known=True)
+            await self._runner.begin(checkpoint.position, known=True)
         if again:
             await self._requests.use(processor.name, lambda found: replace(found, reset=asked.resets))
         if self._pending.first is None:  # else it is known since when something waits, and that is still to be done
-            self._peeked = self._batches.position
+            self._peeked = self._runner.position
 
     async def _step(self) -> float | None:
         """Do what is due; how many seconds may pass before the next look, None for until something happens."""
-        processor, batches = self._processor, self._batches
+        processor, runner = self._processor, self._runner
         asked = await self._requests.find(processor.name) or Requests()
         if asked.resets > asked.reset:
             await self._begin()
         if asked.redrives != self._redrives:
-            await batches.redrive()
+            await runner.redrive()
             self._redrives = asked.redrives
         head = await self._backend.events.head()
         now = self._clock.monotonic()
@@ -107,16 +103,16 @@ class Worker:
         if triggered or (due is not None and due <= now):
             await self._run_until(head)
             self._pending = Pending(None, None, now)  # not before: a run that the store cuts short is made again
-            if triggered and batches.position >= head:  # else it was cut short, and the next one has to go on
+            if triggered and runner.position >= head:  # else it was cut short, and the next one has to go on
                 await self._requests.use(
                     processor.name, lambda found: replace(found, served=max(found.served, asked.triggers))
                 )
             return 0
         waits = [] if due is None else [due - now]
-        if batches.unsaved_since is not None:
-            waits.append(batches.unsaved_since + SETTLE - now)
+        if runner.unsaved_since is not None:
+            waits.append(runner.unsaved_since + SETTLE - now)
             if waits[-1] <= 0:
-                await batches.settle()
+                await runner.settle()
                 return 0
         return min(waits, default=None)
 
@@ -131,18 +127,18 @@ class Worker:
                 first=now if self._pending.first is None else self._pending.first, last=now
             )
         elif self._pending.first is None:
-            self._batches.move(head)  # nothing waits, so all of that is passed over
+            self._runner.move(head)  # nothing waits, so all of that is passed over
 
     async def _run_until(self, head: int) -> None:
         """Handle everything up to there."""
-        batches = self._batches
-        while batches.position < head and self._processor.at_work:
+        runner = self._runner
+        while runner.position < head and self._processor.at_work:
             try:
-                batch = await self._feed.next(batches.position, head)
+                batch = await self._feed.next(runner.position, head)
             except Unreadable as unreadable:
-                await batches.give_up(unreadable)
+                await runner.give_up(unreadable)
                 continue
             if batch.events:
-                await batches.handle(batch)
-            batches.move(batch.position)
+                await runner.handle(batch)
+            runner.move(batch.position)
         self._peeked = max(self._peeked, head)

@@ -14,8 +14,7 @@ from goes_lite.contract.wrapping import DelegatingEvents
 from goes_lite.errors import BusError, ConfigError, StoreError
 from goes_lite.kit.bus import InProcessBus
 from goes_lite.processor import Processor, RelayOptions, Retry
-from goes_lite.processor._batches import Stopping
-from goes_lite.processor.target import HandlerFailed
+from goes_lite.processor.target import HandlerFailed, Stopping
 from goes_lite.runtime import call
 from goes_lite.runtime.background import Background
 from goes_lite.runtime.backoff import Backoff

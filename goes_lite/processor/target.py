@@ -6,19 +6,16 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
-from goes_lite.contract.backend import Transaction
-from goes_lite.errors import (
-    AppendInDoubtError,
-    ConfigError,
-    GoesError,
-    StoreError,
-    StoreFull,
-    StoreLocked,
-    StoreUnavailable,
-)
+from goes_lite.contract.backend import Backend, Transaction
+from goes_lite.contract.checkpoints import Lease
+from goes_lite.contract.event_bus import Start
+from goes_lite.errors import AppendInDoubtError, ConfigError, GoesError, StoreError
 from goes_lite.events.context import enter, leave
 from goes_lite.events.event import Event
-from goes_lite.runtime import call
+from goes_lite.events.query import EventQuery
+from goes_lite.processor._retry import Retry
+from goes_lite.processor._schedule import ProcessorSchedule
+from goes_lite.runtime import Signal, call
 from goes_lite.runtime.face import Face
 
 EventHandler: TypeAlias = Callable[[Event[Any]], Awaitable[object] | object]
@@ -27,10 +24,6 @@ TransactionHandler: TypeAlias = Callable[[Event[Any], Any], Awaitable[object] | 
 """Handles one event in the transaction that saves the checkpoint."""
 BatchHandler: TypeAlias = Callable[[Sequence[Event[Any]]], Awaitable[object] | object]
 """Handles several events at once, outside of any transaction."""
-
-
-TRANSIENT = (StoreLocked, StoreFull, StoreUnavailable, AppendInDoubtError)
-"""What a store may raise and yet be usable again later: no event is to blame, and trying again is all that there is to do."""
 
 
 class HandlerFailed(Exception):
@@ -43,11 +36,67 @@ class HandlerFailed(Exception):
         super().__init__(error)
 
 
+class Displaced(Exception):
+    """The checkpoint is not where this instance left it, so what is committed has to be read again."""
+
+
+class Stopping(Exception):
+    """The processor was asked to stop while it waited to try something again."""
+
+
 class Target(Protocol):
     """What is done with a batch of events."""
 
     async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
         """Handle them in order. HandlerFailed with what the user's function raised."""
+        ...
+
+
+class Host(Protocol):
+    """What the work under one lease needs of its processor."""
+
+    backend: Backend
+    name: str
+    target: Target
+    query: EventQuery
+    start_at: Start
+    transactional: bool
+    batch: int
+    schedule: ProcessorSchedule
+    retry: Retry
+    wake: Signal
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it should continue: it was not asked to stop, and it holds its lease."""
+        ...
+
+    async def sleep(self, seconds: float) -> bool:
+        """Wait; False as soon as it is asked to stop or loses its lease. StoreClosed if the store is closed."""
+        ...
+
+    async def prepare(self, lease: Lease) -> None:
+        """Called each time it becomes active, before its checkpoint is read."""
+        ...
+
+    async def check(self, tx: Transaction) -> None:
+        """Called in every transaction of a batch; raises if it may no longer write."""
+        ...
+
+    async def begin_again(self, lease: Lease, position: int) -> None:
+        """Discard its progress up to `position`."""
+        ...
+
+    def reached(self, position: int) -> None:
+        """Note the position that it has reached."""
+        ...
+
+    def handled(self, events: int, position: int) -> None:
+        """Count events that were handled."""
+        ...
+
+    def failed(self, error: Exception, event: Event[Any] | None = None) -> None:
+        """Note and log an error after which it continues."""
         ...
 
 

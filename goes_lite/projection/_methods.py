@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from goes_lite.contract.backend import Transaction
 from goes_lite.errors import TransactionError
 from goes_lite.events.event import Event
-from goes_lite.events.registry import Registry
 from goes_lite.processor.target import guarded
 from goes_lite.runtime.face import Face
-
-if TYPE_CHECKING:
-    from goes_lite.projection._projection import Projection
 
 
 class MethodTarget:
     """Calls the method of each event, in order."""
 
-    def __init__(self, projection: Projection, registry: Registry, face: Face) -> None:
-        self._methods = {name: face.function(method) for name, method in projection.methods(registry).items()}
+    def __init__(self, methods: Mapping[str, Callable[..., object]], face: Face) -> None:
+        self._methods = methods
         self._face = face
 
     async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:

@@ -12,13 +12,14 @@ from inspect import iscoroutinefunction
 from typing import Any, ClassVar, Final, Generic, NamedTuple, Never, TypeVar, cast, get_args, get_origin
 
 from goes_lite.codec import codec
+from goes_lite.codec.types import is_immutable
 from goes_lite.contract.backend import Transaction
 from goes_lite.contract.model_store import ModelRecord, check_collection
 from goes_lite.errors import InvalidQueryError, ModelError, RegistrationError, TransactionError
 from goes_lite.events.event import Event, restore
 from goes_lite.events.fields import check_text
 from goes_lite.events.query import asked
-from goes_lite.events.registry import Registry, _immutable
+from goes_lite.events.registry import Registry
 from goes_lite.processor import Target
 from goes_lite.processor.target import HandlerFailed
 from goes_lite.projection._projection import PREFIX, Key, Projection
@@ -68,7 +69,7 @@ class ModelProjection(Projection, Generic[M]):
                 named = dict(zip(parameters, get_args(base), strict=False))
                 model = parameters[0] if origin is ModelProjection else origin.model
                 cls.model = named.get(model, model)
-        for method in cls._methods.values():
+        for method, _ in cls._methods.values():
             if iscoroutinefunction(getattr(cls, method)):
                 raise RegistrationError(f"{cls.__qualname__}.{method}: a method of a ModelProjection is not async")
         if collection is not None:
@@ -134,7 +135,9 @@ class Fold(Generic[M]):
         by_aggregate = cast("Any", type(projection)).key is cast("Any", ModelProjection).key
         default = None if by_aggregate else projection.key
         self._handlers: dict[str, _Handler] = {
-            name: _Handler(method, keys.get(name, default), name in registry and not _immutable(registry.type_of(name)))
+            name: _Handler(
+                method, keys.get(name, default), name in registry and not is_immutable(registry.type_of(name))
+            )
             for name, method in projection.methods(registry).items()
         }
         json = codec("json")

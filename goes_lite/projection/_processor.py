@@ -9,8 +9,8 @@ from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.checkpoints import Lease
 from goes_lite.errors import ConfigError, LeaseHeld, ProjectionOutdated
 from goes_lite.processor import Processor, RunOptions, parked_events
-from goes_lite.processor._batches import Displaced
-from goes_lite.processor.tenure import LOOK
+from goes_lite.processor.held_lease import STANDBY_INTERVAL
+from goes_lite.processor.target import Displaced
 from goes_lite.projection._parity import Parity
 from goes_lite.projection._projection import Projection
 from goes_lite.projection._rebuild import Accept, Progress, Rebuild
@@ -79,9 +79,9 @@ class ProjectionProcessor(Processor):
     async def _renew(self, lease: Lease) -> None:
         if self._on_new_version == "beside":
             try:
-                await Rebuild(self, self.projection, self._face, guide=self).run(self._ttl, None, None)
+                await Rebuild(self, self.projection, self._face, parent=self).run(self._ttl, None, None)
             except LeaseHeld:  # by one that was called for, or that was killed: what it has made is looked at again
-                await self.sleep(LOOK)
+                await self.sleep(STANDBY_INTERVAL)
                 raise Displaced from None
         else:
             await self.begin_again(lease, 0)
@@ -138,7 +138,7 @@ class ProjectionProcessor(Processor):
 
         Instances of another version stop with ProjectionOutdated then.
         """
-        return await Rebuild(self, self.projection, self._face, guide=None).run(self._ttl, progress, accept)
+        return await Rebuild(self, self.projection, self._face, parent=None).run(self._ttl, progress, accept)
 
     async def _reached(self) -> int:
         """Nowhere, as long as this very instance is about to make the read model anew for its version."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 from goes_lite.errors import RegistrationError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import check_name
-from goes_lite.events.marks import EventKind, check_kinds, mark, marked_methods
+from goes_lite.events.marks import EventKind, Marked, check_kinds, mark, marked_methods
 from goes_lite.events.query import EventQuery
 from goes_lite.events.registry import Registry
 from goes_lite.processor import MAX_NAME
@@ -24,7 +24,6 @@ SUFFIX = "_rebuild"
 PREFIX = "goes:rebuild:"
 """Before names in the store that belong to a read model while it is made beside another: nobody else has such names."""
 
-_KEYS = "__goes_projects_keys__"
 _MARK = "__goes_projects__"
 
 Key = Callable[[Event[Any]], str | Iterable[str] | None]
@@ -48,9 +47,7 @@ def projects(
     def decorate(function: Any) -> Any:
         if not isinstance(function, FunctionType):
             raise RegistrationError(f"projects() decorates a method, not {function!r:.80}")
-        mark(function, _MARK, kinds)
-        if key is not None:
-            setattr(function, _KEYS, getattr(function, _KEYS, {}) | dict.fromkeys(kinds, key))
+        mark(function, _MARK, kinds, key)
         return function
 
     return decorate
@@ -77,7 +74,7 @@ class Projection:
 
     name: ClassVar[str] = ""
     version: ClassVar[int] = 1
-    _methods: ClassVar[Mapping[EventKind, str]] = {}
+    _methods: ClassVar[Mapping[EventKind, Marked]] = {}
 
     suffix: str = ""
     """Empty for the read model that everybody reads. In the projection that makes another one beside it, a copy of this
@@ -90,7 +87,7 @@ class Projection:
     def __init_subclass__(cls, *, name: str | None = None, version: int | None = None, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         cls._methods = marked_methods(cls, _MARK)
-        for method in cls._methods.values():
+        for method, _ in cls._methods.values():
             if any(method in vars(base) for base in cls.__mro__ if base.__module__.startswith(__package__ or __name__)):
                 raise RegistrationError(
                     f"{cls.__qualname__}.{method}: every projection has a {method!r} already: choose another name"
@@ -124,21 +121,18 @@ class Projection:
 
     def keys(self, registry: Registry) -> dict[str, Key]:
         """What its decorators say that events are about, by the names of those events for which one says so."""
-        return {
-            name: key
-            for name, (method, kind) in self._handled(registry).items()
-            if (key := getattr(vars(self._marked(method))[method], _KEYS, {}).get(kind)) is not None
-        }
+        handled = self._handled(registry)
+        return {name: key for name, (_, kind) in handled.items() if (key := self._methods[kind].value) is not None}
 
     def _handled(self, registry: Registry) -> dict[str, tuple[str, EventKind]]:
         """Which method is for which event, by its name, and what it was marked with."""
         handled: dict[str, tuple[str, EventKind]] = {}
-        for kind, method in self._methods.items():  # bases first: the last word is the subclass's
+        for kind, (method, _) in self._methods.items():  # bases first: the last word is the subclass's
             for name in registry.names_of(kind):
                 other, as_kind = handled.get(name, (method, kind))
                 if other != method and self._marked(other) is self._marked(method):
                     raise RegistrationError(
-                        f"{type(self).__qualname__} is to handle {name!r} twice, as {as_kind!r} in {other}() and as "
+                        f"{type(self).__qualname__} handles {name!r} twice, as {as_kind!r} in {other}() and as "
                         f"{kind!r} in {method}(): keep one of them"
                     )
                 handled[name] = method, kind
@@ -152,7 +146,8 @@ class Projection:
         """What handles its events in a transaction, for whatever runs it."""
         from goes_lite.projection._methods import MethodTarget
 
-        return MethodTarget(self, registry, face)
+        methods = {name: face.function(method) for name, method in self.methods(registry).items()}
+        return MethodTarget(methods, face)
 
     # --- its read model as a whole --------------------------------------------------------------------------------------
 

@@ -16,11 +16,11 @@ from goes_lite.contract.backend import Transaction
 from goes_lite.contract.checkpoints import CheckpointStore, Lease
 from goes_lite.errors import CheckpointMismatch
 from goes_lite.processor import Processor, parked_events
-from goes_lite.processor._batches import Batches, Displaced, Stopping
+from goes_lite.processor.batches import BatchRunner
 from goes_lite.processor.feed import Feed, Unreadable
+from goes_lite.processor.held_lease import HeldLease
 from goes_lite.processor.records import Requests, requests
-from goes_lite.processor.target import HandlerFailed
-from goes_lite.processor.tenure import Tenure
+from goes_lite.processor.target import Displaced, HandlerFailed, Stopping
 from goes_lite.projection._parity import Parity, compare
 from goes_lite.projection._projection import PREFIX, SUFFIX, Projection
 from goes_lite.projection._record import ProjectionRecord, check_not_older, projection_records
@@ -45,10 +45,10 @@ class Progress(NamedTuple):
     """At the speed so far; None before anything can be said."""
 
 
-class Shadow(Processor):
+class ShadowProcessor(Processor):
     """The processor of the new read model: it is never run, but has the retries and the dead letters of one that is."""
 
-    def __init__(self, live: Processor, projection: Projection, face: Face, guide: Processor | None) -> None:
+    def __init__(self, live: Processor, projection: Projection, face: Face, parent: Processor | None) -> None:
         replay = Replay(projection, projection.target(live.backend.registry, face), live.query)
         replay.begin(2**63)  # all of it was handled before, by the live one
         super().__init__(
@@ -56,17 +56,17 @@ class Shadow(Processor):
             query=live.query, transactional=True, batch=live.batch, retry=live.retry,
         )  # fmt: skip
         self._projection = projection
-        self._guide = guide
+        self._parent = parent
         self.events = 0
         """How many it has handled."""
 
     @property
     def at_work(self) -> bool:
-        return self._guide is None or self._guide.at_work
+        return self._parent is None or self._parent.at_work
 
     async def sleep(self, seconds: float) -> bool:
-        if self._guide is not None:
-            return await self._guide.sleep(seconds)
+        if self._parent is not None:
+            return await self._parent.sleep(seconds)
         await self.backend.runtime.sleep(seconds)
         return True
 
@@ -78,9 +78,9 @@ class Shadow(Processor):
 
 
 class Rebuild:
-    """One read model being made beside another. With a guide, it ends (Stopping) when that is not to work any more."""
+    """One read model being made beside another. With a parent, it ends (Stopping) when that is not to work any more."""
 
-    def __init__(self, live: Processor, projection: Projection, face: Face, guide: Processor | None) -> None:
+    def __init__(self, live: Processor, projection: Projection, face: Face, parent: Processor | None) -> None:
         projection.check_defines("clear", "switch")
         self._backend = live.backend
         self._live = projection
@@ -88,42 +88,42 @@ class Rebuild:
         self._new.suffix = SUFFIX
         self._face = face
         self._batch = live.batch
-        self._shadow = Shadow(live, self._new, face, guide)
+        self._shadow = ShadowProcessor(live, self._new, face, parent)
         self._name = self._shadow.name
         """Of its checkpoint, its dead letters and its lease."""
         self._feed = Feed(self._backend.events, live.query, live.batch)
 
     async def run(self, ttl: float, progress: Callable[[Progress], object] | None, accept: Accept | None) -> Parity:
         """Until it has taken the place of the live one, or was not accepted."""
-        tenure = Tenure(self._backend, self._name, self._shadow.owner, ttl, self._shadow.wake)
-        lease = await tenure.begin()
+        held = HeldLease(self._backend, self._name, self._shadow.owner, ttl, self._shadow.wake)
+        lease = await held.acquire()
         try:
             return await self._make(lease, progress, accept)
         finally:
-            await tenure.end()
+            await held.release()
 
     async def _make(self, lease: Lease, progress: Callable[[Progress], object] | None, accept: Accept | None) -> Parity:
-        batches = Batches(self._shadow, lease)
-        await self._begin(batches, lease)
-        clock, first = self._backend.runtime.clock, batches.position
+        runner = BatchRunner(self._shadow, lease)
+        await self._begin(runner, lease)
+        clock, first = self._backend.runtime.clock, runner.position
         begun = clock.monotonic()
         while True:
             goal = await self._goal(self._backend.checkpoints)
-            if goal < batches.position:  # the live one has begun again
-                await self._begin(batches, lease)
-                first = batches.position
-            while batches.position < goal:
+            if goal < runner.position:  # the live one has begun again
+                await self._begin(runner, lease)
+                first = runner.position
+            while runner.position < goal:
                 if not self._shadow.at_work:
                     raise Stopping
                 try:
-                    await self._step(batches, goal)
+                    await self._step(runner, goal)
                 except Displaced:  # by whoever took the lease
-                    await self._begin(batches, lease)
+                    await self._begin(runner, lease)
                 if progress is not None:
-                    told = self._progress(batches.position, goal, batches.position - first, clock.monotonic() - begun)
+                    told = self._progress(runner.position, goal, runner.position - first, clock.monotonic() - begun)
                     await call(self._face.function(progress), told)
-            if await self._goal(self._backend.checkpoints) - batches.position <= self._batch:
-                parity = await self._switch(batches, lease, accept)
+            if await self._goal(self._backend.checkpoints) - runner.position <= self._batch:
+                parity = await self._switch(runner, lease, accept)
                 if parity is not None:
                     return parity
 
@@ -132,7 +132,7 @@ class Rebuild:
         rate = self._shadow.events / seconds if seconds > 0 else 0.0
         return Progress(position, goal, self._shadow.events, rate, (goal - position) / speed if speed > 0 else None)
 
-    async def _begin(self, batches: Batches, lease: Lease) -> None:
+    async def _begin(self, runner: BatchRunner, lease: Lease) -> None:
         """Go on where an earlier run was left, if that was of this version; else begin with an empty place."""
         async with self._backend.transaction() as tx:
             await self._shadow.check(tx)
@@ -153,7 +153,7 @@ class Rebuild:
                 await self._tell(self._new.create, tx)
                 await records.put(self._name, ProjectionRecord(self._new.version))
             await tx.checkpoints.save(self._name, position, lease=lease)  # LeaseLost for who was too slow
-        await batches.begin(position, known=True)
+        await runner.begin(position, known=True)
 
     async def _goal(self, checkpoints: CheckpointStore) -> int:
         """Where the live one is."""
@@ -164,24 +164,24 @@ class Rebuild:
             raise CheckpointMismatch(checkpoint, self._backend.identity, await self._backend.events.head())
         return checkpoint.position
 
-    async def _step(self, batches: Batches, goal: int) -> None:
+    async def _step(self, runner: BatchRunner, goal: int) -> None:
         try:
-            batch = await self._feed.next(batches.position, goal)
+            batch = await self._feed.next(runner.position, goal)
         except Unreadable as unreadable:
-            await batches.give_up(unreadable)
+            await runner.give_up(unreadable)
             return
         if batch.events:
-            await batches.handle(batch)
-        batches.move(batch.position)
-        await batches.settle()
+            await runner.handle(batch)
+        runner.move(batch.position)
+        await runner.settle()
 
-    async def _switch(self, batches: Batches, lease: Lease, accept: Accept | None) -> Parity | None:
+    async def _switch(self, runner: BatchRunner, lease: Lease, accept: Accept | None) -> Parity | None:
         """Bring it to where the live one is, compare and switch. None if there is more to be done before."""
         try:
             async with self._backend.transaction() as tx:
                 position = await self._goal(tx.checkpoints)
                 await self._shadow.check(tx)
-                if not await self._catch_up(tx, batches, position):
+                if not await self._catch_up(tx, runner, position):
                     return None
                 await tx.checkpoints.save(self._name, position, lease=lease)
                 parity = await compare(self._live, self._new, tx, self._face, position)
@@ -193,11 +193,11 @@ class Rebuild:
         except (HandlerFailed, Unreadable):
             return None  # it has its turn in `_step`, where it is tried again, parked, or stops everything
 
-    async def _catch_up(self, tx: Transaction, batches: Batches, position: int) -> bool:
+    async def _catch_up(self, tx: Transaction, runner: BatchRunner, position: int) -> bool:
         """Do what the live one has done since, in the transaction that keeps it from doing more."""
-        if position < batches.position:
+        if position < runner.position:
             return False
-        at, feed = batches.position, Feed(tx.events, self._shadow.query, self._batch)
+        at, feed = runner.position, Feed(tx.events, self._shadow.query, self._batch)
         if at < position and await parked_events(tx.models, self._name, self._backend.runtime).query(limit=1).list():
             return False  # something may have to be held back
         while at < position:

@@ -135,7 +135,7 @@ class Lookup(Projection):
         return found
 
     def target(self, registry: Registry, face: Face) -> Target:
-        return _Target(self, registry, face)
+        return LookupTarget(self, registry, face)
 
     @property
     def places(self) -> tuple[str, str]:
@@ -248,7 +248,7 @@ class BoundLookup:
         return AppendCondition(query, head)
 
 
-class _Target:
+class LookupTarget:
     """Reads what a batch is about, changes it in memory, and writes it."""
 
     def __init__(self, lookup: Lookup, registry: Registry, face: Face) -> None:

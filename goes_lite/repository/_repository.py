@@ -35,7 +35,7 @@ from goes_lite.repository._cache import Cache
 from goes_lite.repository._history import Loader
 from goes_lite.repository._hooks import AfterDelete, AfterSave, BeforeSave, Hooks, OnConflict, OnError
 from goes_lite.repository._ids import given_ids, stored_ids
-from goes_lite.repository._turns import Turn, turns_of
+from goes_lite.repository._queues import Ticket, queues_of
 from goes_lite.repository.schedule import Schedule
 from goes_lite.runtime import call
 
@@ -100,7 +100,7 @@ class Repository(Generic[A]):
         self._tries = tries
         self._backoff = backoff
         self._hooks = Hooks(before_save, after_save, on_conflict, after_delete, on_error)
-        self._turns = turns_of(backend)
+        self._queues = queues_of(backend)
         self._events = backend.events
         self._snapshots = backend.snapshots
         self._cache = Cache[A](cache) if cache else None
@@ -257,11 +257,11 @@ class Repository(Generic[A]):
         runtime = self.backend.runtime
         ref = AggregateRef._make((self._name, aggregate_id(id)))  # the name was checked with the class
         attempt = 1
-        turn: Turn | None = None
+        ticket: Ticket | None = None
         try:
             while True:
-                if turn is None and tries > 1 and (attempt > 1 or self._turns.wanted(ref)):
-                    turn = await self._turns.take(ref, runtime)
+                if ticket is None and tries > 1 and (attempt > 1 or self._queues.occupied(ref)):
+                    ticket = await self._queues.join(ref, runtime)
                 aggregate = await self.fetch(ref.id, create=create, deleted=deleted)
                 outcome = await call(change, aggregate)
                 condition = outcome if isinstance(outcome, AppendCondition) else None
@@ -271,12 +271,12 @@ class Repository(Generic[A]):
                 if attempt == tries:
                     refusal.add_note(f"after {tries} tries")
                     raise refusal
-                if turn is not None:  # so it was another process, whom nothing but chance keeps apart
+                if ticket is not None:  # so it was another process, whom nothing but chance keeps apart
                     await runtime.sleep(random.uniform(0, min(MAX_WAIT, self._backoff * 2 ** (attempt - 2))))
                 attempt += 1
         finally:
-            if turn is not None:
-                self._turns.end(turn)
+            if ticket is not None:
+                self._queues.leave(ticket)
 
     async def delete(self, id: str | UUID) -> int:
         """Erase the aggregate for good, its events and snapshots; answer how many events. 0 if there was none."""

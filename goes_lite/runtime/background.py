@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-async def whole(work: Coroutine[Any, Any, T]) -> T:
+async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
     """What it answers, on an event loop. Whoever is cancelled meanwhile hears of that once it has come to its end."""
     import asyncio
 
@@ -33,7 +33,7 @@ async def whole(work: Coroutine[Any, Any, T]) -> T:
         raise
 
 
-class Apart:
+class DetachedTasks:
     """Work of a handle on an event loop that comes to its end, though whoever waits for it be cancelled; `join` waits for all."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from goes_lite.errors import InvalidQueryError, ProcessorBehind
 from goes_lite.events.event import Event
 from goes_lite.processor import Continuously, OnDemand, Periodically, Processor, Retry
 from goes_lite.processor._worker import Worker
-from goes_lite.processor.tenure import Tenure
+from goes_lite.processor.held_lease import HeldLease
 from goes_lite.runtime import Signal
 from goes_lite.runtime.background import Background
 
@@ -272,7 +272,7 @@ def test_closing_the_store_under_a_handler(world: World) -> None:
 def alive() -> Counter[str]:
     """How many there are of what a processor is made of."""
     gc.collect()
-    kinds = {Processor, Worker, Tenure, Background, Signal}
+    kinds = {Processor, Worker, HeldLease, Background, Signal}
     return Counter(type(thing).__name__ for thing in gc.get_objects() if type(thing) in kinds)
 
 

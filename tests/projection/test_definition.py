@@ -131,12 +131,12 @@ def test_a_type_that_is_not_registered() -> None:
 
 def test_two_methods_for_one_event() -> None:
     """By the same type, or by a type and its name, or by a name and an alias of it; a subclass has the last word."""
-    with pytest.raises(RegistrationError, match=r"handle .*Placed.* twice, in one\(\) and in two\(\)"):
+    with pytest.raises(RegistrationError, match=r"handles .*Placed.* twice, in one\(\) and in two\(\)"):
         made({"one": method(Placed), "two": method(Placed)}, name="x")
     for first, second in ((Placed, "shop.placed"), ("shop.placed", "shop.ordered"), ("shop.ordered", Placed)):
         twice = made({"one": method(first), "two": method(second)}, name="x")
         with pytest.raises(
-            RegistrationError, match=r"handle 'shop.placed' twice, as .* in one\(\) and as .* in two\(\)"
+            RegistrationError, match=r"handles 'shop.placed' twice, as .* in one\(\) and as .* in two\(\)"
         ):
             twice().methods(registry)
         base = made({"one": method(first)}, name="x")

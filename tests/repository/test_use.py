@@ -16,7 +16,7 @@ from goes_lite.errors import AggregateNotFound, AppendConditionFailed, Concurren
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
 from goes_lite.repository import Repository
-from goes_lite.repository._turns import turns_of
+from goes_lite.repository._queues import queues_of
 from goes_lite.repository.schedule import Every
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ async def test_32_tasks_on_one_aggregate_lose_no_change() -> None:
         )
         account = await accounts.fetch("a")
         assert (account.version, account.balance) == (32, 2**32 - 1)
-        assert repr(turns_of(db)) == "<Turns for 0 aggregates>"
+        assert repr(queues_of(db)) == "<AggregateQueues for 0 aggregates>"
 
 
 def test_threads_on_one_file_lose_no_change(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from goes_lite.contract.command_transport import CommandTransport, Unheard
 from goes_lite.errors import CommandError, CommandNotHandled, CommandTimeout, ModelConflict, ModelNotFound
 
 
-class Elsewhere:
+class RemoteCommands:
     """The other services, as a command bus sees them."""
 
     def __init__(self, backend: Backend, transport: CommandTransport) -> None:

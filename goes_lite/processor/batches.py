@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from goes_lite.contract.backend import TRANSACTIONS, Transaction
 from goes_lite.contract.checkpoints import CheckpointStore, Lease
@@ -20,27 +20,16 @@ from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.processor.feed import Batch, Unreadable
 from goes_lite.processor.records import ParkedEvent, parked_events
-from goes_lite.processor.target import HandlerFailed
-
-if TYPE_CHECKING:
-    from goes_lite.processor import Processor
+from goes_lite.processor.target import Displaced, HandlerFailed, Host, Stopping
 
 MAX_ERROR = 2000
 """How many characters of an error are kept with a dead letter."""
 
 
-class Displaced(Exception):
-    """The checkpoint is not where this instance has left it: what was committed is to be read again."""
-
-
-class Stopping(Exception):
-    """The processor was asked to stop while it waited to try something again."""
-
-
-class Batches:
+class BatchRunner:
     """Where a processor stands, and how it gets on."""
 
-    def __init__(self, processor: Processor, lease: Lease) -> None:
+    def __init__(self, processor: Host, lease: Lease) -> None:
         self._processor = processor
         self._backend = processor.backend
         self._lease = lease

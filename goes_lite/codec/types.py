@@ -11,33 +11,11 @@ import enum
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator
 from typing import Any
 
+from goes_lite.codec._classes import describe_class
+from goes_lite.codec._shapes import LITERAL_KINDS, MISSING, Shape, Unresolved, forms, label_of, unsupported
 from goes_lite.errors import RegistrationError
-
-#: A union is told apart by the JSON form alone, so no two of its members may share one.
-FORMS = {
-    "none": "null",
-    "bool": "true or false",
-    "int": "an integer",
-    "float": "a float",
-    "list": "an array",
-    "variadic": "an array",
-    "tuple": "an array",
-    "set": "an array",
-    "frozenset": "an array",
-    "namedtuple": "an array",
-    "dict": "an object",
-    "object": "an object",
-    "typeddict": "an object",
-}  # every other kind is a string
-
-#: Kinds whose values cannot change; containers of these are judged by their parts.
-_IMMUTABLE_LEAVES = frozenset(
-    "none bool int float str bytes enum literal datetime date time timedelta UUID Decimal".split()
-)
-_IMMUTABLE_NODES = frozenset(("variadic", "tuple", "frozenset", "namedtuple", "union"))
 
 _KEY_KINDS = frozenset(
     ("str", "int", "bytes", "enum", "literal", "datetime", "date", "time", "timedelta", "UUID", "Decimal")
@@ -54,86 +32,6 @@ _ABSTRACT: dict[Any, Any] = {
     collections.abc.MutableMapping: dict,
 }
 
-#: The default of a field that has none.
-MISSING: Any = object()
-
-#: For type checkers: by these names, what is found in a value of any type is Any to them, instead of unknown.
-DICT: type[Any] = dict
-LIST: type[Any] = list
-class_of: Callable[[Any], type[Any]] = type
-
-
-class Field:
-    """One field of an object: attribute `name`, JSON `key`, and what stands in when the key is absent."""
-
-    __slots__ = ("argument", "default", "factory", "key", "name", "required", "shape")
-
-    def __init__(
-        self,
-        name: str,
-        shape: Shape,
-        *,
-        key: str | None = None,
-        argument: str | None = None,
-        default: Any = MISSING,
-        factory: Callable[[], Any] | None = None,
-        required: bool | None = None,
-    ) -> None:
-        self.name = name
-        self.shape = shape
-        self.key = name if key is None else key
-        self.argument = name if argument is None else argument  # what __init__ calls it (attrs strips underscores)
-        self.default = default
-        self.factory = factory
-        self.required = (default is MISSING and factory is None) if required is None else required
-
-
-class Shape:
-    """A type hint, taken apart.
-
-    `kind` says what it is; `parts` are the shapes inside (item; key and value; members of a union); `fields` those of
-    an object. A recursive type is a shape that contains itself.
-    """
-
-    __slots__ = ("build", "computed", "fields", "frozen", "kind", "label", "parts", "type", "values")
-
-    def __init__(self, kind: str, type: Any, label: str) -> None:
-        self.kind = kind
-        self.type = type
-        self.label = label
-        self.parts: tuple[Shape, ...] = ()
-        self.fields: tuple[Field, ...] = ()
-        self.values: tuple[Any, ...] = ()  # of an enum or a Literal, as JSON
-        self.frozen = False
-        self.build = "call"  # how an object is made: "call" its constructor, or "set" its attributes
-        self.computed: tuple[Field, ...] = ()  # fields with init=False: not stored, made again on reading
-
-    def __repr__(self) -> str:
-        return f"<Shape {self.kind} {self.label}>"
-
-    def walk(self) -> Iterator[Shape]:
-        """Every shape reachable from this one, itself included, each once."""
-        seen: set[int] = set()
-        waiting: list[Shape] = [self]
-        while waiting:
-            shape = waiting.pop()
-            if id(shape) not in seen:
-                seen.add(id(shape))
-                yield shape
-                waiting.extend(shape.parts)
-                waiting.extend(field.shape for field in shape.fields)
-
-    def immutable(self) -> bool:
-        """Whether no value of this type can ever change, going by its annotations alone."""
-        return all(
-            shape.kind in _IMMUTABLE_LEAVES or shape.kind in _IMMUTABLE_NODES or (shape.frozen and not shape.computed)
-            for shape in self.walk()
-        )
-
-
-class Unresolved(Exception):
-    """A forward reference names something that does not exist yet."""
-
 
 def describe(hint: Any) -> Shape:
     """The shape of a type; RegistrationError says which part of it is not supported and what to use instead.
@@ -141,22 +39,6 @@ def describe(hint: Any) -> Shape:
     Unresolved is raised while a forward reference cannot be looked up, because its class may be defined later.
     """
     return _Describer().shape(hint, label_of(hint))
-
-
-def label_of(hint: Any) -> str:
-    """A type as an error message shows it: without the modules of its parts."""
-    if hint is None or hint is type(None):
-        return "None"
-    if hint is Ellipsis:
-        return "..."
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Union or origin is types.UnionType:
-        return " | ".join(map(label_of, args))
-    if origin is typing.Annotated:
-        return label_of(args[0])
-    if isinstance(origin, type) and not any(isinstance(arg, list) for arg in args):
-        return f"{origin.__name__}[{', '.join(map(label_of, args)) or '()'}]"
-    return hint.__name__ if isinstance(hint, type) else repr(hint).replace("typing.", "")
 
 
 class _Describer:
@@ -247,55 +129,13 @@ class _Describer:
             shape.parts = (key, self.shape(args[1] if args else Any, where))
             return shape
         if isinstance(origin, type):
-            # Imported here because that module is made of this one's shapes.
-            from goes_lite.codec._classes import describe_class
-
             return describe_class(self.shape, self.known, hint, origin, args, where)
         raise unsupported(where, label)
 
 
-_SUPPORTED = (
-    "use a dataclass, attrs class, NamedTuple, TypedDict, Enum, Literal, list, tuple, set, frozenset, dict, str, int, "
-    "float, bool, bytes, None, datetime, date, time, timedelta, UUID, Decimal, or Any for plain JSON"
-)
-
-
-def unsupported(where: str, label: str) -> RegistrationError:
-    """The refusal of a type that has no shape."""
-    return RegistrationError(f"{where}: {label} is not supported: {_SUPPORTED}")
-
-
-def forms(shape: Shape) -> set[str]:
-    """The JSON forms that values of the shape are written in."""
-    if shape.kind in ("enum", "literal"):
-        found: set[type[Any]] = {class_of(value) for value in shape.values}
-        return {FORMS.get(_LITERAL_KINDS[kind], "a string") for kind in found}
-    if shape.kind == "union":
-        return set[str]().union(*(forms(part) for part in shape.parts))
-    return {FORMS.get(shape.kind, "a string")}
-
-
-def type_of(shape: Shape) -> type[Any]:
-    """The class that values of the shape have."""
-    return _CLASSES.get(shape.kind) or shape.type
-
-
-_CLASSES: dict[str, type[Any]] = {
-    "list": list,
-    "set": set,
-    "frozenset": frozenset,
-    "variadic": tuple,
-    "tuple": tuple,
-    "dict": dict,
-    "typeddict": dict,
-}
-
-_LITERAL_KINDS: dict[type[Any], str] = {str: "str", int: "int", bool: "bool", type(None): "none"}
-
-
 def _literal(hint: Any, args: tuple[Any, ...], where: str) -> Shape:
     for value in args:
-        if type(value) not in _LITERAL_KINDS:
+        if type(value) not in LITERAL_KINDS:
             raise RegistrationError(f"{where}: {value!r} cannot be in a Literal: use str, int, bool or None")
     shape = Shape("literal", hint, label_of(hint))
     shape.values = args
@@ -359,3 +199,17 @@ def runtime_class(hint: Any) -> type[Any] | None:
         return dict
     origin = _ABSTRACT.get(origin, origin)
     return origin if isinstance(origin, type) else None
+
+
+def is_immutable(hint: Any) -> bool:
+    """Whether no value of a type can change, going by its annotations; False for a type that has no shape."""
+    try:
+        return describe(hint).immutable()
+    except (RegistrationError, Unresolved):  # a custom codec may accept such types
+        return False
+
+
+def is_message(cls: Any) -> bool:
+    """Whether a type is a protobuf Message class; protobuf is not imported to find out."""
+    module = sys.modules.get("google.protobuf.message")
+    return module is not None and isinstance(cls, type) and issubclass(cls, module.Message)

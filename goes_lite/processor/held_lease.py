@@ -15,9 +15,9 @@ from goes_lite.contract.backend import Backend
 from goes_lite.contract.checkpoints import Lease
 from goes_lite.errors import GoesError, LeaseHeld, LeaseLost, StoreClosed
 from goes_lite.runtime import Signal
-from goes_lite.runtime.background import Background, whole
+from goes_lite.runtime.background import Background, uninterrupted
 
-LOOK = 0.2
+STANDBY_INTERVAL = 0.2
 """Seconds after which one that stands by looks again whether the lease has been given back."""
 
 
@@ -26,7 +26,7 @@ def new_owner() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 
 
-class Tenure:
+class HeldLease:
     """The time for which an instance is the active one: from `begin` to `end`, renewed beside its work."""
 
     def __init__(self, backend: Backend, name: str, owner: str, ttl: float, wake: Signal) -> None:
@@ -41,23 +41,23 @@ class Tenure:
         self.lost = False
         """Whether another instance has taken the lease."""
 
-    async def begin(self) -> Lease:
+    async def acquire(self) -> Lease:
         """Take the lease; LeaseHeld while another instance has it."""
         held = await self._backend.leases.get(self._name)
         if held is not None and held.owner != self._owner:  # whoever stands by keeps no writer waiting
             raise LeaseHeld(self._name, held.owner, held.expires)
         try:
-            lease = await (self._acquire() if self._backend.runtime.inline else whole(self._acquire()))
+            lease = await (self._take() if self._backend.runtime.inline else uninterrupted(self._take()))
         except (Exception, GeneratorExit):
             raise
         except BaseException:  # cancelled, it may have been taken all the same
-            await self._release()
+            await self._give_back()
             raise
         self._renewal = Background(self._backend.runtime, f"goes_lite-lease {self._name}")
         self._renewal.start(self._renew(lease))
         return lease
 
-    async def _acquire(self) -> Lease:
+    async def _take(self) -> Lease:
         self.lease = await self._backend.leases.acquire(self._name, self._owner, self._ttl)
         return self.lease
 
@@ -74,20 +74,20 @@ class Tenure:
             except GoesError:
                 continue  # the store cannot be written to just now; nor can anybody else take the lease
 
-    async def end(self) -> None:
+    async def release(self) -> None:
         """Give the lease back, so that another one takes over at once; also if whoever waits for it is cancelled."""
         self._ending.notify()
         try:
             if self._renewal is not None:
                 await self._renewal.join()
-            await self._release()
+            await self._give_back()
         except (Exception, GeneratorExit):
             raise
         except BaseException:
-            await self._release()
+            await self._give_back()
             raise
 
-    async def _release(self) -> None:
+    async def _give_back(self) -> None:
         if self.lease is not None and not self.lost:
             with suppress(GoesError):  # it runs out by itself
                 await self._backend.leases.release(self.lease)

@@ -1,0 +1,47 @@
+"""What handles commands, and what workers and services need of the bus that finds it."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from goes_lite.commands._command import Command
+from goes_lite.commands._receipts import Receipts
+from goes_lite.contract.backend import Backend
+
+
+class Handler(Protocol):
+    """Handles the commands of one name."""
+
+    receipts: Receipts
+
+    async def handle(self, command: Command[Any]) -> object:
+        """Handle the command and return the result. What it raises propagates to the caller of `dispatch`."""
+        ...
+
+
+class Dispatcher(Protocol):
+    """A command bus, as workers and services use it."""
+
+    backend: Backend
+
+    @property
+    def handled(self) -> tuple[str, ...]:
+        """The names of the commands that have a handler here."""
+        ...
+
+    @property
+    def forwards(self) -> bool:
+        """Whether accepted commands without a handler here go to the queue of the event bus."""
+        ...
+
+    def handler_of(self, name: str) -> Handler | None:
+        """Return what handles commands of this name, or former name, here."""
+        ...
+
+    async def send(self, command: Command[Any]) -> Any:
+        """Have a command handled, in its own context, and return the result."""
+        ...
+
+    async def forward(self, command: Command[Any]) -> None:
+        """Hand an accepted command over to the queue of the event bus; BusError if the queue does not accept it."""
+        ...

@@ -1,0 +1,82 @@
+"""One registration: a name, its type and its options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, get_origin
+
+from goes_lite.codec import Codec
+from goes_lite.errors import RegistrationError
+
+
+class Entry:
+    """One registration."""
+
+    __slots__ = ("aliases", "codec", "name", "schema", "type")
+
+    def __init__(self, name: str, type: Any, schema: int, aliases: tuple[str, ...], codec: Codec | None) -> None:
+        self.name = name
+        self.type = type
+        self.schema = schema
+        self.aliases = aliases
+        self.codec = codec
+
+    def options(self) -> tuple[int, frozenset[str], str | None]:
+        return self.schema, frozenset(self.aliases), None if self.codec is None else self.codec.name
+
+
+def check_schema(schema: object) -> None:
+    if type(schema) is not int or schema < 1:
+        raise RegistrationError(f"a schema version is an int from 1 on, not {schema!r}")
+
+
+def label(type: Any) -> str:
+    module, name = getattr(type, "__module__", None), getattr(type, "__qualname__", None)
+    return f"{module}.{name}" if module and name and not get_origin(type) else repr(type)
+
+
+def same_type(old: Any, new: Any) -> bool:
+    if old is new:
+        return True
+    if get_origin(old) is not None or get_origin(new) is not None:
+        return bool(old == new)
+    name = getattr(old, "__qualname__", None)
+    return (
+        name is not None
+        and name == getattr(new, "__qualname__", None)
+        and getattr(old, "__module__", None) == getattr(new, "__module__", None)
+        and not name.endswith("<lambda>")
+    )
+
+
+def names_by_class(entries: Iterable[Entry]) -> dict[type[Any], tuple[str, ...]]:
+    names: dict[type[Any], tuple[str, ...]] = {}
+    for entry in dict.fromkeys(entries):
+        cls = runtime_class(entry.type)
+        if cls is not None:
+            names[cls] = (*names.get(cls, ()), entry.name)
+    return names
+
+
+# Loaded at the first registration, which `import goes_lite` should not pay for.
+
+
+def runtime_class(hint: Any) -> type[Any] | None:
+    """Return the class that values of a type have; None where there is no single one."""
+    from goes_lite.codec import types
+
+    return types.runtime_class(hint)
+
+
+def is_immutable(hint: Any) -> bool:
+    """Whether no value of a type can change, going by its annotations."""
+    from goes_lite.codec import types
+
+    return types.is_immutable(hint)
+
+
+def is_message(hint: Any) -> bool:
+    """Whether a type is a protobuf Message class."""
+    from goes_lite.codec import types
+
+    return types.is_message(hint)
