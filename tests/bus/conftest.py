@@ -55,7 +55,7 @@ def run(request: pytest.FixtureRequest) -> bus_kit.Run:
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
     """Failures of handlers are logged, which is not what is looked at here."""
-    logger = logging.getLogger("goes_lite.contract.event_bus")
+    logger = logging.getLogger("goes_lite.bus")
     logger.disabled = True
     yield
     logger.disabled = False

@@ -332,9 +332,7 @@ class InProcessBus:
             self.letters_lost += 1
             import logging
 
-            logging.getLogger("goes_lite.contract.event_bus").error(
-                "too many dead letters, so this one is lost: %r", oldest
-            )
+            logging.getLogger("goes_lite.bus").error("too many dead letters, so this one is lost: %r", oldest)
 
     # --- the end ----------------------------------------------------------------------------------------------------
 

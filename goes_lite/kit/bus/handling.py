@@ -182,9 +182,7 @@ class SubscriptionHandling:
         event = delivery.event if delivery is not None else None
         self._failures += 1
         self._errors.append(Failure(event, attempt, error, self._runtime.clock.now()))
-        logging.getLogger("goes_lite.contract.event_bus").warning(
-            "%r failed (attempt %d) on %r", self, attempt, event, exc_info=error
-        )
+        logging.getLogger("goes_lite.bus").warning("%r failed (attempt %d) on %r", self, attempt, event, exc_info=error)
 
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped" if self._work.ended else "stopping"
