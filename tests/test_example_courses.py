@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import goes_lite as goes
 from goes_lite.errors import CommandRejected
 from goes_lite.testing import Outcome, given
-
-if TYPE_CHECKING:
-    from tests.examples import example_kit as kit
-else:
-    # Test files are imported by path and their folders are not on sys.path; so is this.
-    _spec = importlib.util.spec_from_file_location("example_kit", Path(__file__).parent / "examples" / "example_kit.py")
-    kit = sys.modules["example_kit"] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(kit)
+from tests.examples import example_kit as kit
 
 courses: Any = kit.module("courses")
 

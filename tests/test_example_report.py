@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import signal
@@ -11,20 +10,12 @@ import sys
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 import goes_lite as goes
 from goes_lite.testing import given
-
-if TYPE_CHECKING:
-    from tests.examples import example_kit as kit
-else:
-    # Test files are imported by path and their folders are not on sys.path; so is this.
-    _spec = importlib.util.spec_from_file_location("example_kit", Path(__file__).parent / "examples" / "example_kit.py")
-    kit = sys.modules["example_kit"] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(kit)
+from tests.examples import example_kit as kit
 
 REAL_LOG = kit.EXAMPLES.parents[1] / "shared" / "data" / "bpic2012.xes.gz"
 BEGIN = datetime(2011, 10, 1, tzinfo=timezone.utc)

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from goes_lite_conformance.servers import ServerMissing
 from goes_lite_conformance.servers import nats as servers
 
-if TYPE_CHECKING:
-    from tests.examples import example_kit as kit
-else:
-    # Test files are imported by path and their folders are not on sys.path; so is this.
-    _spec = importlib.util.spec_from_file_location("example_kit", Path(__file__).parent / "examples" / "example_kit.py")
-    kit = sys.modules["example_kit"] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(kit)
+from tests.examples import example_kit as kit
 
 
 def test_three_services_of_which_one_is_killed(tmp_path: Path) -> None:

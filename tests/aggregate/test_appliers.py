@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict, cast
+from typing import Any, TypedDict, cast
 
 import pytest
 
@@ -11,11 +11,7 @@ from goes_lite.aggregate import Aggregate, applies
 from goes_lite.errors import RegistrationError, UnregisteredTypeError
 from goes_lite.events.event import Event
 from goes_lite.events.registry import Registry
-
-if TYPE_CHECKING:
-    from tests.aggregate.aggregate_kit import Barked, Left, Registered, Returned, TrickAdded
-else:
-    from aggregate_kit import Barked, Left, Registered, Returned, TrickAdded
+from tests.aggregate.aggregate_kit import Barked, Left, Registered, Returned, TrickAdded
 
 
 def test_appliers_are_inherited_and_overridden_like_methods() -> None:

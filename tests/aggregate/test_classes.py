@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import pytest
 
 from goes_lite.aggregate import Aggregate
 from goes_lite.errors import RegistrationError
-
-if TYPE_CHECKING:
-    from tests.aggregate.aggregate_kit import made
-else:
-    from aggregate_kit import made
+from tests.aggregate.aggregate_kit import made
 
 
 @pytest.mark.parametrize("default", [[], {}, set[str](), bytearray()])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
@@ -13,12 +12,7 @@ from goes_lite.aggregate import Aggregate, applies, settle
 from goes_lite.errors import AggregateError, EncodeError, InvalidEventError, UnregisteredTypeError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
-
-if TYPE_CHECKING:
-    from tests.aggregate.aggregate_kit import NOON, Barked, Dog, Failing, Left, Registered, TrickAdded, reloaded
-else:
-    from aggregate_kit import NOON, Barked, Dog, Failing, Left, Registered, TrickAdded, reloaded
-
+from tests.aggregate.aggregate_kit import NOON, Barked, Dog, Failing, Left, Registered, TrickAdded, reloaded
 
 # --- identity and versions --------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -12,22 +12,17 @@ from goes_lite.errors import AggregateError, InvalidEventError, RegistrationErro
 from goes_lite.events.event import Event, restore
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.registry import Raw, Registry
-
-if TYPE_CHECKING:
-    from tests.aggregate.aggregate_kit import (
-        NOON,
-        Barked,
-        Dog,
-        Failing,
-        Left,
-        Registered,
-        Returned,
-        TrickAdded,
-        reloaded,
-    )
-else:
-    from aggregate_kit import NOON, Barked, Dog, Failing, Left, Registered, Returned, TrickAdded, reloaded
-
+from tests.aggregate.aggregate_kit import (
+    NOON,
+    Barked,
+    Dog,
+    Failing,
+    Left,
+    Registered,
+    Returned,
+    TrickAdded,
+    reloaded,
+)
 
 # --- replay -----------------------------------------------------------------------------------------------------------
 

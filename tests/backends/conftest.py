@@ -7,25 +7,11 @@ import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.backends import faces, sqlite_kit
-else:
-
-    def _load(name: str) -> ModuleType:
-        # Test files are imported by path and their folders are not on sys.path; so is this, under the name that they use.
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    faces, sqlite_kit = _load("faces"), _load("sqlite_kit")
-    for _name in ("pooler", "server_kit", "postgres_kit", "mongo_kit"):
-        _load(_name)
+from tests.backends import faces, sqlite_kit
 
 
 @pytest.fixture(scope="session", autouse=True)

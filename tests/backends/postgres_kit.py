@@ -6,16 +6,13 @@ import atexit
 import importlib.util
 import os
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from goes_lite_conformance.servers import ServerMissing, postgres
 
-if TYPE_CHECKING:
-    from tests.backends.pooler import Pooler
-else:
-    from pooler import Pooler
+from tests.backends.pooler import Pooler
 
 
 def needs_postgres() -> None:

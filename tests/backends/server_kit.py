@@ -8,7 +8,6 @@ import random
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from goes_lite_conformance.harness.samples import note, registry
@@ -16,14 +15,12 @@ from goes_lite_conformance.harness.workers import Process
 
 import goes_lite as goes
 
-HERE = Path(__file__).parent
-
 
 class Worker(Process):
     """A process that does a job of server_jobs."""
 
     def __init__(self, job: str, **arguments: Any) -> None:
-        super().__init__(job, str(HERE / "server_jobs.py"), job, json.dumps(arguments), search=[str(HERE)])
+        super().__init__(job, "-m", "tests.backends.server_jobs", job, json.dumps(arguments))
 
 
 @contextmanager

@@ -7,16 +7,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from goes_lite_conformance.harness.workers import say
 
 import goes_lite
-
-if TYPE_CHECKING:
-    from tests.backends.sqlite_kit import job, note, numbers, registry, store
-else:
-    from sqlite_kit import job, note, numbers, registry, store
+from tests.backends.sqlite_kit import job, note, numbers, registry, store
 
 
 @job

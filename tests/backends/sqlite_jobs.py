@@ -1,6 +1,6 @@
 """The jobs of worker processes.
 
-    python sqlite_jobs.py JOB {"path": …}
+    python -m tests.backends.sqlite_jobs JOB {"path": …}
 
 runs one: it says what it does in lines of JSON on stdout, and waits for lines on stdin.
 """
@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import cast
 from uuid import uuid4
 
 from goes_lite_conformance.harness.workers import PATIENCE, listen, say
@@ -31,11 +31,7 @@ from goes_lite.errors import ConcurrencyError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.sqlite import SQLiteBackend
-
-if TYPE_CHECKING:
-    from tests.backends.sqlite_kit import JOBS, Noted, job, note, numbers, registry, store
-else:
-    from sqlite_kit import JOBS, Noted, job, note, numbers, registry, store
+from tests.backends.sqlite_kit import JOBS, Noted, job, note, numbers, registry, store
 
 
 def without_watchfiles() -> None:
@@ -326,7 +322,7 @@ def _in_child(db: BlockingBackend, path: str, driver: str) -> None:
 
 def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    importlib.import_module("sqlite_disk_jobs")  # has further ones
+    importlib.import_module("tests.backends.sqlite_disk_jobs")  # has further ones
     JOBS[sys.argv[1]](**json.loads(sys.argv[2]))
 
 

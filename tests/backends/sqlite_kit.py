@@ -132,10 +132,7 @@ class Worker(Process):
     """A process that does one of `sqlite_jobs`."""
 
     def __init__(self, job: str, **arguments: Any) -> None:
-        here = os.path.dirname(os.path.abspath(__file__))  # a job imports this module by its name, as tests do
-        super().__init__(
-            job, "-W", "error", os.path.join(here, "sqlite_jobs.py"), job, json.dumps(arguments), search=[here]
-        )
+        super().__init__(job, "-W", "error", "-m", "tests.backends.sqlite_jobs", job, json.dumps(arguments))
 
 
 # --- workers, seen from inside --------------------------------------------------------------------------------------

@@ -5,18 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import goes_lite as goes
-
-if TYPE_CHECKING:
-    from tests.backends.mongo_kit import needs_mongo, store_url
-else:
-    from mongo_kit import needs_mongo, store_url
+from tests.backends.mongo_kit import needs_mongo, store_url
 
 needs_mongo()
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from goes_lite_conformance.servers import mongo
@@ -23,11 +23,7 @@ from goes_lite.errors import (
     StoreReadOnly,
     StoreUnavailable,
 )
-
-if TYPE_CHECKING:
-    from tests.backends.mongo_kit import needs_mongo, store_url
-else:
-    from mongo_kit import needs_mongo, store_url
+from tests.backends.mongo_kit import needs_mongo, store_url
 
 needs_mongo()
 

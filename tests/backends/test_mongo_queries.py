@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from goes_lite_conformance.harness.samples import Counted, Noted, registry, snapshot
@@ -18,11 +18,7 @@ import goes_lite as goes
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
-
-if TYPE_CHECKING:
-    from tests.backends.mongo_kit import needs_mongo, store_url
-else:
-    from mongo_kit import needs_mongo, store_url
+from tests.backends.mongo_kit import needs_mongo, store_url
 
 needs_mongo()
 

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import goes_lite as goes
-
-if TYPE_CHECKING:
-    from tests.backends.mongo_kit import needs_mongo, store_url
-    from tests.backends.server_kit import KILLED, WRITERS, Seen, tail
-else:
-    from mongo_kit import needs_mongo, store_url
-    from server_kit import KILLED, WRITERS, Seen, tail
+from tests.backends.mongo_kit import needs_mongo, store_url
+from tests.backends.server_kit import KILLED, WRITERS, Seen, tail
 
 needs_mongo()
 
@@ -25,7 +19,7 @@ def run(url: str, each: int, mutant: str = "", killed: int = KILLED) -> Seen:
             pass
 
     asyncio.run(prepare())
-    return tail(url, each, mutants="mongo_mutants", mutant=mutant, killed=killed)
+    return tail(url, each, mutants="tests.backends.mongo_mutants", mutant=mutant, killed=killed)
 
 
 def test_no_reader_skips_or_repeats(rounds: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import pytest
 
@@ -63,11 +63,9 @@ class Pooled(Postgres):
 
     def url(self, storage: Storage) -> str:
         pooler = os.environ.get(POOLER)
-        if pooler is None:  # else this is a worker process, which has this file alone
-            if TYPE_CHECKING:
-                from tests.backends.postgres_kit import pooler_url
-            else:
-                from postgres_kit import pooler_url
+        if pooler is None:  # else this is a worker process, which uses its parent's
+            from tests.backends.postgres_kit import pooler_url
+
             pooler = os.environ[POOLER] = pooler_url()
         return f"{PostgresBackend.scratch(pooler, storage.name)}&pooler=true"
 

@@ -6,7 +6,7 @@ import asyncio
 import os
 import random
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from goes_lite_conformance.harness.samples import note, registry
@@ -16,11 +16,7 @@ import goes_lite as goes
 from goes_lite.contract.event_store import Appended
 from goes_lite.errors import AppendInDoubtError, StoreUnavailable
 from goes_lite.events.event import Event
-
-if TYPE_CHECKING:
-    from tests.backends.postgres_kit import needs_postgres, store_url
-else:
-    from postgres_kit import needs_postgres, store_url
+from tests.backends.postgres_kit import needs_postgres, store_url
 
 needs_postgres()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from goes_lite_conformance.harness.samples import note, registry, snapshot, texts
@@ -19,11 +19,7 @@ from goes_lite.errors import (
     TransactionConflict,
     TransactionError,
 )
-
-if TYPE_CHECKING:
-    from tests.backends.postgres_kit import needs_postgres, store_url
-else:
-    from postgres_kit import needs_postgres, store_url
+from tests.backends.postgres_kit import needs_postgres, store_url
 
 needs_postgres()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from typing import TYPE_CHECKING
 
 import pytest
 from goes_lite_conformance.harness.samples import note, registry
@@ -13,11 +12,7 @@ from goes_lite_conformance.harness.samples import note, registry
 from goes_lite import blocking
 from goes_lite.errors import StoreForked
 from goes_lite.runtime import drive
-
-if TYPE_CHECKING:
-    from tests.backends.postgres_kit import needs_postgres, store_url
-else:
-    from postgres_kit import needs_postgres, store_url
+from tests.backends.postgres_kit import needs_postgres, store_url
 
 needs_postgres()
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from goes_lite_conformance.harness.samples import note, registry
 
 import goes_lite as goes
 from goes_lite import blocking
-
-if TYPE_CHECKING:
-    from tests.backends.postgres_kit import needs_postgres, store_url
-else:
-    from postgres_kit import needs_postgres, store_url
+from tests.backends.postgres_kit import needs_postgres, store_url
 
 needs_postgres()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import warnings
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
@@ -26,13 +26,8 @@ from goes_lite.errors import (
     StoreUnavailable,
 )
 from goes_lite.events.registry import Registry
-
-if TYPE_CHECKING:
-    from tests.backends.postgres_kit import needs_postgres, server_url, store_url
-    from tests.backends.server_kit import Worker, workers
-else:
-    from postgres_kit import needs_postgres, server_url, store_url
-    from server_kit import Worker, workers
+from tests.backends.postgres_kit import needs_postgres, server_url, store_url
+from tests.backends.server_kit import Worker, workers
 
 needs_postgres()
 

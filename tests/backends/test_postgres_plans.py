@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from goes_lite_conformance.harness.samples import Counted, Noted, registry, snapshot
@@ -15,11 +15,7 @@ import goes_lite as goes
 from goes_lite.events.event import Event
 from goes_lite.events.query import EventQuery
 from goes_lite.kit.sql import MAX_INTEGER, Sql, count, select
-
-if TYPE_CHECKING:
-    from tests.backends.postgres_kit import needs_postgres, server_url, store_url
-else:
-    from postgres_kit import needs_postgres, server_url, store_url
+from tests.backends.postgres_kit import needs_postgres, server_url, store_url
 
 needs_postgres()
 

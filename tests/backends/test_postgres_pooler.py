@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
@@ -11,11 +10,7 @@ from goes_lite_conformance.harness.samples import note, registry
 
 import goes_lite as goes
 from goes_lite.errors import GoesError, LeaseHeld
-
-if TYPE_CHECKING:
-    from tests.backends.postgres_kit import needs_postgres, pooler_url, store_url
-else:
-    from postgres_kit import needs_postgres, pooler_url, store_url
+from tests.backends.postgres_kit import needs_postgres, pooler_url, store_url
 
 needs_postgres()
 

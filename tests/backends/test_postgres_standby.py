@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from goes_lite_conformance.harness.samples import note, registry, texts
@@ -11,11 +11,7 @@ from goes_lite_conformance.servers import postgres
 
 import goes_lite as goes
 from goes_lite.errors import StoreReadOnly
-
-if TYPE_CHECKING:
-    from tests.backends.postgres_kit import needs_postgres
-else:
-    from postgres_kit import needs_postgres
+from tests.backends.postgres_kit import needs_postgres
 
 needs_postgres()
 

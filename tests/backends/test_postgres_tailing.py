@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import pytest
 
 import goes_lite as goes
-
-if TYPE_CHECKING:
-    from tests.backends.postgres_kit import needs_postgres, store_url
-    from tests.backends.server_kit import KILLED, WRITERS, Seen, tail
-else:
-    from postgres_kit import needs_postgres, store_url
-    from server_kit import KILLED, WRITERS, Seen, tail
+from tests.backends.postgres_kit import needs_postgres, store_url
+from tests.backends.server_kit import KILLED, WRITERS, Seen, tail
 
 needs_postgres()
 
@@ -22,7 +16,7 @@ needs_postgres()
 def run(url: str, each: int, mutant: str = "", killed: int = KILLED) -> Seen:
     """What readers see beside writers, of whom some are killed; or beside mutants."""
     asyncio.run(prepare(url, mutant))
-    return tail(url, each, mutants="postgres_mutants", mutant=mutant, killed=killed)
+    return tail(url, each, mutants="tests.backends.postgres_mutants", mutant=mutant, killed=killed)
 
 
 async def prepare(url: str, mutant: str) -> None:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from goes_lite.errors import ConfigError
-
-if TYPE_CHECKING:
-    from tests.backends.conftest import Spawn
-    from tests.backends.sqlite_kit import check_file, fill, note, numbers, store
-else:
-    from sqlite_kit import check_file, fill, note, numbers, store
+from tests.backends.conftest import Spawn
+from tests.backends.sqlite_kit import check_file, fill, note, numbers, store
 
 
 def test_a_backup_while_others_write(tmp_path: Path, driver: str, spawn: Spawn) -> None:

@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -18,13 +18,8 @@ from goes_lite.errors import StoreClosed
 from goes_lite.events.query import EventQuery
 from goes_lite.sqlite import _guard
 from goes_lite.sqlite._writer import Operation
-
-if TYPE_CHECKING:
-    from tests.backends.conftest import Spawn
-    from tests.backends.sqlite_kit import check_file, note, numbers, our_threads, registry, store, writer_of
-else:
-    from sqlite_kit import check_file, note, numbers, our_threads, registry, store, writer_of
-
+from tests.backends.conftest import Spawn
+from tests.backends.sqlite_kit import check_file, note, numbers, our_threads, registry, store, writer_of
 
 # --- closing --------------------------------------------------------------------------------------------------------
 

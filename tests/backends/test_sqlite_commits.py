@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pytest
+
+from goes_lite.blocking import BlockingBackend
 from goes_lite.errors import StoreUnavailable
 from goes_lite.runtime import Signal
 from goes_lite.sqlite import _connection, _wakeup
-
-if TYPE_CHECKING:
-    import pytest
-
-    from goes_lite.blocking import BlockingBackend
-    from goes_lite.sqlite._driver import Connection
-    from tests.backends.conftest import Spawn
-    from tests.backends.sqlite_kit import note, store
-else:
-    from sqlite_kit import note, store
+from goes_lite.sqlite._driver import Connection
+from tests.backends.conftest import Spawn
+from tests.backends.sqlite_kit import note, store
 
 PATIENCE = 30
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from tests.backends.conftest import Spawn
-    from tests.backends.sqlite_kit import Noted, check_file, note, store
-else:
-    from sqlite_kit import check_file, note, store
+from tests.backends.conftest import Spawn
+from tests.backends.sqlite_kit import Noted, check_file, note, store
 
 
 def test_a_file_whose_writers_were_killed(path: str, driver: str, spawn: Spawn, rounds: int) -> None:

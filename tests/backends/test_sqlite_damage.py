@@ -11,20 +11,15 @@ import random
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
 from goes_lite.errors import CodecError, ForeignFile, GoesError, StoreDamaged, StoreError
 from goes_lite.events.fields import AggregateRef
 from goes_lite.sqlite import SQLiteBackend
-
-if TYPE_CHECKING:
-    from tests.backends.conftest import Spawn
-    from tests.backends.sqlite_kit import BIG, check_file, files, fill, left, note, numbers, sql, store
-else:
-    from sqlite_kit import BIG, check_file, files, fill, left, note, numbers, sql, store
-
+from tests.backends.conftest import Spawn
+from tests.backends.sqlite_kit import BIG, check_file, files, fill, left, note, numbers, sql, store
 
 # --- damage ---------------------------------------------------------------------------------------------------------
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from goes_lite_conformance.harness.samples import count, note, take
 
 from goes_lite.events.query import EventQuery
-
-if TYPE_CHECKING:
-    from tests.backends.faces import Place
+from tests.backends.faces import Place
 
 
 async def test_a_waiting_follower_costs_nothing(loop_place: Place) -> None:

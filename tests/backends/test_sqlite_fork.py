@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.backends.conftest import Spawn
-    from tests.backends.sqlite_kit import check_file, note, numbers, store
-else:
-    from sqlite_kit import check_file, note, numbers, store
+from tests.backends.conftest import Spawn
+from tests.backends.sqlite_kit import check_file, note, numbers, store
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from goes_lite.errors import StoreFull
-
-if TYPE_CHECKING:
-    from tests.backends.conftest import Spawn
-    from tests.backends.sqlite_kit import check_file
-else:
-    from sqlite_kit import check_file
+from tests.backends.conftest import Spawn
+from tests.backends.sqlite_kit import check_file
 
 
 def test_a_file_size_limit(path: str, driver: str, spawn: Spawn) -> None:

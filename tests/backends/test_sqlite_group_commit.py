@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 from goes_lite_conformance.harness.samples import note, registry, story
@@ -19,9 +19,7 @@ from goes_lite.errors import (
 )
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
-
-if TYPE_CHECKING:
-    from tests.backends.faces import Place
+from tests.backends.faces import Place
 
 A = AggregateRef("order", "a")
 

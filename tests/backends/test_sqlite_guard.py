@@ -7,19 +7,14 @@ import shutil
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from goes_lite.errors import StoreUnavailable, UnsafeAccess
 from goes_lite.sqlite import _guard
-
-if TYPE_CHECKING:
-    from tests.backends.conftest import Spawn
-    from tests.backends.sqlite_kit import note, numbers, store
-else:
-    from sqlite_kit import note, numbers, store
-
+from tests.backends.conftest import Spawn
+from tests.backends.sqlite_kit import note, numbers, store
 
 needs_guard = pytest.mark.skipif(os.name != "posix", reason="only POSIX loses locks when a file is closed")
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
 
 import pytest
 
 from goes_lite.contract.checkpoints import Lease
 from goes_lite.errors import LeaseHeld
-
-if TYPE_CHECKING:
-    from tests.backends.faces import Place
+from tests.backends.faces import Place
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=timezone.utc)
 

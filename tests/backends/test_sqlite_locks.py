@@ -8,20 +8,15 @@ import signal
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import goes_lite
 from goes_lite.errors import StoreLocked
 from goes_lite.sqlite._writer import Operation
-
-if TYPE_CHECKING:
-    from tests.backends.conftest import Spawn
-    from tests.backends.sqlite_kit import check_file, note, numbers, registry, store, writer_of
-else:
-    from sqlite_kit import check_file, note, numbers, registry, store, writer_of
-
+from tests.backends.conftest import Spawn
+from tests.backends.sqlite_kit import check_file, note, numbers, registry, store, writer_of
 
 # --- other programs, processes and threads --------------------------------------------------------------------------
 

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
 from goes_lite.errors import ConfigError
 from goes_lite.sqlite import SQLiteBackend
 from goes_lite.sqlite import _driver as drivers
-
-if TYPE_CHECKING:
-    from tests.backends.conftest import Spawn
-    from tests.backends.sqlite_kit import check_file, note, numbers, sql, store
-else:
-    from sqlite_kit import check_file, note, numbers, sql, store
-
+from tests.backends.conftest import Spawn
+from tests.backends.sqlite_kit import check_file, note, numbers, sql, store
 
 # --- big things -----------------------------------------------------------------------------------------------------
 

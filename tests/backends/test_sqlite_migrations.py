@@ -6,19 +6,15 @@ import contextlib
 import sqlite3
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
 from goes_lite.errors import StoreError, StoreLocked, StoreTooNew, StoreUnavailable
 from goes_lite.sqlite import _connection, _schema, target_of
 from goes_lite.sqlite import _driver as drivers
-
-if TYPE_CHECKING:
-    from tests.backends.conftest import Spawn
-    from tests.backends.sqlite_kit import check_file, files, note, numbers, store
-else:
-    from sqlite_kit import check_file, files, note, numbers, store
+from tests.backends.conftest import Spawn
+from tests.backends.sqlite_kit import check_file, files, note, numbers, store
 
 NEXT = (
     "CREATE TABLE later (key INTEGER PRIMARY KEY, value TEXT) STRICT",

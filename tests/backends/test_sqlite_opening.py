@@ -10,20 +10,15 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from goes_lite.errors import ForeignFile, NetworkFilesystem, StoreReadOnly, StoreUnavailable
 from goes_lite.events.fields import AggregateRef
 from goes_lite.sqlite import _connection
-
-if TYPE_CHECKING:
-    from tests.backends.conftest import Spawn
-    from tests.backends.sqlite_kit import check_file, files, fill, left, note, numbers, sql, store
-else:
-    from sqlite_kit import check_file, files, fill, left, note, numbers, sql, store
-
+from tests.backends.conftest import Spawn
+from tests.backends.sqlite_kit import check_file, files, fill, left, note, numbers, sql, store
 
 # --- files that are no stores ---------------------------------------------------------------------------------------
 

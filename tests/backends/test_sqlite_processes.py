@@ -6,19 +6,15 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from goes_lite.sqlite import _executor
 from goes_lite.sqlite._turnstile import Turnstile
 from goes_lite.sqlite._wakeup import Watcher
-
-if TYPE_CHECKING:
-    from tests.backends.conftest import Spawn
-    from tests.backends.sqlite_kit import check_file, note, numbers, store
-else:
-    from sqlite_kit import check_file, note, numbers, store
+from tests.backends.conftest import Spawn
+from tests.backends.sqlite_kit import check_file, note, numbers, store
 
 
 @pytest.fixture

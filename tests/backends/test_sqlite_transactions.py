@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 from goes_lite_conformance.harness.asserts import each_refused
@@ -19,9 +19,7 @@ from goes_lite.errors import (
     StoreReadOnly,
     TransactionError,
 )
-
-if TYPE_CHECKING:
-    from tests.backends.faces import Place
+from tests.backends.faces import Place
 
 
 async def table(db: Backend) -> None:

@@ -6,18 +6,14 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from goes_lite.blocking import BlockingBackend
 from goes_lite.errors import StoreLocked
 from goes_lite.sqlite._writer import Writer
-
-if TYPE_CHECKING:
-    from tests.backends.sqlite_kit import note, numbers, store, writer_of
-else:
-    from sqlite_kit import note, numbers, store, writer_of
+from tests.backends.sqlite_kit import note, numbers, store, writer_of
 
 PATIENCE = 20.0
 

@@ -3,33 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING
 
 import pytest
 
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime, drive
-
-
-def load(name: str) -> ModuleType:
-    """Test files are imported by path and their folders are not on sys.path; so is this, under the name that they use."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-if TYPE_CHECKING:
-    from tests.bus import bus_kit, nats_kit
-else:
-    bus_kit, nats_kit = load("bus_kit"), load("nats_kit")
+from tests.bus import bus_kit, nats_kit
 
 
 @pytest.fixture(params=["loop", "inline"])

@@ -1,20 +1,16 @@
-"""What the other processes of the tests of NATS do: `python nats_jobs.py JOB {arguments}`. The parent kills them."""
+"""What the other processes of the tests of NATS do: `python -m tests.bus.nats_jobs JOB {arguments}`. The parent kills them."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from goes_lite_conformance.harness.workers import say
 
 import goes_lite as goes
-
-if TYPE_CHECKING:
-    from tests.bus.nats_kit import Add, Greet, registry
-else:
-    from nats_kit import Add, Greet, registry
+from tests.bus.nats_kit import Add, Greet, registry
 
 
 async def member(path: str, bus: str, hold: float = 0.0, **options: Any) -> None:

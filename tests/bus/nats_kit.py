@@ -84,7 +84,6 @@ class Core(Nats):
 
 registry = goes.Registry()
 PATIENCE = 30.0
-HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 @registry.event("thing.noted")
@@ -142,8 +141,7 @@ class World:
         """Another process on a job of nats_jobs."""
         options = {key: arguments.pop(key) for key in ("mode", "lease") if key in arguments}
         said = json.dumps({"path": self.store(name), "bus": self.bus(**options), **arguments})
-        file = os.path.join(HERE, "nats_jobs.py")
-        self._workers.append(Process(job, "-W", "error", file, job, said, search=[HERE]))
+        self._workers.append(Process(job, "-W", "error", "-m", "tests.bus.nats_jobs", job, said))
         return self._workers[-1]
 
     def end(self) -> None:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from goes_lite.contract.event_bus import EventBus, Handling, Subscription
 from goes_lite.errors import BusError
 from goes_lite.kit.bus import InProcessBus
 from goes_lite.runtime import InlineRuntime, drive
-
-if TYPE_CHECKING:
-    from tests.bus.bus_kit import Program, Run, data, events, take
-else:
-    from bus_kit import Program, Run, data, events, take
+from tests.bus.bus_kit import Program, Run, data, events, take
 
 
 @pytest.mark.parametrize("closes", ["subscription", "bus"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -13,11 +12,7 @@ from hypothesis import strategies as st
 from goes_lite.contract.event_bus import Delivery, Subscription
 from goes_lite.errors import BusError, ConfigError, DeliveryError
 from goes_lite.runtime import LoopRuntime, drive
-
-if TYPE_CHECKING:
-    from tests.bus.bus_kit import NoWaiting, Program, Run, data, drained, event, events, take
-else:
-    from bus_kit import NoWaiting, Program, Run, data, drained, event, events, take
+from tests.bus.bus_kit import NoWaiting, Program, Run, data, drained, event, events, take
 
 
 def test_each_event_goes_to_exactly_one_member_of_a_group(run: Run) -> None:

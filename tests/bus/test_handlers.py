@@ -7,7 +7,6 @@ import random
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,11 +16,7 @@ from goes_lite.kit.bus import InProcessBus
 from goes_lite.runtime import InlineRuntime, LoopRuntime, Signal, drive
 from goes_lite.runtime.backoff import Backoff
 from goes_lite.testing import FakeClock
-
-if TYPE_CHECKING:
-    from tests.bus.bus_kit import Log, Program, Run, data, events, take
-else:
-    from bus_kit import Log, Program, Run, data, events, take
+from tests.bus.bus_kit import Log, Program, Run, data, events, take
 
 
 @pytest.mark.parametrize("kind", ["plain", "coroutine"])

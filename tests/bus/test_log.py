@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,23 +16,19 @@ from goes_lite.events.event import Event, restore
 from goes_lite.events.ids import new_id_bytes
 from goes_lite.kit.bus import InProcessBus
 from goes_lite.runtime import InlineRuntime, drive
-
-if TYPE_CHECKING:
-    from tests.bus.bus_kit import (
-        EPOCH,
-        Beside,
-        Log,
-        NoWaiting,
-        Program,
-        Run,
-        data,
-        drained,
-        event,
-        events,
-        take,
-    )
-else:
-    from bus_kit import EPOCH, Beside, Log, NoWaiting, Program, Run, data, drained, event, events, take
+from tests.bus.bus_kit import (
+    EPOCH,
+    Beside,
+    Log,
+    NoWaiting,
+    Program,
+    Run,
+    data,
+    drained,
+    event,
+    events,
+    take,
+)
 
 
 def test_an_offer_never_waits_and_a_full_subscriber_catches_up_from_the_log(run: Run) -> None:

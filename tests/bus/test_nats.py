@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from goes_lite_conformance import EventBusTests
 from goes_lite_conformance.concurrency.publishers import PublisherRules
 
-if TYPE_CHECKING:
-    from tests.bus import nats_kit
-else:
-    import nats_kit
+from tests.bus import nats_kit
 
 if nats_kit.missing():  # not a mark: a rule that is skipped counts as one that is not kept
     pytest.skip(nats_kit.missing(), allow_module_level=True)

@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import goes_lite as goes
 from goes_lite.errors import BusError, InvalidEventError
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine
-
-    from tests.bus import nats_kit
-    from tests.bus.nats_kit import Noted, World, note, registry
-else:
-    import nats_kit
-    from nats_kit import Noted, World, note, registry
+from tests.bus import nats_kit
+from tests.bus.nats_kit import Noted, World, note, registry
 
 pytestmark = nats_kit.needs_nats
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -19,13 +19,8 @@ from goes_lite.errors import (
     CommandRejected,
     CommandTimeout,
 )
-
-if TYPE_CHECKING:
-    from tests.bus import nats_kit
-    from tests.bus.nats_kit import Add, Greet, Refused, World
-else:
-    import nats_kit
-    from nats_kit import Add, Greet, Refused, World
+from tests.bus import nats_kit
+from tests.bus.nats_kit import Add, Greet, Refused, World
 
 pytestmark = nats_kit.needs_nats
 MODES = pytest.mark.parametrize("mode", ["jetstream", "core"])

@@ -14,7 +14,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Coroutine
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -23,13 +23,8 @@ from goes_lite_conformance.servers import nats as servers
 
 import goes_lite as goes
 from goes_lite.errors import BusError, ConfigError, UnknownBackend
-
-if TYPE_CHECKING:
-    from tests.bus import nats_kit
-    from tests.bus.nats_kit import World, note, registry
-else:
-    import nats_kit
-    from nats_kit import World, note, registry
+from tests.bus import nats_kit
+from tests.bus.nats_kit import World, note, registry
 
 pytestmark = nats_kit.needs_nats
 SECRET = "s3cr3t-p4ss"

@@ -7,20 +7,15 @@ import time
 from collections import Counter
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from goes_lite_conformance.servers import nats as servers
 
 import goes_lite as goes
 from goes_lite.errors import BusError
-
-if TYPE_CHECKING:
-    from tests.bus import nats_kit
-    from tests.bus.nats_kit import World, note, registry
-else:
-    import nats_kit
-    from nats_kit import World, note, registry
+from tests.bus import nats_kit
+from tests.bus.nats_kit import World, note, registry
 
 pytestmark = nats_kit.needs_nats
 

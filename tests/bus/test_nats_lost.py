@@ -7,20 +7,15 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from goes_lite_conformance.servers import free_port
 
 import goes_lite as goes
-
-if TYPE_CHECKING:
-    from tests.bus import nats_kit
-    from tests.bus.nats_kit import World, note, registry
-else:
-    import nats_kit
-    from nats_kit import World, note, registry
+from tests.bus import nats_kit
+from tests.bus.nats_kit import World, note, registry
 
 pytestmark = nats_kit.needs_nats
 NAMES = "abcdefgh"

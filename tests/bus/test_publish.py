@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from goes_lite.contract.event_bus import parse_patterns
 from goes_lite.errors import InvalidQueryError
 from goes_lite.runtime import LoopRuntime
-
-if TYPE_CHECKING:
-    from tests.bus.bus_kit import Program, Run, data, event, events, take
-else:
-    from bus_kit import Program, Run, data, event, events, take
-
+from tests.bus.bus_kit import Program, Run, data, event, events, take
 
 # --- patterns -------------------------------------------------------------------------------------------------------
 

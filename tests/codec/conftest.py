@@ -2,22 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import pytest
 
 from goes_lite.codec import Codec, StdlibJson
-
-if TYPE_CHECKING:
-    from tests.codec import codec_kit
-else:
-    # Test files are imported by path and their folders are not on sys.path; so is this, under the name that they use.
-    spec = importlib.util.spec_from_file_location("codec_kit", Path(__file__).with_name("codec_kit.py"))
-    codec_kit = sys.modules["codec_kit"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(codec_kit)
+from tests.codec import codec_kit
 
 
 @pytest.fixture(params=["stdlib", pytest.param("msgspec", marks=codec_kit.needs_msgspec)], name="json_codec")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
@@ -12,12 +12,7 @@ import goes_lite.codec
 from goes_lite.codec import Codec, FunctionCodec, StdlibJson
 from goes_lite.codec import codec as find_codec
 from goes_lite.errors import ConfigError, DecodeError, DriverMissing, EncodeError
-
-if TYPE_CHECKING:
-    from tests.codec.codec_kit import HAS_PROTOBUF, decode, encode
-else:
-    from codec_kit import HAS_PROTOBUF, decode, encode
-
+from tests.codec.codec_kit import HAS_PROTOBUF, decode, encode
 
 # --- codecs of one's own --------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -16,42 +16,22 @@ import pytest
 
 from goes_lite.codec import Codec
 from goes_lite.errors import DecodeError
-
-if TYPE_CHECKING:
-    from tests.codec.codec_kit import (
-        Address,
-        Box,
-        Cents,
-        Colour,
-        Item,
-        Lenient,
-        Order,
-        Point,
-        Positive,
-        Rights,
-        Tree,
-        case_id,
-        decode,
-        encode,
-    )
-else:
-    from codec_kit import (
-        Address,
-        Box,
-        Cents,
-        Colour,
-        Item,
-        Lenient,
-        Order,
-        Point,
-        Positive,
-        Rights,
-        Tree,
-        case_id,
-        decode,
-        encode,
-    )
-
+from tests.codec.codec_kit import (
+    Address,
+    Box,
+    Cents,
+    Colour,
+    Item,
+    Lenient,
+    Order,
+    Point,
+    Positive,
+    Rights,
+    Tree,
+    case_id,
+    decode,
+    encode,
+)
 
 CANONICAL: list[tuple[Any, Any, str]] = [
     (

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
 from goes_lite.codec import Codec
 from goes_lite.codec import codec as find_codec
 from goes_lite.errors import DecodeError, EncodeError, RegistrationError
-
-if TYPE_CHECKING:
-    from tests.codec.codec_kit import Item, decode, encode, needs_attrs, needs_msgspec, needs_protobuf, stripped
-else:
-    from codec_kit import Item, decode, encode, needs_attrs, needs_msgspec, needs_protobuf, stripped
+from tests.codec.codec_kit import Item, decode, encode, needs_attrs, needs_msgspec, needs_protobuf, stripped
 
 
 @needs_attrs

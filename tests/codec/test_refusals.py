@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import InitVar, dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -15,25 +15,20 @@ import pytest
 
 from goes_lite.codec import Codec
 from goes_lite.errors import DecodeError, EncodeError, RegistrationError
-
-if TYPE_CHECKING:
-    from tests.codec.codec_kit import (
-        Address,
-        Box,
-        Colour,
-        Item,
-        Order,
-        Point,
-        Positive,
-        T,
-        Tree,
-        case_id,
-        decode,
-        encode,
-    )
-else:
-    from codec_kit import Address, Box, Colour, Item, Order, Point, Positive, T, Tree, case_id, decode, encode
-
+from tests.codec.codec_kit import (
+    Address,
+    Box,
+    Colour,
+    Item,
+    Order,
+    Point,
+    Positive,
+    T,
+    Tree,
+    case_id,
+    decode,
+    encode,
+)
 
 # --- refusals -------------------------------------------------------------------------------------------------------
 

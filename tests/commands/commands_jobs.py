@@ -6,17 +6,13 @@ import json
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 from goes_lite_conformance.harness.workers import say
 
 import goes_lite as goes
-
-if TYPE_CHECKING:
-    from tests.commands.commands_kit import Greet, Order, Pay, PlaceOrder, Remind, registry
-else:
-    from commands_kit import Greet, Order, Pay, PlaceOrder, Remind, registry
+from tests.commands.commands_kit import Greet, Order, Pay, PlaceOrder, Remind, registry
 
 
 def dispatch(path: str, id: str) -> None:

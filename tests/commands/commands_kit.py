@@ -9,16 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 from uuid import UUID
 
 import pytest
 from goes_lite_conformance import Contract, Storage
 from goes_lite_conformance.harness.faces import _Awaited, _AwaitedProcessor, _function
 from goes_lite_conformance.harness.place import Declared, Place
-
-if TYPE_CHECKING:
-    from goes_lite_conformance.rule import Face
+from goes_lite_conformance.rule import Face
 
 import goes_lite as goes
 from goes_lite.commands import AcceptedCommand

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from goes_lite_conformance.harness.workers import Process
@@ -24,37 +23,19 @@ from goes_lite.errors import (
 )
 from goes_lite.events.ids import new_id
 from goes_lite.testing import FakeClock
-
-if TYPE_CHECKING:
-    from tests.commands.commands_kit import (
-        PATIENCE,
-        Greet,
-        Order,
-        Paid,
-        Pay,
-        Placed,
-        PlaceOrder,
-        Remind,
-        World,
-        raised,
-        registry,
-    )
-else:
-    from commands_kit import (
-        PATIENCE,
-        Greet,
-        Order,
-        Paid,
-        Pay,
-        Placed,
-        PlaceOrder,
-        Remind,
-        World,
-        raised,
-        registry,
-    )
-
-HERE = os.path.dirname(os.path.abspath(__file__))
+from tests.commands.commands_kit import (
+    PATIENCE,
+    Greet,
+    Order,
+    Paid,
+    Pay,
+    Placed,
+    PlaceOrder,
+    Remind,
+    World,
+    raised,
+    registry,
+)
 
 
 def at_once(attempt: int) -> float:
@@ -400,8 +381,7 @@ def test_killed_while_they_are_under_way_each_has_one_effect(tmp_path: Path, rou
                 reminded.append(10 * number + one + 1)
             seen = db.events.head()
             workers = [
-                Process("worker", "-W", "error", os.path.join(HERE, "commands_jobs.py"), arguments, search=[HERE])
-                for _ in range(2)
+                Process("worker", "-W", "error", "-m", "tests.commands.commands_jobs", arguments) for _ in range(2)
             ]
             try:
                 for worker in workers:

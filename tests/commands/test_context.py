@@ -6,18 +6,14 @@ import asyncio
 import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import goes_lite as goes
 from goes_lite.errors import ConfigError
 from goes_lite.events.ids import new_id
-
-if TYPE_CHECKING:
-    from tests.commands.commands_kit import PATIENCE, Order, Pay, Placed, PlaceOrder, Remind, World, raised, registry
-else:
-    from commands_kit import PATIENCE, Order, Pay, Placed, PlaceOrder, Remind, World, raised, registry
+from tests.commands.commands_kit import PATIENCE, Order, Pay, Placed, PlaceOrder, Remind, World, raised, registry
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=timezone.utc)
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import goes_lite as goes
 from goes_lite.errors import CommandRejected, ConfigError, RegistrationError
-
-if TYPE_CHECKING:
-    from tests.commands.commands_kit import World, raised
-else:
-    from commands_kit import World, raised
+from tests.commands.commands_kit import World, raised
 
 registry = goes.Registry()
 

@@ -6,18 +6,14 @@ import asyncio
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from goes_lite_conformance.harness.contract import in_thread
 
 import goes_lite as goes
 from goes_lite.errors import AppendConditionFailed, ConfigError, InvalidEventError, InvalidQueryError
-
-if TYPE_CHECKING:
-    from tests.commands.commands_kit import PATIENCE, World, raised
-else:
-    from commands_kit import PATIENCE, World, raised
+from tests.commands.commands_kit import PATIENCE, World, raised
 
 registry = goes.Registry()
 

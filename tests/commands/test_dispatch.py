@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from goes_lite_conformance.harness.contract import in_thread
@@ -16,23 +16,19 @@ from goes_lite.errors import (
     RegistrationError,
     UnregisteredTypeError,
 )
-
-if TYPE_CHECKING:
-    from tests.commands.commands_kit import (
-        PATIENCE,
-        Greet,
-        Order,
-        Paid,
-        Pay,
-        Placed,
-        PlaceOrder,
-        Remind,
-        World,
-        raised,
-        registry,
-    )
-else:
-    from commands_kit import PATIENCE, Greet, Order, Paid, Pay, Placed, PlaceOrder, Remind, World, raised, registry
+from tests.commands.commands_kit import (
+    PATIENCE,
+    Greet,
+    Order,
+    Paid,
+    Pay,
+    Placed,
+    PlaceOrder,
+    Remind,
+    World,
+    raised,
+    registry,
+)
 
 
 def test_a_function_handles_a_command(world: World) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,11 +14,7 @@ import goes_lite as goes
 from goes_lite.commands import middleware
 from goes_lite.errors import CommandRejected, CommandTimeout, ConfigError
 from goes_lite.testing import FakeClock
-
-if TYPE_CHECKING:
-    from tests.commands.commands_kit import Greet, Order, PlaceOrder, Remind, World, raised, registry
-else:
-    from commands_kit import Greet, Order, PlaceOrder, Remind, World, raised, registry
+from tests.commands.commands_kit import Greet, Order, PlaceOrder, Remind, World, raised, registry
 
 
 def logged(log: list[Any], entry: object, *, keep: bool = False) -> list[Any]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from goes_lite_conformance.harness.workers import Process
@@ -16,13 +15,7 @@ from goes_lite_conformance.harness.workers import Process
 import goes_lite as goes
 from goes_lite.errors import CommandMismatch, ConfigError, EncodeError
 from goes_lite.events.ids import new_id
-
-if TYPE_CHECKING:
-    from tests.commands.commands_kit import Order, Pay, PlaceOrder, Remind, World, raised, registry
-else:
-    from commands_kit import Order, Pay, PlaceOrder, Remind, World, raised, registry
-
-HERE = os.path.dirname(os.path.abspath(__file__))
+from tests.commands.commands_kit import Order, Pay, PlaceOrder, Remind, World, raised, registry
 
 
 def test_dispatched_again_it_is_not_done_again(world: World) -> None:
@@ -197,8 +190,7 @@ def test_killed_between_the_commit_and_the_answer(tmp_path: Path) -> None:
     """Whoever did not get the answer dispatches again, and gets it; the events are there once."""
     path, id = str(tmp_path / "app.db"), new_id()
     worker = Process(
-        "dispatch", "-W", "error", os.path.join(HERE, "commands_jobs.py"), json.dumps({"path": path, "id": str(id)}),
-        search=[HERE],
+        "dispatch", "-W", "error", "-m", "tests.commands.commands_jobs", json.dumps({"path": path, "id": str(id)}),
     )  # fmt: skip
     try:
         worker.expect("committed")

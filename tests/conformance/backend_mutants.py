@@ -6,7 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Any, Self, cast
 
 from goes_lite_conformance.wrapping import WrappedBackend, WrappedStore, WrappedTransaction
 
@@ -19,12 +19,7 @@ from goes_lite.errors import LeaseHeld, StoreClosed
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.runtime import Signal
-
-if TYPE_CHECKING:
-    from tests.conformance.mutants import Handed, mutant
-else:
-    from mutants import Handed, mutant
-
+from tests.conformance.mutants import Handed, mutant
 
 # --- the bus --------------------------------------------------------------------------------------------------------
 

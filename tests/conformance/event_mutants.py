@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from uuid import UUID
 
 from goes_lite_conformance.wrapping import WrappedBackend, WrappedStore
@@ -16,11 +16,7 @@ from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.ids import new_id
 from goes_lite.events.query import EVERYTHING, EventQuery
-
-if TYPE_CHECKING:
-    from tests.conformance.mutants import changed, each, events_mutant, mutant
-else:
-    from mutants import changed, each, events_mutant, mutant
+from tests.conformance.mutants import changed, each, events_mutant, mutant
 
 # --- appending ------------------------------------------------------------------------------------------------------
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
+
+from goes_lite_conformance.wrapping import WrappedBackend
 
 from goes_lite.contract.model_store import ModelRecord
 from goes_lite.errors import ModelConflict
-
-if TYPE_CHECKING:
-    from goes_lite_conformance.wrapping import WrappedBackend
-
-    from tests.conformance.mutants import Handed, mutant
-else:
-    from mutants import Handed, mutant
+from tests.conformance.mutants import Handed, mutant
 
 
 @mutant("MS-EXPECTED-002", "MS-EXPECTED-004")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from goes_lite_conformance.wrapping import WrappedBackend, WrappedTransaction
 
@@ -14,11 +14,7 @@ from goes_lite.errors import LeaseHeld
 from goes_lite.events.event import Event
 from goes_lite.processor import Processor, processor_of
 from goes_lite.runtime.face import AsyncFace
-
-if TYPE_CHECKING:
-    from tests.conformance.mutants import Handed, mutant
-else:
-    from mutants import Handed, mutant
+from tests.conformance.mutants import Handed, mutant
 
 
 class _Spoilt(WrappedTransaction):

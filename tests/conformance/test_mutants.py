@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import goes_lite_conformance as suites
 import pytest
@@ -15,25 +14,13 @@ from goes_lite_conformance.harness.contract import declared_by
 from goes_lite_conformance.harness.place import Place
 from goes_lite_conformance.wrapping import WrappedBackend, register_wrapped
 
-if TYPE_CHECKING:
-    from tests.conformance import backend_mutants
-    from tests.conformance.mutants import MUTANTS
-else:
-    import importlib.util
-    import sys
-
-    def _load(name: str) -> ModuleType:
-        # Test files are imported by path, and their folders are not on sys.path; worker processes import this one, too.
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        module = sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    MUTANTS = _load("mutants").MUTANTS
-    _load("event_mutants")
-    _load("model_mutants")
-    _load("processor_mutants")
-    backend_mutants = _load("backend_mutants")
+from tests.conformance import (
+    backend_mutants,
+    event_mutants,  # noqa: F401 - registers mutants, as the next two do
+    model_mutants,  # noqa: F401
+    processor_mutants,  # noqa: F401
+)
+from tests.conformance.mutants import MUTANTS
 
 pytestmark = pytest.mark.once
 

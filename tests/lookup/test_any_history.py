@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from goes_lite_conformance.harness.faces import _Awaited
 from hypothesis import example, given
@@ -13,12 +13,7 @@ from hypothesis import strategies as st
 import goes_lite as goes
 from goes_lite.errors import KeyTaken
 from goes_lite.runtime import drive
-
-if TYPE_CHECKING:
-    from tests.lookup.lookup_kit import PATIENCE, EmailChanged, History, Joined, Left, emails, registry
-else:
-    from lookup_kit import PATIENCE, EmailChanged, History, Joined, Left, emails, registry
-
+from tests.lookup.lookup_kit import PATIENCE, EmailChanged, History, Joined, Left, emails, registry
 
 texts = st.one_of(
     st.sampled_from(["", "%", "%25", "a", "A", "a:b", "\0", "%00", "é", "e\u0301", "x" * 1100, "x" * 1101, "%sha256-"]),

@@ -6,7 +6,7 @@ import pickle
 import threading
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,24 +14,20 @@ import goes_lite as goes
 from goes_lite.contract.backend import Backend
 from goes_lite.errors import AppendConditionFailed, KeyTaken
 from goes_lite.events.fields import check_tag
-
-if TYPE_CHECKING:
-    from tests.lookup.lookup_kit import (
-        KEYS,
-        A,
-        B,
-        C,
-        EmailChanged,
-        Greeted,
-        History,
-        Joined,
-        Left,
-        World,
-        emails,
-        registry,
-    )
-else:
-    from lookup_kit import KEYS, A, B, C, EmailChanged, Greeted, History, Joined, Left, World, emails, registry
+from tests.lookup.lookup_kit import (
+    KEYS,
+    A,
+    B,
+    C,
+    EmailChanged,
+    Greeted,
+    History,
+    Joined,
+    Left,
+    World,
+    emails,
+    registry,
+)
 
 
 @pytest.mark.parametrize(

@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
 import goes_lite as goes
 from goes_lite.contract.backend import Backend
 from goes_lite.errors import InvalidQueryError, ProcessorStopped, RegistrationError
-
-if TYPE_CHECKING:
-    from tests.lookup.lookup_kit import (
-        KEYS,
-        PATIENCE,
-        A,
-        B,
-        C,
-        EmailChanged,
-        Greeted,
-        History,
-        Joined,
-        Left,
-        World,
-        emails,
-        registry,
-    )
-else:
-    from lookup_kit import (
-        KEYS,
-        PATIENCE,
-        A,
-        B,
-        C,
-        EmailChanged,
-        Greeted,
-        History,
-        Joined,
-        Left,
-        World,
-        emails,
-        registry,
-    )
+from tests.lookup.lookup_kit import (
+    KEYS,
+    PATIENCE,
+    A,
+    B,
+    C,
+    EmailChanged,
+    Greeted,
+    History,
+    Joined,
+    Left,
+    World,
+    emails,
+    registry,
+)
 
 
 def test_a_key_is_found_by_its_aggregate_and_the_other_way_round(world: World) -> None:

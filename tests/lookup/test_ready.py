@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 
 import goes_lite as goes
 from goes_lite.contract.backend import Backend
 from goes_lite.errors import ProcessorBehind, ProjectionOutdated
-
-if TYPE_CHECKING:
-    from tests.lookup.lookup_kit import KEYS, PATIENCE, A, B, C, Greeted, History, Joined, Left, World, emails
-else:
-    from lookup_kit import KEYS, PATIENCE, A, B, C, Greeted, History, Joined, Left, World, emails
+from tests.lookup.lookup_kit import KEYS, PATIENCE, A, B, C, Greeted, History, Joined, Left, World, emails
 
 
 def test_ready_means_caught_up(world: World) -> None:

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.processor.processor_kit import World
-else:
-    # Test files are imported by path and their folders are not on sys.path; so is this, under the name that they use.
-    spec = importlib.util.spec_from_file_location("processor_kit", Path(__file__).with_name("processor_kit.py"))
-    processor_kit = sys.modules["processor_kit"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(processor_kit)
-    from processor_kit import World
+from tests.processor.processor_kit import World
 
 
 @pytest.fixture(params=["async", "blocking"])

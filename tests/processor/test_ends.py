@@ -9,7 +9,7 @@ import weakref
 from collections import Counter
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from goes_lite_conformance.concurrency._interrupt import Interruption, at_every_wait, interrupt
@@ -22,49 +22,26 @@ from goes_lite.processor._worker import Worker
 from goes_lite.processor.held_lease import HeldLease
 from goes_lite.runtime import Signal
 from goes_lite.runtime.background import Background
-
-if TYPE_CHECKING:
-    from tests.processor.processor_kit import (
-        DAY,
-        MEMORY,
-        NAME,
-        ONLY_NOTED,
-        PATIENCE,
-        Calls,
-        Gate,
-        World,
-        becomes,
-        note,
-        notes,
-        nothing,
-        other,
-        others_at_work,
-        registry,
-        stands,
-        state,
-        threads,
-    )  # fmt: skip
-else:
-    from processor_kit import (
-        DAY,
-        MEMORY,
-        NAME,
-        ONLY_NOTED,
-        PATIENCE,
-        Calls,
-        Gate,
-        World,
-        becomes,
-        note,
-        notes,
-        nothing,
-        other,
-        others_at_work,
-        registry,
-        stands,
-        state,
-        threads,
-    )  # fmt: skip
+from tests.processor.processor_kit import (
+    DAY,
+    MEMORY,
+    NAME,
+    ONLY_NOTED,
+    PATIENCE,
+    Calls,
+    Gate,
+    World,
+    becomes,
+    note,
+    notes,
+    nothing,
+    other,
+    others_at_work,
+    registry,
+    stands,
+    state,
+    threads,
+)  # fmt: skip
 
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
 

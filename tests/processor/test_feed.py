@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,11 +21,7 @@ from goes_lite.processor import Continuously, OnDemand, Retry
 from goes_lite.processor.feed import Feed, Unreadable
 from goes_lite.runtime import drive
 from goes_lite.testing import FakeClock
-
-if TYPE_CHECKING:
-    from tests.processor.processor_kit import NAME, ONLY_NOTED, Calls, World, note, notes, nothing, other, stands
-else:
-    from processor_kit import NAME, ONLY_NOTED, Calls, World, note, notes, nothing, other, stands
+from tests.processor.processor_kit import NAME, ONLY_NOTED, Calls, World, note, notes, nothing, other, stands
 
 EVENTS = 400
 """More than the first two pages of a query have."""

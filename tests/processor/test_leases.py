@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -13,11 +13,7 @@ from goes_lite.contract.backend import Backend
 from goes_lite.errors import LeaseLost
 from goes_lite.processor import Retry
 from goes_lite.testing import FakeClock
-
-if TYPE_CHECKING:
-    from tests.processor.processor_kit import DAY, NAME, ONLY_NOTED, Calls, Gate, World, note, notes, other, stands
-else:
-    from processor_kit import DAY, NAME, ONLY_NOTED, Calls, Gate, World, note, notes, other, stands
+from tests.processor.processor_kit import DAY, NAME, ONLY_NOTED, Calls, Gate, World, note, notes, other, stands
 
 LOOK = 0.2
 """Seconds after which one that stands by looks again."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,41 +14,22 @@ import goes_lite as goes
 from goes_lite.errors import ConfigError, GoesError, ProcessorStopped, StoreClosed
 from goes_lite.events.event import Event
 from goes_lite.processor import Processor, Retry
-
-if TYPE_CHECKING:
-    from tests.processor.processor_kit import (
-        DAY,
-        MEMORY,
-        NAME,
-        Calls,
-        Gate,
-        World,
-        becomes,
-        note,
-        notes,
-        nothing,
-        others_at_work,
-        registry,
-        stands,
-        state,
-    )  # fmt: skip
-else:
-    from processor_kit import (
-        DAY,
-        MEMORY,
-        NAME,
-        Calls,
-        Gate,
-        World,
-        becomes,
-        note,
-        notes,
-        nothing,
-        others_at_work,
-        registry,
-        stands,
-        state,
-    )  # fmt: skip
+from tests.processor.processor_kit import (
+    DAY,
+    MEMORY,
+    NAME,
+    Calls,
+    Gate,
+    World,
+    becomes,
+    note,
+    notes,
+    nothing,
+    others_at_work,
+    registry,
+    stands,
+    state,
+)  # fmt: skip
 
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody")
 

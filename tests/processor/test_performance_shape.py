@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -13,11 +13,7 @@ from goes_lite.contract.backend import Backend
 from goes_lite.processor import Continuously, OnDemand, Periodically, Retry
 from goes_lite.sqlite._executor import DirectExecutor, SessionExecutor
 from goes_lite.sqlite._writer import Writer
-
-if TYPE_CHECKING:
-    from tests.processor.processor_kit import DAY, NAME, ONLY_NOTED, Calls, World, note, notes, other, stands
-else:
-    from processor_kit import DAY, NAME, ONLY_NOTED, Calls, World, note, notes, other, stands
+from tests.processor.processor_kit import DAY, NAME, ONLY_NOTED, Calls, World, note, notes, other, stands
 
 
 class Taken(NamedTuple):

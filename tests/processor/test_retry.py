@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import pytest
 from goes_lite_conformance.chaos import ChaosStore
@@ -24,11 +24,7 @@ from goes_lite.errors import (
 from goes_lite.events.event import Event
 from goes_lite.processor import Continuously, OnDemand, Periodically, Retry
 from goes_lite.runtime.backoff import Backoff
-
-if TYPE_CHECKING:
-    from tests.processor.processor_kit import DAY, NAME, ONLY_NOTED, Calls, World, becomes, note, notes, other, stands
-else:
-    from processor_kit import DAY, NAME, ONLY_NOTED, Calls, World, becomes, note, notes, other, stands
+from tests.processor.processor_kit import DAY, NAME, ONLY_NOTED, Calls, World, becomes, note, notes, other, stands
 
 T = TypeVar("T")
 

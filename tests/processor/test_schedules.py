@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,11 +13,7 @@ import goes_lite as goes
 from goes_lite.contract.backend import Backend
 from goes_lite.errors import ConfigError
 from goes_lite.processor import Continuously, OnDemand, Pending, Periodically, ProcessorSchedule
-
-if TYPE_CHECKING:
-    from tests.processor.processor_kit import DAY, NAME, ONLY_NOTED, Calls, World, note, notes, other, stands
-else:
-    from processor_kit import DAY, NAME, ONLY_NOTED, Calls, World, note, notes, other, stands
+from tests.processor.processor_kit import DAY, NAME, ONLY_NOTED, Calls, World, note, notes, other, stands
 
 seconds = st.integers(0, 1000).map(lambda n: n / 8)
 """Eighths: exact as floats, and so are their sums."""

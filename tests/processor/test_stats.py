@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,11 +12,7 @@ from goes_lite.contract.backend import Backend
 from goes_lite.errors import LeaseLost, StoreFull
 from goes_lite.events.event import Event
 from goes_lite.processor import Continuously, OnDemand, Retry, Stats
-
-if TYPE_CHECKING:
-    from tests.processor.processor_kit import DAY, NAME, ONLY_NOTED, Calls, Gate, World, note, notes, other, stands
-else:
-    from processor_kit import DAY, NAME, ONLY_NOTED, Calls, Gate, World, note, notes, other, stands
+from tests.processor.processor_kit import DAY, NAME, ONLY_NOTED, Calls, Gate, World, note, notes, other, stands
 
 
 async def seen_by(db: Backend, name: str = NAME) -> Stats:

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.projection import projection_kit
-if not TYPE_CHECKING:
-    # Test files are imported by path and their folders are not on sys.path; so is this, under the name that they use.
-    spec = importlib.util.spec_from_file_location("projection_kit", Path(__file__).with_name("projection_kit.py"))
-    projection_kit = sys.modules["projection_kit"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(projection_kit)
+from tests.projection import projection_kit
 
 
 @pytest.fixture(params=["async", "blocking", "loop"])

@@ -1,6 +1,6 @@
 """Processes that project, and processes that append, until they are killed or have done their work.
 
-python fire_jobs.py JOB {"path": …}
+python -m tests.projection.fire_jobs JOB {"path": …}
 """
 
 from __future__ import annotations

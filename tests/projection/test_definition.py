@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import new_class
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import pytest
 
@@ -19,11 +19,7 @@ from goes_lite.errors import (
     RegistrationError,
     UnregisteredTypeError,
 )
-
-if TYPE_CHECKING:
-    from tests.projection.projection_kit import Amount, Bill, Bills, Days, Paid, Place, Placed, event, registry
-else:
-    from projection_kit import Amount, Bill, Bills, Days, Paid, Place, Placed, event, registry
+from tests.projection.projection_kit import Amount, Bill, Bills, Days, Paid, Place, Placed, event, registry
 
 T = TypeVar("T")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -16,41 +16,22 @@ from goes_lite.errors import (
     TransactionError,
     UnknownEventError,
 )
-
-if TYPE_CHECKING:
-    from tests.projection.projection_kit import (
-        Bill,
-        Bills,
-        Days,
-        Failing,
-        Paid,
-        Place,
-        Placed,
-        bills,
-        days,
-        folded,
-        log,
-        registry,
-        story,
-        traces,
-    )
-else:
-    from projection_kit import (
-        Bill,
-        Bills,
-        Days,
-        Failing,
-        Paid,
-        Place,
-        Placed,
-        bills,
-        days,
-        folded,
-        log,
-        registry,
-        story,
-        traces,
-    )
+from tests.projection.projection_kit import (
+    Bill,
+    Bills,
+    Days,
+    Failing,
+    Paid,
+    Place,
+    Placed,
+    bills,
+    days,
+    folded,
+    log,
+    registry,
+    story,
+    traces,
+)
 
 
 class Order(goes.Aggregate, name="order", registry=registry):

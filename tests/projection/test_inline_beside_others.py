@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
@@ -19,57 +19,30 @@ from goes_lite.errors import (
 )
 from goes_lite.projection import InlineBackend
 from goes_lite.testing import FakeClock
-
-if TYPE_CHECKING:
-    from tests.projection.projection_kit import (
-        PATIENCE,
-        Bill,
-        Bills,
-        Days,
-        DoubleBills,
-        Failing,
-        Ignored,
-        Paid,
-        Place,
-        Placed,
-        act,
-        beside,
-        bills,
-        caught_up,
-        days,
-        event,
-        folded,
-        log,
-        registry,
-        statements,
-        story,
-        until,
-    )
-else:
-    from projection_kit import (
-        PATIENCE,
-        Bill,
-        Bills,
-        Days,
-        DoubleBills,
-        Failing,
-        Ignored,
-        Paid,
-        Place,
-        Placed,
-        act,
-        beside,
-        bills,
-        caught_up,
-        days,
-        event,
-        folded,
-        log,
-        registry,
-        statements,
-        story,
-        until,
-    )
+from tests.projection.projection_kit import (
+    PATIENCE,
+    Bill,
+    Bills,
+    Days,
+    DoubleBills,
+    Failing,
+    Ignored,
+    Paid,
+    Place,
+    Placed,
+    act,
+    beside,
+    bills,
+    caught_up,
+    days,
+    event,
+    folded,
+    log,
+    registry,
+    statements,
+    story,
+    until,
+)
 
 
 class Order(goes.Aggregate, name="order", registry=registry):

@@ -2,53 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import goes_lite as goes
 from goes_lite.errors import DecodeError, InvalidQueryError
-
-if TYPE_CHECKING:
-    from tests.projection.projection_kit import (
-        Bill,
-        Bills,
-        Cancelled,
-        Failing,
-        Ignored,
-        Paid,
-        Place,
-        Placed,
-        Tagged,
-        WordAdded,
-        bills,
-        caught_up,
-        event,
-        folded,
-        log,
-        story,
-        traces,
-    )
-else:
-    from projection_kit import (
-        Bill,
-        Bills,
-        Cancelled,
-        Failing,
-        Ignored,
-        Paid,
-        Place,
-        Placed,
-        Tagged,
-        WordAdded,
-        bills,
-        caught_up,
-        event,
-        folded,
-        log,
-        story,
-        traces,
-    )
+from tests.projection.projection_kit import (
+    Bill,
+    Bills,
+    Cancelled,
+    Failing,
+    Ignored,
+    Paid,
+    Place,
+    Placed,
+    Tagged,
+    WordAdded,
+    bills,
+    caught_up,
+    event,
+    folded,
+    log,
+    story,
+    traces,
+)
 
 
 async def filled(db: Any) -> None:

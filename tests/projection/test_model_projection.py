@@ -5,56 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 import goes_lite as goes
 from goes_lite.errors import EncodeError, InvalidQueryError, ProcessorStopped
-
-if TYPE_CHECKING:
-    from tests.projection.projection_kit import (
-        Amount,
-        Bill,
-        Bills,
-        Cancelled,
-        Failing,
-        Ignored,
-        Noted,
-        Paid,
-        Placed,
-        Tagged,
-        WordAdded,
-        at_once,
-        bills,
-        caught_up,
-        event,
-        folded,
-        log,
-        story,
-    )
-else:
-    from projection_kit import (
-        Amount,
-        Bill,
-        Bills,
-        Cancelled,
-        Failing,
-        Ignored,
-        Noted,
-        Paid,
-        Placed,
-        Tagged,
-        WordAdded,
-        at_once,
-        bills,
-        caught_up,
-        event,
-        folded,
-        log,
-        story,
-    )
+from tests.projection.projection_kit import (
+    Amount,
+    Bill,
+    Bills,
+    Cancelled,
+    Failing,
+    Ignored,
+    Noted,
+    Paid,
+    Placed,
+    Tagged,
+    WordAdded,
+    at_once,
+    bills,
+    caught_up,
+    event,
+    folded,
+    log,
+    story,
+)
 
 BAD = "11111111-2222-3333-4444-555555555555"
 

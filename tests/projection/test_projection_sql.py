@@ -4,43 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import goes_lite as goes
 from goes_lite.errors import ConfigError, ProcessorStopped
-
-if TYPE_CHECKING:
-    from tests.projection.projection_kit import (
-        Days,
-        Failing,
-        Paid,
-        Placed,
-        act,
-        at_once,
-        caught_up,
-        days,
-        event,
-        statements,
-        story,
-        traces,
-    )
-else:
-    from projection_kit import (
-        Days,
-        Failing,
-        Paid,
-        Placed,
-        act,
-        at_once,
-        caught_up,
-        days,
-        event,
-        statements,
-        story,
-        traces,
-    )
+from tests.projection.projection_kit import (
+    Days,
+    Failing,
+    Paid,
+    Placed,
+    act,
+    at_once,
+    caught_up,
+    days,
+    event,
+    statements,
+    story,
+    traces,
+)
 
 EVENTS = [event(Placed("ann", 5)), event(Placed("bob", 7)), event(Paid(1)), event(Placed("ann", 2))]
 

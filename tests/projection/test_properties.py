@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 import goes_lite as goes
-
-if TYPE_CHECKING:
-    from tests.projection.projection_kit import (
-        Bill,
-        Bills,
-        Cancelled,
-        DoubleBills,
-        Failing,
-        Ignored,
-        Noted,
-        Paid,
-        Placed,
-        Tagged,
-        WordAdded,
-        at_once,
-        event,
-        folded,
-        registry,
-    )
-else:
-    from projection_kit import (
-        Bill,
-        Bills,
-        Cancelled,
-        DoubleBills,
-        Failing,
-        Ignored,
-        Noted,
-        Paid,
-        Placed,
-        Tagged,
-        WordAdded,
-        at_once,
-        event,
-        folded,
-        registry,
-    )
+from tests.projection.projection_kit import (
+    Bill,
+    Bills,
+    Cancelled,
+    DoubleBills,
+    Failing,
+    Ignored,
+    Noted,
+    Paid,
+    Placed,
+    Tagged,
+    WordAdded,
+    at_once,
+    event,
+    folded,
+    registry,
+)
 
 ORDERS = st.sampled_from("abc")
 WORDS = st.lists(st.sampled_from(["x", "y", "\u00fc", '"', "\\u0041"]), max_size=2)

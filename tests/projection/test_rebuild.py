@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,56 +12,29 @@ import goes_lite as goes
 from goes_lite.errors import ProcessorStopped
 from goes_lite.projection import Progress
 from goes_lite.testing import FakeClock
-
-if TYPE_CHECKING:
-    from tests.projection.projection_kit import (
-        Bill,
-        Bills,
-        Days,
-        DoubleBills,
-        Enough,
-        Few,
-        Ignored,
-        Place,
-        Placed,
-        WordAdded,
-        bills,
-        caught_up,
-        days,
-        event,
-        failed,
-        filled,
-        folded,
-        log,
-        story,
-        traces,
-        until,
-    )
-else:
-    from projection_kit import (
-        Bill,
-        Bills,
-        Days,
-        DoubleBills,
-        Enough,
-        Few,
-        Ignored,
-        Place,
-        Placed,
-        WordAdded,
-        bills,
-        caught_up,
-        days,
-        event,
-        failed,
-        filled,
-        folded,
-        log,
-        story,
-        traces,
-        until,
-    )
-
+from tests.projection.projection_kit import (
+    Bill,
+    Bills,
+    Days,
+    DoubleBills,
+    Enough,
+    Few,
+    Ignored,
+    Place,
+    Placed,
+    WordAdded,
+    bills,
+    caught_up,
+    days,
+    event,
+    failed,
+    filled,
+    folded,
+    log,
+    story,
+    traces,
+    until,
+)
 
 LEFT = (["bills"], ["bills", "goes:processors", "goes:projections"], set[str]())
 """What is stored of a projection, and of nothing else."""

@@ -2,57 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import goes_lite as goes
 from goes_lite.errors import CheckpointMismatch, DecodeError, LeaseHeld, LeaseLost, ProcessorStopped, ProjectionOutdated
 from goes_lite.projection import Progress
-
-if TYPE_CHECKING:
-    from tests.projection.projection_kit import (
-        PATIENCE,
-        Bill,
-        Bills,
-        DoubleBills,
-        Failing,
-        Paid,
-        Place,
-        Placed,
-        at_once,
-        beside,
-        bills,
-        caught_up,
-        failed,
-        filled,
-        folded,
-        log,
-        story,
-        until,
-    )
-else:
-    from projection_kit import (
-        PATIENCE,
-        Bill,
-        Bills,
-        DoubleBills,
-        Failing,
-        Paid,
-        Place,
-        Placed,
-        at_once,
-        beside,
-        bills,
-        caught_up,
-        failed,
-        filled,
-        folded,
-        log,
-        story,
-        until,
-    )
-
+from tests.projection.projection_kit import (
+    PATIENCE,
+    Bill,
+    Bills,
+    DoubleBills,
+    Failing,
+    Paid,
+    Place,
+    Placed,
+    at_once,
+    beside,
+    bills,
+    caught_up,
+    failed,
+    filled,
+    folded,
+    log,
+    story,
+    until,
+)
 
 LEFT = (["bills"], ["bills", "goes:processors", "goes:projections"], set[str]())
 """What is stored of a projection, and of nothing else."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import goes_lite as goes
 from goes_lite.errors import ProcessorStopped
-
-if TYPE_CHECKING:
-    from tests.projection.projection_kit import Failing, Placed, act, caught_up, event
-else:
-    from projection_kit import Failing, Placed, act, caught_up, event
+from tests.projection.projection_kit import Failing, Placed, act, caught_up, event
 
 
 class Bell(goes.Projection, name="bell"):

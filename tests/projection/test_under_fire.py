@@ -5,28 +5,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import random
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from goes_lite_conformance.harness.workers import Process
 
-JOBS = Path(__file__).with_name("fire_jobs.py")
-
-if TYPE_CHECKING:
-    from tests.projection.fire_jobs import LEASE, Effects, Tallies, Tally, store
-else:  # test files are imported by path, and their folders are not on sys.path
-    spec = importlib.util.spec_from_file_location("fire_jobs", JOBS)
-    jobs = sys.modules["fire_jobs"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(jobs)
-    from fire_jobs import LEASE, Effects, Tallies, Tally, store
+from tests.projection.fire_jobs import LEASE, Effects, Tallies, Tally, store
 
 Spawn = Callable[..., Process]
 PATIENCE = 120.0
@@ -42,7 +32,7 @@ def spawn() -> Iterator[Spawn]:
     workers: list[Process] = []
 
     def start(job: str, **arguments: Any) -> Process:
-        workers.append(Process(job, str(JOBS), job, json.dumps(arguments)))
+        workers.append(Process(job, "-m", "tests.projection.fire_jobs", job, json.dumps(arguments)))
         return workers[-1]
 
     yield start

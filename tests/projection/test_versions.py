@@ -4,60 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 import goes_lite as goes
 from goes_lite.errors import ProcessorBehind, ProcessorStopped, ProjectionOutdated
-
-if TYPE_CHECKING:
-    from tests.projection.projection_kit import (
-        PATIENCE,
-        Bill,
-        Bills,
-        Days,
-        DoubleBills,
-        Failing,
-        Ignored,
-        Paid,
-        Place,
-        Placed,
-        at_once,
-        bills,
-        caught_up,
-        event,
-        filled,
-        folded,
-        log,
-        story,
-        traces,
-        until,
-    )
-else:
-    from projection_kit import (
-        PATIENCE,
-        Bill,
-        Bills,
-        Days,
-        DoubleBills,
-        Failing,
-        Ignored,
-        Paid,
-        Place,
-        Placed,
-        at_once,
-        bills,
-        caught_up,
-        event,
-        filled,
-        folded,
-        log,
-        story,
-        traces,
-        until,
-    )
-
+from tests.projection.projection_kit import (
+    PATIENCE,
+    Bill,
+    Bills,
+    Days,
+    DoubleBills,
+    Failing,
+    Ignored,
+    Paid,
+    Place,
+    Placed,
+    at_once,
+    bills,
+    caught_up,
+    event,
+    filled,
+    folded,
+    log,
+    story,
+    traces,
+    until,
+)
 
 # --- what becomes of it -----------------------------------------------------------------------------------------------
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
 from goes_lite.errors import DecodeError, EncodeError
 from goes_lite.events.registry import Encoded, Registry
-
-if TYPE_CHECKING:
-    from tests.registry.registry_kit import Note, Placed, Size, Status
-else:
-    from registry_kit import Note, Placed, Size, Status
+from tests.registry.registry_kit import Note, Placed, Size, Status
 
 
 def test_mutating_data_afterwards_does_not_change_history(registry: Registry) -> None:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import pickle
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
 from goes_lite.codec import FunctionCodec, StdlibJson
 from goes_lite.errors import DecodeError, RegistrationError
 from goes_lite.events.registry import Encoded, Raw, Registry
-
-if TYPE_CHECKING:
-    from tests.registry.registry_kit import Note, Placed, needs_msgspec, needs_protobuf, upcaster
-else:
-    from registry_kit import Note, Placed, needs_msgspec, needs_protobuf, upcaster
-
+from tests.registry.registry_kit import Note, Placed, needs_msgspec, needs_protobuf, upcaster
 
 # --- codecs ---------------------------------------------------------------------------------------------------------
 

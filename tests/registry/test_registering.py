@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,12 +12,7 @@ from goes_lite.codec import Codec, StdlibJson
 from goes_lite.errors import RegistrationError, UnregisteredTypeError
 from goes_lite.events.fields import check_name
 from goes_lite.events.registry import Registry, default_registry, event
-
-if TYPE_CHECKING:
-    from tests.registry.registry_kit import Letter, Note, Placed, Size, Status
-else:
-    from registry_kit import Letter, Note, Placed, Size, Status
-
+from tests.registry.registry_kit import Letter, Note, Placed, Size, Status
 
 # --- names ----------------------------------------------------------------------------------------------------------
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from goes_lite.errors import DecodeError, InvalidQueryError, RegistrationError, UnknownEventError
 from goes_lite.events.registry import Registry
-
-if TYPE_CHECKING:
-    from tests.registry.registry_kit import Note, Placed, upcaster
-else:
-    from registry_kit import Note, Placed, upcaster
+from tests.registry.registry_kit import Note, Placed, upcaster
 
 
 def test_aliases(registry: Registry) -> None:

@@ -1,20 +1,16 @@
-"""A relay that is killed: `python relay_jobs.py {"path": …, "stuck_at": …}`."""
+"""A relay that is killed: `python -m tests.relay.relay_jobs {"path": …, "stuck_at": …}`."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from goes_lite_conformance.harness.workers import listen, say
 
 import goes_lite as goes
-
-if TYPE_CHECKING:
-    from tests.relay.relay_kit import registry
-else:
-    from relay_kit import registry
+from tests.relay.relay_kit import registry
 
 
 class FileBus:

@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from goes_lite_conformance import Contract, Storage
 from goes_lite_conformance.harness.faces import _AwaitedProcessor
 from goes_lite_conformance.harness.place import Declared, Place, until
-
-if TYPE_CHECKING:
-    from goes_lite_conformance.rule import Face
+from goes_lite_conformance.rule import Face
 
 import goes_lite as goes
 from goes_lite.contract.backend import Backend

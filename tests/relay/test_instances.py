@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from goes_lite_conformance.rule import Face
 
 import goes_lite as goes
 from goes_lite.database.connect import register_backend
 from goes_lite.errors import BusError, ConfigError
 from goes_lite.kit.bus import InProcessBus
 from goes_lite.processor import relay as relaying
-
-if TYPE_CHECKING:
-    from goes_lite_conformance.rule import Face
-
-    from tests.relay.relay_kit import PATIENCE, Carrier, FakeBus, World, notes, registry, stands
-else:
-    from relay_kit import PATIENCE, Carrier, FakeBus, World, notes, registry, stands
+from tests.relay.relay_kit import PATIENCE, Carrier, FakeBus, World, notes, registry, stands
 
 
 def test_of_several_relays_of_one_name_one_publishes(world: World, bus: FakeBus) -> None:

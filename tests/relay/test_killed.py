@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from goes_lite_conformance.harness.workers import Process
 
 import goes_lite as goes
-
-if TYPE_CHECKING:
-    from tests.relay.relay_jobs import FileBus
-    from tests.relay.relay_kit import PATIENCE, notes, registry
-else:
-    from relay_jobs import FileBus
-    from relay_kit import PATIENCE, notes, registry
-
-HERE = os.path.dirname(os.path.abspath(__file__))
+from tests.relay.relay_jobs import FileBus
+from tests.relay.relay_kit import PATIENCE, notes, registry
 
 
 def test_killed_in_the_middle_of_publishing_it_leaves_nothing_out(tmp_path: Path) -> None:
@@ -30,7 +22,7 @@ def test_killed_in_the_middle_of_publishing_it_leaves_nothing_out(tmp_path: Path
         db.events.append(events)
         for number in kills:
             arguments = json.dumps({"path": path, "stuck_at": number})
-            worker = Process("relay", "-W", "error", os.path.join(HERE, "relay_jobs.py"), arguments, search=[HERE])
+            worker = Process("relay", "-W", "error", "-m", "tests.relay.relay_jobs", arguments)
             try:
                 worker.expect(number)
                 checkpoint = db.checkpoints.get("relay")

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import goes_lite as goes
 from goes_lite.contract.backend import Backend
-
-if TYPE_CHECKING:
-    from tests.relay.relay_kit import PATIENCE, FakeBus, Other, World, note, notes, registry, stands
-else:
-    from relay_kit import PATIENCE, FakeBus, Other, World, note, notes, registry, stands
+from tests.relay.relay_kit import PATIENCE, FakeBus, Other, World, note, notes, registry, stands
 
 
 def test_everything_is_published_in_the_order_of_the_log(world: World, bus: FakeBus) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -14,11 +14,7 @@ from goes_lite.database.connect import register_backend
 from goes_lite.errors import BusError, LeaseError, ProcessorStopped, StoreUnavailable
 from goes_lite.processor import relay as relaying
 from goes_lite.testing import FakeClock
-
-if TYPE_CHECKING:
-    from tests.relay.relay_kit import PATIENCE, Carrier, FakeBus, Noted, Other, World, note, notes, registry, stands
-else:
-    from relay_kit import PATIENCE, Carrier, FakeBus, Noted, Other, World, note, notes, registry, stands
+from tests.relay.relay_kit import PATIENCE, Carrier, FakeBus, Noted, Other, World, note, notes, registry, stands
 
 
 @pytest.mark.parametrize(

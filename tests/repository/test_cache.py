@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
 from goes_lite.repository import Repository
-
-if TYPE_CHECKING:
-    from tests.repository.repository_kit import Account, Moved, Noted, asynchronous, filled, memory, spied, state
-else:
-    from repository_kit import Account, Moved, Noted, asynchronous, filled, memory, spied, state
+from tests.repository.repository_kit import Account, Moved, Noted, asynchronous, filled, memory, spied, state
 
 
 @asynchronous

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
@@ -11,11 +11,7 @@ from goes_lite.errors import ConfigError, RegistrationError
 from goes_lite.events.registry import Registry
 from goes_lite.repository import Repository
 from goes_lite.repository.schedule import Every
-
-if TYPE_CHECKING:
-    from tests.repository.repository_kit import Account, asynchronous, memory
-else:
-    from repository_kit import Account, asynchronous, memory
+from tests.repository.repository_kit import Account, asynchronous, memory
 
 
 @asynchronous

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from goes_lite.errors import AggregateDeleted, AggregateNotFound
 from goes_lite.events.fields import AggregateRef
 from goes_lite.repository import Repository
 from goes_lite.repository.schedule import Every
-
-if TYPE_CHECKING:
-    from tests.repository.repository_kit import Account, Closed, Reopened, asynchronous, filled, memory, state
-else:
-    from repository_kit import Account, Closed, Reopened, asynchronous, filled, memory, state
-
+from tests.repository.repository_kit import Account, Closed, Reopened, asynchronous, filled, memory, state
 
 # --- deleting by an event ---------------------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,11 +12,7 @@ from goes_lite.contract.event_store import Appended
 from goes_lite.errors import ConcurrencyError
 from goes_lite.events.fields import AggregateRef
 from goes_lite.repository import Repository
-
-if TYPE_CHECKING:
-    from tests.repository.repository_kit import Account, asynchronous, filled, memory, state
-else:
-    from repository_kit import Account, asynchronous, filled, memory, state
+from tests.repository.repository_kit import Account, asynchronous, filled, memory, state
 
 
 @asynchronous

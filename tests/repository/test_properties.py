@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from goes_lite.repository import Repository
 from goes_lite.repository.schedule import Every
-
-if TYPE_CHECKING:
-    from tests.repository.repository_kit import (
-        Account,
-        Closed,
-        Moved,
-        Noted,
-        Opened,
-        Reopened,
-        WordAdded,
-        asynchronous,
-        memory,
-        state,
-    )
-else:
-    from repository_kit import Account, Closed, Moved, Noted, Opened, Reopened, WordAdded, asynchronous, memory, state
-
+from tests.repository.repository_kit import (
+    Account,
+    Closed,
+    Moved,
+    Noted,
+    Opened,
+    Reopened,
+    WordAdded,
+    asynchronous,
+    memory,
+    state,
+)
 
 COMMANDS = st.lists(
     st.one_of(

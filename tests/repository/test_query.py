@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
@@ -12,11 +12,7 @@ from goes_lite.errors import InvalidEventError, InvalidQueryError
 from goes_lite.events.event import Event
 from goes_lite.repository import Repository
 from goes_lite.repository.schedule import Every
-
-if TYPE_CHECKING:
-    from tests.repository.repository_kit import NOON, Account, Closed, Moved, asynchronous, filled, memory, spied
-else:
-    from repository_kit import NOON, Account, Closed, Moved, asynchronous, filled, memory, spied
+from tests.repository.repository_kit import NOON, Account, Closed, Moved, asynchronous, filled, memory, spied
 
 
 @asynchronous

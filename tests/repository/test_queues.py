@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from typing import TYPE_CHECKING
+
+import pytest
 
 from goes_lite.events.fields import AggregateRef
 from goes_lite.repository import _queues as queues
 from goes_lite.repository._queues import AggregateQueues, queues_of
 from goes_lite.runtime import InlineRuntime, LoopRuntime, drive
-
-if TYPE_CHECKING:
-    import pytest
 
 REF = AggregateRef("order", "1")
 

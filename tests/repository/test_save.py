@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
@@ -12,11 +12,7 @@ from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
 from goes_lite.repository import Repository
 from goes_lite.repository.schedule import Every
-
-if TYPE_CHECKING:
-    from tests.repository.repository_kit import Account, asynchronous, filled, memory, spied, state
-else:
-    from repository_kit import Account, asynchronous, filled, memory, spied, state
+from tests.repository.repository_kit import Account, asynchronous, filled, memory, spied, state
 
 
 @asynchronous

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 import pytest
@@ -18,11 +18,7 @@ from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.repository import Repository
 from goes_lite.repository.schedule import Every
-
-if TYPE_CHECKING:
-    from tests.repository.repository_kit import Account, Moved, asynchronous, filled, memory, spied, state
-else:
-    from repository_kit import Account, Moved, asynchronous, filled, memory, spied, state
+from tests.repository.repository_kit import Account, Moved, asynchronous, filled, memory, spied, state
 
 
 @asynchronous

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 
@@ -12,11 +12,7 @@ from goes_lite.errors import AggregateNotFound, ConcurrencyError, InvalidEventEr
 from goes_lite.repository import Repository
 from goes_lite.repository import _history as history
 from goes_lite.repository.schedule import Every
-
-if TYPE_CHECKING:
-    from tests.repository.repository_kit import NOON, Account, Moved, asynchronous, filled, memory, state
-else:
-    from repository_kit import NOON, Account, Moved, asynchronous, filled, memory, state
+from tests.repository.repository_kit import NOON, Account, Moved, asynchronous, filled, memory, state
 
 
 async def _timed(db: Backend, *hours: int) -> Repository[Account]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from goes_lite.contract.event_store import AppendCondition
@@ -11,11 +9,7 @@ from goes_lite.errors import AppendConditionFailed
 from goes_lite.events.query import EventQuery
 from goes_lite.repository import Repository
 from goes_lite.repository.schedule import Every
-
-if TYPE_CHECKING:
-    from tests.repository.repository_kit import Account, asynchronous, filled, memory, state
-else:
-    from repository_kit import Account, asynchronous, filled, memory, state
+from tests.repository.repository_kit import Account, asynchronous, filled, memory, state
 
 
 @asynchronous

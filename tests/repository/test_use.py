@@ -7,7 +7,6 @@ import functools
 import threading
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,11 +17,7 @@ from goes_lite.events.query import EventQuery
 from goes_lite.repository import Repository
 from goes_lite.repository._queues import queues_of
 from goes_lite.repository.schedule import Every
-
-if TYPE_CHECKING:
-    from tests.repository.repository_kit import Account, asynchronous, filled, memory, spied, state
-else:
-    from repository_kit import Account, asynchronous, filled, memory, spied, state
+from tests.repository.repository_kit import Account, asynchronous, filled, memory, spied, state
 
 
 @asynchronous

@@ -17,7 +17,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +32,7 @@ PATIENCE = 120.0
 class Process:
     """Another process, which is talked to over its pipes: a Python with the given arguments."""
 
-    def __init__(self, job: str, *arguments: str, search: Iterable[str] = ()) -> None:
+    def __init__(self, job: str, *arguments: str) -> None:
         self.job = job
         """What it does, in a word."""
         self.process = subprocess.Popen(
@@ -40,7 +40,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([*search, *filter(None, sys.path)])},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._errors: list[bytes] = []
