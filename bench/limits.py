@@ -54,7 +54,7 @@ def concurrent(bench: Bench, tasks: int, each: int, budget: float) -> list[Row]:
     """Many async appenders at FULL against one that waits for each append."""
     row = Row(f"append, {tasks} concurrent async appenders, FULL (limit: one that waits)", "/s", [], [], budget)
 
-    async def appender(db: goes.Backend, name: str, count: int) -> None:
+    async def appender(db: goes.Database, name: str, count: int) -> None:
         for version in range(1, count + 1):
             await db.events.append(events(name, 1, first=version))
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import goes_lite as goes
 from bench.domain import events
-from goes_lite.blocking import BlockingBackend
+from goes_lite.blocking import BlockingDatabase
 
 ROOT = Path(__file__).resolve().parent.parent
 """What other processes put on their path, to find goes_lite and the benches."""
@@ -51,12 +51,12 @@ class Bench:
         return {} if self.url else {"driver": self.driver, "durability": durability}
 
     @contextmanager
-    def blocking(self, at: Any = None, durability: str = "full") -> Generator[BlockingBackend]:
+    def blocking(self, at: Any = None, durability: str = "full") -> Generator[BlockingDatabase]:
         """A handle on the store, a fresh one unless it is named."""
         with goes.blocking.connect(at or self.fresh(), **self.options(durability)) as db:
             yield db
 
-    def connect(self, at: Any = None, durability: str = "full") -> AbstractAsyncContextManager[goes.Backend]:
+    def connect(self, at: Any = None, durability: str = "full") -> AbstractAsyncContextManager[goes.Database]:
         """The same, on the async face."""
         return goes.connect(at or self.fresh(), **self.options(durability))
 

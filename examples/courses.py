@@ -147,7 +147,7 @@ def decide_on_subscription(course: Course, courses: frozenset[str], command: Sub
     return [goes.Event(StudentSubscribed(command.course, command.student), tags=tags, registry=registry)]
 
 
-def handle_commands(db: goes.blocking.BlockingBackend) -> None:
+def handle_commands(db: goes.blocking.BlockingDatabase) -> None:
     """Let a handle do the commands of this program."""
 
     @db.commands.handles(DefineCourse)
@@ -171,7 +171,7 @@ def handle_commands(db: goes.blocking.BlockingBackend) -> None:
 # --- the rush ---------------------------------------------------------------------------------------------------------
 
 
-def rush(db: goes.blocking.BlockingBackend, students: int, courses: list[str]) -> Counter[str]:
+def rush(db: goes.blocking.BlockingDatabase, students: int, courses: list[str]) -> Counter[str]:
     """Every student wants one of ten names and every course, all at once; what became of the commands, by code."""
     outcomes: Counter[str] = Counter()
     lock, begin = threading.Lock(), threading.Barrier(students)
@@ -198,7 +198,7 @@ def rush(db: goes.blocking.BlockingBackend, students: int, courses: list[str]) -
     return outcomes
 
 
-def report(db: goes.blocking.BlockingBackend) -> list[str]:
+def report(db: goes.blocking.BlockingDatabase) -> list[str]:
     """The courses as bars, and whether the rules hold, counted from the log."""
     seats: dict[str, int] = {}
     taken: Counter[str] = Counter()

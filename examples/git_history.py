@@ -250,7 +250,7 @@ def short(value: str) -> str:
 
 
 def events_of(
-    commit: Commit, tree: dict[str, tuple[str, int]], db: goes.blocking.BlockingBackend
+    commit: Commit, tree: dict[str, tuple[str, int]], db: goes.blocking.BlockingDatabase
 ) -> list[goes.Event[Any]]:
     """What the commit did to each file, and the commit. Nothing is decided: it happened, so no aggregate is asked.
 
@@ -291,7 +291,7 @@ def events_of(
     return events
 
 
-def find_file(db: goes.blocking.BlockingBackend, path: str, at: datetime | None = None) -> File | None:
+def find_file(db: goes.blocking.BlockingDatabase, path: str, at: datetime | None = None) -> File | None:
     """The file of this path, as it is or was at a time: the last that got the path by then, else one that got it later."""
     names, tags = ["file.added", "file.renamed"], [f"path:{short(path)}"]
     files = db.repository(File)
@@ -322,7 +322,7 @@ def revisions(git: Git, last: str, head: str) -> str | None:
     raise Problem(f"the log ends with commit {last[:12]}, {reason}. Import it into a new file (--db)")
 
 
-def import_commits(db: goes.blocking.BlockingBackend, git: Git) -> int:
+def import_commits(db: goes.blocking.BlockingDatabase, git: Git) -> int:
     """Append the commits that the log does not have yet, and answer how many."""
     if not git.asks("rev-parse", "--verify", "--quiet", "HEAD^{commit}"):
         print(f"{git.name} has no commits yet: nothing to import", file=sys.stderr)
@@ -365,7 +365,7 @@ def import_commits(db: goes.blocking.BlockingBackend, git: Git) -> int:
 # --- questions to the log ---------------------------------------------------------------------------------------------
 
 
-def overview(db: goes.blocking.BlockingBackend, at: datetime | None, top: int) -> Iterator[str]:
+def overview(db: goes.blocking.BlockingDatabase, at: datetime | None, top: int) -> Iterator[str]:
     """What one pass over the log tells."""
     changes, months = Counter[str](), Counter[int]()  # the former by file
     versions: dict[str, int] = {}  # by file
@@ -415,7 +415,7 @@ def activity(months: Counter[int], rows: int = 72) -> Iterator[str]:
         yield f"{label:<8} {bars[bar]:>7,} {'#' * -(-bars[bar] * 40 // max(bars.values()))}".rstrip()
 
 
-def file_story(db: goes.blocking.BlockingBackend, path: str, at: datetime | None, top: int) -> Iterator[str]:
+def file_story(db: goes.blocking.BlockingDatabase, path: str, at: datetime | None, top: int) -> Iterator[str]:
     """The state of a file at a time, and what happened to it until then."""
     when = f"{at:%Y-%m-%d %H:%M} UTC" if at else ""
     file = find_file(db, path, at)

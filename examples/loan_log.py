@@ -337,7 +337,7 @@ def project(tx: goes.blocking.BlockingTransaction, cases: list[list[goes.Event[A
     tx.execute(ADD_ACTIVITIES, (json.dumps([(*key, count) for key, count in activities.items()]),))
 
 
-def write(db: goes.blocking.BlockingBackend, traces: list[Trace]) -> int:
+def write(db: goes.blocking.BlockingDatabase, traces: list[Trace]) -> int:
     """Write cases and their share of the figures together, and answer how many steps they have."""
     ids: dict[str, Trace] = {}
     for trace in traces:
@@ -358,14 +358,14 @@ def write(db: goes.blocking.BlockingBackend, traces: list[Trace]) -> int:
             raise Problem(RACE) from None
 
 
-def has(db: goes.blocking.BlockingBackend, trace: Trace) -> bool:
+def has(db: goes.blocking.BlockingDatabase, trace: Trace) -> bool:
     """Whether this very case is in the log, under whatever id: events are equal if everything but their position is."""
     stored = db.events.find(events_of(trace, case_id(trace))[0].id)
     case = stored.aggregate if stored else None
     return case is not None and db.events.load(case) == events_of(trace, case.id)
 
 
-def import_log(db: goes.blocking.BlockingBackend, source: Source) -> tuple[int, int]:
+def import_log(db: goes.blocking.BlockingDatabase, source: Source) -> tuple[int, int]:
     """Write the cases of the file that the log does not have yet, and answer how many, with how many events."""
     with db.transaction() as tx:
         for table in TABLES:
@@ -399,7 +399,7 @@ MEDIAN = """SELECT avg(v) FROM (SELECT {0} AS v FROM loan_cases WHERE {0} IS NOT
     LIMIT 2 - (SELECT count({0}) FROM loan_cases) % 2 OFFSET (SELECT (count({0}) - 1) / 2 FROM loan_cases))"""
 
 
-def figures(db: goes.blocking.BlockingBackend) -> Iterator[tuple[str, str]]:
+def figures(db: goes.blocking.BlockingDatabase) -> Iterator[tuple[str, str]]:
     """The rows of the table, as far as the log has data for them."""
     ((cases, events, first, last, total, mean),) = db.select(
         "SELECT count(*), coalesce(sum(events), 0), min(first), max(last), sum(amount), avg(last - first) FROM loan_cases"
@@ -426,7 +426,7 @@ def figures(db: goes.blocking.BlockingBackend) -> Iterator[tuple[str, str]]:
         yield "longest case", f"{case.steps:,} events (case {shown(id)}{f', {case.outcome}' if case.outcome else ''})"
 
 
-def report(db: goes.blocking.BlockingBackend) -> Iterator[str]:
+def report(db: goes.blocking.BlockingDatabase) -> Iterator[str]:
     for label, value in figures(db):
         yield f"  {label:<16}{value}"
     rows = db.select(

@@ -97,7 +97,7 @@ def show(text: str) -> None:
         print(f"{text}\x1b[K", end="\r", file=sys.stderr, flush=True)
 
 
-def keep(db: goes.blocking.BlockingBackend, *, forever: bool) -> str:
+def keep(db: goes.blocking.BlockingDatabase, *, forever: bool) -> str:
     """Run the projection until it has come to the end of the log, or until Ctrl-C; answer how that went."""
     head, begun = db.events.head(), time.monotonic()
     checkpoint = db.checkpoints.get(Cases.name)
@@ -130,7 +130,7 @@ def keep(db: goes.blocking.BlockingBackend, *, forever: bool) -> str:
     return f"{since}: {handled:,} events{rate}"
 
 
-def rebuild(db: goes.blocking.BlockingBackend) -> str:
+def rebuild(db: goes.blocking.BlockingDatabase) -> str:
     """Make the read model anew beside the live one, and put it in its place; answer how the two compare."""
     cases = db.projection(Cases())
     parity = cases.rebuild(progress=lambda now: show(f"{now.position / now.goal:4.0%}, {now.rate:,.0f} events/s"))
@@ -162,7 +162,7 @@ def shown(value: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
 
 
-def report(db: goes.blocking.BlockingBackend) -> Iterator[str]:
+def report(db: goes.blocking.BlockingDatabase) -> Iterator[str]:
     """The lines of it, from one pass over the documents."""
     months: defaultdict[str, Counter[str]] = defaultdict(Counter)
     ended: defaultdict[str, list[float]] = defaultdict(list)

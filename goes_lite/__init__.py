@@ -9,7 +9,7 @@ import sys
 if sys.version_info < (3, 11):  # noqa: UP036 - who runs a copy of the sources on an older one shall read why it fails
     raise ImportError("goes_lite needs Python 3.11 or newer, this is %d.%d" % sys.version_info[:2])  # noqa: UP031
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from goes_lite import errors
 from goes_lite.aggregate import Aggregate, applies
@@ -21,7 +21,8 @@ from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appen
 from goes_lite.contract.model_store import ModelStore
 from goes_lite.contract.models import Models
 from goes_lite.contract.snapshot_store import Snapshot, SnapshotStore
-from goes_lite.database.connect import connect, register_backend
+from goes_lite.database import Database
+from goes_lite.database.connect import connect, register_backend, register_bus
 from goes_lite.events.context import Context
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
@@ -58,6 +59,7 @@ __all__ = [
     "Commits",
     "Context",
     "Continuously",
+    "Database",
     "DeadLetter",
     "Decider",
     "DecisionModel",
@@ -100,6 +102,7 @@ __all__ = [
     "new_id",
     "projects",
     "register_backend",
+    "register_bus",
 ]
 
 __version__ = "0.1.0"
@@ -116,13 +119,15 @@ _LATER = {
     ),
     **dict.fromkeys(("REMOVED", "ModelProjection", "Parity", "Projection", "projects"), "goes_lite.projection"),
 }
-"""Loaded when they are first used: who does without them does not pay for them."""
+"""Loaded on first use: a program that needs none of them does not pay for them."""
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module 'goes_lite' has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # or a type checker would take any name for one of these
 
-    module = import_module(_LATER[name])
-    return module if name == "blocking" else getattr(module, name)
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        module = import_module(_LATER[name])
+        return module if name == "blocking" else getattr(module, name)

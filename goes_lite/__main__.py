@@ -293,7 +293,7 @@ def _info(arguments: argparse.Namespace, terminal: Terminal) -> None:
             terminal.line(terminal.paint(f"{label:<12}", DIM) + printable(value))
 
 
-def _open(path: str) -> goes_lite.blocking.BlockingBackend:
+def _open(path: str) -> goes_lite.blocking.BlockingDatabase:
     """The store, to be read: every event is shown, registered in this program or not."""
     if "://" in path and not path.startswith("sqlite:"):
         raise ConfigError(f"{path!r:.80} is not a file: this command reads SQLite files")

@@ -32,7 +32,7 @@ from goes_lite.errors import (
 from goes_lite.sqlite import SQLiteBackend, _driver
 
 # importlib.import_module: `goes_lite.connect` is the function
-connecting = sys.modules["goes_lite.connect"]
+connecting = sys.modules["goes_lite.database.connect"]
 
 
 @pytest.fixture(autouse=True)

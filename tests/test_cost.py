@@ -21,7 +21,7 @@ from typing import Any, cast
 import pytest
 
 import goes_lite as goes
-from goes_lite.blocking import BlockingBackend
+from goes_lite.blocking import BlockingDatabase
 from goes_lite.sqlite import _driver
 
 registry = goes.Registry()
@@ -101,7 +101,7 @@ def said(driver: str, monkeypatch: pytest.MonkeyPatch) -> Said:
 
 
 @contextmanager
-def store(path: Path, driver: str) -> Generator[BlockingBackend]:
+def store(path: Path, driver: str) -> Generator[BlockingDatabase]:
     with goes.blocking.connect(path / "app.db", driver=driver, registry=registry, durability="normal") as db:
         yield db
 

@@ -71,7 +71,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "app.journal"
 
 
-def connect(path: Path) -> goes.blocking.BlockingBackend:
+def connect(path: Path) -> goes.blocking.BlockingDatabase:
     return goes.blocking.connect(f"journal:///{path}")
 
 

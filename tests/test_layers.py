@@ -61,16 +61,7 @@ ONE_FUNCTION = {("database", "sqlite"): "database/connect.py"}
 
 EXCEPTIONS = {
     ("goes_lite.__main__", "goes_lite.cli.demo._tour"),
-    ("goes_lite.contract.backend", "goes_lite.aggregate"),
-    ("goes_lite.contract.backend", "goes_lite.commands"),
-    ("goes_lite.contract.backend", "goes_lite.processor"),
-    ("goes_lite.contract.backend", "goes_lite.processor.relay"),
-    ("goes_lite.contract.backend", "goes_lite.projection"),
-    ("goes_lite.contract.backend", "goes_lite.repository"),
-    ("goes_lite.contract.backend", "goes_lite.repository.decision"),
     ("goes_lite.processor.relay", "goes_lite.kit.bus"),
-    ("goes_lite.projection.lookup", "goes_lite.blocking"),
-    ("goes_lite.runtime.face", "goes_lite.contract.backend"),
     ("goes_lite_conformance.parity.faces", "goes_lite_conformance.backend._given"),
     ("goes_lite_conformance.sqlite_power", "goes_lite_conformance.crash._jobs"),
     ("goes_lite_conformance.sqlite_power", "goes_lite_conformance.crash._judges"),

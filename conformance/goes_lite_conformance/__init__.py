@@ -72,9 +72,11 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name == "StatefulTests":  # the one suite that needs Hypothesis
-        from goes_lite_conformance.stateful import StatefulTests
+if not TYPE_CHECKING:  # or a type checker would take any name for a suite
 
-        return StatefulTests
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name: str) -> object:
+        if name == "StatefulTests":  # the one suite that needs Hypothesis
+            from goes_lite_conformance.stateful import StatefulTests
+
+            return StatefulTests
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

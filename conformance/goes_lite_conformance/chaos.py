@@ -1,7 +1,11 @@
 """Event stores that are slow, contended or unreliable on purpose, for testing what is built upon them.
 
 Each wraps any store and keeps its contract: what it raises is what a store may raise at that moment, and what it stores
-is what the store behind it stores. `goes_lite_conformance.wrapping` says how to connect to one.
+is what the wrapped store stores. A wrapped backend is reached by a URL like any other, so both faces, other processes and
+the suites can use it:
+
+    register_wrapped("slow", lambda backend: WrappedBackend(backend, lambda store: LatencyStore(store, backend.runtime)))
+    with goes_lite.blocking.connect("slow+sqlite:///app.db") as db: ...
 """
 
 from __future__ import annotations
@@ -10,13 +14,17 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
+from goes_lite.contract.backend import Backend, Unknown
 from goes_lite.contract.event_store import AppendCondition, Appended, EventStore, Pages
+from goes_lite.contract.factory import BackendFactory
+from goes_lite.contract.wrapping import WrappedStore
+from goes_lite.database.connect import factory_for, parse, register_backend
 from goes_lite.errors import AppendInDoubtError, ConcurrencyError, StoreUnavailable
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
+from goes_lite.events.registry import Registry
 from goes_lite.kit.batch import check_batch
 from goes_lite.runtime import Runtime
-from goes_lite_conformance.wrapping import WrappedStore
 
 T = TypeVar("T")
 
@@ -142,3 +150,26 @@ class ChaosStore(WrappedStore):
             return page
 
         return Pages(fetch)
+
+
+class WrappedFactory:
+    """Opens what is behind `name+` in a URL, and wraps it."""
+
+    def __init__(self, scheme: str, wrap: Callable[[Backend], Backend]) -> None:
+        self._scheme = scheme
+        self._wrap = wrap
+        self.embedded: bool = getattr(factory_for(scheme), "embedded", False)
+        """As what it wraps: whether its coroutines never suspend on an inline runtime."""
+
+    async def open(
+        self, location: str, runtime: Runtime, registry: Registry, unknown: Unknown, **options: Any
+    ) -> Backend:
+        address = parse(location.partition("+")[2])
+        factory: BackendFactory = factory_for(address.scheme)
+        settings = {**address.options, **options}
+        return self._wrap(await factory.open(address.location, runtime, registry, unknown, **settings))
+
+
+def register_wrapped(name: str, wrap: Callable[[Backend], Backend], *, scheme: str = "sqlite") -> None:
+    """Serve URLs `name+scheme:…` in this process: what the URL behind the + opens, as `wrap` changes it."""
+    register_backend(f"{name}+{scheme}", WrappedFactory(scheme, wrap))

@@ -23,6 +23,7 @@ from goes_lite.contract.snapshot_store import Snapshot
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
+from goes_lite.repository import Repository
 from goes_lite.repository.schedule import Every
 
 WINDOW = 1000
@@ -282,8 +283,8 @@ class _Verification:
             misfits.append(f"{problem}: {error}")
 
         (_, id), version = snapshot.aggregate, snapshot.version
-        replaying = self.db.repository(aggregate)
-        resuming = self.db.repository(aggregate, snapshots=NEVER, on_error=misfit)
+        replaying = Repository(self.db, aggregate)
+        resuming = Repository(self.db, aggregate, snapshots=NEVER, on_error=misfit)
         replayed = await replaying.fetch_version(id, version, deleted=True)
         resumed = await resuming.fetch_version(id, version, deleted=True)
         for problem in misfits:

@@ -35,7 +35,7 @@ def order_of(event: goes.Event[Any]) -> str:
 
 
 @asynccontextmanager
-async def orders(db: goes.Backend) -> AsyncGenerator[None]:
+async def orders(db: goes.Database) -> AsyncGenerator[None]:
     """Takes orders, and closes them when the others have done their part."""
     repository = db.repository(Order)
 
@@ -62,7 +62,7 @@ async def orders(db: goes.Backend) -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def payments(db: goes.Backend) -> AsyncGenerator[None]:
+async def payments(db: goes.Database) -> AsyncGenerator[None]:
     """Takes the money for an order, or does not."""
     repository = db.repository(Payment)
 
@@ -77,7 +77,7 @@ async def payments(db: goes.Backend) -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def shipping(db: goes.Backend) -> AsyncGenerator[None]:
+async def shipping(db: goes.Database) -> AsyncGenerator[None]:
     """Sends a parcel when an order is paid for; asks orders what goes into it."""
     repository = db.repository(Parcel)
 

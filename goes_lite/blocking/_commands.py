@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
+from goes_lite.blocking._running import Running
 from goes_lite.commands import (
     AcceptedCommand,
     Around,
@@ -93,16 +93,13 @@ class BlockingCommandBus:
         return BlockingCommandService(service, self._portal)
 
 
-class BlockingCommandWorker:
-    """See `goes_lite.commands.CommandWorker`."""
+class BlockingCommandWorker(Running):
+    """Handles accepted commands: see `BlockingCommandBus.worker`."""
 
     def __init__(self, worker: CommandWorker, portal: Portal) -> None:
-        self._portal = portal
+        super().__init__(worker, portal)
         self.worker = worker
-        """The async one behind it."""
-
-    def __repr__(self) -> str:
-        return repr(self.worker)
+        """The async worker that does the work."""
 
     @property
     def running(self) -> bool:
@@ -116,39 +113,14 @@ class BlockingCommandWorker:
     def error(self) -> Exception | None:
         return self.worker.error
 
-    def run(self) -> None:
-        self._portal.run(self.worker.run())
 
-    def start(self) -> None:
-        async def start() -> None:  # in the loop's thread, if there is one
-            self.worker.start()
-
-        self._portal.run(start())
-
-    def stop(self, timeout: float | None = None) -> None:
-        if not self._portal.closed:
-            self._portal.run(self.worker.stop(timeout))
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
-
-
-class BlockingCommandService:
-    """See `goes_lite.commands.CommandService`. Its handlers are called in threads."""
+class BlockingCommandService(Running):
+    """Handles commands of other services, in threads: see `BlockingCommandBus.service`."""
 
     def __init__(self, service: CommandService, portal: Portal) -> None:
-        self._portal = portal
+        super().__init__(service, portal)
         self.service = service
-        """The async one behind it."""
-
-    def __repr__(self) -> str:
-        return repr(self.service)
+        """The async service that does the work."""
 
     @property
     def running(self) -> bool:
@@ -157,22 +129,3 @@ class BlockingCommandService:
     @property
     def handled(self) -> int:
         return self.service.handled
-
-    def run(self) -> None:
-        self._portal.run(self.service.run())
-
-    def start(self) -> None:
-        self._portal.run(self.service.start())
-
-    def stop(self, timeout: float | None = None) -> None:
-        if not self._portal.closed:
-            self._portal.run(self.service.stop(timeout))
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()

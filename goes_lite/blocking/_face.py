@@ -17,7 +17,7 @@ class BlockingFace:
     def __init__(self, portal: Portal) -> None:
         self._portal = portal
 
-    def transaction(self, tx: Transaction) -> BlockingTransaction:
+    def transaction(self, tx: Transaction, /) -> BlockingTransaction:
         blocking = BlockingTransaction(tx, self._portal)
 
         async def act() -> None:
@@ -32,14 +32,14 @@ class BlockingFace:
         tx.on_commit(act)
         return blocking
 
-    def inner(self, tx: Any) -> Transaction:
+    def unwrap(self, tx: Any, /) -> Transaction:
         return cast("BlockingTransaction", tx).transaction
 
-    def function(self, function: Callable[..., object]) -> Callable[..., object]:
+    def function(self, function: Callable[..., object], /) -> Callable[..., object]:
         return self._portal.callback(function)
 
-    def given(self, function: Callable[..., Awaitable[Any]], taker: Callable[..., object]) -> Callable[..., object]:
-        if _is_async(taker):
+    def adapt(self, function: Callable[..., Awaitable[Any]], user: Callable[..., object], /) -> Callable[..., object]:
+        if _is_async(user):
             return function
 
         def blocking(*args: Any) -> Any:

@@ -1,53 +1,31 @@
-"""The blocking face of processors. They run in the calling thread, or beside it in a thread of their own."""
+"""The blocking face of processors. They run in the calling thread, or in a thread of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
-from goes_lite.errors import StoreClosed
+from goes_lite.blocking._running import Running
 from goes_lite.processor import ParkedEvent, Processor, Stats
 from goes_lite.projection import Parity, Progress, ProjectionProcessor
 from goes_lite.runtime.portal import Portal
 
 
-class BlockingProcessor:
-    """See `goes_lite.processor.Processor`."""
+class BlockingProcessor(Running):
+    """A named, durable consumer of the log: see `BlockingDatabase.processor`."""
 
     def __init__(self, processor: Processor, portal: Portal) -> None:
-        self._portal = portal
+        super().__init__(processor, portal)
         self.processor = processor
-        """The async one behind it."""
-
-    def __repr__(self) -> str:
-        return repr(self.processor)
+        """The async processor that does the work."""
 
     @property
     def name(self) -> str:
+        """Its name, which its checkpoint and its lease have too."""
         return self.processor.name
 
     @property
     def error(self) -> Exception | None:
         return self.processor.error
-
-    def run(self) -> None:
-        closed = self._portal.closed
-        try:
-            self._portal.run(self.processor.run())
-        except StoreClosed:
-            if closed or not self._portal.closed:
-                raise  # else it was closed while it worked, which ends it
-
-    def start(self) -> None:
-        async def start() -> None:  # in the loop's thread, if there is one
-            self.processor.start()
-
-        self._portal.run(start())
-
-    def stop(self, timeout: float | None = None) -> None:
-        if not self._portal.closed:
-            self._portal.run(self.processor.stop(timeout))
 
     def wait_for(self, position: int, timeout: float | None = None) -> None:
         self._portal.run(self.processor.wait_for(position, timeout))
@@ -70,18 +48,9 @@ class BlockingProcessor:
     def stats(self) -> Stats:
         return self._portal.run(self.processor.stats())
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.stop()
-
 
 class BlockingProjectionProcessor(BlockingProcessor):
-    """See `goes_lite.projection.ProjectionProcessor`."""
+    """A processor that keeps the read model of a projection up to date: see `BlockingDatabase.projection`."""
 
     def __init__(self, processor: ProjectionProcessor, portal: Portal) -> None:
         super().__init__(processor, portal)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
-from goes_lite.blocking._stores import BlockingPages
+from goes_lite.blocking._pages import BlockingPages
+from goes_lite.blocking._transaction import BlockingTransaction
 from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.contract.snapshot_store import Snapshot
 from goes_lite.repository import Repository
@@ -63,5 +64,5 @@ class BlockingRepository(Generic[A]):
     def snapshot(self, aggregate: A) -> Snapshot:
         return self._portal.run(self._repository.snapshot(aggregate))
 
-    def within(self, transaction: Any) -> BlockingRepository[A]:
+    def within(self, transaction: BlockingTransaction) -> BlockingRepository[A]:
         return BlockingRepository(self._repository.within(transaction.transaction), self._portal)

@@ -2,65 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Generic, TypeVar
+from typing import Any
 from uuid import UUID
 
+from goes_lite.blocking._pages import BlockingPages
 from goes_lite.contract.checkpoints import Checkpoint, CheckpointStore, Lease, LeaseStore
 from goes_lite.contract.commits import Commits
-from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
+from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, EventStore
 from goes_lite.contract.model_store import ModelRecord, ModelStore
-from goes_lite.contract.models import Models
 from goes_lite.contract.snapshot_store import Snapshot, SnapshotStore
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EVERYTHING, EventQuery
 from goes_lite.runtime import Signal
 from goes_lite.runtime.portal import Portal
-
-T = TypeVar("T")
-M = TypeVar("M")
-
-
-class BlockingPages(Generic[T]):
-    """An iterator that fetches a page at a time and holds nothing open in between. See `goes_lite.contract.event_store.Pages`."""
-
-    __slots__ = ("_items", "_pages", "_portal")
-
-    def __init__(self, pages: Pages[T], portal: Portal) -> None:
-        self._pages = pages
-        self._portal = portal
-        self._items: Iterator[T] | None = None
-
-    def __iter__(self) -> Iterator[T]:
-        # one generator for all, so that what a broken-off loop left of a page is there for the next
-        if self._items is None:
-            self._items = self._iterate()
-        return self._items
-
-    def __next__(self) -> T:
-        return next(iter(self))
-
-    def _iterate(self) -> Iterator[T]:
-        try:
-            while page := self.next_page():
-                yield from page
-        finally:
-            self._items = None  # after an error, and for those who follow, the next item is asked for anew
-
-    def next_page(self) -> Sequence[T]:
-        """The next page, empty at the end. Not for mixing with iteration, which may be in the middle of a page."""
-        return self._portal.run(self._pages.next_page())
-
-    def list(self) -> list[T]:
-        """Everything that is left, in memory at once."""
-        return [*self]
-
-    def close(self) -> None:
-        """Nothing has to be released; here so that `contextlib.closing` can be used with any backend's iterator."""
-        self._items = None
-        self._portal.run(self._pages.aclose())
 
 
 class BlockingEventStore:
@@ -172,50 +129,6 @@ class BlockingModelStore:
 
     def rename(self, collection: str, to: str) -> int:
         return self._portal.run(self._store.rename(collection, to))
-
-
-class BlockingModels(Generic[M]):
-    """See `goes_lite.contract.model_store.Models`."""
-
-    def __init__(self, models: Models[M], portal: Portal) -> None:
-        self._models = models
-        self._portal = portal
-
-    def get(self, id: str) -> M:
-        return self._portal.run(self._models.get(id))
-
-    def find(self, id: str) -> M | None:
-        return self._portal.run(self._models.find(id))
-
-    def find_many(self, ids: Iterable[str]) -> dict[str, M]:
-        return self._portal.run(self._models.find_many(ids))
-
-    def put(self, id: str, model: M, *, expected: int | None = None) -> int:
-        return self._portal.run(self._models.put(id, model, expected=expected))
-
-    def put_many(self, models: Mapping[str, M | None]) -> None:
-        self._portal.run(self._models.put_many(models))
-
-    def use(self, id: str, change: Callable[[M], M | None], *, default: M | None = None, tries: int = 10) -> M:
-        return self._portal.run(self._models.use(id, self._portal.callback(change), default=default, tries=tries))
-
-    def delete(self, id: str, *, expected: int | None = None) -> bool:
-        return self._portal.run(self._models.delete(id, expected=expected))
-
-    def query(
-        self,
-        *,
-        where: Mapping[str, Any] | None = None,
-        order_by: str | None = None,
-        reverse: bool = False,
-        limit: int | None = None,
-    ) -> BlockingPages[M]:
-        return BlockingPages(
-            self._models.query(where=where, order_by=order_by, reverse=reverse, limit=limit), self._portal
-        )
-
-    def clear(self) -> int:
-        return self._portal.run(self._models.clear())
 
 
 class BlockingCheckpointStore:

@@ -7,10 +7,10 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, TypeVar
 
+from goes_lite.blocking._models import BlockingModels
 from goes_lite.blocking._stores import (
     BlockingCheckpointStore,
     BlockingEventStore,
-    BlockingModels,
     BlockingModelStore,
     BlockingSnapshotStore,
 )

@@ -38,6 +38,7 @@ from goes_lite.errors import (
 from goes_lite.events.context import Context, enter, leave
 from goes_lite.events.fields import to_micros
 from goes_lite.events.ids import new_id
+from goes_lite.repository import Repository
 from goes_lite.runtime import Signal, call
 from goes_lite.runtime.face import Face
 
@@ -97,7 +98,7 @@ class CommandBus:
         The options are those of `Repository`; it remembers 256 aggregates by default, so that one which is asked often is
         not loaded whole each time. RegistrationError if there are none, or if one has a handler already.
         """
-        repository = self.backend.repository(aggregate, cache=cache, **options)
+        repository = Repository(self.backend, aggregate, cache=cache, **options)
         for kind, (attribute, mark) in handled_commands(aggregate).items():
             method = getattr(aggregate, attribute)
             self._add(kind, AggregateHandler(self.backend, self._face, repository, method, mark))
@@ -137,7 +138,7 @@ class CommandBus:
 
     def _chain(self, around: Around, last: Proceed) -> Proceed:
         for middleware in reversed(self._around[around]):
-            last = partial(_through, self._face.function(middleware), self._face.given(last, middleware))
+            last = partial(_through, self._face.function(middleware), self._face.adapt(last, middleware))
         return last
 
     # --- dispatching ------------------------------------------------------------------------------------------------
@@ -314,7 +315,7 @@ class CommandBus:
 
         async def keep(command: Command[Any]) -> UUID:
             kept = accept(self.backend, command, due)
-            store = self.backend if tx is None else self._face.inner(tx)
+            store = self.backend if tx is None else self._face.unwrap(tx)
             if id is not None and await Receipts(self.backend, _unknown).find(command):
                 return command.id  # it was done before
             try:

@@ -1,75 +1,50 @@
-"""Transactions and backends that hand everything to another one: what is to differ is overridden, or assigned."""
+"""Stores, transactions and backends that hand everything on to another: override what differs.
+
+`ComposedBackend` (the stores of one backend, the bus of another) is one of them, so are inline projections, the `Database`
+around a backend, and what the tests let misbehave on purpose.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
 from goes_lite.contract.backend import Backend, Transaction
-from goes_lite.contract.checkpoints import CheckpointStore
+from goes_lite.contract.event_bus import REPLAY, Carrier
 from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
-from goes_lite.contract.model_store import ModelStore
-from goes_lite.contract.models import Models
-from goes_lite.contract.snapshot_store import SnapshotStore
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EVERYTHING, EventQuery
 
-M = TypeVar("M")
+T = TypeVar("T")
 
 
-class DelegatingTransaction(Transaction):
-    """Hands everything to the transaction behind it."""
+class WrappedStore(EventStore):
+    """An event store that hands everything on to another; override what differs: one operation, or all of them."""
 
-    def __init__(self, transaction: Transaction, events: EventStore | None = None) -> None:
-        self.transaction = transaction
-        """What is behind it."""
-        self._events = transaction.events if events is None else events
-
-    @property
-    def events(self) -> EventStore:
-        return self._events
-
-    @property
-    def snapshots(self) -> SnapshotStore:
-        return self.transaction.snapshots
-
-    @property
-    def models(self) -> ModelStore:
-        return self.transaction.models
-
-    @property
-    def checkpoints(self) -> CheckpointStore:
-        return self.transaction.checkpoints
-
-    async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return await self.transaction.execute(sql, parameters)
-
-    def models_of(self, collection: str, type: type[M]) -> Models[M]:
-        return self.transaction.models_of(collection, type)
-
-    def on_commit(self, action: Callable[[], Awaitable[None]], /) -> None:
-        self.transaction.on_commit(action)
-
-
-class DelegatingEvents(EventStore):
-    """Hands everything to the event store behind it."""
-
-    def __init__(self, events: EventStore) -> None:
-        self.events = events
-        """What is behind it."""
+    def __init__(self, store: EventStore) -> None:
+        self.store = store
+        """The store that is wrapped."""
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} over {self.events!r}>"
+        return f"<{type(self).__name__} over {self.store!r}>"
+
+    async def around(self, operation: Callable[[], Awaitable[T]]) -> T:
+        """Every operation that is awaited passes through here."""
+        return await operation()
+
+    def over(self, pages: Pages[T]) -> Pages[T]:
+        """Everything that is read in pages passes through here."""
+        return pages
 
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
-        return await self.events.append(events, condition=condition)
+        return await self.around(lambda: self.store.append(events, condition=condition))
 
     async def load(self, aggregate: AggregateRef, *, after: int = 0, upto: int | None = None) -> list[Event[Any]]:
-        return await self.events.load(aggregate, after=after, upto=upto)
+        return await self.around(lambda: self.store.load(aggregate, after=after, upto=upto))
 
     def query(
         self,
@@ -80,40 +55,70 @@ class DelegatingEvents(EventStore):
         limit: int | None = None,
         reverse: bool = False,
     ) -> Pages[Event[Any]]:
-        return self.events.query(query, after=after, upto=upto, limit=limit, reverse=reverse)
+        return self.over(self.store.query(query, after=after, upto=upto, limit=limit, reverse=reverse))
 
     async def find(self, event_id: UUID) -> Event[Any] | None:
-        return await self.events.find(event_id)
+        return await self.around(lambda: self.store.find(event_id))
 
     async def head(self) -> int:
-        return await self.events.head()
+        return await self.around(self.store.head)
 
     def aggregates(
         self, name: str | None = None, *, after: AggregateRef | None = None, limit: int | None = None
     ) -> Pages[AggregateInfo]:
-        return self.events.aggregates(name, after=after, limit=limit)
+        return self.over(self.store.aggregates(name, after=after, limit=limit))
 
     async def count(self, query: EventQuery = EVERYTHING) -> int:
-        return await self.events.count(query)
+        return await self.around(lambda: self.store.count(query))
 
     def follow(self, query: EventQuery = EVERYTHING, *, after: int) -> Pages[Event[Any]]:
-        return self.events.follow(query, after=after)
+        return self.over(self.store.follow(query, after=after))
 
     async def delete(self, aggregate: AggregateRef) -> int:
-        return await self.events.delete(aggregate)
+        return await self.around(lambda: self.store.delete(aggregate))
 
 
-class DelegatingBackend(Backend):
-    """Hands everything to the backend behind it."""
+def innermost(events: EventStore) -> EventStore:
+    """The store at the bottom of all wrappings."""
+    while isinstance(events, WrappedStore):
+        events = events.store
+    return events
 
-    def __init__(self, backend: Backend) -> None:
+
+class WrappedTransaction(Transaction):
+    """A transaction that hands everything on to another, but for its events where others are given."""
+
+    def __init__(self, transaction: Transaction, events: EventStore | None = None) -> None:
+        self.transaction = transaction
+        """The transaction that is wrapped."""
+        self.runtime = transaction.runtime
+        self.events = transaction.events if events is None else events
+        self.snapshots = transaction.snapshots
+        self.models = transaction.models
+        self.checkpoints = transaction.checkpoints
+
+    async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        return await self.transaction.execute(sql, parameters)
+
+    def on_commit(self, action: Callable[[], Awaitable[None]], /) -> None:
+        self.transaction.on_commit(action)
+
+
+class WrappedBackend(Backend):
+    """A backend that hands everything on to another; replace parts by assigning them.
+
+    With `events`, its event stores are wrapped by that, in transactions too.
+    """
+
+    def __init__(self, backend: Backend, events: Callable[[EventStore], EventStore] | None = None) -> None:
         self.backend = backend
-        """What is behind it."""
+        """The backend that is wrapped."""
+        self._wrap = events
         self.location = backend.location
         self.identity = backend.identity
         self.registry = backend.registry
         self.runtime = backend.runtime
-        self.events = backend.events
+        self.events = backend.events if events is None else events(backend.events)
         self.snapshots = backend.snapshots
         self.models = backend.models
         self.checkpoints = backend.checkpoints
@@ -127,7 +132,12 @@ class DelegatingBackend(Backend):
         return f"<{type(self).__name__} over {self.backend!r}>"
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        return self.backend.transaction()
+        return self.backend.transaction() if self._wrap is None else self._transaction(self._wrap)
+
+    @asynccontextmanager
+    async def _transaction(self, wrap: Callable[[EventStore], EventStore]) -> AsyncGenerator[Transaction]:
+        async with self.backend.transaction() as transaction:
+            yield WrappedTransaction(transaction, wrap(transaction.events))
 
     async def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return await self.backend.select(sql, parameters)
@@ -137,3 +147,24 @@ class DelegatingBackend(Backend):
 
     async def close(self) -> None:
         await self.backend.close()
+
+
+class ComposedBackend(WrappedBackend):
+    """The stores of a backend and a bus from elsewhere: what `connect(url, bus=other_url)` opens."""
+
+    def __init__(self, stores: Backend, carrier: Carrier) -> None:
+        super().__init__(stores)
+        self._carrier = carrier
+        self.location = f"{stores.location} + {carrier.location}"
+        self.bus = carrier.bus
+        # whether there is a replay depends on the bus, everything else on the stores
+        self.abilities = (stores.abilities - {REPLAY}) | (carrier.abilities & {REPLAY})
+
+    def __repr__(self) -> str:
+        return f"<ComposedBackend {self.backend!r} + {self._carrier!r}>"
+
+    async def close(self) -> None:
+        try:
+            await self._carrier.close()
+        finally:
+            await self.backend.close()

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from goes_lite.contract.backend import Backend, Unknown
 from goes_lite.contract.factory import BackendFactory, BusFactory
+from goes_lite.database import Database
 from goes_lite.errors import ConfigError, UnknownBackend
 from goes_lite.events.registry import Registry, default_registry
 from goes_lite.runtime import Clock, LoopRuntime, Runtime
@@ -194,7 +195,7 @@ async def open_backend(
         backend = await factory.open(address.location, runtime, registry, unknown, **address.options)
         if bus_factory is None or bus_address is None:
             return backend
-        from goes_lite.contract.composed import ComposedBackend
+        from goes_lite.contract.wrapping import ComposedBackend
 
         carrier = await bus_factory.open(bus_address.location, runtime, registry, unknown, **bus_address.options)
         return ComposedBackend(backend, carrier)
@@ -213,20 +214,23 @@ class Connecting:
         self._url = url
         self._clock = clock
         self._arguments = arguments
-        self._backend: Backend | None = None
+        self._database: Database | None = None
 
-    def __await__(self) -> Generator[Any, Any, Backend]:
-        return open_backend(self._url, LoopRuntime(self._clock), **self._arguments).__await__()
+    def __await__(self) -> Generator[Any, Any, Database]:
+        return self._open().__await__()
 
-    async def __aenter__(self) -> Backend:
-        self._backend = await self
-        return self._backend
+    async def _open(self) -> Database:
+        return Database(await open_backend(self._url, LoopRuntime(self._clock), **self._arguments))
+
+    async def __aenter__(self) -> Database:
+        self._database = await self
+        return self._database
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._backend is not None:
-            await self._backend.close()
+        if self._database is not None:
+            await self._database.close()
 
 
 def connect(

@@ -78,7 +78,7 @@ class UserTransaction(ABC):
     checkpoints: CheckpointStore
 
     def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+        self.runtime = runtime
         self.actions: list[Callable[[], Awaitable[None]]] = []
         """What is to be done once it is committed."""
 
@@ -86,7 +86,7 @@ class UserTransaction(ABC):
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
 
     def models_of(self, collection: str, type: type[M]) -> Models[M]:
-        return Models(self.models, collection, type, self._runtime)
+        return Models(self.models, collection, type, self.runtime)
 
     def on_commit(self, action: Callable[[], Awaitable[None]], /) -> None:
         self.actions.append(action)

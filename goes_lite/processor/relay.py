@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
-from goes_lite.contract.wrapping import DelegatingEvents
+from goes_lite.contract.wrapping import innermost
 from goes_lite.errors import BusError, ConfigError, StoreError
 from goes_lite.kit.bus import InProcessBus
 from goes_lite.processor import Processor, RelayOptions, Retry
@@ -22,7 +22,6 @@ from goes_lite.runtime.face import Face
 
 if TYPE_CHECKING:
     from goes_lite.contract.backend import Backend, Transaction
-    from goes_lite.contract.event_store import EventStore
     from goes_lite.events.event import Event
 
 UNREACHABLE = (BusError, StoreError, OSError)
@@ -40,7 +39,7 @@ class Relay(Processor):
     ) -> None:
         if not callable(getattr(bus, "publish", None)):
             raise ConfigError(f"a relay publishes to an event bus, not to {bus!r:.80}")
-        if isinstance(bus, InProcessBus) and bus.log is not None and _behind(bus.log) is _behind(backend.events):
+        if isinstance(bus, InProcessBus) and bus.log is not None and innermost(bus.log) is innermost(backend.events):
             raise ConfigError(
                 f"a relay of {backend.location} to its own bus would bring every event twice, for that bus is offered "
                 "what is committed: give another one, relay(other.bus) or connect(url, bus=…)"
@@ -102,10 +101,3 @@ class Relay(Processor):
             if not over and not runtime.inline:  # a thread cannot be cancelled: it ends when the bus lets it
                 work.cancel()
                 await work.join(GRACE)
-
-
-def _behind(events: EventStore) -> EventStore:
-    """The store behind whatever handles delegate to it."""
-    while isinstance(events, DelegatingEvents):
-        events = events.events
-    return events

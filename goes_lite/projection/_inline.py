@@ -12,7 +12,7 @@ from typing import Any
 
 from goes_lite.contract.backend import TRANSACTIONS, Backend, Transaction
 from goes_lite.contract.event_store import AppendCondition, Appended, EventStore
-from goes_lite.contract.wrapping import DelegatingBackend, DelegatingEvents, DelegatingTransaction
+from goes_lite.contract.wrapping import WrappedBackend, WrappedStore, WrappedTransaction
 from goes_lite.errors import AbilityMissing, CheckpointMismatch, ConfigError, ProjectionOutdated, TransactionError
 from goes_lite.events.event import Event
 from goes_lite.processor.feed import Feed, Unreadable
@@ -26,7 +26,7 @@ from goes_lite.runtime.face import Face
 BATCH = 1000
 
 
-class InlineBackend(DelegatingBackend):
+class InlineBackend(WrappedBackend):
     """A handle whose appends bring some projections up to date; see `Backend.inline`."""
 
     def __init__(self, backend: Backend, projections: Sequence[Projection], face: Face) -> None:
@@ -40,17 +40,17 @@ class InlineBackend(DelegatingBackend):
         self.events = _Events(backend.events, self)
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        return self._transaction()
+        return self._projecting()
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncGenerator[Transaction]:
+    async def _projecting(self) -> AsyncGenerator[Transaction]:
         async with self.backend.transaction() as tx:
             events = _TransactionEvents(tx, self._inline)
-            yield DelegatingTransaction(tx, events)
+            yield WrappedTransaction(tx, events)
             events.check()
 
 
-class _Events(DelegatingEvents):
+class _Events(WrappedStore):
     def __init__(self, events: EventStore, backend: InlineBackend) -> None:
         super().__init__(events)
         self._backend = backend
@@ -60,7 +60,7 @@ class _Events(DelegatingEvents):
             return await tx.events.append(events, condition=condition)
 
 
-class _TransactionEvents(DelegatingEvents):
+class _TransactionEvents(WrappedStore):
     def __init__(self, tx: Transaction, inline: Sequence[_Inline]) -> None:
         super().__init__(tx.events)
         self._tx = tx
@@ -69,7 +69,7 @@ class _TransactionEvents(DelegatingEvents):
 
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
         self.check()
-        appended = await self.events.append(events, condition=condition)
+        appended = await self.store.append(events, condition=condition)
         try:
             for inline in self._inline:
                 await inline.project(self._tx)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from goes_lite.contract.backend import Transaction
-from goes_lite.contract.wrapping import DelegatingTransaction
+from goes_lite.contract.wrapping import WrappedTransaction
 from goes_lite.errors import TransactionError
 from goes_lite.events.event import Event
 from goes_lite.events.query import EventQuery
@@ -64,6 +64,6 @@ class Replay:
         return [found.get(event.position, event) for event in events]
 
 
-class _Quiet(DelegatingTransaction):
+class _Quiet(WrappedTransaction):
     def on_commit(self, action: Callable[[], Awaitable[None]], /) -> None:
         """It was done when the event was handled for the first time."""

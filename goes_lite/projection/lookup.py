@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias, cast, overload
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import unquote
 
 from goes_lite.contract.backend import Backend, Transaction
@@ -38,14 +37,20 @@ from goes_lite.projection._record import projection_records
 from goes_lite.runtime import Signal, call
 from goes_lite.runtime.face import AsyncFace, Face
 
-if TYPE_CHECKING:
-    from goes_lite.blocking import BlockingBackend, BlockingBoundLookup
+B = TypeVar("B")
+B_co = TypeVar("B_co", covariant=True)
 
 KeyOf: TypeAlias = Callable[[Event[Any]], str | None]
 """The key that the event's aggregate has from then on; None for none."""
 
 MAX_NAME = 150
 """How long the name of a lookup may be, in bytes: it is part of other names, and of tags."""
+
+
+class LookupHost(Protocol[B_co]):
+    """A handle on either face, which binds a lookup to its store."""
+
+    def lookup(self, lookup: Lookup, /) -> B_co: ...
 
 
 class Lookup(Projection):
@@ -102,19 +107,9 @@ class Lookup(Projection):
         """
         return f"{self.name}:{_bounded(self.check_key(key), MAX_ID_BYTES - len(self.name.encode()) - 1)}"
 
-    @overload
-    def of(self, db: Backend) -> BoundLookup: ...
-    @overload
-    def of(self, db: BlockingBackend) -> BlockingBoundLookup: ...
-
-    def of(self, db: Backend | BlockingBackend) -> BoundLookup | BlockingBoundLookup:
-        """The lookup in the store of this handle, to ask it: with the methods of `BoundLookup`, on the handle's face."""
-        blocking: Any = sys.modules.get("goes_lite.blocking")  # whoever has a blocking handle has loaded it
-        handle: Any = db
-        if blocking is not None and isinstance(handle, blocking.BlockingBackend):
-            bound: BlockingBoundLookup = blocking.BlockingBoundLookup(BoundLookup(self, handle.backend), handle._portal)
-            return bound
-        return BoundLookup(self, cast("Backend", db))
+    def of(self, db: LookupHost[B]) -> B:
+        """Return the lookup in the store of this handle, to ask it: with the methods of `BoundLookup`, on the handle's face."""
+        return db.lookup(self)
 
     def check_key(self, key: object) -> str:
         """InvalidQueryError unless it is a key."""

@@ -1,44 +1,42 @@
-"""How what is written as coroutines calls the functions of the user: as they are, or blocking ones on the blocking face."""
+"""How coroutines of the library call the functions of a program: as they are, or blocking ones on the blocking face."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol, cast
-
-from goes_lite.contract.backend import Transaction
+from typing import Any, Protocol
 
 
 class Face(Protocol):
-    """How the user's functions are called, on the async face or on the blocking one."""
+    """How a program's functions are called: as coroutine functions, or as blocking ones."""
 
-    def transaction(self, tx: Transaction) -> Any:
-        """The transaction as they are given it."""
+    def transaction(self, tx: Any, /) -> Any:
+        """Wrap a transaction for a function of the program."""
         ...
 
-    def inner(self, tx: Any) -> Transaction:
-        """The transaction that they were given."""
+    def unwrap(self, tx: Any, /) -> Any:
+        """Return the transaction behind one that a function of the program was given."""
         ...
 
-    def function(self, function: Callable[..., object]) -> Callable[..., object]:
-        """The function as it may be called here."""
+    def function(self, function: Callable[..., object], /) -> Callable[..., object]:
+        """Adapt a function of the program, so that library code can call it and await the result."""
         ...
 
-    def given(self, function: Callable[..., Awaitable[Any]], taker: Callable[..., object]) -> Callable[..., object]:
-        """A coroutine function of ours, as it may be called by a function of theirs that is given it."""
+    def adapt(self, function: Callable[..., Awaitable[Any]], user: Callable[..., object], /) -> Callable[..., object]:
+        """Adapt a library coroutine function for user code: `user` is the function that will call it."""
         ...
 
 
 class AsyncFace:
-    """As they are."""
+    """Functions of a program that runs in an event loop: everything is passed on as it is."""
 
-    def transaction(self, tx: Transaction) -> Any:
+    def transaction(self, tx: Any, /) -> Any:
         return tx
 
-    def inner(self, tx: Any) -> Transaction:
-        return cast("Transaction", tx)
+    def unwrap(self, tx: Any, /) -> Any:
+        return tx
 
-    def function(self, function: Callable[..., object]) -> Callable[..., object]:
+    def function(self, function: Callable[..., object], /) -> Callable[..., object]:
         return function
 
-    def given(self, function: Callable[..., Awaitable[Any]], taker: Callable[..., object]) -> Callable[..., object]:
+    def adapt(self, function: Callable[..., Awaitable[Any]], user: Callable[..., object], /) -> Callable[..., object]:
         return function

@@ -94,7 +94,7 @@ class Given:
         given().when(PlaceOrder("1", ["tea"], 450), Order).then(OrderPlaced(["tea"], 450))
         """
 
-        def dispatch(db: blocking.BlockingBackend) -> object:
+        def dispatch(db: blocking.BlockingDatabase) -> object:
             for kind in kinds:
                 if isinstance(kind, Decider):
                     db.commands.serve(kind.aggregate)
@@ -113,7 +113,7 @@ class Given:
         """
         aggregate = kind.aggregate if isinstance(kind, Decider) else kind
 
-        def use(db: blocking.BlockingBackend) -> object:
+        def use(db: blocking.BlockingDatabase) -> object:
             result: object = None
 
             def changing(instance: Any) -> None:
@@ -129,7 +129,7 @@ class Given:
         """What becomes of a decision across aggregates: see `Backend.decide`."""
         return self._outcome(lambda db: db.decide(*models, decide=decide), "the decision")
 
-    def _outcome(self, act: Callable[[blocking.BlockingBackend], object], what: str) -> Outcome:
+    def _outcome(self, act: Callable[[blocking.BlockingDatabase], object], what: str) -> Outcome:
         db = blocking.connect("sqlite:///:memory:", registry=self._registry)
         with db:
             if self._events:

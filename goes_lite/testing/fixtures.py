@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from goes_lite.blocking import BlockingBackend
+from goes_lite.blocking import BlockingDatabase
 from goes_lite.blocking import connect as blocking_connect
 from goes_lite.contract.backend import Backend
 from goes_lite.database.connect import connect
@@ -45,24 +45,24 @@ def goes_clock() -> FakeClock:
 
 
 @pytest.fixture
-def goes_connect(goes_registry: Registry) -> Iterator[Callable[..., BlockingBackend]]:
+def goes_connect(goes_registry: Registry) -> Iterator[Callable[..., BlockingDatabase]]:
     """Opens stores in memory, or others by their URL; the options are those of `connect`."""
     with ExitStack() as stack:
 
-        def opened(url: str = MEMORY, **options: Any) -> BlockingBackend:
+        def opened(url: str = MEMORY, **options: Any) -> BlockingDatabase:
             return stack.enter_context(blocking_connect(url, **_with(goes_registry, options)))
 
         yield opened
 
 
 @pytest.fixture
-def goes_db(goes_connect: Callable[..., BlockingBackend]) -> BlockingBackend:
+def goes_db(goes_connect: Callable[..., BlockingDatabase]) -> BlockingDatabase:
     """An open store in memory."""
     return goes_connect()
 
 
 @pytest.fixture
-def goes_heard(goes_db: BlockingBackend) -> RecordedBus:
+def goes_heard(goes_db: BlockingDatabase) -> RecordedBus:
     """What is published on the bus of `goes_db`."""
     return RecordedBus(goes_db.bus)
 

@@ -11,7 +11,7 @@ from goes_lite_conformance.harness.faces import awaited
 from goes_lite_conformance.harness.samples import registry
 
 from goes_lite import blocking, connect
-from goes_lite.contract.backend import Backend
+from goes_lite.database import Database
 from goes_lite.runtime import drive
 
 
@@ -28,7 +28,7 @@ class Place(NamedTuple):
     def memory(self) -> bool:
         return self.path == ":memory:"
 
-    def open(self, **options: Any) -> AbstractAsyncContextManager[Backend]:
+    def open(self, **options: Any) -> AbstractAsyncContextManager[Database]:
         """A handle on it, through the face."""
         settings: dict[str, Any] = {"driver": self.driver, "registry": registry, **options}
         if not self.memory:
@@ -46,6 +46,6 @@ class Place(NamedTuple):
 
 
 @asynccontextmanager
-async def _opened(path: str, **settings: Any) -> AsyncGenerator[Backend]:
+async def _opened(path: str, **settings: Any) -> AsyncGenerator[Database]:
     with blocking.connect(path, **settings) as db:
         yield awaited(db)

@@ -26,7 +26,7 @@ from uuid import uuid4
 from goes_lite_conformance.harness.workers import PATIENCE, listen, say
 
 import goes_lite
-from goes_lite.blocking import BlockingBackend
+from goes_lite.blocking import BlockingDatabase
 from goes_lite.errors import ConcurrencyError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
@@ -299,7 +299,7 @@ def fork(path: str, driver: str) -> None:
     db.close()
 
 
-def _in_child(db: BlockingBackend, path: str, driver: str) -> None:
+def _in_child(db: BlockingDatabase, path: str, driver: str) -> None:
     attempts: dict[str, Callable[[], object]] = {
         "append": lambda: db.events.append([note(66)]),
         "read": db.events.head,

@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from goes_lite_conformance.harness.workers import Process
 
-from goes_lite.blocking import BlockingBackend, connect
+from goes_lite.blocking import BlockingDatabase, connect
 from goes_lite.events.event import Event
 from goes_lite.events.registry import Registry
 from goes_lite.sqlite import SQLiteBackend
@@ -46,12 +46,12 @@ def note(
     return Event(Noted(process, number, text=text), aggregate=aggregate, version=version, registry=registry)
 
 
-def store(path: str | os.PathLike[str], driver: str, **options: Any) -> BlockingBackend:
+def store(path: str | os.PathLike[str], driver: str, **options: Any) -> BlockingDatabase:
     """The blocking face of the store in a file."""
     return connect(path, registry=registry, driver=driver, **options)
 
 
-def numbers(db: BlockingBackend) -> list[int]:
+def numbers(db: BlockingDatabase) -> list[int]:
     """The numbers of all events, in position order."""
     return [event.data.number for event in db.events.query()]
 
@@ -82,7 +82,7 @@ def sql(path: str, *statements: str) -> list[tuple[Any, ...]]:
         return [connection.execute(statement).fetchall() for statement in statements][-1]
 
 
-def writer_of(db: BlockingBackend) -> Writer:
+def writer_of(db: BlockingDatabase) -> Writer:
     return cast(SQLiteBackend, db.backend).writer
 
 

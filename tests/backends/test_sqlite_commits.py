@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from goes_lite.blocking import BlockingBackend
+from goes_lite.blocking import BlockingDatabase
 from goes_lite.errors import StoreUnavailable
 from goes_lite.runtime import Signal
 from goes_lite.sqlite import _connection, _wakeup
@@ -18,7 +18,7 @@ from tests.backends.sqlite_kit import note, store
 PATIENCE = 30
 
 
-def settled(db: BlockingBackend) -> int:
+def settled(db: BlockingDatabase) -> int:
     """The count, once the first look of the watch, which wakes without cause, is over."""
     while True:
         seen = db.commits.count

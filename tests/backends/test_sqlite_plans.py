@@ -10,7 +10,7 @@ import pytest
 from goes_lite_conformance.harness.samples import count as counted
 from goes_lite_conformance.harness.samples import note, registry
 
-from goes_lite.blocking import BlockingBackend, connect
+from goes_lite.blocking import BlockingDatabase, connect
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EVERYTHING, EventQuery
 from goes_lite.kit.sql import MAX_INTEGER, SQLITE, Sql, count, select
@@ -21,7 +21,7 @@ REF = AggregateRef("order", "1")
 
 
 @pytest.fixture(params=[False, True], ids=["fresh", "analyzed"])
-def db(request: pytest.FixtureRequest, driver: str) -> Iterator[BlockingBackend]:
+def db(request: pytest.FixtureRequest, driver: str) -> Iterator[BlockingDatabase]:
     with connect(":memory:", driver=driver, registry=registry) as db:
         if request.param:
             db.events.append([note("x", ("order", str(n // 10)), n % 10 + 1, tags=[f"n:{n % 7}"]) for n in range(1000)])
@@ -32,7 +32,7 @@ def db(request: pytest.FixtureRequest, driver: str) -> Iterator[BlockingBackend]
         yield db
 
 
-def plan(db: BlockingBackend, sql: str, parameters: Any) -> list[str]:
+def plan(db: BlockingDatabase, sql: str, parameters: Any) -> list[str]:
     with db.transaction() as transaction:
         return [
             row[3].replace(" EXISTS", "") for row in transaction.execute(f"EXPLAIN QUERY PLAN {sql}", list(parameters))
@@ -119,7 +119,7 @@ HARMLESS = re.compile(r"SCAN (page|asked VIRTUAL TABLE|CONSTANT ROW|\(subquery|S
 
 
 @pytest.mark.parametrize("name", HOT)
-def test_the_plan_names_the_index(db: BlockingBackend, name: str) -> None:
+def test_the_plan_names_the_index(db: BlockingDatabase, name: str) -> None:
     """Every table is searched by the index that is meant for it, and none is scanned."""
     sql, expected = HOT[name]
     found = plan(db, *sql)
@@ -135,14 +135,14 @@ def test_the_plan_names_the_index(db: BlockingBackend, name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["a tag", "a name", "an aggregate", "everything", "two tags", "condition by tag", "load"]
 )
-def test_one_branch_is_read_in_order(db: BlockingBackend, name: str) -> None:
+def test_one_branch_is_read_in_order(db: BlockingDatabase, name: str) -> None:
     """Nothing is sorted: the first rows of the index are the page."""
     sql, _ = HOT[name]
     found = plan(db, *sql)
     assert not [line for line in found if "TEMP B-TREE" in line and "ORDER BY" in line], found
 
 
-def steps(db: BlockingBackend, work: Callable[[], object]) -> int:
+def steps(db: BlockingDatabase, work: Callable[[], object]) -> int:
     """How many hundreds of instructions SQLite's virtual machine takes for the work."""
     connection = cast(Any, db.backend).writer.connection
     seen = 0
@@ -181,7 +181,7 @@ def test_paging_through_a_log_is_not_quadratic(driver: str, query: EventQuery, r
                 *(event for n in range(1, size // 2 + 1) for event in (note("x", REF, n, tags=["all:1"]), counted(n)))
             ])  # fmt: skip
 
-            def read(db: BlockingBackend = db) -> None:
+            def read(db: BlockingDatabase = db) -> None:
                 edge = MAX_INTEGER if reverse else 0
                 while True:
                     window = {"upto": edge, "reverse": True} if reverse else {"after": edge}

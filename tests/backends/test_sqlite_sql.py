@@ -26,13 +26,13 @@ def noted(text: str) -> goes.Event[Noted]:
 
 
 @pytest.fixture(params=["file", "memory"])
-def db(request: pytest.FixtureRequest, driver: str, tmp_path: Path) -> Iterator[goes.blocking.BlockingBackend]:
+def db(request: pytest.FixtureRequest, driver: str, tmp_path: Path) -> Iterator[goes.blocking.BlockingDatabase]:
     place = tmp_path / "app.db" if request.param == "file" else "sqlite:///:memory:"
     with goes.blocking.connect(place, driver=driver, registry=registry) as backend:
         yield backend
 
 
-def test_select_reads_what_is_committed(db: goes.blocking.BlockingBackend) -> None:
+def test_select_reads_what_is_committed(db: goes.blocking.BlockingDatabase) -> None:
     """select() answers rows of any table or view, with parameters."""
     db.events.append([noted("a"), noted("b")])
 
@@ -51,7 +51,7 @@ def test_select_reads_what_is_committed(db: goes.blocking.BlockingBackend) -> No
         "WITH x AS (SELECT 1) INSERT INTO store SELECT 'a', 'b' FROM x",
     ],
 )
-def test_select_refuses_everything_else(db: goes.blocking.BlockingBackend, statement: str) -> None:
+def test_select_refuses_everything_else(db: goes.blocking.BlockingDatabase, statement: str) -> None:
     """A statement that does more than read is StoreReadOnly, does nothing, and leaves the connection usable."""
     db.events.append([noted("a")])
 
@@ -80,7 +80,7 @@ def test_a_read_only_handle_lists_no_ability_to_write(driver: str, tmp_path: Pat
             db.events.append([noted("b")])
 
 
-def test_a_backup_is_another_life_of_the_store(db: goes.blocking.BlockingBackend, tmp_path: Path) -> None:
+def test_a_backup_is_another_life_of_the_store(db: goes.blocking.BlockingDatabase, tmp_path: Path) -> None:
     """The copy has the events, an identity of its own that its checkpoints belong to, and no owner of any lease."""
     db.events.append([noted("a")])
     db.checkpoints.save("reader", 1)
@@ -108,7 +108,7 @@ def test_a_backup_is_another_life_of_the_store(db: goes.blocking.BlockingBackend
 
 
 def test_a_backup_overwrites_nothing_and_leaves_nothing_half_done(
-    db: goes.blocking.BlockingBackend, tmp_path: Path
+    db: goes.blocking.BlockingDatabase, tmp_path: Path
 ) -> None:
     """An existing file is ConfigError and stays as it is; where the copy cannot be written nothing is left."""
     taken = tmp_path / "taken.db"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from goes_lite.blocking import BlockingBackend
+from goes_lite.blocking import BlockingDatabase
 from goes_lite.errors import StoreLocked
 from goes_lite.sqlite._writer import Writer
 from tests.backends.sqlite_kit import note, numbers, store, writer_of
@@ -18,7 +18,7 @@ from tests.backends.sqlite_kit import note, numbers, store, writer_of
 PATIENCE = 20.0
 
 
-def queue_behind(db: BlockingBackend, work: Callable[[], object], name: str = "") -> threading.Thread:
+def queue_behind(db: BlockingDatabase, work: Callable[[], object], name: str = "") -> threading.Thread:
     """A thread that does it, once its operation is in the queue behind whoever has the connection."""
     before = len(writer_of(db)._queue)
     thread = threading.Thread(target=work, name=name or None)
@@ -104,11 +104,11 @@ def test_who_waits_too_long_is_told_and_forgotten(path: str, driver: str) -> Non
         assert numbers(db) == [2, 3]
 
 
-def read(db: BlockingBackend) -> None:
+def read(db: BlockingDatabase) -> None:
     numbers(db)
 
 
-def change(db: BlockingBackend) -> None:
+def change(db: BlockingDatabase) -> None:
     with db.transaction() as tx:
         tx.models.put("c", "1", "1")
 
@@ -117,12 +117,12 @@ def change(db: BlockingBackend) -> None:
 @pytest.mark.parametrize("doing", [read, change])
 @pytest.mark.parametrize("place", [":memory:", "file"])
 def test_who_comes_again_and_again_keeps_nobody_waiting(
-    path: str, driver: str, place: str, doing: Callable[[BlockingBackend], None], others: int
+    path: str, driver: str, place: str, doing: Callable[[BlockingDatabase], None], others: int
 ) -> None:
     """Threads that read, or run transactions, without a pause leave room for one that appends, and for transactions."""
     stop = threading.Event()
 
-    def again_and_again(db: BlockingBackend) -> None:
+    def again_and_again(db: BlockingDatabase) -> None:
         while not stop.is_set():
             doing(db)
 

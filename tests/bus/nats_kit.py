@@ -134,7 +134,7 @@ class World:
     def open(self, name: str = "app", **options: object) -> Any:
         return goes.connect(self.store(name), bus=self.bus(**options), registry=registry)
 
-    def blocking(self, name: str = "app", **options: object) -> goes.blocking.BlockingBackend:
+    def blocking(self, name: str = "app", **options: object) -> goes.blocking.BlockingDatabase:
         return goes.blocking.connect(self.store(name), bus=self.bus(**options), registry=registry)
 
     def spawn(self, job: str, name: str = "app", **arguments: object) -> Process:

@@ -315,7 +315,7 @@ def test_at_a_time_of_day(tmp_path: Path) -> None:
                 await outcome(db, clock, late)
         assert done == ["early", "late"]
 
-    async def outcome(db: goes.Backend, clock: FakeClock, id: Any) -> None:
+    async def outcome(db: goes.Database, clock: FakeClock, id: Any) -> None:
         asked = asyncio.create_task(db.commands.outcome(id))
         async with asyncio.timeout(PATIENCE):
             await asked

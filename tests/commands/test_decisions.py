@@ -239,7 +239,7 @@ def test_of_many_who_want_one_name_one_gets_it(tmp_path: Path) -> None:
         goes.blocking.connect(tmp_path / "a.db", registry=registry) as two,
     ):
 
-        def want(db: goes.blocking.BlockingBackend) -> None:
+        def want(db: goes.blocking.BlockingDatabase) -> None:
             try:
                 db.decide(taken("bob"), decide=claim("bob"))
             except Refused:

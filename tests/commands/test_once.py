@@ -174,7 +174,7 @@ def test_at_the_same_time_it_is_done_once(tmp_path: Path) -> None:
         for db in (one, two):
             db.commands.serve(Order)
 
-        def pay(db: goes.blocking.BlockingBackend) -> None:
+        def pay(db: goes.blocking.BlockingDatabase) -> None:
             found.append(db.commands.dispatch(Pay("1", 1), id=id))
 
         threads = [threading.Thread(target=pay, args=(db,)) for db in [one, two] * 4]

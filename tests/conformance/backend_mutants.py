@@ -8,13 +8,12 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self, cast
 
-from goes_lite_conformance.wrapping import WrappedBackend, WrappedStore, WrappedTransaction
-
 from goes_lite.contract.backend import BACKUP, Transaction
 from goes_lite.contract.checkpoints import Lease
 from goes_lite.contract.commits import SignalCommits
 from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.contract.snapshot_store import Snapshot
+from goes_lite.contract.wrapping import WrappedBackend, WrappedStore, WrappedTransaction
 from goes_lite.errors import LeaseHeld, StoreClosed
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
@@ -299,17 +298,14 @@ def keeps_read_models_outside_of_transactions(wrapped: WrappedBackend) -> None:
             written.append((collection, id, data))
             return cast("int", version)
 
-    class Spoilt(WrappedTransaction):
-        @property
-        def models(self) -> Any:
-            return Models(self.transaction.models)
-
     @asynccontextmanager
     async def transaction() -> AsyncGenerator[Transaction]:
         written.clear()
         try:
             async with wrapped.backend.transaction() as inner:
-                yield Spoilt(inner, inner.events)
+                spoilt = WrappedTransaction(inner)
+                spoilt.models = cast("Any", Models(inner.models))
+                yield spoilt
         except BaseException:
             for collection, id, data in written:
                 await wrapped.backend.models.put(collection, id, data)

@@ -8,9 +8,8 @@ from contextlib import suppress
 from typing import Any, cast
 from uuid import UUID
 
-from goes_lite_conformance.wrapping import WrappedBackend, WrappedStore
-
 from goes_lite.contract.event_store import AppendCondition, Appended, EventStore, Pages
+from goes_lite.contract.wrapping import WrappedBackend, WrappedStore
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, DuplicateEventError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef

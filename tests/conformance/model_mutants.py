@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from goes_lite_conformance.wrapping import WrappedBackend
-
 from goes_lite.contract.model_store import ModelRecord
+from goes_lite.contract.wrapping import WrappedBackend
 from goes_lite.errors import ModelConflict
 from tests.conformance.mutants import Handed, mutant
 

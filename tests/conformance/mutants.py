@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from goes_lite_conformance.wrapping import WrappedBackend, WrappedStore
-
 from goes_lite.contract.backend import Backend
 from goes_lite.contract.event_store import Pages
+from goes_lite.contract.wrapping import WrappedBackend, WrappedStore
 from goes_lite.events.event import Event, restore
 
 
@@ -42,7 +41,7 @@ def mutant(*killers: str) -> Callable[[Callable[[WrappedBackend], None]], Callab
 
     def add(spoil: Callable[[WrappedBackend], None]) -> Callable[[WrappedBackend], None]:
         def wrap(backend: Backend) -> Backend:
-            wrapped = WrappedBackend(backend)
+            wrapped = WrappedBackend(backend, WrappedStore)
             spoil(wrapped)
             return wrapped
 

@@ -6,10 +6,9 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequen
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, cast
 
-from goes_lite_conformance.wrapping import WrappedBackend, WrappedTransaction
-
 from goes_lite.contract.backend import Transaction
 from goes_lite.contract.checkpoints import Lease
+from goes_lite.contract.wrapping import WrappedBackend, WrappedTransaction
 from goes_lite.errors import LeaseHeld
 from goes_lite.events.event import Event
 from goes_lite.processor import Processor, processor_of
@@ -21,17 +20,9 @@ class _Spoilt(WrappedTransaction):
     """A transaction of which the read models, or the checkpoints, have a fault."""
 
     def __init__(self, transaction: Transaction, *, models: Any = None, checkpoints: Any = None) -> None:
-        super().__init__(transaction, transaction.events)
-        self._models = transaction.models if models is None else models
-        self._checkpoints = transaction.checkpoints if checkpoints is None else checkpoints
-
-    @property
-    def models(self) -> Any:
-        return self._models
-
-    @property
-    def checkpoints(self) -> Any:
-        return self._checkpoints
+        super().__init__(transaction)
+        self.models = transaction.models if models is None else models
+        self.checkpoints = transaction.checkpoints if checkpoints is None else checkpoints
 
 
 def _of_transactions(wrapped: WrappedBackend, change: Callable[[Transaction], Transaction]) -> None:

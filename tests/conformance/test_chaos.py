@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 from goes_lite_conformance import EventStoreTests, Storage
-from goes_lite_conformance.chaos import ChaosStore, ConflictOnce, LatencyStore
-from goes_lite_conformance.wrapping import WrappedBackend, register_wrapped
+from goes_lite_conformance.chaos import ChaosStore, ConflictOnce, LatencyStore, register_wrapped
 
 import goes_lite as goes
-from goes_lite.contract.backend import Backend
+from goes_lite.contract.wrapping import WrappedBackend, WrappedStore
+from goes_lite.database import Database
 from goes_lite.database.connect import connect
 from goes_lite.errors import AppendInDoubtError, ConcurrencyError, StoreUnavailable
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.runtime import InlineRuntime, drive
 
-register_wrapped("wrapped", WrappedBackend)
+register_wrapped("wrapped", lambda backend: WrappedBackend(backend, WrappedStore))
 register_wrapped(
     "troubled",
     lambda db: WrappedBackend(
@@ -57,8 +57,8 @@ class Counter(goes.Aggregate, name="counter", registry=registry):
         self.total += event.data.by
 
 
-def wrapped(db: goes.blocking.BlockingBackend, store: Any) -> Backend:
-    return WrappedBackend(db.backend, lambda _: store)
+def wrapped(db: goes.blocking.BlockingDatabase, store: Any) -> Database:
+    return Database(WrappedBackend(db.backend, lambda _: store))
 
 
 def test_a_rival_is_faster_once_and_a_retry_builds_on_what_it_stored() -> None:
@@ -184,7 +184,7 @@ def test_a_wrapped_backend_is_connected_to_by_url(tmp_path: Any) -> None:
     async def both() -> None:
         async with connect(f"wrapped+sqlite:///{tmp_path}/app.db?durability=normal", registry=registry) as db:
             assert db.durability == "process-crash"
-            assert repr(db).startswith("<WrappedBackend over <SQLiteBackend")
+            assert repr(db).startswith("<Database <WrappedBackend over <SQLiteBackend")
             async with db.transaction() as transaction:
                 await transaction.events.append([Event(Counted(1), registry=registry)])
             assert await db.events.head() == 1

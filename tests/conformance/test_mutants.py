@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 import goes_lite_conformance as suites
 import pytest
 from goes_lite_conformance import Contract, Storage
+from goes_lite_conformance.chaos import register_wrapped
 from goes_lite_conformance.harness import contract, place
 from goes_lite_conformance.harness.contract import declared_by
 from goes_lite_conformance.harness.place import Place
-from goes_lite_conformance.wrapping import WrappedBackend, register_wrapped
 
+from goes_lite.contract.wrapping import WrappedBackend, WrappedStore
 from tests.conformance import (
     backend_mutants,
     event_mutants,  # noqa: F401 - registers mutants, as the next two do
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.once
 
 for name, (wrap, _) in MUTANTS.items():
     register_wrapped(name.lower(), wrap)
-register_wrapped("sound", WrappedBackend)
+register_wrapped("sound", lambda backend: WrappedBackend(backend, WrappedStore))
 
 
 class Mutated(Contract):

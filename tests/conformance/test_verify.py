@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from goes_lite_conformance.verify import Findings, verify
-from goes_lite_conformance.wrapping import WrappedBackend, WrappedStore
 
 import goes_lite as goes
 from goes_lite.contract.backend import Backend
@@ -21,9 +20,11 @@ from goes_lite.contract.checkpoints import Checkpoint
 from goes_lite.contract.event_store import Pages
 from goes_lite.contract.model_store import ModelRecord
 from goes_lite.contract.snapshot_store import Snapshot
+from goes_lite.contract.wrapping import WrappedBackend, WrappedStore
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EVERYTHING, EventQuery
+from goes_lite.repository import Repository
 from goes_lite.repository.schedule import Every
 from goes_lite.runtime import InlineRuntime, drive
 from goes_lite.sqlite import SQLiteBackend
@@ -63,7 +64,7 @@ PLAIN = 3
 
 async def fill(db: Backend) -> None:
     """Something of everything: aggregates a (5 events), b (3) and c (2, and softly deleted), and one that is gone."""
-    counters = db.repository(Counter, snapshots=Every(2))
+    counters = Repository(db, Counter, snapshots=Every(2))
     for id, numbers in (("a", (1, 2, 3, 4, 5)), ("b", (6, 7, 8)), ("c", (9,)), ("gone", (10, 11))):
         for number in numbers:
             await counters.use(id, partial(Counter.count, number=number), create=True)

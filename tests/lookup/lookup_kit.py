@@ -14,7 +14,7 @@ from goes_lite_conformance.harness.place import Declared, Place
 from goes_lite_conformance.rule import Face
 
 import goes_lite as goes
-from goes_lite.contract.backend import Backend
+from goes_lite.database import Database
 from goes_lite.events.marks import EventKind
 from goes_lite.projection.lookup import BoundLookup, KeyOf
 from goes_lite.runtime import drive
@@ -90,7 +90,7 @@ class World(Place):
 
     def bound(self, db: Any, lookup: goes.Lookup = emails) -> BoundLookup:
         if self.face == "async":
-            return lookup.of(cast(Backend, db))
+            return lookup.of(cast(Database, db))
         return cast(BoundLookup, _Awaited(lookup.of(db.target)))
 
     def projection(self, db: Any, lookup: goes.Lookup = emails, **options: Any) -> Any:
@@ -98,12 +98,12 @@ class World(Place):
             return db.projection(lookup, **options)
         return _AwaitedProcessor(db.target.projection(lookup, **options))
 
-    def inline(self, db: Any, lookup: goes.Lookup = emails) -> Backend:
+    def inline(self, db: Any, lookup: goes.Lookup = emails) -> Database:
         if self.face == "async":
-            return cast(Backend, db.inline(lookup))
+            return cast(Database, db.inline(lookup))
         return awaited(db.target.inline(lookup))
 
-    def run(self, test: Callable[[Backend], Coroutine[Any, Any, None]], **options: Any) -> None:
+    def run(self, test: Callable[[Database], Coroutine[Any, Any, None]], **options: Any) -> None:
         async def with_handle() -> None:
             async with self.open(**options) as db:
                 await test(db)

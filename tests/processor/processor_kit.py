@@ -15,8 +15,9 @@ from goes_lite_conformance.harness.faces import awaited
 from goes_lite_conformance.harness.place import Beside
 
 import goes_lite as goes
-from goes_lite.blocking import BlockingBackend
+from goes_lite.blocking import BlockingDatabase
 from goes_lite.contract.backend import Backend
+from goes_lite.database import Database
 from goes_lite.events.event import Event
 from goes_lite.runtime import InlineRuntime, LoopRuntime, Signal, drive
 from goes_lite.testing import FakeClock
@@ -73,17 +74,17 @@ class World:
     @asynccontextmanager
     async def open(
         self, url: str = MEMORY, *, wrap: Callable[[Backend], Backend] = lambda backend: backend, **options: Any
-    ) -> AsyncGenerator[Backend]:
+    ) -> AsyncGenerator[Database]:
         """A handle, awaited on either face; what it is used through can be wrapped around the backend."""
         settings: dict[str, Any] = {"registry": registry, "clock": self.clock, **options}
         if url == self.path:
             settings = {"durability": "memory", **settings}
         if self.face == "async":
             async with goes.connect(url, **settings) as db:
-                yield wrap(db)
+                yield Database(wrap(db.backend))
         else:
             with goes.blocking.connect(url, **settings) as db:
-                yield awaited(BlockingBackend(wrap(db.backend), db._portal))
+                yield awaited(BlockingDatabase(wrap(db.backend), db._portal))
 
     def run(self, test: Coroutine[Any, Any, None]) -> None:
         if self.face == "async":

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import goes_lite as goes
-from goes_lite.blocking import BlockingBackend
+from goes_lite.blocking import BlockingDatabase
 from goes_lite.errors import ProcessorStopped
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
@@ -55,7 +55,7 @@ def event_at(position: int) -> Event[Any]:
 
 
 @pytest.fixture(scope="module")
-def log() -> Iterator[BlockingBackend]:
+def log() -> Iterator[BlockingDatabase]:
     """A store with `EVENTS` events, the number of each of which is its position, but for a hole that is left of some."""
     with goes.blocking.connect("sqlite:///:memory:", registry=registry) as db:
         lost = AggregateRef("account", "lost")
@@ -80,7 +80,7 @@ positions = st.integers(0, EVENTS + 5)
 sizes = st.integers(1, 7) | st.integers(60, 70) | st.integers(300, 500)
 
 
-async def fed(db: BlockingBackend, query: EventQuery, size: int, after: int, upto: int) -> Iterator[Any]:
+async def fed(db: BlockingDatabase, query: EventQuery, size: int, after: int, upto: int) -> Iterator[Any]:
     """The batches, and the positions of events that cannot be read, until the end is reached."""
     feed = Feed(db.backend.events, query, size)
     got: list[Any] = []
@@ -100,7 +100,9 @@ async def fed(db: BlockingBackend, query: EventQuery, size: int, after: int, upt
 
 
 @given(queries, sizes, positions, positions)
-def test_batches_are_the_plain_query(log: BlockingBackend, query: EventQuery, size: int, after: int, upto: int) -> None:
+def test_batches_are_the_plain_query(
+    log: BlockingDatabase, query: EventQuery, size: int, after: int, upto: int
+) -> None:
     """All of them full but the last one, which leads to the end."""
     damaged.clear()
     batches = list(drive(fed(log, query, size, after, upto)))
@@ -114,7 +116,7 @@ def test_batches_are_the_plain_query(log: BlockingBackend, query: EventQuery, si
 
 @given(queries, sizes, positions, st.sets(st.integers(1, EVENTS), max_size=12), st.integers(0, 80))
 def test_unreadable_events_come_in_their_turn(
-    log: BlockingBackend, query: EventQuery, size: int, after: int, bad: set[int], row: int
+    log: BlockingDatabase, query: EventQuery, size: int, after: int, bad: set[int], row: int
 ) -> None:
     """Each behind what lies before it, wherever in a page it is, alone or many in a row."""
     damaged.clear()
@@ -138,7 +140,7 @@ def test_unreadable_events_come_in_their_turn(
 
 @given(st.lists(st.tuples(st.integers(1, 40), st.booleans()), min_size=1, max_size=12), sizes)
 def test_a_head_that_moves_on_repeats_and_leaves_out_nothing(
-    log: BlockingBackend, steps: list[tuple[int, bool]], size: int
+    log: BlockingDatabase, steps: list[tuple[int, bool]], size: int
 ) -> None:
     """Nor does a batch that is asked for again, because it could not be handled."""
     damaged.clear()

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from goes_lite.contract.backend import Backend
+from goes_lite.database import Database
 from goes_lite.errors import LeaseLost
 from goes_lite.processor import Retry
 from goes_lite.testing import FakeClock
@@ -30,13 +30,13 @@ async def becomes(world: World, processor: Any, wanted: str) -> None:
     await world.until(so)
 
 
-async def token(db: Backend) -> int:
+async def token(db: Database) -> int:
     lease = await db.leases.get(NAME)
     assert lease is not None
     return lease.token
 
 
-async def marked(db: Backend) -> str | None:
+async def marked(db: Database) -> str | None:
     record = await db.models.get("seen", "1")
     return record.data if record else None
 

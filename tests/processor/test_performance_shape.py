@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from goes_lite.contract.backend import Backend
+from goes_lite.database import Database
 from goes_lite.processor import Continuously, OnDemand, Periodically, Retry
 from goes_lite.sqlite._executor import DirectExecutor, SessionExecutor
 from goes_lite.sqlite._writer import Writer
@@ -72,7 +72,7 @@ def traffic(monkeypatch: pytest.MonkeyPatch) -> Traffic:
 
 
 @asynccontextmanager
-async def at_rest(world: World, **options: Any) -> AsyncGenerator[tuple[Backend, Any, Calls]]:
+async def at_rest(world: World, **options: Any) -> AsyncGenerator[tuple[Database, Any, Calls]]:
     """A store with a processor that has nothing to do."""
     calls = Calls(world.clock)
     options = {"lease": DAY, **options}

@@ -12,7 +12,8 @@ from goes_lite_conformance.chaos import ChaosStore
 
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.checkpoints import Checkpoint, CheckpointStore, Lease
-from goes_lite.contract.wrapping import DelegatingBackend
+from goes_lite.contract.wrapping import WrappedBackend
+from goes_lite.database import Database
 from goes_lite.errors import (
     AppendInDoubtError,
     ConfigError,
@@ -254,7 +255,7 @@ def test_a_retry_shows_what_it_is() -> None:
 # --- a store that cannot be used just now -------------------------------------------------------------------------------------
 
 
-class Trouble(DelegatingBackend):
+class Trouble(WrappedBackend):
     """A store in which commits fail as a test asks for, before they are done or after that."""
 
     def __init__(self, backend: Backend) -> None:
@@ -266,10 +267,10 @@ class Trouble(DelegatingBackend):
         """What the next commits raise although they were done."""
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        return self._transaction()
+        return self._troubled()
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncGenerator[Transaction]:
+    async def _troubled(self) -> AsyncGenerator[Transaction]:
         async with self.backend.transaction() as tx:
             yield tx
             if self.before:
@@ -301,7 +302,7 @@ class TroubledCheckpoints(CheckpointStore):
 
 
 @asynccontextmanager
-async def troubled(world: World) -> AsyncGenerator[tuple[Backend, Trouble]]:
+async def troubled(world: World) -> AsyncGenerator[tuple[Database, Trouble]]:
     made: list[Trouble] = []
 
     def wrap(backend: Backend) -> Backend:
@@ -333,7 +334,7 @@ def counting(calls: Calls) -> Callable[..., Awaitable[None]]:
     return handle
 
 
-async def counted(db: Backend) -> dict[int, int]:
+async def counted(db: Database) -> dict[int, int]:
     return {int(record.id): int(record.data) for record in await db.models.query("counter").list()}
 
 
@@ -457,7 +458,7 @@ def test_an_unreliable_way_to_the_store(world: World) -> None:
         made: list[ChaosStore] = []
 
         def wrap(backend: Backend) -> Backend:
-            wrapped = DelegatingBackend(backend)
+            wrapped = WrappedBackend(backend)
             made.append(ChaosStore(backend.events, 7, repeats=0, in_doubt=0, unavailable=0.5))
             wrapped.events = made[0]
             return wrapped
@@ -475,5 +476,5 @@ def test_an_unreliable_way_to_the_store(world: World) -> None:
     world.run(rule())
 
 
-async def _stands_at(db: Backend, position: int) -> bool:
+async def _stands_at(db: Database, position: int) -> bool:
     return await stands(db) == position

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import goes_lite as goes
-from goes_lite.contract.backend import Backend
+from goes_lite.database import Database
 from goes_lite.errors import ConfigError
 from goes_lite.processor import Continuously, OnDemand, Pending, Periodically, ProcessorSchedule
 from tests.processor.processor_kit import DAY, NAME, ONLY_NOTED, Calls, World, note, notes, other, stands
@@ -124,7 +124,7 @@ def test_what_is_no_schedule_is_refused(world: World, odd: Any) -> None:
 # --- in time ------------------------------------------------------------------------------------------------------------
 
 
-def listening(db: Backend, calls: Calls, schedule: ProcessorSchedule, **options: Any) -> Any:
+def listening(db: Database, calls: Calls, schedule: ProcessorSchedule, **options: Any) -> Any:
     """A processor that gets all that a run is about in one list."""
     return db.processor(NAME, calls, batched=True, schedule=schedule, lease=DAY, query=ONLY_NOTED, **options)
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 import goes_lite as goes
-from goes_lite.contract.backend import Backend
+from goes_lite.database import Database
 from goes_lite.errors import LeaseLost, StoreFull
 from goes_lite.events.event import Event
 from goes_lite.processor import Continuously, OnDemand, Retry, Stats
 from tests.processor.processor_kit import DAY, NAME, ONLY_NOTED, Calls, Gate, World, note, notes, other, stands
 
 
-async def seen_by(db: Backend, name: str = NAME) -> Stats:
+async def seen_by(db: Database, name: str = NAME) -> Stats:
     """What a handle knows of a processor that runs elsewhere."""
     (stats,) = [stats for stats in await db.processors() if stats.name == name]
     return stats

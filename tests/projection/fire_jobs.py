@@ -52,7 +52,7 @@ class Effects(goes.Projection, name="effects"):
     owner = ""
 
 
-def store(path: str) -> goes.blocking.BlockingBackend:
+def store(path: str) -> goes.blocking.BlockingDatabase:
     return goes.blocking.connect(path, registry=registry)
 
 

@@ -10,9 +10,9 @@ from typing import Any, cast
 import pytest
 
 import goes_lite as goes
-from goes_lite.contract.backend import Backend
 from goes_lite.contract.checkpoints import Checkpoint
-from goes_lite.contract.wrapping import DelegatingBackend
+from goes_lite.contract.wrapping import WrappedBackend
+from goes_lite.database import Database
 from goes_lite.errors import (
     CheckpointMismatch,
     ProjectionOutdated,
@@ -194,7 +194,7 @@ async def test_a_processor_that_has_passed_over_less(place: Place) -> None:
         assert await bills(db) == {"1": Bill(5)}
 
 
-async def handled(db: Backend) -> bool:
+async def handled(db: Database) -> bool:
     found = await db.checkpoints.get("bills")
     return found is not None and found.position == 1
 
@@ -211,9 +211,9 @@ async def test_an_append_while_a_processor_begins(loop_place: Place) -> None:
             return found
 
     async with loop_place.open() as db:
-        meddled = DelegatingBackend(db)
+        meddled = WrappedBackend(db)
         meddled.checkpoints = cast(Any, Meddling(db))
-        async with meddled.projection(Bills()):
+        async with Database(meddled).projection(Bills()):
             await until(loop_place, lambda: handled(db))
         await caught_up(db, Bills())
         assert await bills(db) == {"1": Bill(5)}
@@ -222,7 +222,7 @@ async def test_an_append_while_a_processor_begins(loop_place: Place) -> None:
 class Checkpoints:
     """Those of another backend."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Database) -> None:
         self.backend = backend
 
     async def get(self, name: str) -> Checkpoint | None:
@@ -277,9 +277,9 @@ async def test_nothing_is_written_where_there_is_nothing_new(db: Any) -> None:
 async def test_it_is_the_same_handle_in_another_guise(loop_place: Place) -> None:
     """All but appending is as it was, on the same connections."""
     async with loop_place.open() as db:
-        inline: Backend = db.inline(Bills())
-        assert isinstance(inline, InlineBackend)
-        assert repr(inline) == f"<InlineBackend over {db!r}>"
+        inline: Database = db.inline(Bills())
+        assert isinstance(inline.backend, InlineBackend)
+        assert repr(inline) == f"<Database <InlineBackend over {db.backend!r}>>"
         assert repr(inline.events) == f"<_Events over {db.events!r}>"
         for name in (
             "location", "identity", "registry", "runtime", "snapshots", "models", "checkpoints", "leases", "bus", "commits",

@@ -69,7 +69,7 @@ def made(drawn: list[tuple[str | None, Any]]) -> list[goes.Event[Any]]:
     return events
 
 
-def stored(db: goes.blocking.BlockingBackend) -> dict[str, Bill]:
+def stored(db: goes.blocking.BlockingDatabase) -> dict[str, Bill]:
     models = db.models_of("bills", Bill)
     return {record.id: models.get(record.id) for record in db.models.query("bills")}
 

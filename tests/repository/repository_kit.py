@@ -13,8 +13,8 @@ from typing import Any, ParamSpec, cast
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate, applies
-from goes_lite.contract.backend import Backend
 from goes_lite.contract.event_store import AppendCondition, Appended
+from goes_lite.database import Database
 from goes_lite.database.connect import connect
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
@@ -97,7 +97,7 @@ def state(account: Account) -> tuple[Any, ...]:
     return account.version, account.deleted, account.balance, list(account.words), getattr(account, "owner", None)
 
 
-def memory() -> AbstractAsyncContextManager[Backend]:
+def memory() -> AbstractAsyncContextManager[Database]:
     return connect("sqlite:///:memory:")
 
 
@@ -141,13 +141,13 @@ class Spied:
         return getattr(self._events, name)
 
 
-def spied(db: Backend, **replaced: Any) -> tuple[Backend, Spied]:
+def spied(db: Database, **replaced: Any) -> tuple[Database, Spied]:
     """The backend with a spied event store, and whatever else is to be replaced."""
     spy = Spied(db.events)
     parts: dict[str, Any] = {
         name: getattr(db, name) for name in ("location", "registry", "runtime", "snapshots", "transaction")
     }
-    return cast("Backend", SimpleNamespace(**{**parts, "events": spy, **replaced})), spy
+    return cast("Database", SimpleNamespace(**{**parts, "events": spy, **replaced})), spy
 
 
 async def filled(repository: Repository[Account], id: str, moves: int) -> Account:

@@ -143,8 +143,8 @@ def test_one_step_wakes_whoever_waits_in_whatever_face() -> None:
     """A task, a thread, and a call over a loop thread."""
     clock, url, again = FakeClock(), "sqlite:///:memory:", [goes.Event(MailAsked("ann"), registry=registry)]
 
-    async def main(*handles: goes.blocking.BlockingBackend) -> list[int]:
-        def blocking(db: goes.blocking.BlockingBackend) -> int:
+    async def main(*handles: goes.blocking.BlockingDatabase) -> list[int]:
+        def blocking(db: goes.blocking.BlockingDatabase) -> int:
             subscription = db.bus.subscribe()
             db.bus.publish(again)
             next(subscription).nak(30)

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from goes_lite.contract.backend import PERSISTENT, Backend
+from goes_lite.contract.backend import PERSISTENT
+from goes_lite.database import Database
 from goes_lite.errors import ConfigError, StoreClosed
 from goes_lite.events.registry import default_registry
 from goes_lite_conformance.backend._given import contents, fill
@@ -21,7 +22,7 @@ from goes_lite_conformance.rule import needs, only
 class OpeningRules(Contract):
     """Rules BE-OPEN."""
 
-    async def test_a_fresh_storage_is_empty(self, db: Backend) -> None:
+    async def test_a_fresh_storage_is_empty(self, db: Database) -> None:
         """BE-OPEN-001: There is nothing in a storage that was never used: head 0, and every store answers nothing."""
         assert await contents(db) == {"events": ([], [], 0, 0, []), "snapshots": [], "models": [], "checkpoints": []}
         assert await db.leases.get("reader") is None
@@ -60,7 +61,7 @@ class OpeningRules(Contract):
         assert len(identities) == 1
         assert all(identities)
 
-    async def test_two_storages_are_two_stores(self, place: Place, db: Backend) -> None:
+    async def test_two_storages_are_two_stores(self, place: Place, db: Database) -> None:
         """BE-OPEN-005: Storages have nothing in common: neither content nor the identity that checkpoints name."""
         await fill(db)
         with place.another() as elsewhere:
@@ -123,7 +124,7 @@ class OpeningRules(Contract):
     @only("async")
     async def test_connect_can_be_awaited(self, place: Place) -> None:
         """BE-OPEN-011: `await connect(…)` answers an open handle, which is itself a context manager that closes it."""
-        handle: Backend = await cast("Any", place.open())
+        handle: Database = await cast("Any", place.open())
         await handle.events.append([note("x")])
         async with handle as db:
             assert db is handle
@@ -133,7 +134,7 @@ class OpeningRules(Contract):
 
     async def test_an_exception_leaves_the_block_and_closes_the_handle(self, place: Place) -> None:
         """BE-OPEN-012: What is raised in the block of a handle comes out of it unchanged, and the handle is closed."""
-        kept: list[Backend] = []
+        kept: list[Database] = []
         with pytest.raises(ZeroDivisionError):
             async with place.open() as db:
                 kept.append(db)

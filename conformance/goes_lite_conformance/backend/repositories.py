@@ -7,7 +7,8 @@ from typing import cast
 import pytest
 
 import goes_lite as goes
-from goes_lite.contract.backend import TRANSACTIONS, Backend
+from goes_lite.contract.backend import TRANSACTIONS
+from goes_lite.database import Database
 from goes_lite.errors import (
     AggregateDeleted,
     AggregateNotFound,
@@ -61,9 +62,9 @@ class Unkeepable(goes.Aggregate, name="unkeepable", registry=registry):
 TALLY = AggregateRef("tally", "t")
 
 
-def inner(db: Backend) -> Backend:
+def inner(db: Database) -> Database:
     """The async backend behind a handle: what code that the backend itself calls may use on either face."""
-    return cast("Backend", getattr(getattr(db, "target", None), "backend", db))
+    return cast("Database", getattr(getattr(db, "target", None), "database", db))
 
 
 async def tally(repository: Repository[Tally], *numbers: int) -> Tally:
@@ -76,7 +77,7 @@ async def tally(repository: Repository[Tally], *numbers: int) -> Tally:
 class RepositoryRules(Contract):
     """Rules BE-REPO."""
 
-    async def test_a_conflict_is_decided_again_on_a_fresh_instance(self, db: Backend) -> None:
+    async def test_a_conflict_is_decided_again_on_a_fresh_instance(self, db: Database) -> None:
         """BE-REPO-001: When somebody else was faster, `use` calls again with an instance that has what they saved."""
         repository = db.repository(Tally)
         await tally(repository, 1)
@@ -95,7 +96,7 @@ class RepositoryRules(Contract):
         assert (result.sum, result.version, result.pending) == (121, 4, ())
         assert (await repository.fetch("t")).sum == 121
 
-    async def test_users_side_by_side_lose_nothing(self, place: Place, db: Backend) -> None:
+    async def test_users_side_by_side_lose_nothing(self, place: Place, db: Database) -> None:
         """BE-REPO-002: However many use one aggregate side by side, each change is there once."""
         repository = db.repository(Tally, tries=100)
         outcomes = await place.together(
@@ -105,7 +106,7 @@ class RepositoryRules(Contract):
         final = await repository.fetch("t")
         assert (final.sum, final.version) == (12, 12)
 
-    async def test_a_refused_save_leaves_store_and_instance(self, db: Backend) -> None:
+    async def test_a_refused_save_leaves_store_and_instance(self, db: Database) -> None:
         """BE-REPO-003: A save that comes too late is ConcurrencyError; what was recorded stays pending, on no one else.
 
         The next fetch is of what is stored.
@@ -120,7 +121,7 @@ class RepositoryRules(Contract):
         assert (late.sum, [event.data for event in late.pending]) == (11, [Counted(10)])
         assert (await repository.fetch("t")).sum == 3
 
-    async def test_a_change_that_fails_is_seen_by_nobody(self, db: Backend) -> None:
+    async def test_a_change_that_fails_is_seen_by_nobody(self, db: Database) -> None:
         """BE-REPO-004: What `change` did before it raised is neither stored nor in what is fetched next."""
         repository = db.repository(Tally, cache=10)
         await tally(repository, 1)
@@ -134,7 +135,7 @@ class RepositoryRules(Contract):
         assert (await repository.fetch("t")).sum == 1
         assert await db.events.count() == 1
 
-    async def test_nobody_shares_an_instance(self, db: Backend) -> None:
+    async def test_nobody_shares_an_instance(self, db: Database) -> None:
         """BE-REPO-005: Two callers never get the same instance, with a cache either, and both are current."""
         repository = db.repository(Tally, cache=10)
         await tally(repository, 1)
@@ -144,7 +145,7 @@ class RepositoryRules(Contract):
         await db.events.append([Event(Counted(5), aggregate=TALLY, version=2, registry=registry)])
         assert (await repository.fetch("t")).sum == 6
 
-    async def test_several_aggregates_are_saved_together(self, db: Backend) -> None:
+    async def test_several_aggregates_are_saved_together(self, db: Database) -> None:
         """BE-REPO-006: Aggregates that are saved at once are saved all or none."""
         repository = db.repository(Tally)
         await tally(repository, 1)
@@ -162,7 +163,7 @@ class RepositoryRules(Contract):
         assert len(appended.positions) == 2
         assert ((await repository.fetch("new")).sum, (await repository.fetch("t")).sum) == (10, 6)
 
-    async def test_what_fails_behind_the_commit_fails_no_save(self, db: Backend) -> None:
+    async def test_what_fails_behind_the_commit_fails_no_save(self, db: Database) -> None:
         """BE-REPO-007: A snapshot that cannot be taken and a hook that raises are reported; the save has succeeded."""
         reported: list[str] = []
 
@@ -187,7 +188,7 @@ class RepositoryRules(Contract):
         assert await db.snapshots.query().list() == []
         assert await db.events.count() == 1
 
-    async def test_a_snapshot_changes_no_answer(self, db: Backend) -> None:
+    async def test_a_snapshot_changes_no_answer(self, db: Database) -> None:
         """BE-REPO-008: With snapshots at every other version, what is fetched is what its events say, at any version."""
         repository, plain = db.repository(Tally, snapshots=Every(2)), db.repository(Tally)
         await tally(repository, 1, 2, 3, 4, 5)
@@ -199,7 +200,7 @@ class RepositoryRules(Contract):
         assert (await repository.fetch("t")).sum == 15
 
     @pytest.mark.parametrize("every", [1, 2, 3])
-    async def test_a_deleted_aggregate_is_deleted_behind_a_snapshot(self, db: Backend, every: int) -> None:
+    async def test_a_deleted_aggregate_is_deleted_behind_a_snapshot(self, db: Database, every: int) -> None:
         """BE-REPO-009: An aggregate that was softly deleted is AggregateDeleted, until it is restored.
 
         Whether a snapshot was taken before its deletion, at it, or none.
@@ -215,7 +216,7 @@ class RepositoryRules(Contract):
         await repository.use("t", lambda one: one.record(Noted("back")), deleted=True)
         assert (await repository.fetch("t")).sum == 3
 
-    async def test_a_snapshot_of_another_schema_is_ignored(self, db: Backend) -> None:
+    async def test_a_snapshot_of_another_schema_is_ignored(self, db: Database) -> None:
         """BE-REPO-010: A snapshot that an older class took is passed over, silently, for the events."""
         await tally(db.repository(Tally, snapshots=Every(1)), 1, 2)
         reported: list[str] = []
@@ -227,7 +228,7 @@ class RepositoryRules(Contract):
         assert (await newer.fetch("t")).sum == 3000
         assert reported == []
 
-    async def test_time_travel(self, db: Backend) -> None:
+    async def test_time_travel(self, db: Database) -> None:
         """BE-REPO-011: An aggregate is fetched as it was at a version or a time that it has reached; other ones say so."""
         repository = db.repository(Tally)
         with refused(AggregateNotFound, aggregate=TALLY):
@@ -242,7 +243,7 @@ class RepositoryRules(Contract):
         with refused(VersionNotFound, aggregate=TALLY, wanted=earlier, version=3):
             await repository.fetch_version("t", earlier)
 
-    async def test_deleting_for_good_removes_everything(self, db: Backend) -> None:
+    async def test_deleting_for_good_removes_everything(self, db: Database) -> None:
         """BE-REPO-012: A deleted aggregate has no events and no snapshots, and begins again as if it had never been."""
         repository = db.repository(Tally, snapshots=Every(1), cache=10)
         await tally(repository, 1, 2)
@@ -255,7 +256,7 @@ class RepositoryRules(Contract):
         assert (again.version, again.sum) == (1, 5)
         assert (await repository.fetch("t")).sum == 5
 
-    async def test_a_stray_snapshot_of_a_former_life_is_not_believed(self, db: Backend) -> None:
+    async def test_a_stray_snapshot_of_a_former_life_is_not_believed(self, db: Database) -> None:
         """BE-REPO-013: A snapshot that comes from before the aggregate was deleted is ignored, though its version fits.
 
         Whoever was about to save it may do so after the deletion.
@@ -269,7 +270,7 @@ class RepositoryRules(Contract):
         await db.snapshots.save(stray)
         assert (await repository.fetch("t")).sum == 60
 
-    async def test_aggregates_are_listed(self, db: Backend) -> None:
+    async def test_aggregates_are_listed(self, db: Database) -> None:
         """BE-REPO-014: `query` gives those of its class by id, current, a part of them if a part is asked for."""
         repository = db.repository(Tally)
         for number, id in enumerate("cab"):
@@ -282,7 +283,7 @@ class RepositoryRules(Contract):
         assert [one.id for one in await repository.query(ids=["c", "x", "a"]).list()] == ["a", "c"]
 
     @needs(TRANSACTIONS)
-    async def test_saving_within_a_transaction(self, db: Backend) -> None:
+    async def test_saving_within_a_transaction(self, db: Database) -> None:
         """BE-REPO-015: What is saved within a transaction is stored with it; rolled back, it is pending as before."""
         repository = db.repository(Tally, snapshots=Every(1))
         one = Tally("t")

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from goes_lite.contract.backend import PERSISTENT, PROCESSES, SQL, TRANSACTIONS, Backend
+from goes_lite.contract.backend import PERSISTENT, PROCESSES, SQL, TRANSACTIONS
 from goes_lite.contract.checkpoints import Lease
+from goes_lite.database import Database
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, LeaseHeld
 from goes_lite_conformance import report
 from goes_lite_conformance.crash._jobs import (
@@ -334,7 +335,7 @@ class CrashTests(Soaking):
         self.tell(place, f"{kills} × killed, sound: {findings}", last=kills == of)
 
 
-async def _silence(db: Backend) -> None:
+async def _silence(db: Database) -> None:
     """Until nothing is written any more: a server may still do what the dead have asked of it."""
     seen, head = -1, await db.events.head()
     while seen != head:
@@ -342,7 +343,7 @@ async def _silence(db: Backend) -> None:
         seen, head = head, await db.events.head()
 
 
-def _reopened(place: Place) -> AbstractAsyncContextManager[Backend]:
+def _reopened(place: Place) -> AbstractAsyncContextManager[Database]:
     return place.open(registry=registry)
 
 
@@ -360,7 +361,7 @@ def _end(victim: Worker, judge: Judge | None = None) -> None:
             judge.hear(words)
 
 
-async def _acquired(place: Place, db: Backend) -> Lease:
+async def _acquired(place: Place, db: Database) -> Lease:
     """The lease, once it can be had from the dead."""
     taken: list[Lease] = []
 

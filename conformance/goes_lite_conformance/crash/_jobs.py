@@ -18,8 +18,9 @@ from typing import Any
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate, applies
-from goes_lite.contract.backend import Backend, Transaction
+from goes_lite.contract.backend import Transaction
 from goes_lite.contract.event_store import AppendCondition
+from goes_lite.database import Database
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
@@ -126,7 +127,7 @@ def condition(events: Sequence[Event[Written]]) -> AppendCondition | None:
 
 
 async def write_on(
-    db: Backend,
+    db: Database,
     writer: str,
     sizes: Sequence[int] = SIZES,
     *,

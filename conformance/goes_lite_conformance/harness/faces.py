@@ -11,14 +11,14 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self, cast
 
-from goes_lite.blocking import BlockingBackend
-from goes_lite.contract.backend import Backend
+from goes_lite.blocking import BlockingDatabase
+from goes_lite.database import Database
 from goes_lite.runtime import drive
 
 
-def awaited(db: BlockingBackend) -> Backend:
+def awaited(db: BlockingDatabase) -> Database:
     """A blocking handle that is used like an async one."""
-    return cast("Backend", _Awaited(db))
+    return cast("Database", _Awaited(db))
 
 
 class _Awaited:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
 from goes_lite import blocking, connect
-from goes_lite.contract.backend import Backend, Durability
+from goes_lite.contract.backend import Durability
+from goes_lite.database import Database
 from goes_lite.runtime import drive
 from goes_lite_conformance.harness.faces import awaited
 from goes_lite_conformance.harness.samples import registry
@@ -71,7 +72,7 @@ class Place:
     def url(self) -> str:
         return self.hook.url(self.storage)
 
-    def open(self, *, face: Face | None = None, **options: Any) -> AbstractAsyncContextManager[Backend]:
+    def open(self, *, face: Face | None = None, **options: Any) -> AbstractAsyncContextManager[Database]:
         """A new handle on the storage, awaited whatever the face: `async with place.open() as db`.
 
         The options are those of `connect`; the registry is that of the sample events by default. A backend without the
@@ -85,7 +86,7 @@ class Place:
             settings["inline"] = False
         return _opened(self.url, settings)
 
-    def blocking(self, **options: Any) -> blocking.BlockingBackend:
+    def blocking(self, **options: Any) -> blocking.BlockingDatabase:
         """A new handle on the storage with its blocking face as it is, for rules about that face."""
         return blocking.connect(self.url, **self._settings(options))
 
@@ -128,13 +129,13 @@ class Place:
 
 
 @asynccontextmanager
-async def _connected(url: str, settings: dict[str, Any]) -> AsyncGenerator[Backend]:
+async def _connected(url: str, settings: dict[str, Any]) -> AsyncGenerator[Database]:
     async with connect(url, **settings) as db, db.relay():
         yield db
 
 
 @asynccontextmanager
-async def _opened(url: str, settings: dict[str, Any]) -> AsyncGenerator[Backend]:
+async def _opened(url: str, settings: dict[str, Any]) -> AsyncGenerator[Database]:
     with blocking.connect(url, **settings) as db, nullcontext() if settings["bus"] is None else db.relay():
         yield awaited(db)
 

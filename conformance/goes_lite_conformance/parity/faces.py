@@ -33,7 +33,7 @@ from goes_lite_conformance.parity._history import History
 from goes_lite_conformance.rule import Face, needs, only
 
 FACES: dict[type[Any], type[Any]] = {
-    Backend: blocking.BlockingBackend,
+    Backend: blocking.BlockingDatabase,
     Transaction: blocking.BlockingTransaction,
     event_store.EventStore: blocking.BlockingEventStore,
     event_store.Pages: blocking.BlockingPages,
@@ -208,7 +208,7 @@ class FaceRules(Contract):
     async def test_a_with_block_closes(self, place: Place) -> None:
         """PA-FACE-006: A blocking handle is closed when its `with` block ends, also by an exception, which comes through."""
         with pytest.raises(ZeroDivisionError), place.blocking() as db:
-            assert isinstance(db, blocking.BlockingBackend)
+            assert isinstance(db, blocking.BlockingDatabase)
             raise ZeroDivisionError
         with refused(StoreClosed, location=db.location):
             db.events.head()

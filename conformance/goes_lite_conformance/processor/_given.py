@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from goes_lite.contract.backend import Backend
 from goes_lite.contract.checkpoints import Lease
+from goes_lite.database import Database
 from goes_lite.events.event import Event
 from goes_lite_conformance.harness.place import Moment, Place, until
 
@@ -77,7 +77,7 @@ class Tally:
             raise ValueError(f"no {event.data.text}")
 
 
-async def tallied(db: Backend) -> list[str]:
+async def tallied(db: Database) -> list[str]:
     """What a Tally has written down, as everybody sees it."""
     record = await db.models.get(TALLY, "all")
     return json.loads(record.data) if record else []
@@ -98,13 +98,13 @@ class Held:
         self.left.append(event.data.text)
 
 
-async def stands(db: Backend, name: str = NAME) -> int:
+async def stands(db: Database, name: str = NAME) -> int:
     """The position of its checkpoint, 0 if there is none."""
     checkpoint = await db.checkpoints.get(name)
     return checkpoint.position if checkpoint else 0
 
 
-async def behind(place: Place, db: Backend, position: int, name: str = NAME) -> None:
+async def behind(place: Place, db: Database, position: int, name: str = NAME) -> None:
     """Until its checkpoint has come to the position."""
 
     async def there() -> bool:
@@ -122,7 +122,7 @@ async def becomes(place: Place, processor: Running, state: str) -> None:
     await until(place, so)
 
 
-async def others_turn(place: Place, db: Backend) -> None:
+async def others_turn(place: Place, db: Database) -> None:
     """Until a processor that begins now has begun and ended: by then, those that have nothing to do wait for something."""
     async with db.processor("turn", never, start="now"):
         await behind(place, db, await db.events.head(), "turn")
@@ -139,7 +139,7 @@ async def parked(place: Place, processor: Any, number: int) -> list[Any]:
     return letters
 
 
-async def steal(db: Backend, name: str = NAME) -> Lease:
+async def steal(db: Database, name: str = NAME) -> Lease:
     """Take the lease of the active one away, as if it had expired and another had taken it over."""
     held = await db.leases.get(name)
     assert held is not None

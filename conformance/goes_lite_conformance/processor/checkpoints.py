@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.contract.backend import PERSISTENT, PROCESSES, Backend
+from goes_lite.contract.backend import PERSISTENT, PROCESSES
+from goes_lite.database import Database
 from goes_lite.errors import CheckpointMismatch
 from goes_lite.events.event import Event
 from goes_lite.events.query import EventQuery
@@ -22,7 +23,7 @@ NOTED = EventQuery(["sample.noted"])
 class CheckpointRules(Contract):
     """Rules PR-CHECK."""
 
-    async def test_it_goes_on_where_it_stopped(self, place: Place, db: Backend) -> None:
+    async def test_it_goes_on_where_it_stopped(self, place: Place, db: Database) -> None:
         """PR-CHECK-001: After a stop the next instance of the name goes on behind the last event that was handled."""
         first, second = Ear(), Ear()
         last = (await db.events.append([note("1"), note("2")])).position
@@ -46,7 +47,7 @@ class CheckpointRules(Contract):
         assert [ear.done for ear in ears] == [["0-0", "0-1", "0-2"], ["1-0", "1-1", "1-2"]]
 
     @needs(PERSISTENT, PROCESSES)
-    async def test_in_another_process(self, place: Place, db: Backend) -> None:
+    async def test_in_another_process(self, place: Place, db: Database) -> None:
         """PR-CHECK-003: So does one in another process, and one here after that."""
         ear = Ear()
         last = (await db.events.append([note("1")])).position
@@ -66,7 +67,7 @@ class CheckpointRules(Contract):
             await behind(place, db, last)
         assert ear.done == ["1", "4"]
 
-    async def test_what_does_not_match_is_passed_over(self, place: Place, db: Backend) -> None:
+    async def test_what_does_not_match_is_passed_over(self, place: Place, db: Database) -> None:
         """PR-CHECK-004: Events that do not match are not handled, and are behind the checkpoint as those that do."""
         ear = Ear()
         async with db.processor(NAME, ear, query=NOTED):
@@ -76,7 +77,7 @@ class CheckpointRules(Contract):
             await behind(place, db, last)
         assert (ear.calls, await stands(db)) == (["a"], last)
 
-    async def test_it_is_saved_behind_the_handler(self, place: Place, db: Backend) -> None:
+    async def test_it_is_saved_behind_the_handler(self, place: Place, db: Database) -> None:
         """PR-CHECK-005: It is saved when the handler has returned, and before that never: after each event by default.
 
         With `batch`, after so many events.
@@ -95,7 +96,7 @@ class CheckpointRules(Contract):
             size = batch or 1
             assert seen == [(positions[n + 1], saved[n // size * size]) for n in range(7)], name
 
-    async def test_a_checkpoint_of_another_log(self, place: Place, db: Backend) -> None:
+    async def test_a_checkpoint_of_another_log(self, place: Place, db: Database) -> None:
         """PR-CHECK-006: A checkpoint that lies behind the head is of another log: CheckpointMismatch, and none is handled.
 
         After `reset` it can begin again.

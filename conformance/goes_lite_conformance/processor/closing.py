@@ -7,7 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from goes_lite.contract.backend import PERSISTENT, Backend
+from goes_lite.contract.backend import PERSISTENT
+from goes_lite.database import Database
 from goes_lite.errors import StoreClosed
 from goes_lite_conformance.harness.asserts import each_refused
 from goes_lite_conformance.harness.contract import Contract
@@ -66,7 +67,7 @@ class CloseRules(Contract):
             await one.stop()
 
     @only("async")
-    async def test_cancelling_run(self, place: Place, db: Backend) -> None:
+    async def test_cancelling_run(self, place: Place, db: Database) -> None:
         """PR-CLOSE-004: Cancelling `run`, whenever that is, loses no event and leaves the lease free."""
         ear, last = Ear(), 0
         for number in range(20):

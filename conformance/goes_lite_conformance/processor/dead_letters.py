@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from goes_lite.contract.backend import TRANSACTIONS, Backend
+from goes_lite.contract.backend import TRANSACTIONS
+from goes_lite.database import Database
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.processor import ParkedEvent, Retry
@@ -33,7 +34,7 @@ PARKING = Retry(2, backoff=at_once, then="park")
 class DeadLetterRules(Contract):
     """Rules PR-DEAD."""
 
-    async def test_a_letter_says_what_happened(self, place: Place, db: Backend) -> None:
+    async def test_a_letter_says_what_happened(self, place: Place, db: Database) -> None:
         """PR-DEAD-001: With then='park', an event is a dead letter after its last attempt, and the others go on.
 
         Later ones of its aggregate too, by default. The letter has the processor, the event's position, name and
@@ -60,7 +61,7 @@ class DeadLetterRules(Contract):
             assert abs(letter.time - begun) < timedelta(minutes=10)
             assert letter.time.utcoffset() == timedelta(0)
 
-    async def test_a_redrive_succeeds(self, place: Place, db: Backend) -> None:
+    async def test_a_redrive_succeeds(self, place: Place, db: Database) -> None:
         """PR-DEAD-002: Re-driven events are handled again, in the order of the log, and their letters are gone."""
         ear = Ear(bad)
         last = (await db.events.append([note("bad 1"), note("2"), note("bad 3")])).position
@@ -72,7 +73,7 @@ class DeadLetterRules(Contract):
         assert ear.done == ["2", "bad 1", "bad 3"]
         assert await stands(db) == last
 
-    async def test_a_redrive_fails(self, place: Place, db: Backend) -> None:
+    async def test_a_redrive_fails(self, place: Place, db: Database) -> None:
         """PR-DEAD-003: One that fails again is parked again, after one attempt, with what was raised this time."""
         ear = Ear(bad)
         last = (await db.events.append([note("bad")])).position
@@ -85,7 +86,7 @@ class DeadLetterRules(Contract):
         assert second.time >= first.time
         assert (ear.calls, await stands(db)) == (["bad"] * 3, last)
 
-    async def test_some_are_redriven(self, place: Place, db: Backend) -> None:
+    async def test_some_are_redriven(self, place: Place, db: Database) -> None:
         """PR-DEAD-004: Only those that are asked for are handled again; letters that are gone are passed over."""
         ear = Ear(bad)
         await db.events.append([note("bad 1"), note("bad 2"), note("bad 3")])
@@ -97,7 +98,7 @@ class DeadLetterRules(Contract):
             assert await parked(place, processor, 1) == [first]
         assert ear.done == ["bad 2"]
 
-    async def test_a_letter_is_dropped(self, place: Place, db: Backend) -> None:
+    async def test_a_letter_is_dropped(self, place: Place, db: Database) -> None:
         """PR-DEAD-005: A dropped letter is gone for good, also if its event fails just then; dropped again, it is False."""
         calls, letters = list[str](), list[ParkedEvent]()
 
@@ -121,7 +122,7 @@ class DeadLetterRules(Contract):
             assert await processor.parked() == []
         assert calls == ["bad 1", "bad 2", "bad 2", "next"]
 
-    async def test_asked_for_while_it_fails(self, place: Place, db: Backend) -> None:
+    async def test_asked_for_while_it_fails(self, place: Place, db: Database) -> None:
         """PR-DEAD-010: What is asked for while an attempt at that very letter fails is done after it."""
         calls = list[str]()
 
@@ -139,7 +140,7 @@ class DeadLetterRules(Contract):
             await parked(place, processor, 0)
         assert calls == ["bad", "bad", "bad"]
 
-    async def test_asked_for_while_none_runs(self, place: Place, db: Backend) -> None:
+    async def test_asked_for_while_none_runs(self, place: Place, db: Database) -> None:
         """PR-DEAD-006: What is asked for while no instance is active is done by the next one that is."""
         ear = Ear(bad)
         await db.events.append([note("bad")])
@@ -151,7 +152,7 @@ class DeadLetterRules(Contract):
             await parked(place, processor, 0)
         assert ear.done == ["bad"]
 
-    async def test_what_was_deleted_since(self, place: Place, db: Backend) -> None:
+    async def test_what_was_deleted_since(self, place: Place, db: Database) -> None:
         """PR-DEAD-007: A letter whose event was deleted since is gone when it is re-driven, and nothing is called."""
         ear = Ear(bad)
         await db.events.append([note("bad", A, 1)])
@@ -163,7 +164,7 @@ class DeadLetterRules(Contract):
         assert ear.calls == ["bad"]
 
     @needs(TRANSACTIONS)
-    async def test_a_letter_is_no_part_of_what_failed(self, place: Place, db: Backend) -> None:
+    async def test_a_letter_is_no_part_of_what_failed(self, place: Place, db: Database) -> None:
         """PR-DEAD-008: A letter outlives the transaction that failed, of which nothing else is stored."""
         tally = Tally(bad)
         last = (await db.events.append([note("1"), note("bad"), note("2")])).position
@@ -174,7 +175,7 @@ class DeadLetterRules(Contract):
         assert tally.calls.count("bad") == 2
 
     @needs(TRANSACTIONS)
-    async def test_a_redrive_commits_with_its_letter(self, place: Place, db: Backend) -> None:
+    async def test_a_redrive_commits_with_its_letter(self, place: Place, db: Database) -> None:
         """PR-DEAD-009: What a re-driven event writes commits as its letter goes; nothing of it is stored if it fails."""
         tally = Tally(bad)
         await db.events.append([note("bad")])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from goes_lite.contract.backend import SQL, TRANSACTIONS, Backend
+from goes_lite.contract.backend import SQL, TRANSACTIONS
+from goes_lite.database import Database
 from goes_lite.errors import ProcessorStopped
 from goes_lite.events.event import Event
 from goes_lite.events.query import EventQuery
@@ -23,7 +24,7 @@ class OnceRules(Contract):
     """Rules PR-ONCE."""
 
     @needs(TRANSACTIONS)
-    async def test_they_commit_together(self, place: Place, db: Backend) -> None:
+    async def test_they_commit_together(self, place: Place, db: Database) -> None:
         """PR-ONCE-001: What the handler writes is stored when the checkpoint is, and neither is before the other.
 
         Up to `batch` events share a commit; after it, what the handler has asked for `on_commit` is done.
@@ -47,7 +48,7 @@ class OnceRules(Contract):
         assert seen == [(positions[3], written[:4]), (positions[7], written)]
 
     @needs(TRANSACTIONS)
-    async def test_a_failure_in_the_middle_of_a_batch(self, place: Place, db: Backend) -> None:
+    async def test_a_failure_in_the_middle_of_a_batch(self, place: Place, db: Database) -> None:
         """PR-ONCE-002: What comes before an event that fails counts once, and of the attempts that failed nothing is kept.
 
         Nor is what they asked for `on_commit` done.
@@ -74,7 +75,7 @@ class OnceRules(Contract):
         assert [tally.calls.count(text) for text in written if text.startswith("bad")] == [3, 3, 3]
 
     @needs(TRANSACTIONS)
-    async def test_an_event_that_stops_it(self, place: Place, db: Backend) -> None:
+    async def test_an_event_that_stops_it(self, place: Place, db: Database) -> None:
         """PR-ONCE-003: An event that stops the processor leaves nothing; those before it count, and do not again later."""
         tally = Tally(bad)
         positions = (await db.events.append([note("1"), note("2"), note("bad"), note("4")])).positions
@@ -89,7 +90,7 @@ class OnceRules(Contract):
         assert await tallied(db) == ["1", "2", "bad", "4"]
 
     @needs(TRANSACTIONS)
-    async def test_whatever_it_writes(self, place: Place, db: Backend) -> None:
+    async def test_whatever_it_writes(self, place: Place, db: Database) -> None:
         """PR-ONCE-004: Events that it appends, a checkpoint of its own, and the user's own SQL are stored once, too."""
         notes = await notes_of(place, db) if SQL in db.abilities else None
         tries: list[int] = []
@@ -113,7 +114,7 @@ class OnceRules(Contract):
         assert notes is None or await notes.texts() == ["of 1", "of 2"]
 
     @needs(TRANSACTIONS)
-    async def test_lists_in_a_transaction(self, place: Place, db: Backend) -> None:
+    async def test_lists_in_a_transaction(self, place: Place, db: Database) -> None:
         """PR-ONCE-005: With `batched` too, it gets lists with one transaction each; a list that fails leaves nothing."""
         tally = Tally(lambda event: event.data.text == "2" and tally.calls.count("2") < 3)
 
@@ -130,7 +131,7 @@ class OnceRules(Contract):
 
     @only("async")
     @needs(TRANSACTIONS)
-    async def test_cancelled_in_the_middle(self, place: Place, db: Backend) -> None:
+    async def test_cancelled_in_the_middle(self, place: Place, db: Database) -> None:
         """PR-ONCE-006: Cancelling `run` while a batch is handled leaves nothing of it, and the lease free; none is lost."""
         entered, tally = Moment(place), Tally()
 

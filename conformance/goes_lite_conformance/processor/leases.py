@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.contract.backend import PERSISTENT, PROCESSES, TRANSACTIONS, Backend
+from goes_lite.contract.backend import PERSISTENT, PROCESSES, TRANSACTIONS
 from goes_lite.contract.checkpoints import Lease
+from goes_lite.database import Database
 from goes_lite.errors import LeaseLost
 from goes_lite.events.event import Event
 from goes_lite.processor import Retry
@@ -34,7 +35,7 @@ from goes_lite_conformance.rule import needs
 class LeaseRules(Contract):
     """Rules PR-LEASE."""
 
-    async def test_the_active_one_holds_the_lease(self, place: Place, db: Backend) -> None:
+    async def test_the_active_one_holds_the_lease(self, place: Place, db: Database) -> None:
         """PR-LEASE-001: The active instance holds the lease of its name, renews it while it works, and gives it back."""
         held = Held(place)
         await db.events.append([note("1")])
@@ -53,7 +54,7 @@ class LeaseRules(Contract):
             held.let.come()
         assert await db.leases.get(NAME) is None
 
-    async def test_one_of_several_is_active(self, place: Place, db: Backend) -> None:
+    async def test_one_of_several_is_active(self, place: Place, db: Database) -> None:
         """PR-LEASE-002: Of the instances of one name one is active; the others stand by, and handle nothing."""
         ears = [Ear() for _ in range(3)]
         instances = [db.processor(NAME, ear) for ear in ears]
@@ -75,7 +76,7 @@ class LeaseRules(Contract):
             await one.result()
 
     @needs(PROCESSES)
-    async def test_another_handle_takes_over(self, place: Place, db: Backend) -> None:
+    async def test_another_handle_takes_over(self, place: Place, db: Database) -> None:
         """PR-LEASE-003: When the active one stops, one that stands by takes over at once, on whatever handle.
 
         It need not wait for the time of the lease to run out, and begins behind what was handled.
@@ -95,7 +96,7 @@ class LeaseRules(Contract):
         assert (first.done, second.done) == (["1"], ["2"])
 
     @needs(PROCESSES, PERSISTENT)
-    async def test_another_process_takes_over(self, place: Place, db: Backend) -> None:
+    async def test_another_process_takes_over(self, place: Place, db: Database) -> None:
         """PR-LEASE-004: So it is between processes."""
         ear = Ear()
         other = place.spawn(process, name=NAME, lease=LONG)
@@ -112,7 +113,7 @@ class LeaseRules(Contract):
             await behind(place, db, (await db.events.append([note("3")])).position)
         assert ear.done == ["3"]
 
-    async def test_a_lease_that_runs_out(self, place: Place, db: Backend) -> None:
+    async def test_a_lease_that_runs_out(self, place: Place, db: Database) -> None:
         """PR-LEASE-005: It stands by while another holds the lease, and takes over when that has run out unrenewed."""
         ear = Ear()
         dead = await db.leases.acquire(NAME, "dead", LONG)
@@ -129,7 +130,7 @@ class FenceRules(Contract):
     """Rules PR-FENCE."""
 
     @needs(TRANSACTIONS)
-    async def test_a_late_batch_is_not_stored(self, place: Place, db: Backend) -> None:
+    async def test_a_late_batch_is_not_stored(self, place: Place, db: Database) -> None:
         """PR-FENCE-001: Of the batch of one that has lost its lease nothing is stored, checkpoint no more than models.
 
         It stands by then; when it gets the lease again, it handles the events for good.
@@ -147,7 +148,7 @@ class FenceRules(Contract):
             await behind(place, db, last)
         assert await tallied(db) == ["1", "2", "3"]
 
-    async def test_a_late_checkpoint_is_not_saved(self, place: Place, db: Backend) -> None:
+    async def test_a_late_checkpoint_is_not_saved(self, place: Place, db: Database) -> None:
         """PR-FENCE-002: A checkpoint of one that has lost its lease is not saved; its successor repeats what is behind it."""
         ear, thieves = Ear(), list[Any]()
 
@@ -166,7 +167,7 @@ class FenceRules(Contract):
         assert ear.done == ["1", "2", "3", "4", "3", "4"]
 
     @needs(TRANSACTIONS)
-    async def test_a_late_dead_letter_is_not_kept(self, place: Place, db: Backend) -> None:
+    async def test_a_late_dead_letter_is_not_kept(self, place: Place, db: Database) -> None:
         """PR-FENCE-003: One that has lost its lease parks nothing."""
         thieves = list[Any]()
 
@@ -184,7 +185,7 @@ class FenceRules(Contract):
             await behind(place, db, last)
             assert await processor.parked() == []
 
-    async def test_it_finds_out_by_itself(self, place: Place, db: Backend) -> None:
+    async def test_it_finds_out_by_itself(self, place: Place, db: Database) -> None:
         """PR-FENCE-004: One that has nothing to handle, too, learns that its lease is lost, and stands by."""
         last = (await db.events.append([note("1")])).position
         async with db.processor(NAME, Ear(), lease=0.3) as processor:

@@ -7,7 +7,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from goes_lite.contract.backend import TRANSACTIONS, Backend
+from goes_lite.contract.backend import TRANSACTIONS
+from goes_lite.database import Database
 from goes_lite.errors import AbilityMissing, ConfigError, InvalidQueryError
 from goes_lite.processor import Continuously, Periodically, Retry
 from goes_lite_conformance.harness.asserts import each_refused, refused
@@ -30,7 +31,7 @@ def making(make: Callable[..., Any], *args: Any, **options: Any) -> Callable[[],
 class RefusalRules(Contract):
     """Rules PR-BAD."""
 
-    async def test_wrong_arguments(self, db: Backend) -> None:
+    async def test_wrong_arguments(self, db: Database) -> None:
         """PR-BAD-001: A name, query or start that is none is InvalidQueryError; a handler, batch or lease, ConfigError."""
         odd: Any
         calls: Calls = {}
@@ -67,7 +68,7 @@ class RefusalRules(Contract):
         calls["every 0"] = making(Periodically, 0)
         await each_refused(ConfigError, calls)
 
-    async def test_wrong_positions(self, db: Backend) -> None:
+    async def test_wrong_positions(self, db: Database) -> None:
         """PR-BAD-003: Waiting for what is no position is InvalidQueryError."""
         processor: Any = db.processor(NAME, print)
         await each_refused(
@@ -75,7 +76,7 @@ class RefusalRules(Contract):
             {repr(odd): partial(processor.wait_for, odd, 0) for odd in (-1, 1.5, "1", None, True)},
         )
 
-    async def test_without_transactions(self, db: Backend) -> None:
+    async def test_without_transactions(self, db: Database) -> None:
         """PR-BAD-004: A transactional handler is AbilityMissing on a backend without transactions, and fine on others."""
         if TRANSACTIONS in db.abilities:
             db.processor(NAME, print, transactional=True)
@@ -83,7 +84,7 @@ class RefusalRules(Contract):
         with refused(AbilityMissing, ability=TRANSACTIONS):
             db.processor(NAME, print, transactional=True)
 
-    async def test_nothing_happens_before_it_is_run(self, db: Backend) -> None:
+    async def test_nothing_happens_before_it_is_run(self, db: Database) -> None:
         """PR-BAD-005: A processor that is made and never run handles nothing, and leaves nothing."""
         calls: list[Any] = []
         await db.events.append([note("1")])

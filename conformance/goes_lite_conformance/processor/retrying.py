@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from goes_lite.contract.backend import Backend
+from goes_lite.database import Database
 from goes_lite.errors import ProcessorStopped, StoreFull
 from goes_lite.events.event import Event
 from goes_lite.processor import Retry
@@ -20,7 +20,7 @@ from goes_lite_conformance.rule import only
 class RetryRules(Contract):
     """Rules PR-RETRY."""
 
-    async def test_it_is_tried_again(self, place: Place, db: Backend) -> None:
+    async def test_it_is_tried_again(self, place: Place, db: Database) -> None:
         """PR-RETRY-001: An event on which the handler raises is handled again, until it does not; the others wait."""
         ear = Ear(lambda event: event.data.text == "2" and ear.calls.count("2") < 4)
         last = (await db.events.append([note("1"), note("2"), note("3")])).position
@@ -29,7 +29,7 @@ class RetryRules(Contract):
             assert (await processor.stats()).state == "active"
         assert ear.calls == ["1", "2", "2", "2", "2", "3"]
 
-    async def test_the_backoff_is_asked_for_each_attempt(self, place: Place, db: Backend) -> None:
+    async def test_the_backoff_is_asked_for_each_attempt(self, place: Place, db: Database) -> None:
         """PR-RETRY-002: How long to wait is what `backoff` answers for the attempt that failed: 1, 2, 3, … of each event."""
         asked: list[int] = []
 
@@ -43,7 +43,7 @@ class RetryRules(Contract):
             await behind(place, db, last)
         assert asked == [1, 2, 3, 1, 2, 3]
 
-    async def test_the_last_attempt_stops_it(self, place: Place, db: Backend) -> None:
+    async def test_the_last_attempt_stops_it(self, place: Place, db: Database) -> None:
         """PR-RETRY-003: After `attempts` failures `run` ends with ProcessorStopped, which says at which event.
 
         What the handler raised last is its cause. The lease is given back.
@@ -61,7 +61,7 @@ class RetryRules(Contract):
         stats = await processor.stats()
         assert (stats.state, stats.error, stats.owner) == ("failed", caught.value, None)
 
-    async def test_it_begins_with_that_event_again(self, place: Place, db: Backend) -> None:
+    async def test_it_begins_with_that_event_again(self, place: Place, db: Database) -> None:
         """PR-RETRY-004: The next time it begins with the event that stopped it; what came before it is not repeated."""
         for batch, name in ((1, "single"), (10, "many")):
             ear = Ear(bad)
@@ -75,7 +75,7 @@ class RetryRules(Contract):
                 await behind(place, db, positions[2], name)
             assert ear.calls == [f"{name} 1", "bad", "bad", "bad", f"{name} 2"]
 
-    async def test_what_ends_it_beside_the_caller(self, place: Place, db: Backend) -> None:
+    async def test_what_ends_it_beside_the_caller(self, place: Place, db: Database) -> None:
         """PR-RETRY-005: What stops one that was started is in `error` and in its stats; stopping it raises nothing."""
         await db.events.append([note("bad")])
         async with db.processor(NAME, Ear(bad), retry=Retry(1)) as processor:
@@ -85,7 +85,7 @@ class RetryRules(Contract):
         stats = await processor.stats()
         assert (stats.state, stats.error) == ("failed", error)
 
-    async def test_stop_while_it_waits(self, place: Place, db: Backend) -> None:
+    async def test_stop_while_it_waits(self, place: Place, db: Database) -> None:
         """PR-RETRY-006: Stopping one that waits to try again ends the wait; its event is still to come."""
         ear = Ear(bad)
         positions = (await db.events.append([note("1"), note("bad")])).positions
@@ -95,7 +95,7 @@ class RetryRules(Contract):
             assert (await processor.stats()).state == "stopped"
         assert (ear.calls, await stands(db)) == (["1", "bad"], positions[0])
 
-    async def test_an_error_of_the_store_is_no_failure(self, place: Place, db: Backend) -> None:
+    async def test_an_error_of_the_store_is_no_failure(self, place: Place, db: Database) -> None:
         """PR-RETRY-007: What is wrong with the store is not the event's fault: tried again beyond all attempts."""
         tries: list[str] = []
 
@@ -110,7 +110,7 @@ class RetryRules(Contract):
             assert await processor.parked() == []
         assert tries == ["1"] * 3
 
-    async def test_a_batch_fails(self, place: Place, db: Backend) -> None:
+    async def test_a_batch_fails(self, place: Place, db: Database) -> None:
         """PR-RETRY-008: Where a batched handler raises, its events are handled one by one, so only those that fail wait."""
         batches: list[list[str]] = []
 
@@ -127,7 +127,7 @@ class RetryRules(Contract):
         assert batches == [["1", "bad", "2", "3"], ["1"], ["bad"], ["bad"], ["2"], ["3"]]
 
     @only("async")
-    async def test_a_stray_cancellation(self, place: Place, db: Backend) -> None:
+    async def test_a_stray_cancellation(self, place: Place, db: Database) -> None:
         """PR-RETRY-009: The cancellation of something that a handler awaited is a failure, if the handler lets it pass."""
         calls: list[str] = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.contract.backend import Backend
+from goes_lite.database import Database
 from goes_lite.errors import ConfigError
 from goes_lite.events.event import Event
 from goes_lite.processor import Retry
@@ -19,7 +19,7 @@ from goes_lite_conformance.rule import only
 class RunRules(Contract):
     """Rules PR-RUN."""
 
-    async def test_events_are_handled_in_order(self, place: Place, db: Backend) -> None:
+    async def test_events_are_handled_in_order(self, place: Place, db: Database) -> None:
         """PR-RUN-001: The handler gets every event once, as it is stored, in position order; those to come, as they come."""
         got: list[Event[Any]] = []
         await db.events.append([*story(A, 3), note("loose", tags=["k:v"], metadata={"actor": "ann"}), *story(B, 2)])
@@ -33,7 +33,7 @@ class RunRules(Contract):
         same(got, stored)
         assert [event.position for event in got] == [event.position for event in stored]
 
-    async def test_one_event_after_the_other(self, place: Place, db: Backend) -> None:
+    async def test_one_event_after_the_other(self, place: Place, db: Database) -> None:
         """PR-RUN-002: A handler may be a coroutine function; the next event comes when it has returned."""
         held = Held(place)
         await db.events.append([note("1"), note("2")])
@@ -44,7 +44,7 @@ class RunRules(Contract):
             held.let.come()
             await until(place, lambda: held.left == ["1", "2"])
 
-    async def test_batches(self, place: Place, db: Backend) -> None:
+    async def test_batches(self, place: Place, db: Database) -> None:
         """PR-RUN-003: With `batched`, the handler is called with lists of at most `batch` events, all of them, in order."""
         batches: list[list[str]] = []
 
@@ -58,7 +58,7 @@ class RunRules(Contract):
         assert all(batches)
         assert [text for batch in batches for text in batch] == [str(n) for n in range(10)]
 
-    async def test_a_handler_appends(self, place: Place, db: Backend) -> None:
+    async def test_a_handler_appends(self, place: Place, db: Database) -> None:
         """PR-RUN-004: A handler may read and append: what it appends is handled in its turn."""
         got: list[str] = []
 
@@ -73,7 +73,7 @@ class RunRules(Contract):
             await until(place, lambda: len(got) == 6)
         assert got == ["a", "b", "a2", "b3", "a24", "b35"]
 
-    async def test_names_are_independent(self, place: Place, db: Backend) -> None:
+    async def test_names_are_independent(self, place: Place, db: Database) -> None:
         """PR-RUN-005: Processors of different names handle all of the log each; one that is held or fails stops no other."""
         held, failing, good, longer = Held(place), Ear(bad), Ear(), Ear()
         last = (await db.events.append([note("1"), note("bad"), note("2")])).position
@@ -86,7 +86,7 @@ class RunRules(Contract):
             await behind(place, db, last, "held")
         assert good.done == longer.done == held.left == ["1", "bad", "2"]
 
-    async def test_an_aggregate_is_deleted_beside_it(self, place: Place, db: Backend) -> None:
+    async def test_an_aggregate_is_deleted_beside_it(self, place: Place, db: Database) -> None:
         """PR-RUN-006: Aggregates that are deleted beside it stop nothing and hide nothing else, also if the last events go."""
         held = Held(place)
         await db.events.append([note("first"), *story(A, 3), *story(B, 2), *story(A, 2, after=3)])
@@ -104,7 +104,7 @@ class RunRules(Contract):
 
     # --- the end ----------------------------------------------------------------------------------------------------------
 
-    async def test_run_ends_when_it_is_stopped(self, place: Place, db: Backend) -> None:
+    async def test_run_ends_when_it_is_stopped(self, place: Place, db: Database) -> None:
         """PR-RUN-007: `run` works until `stop` is called, from somewhere else, and returns then."""
         ear = Ear()
         processor = db.processor(NAME, ear)
@@ -117,7 +117,7 @@ class RunRules(Contract):
         await db.events.append([note("2")])
         assert (ear.done, (await processor.stats()).state) == (["1"], "stopped")
 
-    async def test_stop_lets_the_event_at_hand_finish(self, place: Place, db: Backend) -> None:
+    async def test_stop_lets_the_event_at_hand_finish(self, place: Place, db: Database) -> None:
         """PR-RUN-008: Stopping waits for the event at hand, whose checkpoint is saved, and takes no further one."""
         held = Held(place)
         first = (await db.events.append([note("1")])).position
@@ -130,7 +130,7 @@ class RunRules(Contract):
             await stopping.result()
             assert (held.left, await stands(db)) == (["1"], first)
 
-    async def test_stopping_and_starting_again(self, place: Place, db: Backend) -> None:
+    async def test_stopping_and_starting_again(self, place: Place, db: Database) -> None:
         """PR-RUN-009: Stopping twice, or one that never ran, is fine; one that was stopped can be run again, either way."""
         ear = Ear()
         processor = db.processor(NAME, ear)
@@ -149,7 +149,7 @@ class RunRules(Contract):
             await processor.stop()
         assert ear.done == ["1", "2", "3"]
 
-    async def test_a_running_one_is_not_run_again(self, place: Place, db: Backend) -> None:
+    async def test_a_running_one_is_not_run_again(self, place: Place, db: Database) -> None:
         """PR-RUN-010: Running or starting one that is running is ConfigError, and it goes on."""
         ear = Ear()
         processor = db.processor(NAME, ear)
@@ -172,7 +172,7 @@ class RunRules(Contract):
         assert ear.calls == ["1"]
 
     @only("async")
-    async def test_stop_cancels_what_takes_too_long(self, place: Place, db: Backend) -> None:
+    async def test_stop_cancels_what_takes_too_long(self, place: Place, db: Database) -> None:
         """PR-RUN-011: A handler that awaits longer than `stop(timeout)` is cancelled; its event is still to come."""
         held, ear = Held(place), Ear()
         await db.events.append([note("1")])
@@ -185,7 +185,7 @@ class RunRules(Contract):
             await until(place, lambda: ear.done == ["1"])
 
     @only("blocking", "loop")
-    async def test_stop_leaves_what_blocks(self, place: Place, db: Backend) -> None:
+    async def test_stop_leaves_what_blocks(self, place: Place, db: Database) -> None:
         """PR-RUN-012: A handler that blocks for longer than `stop(timeout)` is left to itself, and gets nothing more."""
         held = Held(place)
         await db.events.append([note("1"), note("2")])
@@ -199,7 +199,7 @@ class RunRules(Contract):
         await processor.stop()
         assert held.calls == ["1"]
 
-    async def test_a_handler_stops_its_processor(self, place: Place, db: Backend) -> None:
+    async def test_a_handler_stops_its_processor(self, place: Place, db: Database) -> None:
         """PR-RUN-013: A handler may stop its own processor: its return settles the event at hand, and it gets no other."""
         done, stopped = list[str](), Moment(place)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.contract.backend import PERSISTENT, PROCESSES, Backend
+from goes_lite.contract.backend import PERSISTENT, PROCESSES
+from goes_lite.database import Database
 from goes_lite.events.event import Event
 from goes_lite.processor import Continuously, OnDemand, Periodically
 from goes_lite_conformance.harness.contract import Contract
@@ -18,7 +19,7 @@ from goes_lite_conformance.rule import needs
 class ScheduleRules(Contract):
     """Rules PR-SCHED."""
 
-    async def test_on_demand(self, place: Place, db: Backend) -> None:
+    async def test_on_demand(self, place: Place, db: Database) -> None:
         """PR-SCHED-001: OnDemand works when it is triggered: each time everything up to the head, and else nothing."""
         ear = Ear()
         async with db.processor(NAME, ear, schedule=OnDemand()) as processor:
@@ -35,7 +36,7 @@ class ScheduleRules(Contract):
             await behind(place, db, last)
         assert ear.done == ["1", "2", "3"]
 
-    async def test_at_the_start(self, place: Place, db: Backend) -> None:
+    async def test_at_the_start(self, place: Place, db: Database) -> None:
         """PR-SCHED-002: With `at_start`, OnDemand works once when it begins, too."""
         ear = Ear()
         last = (await db.events.append([note("1")])).position
@@ -46,7 +47,7 @@ class ScheduleRules(Contract):
         assert ear.done == ["1"]
 
     @needs(PROCESSES, PERSISTENT)
-    async def test_triggered_from_elsewhere(self, place: Place, db: Backend) -> None:
+    async def test_triggered_from_elsewhere(self, place: Place, db: Database) -> None:
         """PR-SCHED-003: Whichever instance is active is triggered, also one on another handle or in another process."""
         ear = Ear()
         async with place.open() as second, second.processor(NAME, ear, schedule=OnDemand()):
@@ -63,7 +64,7 @@ class ScheduleRules(Contract):
         other.expect("stopped")
         other.finish()
 
-    async def test_triggered_while_none_runs(self, place: Place, db: Backend) -> None:
+    async def test_triggered_while_none_runs(self, place: Place, db: Database) -> None:
         """PR-SCHED-004: If none is active, the next one works at once; so does one that begins after a run was cut short."""
         done: list[str] = []
 
@@ -83,7 +84,7 @@ class ScheduleRules(Contract):
             await others_turn(place, db)
         assert done == ["1", "2", "3"]
 
-    async def test_periodically(self, place: Place, db: Backend) -> None:
+    async def test_periodically(self, place: Place, db: Database) -> None:
         """PR-SCHED-005: Periodically works at once when it begins, then each time that so many seconds have passed."""
         rare, often = Ear(), Ear()
         first = (await db.events.append([note("1")])).position
@@ -99,7 +100,7 @@ class ScheduleRules(Contract):
             await behind(place, db, last)
         assert rare.done == often.done == ["1", "2", "3"]
 
-    async def test_debounced(self, place: Place, db: Backend) -> None:
+    async def test_debounced(self, place: Place, db: Database) -> None:
         """PR-SCHED-006: With `debounce` it waits until nothing more comes for so long; no event waits past `max_wait`."""
         patient, impatient = Ear(), Ear()
         async with (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from goes_lite.contract.backend import Backend
+from goes_lite.database import Database
 from goes_lite.errors import ProcessorBehind
 from goes_lite.events.query import EventQuery
 from goes_lite.processor import Retry
@@ -19,7 +19,7 @@ from goes_lite_conformance.processor._given import NAME, Ear, bad, behind, never
 class StartRules(Contract):
     """Rules PR-START."""
 
-    async def test_behind_a_position(self, place: Place, db: Backend) -> None:
+    async def test_behind_a_position(self, place: Place, db: Database) -> None:
         """PR-START-001: It begins at the first event of all, or behind the position that it is told, also a future one."""
         everything, some, later = Ear(), Ear(), Ear()
         positions = (await db.events.append([note(text) for text in "1234"])).positions
@@ -38,7 +38,7 @@ class StartRules(Contract):
         stored = await db.events.query(after=start).list()
         assert later.done == [event.data.text for event in stored]
 
-    async def test_now(self, place: Place, db: Backend) -> None:
+    async def test_now(self, place: Place, db: Database) -> None:
         """PR-START-002: 'now' is when it first becomes active: what comes later is handled, also if it is stopped by then."""
         ear = Ear()
         await db.events.append([note("old")])
@@ -50,7 +50,7 @@ class StartRules(Contract):
         async with db.processor(NAME, ear, start="now"):
             await until(place, lambda: ear.done == ["new"])
 
-    async def test_at_a_time(self, place: Place, db: Backend) -> None:
+    async def test_at_a_time(self, place: Place, db: Database) -> None:
         """PR-START-003: A time is the first event that is not older, matching or not; from there on the position counts.
 
         Whatever the clocks said: none behind it is left out because it is older, or as old as another.
@@ -67,7 +67,7 @@ class StartRules(Contract):
         async with db.processor(NAME, ear, start=start, query=EventQuery(["sample.noted"])):
             await until(place, lambda: ear.done == ["6"])
 
-    async def test_at_a_time_that_no_event_has(self, place: Place, db: Backend) -> None:
+    async def test_at_a_time_that_no_event_has(self, place: Place, db: Database) -> None:
         """PR-START-004: If all that is stored is older than the time, it begins behind the head, whatever comes then."""
         ear = Ear()
         last = (await db.events.append([note("old", time=NOON)])).position
@@ -76,7 +76,7 @@ class StartRules(Contract):
             await db.events.append([note("older", time=NOON - timedelta(days=1))])
             await until(place, lambda: ear.done == ["older"])
 
-    async def test_only_the_first_time(self, place: Place, db: Backend) -> None:
+    async def test_only_the_first_time(self, place: Place, db: Database) -> None:
         """PR-START-005: From the second time on it goes on behind its checkpoint, whatever `start` says."""
         ear = Ear()
         first = (await db.events.append([note("1")])).position
@@ -89,7 +89,7 @@ class StartRules(Contract):
             await behind(place, db, (await db.events.append([note("4")])).position)
         assert ear.done == ["1", "2", "3", "4"]
 
-    async def test_reset(self, place: Place, db: Backend) -> None:
+    async def test_reset(self, place: Place, db: Database) -> None:
         """PR-START-006: After `reset` whoever is active begins where a new one would, else the next one.
 
         It has come nowhere until it has begun again, and its dead letters are forgotten.
@@ -112,7 +112,7 @@ class StartRules(Contract):
             await processor.wait_for(positions[2], PATIENCE)
         assert ear.calls == ["2", "bad", "2", "bad", "2", "bad"]
 
-    async def test_with_the_last(self, place: Place, db: Backend) -> None:
+    async def test_with_the_last(self, place: Place, db: Database) -> None:
         """PR-START-007: 'last' is the last event that matches when it first becomes active; if there is none, it is 'now'."""
         matching, nothing = Ear(), Ear()
         last = (await db.events.append([note("1"), note("2"), count(0)])).position

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.contract.backend import Backend
+from goes_lite.database import Database
 from goes_lite.processor import Retry
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Place, until
@@ -32,7 +32,7 @@ async def _tried(processor: Any, number: int) -> bool:
 class OrderRules(Contract):
     """Rules PR-ORDER."""
 
-    async def test_later_events_of_the_aggregate_wait(self, place: Place, db: Backend) -> None:
+    async def test_later_events_of_the_aggregate_wait(self, place: Place, db: Database) -> None:
         """PR-ORDER-001: With order='strict', later events of the aggregate of a parked one are parked behind it, untried.
 
         Those of other aggregates, and of none, are handled.
@@ -49,7 +49,7 @@ class OrderRules(Contract):
         ]  # fmt: skip
         assert {letter.aggregate for letter in letters} == {A}
 
-    async def test_they_follow_in_order(self, place: Place, db: Backend) -> None:
+    async def test_they_follow_in_order(self, place: Place, db: Database) -> None:
         """PR-ORDER-002: When the first one is re-driven and succeeds, those behind it follow, in order; then all is free."""
         ear = Ear(first_of_a)
         await db.events.append([*story(A, 3), *story(B, 1)])
@@ -62,7 +62,7 @@ class OrderRules(Contract):
             assert await processor.parked() == []
         assert ear.done == ["b-1", "a-1", "a-2", "a-3", "a-4"]
 
-    async def test_they_go_on_waiting(self, place: Place, db: Backend) -> None:
+    async def test_they_go_on_waiting(self, place: Place, db: Database) -> None:
         """PR-ORDER-003: Behind one that fails again, or that nobody asked for, they go on waiting, asked for or not."""
         ear = Ear(lambda event: event.data.text in ("a-1", "a-2"))
         await db.events.append(story(A, 3))
@@ -79,7 +79,7 @@ class OrderRules(Contract):
         assert ear.done == ["marker", "a-1"]
         assert [letter.position for letter in left] == [second.position, third.position]
 
-    async def test_a_restart_forgets_nothing(self, place: Place, db: Backend) -> None:
+    async def test_a_restart_forgets_nothing(self, place: Place, db: Database) -> None:
         """PR-ORDER-004: An instance that begins holds back what its predecessor would have held back."""
         ear = Ear(first_of_a)
         last = (await db.events.append(story(A, 1))).position
@@ -94,7 +94,7 @@ class OrderRules(Contract):
             await parked(place, processor, 0)
         assert ear.done == ["b-1", "a-1", "a-2"]
 
-    async def test_the_first_one_is_dropped(self, place: Place, db: Backend) -> None:
+    async def test_the_first_one_is_dropped(self, place: Place, db: Database) -> None:
         """PR-ORDER-005: When the first one is dropped, those behind it are re-driven; none of them was asked for."""
         ear = Ear(first_of_a)
         await db.events.append(story(A, 3))
@@ -106,7 +106,7 @@ class OrderRules(Contract):
             assert await processor.parked() == []
         assert ear.done == ["a-2", "a-3", "a-4"]
 
-    async def test_in_batches(self, place: Place, db: Backend) -> None:
+    async def test_in_batches(self, place: Place, db: Database) -> None:
         """PR-ORDER-006: So it is however many events share a batch, and whichever of them fail."""
         texts = ["a-1", "a-2", "b-1", "x", "a-3", "b-2", "y"]
         events = [*story(A, 2), *story(B, 1), note("x"), *story(A, 1, after=2), *story(B, 1, after=1), note("y")]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.contract.backend import PROCESSES, Backend
+from goes_lite.contract.backend import PROCESSES
+from goes_lite.database import Database
 from goes_lite.errors import ProcessorBehind, ProcessorStopped
 from goes_lite.events.query import EventQuery
 from goes_lite.processor import Retry, Stats
@@ -19,7 +20,7 @@ from goes_lite_conformance.rule import needs
 class WaitRules(Contract):
     """Rules PR-WAIT."""
 
-    async def test_reading_ones_own_writes(self, place: Place, db: Backend) -> None:
+    async def test_reading_ones_own_writes(self, place: Place, db: Database) -> None:
         """PR-WAIT-001: `wait_for` returns when everything up to the position is handled, or passed over.
 
         At once for what is reached already: without any time, and also if none is running.
@@ -35,7 +36,7 @@ class WaitRules(Contract):
         await db.processor(NAME, print).wait_for(last, 0)
         await db.processor("other", print).wait_for(0, 0)
 
-    async def test_a_processor_that_is_behind(self, place: Place, db: Backend) -> None:
+    async def test_a_processor_that_is_behind(self, place: Place, db: Database) -> None:
         """PR-WAIT-002: ProcessorBehind, when the time is over, says what was waited for, and how far it has come."""
         held = Held(place)
         positions = (await db.events.append([note("1"), note("2")])).positions
@@ -52,7 +53,7 @@ class WaitRules(Contract):
             with refused(ProcessorBehind, processor=NAME, position=positions[1] + 1, reached=positions[1]):
                 await processor.wait_for(positions[1] + 1, 0.01)
 
-    async def test_a_processor_that_fails(self, place: Place, db: Backend) -> None:
+    async def test_a_processor_that_fails(self, place: Place, db: Database) -> None:
         """PR-WAIT-003: If that very instance fails, now or before, what ended it is raised, however long there is time."""
         first = (await db.events.append([note("1")])).position
         async with db.processor(NAME, Ear(bad), retry=Retry(2, backoff=at_once)) as processor:
@@ -65,7 +66,7 @@ class WaitRules(Contract):
             await processor.wait_for(first)
 
     @needs(PROCESSES)
-    async def test_one_that_runs_elsewhere(self, place: Place, db: Backend) -> None:
+    async def test_one_that_runs_elsewhere(self, place: Place, db: Database) -> None:
         """PR-WAIT-004: It waits for whichever instance is active, also one on another handle."""
         ear, waiter = Ear(), db.processor(NAME, print)
         async with place.open() as other, other.processor(NAME, ear):
@@ -77,7 +78,7 @@ class WaitRules(Contract):
 class StatsRules(Contract):
     """Rules PR-STATS."""
 
-    async def test_stats(self, place: Place, db: Backend) -> None:
+    async def test_stats(self, place: Place, db: Database) -> None:
         """PR-STATS-001: The stats say where it is, how far from the head, what it has handled and parked, and who is active."""
         held = Held(place)
         positions = (await db.events.append([note(str(n), time=NOON) for n in range(3)])).positions
@@ -103,7 +104,7 @@ class StatsRules(Contract):
         stats = await processor.stats()
         assert (stats.state, stats.position, stats.rate, stats.owner) == ("stopped", positions[2], 0.0, None)
 
-    async def test_all_of_a_store(self, place: Place, db: Backend) -> None:
+    async def test_all_of_a_store(self, place: Place, db: Database) -> None:
         """PR-STATS-003: A store tells of each processor that has a checkpoint, by name: active if any instance is, else idle."""
         assert await db.processors() == []
         ear = Ear(bad)
@@ -119,7 +120,7 @@ class StatsRules(Contract):
                 ("a", "active", positions[2], 0, 0, lease.owner), ("z", "idle", positions[2], 0, 1, None),
             ]  # fmt: skip
 
-    async def test_what_has_been_handled(self, place: Place, db: Backend) -> None:
+    async def test_what_has_been_handled(self, place: Place, db: Database) -> None:
         """PR-STATS-002: Each event that was handled is counted once, and none that failed, was parked or passed over."""
         ear = Ear(lambda event: bad(event) or (event.data.text == "3" and ear.calls.count("3") < 2))
         for batch, name in ((1, "single"), (4, "many")):

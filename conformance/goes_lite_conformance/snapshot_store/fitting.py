@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from goes_lite.aggregate import Aggregate, applies
-from goes_lite.contract.backend import Backend
 from goes_lite.contract.snapshot_store import Snapshot
+from goes_lite.database import Database
 from goes_lite.errors import AggregateDeleted
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
@@ -36,7 +36,7 @@ class Ledger(Aggregate, name="sample.ledger", registry=registry, deleted_by=Clos
 REF = AggregateRef("sample.ledger", "1")
 
 
-def _ledgers(db: Backend, every: int = 2, problems: list[str] | None = None) -> Any:
+def _ledgers(db: Database, every: int = 2, problems: list[str] | None = None) -> Any:
     def report(what: str, error: Exception) -> None:
         if problems is not None:
             problems.append(what)
@@ -52,12 +52,12 @@ def _adding(*numbers: int) -> Callable[[Ledger], None]:
     return change
 
 
-async def _fetched(db: Backend, problems: list[str] | None = None) -> tuple[int, int]:
+async def _fetched(db: Database, problems: list[str] | None = None) -> tuple[int, int]:
     ledger = await _ledgers(db, problems=problems).fetch("1")
     return ledger.version, ledger.total
 
 
-async def _taken(db: Backend) -> Snapshot:
+async def _taken(db: Database) -> Snapshot:
     found = await db.snapshots.latest(REF)
     assert found is not None
     return found
@@ -66,7 +66,7 @@ async def _taken(db: Backend) -> Snapshot:
 class FittingRules(Contract):
     """Rules SS-FIT."""
 
-    async def test_a_snapshot_and_later_events_make_the_state(self, db: Backend) -> None:
+    async def test_a_snapshot_and_later_events_make_the_state(self, db: Database) -> None:
         """SS-FIT-001: What is fetched from a snapshot and the events behind it is what all events make."""
         ledgers = _ledgers(db)
         await ledgers.use("1", _adding(1, 2), create=True)
@@ -74,7 +74,7 @@ class FittingRules(Contract):
         assert (await _taken(db)).version == 2
         assert await _fetched(db) == (3, 7)
 
-    async def test_a_fitting_snapshot_is_believed(self, db: Backend) -> None:
+    async def test_a_fitting_snapshot_is_believed(self, db: Database) -> None:
         """SS-FIT-002: The state of a snapshot that fits is taken up as it came back from the store."""
         await _ledgers(db).use("1", _adding(1, 2), create=True)
         snapshot = await _taken(db)
@@ -83,7 +83,7 @@ class FittingRules(Contract):
         await _ledgers(db).use("1", _adding(4))
         assert await _fetched(db) == (3, 34)
 
-    async def test_a_snapshot_of_another_schema_is_ignored(self, db: Backend) -> None:
+    async def test_a_snapshot_of_another_schema_is_ignored(self, db: Database) -> None:
         """SS-FIT-003: A snapshot whose schema version is not that of today's class is ignored, never an error."""
         await _ledgers(db).use("1", _adding(1, 2), create=True)
         problems: list[str] = []
@@ -91,7 +91,7 @@ class FittingRules(Contract):
         assert await _fetched(db, problems) == (2, 3)
         assert problems == []
 
-    async def test_a_damaged_snapshot_is_ignored(self, db: Backend) -> None:
+    async def test_a_damaged_snapshot_is_ignored(self, db: Database) -> None:
         """SS-FIT-004: A snapshot that cannot be decoded is ignored and reported, and the events make the state."""
         await _ledgers(db).use("1", _adding(1, 2), create=True)
         problems: list[str] = []
@@ -99,7 +99,7 @@ class FittingRules(Contract):
         assert await _fetched(db, problems) == (2, 3)
         assert len(problems) == 1
 
-    async def test_an_older_snapshot_serves_where_the_newest_does_not_fit(self, db: Backend) -> None:
+    async def test_an_older_snapshot_serves_where_the_newest_does_not_fit(self, db: Database) -> None:
         """SS-FIT-005: Behind one that does not fit, the next older one and all events after it make the state."""
         ledgers = _ledgers(db)
         await ledgers.use("1", _adding(1, 2), create=True)
@@ -107,7 +107,7 @@ class FittingRules(Contract):
         await db.snapshots.save((await _taken(db))._replace(schema=2))
         assert await _fetched(db) == (4, 15)
 
-    async def test_a_snapshot_newer_than_the_history_is_ignored(self, db: Backend) -> None:
+    async def test_a_snapshot_newer_than_the_history_is_ignored(self, db: Database) -> None:
         """SS-FIT-006: A snapshot of a version that the aggregate never reached is ignored.
 
         As after restoring an older copy of the events beside newer snapshots.
@@ -118,7 +118,7 @@ class FittingRules(Contract):
         await db.snapshots.save(snapshot._replace(version=9))
         assert await _fetched(db) == (2, 3)
 
-    async def test_a_snapshot_of_an_earlier_life_is_ignored(self, db: Backend) -> None:
+    async def test_a_snapshot_of_an_earlier_life_is_ignored(self, db: Database) -> None:
         """SS-FIT-007: A snapshot of an aggregate that was deleted and begun again since is not believed."""
         ledgers = _ledgers(db)
         await ledgers.use("1", _adding(1, 2), create=True)
@@ -128,7 +128,7 @@ class FittingRules(Contract):
         await db.snapshots.save(snapshot)
         assert await _fetched(db) == (3, 60)
 
-    async def test_a_deletion_shows_through_a_snapshot(self, db: Backend) -> None:
+    async def test_a_deletion_shows_through_a_snapshot(self, db: Database) -> None:
         """SS-FIT-008: An aggregate that was softly deleted at its snapshot is still reported as deleted."""
         ledgers = _ledgers(db)
         await ledgers.use("1", _adding(1), create=True)
@@ -137,7 +137,7 @@ class FittingRules(Contract):
         with refused(AggregateDeleted, aggregate=REF, version=2):
             await _ledgers(db).fetch("1")
 
-    async def test_time_travel_passes_newer_snapshots_by(self, db: Backend) -> None:
+    async def test_time_travel_passes_newer_snapshots_by(self, db: Database) -> None:
         """SS-FIT-009: At an earlier version the state is that version's, whatever later snapshots there are."""
         ledgers = _ledgers(db)
         for number in (1, 2, 4, 8, 16):

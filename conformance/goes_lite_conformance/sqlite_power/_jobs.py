@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from goes_lite.blocking import BlockingBackend
-from goes_lite.contract.backend import Backend
+from goes_lite.blocking import BlockingDatabase
+from goes_lite.database import Database
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.sqlite import SQLiteBackend, _checkpointer
@@ -89,7 +89,7 @@ def _backend(db: Any) -> SQLiteBackend:
     return db
 
 
-async def _use(db: Backend, writer: str, face: Face, tell: Callable[[Any], None]) -> None:
+async def _use(db: Database, writer: str, face: Face, tell: Callable[[Any], None]) -> None:
     """Append as one writer, or as several at once on an event loop, and count in between."""
 
     async def count() -> None:
@@ -130,7 +130,7 @@ IN_TRANSACTION = 2
 """The step that also writes a read model and a checkpoint."""
 
 
-def _do(db: BlockingBackend, number: int) -> None:
+def _do(db: BlockingDatabase, number: int) -> None:
     if number != IN_TRANSACTION:
         db.events.append(step(number))
         return

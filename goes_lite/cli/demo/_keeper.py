@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Self
 
 import goes_lite as goes
-from goes_lite.blocking import BlockingBackend, connect
+from goes_lite.blocking import BlockingDatabase, connect
 from goes_lite.cli.demo._follower import PATIENCE
 from goes_lite.cli.demo._shop import Movements, shop
 from goes_lite.errors import GoesError
@@ -50,7 +50,7 @@ class Keeper:
         """The id of the process."""
         return self._process.pid
 
-    def kill_behind(self, db: BlockingBackend, position: int) -> None:
+    def kill_behind(self, db: BlockingDatabase, position: int) -> None:
         """Kill it as soon as it has come so far; GoesError if it does not."""
         end = time.monotonic() + PATIENCE
         while True:

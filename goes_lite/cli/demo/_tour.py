@@ -13,7 +13,7 @@ from statistics import median
 from typing import NamedTuple
 
 import goes_lite as goes
-from goes_lite.blocking import BlockingBackend, BlockingRepository, connect
+from goes_lite.blocking import BlockingDatabase, BlockingRepository, connect
 from goes_lite.cli.demo._clerk import commands
 from goes_lite.cli.demo._follower import Follower, interpreter
 from goes_lite.cli.demo._keeper import Keeper
@@ -44,7 +44,7 @@ _MAIL = "INSERT INTO demo_mailbox (recipient, subject) VALUES (?, ?)"
 class Tour(NamedTuple):
     """What every stop of the tour needs."""
 
-    db: BlockingBackend
+    db: BlockingDatabase
     out: Terminal
     path: str
     """As the user wrote it."""

@@ -1,0 +1,244 @@
+"""Keep the signatures and docstrings of the blocking face equal to those of the async one, without `await`.
+
+    python .ci/blocking.py            rewrite them in goes_lite/blocking/
+    python .ci/blocking.py --check    fail if a file differs from what would be written
+
+A class `BlockingX` follows the class `X` that its module imports. Each of its public methods takes over the parameters and
+the docstring of the method of that name; a method that it does not have yet is added, if `X` is a protocol. Bodies are
+left alone: forwarding is code that a reader should see. Needs ruff, which formats the result.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import textwrap
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+BLOCKING = ROOT / "goes_lite" / "blocking"
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+SPELLED = {"__aenter__": "__enter__", "__aexit__": "__exit__", "aclose": "close"}
+"""Methods that are called differently where nothing is awaited."""
+
+TYPES = {
+    name: f"Blocking{name}"
+    for name in (
+        "CommandBus", "CommandService", "CommandWorker", "Database", "Delivery", "EventBus", "Handling", "Models", "Pages",
+        "Processor", "ProjectionProcessor", "Repository", "Subscription", "Transaction", "BoundLookup",
+    )
+} | {"AbstractAsyncContextManager": "AbstractContextManager", "Decided": "Iterable[Event[Any]]"}  # fmt: skip
+
+WORDS = [
+    (r"\bawait (?=[\w.]+[(.])", ""),
+    (r"\basync (with|for)\b", r"\1"),
+    (r"An async iterator", "An iterator"),
+    (r" It may be a coroutine function\.", ""),
+    (r"Await the action\b", "Call the action"),
+    (r"a function or a coroutine function", "a function"),
+    (r", or a coroutine that (returns|answers) them", ""),
+    (r"\bgoes\.connect\(", "goes.blocking.connect("),
+    (r"contextlib\.aclosing", "contextlib.closing"),
+    (r"Not to be shared between tasks", "Not to be shared between threads"),
+    (r"Several tasks or threads", "Several threads"),
+]
+"""What reads differently without an event loop."""
+
+
+@cache
+def tree_of(module: str) -> ast.Module:
+    """The syntax tree of a module of goes_lite."""
+    path = ROOT / module.replace(".", "/")
+    return ast.parse(((path / "__init__.py") if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8"))
+
+
+def find(module: str, name: str) -> tuple[str, ast.ClassDef] | None:
+    """The class that a name means in a module, and the module that defines it; None if it is not a class of goes_lite."""
+    for node in ast.walk(tree_of(module)):
+        if isinstance(node, ast.ClassDef) and node.name == name:
+            return module, node
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("goes_lite"):
+            for alias in node.names:
+                if (alias.asname or alias.name) == name:
+                    return find(node.module, alias.name)
+    return None
+
+
+def lineage(module: str, name: str) -> list[tuple[str, ast.ClassDef]]:
+    """A class and those that it derives from, nearest first."""
+    found = find(module, name)
+    if found is None:
+        return []
+    bases = [base.value if isinstance(base, ast.Subscript) else base for base in found[1].bases]
+    return [found, *(one for base in bases if isinstance(base, ast.Name) for one in lineage(found[0], base.id))]
+
+
+def members(source: list[tuple[str, ast.ClassDef]]) -> dict[str, tuple[Function | None, str]]:
+    """Signature and docstring of each public method, property and attribute: the nearest signature, the nearest docstring."""
+    found: dict[str, tuple[Function | None, str]] = {}
+
+    def add(name: str, function: Function | None, text: str | None) -> None:
+        known_function, known = found.get(name, (None, ""))
+        found[name] = known_function or function, known or text or ""
+
+    for _, cls in source:
+        for node in cls.body:
+            if isinstance(node, Function) and not any("overload" in ast.unparse(one) for one in node.decorator_list):
+                add(SPELLED.get(node.name, node.name), node, ast.get_docstring(node))
+        initialiser = next((node for node in cls.body if isinstance(node, Function) and node.name == "__init__"), None)
+        for body in (cls.body, initialiser.body if initialiser else []):
+            for node, following in zip(body, [*body[1:], None], strict=False):
+                if name := _attribute(node):
+                    add(name, None, _text(following))
+    return {name: member for name, member in found.items() if not name.startswith("_")}
+
+
+def _attribute(node: ast.AST) -> str:
+    target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
+    if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self":
+        return target.attr
+    return target.id if isinstance(target, ast.Name) and isinstance(node, ast.AnnAssign) else ""
+
+
+def _text(node: ast.AST | None) -> str:
+    constant = node.value if isinstance(node, ast.Expr) else None
+    return textwrap.dedent(" " * 8 + constant.value).strip() if isinstance(constant, ast.Constant) else ""
+
+
+def without_await(text: str) -> str:
+    """A docstring as it reads on the blocking face."""
+    for pattern, replacement in WORDS:
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+class _Types(ast.NodeTransformer):
+    """Annotations of the blocking face: its classes, and no awaitables."""
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        left, right = self.visit(node.left), self.visit(node.right)
+        kept = [side for side in (left, right) if not _is_awaitable(side)]
+        return ast.BinOp(kept[0], node.op, kept[1]) if len(kept) == 2 else kept[0]
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        if _is_awaitable(node):
+            return self.visit(node.slice)  # type: ignore[no-any-return]
+        return self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.parse(TYPES.get(node.id, node.id), mode="eval").body
+
+
+def _is_awaitable(node: ast.AST) -> bool:
+    return isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == "Awaitable"
+
+
+def signature(function: Function, name: str) -> str:
+    """`def name(…) -> …:` as the blocking face has it."""
+    copy: Any = ast.parse(f"def f({ast.unparse(function.args)}): ...").body[0]
+    for argument in ast.walk(copy.args):
+        if isinstance(argument, ast.arg) and argument.annotation:
+            argument.annotation = _Types().visit(argument.annotation)
+    returns = (
+        ast.unparse(_Types().visit(ast.parse(ast.unparse(function.returns), mode="eval").body))
+        if function.returns
+        else "None"
+    )
+    return f"def {name}({ast.unparse(copy.args)}) -> {returns}:"
+
+
+def docstring(text: str, indent: int) -> str:
+    """The lines of a docstring."""
+    margin = " " * indent
+    quoted = text.replace("\\", "\\\\")
+    end = '\n"""' if "\n" in text else '"""'
+    return textwrap.indent(f'"""{quoted}{end}', margin, lambda line: bool(line.strip())) + "\n"
+
+
+def rewritten(path: Path) -> str:
+    """A module of the blocking face as it has to be."""
+    text = path.read_text(encoding="utf-8")
+    lines = text.splitlines(keepends=True)
+    edits: list[tuple[int, int, str]] = []
+    module = f"goes_lite.blocking.{path.stem}"
+    for cls in ast.parse(text).body:
+        if not isinstance(cls, ast.ClassDef) or not cls.name.startswith("Blocking"):
+            continue
+        source = lineage(module, cls.name.removeprefix("Blocking"))
+        if not source:
+            continue
+        known = members(source)
+        own = {node.name: node for node in cls.body if isinstance(node, ast.FunctionDef)}
+        overloaded = {node.name for node in cls.body if isinstance(node, ast.FunctionDef) and _has(node, "overload")}
+        for name, node in own.items():
+            if name not in known:
+                continue
+            function, doc = known[name]
+            begin, end = node.lineno, node.body[0].lineno - 1
+            head = "".join(lines[begin - 1 : end])
+            if function and not _has(node, "property") and name not in overloaded:
+                head = textwrap.indent(signature(function, name), " " * 4) + "\n"
+            if node.body[0].lineno == node.lineno:
+                raise SystemExit(f"{path}: {cls.name}.{name} stands on one line")
+            if doc:
+                if ast.get_docstring(node):
+                    end = node.body[0].end_lineno or end
+                head += docstring(without_await(doc), 8)
+            edits.append((begin, end, head))
+        if any(isinstance(base, ast.Name) and base.id == "Protocol" for base in source[0][1].bases):
+            missing = [name for name, (function, _) in known.items() if function and name not in own]
+            for name in missing:
+                edits.append(((cls.end_lineno or 0) + 1, cls.end_lineno or 0, _forwarding(cls, known[name], name)))
+    for begin, end, new in sorted(edits, reverse=True):
+        lines[begin - 1 : end] = [new]
+    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(path), "-"]
+    done = subprocess.run(command, input="".join(lines), capture_output=True, text=True, check=False, cwd=ROOT)
+    if done.returncode:
+        raise SystemExit(f"{path}: ruff format failed:\n{done.stderr}")
+    return done.stdout
+
+
+def _has(node: ast.FunctionDef, decorator: str) -> bool:
+    return any(isinstance(one, ast.Name) and one.id == decorator for one in node.decorator_list)
+
+
+def _forwarding(cls: ast.ClassDef, member: tuple[Function | None, str], name: str) -> str:
+    """A method that only forwards, for a method of a protocol that has none yet."""
+    function, doc = member
+    assert function is not None
+    initialiser = next(node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    inner = next(_attribute(node) for node in initialiser.body if _attribute(node) not in ("", "_portal"))
+    arguments = [one.arg for one in (*function.args.posonlyargs, *function.args.args)][1:]
+    arguments += [f"{one.arg}={one.arg}" for one in function.args.kwonlyargs]
+    call = f"self.{inner}.{name}({', '.join(arguments)})"
+    if isinstance(function, ast.AsyncFunctionDef):
+        call = f"self._portal.run({call})"
+    elif "Pages" in ast.unparse(function.returns or ast.Constant(None)):
+        call = f"BlockingPages({call}, self._portal)"
+    body = docstring(without_await(doc), 8) if doc else ""
+    return f"\n    {signature(function, name)}\n{body}        return {call}\n"
+
+
+def main() -> None:
+    """Rewrite or check every module of the blocking face."""
+    check = "--check" in sys.argv[1:]
+    stale: list[str] = []
+    for path in sorted(BLOCKING.glob("*.py")):
+        new = rewritten(path)
+        if new != path.read_text(encoding="utf-8"):
+            stale.append(str(path.relative_to(ROOT)))
+            if not check:
+                path.write_text(new, encoding="utf-8")
+    if stale:
+        print("rewrote" if not check else "run python .ci/blocking.py, these differ from the async face:", *stale)
+        sys.exit(1 if check else 0)
+
+
+if __name__ == "__main__":
+    main()

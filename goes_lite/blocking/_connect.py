@@ -1,0 +1,44 @@
+"""From a URL to an open database on the blocking face."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from goes_lite.blocking._database import BlockingDatabase
+from goes_lite.contract.backend import Unknown
+from goes_lite.database.connect import bus_factory_for, factory_for, open_backend, parse, settings
+from goes_lite.events.registry import Registry
+from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime
+from goes_lite.runtime.portal import InlinePortal, LoopPortal, Portal
+
+
+def connect(
+    url: str | os.PathLike[str] | None = None,
+    *,
+    bus: str | None = None,
+    registry: Registry | None = None,
+    unknown: Unknown = "error",
+    clock: Clock | None = None,
+    inline: bool | None = None,
+    **options: Any,
+) -> BlockingDatabase:
+    """Open a backend for blocking use: `with connect("app.db") as db: …`. Arguments as for `goes_lite.connect`.
+
+    `inline` says whether its coroutines are run inline (by default where the backend is embedded) or on a loop thread.
+    """
+    address, bus_url = settings(url, bus, options)
+    if inline is None:
+        factories: list[object] = [factory_for(address.scheme)]
+        factories += [bus_factory_for(parse(bus_url).scheme)] if bus_url else []
+        inline = all(getattr(factory, "embedded", False) for factory in factories)
+    portal: Portal = InlinePortal() if inline else LoopPortal()
+    runtime = InlineRuntime(clock) if inline else LoopRuntime(clock)
+    try:
+        backend = portal.run(open_backend(url, runtime, bus=bus, registry=registry, unknown=unknown, options=options))
+    except BaseException:
+        portal.close()
+        raise
+    if isinstance(portal, LoopPortal):
+        portal.location = backend.location  # as the backend's own errors say it: a URL may have a password in it
+    return BlockingDatabase(backend, portal)

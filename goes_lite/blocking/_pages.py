@@ -1,0 +1,51 @@
+"""The blocking face of what is read in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Generic, TypeVar
+
+from goes_lite.contract.event_store import Pages
+from goes_lite.runtime.portal import Portal
+
+T = TypeVar("T")
+
+
+class BlockingPages(Generic[T]):
+    """An iterator that fetches a page at a time and holds nothing open in between."""
+
+    __slots__ = ("_items", "_pages", "_portal")
+
+    def __init__(self, pages: Pages[T], portal: Portal) -> None:
+        self._pages = pages
+        self._portal = portal
+        self._items: Iterator[T] | None = None
+
+    def __iter__(self) -> Iterator[T]:
+        # one generator for all, so that what a broken-off loop left of a page is there for the next
+        if self._items is None:
+            self._items = self._iterate()
+        return self._items
+
+    def __next__(self) -> T:
+        return next(iter(self))
+
+    def _iterate(self) -> Iterator[T]:
+        try:
+            while page := self.next_page():
+                yield from page
+        finally:
+            self._items = None  # after an error, and for those who follow, the next item is asked for anew
+
+    def next_page(self) -> Sequence[T]:
+        """The next page, empty at the end. Not for mixing with iteration, which may be in the middle of a page."""
+        return self._portal.run(self._pages.next_page())
+
+    def list(self) -> list[T]:
+        """Everything that is left, in memory at once."""
+        return [*self]
+
+    def close(self) -> None:
+        """Nothing has to be released; here so that `contextlib.closing` can be used with any backend's iterator."""
+        self._items = None
+        self._portal.run(self._pages.aclose())
