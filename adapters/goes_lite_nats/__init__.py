@@ -1,7 +1,7 @@
-"""A bus between services, over NATS: `connect("app.db", bus="nats://host")`. See docs/nats.md.
+"""A bus between services over NATS: `connect("app.db", bus="nats://host")`. See docs/nats.md.
 
-By default over JetStream, which keeps what is published, so each group gets every event at least once, whoever is killed
-when. With `?mode=core` over core NATS, which forgets what nobody listens to.
+By default over JetStream, which stores what is published, so every group receives every event at least once, even after a
+crash. With `?mode=core` over core NATS, which drops what nobody listens for.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from goes_lite.runtime import Runtime
 from goes_lite_nats._bus import JetStreamBus
 from goes_lite_nats._connection import Connection
 from goes_lite_nats._core import CoreBus
-from goes_lite_nats._options import Target, parse, with_prefix
-from goes_lite_nats._streams import remove
+from goes_lite_nats._options import ServerAddress, parse, with_prefix
+from goes_lite_nats._streams import delete_streams
 
 __all__ = ["CoreBus", "JetStreamBus", "NatsCarrier"]
 
@@ -35,10 +35,10 @@ _ = _nats
 class NatsCarrier:
     """An open bus over NATS. See `goes_lite.contract.event_bus.Carrier`."""
 
-    def __init__(self, target: Target, bus: EventBus) -> None:
-        self.location = target.location
+    def __init__(self, address: ServerAddress, bus: EventBus) -> None:
+        self.location = address.location
         self.bus = bus
-        self.abilities = frozenset({REPLAY}) if target.options.mode == "jetstream" else frozenset[str]()
+        self.abilities = frozenset({REPLAY}) if address.options.mode == "jetstream" else frozenset[str]()
 
     def __repr__(self) -> str:
         return f"<NatsCarrier {self.bus!r}>"
@@ -47,43 +47,43 @@ class NatsCarrier:
     async def open(
         cls, location: str, runtime: Runtime, registry: Registry, unknown: Unknown, **options: Any
     ) -> NatsCarrier:
-        """Connect. ConfigError for a wrong option, a broker that does not let us in, or streams that do not fit.
+        """Connect. ConfigError for a wrong option, a refused login, or streams that do not match the options.
 
-        A broker that cannot be reached is no error: the bus works as soon as it can be.
+        A broker that cannot be reached is not an error: the bus works as soon as it can be.
         """
-        target = parse(location, options)
+        address = parse(location, options)
         if runtime.inline:
-            raise ConfigError("a bus over NATS needs an event loop: leave out inline=True")
-        connection = Connection(target)
+            raise ConfigError("a bus over NATS needs an event loop: omit inline=True")
+        connection = Connection(address)
         try:
             reached = await connection.open()
             reader = EventReader(registry, unknown)
-            if target.options.mode == "core":
-                return cls(target, CoreBus(connection, runtime, reader))
+            if address.options.mode == "core":
+                return cls(address, CoreBus(connection, runtime, reader))
             bus = JetStreamBus(connection, runtime, reader)
             if reached:
                 await bus.streams.ready()
         except BaseException:
             await connection.close()
             raise
-        return cls(target, bus)
+        return cls(address, bus)
 
     @staticmethod
     def scratch(location: str, name: str) -> str:
-        """The URL of another bus beside this one, for tests: with a prefix of its own."""
+        """Return the URL of another bus at the same broker, with a prefix of its own: for tests."""
         return with_prefix(location, name)
 
     @staticmethod
     async def erase(location: str, **options: Any) -> None:
-        """Remove the streams of a bus with all that they keep: for tests. Nothing happens if there are none."""
+        """Delete the streams of a bus with everything in them, if there are any: for tests."""
         connection = Connection(parse(location, options))
         try:
             await connection.open()
             if connection.options.mode == "jetstream":
-                await remove(connection)
+                await delete_streams(connection)
         finally:
             await connection.close()
 
     async def close(self) -> None:
-        """Finish what is under way, then release everything."""
+        """Finish what is in progress, then release everything."""
         await self.bus.close()

@@ -1,4 +1,4 @@
-"""What the two buses over NATS share: the connection, what they say of themselves, and in which order they close."""
+"""What both buses over NATS share: the connection, their repr, and the order in which they close."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Listener(Protocol):
 
     @property
     def opened(self) -> asyncio.Event:
-        """Whether what is published from now on will come; or never will."""
+        """Set once events that are published from now on will arrive, or if they never will."""
         ...
 
-    async def ended(self) -> None:
-        """Until it has come to its end, which its queue's end brings about."""
+    async def wait_closed(self) -> None:
+        """Wait until it has ended, which the end of its queue causes."""
         ...
 
 
@@ -31,30 +31,30 @@ L = TypeVar("L", bound=Listener)
 
 
 class NatsBus(InProcessBus, Generic[L]):
-    """Within the process, what goes on is that of the bus within a process."""
+    """A bus whose events come from a broker. Inside the process it works as `InProcessBus` does."""
 
     def __init__(self, connection: Connection, runtime: Runtime, reader: EventReader) -> None:
         super().__init__(runtime)
         self.connection = connection
         self.commands = NatsCommands(connection)
-        """The way of commands to other services."""
+        """Carries commands to other services."""
         self.reader = reader
         self._listeners: set[L] = set()
 
     @property
     def driver(self) -> str:
-        """What carries it, with versions."""
+        """The driver and the broker, with versions."""
         return self.connection.driver
 
     def __repr__(self) -> str:
         members = sum(len(queue.members) for queue in self._queues)
         return (
-            f"<{type(self).__name__} {self.connection.target.location} {self.connection.state}, {members} subscriptions, "
-            f"{len(self._groups)} groups, {sum(queue.size for queue in self._queues)} queued>"
+            f"<{type(self).__name__} {self.connection.address.location} {self.connection.state}, {members} subscriptions, "
+            f"{len(self._groups)} groups, {sum(len(queue.backlog) for queue in self._queues)} queued>"
         )
 
-    def check_loop(self) -> None:
-        """BusError where there is no event loop to listen on."""
+    def _check_loop(self) -> None:
+        """Raise BusError if no event loop is running."""
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -63,16 +63,16 @@ class NatsBus(InProcessBus, Generic[L]):
             ) from None
 
     def ended(self, listener: L) -> None:
-        """One has come to its end."""
+        """Forget a listener that has ended."""
         self._listeners.discard(listener)
 
     async def close(self) -> None:
-        """See `EventBus.close`. What this process had not settled goes to others, if the broker keeps it."""
+        """See `EventBus.close`. Unsettled events go to other processes, if the broker keeps them."""
         if not self.connection.connected:
-            self.connection.give_up()  # there is nobody to give anything back to
+            self.connection.abort()  # there is no broker to give anything back to
         await self.commands.close()
         await super().close()
         for listener in list(self._listeners):
-            await listener.ended()
+            await listener.wait_closed()
         with suppress(GoesError):
             await self.connection.close()

@@ -1,7 +1,7 @@
-"""The bus over JetStream: what is published is kept in a stream, and each group and subscription reads it at its own pace.
+"""The bus over JetStream: events are kept in a stream, and each group and subscription reads it at its own pace.
 
-What the members of one process do with each other (sharing, retrying, keeping an aggregate in order, taking back what takes
-too long) is that of the bus within a process. Between processes, the broker decides who gets what.
+Inside one process, the members of a group work together as on an in-process bus: sharing, retries, order per aggregate,
+`ack_wait`. Between processes, the broker decides who gets an event.
 """
 
 from __future__ import annotations
@@ -15,24 +15,25 @@ from uuid import uuid4
 from goes_lite.contract.event_bus import DeadLetter, check_published
 from goes_lite.errors import BusError, GoesError
 from goes_lite.events.event import Event
-from goes_lite.kit.bus import told
-from goes_lite.kit.bus.queue import Queue, Wish
-from goes_lite.kit.bus.subscription import InProcessDelivery
+from goes_lite.kit.bus import InProcessDelivery
+from goes_lite.kit.bus.dead_letters import error_text
+from goes_lite.kit.bus.queue import Queue
+from goes_lite.kit.bus.subscription_request import SubscriptionRequest
 from goes_lite.kit.reading import EventReader
 from goes_lite.runtime import Runtime
 from goes_lite_nats._base import NatsBus
 from goes_lite_nats._connection import Connection
-from goes_lite_nats._consumers import consumers_of, remove_group
+from goes_lite_nats._consumers import consumers_of, delete_group
+from goes_lite_nats._dead_letters import DeadLetterStream
 from goes_lite_nats._feed import Feed
-from goes_lite_nats._letters import Letters
 from goes_lite_nats._publish import Publisher
 from goes_lite_nats._queue import StreamQueue
-from goes_lite_nats._streams import SetUp
+from goes_lite_nats._streams import Streams
 
 logger = logging.getLogger("goes_lite.nats")
 
-LATER = 5.0
-"""Seconds after which an event is tried again that could not be made a dead letter."""
+RETRY_DELAY = 5.0
+"""Seconds until an event is delivered again that could not be made a dead letter."""
 
 
 class JetStreamBus(NatsBus[Feed]):
@@ -40,51 +41,51 @@ class JetStreamBus(NatsBus[Feed]):
 
     def __init__(self, connection: Connection, runtime: Runtime, reader: EventReader) -> None:
         super().__init__(connection, runtime, reader)
-        self.letters = Letters(connection, reader)
-        self.streams = SetUp(connection)
+        self.letters = DeadLetterStream(connection, reader)
+        self.streams = Streams(connection)
         self._publisher = Publisher(connection)
-        self._handle = uuid4().hex[:8]
+        self._instance = uuid4().hex[:8]
 
     async def publish(self, events: Sequence[Event[Any]]) -> None:
-        """See `EventBus.publish`. It waits for the broker to keep them, and for no subscriber."""
+        """See `EventBus.publish`. It waits until the broker has stored the events, and for no subscriber."""
         events = check_published(events)
         self._check_open()
         if not events:
             return
         await self.streams.ready()
-        await self.listening_since()
+        await self._subscriptions_opened()
         await self._publisher.publish(events)
 
-    async def listening_since(self) -> None:
-        """Until the broker knows of every subscription that was made before; BusError if it takes too long."""
+    async def _subscriptions_opened(self) -> None:
+        """Wait until the broker knows every subscription that was made before; BusError if it takes too long."""
         waiting = [feed for feed in self._listeners if not feed.opened.is_set()]
         if waiting:
-            await self.connection.up()
+            await self.connection.wait_connected()
             try:
                 async with asyncio.timeout(self.connection.options.timeout):
                     for feed in waiting:
                         await feed.opened.wait()
             except TimeoutError:
                 raise BusError(
-                    f"{self.connection.target.location} does not set up a subscription that was made before"
+                    f"{self.connection.address.location} did not set up an earlier subscription in time: see the log"
                 ) from None
 
-    # --- what is other than within a process ------------------------------------------------------------------------
+    # --- what differs from an in-process bus ------------------------------------------------------------------------
 
     @property
     def _replays(self) -> bool:
         return True
 
-    def _new_queue(self, wish: Wish) -> Queue:
-        self.check_loop()
-        if wish.group is None:
-            wish = wish._replace(label=f"{wish.label} of {self._handle}")
-        queue = StreamQueue(wish, self.runtime.clock, self.connection.answer_later)
-        self._listeners.add(Feed(self, queue, consumers_of(self.connection, wish, self.reader.registry)))
+    def _new_queue(self, request: SubscriptionRequest) -> Queue:
+        self._check_loop()
+        if request.group is None:
+            request = request._replace(label=f"{request.label} of {self._instance}")
+        queue = StreamQueue(request, self.runtime.clock, self.connection.send_later)
+        self._listeners.add(Feed(self, queue, consumers_of(self.connection, request, self.reader.registry)))
         return queue
 
     def failed(self, queue: StreamQueue, why: str) -> None:
-        """Nothing will come to this queue; who subscribes to the group after this begins anew."""
+        """Fail the subscriptions of a queue that no event will reach; a later member of its group starts a new one."""
         with self.lock:
             queue.failure = why
             if queue.group is not None and self._groups.get(queue.group) is queue:
@@ -92,26 +93,26 @@ class JetStreamBus(NatsBus[Feed]):
         queue.changed.notify()
 
     async def _bury_delivery(self, delivery: InProcessDelivery, error: Exception) -> None:
-        queue = delivery._subscription._queue
+        queue = delivery.queue
         try:
             await self.letters.bury(
                 delivery.event, None, queue.group, queue.label,
-                attempts=delivery.attempt, error=told(error), key=f"{delivery.event.id}.{uuid4().hex}",
+                attempts=delivery.attempt, error=error_text(error), key=f"{delivery.event.id}.{uuid4().hex}",
             )  # fmt: skip
         except GoesError:
-            logger.exception("%r could not be made a dead letter, and will be tried again", delivery.event)
-            await delivery.nak(LATER)
+            logger.exception("%r could not be made a dead letter: it will be tried again", delivery.event)
+            await delivery.nak(RETRY_DELAY)
             return
-        delivery._subscription.settle(delivery, "dead-lettered")
+        delivery.settle_dead()
 
     async def reset(self, group: str) -> None:
-        """See `EventBus.reset`. Members in other processes begin it anew, from what is published then."""
+        """See `EventBus.reset`. Members in other processes start it again, from what is published after that."""
         queue = self._groups.get(group)
         await super().reset(group)
         for feed in [feed for feed in self._listeners if feed.queue is queue]:
-            await feed.ended()
+            await feed.wait_closed()
         await self.streams.ready()
-        await remove_group(self.connection, group)
+        await delete_group(self.connection, group)
 
     # --- dead letters -----------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
-"""Commands over NATS: questions and answers over core NATS, and a queue in JetStream for those that nobody waits for.
+"""Commands over NATS: request and reply over core NATS, and a queue in JetStream for commands that nobody waits for.
 
-Who handles a command says so, again and again until it is done. So whoever asked knows within seconds that it has died, and
-asks another; and where nobody handles a command, the server says so without any wait.
+A service that handles a command sends heartbeats until it is done. So a client notices within seconds that a service has
+died, and asks another one; and if no service handles a command, the server reports that at once.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from goes_lite.contract.command_transport import Attempt, Handle, Unheard
 from goes_lite.errors import BusError, ConfigError
-from goes_lite_nats._connection import LOOK, ApiError, Connection, Unanswered, unheard
+from goes_lite_nats._api import NANO, NOT_FOUND, ApiError, api_result
+from goes_lite_nats._connection import POLL, Connection
 from goes_lite_nats._options import Options
-from goes_lite_nats._service import BEAT, BEGUN, STATUS, TOO_LARGE, Service
-from goes_lite_nats._streams import NANO, NOT_FOUND, ensure
+from goes_lite_nats._replies import NoResponders, no_responders
+from goes_lite_nats._service import BEGUN, HEARTBEAT, STATUS, TOO_LARGE, Service
+from goes_lite_nats._streams import common_options, ensure_stream
 from goes_lite_nats._subjects import tokens
 
 if TYPE_CHECKING:
@@ -26,31 +28,31 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("goes_lite.nats")
 
-SILENCE = 3 * BEAT
-"""Seconds without a word after which whoever handles a command is taken for dead."""
+HEARTBEAT_TIMEOUT = 3 * HEARTBEAT
+"""Seconds without a heartbeat after which the service that handles a command is considered dead."""
 
-PATIENCE = 10.0
-"""Seconds for which another is sought then."""
+FAILOVER_TIMEOUT = 10.0
+"""Seconds for which another service is looked for then."""
 
-KEPT = 7 * 86_400.0
-"""Seconds for which it is kept what came of a command from the queue."""
+OUTCOME_MAX_AGE = 7 * 86_400.0
+"""Seconds for which the outcome of a queued command is kept."""
 
-LOOK_AGAIN = 5.0
-"""Seconds after which an outcome is looked for again, for the message that tells of it may have been lost."""
+OUTCOME_POLL = 5.0
+"""Seconds between two looks for an outcome, because the message that announces it may be lost."""
 
 
 def queue_stream(options: Options) -> str:
-    """The stream of the commands that nobody waits for."""
+    """The name of the stream of queued commands."""
     return f"{options.stream_name}-COMMANDS"
 
 
 def outcome_stream(options: Options) -> str:
-    """The stream of what came of them."""
+    """The name of the stream of their outcomes."""
     return f"{options.stream_name}-OUTCOMES"
 
 
 class NatsCommands:
-    """See `goes_lite.commands.CommandTransport`."""
+    """See `goes_lite.contract.command_transport.CommandTransport`."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -63,51 +65,51 @@ class NatsCommands:
         self._ready = False
         self._services: set[Service] = set()
 
-    # --- asking -----------------------------------------------------------------------------------------------------
+    # --- requests ---------------------------------------------------------------------------------------------------
 
     async def request(self, name: str, id: UUID, body: bytes) -> bytes:
         """See `CommandTransport.request`."""
         connection, loop = self._connection, asyncio.get_running_loop()
-        subject, taken = f"{self._prefix}.commands.{tokens(name)}", False
+        subject, begun = f"{self._prefix}.commands.{tokens(name)}", False
         self._number += 1
         token = str(self._number)
         replies = self._waiting[token] = asyncio.Queue()
-        given_up = loop.time() + PATIENCE
+        give_up_at = loop.time() + FAILOVER_TIMEOUT
         try:
             while True:
-                await connection.up()
-                await self._listen()
-                epoch, quiet = connection.epoch, loop.time() + SILENCE
+                await connection.wait_connected()
+                await self._subscribe_replies()
+                epoch, silent_at = connection.epoch, loop.time() + HEARTBEAT_TIMEOUT
                 await connection.publish(subject, body, {"Nats-Msg-Id": str(id)}, f"{self._inbox}.{token}")
                 while True:
                     try:
-                        async with asyncio.timeout(LOOK):
+                        async with asyncio.timeout(POLL):
                             reply = await replies.get()
                     except TimeoutError:
-                        if connection.epoch != epoch or loop.time() > quiet:
-                            taken = True  # the message was lost, or whoever had it has died: ask again
+                        if connection.epoch != epoch or loop.time() > silent_at:
+                            begun = True  # the request was lost, or the service has died: ask again
                             break
                         continue
-                    if unheard(reply):
-                        if not taken:
+                    if no_responders(reply):
+                        if not begun:
                             raise Unheard
-                        await asyncio.sleep(BEAT / 2)
+                        await asyncio.sleep(HEARTBEAT / 2)
                         break
                     status = (reply.headers or {}).get(STATUS)
                     if status == TOO_LARGE:
                         raise BusError(f"the command {name!r} {id} was done, but its result is too large for a message")
                     if status != BEGUN:
                         return reply.data
-                    taken, quiet, given_up = True, loop.time() + SILENCE, loop.time() + PATIENCE
-                if loop.time() > given_up:
+                    begun, silent_at, give_up_at = True, loop.time() + HEARTBEAT_TIMEOUT, loop.time() + FAILOVER_TIMEOUT
+                if loop.time() > give_up_at:
                     raise BusError(
-                        f"nobody goes on with the command {name!r} {id}, which somebody had begun, or may have: dispatch it "
-                        "again under the same id when the service is back, it counts once"
+                        f"the outcome of the command {name!r} {id} is unknown, because its service has disappeared: dispatch "
+                        "it again under the same id when a service is back, it counts once"
                     )
         finally:
             del self._waiting[token]
 
-    async def _listen(self) -> None:
+    async def _subscribe_replies(self) -> None:
         if self._generation != self._connection.generation:
             self._generation = self._connection.generation
             self._inbox = self._connection.inbox()
@@ -118,13 +120,13 @@ class NatsCommands:
         if replies is not None:
             replies.put_nowait(message)
 
-    # --- handling ---------------------------------------------------------------------------------------------------
+    # --- services ---------------------------------------------------------------------------------------------------
 
     async def serve(self, names: Sequence[str], handle: Handle, attempt: Attempt, concurrency: int) -> Service:
         """See `CommandTransport.serve`."""
-        await self._connection.up()
+        await self._connection.wait_connected()
         if self.queues:
-            await self._streams()
+            await self._ensure_streams()
         service = Service(self._connection, self._services.discard, handle, attempt, concurrency)
         self._services.add(service)
         try:
@@ -135,7 +137,7 @@ class NatsCommands:
         return service
 
     async def close(self) -> None:
-        """End all services of this bus."""
+        """Close all services of this bus."""
         for service in list(self._services):
             await service.close()
 
@@ -145,70 +147,68 @@ class NatsCommands:
         """See `CommandTransport.enqueue`."""
         if not self.queues:
             raise BusError("core NATS has no queue: use mode=jetstream")
-        await self._connection.up()
-        await self._streams()
+        await self._connection.wait_connected()
+        await self._ensure_streams()
         subject = f"{self._prefix}.queue.{tokens(name)}"
         try:
-            reply = await self._connection.ask(subject, body, headers={"Nats-Msg-Id": str(id)})
-        except Unanswered:
+            reply = await self._connection.request(subject, body, headers={"Nats-Msg-Id": str(id)})
+        except NoResponders:
             self._ready = False
             raise
-        self._connection.answer(subject, reply.data)
+        api_result(subject, reply.data)
 
     async def outcome(self, id: UUID, timeout: float | None) -> bytes | None:
         """See `CommandTransport.outcome`."""
         subject = f"{self._prefix}.outcomes.{id}"
         loop = asyncio.get_running_loop()
         end = None if timeout is None else loop.time() + timeout
-        come = asyncio.Event()
+        announced = asyncio.Event()
 
-        async def hear(_: Msg) -> None:
-            come.set()
+        async def announce(_: Msg) -> None:
+            announced.set()
 
-        await self._connection.up()
-        subscription = await self._connection.subscribe(subject, hear)
+        await self._connection.wait_connected()
+        subscription = await self._connection.subscribe(subject, announce)
         try:
             while True:
-                found = await self._look(subject)
+                found = await self._stored_outcome(subject)
                 if found is not None:
                     return found
-                left = LOOK_AGAIN if end is None else min(LOOK_AGAIN, end - loop.time())
+                left = OUTCOME_POLL if end is None else min(OUTCOME_POLL, end - loop.time())
                 if left <= 0:
                     return None
                 with suppress(TimeoutError):
                     async with asyncio.timeout(left):
-                        await come.wait()
-                come.clear()
+                        await announced.wait()
+                announced.clear()
         finally:
             await self._connection.drain(subscription)
 
-    async def _look(self, subject: str) -> bytes | None:
+    async def _stored_outcome(self, subject: str) -> bytes | None:
         import base64
 
         stream = outcome_stream(self._connection.options)
         try:
-            answer = await self._connection.api(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
+            found = await self._connection.api(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
         except ApiError as exc:
             if exc.code == NOT_FOUND:
                 return None
             raise
-        return base64.b64decode(answer["message"].get("data", ""))
+        return base64.b64decode(found["message"].get("data", ""))
 
-    async def _streams(self) -> None:
+    async def _ensure_streams(self) -> None:
         if self._ready:
             return
         options = self._connection.options
-        said: dict[str, Any] = {}
-        if options.storage is not None:
-            said["storage"] = options.storage
-        if options.replicas is not None:
-            said["num_replicas"] = options.replicas
+        wanted = common_options(options)
         try:
-            await ensure(
-                self._connection, queue_stream(options), [f"{self._prefix}.queue.>"], said, retention="workqueue"
+            await ensure_stream(
+                self._connection, queue_stream(options), [f"{self._prefix}.queue.>"], wanted, retention="workqueue"
             )
-            kept = {**said, "max_msgs_per_subject": 1, "max_age": round(KEPT * NANO)}
-            await ensure(self._connection, outcome_stream(options), [f"{self._prefix}.outcomes.>"], kept)
+            outcome_options = {**wanted, "max_msgs_per_subject": 1, "max_age": round(OUTCOME_MAX_AGE * NANO)}
+            await ensure_stream(
+                self._connection, outcome_stream(options), [f"{self._prefix}.outcomes.>"], outcome_options
+            )
         except ConfigError as exc:
             raise BusError(f"commands cannot be queued: {exc}") from exc
         self._ready = True

@@ -1,7 +1,7 @@
-"""The connection to the brokers: made, kept, asked, and closed. Errors of the driver become ours here and nowhere else.
+"""The connection to the brokers: opened, kept, used, closed. Errors of the driver become ours here and nowhere else.
 
-Rules of this file: no broker is needed to begin with, and none for ever: connecting goes on in the background, and what
-needs a broker waits for it as long as its time-out says. What answers deliveries is handed over at once and sent in order.
+Rules of this file: no broker is needed at the start, and none stays for ever: connecting continues in the background, and
+an operation that needs a broker waits for one until its timeout. Acknowledgements are queued at once and sent in order.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ from nats.errors import MaxPayloadError, NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
 
 from goes_lite.errors import BusError, ConfigError, GoesError, InvalidEventError
+from goes_lite_nats._api import api_result
 from goes_lite_nats._login import login
-from goes_lite_nats._options import Target
+from goes_lite_nats._options import ServerAddress
+from goes_lite_nats._replies import NoResponders, Replies
 
 if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
@@ -32,64 +34,51 @@ logger = logging.getLogger("goes_lite.nats")
 
 Callback = Callable[[Msg], Awaitable[None]]
 
-RECONNECT = 0.1
-"""Seconds between two attempts to reach a broker."""
+RECONNECT_WAIT = 0.1
+"""Seconds between two attempts to connect."""
 
-CONNECT = 2
-"""Seconds that one attempt may take (nats-py wants a whole number)."""
+CONNECT_TIMEOUT = 2
+"""Seconds that one attempt may take (nats-py requires an int)."""
 
-LOOK = 0.2
-"""Seconds after which it is looked whether the connection is still the same."""
+POLL = 0.2
+"""Seconds between two checks whether the connection is still the same."""
 
-HEADERS = 64
-"""Bytes besides that headers may take: a server counts them too, and ends the connection over what is too large."""
+HEADER_MARGIN = 64
+"""Bytes that headers may add: a server counts them too, and closes the connection over a message that is too large."""
 
-DENIED = ("authorization violation", "authentication", "account expired", "nkey", "permissions violation for connect")
-"""What trying again would not change. There is no type for it: a server says it in a line of text."""
-
-
-class ApiError(BusError):
-    """JetStream refused a request. Attributes: `code` (like that of HTTP), `err_code` (of NATS)."""
-
-    def __init__(self, subject: str, code: int, err_code: int, description: str) -> None:
-        self.code = code
-        self.err_code = err_code
-        super().__init__(f"JetStream refused {subject!r}: {description} (code {code}, {err_code})")
-
-
-class Unanswered(BusError):
-    """Nobody listens to a subject: no stream, no JetStream, no handler."""
+DENIALS = ("authorization violation", "authentication", "account expired", "nkey", "permissions violation for connect")
+"""Errors that a retry cannot fix. They have no type: a server reports them in a line of text."""
 
 
 class Connection:
-    """One connection to one of the brokers, which moves to another or comes back by itself."""
+    """One connection to one of the brokers, which reconnects by itself, to the same broker or another one."""
 
-    def __init__(self, target: Target) -> None:
-        self.target = target
-        self.options = target.options
+    def __init__(self, address: ServerAddress) -> None:
+        self.address = address
+        self.options = address.options
         self.epoch = 0
-        """Grows with each time that a broker was reached."""
+        """Incremented each time that a broker is reached."""
         self.error: Exception | None = None
-        """The last one that the driver told of."""
-        self.reconnected: list[Callable[[], None]] = []
-        """Called whenever a broker was reached again."""
+        """The last error that the driver reported."""
+        self.on_reconnect: list[Callable[[], None]] = []
+        """Called each time that a broker is reached."""
         self.generation = 0
-        """Grows when the driver has given up and another connection is begun: subscriptions of the old one are gone."""
+        """Incremented when the driver gives up and a new client connects: the subscriptions of the old one are gone."""
         self._client = Client()
-        self._up = asyncio.Event()
+        self._reached = asyncio.Event()
         self._denied = asyncio.Event()
-        self._begun = False
+        self._started = False
         self._closed = False
-        self._ended = False
+        self._closing = False
         self._connecting: asyncio.Task[None] | None = None
-        self._answers: deque[tuple[str, bytes, dict[str, str] | None]] = deque()
-        self._answering = asyncio.Event()
+        self._outbox: deque[tuple[str, bytes, dict[str, str] | None]] = deque()
+        self._outbox_wake = asyncio.Event()
         self._sending = asyncio.Lock()
         self._writer: asyncio.Task[None] | None = None
         self._replies: Replies | None = None
 
     def __repr__(self) -> str:
-        return f"<Connection {self.target.location}: {self.state}>"
+        return f"<Connection {self.address.location}: {self.state}>"
 
     @property
     def state(self) -> str:
@@ -98,8 +87,8 @@ class Connection:
 
     @property
     def connected(self) -> bool:
-        """Whether a broker is reached just now."""
-        return self._up.is_set() and self._client.is_connected
+        """Whether a broker is connected."""
+        return self._reached.is_set() and self._client.is_connected
 
     @property
     def closed(self) -> bool:
@@ -107,21 +96,21 @@ class Connection:
 
     @property
     def version(self) -> tuple[int, int, int]:
-        """Of the broker."""
+        """The version of the broker."""
         version = self._client.connected_server_version
         return version.major, version.minor, version.patch
 
     @property
     def driver(self) -> str:
-        """What carries it, with versions."""
+        """The driver and the broker, with versions."""
         return f"nats-py {__version__}, NATS {'.'.join(map(str, self.version))}"
 
-    # --- its life ---------------------------------------------------------------------------------------------------
+    # --- connecting ------------------------------------------------------------------------------------------------
 
     async def open(self) -> bool:
-        """Begin to connect; whether a broker was reached within `patience`. ConfigError if it does not let us in."""
+        """Start to connect; whether a broker was reached within `patience`. ConfigError if it refuses the login."""
         self._connecting = asyncio.create_task(self._connect(), name="goes_lite_nats-connect")
-        self._writer = asyncio.create_task(self._answer_all(), name="goes_lite_nats-answers")
+        self._writer = asyncio.create_task(self._run_outbox(), name="goes_lite_nats-outbox")
         denied = asyncio.create_task(self._denied.wait())
         try:
             await asyncio.wait(
@@ -131,148 +120,151 @@ class Connection:
             denied.cancel()
         if self._denied.is_set():
             raise ConfigError(
-                f"{self.target.location} does not let this program in ({self.error}): look at user, password, token, "
-                "creds or nkey"
+                f"{self.address.location} refuses the login ({self.error}): check user, password, token, creds or nkey"
             )
         if self._connecting.done():
             self._connecting.result()
         elif not self.connected:
-            logger.warning("%s does not answer (%s): going on without, and trying on", self.target.location, self.error)
+            logger.warning(
+                "%s does not respond (%s): still trying in the background", self.address.location, self.error
+            )
         return self.connected
 
     async def _connect(self) -> None:
-        options, known = self.options, login(self.target)
+        options, credentials = self.options, login(self.address)
         client = self._client
-        self._begun = True
+        self._started = True
         try:
             await client.connect(
-                list(self.target.servers), error_cb=self._on_error, disconnected_cb=self._on_disconnect,
+                list(self.address.servers), error_cb=self._on_error, disconnected_cb=self._on_disconnect,
                 reconnected_cb=self._on_connect, lame_duck_mode_cb=self._on_lame_duck,
                 closed_cb=partial(self._on_closed, client), name=options.name,
-                connect_timeout=CONNECT, reconnect_time_wait=cast("int", RECONNECT), max_reconnect_attempts=-1,
-                ping_interval=10, max_outstanding_pings=2, **known,
+                connect_timeout=CONNECT_TIMEOUT, reconnect_time_wait=cast("int", RECONNECT_WAIT), max_reconnect_attempts=-1,
+                ping_interval=10, max_outstanding_pings=2, **credentials,
             )  # fmt: skip
         except (OSError, NatsError, ValueError) as exc:
             self.error = exc
-            raise BusError(f"{self.target.location} cannot be reached: {exc}") from exc
+            raise BusError(f"{self.address.location} cannot be reached: {exc}") from exc
         await self._on_connect()
 
     async def _on_connect(self) -> None:
         self.epoch += 1
-        self._up.set()
-        self._answering.set()
-        for call in list(self.reconnected):
-            call()
+        self._reached.set()
+        self._outbox_wake.set()
+        for callback in list(self.on_reconnect):
+            callback()
 
     async def _on_disconnect(self) -> None:
-        self._up.clear()
+        self._reached.clear()
         if not self._closed:
-            logger.warning("%s is lost, and will be sought again", self.target.location)
+            logger.warning("%s is lost: reconnecting", self.address.location)
 
     async def _on_closed(self, client: Client) -> None:
         if self._closed or client is not self._client:
             return
-        logger.error("%s ended the connection (%s): beginning another one", self.target.location, self.error)
+        logger.error("%s closed the connection (%s): opening a new one", self.address.location, self.error)
         self._client = Client()
         self._replies = None
         self.generation += 1
         self._connecting = asyncio.create_task(self._connect(), name="goes_lite_nats-connect")
 
     async def _on_lame_duck(self) -> None:
-        logger.info("%s is about to shut down: the driver moves to another server", self.target.location)
+        logger.info("%s is about to shut down: the driver moves to another server", self.address.location)
 
     async def _on_error(self, error: Exception) -> None:
         self.error = error
-        if not self._up.is_set() and any(word in str(error).lower() for word in DENIED):
+        if not self._reached.is_set() and any(word in str(error).lower() for word in DENIALS):
             self._denied.set()
-        logger.debug("%s: %r", self.target.location, error)
+        logger.debug("%s: %r", self.address.location, error)
 
     async def close(self) -> None:
-        """Send what is to be sent, and end. Closing twice is fine."""
-        if self._ended:
+        """Send what is queued, then disconnect. Closing twice is fine."""
+        if self._closing:
             return
-        self._ended = True
+        self._closing = True
         if self.connected:
             with suppress(GoesError, TimeoutError):
                 async with asyncio.timeout(2):
-                    await self.answers_sent()
+                    await self.flush_outbox()
                     await self.flush()
-        self.give_up()
+        self.abort()
         for task in (self._connecting, self._writer):
-            while task is not None and not task.done():  # what is cancelled in the driver may go on for once
+            while task is not None and not task.done():  # the driver may swallow a cancellation once
                 task.cancel()
-                await asyncio.wait({task}, timeout=LOOK)
+                await asyncio.wait({task}, timeout=POLL)
             if task is not None and not task.cancelled():
-                task.exception()  # is known, and of no interest any more
-        if self._begun:  # else the driver would trip over what it has not got
+                task.exception()  # retrieved, so that nobody logs it
+        if self._started:  # or the driver fails on what it has not set up
             with suppress(NatsError, OSError):
                 await self._client.close()
         if self._replies is not None:
-            self._replies.end()
-        await asyncio.sleep(0)  # the driver's own tasks have been cancelled; let them end
+            self._replies.cancel()
+        await asyncio.sleep(0)  # lets the driver's own tasks, which are cancelled, end
 
-    def give_up(self) -> None:
-        """It is to be closed, and whoever waits for a broker need not wait any longer."""
+    def abort(self) -> None:
+        """Stop everything that waits for a broker, because the connection is about to be closed."""
         self._closed = True
-        self._up.set()
+        self._reached.set()
 
-    async def up(self, timeout: float | None = None) -> None:
-        """Until a broker is reached; BusError after `timeout` seconds (those of the options by default), or if closed."""
+    async def wait_connected(self, timeout: float | None = None) -> None:
+        """Wait for a broker; BusError after `timeout` seconds (by default that of the options), or if closed."""
         if self.connected:
             return
         if not self._closed:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.options.timeout if timeout is None else timeout):
                     while not self.connected and not self._closed:
-                        await self._up.wait()
+                        await self._reached.wait()
                         if not self.connected and not self._closed:
-                            await asyncio.sleep(RECONNECT)
+                            await asyncio.sleep(RECONNECT_WAIT)
         if self._closed:
             raise BusError("the bus is closed: connect again")
         if not self.connected:
-            raise BusError(f"{self.target.location} cannot be reached ({self.error}): is a server running there?")
+            raise BusError(f"{self.address.location} cannot be reached ({self.error}): check that a server runs there")
 
-    # --- what it carries --------------------------------------------------------------------------------------------
+    # --- messages ---------------------------------------------------------------------------------------------------
 
     @contextmanager
     def translated(self, what: str) -> Generator[None]:
-        """What the driver raises in the block is raised as one of ours."""
+        """Raise errors of the driver as errors of ours."""
         try:
             yield
         except MaxPayloadError as exc:
             raise InvalidEventError(
-                f"{what} is larger than the {self._client.max_payload} bytes that {self.target.location} takes in one "
-                "message: raise max_payload there, or keep large data elsewhere and publish where"
+                f"{what} is larger than the {self._client.max_payload} bytes that {self.address.location} accepts in one "
+                "message: raise max_payload there, or store large data elsewhere and publish a reference"
             ) from exc
         except NoRespondersError as exc:
-            raise Unanswered(f"{what}: nobody listens there") from exc
+            raise NoResponders(f"{what}: nobody listens to this subject") from exc
         except (NatsError, OSError, TimeoutError) as exc:
             if self._closed:
                 raise BusError("the bus is closed: connect again") from exc
-            late = isinstance(exc, NatsTimeout | TimeoutError)
-            raise BusError(f"{what}: {'no answer in time' if late else exc!r} ({self.target.location})") from exc
+            timed_out = isinstance(exc, NatsTimeout | TimeoutError)
+            raise BusError(f"{what}: {'no reply in time' if timed_out else exc!r} ({self.address.location})") from exc
 
     async def publish(
         self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None, reply: str = ""
     ) -> None:
-        """Hand a message over to the driver, which sends it as soon as it can. InvalidEventError if it is too large."""
+        """Pass a message to the driver, which sends it as soon as it can. InvalidEventError if it is too large."""
         with self.translated(subject):
             self._check_size(payload, headers)
             await self._client.publish(subject, payload, reply, dict(headers) if headers else None)
 
     async def subscribe(self, subject: str, callback: Callback, queue: str = "") -> Subscription:
-        """Have the callback called with each message, one at a time; without bounds but those of who asks for them."""
+        """Call the callback with each message, one at a time. Nothing is dropped: callers bound what they ask for."""
         with self.translated(subject):
-            subscribe = cast("Any", self._client).subscribe  # whose types are not complete
-            made: Subscription = await subscribe(subject, queue, callback, pending_msgs_limit=0, pending_bytes_limit=0)
-            return made
+            subscribe = cast("Any", self._client).subscribe  # its types are incomplete
+            subscription: Subscription = await subscribe(
+                subject, queue, callback, pending_msgs_limit=0, pending_bytes_limit=0
+            )
+            return subscription
 
     async def drain(self, subscription: Subscription) -> None:
-        """Listen no more; what is on its way is still received. Never fails, for a connection that is lost brings nothing."""
+        """Unsubscribe, and process what is already on its way. Never raises, for a lost connection delivers nothing."""
         try:
             async with asyncio.timeout(2):
-                # The driver's own drain asks for an answer before it says that it listens no more, and drops what comes in
-                # between. So say it first, see to it that the server has heard it, and clean up then.
+                # The driver's own drain flushes before it unsubscribes, and drops what arrives in between. So unsubscribe
+                # first, make sure that the server knows, and then clean up.
                 send = getattr(self._client, "_send_unsubscribe", None)
                 if send is not None and self.connected:
                     await send(subscription._id)
@@ -284,36 +276,36 @@ class Connection:
                 await subscription.unsubscribe()
 
     async def flush(self) -> None:
-        """Until the broker has had all that was sent: a message to ourselves is back. BusError if it does not come.
+        """Wait until the broker has received everything sent so far: a message to ourselves is back. BusError if it is not.
 
-        (`flush` of the driver is no such proof: its ping may overtake what is still to be written.)
+        (`flush` of the driver does not prove that: its ping may overtake what is still to be written.)
         """
-        where, back = (await self.replies()).expect()
-        await self.publish(where, b"")
+        subject, reply = (await self.replies()).expect()
+        await self.publish(subject, b"")
         with self.translated("a message to itself"):
             try:
                 async with asyncio.timeout(self.options.timeout):
-                    await back
+                    await reply
             except asyncio.CancelledError:
-                if back.cancelled() and self._closed:
+                if reply.cancelled() and self._closed:
                     raise BusError("the bus is closed: connect again") from None
                 raise
 
     def inbox(self) -> str:
-        """A subject of our own."""
+        """Return a new subject for replies."""
         return self._client.new_inbox()
 
     async def replies(self) -> Replies:
-        """Where answers to our requests come."""
+        """The replies to our requests."""
         if self._replies is None:
             self._replies = Replies(self.inbox())
             await self.subscribe(f"{self._replies.prefix}*", self._replies.receive)
         return self._replies
 
-    async def ask(
+    async def request(
         self, subject: str, payload: bytes, timeout: float | None = None, headers: Mapping[str, str] | None = None
     ) -> Msg:
-        """Send a request and answer the reply. Unanswered if nobody listens, BusError if nobody answers in time."""
+        """Send a request and return the reply. NoResponders if nobody listens, BusError without a reply in time."""
         timeout = self.options.timeout if timeout is None else timeout
         with self.translated(subject):
             self._check_size(payload, headers)
@@ -321,108 +313,67 @@ class Connection:
 
     @property
     def api_prefix(self) -> str:
-        """What the subjects of JetStream's own requests begin with."""
+        """The prefix of the subjects of the JetStream API."""
         return f"$JS.{self.options.domain}.API" if self.options.domain else "$JS.API"
 
     async def api(self, request: str, body: Mapping[str, Any] | None = None, *, repeat: bool = True) -> dict[str, Any]:
-        """Ask JetStream for something. ApiError if it refuses; Unanswered where there is no JetStream.
+        """Send a request to the JetStream API. ApiError if it refuses; NoResponders without JetStream.
 
-        If the connection is lost meanwhile it is asked again, unless twice is not the same as once.
+        The request is repeated if the connection is lost meanwhile, unless `repeat` is false (not idempotent).
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + self.options.timeout
         payload = json.dumps(body).encode() if body else b""
         while True:
-            await self.up()
+            await self.wait_connected()
             epoch = self.epoch
-            asking = asyncio.ensure_future(
-                self.ask(f"{self.api_prefix}.{request}", payload, max(0.1, end - loop.time()))
+            task = asyncio.ensure_future(
+                self.request(f"{self.api_prefix}.{request}", payload, max(0.1, end - loop.time()))
             )
             try:
-                while not asking.done() and (self.epoch == epoch or not repeat):
-                    await asyncio.wait({asking}, timeout=LOOK)
-                if asking.done():
-                    return self.answer(request, asking.result().data)
+                while not task.done() and (self.epoch == epoch or not repeat):
+                    await asyncio.wait({task}, timeout=POLL)
+                if task.done():
+                    return api_result(request, task.result().data)
             finally:
-                asking.cancel()
+                task.cancel()
                 with suppress(asyncio.CancelledError, GoesError):
-                    await asking
+                    await task
             if loop.time() > end:
-                raise BusError(f"{request}: no answer in time ({self.target.location})")
+                raise BusError(f"{request}: no reply in time ({self.address.location})")
 
-    def answer(self, request: str, data: bytes) -> dict[str, Any]:
-        """What JetStream answered."""
-        answer = cast("dict[str, Any]", json.loads(data))
-        if "error" in answer:
-            error = answer["error"]
-            raise ApiError(request, error.get("code", 0), error.get("err_code", 0), error.get("description", ""))
-        return answer
-
-    # --- answering deliveries ---------------------------------------------------------------------------------------
+    # --- acknowledgements -------------------------------------------------------------------------------------------
 
     def fits(self, payload: bytes, headers: Mapping[str, str] | None = None) -> bool:
-        """Whether it is not too large for one message."""
-        more = sum(len(key) + len(value) + 4 for key, value in headers.items()) if headers else 0
-        return len(payload) + more + HEADERS <= self._client.max_payload
+        """Whether the message is not too large."""
+        size = sum(len(key) + len(value) + 4 for key, value in headers.items()) if headers else 0
+        return len(payload) + size + HEADER_MARGIN <= self._client.max_payload
 
     def _check_size(self, payload: bytes, headers: Mapping[str, str] | None) -> None:
         if not self.fits(payload, headers):
             raise MaxPayloadError
 
-    def answer_later(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
-        """Have it sent, in the order of these calls, as soon as there is a broker."""
-        self._answers.append((subject, payload, headers))
-        self._answering.set()
+    def send_later(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
+        """Send a message as soon as there is a broker, in the order of these calls."""
+        self._outbox.append((subject, payload, headers))
+        self._outbox_wake.set()
 
-    async def _answer_all(self) -> None:
+    async def _run_outbox(self) -> None:
         while True:
-            await self._answering.wait()
-            self._answering.clear()
-            await self.answers_sent()
+            await self._outbox_wake.wait()
+            self._outbox_wake.clear()
+            await self.flush_outbox()
 
-    async def answers_sent(self) -> None:
-        """Until all that was to be answered before is on its way, if there is a broker."""
+    async def flush_outbox(self) -> None:
+        """Send what `send_later` was given so far, if there is a broker."""
         if self.connected:
             with suppress(NatsError, OSError):
-                await self._send_answers()
+                await self._send_outbox()
 
-    async def _send_answers(self) -> None:
-        answers = self._answers
+    async def _send_outbox(self) -> None:
+        outbox = self._outbox
         async with self._sending:
-            while answers:
-                subject, payload, headers = answers[0]
+            while outbox:
+                subject, payload, headers = outbox[0]
                 await self._client.publish(subject, payload, headers=headers)
-                answers.popleft()
-
-
-class Replies:
-    """Answers to what was sent, each to the future that waits for it."""
-
-    def __init__(self, inbox: str) -> None:
-        self.prefix = f"{inbox}."
-        self._number = 0
-        self._waiting: dict[str, asyncio.Future[Msg]] = {}
-
-    def expect(self) -> tuple[str, asyncio.Future[Msg]]:
-        """Where an answer is to go, and what will have it. Cancel the future if nobody waits any more."""
-        self._number += 1
-        token = str(self._number)
-        future: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
-        self._waiting[token] = future
-        future.add_done_callback(lambda _: self._waiting.pop(token, None))
-        return f"{self.prefix}{token}", future
-
-    async def receive(self, message: Msg) -> None:
-        future = self._waiting.get(message.subject.rpartition(".")[2])
-        if future is not None and not future.done():
-            future.set_result(message)
-
-    def end(self) -> None:
-        """Nothing will come any more."""
-        for future in list(self._waiting.values()):
-            future.cancel()
-
-
-def unheard(message: Msg) -> bool:
-    """Whether a reply says that nobody listens."""
-    return bool(message.headers) and not message.data and (message.headers or {}).get("Status") == "503"
+                outbox.popleft()

@@ -1,4 +1,4 @@
-"""Consumers: what a stream remembers of who has got what. One for each group, kept; one for each other subscription, not."""
+"""Consumers: what the broker remembers of who received what. That of a group is durable, any other is ephemeral."""
 
 from __future__ import annotations
 
@@ -9,28 +9,25 @@ from typing import Any
 from goes_lite.contract.event_bus import NamePatterns
 from goes_lite.errors import BusError, GoesError
 from goes_lite.events.registry import Registry
-from goes_lite.kit.bus.queue import Wish
-from goes_lite_nats._connection import ApiError, Connection
-from goes_lite_nats._streams import NANO, NOT_FOUND
-from goes_lite_nats._subjects import SLOTS, filters
-from goes_lite_nats._subjects import consumer as consumer_name
-
-EXISTS = 10148
+from goes_lite.kit.bus.subscription_request import SubscriptionRequest
+from goes_lite_nats._api import CONSUMER_EXISTS, NANO, NOT_FOUND, ApiError
+from goes_lite_nats._connection import Connection
+from goes_lite_nats._subjects import SLOTS, consumer_name, filter_subjects
 
 INACTIVE = 60.0
-"""Seconds after which the broker forgets the consumer of a subscription that is gone."""
+"""Seconds after which the broker deletes the consumer of a subscription that is gone."""
 
 NAMES = "goes_lite.names"
 MIN_TIME = "goes_lite.min_time"
 GROUP = "goes_lite.group"
 
 
-class Mismatch(BusError):
-    """The group listens to other names, or in another way."""
+class GroupMismatch(BusError):
+    """The group has other names, or another order."""
 
 
-class Last:
-    """Where the last event is that a subscription or group begins with: looked for once, for all its consumers."""
+class LastSequence:
+    """Finds the last event that a new subscription or group starts with: once, for all its consumers."""
 
     def __init__(self, connection: Connection, subjects: list[str]) -> None:
         self._connection = connection
@@ -38,7 +35,7 @@ class Last:
         self._before: int | None = None
 
     async def before(self) -> int:
-        """The sequence before it; that of what is passed over if there is none."""
+        """Return the sequence before that event; 0 if there is none."""
         if self._before is None:
             stream = self._connection.options.stream_name
             sequence = 0
@@ -55,23 +52,29 @@ class Last:
 
 
 class Consumer:
-    """One consumer of the stream of the events."""
+    """One consumer of the event stream."""
 
     def __init__(
-        self, connection: Connection, wish: Wish, registry: Registry, slot: str = "", last: Last | None = None
+        self,
+        connection: Connection,
+        request: SubscriptionRequest,
+        patterns: NamePatterns,
+        slot: str = "",
+        last: LastSequence | None = None,
     ) -> None:
         self.connection = connection
-        self._wish = wish
+        self._request = request
         self._stream = connection.options.stream_name
-        self._subjects = filters(connection.options.prefix, _spelt(wish.patterns, registry), slot or "*")
+        self._subjects = filter_subjects(connection.options.prefix, patterns, slot or "*")
         self._name = ""
-        self._other = ""
+        self._other_name = ""
         self._slot = slot
         self._last = last
-        self._seen: int | None = None
-        if wish.group is not None:
-            group = consumer_name(wish.group)
-            self._name, self._other = (_slotted(group, slot), group) if slot else (group, _slotted(group, SLOTS[0]))
+        self._last_received: int | None = None
+        if request.group is not None:
+            group = consumer_name(request.group)
+            slotted = _slot_consumer(group, slot or SLOTS[0])
+            self._name, self._other_name = (slotted, group) if slot else (group, slotted)
             if slot in ("", SLOTS[0]):
                 self._subjects.append(f"{connection.options.prefix}.redrive.{group}")
 
@@ -80,51 +83,51 @@ class Consumer:
 
     @property
     def next(self) -> str:
-        """Where to ask for events."""
+        """The subject of pull requests."""
         return f"{self.connection.api_prefix}.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
 
     @property
     def name(self) -> str:
-        """What the broker calls it."""
+        """Its name at the broker."""
         return self._name
 
-    def passed(self, sequence: int) -> None:
-        """This has come."""
-        self._seen = sequence
+    def received(self, sequence: int) -> None:
+        """Note that the event at this sequence has arrived."""
+        self._last_received = sequence
 
     async def ensure(self) -> int | None:
-        """Make it if it is not there; the time (in microseconds) before which its events are left out, if any.
+        """Create it unless it exists; return the time (in microseconds) before which events are left out, if any.
 
-        Mismatch if it is there, and for other names.
+        GroupMismatch if it exists for other names.
         """
-        if self._wish.group is None:
+        if self._request.group is None:
             return await self._ensure_ephemeral()
         config: dict[str, Any] = {
-            **await self._begin(), "name": self._name, "durable_name": self._name, "filter_subjects": self._subjects,
+            **await self._start_policy(), "name": self._name, "durable_name": self._name, "filter_subjects": self._subjects,
             "ack_policy": "explicit", "ack_wait": round(self.connection.options.lease * NANO),
             "max_ack_pending": 1 if self._slot else -1, "max_waiting": 4096, "metadata": self._metadata(),
         }  # fmt: skip
-        if self._slot in ("", SLOTS[0]) and await self._is_there(self._other):
-            raise Mismatch(
-                f"the members of the group {self._wish.group!r} {'do not keep' if self._slot else 'keep'} each aggregate in "
-                "order: all of them have one `ordered_by`; use another group for another one, or reset the group"
+        if self._slot in ("", SLOTS[0]) and await self._exists(self._other_name):
+            raise GroupMismatch(
+                f"the group {self._request.group!r} {'does not keep' if self._slot else 'keeps'} each aggregate in order: all "
+                "members have the same `ordered_by`; use another group for another one, or reset the group"
             )
         try:
             found = await self._create(config)
         except ApiError as exc:
-            if exc.err_code != EXISTS:
+            if exc.err_code != CONSUMER_EXISTS:
                 raise
-            found = await self.look()
-        said: dict[str, str] = found["config"].get("metadata") or {}
-        group, names = self._wish.group, str(self._wish.patterns)
-        if said.get(NAMES) != names or said.get(GROUP) != group:
-            raise Mismatch(
-                f"the group {group!r} listens to {said.get(NAMES)!r}, not to {names!r}: its members share one set of names; "
-                "use another group for other names, or reset the group"
+            found = await self.info()
+        metadata: dict[str, str] = found["config"].get("metadata") or {}
+        group, names = self._request.group, str(self._request.patterns)
+        if metadata.get(NAMES) != names or metadata.get(GROUP) != group:
+            raise GroupMismatch(
+                f"the group {group!r} subscribes to {metadata.get(NAMES)!r}, not to {names!r}: all members have the same "
+                "names; use another group for other names, or reset the group"
             )
-        return int(said[MIN_TIME]) if MIN_TIME in said else None
+        return int(metadata[MIN_TIME]) if MIN_TIME in metadata else None
 
-    async def _is_there(self, name: str) -> bool:
+    async def _exists(self, name: str) -> bool:
         try:
             await self.connection.api(f"CONSUMER.INFO.{self._stream}.{name}")
         except ApiError as exc:
@@ -133,72 +136,69 @@ class Consumer:
             return False
         return True
 
-    async def look(self) -> dict[str, Any]:
-        """What the broker says of it; asked for that, it drops requests whose sender listens no more."""
+    async def info(self) -> dict[str, Any]:
+        """Return its state. To answer that, the broker also drops pull requests whose sender listens no more."""
         return await self.connection.api(f"CONSUMER.INFO.{self._stream}.{self._name}")
 
     async def _ensure_ephemeral(self) -> int | None:
-        # What it has sent is forgotten there, whether it has come or not. So whenever there is a doubt, another one goes on
-        # behind what has come.
-        await self.forget()
-        self._name = ""  # what it had sent before does not count from here on
-        begin = await self._begin() if self._seen is None else _behind(self._seen)
+        # The broker forgets what it has sent, whether it arrived or not. So in any doubt, a new consumer resumes after the
+        # last event that arrived.
+        await self.delete()
+        self._name = ""  # what the old one sent does not count any more
+        policy = await self._start_policy() if self._last_received is None else _after(self._last_received)
         config = {
-            **begin, "filter_subjects": self._subjects, "ack_policy": "none", "mem_storage": True, "num_replicas": 1,
+            **policy, "filter_subjects": self._subjects, "ack_policy": "none", "mem_storage": True, "num_replicas": 1,
             "inactive_threshold": round(INACTIVE * NANO), "metadata": self._metadata(),
         }  # fmt: skip
-        made = await self._create(config)
-        self._name = made["name"]
-        if self._seen is None:
-            self._seen = made["delivered"]["stream_seq"]
-        return self._wish.min_time
+        created = await self._create(config)
+        self._name = created["name"]
+        if self._last_received is None:
+            self._last_received = created["delivered"]["stream_seq"]
+        return self._request.min_time
 
     async def _create(self, config: dict[str, Any]) -> dict[str, Any]:
         name = f".{self._name}" if "name" in config else ""
         body = {"stream_name": self._stream, "config": config, "action": "create"}
         return await self.connection.api(f"CONSUMER.CREATE.{self._stream}{name}", body)
 
-    async def _begin(self) -> dict[str, Any]:
+    async def _start_policy(self) -> dict[str, Any]:
         if self._last is not None:
-            return _behind(await self._last.before())
-        if self._wish.position is None:
+            return _after(await self._last.before())
+        if self._request.position is None:
             return {"deliver_policy": "new"}
-        return _behind(self._wish.position)
+        return _after(self._request.position)
 
     def _metadata(self) -> dict[str, str]:
-        said = {NAMES: str(self._wish.patterns)}
-        if self._wish.group is not None:
-            said[GROUP] = self._wish.group
-        if self._wish.min_time is not None:
-            said[MIN_TIME] = str(self._wish.min_time)
-        return said
+        metadata = {NAMES: str(self._request.patterns)}
+        if self._request.group is not None:
+            metadata[GROUP] = self._request.group
+        if self._request.min_time is not None:
+            metadata[MIN_TIME] = str(self._request.min_time)
+        return metadata
 
-    async def forget(self) -> None:
-        """Remove it, if it is that of a subscription which is gone."""
-        if self._wish.group is None and self._name and self.connection.connected:
+    async def delete(self) -> None:
+        """Delete it, if it is ephemeral."""
+        if self._request.group is None and self._name and self.connection.connected:
             with suppress(GoesError):
                 await self.connection.api(f"CONSUMER.DELETE.{self._stream}.{self._name}")
 
 
-def consumers_of(connection: Connection, wish: Wish, registry: Registry) -> list[Consumer]:
-    """Those of a subscription or group: one, or one for each slot of an ordered group.
+def consumers_of(connection: Connection, request: SubscriptionRequest, registry: Registry) -> list[Consumer]:
+    """Return the consumers of a subscription or group: one, or one for each slot of an ordered group.
 
-    Each of these gives out one event at a time, so of one aggregate there is never another one out, in whatever process.
+    Each of these delivers one event at a time, so no two events of an aggregate are in flight, in whatever processes.
     """
-    last = (
-        Last(connection, filters(connection.options.prefix, _spelt(wish.patterns, registry), "*"))
-        if wish.last
-        else None
-    )
-    if wish.ordered_by is None:
-        return [Consumer(connection, wish, registry, last=last)]
-    return [Consumer(connection, wish, registry, slot, last) for slot in SLOTS]
+    patterns = _with_former_names(request.patterns, registry)
+    last = LastSequence(connection, filter_subjects(connection.options.prefix, patterns)) if request.last else None
+    if not request.ordered:
+        return [Consumer(connection, request, patterns, last=last)]
+    return [Consumer(connection, request, patterns, slot, last) for slot in SLOTS]
 
 
-async def remove_group(connection: Connection, group: str) -> None:
-    """Forget a group, with all that it has still to get."""
+async def delete_group(connection: Connection, group: str) -> None:
+    """Delete the consumers of a group, with everything that it has still to receive."""
     name = consumer_name(group)
-    for one in (name, *(_slotted(name, slot) for slot in SLOTS)):
+    for one in (name, *(_slot_consumer(name, slot) for slot in SLOTS)):
         try:
             await connection.api(f"CONSUMER.DELETE.{connection.options.stream_name}.{one}")
         except ApiError as exc:
@@ -206,18 +206,18 @@ async def remove_group(connection: Connection, group: str) -> None:
                 raise
 
 
-def _slotted(group: str, slot: str) -> str:
-    return f"{group}=slot{slot}"  # which no other group is called, for = is followed by two hexadecimal digits
+def _slot_consumer(group: str, slot: str) -> str:
+    return f"{group}=slot{slot}"  # never the name of a group: there, two hexadecimal digits follow each =
 
 
-def _behind(sequence: int) -> dict[str, Any]:
+def _after(sequence: int) -> dict[str, Any]:
     if sequence == 0:
         return {"deliver_policy": "all"}
     return {"deliver_policy": "by_start_sequence", "opt_start_seq": sequence + 1}
 
 
-def _spelt(patterns: NamePatterns, registry: Registry) -> NamePatterns:
-    """The names, with those that they had before: who publishes may not know today's yet."""
+def _with_former_names(patterns: NamePatterns, registry: Registry) -> NamePatterns:
+    """Return the names with their former spellings: a publisher may not know the current ones yet."""
     return NamePatterns(frozenset(_spellings(patterns.exact, registry)), patterns.prefixes)
 
 

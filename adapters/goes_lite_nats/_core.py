@@ -1,7 +1,7 @@
-"""The bus over core NATS: quick, and at most once. What nobody listens to is gone, and so is what a listener has no room for.
+"""The bus over core NATS: fast, and at most once. An event that nobody listens for is lost, or one without room for it.
 
-Beyond the way from process to process it is the bus within a process: retries, dead letters and all the rest live and die
-with the process that has an event.
+Inside one process it works as an in-process bus: retries, dead letters and groups live and die with the process that
+received an event.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Any
 from goes_lite.contract.event_bus import check_published
 from goes_lite.errors import BusError, ConfigError, GoesError
 from goes_lite.events.event import Event
-from goes_lite.kit.bus import told
-from goes_lite.kit.bus.queue import Member, Queue, Wish
+from goes_lite.kit.bus.backlog import Member
+from goes_lite.kit.bus.dead_letters import error_text
+from goes_lite.kit.bus.queue import Queue
+from goes_lite.kit.bus.subscription_request import SubscriptionRequest
 from goes_lite.runtime import Signal
 from goes_lite.runtime.backoff import Backoff
 from goes_lite_nats._base import NatsBus
-from goes_lite_nats._envelope import decode, encode, undecodable
-from goes_lite_nats._subjects import consumer, event_subject, name_in, one_filter
+from goes_lite_nats._envelope import decode, decode_anything, encode
+from goes_lite_nats._subjects import consumer_name, covering_filter, event_subject
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -28,72 +30,67 @@ if TYPE_CHECKING:
 logger = logging.getLogger("goes_lite.nats")
 
 
-class CoreBus(NatsBus["_Ear"]):
+class CoreBus(NatsBus["CoreListener"]):
     """See `goes_lite.contract.event_bus.EventBus`, and docs/nats.md for what is not promised here."""
 
-    _what = "a bus over core NATS"
+    _description = "a bus over core NATS"
 
     async def publish(self, events: Sequence[Event[Any]]) -> None:
-        """See `EventBus.publish`. It waits for the broker to have taken them, and for no subscriber."""
+        """See `EventBus.publish`. It waits until the broker has received the events, and for no subscriber."""
         events = check_published(events)
         self._check_open()
         if not events:
             return
         connection = self.connection
-        await connection.up()
-        for ear in list(self._listeners):
-            await ear.opened.wait()
+        await connection.wait_connected()
+        for listener in list(self._listeners):
+            await listener.opened.wait()
         for event in events:
             await connection.publish(event_subject(connection.options.prefix, event), encode(event))
         await connection.flush()
         if connection.closed:
-            raise BusError("the bus was closed while events were published: perhaps not all were delivered")
+            raise BusError("the bus was closed while events were published: some may not have been delivered")
 
-    def _new_queue(self, wish: Wish) -> Queue:
-        self.check_loop()
-        if wish.ordered_by is not None:
+    def _new_queue(self, request: SubscriptionRequest) -> Queue:
+        self._check_loop()
+        if request.ordered:
             raise ConfigError(
-                "core NATS keeps no order between the members of a group: leave out ordered_by, or use mode=jetstream"
+                "core NATS keeps no order between the members of a group: omit ordered_by, or use mode=jetstream"
             )
-        queue = CoreQueue(
-            wish.patterns, wish.group, wish.label, wish.capacity, self.runtime.clock, self.bury, min_time=wish.min_time
-        )
-        self._listeners.add(_Ear(self, queue))
+        queue = CoreQueue(request, self.runtime.clock, self._letters.bury)
+        self._listeners.add(CoreListener(self, queue))
         return queue
 
 
 class CoreQueue(Queue):
-    """A queue that says when somebody came or went."""
+    """A queue that notifies its listener of members that join or leave."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.moved = Signal()
-        self.joined: Callable[[], None] = _nothing
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.members_changed = Signal()
+        self.on_join: Callable[[], None] | None = None
 
-    def later(self, errand: Any) -> None:
-        super().later(errand)
-        self.moved.notify()
+    def defer(self, action: Callable[[], None]) -> None:
+        super().defer(action)
+        self.members_changed.notify()
 
     def join(self, member: Member) -> None:
         super().join(member)
-        self.joined()
-        self.moved.notify()
+        if self.on_join is not None:
+            self.on_join()
+        self.members_changed.notify()
 
     def leave(self, member: Member) -> None:
         super().leave(member)
-        self.moved.notify()
+        self.members_changed.notify()
 
     def close(self) -> None:
         super().close()
-        self.moved.notify()
+        self.members_changed.notify()
 
 
-def _nothing() -> None:
-    pass
-
-
-class _Ear:
-    """Listens for one queue while it has a member: without one, other processes shall get what is for the group."""
+class CoreListener:
+    """Listens for one queue while it has a member: without one, other processes should get the events of the group."""
 
     def __init__(self, bus: CoreBus, queue: CoreQueue) -> None:
         self._bus = bus
@@ -102,58 +99,61 @@ class _Ear:
         self._backoff = Backoff(0.1, maximum=2.0)
         self._listening = False
         self.opened = asyncio.Event()
-        """Unless somebody waits for it to listen, which it does not yet."""
-        queue.joined = self._expected
-        self._task = asyncio.create_task(self._run(), name=f"goes_lite_nats-ear {queue.label}")
+        """Cleared while a member waits for it to listen."""
+        queue.on_join = self._joined
+        self._task = asyncio.create_task(self._run(), name=f"goes_lite_nats-listener {queue.label}")
 
-    async def ended(self) -> None:
-        """Until it has come to its end, which its queue's end brings about."""
+    async def wait_closed(self) -> None:
+        """Wait until it has ended, which the end of its queue causes."""
         await asyncio.wait({self._task})
 
-    def _expected(self) -> None:
+    def _joined(self) -> None:
         if not self._listening:
             self.opened.clear()
 
     async def _run(self) -> None:
         failures = 0
         try:
-            while await self._until(members=True):
+            while await self._wait_members(present=True):
                 try:
                     await self._listen()
                     failures = 0
                 except GoesError as exc:
                     failures += 1
-                    logger.warning("%r hears nothing just now: %s", self._queue.label, exc)
-                    await self._bus.runtime.wait(self._queue.moved, self._queue.moved.count, self._backoff(failures))
+                    logger.warning("%r receives no events at the moment: %s", self._queue.label, exc)
+                    changed = self._queue.members_changed
+                    await self._bus.runtime.wait(changed, changed.count, self._backoff(failures))
         finally:
             self.opened.set()
             self._bus.ended(self)
 
-    async def _until(self, *, members: bool) -> bool:
-        """Until there are members, or are none; False once the queue is closed."""
+    async def _wait_members(self, *, present: bool) -> bool:
+        """Wait until there are members, or none; False once the queue is closed."""
         while True:
-            seen = self._queue.moved.count
+            seen = self._queue.members_changed.count
             with self._bus.lock:
-                self._queue.catch_up()
+                self._queue.run_deferred()
                 if self._queue.closed or self._connection.closed:
                     return False
-                if bool(self._queue.members) is members:
+                if bool(self._queue.members) is present:
                     return True
-                if members:
+                if present:
                     self.opened.set()
-            await self._bus.runtime.wait(self._queue.moved, seen)
+            await self._bus.runtime.wait(self._queue.members_changed, seen)
 
     async def _listen(self) -> None:
         prefix, group = self._connection.options.prefix, self._queue.group
-        await self._connection.up()
+        await self._connection.wait_connected()
         subscription = await self._connection.subscribe(
-            one_filter(prefix, self._queue.patterns), self._on_message, "" if group is None else consumer(group)
+            covering_filter(prefix, self._queue.patterns),
+            self._on_message,
+            "" if group is None else consumer_name(group),
         )
         try:
             await self._connection.flush()
             self._listening = True
             self.opened.set()
-            await self._until(members=False)
+            await self._wait_members(present=False)
         finally:
             self._listening = False
             await self._connection.drain(subscription)
@@ -162,18 +162,12 @@ class _Ear:
         event: Event[Any] | None
         try:
             event = self._bus.reader.read(decode(message.data))
-        except Exception as exc:  # noqa: BLE001 - whatever is in it, it must not stop the others
-            logger.warning("%r cannot be given a message on %s: %s", self._queue.label, message.subject, exc)
+        except Exception as exc:  # noqa: BLE001 - one bad message must not stop the others
+            logger.warning("%r cannot receive a message on %s: %s", self._queue.label, message.subject, exc)
+            unreadable = decode_anything(message, self._connection.options.prefix, message.subject, 0)
             with self._bus.lock:
-                self._bus.bury(self._queue, self._unreadable(message), 0, told(exc))
+                self._queue.bury(unreadable, 0, error_text(exc))
             return
         if event is not None:
             with self._bus.lock:
                 self._queue.offer_without_log([event])
-
-    def _unreadable(self, message: Msg) -> Event[Any]:
-        try:
-            return decode(message.data)
-        except GoesError:
-            name = name_in(self._connection.options.prefix, message.subject) or "undecodable"
-            return undecodable(name, message.subject, 0, message.data)

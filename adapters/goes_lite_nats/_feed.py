@@ -1,7 +1,7 @@
-"""What brings events from a stream into a queue: it asks for as many as there is room for, and says who still works on what.
+"""Brings events from a stream into a queue: pulls as many as there is room for, and reports which are in progress.
 
-Rules of this file: nothing is asked for that nobody has a use for. Whatever the connection, the consumer or its leader goes
-through, asking goes on behind the last event that came.
+Rules of this file: nothing is pulled that nobody can use. Whatever happens to the connection, the consumer or its leader,
+pulling resumes after the last event that arrived.
 """
 
 from __future__ import annotations
@@ -9,192 +9,215 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from goes_lite.errors import BusError, GoesError
 from goes_lite.events.event import Event
-from goes_lite.kit.bus import told
+from goes_lite.kit.bus.dead_letters import error_text
+from goes_lite.kit.reading import EventReader
+from goes_lite.runtime import Runtime
 from goes_lite.runtime.backoff import Backoff
+from goes_lite_nats._api import NANO, delivery_fields
 from goes_lite_nats._connection import Connection
-from goes_lite_nats._consumers import Consumer, Mismatch
-from goes_lite_nats._envelope import decode, undecodable
-from goes_lite_nats._letters import REDRIVEN
-from goes_lite_nats._queue import ACK, PROGRESS, StreamQueue, nak
-from goes_lite_nats._streams import NANO
-from goes_lite_nats._subjects import name_in
+from goes_lite_nats._consumers import Consumer, GroupMismatch
+from goes_lite_nats._dead_letters import REDRIVEN, DeadLetterStream
+from goes_lite_nats._envelope import decode, decode_anything
+from goes_lite_nats._queue import ACK, IN_PROGRESS, StreamQueue, nak
+from goes_lite_nats._streams import Streams
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
     from nats.aio.subscription import Subscription
 
-    from goes_lite_nats._bus import JetStreamBus
-
 logger = logging.getLogger("goes_lite.nats")
 
-IDLE = 5.0
-"""Seconds after which the broker says that it has nothing; without a word for twice as long, it is asked again."""
+IDLE_HEARTBEAT = 5.0
+"""Seconds after which the broker reports that it has nothing; after twice as long without a word, the pull is repeated."""
 
 EXPIRES = 30.0
-"""Seconds for which it remembers what it was asked for."""
+"""Seconds until the broker forgets a pull."""
 
-LATER = 5.0
-"""Seconds after which a message is tried again that could be neither read nor made a dead letter."""
+RETRY_DELAY = 5.0
+"""Seconds until a message is delivered again that could be neither read nor made a dead letter."""
+
+
+class FeedHost(Protocol):
+    """What a feed needs of its bus."""
+
+    @property
+    def lock(self) -> threading.Lock: ...
+    @property
+    def runtime(self) -> Runtime: ...
+    @property
+    def connection(self) -> Connection: ...
+    @property
+    def reader(self) -> EventReader: ...
+    @property
+    def letters(self) -> DeadLetterStream: ...
+    @property
+    def streams(self) -> Streams: ...
+
+    def failed(self, queue: StreamQueue, why: str) -> None:
+        """Note that no event will reach the queue."""
+        ...
+
+    def ended(self, listener: Feed) -> None:
+        """Forget the feed, which has ended."""
+        ...
 
 
 class Feed:
-    """The way from the stream to one queue of this process."""
+    """Brings events from the stream to one queue of this process."""
 
-    def __init__(self, bus: JetStreamBus, queue: StreamQueue, consumers: list[Consumer]) -> None:
+    def __init__(self, bus: FeedHost, queue: StreamQueue, consumers: list[Consumer]) -> None:
         self._bus = bus
         self.queue = queue
-        self._connection: Connection = bus.connection
-        self._taps = [Tap(self, consumer) for consumer in consumers]
+        self._connection = bus.connection
+        self._pullers = [Puller(self, consumer) for consumer in consumers]
         self._backoff = Backoff(0.1, maximum=2.0)
         self.opened = asyncio.Event()
-        """Whether what is published from now on will come; or never will."""
+        """Set once events that are published from now on will arrive, or if they never will."""
         self._task = asyncio.create_task(self._run(), name=f"goes_lite_nats-feed {queue.label}")
 
-    async def ended(self) -> None:
-        """Until it has come to its end, which its queue's end brings about."""
+    async def wait_closed(self) -> None:
+        """Wait until it has ended, which the end of its queue causes."""
         await asyncio.wait({self._task})
 
-    # --- its life ---------------------------------------------------------------------------------------------------
+    # --- running ----------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         failures = 0
-        self._connection.reconnected.append(self._again)
+        self._connection.on_reconnect.append(self._reconnected)
         try:
-            while await self._needed():
+            while await self._wait_needed():
                 try:
-                    await self._connection.up()
+                    await self._connection.wait_connected()
                     await self._bus.streams.ready()
-                    for tap in self._taps:
-                        await tap.open()
+                    for puller in self._pullers:
+                        await puller.open()
                     self.opened.set()
                     failures = 0
-                    await self._work()
-                except Mismatch as exc:
+                    await self._pull()
+                except GroupMismatch as exc:
                     self._bus.failed(self.queue, str(exc))
                     return
                 except GoesError as exc:
                     failures += 1
-                    logger.warning("%r cannot be brought events just now: %s", self.queue.label, exc)
-                    await self._bus.runtime.wait(self.queue.hungry, self.queue.hungry.count, self._backoff(failures))
+                    logger.warning("%r receives no events at the moment: %s", self.queue.label, exc)
+                    changed = self.queue.demand_changed
+                    await self._bus.runtime.wait(changed, changed.count, self._backoff(failures))
                 finally:
-                    for tap in self._taps:
-                        await tap.close()
+                    for puller in self._pullers:
+                        await puller.close()
                     await self._give_back()
         except Exception as exc:
-            self._bus.failed(self.queue, f"no more events can be brought: {told(exc)}")
-            logger.exception("%r is brought no more events", self.queue.label)
+            self._bus.failed(self.queue, f"no more events can be received: {error_text(exc)}")
+            logger.exception("%r receives no more events", self.queue.label)
         finally:
-            self._connection.reconnected.remove(self._again)
+            self._connection.on_reconnect.remove(self._reconnected)
             self.opened.set()
-            for tap in self._taps:
-                await tap.forget()
+            for puller in self._pullers:
+                await puller.delete()
             self._bus.ended(self)
 
-    async def _needed(self) -> bool:
-        """Whether there is somebody to bring events to; False once there never will be."""
+    async def _wait_needed(self) -> bool:
+        """Wait until there is a member to bring events to; False once there never will be."""
         while True:
-            seen = self.queue.hungry.count
+            seen = self.queue.demand_changed.count
             with self._bus.lock:
-                self.queue.catch_up()
+                self.queue.run_deferred()
                 if self.queue.closed or self._connection.closed:
                     return False
                 if self.queue.members or (self.queue.group is not None and not self.opened.is_set()):
-                    return True  # a group collects from its beginning on, though its first member is gone already
-            await self._bus.runtime.wait(self.queue.hungry, seen)
+                    return True  # a group collects from its start on, even if its first member is gone already
+            await self._bus.runtime.wait(self.queue.demand_changed, seen)
 
     async def _give_back(self) -> None:
-        """If nobody is left. It is kept until nothing more is on its way, so that it is given back in order."""
+        """Give events back if no member is left; only now, when nothing more is on its way, so that they keep their order."""
         if self.queue.group is None or self._connection.closed:
             return
-        for tap in self._taps:
+        for puller in self._pullers:
             with suppress(BusError):
-                await tap.withdraw()
+                await puller.cancel_pulls()
         with self._bus.lock:
-            self.queue.catch_up()
+            self.queue.run_deferred()
             if self.queue.members:
-                return  # somebody came meanwhile
-            answers = self.queue.give_back()
-        if not answers:
+                return  # a member joined meanwhile
+            replies = self.queue.give_back()
+        if not replies:
             return
-        for source, payload in answers[:-1]:
-            self._connection.answer_later(source, payload)
-        await self._connection.answers_sent()
-        with suppress(BusError):  # the broker takes them one after the other: with the last, it has had all
-            await self._connection.ask(*answers[-1], timeout=2)
+        for ack_to, payload in replies[:-1]:
+            self._connection.send_later(ack_to, payload)
+        await self._connection.flush_outbox()
+        with suppress(BusError):  # the broker processes them in order: once it confirms the last, it has had all
+            await self._connection.request(*replies[-1], timeout=2)
 
-    async def _work(self) -> None:
-        """Ask, and keep alive what was brought, until nobody is left."""
+    async def _pull(self) -> None:
+        """Pull events, and report those in progress, until no member is left."""
         queue, loop = self.queue, asyncio.get_running_loop()
-        generation, rhythm = self._connection.generation, self._connection.options.lease / 3
-        beat = loop.time() + rhythm
+        generation, interval = self._connection.generation, self._connection.options.lease / 3
+        next_report = loop.time() + interval
         while True:
-            seen = queue.hungry.count
+            seen = queue.demand_changed.count
             with self._bus.lock:
-                queue.catch_up()
+                queue.run_deferred()
                 if queue.closed or not queue.members or self._connection.generation != generation:
                     return
-                wanted, appetite = queue.wanted, queue.appetite
+                demand, max_demand = queue.demand, queue.max_demand
             if self._connection.connected:
-                for tap in self._taps:
-                    await tap.ask(wanted, appetite)
+                for puller in self._pullers:
+                    await puller.pull(demand, max_demand)
             now = loop.time()
-            if now >= beat:
-                beat = now + rhythm
+            if now >= next_report:
+                next_report = now + interval
                 if self._connection.connected:
-                    for source in queue.sources():
-                        self._connection.answer_later(source, PROGRESS)
-            await self._bus.runtime.wait(queue.hungry, seen, min(beat - now, IDLE))
+                    for ack_to in queue.ack_subjects():
+                        self._connection.send_later(ack_to, IN_PROGRESS)
+            await self._bus.runtime.wait(queue.demand_changed, seen, min(next_report - now, IDLE_HEARTBEAT))
 
-    def _again(self) -> None:
-        """A broker was reached again: what the former one was asked for is forgotten there."""
-        for tap in self._taps:
-            tap.lose()
+    def _reconnected(self) -> None:
+        """Pull again: the new broker knows nothing of earlier pulls."""
+        for puller in self._pullers:
+            puller.reset()
 
-    # --- what comes -------------------------------------------------------------------------------------------------
+    # --- incoming events --------------------------------------------------------------------------------------------
 
     async def receive(self, message: Msg, delivered: int, sequence: int, time: int) -> None:
-        """One message of the stream."""
+        """Queue a message of the stream."""
         queue, headers = self.queue, message.headers or {}
         event: Event[Any] | None
         try:
             event = self._bus.reader.read(decode(message.data))
-        except Exception as exc:  # noqa: BLE001 - whatever is in it, it must not stop the others
+        except Exception as exc:  # noqa: BLE001 - one bad message must not stop the others
             await self._bury(message, exc, sequence, time)
             return
         if event is not None and queue.covers(event):
-            with self._bus.lock:  # also if nobody is left: then it is given back with the others
+            with self._bus.lock:  # even if no member is left: then it is given back with the others
                 queue.receive(event, message.reply, sequence, delivered - 1, redriven=REDRIVEN in headers)
-        elif queue.group is not None:  # it is not for this group, or nobody wants to know it
-            self._connection.answer_later(message.reply, ACK)
+        elif queue.group is not None:  # not for this group, or unknown and to be skipped
+            self._connection.send_later(message.reply, ACK)
 
     async def _bury(self, message: Msg, error: Exception, sequence: int, time: int) -> None:
         queue = self.queue
-        try:
-            event = decode(message.data)
-        except GoesError:
-            name = name_in(self._connection.options.prefix, message.subject) or "undecodable"
-            event = undecodable(name, f"{message.subject} {sequence}", time // 1000, message.data)
-        logger.warning("%r cannot be given what lies at %d: %s", queue.label, sequence, error)
+        prefix = self._connection.options.prefix
+        event = decode_anything(message, prefix, f"{message.subject} {sequence}", time // 1000)
+        logger.warning("%r cannot receive the message at %d: %s", queue.label, sequence, error)
+        reply = ACK
         try:
             await self._bus.letters.bury(
-                event, message.data, queue.group, queue.label, attempts=0, error=told(error), key=str(sequence)
+                event, message.data, queue.group, queue.label, attempts=0, error=error_text(error), key=str(sequence)
             )
         except GoesError:
-            logger.exception("it could not be made a dead letter, and will be tried again")
-            if queue.group is not None:
-                self._connection.answer_later(message.reply, nak(LATER))
-            return
+            logger.exception("the message at %d could not be made a dead letter: it will be tried again", sequence)
+            reply = nak(RETRY_DELAY)
         if queue.group is not None:
-            self._connection.answer_later(message.reply, ACK)
+            self._connection.send_later(message.reply, reply)
 
 
-class Tap:
-    """One consumer that a feed asks, and how many events it still owes."""
+class Puller:
+    """Pulls events from one consumer, and counts how many are still to come."""
 
     def __init__(self, feed: Feed, consumer: Consumer) -> None:
         self._feed = feed
@@ -202,81 +225,81 @@ class Tap:
         self._connection = consumer.connection
         self._inbox = ""
         self._subscription: Subscription | None = None
-        self._owed = 0
-        self._heard = 0.0
-        self._doubtful = False
+        self._pending = 0
+        self._last_message = 0.0
+        self._in_doubt = False  # whether the consumer may be gone
 
     async def open(self) -> None:
-        """See to it that the consumer is there, and listen. Mismatch if it is another's."""
+        """Make sure that the consumer exists, and listen. GroupMismatch if it is for other names."""
         min_time = await self._consumer.ensure()
         self._feed.queue.min_time = min_time
-        self._owed, self._doubtful = 0, False
+        self._pending, self._in_doubt = 0, False
         self._inbox = self._connection.inbox()
         self._subscription = await self._connection.subscribe(self._inbox, self._on_message)
 
-    def lose(self) -> None:
-        """What it owed will not come; perhaps it is gone itself."""
-        self._owed, self._doubtful = 0, True
-        self._feed.queue.hungry.notify()
+    def reset(self) -> None:
+        """Forget what is pending: it will not arrive, and the consumer itself may be gone."""
+        self._pending, self._in_doubt = 0, True
+        self._feed.queue.demand_changed.notify()
 
-    async def ask(self, wanted: int, appetite: int) -> None:
-        """Ask for what is wanted beyond what is owed, in few requests rather than many."""
+    async def pull(self, demand: int, max_demand: int) -> None:
+        """Request what is needed beyond what is pending, in few requests rather than many."""
         now = asyncio.get_running_loop().time()
-        if self._owed > 0 and now - self._heard > 2 * IDLE:
-            self._owed, self._doubtful = 0, True
-        short = wanted - self._owed
-        if short <= 0 or (self._owed > 0 and short < max(1, appetite // 2)):
+        if self._pending > 0 and now - self._last_message > 2 * IDLE_HEARTBEAT:
+            self._pending, self._in_doubt = 0, True
+        missing = demand - self._pending
+        if missing <= 0 or (self._pending > 0 and missing < max(1, max_demand // 2)):
             return
-        if self._doubtful:
+        if self._in_doubt:
             await self._consumer.ensure()
-            self._doubtful = False
-        self._owed += short
-        self._heard = now
-        request = {"batch": short, "expires": round(EXPIRES * NANO), "idle_heartbeat": round(IDLE * NANO)}
+            self._in_doubt = False
+        self._pending += missing
+        self._last_message = now
+        request = {
+            "batch": missing, "expires": round(EXPIRES * NANO), "idle_heartbeat": round(IDLE_HEARTBEAT * NANO),
+        }  # fmt: skip
         await self._connection.publish(self._consumer.next, json.dumps(request).encode(), reply=self._inbox)
 
     async def _on_message(self, message: Msg) -> None:
-        self._heard = asyncio.get_running_loop().time()
+        self._last_message = asyncio.get_running_loop().time()
         if not message.reply:
             self._on_status(message.headers or {})
             return
-        fields = message.reply.split(".")
-        where = 4 if len(fields) == 9 else 6  # the newer form has a domain and an account besides
-        if fields[where - 1] != self._consumer.name:
-            return  # of one that was given up: the one behind it brings this as well
-        delivered, sequence, time = int(fields[where]), int(fields[where + 1]), int(fields[where + 3])
-        self._owed -= 1
-        self._consumer.passed(sequence)
+        consumer, delivered, sequence, time = delivery_fields(message.reply)
+        if consumer != self._consumer.name:
+            return  # from a consumer that was replaced: the new one delivers this as well
+        self._pending -= 1
+        self._consumer.received(sequence)
         await self._feed.receive(message, delivered, sequence, time)
-        if self._owed <= 0:
-            self._feed.queue.hungry.notify()
+        if self._pending <= 0:
+            self._feed.queue.demand_changed.notify()
 
     def _on_status(self, headers: dict[str, str]) -> None:
         status = headers.get("Status", "")
-        if status == "100":  # it has nothing just now
+        if status == "100":  # an idle heartbeat
             return
         left = headers.get("Nats-Pending-Messages")
-        self._owed = max(0, self._owed - int(left)) if left is not None else 0
-        if status not in ("404", "408"):  # else the time is over, and nothing else
-            self._doubtful = True
+        self._pending = max(0, self._pending - int(left)) if left is not None else 0
+        if status not in ("404", "408"):  # those mean that the pull has expired, and nothing else
+            self._in_doubt = True
             logger.debug("%s: %s", self._consumer, headers)
-        self._feed.queue.hungry.notify()
+        self._feed.queue.demand_changed.notify()
 
     async def close(self) -> None:
-        """Listen no more; what is on its way is taken in, or given back."""
+        """Stop listening; what is already on its way is received."""
         subscription, self._subscription = self._subscription, None
         if subscription is not None:
             await self._connection.drain(subscription)
 
-    async def withdraw(self) -> None:
-        """Have the broker forget what it was asked for, now that nobody listens.
+    async def cancel_pulls(self) -> None:
+        """Make the broker forget its pulls, now that nobody listens.
 
-        Else it would take up the first event that is given back, find nobody, and put it behind the others.
+        Otherwise it would deliver the first event that is given back to nobody, and then put it after the others.
         """
         if self._connection.connected:
-            await self._consumer.look()
+            await self._consumer.info()
 
-    async def forget(self) -> None:
-        """Its queue is closed."""
+    async def delete(self) -> None:
+        """Delete the consumer, if it is not that of a group."""
         with suppress(BusError):
-            await self._consumer.forget()
+            await self._consumer.delete()

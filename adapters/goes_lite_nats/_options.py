@@ -1,4 +1,4 @@
-"""What the URL of a bus says.
+"""The URL of a bus: addresses, login, options.
 
 nats://user:password@host:4222,other:4222?prefix=shop&replicas=3
 """
@@ -22,33 +22,33 @@ _STREAM = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What can be said behind the `?` of the URL. Those of the stream are None where nothing was said of them."""
+    """The options after the `?` of the URL. Those of the stream are None if they are not given."""
 
     mode: Literal["jetstream", "core"] = "jetstream"
     prefix: str = "goes"
-    """What all subjects begin with. Services that share it hear each other."""
+    """The prefix of all subjects. Services with the same prefix share a bus."""
     stream: str = ""
     """By default the prefix in capitals."""
     storage: Literal["file", "memory"] | None = None
     replicas: int | None = None
     max_age: float | None = None
-    """Seconds after which the stream forgets a message."""
+    """Seconds after which the stream deletes a message."""
     max_bytes: int | None = None
     max_msgs: int | None = None
     duplicate_window: float | None = None
-    """Seconds within which the broker drops an event that it was given before."""
+    """Seconds within which the broker drops an event that it has already."""
     create: bool = True
-    """Whether streams that are not there are made."""
+    """Whether missing streams are created."""
     lease: float = 10.0
-    """Seconds after which what a killed member of a group had is given to another."""
+    """Seconds after which the events of a killed member of a group go to another."""
     timeout: float = 10.0
-    """Seconds that publishing and the like wait for the broker before they are a BusError."""
+    """Seconds that publishing and other calls wait for the broker before they raise BusError."""
     patience: float = 2.0
-    """Seconds that connecting waits for a broker that does not answer; then it goes on without, and tries on."""
+    """Seconds that connecting waits for a broker that does not respond; then it continues in the background."""
     domain: str = ""
     """Of JetStream."""
     name: str = "goes_lite"
-    """What the broker calls this connection in its reports."""
+    """The name of this connection in the reports of the broker."""
     token: str = ""
     creds: str = ""
     """Path of a file with the credentials of a user (JWT and nkey)."""
@@ -62,29 +62,29 @@ class Options:
 
     @property
     def stream_name(self) -> str:
-        """Of the stream that keeps the events."""
+        """The name of the event stream."""
         return self.stream or re.sub(r"[^A-Z0-9_-]", "_", self.prefix.upper())
 
 
 @dataclass(frozen=True)
-class Target:
-    """Where the brokers are, how to be let in there, and what else was said."""
+class ServerAddress:
+    """The addresses of the brokers, the login, and the options."""
 
     servers: tuple[str, ...]
-    """Without user and password, for messages."""
+    """Without user and password, so they may appear in messages."""
     user: str | None
     password: str | None
     options: Options
 
     @property
     def location(self) -> str:
-        """What messages and reprs say."""
+        """For messages and reprs."""
         hosts = ",".join(server.partition("://")[2] for server in self.servers)
         return f"nats://{hosts}/{self.options.prefix}"
 
 
-def parse(url: str, extra: Mapping[str, Any]) -> Target:
-    """What the URL and further options say; ConfigError, which never shows a password."""
+def parse(url: str, extra: Mapping[str, Any]) -> ServerAddress:
+    """Return what the URL and further options say. ConfigError, which never shows a password."""
     parts = urlsplit(url)
     login, at, hosts = parts.netloc.rpartition("@")
     if not hosts or parts.path not in ("", "/") or parts.fragment:
@@ -92,22 +92,22 @@ def parse(url: str, extra: Mapping[str, Any]) -> Target:
             f"the URL of a NATS bus has the form nats://[user:password@]host[:port][,host…][?option=value&…], not "
             f"{parts.scheme}://{'***@' if at else ''}{hosts}{parts.path}"
         )
-    said: dict[str, Any] = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **extra}
-    options = _options(said)
+    given: dict[str, Any] = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **extra}
+    options = _parse_options(given)
     user, colon, password = login.partition(":")
-    if at and not colon:  # one word is a token, as in every client of NATS
-        options = _options({**said, "token": unquote(user)})
+    if at and not colon:  # a single word is a token, as in every NATS client
+        options = _parse_options({**given, "token": unquote(user)})
         user = ""
     scheme = "tls" if options.tls else "nats"
     servers = tuple(f"{scheme}://{_host(host)}" for host in hosts.split(","))
-    return Target(servers, unquote(user) or None, unquote(password) or None, options)
+    return ServerAddress(servers, unquote(user) or None, unquote(password) or None, options)
 
 
 def with_prefix(url: str, prefix: str) -> str:
-    """The URL with another prefix, and so with other streams."""
+    """Return the URL with another prefix, and so with other streams."""
     parts = urlsplit(url)
-    said = {key: value for key, value in parse_qsl(parts.query, keep_blank_values=True) if key != "stream"}
-    return parts._replace(query=urlencode({**said, "prefix": prefix})).geturl()
+    given = {key: value for key, value in parse_qsl(parts.query, keep_blank_values=True) if key != "stream"}
+    return parts._replace(query=urlencode({**given, "prefix": prefix})).geturl()
 
 
 def _host(host: str) -> str:
@@ -115,23 +115,23 @@ def _host(host: str) -> str:
         parts = urlsplit(f"//{host}")
         name, port = parts.hostname, parts.port
     except ValueError as exc:
-        raise ConfigError(f"{host!r} is no host with a port: {exc}") from None
+        raise ConfigError(f"{host!r} is not a host with a port: {exc}") from None
     if not name:
-        raise ConfigError(f"{host!r} is no host: write host, or host:port")
+        raise ConfigError(f"{host!r} is not a host: use host, or host:port")
     return f"{f'[{name}]' if ':' in name else name}:{port or PORT}"
 
 
-def _options(said: Mapping[str, Any]) -> Options:
+def _parse_options(given: Mapping[str, Any]) -> Options:
     known = {field.name for field in fields(Options)}
     read: dict[str, Any] = {}
-    for key, value in said.items():
+    for key, value in given.items():
         if key not in known:
-            raise ConfigError(f"a NATS bus has no option {key!r}: it knows {', '.join(sorted(known))}")
+            raise ConfigError(f"a NATS bus has no option {key!r}: use {', '.join(sorted(known))}")
         try:
-            read[key] = _READ.get(key, str)(value)
+            read[key] = _PARSERS.get(key, str)(value)
         except (TypeError, ValueError) as exc:
             shown = "***" if key == "token" else repr(value)
-            raise ConfigError(f"{key}={shown}: {exc}") from None
+            raise ConfigError(f"{key}={shown} is not valid: use {exc}") from None
     return Options(**read)
 
 
@@ -144,7 +144,7 @@ def _number(least: float, *, whole: bool = False) -> Callable[[Any], float]:
         except (TypeError, ValueError):
             number = math.nan
         if not (math.isfinite(number) and least <= number <= 1e15):
-            raise ValueError(f"{'a whole number' if whole else 'a number of seconds'} of at least {least:g}")
+            raise ValueError(f"{'a whole number' if whole else 'a number of seconds'} ≥ {least:g}")
         return number
 
     return read
@@ -175,10 +175,10 @@ def _boolean(value: Any) -> bool:
     return text in ("true", "1", "yes")
 
 
-_READ: dict[str, Callable[[Any], Any]] = {
+_PARSERS: dict[str, Callable[[Any], Any]] = {
     "mode": _one_of("jetstream", "core"),
     "storage": _one_of("file", "memory"),
-    "prefix": _matching(_PREFIX, "letters, digits, - and _, in words with dots between them"),
+    "prefix": _matching(_PREFIX, "letters, digits, - and _, in words separated by dots"),
     "stream": _matching(_STREAM, "letters, digits, - and _"),
     "replicas": _number(1, whole=True),
     "max_bytes": _number(1, whole=True),

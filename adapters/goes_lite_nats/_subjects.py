@@ -1,14 +1,14 @@
-"""Names and subjects: how events, groups and aggregates are called on NATS, and back.
+"""Subjects: how names of events, groups and aggregates are written on NATS, and read back.
 
-A name keeps its dots, so `order.placed` is two tokens and the pattern `order.*` a wildcard of NATS. What is not a letter,
-a digit, `-` or `_` is written as `=` and two hexadecimal digits for each byte of UTF-8; a token without anything is `=`.
+A name keeps its dots, so `order.placed` is two tokens and the pattern `order.*` a wildcard of NATS. Anything but letters,
+digits, `-` and `_` is written as `=` and two hexadecimal digits for each byte of UTF-8; an empty token is `=`.
 
-    PREFIX.events.SLOT.NAME…    an event; its slot is one hexadecimal digit, made of its aggregate
-    PREFIX.redrive.GROUP        an event that a group is given once more
+    PREFIX.events.SLOT.NAME…    an event; its slot is one hexadecimal digit, derived from its aggregate
+    PREFIX.redrive.GROUP        a dead letter's event, delivered again to a group
     PREFIX.dead.GROUP           a dead letter
-    PREFIX.commands.NAME…       a command, for whoever handles it
+    PREFIX.commands.NAME…       a command, for any service that handles it
     PREFIX.queue.NAME…          an accepted command, until it is done
-    PREFIX.outcomes.ID          what became of it
+    PREFIX.outcomes.ID          the outcome of an accepted command
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from goes_lite.contract.event_bus import NamePatterns
 from goes_lite.events.event import Event, id_bytes
 
 SLOTS = "0123456789abcdef"
-"""An ordered group has a consumer for each. Part of the format: it cannot be changed without a new prefix."""
+"""An ordered group has a consumer for each. Part of the format: changing it requires a new prefix."""
 
 MAX_NAME = 200
-"""How long the name of a consumer may be; the rest of a longer one is replaced by its hash."""
+"""The maximum length of a consumer name; the rest of a longer one is replaced by its hash."""
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 _SAFE_TOKEN = re.compile(r"[A-Za-z0-9_-]+")
@@ -37,7 +37,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def token(text: str) -> str:
-    """Any text as one token of a subject, or as the name of a consumer: different texts stay different."""
+    """Return any text as one token of a subject, or as the name of a consumer: different texts stay different."""
     if _SAFE_TOKEN.fullmatch(text):
         return text
     return _UNSAFE.sub(_escape, text) or "="
@@ -45,12 +45,12 @@ def token(text: str) -> str:
 
 @lru_cache(4096)
 def tokens(name: str) -> str:
-    """A name as tokens of a subject, split at its dots."""
+    """Return a name as tokens of a subject, split at its dots."""
     return ".".join(token(part) for part in name.split("."))
 
 
 def untokens(subject: str) -> str:
-    """The name that `tokens` was given."""
+    """Return the name that `tokens` was given."""
     return ".".join(_unescape(part) for part in subject.split("."))
 
 
@@ -65,8 +65,8 @@ def _unescape(part: str) -> str:
         return part
 
 
-def consumer(name: str) -> str:
-    """A name as that of a durable consumer, not longer than the server allows."""
+def consumer_name(name: str) -> str:
+    """Return a name as that of a durable consumer, within the length that the server allows."""
     text = token(name)
     if len(text) <= MAX_NAME:
         return text
@@ -74,7 +74,7 @@ def consumer(name: str) -> str:
 
 
 def slot(event: Event[Any]) -> str:
-    """The slot of an event: that of its aggregate, so events of one aggregate share it; of none: any."""
+    """Return the slot of an event: events of one aggregate share one, an event without an aggregate may have any."""
     if event.aggregate is None:
         return SLOTS[id_bytes(event)[-1] & 15]
     return _slot(*event.aggregate)
@@ -86,26 +86,26 @@ def _slot(name: str, id: str) -> str:
 
 
 def event_subject(prefix: str, event: Event[Any]) -> str:
-    """Where an event is published."""
+    """Return the subject that an event is published to."""
     return f"{prefix}.events.{slot(event)}.{tokens(event.name)}"
 
 
 def name_in(prefix: str, subject: str) -> str:
-    """The name of the event that was published there."""
+    """Return the name of the event that was published to a subject."""
     rest = subject.removeprefix(f"{prefix}.events.")
     return untokens(rest.partition(".")[2])
 
 
-def filters(prefix: str, patterns: NamePatterns, slots: Iterable[str] = ("*",)) -> list[str]:
-    """The subjects that a subscription covers, none of which overlap."""
+def filter_subjects(prefix: str, patterns: NamePatterns, slots: Iterable[str] = ("*",)) -> list[str]:
+    """Return the subjects that the patterns cover; none overlap."""
     names = [tokens(name) for name in sorted(patterns.exact)]
     names += [f"{tokens(stem[:-1])}.>" if stem else ">" for stem in patterns.prefixes]
     return [f"{prefix}.events.{slot}.{name}" for slot in slots for name in names]
 
 
-def one_filter(prefix: str, patterns: NamePatterns) -> str:
-    """One subject that covers all of a subscription's, and perhaps more: what comes by one subject comes in order."""
-    found = [subject.split(".") for subject in filters(prefix, patterns)]
+def covering_filter(prefix: str, patterns: NamePatterns) -> str:
+    """Return one subject that covers the patterns, and possibly more: a single subject keeps the order."""
+    found = [subject.split(".") for subject in filter_subjects(prefix, patterns)]
     if len(found) == 1:
         return ".".join(found[0])
     common = len(prefix.split(".")) + 2

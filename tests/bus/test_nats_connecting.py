@@ -53,8 +53,8 @@ async def works(bus: str) -> str:
     [
         ("nats://", "has the form"),
         ("nats://host/path", "has the form"),
-        ("nats://host:port", "no host with a port"),
-        ("nats://a,,b", "is no host"),
+        ("nats://host:port", "not a host with a port"),
+        ("nats://a,,b", "is not a host"),
         ("nats://host?colour=red", "no option 'colour'"),
         ("nats://host?mode=fast", "'jetstream' or 'core'"),
         ("nats://host?prefix=a.*", "letters, digits"),
@@ -105,7 +105,7 @@ def test_user_and_password(caplog: pytest.LogCaptureFixture) -> None:
         assert SECRET not in said
 
         async def wrong() -> None:
-            with pytest.raises(ConfigError, match="does not let this program in") as caught:
+            with pytest.raises(ConfigError, match="refuses the login") as caught:
                 await works(f"nats://ann:{SECRET}x@127.0.0.1:{port}")
             assert SECRET not in str(caught.value)
 
@@ -152,7 +152,7 @@ def test_an_nkey(tmp_path: Path) -> None:
         asyncio.run(works(f"{server.url}?nkey={tmp_path / 'ours'}"))
 
         async def wrong() -> None:
-            with pytest.raises(ConfigError, match="does not let this program in"):
+            with pytest.raises(ConfigError, match="refuses the login"):
                 await works(f"{server.url}?nkey={tmp_path / 'other'}")
 
         run(wrong())
@@ -183,7 +183,7 @@ def test_credentials(tmp_path: Path) -> None:
         asyncio.run(works(f"{server.url}?creds={tmp_path / 'ours.creds'}"))
 
         async def wrong() -> None:
-            with pytest.raises(ConfigError, match="does not let this program in"):
+            with pytest.raises(ConfigError, match="refuses the login"):
                 await works(f"{server.url}?creds={tmp_path / 'other.creds'}")
 
         run(wrong())
@@ -269,7 +269,7 @@ def test_a_stream_that_differs_is_left_alone(world: World) -> None:
         await works(world.bus(max_msgs=1000))
         before = (await stream(world))["config"]
         for other in ({"max_msgs": 2000}, {"storage": "memory"}, {"max_age": 60}):
-            with pytest.raises(ConfigError, match="another than the URL asks for"):
+            with pytest.raises(ConfigError, match="does not match the URL"):
                 await works(world.bus(**other))
         assert (await stream(world))["config"] == before
 
@@ -288,7 +288,7 @@ def test_a_foreign_stream_is_left_alone(world: World, foreign: dict[str, Any]) -
         subjects = [subject.replace("{prefix}", world.prefix) for subject in foreign["subjects"]]
         await stream(world, {**foreign, "subjects": subjects})
         before = (await stream(world))["config"]
-        with pytest.raises(ConfigError, match="left as it is"):
+        with pytest.raises(ConfigError, match="was not changed"):
             await works(world.bus())
         assert (await stream(world))["config"] == before
 
@@ -393,7 +393,7 @@ def test_a_stream_that_somebody_deletes(world: World) -> None:
         async with world.open(timeout=1) as db:
             await db.bus.publish([note(1)])
             await NatsCarrier.erase(world.bus())
-            with pytest.raises(BusError, match="was it deleted"):
+            with pytest.raises(BusError, match="was not deleted"):
                 await db.bus.publish([note(2)])
 
     run(main())

@@ -1,6 +1,6 @@
-"""How a registered handler works: take an event, call, settle, again; on any subscription of any bus.
+"""The loop of a registered handler: take an event, call the handler, settle the delivery; on any subscription of any bus.
 
-Rule of this file: what a handler's return and its exception mean is decided here, once.
+Rule of this file: what the return and the exceptions of a handler mean is decided here, once.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from goes_lite.runtime.backoff import Backoff
 
 KEPT_ERRORS = 20
 
-_at_work: ContextVar[SubscriptionHandling | None] = ContextVar("_at_work", default=None)
-"""Whose handler is being called here, be it in its task, its thread, or something that the handler has started."""
+_current: ContextVar[SubscriptionHandling | None] = ContextVar("_current", default=None)
+"""The handling whose handler is running: in its task, its thread, or something that the handler has started."""
 
 Bury = Callable[[Any, Exception], Awaitable[None]]
-"""Makes a dead letter of a delivery, and settles it by that."""
+"""Settles a delivery as a dead letter."""
 
 
 class SubscriptionHandling:
-    """A handler at work on a subscription, which it owns and closes at its end."""
+    """See `goes_lite.contract.event_bus.Handling`. It owns its subscription, and closes it at the end."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class SubscriptionHandling:
         self._work = Background(runtime, f"goes_lite-handler {getattr(handler, '__qualname__', handler)}")
 
     def start(self) -> None:
-        """Begin; on an event loop, BusError unless that loop is running in this thread."""
+        """Start; on an event loop, BusError unless that loop is running in this thread."""
         try:
             self._work.start(self._run(), lambda: self._ended(self))
         except GoesError as exc:
@@ -65,7 +65,7 @@ class SubscriptionHandling:
 
     @property
     def running(self) -> bool:
-        """Whether it still takes events."""
+        """Whether it takes further events."""
         return not self._stopping and not self._work.ended
 
     @property
@@ -86,7 +86,7 @@ class SubscriptionHandling:
         self._wake.notify()
         if not busy:
             await self._subscription.close()
-        if _at_work.get() is not self and not await self._work.join(timeout):
+        if _current.get() is not self and not await self._work.join(timeout):
             self._work.cancel()
             await self._work.join(timeout)
 
@@ -95,7 +95,7 @@ class SubscriptionHandling:
             while (delivery := await self._take()) is not None:
                 await self._attempt(delivery)
         except GeneratorExit:
-            raise  # its loop died under it; the finalizer of the subscription gives everything back
+            raise  # its event loop is gone; the finalizer of the subscription gives everything back
         except BaseException:
             await self._subscription.close()
             raise
@@ -117,10 +117,10 @@ class SubscriptionHandling:
                 self._record(None, 1, exc)
                 return None
             except Exception as exc:  # noqa: BLE001
-                # The log behind the bus cannot be read just now: nothing is lost, so try again.
+                # The log of the bus cannot be read at the moment: nothing is lost, so try again.
                 tries += 1
                 self._record(None, tries, exc)
-                await self._runtime.wait(self._wake, seen, self._delay(tries))
+                await self._runtime.wait(self._wake, seen, self._backoff_delay(tries))
                 continue
             with self._lock:
                 if self._stopping:
@@ -138,41 +138,41 @@ class SubscriptionHandling:
             if delivery.attempt >= self._max_attempts:
                 await self._bury(delivery, error)
             else:
-                await delivery.nak(self._delay(delivery.attempt))
+                await delivery.nak(self._backoff_delay(delivery.attempt))
         except DeliveryError as exc:
-            self._record(delivery, delivery.attempt, exc)  # it took longer than ack_wait; somebody else has it now
+            self._record(delivery, delivery.attempt, exc)  # it took longer than ack_wait; another member has it now
 
     async def _call(self, delivery: Delivery) -> Exception | None:
-        token, context = _at_work.set(self), enter(delivery.event)
+        token, context = _current.set(self), enter(delivery.event)
         try:
             result = self._handler(delivery.event)
             if isinstance(result, Awaitable):
                 if self._runtime.inline:
-                    # apart, so that one that suspends fails alone
+                    # driven by itself, so if it suspends only this call fails
                     drive(_awaiting(result))  # pyright: ignore[reportUnknownArgumentType]
                 else:
                     await result
-        except Exception as exc:  # noqa: BLE001 - the handler's error is the answer
+        except Exception as exc:  # noqa: BLE001 - the error of the handler is the result
             return exc
         except BaseException as exc:
-            if self._runtime.inline or not self._stray(exc):
+            if self._runtime.inline or not self._is_stray_cancellation(exc):
                 raise
-            return BusError(f"the handler let the cancellation of something that it awaited pass: {exc!r}")
+            return BusError(f"the handler did not catch the cancellation of something that it awaited: {exc!r}")
         finally:
             leave(context)
-            _at_work.reset(token)
+            _current.reset(token)
         return None
 
-    def _stray(self, exc: BaseException) -> bool:
-        """Whether this is a CancelledError that is not about our task: it must not end the handler."""
+    def _is_stray_cancellation(self, exc: BaseException) -> bool:
+        """Whether this is a CancelledError of another task: it must not end the handler."""
         import asyncio
 
         return isinstance(exc, asyncio.CancelledError) and not self._work.cancelling
 
-    def _delay(self, attempt: int) -> float:
+    def _backoff_delay(self, attempt: int) -> float:
         try:
             return max(0.0, float(self._backoff(attempt)))
-        except Exception as exc:  # noqa: BLE001 - whatever the user's function raises
+        except Exception as exc:  # noqa: BLE001 - the function is the user's
             self._record(None, attempt, exc)
             return Backoff()(attempt)
 

@@ -1,31 +1,47 @@
-"""One consumer's end of an in-process bus: taking deliveries and settling them.
+"""Subscriptions of an in-process bus: how a consumer takes deliveries and settles them.
 
-Rule of this file: the bus holds no reference to what is defined here, so that a subscription that nobody holds any
-more is collected, and gives back what it had.
+Rule of this file: the bus holds no reference to what is defined here, so a subscription that nobody references any more
+is garbage collected, and gives back what it had.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 import weakref
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self
 
 from goes_lite.errors import BusError, ConfigError, DeliveryError
-from goes_lite.kit.bus.queue import Item, Member, Queue
+from goes_lite.kit.bus.backlog import Item, Member
+from goes_lite.kit.bus.queue import Queue, Refill
+from goes_lite.runtime import Runtime
 
-if TYPE_CHECKING:
-    from goes_lite.kit.bus import InProcessBus
+
+class QueueHost(Protocol):
+    """What a subscription needs of its bus."""
+
+    @property
+    def lock(self) -> threading.Lock:
+        """Guards the queue."""
+        ...
+
+    @property
+    def runtime(self) -> Runtime: ...
+
+    async def refill(self, queue: Queue, refill: Refill) -> None:
+        """Fetch events from the log into the queue."""
+        ...
 
 
 class InProcessDelivery:
-    """One event on its way to one subscriber. See `goes_lite.contract.event_bus.Delivery`."""
+    """See `goes_lite.contract.event_bus.Delivery`."""
 
     __slots__ = ("_item", "_settled", "_subscription", "attempt", "event", "redelivered")
 
     def __init__(self, subscription: InProcessSubscription, item: Item) -> None:
-        # It keeps its subscription alive: whoever can still settle it has not abandoned it.
+        # It keeps its subscription alive: a subscription is not abandoned while a delivery of it can be settled.
         self._subscription = subscription
         self._item = item
         self._settled: str | None = None
@@ -34,43 +50,52 @@ class InProcessDelivery:
         self.redelivered = item.attempt > 1 or item.redriven
 
     async def ack(self) -> None:
-        """Done: it is not delivered again. DeliveryError if it is settled, taken back, or the subscription ended."""
+        """See `Delivery.ack`."""
         self._subscription.settle(self, "acked")
 
     async def nak(self, delay: float | None = None) -> None:
-        """Not done: deliver it again, after `delay` seconds or at once. Errors as for `ack`; ConfigError: the delay."""
+        """See `Delivery.nak`. ConfigError for a wrong delay."""
         if delay is not None and not (math.isfinite(delay) and delay >= 0):
-            raise ConfigError(f"nak(delay={delay!r}): a delay is a number of seconds ≥ 0, or None for at once")
+            raise ConfigError(f"delay={delay!r} is not valid: use a number of seconds ≥ 0, or None for at once")
         self._subscription.settle(self, "nakked", delay)
+
+    @property
+    def queue(self) -> Queue:
+        """The queue that the event came from."""
+        return self._subscription.queue
+
+    def settle_dead(self, error: str | None = None) -> None:
+        """Settle it as a dead letter, which its queue keeps if there is an error. Raises as `ack` does."""
+        self._subscription.settle(self, "dead-lettered", error=error)
 
     def __repr__(self) -> str:
         return f"<Delivery attempt {self.attempt}{', ' + self._settled if self._settled else ''}: {self.event!r}>"
 
 
 class InProcessSubscription:
-    """See `goes_lite.contract.event_bus.Subscription`. Several tasks or threads may share one."""
+    """See `goes_lite.contract.event_bus.Subscription`. Safe to share between tasks or threads."""
 
-    def __init__(self, bus: InProcessBus, queue: Queue, member: Member) -> None:
+    def __init__(self, bus: QueueHost, queue: Queue, member: Member) -> None:
         self._bus = bus
-        self._queue = queue
+        self.queue = queue
         self._member = member
-        self._finalizer = weakref.finalize(self, queue.later, partial(queue.leave, member))
+        self._finalizer = weakref.finalize(self, queue.defer, partial(queue.leave, member))
         self._finalizer.atexit = False
 
     @property
     def queued(self) -> int:
         """How many events wait in the queue (of the group)."""
-        return self._queue.size
+        return len(self.queue.backlog)
 
     @property
     def in_flight(self) -> int:
-        """How many deliveries are out unsettled (of this member)."""
+        """How many deliveries of this member are unsettled."""
         return len(self._member.in_flight)
 
     @property
     def lagging(self) -> bool:
-        """Whether the log is known to hold more than was queued so far."""
-        return self._queue.lagging
+        """Whether the log is known to hold events that are not queued yet."""
+        return self.queue.lagging
 
     @property
     def closed(self) -> bool:
@@ -80,12 +105,12 @@ class InProcessSubscription:
         return self
 
     async def __anext__(self) -> InProcessDelivery:
-        """The next delivery, when there is one; the iteration ends when the subscription or its bus is closed."""
-        queue, member = self._queue, self._member
+        """Wait for the next delivery; the iteration ends when the subscription or its bus is closed."""
+        queue, member = self.queue, self._member
         while True:
             count = queue.changed.count
             with self._bus.lock:
-                queue.catch_up()
+                queue.run_deferred()
                 if member.left:
                     raise StopAsyncIteration
                 if queue.failure is not None:
@@ -95,7 +120,7 @@ class InProcessSubscription:
                 if refill is None:
                     item = queue.take(member)
                     if item is not None:
-                        # Nothing is awaited from here on, so no cancellation can come between.
+                        # Nothing is awaited from here on, so a cancellation cannot lose the event.
                         return InProcessDelivery(self, item)
                     if len(member.in_flight) < member.max_pending:
                         refill = queue.begin_refill(idle=True)
@@ -107,33 +132,33 @@ class InProcessSubscription:
     def settle(
         self, delivery: InProcessDelivery, how: str, delay: float | None = None, error: str | None = None
     ) -> None:
-        """Settle one of its deliveries; with an error, as a dead letter."""
+        """Settle one of its deliveries; with an error, keep a dead letter."""
         item = delivery._item
         with self._bus.lock:
-            self._queue.catch_up()
+            self.queue.run_deferred()
             settled = delivery._settled
             if settled is not None:
-                raise DeliveryError(f"{delivery.event!r} was {settled} already: settle a delivery once")
+                raise DeliveryError(f"{delivery.event!r} was {settled} already: settle each delivery once")
             if self._member.left:
                 raise DeliveryError(
-                    f"the subscription of {delivery.event!r} has ended, the event was given back: it comes again"
+                    f"the subscription of {delivery.event!r} has ended: the event is delivered to another member, if any"
                 )
             if item.owner is not self._member or item.attempt != delivery.attempt:
                 raise DeliveryError(
-                    f"{delivery.event!r} was taken back after {self._member.ack_wait} s unsettled, and comes again: "
-                    "if it takes so long, subscribe with a longer ack_wait"
+                    f"{delivery.event!r} was taken back, because it was unsettled after {self._member.ack_wait} s: use a longer "
+                    "ack_wait if handling takes that long"
                 )
             delivery._settled = how
             if error is not None:
-                self._bus.bury(self._queue, item.event, item.attempt, error)
-            self._queue.settle(item, delay, done=how != "nakked")
+                self.queue.bury(item.event, item.attempt, error)
+            self.queue.settle(item, delay, done=how != "nakked")
 
     async def close(self) -> None:
-        """End the iteration, also one that is waiting, and give back what is unsettled. Closing twice is fine."""
+        """See `Subscription.close`."""
         self._finalizer.detach()
         with self._bus.lock:
-            self._queue.catch_up()
-            self._queue.leave(self._member)
+            self.queue.run_deferred()
+            self.queue.leave(self._member)
 
     async def __aenter__(self) -> Self:
         return self
@@ -144,7 +169,7 @@ class InProcessSubscription:
         await self.close()
 
     def __repr__(self) -> str:
-        queue = self._queue
+        queue = self.queue
         group = f" group={queue.group!r}" if queue.group is not None else ""
         more = ", closed" if self.closed else ", lagging" if queue.lagging else ""
-        return f"<Subscription {queue.patterns}{group} {queue.size} queued, {self.in_flight} in flight{more}>"
+        return f"<Subscription {queue.patterns}{group} {len(queue.backlog)} queued, {self.in_flight} in flight{more}>"

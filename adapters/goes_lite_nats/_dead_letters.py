@@ -1,4 +1,4 @@
-"""Dead letters: kept in a stream of their own, so every process sees those of all, and they outlive whoever failed."""
+"""Dead letters: in a stream of their own, so every process sees those of all, and they outlive the process that failed."""
 
 from __future__ import annotations
 
@@ -13,61 +13,71 @@ from goes_lite.contract.event_bus import DeadLetter
 from goes_lite.errors import BusError, CodecError, GoesError
 from goes_lite.events.event import Event
 from goes_lite.kit.reading import EventReader
-from goes_lite_nats._connection import ApiError, Connection, unheard
-from goes_lite_nats._envelope import CONTENT_TYPE, decode, encode, undecodable
-from goes_lite_nats._streams import NANO, NOT_FOUND, dead
-from goes_lite_nats._subjects import consumer, token
+from goes_lite_nats._api import NANO, NOT_FOUND, ApiError, api_result, delivery_fields
+from goes_lite_nats._connection import Connection
+from goes_lite_nats._envelope import CONTENT_TYPE, decode, encode, undecodable_event
+from goes_lite_nats._replies import no_responders
+from goes_lite_nats._streams import dead_letter_stream
+from goes_lite_nats._subjects import consumer_name, token
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
-NO_MESSAGE = 10037
 REDRIVEN = "Goes-Redriven"
 PAGE = 256
 
 
-class Letters:
+class DeadLetterStream:
     """The dead letters of a bus."""
 
     def __init__(self, connection: Connection, reader: EventReader) -> None:
         self._connection = connection
         self._reader = reader
-        self._stream = dead(connection.options)
+        self._stream = dead_letter_stream(connection.options)
 
-    async def bury(self, event: Event[Any], payload: bytes | None, group: str | None, label: str, **said: Any) -> str:
-        """Keep a letter, and answer its id. BusError if the broker cannot be reached.
+    async def bury(
+        self,
+        event: Event[Any],
+        payload: bytes | None,
+        group: str | None,
+        label: str,
+        *,
+        attempts: int,
+        error: str,
+        key: str,
+    ) -> None:
+        """Keep a dead letter. BusError if the broker cannot be reached.
 
-        `payload` is the message as it came, where it can still be had. `attempts`, `error` and a `key` that makes twice
-        the same as once.
+        `payload` is the original message, if there is one; `key` makes the call idempotent.
         """
         headers = {
-            "Nats-Msg-Id": f"dead.{token(label)}.{said['key']}",
+            "Nats-Msg-Id": f"dead.{token(label)}.{key}",
             "Content-Type": CONTENT_TYPE,
             "Goes-Name": json.dumps(event.name),
             "Goes-Subscriber": json.dumps(label),
-            "Goes-Attempts": str(said["attempts"]),
-            "Goes-Error": json.dumps(said["error"][:1000]),
+            "Goes-Attempts": str(attempts),
+            "Goes-Error": json.dumps(error[:1000]),
         }
         if group is not None:
             headers["Goes-Group"] = json.dumps(group)
         subject = f"{self._connection.options.prefix}.dead.{token(group or '')}"
         body = payload or encode(event)
-        if not self._connection.fits(body, headers):  # as an event it was just small enough
-            headers["Goes-Error"] = json.dumps(f"(the event is too large for a dead letter) {said['error'][:200]}")
+        if not self._connection.fits(body, headers):  # the headers of a letter are larger than those of an event
+            headers["Goes-Error"] = json.dumps(f"(the event is too large for a dead letter) {error[:200]}")
             body = b""
-        return str((await self._store(subject, body, headers))["seq"])
+        await self._store(subject, body, headers)
 
-    async def _store(self, subject: str, payload: bytes, headers: dict[str, str]) -> dict[str, Any]:
-        await self._connection.up()
-        reply = await self._connection.ask(subject, payload, headers=headers)
-        return self._connection.answer(subject, reply.data)
+    async def _store(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
+        await self._connection.wait_connected()
+        reply = await self._connection.request(subject, payload, headers=headers)
+        api_result(subject, reply.data)
 
     async def all(self) -> list[DeadLetter]:
         """Oldest first."""
         with suppress(ApiError):
             if (await self._connection.api(f"STREAM.INFO.{self._stream}"))["state"]["messages"] == 0:
                 return []
-        made = await self._connection.api(
+        created = await self._connection.api(
             f"CONSUMER.CREATE.{self._stream}",
             {
                 "stream_name": self._stream,
@@ -79,10 +89,10 @@ class Letters:
         )  # fmt: skip
         found: list[DeadLetter] = []
         try:
-            await self._read(made["name"], found)
+            await self._read(created["name"], found)
         finally:
             with suppress(GoesError):
-                await self._connection.api(f"CONSUMER.DELETE.{self._stream}.{made['name']}")
+                await self._connection.api(f"CONSUMER.DELETE.{self._stream}.{created['name']}")
         return found
 
     async def _read(self, name: str, found: list[DeadLetter]) -> None:
@@ -100,10 +110,10 @@ class Letters:
                         async with asyncio.timeout(self._connection.options.timeout):
                             message = await messages.get()
                     except TimeoutError:
-                        raise BusError("the dead letters did not come in time") from None
+                        raise BusError("the dead letters did not arrive in time") from None
                     if not message.reply:
-                        if unheard(message):
-                            raise BusError("the dead letters cannot be read just now")
+                        if no_responders(message):
+                            raise BusError("the dead letters cannot be read at the moment: try again")
                         return  # there are no more
                     found.append(self._letter(message))
         finally:
@@ -112,9 +122,7 @@ class Letters:
 
     def _letter(self, message: Msg) -> DeadLetter:
         headers = message.headers or {}
-        fields = message.reply.split(".")
-        where = 5 if len(fields) == 9 else 7  # of the sequence; the newer form has a domain and an account besides
-        seq, time = fields[where], int(fields[where + 2])
+        _, _, sequence, time = delivery_fields(message.reply)
         label = json.loads(headers.get("Goes-Subscriber", '""'))
         try:
             event = decode(message.data)
@@ -122,30 +130,30 @@ class Letters:
                 event = self._reader.read(event, whole=True) or event
         except GoesError:
             name = json.loads(headers.get("Goes-Name", '"undecodable"'))
-            event = undecodable(name, f"letter {seq}", time // 1000, message.data)
+            event = undecodable_event(name, f"letter {sequence}", time // 1000, message.data)
         return DeadLetter(
-            seq, event, label, int(headers.get("Goes-Attempts", 0)), json.loads(headers.get("Goes-Error", '""')),
+            str(sequence), event, label, int(headers.get("Goes-Attempts", 0)), json.loads(headers.get("Goes-Error", '""')),
             datetime.fromtimestamp(time / NANO, timezone.utc),
         )  # fmt: skip
 
     async def redrive(self, letter: DeadLetter) -> None:
-        """Publish its event to its group once more, and forget the letter. BusError if it is gone."""
+        """Publish its event to its group again, and forget the letter. BusError if it is gone."""
         message = await self._get(letter)
         headers = _headers(message)
         if "Goes-Group" not in headers:
             raise BusError(
-                f"{letter.subscriber!r} was a subscription of one process, and has ended: drop the letter, or publish its "
+                f"{letter.subscriber!r} was a subscription of one process, and has ended: drop the letter, or publish the "
                 "event"
             )
         group = json.loads(headers["Goes-Group"])
-        subject = f"{self._connection.options.prefix}.redrive.{consumer(group)}"
+        subject = f"{self._connection.options.prefix}.redrive.{consumer_name(group)}"
         body = base64.b64decode(message.get("data", ""))
-        again = {"Nats-Msg-Id": f"redrive.{self._stream}.{letter.id}.{message['time']}", REDRIVEN: "1"}
-        await self._store(subject, body, again)
+        redrive_headers = {"Nats-Msg-Id": f"redrive.{self._stream}.{letter.id}.{message['time']}", REDRIVEN: "1"}
+        await self._store(subject, body, redrive_headers)
         await self.drop(letter)
 
     async def drop(self, letter: DeadLetter) -> None:
-        """Forget it; BusError if it is gone already."""
+        """Forget the letter; BusError if it is gone already."""
         try:
             await self._connection.api(
                 f"STREAM.MSG.DELETE.{self._stream}", {"seq": int(letter.id), "no_erase": True}, repeat=False
