@@ -1,4 +1,7 @@
-"""What an EventBus has to do: the promises of `goes_lite.contract.event_bus`, a rule for each."""
+"""What an EventBus must do: the promises of `goes_lite.contract.event_bus`, one rule for each.
+
+Belongs here: rules that hold for every bus, with or without a log.
+"""
 
 from __future__ import annotations
 
@@ -17,4 +20,4 @@ __all__ = ["EventBusTests"]
 class EventBusTests(
     DeliveryRules, NameRules, SettlingRules, GroupRules, HandlerRules, DeadLetterRules, LogRules, BusCloseRules
 ):
-    """Everything about delivery: publishing, names, settling, groups, handlers, dead letters, the log behind it, the end."""
+    """Everything about delivery: publishing, names, settling, groups, handlers, dead letters, the log, closing."""

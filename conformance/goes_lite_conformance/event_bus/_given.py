@@ -1,4 +1,4 @@
-"""What the rules of the bus share: taking deliveries, and a handler that remembers what it got."""
+"""Helpers of the bus rules: taking deliveries, and a handler that records its events."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from goes_lite_conformance.harness.place import Place, until
 
 
 async def take(subscription: Subscription, number: int, *, ack: bool = True) -> list[Delivery]:
-    """The next deliveries, each settled before the next is asked for, unless told otherwise."""
+    """Return the next deliveries, each acknowledged before the next is requested, unless told otherwise."""
     deliveries: list[Delivery] = []
     for _ in range(number):
         delivery = await anext(subscription)
@@ -23,22 +23,22 @@ async def take(subscription: Subscription, number: int, *, ack: bool = True) -> 
     return deliveries
 
 
-async def heard(subscription: Subscription, number: int) -> list[str]:
-    """The texts of the next deliveries (of the type Noted), which are settled."""
+async def take_texts(subscription: Subscription, number: int) -> list[str]:
+    """Acknowledge the next deliveries (of the type Noted) and return their texts."""
     return [delivery.event.data.text for delivery in await take(subscription, number)]
 
 
 def handler(place: Place, work: Callable[[Event[Any]], Coroutine[Any, Any, object]]) -> Handler:
-    """A handler that waits as one does on this face: by awaiting, or by blocking the thread that it is called in."""
+    """Return a handler that waits as the face does: by awaiting, or by blocking its thread."""
     if place.face == "async":
         return work
     return lambda event: drive(work(event))
 
 
-class Ear:
-    """A handler that remembers the texts that it was called with, and fails on some of them, for a while.
+class RecordingHandler:
+    """A handler that records the texts of its events, and fails on some of them, for a while.
 
-    On the blocking face it is called in a thread, on the others on the event loop.
+    On the blocking face it runs in a thread, otherwise on the event loop.
     """
 
     def __init__(self, place: Place, fails: Callable[[Event[Any]], bool] = lambda _: False) -> None:
@@ -48,7 +48,7 @@ class Ear:
         self.calls: list[str] = []
         """The text of each call, failed or not."""
         self.done: list[str] = []
-        """The texts of those that did not fail."""
+        """The texts of the calls that did not fail."""
 
     def __call__(self, event: Event[Any]) -> None:
         with self._changed:
@@ -61,11 +61,11 @@ class Ear:
             self._changed.notify_all()
 
     async def after_calls(self, number: int) -> list[str]:
-        """The first so many calls, once there are so many."""
+        """Wait for so many calls, and return their texts."""
         await until(self._place, lambda: len(self.calls) >= number)
         return self.calls[:number]
 
     async def after_done(self, number: int) -> list[str]:
-        """The first so many that did not fail, once there are so many."""
+        """Wait for so many calls that did not fail, and return their texts."""
         await until(self._place, lambda: len(self.done) >= number)
         return self.done[:number]

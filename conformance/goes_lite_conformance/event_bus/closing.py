@@ -1,4 +1,4 @@
-"""The end of a bus: what is refused then, what is finished first, and what goes on without it."""
+"""Closing a bus: what is refused, what is finished first, and what is not affected."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from goes_lite.contract.backend import Backend
 from goes_lite.contract.event_bus import Subscription
 from goes_lite.errors import BusError, DeliveryError
 from goes_lite.events.event import Event
-from goes_lite_conformance.event_bus._given import handler, heard, take
+from goes_lite_conformance.event_bus._given import handler, take, take_texts
 from goes_lite_conformance.harness.asserts import each_refused
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Moment, Place, until
@@ -19,7 +19,7 @@ class BusCloseRules(Contract):
     """Rules EB-CLOSE."""
 
     async def test_a_bus_that_was_closed(self, db: Backend) -> None:
-        """EB-CLOSE-001: A bus can be closed alone, and twice: publishing, subscribing and handling are BusError then."""
+        """EB-CLOSE-001: A bus can be closed by itself, and twice: then publish, subscribe and handle raise BusError."""
 
         async def subscribe() -> None:
             db.bus.subscribe()
@@ -34,7 +34,7 @@ class BusCloseRules(Contract):
             )
 
     async def test_closing_ends_every_subscription(self, place: Place, db: Backend) -> None:
-        """EB-CLOSE-002: Closing the bus ends every iteration, of groups too, also one that waits or has a queue."""
+        """EB-CLOSE-002: Closing the bus ends every iteration, with or without a group, even if it waits or has events queued."""
 
         async def rest(subscription: Subscription) -> list[str]:
             return [delivery.event.data.text async for delivery in subscription]
@@ -43,13 +43,13 @@ class BusCloseRules(Contract):
         busy = db.bus.subscribe()
         waiting = [place.beside(rest(subscription)) for subscription in idle]
         await db.bus.publish([note("1"), note("2")])
-        await heard(busy, 1)
+        await take_texts(busy, 1)
         await db.bus.close()
         assert [await one.result() for one in waiting] == [[], []]
         assert await rest(busy) == []
 
     async def test_what_is_out_when_it_closes(self, db: Backend) -> None:
-        """EB-CLOSE-003: What is unsettled when the bus is closed can no longer be settled: DeliveryError."""
+        """EB-CLOSE-003: A delivery that is unsettled when the bus is closed can no longer be settled: DeliveryError."""
         subscription = db.bus.subscribe()
         await db.bus.publish([note("1")])
         (delivery,) = await take(subscription, 1, ack=False)
@@ -58,7 +58,7 @@ class BusCloseRules(Contract):
         await subscription.close()
 
     async def test_handlers_finish_first(self, place: Place, db: Backend) -> None:
-        """EB-CLOSE-004: Closing the bus waits for what its handlers have at hand; they get nothing more."""
+        """EB-CLOSE-004: Closing the bus waits until each handler has finished its current event; it gets no further one."""
         begun, go_on = Moment(place), Moment(place)
         done: list[str] = []
 
@@ -78,7 +78,7 @@ class BusCloseRules(Contract):
         assert (done, [one.running for one in handlings], handlings[0].failures) == (["1"], [False, False], 0)
 
     async def test_closing_beside_a_publisher(self, place: Place, db: Backend) -> None:
-        """EB-CLOSE-005: A call that is under way when the bus is closed ends: done, or BusError; nobody waits for ever."""
+        """EB-CLOSE-005: A publish call in progress when the bus is closed ends, with success or BusError; it never hangs."""
         full = db.bus.subscribe(capacity=1)
         publishing = place.beside(db.bus.publish([note(str(n)) for n in range(50)]))
         await take(full, 1)
@@ -98,12 +98,12 @@ class BusCloseRules(Contract):
         handling = db.bus.handle(["sample.counted"], handler(place, forward))
         await db.bus.publish([count(1)])
         await begun.wait()
-        await take(full, 1)  # so it is publishing, and there is no room
+        await take(full, 1)  # so the handler is publishing, and there is no room
         await db.bus.close()
         assert not handling.running
 
     async def test_the_store_goes_on(self, db: Backend) -> None:
-        """EB-CLOSE-007: A store whose bus was closed goes on storing, whoever was subscribed to it."""
+        """EB-CLOSE-007: A store whose bus is closed still stores events, even if there were subscribers."""
         subscription = db.bus.subscribe()
         await db.bus.close()
         await db.events.append([note("1")])
@@ -111,7 +111,7 @@ class BusCloseRules(Contract):
         await subscription.close()
 
     async def test_what_is_left_of_a_closed_backend(self, place: Place) -> None:
-        """EB-CLOSE-008: When the backend is closed, what was subscribed has ended, and closing that once more does nothing."""
+        """EB-CLOSE-008: Closing the backend ends its subscriptions and handlers; closing those again does nothing."""
         async with place.open() as db:
             subscription = db.bus.subscribe()
             handling = db.bus.handle(["*"], print)

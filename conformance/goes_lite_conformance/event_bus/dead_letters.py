@@ -1,4 +1,4 @@
-"""Dead letters: what a handler failed on too often, and what can be done about it."""
+"""Dead letters: events that a handler failed on too often, and what can be done with them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from goes_lite.contract.backend import Backend
 from goes_lite.errors import BusError
 from goes_lite.events.event import Event
-from goes_lite_conformance.event_bus._given import Ear, take
+from goes_lite_conformance.event_bus._given import RecordingHandler, take
 from goes_lite_conformance.event_bus.handlers import soon
 from goes_lite_conformance.harness.asserts import refused
 from goes_lite_conformance.harness.contract import Contract
@@ -16,7 +16,7 @@ from goes_lite_conformance.harness.samples import note
 
 
 def bad(event: Event[Any]) -> bool:
-    """Whether its text says so."""
+    """Whether the text of the event says that it is bad."""
     return bool(event.data.text.startswith("bad"))
 
 
@@ -24,28 +24,28 @@ class DeadLetterRules(Contract):
     """Rules EB-DEAD."""
 
     async def test_too_many_failures_are_a_dead_letter(self, place: Place, db: Backend) -> None:
-        """EB-DEAD-001: After `max_attempts` failures an event is a dead letter, and the others go on."""
-        ear = Ear(place, bad)
-        handling = db.bus.handle(["*"], ear, max_attempts=3, backoff=soon)
+        """EB-DEAD-001: After `max_attempts` failures an event becomes a dead letter, and the other events are handled."""
+        recorder = RecordingHandler(place, bad)
+        handling = db.bus.handle(["*"], recorder, max_attempts=3, backoff=soon)
         await db.bus.publish([note("1"), note("bad"), note("2")])
         await until(place, lambda: _letters(db, 1))
         await handling.stop()
-        assert ear.calls.count("bad") == 3
-        assert ear.done == ["1", "2"]
+        assert recorder.calls.count("bad") == 3
+        assert recorder.done == ["1", "2"]
 
     async def test_without_failures_there_is_none(self, place: Place, db: Backend) -> None:
-        """EB-DEAD-002: An event that is handled in time, at the last attempt too, is no dead letter."""
-        ear = Ear(place, lambda event: len(ear.calls) < 3)
-        handling = db.bus.handle(["*"], ear, max_attempts=3, backoff=soon)
+        """EB-DEAD-002: An event that is handled, even at the last attempt, does not become a dead letter."""
+        recorder = RecordingHandler(place, lambda event: len(recorder.calls) < 3)
+        handling = db.bus.handle(["*"], recorder, max_attempts=3, backoff=soon)
         await db.bus.publish([note("1")])
-        await ear.after_done(1)
+        await recorder.after_done(1)
         await handling.stop()
         assert await db.bus.dead_letters() == []
 
     async def test_a_letter_says_what_happened(self, place: Place, db: Backend) -> None:
-        """EB-DEAD-003: A letter has the event, the group, the number of attempts, the last error, a time and an id."""
+        """EB-DEAD-003: A dead letter has the event, the group, the number of attempts, the last error, a time and an id."""
         event = note("bad", metadata={"actor": "ann"}, tags=["k:v"])
-        handling = db.bus.handle(["*"], Ear(place, bad), group="mail", max_attempts=2, backoff=soon)
+        handling = db.bus.handle(["*"], RecordingHandler(place, bad), group="mail", max_attempts=2, backoff=soon)
         await db.bus.publish([event])
         await until(place, lambda: _letters(db, 1))
         await handling.stop()
@@ -57,8 +57,8 @@ class DeadLetterRules(Contract):
         assert letter.id
 
     async def test_letters_are_listed_oldest_first(self, place: Place, db: Backend) -> None:
-        """EB-DEAD-004: Letters are listed oldest first, each with an id of its own."""
-        handling = db.bus.handle(["*"], Ear(place, bad), max_attempts=1)
+        """EB-DEAD-004: Dead letters are listed oldest first, and each has its own id."""
+        handling = db.bus.handle(["*"], RecordingHandler(place, bad), max_attempts=1)
         await db.bus.publish([note("bad 1"), note("bad 2"), note("bad 3")])
         await until(place, lambda: _letters(db, 3))
         await handling.stop()
@@ -68,45 +68,45 @@ class DeadLetterRules(Contract):
         assert [letter.time for letter in letters] == sorted(letter.time for letter in letters)
 
     async def test_a_letter_can_be_redriven(self, place: Place, db: Backend) -> None:
-        """EB-DEAD-005: Redriving delivers the event to the same group again, from attempt 1; the letter is gone."""
+        """EB-DEAD-005: Redriving delivers the event to the same group again, from attempt 1, and removes the letter."""
         broken = True
-        ear, other = Ear(place, lambda event: bad(event) and broken), Ear(place)
-        handling = db.bus.handle(["*"], ear, group="g", max_attempts=2, backoff=soon)
+        recorder, other = RecordingHandler(place, lambda event: bad(event) and broken), RecordingHandler(place)
+        handling = db.bus.handle(["*"], recorder, group="g", max_attempts=2, backoff=soon)
         elsewhere = db.bus.handle(["*"], other, group="h")
         await db.bus.publish([note("bad")])
         await until(place, lambda: _letters(db, 1))
         (letter,) = await db.bus.dead_letters()
         await db.bus.redrive(letter)
-        await until(place, lambda: len(ear.calls) >= 4)  # it failed again, as often as at first
+        await until(place, lambda: len(recorder.calls) >= 4)  # it failed again, as often as before
         await until(place, lambda: _letters(db, 1))
         broken = False
         (second,) = await db.bus.dead_letters()
         assert second.id != letter.id
         await db.bus.redrive(second)
-        assert await ear.after_done(1) == ["bad"]
+        assert await recorder.after_done(1) == ["bad"]
         assert await db.bus.dead_letters() == []
         await handling.stop()
         await elsewhere.stop()
-        assert ear.calls == ["bad"] * 5
+        assert recorder.calls == ["bad"] * 5
         assert other.calls == ["bad"]
 
     async def test_a_letter_can_be_dropped(self, place: Place, db: Backend) -> None:
-        """EB-DEAD-006: Dropping forgets one letter, and nobody gets its event again."""
-        ear = Ear(place, bad)
-        handling = db.bus.handle(["*"], ear, max_attempts=1)
+        """EB-DEAD-006: Dropping removes one letter, and its event is not delivered again."""
+        recorder = RecordingHandler(place, bad)
+        handling = db.bus.handle(["*"], recorder, max_attempts=1)
         await db.bus.publish([note("bad 1"), note("bad 2")])
         await until(place, lambda: _letters(db, 2))
         first, second = await db.bus.dead_letters()
         await db.bus.drop(first)
         assert [letter.id for letter in await db.bus.dead_letters()] == [second.id]
         await db.bus.publish([note("1")])
-        await ear.after_done(1)
+        await recorder.after_done(1)
         await handling.stop()
-        assert ear.calls == ["bad 1", "bad 2", "1"]
+        assert recorder.calls == ["bad 1", "bad 2", "1"]
 
     async def test_a_letter_that_is_gone_is_refused(self, place: Place, db: Backend) -> None:
-        """EB-DEAD-007: Redriving or dropping a letter that was redriven or dropped is BusError."""
-        handling = db.bus.handle(["*"], Ear(place, lambda event: bad(event) and not gone), max_attempts=1)
+        """EB-DEAD-007: Redriving or dropping a letter that was redriven or dropped before raises BusError."""
+        handling = db.bus.handle(["*"], RecordingHandler(place, lambda event: bad(event) and not gone), max_attempts=1)
         gone: list[str] = []
         await db.bus.publish([note("bad 1"), note("bad 2")])
         await until(place, lambda: _letters(db, 2))
@@ -122,25 +122,25 @@ class DeadLetterRules(Contract):
         await handling.stop()
 
     async def test_a_letter_belongs_to_its_subscriber(self, place: Place, db: Backend) -> None:
-        """EB-DEAD-008: What is a dead letter of one group was handled by another, and stays so."""
-        ear = Ear(place)
-        failing = db.bus.handle(["*"], Ear(place, bad), group="g", max_attempts=1)
-        good = db.bus.handle(["*"], ear, group="h")
+        """EB-DEAD-008: A dead letter of one group does not affect another group that handled the event."""
+        recorder = RecordingHandler(place)
+        failing = db.bus.handle(["*"], RecordingHandler(place, bad), group="g", max_attempts=1)
+        good = db.bus.handle(["*"], recorder, group="h")
         await db.bus.publish([note("bad")])
-        await ear.after_done(1)
+        await recorder.after_done(1)
         await until(place, lambda: _letters(db, 1))
         assert [letter.subscriber for letter in await db.bus.dead_letters()] == ["g"]
         await failing.stop()
         await good.stop()
 
     async def test_a_letter_whose_subscriber_is_gone(self, place: Place, db: Backend) -> None:
-        """EB-DEAD-009: Redriving to a subscription that has ended is BusError, and the letter stays; it can be dropped."""
-        handling = db.bus.handle(["*"], Ear(place, bad), max_attempts=1)
+        """EB-DEAD-009: Redriving to a subscription that has ended raises BusError and keeps the letter; it can be dropped."""
+        handling = db.bus.handle(["*"], RecordingHandler(place, bad), max_attempts=1)
         await db.bus.publish([note("bad")])
         await until(place, lambda: _letters(db, 1))
         await handling.stop()
         (letter,) = await db.bus.dead_letters()
-        assert letter.subscriber  # some description, for it has no group
+        assert letter.subscriber  # a description, because it has no group
         with refused(BusError):
             await db.bus.redrive(letter)
         assert [one.id for one in await db.bus.dead_letters()] == [letter.id]
@@ -148,8 +148,8 @@ class DeadLetterRules(Contract):
         assert await db.bus.dead_letters() == []
 
     async def test_what_is_redriven_waits_for_a_member(self, place: Place, db: Backend) -> None:
-        """EB-DEAD-010: What is redriven to a group without members comes to the next: the first attempt, seen before."""
-        handling = db.bus.handle(["*"], Ear(place, bad), group="g", max_attempts=1)
+        """EB-DEAD-010: An event redriven to a group without members goes to the next member, as attempt 1, marked redelivered."""
+        handling = db.bus.handle(["*"], RecordingHandler(place, bad), group="g", max_attempts=1)
         await db.bus.publish([note("bad")])
         await until(place, lambda: _letters(db, 1))
         await handling.stop()

@@ -1,4 +1,4 @@
-"""Publishing and subscribing: who gets what, in which order, and who waits for whom."""
+"""Publishing and subscribing: who receives which events, in which order, and who waits for whom."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from goes_lite.contract.backend import Backend
 from goes_lite.contract.event_bus import REPLAY
 from goes_lite.errors import BusError, ConfigError, InvalidEventError
 from goes_lite.events.event import Event
-from goes_lite_conformance.event_bus._given import heard, take
+from goes_lite_conformance.event_bus._given import take, take_texts
 from goes_lite_conformance.harness.asserts import each_refused, refused, same
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Place
@@ -23,15 +23,15 @@ class DeliveryRules(Contract):
     # --- publishing -------------------------------------------------------------------------------------------------
 
     async def test_every_subscriber_gets_what_is_published(self, db: Backend) -> None:
-        """EB-PUB-001: Each subscription without a group gets every event that is published to its names, once."""
+        """EB-PUB-001: Each subscription without a group receives every published event that its names cover, once."""
         subscriptions = [db.bus.subscribe() for _ in range(5)]
         await db.bus.publish([note("1"), note("2")])
         await db.bus.publish([note("last")])
         for subscription in subscriptions:
-            assert await heard(subscription, 3) == ["1", "2", "last"]
+            assert await take_texts(subscription, 3) == ["1", "2", "last"]
 
     async def test_an_event_arrives_as_it_was_published(self, db: Backend) -> None:
-        """EB-PUB-002: Every field of an event arrives as it was, also of one that no store has."""
+        """EB-PUB-002: Every field of an event arrives unchanged, even if no store has the event."""
         events: list[Event[Any]] = [note("a\0\n☃𝄞", A, 7, metadata={"actor": "ann"}, tags=["k:v"])]
         events += [count(2**63 - 1, time=NOON), note("x" * 100_000)]
         subscription = db.bus.subscribe()
@@ -39,25 +39,25 @@ class DeliveryRules(Contract):
         same([delivery.event for delivery in await take(subscription, 3)], events)
 
     async def test_publishing_nothing_does_nothing(self, db: Backend) -> None:
-        """EB-PUB-003: Publishing no events succeeds, and nobody gets anything."""
+        """EB-PUB-003: Publishing no events succeeds, and nothing is delivered."""
         subscription = db.bus.subscribe()
         await db.bus.publish([])
         await db.bus.publish([note("1")])
-        assert await heard(subscription, 1) == ["1"]
+        assert await take_texts(subscription, 1) == ["1"]
 
     async def test_publishing_to_nobody_succeeds(self, db: Backend) -> None:
-        """EB-PUB-004: Publishing succeeds if nobody is subscribed, and who comes later does not get it."""
+        """EB-PUB-004: Publishing succeeds without subscribers, and a later subscriber does not receive those events."""
         await db.bus.publish([note("early")])
         subscription = db.bus.subscribe()
         await db.bus.publish([note("now")])
-        assert await heard(subscription, 1) == ["now"]
+        assert await take_texts(subscription, 1) == ["now"]
 
     async def test_order_of_publication(self, db: Backend) -> None:
-        """EB-PUB-005: Events come in the order of their call, and calls that follow each other in that order."""
+        """EB-PUB-005: Events arrive in the order of their call, and consecutive calls in their order."""
         subscription = db.bus.subscribe()
         for start in range(0, 60, 6):
             await db.bus.publish([note(str(n)) for n in range(start, start + 6)])
-        assert await heard(subscription, 60) == [str(n) for n in range(60)]
+        assert await take_texts(subscription, 60) == [str(n) for n in range(60)]
 
     async def test_order_across_names(self, db: Backend) -> None:
         """EB-PUB-006: The order holds across names, also for one subscription to several patterns."""
@@ -68,42 +68,42 @@ class DeliveryRules(Contract):
         assert names == ["sample.noted", "other.closed", "sample.counted", "sample.noted"]
 
     async def test_publishing_wakes_a_waiting_subscriber(self, place: Place, db: Backend) -> None:
-        """EB-PUB-007: A subscriber that waits is woken by what is published."""
+        """EB-PUB-007: Publishing wakes a subscriber that waits."""
         subscription = db.bus.subscribe()
-        waiting = place.beside(heard(subscription, 2))
+        waiting = place.beside(take_texts(subscription, 2))
         await db.bus.publish([note("1")])
         await db.bus.publish([note("2")])
         assert await waiting.result() == ["1", "2"]
 
     async def test_publishing_does_not_store(self, db: Backend) -> None:
-        """EB-PUB-008: What is published by hand is not in the log: the bus carries, the store keeps."""
+        """EB-PUB-008: Publishing an event does not store it in the log."""
         subscription = db.bus.subscribe()
         await db.bus.publish([note("1")])
-        await heard(subscription, 1)
+        await take_texts(subscription, 1)
         assert await db.events.head() == 0
 
     @needs(REPLAY)
     async def test_a_full_subscriber_holds_up_nobody_else(self, place: Place, db: Backend) -> None:
-        """EB-PUB-009: A subscriber with room gets everything at once, however full another is."""
+        """EB-PUB-009: A subscriber with room receives everything at once, however full another one is."""
         full = db.bus.subscribe(capacity=1, max_pending=1)
         free = db.bus.subscribe()
         publishing = place.beside(db.bus.publish([note(str(n)) for n in range(20)]))
-        assert await heard(free, 20) == [str(n) for n in range(20)]
-        assert await heard(full, 20) == [str(n) for n in range(20)]
+        assert await take_texts(free, 20) == [str(n) for n in range(20)]
+        assert await take_texts(full, 20) == [str(n) for n in range(20)]
         await publishing.result()
 
     async def test_what_is_no_event_is_refused(self, db: Backend) -> None:
-        """EB-PUB-010: Publishing what is no event is InvalidEventError, and nothing of the call is delivered."""
+        """EB-PUB-010: Publishing anything but events raises InvalidEventError, and nothing of the call is delivered."""
         subscription = db.bus.subscribe()
         bad: list[Any] = [[note("x"), "no event"], 7, None, "text"]
         for events in bad:
             with refused(InvalidEventError):
                 await db.bus.publish(events)
         await db.bus.publish([note("1")])
-        assert await heard(subscription, 1) == ["1"]
+        assert await take_texts(subscription, 1) == ["1"]
 
     async def test_a_closed_bus_refuses(self, place: Place) -> None:
-        """EB-PUB-011: On a bus that is closed, publishing and subscribing are BusError."""
+        """EB-PUB-011: On a closed bus, publish and subscribe raise BusError."""
         async with place.open() as db:
             bus = db.bus
         with refused(BusError):
@@ -113,7 +113,7 @@ class DeliveryRules(Contract):
 
     @needs(REPLAY)
     async def test_several_publish_at_once(self, place: Place, db: Backend) -> None:
-        """EB-PUB-012: Of calls side by side nothing is lost or doubled, and each publisher's events stay in order."""
+        """EB-PUB-012: Concurrent calls lose and duplicate nothing, and each publisher's events stay in order."""
         subscription = db.bus.subscribe(capacity=8)
 
         def said(name: str) -> list[str]:
@@ -124,7 +124,7 @@ class DeliveryRules(Contract):
                 await db.bus.publish([note(text) for text in said(name)[start : start + 2]])
 
         publishing = [place.beside(publish(name)) for name in "abcd"]
-        got = await heard(subscription, 240)
+        got = await take_texts(subscription, 240)
         for one in publishing:
             await one.result()
         for name in "abcd":
@@ -133,53 +133,53 @@ class DeliveryRules(Contract):
     @needs(REPLAY)
     @only("async")
     async def test_a_cancelled_call(self, place: Place, db: Backend) -> None:
-        """EB-PUB-013: Of a call that is cancelled some events may have arrived, in order and once; none comes later."""
+        """EB-PUB-013: A cancelled call may have delivered some events, in order and once; it delivers none later."""
         subscription = db.bus.subscribe(capacity=2)
         for turn in range(1, 6):
             publishing = place.beside(db.bus.publish([note(str(number)) for number in range(20)]))
-            got = await heard(subscription, turn)
+            got = await take_texts(subscription, turn)
             publishing.cancel()
             await publishing.outcome()
-            behind = place.beside(db.bus.publish([note("behind")]))
-            while "behind" not in got:
-                got += await heard(subscription, 1)
-            await behind.result()
+            after = place.beside(db.bus.publish([note("after")]))
+            while "after" not in got:
+                got += await take_texts(subscription, 1)
+            await after.result()
             numbers = [int(text) for text in got[:-1]]
             assert numbers == sorted(set(numbers)), got
 
     # --- subscriptions ----------------------------------------------------------------------------------------------
 
     async def test_from_the_call_on(self, db: Backend) -> None:
-        """EB-SUB-001: A subscription gets what is published from the call of subscribe on, before it is asked."""
+        """EB-SUB-001: A subscription receives what is published after the call of subscribe, before its iteration starts."""
         subscription = db.bus.subscribe()
         await db.bus.publish([note("1"), note("2")])
         later = db.bus.subscribe()
         await db.bus.publish([note("3")])
-        assert await heard(subscription, 3) == ["1", "2", "3"]
-        assert await heard(later, 1) == ["3"]
+        assert await take_texts(subscription, 3) == ["1", "2", "3"]
+        assert await take_texts(later, 1) == ["3"]
 
     async def test_a_delivery_says_what_it_is(self, db: Backend) -> None:
-        """EB-SUB-002: The first time an event comes, its attempt is 1 and nobody may have seen it before."""
+        """EB-SUB-002: A first delivery is attempt 1 and not marked redelivered."""
         subscription = db.bus.subscribe()
         await db.bus.publish([note("1")])
         (delivery,) = await take(subscription, 1)
         assert (delivery.event.data.text, delivery.attempt, delivery.redelivered) == ("1", 1, False)
 
     async def test_max_pending_bounds_what_is_out(self, place: Place, db: Backend) -> None:
-        """EB-SUB-003: At most `max_pending` deliveries are out unsettled; settling one lets the next come."""
+        """EB-SUB-003: At most `max_pending` deliveries are unsettled; settling one lets the next one through."""
         subscription = db.bus.subscribe(max_pending=2)
         await db.bus.publish([note(str(n)) for n in range(4)])
         first, second = await take(subscription, 2, ack=False)
-        waiting = place.beside(heard(subscription, 1))
+        waiting = place.beside(take_texts(subscription, 1))
         await db.bus.publish([note("4")])
         assert not waiting.ended
         await second.ack()
         assert await waiting.result() == ["2"]
         await first.ack()
-        assert await heard(subscription, 2) == ["3", "4"]
+        assert await take_texts(subscription, 2) == ["3", "4"]
 
     async def test_closing_ends_the_iteration(self, place: Place, db: Backend) -> None:
-        """EB-SUB-004: Closing a subscription ends its iteration, also one that waits, and twice is fine."""
+        """EB-SUB-004: Closing a subscription ends its iteration, even one that waits; closing it twice is fine."""
         subscription = db.bus.subscribe()
         waiting = place.beside(_rest(subscription))
         await subscription.close()
@@ -188,23 +188,23 @@ class DeliveryRules(Contract):
         assert await _rest(subscription) == []
 
     async def test_leaving_the_block_closes(self, db: Backend) -> None:
-        """EB-SUB-005: As a context manager a subscription is closed at the end of its block."""
+        """EB-SUB-005: Used as a context manager, a subscription is closed at the end of the block."""
         async with db.bus.subscribe() as subscription:
             await db.bus.publish([note("1")])
-            assert await heard(subscription, 1) == ["1"]
+            assert await take_texts(subscription, 1) == ["1"]
         assert await _rest(subscription) == []
 
     async def test_one_that_ends_disturbs_no_other(self, db: Backend) -> None:
-        """EB-SUB-006: When a subscription is closed with events left, the others go on, and publishing succeeds."""
+        """EB-SUB-006: Closing a subscription with events left affects no other subscription, and publishing succeeds."""
         leaving, staying = db.bus.subscribe(capacity=2), db.bus.subscribe()
         await db.bus.publish([note("1"), note("2")])
         await take(leaving, 1, ack=False)
         await leaving.close()
         await db.bus.publish([note("3")])
-        assert await heard(staying, 3) == ["1", "2", "3"]
+        assert await take_texts(staying, 3) == ["1", "2", "3"]
 
     async def test_a_publisher_is_released_by_a_subscriber_that_leaves(self, place: Place, db: Backend) -> None:
-        """EB-SUB-007: Closing a full subscription releases who waits for room in it."""
+        """EB-SUB-007: Closing a full subscription releases a publisher that waits for room in it."""
         full = db.bus.subscribe(capacity=1, max_pending=1)
         publishing = place.beside(db.bus.publish([note(str(n)) for n in range(10)]))
         await take(full, 1, ack=False)
@@ -212,7 +212,7 @@ class DeliveryRules(Contract):
         await publishing.result()
 
     async def test_wrong_options_are_refused(self, db: Backend) -> None:
-        """EB-SUB-008: An option that means nothing is ConfigError when subscribing."""
+        """EB-SUB-008: Subscribing with an option that means nothing raises ConfigError."""
         wrong: list[dict[str, Any]] = [
             {"max_pending": 0}, {"max_pending": 1.5}, {"capacity": 0}, {"capacity": "many"}, {"ack_wait": 0},
             {"ack_wait": -1}, {"ack_wait": float("nan")}, {"group": ""}, {"group": 7},
@@ -228,7 +228,7 @@ class DeliveryRules(Contract):
 
     @only("async")
     async def test_a_cancelled_wait_loses_nothing(self, db: Backend) -> None:
-        """EB-SUB-009: Cancelling `__anext__`, at whatever moment, loses no event and repeats none."""
+        """EB-SUB-009: Cancelling `__anext__`, at any moment, loses no event and repeats none."""
         subscription = db.bus.subscribe()
         got: list[str] = []
         for number in range(40):
@@ -247,28 +247,28 @@ class DeliveryRules(Contract):
                 await delivery.ack()
                 got.append(delivery.event.data.text)
             await publishing
-        got += await heard(subscription, 40 - len(got))
+        got += await take_texts(subscription, 40 - len(got))
         assert got == [str(number) for number in range(40)]
 
     async def test_closing_leaves_what_is_queued(self, db: Backend) -> None:
-        """EB-SUB-010: A subscription that is closed gives nothing more, whatever was queued for it."""
+        """EB-SUB-010: A closed subscription delivers nothing more, even if events are queued."""
         subscription = db.bus.subscribe()
         await db.bus.publish([note("1"), note("2"), note("3")])
-        await heard(subscription, 1)
+        await take_texts(subscription, 1)
         await subscription.close()
         assert await _rest(subscription) == []
 
     async def test_without_a_group_it_is_gone(self, db: Backend) -> None:
-        """EB-SUB-011: What a subscription without a group leaves, unsettled or queued, goes to nobody else."""
+        """EB-SUB-011: What a subscription without a group leaves, unsettled or queued, is delivered to nobody else."""
         async with db.bus.subscribe() as subscription:
             await db.bus.publish([note("unsettled"), note("queued")])
             await take(subscription, 1, ack=False)
         later = db.bus.subscribe()
         await db.bus.publish([note("1")])
-        assert await heard(later, 1) == ["1"]
+        assert await take_texts(later, 1) == ["1"]
         assert await db.bus.dead_letters() == []
 
 
 async def _rest(subscription: Any) -> list[str]:
-    """What comes until the iteration ends."""
+    """Return the texts of what arrives until the iteration ends."""
     return [delivery.event.data.text async for delivery in subscription]

@@ -1,4 +1,4 @@
-"""The bus and the log: committed events are published, after the commit and never before; and what lies behind can be had."""
+"""The bus and the log: committed events are published, never before the commit; and earlier events can be replayed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from goes_lite.contract.backend import TRANSACTIONS, Backend
 from goes_lite.contract.event_bus import REPLAY
 from goes_lite.errors import AbilityMissing, ConcurrencyError, InvalidQueryError
 from goes_lite.events.event import Event
-from goes_lite_conformance.event_bus._given import Ear, heard, take
+from goes_lite_conformance.event_bus._given import RecordingHandler, take, take_texts
 from goes_lite_conformance.harness.asserts import each_refused, refused, same
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Place
@@ -22,10 +22,10 @@ from goes_lite_conformance.rule import needs
 class LogRules(Contract):
     """Rules EB-LOG and EB-START."""
 
-    # --- what is committed is published -----------------------------------------------------------------------------
+    # --- committed events are published ----------------------------------------------------------------------------
 
     async def test_what_is_appended_is_published(self, db: Backend) -> None:
-        """EB-LOG-001: What is appended to the store is published: every field, and with its position."""
+        """EB-LOG-001: An event that is appended to the store is published, with every field and its position."""
         subscription = db.bus.subscribe()
         events = [note("x", tags=["k:v"], metadata={"actor": "ann"}, time=NOON), *story(A, 2)]
         appended = await db.events.append(events)
@@ -43,14 +43,14 @@ class LogRules(Contract):
         await full.close()
 
     async def test_the_order_is_that_of_the_log(self, place: Place, db: Backend) -> None:
-        """EB-LOG-003: Events are published in the order of their positions, however many append at the same time."""
+        """EB-LOG-003: Events are published in the order of their positions, even with concurrent appends."""
         subscription = db.bus.subscribe()
         await place.together(*(db.events.append([note(f"{n}-1"), note(f"{n}-2")]) for n in range(20)))
         positions = [delivery.event.position for delivery in await take(subscription, 40)]
         assert positions == [event.position for event in await db.events.query().list()]
 
     async def test_what_is_refused_is_not_published(self, db: Backend) -> None:
-        """EB-LOG-004: What was refused is not published, and a repeated append not again."""
+        """EB-LOG-004: A refused append is not published, and a repeated one is not published again."""
         subscription = db.bus.subscribe()
         events = [note("1", A, 1)]
         await db.events.append(events)
@@ -58,22 +58,22 @@ class LogRules(Contract):
             await db.events.append([note("refused"), note("late", A, 1)])
         await db.events.append(events)
         await db.events.append([note("2", A, 2)])
-        assert await heard(subscription, 2) == ["1", "2"]
+        assert await take_texts(subscription, 2) == ["1", "2"]
 
     @needs(TRANSACTIONS)
     async def test_a_transaction_is_published_after_its_commit(self, db: Backend) -> None:
-        """EB-LOG-005: What a transaction appended is published when it is committed, all of it, in order."""
+        """EB-LOG-005: The appends of a transaction are published after its commit, all of them, in order."""
         subscription = db.bus.subscribe()
         async with db.transaction() as tx:
             await tx.events.append([note("1"), note("2")])
             await tx.events.append([note("3")])
             await db.bus.publish([note("not yet")])
         await db.events.append([note("4")])
-        assert await heard(subscription, 5) == ["not yet", "1", "2", "3", "4"]
+        assert await take_texts(subscription, 5) == ["not yet", "1", "2", "3", "4"]
 
     @needs(TRANSACTIONS)
     async def test_what_is_rolled_back_is_not_published(self, db: Backend) -> None:
-        """EB-LOG-006: What was rolled back is not published, neither with its transaction nor alone."""
+        """EB-LOG-006: What is rolled back is not published, with its transaction or alone."""
         subscription = db.bus.subscribe()
         with pytest.raises(ZeroDivisionError):
             async with db.transaction() as tx:
@@ -83,10 +83,10 @@ class LogRules(Contract):
             with refused(ConcurrencyError):
                 await tx.events.append([note("refused", A, 5)])
             await tx.events.append([note("1", A, 1)])
-        assert await heard(subscription, 1) == ["1"]
+        assert await take_texts(subscription, 1) == ["1"]
 
     async def test_what_is_published_can_be_read(self, place: Place, db: Backend) -> None:
-        """EB-LOG-007: Whoever is told of an event finds it in the store, though its append may still be under way."""
+        """EB-LOG-007: A subscriber finds a published event in the store, even while the append is still in progress."""
         subscription = db.bus.subscribe()
 
         async def listen() -> list[tuple[bool, bool]]:
@@ -103,65 +103,65 @@ class LogRules(Contract):
         assert await listening.result() == [(True, True)] * 20
 
     async def test_names_hold_for_what_is_appended(self, db: Backend) -> None:
-        """EB-LOG-008: Of what is appended, too, a subscription gets what its names cover."""
+        """EB-LOG-008: A subscription receives the appended events that its names cover."""
         subscription = db.bus.subscribe(["sample.counted"])
         await db.events.append([note("1"), count(2), note("3"), count(4)])
         assert [delivery.event.data.number for delivery in await take(subscription, 2)] == [2, 4]
 
     async def test_a_full_subscriber_catches_up(self, place: Place, db: Backend) -> None:
-        """EB-LOG-009: A subscriber that is too full for what is appended gets all of it in the end, once and in order.
+        """EB-LOG-009: A subscriber that is too full for appended events receives all of them later, once and in order.
 
-        Only a bus without the ability "replay" may make dead letters of what it has no room for.
+        Only a bus without the ability "replay" may turn events without room into dead letters.
         """
         full, free = db.bus.subscribe(capacity=2, max_pending=1), db.bus.subscribe()
         expected = [str(n) for n in range(100)]
         for number in range(0, 100, 5):
             await db.events.append([note(text) for text in expected[number : number + 5]])
-        assert await heard(free, 100) == expected
+        assert await take_texts(free, 100) == expected
         letters = await db.bus.dead_letters()
         assert not letters or (REPLAY not in place.abilities and {letter.attempts for letter in letters} == {0})
-        got = await heard(full, 100 - len(letters))
+        got = await take_texts(full, 100 - len(letters))
         assert got + [letter.event.data.text for letter in letters] == expected
         await db.events.append([note("live")])
-        assert await heard(full, 1) == ["live"]
+        assert await take_texts(full, 1) == ["live"]
 
-    # --- where a subscription begins --------------------------------------------------------------------------------
+    # --- where a subscription starts --------------------------------------------------------------------------------
 
     @needs(REPLAY)
     async def test_from_the_beginning(self, db: Backend) -> None:
-        """EB-START-001: A subscription from the beginning gets what is stored, then what is appended, each once."""
+        """EB-START-001: A subscription from the beginning receives stored events, then appended ones, each once."""
         await db.events.append([note("1"), count(0), note("2")])
         subscription = db.bus.subscribe(["sample.noted"], start="beginning")
         await db.events.append([note("3")])
-        assert await heard(subscription, 3) == ["1", "2", "3"]
+        assert await take_texts(subscription, 3) == ["1", "2", "3"]
         await db.events.append([note("4")])
-        assert await heard(subscription, 1) == ["4"]
+        assert await take_texts(subscription, 1) == ["4"]
 
     @needs(REPLAY)
     async def test_from_a_position(self, db: Backend) -> None:
-        """EB-START-002: A subscription from a position gets what lies behind it: from 0 everything, from the head nothing."""
+        """EB-START-002: A subscription from a position receives what follows it: from 0 everything, from the head nothing."""
         positions = [(await db.events.append([note(str(n))])).position for n in range(5)]
         expected = {0: "012345", positions[0]: "12345", positions[2]: "345", positions[4]: "5"}
         subscriptions = {start: db.bus.subscribe(start=start) for start in expected}
         await db.events.append([note("5")])
         for start, subscription in subscriptions.items():
-            assert await heard(subscription, len(expected[start])) == [*expected[start]]
+            assert await take_texts(subscription, len(expected[start])) == [*expected[start]]
 
     @needs(REPLAY)
     async def test_from_a_time(self, db: Backend) -> None:
-        """EB-START-003: A subscription from a time gets the events whose own time is not before it, in log order.
+        """EB-START-003: A subscription from a time receives the events whose own time is not before it, in log order.
 
-        Stored or appended later: clocks differ, so an event that comes late may still be too early.
+        Stored or appended later: clocks differ, so an event that is appended later may still have an earlier time.
         """
         minutes = [3, 0, 2, 1]
         await db.events.append([note(str(m), time=NOON + timedelta(minutes=m)) for m in minutes])
         subscription = db.bus.subscribe(start=NOON + timedelta(minutes=1))
         await db.events.append([note("0", time=NOON), note("4", time=NOON + timedelta(minutes=4))])
-        assert await heard(subscription, 4) == ["3", "2", "1", "4"]
+        assert await take_texts(subscription, 4) == ["3", "2", "1", "4"]
 
     @needs(REPLAY)
     async def test_replay_meets_the_present(self, place: Place, db: Backend) -> None:
-        """EB-START-004: Between what was stored and what is appended meanwhile nothing is missed, nothing comes twice."""
+        """EB-START-004: Between stored events and concurrent appends nothing is missed, and nothing arrives twice."""
         await db.events.append([note(str(n)) for n in range(100)])
 
         async def append() -> None:
@@ -170,23 +170,23 @@ class LogRules(Contract):
 
         appending = place.beside(append())
         subscription = db.bus.subscribe(start="beginning", capacity=8)
-        assert await heard(subscription, 150) == [str(n) for n in range(150)]
+        assert await take_texts(subscription, 150) == [str(n) for n in range(150)]
         await appending.result()
 
     @needs(REPLAY)
     async def test_the_first_member_decides_where_a_group_begins(self, db: Backend) -> None:
-        """EB-START-005: A group begins where its first member said; another one's start is not asked."""
+        """EB-START-005: A group starts where its first member says; the start of later members is ignored."""
         await db.events.append([note("1"), note("2")])
         first = db.bus.subscribe(group="g", start="beginning")
-        assert await heard(first, 1) == ["1"]
+        assert await take_texts(first, 1) == ["1"]
         await first.close()
         second = db.bus.subscribe(group="g", start="beginning")
-        assert await heard(second, 1) == ["2"]
+        assert await take_texts(second, 1) == ["2"]
         await db.events.append([note("3", B, 1)])
-        assert await heard(second, 1) == ["3"]
+        assert await take_texts(second, 1) == ["3"]
 
     async def test_another_start_needs_a_log(self, place: Place, db: Backend) -> None:
-        """EB-START-006: Without the ability "replay", every start but "now" is AbilityMissing; with it, none is."""
+        """EB-START-006: Without the ability "replay", any start but "now" raises AbilityMissing; with it, every start works."""
         starts: list[Any] = ["beginning", "last", 0, NOON]
         for start in starts:
             if REPLAY in place.abilities:
@@ -196,7 +196,7 @@ class LogRules(Contract):
                     db.bus.subscribe(start=start)
 
     async def test_a_wrong_start_is_refused(self, db: Backend) -> None:
-        """EB-START-007: A start that is none is InvalidQueryError."""
+        """EB-START-007: An invalid start raises InvalidQueryError."""
         wrong: list[Any] = ["then", -1, 1.5, None, NOON.replace(tzinfo=None), True]
 
         def subscribing(start: Any) -> Any:
@@ -209,9 +209,9 @@ class LogRules(Contract):
 
     @needs(REPLAY)
     async def test_from_the_last(self, db: Backend) -> None:
-        """EB-START-009: A subscription from the last begins with the last event of those that it asks for, if there is one.
+        """EB-START-009: A subscription with `start="last"` begins with the last event that it covers, if there is one.
 
-        That is what is there when it begins; what comes behind it follows, each once. So does a group, ordered or not.
+        That is the last one when it begins; what follows arrives once. The same holds for a group, ordered or not.
         """
         witness = db.bus.subscribe()
         await db.events.append([note("1", A, 1), note("2", B, 1), note("3", A, 2), count(0), count(1)])
@@ -222,7 +222,7 @@ class LogRules(Contract):
         nothing = db.bus.subscribe(["other.closed"], start="last")
         await db.events.append([note("4", A, 3), count(2)])
         for subscription in (notes, pattern, ordered):
-            assert await heard(subscription, 2) == ["3", "4"]
+            assert await take_texts(subscription, 2) == ["3", "4"]
         await take(witness, 2)
         everything = db.bus.subscribe(start="last", group="e")
         delivery = await anext(everything)
@@ -231,15 +231,15 @@ class LogRules(Contract):
         closed = Event(Closed(), registry=registry)
         await db.events.append([note("5"), closed])
         for subscription in (notes, pattern, ordered, everything):
-            assert await heard(subscription, 1) == ["5"]
+            assert await take_texts(subscription, 1) == ["5"]
         assert (await anext(nothing)).event.id == closed.id
 
     @needs(REPLAY)
     async def test_a_handler_from_the_beginning(self, place: Place, db: Backend) -> None:
-        """EB-START-008: A handler begins where it says, too."""
+        """EB-START-008: A handler starts where it says, too."""
         await db.events.append([note("1"), note("2")])
-        ear = Ear(place)
-        handling = db.bus.handle(["*"], ear, start="beginning")
+        recorder = RecordingHandler(place)
+        handling = db.bus.handle(["*"], recorder, start="beginning")
         await db.events.append([note("3")])
-        assert await ear.after_done(3) == ["1", "2", "3"]
+        assert await recorder.after_done(3) == ["1", "2", "3"]
         await handling.stop()

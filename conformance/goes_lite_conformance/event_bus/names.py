@@ -1,4 +1,4 @@
-"""Names and patterns: what a subscription covers, and what cannot be one."""
+"""Names and patterns: what a subscription covers, and what is not a pattern."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from goes_lite.contract.event_bus import Subscription
 from goes_lite.errors import InvalidQueryError
 from goes_lite.events.event import Event
 from goes_lite.events.registry import Registry
-from goes_lite_conformance.event_bus._given import heard, take
+from goes_lite_conformance.event_bus._given import take, take_texts
 from goes_lite_conformance.harness.asserts import each_refused
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Place
@@ -20,7 +20,7 @@ LOOK_ALIKES = (
     "reorder.placed", "order.placed.twice", "order_placed", "order.", ".placed", "order..placed", ">", "order.>", "$order",
     "order.%", "ordér.placed", "order/placed", "x" * 255, "'",
 )  # fmt: skip
-"""Names that a bus may take for one another, or for something else: dots, cases, and the wildcards of brokers."""
+"""Names that a bus may confuse with each other or with a wildcard of a broker."""
 
 look_alikes = Registry()
 for _name in LOOK_ALIKES:
@@ -28,12 +28,12 @@ for _name in LOOK_ALIKES:
 
 
 def one_of_each() -> list[Event[Any]]:
-    """One event of each name."""
+    """Return one event of each name."""
     return [Event(Noted(), name=name, registry=look_alikes) for name in LOOK_ALIKES]
 
 
 async def names_of(subscription: Subscription, number: int) -> list[str]:
-    """The names of the next deliveries, which are settled."""
+    """Acknowledge the next deliveries and return the names of their events."""
     return [delivery.event.name for delivery in await take(subscription, number)]
 
 
@@ -41,20 +41,20 @@ class NameRules(Contract):
     """Rules EB-NAME."""
 
     async def test_a_name_covers_itself(self, db: Backend) -> None:
-        """EB-NAME-001: A subscription to a name gets the events of exactly that name."""
+        """EB-NAME-001: A subscription to a name receives the events of exactly that name."""
         subscription = db.bus.subscribe(["sample.noted"])
         await db.bus.publish([count(1), note("1"), Event(Closed(), registry=registry), note("2")])
-        assert await heard(subscription, 2) == ["1", "2"]
+        assert await take_texts(subscription, 2) == ["1", "2"]
 
     async def test_several_names(self, db: Backend) -> None:
-        """EB-NAME-002: Of several names and patterns an event matches one or more, and comes once."""
+        """EB-NAME-002: An event that matches several names and patterns of a subscription arrives once."""
         subscription = db.bus.subscribe(["sample.noted", "sample.*", "other.closed"])
         await db.bus.publish([note("1"), Event(Closed(), registry=registry), note("2")])
         names = [delivery.event.name for delivery in await take(subscription, 3)]
         assert names == ["sample.noted", "other.closed", "sample.noted"]
 
     async def test_a_pattern_covers_a_beginning(self, place: Place) -> None:
-        """EB-NAME-003: `order.*` covers what begins with `order.`, to any depth; neither `order` nor `orders.x`."""
+        """EB-NAME-003: `order.*` covers names that start with `order.`, at any depth; neither `order` nor `orders.x`."""
         async with place.open(registry=look_alikes) as db:
             for pattern in ("order.*", "order.item.*", "Order.*"):
                 subscription = db.bus.subscribe([pattern, "'"])
@@ -63,15 +63,28 @@ class NameRules(Contract):
                 assert await names_of(subscription, len(expected)) == expected
 
     async def test_a_star_covers_everything(self, db: Backend) -> None:
-        """EB-NAME-004: `*` covers every name, and is what a subscription without names is for."""
+        """EB-NAME-004: `*` covers every name, and is the default."""
         for subscription in (db.bus.subscribe(["*"]), db.bus.subscribe()):
             await db.bus.publish([note("1"), count(2), Event(Closed(), registry=registry)])
             assert len(await take(subscription, 3)) == 3
             await subscription.close()
 
     async def test_wrong_names_are_refused(self, db: Backend) -> None:
-        """EB-NAME-005: A * in another place, an empty name, no names, or a bare string is InvalidQueryError."""
-        wrong: list[Any] = [["or*"], ["*.placed"], ["order.*.x"], ["**"], [""], [], "sample.noted", [7], None, 7]
+        """EB-NAME-005: A misplaced *, an empty name, no names, or a bare string raises InvalidQueryError."""
+        wrong: list[Any] = [
+            ["or*"],
+            ["*.placed"],
+            ["order.*.x"],
+            ["**"],
+            [" *"],
+            ["a b"],
+            [""],
+            [],
+            "sample.noted",
+            [7],
+            None,
+            7,
+        ]
 
         def subscribing(names: Any) -> Any:
             async def call() -> None:
@@ -82,18 +95,18 @@ class NameRules(Contract):
         await each_refused(InvalidQueryError, {repr(names): subscribing(names) for names in wrong})
 
     async def test_names_that_look_alike(self, place: Place) -> None:
-        """EB-NAME-006: A name is a text like any other: what differs in case, in a dot or in an accent is another name."""
+        """EB-NAME-006: A name is any text: names that differ in case, in a dot or in an accent are different names."""
         async with place.open(registry=look_alikes) as db:
             subscriptions = {name: db.bus.subscribe([name]) for name in LOOK_ALIKES}
-            for _ in range(2):  # the second time says that nothing else came with the first
+            for _ in range(2):  # the second time shows that nothing else arrived with the first
                 await db.bus.publish(one_of_each())
             for name, subscription in subscriptions.items():
                 assert await names_of(subscription, 2) == [name, name]
 
     async def test_a_name_that_nobody_registered(self, db: Backend) -> None:
-        """EB-NAME-007: A name need not be registered to be subscribed to, alone or beside others."""
+        """EB-NAME-007: A name need not be registered to be subscribed to, by itself or with others."""
         alone = db.bus.subscribe(["nobody.knows"])
         subscription = db.bus.subscribe(["nobody.knows", "sample.noted"])
         await db.bus.publish([note("1"), note("2")])
-        assert await heard(subscription, 2) == ["1", "2"]
+        assert await take_texts(subscription, 2) == ["1", "2"]
         await alone.close()

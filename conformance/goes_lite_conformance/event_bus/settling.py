@@ -1,4 +1,4 @@
-"""Settling deliveries: what an ack and a nak do, and what becomes of those that nobody settles."""
+"""Settling deliveries: what an ack and a nak do, and what happens to unsettled deliveries."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from goes_lite.contract.backend import Backend
 from goes_lite.errors import ConfigError, DeliveryError
-from goes_lite_conformance.event_bus._given import heard, take
+from goes_lite_conformance.event_bus._given import take, take_texts
 from goes_lite_conformance.harness.asserts import each_refused, refused
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Place
@@ -18,19 +18,19 @@ class SettlingRules(Contract):
     """Rules EB-SETTLE."""
 
     async def test_what_is_acked_does_not_come_again(self, db: Backend) -> None:
-        """EB-SETTLE-001: A delivery that is acknowledged does not come again, whatever becomes of its neighbours."""
+        """EB-SETTLE-001: An acknowledged delivery does not arrive again, whatever happens to its neighbours."""
         subscription = db.bus.subscribe(group="g")
         await db.bus.publish([note("1"), note("2"), note("3")])
         first, second, third = await take(subscription, 3, ack=False)
         await second.ack()
         await first.nak()
         await third.nak()
-        assert await heard(subscription, 2) == ["1", "3"]
+        assert await take_texts(subscription, 2) == ["1", "3"]
         await db.bus.publish([note("4")])
-        assert await heard(subscription, 1) == ["4"]
+        assert await take_texts(subscription, 1) == ["4"]
 
     async def test_a_nak_brings_it_again(self, db: Backend) -> None:
-        """EB-SETTLE-002: A delivery that is nakked comes again, with its attempts counted, until it is acknowledged."""
+        """EB-SETTLE-002: A nakked delivery arrives again, with its attempts counted, until it is acknowledged."""
         subscription = db.bus.subscribe()
         await db.bus.publish([note("1")])
         for attempt in (1, 2, 3):
@@ -42,16 +42,16 @@ class SettlingRules(Contract):
         await delivery.ack()
 
     async def test_a_nak_may_ask_for_a_delay(self, db: Backend) -> None:
-        """EB-SETTLE-003: A delivery that is nakked with a delay comes after others, and then it comes."""
+        """EB-SETTLE-003: A delivery nakked with a delay arrives again after the delay, and others arrive before it."""
         subscription = db.bus.subscribe()
         await db.bus.publish([note("later")])
         (delivery,) = await take(subscription, 1, ack=False)
         await delivery.nak(0.1)
         await db.bus.publish([note("1"), note("2")])
-        assert await heard(subscription, 3) == ["1", "2", "later"]
+        assert await take_texts(subscription, 3) == ["1", "2", "later"]
 
     async def test_a_wrong_delay_settles_nothing(self, db: Backend) -> None:
-        """EB-SETTLE-004: A delay that is no number of seconds is ConfigError, and the delivery is still to be settled."""
+        """EB-SETTLE-004: An invalid delay raises ConfigError and leaves the delivery unsettled."""
         subscription = db.bus.subscribe()
         await db.bus.publish([note("1")])
         (delivery,) = await take(subscription, 1, ack=False)
@@ -60,7 +60,7 @@ class SettlingRules(Contract):
         await delivery.ack()
 
     async def test_a_delivery_is_settled_once(self, db: Backend) -> None:
-        """EB-SETTLE-005: Settling a delivery that is settled is DeliveryError, in whichever way, and changes nothing."""
+        """EB-SETTLE-005: Settling a settled delivery, in either way, raises DeliveryError and changes nothing."""
         subscription = db.bus.subscribe()
         await db.bus.publish([note("1"), note("2"), note("3")])
         acked, nakked, third = await take(subscription, 3, ack=False)
@@ -74,7 +74,7 @@ class SettlingRules(Contract):
         assert (again.event.data.text, again.attempt) == ("2", 2)
 
     async def test_settling_after_the_end_is_refused(self, db: Backend) -> None:
-        """EB-SETTLE-006: Settling a delivery of a subscription that was closed is DeliveryError."""
+        """EB-SETTLE-006: Settling a delivery of a closed subscription raises DeliveryError."""
         subscription = db.bus.subscribe()
         await db.bus.publish([note("1"), note("2")])
         one, other = await take(subscription, 2, ack=False)
@@ -85,7 +85,7 @@ class SettlingRules(Contract):
             await other.nak()
 
     async def test_what_takes_too_long_is_taken_back(self, db: Backend) -> None:
-        """EB-SETTLE-007: What is unsettled after `ack_wait` comes again; the late settlement is DeliveryError."""
+        """EB-SETTLE-007: A delivery unsettled after `ack_wait` arrives again; settling the first one raises DeliveryError."""
         subscription = db.bus.subscribe(ack_wait=0.2)
         await db.bus.publish([note("1")])
         (late,) = await take(subscription, 1, ack=False)
@@ -95,31 +95,31 @@ class SettlingRules(Contract):
         await again.ack()
 
     async def test_without_a_limit_nothing_is_taken_back(self, place: Place, db: Backend) -> None:
-        """EB-SETTLE-008: Without `ack_wait` a delivery is its subscriber's until it is settled."""
+        """EB-SETTLE-008: Without `ack_wait` a delivery belongs to its subscriber until it is settled."""
         subscription = db.bus.subscribe(group="g")
         await db.bus.publish([note("mine")])
         (held,) = await take(subscription, 1, ack=False)
         hurried = db.bus.subscribe(group="h", ack_wait=0.05)
         await db.bus.publish([note("other")])
         await take(hurried, 1, ack=False)
-        assert (await take(hurried, 1))[0].attempt == 2  # so much time has passed
-        assert await heard(subscription, 1) == ["other"]
+        assert (await take(hurried, 1))[0].attempt == 2  # so that much time has passed
+        assert await take_texts(subscription, 1) == ["other"]
         await held.ack()
 
     async def test_an_aggregate_waits_behind_one_to_be_retried(self, db: Backend) -> None:
-        """EB-SETTLE-009: With one delivery out at a time, later events of an aggregate wait for one that was nakked.
+        """EB-SETTLE-009: With `max_pending=1`, later events of an aggregate wait for one that was nakked.
 
-        Those of other aggregates, and of none, do not.
+        Those of other aggregates, or of none, do not.
         """
         subscription = db.bus.subscribe(max_pending=1)
         await db.bus.publish([*story(A, 2), *story(B, 1), note("none")])
         first = await anext(subscription)
         assert first.event.data.text == "a-1"
         await first.nak(0.1)
-        assert await heard(subscription, 4) == ["b-1", "none", "a-1", "a-2"]
+        assert await take_texts(subscription, 4) == ["b-1", "none", "a-1", "a-2"]
 
     async def test_order_of_an_aggregate_under_failures(self, db: Backend) -> None:
-        """EB-SETTLE-010: With one delivery out at a time, each aggregate is acknowledged in order, whatever fails."""
+        """EB-SETTLE-010: With `max_pending=1`, each aggregate is acknowledged in order, whatever fails."""
         subscription = db.bus.subscribe(group="g", max_pending=1)
         events = [event for pair in zip(story(A, 6), story(B, 6), strict=True) for event in pair]
         await db.bus.publish(events)
@@ -138,33 +138,33 @@ class SettlingRules(Contract):
             assert [text for text in done if text[0] == name] == [f"{name}-{version}" for version in range(1, 7)]
 
     async def test_what_is_acked_is_not_taken_back(self, db: Backend) -> None:
-        """EB-SETTLE-011: What was acknowledged in time does not come again when its `ack_wait` is over."""
+        """EB-SETTLE-011: A delivery acknowledged in time does not arrive again when its `ack_wait` is over."""
         subscription = db.bus.subscribe(group="g", ack_wait=0.15)
         await db.bus.publish([note("done"), note("later")])
         done, later = await take(subscription, 2, ack=False)
         await done.ack()
         await later.nak(0.2)
-        assert await heard(subscription, 1) == ["later"]
+        assert await take_texts(subscription, 1) == ["later"]
         await db.bus.publish([note("1")])
-        assert await heard(subscription, 1) == ["1"]
+        assert await take_texts(subscription, 1) == ["1"]
 
     async def test_ack_wait_begins_with_the_delivery(self, db: Backend) -> None:
-        """EB-SETTLE-012: The time of `ack_wait` begins when a delivery is given out, not when its event is published."""
+        """EB-SETTLE-012: `ack_wait` starts with the delivery, not when the event is published."""
         subscription, clock = db.bus.subscribe(ack_wait=0.15), db.bus.subscribe()
         await db.bus.publish([note("1")])
         await (await anext(clock)).nak(0.2)
-        await take(clock, 1)  # so much time has passed
+        await take(clock, 1)  # so that much time has passed
         delivery = await anext(subscription)
         await db.bus.publish([note("2")])
-        assert await heard(subscription, 1) == ["2"]
+        assert await take_texts(subscription, 1) == ["2"]
         assert delivery.attempt == 1
         await delivery.ack()
 
     async def test_a_long_delay_holds_up_no_short_one(self, db: Backend) -> None:
-        """EB-SETTLE-013: What was nakked for a short time does not wait for what was nakked for a long one."""
+        """EB-SETTLE-013: A delivery nakked with a short delay does not wait for one with a long delay."""
         subscription = db.bus.subscribe()
         await db.bus.publish([note("long"), note("short")])
         long, short = await take(subscription, 2, ack=False)
         await long.nak(600)
         await short.nak(0.02)
-        assert await heard(subscription, 1) == ["short"]
+        assert await take_texts(subscription, 1) == ["short"]

@@ -45,9 +45,7 @@ class DeadLetters:
             self.lost += 1
             import logging
 
-            logging.getLogger("goes_lite.bus").error(
-                "too many dead letters, lost the oldest: %r", oldest
-            )
+            logging.getLogger("goes_lite.bus").error("too many dead letters, lost the oldest: %r", oldest)
 
     def queue(self, letter: DeadLetter) -> Queue:
         """The queue that the letter belongs to; BusError if the letter is gone."""
