@@ -61,7 +61,6 @@ ONE_FUNCTION = {("database", "sqlite"): "database/connect.py"}
 
 EXCEPTIONS = {
     ("goes_lite.__main__", "goes_lite.cli.demo._tour"),
-    ("goes_lite.processor.relay", "goes_lite.kit.bus"),
     ("goes_lite_conformance.parity.faces", "goes_lite_conformance.backend._given"),
     ("goes_lite_conformance.sqlite_power", "goes_lite_conformance.crash._jobs"),
     ("goes_lite_conformance.sqlite_power", "goes_lite_conformance.crash._judges"),

@@ -12,6 +12,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias
 
+from goes_lite.contract.event_store import EventStore
 from goes_lite.errors import InvalidEventError, InvalidQueryError, RegistrationError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import check_name
@@ -201,6 +202,14 @@ class DeadLetter(NamedTuple):
 
 class EventBus(Protocol):
     """Brings events to subscribers."""
+
+    @property
+    def log(self) -> EventStore | None:
+        """The store whose commits the bus publishes by itself, None if it publishes only what `publish` is given.
+
+        So a relay of that store to this bus is refused: every event would arrive twice.
+        """
+        ...
 
     async def publish(self, events: Sequence[Event[Any]]) -> None:
         """Give the events to everyone who is subscribed to their names.

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from goes_lite.contract.wrapping import innermost
 from goes_lite.errors import BusError, ConfigError, StoreError
-from goes_lite.kit.bus import InProcessBus
 from goes_lite.processor import Processor, RelayOptions, Retry
 from goes_lite.processor.target import HandlerFailed, Stopping
 from goes_lite.runtime import call
@@ -22,6 +21,7 @@ from goes_lite.runtime.face import Face
 
 if TYPE_CHECKING:
     from goes_lite.contract.backend import Backend, Transaction
+    from goes_lite.contract.event_store import EventStore
     from goes_lite.events.event import Event
 
 UNREACHABLE = (BusError, StoreError, OSError)
@@ -39,7 +39,8 @@ class Relay(Processor):
     ) -> None:
         if not callable(getattr(bus, "publish", None)):
             raise ConfigError(f"a relay publishes to an event bus, not to {bus!r:.80}")
-        if isinstance(bus, InProcessBus) and bus.log is not None and innermost(bus.log) is innermost(backend.events):
+        log: EventStore | None = getattr(bus, "log", None)
+        if log is not None and innermost(log) is innermost(backend.events):
             raise ConfigError(
                 f"a relay of {backend.location} to its own bus would bring every event twice, for that bus is offered "
                 "what is committed: give another one, relay(other.bus) or connect(url, bus=…)"

@@ -9,14 +9,15 @@ import pytest
 
 from goes_lite.contract.backend import TRANSACTIONS, Backend
 from goes_lite.contract.event_bus import REPLAY
-from goes_lite.errors import AbilityMissing, ConcurrencyError, InvalidQueryError
+from goes_lite.database import Database
+from goes_lite.errors import AbilityMissing, ConcurrencyError, ConfigError, InvalidQueryError
 from goes_lite.events.event import Event
 from goes_lite_conformance.event_bus._given import RecordingHandler, take, take_texts
 from goes_lite_conformance.harness.asserts import each_refused, refused, same
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Place
 from goes_lite_conformance.harness.samples import NOON, A, B, Closed, Counted, count, note, registry, story
-from goes_lite_conformance.rule import needs
+from goes_lite_conformance.rule import needs, only
 
 
 class LogRules(Contract):
@@ -124,6 +125,18 @@ class LogRules(Contract):
         assert got + [letter.event.data.text for letter in letters] == expected
         await db.events.append([note("live")])
         assert await take_texts(full, 1) == ["live"]
+
+    @only("async")
+    async def test_a_bus_says_which_log_it_publishes(self, place: Place, db: Database) -> None:
+        """EB-LOG-010: `log` is the store whose commits the bus publishes by itself, else None; a relay of it is refused."""
+        if place.hook.bus(place.storage) is not None:
+            assert db.bus.log is None
+            return
+        assert db.bus.log is not None
+        appended = await db.events.append([note("1")])
+        assert await db.bus.log.head() == appended.position
+        with refused(ConfigError):
+            db.relay(db.bus)
 
     # --- where a subscription starts --------------------------------------------------------------------------------
 
