@@ -37,7 +37,7 @@ TYPES = {
 
 WORDS = [
     (r"\bawait (?=[\w.]+[(.])", ""),
-    (r"\basync (with|for)\b", r"\1"),
+    (r"\basync (with|for|def)\b", r"\1"),
     (r"An async iterator", "An iterator"),
     (r" It may be a coroutine function\.", ""),
     (r"Await the action\b", "Call the action"),
@@ -122,13 +122,13 @@ class _Types(ast.NodeTransformer):
     """Annotations of the blocking face: its classes, and no awaitables."""
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
-        left, right = self.visit(node.left), self.visit(node.right)
-        kept = [side for side in (left, right) if not _is_awaitable(side)]
+        kept = [self.visit(side) for side in (node.left, node.right) if not _is_awaitable(side)]
         return ast.BinOp(kept[0], node.op, kept[1]) if len(kept) == 2 else kept[0]
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         if _is_awaitable(node):
-            return self.visit(node.slice)  # type: ignore[no-any-return]
+            nothing = isinstance(node.slice, ast.Constant) and node.slice.value is None
+            return ast.Name("object") if nothing else self.visit(node.slice)  # a result that nobody looks at
         return self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # what consumes events is loaded when it is first used, as on
     from goes_lite.blocking._processor import BlockingProcessor, BlockingProjectionProcessor
 
 __all__ = [
+    "BlockingBackend",
     "BlockingBoundLookup",
     "BlockingCheckpointStore",
     "BlockingCommandBus",
@@ -52,6 +53,9 @@ __all__ = [
     "BlockingTransaction",
     "connect",
 ]
+
+BlockingBackend = BlockingDatabase
+"""The former name of `BlockingDatabase`."""
 
 _LATER = {
     "BlockingBoundLookup": "_lookup",

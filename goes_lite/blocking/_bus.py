@@ -38,20 +38,25 @@ class BlockingDelivery:
 
     @property
     def event(self) -> Event[Any]:
+        """The event that is delivered."""
         return self._delivery.event
 
     @property
     def attempt(self) -> int:
+        """1 the first time, one more each time that it was given out before."""
         return self._delivery.attempt
 
     @property
     def redelivered(self) -> bool:
+        """Whether somebody may have seen it before."""
         return self._delivery.redelivered
 
     def ack(self) -> None:
+        """Done: it is not delivered again. DeliveryError if it is settled, taken back, or the subscription ended."""
         self._portal.run(self._delivery.ack())
 
     def nak(self, delay: float | None = None) -> None:
+        """Not done: deliver it again, after `delay` seconds or at once. Errors as for `ack`."""
         self._portal.run(self._delivery.nak(delay))
 
 
@@ -80,6 +85,7 @@ class BlockingSubscription:
         return await self._subscription.__anext__()
 
     def close(self) -> None:
+        """End the iteration, also one that is waiting, and give back what is unsettled. Closing twice is fine."""
         if not self._portal.closed:
             self._portal.run(self._subscription.close())
 
@@ -104,17 +110,25 @@ class BlockingHandling:
 
     @property
     def running(self) -> bool:
+        """Whether it still takes events."""
         return self._handling.running
 
     @property
     def failures(self) -> int:
+        """How often it has failed so far."""
         return self._handling.failures
 
     @property
     def errors(self) -> Sequence[Failure]:
+        """The latest failures, oldest first."""
         return self._handling.errors
 
     def stop(self, timeout: float | None = None) -> None:
+        """Take no more events, let the one at hand finish, and release the task or thread. Stopping twice is fine.
+
+        Called by the handler itself, or by what it has started, it does not wait for the handler's end.
+        After `timeout` seconds a handler that awaits is cancelled and its event goes back; a blocking one is left.
+        """
         if not self._portal.closed:
             self._portal.run(self._handling.stop(timeout))
 
@@ -136,6 +150,14 @@ class BlockingEventBus:
         return repr(self._bus)
 
     def publish(self, events: Sequence[Event[Any]]) -> None:
+        """Give the events to everyone who is subscribed to their names.
+
+        - Subscribers get the events of one call, and of calls that follow each other, in that order.
+        - A subscriber with room gets them at once, however full others are; the call waits for the full ones.
+        - Safe to call from any thread. Not atomic: a cancelled call may have reached some and not others.
+        - InvalidEventError for what is no event; nothing of the call is delivered then.
+        - BusError if the bus is closed, or is being closed while the call waits.
+        """
         self._run(self._bus.publish(events))
 
     def subscribe(
@@ -149,6 +171,24 @@ class BlockingEventBus:
         capacity: int = CAPACITY,
         ack_wait: float | None = None,
     ) -> BlockingSubscription:
+        """Subscribe to names and patterns (see `parse_patterns`), from this call on.
+
+        - Without a group, it gets every matching event.
+        - The members of a group share: each event goes to exactly one of them.
+        - A group lives as long as the bus, or until it is reset: with no member it goes on collecting. Its first member
+          decides names, order, start and capacity; another who names other names or another order is BusError (where only a
+          server knows, raised by the first `__anext__`), another's start and capacity are ignored.
+        - With `ordered_by="aggregate"`, of one aggregate at most one event is out at a time, over all members: so they
+          handle each aggregate in order, and different ones side by side.
+        - On a bus without the ability "replay" a group collects for its members alone, and what a subscriber has no room
+          for may become a dead letter.
+        - At most `max_pending` deliveries are out unsettled, per member; at most about `capacity` events are queued.
+        - A delivery that is unsettled after `ack_wait` seconds is taken back and delivered again (None: never).
+
+        InvalidQueryError for a wrong name, pattern or start; ConfigError for a wrong option; AbilityMissing for a
+        start other than "now" on a bus that keeps no log; BusError on a closed bus.
+        """
+
         async def subscribe() -> Subscription:  # on a network backend this has to happen on the loop's thread
             return self._bus.subscribe(
                 names, group=group, start=start, ordered_by=ordered_by, max_pending=max_pending, capacity=capacity,
@@ -171,6 +211,13 @@ class BlockingEventBus:
         capacity: int = CAPACITY,
         ack_wait: float | None = None,
     ) -> BlockingHandling:
+        """Call the handler with each event, one at a time: its return is an ack, its exception a nak.
+
+        - After a failure the event is tried again `backoff(attempt)` seconds later (`Backoff()` by default).
+        - After `max_attempts` it is a dead letter, and the others go on.
+        - While an event waits to be tried again, those of other aggregates, and of none, are handled.
+        """
+
         async def handle() -> Handling:
             return self._bus.handle(
                 names, self._portal.callback(handler), group=group, start=start, ordered_by=ordered_by,
@@ -180,17 +227,31 @@ class BlockingEventBus:
         return BlockingHandling(self._run(handle()), self._portal)
 
     def reset(self, group: str) -> None:
+        """Forget a group, with what it has still to get: its next member begins it anew. Its dead letters stay.
+
+        BusError while it has members here. Nothing happens if there is no such group.
+        """
         self._run(self._bus.reset(group))
 
     def dead_letters(self) -> list[DeadLetter]:
+        """The dead letters, oldest first."""
         return self._run(self._bus.dead_letters())
 
     def redrive(self, letter: DeadLetter) -> None:
+        """Deliver its event to the same subscriber again, counting attempts from 1; the letter is gone.
+
+        BusError if the letter is gone already, or the subscriber is.
+        """
         self._run(self._bus.redrive(letter))
 
     def drop(self, letter: DeadLetter) -> None:
+        """Forget the letter; BusError if it is gone already."""
         self._run(self._bus.drop(letter))
 
     def close(self) -> None:
+        """Let handlers finish the event at hand, then end every subscription. Closing twice is fine.
+
+        What is still queued in a bus without storage of its own is gone with it.
+        """
         if not self._portal.closed:
             self._run(self._bus.close())

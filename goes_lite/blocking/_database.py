@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
@@ -21,7 +22,7 @@ from goes_lite.blocking._stores import (
     BlockingModelStore,
     BlockingSnapshotStore,
 )
-from goes_lite.blocking._transaction import TransactionBlock
+from goes_lite.blocking._transaction import BlockingTransaction, TransactionBlock
 from goes_lite.contract.backend import Backend, Durability
 from goes_lite.database import Database
 from goes_lite.events.query import EventQuery
@@ -75,40 +76,53 @@ class BlockingDatabase:
 
     @property
     def location(self) -> str:
+        """Where it is: a path or URL, without a password."""
         return self.backend.location
 
     @property
     def identity(self) -> str:
+        """Which store this is, in which life of it: what its checkpoints belong to (see `Checkpoint.store`)."""
         return self.backend.identity
 
     @property
     def registry(self) -> Registry:
+        """Where the names and types of its events are registered."""
         return self.backend.registry
 
     @property
     def runtime(self) -> Runtime:
-        """How the backend behind it waits, and its clock."""
+        """How it waits, and its clock."""
         return self.backend.runtime
 
     @property
     def abilities(self) -> frozenset[str]:
+        """What it can do beyond what every backend can, such as "transactions" or "sql"."""
         return self.backend.abilities
 
     @property
     def durability(self) -> Durability:
+        """What an acknowledged append survives, as this live handle is set up."""
         return self.backend.durability
 
-    def transaction(self) -> TransactionBlock:
+    def transaction(self) -> AbstractContextManager[BlockingTransaction]:
+        """A transaction: committed when its block ends, rolled back if the block raises.
+
+        AbilityMissing without the ability. Writes through the backend's own stores inside the block raise
+        TransactionError (they would wait for the transaction that they are in).
+        """
         return TransactionBlock(self.backend, self._portal)
 
     def repository(self, aggregate: type[A], **options: Unpack[RepositoryOptions[A]]) -> BlockingRepository[A]:
+        """Return a repository of an aggregate class; the options are those of `Repository`."""
         return BlockingRepository(self.database.repository(aggregate, **options), self._portal)
 
     def models_of(self, collection: str, type: type[M]) -> BlockingModels[M]:
+        """The read models of one type, in a named collection."""
         return BlockingModels(self.backend.models_of(collection, type), self._portal)
 
     @cached_property
     def commands(self) -> BlockingCommandBus:
+        """The command bus of this handle: which handler is responsible for which command, and the way to it."""
         from goes_lite.blocking._commands import BlockingCommandBus
 
         return BlockingCommandBus(self.database.commands, self._portal)
@@ -145,11 +159,40 @@ class BlockingDatabase:
     def decide(
         self, *models: DecisionModel[Any], decide: Callable[..., Iterable[Event[Any]]], tries: int = 10
     ) -> Appended:
+        """Decide on the basis of events of several aggregates, and append what was decided.
+
+        - `decide` is called with the state of each of the `models`, as of one moment, and returns events. If it raises,
+          the exception propagates and nothing is appended.
+        - If an event that matches one of the models was stored in the meantime, everything is repeated; after the last of
+          the `tries`, AppendConditionFailed propagates.
+        - Metadata is that of the current `Context`; what an event has of its own takes precedence.
+        """
         return self._portal.run(self.database.decide(*models, decide=decide, tries=tries))
 
     def processor(
         self, name: str, handler: Callable[..., object], *, batched: bool = False, **options: Unpack[ProcessorOptions]
     ) -> BlockingProcessor:
+        """Return a named, durable consumer of the log. It calls the handler with each matching event, in position order.
+
+        - It stores its position under its name and resumes there: after a stop, after a crash, in another process. `start`
+          says where it begins the first time: at the 'beginning', 'now', with the 'last' matching event, after a position,
+          or at the first event that is not older than an aware datetime (from there on by position, whatever the clocks
+          said).
+        - Of all instances with the same name, in all processes, one is active; the others stand by. One of them takes over
+          within 0.2 seconds after the active one stops, and at most `lease` seconds after it is killed.
+        - Without a transaction, the handler is called with the event **at least once**: after a crash it may be called
+          again for events handled since the last checkpoint, which is saved every `batch` events (1 by default). For
+          effects elsewhere, use `event.id` as the key that makes a repetition harmless.
+        - With `transactional`, the handler is called with the event and a transaction; what it writes there commits together
+          with the checkpoint, so every event counts **exactly once**. `batch` events (500 by default) share a commit.
+          AbilityMissing on a backend without the ability "transactions".
+        - With `batched`, the handler is called with a list of up to `batch` events (500 by default) instead of one.
+        - An exception of the handler is a failure: see `Retry`. Events that do not match `query` are skipped, and the
+          checkpoint moves past them.
+        - `schedule` says when it works: `Continuously()` by default, else `Periodically` or `OnDemand`.
+
+        Nothing happens until it runs: `processor.run()`, or `with processor:`, or `start` and `stop`.
+        """
         from goes_lite.blocking._processor import BlockingProcessor
 
         return BlockingProcessor(self.database.processor(name, handler, batched=batched, **options), self._portal)
@@ -157,6 +200,25 @@ class BlockingDatabase:
     def relay(
         self, bus: BlockingEventBus | None = None, *, name: str = "relay", **options: Unpack[RelayOptions]
     ) -> BlockingProcessor:
+        """Return a processor that publishes stored events to a bus: to `self.bus` of a composed handle, or to the one given.
+
+            with goes.blocking.connect("app.db", bus="nats://…") as db, db.relay(): ...
+
+        - The log itself is the outbox: saving needs no bus, and what was saved while the bus was away is published later.
+        - **At least once**, in position order, so in order for each aggregate; up to `batch` events (100 by default) in one
+          call of `publish`. After a crash, or a failure in the middle of a call, the events of that call are published
+          again: the event's id is the key by which a bus or a consumer recognises a repetition.
+        - A full bus keeps the relay waiting. If publishing fails, it is retried with growing pauses (up to 5 seconds) for
+          ever, whatever the exception: no event is skipped. An event that cannot be read stops the relay
+          (ProcessorStopped); a handle with `unknown="raw"` can read what the program does not know.
+        - With a `retry`, it gives up on an event as that says; but not because of trouble with the bus (BusError,
+          StoreError, or OSError with ConnectionError and TimeoutError), which is retried forever.
+        - When it stops, it waits up to one second for a running call of `publish`, then abandons it.
+        - It runs, and its instances stand by, like any processor (`processor`); `query`, `start`, `schedule` and `lease`
+          have the same meaning there. Relays to different buses need different names.
+
+        ConfigError for the in-process bus of this very store, which receives all commits anyway.
+        """
         from goes_lite.blocking._processor import BlockingProcessor
 
         target: Any = bus  # of another handle: its functions are called as the program would call them
@@ -165,37 +227,67 @@ class BlockingDatabase:
         return BlockingProcessor(self.database.relay(target, name=name, **options), self._portal)
 
     def projection(self, projection: Projection, **options: Unpack[ProjectionOptions]) -> BlockingProjectionProcessor:
+        """Return a processor that keeps the read model of a projection up to date, from the first event on.
+
+        - Read model, checkpoint and version commit together, so each event counts exactly once, even across crashes.
+          AbilityMissing on a backend without the ability "transactions".
+        - It runs, and its instances stand by, like any processor (`processor`); `schedule`, `retry`, `batch` (1000 by
+          default) and `lease` have the same meaning there.
+        - If a lower version of the projection wrote the read model, `on_new_version` decides: 'rebuild' (the default) clears
+          it and rebuilds it in place; 'beside' builds a new one while the old one stays readable, and switches at the end;
+          'keep' continues with it as it is; 'stop' raises ProjectionOutdated. A version lower than the read model's is
+          ProjectionOutdated in any case, and so is a running one after another instance has rebuilt the read model.
+        """
         from goes_lite.blocking._processor import BlockingProjectionProcessor
 
         return BlockingProjectionProcessor(self.database.projection(projection, **options), self._portal)
 
     def inline(self, *projections: Projection) -> BlockingDatabase:
+        """Return this handle with projections that are updated in the transaction of each append: without any lag.
+
+        - What is appended through the returned handle, by a repository or in a transaction of your own, is in the read
+          models when the append returns. If a projection raises, the append raises it and nothing is stored; a transaction
+          of your own in which that happened can no longer commit (TransactionError).
+        - What was appended through other handles is applied with the next append through this one.
+        - ProjectionOutdated if a read model is of another version. AbilityMissing without the ability "transactions".
+
+        Every append pays for it. Both handles are the same underneath: close one of them.
+        """
         return BlockingDatabase(self.database.inline(*projections).backend, self._portal)
 
     def live(
-        self,
-        projection: ModelProjection[M],
-        query: EventQuery | None = None,
-        *,
-        aggregate: AggregateRef | None = None,
+        self, projection: ModelProjection[M], query: EventQuery | None = None, *, aggregate: AggregateRef | None = None
     ) -> dict[str, M]:
+        """Return the read models, by id, that a projection makes of the events right now: folded on reading, stored nowhere.
+
+        Of the events that match the query, or of one aggregate; by default of all events that the projection handles.
+        """
         return self._portal.run(self.database.live(projection, query, aggregate=aggregate))
 
     def lookup(self, lookup: Lookup) -> BlockingBoundLookup:
+        """Return a lookup in this store, to ask it which aggregate has a key. The same as `lookup.of(db)`."""
         from goes_lite.blocking._lookup import BlockingBoundLookup
 
         return BlockingBoundLookup(self.database.lookup(lookup), self._portal)
 
     def processors(self) -> list[Stats]:
+        """Return the progress of every processor of this store, by name: of all that have a checkpoint, in any process."""
         return self._portal.run(self.database.processors())
 
     def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one read-only statement of the user's own, outside any transaction, and return its rows.
+
+        It sees what is committed and blocks no writer. A statement that would write raises StoreReadOnly.
+        AbilityMissing without SQL.
+        """
         return self._portal.run(self.backend.select(sql, parameters))
 
     def backup(self, path: str | os.PathLike[str]) -> None:
+        """Write a complete copy of the store to a new file, while others continue to write. AbilityMissing without BACKUP."""
         self._portal.run(self.backend.backup(path))
 
     def close(self) -> None:
+        """Finish what is under way, then release everything. Closing twice is fine; any other use raises StoreClosed."""
         if (
             self._closed or self._portal.closed
         ):  # the latter: another handle on the same backend was closed, see `inline`

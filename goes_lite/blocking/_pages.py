@@ -38,7 +38,7 @@ class BlockingPages(Generic[T]):
             self._items = None  # after an error, and for those who follow, the next item is asked for anew
 
     def next_page(self) -> Sequence[T]:
-        """The next page, empty at the end. Not for mixing with iteration, which may be in the middle of a page."""
+        """The items that are fetched already and not yet taken, else the next page; empty at the end."""
         return self._portal.run(self._pages.next_page())
 
     def list(self) -> list[T]:
@@ -46,6 +46,6 @@ class BlockingPages(Generic[T]):
         return [*self]
 
     def close(self) -> None:
-        """Nothing has to be released; here so that `contextlib.closing` can be used with any backend's iterator."""
+        """Nothing to release; here so that `contextlib.closing` can be used with any backend's iterator."""
         self._items = None
         self._portal.run(self._pages.aclose())

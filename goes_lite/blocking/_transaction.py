@@ -33,13 +33,18 @@ class BlockingTransaction:
         self.actions: list[Callable[[], object]] = []
 
     def on_commit(self, action: Callable[[], object], /) -> None:
-        """Call the action, in this thread, once the transaction is committed; never if it is rolled back."""
+        """Call the action once the transaction is committed and no longer open; never if it is rolled back.
+
+        An action that raises is logged to "goes_lite": it makes neither the commit nor the other actions fail.
+        """
         self.actions.append(action)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement of the user's own, with parameters, and return its rows. AbilityMissing without SQL."""
         return self._portal.run(self.transaction.execute(sql, parameters))
 
     def models_of(self, collection: str, type: type[M]) -> BlockingModels[M]:
+        """The read models of one type, in a named collection."""
         return BlockingModels(self.transaction.models_of(collection, type), self._portal)
 
 

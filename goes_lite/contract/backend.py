@@ -50,10 +50,14 @@ class Stores(Protocol):
     """What a backend and a transaction have in common."""
 
     runtime: Runtime
+    """How it waits, and its clock."""
     events: EventStore
+    """The log."""
     snapshots: SnapshotStore
     models: ModelStore
+    """Read models, as JSON."""
     checkpoints: CheckpointStore
+    """How far each processor has come."""
 
     def models_of(self, collection: str, type: type[M]) -> Models[M]:
         """The read models of one type, in a named collection."""
@@ -87,12 +91,15 @@ class Backend(Stores, Protocol):
     identity: str
     """Which store this is, in which life of it: what its checkpoints belong to (see `Checkpoint.store`)."""
     registry: Registry
+    """Where the names and types of its events are registered."""
     leases: LeaseStore
+    """Which instance of a processor is active."""
     bus: EventBus
     """Committed events are published here, after the commit and never before."""
     commits: Commits
     """Of every handle and process: to wait until there may be something new."""
     abilities: frozenset[str]
+    """What it can do beyond what every backend can, such as "transactions" or "sql"."""
     durability: Durability
     """What an acknowledged append survives, as this live handle is set up."""
 

@@ -99,7 +99,10 @@ class Delivery(Protocol):
     """One event on its way to one subscriber, to be settled exactly once: by `ack` or by `nak`."""
 
     @property
-    def event(self) -> Event[Any]: ...
+    def event(self) -> Event[Any]:
+        """The event that is delivered."""
+        ...
+
     @property
     def attempt(self) -> int:
         """1 the first time, one more each time that it was given out before."""

@@ -20,10 +20,11 @@ from goes_lite.projection._models import REMOVED, ModelProjection
 from goes_lite.projection._parity import Difference, Parity
 from goes_lite.projection._processor import OnNewVersion, ProjectionOptions, ProjectionProcessor
 from goes_lite.projection._projection import Projection, projects
-from goes_lite.projection._rebuild import Progress
+from goes_lite.projection._rebuild import Accept, Progress
 
 __all__ = [
     "REMOVED",
+    "Accept",
     "Difference",
     "InlineBackend",
     "ModelProjection",

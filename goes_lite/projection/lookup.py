@@ -157,6 +157,7 @@ class BoundLookup:
 
     def __init__(self, lookup: Lookup, backend: Backend) -> None:
         self.lookup = lookup
+        """The lookup itself, bound to no store."""
         self._backend = backend
 
     def __repr__(self) -> str:
