@@ -11,6 +11,7 @@ left alone: forwarding is code that a reader should see. Needs ruff, which forma
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import subprocess
 import sys
@@ -30,7 +31,8 @@ SPELLED = {"__aenter__": "__enter__", "__aexit__": "__exit__", "aclose": "close"
 TYPES = {
     name: f"Blocking{name}"
     for name in (
-        "CommandBus", "CommandService", "CommandWorker", "Database", "Delivery", "EventBus", "Handling", "Models", "Pages",
+        "CommandBus", "CommandService", "CommandWorker", "Database", "Delivery", "EventBus", "EventStore", "Handling",
+        "Models", "Pages",
         "Processor", "ProjectionProcessor", "Repository", "Subscription", "Transaction", "BoundLookup",
     )
 } | {"AbstractAsyncContextManager": "AbstractContextManager", "Decided": "Iterable[Event[Any]]"}  # fmt: skip
@@ -108,7 +110,7 @@ def _attribute(node: ast.AST) -> str:
 
 def _text(node: ast.AST | None) -> str:
     constant = node.value if isinstance(node, ast.Expr) else None
-    return textwrap.dedent(" " * 8 + constant.value).strip() if isinstance(constant, ast.Constant) else ""
+    return inspect.cleandoc(str(constant.value)) if isinstance(constant, ast.Constant) else ""
 
 
 def without_await(text: str) -> str:
@@ -216,13 +218,15 @@ def _forwarding(cls: ast.ClassDef, member: tuple[Function | None, str], name: st
     inner = next(_attribute(node) for node in initialiser.body if _attribute(node) not in ("", "_portal"))
     arguments = [one.arg for one in (*function.args.posonlyargs, *function.args.args)][1:]
     arguments += [f"{one.arg}={one.arg}" for one in function.args.kwonlyargs]
-    call = f"self.{inner}.{name}({', '.join(arguments)})"
+    is_property = any(isinstance(one, ast.Name) and one.id == "property" for one in function.decorator_list)
+    call = f"self.{inner}.{name}" if is_property else f"self.{inner}.{name}({', '.join(arguments)})"
     if isinstance(function, ast.AsyncFunctionDef):
         call = f"self._portal.run({call})"
     elif "Pages" in ast.unparse(function.returns or ast.Constant(None)):
         call = f"BlockingPages({call}, self._portal)"
     body = docstring(without_await(doc), 8) if doc else ""
-    return f"\n    {signature(function, name)}\n{body}        return {call}\n"
+    decorator = "    @property\n" if is_property else ""
+    return f"\n{decorator}    {signature(function, name)}\n{body}        return {call}\n"
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from goes_lite.blocking._stores import BlockingEventStore
 from goes_lite.contract.event_bus import (
     CAPACITY,
     MAX_PENDING,
@@ -148,6 +149,14 @@ class BlockingEventBus:
 
     def __repr__(self) -> str:
         return repr(self._bus)
+
+    @property
+    def log(self) -> BlockingEventStore | None:
+        """The store whose commits the bus publishes by itself, None if it publishes only what `publish` is given.
+
+        So a relay of that store to this bus is refused: every event would arrive twice.
+        """
+        return None if self._bus.log is None else BlockingEventStore(self._bus.log, self._portal)
 
     def publish(self, events: Sequence[Event[Any]]) -> None:
         """Give the events to everyone who is subscribed to their names.
