@@ -1,11 +1,13 @@
 """Run the tests as they have to pass: once with every optional package, and once with the standard library alone.
 
-    python3 .ci/test.py [--legs full,bare] [arguments for pytest]
+    python3 .ci/test.py [--legs full,bare] [--all | --share N] [arguments for pytest]
 
 Needs Python ≥ 3.11 with venv and pip, and a package index; everything else is installed into `.venv/`, and found there
-the next time. The tests of a leg run in as many processes as there are cores, unless `-n` says otherwise. What is about
-the suites and no installed package (`once`) is left out of the second, and what takes long and is much like the rest
-(`slow`) of both, unless `-m` says otherwise.
+the next time. The tests of a leg run in as many processes as there are cores, unless `-n` says otherwise.
+
+A rule that holds for many backends, drivers and faces runs on one of each (see tests/shares.py): another `--share` takes
+others, `--all` takes them all, and what is slow as well. The second leg runs what can differ without the optional
+packages, unless files are named.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import time
 
 if sys.version_info < (3, 11):  # noqa: UP036 (who runs this on an older one shall read why it fails)
     sys.exit(f"goes_lite needs Python 3.11 or newer, this is {sys.version.split()[0]}: run it with another python3")
@@ -20,6 +23,13 @@ if sys.version_info < (3, 11):  # noqa: UP036 (who runs this on an older one sha
 import env
 
 NO_TESTS = 5  # pytest's exit code where every test was deselected
+
+BARE = (
+    "tests/backends/test_sqlite*.py tests/codec tests/registry tests/processor/test_feed.py tests/projection/test_inline.py "
+    "tests/test_connect.py tests/test_demo.py tests/test_docs.py tests/test_packaging.py tests/test_public_api.py "
+    "tests/test_query.py tests/test_runtime.py tests/test_workers.py"
+)
+"""Where the standard library does what else an optional package does: SQLite, JSON, waking up, typing, printing."""
 
 
 def run(leg: str, arguments: list[str]) -> int:
@@ -32,9 +42,13 @@ def run(leg: str, arguments: list[str]) -> int:
         return 1
     if not any(argument.startswith(("-n", "--numprocesses")) or argument == "no:xdist" for argument in arguments):
         arguments = ["-n", "auto", "--dist", "worksteal", *arguments]
-    arguments = ["-m", "not slow and not once" if leg == "bare" else "not slow", *arguments]
+    everything = "--all" in arguments
+    marks = {"full": "" if everything else "not slow", "bare": "not once" if everything else "not slow and not once"}
+    if leg == "bare" and not any((env.ROOT / argument.partition("::")[0]).exists() for argument in arguments):
+        arguments = [*arguments, *(str(path) for words in BARE.split() for path in sorted(env.ROOT.glob(words)))]
     # -P: the package that is installed is tested, whatever lies in the current directory
-    return subprocess.run([python, "-P", "-m", "pytest", *arguments], check=False, cwd=env.ROOT).returncode
+    command = [python, "-P", "-m", "pytest", "-q", "--progress", "-m", marks.get(leg, ""), *arguments]
+    return subprocess.run(command, check=False, cwd=env.ROOT).returncode
 
 
 def main() -> int:
@@ -47,7 +61,15 @@ def main() -> int:
     legs = arguments.legs.split(",")
     if unknown := set(legs) - env.ENVIRONMENTS.keys():
         parser.error(f"no such leg: {', '.join(sorted(unknown))}")
-    codes = [run(leg, rest) for leg in legs]
+    codes: list[int] = []
+    times: list[str] = []
+    for leg in legs:
+        begin = time.monotonic()
+        codes.append(run(leg, rest))
+        seconds = int(time.monotonic() - begin)
+        verdict = "passed" if codes[-1] == 0 else "no tests" if codes[-1] == NO_TESTS else "FAILED"
+        times.append(f"{leg} {verdict} in {seconds // 60}:{seconds % 60:02}")
+    print(f"=== {', '.join(times)}", flush=True)
     if set(codes) == {NO_TESTS}:
         return NO_TESTS
     # A selection of tests may leave nothing to one of the legs; without a selection both have to run something.

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from importlib import metadata
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import goes_lite
+from tests import shares
 
 try:
     from blockbuster import BlockBuster
@@ -23,7 +24,7 @@ except ImportError:  # no test needs it
 
 # pytester runs pytest inside tests; the report says at the end what became of the rules of the conformance suites, which
 # run in other processes under xdist.
-pytest_plugins = ["pytester", "goes_lite_conformance.report"]
+pytest_plugins = ["pytester", "goes_lite_conformance.report", "tests.progress"]
 
 # A shell lets what it runs in the background ignore Ctrl-C, and children inherit that: tests that interrupt one of
 # theirs would wait for ever.
@@ -35,7 +36,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 settings.register_profile(
     "ci",
     derandomize=True,
-    max_examples=50,
+    max_examples=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     print_blob=True,
@@ -43,6 +44,9 @@ settings.register_profile(
 settings.register_profile("quick", settings.get_profile("ci"), max_examples=10)
 settings.register_profile("deep", settings.get_profile("ci"), derandomize=False, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+PLACES = ("place", "file", "loop_place", "driver", "world")
+"""The parameters of tests that say on which face and driver they run."""
 
 SERVERS = ("test_postgres", "test_nats", "test_mongo")
 """How the names of files begin whose tests need a server."""
@@ -56,38 +60,70 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="soak: tests that race, kill or restart something do it N times as often (default: 1, a few seconds)",
     )
+    parser.addoption(
+        "--share",
+        type=int,
+        default=0,
+        metavar="N",
+        help="run each rule on one backend, driver and face of many; another N, another choice (default: 0)",
+    )
+    parser.addoption("--all", action="store_true", help="run everything: each rule on every backend, driver and face")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is in a file named after a server needs one; and what is judged twice by the same rules is slow the second time."""
+def pytest_configure(config: pytest.Config) -> None:
+    from goes_lite_conformance.harness.contract import CHOICE  # not before pytest can rewrite its asserts
+
+    if not config.getoption("--all"):
+        share = int(config.getoption("--share"))
+        config.stash[CHOICE] = lambda rule, kinds: shares.choose(rule, kinds, share)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is in a file named after a server needs one; and what another share runs is not run."""
     for item in items:
-        server = item.path.stem.startswith(SERVERS)
-        if server:
+        if item.path.stem.startswith(SERVERS):
             item.add_marker(pytest.mark.server)
-        if isinstance(item, pytest.Function) and _is_second(item, server=server):
-            item.add_marker(pytest.mark.slow)
+    if config.getoption("--all"):
+        return
+    share: int = config.getoption("--share")
+    groups: dict[tuple[object, ...], list[pytest.Function]] = {}
+    dropped: set[pytest.Item] = set()
+    for item in items:
+        if not isinstance(item, pytest.Function):
+            continue
+        if rule := getattr(item.function, "rule", None):
+            if not shares.has_turn(rule.id, [cls.__name__ for cls in item.cls.__mro__], share):
+                dropped.add(item)
+        elif where := _where(item):
+            if "apsw" in where and find_spec("apsw") is None:
+                dropped.add(item)
+                continue
+            others = (pair for pair in item.callspec.indices.items() if pair[0] not in PLACES)
+            groups.setdefault((item.nodeid.partition("[")[0], *others), []).append(item)
+    for name, group in groups.items():
+        chosen = shares.choose(repr(name), [_where(item) for item in group], share)
+        dropped.update(item for item in group if _where(item) != chosen)
+    if dropped:
+        config.hook.pytest_deselected(items=[item for item in items if item in dropped])
+        items[:] = [item for item in items if item not in dropped]
 
 
-def _is_second(item: pytest.Function, *, server: bool) -> bool:
-    """Whether a rule is kept by the same code elsewhere: the first of both drivers of SQLite, or the async face of a server.
-
-    The second driver is the only one, and so the first, where the optional packages are not installed. The blocking face of
-    a server is its async one on another thread, and SQLite is judged on such a thread as well.
-    """
-    rule: Any = item
-    kind = rule.callspec.params.get("kind") if hasattr(item, "callspec") else None
-    if not isinstance(kind, tuple) or not hasattr(rule.cls, "faces"):
-        return False  # it is no rule of a suite
-    variant, face = cast("tuple[str, str]", kind)
-    if not server:
-        return variant == "file-sqlite3" and find_spec("apsw") is not None
-    return face == "blocking" and "async" in (getattr(rule.function, "faces", None) or rule.cls.faces)
+def _where(item: pytest.Function) -> tuple[str, ...]:
+    """The words that say on which face and driver it runs, of a test that runs on several."""
+    parameters: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
+    return tuple(word for name in PLACES if name in parameters for word in str(parameters[name]).split("-"))
 
 
 @pytest.fixture(scope="session")
 def rounds(pytestconfig: pytest.Config) -> int:
     """The factor by which soak tests multiply their work: 1 unless --rounds was given."""
     return int(pytestconfig.getoption("--rounds") or 1)
+
+
+@pytest.fixture(scope="session")
+def share(pytestconfig: pytest.Config) -> int | None:
+    """Which share of the combinations this run takes; None for all of them."""
+    return None if pytestconfig.getoption("--all") else int(pytestconfig.getoption("--share"))
 
 
 def pytest_report_header() -> str:

@@ -261,7 +261,7 @@ def outcome(act: Callable[[Any], Any], value: Any) -> Any:
 
 
 slow_data = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-thorough = settings(max_examples=300, deadline=None, suppress_health_check=slow_data)
+thorough = settings(max_examples=3 * settings().max_examples, deadline=None, suppress_health_check=slow_data)
 
 
 @thorough

@@ -48,11 +48,12 @@ def shipped() -> list[Suite]:
 
 @pytest.fixture
 def run(pytester: pytest.Pytester) -> Run:
-    """Run pytest on somebody's rules, in a process of its own, with no more options than it is given."""
+    """Run pytest on somebody's rules, with no more options than it is given; `apart` in a process of its own."""
 
-    def start(rules: str, *options: str, hook: str = HOOK) -> pytest.RunResult:
+    def start(rules: str, *options: str, hook: str = HOOK, apart: bool = False) -> pytest.RunResult:
         pytester.makepyfile(test_acme=f"{hook}\n{rules}")
-        return pytester.runpytest_subprocess("-p", "no:cacheprovider", *options)
+        run = pytester.runpytest_subprocess if apart else pytester.runpytest_inprocess
+        return run("-p", "no:cacheprovider", *options)
 
     return start
 
@@ -135,6 +136,19 @@ def test_a_rule_runs_on_both_faces_of_every_variant(run: Run) -> None:
     ]
 
 
+def test_a_conftest_can_choose_where_a_rule_runs(run: Run, pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(
+        "from goes_lite_conformance.harness.contract import CHOICE\n"
+        "def pytest_configure(config):\n"
+        "    config.stash[CHOICE] = lambda rule, kinds: kinds[int(rule[-1])]"
+    )
+
+    result = run(f"{rule('pass')}\n    variants = ('small', 'large')", "-v")
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*test_it?small-blocking? PASSED*"])
+
+
 def test_each_test_has_a_storage_of_its_own_that_is_erased(run: Run) -> None:
     result = run(
         "class TestIt(Acme):\n"
@@ -185,7 +199,9 @@ ALONE = {"alone": (), "without anyio": ("-p", "no:anyio"), "xdist": ("-n", "2", 
 
 @pytest.mark.parametrize("options", ALONE.values(), ids=ALONE.keys())
 def test_a_failure_shows_the_rule_and_both_sides(options: tuple[str, ...], run: Run) -> None:
-    result = run(rule('assert ["a", "b", "c"] == ["a", "x", "c"]'), "-vv", *options)
+    result = run(
+        rule('assert ["a", "b", "c"] == ["a", "x", "c"]'), "-vv", *options, apart=not options or "-n" in options
+    )
 
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(
@@ -223,24 +239,25 @@ HANGING = {
 
 @pytest.mark.parametrize("body", HANGING.values(), ids=HANGING.keys())
 def test_a_rule_that_hangs_fails_and_says_where(body: str, run: Run) -> None:
-    result = run(rule(body, marks="@patience(1)"))
+    result = run(rule(body, marks="@patience(0.5)"), apart=True)
 
     result.assert_outcomes(failed=2)
     text = result.stdout.str()
-    assert text.count("AssertionError: it hangs: after 1 s it is still at") >= 2
+    assert text.count("AssertionError: it hangs: after 0.5 s it is still at") >= 2
     assert text.count("in test_it") == 2
     assert text.count("# here") >= 2
 
 
 def test_a_rule_that_hangs_in_an_event_loop_closes_what_it_has_opened(run: Run) -> None:
     """It is cancelled, so whatever comes next finds neither its threads nor its tasks."""
-    hanging = rule("await anext(db.events.follow(after=0))", marks='@patience(1)\n@only("async")')
-    result = run(f"""{hanging}
+    hanging = rule("await anext(db.events.follow(after=0))", marks='@patience(0.5)\n@only("async")')
+    rules = f"""{hanging}
 
 def test_behind_it():
     import threading
     assert [thread.name for thread in threading.enumerate() if thread.name != "MainThread"] == []
-""")
+"""
+    result = run(rules, apart=True)
 
     result.assert_outcomes(failed=1, passed=1)
 
@@ -286,7 +303,7 @@ SKIPPING = {
 @pytest.mark.parametrize(("rules", "reason"), SKIPPING.values(), ids=SKIPPING.keys())
 @pytest.mark.parametrize("options", [(), pytest.param(("-n", "1"), marks=pytest.mark.slow)], ids=["alone", "xdist"])
 def test_nothing_else_skips_a_rule(rules: str, reason: str, options: tuple[str, ...], run: Run) -> None:
-    result = run(rules, *options)
+    result = run(rules, *options, apart=bool(options))
 
     outcomes = result.parseoutcomes()
     assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -360,7 +377,10 @@ def test_a_hook_inside_a_function_cannot_be_found_by_another_process(run: Run, p
 def test_workers_are_killed_when_their_rule_ends(run: Run, pytester: pytest.Pytester) -> None:
     pytester.makepyfile(jobs="import time\nfrom goes_lite_conformance.harness.workers import say\n"
                              "def idle(place):\n    say('there')\n    time.sleep(600)\n")  # fmt: skip
-    body = 'worker = place.spawn(jobs.idle)\nworker.expect("there")\nopen("pids", "a").write(f"{worker.process.pid} ")'
+    body = (
+        'worker = place.spawn(jobs.idle)\nworker.expect("there")\n'
+        'with open("pids", "a") as pids: pids.write(f"{worker.process.pid} ")'
+    )
 
     result = run(rule(body, parameters="place"), hook=f"import jobs\n{ON_FILE}")
 
