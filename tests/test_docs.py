@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
 import runpy
 import shlex
@@ -22,7 +23,10 @@ NATS = "nats://127.0.0.1:4222"
 """What pages call the server that the tests start."""
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("README.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+MODULE = re.compile(r"`(goes_lite(?:_\w+)?(?:\.\w+)+)`")
+LOGGERS = {"goes_lite.commands", "goes_lite.nats", "goes_lite.processor", "goes_lite.backends", "goes_lite.buses"}
+"""Names with dots that are no modules: those of loggers and of groups of entry points."""
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 # What this interpreter has to import is where the page may have been: a built package, or this checkout.
@@ -167,7 +171,7 @@ def test_every_public_name_is_in_the_docs() -> None:
 
 def test_the_index_names_every_page() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    pages = {page.name for page in PAGES} - {"README.md", "index.md"}
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"}
 
     assert {page for page in pages if f"({page})" not in index} == set()
 
@@ -191,3 +195,43 @@ def test_the_picture_of_the_storeys_is_that_of_the_import_table() -> None:
     storeys = runpy.run_path(str(ROOT / ".ci" / "storeys.py"))
 
     assert (ROOT / "docs" / "storeys.svg").read_text(encoding="utf-8") == storeys["draw"](*storeys["tables"]())
+
+
+def test_every_module_that_a_page_names_exists() -> None:
+    """`goes_lite.contract.event_store`, `goes_lite.errors.KeyTaken`: an import finds it. The changelog names old ones too."""
+    pages = [page for page in PAGES if page.name != "CHANGELOG.md"]
+    names = {name for page in pages for name in MODULE.findall(page.read_text(encoding="utf-8"))}
+    lists = {
+        f"{module}.{name}"
+        for page in pages
+        for module, row in re.findall(
+            r"^\| `(goes_lite[\w.]*)`: ([^|]+)\|", page.read_text(encoding="utf-8"), re.MULTILINE
+        )
+        for name in re.findall(r"`([\w.]+)`", row)
+    }
+
+    assert {name for name in {*names, *lists} - LOGGERS if not importable(name)} == set()
+
+
+def importable(name: str) -> bool:
+    try:
+        pkgutil.resolve_name(name)
+    except (ImportError, AttributeError):
+        return False
+    return True
+
+
+def test_ways_to_run_the_checks_call_scripts_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hooks, the workflow and the page for contributors spell no command of their own."""
+    monkeypatch.syspath_prepend(ROOT / ".ci")
+    checks = runpy.run_path(str(ROOT / ".ci" / "check.py"))["CHECKS"]
+    for name in (".pre-commit-config.yaml", ".github/workflows/ci.yml", "CONTRIBUTING.md"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        scripts = re.findall(r"(?<![\w./])\.ci/[\w.]+", text)
+
+        assert scripts, name
+        assert [script for script in scripts if not (ROOT / script).exists()] == []
+        for arguments in re.findall(r"(?:entry|run): (.*)", text):
+            command, *rest = arguments.removeprefix("python3 ").split()
+            assert command in scripts, arguments
+            assert set(rest) <= set(checks), arguments
