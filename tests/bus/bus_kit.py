@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
+
+from goes_lite_conformance.harness.place import PATIENCE, Beside
 
 from goes_lite.contract.event_bus import Delivery, Subscription
 from goes_lite.contract.event_store import EventStore, Pages
@@ -15,41 +15,10 @@ from goes_lite.events.fields import AggregateRef
 from goes_lite.events.ids import new_id_bytes
 from goes_lite.events.query import EVERYTHING, EventQuery
 from goes_lite.kit.bus import InProcessBus
-from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime, Signal, drive
+from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime, Signal
 from goes_lite.testing import FakeClock
 
-PATIENCE = 10.0  # seconds after which a test that hangs fails; nothing is measured by it
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-class Beside:
-    """A coroutine that runs beside the test: in a task, or in a thread."""
-
-    def __init__(self, runtime: Runtime, coroutine: Coroutine[Any, Any, Any]) -> None:
-        self.inline = runtime.inline
-        self.outcome: list[Any] = []
-        self.error: BaseException | None = None
-        if self.inline:
-            self.thread = threading.Thread(target=lambda: drive(self._run(coroutine)), daemon=True)
-            self.thread.start()
-        else:
-            self.task = asyncio.get_running_loop().create_task(self._run(coroutine))
-
-    async def _run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        try:
-            self.outcome.append(await coroutine)
-        except BaseException as exc:
-            self.error = exc
-
-    async def result(self) -> Any:
-        if self.inline:
-            self.thread.join(PATIENCE)
-        else:
-            await asyncio.wait({self.task}, timeout=PATIENCE)
-        if self.error is not None:
-            raise self.error
-        assert self.outcome, "it hangs"
-        return self.outcome[0]
 
 
 class Log:
@@ -103,7 +72,7 @@ class Program:
         )
 
     def beside(self, coroutine: Coroutine[Any, Any, Any]) -> Beside:
-        return Beside(self.runtime, coroutine)
+        return Beside(coroutine, loop=not self.runtime.inline)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Let the others run until the condition holds; it is looked at again whenever one of them begins to wait."""

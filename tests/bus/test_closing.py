@@ -11,25 +11,6 @@ from goes_lite.runtime import InlineRuntime, drive
 from tests.bus.bus_kit import Program, Run, data, events, take
 
 
-@pytest.mark.parametrize("closes", ["subscription", "bus"])
-def test_closing_ends_an_iteration_that_waits(run: Run, closes: str) -> None:
-    async def rule(p: Program) -> None:
-        subscription = p.bus.subscribe()
-
-        async def consume() -> int:
-            return len([delivery async for delivery in subscription])
-
-        consumer = p.beside(consume())
-        await p.waiting(1)
-        await (subscription if closes == "subscription" else p.bus).close()
-        assert await consumer.result() == 0
-        with pytest.raises(StopAsyncIteration):
-            await subscription.__anext__()
-        await subscription.close()
-
-    run(rule)
-
-
 def test_a_closed_bus_refuses_publishers_also_those_that_wait(run: Run) -> None:
     async def rule(p: Program) -> None:
         full = p.bus.subscribe(capacity=1)
@@ -45,16 +26,6 @@ def test_a_closed_bus_refuses_publishers_also_those_that_wait(run: Run) -> None:
         p.bus.offer(events(4), 0)
         await full.close()
         await p.bus.close()
-
-    run(rule)
-
-
-def test_closing_the_bus_stops_its_handlers(run: Run) -> None:
-    async def rule(p: Program) -> None:
-        handlings = [p.bus.handle(["*"], lambda _: None, group="g") for _ in range(3)]
-        await p.waiting(3)
-        await p.bus.close()
-        assert [handling.running for handling in handlings] == [False] * 3
 
     run(rule)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 
 import pytest
@@ -10,56 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goes_lite.contract.event_bus import Delivery, Subscription
-from goes_lite.errors import BusError, ConfigError, DeliveryError
-from goes_lite.runtime import LoopRuntime, drive
+from goes_lite.errors import DeliveryError
+from goes_lite.runtime import drive
 from tests.bus.bus_kit import NoWaiting, Program, Run, data, drained, event, events, take
-
-
-def test_each_event_goes_to_exactly_one_member_of_a_group(run: Run) -> None:
-    async def rule(p: Program) -> None:
-        got: list[int] = []
-
-        async def member(subscription: Subscription) -> None:
-            async for delivery in subscription:
-                got.append(delivery.event.data)
-                await delivery.ack()
-
-        members = [p.bus.subscribe(group="mail", capacity=3, max_pending=2) for _ in range(3)]
-        other = p.bus.subscribe(group="audit")
-        at_work = [p.beside(member(subscription)) for subscription in members]
-        await p.bus.publish(events(*range(50)))
-        await p.until(lambda: len(got) >= 50)
-        await p.waiting(3)
-        for subscription in members:
-            await subscription.close()
-        for one in at_work:
-            await one.result()
-        assert sorted(got) == list(range(50))
-        assert await data(other, 50) == list(range(50))
-
-    run(rule)
-
-
-@pytest.mark.parametrize("ending", ["close", "abandon"])
-def test_what_a_member_leaves_unsettled_goes_to_another(run: Run, ending: str) -> None:
-    """In its old place, as the next attempt, whether the member was closed or garbage collected."""
-
-    async def rule(p: Program) -> None:
-        leaver = p.bus.subscribe(group="mail")
-        await p.bus.publish(events(1, 2, 3))
-        deliveries = await take(leaver, 2, ack=False)
-        await deliveries.pop().ack()
-        stayer = p.bus.subscribe(group="mail")
-        if ending == "close":
-            await leaver.close()
-        del leaver
-        deliveries.clear()
-        gc.collect()
-        again, fresh = await take(stayer, 2)
-        assert (again.event.data, again.attempt, again.redelivered) == (1, 2, True)
-        assert (fresh.event.data, fresh.attempt, fresh.redelivered) == (3, 1, False)
-
-    run(rule)
 
 
 def test_a_delivery_keeps_its_subscription_alive(run: Run) -> None:
@@ -110,37 +62,6 @@ def test_a_publisher_that_waits_for_a_group_is_released_when_its_last_member_lea
     run(rule)
 
 
-def test_members_of_a_group_share_one_set_of_names(run: Run) -> None:
-    async def rule(p: Program) -> None:
-        first = p.bus.subscribe(["order.*"], group="mail")
-        with pytest.raises(BusError, match=r"mail.*order\.\*.*user\.named"):
-            p.bus.subscribe(["user.named"], group="mail")
-        await first.close()
-
-    run(rule)
-
-
-def test_cancelled_iteration_loses_nothing() -> None:
-    """However a waiting `__anext__` and an event cross, the event is there for the next one."""
-
-    async def rule() -> None:
-        p = Program(LoopRuntime)
-        subscription = p.bus.subscribe(group="mail")
-        for n in range(20):
-            consumer = asyncio.create_task(subscription.__anext__())
-            await p.waiting(1)
-            if n % 2:
-                await p.bus.publish(events(n))
-            consumer.cancel()
-            await asyncio.wait({consumer})
-            if not n % 2:
-                await p.bus.publish(events(n))
-            assert await data(subscription, 1) == [n]
-        await p.bus.close()
-
-    asyncio.run(rule())
-
-
 def test_nak_delivers_again_at_once_or_after_the_delay(run: Run) -> None:
     async def rule(p: Program) -> None:
         subscription = p.bus.subscribe()
@@ -158,26 +79,6 @@ def test_nak_delivers_again_at_once_or_after_the_delay(run: Run) -> None:
         p.clock.advance(0.5)
         (last,) = await third.result()
         assert (last.event.data, last.attempt, p.clock.monotonic()) == (1, 3, 5)
-
-    run(rule)
-
-
-def test_events_of_an_aggregate_wait_behind_one_that_is_to_be_retried(run: Run) -> None:
-    """Others pass. So with one delivery at a time, each aggregate is seen in order."""
-
-    async def rule(p: Program) -> None:
-        subscription = p.bus.subscribe(max_pending=1)
-        await p.bus.publish([event(data=n, of=of) for n, of in [(1, "a"), (2, "a"), (3, "b"), (4, "a"), (5, None)]])
-        (first,) = await take(subscription, 1, ack=False)
-        await first.nak(5)
-        assert await data(subscription, 2) == [3, 5]
-        await p.bus.publish([event(data=6, of="b")])
-        p.clock.advance(5)
-        (first,) = await take(subscription, 1, ack=False)
-        await first.nak(5)
-        p.clock.advance(5)
-        assert await data(subscription, 4) == [1, 2, 4, 6]
-        assert subscription.queued == 0
 
     run(rule)
 
@@ -231,29 +132,6 @@ def test_what_was_taken_back_cannot_be_acked_before_it_is_delivered_again_either
             await late.ack()
         await working.ack()
         await waiting.result()
-
-    run(rule)
-
-
-def test_a_delivery_is_settled_once(run: Run) -> None:
-    """Settling it again, or after its subscription ended, is DeliveryError; a wrong delay settles nothing."""
-
-    async def rule(p: Program) -> None:
-        subscription = p.bus.subscribe(group="mail")
-        await p.bus.publish(events(1, 2, 3))
-        acked, nakked, left = await take(subscription, 3, ack=False)
-        with pytest.raises(ConfigError):
-            await acked.nak(-1)
-        await acked.ack()
-        await nakked.nak(1)
-        for delivery, how in ((acked, "acked already"), (nakked, "nakked already")):
-            with pytest.raises(DeliveryError, match=how):
-                await delivery.ack()
-            with pytest.raises(DeliveryError, match=how):
-                await delivery.nak()
-        await subscription.close()
-        with pytest.raises(DeliveryError, match="has ended"):
-            await left.ack()
 
     run(rule)
 

@@ -10,33 +10,13 @@ from collections.abc import Callable
 
 import pytest
 
-from goes_lite.errors import BusError, ConfigError, DeliveryError, StoreClosed
+from goes_lite.errors import BusError, ConfigError, StoreClosed
 from goes_lite.events.event import Event
 from goes_lite.kit.bus import InProcessBus
 from goes_lite.runtime import InlineRuntime, LoopRuntime, Signal, drive
 from goes_lite.runtime.backoff import Backoff
 from goes_lite.testing import FakeClock
-from tests.bus.bus_kit import Log, Program, Run, data, events, take
-
-
-@pytest.mark.parametrize("kind", ["plain", "coroutine"])
-def test_a_handler_gets_each_event_and_its_return_is_an_ack(run: Run, kind: str) -> None:
-    async def rule(p: Program) -> None:
-        got: list[int] = []
-
-        async def coroutine(event: Event[int]) -> None:
-            got.append(event.data)
-
-        handling = p.bus.handle(
-            ["order.*"], coroutine if kind == "coroutine" else lambda e: got.append(e.data), group="g"
-        )
-        await p.bus.publish(events(1, 2, 3))
-        await p.until(lambda: len(got) == 3)
-        await handling.stop()
-        assert (got, handling.running, handling.failures) == ([1, 2, 3], False, 0)
-        assert p.bus.subscribe(["order.*"], group="g").queued == 0
-
-    run(rule)
+from tests.bus.bus_kit import Log, Program, Run, data, events
 
 
 def failing(on: Callable[[int], bool], seen: list[tuple[int, float]], clock: FakeClock) -> Callable[[Event[int]], None]:
@@ -76,42 +56,6 @@ def test_an_exception_is_a_nak_with_backoff_and_a_poison_event_blocks_no_other(r
         assert letter.time == p.clock.now()
         assert [(e.attempt, str(e.error)) for e in handling.errors] == [(n, "no 1") for n in (1, 2, 3, 4)]
         assert handling.running
-
-    run(rule)
-
-
-def test_a_dead_letter_can_be_redriven_or_dropped_once(run: Run) -> None:
-    async def rule(p: Program) -> None:
-        seen: list[tuple[int, float]] = []
-        broken = True
-        handling = p.bus.handle(["*"], failing(lambda _: broken, seen, p.clock), max_attempts=1)
-        await p.bus.publish(events(1, 2))
-        await p.until(lambda: handling.failures == 2)
-        await p.waiting(1)
-        first, second = await p.bus.dead_letters()
-        broken = False
-        await p.bus.redrive(first)
-        await p.until(lambda: len(seen) == 3)
-        await p.bus.drop(second)
-        assert (seen[2][0], await p.bus.dead_letters(), handling.failures) == (1, [], 2)
-        for gone in (first, second):
-            with pytest.raises(BusError, match="gone"):
-                await p.bus.redrive(gone)
-            with pytest.raises(BusError, match="gone"):
-                await p.bus.drop(gone)
-
-    run(rule)
-
-
-def test_a_dead_letter_of_a_subscription_that_ended_cannot_be_redriven(run: Run) -> None:
-    async def rule(p: Program) -> None:
-        subscription = p.bus.subscribe(capacity=1)
-        p.bus.offer(events(1, 2), 0)
-        await subscription.close()
-        (letter,) = await p.bus.dead_letters()
-        with pytest.raises(BusError, match="has ended"):
-            await p.bus.redrive(letter)
-        assert await p.bus.dead_letters() == [letter]
 
     run(rule)
 
@@ -166,44 +110,6 @@ def test_stop_lets_the_event_at_hand_finish_and_leaves_no_task_or_thread(run: Ru
     run(rule)
 
 
-def test_a_handler_that_does_not_finish_in_time_is_cancelled_and_its_event_goes_back() -> None:
-    async def rule() -> None:
-        p = Program(LoopRuntime)
-
-        async def hang(event: Event[int]) -> None:
-            await asyncio.Event().wait()
-
-        handling = p.bus.handle(["*"], hang, group="g")
-        await p.bus.publish(events(1))
-        stopping = p.beside(handling.stop(timeout=3))
-        await p.until(lambda: p.clock.waiters == (3,))
-        p.clock.advance(3)
-        await stopping.result()
-        (again,) = await take(p.bus.subscribe(group="g"), 1)
-        assert (again.event.data, again.attempt) == (1, 2)
-        await p.bus.close()
-
-    asyncio.run(rule())
-
-
-def test_a_handler_may_stop_itself(run: Run) -> None:
-    async def rule(p: Program) -> None:
-        stopped: list[int] = []
-
-        async def once(event: Event[int]) -> None:
-            await handling.stop()
-            stopped.append(event.data)
-            p.clock.changed.notify()
-
-        handling = p.bus.handle(["*"], once)
-        await p.bus.publish(events(1, 2))
-        await p.until(lambda: stopped == [1])
-        await p.bus.close()
-        assert not handling.running
-
-    run(rule)
-
-
 def test_a_handler_that_waits_for_its_log_to_come_back_can_be_stopped(run: Run) -> None:
     async def rule(p: Program) -> None:
         def away() -> None:
@@ -217,51 +123,6 @@ def test_a_handler_that_waits_for_its_log_to_come_back_can_be_stopped(run: Run) 
     log = Log()
     log.commit(*events(1))
     run(rule, log)
-
-
-def test_a_handler_slower_than_its_ack_wait_goes_on(run: Run) -> None:
-    """Another member has the event meanwhile; the late return is recorded as a failure, and the next event comes."""
-
-    async def rule(p: Program) -> None:
-        got: list[int] = []
-        gate = Signal()
-
-        async def slow(event: Event[int]) -> None:
-            got.append(event.data)
-            await p.runtime.wait(gate, 0)
-
-        handling = p.bus.handle(["*"], slow, group="g", ack_wait=5)
-        await p.bus.publish(events(1))
-        await p.until(lambda: got == [1])
-        p.clock.advance(5)
-        other = p.bus.subscribe(group="g")
-        assert await data(other, 1) == [1]
-        gate.notify()
-        await p.until(lambda: handling.failures == 1)
-        assert isinstance(handling.errors[0].error, DeliveryError)
-        await other.close()
-        await p.bus.publish(events(2))
-        await p.until(lambda: got == [1, 2])
-
-    run(rule)
-
-
-def test_a_handler_that_waits_to_publish_does_not_keep_the_bus_from_closing(run: Run) -> None:
-    """Closing refuses publishers first, so that no handler waits for room that nobody will make."""
-
-    async def rule(p: Program) -> None:
-        full = p.bus.subscribe(["out"], capacity=1)
-
-        async def forward(event: Event[int]) -> None:
-            await p.bus.publish(events(1, 2, name="out"))
-
-        handling = p.bus.handle(["in"], forward)
-        await p.bus.publish(events(1, name="in"))
-        await p.until(lambda: full.queued == 1 and len(p.clock.waiters) == 1)
-        await p.bus.close()
-        assert isinstance(handling.errors[0].error, BusError)
-
-    run(rule)
 
 
 def test_what_goes_wrong_around_a_handler_does_not_end_it(run: Run) -> None:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from goes_lite_conformance.harness.place import Beside
 from hypothesis import given
 from hypothesis import strategies as st
 
 from goes_lite.contract.event_bus import Start, Subscription, parse_patterns
-from goes_lite.errors import AbilityMissing, ConfigError, InvalidQueryError
-from goes_lite.events.event import Event, restore
-from goes_lite.events.ids import new_id_bytes
-from goes_lite.kit.bus import InProcessBus
+from goes_lite.events.event import Event
 from goes_lite.runtime import InlineRuntime, drive
 from tests.bus.bus_kit import (
-    EPOCH,
-    Beside,
     Log,
     NoWaiting,
     Program,
@@ -109,67 +104,6 @@ def test_a_log_that_ends_before_what_was_announced_is_believed() -> None:
         assert [delivery.event.data for delivery in await drained(ahead)] == [3]
 
     drive(rule())
-
-
-@pytest.mark.parametrize(
-    ("start", "expected"),
-    [("now", [4]), ("beginning", [1, 2, 3, 4]), (0, [1, 2, 3, 4]), (2, [3, 4]), (3, [4]), (EPOCH, [1, 2, 3, 4])],
-)
-def test_a_subscription_begins_where_it_says(run: Run, start: Start, expected: list[int]) -> None:
-    """Now, at the beginning, behind a position, or at a time."""
-
-    async def rule(p: Program) -> None:
-        subscription = p.bus.subscribe(start=start)
-        p.bus.offer(*p.log.commit(*events(4)))
-        assert await data(subscription, len(expected)) == expected
-        p.bus.offer(*p.log.commit(*events(5)))
-        assert await data(subscription, 1) == [5]
-
-    log = Log()
-    log.commit(*events(1, 2, 3))
-    run(rule, log)
-
-
-def test_a_start_in_time_leaves_out_earlier_events_stored_and_live(run: Run) -> None:
-    async def rule(p: Program) -> None:
-        subscription = p.bus.subscribe(start=EPOCH + timedelta(seconds=1))
-        assert await data(subscription, 1) == [3]
-        p.bus.offer(*p.log.commit(*events(4)))
-        p.bus.offer(*p.log.commit(later))
-        assert await data(subscription, 1) == [3]
-
-    log = Log()
-    later = restore(new_id_bytes(), "x", 3, EPOCH + timedelta(seconds=1), None, 0, None, None, 0, "json", 1, "3")
-    log.commit(*events(1, 2), later)
-    run(rule, log)
-
-
-def test_without_a_log_there_is_no_replay_and_an_offer_without_room_is_a_dead_letter(run: Run) -> None:
-    async def rule(p: Program) -> None:
-        starts: list[Start] = ["beginning", 1, EPOCH]
-        for start in starts:
-            with pytest.raises(AbilityMissing, match="replay"):
-                p.bus.subscribe(start=start)
-        subscription = p.bus.subscribe(["order.*"], capacity=1)
-        p.bus.offer(events(1, 2), 0)
-        assert await data(subscription, 1) == [1]
-        assert [letter.event.data for letter in await p.bus.dead_letters()] == [2]
-
-    run(rule)
-
-
-@pytest.mark.parametrize("start", [-1, True, "then", datetime(2026, 1, 1), None, 1.5])
-def test_a_start_that_means_nothing_is_refused(start: Any) -> None:
-    with pytest.raises(InvalidQueryError):
-        InProcessBus(InlineRuntime()).subscribe(start=start)
-
-
-@pytest.mark.parametrize(
-    "options", [{"max_pending": 0}, {"capacity": 0}, {"ack_wait": 0.0}, {"group": ""}, {"capacity": 1.5}]
-)
-def test_an_option_that_means_nothing_is_refused(options: Any) -> None:
-    with pytest.raises(ConfigError):
-        InProcessBus(InlineRuntime()).subscribe(**options)
 
 
 def test_a_log_that_cannot_be_read_costs_nothing_but_time(run: Run) -> None:
