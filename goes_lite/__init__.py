@@ -29,8 +29,6 @@ from goes_lite.events.fields import AggregateRef
 from goes_lite.events.ids import new_id
 from goes_lite.events.query import Between, EventQuery
 from goes_lite.events.registry import Raw, Registry, command, default_registry, event
-from goes_lite.repository import Repository
-from goes_lite.repository.schedule import Every, Schedule
 from goes_lite.runtime.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -40,7 +38,9 @@ if TYPE_CHECKING:
     from goes_lite.processor import Continuously, OnDemand, ParkedEvent, Periodically, Processor, Retry
     from goes_lite.projection import REMOVED, ModelProjection, Parity, Projection, projects
     from goes_lite.projection.lookup import Lookup
+    from goes_lite.repository import Repository
     from goes_lite.repository.decision import DecisionModel
+    from goes_lite.repository.schedule import Every, Schedule
 
 __all__ = [
     "REMOVED",
@@ -113,6 +113,8 @@ _LATER = {
     "Lookup": "goes_lite.projection.lookup",
     "Decider": "goes_lite.commands.decider",
     "DecisionModel": "goes_lite.repository.decision",
+    "Repository": "goes_lite.repository",
+    **dict.fromkeys(("Every", "Schedule"), "goes_lite.repository.schedule"),
     **dict.fromkeys(("Command", "CommandBus", "handles"), "goes_lite.commands"),
     **dict.fromkeys(
         ("Continuously", "OnDemand", "ParkedEvent", "Periodically", "Processor", "Retry"), "goes_lite.processor"

@@ -17,7 +17,7 @@ import pytest
 from goes_lite_conformance.servers import ServerMissing, nats
 
 import goes_lite
-from goes_lite import __main__ as command_line
+from goes_lite.cli import main as command_line
 
 NATS = "nats://127.0.0.1:4222"
 """What pages call the server that the tests start."""

@@ -12,8 +12,8 @@ import pytest
 from goes_lite_conformance.harness.samples import Noted, note, registry
 
 import goes_lite as goes
-from goes_lite import __main__ as command_line
 from goes_lite import blocking
+from goes_lite.cli import main as command_line
 from goes_lite.codec import FunctionCodec
 from goes_lite.errors import (
     ConfigError,

@@ -1,1 +1,34 @@
-"""The guided tour of `python -m goes_lite demo`: a small shop in one file, and everything that goes_lite does for it."""
+"""`goes-lite demo`: a guided tour of a small shop in one file, which shows everything that goes_lite does for it."""
+
+from __future__ import annotations
+
+import argparse
+
+from goes_lite.cli.command import Commands
+from goes_lite.cli.terminal import Terminal
+from goes_lite.errors import ConfigError, NetworkFilesystem, StoreReadOnly, StoreUnavailable
+
+
+def add(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """Add the command to the parser."""
+    demo = commands.add_parser(
+        "demo", parents=[common], allow_abbrev=False, help="a guided tour, on a file of its own",
+        description="A guided tour: a small shop in one file. It takes a few seconds; run again, it resumes where it ended.",
+    )  # fmt: skip
+    demo.add_argument(
+        "--db", metavar="FILE", default="goes_demo.db", help="the file to create or continue (default: %(default)s)"
+    )
+    demo.add_argument("--fast", action="store_true", help="no pauses between the sections (there are none into a pipe)")
+    demo.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, terminal: Terminal) -> None:
+    """Take the tour."""
+    from goes_lite.cli.demo._tour import take
+
+    if arguments.fast:
+        terminal.pause = 0.0
+    try:
+        take(arguments.db, terminal)
+    except (NetworkFilesystem, StoreReadOnly, StoreUnavailable) as error:
+        raise ConfigError(f"{error}. The demo makes a file: with --db FILE it is another one, or elsewhere") from error

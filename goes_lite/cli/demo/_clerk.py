@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING
 
 import goes_lite as goes
 from goes_lite.cli.demo._shop import Order, ShipOrder, ThankCustomer
-
-if TYPE_CHECKING:
-    from goes_lite.cli.demo._tour import Tour
+from goes_lite.cli.terminal import Terminal
 
 LATER = 0.1
 
 
-def commands(tour: Tour, order: Order) -> None:
+def commands(db: goes.blocking.BlockingDatabase, out: Terminal, order: Order) -> None:
     """Asked for twice, done once; asked for now, done later."""
-    db, out = tour.db, tour.out
     out.section("Commands: asked for twice, done once; or kept and done later")
     db.commands.serve(Order)
 

@@ -64,7 +64,7 @@ class Tour(NamedTuple):
         self.out.table(("#", "time, UTC", "event", "aggregate", "", "data"), rows, right=[0])
 
 
-def run(path: str, out: Terminal) -> None:
+def take(path: str, out: Terminal) -> None:
     """Take the tour on the file at `path`, which is made if it is not there; one of an earlier tour is continued."""
     began = time.perf_counter()
     earlier = _events_in(path)
@@ -77,7 +77,7 @@ def run(path: str, out: Terminal) -> None:
         _two_editors(tour, order)
         _unique_email(tour)
         _transaction(tour, order)
-        commands(tour, order)
+        commands(db, out, order)
         _snapshot(tour)
         _second_process(tour)
         _projection(tour)

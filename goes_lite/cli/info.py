@@ -1,0 +1,63 @@
+"""`goes-lite info`: what is in a store, and what it runs on."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections import Counter
+
+from goes_lite.cli.command import Commands, iso, open_store
+from goes_lite.cli.terminal import DIM, Terminal, printable, size
+
+_DURABILITY = {
+    "memory": "gone when it is closed",
+    "process-crash": "an acknowledged append survives the process being killed",
+    "os-crash": "an acknowledged append survives a power cut",
+    "replicated": "an acknowledged append survives the loss of a machine",
+}
+
+
+def add(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """Add the command to the parser."""
+    info = commands.add_parser(
+        "info", parents=[common], allow_abbrev=False, help="what is in a store, and what it runs on",
+        description="What is in a store, and which SQLite this Python would use for it.",
+    )  # fmt: skip
+    info.add_argument("file", metavar="FILE")
+    info.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace, terminal: Terminal) -> None:
+    """Print a line for each fact."""
+    from goes_lite.sqlite import SQLiteBackend
+
+    with open_store(arguments.file) as db:
+        backend = db.backend
+        rows: list[tuple[str, str]] = [("file", db.location)]
+        if isinstance(backend, SQLiteBackend):
+            log = db.location + "-wal"
+            waiting = os.path.getsize(log) if os.path.exists(log) else 0
+            rows.append(
+                ("size", size(os.path.getsize(db.location)) + (f", and {size(waiting)} in the -wal" if waiting else ""))
+            )
+            rows.append(("store", backend.identity))
+            bug = (
+                "with the WAL-reset bug, so checkpoints block writers"
+                if backend.wal_reset_bug
+                else "without the WAL-reset bug"
+            )
+            rows.append(("driver", f"{backend.driver}, {bug}"))
+        rows.append(("durability", f"{db.durability}: {_DURABILITY[db.durability]} (the default of connect)"))
+        rows.append(("events", f"{db.events.count()}, head at position {db.events.head()}"))
+        first = next(db.events.query(limit=1), None)
+        last = next(db.events.query(limit=1, reverse=True), None)
+        if first and last:
+            rows.append(("time", f"{iso(first.time)} to {iso(last.time)}"))
+        names = Counter(info.aggregate.name for info in db.events.aggregates())
+        if names:
+            rows.append(("aggregates", ", ".join(f"{name} {count}" for name, count in names.items())))
+        checkpoints = [f"{point.name} at {point.position}" for point in db.checkpoints.all()]
+        if checkpoints:
+            rows.append(("checkpoints", ", ".join(checkpoints)))
+        for label, value in rows:
+            terminal.line(terminal.paint(f"{label:<12}", DIM) + printable(value))
