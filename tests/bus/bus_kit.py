@@ -1,4 +1,4 @@
-"""What the tests of the in-process bus share: a log, time in the test's hands, and helpers to publish and take."""
+"""What the tests of the in-process bus share: a log, a fake clock, and helpers to publish and take."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class Log:
-    """The least that a bus needs of a store: a list of events, and where it ends."""
+    """The minimum that a bus needs of a store: a list of events, and its head."""
 
     def __init__(self) -> None:
         self.events: list[Event[int]] = []
@@ -52,7 +52,7 @@ class Log:
         return Pages(fetch)
 
     def commit(self, *events: Event[int], gap: int = 0) -> tuple[list[Event[int]], int]:
-        """Store the events; what to offer of it."""
+        """Store the events and return what to offer."""
         before = self.last
         stored = [event.at(before + gap + 1 + i) for i, event in enumerate(events)]
         self.events += stored
@@ -60,7 +60,7 @@ class Log:
 
 
 class Program:
-    """One test's world: a bus on one of the runtimes, with its time."""
+    """The world of one test: a bus on one of the runtimes, with its clock."""
 
     def __init__(self, runtime: Callable[[Clock], Runtime], log: Log | None = None) -> None:
         self.clock = FakeClock()
@@ -75,7 +75,7 @@ class Program:
         return Beside(coroutine, loop=not self.runtime.inline)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        """Let the others run until the condition holds; it is looked at again whenever one of them begins to wait."""
+        """Let others run until the condition holds; it is checked whenever one of them starts to wait."""
         real = InlineRuntime() if self.runtime.inline else LoopRuntime()
         while True:
             count = self.clock.changed.count
@@ -84,7 +84,7 @@ class Program:
             assert await real.wait(self.clock.changed, count, PATIENCE), "it never came true"
 
     async def waiting(self, n: int) -> None:
-        """Until n others wait."""
+        """Wait until n others wait."""
         if self.runtime.inline:
             self.clock.block_until_waiting(n)
         else:
@@ -122,14 +122,14 @@ class WouldWait(Exception):
 
 
 class NoWaiting(InlineRuntime):
-    """Raises where others wait, as a cancellation would."""
+    """Raises instead of waiting, as a cancellation would."""
 
     async def wait(self, signal: Signal, seen: int, timeout: float | None = None) -> bool:
         raise WouldWait
 
 
 async def drained(subscription: Subscription, n: int = 10**9) -> list[Delivery]:
-    """What can be had of it without waiting, at most n."""
+    """Return what can be taken without waiting, at most n."""
     got: list[Delivery] = []
     try:
         while len(got) < n:

@@ -1,4 +1,4 @@
-"""What the tests of the bus share: each rule runs on an event loop and in a blocking program."""
+"""What the tests of the bus share: each runs on an event loop and in a blocking program."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.bus import bus_kit, nats_kit
 
 @pytest.fixture(params=["loop", "inline"])
 def run(request: pytest.FixtureRequest) -> bus_kit.Run:
-    """Runs a rule on a bus of either runtime, and closes the bus."""
+    """Run a test on a bus of either runtime, and close the bus."""
 
     async def with_bus(rule: bus_kit.Rule, runtime: Callable[[Clock], Runtime], log: bus_kit.Log | None) -> None:
         program = bus_kit.Program(runtime, log)
@@ -35,7 +35,7 @@ def run(request: pytest.FixtureRequest) -> bus_kit.Run:
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Failures of handlers are logged, which is not what is looked at here."""
+    """Disable the log of failed handlers, which these tests do not check."""
     logger = logging.getLogger("goes_lite.bus")
     logger.disabled = True
     yield
@@ -44,14 +44,14 @@ def quiet() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _servers_end() -> Iterator[None]:
-    """No server outlives the run."""
+    """Stop the server after the run."""
     yield
     nats_kit.end()
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[nats_kit.World]:
-    """Streams of its own on the server of the run, which are removed afterwards."""
+    """Provide streams of its own on the server of the run, and remove them afterwards."""
     found = nats_kit.World(nats_kit.url(), tmp_path)
     yield found
     found.end()

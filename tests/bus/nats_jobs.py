@@ -1,4 +1,4 @@
-"""What the other processes of the tests of NATS do: `python -m tests.bus.nats_jobs JOB {arguments}`. The parent kills them."""
+"""Jobs of other processes in the tests of NATS: `python -m tests.bus.nats_jobs JOB {arguments}`. The parent kills them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.bus.nats_kit import Add, Greet, registry
 
 
 async def member(path: str, bus: str, hold: float = 0.0, **options: Any) -> None:
-    """A member of a group, which tells of each event that it has handled."""
+    """Be a member of a group, and report each event that was handled."""
     async with goes.connect(path, bus=bus, registry=registry) as db:
 
         async def handle(event: goes.Event[Any]) -> None:
@@ -27,7 +27,7 @@ async def member(path: str, bus: str, hold: float = 0.0, **options: Any) -> None
 
 
 async def service(path: str, bus: str, hold: float = 0.0) -> None:
-    """Adds to counters in the store, in a transaction; and greets."""
+    """Add to counters in the store, in a transaction; and greet."""
     async with goes.connect(path, bus=bus, registry=registry) as db:
 
         async def add(command: Add, tx: Any) -> int:

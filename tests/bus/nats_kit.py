@@ -1,4 +1,4 @@
-"""The NATS server of the tests: one for each process that runs tests, and each test in streams of its own."""
+"""The NATS server of the tests: one for each process that runs tests, with streams of its own for each test."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ _urls: list[str] = []
 
 
 def url() -> str:
-    """That of a server which runs: the user's own, or one that is started."""
+    """The URL of a running server: the user's own, or one that is started."""
     if not _urls:
         _urls.append(os.environ.get(servers.URL) or _running.enter_context(servers.server()).url)
     return _urls[0]
 
 
 def end() -> None:
-    """Stop it, if it was started."""
+    """Stop the server, if it was started."""
     _urls.clear()
     _running.close()
 
 
 def missing() -> str:
-    """Why no test of NATS can be run here; nothing if they can. In CI a server that is not there is a failure."""
+    """Return why no test of NATS can run here, or an empty string. In CI a missing server is a failure."""
     if not DRIVER:
         return "nats-py is not installed"
     if os.environ.get(servers.URL) or os.environ.get("CI"):
@@ -54,7 +54,7 @@ def missing() -> str:
     return ""
 
 
-needs_nats = pytest.mark.skipif(bool(missing()), reason=missing() or "it is there")
+needs_nats = pytest.mark.skipif(bool(missing()), reason=missing() or "NATS is there")
 
 
 class Nats(Contract):
@@ -80,7 +80,7 @@ class Core(Nats):
     variants: ClassVar = ("core",)
 
 
-# --- what the tests of its own are about ------------------------------------------------------------------------------
+# --- beyond the suite -------------------------------------------------------------------------------------------------
 
 registry = goes.Registry()
 PATIENCE = 30.0
@@ -106,7 +106,7 @@ class Greet:
 
 
 class Refused(CommandRejected):
-    """A rejection of a class of our own."""
+    """A rejection of a custom class."""
 
 
 def note(number: int, aggregate: str = "", version: int = 0) -> goes.Event[Noted]:
@@ -138,7 +138,7 @@ class World:
         return goes.blocking.connect(self.store(name), bus=self.bus(**options), registry=registry)
 
     def spawn(self, job: str, name: str = "app", **arguments: object) -> Process:
-        """Another process on a job of nats_jobs."""
+        """Start another process on a job of nats_jobs."""
         options = {key: arguments.pop(key) for key in ("mode", "lease") if key in arguments}
         said = json.dumps({"path": self.store(name), "bus": self.bus(**options), **arguments})
         self._workers.append(Process(job, "-W", "error", "-m", "tests.bus.nats_jobs", job, said))
@@ -152,7 +152,7 @@ class World:
 
 
 async def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Let others go on until the condition holds."""
+    """Let others run until the condition holds."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never came true"

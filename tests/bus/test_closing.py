@@ -1,4 +1,4 @@
-"""The end of subscriptions and of the in-process bus, and what can be seen of them meanwhile."""
+"""Closing subscriptions and the in-process bus; and what their reprs show."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from goes_lite.runtime import InlineRuntime, drive
 from tests.bus.bus_kit import Program, Run, data, events, take
 
 
-def test_a_closed_bus_refuses_publishers_also_those_that_wait(run: Run) -> None:
+def test_a_closed_bus_refuses_publishers_even_those_that_wait(run: Run) -> None:
     async def rule(p: Program) -> None:
         full = p.bus.subscribe(capacity=1)
         publisher = p.beside(p.bus.publish(events(1, 2)))
@@ -30,7 +30,7 @@ def test_a_closed_bus_refuses_publishers_also_those_that_wait(run: Run) -> None:
     run(rule)
 
 
-def test_nothing_is_kept_of_what_is_settled_or_gone(run: Run) -> None:
+def test_nothing_settled_or_closed_is_kept(run: Run) -> None:
     """Neither events, nor subscriptions that were closed or abandoned."""
 
     async def rule(p: Program) -> None:
@@ -46,7 +46,7 @@ def test_nothing_is_kept_of_what_is_settled_or_gone(run: Run) -> None:
     run(rule)
 
 
-def test_everything_that_lives_long_shows_its_state_on_a_line(run: Run) -> None:
+def test_reprs_show_the_state(run: Run) -> None:
     async def rule(p: Program) -> None:
         subscription = p.bus.subscribe(["order.*"], group="mail")
         await p.bus.publish(events(1, 2, 3, 4))
@@ -60,7 +60,7 @@ def test_everything_that_lives_long_shows_its_state_on_a_line(run: Run) -> None:
 
 
 def test_it_is_an_event_bus() -> None:
-    """For the type checkers: the protocols are kept."""
+    """For the type checkers: the protocols are implemented."""
     runtime = InlineRuntime()
     bus: EventBus = InProcessBus(runtime)
     subscription: Subscription = bus.subscribe()

@@ -1,4 +1,4 @@
-"""Groups and redelivery on the in-process bus: who gets an event, how often, and how it is settled."""
+"""Groups and redelivery on the in-process bus: who receives an event, how often, and how it is settled."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.bus.bus_kit import NoWaiting, Program, Run, data, drained, event, eve
 
 
 def test_a_delivery_keeps_its_subscription_alive(run: Run) -> None:
-    """Whoever holds a delivery can settle it, even if the iterator is gone from sight."""
+    """A delivery can be settled even if nothing else references its subscription."""
 
     async def rule(p: Program) -> None:
         subscription = p.bus.subscribe(group="mail")
@@ -28,8 +28,8 @@ def test_a_delivery_keeps_its_subscription_alive(run: Run) -> None:
     run(rule)
 
 
-def test_a_group_without_members_goes_on_collecting(run: Run) -> None:
-    """The next member finds what came meanwhile; nothing waits for nobody: what has no room is a dead letter."""
+def test_a_group_without_members_still_collects_events(run: Run) -> None:
+    """The next member receives the events; a publisher does not wait, so events without room are dead letters."""
 
     async def rule(p: Program) -> None:
         await p.bus.subscribe(group="mail", capacity=2).close()
@@ -50,7 +50,7 @@ def test_a_group_without_members_goes_on_collecting(run: Run) -> None:
     run(rule)
 
 
-def test_a_publisher_that_waits_for_a_group_is_released_when_its_last_member_leaves(run: Run) -> None:
+def test_the_last_member_that_leaves_releases_a_waiting_publisher(run: Run) -> None:
     async def rule(p: Program) -> None:
         member = p.bus.subscribe(group="mail", capacity=1)
         publisher = p.beside(p.bus.publish(events(1, 2)))
@@ -62,7 +62,7 @@ def test_a_publisher_that_waits_for_a_group_is_released_when_its_last_member_lea
     run(rule)
 
 
-def test_nak_delivers_again_at_once_or_after_the_delay(run: Run) -> None:
+def test_nak_redelivers_at_once_or_after_the_delay(run: Run) -> None:
     async def rule(p: Program) -> None:
         subscription = p.bus.subscribe()
         await p.bus.publish(events(1, 2))
@@ -83,7 +83,7 @@ def test_nak_delivers_again_at_once_or_after_the_delay(run: Run) -> None:
     run(rule)
 
 
-def test_an_event_does_not_wait_behind_a_later_one_that_is_to_be_retried(run: Run) -> None:
+def test_an_event_does_not_wait_for_the_retry_of_a_later_one(run: Run) -> None:
     async def rule(p: Program) -> None:
         subscription = p.bus.subscribe()
         await p.bus.publish([event(data=n, of="a") for n in (1, 2, 3)])
@@ -97,8 +97,8 @@ def test_an_event_does_not_wait_behind_a_later_one_that_is_to_be_retried(run: Ru
     run(rule)
 
 
-def test_what_is_unsettled_after_ack_wait_is_delivered_again(run: Run) -> None:
-    """A member that waits already is woken for it; the late acknowledgement is an error."""
+def test_an_event_unsettled_after_ack_wait_is_redelivered(run: Run) -> None:
+    """It wakes a member that waits; the late acknowledgement is an error."""
 
     async def rule(p: Program) -> None:
         hung = p.bus.subscribe(group="mail", ack_wait=10)
@@ -117,7 +117,7 @@ def test_what_is_unsettled_after_ack_wait_is_delivered_again(run: Run) -> None:
     run(rule)
 
 
-def test_what_was_taken_back_cannot_be_acked_before_it_is_delivered_again_either(run: Run) -> None:
+def test_an_event_that_was_taken_back_cannot_be_acked_before_redelivery_either(run: Run) -> None:
     async def rule(p: Program) -> None:
         hung = p.bus.subscribe(group="mail", ack_wait=10)
         busy = p.bus.subscribe(group="mail", max_pending=1)
@@ -138,7 +138,7 @@ def test_what_was_taken_back_cannot_be_acked_before_it_is_delivered_again_either
 
 @given(st.data())
 def test_in_a_group_each_event_is_acked_exactly_once_whatever_its_members_do(draw: st.DataObject) -> None:
-    """Joining, leaving, being abandoned, taking, acking, nakking, letting time pass, in any order."""
+    """Members join, leave, are abandoned, take, ack, nak and let time pass, in any order."""
     p = Program(NoWaiting)
     members: list[Subscription] = []
     held: list[Delivery] = []
@@ -177,10 +177,10 @@ def test_in_a_group_each_event_is_acked_exactly_once_whatever_its_members_do(dra
                     acked.append(delivery.event.data)
 
     async def rule() -> None:
-        await act()  # apart, so that no variable holds what was to be abandoned
+        await act()  # a function of its own, so that no variable references an abandoned member
         for member in members:
             await member.close()
-        held.clear()  # a delivery that somebody holds keeps its subscription
+        held.clear()  # a delivery keeps its subscription alive
         last = p.bus.subscribe(group="g", max_pending=1000)
         for _ in range(3):
             p.clock.advance(2)

@@ -1,4 +1,4 @@
-"""Handlers on the in-process bus: acknowledgement, backoff, dead letters, and how they end."""
+"""Handlers on the in-process bus: acknowledgement, backoff, dead letters, and how they stop."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def failing(on: Callable[[int], bool], seen: list[tuple[int, float]], clock: Fak
 
 
 def test_an_exception_is_a_nak_with_backoff_and_a_poison_event_blocks_no_other(run: Run) -> None:
-    """After max_attempts it is a dead letter, with the error; the handler goes on."""
+    """After max_attempts it is a dead letter with the error; the handler continues."""
 
     async def rule(p: Program) -> None:
         seen: list[tuple[int, float]] = []
@@ -82,7 +82,7 @@ def test_backoff_doubles_to_its_maximum_and_its_jitter_is_seeded() -> None:
         Backoff(-1)
 
 
-def test_stop_lets_the_event_at_hand_finish_and_leaves_no_task_or_thread(run: Run) -> None:
+def test_stop_finishes_the_current_event_and_leaves_no_task_or_thread(run: Run) -> None:
     async def rule(p: Program) -> None:
         begun, gate = Signal(), Signal()
         before = threading.active_count()
@@ -110,7 +110,7 @@ def test_stop_lets_the_event_at_hand_finish_and_leaves_no_task_or_thread(run: Ru
     run(rule)
 
 
-def test_a_handler_that_waits_for_its_log_to_come_back_can_be_stopped(run: Run) -> None:
+def test_a_handler_that_waits_for_an_unreadable_log_can_be_stopped(run: Run) -> None:
     async def rule(p: Program) -> None:
         def away() -> None:
             raise OSError("away")
@@ -125,8 +125,8 @@ def test_a_handler_that_waits_for_its_log_to_come_back_can_be_stopped(run: Run) 
     run(rule, log)
 
 
-def test_what_goes_wrong_around_a_handler_does_not_end_it(run: Run) -> None:
-    """A log that is away, a backoff that raises, a stray cancellation, an event that came back before its ack."""
+def test_errors_around_a_handler_do_not_end_it(run: Run) -> None:
+    """A log that cannot be read, a backoff that raises, a stray cancellation."""
 
     async def rule(p: Program) -> None:
         got: list[int] = []
@@ -163,7 +163,7 @@ def test_what_goes_wrong_around_a_handler_does_not_end_it(run: Run) -> None:
 
 
 def test_a_handler_ends_when_its_log_is_closed(run: Run) -> None:
-    """So it holds up no publisher; the error is there to be seen."""
+    """So it blocks no publisher; the error is recorded."""
 
     async def rule(p: Program) -> None:
         def closed() -> None:
@@ -180,7 +180,7 @@ def test_a_handler_ends_when_its_log_is_closed(run: Run) -> None:
     run(rule, log)
 
 
-def test_in_a_blocking_program_a_handler_that_suspends_fails_alone() -> None:
+def test_in_a_blocking_program_only_the_handler_that_suspends_fails() -> None:
     async def suspending(event: Event[int]) -> None:
         loop = asyncio.new_event_loop()
         loop.close()

@@ -1,4 +1,4 @@
-"""A bus behind a log: offers, catching up, and where a subscription begins."""
+"""A bus with a log: offers, catching up, and where a subscription starts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.bus.bus_kit import (
 
 
 def test_an_offer_never_waits_and_a_full_subscriber_catches_up_from_the_log(run: Run) -> None:
-    """The others have it at once; the one that lags gets everything, once and in order, through a bounded queue."""
+    """Others receive the events at once; the one that lags receives everything, once and in order, through a bounded queue."""
 
     async def rule(p: Program) -> None:
         slow, quick = p.bus.subscribe(["order.*"], capacity=3), p.bus.subscribe(["order.placed"])
@@ -45,7 +45,7 @@ def test_an_offer_never_waits_and_a_full_subscriber_catches_up_from_the_log(run:
     run(rule, Log())
 
 
-def test_offers_that_cross_are_delivered_in_the_order_of_positions(run: Run) -> None:
+def test_reordered_offers_are_delivered_in_position_order(run: Run) -> None:
     async def rule(p: Program) -> None:
         subscription = p.bus.subscribe()
         first, second = p.log.commit(*events(1, 2)), p.log.commit(*events(3))
@@ -59,8 +59,8 @@ def test_offers_that_cross_are_delivered_in_the_order_of_positions(run: Run) -> 
     run(rule, Log())
 
 
-def test_an_offer_of_no_events_tells_how_far_the_log_is(run: Run) -> None:
-    """So what another process wrote is delivered, too."""
+def test_an_offer_without_events_announces_a_position(run: Run) -> None:
+    """So the events of another process are delivered, too."""
 
     async def rule(p: Program) -> None:
         subscription = p.bus.subscribe()
@@ -73,8 +73,8 @@ def test_an_offer_of_no_events_tells_how_far_the_log_is(run: Run) -> None:
     run(rule, Log())
 
 
-def test_now_is_behind_the_last_position_that_the_bus_was_told_of(run: Run) -> None:
-    """Also if that was not told last."""
+def test_now_is_after_the_highest_position_announced(run: Run) -> None:
+    """Even if that was not the last offer."""
 
     async def rule(p: Program) -> None:
         first, second = p.log.commit(*events(1)), p.log.commit(*events(2))
@@ -87,8 +87,8 @@ def test_now_is_behind_the_last_position_that_the_bus_was_told_of(run: Run) -> N
     run(rule, Log())
 
 
-def test_a_log_that_ends_before_what_was_announced_is_believed() -> None:
-    """It is not asked over and over; what it gets later is delivered."""
+def test_a_log_that_ends_before_the_announced_position_is_believed() -> None:
+    """It is not read over and over; what is appended later is delivered."""
 
     async def rule() -> None:
         p = Program(NoWaiting, Log())
@@ -106,8 +106,8 @@ def test_a_log_that_ends_before_what_was_announced_is_believed() -> None:
     drive(rule())
 
 
-def test_a_log_that_cannot_be_read_costs_nothing_but_time(run: Run) -> None:
-    """The error reaches who asked; asking again goes on where it stopped."""
+def test_a_log_that_cannot_be_read_loses_nothing(run: Run) -> None:
+    """The consumer gets the error; its next call resumes where it stopped."""
 
     async def rule(p: Program) -> None:
         subscription = p.bus.subscribe(start="beginning")
@@ -126,8 +126,8 @@ def test_a_log_that_cannot_be_read_costs_nothing_but_time(run: Run) -> None:
     run(rule, log)
 
 
-def test_an_offer_that_comes_while_the_log_is_read_is_not_forgotten(run: Run) -> None:
-    """Whether before or after the log said where it ends."""
+def test_an_offer_while_the_log_is_read_is_not_lost(run: Run) -> None:
+    """Whether before or after the log returned its head."""
 
     async def rule(p: Program) -> None:
         subscription = p.bus.subscribe(start="beginning")
@@ -146,10 +146,8 @@ def test_an_offer_that_comes_while_the_log_is_read_is_not_forgotten(run: Run) ->
 
 
 @pytest.mark.parametrize(("stored", "first"), [(events(1, 2), [1, 2]), (events(1, 2, name="user.named"), [])])
-def test_a_publisher_that_comes_while_the_log_is_read_gets_the_room_that_is_left(
-    stored: list[Event[int]], first: list[int]
-) -> None:
-    """Room is set aside for what is being read; what that does not need is the publisher's."""
+def test_a_publisher_gets_the_room_that_a_refill_leaves(stored: list[Event[int]], first: list[int]) -> None:
+    """Room is reserved for the events being read; a publisher gets what they do not need."""
     log = Log()
     log.commit(*stored)
     p = Program(InlineRuntime, log)
@@ -169,7 +167,7 @@ def test_a_publisher_that_comes_while_the_log_is_read_gets_the_room_that_is_left
     drive(p.bus.close())
 
 
-def test_publishers_that_never_pause_do_not_keep_a_subscription_from_its_log(run: Run) -> None:
+def test_publishers_that_never_pause_do_not_starve_the_log(run: Run) -> None:
     async def rule(p: Program) -> None:
         subscription = p.bus.subscribe(start="beginning", capacity=2)
         publisher = p.beside(p.bus.publish(events(*[0] * 40)))
@@ -187,10 +185,10 @@ STEPS = ["commit", "commit and offer", "offer", "drain", "drain all", "subscribe
 
 
 @given(st.data(), st.lists(st.sampled_from(STEPS), max_size=40), st.integers(1, 4))
-def test_whatever_crosses_each_subscription_gets_its_suffix_of_the_log_once_in_order(
+def test_each_subscription_receives_its_suffix_of_the_log_once_in_order(
     draw: st.DataObject, steps: list[str], capacity: int
 ) -> None:
-    """Commits with gaps, offers late and crossed (also while the log is read), full queues, late subscriptions."""
+    """Commits with gaps, late and reordered offers (also while the log is read), full queues, late subscriptions."""
     p = Program(NoWaiting, Log())
     offers: list[tuple[list[Event[int]], int]] = []
     subscriptions: list[tuple[Subscription, int, Any, list[Event[int]]]] = []
@@ -261,7 +259,7 @@ def test_whatever_crosses_each_subscription_gets_its_suffix_of_the_log_once_in_o
         assert [e.position for e in got] == [e.position for e in p.log.events if e.position > after and covers(e.name)]
 
 
-def test_offers_from_several_threads_reach_a_consumer_in_another_once_in_order() -> None:
+def test_offers_from_several_threads_arrive_once_in_order() -> None:
     p = Program(InlineRuntime, Log())
     subscription = p.bus.subscribe(capacity=16)
     committing = threading.Lock()

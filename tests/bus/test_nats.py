@@ -1,4 +1,4 @@
-"""The bus over NATS, judged by the suite that judges the bus of every backend, with a store in a file beside it."""
+"""The bus over NATS, next to a store in a file, under the suite of every bus."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from goes_lite_conformance.concurrency.publishers import PublisherRules
 
 from tests.bus import nats_kit
 
-if nats_kit.missing():  # not a mark: a rule that is skipped counts as one that is not kept
+if nats_kit.missing():  # not a mark: a skipped rule counts as not kept
     pytest.skip(nats_kit.missing(), allow_module_level=True)
 
 

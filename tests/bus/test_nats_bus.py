@@ -1,4 +1,4 @@
-"""What the bus over JetStream does beyond the suite: other programs, other processes, what cannot be read, the past."""
+"""The bus over JetStream beyond the suite: other programs, other processes, unreadable messages, replay."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
 @asynccontextmanager
 async def client(world: World) -> AsyncGenerator[Any]:
     """Another program, which knows NATS and nothing of goes_lite."""
-    connect: Any = vars(import_module("nats"))["connect"]  # whose types are not complete
+    connect: Any = vars(import_module("nats"))["connect"]  # its types are incomplete
     connected = await connect(world.server)
     try:
         yield connected
@@ -53,12 +53,12 @@ async def take(subscription: Any, number: int) -> list[Any]:
 
 
 def test_another_program_reads_what_is_published(world: World) -> None:
-    """A CloudEvent in JSON, under a subject that is made of the name, with the id for de-duplication."""
+    """A CloudEvent in JSON, under a subject derived from the name, with the id for de-duplication."""
 
     async def main() -> None:
         async with client(world) as other, world.open() as db:
             heard = await other.subscribe(f"{world.prefix}.events.>")
-            for _ in range(2):  # the driver's first ping may overtake what it had still to write
+            for _ in range(2):  # the driver's first ping may overtake what it still has to write
                 await other.flush()
             time = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
             event = goes.Event(
@@ -82,8 +82,8 @@ def test_another_program_reads_what_is_published(world: World) -> None:
     run(main())
 
 
-def test_what_another_program_publishes_is_read(world: World) -> None:
-    """With what CloudEvents asks for alone; an id that is no UUID becomes one, always the same."""
+def test_events_of_another_program_are_read(world: World) -> None:
+    """Only what CloudEvents requires; an id that is not a UUID is mapped to one, always the same."""
 
     async def main() -> None:
         async with client(world) as other, world.open() as db:
@@ -99,11 +99,11 @@ def test_what_another_program_publishes_is_read(world: World) -> None:
     run(main())
 
 
-# --- what cannot be read ----------------------------------------------------------------------------------------------
+# --- unreadable messages -----------------------------------------------------------------------------------------------
 
 
-def test_what_cannot_be_read_is_a_dead_letter_and_stops_nobody(world: World) -> None:
-    """No event at all, one of a name that nobody registered, one whose data does not fit: for the group, and for it alone."""
+def test_an_unreadable_message_is_a_dead_letter_and_stops_nobody(world: World) -> None:
+    """Not an event, an unregistered name, data that does not fit: a dead letter for each group."""
 
     async def main() -> None:
         async with client(world) as other, world.open() as db:
@@ -128,7 +128,7 @@ def test_what_cannot_be_read_is_a_dead_letter_and_stops_nobody(world: World) -> 
     run(main())
 
 
-def test_what_is_unknown_may_be_left_out_or_given_raw(world: World) -> None:
+def test_unknown_events_may_be_skipped_or_raw(world: World) -> None:
     mine = goes.Registry()
     mine.register("thing.noted", Noted)
     mine.register("thing.other", Noted)
@@ -152,7 +152,7 @@ def test_what_is_unknown_may_be_left_out_or_given_raw(world: World) -> None:
 
 
 def test_an_event_that_is_too_large_is_refused(world: World) -> None:
-    """As the fault of the event, not of the bus: a relay that may give it up does."""
+    """As an error of the event, not of the bus, so a relay may skip it."""
 
     async def main() -> None:
         mine = goes.Registry()
@@ -171,7 +171,7 @@ def test_an_event_that_is_too_large_is_refused(world: World) -> None:
 
 
 def test_dead_letters_are_those_of_all_processes(world: World) -> None:
-    """Another handle lists them, and what it redrives goes to the group wherever that is."""
+    """Another handle lists them, and redrives them to the group wherever that is."""
 
     async def main() -> None:
         async with world.open("one") as one, world.open("two") as two:
@@ -201,7 +201,7 @@ def test_dead_letters_are_those_of_all_processes(world: World) -> None:
 
 
 def test_a_group_of_another_process_has_its_names_and_its_order(world: World) -> None:
-    """Another process with other names, or another order, is told: by the first delivery that it asks for."""
+    """The first delivery raises in a process that joins with other names, or another order."""
 
     async def main() -> None:
         async with world.open("one") as one, world.open("two") as two:
@@ -221,7 +221,7 @@ def test_a_group_of_another_process_has_its_names_and_its_order(world: World) ->
 
 
 def test_the_same_event_is_published_once(world: World) -> None:
-    """A relay that was killed publishes again what it had: the broker drops it by its id."""
+    """A killed relay publishes its events again: the broker drops them by their ids."""
 
     async def main() -> None:
         async with world.open("one") as one, world.open("two") as two:
@@ -237,7 +237,7 @@ def test_the_same_event_is_published_once(world: World) -> None:
 
 
 def test_an_ordered_group_over_two_handles(world: World) -> None:
-    """Each aggregate in order, and never two events of it at a time; the work is shared."""
+    """Each aggregate in order, and one event of it at a time; the work is shared."""
     names = [f"t{number}" for number in range(24)]
 
     async def main() -> None:
@@ -268,7 +268,7 @@ def test_an_ordered_group_over_two_handles(world: World) -> None:
                 for _ in range(2):
                     db.bus.handle(["thing.*"], handler(name), group="g", ordered_by="aggregate", backoff=soon)
             for db in (one, two):
-                await db.bus.publish([note(0)])  # both are listening then
+                await db.bus.publish([note(0)])  # both listen after that
             await one.bus.publish([note(0, name, version) for version in range(1, 6) for name in names])
             await nats_kit.until(lambda: len(who) == 5 * len(names))
             assert all(versions == [1, 2, 3, 4, 5] for versions in done.values()), done
@@ -278,10 +278,10 @@ def test_an_ordered_group_over_two_handles(world: World) -> None:
     run(main())
 
 
-# --- the past ---------------------------------------------------------------------------------------------------------
+# --- replay -----------------------------------------------------------------------------------------------------------
 
 
-def test_a_group_is_reset_and_begins_from_the_beginning(world: World) -> None:
+def test_a_group_is_reset_and_starts_from_the_beginning(world: World) -> None:
     async def main() -> None:
         async with world.open() as db:
             first = db.bus.subscribe(["thing.*"], group="g")
@@ -291,8 +291,8 @@ def test_a_group_is_reset_and_begins_from_the_beginning(world: World) -> None:
             await db.bus.reset("g")
             again = db.bus.subscribe(["thing.*"], group="g", start="beginning")
             assert [event.data.number for event in await take(again, 5)] == [0, 1, 2, 3, 4]
-            behind = db.bus.subscribe(["thing.*"], start=3)  # a sequence of the stream
-            assert [event.data.number for event in await take(behind, 2)] == [3, 4]
+            later = db.bus.subscribe(["thing.*"], start=3)  # a sequence of the stream
+            assert [event.data.number for event in await take(later, 2)] == [3, 4]
 
     run(main())
 
@@ -319,7 +319,7 @@ def test_a_projection_is_triggered_by_another_service(world: World) -> None:
     run(main())
 
 
-def test_what_a_process_had_fetched_goes_to_another_when_it_ends(world: World) -> None:
+def test_the_events_of_a_process_go_to_another_when_it_ends(world: World) -> None:
     """At once, and in order: closing gives it back."""
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""Commands between services over NATS: asked and answered, queued, and handled by another when a service dies."""
+"""Commands between services over NATS: requests, queued commands, and services that die."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def soon(_: int) -> float:
 
 @MODES
 def test_a_command_is_handled_by_another_service(world: World, mode: str) -> None:
-    """Its result and its context are carried; the handler's events say what they follow from."""
+    """Its result and its context are carried; the handler's events record their cause."""
     seen: list[goes.Context] = []
 
     async def greet(command: Greet) -> dict[str, Any]:
@@ -68,7 +68,7 @@ def test_the_blocking_face_does_the_same(world: World, mode: str) -> None:
 
 
 @MODES
-def test_where_nobody_handles_it_that_is_said_at_once(world: World, mode: str) -> None:
+def test_a_command_without_a_handler_fails_at_once(world: World, mode: str) -> None:
     async def main() -> None:
         async with world.open(mode=mode) as db:
             begun = time.monotonic()
@@ -80,8 +80,8 @@ def test_where_nobody_handles_it_that_is_said_at_once(world: World, mode: str) -
     asyncio.run(main())
 
 
-def test_errors_come_back_as_they_are(world: World) -> None:
-    """A rejection with its code and details, also of a class of one's own; what is no CommandError as CommandFailed."""
+def test_errors_keep_their_type(world: World) -> None:
+    """A rejection with its code and details, even of a custom class; any other error as CommandFailed."""
     errors: list[Exception] = [
         CommandRejected("closed", "it is closed", details={"since": 7}), Refused("too_late", "no"), ValueError("not so")
     ]  # fmt: skip
@@ -107,7 +107,7 @@ def test_errors_come_back_as_they_are(world: World) -> None:
 
 
 def test_the_deadline_is_kept(world: World) -> None:
-    """By whoever waits, and by the handler, which is cancelled."""
+    """By the client, and by the handler, which is cancelled."""
     cancelled = asyncio.Event()
 
     async def greet(command: Greet) -> None:
@@ -152,7 +152,7 @@ def test_a_command_counts_once_by_its_id(world: World) -> None:
 
 
 def test_an_accepted_command_is_queued_for_another_service(world: World) -> None:
-    """It need not run at that moment; what came of it is told to whoever accepted it, and noted there."""
+    """The service need not run at that moment; the process that accepted the command learns its outcome."""
 
     async def greet(command: Greet) -> str:
         if command.whom == "eve":
@@ -162,7 +162,7 @@ def test_an_accepted_command_is_queued_for_another_service(world: World) -> None
     async def main() -> None:
         async with world.open("one") as one, world.open("two") as two:
             ids = [await one.commands.dispatch_async(Greet(whom)) for whom in ("bob", "eve")]
-            assert await one.commands.accepted() == []  # they are on their way
+            assert await one.commands.accepted() == []  # they are in the queue
             with pytest.raises(CommandTimeout):
                 await one.commands.outcome(ids[0], timeout=0.1)
             two.commands.handle(Greet, greet)
@@ -176,7 +176,7 @@ def test_an_accepted_command_is_queued_for_another_service(world: World) -> None
     asyncio.run(main())
 
 
-def test_what_is_accepted_in_a_transaction_or_scheduled_is_forwarded_by_a_worker(world: World) -> None:
+def test_a_worker_forwards_commands_accepted_in_a_transaction_or_scheduled(world: World) -> None:
     async def main() -> None:
         async with world.open("one") as one, world.open("two") as two:
             two.commands.handle(Greet, hello)
@@ -191,7 +191,7 @@ def test_what_is_accepted_in_a_transaction_or_scheduled_is_forwarded_by_a_worker
     asyncio.run(main())
 
 
-def test_one_from_the_queue_is_tried_again_then_given_up(world: World) -> None:
+def test_a_queued_command_is_retried_then_given_up(world: World) -> None:
     calls: list[str] = []
 
     async def greet(command: Greet) -> str:
@@ -214,7 +214,7 @@ def test_one_from_the_queue_is_tried_again_then_given_up(world: World) -> None:
     asyncio.run(main())
 
 
-def test_a_bus_within_a_process_carries_none(tmp_path: Any) -> None:
+def test_an_in_process_bus_carries_no_commands(tmp_path: Any) -> None:
     async def main() -> None:
         async with goes.connect(str(tmp_path / "app.db"), registry=nats_kit.registry) as db:
             with pytest.raises(AbilityMissing):
@@ -224,7 +224,7 @@ def test_a_bus_within_a_process_carries_none(tmp_path: Any) -> None:
 
 
 def test_one_of_two_services_dies(world: World) -> None:
-    """Each of 64 dispatchers has one answer, and each command one effect; nobody waits beyond the deadline."""
+    """Each of 64 clients gets one reply, and each command has one effect; nobody waits beyond the deadline."""
     each = 6
     workers = [world.spawn("service", "shared", hold=0.02) for _ in range(2)]
     for worker in workers:
@@ -260,8 +260,8 @@ def test_one_of_two_services_dies(world: World) -> None:
     asyncio.run(main())
 
 
-def test_one_dies_over_a_command_from_the_queue(world: World) -> None:
-    """It is brought to another, as soon as the lease is over."""
+def test_a_service_dies_while_it_handles_a_queued_command(world: World) -> None:
+    """Another service handles it as soon as the lease is over."""
     first = world.spawn("service", "shared", hold=60.0, lease=1)
     first.expect("ready")
 
@@ -277,8 +277,8 @@ def test_one_dies_over_a_command_from_the_queue(world: World) -> None:
     asyncio.run(main())
 
 
-def test_the_only_one_dies_over_a_command(world: World) -> None:
-    """Whoever waits is told at the deadline at the latest, and gets the answer of the next one if it comes in time."""
+def test_the_only_service_dies_while_it_handles_a_command(world: World) -> None:
+    """The client gets an error at the deadline at the latest, or the reply of the next service if it starts in time."""
     first = world.spawn("service", "shared", hold=60.0)
     first.expect("ready")
 

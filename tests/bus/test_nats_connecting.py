@@ -1,4 +1,4 @@
-"""Getting to the broker: what a URL says, who is let in, streams that are there already, and servers that go."""
+"""Connecting to the broker: URLs, logins, existing streams, and servers that stop."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 async def works(bus: str) -> str:
-    """Something is published and heard over it; what the handle says of itself."""
+    """Publish and receive an event; return what the handle says of itself."""
     async with goes.connect(":memory:", bus=bus, registry=registry) as db:
         subscription = db.bus.subscribe()
         await db.bus.publish([note(1)])
@@ -70,7 +70,7 @@ async def works(bus: str) -> str:
     ],
 )
 def test_a_url_that_means_nothing(url: str, said: str) -> None:
-    """ConfigError, which says what it may be, and never a password."""
+    """ConfigError, which says what is valid, and never shows a password."""
 
     async def main() -> None:
         with pytest.raises(ConfigError, match=said) as caught:
@@ -81,22 +81,22 @@ def test_a_url_that_means_nothing(url: str, said: str) -> None:
     run(main())
 
 
-def test_it_is_a_bus_and_no_store() -> None:
+def test_it_is_a_bus_and_not_a_store() -> None:
     with pytest.raises(UnknownBackend, match="is a bus"):
         goes.blocking.connect("nats://127.0.0.1:4222")
 
 
 def test_it_needs_an_event_loop(world: World) -> None:
-    """Which the blocking face has in a thread; without one it says so."""
+    """The blocking face has one in a thread; without it, the error says so."""
     with pytest.raises(ConfigError, match="event loop"):
         goes.blocking.connect(":memory:", bus=world.bus(), inline=True)
 
 
-# --- who is let in ----------------------------------------------------------------------------------------------------
+# --- logins -----------------------------------------------------------------------------------------------------------
 
 
 def test_user_and_password(caplog: pytest.LogCaptureFixture) -> None:
-    """They are in no repr, message or log; a wrong one is told at once."""
+    """They appear in no repr, message or log; a wrong one raises at once."""
     caplog.set_level(logging.DEBUG)
     login = {"users": [{"user": "ann", "password": SECRET}]}
     with servers.server(authorization=login) as server:
@@ -144,7 +144,7 @@ def _base64(content: bytes) -> bytes:
 
 
 def test_an_nkey(tmp_path: Path) -> None:
-    """The seed is in a file that the URL names; the key of somebody else is refused."""
+    """The seed is in a file that the URL names; another key is refused."""
     ours, other = Key(USER), Key(USER)
     for name, key in {"ours": ours, "other": other}.items():
         (tmp_path / name).write_bytes(key.seed)
@@ -159,7 +159,7 @@ def test_an_nkey(tmp_path: Path) -> None:
 
 
 def test_credentials(tmp_path: Path) -> None:
-    """A file with a JWT and a seed, from an operator's tools; those of another account's user are refused."""
+    """A file with a JWT and a seed, as an operator's tools write it; a user of another account is refused."""
     operator, system, account, stranger, user = Key(OPERATOR), Key(ACCOUNT), Key(ACCOUNT), Key(ACCOUNT), Key(USER)
     limits = dict.fromkeys(
         ("subs", "data", "payload", "imports", "exports", "conn", "leaf", "mem_storage", "disk_storage"), -1
@@ -189,8 +189,8 @@ def test_credentials(tmp_path: Path) -> None:
         run(wrong())
 
 
-def test_a_key_that_is_not_there(tmp_path: Path) -> None:
-    """Or is none: ConfigError, before anybody is asked."""
+def test_a_missing_key(tmp_path: Path) -> None:
+    """Or is not a key: ConfigError, before a broker is contacted."""
     (tmp_path / "nothing").write_text("nothing")
 
     async def main() -> None:
@@ -203,7 +203,7 @@ def test_a_key_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_tls(tmp_path: Path) -> None:
-    """With a certificate that the client is told to trust; without it, no connection is made."""
+    """With a certificate that the client trusts; otherwise there is no connection."""
     if shutil.which("openssl") is None:
         pytest.skip("there is no openssl to make certificates with")
     key, cert = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
@@ -225,7 +225,7 @@ def test_tls(tmp_path: Path) -> None:
         run(distrusting())
 
 
-def test_a_certificate_that_is_not_there() -> None:
+def test_a_missing_certificate() -> None:
     async def main() -> None:
         with pytest.raises(ConfigError, match="certificates"):
             async with goes.connect(":memory:", bus="nats://127.0.0.1:1?tls=true&tls_ca=/nowhere/ca.pem"):
@@ -238,8 +238,8 @@ def test_a_certificate_that_is_not_there() -> None:
 
 
 async def stream(world: World, config: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Make the stream of a bus by other means, or say what it is like."""
-    connect: Any = vars(import_module("nats"))["connect"]  # whose types are not complete
+    """Create the stream of a bus by other means, or return its state."""
+    connect: Any = vars(import_module("nats"))["connect"]  # its types are incomplete
     client = await connect(world.server)
     try:
         name = world.prefix.upper()
@@ -251,20 +251,20 @@ async def stream(world: World, config: dict[str, Any] | None = None) -> dict[str
         await client.close()
 
 
-def test_a_stream_is_made_as_the_url_says(world: World) -> None:
+def test_a_stream_is_created_as_the_url_says(world: World) -> None:
     async def main() -> None:
         said = {"storage": "memory", "max_age": 3600, "max_msgs": 1000, "max_bytes": 10_000_000, "duplicate_window": 30}
         await works(world.bus(**said))
         config = (await stream(world))["config"]
         assert (config["storage"], config["max_msgs"], config["max_bytes"]) == ("memory", 1000, 10_000_000)
         assert (config["max_age"], config["duplicate_window"]) == (3600 * 10**9, 30 * 10**9)
-        await works(world.bus())  # what nothing is said of is taken as it is
+        await works(world.bus())  # options that are not given may have any value
         assert (await stream(world))["config"] == config
 
     run(main())
 
 
-def test_a_stream_that_differs_is_left_alone(world: World) -> None:
+def test_a_stream_that_differs_is_not_changed(world: World) -> None:
     async def main() -> None:
         await works(world.bus(max_msgs=1000))
         before = (await stream(world))["config"]
@@ -281,8 +281,8 @@ def test_a_stream_that_differs_is_left_alone(world: World) -> None:
                 {"subjects": ["{prefix}.events.>", "{prefix}.redrive.>"], "retention": "workqueue"},
                 {"subjects": ["{prefix}.events.>", "{prefix}.redrive.>"], "no_ack": True}],
 )  # fmt: skip
-def test_a_foreign_stream_is_left_alone(world: World, foreign: dict[str, Any]) -> None:
-    """One of that name with other subjects, or one that would forget what was not acknowledged yet."""
+def test_a_foreign_stream_is_not_changed(world: World, foreign: dict[str, Any]) -> None:
+    """One of that name with other subjects, or one that would delete unacknowledged messages."""
 
     async def main() -> None:
         subjects = [subject.replace("{prefix}", world.prefix) for subject in foreign["subjects"]]
@@ -304,8 +304,8 @@ def test_subjects_that_another_stream_has(world: World) -> None:
     run(main())
 
 
-def test_streams_need_not_be_made(world: World) -> None:
-    """With create=false they have to be there."""
+def test_streams_are_not_created_with_create_false(world: World) -> None:
+    """With create=false they must exist."""
 
     async def main() -> None:
         with pytest.raises(ConfigError, match="create=false"):
@@ -316,11 +316,11 @@ def test_streams_need_not_be_made(world: World) -> None:
     run(main())
 
 
-# --- servers that go --------------------------------------------------------------------------------------------------
+# --- servers that stop ------------------------------------------------------------------------------------------------
 
 
 def test_a_server_without_jetstream(tmp_path: Path) -> None:
-    """Core NATS is all that it can do; for more, the error says so."""
+    """It supports core NATS only; for more, the error says so."""
     config = tmp_path / "nats.conf"
     server = servers.NatsServer(tmp_path)
     config.write_text(json.dumps({"host": "127.0.0.1", "port": server.port}), encoding="utf-8")
@@ -337,12 +337,12 @@ def test_a_server_without_jetstream(tmp_path: Path) -> None:
         server.stop()
 
 
-def test_a_server_that_shuts_down_in_peace(caplog: pytest.LogCaptureFixture) -> None:
-    """In lame duck mode it sends its clients to another server of the cluster, and they go on there."""
+def test_a_server_in_lame_duck_mode(caplog: pytest.LogCaptureFixture) -> None:
+    """In lame duck mode it sends its clients to another server of the cluster, and they resume there."""
     caplog.set_level(logging.INFO, "goes_lite.nats")
 
     async def main(first: servers.NatsServer, second: servers.NatsServer) -> None:
-        # the driver shuffles, so the first server is the only one that it is told of; it learns of the other there
+        # the driver shuffles servers, so the URL names the first one only; that one tells of the other
         async with (
             goes.connect(":memory:", bus=f"{first.url}?mode=core", registry=registry) as one,
             goes.connect(":memory:", bus=f"{second.url}?mode=core", registry=registry) as two,
@@ -358,7 +358,7 @@ def test_a_server_that_shuts_down_in_peace(caplog: pytest.LogCaptureFixture) -> 
             listening = asyncio.create_task(listen())
 
             async def hear() -> None:
-                """Until something comes through: core NATS loses what is published while a connection moves."""
+                """Publish until something arrives: core NATS loses events while a connection moves."""
                 before = len(heard)
                 async with asyncio.timeout(20):
                     while len(heard) == before:
@@ -384,8 +384,8 @@ def test_a_server_that_shuts_down_in_peace(caplog: pytest.LogCaptureFixture) -> 
         asyncio.run(main(a, b))
 
 
-def test_a_stream_that_somebody_deletes(world: World) -> None:
-    """Publishing is a BusError that says so: what was in it is gone, and nobody makes it anew behind one's back."""
+def test_a_stream_that_is_deleted(world: World) -> None:
+    """Publishing raises BusError: the events in it are lost, so it is not silently created again."""
 
     async def main() -> None:
         from goes_lite_nats import NatsCarrier

@@ -1,4 +1,4 @@
-"""Connections that break in the middle of everything, while the broker lives: nothing is lost, and order is kept."""
+"""Connections that break at any moment while the broker lives: nothing is lost, and order is kept."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = "abcdefgh"
 
 
 class Wire:
-    """What lies between a client and the broker, and can be cut."""
+    """A proxy between a client and the broker that can be cut."""
 
     def __init__(self, server: str) -> None:
         self._to = urlsplit(server)
@@ -45,7 +45,7 @@ class Wire:
                 self._writers.discard(end)
 
     def cut(self) -> None:
-        """At once, with whatever is on its way."""
+        """Break the connection at once, with whatever is on its way."""
         self.cuts += bool(self._writers)
         for writer in self._writers:
             writer.transport.abort()
@@ -78,7 +78,7 @@ def through(world: World, wire: Wire, name: str, **options: object) -> Any:
 
 
 def story(rounds: int) -> list[list[goes.Event[Any]]]:
-    """Batches with the next event of each aggregate; numbered through."""
+    """Return batches with the next event of each aggregate, numbered consecutively."""
     return [
         [note(turn * len(NAMES) + index, name, turn + 1) for index, name in enumerate(NAMES)]
         for turn in range(150 * rounds)
@@ -86,7 +86,7 @@ def story(rounds: int) -> list[list[goes.Event[Any]]]:
 
 
 def in_order(heard: list[goes.Event[Any]]) -> None:
-    """Each aggregate, if what came twice is left out."""
+    """Assert that each aggregate is in order, apart from redeliveries."""
     for name in NAMES:
         versions = [event.version for event in heard if event.aggregate is not None and event.aggregate.id == name]
         once = list(dict.fromkeys(versions))
@@ -94,7 +94,7 @@ def in_order(heard: list[goes.Event[Any]]) -> None:
 
 
 def test_a_subscription_without_a_group_misses_nothing(world: World, rounds: int) -> None:
-    """Nor does it get anything twice, however often its connection breaks."""
+    """And receives nothing twice, however often its connection breaks."""
 
     async def main() -> None:
         batches = story(rounds)
@@ -115,7 +115,7 @@ def test_a_subscription_without_a_group_misses_nothing(world: World, rounds: int
                 if number % 10 == 5:
                     await nats_kit.until(
                         lambda: db.bus.connection.connected
-                    )  # the driver takes it ill while it reconnects
+                    )  # the driver does not survive a cut while it reconnects
                     wire.cut()
             await asyncio.wait_for(listening, 60)
             assert heard == [-1, *(event.data.number for batch in batches for event in batch)]
@@ -126,7 +126,7 @@ def test_a_subscription_without_a_group_misses_nothing(world: World, rounds: int
 
 @pytest.mark.parametrize("ordered_by", [None, "aggregate"])
 def test_a_group_misses_nothing(world: World, rounds: int, ordered_by: Any) -> None:
-    """At least once; and in order, if it is to keep that."""
+    """At least once; and in order, if the group is ordered."""
 
     async def main() -> None:
         batches = story(rounds)
@@ -188,8 +188,8 @@ def test_a_publisher_keeps_each_aggregate_in_order(world: World, rounds: int) ->
     asyncio.run(main())
 
 
-def test_commands_are_answered_over_a_connection_that_breaks(world: World) -> None:
-    """Each once: what is asked again was done already, or is not."""
+def test_commands_get_replies_over_a_connection_that_breaks(world: World) -> None:
+    """Each once: a repeated request has been handled already, or has not."""
 
     async def main() -> None:
         async with wired(world) as wire, world.open("service") as service, through(world, wire, "app") as db:
@@ -214,7 +214,7 @@ def test_commands_are_answered_over_a_connection_that_breaks(world: World) -> No
 
 
 def test_closing_needs_no_broker(tmp_path: Path) -> None:
-    """Whoever waits for one that is away is not waited for."""
+    """Closing does not wait for calls that wait for the broker."""
 
     async def main() -> None:
         bus = f"nats://127.0.0.1:{free_port()}?patience=0"

@@ -9,7 +9,7 @@ from tests.bus.bus_kit import Program, Run, data, events
 
 
 def test_patterns_of_equal_coverage_are_equal() -> None:
-    """What another pattern covers anyway makes no difference, so members of a group may spell it differently."""
+    """Redundant patterns make no difference, so members of a group may spell them differently."""
     assert parse_patterns(["*", "order.*", "a"]) == parse_patterns(["*"])
     assert parse_patterns(["order.item.*", "order.*", "order.paid"]) == parse_patterns(["order.*"])
 
@@ -17,8 +17,8 @@ def test_patterns_of_equal_coverage_are_equal() -> None:
 # --- publishing -----------------------------------------------------------------------------------------------------
 
 
-def test_a_full_subscriber_holds_up_its_publisher_and_nobody_else(run: Run) -> None:
-    """Publishing waits for the full one; the one with room has everything meanwhile, and queues stay bounded."""
+def test_a_full_subscriber_blocks_its_publisher_and_nobody_else(run: Run) -> None:
+    """Publishing waits for the full one; the one with room receives everything meanwhile, and queues stay bounded."""
 
     async def rule(p: Program) -> None:
         slow, quick = p.bus.subscribe(capacity=2), p.bus.subscribe()
@@ -32,8 +32,8 @@ def test_a_full_subscriber_holds_up_its_publisher_and_nobody_else(run: Run) -> N
     run(rule)
 
 
-def test_publishers_that_wait_get_in_in_turn(run: Run) -> None:
-    """Nobody overtakes a publisher that waits for room, so calls that follow each other keep their order."""
+def test_waiting_publishers_are_served_in_order(run: Run) -> None:
+    """No publisher overtakes one that waits for room, so consecutive calls keep their order."""
 
     async def rule(p: Program) -> None:
         slow = p.bus.subscribe(capacity=1)
@@ -49,7 +49,7 @@ def test_publishers_that_wait_get_in_in_turn(run: Run) -> None:
 
 
 def test_a_publisher_is_released_when_the_subscriber_it_waits_for_ends(run: Run) -> None:
-    """Closing or abandoning a full subscription lets its publishers go."""
+    """Closing or abandoning a full subscription releases its publishers."""
 
     async def rule(p: Program) -> None:
         for ending in ("close", "abandon"):
