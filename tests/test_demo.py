@@ -364,7 +364,7 @@ def test_a_store_that_is_not_there_is_not_made(name: str, tmp_path: Path) -> Non
         (["log", "postgresql://localhost/app"], "is not a file"),
         (["log", "app.db", "--name", "two words"], "must not contain ' '"),
         (["log", "app.db", "--tag", "nothing"], "a tag has the form 'key:value'"),
-        (["log", "app.db", "--aggregate", "pad/"], "an aggregate id is a non-empty str"),
+        (["log", "app.db", "--aggregate", "pad/"], "an aggregate id must be a non-empty str"),
     ],
 )
 def test_errors_are_one_line(arguments: list[str], part: str, tmp_path: Path) -> None:

@@ -163,7 +163,7 @@ def test_looking_whether_work_is_finished_keeps_nothing_of_the_caller(
     workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was in the context of somebody who has gone is gone, however long it takes until the next look."""
-    monkeypatch.setattr("goes_lite.runtime._workers.PATIENCE", 60)
+    monkeypatch.setattr("goes_lite.runtime._workers.STALL", 60)
     variable: contextvars.ContextVar[object] = contextvars.ContextVar("variable")
     go_on = threading.Event()
 

@@ -5,7 +5,7 @@ What a class statement means, how an event is recorded and applied, and how the 
 
 from __future__ import annotations
 
-from goes_lite.aggregate._aggregate import Aggregate, last_event, resume, send, settle, unsent
+from goes_lite.aggregate._aggregate import Aggregate, last_event, mark_committed, mark_saved, resume, unsaved
 from goes_lite.aggregate._definition import applies, definition_of
 
-__all__ = ["Aggregate", "applies", "definition_of", "last_event", "resume", "send", "settle", "unsent"]
+__all__ = ["Aggregate", "applies", "definition_of", "last_event", "mark_committed", "mark_saved", "resume", "unsaved"]

@@ -1,8 +1,7 @@
-"""What an aggregate is: a plain class whose state is the sum of its events.
+"""The base class of aggregates, and what a repository does with them.
 
-Commands are ordinary methods that look at the state and `record` what happened; appliers change the state. Because a
-recorded event is applied exactly as it will be when it is loaded again, the state in memory and the state after a
-reload cannot differ.
+Commands are ordinary methods that inspect the state and `record` what happened; appliers change the state. A recorded
+event is applied exactly as it is when it is loaded, so the state in memory and the state after a reload cannot differ.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ D = TypeVar("D")
 
 
 class Aggregate:
-    """Base of aggregates.
+    """Base class of aggregates: their state is the sum of their events.
 
         class Order(goes.Aggregate, name="order"):
             status: str = "draft"
@@ -38,24 +37,24 @@ class Aggregate:
             def _placed(self, event: goes.Event[OrderPlaced]) -> None:
                 self.status = "placed"
 
-    Arguments of the class statement, each inherited
-      name         of these aggregates in every store. A class without one is a base of others only.
-      schema       version of the snapshots; raise it whenever the state means something else than before.
+    Class arguments, all inherited
+      name         of these aggregates in every store. A class without one is only a base of others.
+      schema       version of the snapshots; raise it whenever the meaning of the state changes.
       deleted_by   event type or types (or names) that delete the aggregate softly: `deleted` becomes true.
-      restored_by  those that bring it back.
+      restored_by  those that restore it.
       registry     where its events are registered; the default registry by default.
 
-    State is what the appliers set. Attributes that are annotated in the class body are in snapshots; their defaults
-    are immutable, mutable ones belong into an `__init__(self, id=None)` that calls `super().__init__(id)` first.
-    A repository makes instances by calling the class with the id alone.
+    The appliers set the state. Attributes that are annotated in the class body are part of snapshots; their defaults must be
+    immutable, mutable ones belong in an `__init__(self, id=None)` that calls `super().__init__(id)` first. A repository
+    creates instances by calling the class with only the id.
 
-    Raises RegistrationError, when the class is made, for a name or default that would go wrong later.
+    RegistrationError when the class is defined, for a name or default that would fail later.
     """
 
-    # Slots, so that `vars(aggregate)` is the state and nothing else; the prefix leaves all other names to subclasses.
+    # Slots, so that `vars(aggregate)` is only the state; the prefix leaves all other names to subclasses.
     __slots__ = (
         "__dict__", "__weakref__", "_goes_applying", "_goes_deleted", "_goes_last", "_goes_pending", "_goes_ref",
-        "_goes_sent", "_goes_version",
+        "_goes_saved", "_goes_version",
     )  # fmt: skip
 
     _goes_ref: AggregateRef
@@ -63,13 +62,13 @@ class Aggregate:
     _goes_pending: list[Event[Any]]
     _goes_deleted: bool
     _goes_last: Event[Any] | None
-    _goes_sent: tuple[object, int] | None
+    _goes_saved: tuple[object, int] | None
     _goes_applying: bool
 
     _goes_definition: ClassVar[Definition | None] = None
 
     snapshot_type: ClassVar[Any] = None
-    """The type that snapshots encode what `snapshot_state` answers as. None: the annotated attributes, or plain JSON
+    """The type as which snapshots encode the result of `snapshot_state`. None: the annotated attributes, or plain JSON
     if `snapshot_state` is overridden."""
 
     def __init_subclass__(
@@ -98,13 +97,13 @@ class Aggregate:
 
     def __init__(self, id: str | UUID | None = None) -> None:
         name = definition_of(type(self)).name
-        # The name was checked when the class was made, so only the id is checked here.
+        # The name was checked when the class was defined.
         self._goes_ref = AggregateRef._make((name, new_id_text() if id is None else aggregate_id(id)))
         self._goes_version = 0
         self._goes_pending = []
         self._goes_deleted = False
         self._goes_last = None
-        self._goes_sent = None
+        self._goes_saved = None
         self._goes_applying = False
 
     # --- what it is -------------------------------------------------------------------------------------------------
@@ -121,7 +120,7 @@ class Aggregate:
 
     @property
     def version(self) -> int:
-        """The number of its events, those included that are not saved yet."""
+        """The number of its events, including those that are not saved yet."""
         return self._goes_version
 
     @property
@@ -131,7 +130,7 @@ class Aggregate:
 
     @property
     def pending(self) -> tuple[Event[Any], ...]:
-        """The events that are recorded and not saved yet, in order."""
+        """The recorded events that are not saved yet, in order."""
         return tuple(self._goes_pending)
 
     @property
@@ -166,21 +165,21 @@ class Aggregate:
         metadata: Mapping[str, str] | None = None,
         tags: Iterable[str] = (),
     ) -> Event[D]:
-        """Make the next event of this aggregate, apply it, keep it pending and answer it.
+        """Create the next event of this aggregate, apply it, keep it pending and return it.
 
-        - Its version is the aggregate's plus one; the arguments are those of `Event`. (An `id` that follows from the
-          input makes an import that is run twice the same as one that is run once.)
-        - The metadata of the `Context` that this runs in is added; what is given here goes before it.
-        - The data is captured: what happens to it later, or to the state that was made from it, changes no event.
-        - If the event cannot be made, or its applier raises, the error comes through and neither the version nor the
+        - Its version is that of the aggregate plus one; the arguments are those of `Event`. (With an `id` derived from the
+          input, an import can run twice with the effect of one.)
+        - The metadata of the current `Context` is added; values given here take precedence.
+        - The data is captured: later changes to it, or to state built from it, change no event.
+        - If the event cannot be created, or its applier raises, the error propagates and neither the version nor the
           pending events change. (What the applier did before it raised is not undone: an applier decides nothing.)
-        - AggregateError inside an applier, which must not record.
+        - AggregateError inside an applier, which must not record events.
         """
         if self._goes_applying:
             raise AggregateError(
                 self._goes_ref,
                 f"{self._goes_ref}: an applier must not record events, because it runs again at every load: "
-                "record them in the method that recorded the first one",
+                "record them in the method that recorded the first event",
             )
         definition = definition_of(type(self))
         event = Event(
@@ -205,15 +204,15 @@ class Aggregate:
         return event
 
     def replay(self, events: Iterable[Event[Any]]) -> None:
-        """Apply stored events that follow on its version.
+        """Apply stored events that continue from its version.
 
-        InvalidEventError for an event of another aggregate or of another version than the next: those before it are
+        InvalidEventError for an event of another aggregate or with a version other than the next: the events before it are
         applied, it is not. AggregateError if there are pending events, whose versions these would take.
         """
         if self._goes_pending:
             raise AggregateError(
                 self._goes_ref,
-                f"{self._goes_ref} has {len(self._goes_pending)} pending event(s), so no stored ones can be applied: "
+                f"{self._goes_ref} has {len(self._goes_pending)} pending event(s), so stored events cannot be applied: "
                 "fetch a fresh instance (and record nothing in __init__)",
             )
         ref = self._goes_ref
@@ -236,18 +235,18 @@ class Aggregate:
     # --- snapshots --------------------------------------------------------------------------------------------------
 
     def snapshot_state(self) -> Any:
-        """What a snapshot keeps: by default the annotated attributes that are set, as a dict.
+        """Return what a snapshot stores: by default the annotated attributes that are set, as a dict.
 
-        Override it together with `restore_state` and `snapshot_type` to keep something else.
+        Override it together with `restore_state` and `snapshot_type` to store something else.
         """
         from goes_lite.aggregate._state import attributes
 
         return attributes(self, Aggregate)
 
     def restore_state(self, state: Any) -> None:
-        """Take over what `snapshot_state` of the same schema answered; by default, set the attributes.
+        """Restore what `snapshot_state` of the same schema returned; by default, set the attributes.
 
-        An error that it raises means that the snapshot does not fit: it is left aside and the events are replayed.
+        An error means that the snapshot does not fit: it is ignored and the events are replayed.
         """
         for name, value in state.items():
             setattr(self, name, value)
@@ -255,19 +254,19 @@ class Aggregate:
     # --- the rest ---------------------------------------------------------------------------------------------------
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        """An independent copy, pending events included; the events themselves are immutable and shared."""
+        """Return an independent copy, pending events included; the events themselves are immutable and shared."""
         copy = object.__new__(type(self))
         memo[id(self)] = copy
         for event in self._goes_pending:
             memo[id(event)] = event
         memo[id(self._goes_last)] = self._goes_last
-        # One by one: a loop over the names would be most of what copying a small aggregate costs.
+        # One by one: a loop over the names would dominate the cost of copying a small aggregate.
         copy._goes_ref = self._goes_ref
         copy._goes_version = self._goes_version
         copy._goes_pending = list(self._goes_pending)
         copy._goes_deleted = self._goes_deleted
         copy._goes_last = self._goes_last
-        copy._goes_sent = self._goes_sent
+        copy._goes_saved = self._goes_saved
         copy._goes_applying = self._goes_applying
         state = vars(copy)
         for name, value in vars(self).items():
@@ -287,7 +286,7 @@ class Aggregate:
 
 
 _ATOMIC = frozenset((bool, bytes, complex, float, int, str, type(None)))
-"""What a deep copy shares; asking it for each attribute would be most of what copying a small aggregate costs."""
+"""Types that a deep copy shares; asking it per attribute would dominate the cost of copying a small aggregate."""
 
 _RESERVED = tuple(
     name
@@ -296,39 +295,39 @@ _RESERVED = tuple(
 )
 
 
-# --- what a repository does with an aggregate: functions, for methods would take names that subclasses may want -----
+# --- for repositories: functions, because methods would take names that subclasses may want ---------------------------
 
 
 def resume(aggregate: Aggregate, event: Event[Any], deleted: bool) -> None:
-    """Say that the state, which came from a snapshot, is the one right after this stored event."""
+    """Note that the state, which was restored from a snapshot, is the one right after this stored event."""
     aggregate._goes_version = event.version
     aggregate._goes_last = event
     aggregate._goes_deleted = deleted
 
 
 def last_event(aggregate: Aggregate) -> Event[Any] | None:
-    """Its newest event; None without any."""
+    """Return its newest event; None without any."""
     return aggregate._goes_last
 
 
-def unsent(aggregate: Aggregate, transaction: object | None) -> tuple[Event[Any], ...]:
-    """The pending events, without those that were saved in this very transaction, which has not ended yet."""
-    if transaction is None or aggregate._goes_sent is None or aggregate._goes_sent[0] is not transaction:
+def unsaved(aggregate: Aggregate, transaction: object | None) -> tuple[Event[Any], ...]:
+    """Return the pending events, without those already saved in this transaction, which has not ended yet."""
+    if transaction is None or aggregate._goes_saved is None or aggregate._goes_saved[0] is not transaction:
         return aggregate.pending
-    upto = aggregate._goes_sent[1]
+    upto = aggregate._goes_saved[1]
     return tuple(event for event in aggregate._goes_pending if event.version > upto)
 
 
-def send(aggregate: Aggregate, transaction: object, version: int) -> None:
-    """Remember that the events up to `version` were saved in a transaction that has not ended yet."""
-    aggregate._goes_sent = (transaction, version)
+def mark_saved(aggregate: Aggregate, transaction: object, version: int) -> None:
+    """Note that the events up to `version` were saved in a transaction that has not ended yet."""
+    aggregate._goes_saved = (transaction, version)
 
 
-def settle(aggregate: Aggregate, version: int) -> None:
-    """The events up to `version` are committed: they are pending no longer."""
+def mark_committed(aggregate: Aggregate, version: int) -> None:
+    """Note that the events up to `version` are committed: they are no longer pending."""
     aggregate._goes_pending = [event for event in aggregate._goes_pending if event.version > version]
-    if aggregate._goes_sent is not None and aggregate._goes_sent[1] <= version:
-        aggregate._goes_sent = None
+    if aggregate._goes_saved is not None and aggregate._goes_saved[1] <= version:
+        aggregate._goes_saved = None
 
 
 def _switch_deleted(aggregate: Aggregate, deleted: bool) -> None:
@@ -336,8 +335,8 @@ def _switch_deleted(aggregate: Aggregate, deleted: bool) -> None:
 
 
 def _twin(event: Event[D], registry: Registry) -> Event[D]:
-    # An applier may take a list of the event's into the state, and a later one append to it. The pending event keeps
-    # its own, or hooks and the bus would see what never happened.
+    # An applier may store a list of the event in the state, and a later one append to it. The pending event keeps its own
+    # data, or hooks and the bus would see what never happened.
     encoding, schema, payload = event.encoded
     data: Any = registry.decode(event.name, encoding, schema, payload)
     return restore(
@@ -351,6 +350,6 @@ def _misfit(ref: AggregateRef, expected: int, event: Event[Any]) -> InvalidEvent
         return InvalidEventError(f"{event!r} is not an event of {ref}")
     return InvalidEventError(
         f"{ref}: expected its event of version {expected}, got version {event.version} at position {event.position}: "
-        "an aggregate is made of all of its events, in order (if some are of unknown names, read them with "
+        "an aggregate needs all of its events, in order (if some have unknown names, read them with "
         'unknown="raw", not "skip")'
     )

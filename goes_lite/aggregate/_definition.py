@@ -1,7 +1,7 @@
-"""What the class statement of an aggregate says, checked and looked up once per class.
+"""What the class statement of an aggregate defines, checked and resolved once per class.
 
-The name, the schema of its snapshots, which method applies which event, which events delete and restore it. Everything
-that can be wrong with such a class is found when the class is made, or at the latest when its first event is applied.
+The name, the schema of its snapshots, which method applies which event, which events delete and restore it. Mistakes in
+such a class are found when it is defined, or at the latest when its first event is applied.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ F = TypeVar("F", bound=Callable[..., None])
 Applier = Callable[[Any, Event[Any]], object]
 
 _MARK = "__goes_applies__"
-_COROUTINE = 0x80  # inspect.CO_COROUTINE: importing inspect would double the time of importing goes_lite
+_COROUTINE = 0x80  # inspect.CO_COROUTINE: importing inspect would double the import time of goes_lite
 _CONSTANT = re.compile(r"(^|\.)(ClassVar|Final)\b")
 
 
@@ -37,22 +37,24 @@ def applies(event: str, /) -> Callable[[F], F]: ...
 @overload
 def applies(event: EventKind, another: EventKind, /, *more: EventKind) -> Callable[[F], F]: ...
 def applies(*events: Any) -> Callable[[Any], Any]:
-    """Let the decorated method of an Aggregate apply these events: registered types, or registered names.
+    """Mark a method of an Aggregate as the applier of these events: registered types, or registered names.
 
         @goes.applies(OrderPlaced)
         def _placed(self, event: goes.Event[OrderPlaced]) -> None:
             self.items = tuple(event.data.items)
 
-    It runs when the event is recorded and whenever the aggregate is loaded, so it changes the state of `self` and does
-    nothing else: it decides nothing, records nothing and waits for nothing. While it runs, `self.version` is still the
-    version before the event. In a subclass, a method of the same name takes its place; so does another method that
-    applies the same event. RegistrationError for anything that cannot be such a method.
+    It runs when the event is recorded and whenever the aggregate is loaded, so it must only change the state of `self`: it
+    decides nothing, records nothing and waits for nothing. While it runs, `self.version` is still the version before the
+    event. A subclass overrides it with a method of the same name, or with another applier of the same event.
+    RegistrationError for anything that cannot be an applier.
     """
     kinds = check_kinds("applies", events)
 
     def decorate(function: Any) -> Any:
         if not isinstance(function, FunctionType) or function.__code__.co_flags & _COROUTINE:
-            raise RegistrationError(f"an applier is a plain method, not async, static or anything else: {function!r}")
+            raise RegistrationError(
+                f"an applier must be a plain method, not async, static or anything else: {function!r}"
+            )
         mark(function, _MARK, kinds)
         return function
 
@@ -60,10 +62,10 @@ def applies(*events: Any) -> Callable[[Any], Any]:
 
 
 class Appliers(dict[str, Applier]):
-    """How to apply an event, by the name it is stored under.
+    """The appliers of a class by the stored name of the event.
 
-    Filled as names are met, so that the loop over the events of an aggregate costs one lookup per event. A name that
-    the registry does not know yet is not remembered: it may be registered later.
+    Filled on demand, so that the loop over the events of an aggregate costs one lookup per event. A name that the registry
+    does not know yet is not cached: it may be registered later.
     """
 
     def __init__(self, registry: Registry, methods: Mapping[EventKind, Applier]) -> None:
@@ -94,7 +96,7 @@ class Appliers(dict[str, Applier]):
             for kind in self._unresolved:
                 if isinstance(kind, type):
                     raise UnregisteredTypeError(kind)
-        # A name of an applier may have become the alias of another name since, and then counts as that.
+        # The name of an applier may have become an alias of another name since, and then counts as that.
         found = self._by_name.get(name) or self._by_name.get(self._registry.canonical(name), _nothing)
         if name in self._registry:
             self[name] = found
@@ -102,19 +104,19 @@ class Appliers(dict[str, Applier]):
 
 
 def _nothing(aggregate: Any, event: Event[Any]) -> None:
-    """Not every event changes the state."""
+    """The applier of events that do not change the state."""
 
 
 def _hashable(kind: Any) -> Any:
     try:
         hash(kind)
-    except TypeError:  # Annotated with metadata that cannot be hashed: it can be applied by name only
+    except TypeError:  # Annotated with unhashable metadata: it can only be applied by name
         return None
     return kind
 
 
 class Definition(NamedTuple):
-    """What is known of an aggregate class. `name` is "" for a class that is only a base of others."""
+    """What an aggregate class defines. `name` is "" for a class that is only a base of others."""
 
     name: str
     schema: int
@@ -136,11 +138,13 @@ class Definition(NamedTuple):
         deleted_by: EventKind | Iterable[EventKind],
         restored_by: EventKind | Iterable[EventKind],
     ) -> Definition:
-        """The definition of a new class; what it does not say is as its base has it. `switch` sets `deleted`."""
+        """Return the definition of a new class; what it leaves out is inherited. `switch` sets `deleted`."""
         if name is not None:
             check_name(name, "an aggregate name")
         if schema is not None and (type(schema) is not int or schema < 1):
-            raise RegistrationError(f"{aggregate.__qualname__}: the schema of snapshots is an int ≥ 1, not {schema!r}")
+            raise RegistrationError(
+                f"{aggregate.__qualname__}: the schema of snapshots must be an int ≥ 1, not {schema!r}"
+            )
         deleting = (*(base.deleted_by if base else ()), *_kinds(deleted_by))
         restoring = (*(base.restored_by if base else ()), *_kinds(restored_by))
         for kind in deleting:
@@ -197,16 +201,16 @@ def _kinds(kinds: EventKind | Iterable[EventKind]) -> tuple[EventKind, ...]:
 
 
 def check_attributes(aggregate: type[Any], reserved: Iterable[str]) -> None:
-    """Refuse a class body that would break in use: a default shared by all instances, a name that has a meaning."""
+    """Refuse a class body that would fail later: a default shared by all instances, a reserved name."""
     annotations = _annotations(aggregate)
     for name in reserved:
         if name in vars(aggregate) or name in annotations:
             raise RegistrationError(
-                f"{aggregate.__qualname__}.{name}: every aggregate has a {name!r} already: choose another name"
+                f"{aggregate.__qualname__}.{name}: every aggregate already has a {name!r}: choose another name"
             )
     for name, annotation in annotations.items():
         value = vars(aggregate).get(name)
-        # Not hashable is how the standard library, too, tells a mutable default (dataclasses).
+        # Unhashable is how dataclasses recognise a mutable default, too.
         if type(value).__hash__ is None and not _is_constant(annotation):
             raise RegistrationError(
                 f"{aggregate.__qualname__}.{name}: the {type(value).__name__} would be shared by all instances. Use an "
@@ -216,10 +220,10 @@ def check_attributes(aggregate: type[Any], reserved: Iterable[str]) -> None:
 
 
 def state_hints(aggregate: type[Any], internal: type[Any]) -> dict[str, Any]:
-    """The annotated attributes that hold the state of an aggregate, with their types, bases first.
+    """Return the annotated attributes that hold the state of an aggregate, with their types, bases first.
 
-    Those of `internal` and constants (ClassVar, a Final with a value) are none. RegistrationError for an annotation
-    that cannot be resolved, and for a slot without one.
+    Without those of `internal` and constants (ClassVar, a Final with a value). RegistrationError for an annotation that
+    cannot be resolved.
     """
     try:
         hints = get_type_hints(aggregate, include_extras=True)

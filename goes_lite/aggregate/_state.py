@@ -1,4 +1,4 @@
-"""The state of an aggregate that snapshots keep: the annotated attributes of its class, or what the class says itself."""
+"""The state of an aggregate that snapshots store: its annotated attributes, or what the class defines itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from goes_lite.errors import AggregateError
 
 
 class StateType(NamedTuple):
-    """What the snapshots of a class are encoded as. `attributes` is None if the class keeps something of its own."""
+    """The type of the snapshots of a class. `attributes` is None if the class defines its own state."""
 
     attributes: dict[str, Any] | None
     envelope: Any
@@ -21,7 +21,7 @@ _known: WeakKeyDictionary[type[Any], StateType] = WeakKeyDictionary()
 
 
 def state_type(aggregate: type[Any], base: type[Any]) -> StateType:
-    """How to encode the state of a class; RegistrationError if an annotation cannot be resolved."""
+    """Return how to encode the state of a class; RegistrationError if an annotation cannot be resolved."""
     found = _known.get(aggregate)
     if found is None:
         typed_dict: Any = TypedDict
@@ -38,12 +38,12 @@ def state_type(aggregate: type[Any], base: type[Any]) -> StateType:
 
 
 def attributes(aggregate: Any, base: type[Any]) -> dict[str, Any]:
-    """The annotated attributes that are set.
+    """Return the annotated attributes that are set.
 
-    AggregateError if the instance has others: a snapshot would lose them, and the state with them.
+    AggregateError if the instance has other attributes, which a snapshot would lose.
     """
     names = state_type(type(aggregate), base).attributes
-    if names is None:  # asked for by an override that adds to it
+    if names is None:  # called by an override that extends it
         names = state_hints(type(aggregate), base)
     for name in (*vars(aggregate), *own_slots(type(aggregate), base)):
         if name not in names:

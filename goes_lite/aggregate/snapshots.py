@@ -1,7 +1,7 @@
 """How the state of an aggregate becomes a snapshot, and when a snapshot fits.
 
 A snapshot is a cache that may be wrong: of another schema, of attributes that the class has changed since, or of a
-history that was deleted and begun again. So it names the event that it was taken after and the attributes that were
+history that was deleted and started again. So it names the event that it was taken after and the attributes that were
 not set, and both are compared before its state is used.
 """
 
@@ -18,7 +18,7 @@ from goes_lite.contract.snapshot_store import Snapshot
 
 
 class Unpacked(NamedTuple):
-    """What a snapshot says: its state is the one right after the event with this id."""
+    """The content of a snapshot: the state right after the event with this id."""
 
     event: UUID
     state: Any
@@ -30,7 +30,7 @@ def check_state(aggregate: type[Aggregate]) -> None:
 
 
 def pack(aggregate: Aggregate, time: datetime) -> Snapshot:
-    """A snapshot of an aggregate that has events and none pending; EncodeError if its state does not fit its types."""
+    """Return a snapshot of an aggregate that has events, none pending; EncodeError if its state does not fit its types."""
     definition = definition_of(type(aggregate))
     names, envelope = state_type(type(aggregate), Aggregate)
     state = aggregate.snapshot_state()
@@ -44,12 +44,12 @@ def pack(aggregate: Aggregate, time: datetime) -> Snapshot:
 
 
 def unpack(snapshot: Snapshot, aggregate: type[Aggregate]) -> Unpacked | None:
-    """What the snapshot says, if it is of today's schema and attributes; CodecError if it cannot be decoded."""
+    """Return the content of a snapshot; None if its schema or attributes are outdated. CodecError if it is unreadable."""
     definition = definition_of(aggregate)
     if snapshot.schema != definition.schema:
         return None
     names, envelope = state_type(aggregate, Aggregate)
     found = definition.registry.decode_value(envelope, snapshot.encoding, snapshot.state)
     if names is not None and not names.keys() <= found["state"].keys() | set(found["unset"]):
-        return None  # an attribute is new: the events before the snapshot may have something to say about it
+        return None  # an attribute is new: events before the snapshot may affect it
     return Unpacked(found["event"], found["state"])

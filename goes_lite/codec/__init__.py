@@ -1,7 +1,7 @@
-"""Codecs: between a value of a registered type and what a store keeps of it.
+"""Codecs: they convert values of registered types to and from their stored form.
 
-`codec("json")` finds one by name. The modules behind the names are loaded when they are first asked for: a program
-that never uses msgpack does not pay for it, and msgspec and protobuf are optional.
+`codec("json")` returns one by name. Their modules are loaded on first use: a program that never uses msgpack does not pay
+for it, and msgspec and protobuf are optional.
 """
 
 from __future__ import annotations
@@ -22,47 +22,47 @@ __all__ = ["Codec", "FunctionCodec", "MsgspecJson", "MsgspecMsgpack", "ProtobufC
 
 @runtime_checkable
 class Codec(Protocol):
-    """What the registry asks of an encoding. Functions that a codec returns may be called from any thread."""
+    """An encoding, as the registry uses it. Functions that a codec returns may be called from any thread."""
 
     @property
     def name(self) -> str:
-        """What is stored beside every event as its encoding; it never changes its meaning."""
+        """The encoding that is stored with every event; its meaning never changes."""
         ...
 
     @property
     def text(self) -> bool:
-        """Whether payloads are str (a store keeps them as text); else they are bytes."""
+        """Whether payloads are str (stored as text); else they are bytes."""
         ...
 
     def check(self, type: Any, /) -> None:
-        """Refuse a type that this codec cannot store, with RegistrationError.
+        """RegistrationError for a type that this codec cannot store.
 
-        A forward reference that cannot be looked up yet is no reason to refuse.
+        A forward reference that cannot be resolved yet is accepted.
         """
         ...
 
     def encoder(self, type: Any, /) -> Callable[[Any], str | bytes]:
-        """A function from a value of the type to its payload; EncodeError for anything else."""
+        """Return the function from a value of the type to its payload; it raises EncodeError for anything else."""
         ...
 
     def decoder(self, type: Any, /) -> Callable[[str | bytes], Any]:
-        """A function from a payload, str or bytes, to a value of the type; DecodeError for any other payload."""
+        """Return the function from a payload, str or bytes, to a value of the type; it raises DecodeError."""
         ...
 
     def plain(self, payload: str | bytes, /) -> Any:
-        """The payload without a type: what json.loads would give, or the payload itself where that is impossible."""
+        """Decode the payload without a type, as json.loads would; return the payload itself where that is impossible."""
         ...
 
     def from_plain(self, type: Any, /) -> Callable[[Any], Any]:
-        """A function from what `plain` gives (possibly changed by an upcaster) to a value of the type; DecodeError."""
+        """Return the function from the result of `plain` (possibly upcast) to a value of the type; it raises DecodeError."""
         ...
 
 
 def codec(name: str | Codec) -> Codec:
-    """The codec of that name: json, msgpack or protobuf. A codec is returned as it is.
+    """Return the codec of a name: json, msgpack or protobuf. A codec is returned unchanged.
 
-    `json` is msgspec's if that is installed, else the standard library's: the bytes are the same.
-    DriverMissing where a package is needed, ConfigError for an unknown name.
+    `json` is that of msgspec if it is installed, else of the standard library: the bytes are the same. DriverMissing if a
+    package is needed, ConfigError for an unknown name.
     """
     if not isinstance(name, str):
         return name
@@ -71,7 +71,7 @@ def codec(name: str | Codec) -> Codec:
         make = _FACTORIES.get(name)
         if make is None:
             raise ConfigError(
-                f"no codec is called {name!r} (there are: {', '.join(sorted(_FACTORIES))}): "
+                f"unknown codec {name!r} (known: {', '.join(sorted(_FACTORIES))}): "
                 "pass the codec itself, such as FunctionCodec(name, encode, decode)"
             )
         known = _known.setdefault(name, make())

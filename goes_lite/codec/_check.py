@@ -1,8 +1,8 @@
-"""One Python function per type that says whether a value is exactly of that type.
+"""Generated functions, one per type, that check whether a value is exactly of that type.
 
-msgspec encodes whatever a field holds, whatever its annotation says. This is the gate in front of it: generated code,
-because a call per field would cost more than the encoding. It only ever answers yes or no; after a no, the standard
-library's writer decides what is wrong, or that nothing is (a subclass of datetime, an int where a float may be).
+msgspec encodes any value of a field, whatever its annotation. So this check runs before it: generated code, because a call
+per field would cost more than the encoding. It only returns yes or no; after a no, the writer of the standard library finds
+out what is wrong, if anything (a subclass of datetime, or an int in place of a float, is fine).
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from goes_lite.codec._shapes import Shape, class_of, type_of
 
 Check = Callable[[Any], bool]
 
-#: What a decoder lets through that may not be stored: datetimes without an offset, infinite Decimals.
+#: What a decoder accepts but must not be stored: datetimes without an offset, infinite Decimals.
 _LOOSE = frozenset(("datetime", "Decimal"))
 
 
 def checker(shape: Shape, *, utc_only: bool = False) -> Check:
-    """The function that accepts exactly the values of this shape that every encoding can hold.
+    """Return the function that accepts exactly the values of this shape that every encoding supports.
 
-    With `utc_only`, datetimes of any other offset are not accepted.
+    With `utc_only`, it accepts no datetimes with another offset.
     """
     return _Source("is_utc" if utc_only else "has_offset", decoded=False).compile(shape)
 
 
 def decoded_checker(shape: Shape) -> Check | None:
-    """The function that checks what msgspec's own decoder does not; None if that does it all."""
+    """Return the function that checks what the decoder of msgspec does not; None if that checks everything."""
     return _Source("has_offset", decoded=True).compile(shape) if _loose(shape) else None
 
 
@@ -38,7 +38,7 @@ def _loose(shape: Shape) -> bool:
 
 
 class _Source:
-    """The source text of the functions for one type; nested and recursive objects get a function each."""
+    """The source code of the functions for one type; nested and recursive objects have a function each."""
 
     def __init__(self, aware: str, *, decoded: bool) -> None:
         self.decoded = decoded
@@ -50,15 +50,15 @@ class _Source:
             "UTC": UTC,
         }
         self.functions: dict[int, str] = {}
-        self.open: set[int] = set()  # what is being written in line; a type that meets itself there needs a function
+        self.open: set[int] = set()  # being written inline; a recursive type needs a function
         self.lines: list[str] = []
 
     def compile(self, shape: Shape) -> Check:
         if shape.kind in ("object", "typeddict"):
-            self.lines.append(f"check = {self.function(shape)}")  # a call less than to call it
+            self.lines.append(f"check = {self.function(shape)}")  # saves a call
         else:
             self.lines.append(f"def check(v): return {self.test(shape, 'v', 0)}")
-        # The text holds names that were made here and the names of fields, which `_msgspec` made sure are identifiers.
+        # The code consists of names from here and names of fields, which `_msgspec` has checked to be identifiers.
         exec("\n".join(self.lines), self.names)  # noqa: S102
         check: Check = self.names["check"]
         return check
@@ -87,7 +87,7 @@ class _Source:
         if kind == "none":
             return f"{v} is None"
         if kind == "union":
-            # None is tested first, since it is the cheapest to test.
+            # None first, since it is the cheapest test.
             parts = sorted(shape.parts, key=lambda part: part.kind != "none")
             return "(" + " or ".join(f"({self.of_part(part, v, depth)})" for part in parts) + ")"
         if kind == "literal":
@@ -116,7 +116,7 @@ class _Source:
 
     def of_part(self, part: Shape, v: str, depth: int) -> str:
         if self.decoded and not _loose(part):
-            # Which member it is has to be known, or a loose one would pass for it.
+            # The member must be identified, or a loose one would be mistaken for it.
             if part.kind == "none":
                 return f"{v} is None"
             if part.kind == "literal":
@@ -170,7 +170,7 @@ def _all_of(*tests: str) -> str:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a value consists of what JSON itself has."""
+    """Whether a value consists only of JSON types."""
     kind = class_of(value)
     if kind is str or kind is int or kind is bool or value is None:
         return True

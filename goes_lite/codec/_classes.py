@@ -16,7 +16,7 @@ Describe = Callable[[Any, str], Shape]
 def describe_class(
     describe: Describe, known: dict[Any, Shape], hint: Any, cls: type[Any], args: tuple[Any, ...], where: str
 ) -> Shape:
-    """The shape of a class with fields; `known` gets it before its fields are described, for recursive types."""
+    """Return the shape of a class with fields; it enters `known` before its fields, for recursive types."""
     members: Mapping[str, Any] = vars(cls)
     if "__dataclass_fields__" in members:
         kind, fields = "object", _dataclass
@@ -32,7 +32,7 @@ def describe_class(
         inherited = next((base.__name__ for base in cls.__mro__ if "__dataclass_fields__" in vars(base)), None)
         if inherited:
             raise RegistrationError(
-                f"{where}: {cls.__name__} is a subclass of the dataclass {inherited} and not itself one: "
+                f"{where}: {cls.__name__} is a subclass of the dataclass {inherited} but not a dataclass itself: "
                 "decorate it with @dataclass too"
             )
         raise unsupported(where, label_of(hint))
@@ -47,12 +47,12 @@ def describe_class(
 
 
 def _hints(cls: type[Any], args: tuple[Any, ...]) -> dict[str, Any]:
-    # The class's own name is not bound yet while its decorators run, and a local class is never a module global.
+    # The name of the class is not bound while its decorators run, and a local class is never a module global.
     try:
         hints = typing.get_type_hints(cls, localns={cls.__name__: cls}, include_extras=True)
     except NameError as exc:
         raise Unresolved(
-            f"{cls.__name__}: the annotation {exc.name!r} cannot be looked up: define it at module level, "
+            f"{cls.__name__}: the annotation {exc.name!r} cannot be resolved: define it at module level, "
             "and import it where the class is, outside of TYPE_CHECKING"
         ) from exc
     parameters: tuple[Any, ...] = getattr(cls, "__parameters__", ())
@@ -77,7 +77,7 @@ def _dataclass(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str
     ]
     if init_vars:
         raise RegistrationError(
-            f"{cls.__name__}.{init_vars[0]}: an InitVar is not kept by the instance, so it could never be stored: "
+            f"{cls.__name__}.{init_vars[0]}: an InitVar is not kept by the instance, so it cannot be stored: "
             "make it a field, or give the event another type"
         )
     stored: list[Field] = []
@@ -105,7 +105,7 @@ def _attrs(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str, An
             raise RegistrationError(f"{cls.__name__}.{attribute.name} has no type annotation")
         if attribute.init:
             inner = describe(hint, f"{cls.__name__}.{attribute.name}")
-            # The constructor fills in defaults by itself: only that can call a factory which takes the instance.
+            # The constructor fills in defaults: only it can call a factory that takes the instance.
             required = type(attribute.default).__name__ == "_Nothing"
             stored.append(Field(attribute.name, inner, argument=attribute.alias, required=required))
         else:
@@ -121,7 +121,7 @@ def _struct(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str, A
         if getattr(config, option):
             raise RegistrationError(
                 f"{cls.__name__}: the Struct option {option}={getattr(config, option)!r} is not supported, "
-                "because the standard library's JSON codec could not read what it writes"
+                "because the JSON codec of the standard library could not read the result"
             )
     nothing = sys.modules["msgspec"].NODEFAULT
     defaults: tuple[Any, ...] = cls.__struct_defaults__

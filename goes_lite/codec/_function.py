@@ -1,4 +1,4 @@
-"""The user's own encoding, from two functions."""
+"""Custom encodings made of two functions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from goes_lite.errors import CodecError, DecodeError, EncodeError
 class FunctionCodec:
     """An encoding made of two functions.
 
-    `encode(value)` gives str or bytes, always the same of both for one codec (`text` says which); `decode(payload,
-    type)` gives the value back, or a plain one if the type is None (upcasters and raw readers ask for that; without
-    such a decode they get the payload). What the functions raise becomes EncodeError and DecodeError.
+    `encode(value)` returns str (with `text`) or bytes; `decode(payload, type)` returns the value, or a plain one if the type
+    is None (for upcasters and raw readers; if that raises, they get the payload). Errors of the functions become EncodeError
+    and DecodeError.
     """
 
     def __init__(
@@ -45,10 +45,10 @@ class FunctionCodec:
             except CodecError:
                 raise
             except Exception as exc:
-                raise EncodeError("$", f"the codec {self.name!r} refused it: {_error(exc)}") from exc
+                raise EncodeError("$", f"the codec {self.name!r} failed: {_error(exc)}") from exc
             if not isinstance(payload, expected):
                 kind = _kind(payload)
-                raise EncodeError("$", f"the codec {self.name!r} gave {kind} instead of {expected.__name__}")
+                raise EncodeError("$", f"the codec {self.name!r} returned {kind} instead of {expected.__name__}")
             return payload
 
         return encode
@@ -62,7 +62,7 @@ class FunctionCodec:
             except CodecError:
                 raise
             except Exception as exc:
-                raise DecodeError("$", f"the codec {self.name!r} refused it: {_error(exc)}") from exc
+                raise DecodeError("$", f"the codec {self.name!r} failed: {_error(exc)}") from exc
 
         return decode
 
@@ -73,7 +73,7 @@ class FunctionCodec:
             return payload
 
     def from_plain(self, type: Any, /) -> Callable[[Any], Any]:
-        # An upcaster of such a codec gives the payload of the newer schema, or a finished value.
+        # An upcaster of such a codec returns the payload of the newer schema, or a finished value.
         decode = self.decoder(type)
 
         def from_plain(plain: Any) -> Any:

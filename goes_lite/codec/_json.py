@@ -1,4 +1,4 @@
-"""JSON with the standard library alone. It defines the format; `_msgspec` is a faster way to the same bytes."""
+"""JSON with only the standard library. It defines the format; `_msgspec` produces the same bytes faster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StdlibJson:
         try:
             describe(type)
         except Unresolved:
-            pass  # its class may be defined further down in the module
+            pass  # its class may be defined later in the module
 
     def encoder(self, type: Any, /) -> Callable[[Any], str]:
         write = writer(shape_of(type))
@@ -68,7 +68,7 @@ class StdlibJson:
 
 
 def plain_reader(shape: Shape) -> Callable[[Any], Any]:
-    """The function that reads a plain value, with DecodeError for one that does not fit."""
+    """Return the function that reads a plain value; it raises DecodeError for one that does not fit."""
     read = reader(shape)
 
     def from_plain(plain: Any) -> Any:
@@ -83,7 +83,7 @@ def plain_reader(shape: Shape) -> Callable[[Any], Any]:
 
 
 def shape_of(type: Any) -> Shape:
-    """The shape of a type that is used now, so a name that still cannot be resolved is an error."""
+    """Return the shape of a type on first use, when a name that cannot be resolved is an error."""
     try:
         return describe(type)
     except Unresolved as exc:
@@ -91,7 +91,7 @@ def shape_of(type: Any) -> Shape:
 
 
 def loads(payload: str | bytes) -> Any:
-    """JSON text as plain values; Problem for anything that RFC 8259 does not allow, and for lone surrogates."""
+    """Parse JSON; Problem for anything that RFC 8259 does not allow, and for lone surrogates."""
     if isinstance(payload, str):
         text = payload
     else:
@@ -105,7 +105,7 @@ def loads(payload: str | bytes) -> Any:
         plain = _decode(text)
     except json.JSONDecodeError as exc:
         raise Problem(f"not JSON: {exc.msg} at character {exc.pos}") from None
-    except ValueError:  # Python's limit on the digits of an int
+    except ValueError:  # the limit of Python on the digits of an int
         raise Problem("an integer of more than 4300 digits cannot be read") from None
     if not text.isascii() or "\\u" in text:
         _refuse_surrogates(text, plain)
@@ -120,7 +120,7 @@ _decode = json.JSONDecoder(parse_constant=_constant).decode
 
 
 def _refuse_surrogates(text: str, plain: Any) -> None:
-    # Only an escape, or a str that never was UTF-8, can bring one in; writing it all again finds it at C speed.
+    # Only an escape, or a str that is no UTF-8, can contain one; encoding it again finds it at C speed.
     try:
         text.encode()
         if "\\ud" in text or "\\uD" in text:

@@ -1,7 +1,7 @@
-"""JSON and msgpack at msgspec's speed.
+"""JSON and msgpack at the speed of msgspec.
 
-The format of JSON is defined in `_json`. msgspec is used for the types that it writes identically, on values that the
-generated check has accepted; for all others, and to find out what is wrong, the standard library's code runs.
+`_json` defines the format of JSON. msgspec handles the types that it writes identically, for values that the generated check
+accepts; for all others, and to find out what is wrong, the code of the standard library runs.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class MsgspecMsgpack:
             return encode_document(value)
 
         def encode_document(value: Any) -> bytes:
-            # Either the value is wrong, which the next line says, or it is written as its JSON document.
+            # Either the value is invalid, which the next line reports, or it is written as its JSON document.
             plain = loads(to_json(value))
             try:
                 return native(plain)
@@ -159,12 +159,12 @@ def _always(value: object) -> bool:
 
 
 def _writes(shape: Shape) -> bool:
-    """Whether msgspec writes all values of the shape in the canonical form (it leaves sets in their random order)."""
+    """Whether msgspec writes all values of the shape in the canonical form (it does not sort sets)."""
     return _reads(shape) and not any(inner.kind in ("set", "frozenset") for inner in shape.walk())
 
 
 def _reads(shape: Shape) -> bool:
-    """Whether msgspec makes the same values of the shape as `_read` does."""
+    """Whether msgspec reads the same values of the shape as `_read` does."""
     for inner in shape.walk():
         if inner.kind == "dict" and inner.parts[0].kind == "Decimal":
             return False  # it reads the key "-0" as the number 0
@@ -176,12 +176,12 @@ def _reads(shape: Shape) -> bool:
 
 
 def _plainly_named(shape: Shape) -> bool:
-    # Names of a class statement always are; make_dataclass and defstruct can make others, unfit for generated code.
+    # Names in a class statement always are; make_dataclass and defstruct allow others, unfit for generated code.
     return all(
         field.name.isascii() and field.name.isidentifier() and not iskeyword(field.name) for field in shape.fields
     )
 
 
 def _is_attrs(cls: Any) -> bool:
-    # attrs classes are made by their own __init__, for its converters; msgspec goes around it.
+    # attrs classes need their own __init__, for its converters; msgspec bypasses it.
     return "__attrs_attrs__" in vars(cls)

@@ -19,8 +19,8 @@ except ModuleNotFoundError as _exc:
 class ProtobufCodec:
     """The `protobuf` encoding.
 
-    Without a type a payload has no meaning, so upcasters get the bytes. They may return bytes, a message, or a dict in
-    protobuf's JSON form.
+    Without its type a payload cannot be decoded, so upcasters receive the bytes. They may return bytes, a message, or a dict
+    in the JSON form of protobuf.
     """
 
     name = "protobuf"
@@ -38,13 +38,13 @@ class ProtobufCodec:
         self.check(type)
 
         def encode(value: Any) -> bytes:
-            # A message is a class of its own in Python, so the exact class is the exact type.
+            # Every message type is a class of its own, so the exact class is the exact type.
             if value.__class__ is not type:
                 raise EncodeError("$", f"expected {type.__name__}, got {value.__class__.__name__}")
             try:
                 payload: bytes = value.SerializeToString(deterministic=True)
             except Exception as exc:  # required fields of proto2, strings that are not UTF-8
-                raise EncodeError("$", f"protobuf refused it: {exc}") from exc
+                raise EncodeError("$", f"protobuf failed: {exc}") from exc
             return payload
 
         return encode

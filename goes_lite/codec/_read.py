@@ -1,4 +1,4 @@
-"""From what json.loads gives to a value of the registered type, checking every type on the way.
+"""Reading: from the result of json.loads to a value of the registered type, checking every type.
 
 `reader(shape)` compiles one function per type. Fields that the type does not have are skipped, so an older program can
 read what a newer one wrote; a missing field takes its default, and is an error if there is none.
@@ -15,12 +15,12 @@ from goes_lite.codec._shapes import DICT, LIST, MISSING, Field, Shape, class_of,
 
 Read = Callable[[Any], Any]
 
-#: What may stand for an array: JSON gives lists, an upcaster may give any of them.
+#: Types of arrays: JSON has lists, an upcaster may return any of these.
 _ARRAYS: tuple[type[Any], ...] = (list, tuple, set, frozenset)
 
 
 def reader(shape: Shape, known: dict[int, Read] | None = None) -> Read:
-    """The function that reads values of this shape, or raises Problem."""
+    """Return the function that reads values of this shape, or raises Problem."""
     simple = READ.get(shape.kind)
     if simple is not None:
         return simple
@@ -42,7 +42,7 @@ def _any(shape: Shape, known: dict[int, Read]) -> Read:
 
 
 def read_any(plain: Any) -> Any:
-    """A plain value as it is; numbers that overflowed to infinity are refused."""
+    """Read a plain value unchanged; numbers that overflowed to infinity are refused."""
     kind = class_of(plain)
     if kind is LIST:
         for index, item in enumerate(plain):
@@ -121,7 +121,7 @@ def _union(shape: Shape, known: dict[int, Read]) -> Read:
         found = readers.get(class_of(plain))
         if found is not None:
             return found(plain)
-        for other in typed:  # an upcaster gave a value that has its type already
+        for other in typed:  # an upcaster returned a value of its final type
             try:
                 return other(plain)
             except Problem:
@@ -219,7 +219,7 @@ def _dict(shape: Shape, known: dict[int, Read]) -> Read:
 
 
 def key_reader(shape: Shape) -> Read:
-    """Keys arrive as strings, so a number has to be taken out of its quotes."""
+    """Keys are strings in JSON, so a number has to be parsed."""
     read_key = reader(shape)
     if forms(shape) == {"a string"}:
         return read_key
@@ -227,7 +227,7 @@ def key_reader(shape: Shape) -> Read:
     def read(plain: Any) -> Any:
         if type(plain) is str and "an integer" in forms(shape):
             digits = plain.removeprefix("-")
-            # The canonical text only: "01" and "1" would be one key otherwise.
+            # Only the canonical text: "01" and "1" would otherwise be the same key.
             if digits.isascii() and digits.isdigit() and (digits == "0" or digits[0] != "0") and len(digits) <= 4300:
                 return read_key(int(plain))
         try:
@@ -334,7 +334,7 @@ def _by_constructor(shape: Shape, known: dict[int, Read]) -> Read:
 
 
 def _made(_shape: Shape, _make: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
-    # The user's own code: whatever it raises means that the stored value is not a good one for today's class.
+    # User code: an error means that the stored value is invalid for the current class.
     try:
         return _make(*arguments, **named)
     except Problem:

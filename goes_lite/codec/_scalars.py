@@ -21,7 +21,7 @@ from goes_lite.codec._shapes import class_of
 
 
 class Problem(Exception):
-    """Something is wrong in a value; each container that it passes through adds where (innermost first)."""
+    """An invalid value; each enclosing container adds its step of the path (innermost first)."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -29,26 +29,26 @@ class Problem(Exception):
         self.path: list[str] = []
 
     def where(self) -> str:
-        """The path from the outside in, such as `$.items[2].price`."""
+        """Return the path, such as `$.items[2].price`."""
         return "$" + "".join(reversed(self.path))
 
 
 def mismatch(expected: str, got: object) -> Problem:
-    """The problem of a value that has another type than its place."""
+    """Return the problem of a value of the wrong type."""
     return Problem(f"expected {expected}, got {'None' if got is None else type(got).__name__}")
 
 
 def shown(value: object) -> str:
-    """A value in a message, cut short."""
+    """Return a shortened value for a message."""
     try:
         text = repr(value)
-    except Exception:  # noqa: BLE001  (an integer of too many digits, a class's own __repr__)
+    except Exception:  # noqa: BLE001  (an integer of too many digits, a custom __repr__)
         text = f"<{type(value).__name__}>"
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def key_step(key: object) -> str:
-    """One step of a path into a dict."""
+    """Return one step of a path into a dict."""
     return f".{key}" if isinstance(key, str) and key.isidentifier() and len(key) <= 60 else f"[{shown(key)}]"
 
 
@@ -56,7 +56,7 @@ def key_step(key: object) -> str:
 
 
 def str_text(value: Any) -> str:
-    """A string; a lone surrogate has no UTF-8, so no store could keep it."""
+    """A string; a lone surrogate has no UTF-8, so no store can store it."""
     if type(value) is not str:
         raise mismatch("str", value)
     if not value.isascii():
@@ -68,7 +68,7 @@ def str_text(value: Any) -> str:
 
 
 def int_text(value: Any) -> str:
-    """An integer of up to 4,300 digits, which is what Python itself reads back."""
+    """An integer of up to 4,300 digits, which is the limit of Python for reading."""
     if type(value) is not int:
         raise mismatch("int", value)
     try:
@@ -100,7 +100,7 @@ def float_text(value: Any) -> str:
     """
     if type(value) is float:
         if not isfinite(value):
-            raise Problem(f"{value!r} cannot be stored: JSON has finite numbers only")
+            raise Problem(f"{value!r} cannot be stored: JSON has only finite numbers")
         text = repr(value)
         return text if "e" not in text else _exponent(text)
     if type(value) is int:
@@ -133,7 +133,7 @@ def bytes_text(value: Any) -> str:
 def _whole_minutes(value: datetime | time) -> None:
     offset = value.utcoffset()
     if offset is None:
-        raise Problem(f"the time zone of {shown(value)} gives no UTC offset: use datetime.UTC")
+        raise Problem(f"the time zone of {shown(value)} has no UTC offset: use datetime.UTC")
     if offset.seconds % 60 or offset.microseconds:
         raise Problem(
             f"the UTC offset of {value.isoformat()} is not in whole minutes: convert it with .astimezone(UTC)"
@@ -141,7 +141,7 @@ def _whole_minutes(value: datetime | time) -> None:
 
 
 def datetime_text(value: Any) -> str:
-    """RFC 3339 with the offset as it is, UTC as Z; microseconds only if there are any."""
+    """RFC 3339 with its offset, UTC as Z; microseconds only if there are any."""
     if not isinstance(value, datetime):
         raise mismatch("datetime", value)
     if value.tzinfo is None:
@@ -164,7 +164,7 @@ def time_text(value: Any) -> str:
 
 
 def date_text(value: Any) -> str:
-    """YYYY-MM-DD; a datetime is not a date, for it would lose its time."""
+    """YYYY-MM-DD; a datetime is no date, since it would lose its time."""
     if isinstance(value, datetime) or not isinstance(value, date):
         raise mismatch("date", value)
     return f'"{value.isoformat()}"'
@@ -206,7 +206,7 @@ def decimal_text(value: Any) -> str:
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
-# The argument is what json.loads gives. A value that has its type already is taken too: upcasters and msgpack do that.
+# The argument is a result of json.loads. A value of the final type is accepted, too: from upcasters and msgpack.
 
 
 def read_str(plain: Any) -> str:
@@ -217,7 +217,7 @@ def read_str(plain: Any) -> str:
 
 
 def read_int(plain: Any) -> int:
-    """An integer; 1.0 and true are none."""
+    """An integer; 1.0 and true are not."""
     if type(plain) is not int:
         raise mismatch("int", plain)
     return plain
@@ -274,7 +274,7 @@ def read_uuid(plain: Any) -> UUID:
 
 
 def read_decimal(plain: Any) -> Decimal:
-    """A string; a JSON number is taken as well, for those who write JSON elsewhere."""
+    """A string; a JSON number is accepted, too, for JSON from other programs."""
     kind = class_of(plain)
     if kind is str or kind is int or kind is float:
         try:
@@ -338,7 +338,7 @@ def read_time(plain: Any) -> time:
 
 
 def read_timedelta(plain: Any) -> timedelta:
-    """An ISO 8601 duration without years and months, whose length nobody knows."""
+    """An ISO 8601 duration without years and months, whose length is undefined."""
     if type(plain) is str:
         match = _DURATION(plain)
         if match is not None and plain[-1] not in "PpTt":

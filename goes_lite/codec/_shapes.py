@@ -1,4 +1,4 @@
-"""What a type looks like to a codec: a tree of shapes, from which both JSON implementations are compiled."""
+"""Shapes: type hints as trees, from which both JSON implementations are compiled."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from goes_lite.errors import RegistrationError
 
-#: A union is told apart by the JSON form alone, so no two of its members may share one.
+#: The members of a union are distinguished only by JSON form, so no two of them may share one.
 FORMS = {
     "none": "null",
     "bool": "true or false",
@@ -35,14 +35,14 @@ _IMMUTABLE_NODES = frozenset(("variadic", "tuple", "frozenset", "namedtuple", "u
 #: The default of a field that has none.
 MISSING: Any = object()
 
-#: For type checkers: by these names, what is found in a value of any type is Any to them, instead of unknown.
+#: For type checkers: with these names, the parts of a value of any type are Any instead of unknown.
 DICT: type[Any] = dict
 LIST: type[Any] = list
 class_of: Callable[[Any], type[Any]] = type
 
 
 class Field:
-    """One field of an object: attribute `name`, JSON `key`, and what stands in when the key is absent."""
+    """One field of an object: attribute `name`, JSON `key`, and the default for an absent key."""
 
     __slots__ = ("argument", "default", "factory", "key", "name", "required", "shape")
 
@@ -60,14 +60,14 @@ class Field:
         self.name = name
         self.shape = shape
         self.key = name if key is None else key
-        self.argument = name if argument is None else argument  # what __init__ calls it (attrs strips underscores)
+        self.argument = name if argument is None else argument  # its name in __init__ (attrs strips underscores)
         self.default = default
         self.factory = factory
         self.required = (default is MISSING and factory is None) if required is None else required
 
 
 class Shape:
-    """A type hint, taken apart.
+    """A type hint as a tree.
 
     `kind` says what it is; `parts` are the shapes inside (item; key and value; members of a union); `fields` those of
     an object. A recursive type is a shape that contains itself.
@@ -83,14 +83,14 @@ class Shape:
         self.fields: tuple[Field, ...] = ()
         self.values: tuple[Any, ...] = ()  # of an enum or a Literal, as JSON
         self.frozen = False
-        self.build = "call"  # how an object is made: "call" its constructor, or "set" its attributes
-        self.computed: tuple[Field, ...] = ()  # fields with init=False: not stored, made again on reading
+        self.build = "call"  # how an object is created: "call" its constructor, or "set" its attributes
+        self.computed: tuple[Field, ...] = ()  # fields with init=False: not stored, computed on reading
 
     def __repr__(self) -> str:
         return f"<Shape {self.kind} {self.label}>"
 
     def walk(self) -> Iterator[Shape]:
-        """Every shape reachable from this one, itself included, each once."""
+        """Return every shape reachable from this one, itself included, each once."""
         seen: set[int] = set()
         waiting: list[Shape] = [self]
         while waiting:
@@ -102,7 +102,7 @@ class Shape:
                 waiting.extend(field.shape for field in shape.fields)
 
     def immutable(self) -> bool:
-        """Whether no value of this type can ever change, going by its annotations alone."""
+        """Whether values of this type are immutable, going by its annotations."""
         return all(
             shape.kind in _IMMUTABLE_LEAVES or shape.kind in _IMMUTABLE_NODES or (shape.frozen and not shape.computed)
             for shape in self.walk()
@@ -114,7 +114,7 @@ class Unresolved(Exception):
 
 
 def label_of(hint: Any) -> str:
-    """A type as an error message shows it: without the modules of its parts."""
+    """Return a type as error messages show it: without the modules of its parts."""
     if hint is None or hint is type(None):
         return "None"
     if hint is Ellipsis:
@@ -136,12 +136,12 @@ _SUPPORTED = (
 
 
 def unsupported(where: str, label: str) -> RegistrationError:
-    """The refusal of a type that has no shape."""
+    """Return the error for a type that has no shape."""
     return RegistrationError(f"{where}: {label} is not supported: {_SUPPORTED}")
 
 
 def forms(shape: Shape) -> set[str]:
-    """The JSON forms that values of the shape are written in."""
+    """Return the JSON forms in which values of the shape are written."""
     if shape.kind in ("enum", "literal"):
         found: set[type[Any]] = {class_of(value) for value in shape.values}
         return {FORMS.get(LITERAL_KINDS[kind], "a string") for kind in found}
@@ -151,7 +151,7 @@ def forms(shape: Shape) -> set[str]:
 
 
 def type_of(shape: Shape) -> type[Any]:
-    """The class that values of the shape have."""
+    """Return the class of values of the shape."""
     return _CLASSES.get(shape.kind) or shape.type
 
 

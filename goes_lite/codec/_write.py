@@ -1,4 +1,4 @@
-"""From a value to its canonical JSON text, checking every type on the way.
+"""Writing: from a value to its canonical JSON text, checking every type.
 
 `writer(shape)` compiles one function per type. It is the definition of what may be stored: a faster implementation
 may take a short cut for values that it knows to be good, and asks this one about all others.
@@ -17,7 +17,7 @@ Write = Callable[[Any], str]
 
 
 def writer(shape: Shape, known: dict[int, Write] | None = None) -> Write:
-    """The function that writes values of this shape, or raises Problem."""
+    """Return the function that writes values of this shape, or raises Problem."""
     simple = WRITE.get(shape.kind)
     if simple is not None:
         return simple
@@ -26,7 +26,7 @@ def writer(shape: Shape, known: dict[int, Write] | None = None) -> Write:
     if found is not None:
         return found
 
-    # A recursive type meets itself while it is being compiled: it then calls through this name.
+    # A recursive type refers to itself while it is being compiled: it then calls through this name.
     def later(value: Any) -> str:
         return known[id(shape)](value)
 
@@ -40,7 +40,7 @@ def _any(shape: Shape, known: dict[int, Write]) -> Write:
 
 
 def any_text(value: Any) -> str:
-    """A value that consists of what JSON itself has."""
+    """Write a value that consists only of JSON types."""
     kind = class_of(value)
     if kind is str:
         return str_text(value)
@@ -67,7 +67,7 @@ def any_text(value: Any) -> str:
         try:
             for key, item in value.items():
                 if type(key) is not str:
-                    raise Problem(f"a JSON object has keys of type str, not {type(key).__name__}")
+                    raise Problem(f"keys of a JSON object must be str, not {type(key).__name__}")
                 parts.append(f"{str_text(key)}:{any_text(item)}")
         except Problem as problem:
             problem.path.append(key_step(key))
@@ -155,7 +155,7 @@ def _array(shape: Shape, known: dict[int, Write]) -> Write:
 
 
 def _set(shape: Shape, known: dict[int, Write]) -> Write:
-    # A set has no order of its own, so the texts of its items decide: numbers by value, anything else as text.
+    # A set has no order, so its items are sorted: numbers by value, anything else as text.
     write_item = writer(shape.parts[0], known)
     cls = type_of(shape)
     order = _by_number if shape.parts[0].kind in ("int", "float") else None
@@ -204,7 +204,7 @@ def _tuple(shape: Shape, known: dict[int, Write]) -> Write:
 
 
 def key_writer(shape: Shape) -> Write:
-    """Keys are strings in JSON, so one that is written as a number gets quotes."""
+    """Keys are strings in JSON, so numbers are quoted."""
     write_key = writer(shape)
 
     def write(value: Any) -> str:

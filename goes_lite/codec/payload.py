@@ -1,4 +1,4 @@
-"""What a store keeps of a value."""
+"""The stored form of a value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from goes_lite.errors import ConfigError
 
 
 class Encoded(NamedTuple):
-    """What a store keeps of an event's data. JSON payloads are str, all others bytes."""
+    """The stored form of the data of an event. JSON payloads are str, all others bytes."""
 
     encoding: str
     schema: int
@@ -18,7 +18,7 @@ class Encoded(NamedTuple):
 
 
 class Raw:
-    """The data of a stored event that no type is registered for, as a reader with unknown="raw" gets it."""
+    """The data of a stored event without a registered type, for readers with unknown="raw"."""
 
     __slots__ = ("_codec", "encoding", "name", "payload", "schema")
 
@@ -39,7 +39,7 @@ class Raw:
         put(self, "_codec", codec)
 
     def plain(self) -> Any:
-        """The payload decoded without a type, as json.loads would; the payload itself if its encoding cannot do that.
+        """Decode the payload without a type, as json.loads would; return the payload itself if its encoding cannot.
 
         DecodeError if it is damaged.
         """

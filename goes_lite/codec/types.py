@@ -1,7 +1,7 @@
-"""Which types an event may be made of, and how a type hint is taken apart.
+"""The types of which an event may consist, and how a type hint becomes a `Shape`.
 
-A type hint becomes a `Shape` once, when the type is registered. Both JSON implementations are compiled from the same
-shapes, so what is supported, refused or ambiguous is decided here and nowhere else.
+That happens once, when the type is registered. Both JSON implementations are compiled from the same shapes, so only this
+file decides what is supported, refused or ambiguous.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ _ABSTRACT: dict[Any, Any] = {
 
 
 def describe(hint: Any) -> Shape:
-    """The shape of a type; RegistrationError says which part of it is not supported and what to use instead.
+    """Return the shape of a type; RegistrationError tells which part is not supported and what to use instead.
 
-    Unresolved is raised while a forward reference cannot be looked up, because its class may be defined later.
+    Unresolved while a forward reference cannot be resolved, because its class may be defined later.
     """
     return _Describer().shape(hint, label_of(hint))
 
 
 class _Describer:
-    """Carries what a recursive type needs: the shapes that are under construction."""
+    """Keeps the shapes under construction, for recursive types."""
 
     def __init__(self) -> None:
         self.known: dict[Any, Shape] = {}
@@ -73,7 +73,7 @@ class _Describer:
         return self.container(hint, origin or hint, args, where)
 
     def alias(self, hint: Any, where: str) -> Shape:
-        # The alias may name itself, so its shape has to exist before its value is described.
+        # The alias may refer to itself, so its shape has to exist before its value is described.
         shape = self.known[hint] = Shape("alias", hint, label_of(hint))
         inner = self.shape(hint.__value__, where)
         if inner is shape:
@@ -142,7 +142,7 @@ def _literal(hint: Any, args: tuple[Any, ...], where: str) -> Shape:
     return shape
 
 
-#: Scalars by module: if the program has not imported the module, no hint of its can be one of them.
+#: Scalars by module: if the program has not imported the module, no hint can be one of them.
 _LAZY = (("datetime", "datetime", "date", "time", "timedelta"), ("uuid", "UUID"), ("decimal", "Decimal"))
 
 _SIMPLE: dict[Any, str] = {
@@ -189,7 +189,7 @@ def _enum(cls: type[enum.Enum]) -> Shape:
 
 
 def runtime_class(hint: Any) -> type[Any] | None:
-    """The class that values of a type have, or None where there is no single one."""
+    """Return the class that values of a type have; None where there is no single one."""
     while isinstance(hint, typing.NewType) or typing.get_origin(hint) is typing.Annotated:
         hint = hint.__supertype__ if isinstance(hint, typing.NewType) else typing.get_args(hint)[0]
     origin = typing.get_origin(hint) or hint

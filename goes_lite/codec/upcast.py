@@ -1,4 +1,4 @@
-"""From an old schema to today's: the steps between a plain value and today's type."""
+"""Upcasting: the steps from a plain value of an old schema to the current type."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ Upcaster = Callable[[Any], Any]
 
 
 def gap(today: str, name: str, step: int, schema: int) -> Upcaster:
-    """Stands in for an upcaster that nobody registered: an error when a value gets there.
+    """Return the stand-in for a missing upcaster, which raises when a value reaches it.
 
-    Not before, since an earlier upcaster may end the chain.
+    Not earlier, since a previous upcaster may end the chain.
     """
 
     def missing(old: Any) -> Any:
         raise DecodeError(
             "$",
-            f"no upcaster leads from schema {step} to {step + 1} of {today!r} (today's is {schema}): "
+            f"no upcaster leads from schema {step} to {step + 1} of {today!r} (currently at {schema}): "
             f"register one with upcast({name!r}, {step})",
         )
 
@@ -34,11 +34,11 @@ def chain(
     finish: Callable[[Any], Any],
     today: type[Any] | None,
 ) -> Decoder:
-    """The decoder that runs the steps of `name` between `plain` and `finish`.
+    """Return the decoder that runs the steps of `name` between `plain` and `finish`.
 
-    `today` is the class of finished values: a step that returns one is the last.
+    `today` is the class of finished values: a step that returns one ends the chain.
     """
-    # A dict or a str may be plain as well as of today's type, so there the whole chain runs.
+    # A dict or a str may be plain or of the current type, so the whole chain runs.
     ends = today if today not in (dict, list, str, int, float, bool, type(None)) else None
 
     def decode(payload: str | bytes) -> object:
@@ -59,7 +59,7 @@ def chain(
 
 
 def failing(error: DecodeError) -> Decoder:
-    """A decoder for what cannot be decoded: a scan gets the error at the event, not before the first one."""
+    """Return a decoder that always fails: a scan gets the error at the event, not before the first one."""
 
     def decode(payload: str | bytes) -> object:
         raise DecodeError(error.path, error.problem)

@@ -1,4 +1,4 @@
-"""Commands: what a program is asked to do, as values of registered types, and the way to what does it.
+"""Commands: requests to a program, as values of registered types, dispatched to the one handler of each.
 
     @goes.command("order.place")
     @dataclass(frozen=True)
@@ -11,12 +11,12 @@
     db.commands.handle(SendReminder, remind)     # functions
     await db.commands.dispatch(PlaceOrder("2026-001", ["tea"], 450))
 
-    await db.commands.dispatch_async(SendReminder("2026-001"))     # kept in the store, until a worker has done it
+    await db.commands.dispatch_async(SendReminder("2026-001"))     # kept in the store until a worker has handled it
     async with db.commands.worker(): ...
 
-    async with db.commands.service(): ...     # and those of other services, over a bus that carries commands
+    async with db.commands.service(): ...     # handles commands of other services, over a bus that carries them
 
-A command has exactly one handler. What it returns comes back, and so does what it raises, as it is.
+A command has exactly one handler. Its return value is the result of `dispatch`, and its exceptions propagate there.
 """
 
 from goes_lite.commands._accepted import AcceptedCommand

@@ -1,7 +1,7 @@
-"""Commands that are to be done later: kept in the store until a worker has done them.
+"""Accepted commands: kept in the store until a worker has handled them.
 
-Each is a read model, in a collection whose name begins with `goes:`, so every backend keeps it and other tools can read
-it. A command that was done is gone from there; its receipt says what came of it.
+Each is a read model, in a collection whose name begins with `goes:`, so every backend stores it and other tools can read it.
+A handled command is removed from there; its receipt has the result.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from goes_lite.events.fields import from_micros
 COLLECTION = "goes:commands"
 
 MAX_ERROR = 2000
-"""How many characters of an error are kept."""
+"""How many characters of an error are stored."""
 
 
 @dataclass(frozen=True)
 class AcceptedCommand:
-    """A command that is to be done, or that could not be done; its id is that of the command."""
+    """A command that waits to be handled, or that failed; its id is that of the command."""
 
     id: UUID
     command: str
@@ -35,27 +35,27 @@ class AcceptedCommand:
     encoding: str
     schema: int
     payload: str
-    """What it says, encoded; base64 where the encoding gives bytes."""
+    """The encoded command; base64 where the encoding produces bytes."""
     binary: bool
     metadata: dict[str, str]
     deadline: datetime | None
     time: datetime
     """When it was accepted (aware, UTC)."""
     due: int
-    """From when on it may be begun (microseconds since 1970, UTC). Whoever begins it moves that on, so that nobody else
-    begins it meanwhile, and somebody does if it is never ended."""
+    """The earliest time at which it may be begun (microseconds since 1970, UTC). A worker that begins it postpones this, so
+    that no other begins it in the meantime, and another does if it is never finished."""
     state: Literal["waiting", "failed", "sent"] = "waiting"
-    """`sent`: the queue of the bus has it, for another service."""
+    """`sent`: it was handed over to the queue of the event bus, for another service."""
     attempts: int = 0
     """How often it was begun."""
     error: str = ""
-    """What the last attempt raised, as text."""
+    """The error of the last attempt, as text."""
     rejected: bool = False
-    """Whether that was a CommandRejected."""
+    """Whether that error was a CommandRejected."""
     code: str = ""
-    """Of that, for programs."""
+    """Its code, for programs."""
     details: str = "{}"
-    """Of that, as JSON."""
+    """Its details, as JSON."""
 
     @property
     def due_time(self) -> datetime:
@@ -64,12 +64,12 @@ class AcceptedCommand:
 
 
 def accepted_in(store: Backend | Transaction) -> Models[AcceptedCommand]:
-    """By the ids of commands, as text."""
+    """Return the accepted commands of a store, by their ids as text."""
     return store.models_of(COLLECTION, AcceptedCommand)
 
 
 def accept(backend: Backend, command: Command[Any], due: int) -> AcceptedCommand:
-    """The command, to be kept. EncodeError if it does not fit the type that is registered for it."""
+    """Return the command in its stored form. EncodeError if it does not fit its registered type."""
     _, _, (encoding, schema, payload) = backend.registry.commands.capture(command.data, command.name)
     binary = isinstance(payload, bytes)
     text = base64.b64encode(payload).decode() if isinstance(payload, bytes) else payload
@@ -80,7 +80,7 @@ def accept(backend: Backend, command: Command[Any], due: int) -> AcceptedCommand
 
 
 def restored(backend: Backend, accepted: AcceptedCommand) -> Command[Any]:
-    """The command as it was dispatched, of today's type. DecodeError, UnknownEventError."""
+    """Return the command as it was dispatched, as the current type. DecodeError, UnknownEventError."""
     payload = base64.b64decode(accepted.payload) if accepted.binary else accepted.payload
     data = backend.registry.commands.decode(accepted.command, accepted.encoding, accepted.schema, payload)
     name = backend.registry.commands.canonical(accepted.command)
@@ -88,12 +88,12 @@ def restored(backend: Backend, accepted: AcceptedCommand) -> Command[Any]:
 
 
 def plain(details: object) -> str:
-    """Details of an error as JSON; what is no plain value as its repr."""
+    """Return details of an error as JSON; a value that JSON cannot express as its repr."""
     return json.dumps(details, default=lambda value: repr(value)[:200], ensure_ascii=False)
 
 
 def error_fields(error: Exception) -> dict[str, Any]:
-    """What is kept of what an attempt raised."""
+    """Return the fields that store the error of an attempt."""
     return {
         "error": f"{type(error).__name__}: {error}"[:MAX_ERROR].encode("utf-8", "replace").decode(),
         "rejected": isinstance(error, CommandRejected),
@@ -103,7 +103,7 @@ def error_fields(error: Exception) -> dict[str, Any]:
 
 
 def failure(accepted: AcceptedCommand) -> CommandError:
-    """Why it was given up, as an error: what its handler raised may be of a type that is unknown here."""
+    """Return why it failed, as an error: the type that its handler raised may be unknown here."""
     details = json.loads(accepted.details)
     if accepted.rejected:
         error: CommandError = CommandRejected(accepted.code, accepted.error.partition(": ")[2], details=details)

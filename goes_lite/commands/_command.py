@@ -14,23 +14,23 @@ D = TypeVar("D")
 
 
 class Command(NamedTuple, Generic[D]):
-    """What was dispatched, and with it what middleware may want to know. Immutable."""
+    """A dispatched command, with what middleware may need. Immutable."""
 
     id: UUID
     name: str
-    """Under which its type is registered."""
+    """The registered name of its type."""
     data: D
     """The command itself."""
     metadata: Mapping[str, str] = MappingProxyType({})
-    """The context that it was dispatched in, as text: see `Context.metadata`."""
+    """The context in which it was dispatched, as text: see `Context.metadata`."""
     deadline: datetime | None = None
-    """Until when it is to be handled (aware, UTC)."""
+    """The time by which it must be handled (aware, UTC)."""
     once: bool = False
-    """Whether its id was given by whoever dispatched it: then it counts once, however often it comes."""
+    """Whether the caller of `dispatch` gave its id: then it counts once, however often it is dispatched."""
 
     @property
     def context(self) -> Context:
-        """What its handler runs in."""
+        """The context in which its handler runs."""
         return Context.of(self.metadata, str(self.id), self.deadline)
 
     def __repr__(self) -> str:

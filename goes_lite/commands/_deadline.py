@@ -1,4 +1,4 @@
-"""How a handler is cancelled that is not done in time: by the clock of the handle, which in tests is a fake one."""
+"""How a handler is cancelled at its deadline: by the clock of the handle, which in tests is a fake one."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ T = TypeVar("T")
 
 
 class DeadlinePassed(Exception):
-    """It was not done in time, and has been cancelled."""
+    """The work was not finished in time and was cancelled."""
 
 
 async def within(runtime: Runtime, seconds: float, work: Awaitable[T]) -> T:
-    """What the work answers; DeadlinePassed after so many seconds. Without an event loop nothing can be cancelled."""
+    """Return the result of the work; DeadlinePassed after so many seconds. Needs an event loop to cancel anything."""
     if runtime.inline:
         return await work
     import asyncio
 
-    if type(runtime.clock) is SystemClock:  # whose time is that of the loop: no task is needed to watch it
+    if type(runtime.clock) is SystemClock:  # it runs with the loop, so no task has to watch it
         scope = asyncio.timeout(seconds)
         try:
             async with scope:

@@ -1,7 +1,7 @@
-"""What handles commands: functions, and methods of aggregates.
+"""Handlers of commands: functions, and methods of aggregates.
 
-Rule of this file: a command that counts once commits its receipt with what it has written, in one transaction; so it is
-never done halfway, and never twice.
+Rule of this file: a command that counts once commits its receipt together with what it wrote, in one transaction; so it is
+never handled halfway, and never twice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from goes_lite.runtime.face import Face
 F = TypeVar("F", bound=Callable[..., Any])
 
 Key = str | Callable[[Any], str | UUID]
-"""Which aggregate a command is for: the name of an attribute of it, or a function of it."""
+"""Which aggregate a command is for: the name of an attribute of the command, or a function of it."""
 
 _MARK = "__goes_handles__"
 
@@ -38,24 +38,24 @@ class Handles(NamedTuple):
 
 
 def handles(command: type[Any] | str, *, id: Key = "id", create: bool = False) -> Callable[[F], F]:
-    """Let the decorated method of an Aggregate handle a command: a registered type, or a registered name.
+    """Mark a method of an Aggregate as the handler of a command: a registered type, or a registered name.
 
         class Order(goes.Aggregate, name="order"):
             @goes.handles(PlaceOrder, id="order", create=True)
             def place(self, command: PlaceOrder) -> None:
                 self.record(OrderPlaced(command.items, command.total))
 
-    `id` says which aggregate a command is for: an attribute (or key) of it, or a function of it. The aggregate is loaded,
-    the method called with the command, and what it recorded is saved; after a conflict that is done again, with an
-    aggregate as it is by then. What the method returns is the result of `dispatch`, what it raises is raised there. With
-    `create` the aggregate may be new, else that is AggregateNotFound. See `CommandBus.serve`.
+    `id` tells which aggregate a command is for: an attribute (or key) of the command, or a function of it. The aggregate is
+    loaded, the method called with the command, and the recorded events are saved; after a conflict this is repeated with the
+    current aggregate. The return value is the result of `dispatch`, and exceptions are raised there. With `create` the
+    aggregate may be new; otherwise that is AggregateNotFound. See `CommandBus.serve`.
     """
     if isinstance(command, FunctionType):
         raise RegistrationError(
             f"handles() needs the command: write @handles(SomeCommand) above {command.__qualname__}()"
         )
     if not (isinstance(id, str) or callable(id)):
-        raise RegistrationError(f"id is the name of an attribute, or a function of the command, not {id!r:.80}")
+        raise RegistrationError(f"id must be the name of an attribute, or a function of the command, not {id!r:.80}")
 
     def decorate(function: F) -> F:
         if not isinstance(function, FunctionType):
@@ -75,11 +75,11 @@ def handled_commands(cls: type[Any]) -> dict[Any, Marked]:
 
 
 class FunctionHandler:
-    """Calls a function with the command, and with a transaction if it wants one."""
+    """Calls a function with the command, and with a transaction if it is transactional."""
 
     def __init__(self, backend: Backend, face: Face, function: Callable[..., object], *, transactional: bool) -> None:
         if not callable(function):
-            raise ConfigError(f"a handler is a function of a command, not {function!r:.80}")
+            raise ConfigError(f"a handler must be a function of a command, not {function!r:.80}")
         if transactional and TRANSACTIONS not in backend.abilities:
             raise AbilityMissing(TRANSACTIONS, backend.location)
         self._backend = backend
@@ -96,7 +96,7 @@ class FunctionHandler:
             if command.once:
                 try:
                     await self.receipts.put(self._backend, command, self.receipts.make(command, result))
-                except ModelConflict:  # it was done beside this one, and that one counts
+                except ModelConflict:  # it was handled concurrently, and that one counts
                     return (await self.receipts.find(command) or (result,))[0]
             return result
         try:
@@ -108,7 +108,7 @@ class FunctionHandler:
         except ModelConflict:
             if command.once and (found := await self.receipts.find(command)):
                 return found[0]
-            raise  # of a read model of the function's own
+            raise  # about a read model of the function
 
 
 class AggregateHandler:
@@ -169,14 +169,14 @@ class AggregateHandler:
         found: Any = cast("dict[str, Any]", data).get(key) if isinstance(data, dict) else getattr(data, key, None)
         if not isinstance(found, str | UUID):
             raise ConfigError(
-                f"{command.name!r} says nothing of the aggregate that it is for, for it has no {key!r} that is a str or "
-                "UUID: say with @handles(…, id=…) where it is"
+                f"{command.name!r} has no {key!r} that is a str or UUID, so its aggregate is unknown: pass "
+                "@handles(…, id=…)"
             )
         return found
 
 
 class _Refused(Exception):
-    """Rolls a transaction back in which the events could not be appended."""
+    """Rolls back a transaction in which the events could not be appended."""
 
     def __init__(self, outcome: Refusal) -> None:
         self.outcome = outcome

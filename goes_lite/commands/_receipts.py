@@ -1,7 +1,7 @@
-"""That a command was done, and its result: what makes an id count once.
+"""Receipts: that a command was handled, and its result. They make an id count once.
 
-A receipt commits with what the command has written, so a crash leaves both or neither. It is a read model, in a
-collection whose name begins with `goes:`, so every backend keeps it and other tools can read it.
+A receipt commits together with what the command wrote, so a crash leaves both or neither. It is a read model, in a
+collection whose name begins with `goes:`, so every backend stores it and other tools can read it.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ COLLECTION = "goes:receipts"
 
 @dataclass(frozen=True)
 class Receipt:
-    """Of a command that was done; its id is that of the command."""
+    """The receipt of a handled command; its id is that of the command."""
 
     command: str
     """Its registered name."""
     data: str
-    """SHA-256 of what it said: another command must not pass for this one."""
+    """SHA-256 of the encoded command, so that another command is not mistaken for this one."""
     result: str | None
-    """What its handler returned, as JSON; None for None."""
+    """The result of its handler, as JSON; None for None."""
     time: datetime
-    """When it was done (aware, UTC)."""
+    """When it was handled (aware, UTC)."""
 
 
 def receipts_of(store: Backend | Transaction) -> Models[Receipt]:
-    """By the ids of commands."""
+    """Return the receipts of a store, by the ids of commands."""
     return store.models_of(COLLECTION, Receipt)
 
 
-class Result:
-    """How what a handler returns is kept: as the type of its annotation, else as plain JSON."""
+class ResultCodec:
+    """How the result of a handler is stored: as its annotated type, else as plain JSON."""
 
     def __init__(self, handler: Callable[..., object]) -> None:
         self._handler = handler
@@ -51,7 +51,7 @@ class Result:
         self._known = False
 
     def encode(self, value: object) -> str | None:
-        """EncodeError for what cannot be kept, before anything is committed."""
+        """Encode a result; EncodeError if it cannot be stored, before anything is committed."""
         if value is None:
             return None
         try:
@@ -59,12 +59,12 @@ class Result:
                 return str(coders[0](value))
             text = json.dumps(value, ensure_ascii=False, allow_nan=False)
             if json.loads(text) != value:
-                raise ValueError("it would come back as something else")
+                raise ValueError("it would be read back as something else")
         except (TypeError, ValueError, RecursionError) as exc:
             raise EncodeError(
                 "$",
-                f"the result {value!r:.80} of {self._handler!r:.120} cannot be kept for a command that is to count once "
-                f"({exc}): annotate what the handler returns",
+                f"the result {value!r:.80} of {self._handler!r:.120} cannot be stored for a command that counts once "
+                f"({exc}): annotate the return type of the handler",
             ) from exc
         return text
 
@@ -75,7 +75,7 @@ class Result:
         return json.loads(text) if coders is None else coders[1](text)
 
     def _annotated(self) -> tuple[Callable[[Any], Any], Callable[[Any], Any]] | None:
-        """To JSON and back, of the type that it says it returns; None if it says nothing, or nothing that can be kept."""
+        """Return the encoder and decoder of its annotated return type; None without one that can be stored."""
         if not self._known:
             function = inspect.unwrap(self._handler)
             try:
@@ -95,10 +95,10 @@ class Receipts:
 
     def __init__(self, backend: Backend, handler: Callable[..., object]) -> None:
         self._backend = backend
-        self._result = Result(handler)
+        self._result = ResultCodec(handler)
 
     async def find(self, command: Command[Any]) -> tuple[Any] | None:
-        """The result, if it was done before. CommandMismatch if that was another command with the same id."""
+        """Return the result, if it was handled before. CommandMismatch if that was another command with the same id."""
         receipt = await receipts_of(self._backend).find(str(command.id))
         if receipt is None:
             return None
@@ -107,24 +107,24 @@ class Receipts:
         return (self.result(receipt),)
 
     def decode(self, text: str | None) -> Any:
-        """What was encoded: of the type that the handler says it returns, else as the JSON says. DecodeError."""
+        """Decode a result: as the annotated return type of the handler, else as plain JSON. DecodeError."""
         return self._result.decode(text)
 
     def result(self, receipt: Receipt) -> Any:
-        """What its handler returned. DecodeError if that cannot be read."""
+        """Return the result of its handler. DecodeError if that cannot be read."""
         return self._result.decode(receipt.result)
 
     def encode(self, result: object) -> str | None:
-        """What a handler returned, as JSON. EncodeError if it cannot be kept."""
+        """Return the result of a handler as JSON. EncodeError if it cannot be stored."""
         return self._result.encode(result)
 
     def make(self, command: Command[Any], result: object) -> Receipt:
-        """EncodeError if the result cannot be kept."""
+        """Create a receipt. EncodeError if the result cannot be stored."""
         now = self._backend.runtime.clock.now()
         return Receipt(command.name, self._digest(command), self._result.encode(result), now)
 
     async def put(self, store: Backend | Transaction, command: Command[Any], receipt: Receipt) -> None:
-        """ModelConflict if another has done it meanwhile."""
+        """Store a receipt. ModelConflict if the command was handled elsewhere in the meantime."""
         await receipts_of(store).put(str(command.id), receipt, expected=0)
 
     def _digest(self, command: Command[Any]) -> str:

@@ -1,4 +1,4 @@
-"""Commands that another service handles: asked for, or handed over to the queue of the bus; and what came of them."""
+"""Commands that another service handles: by request, or by the queue of the event bus; and their outcome."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from goes_lite.errors import CommandError, CommandNotHandled, CommandTimeout, Mo
 
 
 class RemoteCommands:
-    """The other services, as a command bus sees them."""
+    """The commands of other services, as a command bus uses them."""
 
     def __init__(self, backend: Backend, transport: CommandTransport) -> None:
         self._backend = backend
@@ -25,7 +25,7 @@ class RemoteCommands:
         self.transport = transport
 
     async def ask(self, command: Command[Any]) -> Any:
-        """Have it handled, and answer its result. CommandNotHandled at once if no service does, CommandTimeout in time."""
+        """Request the command and return its result. CommandNotHandled if no service handles it, CommandTimeout."""
         asking = self.transport.request(command.name, command.id, command_bytes(self._backend.registry, command))
         try:
             if command.deadline is None:
@@ -40,13 +40,13 @@ class RemoteCommands:
         return answer_of(answer, command.name, command.id, self._receipts.decode)
 
     async def forward(self, command: Command[Any]) -> None:
-        """Hand it over to the queue, and note that. BusError if it has not got it."""
+        """Hand the command over to the queue, and note that. BusError if the queue does not accept it."""
         await self.transport.enqueue(command.name, command.id, command_bytes(self._backend.registry, command))
-        with suppress(ModelNotFound):  # withdrawn meanwhile
+        with suppress(ModelNotFound):  # withdrawn in the meantime
             await accepted_in(self._backend).use(str(command.id), lambda found: replace(found, state="sent"))
 
     async def outcome(self, accepted: AcceptedCommand, timeout: float | None) -> Any:
-        """What came of one that was handed over; it is noted here as for one that was handled here."""
+        """Return the outcome of a forwarded command, and record it like that of a command that was handled here."""
         answer = await self.transport.outcome(accepted.id, timeout)
         if answer is None:
             raise CommandTimeout(accepted.command, accepted.id, begun=True)
@@ -60,7 +60,7 @@ class RemoteCommands:
                 )
             raise
         command = restored(self._backend, accepted)
-        with suppress(ModelConflict):  # somebody else was told at the same time
+        with suppress(ModelConflict):  # recorded elsewhere at the same time
             await self._receipts.put(self._backend, command, self._receipts.make(command, result))
         await accepted_in(self._backend).delete(str(accepted.id))
         return result

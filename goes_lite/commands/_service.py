@@ -1,7 +1,7 @@
-"""Handles the commands that other services dispatch.
+"""The service: handles commands that other services dispatch.
 
-Rule of this file: a command that came from elsewhere counts once, by its id. So whoever asks may ask again, when a service
-died or a message was lost.
+Rule of this file: a command from another service counts once, by its id. So the caller may ask again when a service died or
+a message was lost.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class CommandService:
     ) -> None:
         for name, number in (("attempts", attempts), ("concurrency", concurrency)):
             if type(number) is not int or number < 1:
-                raise ConfigError(f"{name} is an int ≥ 1, not {number!r:.80}")
+                raise ConfigError(f"{name} must be an int ≥ 1, not {number!r:.80}")
         if backoff is not None and not callable(backoff):
-            raise ConfigError(f"backoff is a function of the attempt (1, 2, 3, …), not {backoff!r:.80}")
+            raise ConfigError(f"backoff must be a function of the attempt (1, 2, 3, …), not {backoff!r:.80}")
         self._bus = bus
         self._transport = transport
         self._concurrency = concurrency
@@ -48,7 +48,7 @@ class CommandService:
         self._serving: Serving | None = None
         self._stopped = Signal()
         self.handled = 0
-        """How many commands it has answered, whatever the answer was."""
+        """How many commands it has answered, with a result or an error."""
 
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"
@@ -56,26 +56,26 @@ class CommandService:
 
     @property
     def running(self) -> bool:
-        """Whether commands are brought to it."""
+        """Whether it receives commands."""
         return self._serving is not None
 
     async def start(self) -> None:
-        """Be brought commands from now on, until `stop`. ConfigError if it is, or if nothing has a handler here."""
+        """Receive commands until `stop`. ConfigError if it is already running, or if no command has a handler here."""
         if self._serving is not None:
-            raise ConfigError(f"{self!r} is running already: make another one, or stop it first")
+            raise ConfigError(f"{self!r} is already running: create another one, or stop it first")
         if not self._bus.handled:
-            raise ConfigError("no command has a handler here: register them before the service is started")
+            raise ConfigError("no command has a handler here: register handlers before starting the service")
         self._serving = await self._transport.serve(self._bus.handled, self._handle, self._attempt, self._concurrency)
 
     async def stop(self, timeout: float | None = None) -> None:
-        """Take no more, and finish what was begun. After `timeout` seconds a handler that awaits is cancelled."""
+        """Stop after the current commands. After `timeout` seconds a handler that awaits is cancelled."""
         serving, self._serving = self._serving, None
         if serving is not None:
             await serving.close(timeout)
         self._stopped.notify()
 
     async def run(self) -> None:
-        """Be brought commands until `stop` is called."""
+        """Receive commands until `stop` is called."""
         seen = self._stopped.count
         await self.start()
         try:
@@ -95,20 +95,20 @@ class CommandService:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     async def _handle(self, body: bytes) -> bytes:
-        """What came of a command that somebody waits for."""
+        """Return the outcome of a command that a caller waits for."""
         try:
             return await self._done(command_of(self._bus.backend.registry, body))
-        except Exception as exc:  # whatever the handler raises is the answer
-            if not isinstance(exc, CommandRejected):  # that is an answer, and no failure
+        except Exception as exc:  # raised by the handler: it is the answer
+            if not isinstance(exc, CommandRejected):  # an answer, not a failure
                 logger.warning("%r answers with an error", self, exc_info=exc)
             self.handled += 1
             return error_bytes(exc)
 
     async def _attempt(self, body: bytes, attempt: int, /) -> bytes | float:
-        """What came of a command from the queue, or how long to wait before the next attempt."""
+        """Return the outcome of a command from the queue, or the seconds until the next attempt."""
         try:
             return await self._done(command_of(self._bus.backend.registry, body))
-        except Exception as exc:  # whatever the handler raises
+        except Exception as exc:  # raised by the handler
             final = isinstance(exc, FINAL) or (attempt >= self._attempts and not isinstance(exc, TRANSIENT))
             if final:
                 self.handled += 1
@@ -116,8 +116,8 @@ class CommandService:
             logger.warning("%r will try a command again", self, exc_info=exc)
             try:
                 return max(0.0, float(self._backoff(attempt)))
-            except Exception:  # whatever the user's function raises
-                logger.exception("the backoff %r answers no time for attempt %d", self._backoff, attempt)
+            except Exception:  # raised by the user's function
+                logger.exception("the backoff %r returns no number for attempt %d", self._backoff, attempt)
                 return Backoff()(attempt)
 
     async def _done(self, command: Command[Any]) -> bytes:

@@ -1,12 +1,12 @@
-"""Commands and what comes of them as JSON, for services in whatever language.
+"""Commands and their outcomes as JSON, for services in any language.
 
     {"command": "order.place", "id": "0199…", "encoding": "json", "schema": 1, "data": {…}, "metadata": {"actor": "ann"},
      "deadline": "2026-03-01T12:00:00+00:00"}
 
     {"result": …}   or   {"error": {"kind": "rejected", "code": "order_closed", "message": …, "details": {…}}}
 
-Rule of this file: no name that comes from elsewhere is imported. A rejection of a class of your own comes back as that
-class where the program has one of that name.
+Rule of this file: no name from outside is ever imported. A rejection of a class of your own is restored as that class if
+the program has one of that name.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from goes_lite.errors import (
 from goes_lite.events.registry import Registry
 
 MAX_ERROR = 2000
-"""How many characters of an error are carried."""
+"""How many characters of an error are sent."""
 
 
 def command_bytes(registry: Registry, command: Command[Any]) -> bytes:
-    """A command as it is carried. EncodeError if it does not fit its type."""
+    """Return a command as a message. EncodeError if it does not fit its type."""
     _, _, (encoding, schema, payload) = registry.commands.capture(command.data, command.name)
     said: dict[str, Any] = {
         "command": command.name, "id": str(command.id), "encoding": encoding, "schema": schema,
@@ -53,7 +53,7 @@ def command_bytes(registry: Registry, command: Command[Any]) -> bytes:
 
 
 def command_of(registry: Registry, body: bytes) -> Command[Any]:
-    """The command that was carried, which counts once. DecodeError, UnknownEventError if it cannot be read."""
+    """Return the command in a message, which counts once. DecodeError, UnknownEventError if it cannot be read."""
     try:
         said = json.loads(body)
         name, id = registry.commands.canonical(said["command"]), UUID(said["id"])
@@ -66,13 +66,13 @@ def command_of(registry: Registry, body: bytes) -> Command[Any]:
             payload = json.dumps(said["data"], ensure_ascii=False) if encoding == "json" else str(said["data"])
         schema = int(said.get("schema", 1))
     except (LookupError, TypeError, ValueError, AttributeError) as exc:
-        raise DecodeError("$", f"it is no command as they are carried: {exc!r:.200}") from exc
+        raise DecodeError("$", f"the message is no command: {exc!r:.200}") from exc
     data = registry.commands.decode(said["command"], encoding, schema, payload)
     return Command(id, name, data, metadata, deadline, once=True)
 
 
 def result_bytes(text: str | None) -> bytes:
-    """What a handler returned, which is JSON already."""
+    """Return the result of a handler, which is already JSON, as a message."""
     return b'{"result":' + (text or "null").encode() + b"}"
 
 
@@ -99,7 +99,7 @@ def _cut(text: str) -> str:
 
 
 def answer_of(body: bytes, name: str, id: UUID, decode: Callable[[str | None], Any]) -> Any:
-    """What came of a command: its result, or the error is raised. DecodeError for what says neither."""
+    """Return the result in a message, or raise its error. DecodeError for a message that has neither."""
     try:
         said = json.loads(body)
         if "error" in said:
@@ -109,7 +109,7 @@ def answer_of(body: bytes, name: str, id: UUID, decode: Callable[[str | None], A
     except (LookupError, TypeError, ValueError, AttributeError) as exc:
         if isinstance(exc, GoesError):
             raise
-        raise DecodeError("$", f"it is no answer to a command: {exc!r:.200}", name=name) from exc
+        raise DecodeError("$", f"the message is no outcome of a command: {exc!r:.200}", name=name) from exc
     raise error
 
 
@@ -126,7 +126,7 @@ def _error(said: dict[str, Any], name: str, id: UUID) -> CommandError:
         error.command, error.command_id = name, id
         known = {_name(cls): cls for cls in _subclasses(CommandRejected)}
         if (cls := known.get(said.get("type", ""))) is not None:
-            own = cls.__new__(cls)  # not called: what its constructor wants is not known
+            own = cls.__new__(cls)  # not called: its constructor may take any arguments
             own.args = error.args
             own.__dict__.update(error.__dict__)
             return own

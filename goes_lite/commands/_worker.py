@@ -1,7 +1,7 @@
-"""Does the commands that were accepted, when they are due: retries them, and gives them up in the end.
+"""The worker: handles accepted commands when they are due, retries them, and gives up in the end.
 
-Rule of this file: a command is in the store until its receipt is. Whoever takes it moves the time from when on others may
-take it; so one that a killed process had begun is begun again, and its receipt makes it count once.
+Rule of this file: a command is in the store until its receipt is. A worker that claims it postpones the time at which others
+may claim it; so one that a killed process had begun is begun again, and its receipt makes it count once.
 """
 
 from __future__ import annotations
@@ -38,15 +38,14 @@ from goes_lite.runtime.backoff import Backoff
 
 logger = logging.getLogger("goes_lite.commands")
 
-LOOK = 1.0
-"""Seconds after which one that waits for the time of a command looks at the clock: it may have been set, or the machine
-have slept."""
+MAX_SLEEP = 1.0
+"""The longest wait for a scheduled command, in seconds: the clock may be set, or the machine may sleep."""
 
-SOME = 32
-"""How many of the commands that are due are looked up at a time."""
+CANDIDATES = 32
+"""How many due commands are looked up at a time."""
 
 FINAL = (CommandRejected, CommandTimeout, CommandMismatch, CodecError, UnknownEventError)
-"""What trying again would not change."""
+"""Errors that a retry would not change."""
 
 store_backoff = Backoff(0.05, maximum=5.0)
 
@@ -54,8 +53,8 @@ store_backoff = Backoff(0.05, maximum=5.0)
 class CommandWorker:
     """Handles accepted commands, `concurrency` at a time: in tasks on an event loop, in threads of a blocking program.
 
-    Any number of them may work on one store, in any number of processes; each takes the commands that its bus has a
-    handler for. See `CommandBus.worker`.
+    Any number of workers may run on one store, in any number of processes; each takes the commands that have a handler on
+    its bus. See `CommandBus.worker`.
     """
 
     def __init__(
@@ -63,11 +62,11 @@ class CommandWorker:
     ) -> None:
         for name, number in (("attempts", attempts), ("concurrency", concurrency)):
             if type(number) is not int or number < 1:
-                raise ConfigError(f"{name} is an int ≥ 1, not {number!r:.80}")
+                raise ConfigError(f"{name} must be an int ≥ 1, not {number!r:.80}")
         if backoff is not None and not callable(backoff):
-            raise ConfigError(f"backoff is a function of the attempt (1, 2, 3, …), not {backoff!r:.80}")
+            raise ConfigError(f"backoff must be a function of the attempt (1, 2, 3, …), not {backoff!r:.80}")
         if type(claim) not in (int, float) or not 0 < claim <= 86_400:
-            raise ConfigError(f"claim is a number of seconds > 0 and ≤ 86400, not {claim!r:.80}")
+            raise ConfigError(f"claim must be a number of seconds > 0 and ≤ 86400, not {claim!r:.80}")
         self._bus = bus
         self._backend = bus.backend
         self._attempts = attempts
@@ -75,47 +74,47 @@ class CommandWorker:
         self._concurrency = concurrency
         self._claim = round(claim * 1_000_000)
         self._wake = Signal()
-        self._hands: list[Background] = []
+        self._tasks: list[Background] = []
         self._stopping = False
         self.handled = 0
-        """How many commands it has done."""
+        """How many commands it has handled."""
         self.error: Exception | None = None
-        """The last one that it met."""
+        """The last error."""
 
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"
-        return f"<CommandWorker on {self._backend.location}: {state}, {self.handled} commands done>"
+        return f"<CommandWorker on {self._backend.location}: {state}, {self.handled} commands handled>"
 
     @property
     def running(self) -> bool:
-        """Whether it is at work."""
-        return any(not hand.ended for hand in self._hands)
+        """Whether it is running."""
+        return any(not task.ended for task in self._tasks)
 
     async def run(self) -> None:
-        """Work until `stop` is called, or the handle is closed."""
+        """Run until `stop` is called, or the handle is closed."""
         self.start()
-        for hand in self._hands:
-            await hand.join()
+        for task in self._tasks:
+            await task.join()
 
     def start(self) -> None:
-        """Work beside the caller, until `stop`. ConfigError if it is at work already."""
+        """Run in the background, until `stop`. ConfigError if it is already running."""
         if self.running:
-            raise ConfigError(f"{self!r} is running already: make another one, or stop it first")
+            raise ConfigError(f"{self!r} is already running: create another one, or stop it first")
         self._stopping = False
-        self._hands = [
+        self._tasks = [
             Background(self._backend.runtime, f"goes_lite-commands {number}") for number in range(self._concurrency)
         ]
-        for hand in self._hands:
-            ContextVars().run(hand.start, self._work())
+        for task in self._tasks:
+            ContextVars().run(task.start, self._work())
 
     async def stop(self, timeout: float | None = None) -> None:
-        """Let it finish what it has begun. After `timeout` seconds a handler that awaits is cancelled, a blocking one left."""
+        """Stop after the current commands. After `timeout` seconds a handler that awaits is cancelled, a blocking one left."""
         self._stopping = True
         self._wake.notify()
-        for hand in self._hands:
-            if not await hand.join(timeout) and not self._backend.runtime.inline:
-                hand.cancel()
-                await hand.join(1.0)
+        for task in self._tasks:
+            if not await task.join(timeout) and not self._backend.runtime.inline:
+                task.cancel()
+                await task.join(1.0)
 
     async def __aenter__(self) -> Self:
         self.start()
@@ -138,7 +137,7 @@ class CommandWorker:
                     failures = 0
                 except StoreClosed:
                     raise
-                except GoesError as exc:  # the store cannot be used just now, or has something that nobody understands
+                except GoesError as exc:  # the store is not usable just now, or has something unreadable
                     failures += 1
                     self._failed(exc)
                     wait = store_backoff(failures)
@@ -146,7 +145,7 @@ class CommandWorker:
                     await self._backend.runtime.wait(self._wake, seen, wait)
 
     async def _take(self) -> float | None:
-        """Do some commands that are due; how many seconds may pass before the next look, None for until something happens."""
+        """Handle some due commands; return the seconds until the next look, None to wait for a change."""
         now = self._now()
         waiting = accepted_in(self._backend).query(where={"state": "waiting"}, order_by="due")
         candidates: list[AcceptedCommand] = []
@@ -158,9 +157,9 @@ class CommandWorker:
                 later = accepted.due
                 break
             candidates.append(accepted)
-            if len(candidates) == SOME:
+            if len(candidates) == CANDIDATES:
                 break
-        if self._concurrency > 1:  # so that they do not all reach for the same one
+        if self._concurrency > 1:  # so that the workers do not all claim the same one
             random.shuffle(candidates)
         for accepted in candidates:
             if self._stopping:
@@ -169,19 +168,19 @@ class CommandWorker:
                 await self._do(claimed)
         if candidates:
             return 0
-        return None if later is None else min(LOOK, (later - now) / 1_000_000)
+        return None if later is None else min(MAX_SLEEP, (later - now) / 1_000_000)
 
     async def _claimed(self, accepted: AcceptedCommand) -> AcceptedCommand | None:
         now = self._now()
 
         def take(found: AcceptedCommand) -> AcceptedCommand:
             if found.state != "waiting" or found.due > now:
-                raise _Taken
+                raise _AlreadyClaimed
             return replace(found, due=now + self._claim, attempts=found.attempts + 1)
 
         try:
             return await accepted_in(self._backend).use(str(accepted.id), take)
-        except (_Taken, ModelNotFound):
+        except (_AlreadyClaimed, ModelNotFound):
             return None
 
     async def _do(self, accepted: AcceptedCommand) -> None:
@@ -199,8 +198,8 @@ class CommandWorker:
                 accepted, attempts=accepted.attempts - 1, due=self._after(store_backoff(accepted.attempts))
             )
             return
-        except Exception as exc:  # noqa: BLE001 - whatever the handler raises
-            if isinstance(exc, CommandRejected):  # that is an answer, and no failure
+        except Exception as exc:  # noqa: BLE001 - raised by the handler
+            if isinstance(exc, CommandRejected):  # an answer, not a failure
                 logger.info("%s %s is rejected: %s", accepted.command, accepted.id, exc)
             else:
                 self._failed(exc, accepted)
@@ -211,7 +210,7 @@ class CommandWorker:
                 **({"state": "failed"} if final else {"due": self._after(self._pause(accepted.attempts))}),
             )
             return
-        except BaseException:  # cancelled: somebody else may begin at once
+        except BaseException:  # cancelled: another worker may begin immediately
             with suppress(GoesError):
                 await self._change(accepted, attempts=accepted.attempts - 1, due=self._now())
             raise
@@ -219,7 +218,7 @@ class CommandWorker:
         self.handled += 1
 
     async def _forward(self, command: Command[Any], accepted: AcceptedCommand) -> None:
-        """To the queue of the bus; while that cannot be reached, it waits here, and no attempt is counted."""
+        """Hand it over to the queue of the event bus; while that is unreachable it waits here, and no attempt is counted."""
         try:
             await self._bus.forward(command)
         except BusError as exc:
@@ -228,14 +227,14 @@ class CommandWorker:
             await self._change(accepted, attempts=accepted.attempts - 1, due=due)
 
     async def _change(self, accepted: AcceptedCommand, **fields: Any) -> None:
-        with suppress(ModelNotFound):  # withdrawn, or done by somebody else, meanwhile
+        with suppress(ModelNotFound):  # withdrawn, or handled elsewhere, in the meantime
             await accepted_in(self._backend).use(str(accepted.id), lambda found: replace(found, **fields))
 
     def _pause(self, attempt: int) -> float:
         try:
             return max(0.0, float(self._backoff(attempt)))
-        except Exception:  # whatever the user's function raises
-            logger.exception("the backoff %r answers no time for attempt %d", self._backoff, attempt)
+        except Exception:  # raised by the user's function
+            logger.exception("the backoff %r returns no number for attempt %d", self._backoff, attempt)
             return Backoff()(attempt)
 
     def _now(self) -> int:
@@ -246,9 +245,9 @@ class CommandWorker:
 
     def _failed(self, error: Exception, accepted: AcceptedCommand | None = None) -> None:
         self.error = error
-        what = f"{accepted.command} {accepted.id}" if accepted else "its work"  # what a command says may be private
+        what = f"{accepted.command} {accepted.id}" if accepted else "its work"  # the data of a command may be private
         logger.warning("%r failed on %s", self, what, exc_info=error)
 
 
-class _Taken(Exception):
-    """Somebody else has taken the command."""
+class _AlreadyClaimed(Exception):
+    """Another worker has claimed the command."""

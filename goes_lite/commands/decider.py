@@ -1,4 +1,4 @@
-"""Deciders: the functional style, for those who prefer functions to methods.
+"""Deciders: aggregates as functions instead of classes.
 
     def decide(account: Account, command: Deposit | Withdraw) -> list[object]: ...
     def evolve(account: Account, event: Deposited | Withdrawn) -> Account: ...
@@ -10,7 +10,7 @@
     db.commands.serve(accounts.aggregate)
     await db.repository(accounts.aggregate).use("1", lambda account: account.decide(Deposit("1", 5)), create=True)
 
-The functions are pure, so they can be tested as they are; `accounts.aggregate` is an aggregate class, so repositories,
+The functions are pure, so they can be tested directly; `accounts.aggregate` is an aggregate class, so repositories,
 snapshots, commands and projections work with it as with any other.
 """
 
@@ -31,16 +31,16 @@ S = TypeVar("S")
 
 
 class DecidedAggregate(Aggregate):
-    """Base of the aggregates of deciders: its `state` is what `evolve` made of the initial one and its events."""
+    """Base of the aggregates of deciders: `state` is the initial state, evolved by each event."""
 
     decider: ClassVar[Decider[Any]]
     state: Any
 
     def decide(self, command: object) -> None:
-        """Record what the decider decides on this state and the command. What it raises comes through."""
+        """Record what the decider decides on this state and the command. Its exceptions propagate."""
         made: Any = self.decider.decide_on(self.state, command)
         if isinstance(made, str | bytes | dict) or not isinstance(made, Iterable):
-            raise ConfigError(f"decide answers the events, as a list, not {made!r:.80}: [] for none")
+            raise ConfigError(f"decide must return a list of events, not {made!r:.80}: return [] for none")
         for data in made:  # pyright: ignore[reportUnknownVariableType]
             self.record(data)  # pyright: ignore[reportUnknownArgumentType]
 
@@ -50,21 +50,21 @@ class DecidedAggregate(Aggregate):
 
 
 class Decider(Generic[S]):
-    """An aggregate as two functions: `decide` makes events of a state and a command, `evolve` a state of one and an event.
+    """An aggregate as two functions: `decide` returns events, `evolve` the next state.
 
     Arguments
       name       of these aggregates in every store.
       initial    the state before the first event.
-      decide     (state, command) → the data of the events, in order; none is fine. What it raises refuses the command.
-      evolve     (state, data of an event) → the new state. It decides nothing; it runs whenever the aggregate is loaded.
-      events     the types of the events, registered as such. `evolve` is called for these alone.
-      commands   the types of the commands that `CommandBus.serve(decider.aggregate)` is to handle; none by default.
+      decide     (state, command) → the data of the events, in order, possibly none. Raise to refuse the command.
+      evolve     (state, data of an event) → the new state. It must not decide: it runs whenever the aggregate is loaded.
+      events     the registered types of the events. `evolve` is called only for these.
+      commands   the types of the commands that `CommandBus.serve(decider.aggregate)` handles; none by default.
       id         which aggregate a command is for: an attribute of the command, or a function of it.
-      create     whether a command may begin a new aggregate: yes by default, for `decide` sees the initial state then.
+      create     whether a command may create an aggregate, from the initial state: yes by default.
       state      the type of the state, for snapshots; by default that of `initial`.
       schema, deleted_by, restored_by, registry    as for `Aggregate`.
 
-    RegistrationError for a name, event or command that would go wrong later.
+    RegistrationError for a name, event or command that would fail later.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Decider(Generic[S]):
         return f"<Decider {self.name!r}>"
 
     def fold(self, events: Iterable[object]) -> S:
-        """The state after events (their data), beginning with the initial one."""
+        """Return the state after events (their data), from the initial one."""
         state = deepcopy(self.initial)
         for data in events:
             state = self.evolve(state, data)

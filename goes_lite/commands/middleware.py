@@ -1,11 +1,11 @@
-"""Middleware for command buses: what is often wanted around a command.
+"""Common middleware for command buses.
 
     from goes_lite.commands import middleware
 
     db.commands.use(middleware.logging(), middleware.timing(histogram.observe))
     db.commands.use(middleware.retry(3, on=StoreUnavailable, runtime=db.runtime), around="dispatch")
 
-Each is a function that makes one, for the async and the blocking face alike. Your own is a function of the command and of
+Each function returns a middleware for both the async and the blocking face. Your own is a function of the command and of
 what comes next, see `CommandBus.use`.
 """
 
@@ -24,13 +24,13 @@ from goes_lite.errors import CommandRejected, ConcurrencyError, ConfigError
 from goes_lite.runtime import Runtime, call
 from goes_lite.runtime.backoff import Backoff
 
-Made: TypeAlias = Callable[[Command[Any], Proceed], Awaitable[Any]]
+MiddlewareFunction: TypeAlias = Callable[[Command[Any], Proceed], Awaitable[Any]]
 
 
-def logging(logger: Logger | None = None, level: int = INFO) -> Made:
-    """Log each command that is done, with the seconds that it took, and as a warning each that failed.
+def logging(logger: Logger | None = None, level: int = INFO) -> MiddlewareFunction:
+    """Log each handled command with its duration in seconds, and each failed one as a warning.
 
-    To the logger "goes_lite.commands" by default. What a command says is not logged, for it may be private.
+    To the logger "goes_lite.commands" by default. The data of commands is not logged, since it may be private.
     """
     out = getLogger("goes_lite.commands") if logger is None else logger
 
@@ -42,14 +42,14 @@ def logging(logger: Logger | None = None, level: int = INFO) -> Made:
             took = time.monotonic() - begun
             out.log(WARNING, "%s %s failed after %.3f s: %r", command.name, command.id, took, exc)
             raise
-        out.log(level, "%s %s done in %.3f s", command.name, command.id, time.monotonic() - begun)
+        out.log(level, "%s %s handled in %.3f s", command.name, command.id, time.monotonic() - begun)
         return result
 
     return log
 
 
-def timing(report: Callable[[str, float, BaseException | None], object]) -> Made:
-    """Tell a function of each command's name, the seconds that it took, and what it raised (None if nothing)."""
+def timing(report: Callable[[str, float, BaseException | None], object]) -> MiddlewareFunction:
+    """Call a function with the name of each command, its duration in seconds, and its error (None if it succeeded)."""
 
     async def measure(command: Command[Any], proceed: Proceed) -> Any:
         begun = time.monotonic()
@@ -70,13 +70,13 @@ def retry(
     runtime: Runtime,
     on: type[Exception] | tuple[type[Exception], ...] = ConcurrencyError,
     backoff: Callable[[int], float] | None = None,
-) -> Made:
-    """Do a command again if it raises one of these errors, up to so many attempts in all, with growing pauses.
+) -> MiddlewareFunction:
+    """Retry a command that raises one of these errors, up to so many attempts in all, with growing pauses.
 
-    (Handlers of aggregates are done again after a conflict without it.) `runtime` is that of the handle.
+    (Handlers of aggregates retry after a conflict anyway.) `runtime` is that of the handle.
     """
     if type(attempts) is not int or attempts < 1:
-        raise ConfigError(f"attempts is an int ≥ 1, not {attempts!r:.80}")
+        raise ConfigError(f"attempts must be an int ≥ 1, not {attempts!r:.80}")
     pause = Backoff(0.01, maximum=1.0) if backoff is None else backoff
 
     async def again(command: Command[Any], proceed: Proceed) -> Any:
@@ -90,10 +90,10 @@ def retry(
     return again
 
 
-def timeout(seconds: float, *, runtime: Runtime) -> Made:
-    """Give each command a deadline, unless it has a nearer one: for `around="dispatch"`."""
+def timeout(seconds: float, *, runtime: Runtime) -> MiddlewareFunction:
+    """Give each command a deadline, unless it has an earlier one: for `around="dispatch"`."""
     if type(seconds) not in (int, float) or not seconds >= 0:
-        raise ConfigError(f"a timeout is a number of seconds ≥ 0, not {seconds!r:.80}")
+        raise ConfigError(f"a timeout must be a number of seconds ≥ 0, not {seconds!r:.80}")
 
     async def limit(command: Command[Any], proceed: Proceed) -> Any:
         deadline = runtime.clock.now() + timedelta(seconds=seconds)
@@ -104,10 +104,10 @@ def timeout(seconds: float, *, runtime: Runtime) -> Made:
     return limit
 
 
-def authorise(allowed: Callable[[Command[Any]], object]) -> Made:
-    """Reject each command for which the function does not answer true: CommandRejected, with the code "not_authorised".
+def authorise(allowed: Callable[[Command[Any]], object]) -> MiddlewareFunction:
+    """Reject each command for which the function returns false: CommandRejected, with the code "not_authorised".
 
-    Who asks is in `command.context.actor`. What the function raises comes through.
+    The actor is `command.context.actor`. What the function raises propagates.
     """
 
     async def permit(command: Command[Any], proceed: Proceed) -> Any:
@@ -121,8 +121,8 @@ def authorise(allowed: Callable[[Command[Any]], object]) -> Made:
     return permit
 
 
-def validate(check: Callable[[Any], object], *, code: str = "not_valid") -> Made:
-    """Have a function look at the data of each command: a ValueError that it raises is a CommandRejected with that code."""
+def validate(check: Callable[[Any], object], *, code: str = "not_valid") -> MiddlewareFunction:
+    """Check the data of each command with a function; a ValueError becomes a CommandRejected with that code."""
 
     async def examine(command: Command[Any], proceed: Proceed) -> Any:
         try:
@@ -134,10 +134,10 @@ def validate(check: Callable[[Any], object], *, code: str = "not_valid") -> Made
     return examine
 
 
-def deduplicate(key: Callable[[Command[Any]], str | None]) -> Made:
-    """Have commands of one name with the same key count once, by an id that is made of it: for `around="dispatch"`.
+def deduplicate(key: Callable[[Command[Any]], str | None]) -> MiddlewareFunction:
+    """Make commands of one name with the same key count once, by an id derived from the key: for `around="dispatch"`.
 
-    Such as the key of a request that clients repeat. None is for commands that always count.
+    For example the key of a request that clients repeat. Commands with the key None always count.
     """
 
     async def identify(command: Command[Any], proceed: Proceed) -> Any:

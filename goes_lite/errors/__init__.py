@@ -5,7 +5,7 @@
     ├── AppendConditionFailed         an event that the decision did not see matches its condition
     ├── KeyTaken                      an aggregate has the key that was claimed             (ValueError)
     ├── DuplicateEventError           an event id is already used by a different event      (ValueError)
-    ├── AppendInDoubtError            the store became unreachable and never said what happened
+    ├── AppendInDoubtError            the store became unreachable and the outcome is unknown
     ├── InvalidEventError             an event cannot be recorded as it is                  (ValueError)
     ├── InvalidQueryError             a query contradicts itself or has a wrong value       (ValueError)
     ├── AggregateError
@@ -13,7 +13,7 @@
     │   ├── AggregateDeleted          the aggregate was soft-deleted                        (LookupError)
     │   └── VersionNotFound           the aggregate never reached that version or time      (LookupError)
     ├── RegistryError
-    │   ├── UnknownEventError         a stored event name that no type is registered for    (LookupError)
+    │   ├── UnknownEventError         a stored event name without a registered type         (LookupError)
     │   ├── UnregisteredTypeError     a value whose type has no registered name             (TypeError)
     │   └── RegistrationError         a registration contradicts an earlier one             (ValueError)
     ├── CodecError
@@ -26,19 +26,19 @@
     │   ├── LeaseHeld                 another owner holds the lease
     │   └── LeaseLost                 the lease moved on; the late write was refused
     ├── ProcessorError
-    │   ├── ProcessorStopped          an event could not be handled, and that is to stop it
-    │   ├── ProcessorBehind           it did not come so far in the time given             (TimeoutError)
-    │   ├── ProjectionOutdated        a read model is of another version than the program
-    │   └── CheckpointMismatch        a checkpoint is of another store, or of another life of it
+    │   ├── ProcessorStopped          an event could not be handled
+    │   ├── ProcessorBehind           it did not reach a position in the given time         (TimeoutError)
+    │   ├── ProjectionOutdated        a read model has another version than the program
+    │   └── CheckpointMismatch        a checkpoint belongs to another store, or another life of it
     ├── CommandError
     │   ├── CommandNotHandled         no handler is registered for the command               (LookupError)
     │   ├── CommandNotFound           no command with this id was accepted                   (LookupError)
-    │   ├── CommandRejected           its handler says that it may not be done
-    │   ├── CommandFailed             it was accepted, and given up in the end
+    │   ├── CommandRejected           its handler refused it
+    │   ├── CommandFailed             it was accepted, and failed in the end
     │   ├── CommandTimeout            it was not handled by its deadline                     (TimeoutError)
-    │   └── CommandMismatch           its id was used by a command that differs              (ValueError)
+    │   └── CommandMismatch           its id was used by a different command                 (ValueError)
     ├── TransactionError              a transaction was used in a way that cannot work
-    │   └── TransactionConflict       another one got in its way: it was undone, run it again
+    │   └── TransactionConflict       another transaction conflicted: it was rolled back, run it again
     ├── BusError
     │   └── DeliveryError             a delivery was settled twice, or after its bus closed
     ├── StoreError
@@ -51,16 +51,16 @@
     │   ├── StoreDamaged              the file is damaged
     │   ├── ForeignFile               the file belongs to another program
     │   ├── StoreTooNew               the file was written by a newer goes_lite
-    │   ├── NetworkFilesystem         the file lies where file locks cannot be trusted
-    │   └── UnsafeAccess              the live file was about to be opened behind the store's back
+    │   ├── NetworkFilesystem         the file lies where file locks are unreliable
+    │   └── UnsafeAccess              the live file was about to be opened bypassing the store
     └── BackendError
         ├── UnknownBackend            no installed backend serves this URL scheme           (LookupError)
         ├── DriverMissing             the backend's driver package is not installed         (ImportError)
         ├── ConfigError               a URL, option or configuration file is wrong          (ValueError)
-        └── AbilityMissing            the backend cannot do what was asked of it
+        └── AbilityMissing            the backend does not support what was asked
 
-A class in parentheses is a built-in that the error also is, so `except LookupError` works as one would expect.
-Each message states the fact, the value, and the way out; the values are attributes, so no program has to read text.
+A class in parentheses is a built-in base, so `except LookupError` works as expected. Each message states the fact, the
+value, and the way out; the values are also attributes, so no program has to parse text.
 """
 
 from __future__ import annotations
@@ -200,5 +200,5 @@ __all__ = [
 TRANSIENT = (StoreLocked, StoreFull, StoreUnavailable, AppendInDoubtError)
 """Errors of a store that may work again later: no event or command is to blame, so the same operation is retried."""
 
-for _name in __all__:  # this is where they are found, so this is what tracebacks and pickles say
+for _name in __all__:  # tracebacks and pickles name the public module
     globals()[_name].__module__ = __name__

@@ -1,4 +1,4 @@
-"""About finding and configuring a backend."""
+"""Errors about finding and configuring a backend."""
 
 from __future__ import annotations
 
@@ -36,11 +36,9 @@ class ConfigError(BackendError, ValueError):
 
 
 class AbilityMissing(BackendError):
-    """The backend cannot do what was asked of it. Attributes: `ability`, `backend`."""
+    """The backend does not support what was asked. Attributes: `ability`, `backend`."""
 
     def __init__(self, ability: str, backend: str) -> None:
         self.ability = ability
         self.backend = backend
-        super().__init__(
-            f"{backend} has not the ability {ability!r}, which is needed here: choose a backend that has it"
-        )
+        super().__init__(f"{backend} does not support {ability!r}: use a backend whose abilities include it")

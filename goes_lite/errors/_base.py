@@ -1,4 +1,4 @@
-"""What every error of goes_lite has in common."""
+"""The base of every error of goes_lite."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def shown(value: object, limit: int = 120) -> str:
-    """repr, cut short: an error about a 50 MB payload must not be a 50 MB message."""
+    """Return a shortened repr: an error about a 50 MB payload must not be a 50 MB message."""
     text = repr(value)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
@@ -22,6 +22,6 @@ class GoesError(Exception):
     """Base of every error that goes_lite raises on purpose."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Errors cross process boundaries (multiprocessing, a command handled elsewhere); the default would call
-        # the constructor with the finished message.
+        # Errors cross process boundaries (multiprocessing, remote commands); the default would call the constructor with
+        # the finished message.
         return _rebuild, (type(self), self.args, self.__dict__)

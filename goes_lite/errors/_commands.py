@@ -1,4 +1,4 @@
-"""About commands: dispatching them, and what became of them."""
+"""Errors about commands: dispatching them, and their outcome."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ class CommandNotHandled(CommandError, LookupError):
     def __init__(self, command: str, command_id: Any = None) -> None:
         super().__init__(
             command,
-            f"nothing handles the command {command!r}: register a handler with commands.handle(…), or an aggregate with "
+            f"no handler for the command {command!r}: register a handler with commands.handle(…), or an aggregate with "
             "commands.serve(…)",
             command_id=command_id,
         )
 
 
 class CommandRejected(CommandError):
-    """The command may not be done: raise it in a handler, with a code of your own that programs can tell it by.
+    """A handler refuses the command: raise it there, with a code of your own for programs.
 
         raise CommandRejected("order_closed", f"order {order.id} is closed", details={"order": order.id})
 
-    `command` and `command_id` are filled in where it passes the command bus.
+    The command bus fills in `command` and `command_id`.
     """
 
     def __init__(self, code: str, message: str, *, details: Mapping[str, Any] | None = None) -> None:
@@ -56,7 +56,7 @@ class CommandRejected(CommandError):
 class CommandTimeout(CommandError, TimeoutError):
     """The command was not handled by its deadline. Attribute: `begun` (whether a handler was called).
 
-    If it was begun, what it has saved is saved: dispatch it again under the same id to be sure, it counts once.
+    If it was begun, what it saved stays saved: dispatch it again under the same id to be sure, it counts once.
     """
 
     code = "command_timeout"
@@ -64,7 +64,7 @@ class CommandTimeout(CommandError, TimeoutError):
     def __init__(self, command: str, command_id: Any, begun: bool) -> None:
         self.begun = begun
         way = (
-            "what it saved before is saved; dispatched again under the same id it counts once"
+            "what it saved stays saved; dispatch it again under the same id, it counts once"
             if begun
             else "it was not begun"
         )
@@ -74,7 +74,7 @@ class CommandTimeout(CommandError, TimeoutError):
 
 
 class CommandMismatch(CommandError, ValueError):
-    """The id of the command was used before, by a command that differs. Attribute: `other` (the name of that one)."""
+    """The id of the command was used before by a different command. Attribute: `other` (the name of that command)."""
 
     code = "command_mismatch"
 
@@ -83,13 +83,13 @@ class CommandMismatch(CommandError, ValueError):
         what = "with other data" if other == command else f"as {shown(other)}"
         super().__init__(
             command,
-            f"the id {str(command_id)!r} of the command {command!r} was used before, {what}: give a new command a new id",
+            f"the id {str(command_id)!r} of the command {command!r} was used before, {what}: use a new id for a new command",
             command_id=command_id,
         )
 
 
 class CommandFailed(CommandError):
-    """An accepted command was given up. Attributes: `attempts`, `error` (what the last one raised, as text).
+    """An accepted command failed for good. Attributes: `attempts`, `error` (of the last attempt, as text).
 
     `code` is that of the error, if it was a CommandError.
     """
@@ -110,7 +110,7 @@ class CommandFailed(CommandError):
         self.error = error
         super().__init__(
             command,
-            f"the command {command!r} was given up after {attempts} attempt(s): {error}. Mend the cause and redrive it",
+            f"the command {command!r} failed after {attempts} attempt(s): {error}. Fix the cause and redrive it",
             command_id=command_id,
             details=details,
         )
@@ -119,7 +119,7 @@ class CommandFailed(CommandError):
 
 
 class CommandNotFound(CommandError, LookupError):
-    """No command with this id was accepted, or it was withdrawn, or its receipt was forgotten."""
+    """No command with this id was accepted, or it was withdrawn, or its receipt was removed."""
 
     code = "command_not_found"
 

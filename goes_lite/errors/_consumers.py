@@ -1,4 +1,4 @@
-"""About what is made of events: read models, leases, processors, transactions, the bus."""
+"""Errors about consumers of events: read models, leases, processors, transactions, the bus."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class ModelConflict(ModelError):
         super().__init__(
             collection,
             id,
-            f"the model {shown(id)} of {collection!r} is at version {actual}, the write expects {expected}: "
-            "get it again, or let use() do that",
+            f"the model {shown(id)} of {collection!r} is at version {actual}, but the write expects {expected}: "
+            "get it again, or use use(), which retries",
         )
 
 
 class LeaseError(GoesError):
-    """Base of errors about leases. Attributes: `name` (of the lease), `owner` (who holds it now, if known)."""
+    """Base of errors about leases. Attributes: `name` (of the lease), `owner` (its current owner, if known)."""
 
     def __init__(self, name: str, owner: str | None, message: str) -> None:
         self.name = name
@@ -51,13 +51,11 @@ class LeaseHeld(LeaseError):
 
     def __init__(self, name: str, owner: str | None, expires: Any) -> None:
         self.expires = expires
-        super().__init__(
-            name, owner, f"the lease {name!r} is held by {owner!r} until {expires}: stand by and try again"
-        )
+        super().__init__(name, owner, f"the lease {name!r} is held by {owner!r} until {expires}: wait and try again")
 
 
 class LeaseLost(LeaseError):
-    """The lease moved on, so what its former owner tried to write was refused. Attributes: `token`, `current`."""
+    """The lease moved on, so a write of its former owner was refused. Attributes: `token`, `current`."""
 
     def __init__(self, name: str, owner: str | None, token: int, current: int) -> None:
         self.token = token
@@ -78,7 +76,7 @@ class ProcessorError(GoesError):
 
 
 class ProcessorStopped(ProcessorError):
-    """An event could not be handled, and the processor is to stop then; what was raised is the cause of this error.
+    """An event could not be handled, so the processor stopped; the cause of this error is what the handler raised.
 
     Attributes: `position` and `name` (of the event), `attempts`.
     """
@@ -90,39 +88,37 @@ class ProcessorStopped(ProcessorError):
         super().__init__(
             processor,
             f"the processor {processor!r} stopped at the event {name!r} at position {position}, after {attempts} attempts: "
-            "mend the cause and start it again, or give it Retry(then='park')",
+            "fix the cause and start it again, or pass retry=Retry(then='park')",
         )
 
 
 class ProcessorBehind(ProcessorError, TimeoutError):
-    """A processor has not come to a position in the time given. Attributes: `position` (wanted), `reached`."""
+    """A processor did not reach a position in the given time. Attributes: `position` (wanted), `reached`."""
 
     def __init__(self, processor: str, position: int, reached: int) -> None:
         self.position = position
         self.reached = reached
         super().__init__(
             processor,
-            f"the processor {processor!r} has come to position {reached}, not to {position}: is it running anywhere?",
+            f"the processor {processor!r} is at position {reached}, not yet at {position}: is it running anywhere?",
         )
 
 
 class ProjectionOutdated(ProcessorError):
-    """A read model was made by another version of its projection. Attributes: `stored` and `version` (the program's)."""
+    """A read model was built by another version of its projection. Attributes: `stored`, `version` (the program's)."""
 
     def __init__(self, processor: str, stored: int, version: int) -> None:
         self.stored = stored
         self.version = version
-        way = (
-            "update the program" if stored > version else "have it made anew with on_new_version='rebuild' or 'beside'"
-        )
+        way = "update the program" if stored > version else "rebuild it with on_new_version='rebuild' or 'beside'"
         super().__init__(
             processor,
-            f"the read model of {processor!r} is of version {stored}, the program's projection of {version}: {way}",
+            f"the read model of {processor!r} has version {stored}, the projection of this program {version}: {way}",
         )
 
 
 class CheckpointMismatch(ProcessorError):
-    """A checkpoint says where in another store a processor stands, or lies behind the end of this one.
+    """A checkpoint belongs to another store, or lies past the end of this one.
 
     Attributes: `checkpoint`, `store` (the identity of this one), `head`.
     """
@@ -133,9 +129,9 @@ class CheckpointMismatch(ProcessorError):
         self.head = head
         super().__init__(
             checkpoint.name,
-            f"the checkpoint of {checkpoint.name!r} is position {checkpoint.position} of the store {checkpoint.store!r}, "
-            f"and this is {store!r}, whose head is {head}: it was restored, or put together of several. Have the processor "
-            "begin again with reset()",
+            f"the checkpoint of {checkpoint.name!r} is position {checkpoint.position} of the store {checkpoint.store!r}, but "
+            f"this is {store!r} with head {head}: it was restored or assembled from several stores. Start the processor over "
+            "with reset()",
         )
 
 
@@ -144,11 +140,11 @@ class TransactionError(GoesError):
 
 
 class TransactionConflict(TransactionError):
-    """Another transaction got in the way, so the database undid this one: nothing of it is stored. Run it again."""
+    """The database rolled this transaction back because of a conflict with another: nothing is stored. Run it again."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(
-            f"the transaction was undone because another one got in its way ({detail}): nothing of it is stored, run it again"
+            f"the transaction was rolled back because of a conflict with another one ({detail}): nothing is stored, run it again"
         )
 
 

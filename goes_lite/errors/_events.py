@@ -1,4 +1,4 @@
-"""About events and aggregates: appending, loading, names, types and encodings."""
+"""Errors about events and aggregates: appending, loading, names, types and encodings."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ class ConcurrencyError(GoesError):
         self.expected = expected
         self.actual = actual
         super().__init__(
-            f"{aggregate} is at version {actual}, the append builds on version {expected}: "
-            "load it again and decide again (Repository.use does both)"
+            f"{aggregate} is at version {actual}, but the append builds on version {expected}: "
+            "load it and decide again (Repository.use does both)"
         )
 
 
 class AppendConditionFailed(GoesError):
-    """An event that matches the condition's query lies behind its position; nothing was written.
+    """An event that matches the condition's query was appended after its position; nothing was written.
 
     Attributes: `condition` (AppendCondition), `position` (of an event that matched, > condition.after).
     """
@@ -36,7 +36,7 @@ class AppendConditionFailed(GoesError):
         self.position = position
         super().__init__(
             f"the event at position {position} matches the append condition, which allows none after position "
-            f"{condition.after}: read the decision model again and decide again"
+            f"{condition.after}: read the decision model and decide again"
         )
 
 
@@ -48,12 +48,12 @@ class KeyTaken(GoesError, ValueError):
         self.key = key
         self.aggregate = aggregate
         super().__init__(
-            f"{aggregate} has the key {shown(key)} of {lookup!r}: claim another, or have it give that one up"
+            f"{aggregate} has the key {shown(key)} of {lookup!r}: claim another key, or release that one first"
         )
 
 
 class DuplicateEventError(GoesError, ValueError):
-    """An event id that is already used, by an event that differs; nothing was written.
+    """An event id is already used by a different event; nothing was written.
 
     Attributes: `event_id` (UUID), `position` (of the stored event; 0 if both are in the same batch).
     """
@@ -63,22 +63,22 @@ class DuplicateEventError(GoesError, ValueError):
         self.position = position
         where = f"the event at position {position}" if position else "another event of the same batch"
         super().__init__(
-            f"event id {str(event_id)!r} is already used by {where} ({reason}): give a new event a new id; "
-            "a retry must repeat the very same events"
+            f"event id {str(event_id)!r} is already used by {where} ({reason}): use a new id for a new event; "
+            "a retry must repeat exactly the same events"
         )
 
 
 class AppendInDoubtError(GoesError):
-    """The store became unreachable during the append and stayed so: it may or may not have been written.
+    """The store became unreachable during the append and stayed so: the events may or may not have been written.
 
-    Appending the very same events again is safe at any time and tells which. Attribute: `events` (the batch).
+    Appending exactly the same events again is safe at any time and determines the outcome. Attribute: `events` (the batch).
     """
 
     def __init__(self, events: Sequence[Any]) -> None:
         self.events = tuple(events)
         super().__init__(
             f"the store became unreachable while appending {len(self.events)} event(s), so the outcome is unknown: "
-            "append the same events again once it is back, that is safe"
+            "append the same events again once it is back, which is safe"
         )
 
 
@@ -102,7 +102,7 @@ class AggregateNotFound(AggregateError, LookupError):
     """No event of this aggregate is stored."""
 
     def __init__(self, aggregate: Any) -> None:
-        super().__init__(aggregate, f"{aggregate} does not exist: pass create=True where it may begin")
+        super().__init__(aggregate, f"{aggregate} does not exist: pass create=True to create it")
 
 
 class AggregateDeleted(AggregateError, LookupError):
@@ -111,7 +111,7 @@ class AggregateDeleted(AggregateError, LookupError):
     def __init__(self, aggregate: Any, version: int) -> None:
         self.version = version
         super().__init__(
-            aggregate, f"{aggregate} was deleted (it is at version {version}): pass deleted=True to fetch it anyway"
+            aggregate, f"{aggregate} is deleted (at version {version}): pass deleted=True to fetch it anyway"
         )
 
 
@@ -130,7 +130,7 @@ class RegistryError(GoesError):
 
 
 class UnknownEventError(RegistryError, LookupError):
-    """A stored event whose name no type is registered for.
+    """A stored event whose name has no registered type.
 
     Attributes: `name`, `position` (0 if not stored), `aggregate` (AggregateRef; None if it has none, or is not known).
     """
@@ -154,11 +154,11 @@ class UnregisteredTypeError(RegistryError, TypeError):
         self.kind = kind
         what = value_type.__qualname__ if isinstance(value_type, type) else shown(value_type)
         if names:
-            way = f"is registered under several names ({', '.join(map(repr, names))}): say which with name=…"
+            way = f"is registered under several names ({', '.join(map(repr, names))}): choose one with name=…"
         else:
             way = (
                 f"is not registered as {'an' if kind == 'event' else 'a'} {kind}: decorate the class with "
-                f"@{kind}('some.name'), call registry.register('some.name', …), or say under which name with name=…"
+                f"@{kind}('some.name'), call registry.register('some.name', …), or pass name=…"
             )
         super().__init__(f"{what} {way}")
 
@@ -191,7 +191,7 @@ class CodecError(GoesError):
         return f"{self.path}: {self.problem}{about}"
 
     def about(self, name: str, position: int = 0, aggregate: Any = None) -> CodecError:
-        """The same error, naming the event that it was found in."""
+        """Return the same error, naming the event in which it was found."""
         return type(self)(self.path, self.problem, name=name, position=position, aggregate=aggregate)
 
 

@@ -1,4 +1,4 @@
-"""About a store as a whole: it is closed, locked, full, damaged, or not one of ours."""
+"""Errors about a store as a whole: it is closed, locked, full, damaged, or no goes_lite store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class StoreClosed(StoreError):
 
 
 class StoreForked(StoreError):
-    """The store was open when this process was forked; locks and connections do not survive that: it cannot be used here."""
+    """The store was open when this process was forked, and cannot be used here: its locks did not survive the fork."""
 
     def __init__(self, location: str) -> None:
         super().__init__(
@@ -44,14 +44,14 @@ class StoreLocked(StoreError, TimeoutError):
 
 
 class StoreReadOnly(StoreError, PermissionError):
-    """A write was asked of a store that can only be read."""
+    """A write to a store that can only be read."""
 
     def __init__(self, location: str, reason: str, way_out: str) -> None:
         super().__init__(location, f"{reason}, so nothing can be written: {way_out}")
 
 
 class StoreFull(StoreError, OSError):
-    """There is no room for more; the transaction was rolled back and what was stored before is intact."""
+    """The disk is full; the transaction was rolled back and everything stored before is intact."""
 
     def __init__(self, location: str) -> None:
         super().__init__(
@@ -77,7 +77,7 @@ class ForeignFile(StoreError):
     """The file is not a goes_lite store; it was not changed."""
 
     def __init__(self, location: str, detail: str) -> None:
-        super().__init__(location, f"not a goes_lite store ({detail}), it was left alone: choose another path")
+        super().__init__(location, f"not a goes_lite store ({detail}), left unchanged: choose another path")
 
 
 class StoreTooNew(StoreError):
@@ -105,7 +105,7 @@ class NetworkFilesystem(StoreError):
 
 
 class UnsafeAccess(StoreError):
-    """The live file was about to be opened behind the store's back, which would silently drop its locks."""
+    """The live file was about to be opened bypassing the store, which would silently drop its locks."""
 
     def __init__(self, location: str, how: str) -> None:
         super().__init__(

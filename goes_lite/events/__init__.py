@@ -1,4 +1,4 @@
-"""What is recorded, and what can be asked of it: events, names and types, queries, context.
+"""Events: what is recorded, and how to ask for it.
 
-Belongs here: what an event is and means, without any store. It knows codecs and errors, nothing above.
+The event itself, what its fields may be, the registry of names and types, queries, and the context of running code.
 """

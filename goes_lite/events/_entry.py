@@ -1,12 +1,18 @@
-"""One registration: a name, its type and its options."""
+"""One registration: a name, its type and its options, and how its values are captured."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, get_origin
 
 from goes_lite.codec import Codec
-from goes_lite.errors import RegistrationError
+from goes_lite.codec.payload import Encoded
+from goes_lite.errors import DecodeError, EncodeError, RegistrationError
+
+Capture = Callable[[object], tuple[str, object, Encoded]]
+
+# Calling Encoded goes through a Python function; this does not.
+_new: Any = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 class Entry:
@@ -25,12 +31,54 @@ class Entry:
         return self.schema, frozenset(self.aliases), None if self.codec is None else self.codec.name
 
 
+def check_again(previous: Entry, entry: Entry) -> None:
+    """RegistrationError unless a registration may replace a previous one, because a module was reloaded."""
+    if previous.name != entry.name:
+        raise RegistrationError(f"{entry.name!r} is already an alias of {previous.name!r}")
+    if not same_type(previous.type, entry.type):
+        raise RegistrationError(
+            f"{entry.name!r} is already registered for {_label(previous.type)}, and cannot also mean "
+            f"{_label(entry.type)}: choose another name, or use another Registry"
+        )
+    if previous.options() != entry.options():
+        raise RegistrationError(
+            f"{entry.name!r} is already registered with another schema, aliases or codec: register it once"
+        )
+
+
+def capture_with(entry: Entry, codec: Codec) -> Capture:
+    """Return the function that captures values of a registration with this codec."""
+    name, encoding, schema = entry.name, codec.name, entry.schema
+    encode = codec.encoder(entry.type)
+    if is_immutable(entry.type):
+
+        def capture_immutable(data: object) -> tuple[str, object, Encoded]:
+            try:
+                return name, data, _new(Encoded, (encoding, schema, encode(data)))
+            except EncodeError as exc:
+                raise exc.about(name) from exc.__cause__
+
+        return capture_immutable
+    decode = codec.decoder(entry.type)
+
+    def capture(data: object) -> tuple[str, object, Encoded]:
+        try:
+            payload = encode(data)
+            return name, decode(payload), _new(Encoded, (encoding, schema, payload))
+        except EncodeError as exc:
+            raise exc.about(name) from exc.__cause__
+        except DecodeError as exc:
+            raise EncodeError(exc.path, f"cannot be read back: {exc.problem}", name=name) from exc.__cause__
+
+    return capture
+
+
 def check_schema(schema: object) -> None:
     if type(schema) is not int or schema < 1:
-        raise RegistrationError(f"a schema version is an int from 1 on, not {schema!r}")
+        raise RegistrationError(f"a schema version must be an int ≥ 1, not {schema!r}")
 
 
-def label(type: Any) -> str:
+def _label(type: Any) -> str:
     module, name = getattr(type, "__module__", None), getattr(type, "__qualname__", None)
     return f"{module}.{name}" if module and name and not get_origin(type) else repr(type)
 

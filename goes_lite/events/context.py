@@ -1,8 +1,8 @@
-"""What the running code is part of: who acts, what it follows from, until when it is to be done.
+"""The context of running code: the actor, the cause, the deadline.
 
-A context is set for a block of code, and found by everything that runs in it: other functions, tasks, `asyncio.to_thread`
-(a thread that is started by hand has it with `Context.carry`). It goes into the metadata of every event that is recorded
-there, and into every command that is dispatched from there. So it can be read in the log what followed from what.
+A context is set for a block of code and visible to everything that runs in it: other functions, tasks, `asyncio.to_thread`
+(and threads that are started by hand, with `Context.carry`). It becomes part of the metadata of every event that is
+recorded and of every command that is dispatched there, so the log shows what followed from what.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ OWN = frozenset({CORRELATION, CAUSATION, ACTOR})
 
 
 class Context(NamedTuple):
-    """Of some code that runs. Immutable; set it with `Context.bind`, read it with `Context.current()`."""
+    """The context of running code. Immutable; set it with `Context.bind`, read it with `Context.current()`."""
 
     correlation: str = ""
-    """What all of it belongs to, from the first command to the last event: by default the id of what began it."""
+    """What everything from the first command to the last event has in common: by default the id of the first."""
     causation: str = ""
-    """The id of the command or event that it follows from directly."""
+    """The id of the command or event that directly caused it."""
     actor: str = ""
-    """On whose behalf it is done."""
+    """On whose behalf it runs."""
     deadline: datetime | None = None
-    """Until when (aware, UTC): a command that is not handled by then is refused, or cancelled."""
+    """The deadline (aware, UTC): a command that is not handled by then is refused, or cancelled."""
     values: Mapping[str, str] = MappingProxyType({})
-    """Your own: they go into the metadata, too."""
+    """Values of your own: they become part of the metadata, too."""
 
     @staticmethod
     def current() -> Context:
-        """That of the running code; an empty one where none is set."""
+        """Return the context of the running code; an empty one where none is set."""
         context = _current.get()
         return context if isinstance(context, Context) else Context.of(context.metadata, str(context.id))
 
@@ -60,12 +60,12 @@ class Context(NamedTuple):
         deadline: datetime | None = None,
         **values: str,
     ) -> Generator[Context]:
-        """Set it for the block: the given one, or the current one, with what is given besides.
+        """Set a context for the block: the given or current one, changed by the other arguments.
 
             with goes.Context.bind(actor="ada", request="r-17"):
                 orders.use("2026-001", lambda order: order.place(["tea"], 450))
 
-        A deadline can only come nearer. ConfigError for what cannot be text in the metadata of an event.
+        A deadline can only move earlier. ConfigError for a value that cannot be text in the metadata of an event.
         """
         bound = Context.current() if context is None else context
         for key, value in {CORRELATION: correlation, CAUSATION: causation, ACTOR: actor, **values}.items():
@@ -87,7 +87,7 @@ class Context(NamedTuple):
 
     @staticmethod
     def carry(function: Callable[P, R]) -> Callable[P, R]:
-        """The function, to be called anywhere in the context of here: for a thread that is started by hand, once."""
+        """Wrap a function to run in the current context anywhere, once: for a thread that is started by hand."""
         context = copy_context()
 
         @wraps(function)
@@ -98,14 +98,14 @@ class Context(NamedTuple):
 
     @staticmethod
     def of(metadata: Mapping[str, str], id: str, deadline: datetime | None = None) -> Context:
-        """The context of what follows from an event or command with this metadata and id."""
+        """Return the context of what an event or command with this metadata and id causes."""
         if not metadata:
             return Context(id, id, "", deadline)
         values = {key: value for key, value in metadata.items() if key not in OWN}
         return Context(metadata.get(CORRELATION) or id, id, metadata.get(ACTOR, ""), deadline, values)
 
     def due(self, deadline: datetime) -> Context:
-        """With this deadline, if it is the nearer one. ConfigError if it is no aware datetime."""
+        """Return the context with this deadline, if it is earlier. ConfigError if it is no aware datetime."""
         try:
             to_micros(deadline)
         except InvalidEventError as exc:
@@ -114,7 +114,7 @@ class Context(NamedTuple):
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What of it goes into the metadata of an event or command."""
+        """The part of the metadata of an event or command that comes from the context."""
         metadata = dict(self.values)
         if self.correlation:
             metadata[CORRELATION] = self.correlation
@@ -127,18 +127,18 @@ class Context(NamedTuple):
 
 EMPTY = Context()
 _current: ContextVar[Context | Event[Any]] = ContextVar("goes_lite_context", default=EMPTY)
-"""An event is the context of its handler: what that means is worked out if anybody asks, for most handlers do not."""
+"""An event stands for the context of its handler, which is computed on demand: most handlers do not ask for it."""
 
 
 def recorded(metadata: Mapping[str, str] | None) -> Mapping[str, str] | None:
-    """The metadata of an event that is recorded here: that of the context, under what is given for the event itself."""
+    """Return the metadata of an event that is recorded now: that of the context, overridden by the given one."""
     if _current.get() is EMPTY:
         return metadata
     return {**Context.current().metadata, **(metadata or {})}
 
 
 def in_context(event: Event[Any]) -> Event[Any]:
-    """The event, with the metadata of the context under its own; for one that is made already."""
+    """Return an existing event with the metadata of the context, overridden by its own."""
     if _current.get() is EMPTY:
         return event
     metadata = MappingProxyType({**Context.current().metadata, **event.metadata})
@@ -149,12 +149,12 @@ def in_context(event: Event[Any]) -> Event[Any]:
 
 
 def enter(context: Context | Event[Any]) -> Token[Context | Event[Any]]:
-    """Set the context, or that of what handles the event; give what is answered to `leave`."""
+    """Set the context, or that of the handler of an event; pass the result to `leave`."""
     return _current.set(context)
 
 
 def leave(token: Token[Context | Event[Any]]) -> None:
-    """Set what was set before."""
+    """Restore the context that was set before."""
     _current.reset(token)
 
 

@@ -1,8 +1,7 @@
-"""What an event is: an immutable record of something that happened, cheap to make and cheap to read back.
+"""The event: an immutable record of something that happened, cheap to create and cheap to read back.
 
-Rule of this file: everything that makes a value acceptable as a field of an event is decided here, once, for every
-backend. Backends build events from what they stored with `restore`, which checks nothing and converts ids, times,
-metadata and tags only when somebody looks at them: most readers look at few of them.
+Rule of this file: an event is checked once, when it is created, for every backend. Backends build stored events with
+`restore`, which checks nothing and converts ids, times, metadata and tags on first access: most readers use few of them.
 """
 
 from __future__ import annotations
@@ -36,18 +35,18 @@ _NO_TAGS: frozenset[str] = frozenset()
 
 
 class Event(Generic[D_co]):
-    """Something that happened: immutable, and complete once it is made.
+    """Something that happened: immutable, and complete once it is created.
 
         Event(OrderPlaced(["tea"], 450), aggregate=("order", "2026-001"), version=1)
 
     Arguments
-      data       an instance of a registered type. It is captured now: changing it later changes no event.
-      name       the registered name; needed only where the type of `data` does not tell (a TypedDict, an int).
-      aggregate  the AggregateRef (or a (name, id) pair) that it happened to; None for an event of no aggregate.
+      data       an instance of a registered type. It is captured immediately: changing it later changes no event.
+      name       the registered name; needed only where the type of `data` does not imply it (a TypedDict, an int).
+      aggregate  the AggregateRef (or a (name, id) pair) that it happened to; None for an event without an aggregate.
       version    of that aggregate, 1, 2, 3, …; 0 without an aggregate.
-      id         a UUID, new (version 7) by default. It makes appending twice the same as appending once.
-      time       an aware datetime, kept as UTC with microseconds; now by default.
-      metadata   str → str, for example who did it and what caused it.
+      id         a UUID, a new one (version 7) by default. It makes appending idempotent.
+      time       an aware datetime, stored as UTC with microseconds; now by default.
+      metadata   str → str, for example the actor and the cause.
       tags       strings of the form `key:value`, for queries across aggregates.
       registry   where `data` is registered; the default registry by default.
 
@@ -91,12 +90,12 @@ class Event(Generic[D_co]):
         if type(version) is not int or (version < 1) != (aggregate is None) or version < 0:
             raise InvalidEventError(
                 f"version {version!r} with aggregate {aggregate and str(aggregate)!r}: an event of an aggregate has a "
-                "version ≥ 1, an event of none has version 0"
+                "version ≥ 1, an event without one has version 0"
             )
         if id is not None and not isinstance(id, UUID):
-            raise InvalidEventError(f"an event id is a UUID, not {type(id).__name__}: {id!r:.80}")
+            raise InvalidEventError(f"an event id must be a UUID, not {type(id).__name__}: {id!r:.80}")
         if name is not None and not isinstance(name, str):
-            raise InvalidEventError(f"an event name is a str, not {type(name).__name__}: {name!r:.80}")
+            raise InvalidEventError(f"an event name must be a str, not {type(name).__name__}: {name!r:.80}")
         self._name, self._data, (self._encoding, self._schema, self._payload) = registry.capture(data, name)
         self._id = new_id_bytes() if id is None else id
         self._time = time_ns() // 1000 if time is None else to_micros(time)
@@ -108,7 +107,7 @@ class Event(Generic[D_co]):
 
     @property
     def id(self) -> UUID:
-        """Unique over all stores; UUIDv7 unless it was given."""
+        """Unique across all stores; a UUIDv7 unless it was given."""
         value = self._id
         if isinstance(value, bytes):
             value = self._id = UUID(bytes=value)
@@ -126,7 +125,7 @@ class Event(Generic[D_co]):
 
     @property
     def time(self) -> datetime:
-        """When it was recorded: aware, UTC, to the microsecond. The clock of whoever recorded it; not an order."""
+        """When it was recorded (aware, UTC, microseconds), by the clock of the recording process; not an order."""
         value = self._time
         if isinstance(value, int):
             value = self._time = from_micros(value)
@@ -139,12 +138,12 @@ class Event(Generic[D_co]):
 
     @property
     def version(self) -> int:
-        """The version that the aggregate reached by it (≥ 1); 0 without an aggregate."""
+        """The version of the aggregate after it (≥ 1); 0 without an aggregate."""
         return self._version
 
     @property
     def metadata(self) -> Mapping[str, str]:
-        """Read-only str → str: correlation, causation, actor, and the user's own."""
+        """Read-only str → str: correlation, causation, actor, and values of your own."""
         value = self._metadata
         if value is None:
             return _NO_METADATA
@@ -164,7 +163,7 @@ class Event(Generic[D_co]):
 
     @property
     def position(self) -> int:
-        """Its place in the global log (≥ 1) once it is stored; 0 before."""
+        """Its position in the global log (≥ 1) once it is stored; 0 before."""
         return self._position
 
     @property
@@ -173,7 +172,7 @@ class Event(Generic[D_co]):
         return Encoded(self._encoding, self._schema, self._payload)
 
     def at(self, position: int) -> Event[D_co]:
-        """The same event, stored at `position`."""
+        """Return the same event, stored at `position`."""
         return restore(
             self._id, self._name, self._data, self._time, self._aggregate, self._version, self._metadata, self._tags,
             position, self._encoding, self._schema, self._payload,
@@ -197,7 +196,7 @@ class Event(Generic[D_co]):
         return hash(self.id)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # for copy and pickle, which know nothing of read-only mappings
+        # for copy and pickle, which do not support read-only mappings
         return restore, (
             self._id, self._name, self._data, self._time, self._aggregate, self._version, metadata_json(self),
             tags_json(self), self._position, self._encoding, self._schema, self._payload,
@@ -227,10 +226,10 @@ def restore(
     schema: int,
     payload: str | bytes,
 ) -> Event[D]:
-    """An event from what a backend stored; nothing is checked, nothing is converted before it is looked at.
+    """Build an event from what a backend stored; nothing is checked, and fields are converted on first access.
 
-    `id` may be 16 bytes, `time` microseconds since 1970 UTC, `metadata` and `tags` the JSON that `metadata_json` and
-    `tags_json` made.
+    `id` may be 16 bytes, `time` microseconds since 1970 UTC, `metadata` and `tags` the JSON of `metadata_json` and
+    `tags_json`.
     """
     event: Event[D] = _new(Event)
     event._id = id
@@ -248,12 +247,12 @@ def restore(
     return event
 
 
-# Made once: json.dumps makes an encoder at each call that is not all defaults.
+# Created once: json.dumps creates an encoder at each call with other than default options.
 _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
 
 
 def metadata_json(event: Event[Any]) -> str | None:
-    """The metadata as canonical JSON (keys sorted), None if there is none: equal metadata, equal text."""
+    """Return the metadata as canonical JSON (keys sorted), None if there is none: equal metadata, equal text."""
     value = event._metadata
     if value is None or type(value) is str:
         return value
@@ -261,7 +260,7 @@ def metadata_json(event: Event[Any]) -> str | None:
 
 
 def tags_json(event: Event[Any]) -> str | None:
-    """The tags as canonical JSON (sorted), None if there are none."""
+    """Return the tags as canonical JSON (sorted), None if there are none."""
     value = event._tags
     if value is None or type(value) is str:
         return value
@@ -269,12 +268,12 @@ def tags_json(event: Event[Any]) -> str | None:
 
 
 def id_bytes(event: Event[Any]) -> bytes:
-    """The 16 bytes of its id."""
+    """Return the 16 bytes of its id."""
     value = event._id
     return value if isinstance(value, bytes) else value.bytes
 
 
 def time_micros(event: Event[Any]) -> int:
-    """Its time in microseconds since 1970 UTC."""
+    """Return its time in microseconds since 1970 UTC."""
     value = event._time
     return value if isinstance(value, int) else to_micros(value)

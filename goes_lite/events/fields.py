@@ -1,4 +1,4 @@
-"""What a field of an event may be: names, ids, tags, times and metadata, checked once for every backend."""
+"""Checks of the fields of events (names, ids, tags, times, metadata), the same for every backend."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from uuid import UUID
 from goes_lite.errors import InvalidEventError, RegistrationError
 
 MAX_ID_BYTES = 1024
-"""The longest aggregate id and tag, in bytes of UTF-8: what every backend can keep in an index."""
+"""The maximum length of an aggregate id or tag, in bytes of UTF-8: what every backend can index."""
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -32,16 +32,16 @@ class _Ref(NamedTuple):
 
 
 class AggregateRef(_Ref):
-    """Which aggregate: its name (`order`) and its id, a non-empty string. A UUID becomes its canonical text.
+    """Identifies an aggregate: its name (`order`) and its id, a non-empty string. A UUID becomes its canonical text.
 
-    Raises `InvalidEventError` for a name or id that not every backend could keep: empty, longer than 1024 bytes of
+    Raises `InvalidEventError` for a name or id that not every backend can store: empty, longer than 1024 bytes of
     UTF-8, with a NUL or a lone surrogate.
     """
 
     __slots__ = ()
 
     if not TYPE_CHECKING:
-        # For parts that are known to be right, from a store or a class: what namedtuple has, without its two calls.
+        # For parts that are known to be valid, from a store or a class: as of namedtuple, without its two calls.
         _make = classmethod(tuple.__new__)
 
     def __new__(cls, name: str, id: str | UUID) -> Self:
@@ -55,29 +55,29 @@ class AggregateRef(_Ref):
 
 
 def aggregate_ref(value: object) -> AggregateRef:
-    """An AggregateRef, or a (name, id) pair as one; raises InvalidEventError for anything else."""
+    """Return an AggregateRef for an AggregateRef or a (name, id) pair; InvalidEventError for anything else."""
     if isinstance(value, AggregateRef):
         return value
     if isinstance(value, tuple) and len(value) == 2:  # pyright: ignore[reportUnknownArgumentType]
         return AggregateRef(*value)  # pyright: ignore[reportUnknownArgumentType]
-    raise InvalidEventError(f"an aggregate is an AggregateRef or a (name, id) pair, not {value!r:.80}")
+    raise InvalidEventError(f"an aggregate must be an AggregateRef or a (name, id) pair, not {value!r:.80}")
 
 
 def aggregate_id(value: str | UUID) -> str:
-    """`value` as the id of an aggregate; raises InvalidEventError if it cannot be one."""
+    """Return `value` as the id of an aggregate; InvalidEventError if it cannot be one."""
     if type(value) is str and value.isascii() and value.isprintable() and 0 < len(value) <= MAX_ID_BYTES:
-        return value  # the usual case, at the cost of four C calls
+        return value  # the common case, for the cost of four C calls
     if isinstance(value, UUID):
         return str(value)
     return check_text(value, "an aggregate id")
 
 
 def check_text(value: object, what: str) -> str:
-    """`value` as text that every backend can keep in an index; raises InvalidEventError, which says `what` it is."""
+    """Return `value` as text that every backend can index; InvalidEventError otherwise, naming it as `what`."""
     if not isinstance(value, str):
-        raise InvalidEventError(f"{what} is a non-empty str, not {type(value).__name__}: {value!r:.80}")
+        raise InvalidEventError(f"{what} must be a non-empty str, not {type(value).__name__}: {value!r:.80}")
     if not value:
-        raise InvalidEventError(f"{what} is a non-empty str, not '': use new_id() for a fresh one")
+        raise InvalidEventError(f"{what} must be a non-empty str, not '': use new_id() for a new one")
     if "\0" in value:
         raise InvalidEventError(f"{what} must not contain NUL, which not every backend can store: {value!r:.80}")
     try:
@@ -86,46 +86,46 @@ def check_text(value: object, what: str) -> str:
         raise InvalidEventError(f"{what} must be valid Unicode without lone surrogates: {value!r:.80}") from None
     if size > MAX_ID_BYTES:
         raise InvalidEventError(
-            f"{what} has at most {MAX_ID_BYTES} bytes of UTF-8, this one has {size}: {value!r:.80}…"
+            f"{what} must have at most {MAX_ID_BYTES} bytes of UTF-8, this one has {size}: {value!r:.80}…"
         )
     return str(value)
 
 
 def check_tag(value: object) -> str:
-    """`value` as a tag: `key:value`, both non-empty; raises InvalidEventError otherwise."""
+    """Return `value` as a tag (`key:value`, both non-empty); InvalidEventError otherwise."""
     tag = check_text(value, "a tag")
     key, colon, rest = tag.partition(":")
     if not (key and colon and rest):
-        raise InvalidEventError(f"a tag has the form 'key:value', such as 'course:c-101', not {tag!r:.80}")
+        raise InvalidEventError(f"a tag must have the form 'key:value', such as 'course:c-101', not {tag!r:.80}")
     return tag
 
 
 def to_micros(time: datetime) -> int:
-    """Microseconds since 1970 UTC, exact; InvalidEventError for a naive datetime, another type, or one that UTC lacks."""
+    """Return exact microseconds since 1970 UTC; InvalidEventError unless it is an aware datetime that UTC can express."""
     if not isinstance(time, datetime):
-        raise InvalidEventError(f"a time is an aware datetime, not {type(time).__name__}: {time!r:.80}")
+        raise InvalidEventError(f"a time must be an aware datetime, not {type(time).__name__}: {time!r:.80}")
     if time.tzinfo is None or time.utcoffset() is None:
         raise InvalidEventError(
             f"a time needs a zone, {time!r} has none: use datetime.now(timezone.utc), or .astimezone() if it is local time"
         )
     micros = (time - _EPOCH) // _MICROSECOND
     if not _FIRST_MICROS <= micros <= _LAST_MICROS:
-        raise InvalidEventError(f"{time!r} lies outside the years 1 to 9999 in UTC, in which times are kept")
+        raise InvalidEventError(f"{time!r} lies outside the years 1 to 9999 in UTC, which is the range of times")
     return micros
 
 
 def from_micros(micros: int) -> datetime:
-    """The aware UTC datetime that `to_micros` turns into `micros`."""
+    """Return the aware UTC datetime of so many microseconds: the inverse of `to_micros`."""
     return _EPOCH + timedelta(microseconds=micros)
 
 
 def check_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
-    """A read-only copy of the metadata; InvalidEventError unless it maps non-empty str to str."""
+    """Return a read-only copy of the metadata; InvalidEventError unless it maps non-empty str to str."""
     if not isinstance(metadata, Mapping):
-        raise InvalidEventError(f"metadata is a mapping str → str, not {metadata!r:.80}")
+        raise InvalidEventError(f"metadata must be a mapping str → str, not {metadata!r:.80}")
     for key, value in metadata.items():
         if not isinstance(key, str) or not isinstance(value, str) or not key:
-            raise InvalidEventError(f"metadata is str → str with non-empty keys, not {key!r:.60}: {value!r:.60}")
+            raise InvalidEventError(f"metadata must be str → str with non-empty keys, not {key!r:.60}: {value!r:.60}")
         try:
             f"{key}{value}".encode()
         except UnicodeEncodeError:
@@ -135,23 +135,23 @@ def check_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def check_tags(tags: Iterable[str]) -> frozenset[str] | None:
-    """The tags as a set, None if there are none; InvalidEventError unless all are tags."""
+    """Return the tags as a set, None if there are none; InvalidEventError unless all are tags."""
     if isinstance(tags, (str, bytes)) or not isinstance(tags, Iterable):
-        raise InvalidEventError(f"tags is a collection of 'key:value' strings, not {tags!r:.80}")
+        raise InvalidEventError(f"tags must be a collection of 'key:value' strings, not {tags!r:.80}")
     return frozenset(check_tag(tag) for tag in tags) or None
 
 
 def check_name(name: object, what: str) -> str:
-    """The name, if it can be one on every backend: 1 to 255 characters, no whitespace, no control character, no `*`.
+    """Return the name if it is valid on every backend: 1 to 255 characters, no whitespace, no control character, no `*`.
 
-    `what` says in the message what is being named, such as "an event name".
+    `what` is its description in the RegistrationError, such as "an event name".
     """
     if not isinstance(name, str):
         raise RegistrationError(f"{what} must be a str, not {type(name).__name__}")
     if not name:
         raise RegistrationError(f"{what} must not be empty")
     if len(name) > 255:
-        raise RegistrationError(f"{what} may have 255 characters, {name[:40]!r}… has {len(name)}")
+        raise RegistrationError(f"{what} must have at most 255 characters, {name[:40]!r}… has {len(name)}")
     for character in name:
         control = character < " " or "\x7f" <= character <= "\x9f"
         if control or character == "*" or character.isspace() or "\ud800" <= character <= "\udfff":

@@ -1,7 +1,7 @@
-"""How identifiers are made: UUID version 7 (RFC 9562, section 5.7), ordered by the millisecond and finer.
+"""Identifiers: UUID version 7 (RFC 9562, section 5.7), ordered by time.
 
-The twelve bits after the version hold the fraction of the millisecond (RFC 9562, section 6.2, method 3), so ids made
-by one process sort by creation down to a quarter of a microsecond, which keeps index inserts at the right edge.
+The twelve bits after the version hold the fraction of the millisecond (RFC 9562, section 6.2, method 3), so ids of
+one process sort by creation down to a quarter of a microsecond, which keeps index inserts at the right edge.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections import deque
 from uuid import UUID
 
 _CHUNKS = 256
-# Randomness is drawn for many ids at once: one system call per id would cost more than the rest of making an event.
-# deque.pop is atomic, so no lock; a forked child empties the pool, or it would hand out its parent's numbers.
+# Randomness is drawn for many ids at once: one system call per id would cost more than the rest of creating an event.
+# deque.pop is atomic, so no lock; a forked child clears the pool, or it would repeat the ids of its parent.
 _random: deque[bytes] = deque()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_random.clear)
 
 
 def new_id_bytes() -> bytes:
-    """The 16 bytes of a new UUIDv7."""
+    """Return the 16 bytes of a new UUIDv7."""
     try:
         noise = _random.pop()
     except IndexError:
@@ -33,11 +33,11 @@ def new_id_bytes() -> bytes:
 
 
 def new_id() -> UUID:
-    """A new UUIDv7."""
+    """Return a new UUIDv7."""
     return UUID(bytes=new_id_bytes())
 
 
 def new_id_text() -> str:
-    """The canonical text of a new UUIDv7: what `str(new_id())` is."""
+    """Return the canonical text of a new UUIDv7, as `str(new_id())`."""
     digits = new_id_bytes().hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

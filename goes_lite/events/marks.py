@@ -1,6 +1,7 @@
 """Methods that are marked for events or commands: one mechanism for @applies, @projects and @handles.
 
-A decorator marks a function; the marks are collected from the class. Nothing is rewritten, and nothing happens on import.
+A decorator marks a function; the marks are collected from the class. Functions stay as they are, and importing has no
+side effects.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ EventKind: TypeAlias = type[Any] | str
 
 
 def check_kinds(decorator: str, events: Sequence[Any]) -> tuple[EventKind, ...]:
-    """What a decorator was given as events: types and names; RegistrationError for anything else."""
+    """Return the arguments of a decorator as kinds of events; RegistrationError for anything else."""
     for event in events:
         if isinstance(event, FunctionType):
             raise RegistrationError(
@@ -51,7 +52,7 @@ def marked_methods(cls: type[Any], name: str) -> dict[Any, Marked]:
         for attribute, value in vars(owner).items():
             marks: tuple[tuple[Any, Any], ...] | None = getattr(value, name, None)
             if marks is None:
-                continue  # an override without the decorator is for what its base's method is for
+                continue  # an override without the decorator keeps the marks of the base
             methods = {kind: other for kind, other in methods.items() if other.attribute != attribute}
             for kind, said in marks:
                 if (other := mine.get(kind)) is not None and other.attribute != attribute:

@@ -1,7 +1,7 @@
-"""What a query means: `EventQuery.matches` is the definition, every backend's translation is tested against it.
+"""Event queries: `EventQuery.matches` defines their meaning, and every backend's translation is tested against it.
 
-AND across the fields of a query, OR within one field, except tags, which an event must carry all of. Two queries are
-united with `|`. A field that is left empty demands nothing; the empty query matches every event.
+AND across the fields of a query, OR within one field, except tags: an event must have all of them. `|` unites two queries.
+An empty field matches anything; the empty query matches every event.
 """
 
 from __future__ import annotations
@@ -29,14 +29,16 @@ T = TypeVar("T")
 
 
 class Between(Generic[B]):
-    """A range of versions or times, both ends included; None leaves an end open."""
+    """A range of versions or times, both ends included; None for an open end."""
 
     __slots__ = ("first", "last")
 
     def __init__(self, first: B | None, last: B | None) -> None:
         try:
             if first is not None and last is not None and first > last:
-                raise InvalidQueryError(f"Between({first!r}, {last!r}) is empty: the first end lies behind the last")
+                raise InvalidQueryError(
+                    f"Between({first!r}, {last!r}) is empty: the first end is greater than the last"
+                )
         except TypeError as exc:
             raise InvalidQueryError(f"Between({first!r:.80}, {last!r:.80}): {exc}") from None
         self.first: B | None = first
@@ -47,7 +49,7 @@ class Between(Generic[B]):
 
 
 class Span(NamedTuple):
-    """A range of integers as backends use it, both ends included, None for an open end; times are in microseconds."""
+    """A range of integers for backends, both ends included, None for an open end; times are in microseconds."""
 
     first: int | None
     last: int | None
@@ -57,7 +59,7 @@ class Span(NamedTuple):
 
 
 class QueryItem(NamedTuple):
-    """One alternative of a query: all of its fields must hold. Plain sorted values, for backends to translate."""
+    """One alternative of a query: all of its fields must match. Plain sorted values, for backends to translate."""
 
     names: tuple[str, ...] = ()
     aggregates: tuple[AggregateRef, ...] = ()
@@ -90,24 +92,24 @@ class QueryItem(NamedTuple):
 
 
 class EventQuery:
-    """Which events: immutable, hashable, comparable.
+    """Selects events: immutable, hashable, comparable.
 
         EventQuery(names=["order.placed"], tags=["customer:7"]) | EventQuery(aggregates=[("invoice", "R-1")])
 
-    Fields (each a collection, any of its values; empty means anything)
-      names             event names; exact
+    Fields (each a collection of alternatives; an empty one matches anything)
+      names             event names, exact
       aggregates        (name, id) pairs or AggregateRefs
       aggregate_names   names of aggregates
-      aggregate_ids     ids of aggregates, whatever their name; a UUID becomes its text. With names of aggregates, too,
-                        an index serves it; alone, the whole log is looked through
-      versions          ints or `Between(first, last)`; an event of no aggregate has version 0
+      aggregate_ids     ids of aggregates of any name; a UUID becomes its text. Together with aggregate_names it uses an
+                        index; alone it scans the whole log
+      versions          ints or `Between(first, last)`; an event without an aggregate has version 0
       times             aware datetimes or `Between(first, last)`
-      tags              `key:value` strings; an event must carry **all** of them
+      tags              `key:value` strings; an event must have **all** of them
       ids               event ids (UUID)
     `min_version`, `max_version`, `min_time`, `max_time` bound the version and time from both sides, ends included,
     in addition to `versions` and `times`.
 
-    Raises InvalidQueryError for a wrong type or value; a single string where a collection is due is one of these.
+    Raises InvalidQueryError for a wrong type or value, including a single string in place of a collection.
     """
 
     __slots__ = ("items",)
@@ -146,7 +148,7 @@ class EventQuery:
 
     @classmethod
     def any_of(cls, *queries: EventQuery) -> EventQuery:
-        """Events that match at least one of the queries; the same as joining them with `|`."""
+        """Return a query for events that match at least one of the queries; the same as joining them with `|`."""
         if not queries:
             raise InvalidQueryError("any_of() needs at least one query; EventQuery() matches everything")
         for query in queries:
@@ -158,12 +160,12 @@ class EventQuery:
         return EventQuery.any_of(self, other) if isinstance(other, EventQuery) else NotImplemented
 
     def matches(self, event: Event[Any]) -> bool:
-        """Whether the event is one of those asked for. This is the meaning; backends only translate it."""
+        """Whether the event matches. This defines the meaning; backends only translate it."""
         return any(item.matches(event) for item in self.items)
 
     @property
     def is_everything(self) -> bool:
-        """Whether the query demands nothing at all."""
+        """Whether the query matches every event."""
         return _EVERYTHING in self.items
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -193,7 +195,7 @@ def _of_items(items: tuple[QueryItem, ...]) -> EventQuery:
 
 def _values(field: str, values: Iterable[Any], check: Any) -> tuple[Any, ...]:
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise InvalidQueryError(f"{field} is a collection of values, not {values!r:.80}: write [{values!r:.80}]")
+        raise InvalidQueryError(f"{field} must be a collection of values, not {values!r:.80}: write [{values!r:.80}]")
     return tuple(sorted({check(value) for value in values}))
 
 
@@ -207,18 +209,18 @@ def _aggregate_name(value: object) -> str:
 
 def _uuid(value: Any) -> UUID:
     if not isinstance(value, UUID):
-        raise InvalidQueryError(f"ids holds event ids, which are UUIDs, not {type(value).__name__}: {value!r:.80}")
+        raise InvalidQueryError(f"ids must be event ids, which are UUIDs, not {type(value).__name__}: {value!r:.80}")
     return value
 
 
 def _version(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
-        raise InvalidQueryError(f"a version is an int from 0 to 2**63 - 1, not {value!r:.80}")
+        raise InvalidQueryError(f"a version must be an int from 0 to 2**63 - 1, not {value!r:.80}")
     return value
 
 
 def _spans(field: str, values: Iterable[Any], check: Any, low: Any, high: Any) -> tuple[Span, ...]:
-    """The alternatives of `values`, each narrowed to low…high; an impossible combination is an error, not a surprise."""
+    """Return the alternatives of `values`, each narrowed to low…high; an impossible combination is an error."""
 
     def end(value: Any) -> int | None:
         return None if value is None else check(value)
@@ -230,7 +232,7 @@ def _spans(field: str, values: Iterable[Any], check: Any, low: Any, high: Any) -
         return Span(check(value), check(value))
 
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise InvalidQueryError(f"{field} is a collection of values, not {values!r:.80}: write [{values!r:.80}]")
+        raise InvalidQueryError(f"{field} must be a collection of values, not {values!r:.80}: write [{values!r:.80}]")
     given = [span(value) for value in values]
     first, last = end(low), end(high)
     if first is None and last is None:
@@ -274,7 +276,7 @@ EVERYTHING = EventQuery()
 
 
 def asked(check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """What a check of names and ids answers; what it refuses is InvalidQueryError where it is asked for, not recorded."""
+    """Run a check of names or ids for a query rather than a recorded event: failures become InvalidQueryError."""
     try:
         return check(*args, **kwargs)
     except (InvalidEventError, RegistrationError) as exc:
@@ -284,4 +286,4 @@ def asked(check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 def check_query(query: object) -> None:
     """InvalidQueryError unless it is an EventQuery."""
     if not isinstance(query, EventQuery):
-        raise InvalidQueryError(f"a query is an EventQuery, not {query!r:.80}: EventQuery() matches everything")
+        raise InvalidQueryError(f"a query must be an EventQuery, not {query!r:.80}: EventQuery() matches everything")

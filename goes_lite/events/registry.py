@@ -1,7 +1,7 @@
-"""Event names and the types behind them.
+"""The registry of event names and their types.
 
-A stored event carries a name, a schema version and an encoding; the registry says which type the name means today and
-how older schemas become it. Names are given by the program: nothing is ever imported because a store names it.
+A stored event has a name, a schema version and an encoding; the registry defines the current type of the name and how older
+schemas are upcast to it. The program assigns the names: nothing is ever imported because a store names it.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from goes_lite.codec.upcast import Decoder, chain, failing, gap
 from goes_lite.errors import (
     ConfigError,
     DecodeError,
-    EncodeError,
     InvalidQueryError,
     RegistrationError,
     UnknownEventError,
     UnregisteredTypeError,
 )
 from goes_lite.events._entry import (
+    Capture,
     Entry,
+    capture_with,
+    check_again,
     check_schema,
-    is_immutable,
     is_message,
-    label,
     names_by_class,
     runtime_class,
     same_type,
@@ -38,19 +38,14 @@ from goes_lite.events.fields import check_name
 C = TypeVar("C", bound=type[Any])
 F = TypeVar("F", bound=Callable[[Any], Any])
 
-Capture = Callable[[object], tuple[str, object, Encoded]]
-
-# Calling Encoded goes through a Python function; this does not.
-_new: Any = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-
 __all__ = ["Encoded", "Raw", "Registry", "check_name", "command", "default_registry", "event"]
 
 
 class Registry:
-    """Which type an event name means, and how its data is encoded. May be used from any thread.
+    """Maps event names to types and encodes their data. May be used from any thread.
 
     `codec` is the encoding of new events: "json" (default), "msgpack", "protobuf", or a Codec of your own. Old events
-    are read in the encoding that they were written in, so it can be changed at any time.
+    are read in the encoding in which they were written, so it can be changed at any time.
     """
 
     def __init__(self, *, codec: str | Codec = "json") -> None:
@@ -58,9 +53,9 @@ class Registry:
         self._entries: dict[str, Entry] = {}  # by name and by alias
         self._names: dict[type[Any], tuple[str, ...]] = {}  # by runtime class
         self._upcasters: dict[tuple[str, int], Callable[[Any], Any]] = {}
-        self._codecs: dict[str, Codec] = {}  # every codec that was passed in, so that its old events can be read
+        self._codecs: dict[str, Codec] = {}  # every codec that was passed in, to read its old events
         self._forget()
-        # "json" is looked up at first use: that may import msgspec, which `import goes_lite` shall not pay for.
+        # "json" is looked up at first use: that may import msgspec, which `import goes_lite` should not.
         self._codec: Codec | None = None
         self._kind = "event"
         self._commands: Registry | None = None
@@ -76,7 +71,7 @@ class Registry:
 
     @property
     def commands(self) -> Registry:
-        """The names of commands, which are apart from those of events, and registered in the same ways."""
+        """The registry of commands: separate names, registered in the same ways."""
         with self._lock:
             if self._commands is None:
                 self._commands = Registry()
@@ -122,16 +117,16 @@ class Registry:
         aliases: Iterable[str] = (),
         codec: str | Codec | None = None,
     ) -> None:
-        """Say that the event `name` carries a value of `type`, whose present form is schema version `schema`.
+        """Register `type` as the data of the event `name`; its current form is schema version `schema`.
 
-        `aliases` are former names of the event, which go on being read as this one. `codec` overrides the registry's;
-        protobuf messages use protobuf by themselves. Registering the same class again with the same options replaces
-        it (a module was reloaded); any contradiction is a RegistrationError, and so is a type that cannot be stored.
+        `aliases` are former names of the event, which are still read as this one. `codec` overrides that of the registry;
+        protobuf messages use protobuf automatically. Registering the same class again with the same options replaces it
+        (after reloading a module). RegistrationError for any contradiction, and for a type that cannot be stored.
         """
         check_name(name, "an event name")
         check_schema(schema)
         if isinstance(aliases, str):
-            raise RegistrationError(f"aliases must be several names: write aliases=[{aliases!r}]")
+            raise RegistrationError(f"aliases must be a collection of names: write aliases=[{aliases!r}]")
         others = tuple(dict.fromkeys(check_name(alias, "an alias") for alias in aliases))
         own = None if codec is None else find_codec(codec)
         entry = Entry(name, type, schema, others, own)
@@ -139,7 +134,7 @@ class Registry:
         with self._lock:
             previous = self._entries.get(name)
             if previous is not None:
-                self._check_again(previous, entry)
+                check_again(previous, entry)
             for alias in others:
                 if alias == name:
                     raise RegistrationError(f"{name!r} cannot be an alias of itself")
@@ -155,33 +150,20 @@ class Registry:
             self._names = names_by_class(entries.values())
             self._forget()
 
-    def _check_again(self, previous: Entry, entry: Entry) -> None:
-        if previous.name != entry.name:
-            raise RegistrationError(f"{entry.name!r} is an alias of {previous.name!r} already")
-        if not same_type(previous.type, entry.type):
-            raise RegistrationError(
-                f"{entry.name!r} is registered for {label(previous.type)} already, and cannot mean "
-                f"{label(entry.type)} too: choose another name, or use another Registry"
-            )
-        if previous.options() != entry.options():
-            raise RegistrationError(
-                f"{entry.name!r} is registered already, with another schema, aliases or codec: register it once"
-            )
-
     def _check_upcasters(self, entry: Entry) -> None:
         for name, schema in self._upcasters:
             if name in (entry.name, *entry.aliases) and schema >= entry.schema:
                 raise RegistrationError(
-                    f"the upcaster from schema {schema} of {name!r} leads past today's schema {entry.schema} "
+                    f"the upcaster from schema {schema} of {name!r} leads past the current schema {entry.schema} "
                     f"of {entry.name!r}: register that with schema={schema + 1}"
                 )
 
     def upcast(self, name: str, schema: int) -> Callable[[F], F]:
-        """Register the decorated function as the way from `schema` of `name` to the next schema version.
+        """Register the decorated function as the upcaster from `schema` of `name` to the next schema version.
 
-        It gets the plain value (what json.loads gives) and returns the plain value of schema + 1, or an instance of
-        today's type, which ends the chain. For an alias it applies to what was stored under the alias, and comes
-        before one that is registered for today's name.
+        It receives the plain value (as from json.loads) and returns the plain value of schema + 1, or an instance of the
+        current type, which ends the chain. For an alias it applies to events stored under the alias, and takes precedence
+        over one that is registered for the current name.
         """
         check_name(name, "an event name")
         check_schema(schema)
@@ -190,7 +172,7 @@ class Registry:
             with self._lock:
                 previous = self._upcasters.get((name, schema))
                 if previous is not None and not same_type(previous, function):
-                    raise RegistrationError(f"schema {schema} of {name!r} has an upcaster already: {previous!r}")
+                    raise RegistrationError(f"schema {schema} of {name!r} already has an upcaster: {previous!r}")
                 self._upcasters[name, schema] = function
                 try:
                     entry = self._entries.get(name)
@@ -207,23 +189,23 @@ class Registry:
     # --- names and types --------------------------------------------------------------------------------------------
 
     def name_of(self, data: object) -> str:
-        """The event name for this value, by its exact class; UnregisteredTypeError if it has none, or several."""
+        """Return the event name of this value by its exact class; UnregisteredTypeError if it has none, or several."""
         names = self._names.get(type(data), ())
         if len(names) == 1:
             return names[0]
         raise UnregisteredTypeError(type(data), names, self._kind)
 
     def type_of(self, name: str) -> Any:
-        """The type behind a name or an alias; UnknownEventError."""
+        """Return the type of a name or an alias; UnknownEventError."""
         return self._entry(name).type
 
     def canonical(self, name: str) -> str:
-        """Today's name for an alias; any other name as it is, known or not."""
+        """Return the current name for an alias; any other name unchanged, known or not."""
         entry = self._entries.get(name)
         return name if entry is None else entry.name
 
     def names_of(self, kind: Any) -> tuple[str, ...]:
-        """The names under which a type is registered, or today's name for a name; UnregisteredTypeError for no such type."""
+        """Return the names of a registered type, or the current name of a name; UnregisteredTypeError."""
         if isinstance(kind, str):
             return (self.canonical(kind),)
         found = tuple(name for name in self.names() if self._entries[name].type == kind)
@@ -232,38 +214,39 @@ class Registry:
         return found
 
     def names(self) -> tuple[str, ...]:
-        """All names, without aliases, in the order of registration."""
+        """Return all names, without aliases, in the order of registration."""
         return tuple(name for name, entry in self._entries.items() if name == entry.name)
 
     def spellings(self, name: str) -> tuple[str, ...]:
-        """Every name that the event may be stored under: today's first, then its aliases. For queries.
+        """Return every name under which the event may be stored, the current one first. For queries.
 
-        InvalidQueryError for an alias: the events have today's name when they are read, so no event would match.
+        InvalidQueryError for an alias: events have their current name when they are read, so none would match.
         """
         entry = self._entries.get(name)
         if entry is not None and entry.name != name:
             raise InvalidQueryError(
-                f"{name!r} is a former name, its events are read as {entry.name!r}: ask for that, it finds both"
+                f"{name!r} is a former name, its events are read as {entry.name!r}: query that name, which finds both"
             )
         return (name,) if entry is None else (name, *entry.aliases)
 
     # --- values -----------------------------------------------------------------------------------------------------
 
     def capture(self, data: object, name: str | None = None) -> tuple[str, Any, Encoded]:
-        """The event name, a private copy of the data, and its encoded form, as they are at this moment.
+        """Return the event name, a private copy of the data, and its encoded form.
 
-        What the caller does to the data later changes neither. A value that cannot change, going by the annotations
-        of its type, is its own copy. EncodeError for a value that does not fit its type.
+        Later changes to the data affect neither. A value that is immutable according to the annotations of its type is not
+        copied. EncodeError for a value that does not fit its type.
         """
         key: object = type(data) if name is None else name
         captures = self._captures
         found = captures.get(key)
         if found is None:
-            found = captures[key] = self._compile_capture(self._entry(self.name_of(data) if name is None else name))
+            entry = self._entry(self.name_of(data) if name is None else name)
+            found = captures[key] = capture_with(entry, self._codec_for(entry.type, entry.codec))
         return found(data)
 
     def decode(self, name: str, encoding: str, schema: int, payload: str | bytes, position: int = 0) -> object:
-        """The value that is stored in `payload`, as today's type. `position` is for the messages of errors.
+        """Return the value that is stored in `payload`, as the current type. `position` is for error messages.
 
         UnknownEventError if the name is not registered, DecodeError if the payload does not fit.
         """
@@ -275,26 +258,26 @@ class Registry:
             raise exc.about(name, position) from exc.__cause__
 
     def decoder(self, name: str, encoding: str, schema: int) -> Decoder:
-        """The function that decodes payloads of this name, encoding and schema: what a scan calls for each row.
+        """Return the function that decodes payloads of this name, encoding and schema: a scan calls it for each row.
 
-        UnknownEventError if the name is not registered, DriverMissing if the encoding needs a package. Whatever else
-        is wrong is a DecodeError when the function is called; it does not know the event, so a reader adds that:
+        UnknownEventError if the name is not registered, DriverMissing if the encoding needs a package. Any other problem is
+        a DecodeError when the function is called; it does not know the event, so the reader adds that:
         `raise exc.about(name, position)`.
         """
-        decoders = self._decoders  # replaced, not emptied, by a registration in another thread
+        decoders = self._decoders  # replaced, not cleared, by a registration in another thread
         found = decoders.get((name, encoding, schema))
         if found is None:
             found = decoders[name, encoding, schema] = self._compile_decoder(name, encoding, schema)
         return found
 
     def encode_value(self, type: Any, value: object) -> Encoded:
-        """A value that is no event (a snapshot, a read model), encoded by this registry's codec as `type`."""
+        """Encode a value that is no event (a snapshot, a read model) as `type`, with the codec of this registry."""
         codec = self._codec_for(type, None)
         encode = self._cached(self._value_encoders, codec.encoder, type)
         return Encoded(codec.name, 1, encode(value))
 
     def decode_value(self, type: Any, encoding: str, payload: str | bytes) -> Any:
-        """The value that `encode_value` encoded; DecodeError if the payload does not fit the type."""
+        """Return the value that `encode_value` encoded; DecodeError if the payload does not fit the type."""
         codec = self._codec_by_encoding(encoding, self._codec_for(type, None))
         decode = self._cached(self._value_decoders.setdefault(encoding, {}), codec.decoder, type)
         return decode(payload)
@@ -302,7 +285,7 @@ class Registry:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _forget(self) -> None:
-        # New dicts: a thread that is compiling something outdated puts it into the old ones.
+        # New dicts: a thread that is compiling an outdated function puts it into the old ones.
         self._captures: dict[object, Capture] = {}
         self._decoders: dict[tuple[str, str, int], Decoder] = {}
         self._value_encoders: dict[Any, Callable[[Any], str | bytes]] = {}
@@ -318,7 +301,7 @@ class Registry:
     def _cached(cache: dict[Any, Any], make: Callable[[Any], Any], type: Any) -> Any:
         try:
             found = cache.get(type)
-        except TypeError:  # Annotated with metadata that cannot be hashed
+        except TypeError:  # Annotated with unhashable metadata
             return make(type)
         if found is None:
             found = cache[type] = make(type)
@@ -337,34 +320,8 @@ class Registry:
             return find_codec(encoding)
         except ConfigError:
             raise DecodeError(
-                "$", f"no codec for the encoding {encoding!r} is known: pass it as codec=… to the Registry or an event"
+                "$", f"no codec is known for the encoding {encoding!r}: pass it as codec=… to the Registry or an event"
             ) from None
-
-    def _compile_capture(self, entry: Entry) -> Capture:
-        codec = self._codec_for(entry.type, entry.codec)
-        name, encoding, schema = entry.name, codec.name, entry.schema
-        encode = codec.encoder(entry.type)
-        if is_immutable(entry.type):
-
-            def capture_immutable(data: object) -> tuple[str, object, Encoded]:
-                try:
-                    return name, data, _new(Encoded, (encoding, schema, encode(data)))
-                except EncodeError as exc:
-                    raise exc.about(name) from exc.__cause__
-
-            return capture_immutable
-        decode = codec.decoder(entry.type)
-
-        def capture(data: object) -> tuple[str, object, Encoded]:
-            try:
-                payload = encode(data)
-                return name, decode(payload), _new(Encoded, (encoding, schema, payload))
-            except EncodeError as exc:
-                raise exc.about(name) from exc.__cause__
-            except DecodeError as exc:
-                raise EncodeError(exc.path, f"cannot be read back: {exc.problem}", name=name) from exc.__cause__
-
-        return capture
 
     def _compile_decoder(self, name: str, encoding: str, schema: int) -> Decoder:
         entry = self._entry(name)
@@ -373,12 +330,12 @@ class Registry:
             codec = self._codec_by_encoding(encoding, today)
             if schema == entry.schema:
                 return codec.decoder(entry.type)
-            # What comes out of the chain is plain, whatever was stored, so today's codec makes the value.
+            # The result of the chain is plain, whatever was stored, so the current codec builds the value.
             return self._compile_chain(codec.plain, today.from_plain(entry.type), entry, name, schema)
         except DecodeError as exc:
             return failing(exc)
-        except RegistrationError as exc:  # stored as protobuf, and today's type is a dataclass
-            return failing(DecodeError("$", f"the encoding {encoding!r} cannot hold today's type: {exc}"))
+        except RegistrationError as exc:  # stored as protobuf, and the current type is a dataclass
+            return failing(DecodeError("$", f"the encoding {encoding!r} cannot hold the current type: {exc}"))
 
     def _compile_chain(
         self,
@@ -391,8 +348,8 @@ class Registry:
         if schema > entry.schema:
             raise DecodeError(
                 "$",
-                f"it was written as schema {schema} of {entry.name!r}, and this program knows up to {entry.schema}: "
-                "a newer version wrote it, so update this one",
+                f"it was written as schema {schema} of {entry.name!r}, but this program knows only up to {entry.schema}: "
+                "a newer version wrote it, so update this program",
             )
         steps: list[tuple[int, Callable[[Any], Any]]] = []
         for step in range(schema, entry.schema):
@@ -402,7 +359,7 @@ class Registry:
 
 
 default_registry = Registry()
-"""The registry that `event` fills and everything uses unless it is given another one."""
+"""The registry that `event` fills, and the default everywhere."""
 
 
 def event(

@@ -1,8 +1,8 @@
 """Processors: named, durable consumers of the log.
 
-Rule of this package: a processor is told of every event that matches its query, in position order, and remembers in the
-store how far it has come. So it goes on where it stopped, whatever ended it, and in whatever process. This file is what
-people use of it; `_tenure` says which instance is active, `_worker` when it works, `_batches` what becomes of events.
+A processor receives every event that matches its query, in position order, and stores its progress as a checkpoint. So it
+resumes where it left off, even after a crash or in another process. `held_lease` decides which instance is active, `_worker`
+when it works, `batches` how events are handled, retried and parked.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def processor_of(
     batched: bool = False,
     **options: Unpack[ProcessorOptions],
 ) -> Processor:
-    """Create a processor that calls a function of the user's, on either face; see `Backend.processor`."""
+    """Create a processor that calls a function of the user's, on either face; see `Database.processor`."""
     if batched and options.get("batch") is None:
         options["batch"] = 500
     return Processor(backend, name, target_of(handler, face, batched=batched), **options)

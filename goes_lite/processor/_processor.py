@@ -1,4 +1,4 @@
-"""One instance of a processor: its options, its life, and what others ask of it."""
+"""One instance of a processor: its options, its life cycle, and requests to it."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ from goes_lite.runtime.background import Background
 logger = logging.getLogger("goes_lite.processor")
 
 GRACE = 1.0
-"""Seconds for which `stop` waits at least for the end of what it has cancelled."""
+"""The minimum time, in seconds, for which `stop` waits after cancelling."""
 
 _at_work: ContextVar[Processor | None] = ContextVar("_at_work", default=None)
-"""Whose handler is being called here, be it in its task, its thread, or something that the handler has started."""
+"""The processor whose handler is running here: in its task, its thread, or anything that the handler started."""
 
 
 class Processor:
-    """A named, durable consumer of the log: see `Backend.processor` for how it is made, and for what is promised."""
+    """A named, durable consumer of the log; see `Database.processor` for how to create one and what it promises."""
 
     def __init__(
         self,
@@ -67,20 +67,22 @@ class Processor:
     ) -> None:
         check_owned_name(name, "the name of a processor")
         if len(name.encode()) > MAX_NAME:
-            raise InvalidQueryError(f"the name of a processor has at most {MAX_NAME} bytes, not {len(name.encode())}")
+            raise InvalidQueryError(
+                f"the name of a processor must have at most {MAX_NAME} bytes, not {len(name.encode())}"
+            )
         check_query(query)
         if batch is None:
             batch = 500 if transactional else 1
         if type(batch) is not int or batch < 1:
-            raise ConfigError(f"batch is an int ≥ 1, not {batch!r:.80}")
+            raise ConfigError(f"batch must be an int ≥ 1, not {batch!r:.80}")
         if type(lease) not in (int, float) or not 0 < lease <= 86_400:
-            raise ConfigError(f"lease is a number of seconds > 0 and ≤ 86400, not {lease!r:.80}")
+            raise ConfigError(f"lease must be a number of seconds > 0 and ≤ 86400, not {lease!r:.80}")
         if schedule is not None and (isinstance(schedule, type) or not callable(getattr(schedule, "due", None))):
             raise ConfigError(
-                f"schedule is Continuously(), Periodically(…), OnDemand() or the like, not {schedule!r:.80}"
+                f"schedule must be Continuously(), Periodically(…), OnDemand() or similar, not {schedule!r:.80}"
             )
         if retry is not None and not isinstance(retry, Retry):
-            raise ConfigError(f"retry is a Retry, not {retry!r:.80}")
+            raise ConfigError(f"retry must be a Retry, not {retry!r:.80}")
         if transactional and TRANSACTIONS not in backend.abilities:
             raise AbilityMissing(TRANSACTIONS, backend.location)
         self.backend = backend
@@ -93,11 +95,11 @@ class Processor:
         self.schedule: ProcessorSchedule = Continuously() if schedule is None else schedule
         self.retry = Retry() if retry is None else retry
         self.owner = new_owner()
-        """By this name the lease tells that it is this instance that is active."""
+        """The name under which this instance holds the lease."""
         self.wake = Signal()
-        """Of commits, of the store being closed, of being asked to stop, and of the lease being lost."""
+        """Notified of commits, of closing the store, of a request to stop, and of losing the lease."""
         self.error: Exception | None = None
-        """The last one that it met."""
+        """The last error."""
         self._ttl = float(lease)
         self._state: State = "idle"
         self._running = False
@@ -115,9 +117,9 @@ class Processor:
     # --- running --------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Work until `stop` is called, here or elsewhere; stand by while another instance is active.
+        """Run until `stop` is called; stand by while another instance is active.
 
-        ProcessorStopped if an event stops it, CheckpointMismatch if its checkpoint is of another store.
+        ProcessorStopped if an event stops it, CheckpointMismatch if its checkpoint belongs to another store.
         """
         self._claim()
         try:
@@ -126,9 +128,9 @@ class Processor:
             self._ended()
 
     def _claim(self) -> None:
-        """ConfigError if it is running already, in whatever way."""
+        """ConfigError if it is already running."""
         if self._running:
-            raise ConfigError(f"the processor {self.name!r} is running already: make another one, or stop it first")
+            raise ConfigError(f"the processor {self.name!r} is already running: create another one, or stop it first")
         self._running, self._stopping = True, False
 
     async def _run(self) -> None:
@@ -146,7 +148,7 @@ class Processor:
                         self.failed(exc)
                         await self.sleep(store_backoff(failures))
         except StoreClosed as exc:
-            if not begun or not self._is_closed():  # of another store, which the handler uses
+            if not begun or not self._is_closed():  # from another store, which the handler uses
                 self._state, self.error = "failed", exc
                 raise
             self._state = "stopped"
@@ -172,7 +174,7 @@ class Processor:
             pass
 
     async def _serve(self) -> None:
-        """Become the active instance if no other is, and be it for as long as that lasts."""
+        """Become the active instance if no other is, and work until that ends."""
         held = HeldLease(self.backend, self.name, self.owner, self._ttl, self.wake)
         try:
             lease = await held.acquire()
@@ -193,10 +195,10 @@ class Processor:
             await held.release()
 
     def start(self) -> None:
-        """Run beside the caller: in a task on the event loop, in a thread of a blocking program. `stop` ends it.
+        """Run in the background: in a task on the event loop, or in a thread of a blocking program. `stop` ends it.
 
-        What ends it before that is in `error`, in `stats` and in the log. Context variables have their defaults there: it
-        goes on when what the caller is doing is over, so in a transaction block, too, it begins behind its end.
+        An error that ends it earlier is in `error`, in `stats` and in the log. It does not inherit context variables, since
+        it outlives the caller's work; started inside a transaction block, it begins after the end of the block.
         """
         self._claim()
         work = Background(self.backend.runtime, f"goes_lite-processor {self.name}")
@@ -218,11 +220,11 @@ class Processor:
             logger.exception("%r ended", self)
 
     async def stop(self, timeout: float | None = None) -> None:
-        """Let it finish what it is handling, save its checkpoint and give back its lease. Stopping twice is fine.
+        """Stop after the current batch, save the checkpoint and release the lease. Stopping twice is fine.
 
         After `timeout` seconds a handler that awaits is cancelled; a blocking one is left. Called by its own handler, it
-        does not wait. Stop it before its backend is closed, else its lease stays until it runs out; and outside of
-        transaction blocks, for what it is writing may wait for their end.
+        does not wait. Stop it before closing its backend, or its lease stays until it expires; and outside of transaction
+        blocks, since its writes may wait for their end.
         """
         self._stopping = True
         self.wake.notify()
@@ -241,14 +243,13 @@ class Processor:
     ) -> None:
         await self.stop()
 
-    # --- what others ask of it ------------------------------------------------------------------------------------------
+    # --- requests to it -------------------------------------------------------------------------------------------------
 
     async def wait_for(self, position: int, timeout: float | None = None) -> None:
-        """Until everything up to the position is handled, by whichever instance, in whatever process.
+        """Wait until everything up to the position is handled, by any instance in any process.
 
         For read-your-writes: `await processor.wait_for((await db.events.append(…)).position)`. ProcessorBehind after
-        `timeout` seconds; what ended this very instance is raised if it is no longer running. InvalidQueryError if one of
-        the two is none.
+        `timeout` seconds; if this instance failed, its error is raised. InvalidQueryError for an invalid argument.
         """
         check_position("position", position)
         timeout = check_wait(0, timeout)
@@ -277,12 +278,12 @@ class Processor:
             self._waiters.discard(signal)
 
     def _tell(self) -> None:
-        """Those who wait for a position look again."""
+        """Wake those who wait for a position."""
         for waiter in tuple(self._waiters):
             waiter.notify()
 
     async def _reached(self) -> int:
-        """How far whoever is active has come; nowhere, if it has been asked to begin again and has not yet done so."""
+        """Return the position that the active instance has reached; 0 while a requested reset is still to be done."""
         asked = await requests(self.backend.models, self.backend.runtime).find(self.name)
         if asked is not None and asked.resets > asked.reset:
             return 0
@@ -290,24 +291,24 @@ class Processor:
         return max(checkpoint.position if checkpoint else 0, self._position if self._held else 0)
 
     async def trigger(self) -> None:
-        """Have the active instance run now, whatever its schedule, in whatever process it is; else the next one does."""
+        """Request a run now, whatever the schedule, from the active instance in any process, or else the next one."""
         await self._ask(lambda found: replace(found, triggers=found.triggers + 1))
 
     async def reset(self) -> None:
-        """Have it forget how far it has come, and begin again where a new one would: whoever is active, else the next one.
+        """Request that it discards its progress and starts over like a new one, from the active instance or the next one.
 
-        Dead letters are forgotten. What its handlers have written is for you to remove (a projection does that itself).
+        Dead letters are removed. Removing what its handlers wrote is up to you (a projection does that itself).
         """
         await self._ask(lambda found: replace(found, resets=found.resets + 1))
 
     async def parked(self) -> list[ParkedEvent]:
-        """The dead letters, in the order of the log."""
+        """Return the dead letters, in the order of the log."""
         return await parked_events(self.backend.models, self.name, self.backend.runtime).query().list()
 
     async def redrive(self, *letters: ParkedEvent) -> None:
-        """Have these dead letters handled again, or all of them; whoever is active does so, in the order of the log.
+        """Request that these dead letters, or all, are handled again by the active instance, in the order of the log.
 
-        One that fails again is parked again, after one attempt. Letters that are gone are passed over.
+        One that fails again is parked again, after one attempt. Letters that no longer exist are ignored.
         """
         store = parked_events(self.backend.models, self.name, self.backend.runtime)
         for letter in letters or await self.parked():
@@ -316,13 +317,13 @@ class Processor:
         await self._ask(lambda found: replace(found, redrives=found.redrives + 1))
 
     async def drop(self, letter: ParkedEvent) -> bool:
-        """Give the event up for good; False if the letter is gone already. What is held back behind it is re-driven."""
+        """Drop a dead letter; False if it no longer exists. Events that were held back because of it are handled."""
         dropped = await parked_events(self.backend.models, self.name, self.backend.runtime).delete(letter.key)
         await self._ask(lambda found: replace(found, redrives=found.redrives + 1))
         return dropped
 
     async def stats(self) -> Stats:
-        """How it is getting on, as seen from here."""
+        """Return its state and progress, as known to this instance."""
         stats = await stats_of(self.backend, self.name, self.query)
         position = max(stats.position, self._position) if self._held else stats.position
         elapsed = self.backend.runtime.clock.monotonic() - self._since
@@ -336,29 +337,29 @@ class Processor:
     async def _ask(self, change: Callable[[Requests], Requests]) -> None:
         await requests(self.backend.models, self.backend.runtime).use(self.name, change, default=Requests())
 
-    # --- what a projection does besides: see ProjectionProcessor ------------------------------------------------------------
+    # --- overridden by ProjectionProcessor ----------------------------------------------------------------------------------
 
     async def prepare(self, lease: Lease) -> None:
         """Called each time it becomes active, before its checkpoint is read."""
 
     async def check(self, tx: Transaction) -> None:
-        """Called in every transaction of a batch: raises if it may not write any more."""
+        """Called in every transaction of a batch; raises if it may no longer write."""
 
     async def begin_again(self, lease: Lease, position: int) -> None:
-        """Forget how far it has come, which is `position`."""
+        """Discard its progress up to `position`."""
         await parked_events(self.backend.models, self.name, self.backend.runtime).clear()
-        await self.backend.checkpoints.save(self.name, 0, lease=lease)  # LeaseLost for who was too slow
+        await self.backend.checkpoints.save(self.name, 0, lease=lease)  # LeaseLost if another instance has taken over
         await self.backend.checkpoints.delete(self.name)
 
-    # --- for what runs it -----------------------------------------------------------------------------------------------
+    # --- the Host of its work--------------------------------------------------------------------------------------------
 
     @property
     def at_work(self) -> bool:
-        """Whether it is to go on: it is not asked to stop, and has its lease."""
+        """Whether it should continue: it was not asked to stop, and it holds its lease."""
         return not self._stopping and self._held is not None and not self._held.lost
 
     async def sleep(self, seconds: float) -> bool:
-        """Wait, unless it is asked to stop or loses its lease meanwhile: then it is False. StoreClosed if it was closed."""
+        """Wait; False as soon as it is asked to stop or loses its lease. StoreClosed if the store is closed."""
         runtime = self.backend.runtime
         end = runtime.clock.monotonic() + seconds
         while True:
@@ -372,15 +373,15 @@ class Processor:
                 self._check_open()
 
     def reached(self, position: int) -> None:
-        """It stands there."""
+        """Note the position that it has reached."""
         self._position = position
         self._tell()
 
     def handled(self, events: int, position: int) -> None:
-        """So many events more."""
+        """Count events that were handled."""
         self._handled += events
 
     def failed(self, error: Exception, event: Event[Any] | None = None) -> None:
-        """Something went wrong, and it goes on."""
+        """Note and log an error after which it continues."""
         self.error = error
         logger.warning("%r failed on %r", self, event, exc_info=error)

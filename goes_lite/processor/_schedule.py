@@ -1,8 +1,8 @@
-"""When a processor handles what has been appended: as soon as it is there, from time to time, or when it is told to.
+"""Schedules: when a processor runs. Continuously, periodically, or on demand.
 
-Rule of this file: it decides by numbers alone. Times are seconds of a monotonic clock; a *run* handles everything up to
-the head. Whatever the schedule says, `Processor.trigger` makes a run, and a late run misses nothing: it is the position
-that says what is left, never the time.
+Rule of this file: a schedule decides by numbers alone. Times are seconds of a monotonic clock; a *run* handles everything up
+to the head. `Processor.trigger` starts a run whatever the schedule, and a late run misses nothing: the position defines what
+is left, not the time.
 """
 
 from __future__ import annotations
@@ -14,35 +14,34 @@ from goes_lite.errors import ConfigError
 
 
 class Pending(NamedTuple):
-    """What a schedule decides by."""
+    """The input of a schedule."""
 
     first: float | None
-    """When the oldest event that waits to be handled was seen; None if none waits."""
+    """When the oldest waiting event was seen; None if none waits."""
     last: float | None
-    """When the newest was seen."""
+    """When the newest waiting event was seen."""
     ran: float | None
-    """When the last run began; None before the first of this life."""
+    """When the last run began; None before the first one of this instance."""
 
 
 class ProcessorSchedule(Protocol):
-    """When to run."""
+    """Decides when to run."""
 
     @property
     def minds_when(self) -> bool:
-        """Whether it depends on `first` and `last`, so that it has to be known when what is to be handled came."""
+        """Whether it depends on `first` and `last`, which are tracked only then."""
         ...
 
     def due(self, pending: Pending, now: float) -> float | None:
-        """The time of the next run: `now` or earlier for at once, None for not before something changes."""
+        """Return the time of the next run: `now` or earlier to run immediately, None to wait for a change."""
         ...
 
 
 class Continuously:
     """Run as soon as there is something to handle.
 
-    With `debounce`, wait until nothing more came for so many seconds, so that a burst makes one run. A steady stream
-    would put that off for ever, so no event ever waits for longer than `max_wait` seconds (by default 10 × `debounce`),
-    counted from the oldest one that waits.
+    With `debounce`, wait until no event has arrived for so many seconds, so that a burst causes one run. Since a steady
+    stream would postpone that forever, no event waits longer than `max_wait` seconds (by default 10 × `debounce`).
     """
 
     __slots__ = ("debounce", "max_wait")
@@ -65,9 +64,9 @@ class Continuously:
 
 
 class Periodically:
-    """Run every so many seconds, counted from the beginning of the run before; the first one begins at once.
+    """Run every so many seconds, counted from the start of the previous run; the first run starts immediately.
 
-    Runs that were missed, because one took too long or the machine was asleep, are not made up for: one run does it all.
+    Missed runs, because one took too long or the machine was asleep, are not repeated: one run handles everything.
     """
 
     __slots__ = ("every",)
@@ -84,7 +83,7 @@ class Periodically:
 
 
 class OnDemand:
-    """Run when `Processor.trigger` is called, by this process or by another; with `at_start`, once at the start, too."""
+    """Run when `Processor.trigger` is called, in any process; with `at_start`, also once at the start."""
 
     __slots__ = ("at_start",)
     minds_when = False
@@ -101,5 +100,5 @@ class OnDemand:
 
 def _seconds(what: str, value: float, *, least: float) -> float:
     if type(value) not in (int, float) or not (math.isfinite(value) and value >= least):
-        raise ConfigError(f"{what} is a number of seconds ≥ {least:g}, not {value!r:.80}")
+        raise ConfigError(f"{what} must be a number of seconds ≥ {least:g}, not {value!r:.80}")
     return float(value)

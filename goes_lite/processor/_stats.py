@@ -1,4 +1,4 @@
-"""How a processor is getting on: what an instance knows of itself, and what the store knows of all of them."""
+"""The state and progress of processors: what an instance knows of itself, and what the store knows of all."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ State: TypeAlias = Literal["idle", "standby", "active", "stopped", "failed"]
 
 
 class Stats(NamedTuple):
-    """How a processor is getting on."""
+    """The state and progress of a processor."""
 
     name: str
     state: State
-    """Of this instance: idle (not started), standby (another is active), active, stopped, failed (by an event). Where no
-    instance is at hand: active if any is, else idle."""
+    """Of this instance: idle (not started), standby (another is active), active, stopped, failed (by an event). Without an
+    instance: active if any is, else idle."""
     position: int
-    """Behind it lies what is still to be handled, by whichever instance."""
+    """The events after it are still to be handled, by any instance."""
     head: int
     lag: int
-    """How many positions lie between the two: at most so many events wait."""
+    """The number of positions between the two: at most so many events wait."""
     lag_seconds: float
-    """The age of the oldest event that waits; 0.0 if none does, or if that one cannot be read."""
+    """The age of the oldest waiting event; 0.0 if none waits, or if it cannot be read."""
     rate: float
     """Events per second that this instance has handled since it became active."""
     handled: int
@@ -34,13 +34,13 @@ class Stats(NamedTuple):
     parked: int
     """Dead letters."""
     owner: str | None
-    """Which instance is active, None if none is."""
+    """The active instance; None if there is none."""
     error: Exception | None
-    """The last one that this instance met."""
+    """The last error of this instance."""
 
 
 async def stats_of(backend: Backend, name: str, query: EventQuery = EVERYTHING) -> Stats:
-    """How the processor of this name is getting on, as far as the store knows."""
+    """Return the state and progress of the processor with this name, as known to the store."""
     checkpoint = await backend.checkpoints.get(name)
     position = checkpoint.position if checkpoint else 0
     head = await backend.events.head()

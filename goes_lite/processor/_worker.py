@@ -1,7 +1,7 @@
-"""The active life of a processor: look whether anything is due, have it handled batch by batch, wait, and again.
+"""The main loop of an active processor: check what is due, handle it batch by batch, wait, repeat.
 
-It ends when the processor is asked to stop, loses its lease, or is stopped by an event. What is wrong with the store is
-waited for; what is wrong with an event is up to `batches`.
+It ends when the processor is asked to stop, loses its lease, or is stopped by an event. Errors of the store are retried;
+errors of events are up to `batches`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from goes_lite.processor.target import Displaced, Host
 from goes_lite.runtime.backoff import Backoff
 
 SETTLE = 0.05
-"""Seconds without anything to handle, after which it is written down that events were passed over."""
+"""Seconds without events to handle after which the checkpoint is saved past events that did not match."""
 
 store_backoff = Backoff(0.05, maximum=5.0)
-"""How long to wait for a store that cannot be used just now."""
+"""How long to wait for a store that is not usable just now."""
 
 
 class Worker:
@@ -42,7 +42,7 @@ class Worker:
         self._peeked = 0
 
     async def run(self) -> None:
-        """Until it is over. LeaseLost, StoreClosed, ProcessorStopped, CheckpointMismatch."""
+        """Run until it ends. LeaseLost, StoreClosed, ProcessorStopped, CheckpointMismatch."""
         processor, begun, failures = self._processor, False, 0
         while processor.at_work:
             seen = processor.wake.count
@@ -54,14 +54,14 @@ class Worker:
             except Displaced:
                 begun, seconds = False, 0
             except TRANSIENT as exc:
-                # Whether the last commit was done may be unknown: only the checkpoint that is stored can tell.
+                # The outcome of the last commit may be unknown: only the stored checkpoint can tell.
                 begun, failures = False, failures + 1
                 processor.failed(exc)
                 await processor.sleep(store_backoff(failures))
                 continue
             if seconds is None or seconds > 0:
                 await self._backend.runtime.wait(processor.wake, seen, seconds and min(seconds, LONGEST))
-        with suppress(Displaced):  # then it has been saved that more is handled
+        with suppress(Displaced):  # then the saved checkpoint is further ahead
             await self._runner.settle()
 
     async def _begin(self) -> None:
@@ -70,7 +70,7 @@ class Worker:
         checkpoint, head = await self._backend.checkpoints.get(processor.name), await events.head()
         asked = await self._requests.find(processor.name) or Requests()
         again = asked.resets > asked.reset
-        if again:  # before the checkpoint is judged, which may be why it was asked
+        if again:  # before the checkpoint is validated, which may be the reason for the reset
             await processor.begin_again(self._lease, min(checkpoint.position, head) if checkpoint else 0)
             checkpoint = await self._backend.checkpoints.get(processor.name)
         if checkpoint is None:
@@ -82,11 +82,11 @@ class Worker:
             await self._runner.begin(checkpoint.position, known=True)
         if again:
             await self._requests.use(processor.name, lambda found: replace(found, reset=asked.resets))
-        if self._pending.first is None:  # else it is known since when something waits, and that is still to be done
+        if self._pending.first is None:  # else it is known since when something waits
             self._peeked = self._runner.position
 
     async def _step(self) -> float | None:
-        """Do what is due; how many seconds may pass before the next look, None for until something happens."""
+        """Do what is due; return the seconds until the next look, None to wait for a change."""
         processor, runner = self._processor, self._runner
         asked = await self._requests.find(processor.name) or Requests()
         if asked.resets > asked.reset:
@@ -102,8 +102,8 @@ class Worker:
         due = processor.schedule.due(self._pending, now)
         if triggered or (due is not None and due <= now):
             await self._run_until(head)
-            self._pending = Pending(None, None, now)  # not before: a run that the store cuts short is made again
-            if triggered and runner.position >= head:  # else it was cut short, and the next one has to go on
+            self._pending = Pending(None, None, now)  # not before: a run that the store interrupts is repeated
+            if triggered and runner.position >= head:  # else it was interrupted, and the next run continues
                 await self._requests.use(
                     processor.name, lambda found: replace(found, served=max(found.served, asked.triggers))
                 )
@@ -117,7 +117,7 @@ class Worker:
         return min(waits, default=None)
 
     async def _peek(self, head: int, now: float) -> None:
-        """See whether anything has come that is to be handled; remember since when it waits."""
+        """Check whether any new event has to be handled; note since when it waits."""
         found = not self._processor.schedule.minds_when or await oldest(
             self._backend.events, self._processor.query, after=self._peeked, upto=head
         )
@@ -127,10 +127,10 @@ class Worker:
                 first=now if self._pending.first is None else self._pending.first, last=now
             )
         elif self._pending.first is None:
-            self._runner.move(head)  # nothing waits, so all of that is passed over
+            self._runner.move(head)  # nothing waits, so all of that is skipped
 
     async def _run_until(self, head: int) -> None:
-        """Handle everything up to there."""
+        """Handle everything up to the head."""
         runner = self._runner
         while runner.position < head and self._processor.at_work:
             try:

@@ -1,8 +1,8 @@
-"""What becomes of a batch: its events are handled, tried again, parked or held back, and the checkpoint is saved behind.
+"""How a batch is processed: its events are handled, retried, parked or held back, and then the checkpoint is saved.
 
-Rule of this file: the checkpoint tells the truth whenever the process is killed. It is saved in the transaction that the
-handlers write in; for handlers outside of any transaction it is saved after they have returned, so that a crash has them
-repeat what they did since, and leave out nothing. A dead letter is never part of the transaction that failed.
+Rule of this file: the checkpoint is right even if the process is killed at any moment. It is saved in the transaction in
+which the handlers write; for handlers outside of any transaction it is saved after they return, so that after a crash they
+repeat events and skip none. A dead letter is never part of the transaction that failed.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from goes_lite.processor.records import ParkedEvent, parked_events
 from goes_lite.processor.target import Displaced, HandlerFailed, Host, Stopping
 
 MAX_ERROR = 2000
-"""How many characters of an error are kept with a dead letter."""
+"""How many characters of an error are stored with a dead letter."""
 
 
 class BatchRunner:
-    """Where a processor stands, and how it gets on."""
+    """Processes batches for a processor under one lease, and keeps its position."""
 
     def __init__(self, processor: Host, lease: Lease) -> None:
         self._processor = processor
@@ -37,24 +37,24 @@ class BatchRunner:
         self._strict = processor.retry.order == "strict"
         self._parked = parked_events(self._backend.models, processor.name, self._backend.runtime)
         self._held: dict[AggregateRef, int] = {}
-        """Where the order is strict: aggregates of which events are parked, and the position of the first of those."""
+        """In strict order: aggregates with parked events, and the position of the first of these."""
         self.position = 0
-        """Behind it lies what is still to be handled."""
-        self._saved = 0  # the checkpoint, as this instance has left it
+        """The events after it are still to be handled."""
+        self._saved = 0  # the checkpoint, as this instance left it
         self.unsaved_since: float | None = None
-        """Since when the checkpoint lags behind the position, which does no harm; None if it does not."""
+        """Since when the checkpoint lags behind the position, which is harmless; None if it does not."""
 
     async def begin(self, position: int, *, known: bool) -> None:
-        """Stand there. A position that is not known yet, because the processor is new, is saved at once."""
+        """Start from a position. If it is not stored yet, because the processor is new, it is saved immediately."""
         self.position = self._saved = position
         self.unsaved_since = None
         if not known:
             await self._backend.checkpoints.save(self._processor.name, position, lease=self._lease)
-        await self._look_who_is_held()
+        await self._load_held()
         self._processor.reached(position)
 
     def move(self, position: int) -> None:
-        """Pass over what lies before it."""
+        """Advance to a position without handling anything."""
         if position != self.position:
             self.position = position
             if self.unsaved_since is None:
@@ -62,7 +62,7 @@ class BatchRunner:
             self._processor.reached(position)
 
     async def settle(self) -> None:
-        """Save the checkpoint, if it lags behind. Displaced if another has moved it meanwhile, so that it says more."""
+        """Save the checkpoint if it lags behind. Displaced if another instance has moved it in the meantime."""
         if self.unsaved_since is None:
             return
         if self._processor.transactional:
@@ -76,14 +76,14 @@ class BatchRunner:
     # --- handling -----------------------------------------------------------------------------------------------------
 
     async def handle(self, batch: Batch) -> None:
-        """See to it that each event of the batch is handled or parked. Stopping, ProcessorStopped; what the store raises."""
+        """Handle or park each event of the batch. Raises Stopping, ProcessorStopped, and errors of the store."""
         left = batch.events
         while left:
             try:
                 await self._commit(left, batch.position)
                 return
             except HandlerFailed as failed:
-                if failed.index is None:  # nobody knows which of them it was
+                if failed.index is None:  # it is unknown which of them failed
                     for event in left:
                         if not self._processor.at_work:
                             raise Stopping from None
@@ -92,7 +92,7 @@ class BatchRunner:
                 index, error = failed.index, failed.error
             before, event, left = left[:index], left[index], left[index + 1 :]
             if before and self._processor.transactional:
-                await self.handle(Batch(before, before[-1].position))  # which was rolled back with the one that failed
+                await self.handle(Batch(before, before[-1].position))  # rolled back together with the one that failed
             elif before:
                 await self._hold(before, self._parked)
                 await self._save(self._backend.checkpoints, before[-1].position)
@@ -100,10 +100,10 @@ class BatchRunner:
             await self._handle_alone(event, error)
 
     async def _handle_alone(self, event: Event[Any], error: Exception | None = None) -> None:
-        """One event, on which its handler has failed once if there is an error, until it is handled or parked."""
+        """Retry one event until it is handled or parked; with an error, the first attempt has already failed."""
         attempts = 0 if error is None else 1
         while True:
-            if error is not None and not await self._shall_try_again(event, attempts, error):
+            if error is not None and not await self._should_retry(event, attempts, error):
                 return
             try:
                 await self._commit([event], event.position)
@@ -111,8 +111,8 @@ class BatchRunner:
             except HandlerFailed as failed:
                 error, attempts = failed.error, attempts + 1
 
-    async def _shall_try_again(self, event: Event[Any], attempts: int, error: Exception) -> bool:
-        """True when it is time to; False if the event was parked instead."""
+    async def _should_retry(self, event: Event[Any], attempts: int, error: Exception) -> bool:
+        """Wait until the next attempt and return True; False if the event was parked instead."""
         processor = self._processor
         processor.failed(error, event)
         if attempts < processor.retry.attempts:
@@ -123,7 +123,7 @@ class BatchRunner:
         return False
 
     async def give_up(self, unreadable: Unreadable) -> None:
-        """Of an event that cannot be read nothing can be tried: it stops the processor, or is parked."""
+        """Stop the processor or park the event: an unreadable event is not retried."""
         self._processor.failed(unreadable.error)
         await self._give_up(unreadable.position, unreadable.name, unreadable.aggregate, 1, unreadable.error)
 
@@ -145,7 +145,7 @@ class BatchRunner:
     async def _commit(self, events: Sequence[Event[Any]], position: int) -> None:
         """Handle the events and save the checkpoint, in one transaction if there is one; park those of held aggregates.
 
-        HandlerFailed tells which of the events it was.
+        HandlerFailed has the index of the event that failed.
         """
         processor = self._processor
         free = [index for index, event in enumerate(events) if event.aggregate not in self._held]
@@ -169,12 +169,12 @@ class BatchRunner:
         self._done(events, position)
 
     def _done(self, events: Sequence[Event[Any]], position: int) -> None:
-        """The events are handled or held back, and the checkpoint is saved at the position."""
+        """Note that the events are handled or held back, and the checkpoint is saved at the position."""
         self._processor.handled(sum(event.aggregate not in self._held for event in events), position)
         self._stand(position)
 
     async def _check(self, tx: Transaction) -> None:
-        """See that nobody else has handled, in the meantime, what is about to be handled: then it would count twice."""
+        """Displaced if another instance has moved the checkpoint: its events would count twice."""
         checkpoint = await tx.checkpoints.get(self._processor.name)
         if checkpoint is None or checkpoint.position != self._saved:
             raise Displaced
@@ -194,30 +194,30 @@ class BatchRunner:
     # --- dead letters ---------------------------------------------------------------------------------------------------
 
     async def redrive(self) -> None:
-        """Try those again that somebody asked for, in the order of the log.
+        """Retry the requested dead letters, in the order of the log.
 
-        What was held back follows when nothing is parked before it any more, because that succeeded or was dropped;
-        behind one that fails, or that nobody asked for, it goes on waiting.
+        Events that were held back follow once nothing is parked before them, because it succeeded or was dropped; after one
+        that fails, or was not requested, they keep waiting.
         """
         blocked: set[AggregateRef] = set()
         async for parked in self._parked.query():
             if not self._processor.at_work:
-                break  # the next one goes on, for it begins with this
+                break  # the next instance continues, since it begins with this
             ref = parked.aggregate if self._strict else None
             if ref is not None and ref in blocked:
                 continue
             again = parked.due or parked.behind
             if not (again and await self._redrive(parked)) and ref is not None:
                 blocked.add(ref)
-        await self._look_who_is_held()
+        await self._load_held()
 
     async def _redrive(self, parked: ParkedEvent) -> bool:
-        """Whether the event could be handled now; its letter is gone then."""
+        """Handle a parked event and remove its letter; False if that fails."""
         processor = self._processor
         try:
             found = await self._backend.events.query(
                 processor.query, after=parked.position - 1, upto=parked.position
-            ).list()  # none, if its aggregate was deleted since
+            ).list()  # empty if its aggregate was deleted since
             if processor.transactional:
                 async with self._backend.transaction() as tx:
                     await self._check(tx)
@@ -232,7 +232,7 @@ class BatchRunner:
             error = exc.error if isinstance(exc, HandlerFailed) else exc
             processor.failed(error)
             time, text = self._clock.now(), _text(error)
-            with suppress(ModelNotFound):  # it was dropped meanwhile
+            with suppress(ModelNotFound):  # it was dropped in the meantime
                 await self._parked.use(parked.key, lambda found: replace(
                     found, attempts=found.attempts + 1, error=text, time=time, behind=0, due=max(0, found.due - parked.due)
                 ))  # fmt: skip
@@ -240,7 +240,7 @@ class BatchRunner:
         processor.handled(len(found), parked.position)
         return True
 
-    async def _look_who_is_held(self) -> None:
+    async def _load_held(self) -> None:
         self._held.clear()
         if self._strict:
             async for parked in self._parked.query():
@@ -251,7 +251,7 @@ class BatchRunner:
 
     @asynccontextmanager
     async def _together(self) -> AsyncGenerator[tuple[Models[ParkedEvent], CheckpointStore]]:
-        """Letters and checkpoints in a transaction; without the ability, whoever writes a letter first loses nothing."""
+        """Letters and checkpoints in one transaction; without that ability, write the letter first so that nothing is lost."""
         if TRANSACTIONS not in self._backend.abilities:
             yield self._parked, self._backend.checkpoints
             return
@@ -267,7 +267,7 @@ class BatchRunner:
         await checkpoints.save(self._processor.name, position, lease=self._lease)
 
     def _stand(self, position: int) -> None:
-        """The checkpoint is saved there."""
+        """Note that the checkpoint is saved at a position."""
         self.position = max(self.position, position)
         self._saved = position
         self.unsaved_since = None

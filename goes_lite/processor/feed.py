@@ -1,4 +1,4 @@
-"""What a processor is fed with: the events of its query behind a position, batch by batch."""
+"""The input of a processor: the events of its query after a position, batch by batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from goes_lite.events.fields import AggregateRef, to_micros
 from goes_lite.events.query import EventQuery
 
 UNREADABLE = (CodecError, UnknownEventError)
-"""What reading an event raises that is not registered as what it is."""
+"""Errors of reading an event that does not match its registration."""
 
 
 class Batch(NamedTuple):
@@ -22,11 +22,11 @@ class Batch(NamedTuple):
 
     events: Sequence[Event[Any]]
     position: int
-    """Where the next batch begins: behind events that match no less than behind those that do not."""
+    """Where the next batch begins: after the matching events and after those that do not match."""
 
 
 class Unreadable(Exception):
-    """The next event cannot be read as what it was registered as."""
+    """The next event cannot be read as its registered type."""
 
     def __init__(self, error: CodecError | UnknownEventError, after: int) -> None:
         self.error = error
@@ -37,19 +37,19 @@ class Unreadable(Exception):
 
 
 class Feed:
-    """Reads the log onwards. One query is gone through as long as batches follow each other."""
+    """Reads the log forwards; consecutive batches continue the same query."""
 
     def __init__(self, events: EventStore, query: EventQuery, size: int) -> None:
         self._events = events
         self._query = query
         self._size = size
         self._pages: Pages[Event[Any]] | None = None
-        self._at = 0  # where the pages stand
+        self._at = 0  # the position of the pages
         self._upto = 0
         self._left: list[Event[Any]] = []
 
     async def next(self, after: int, upto: int) -> Batch:
-        """The next batch behind a position, no further than another one; Unreadable if its first event cannot be read."""
+        """Return the next batch between two positions; Unreadable if its first event cannot be read."""
         if self._pages is None or self._at != after or self._upto != upto:
             self._pages = self._events.query(self._query, after=after, upto=upto)
             self._left, self._upto = [], upto
@@ -62,7 +62,7 @@ class Feed:
                 self._pages = None
                 if not events:
                     raise Unreadable(exc, after) from exc
-                break  # what lies before it comes first
+                break  # the events before it come first
             except BaseException:
                 self._pages = None
                 raise
@@ -87,12 +87,12 @@ def check_start(start: Start) -> Start:
             raise InvalidQueryError(f"start: {exc}") from None
         return start
     raise InvalidQueryError(
-        f"start is 'beginning', 'now', 'last', a position (an int ≥ 0) or an aware datetime, not {start!r:.80}"
+        f"start must be 'beginning', 'now', 'last', a position (an int ≥ 0) or an aware datetime, not {start!r:.80}"
     )
 
 
 async def first_position(events: EventStore, start: Start, query: EventQuery) -> int:
-    """The position behind which a processor without a checkpoint begins."""
+    """Return the position after which a processor without a checkpoint begins."""
     if start == "beginning":
         return 0
     if start == "now":
@@ -102,7 +102,7 @@ async def first_position(events: EventStore, start: Start, query: EventQuery) ->
         found = await _first(events.query(query, upto=head, reverse=True, limit=1), head)
         return found.position - 1 if found else head
     if isinstance(start, datetime):
-        # Of the log's order, not of the clocks': what lies behind the first event of that time counts, however old.
+        # By the order of the log, not of clocks: everything after the first event of that time counts, however old.
         head = await events.head()
         found = await oldest(events, EventQuery(min_time=start), after=0, upto=head)
         return found.position - 1 if found else head
@@ -110,7 +110,7 @@ async def first_position(events: EventStore, start: Start, query: EventQuery) ->
 
 
 async def oldest(events: EventStore, query: EventQuery, *, after: int, upto: int) -> Event[Any] | Unreadable | None:
-    """The first event that matches behind a position, and not behind another one; None if there is none."""
+    """Return the first matching event between two positions; None if there is none."""
     return await _first(events.query(query, after=after, upto=upto, limit=1), after)
 
 

@@ -1,7 +1,7 @@
-"""Which instance of a processor is the active one: it holds the lease of the processor's name, the others stand by.
+"""Which instance of a processor is active: the one that holds the lease of its name; the others stand by.
 
-Others take over at once when the lease is given back, and when its time has run out if its holder was killed. What a
-holder that was paused for longer than that still tries to write is refused: every checkpoint is saved under the lease.
+Another instance takes over as soon as the lease is released, or when it expires because its owner was killed. Late writes of
+an owner that was paused for longer than that are refused: every checkpoint is saved under the lease.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from goes_lite.runtime import Signal
 from goes_lite.runtime.background import Background, uninterrupted
 
 STANDBY_INTERVAL = 0.2
-"""Seconds after which one that stands by looks again whether the lease has been given back."""
+"""Seconds between two attempts of a standby instance to acquire the lease."""
 
 
 def new_owner() -> str:
-    """A name for an instance that no other has, and by which people find it: host, process, something random."""
+    """Return a unique and recognisable name of an instance: host, process, a random suffix."""
     return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 
 
 class HeldLease:
-    """The time for which an instance is the active one: from `begin` to `end`, renewed beside its work."""
+    """The lease of an active instance, renewed in the background from `acquire` to `release`."""
 
     def __init__(self, backend: Backend, name: str, owner: str, ttl: float, wake: Signal) -> None:
         self._backend = backend
@@ -39,18 +39,18 @@ class HeldLease:
         self._renewal: Background | None = None
         self.lease: Lease | None = None
         self.lost = False
-        """Whether another instance has taken the lease."""
+        """Whether another instance has taken over the lease."""
 
     async def acquire(self) -> Lease:
-        """Take the lease; LeaseHeld while another instance has it."""
+        """Acquire the lease; LeaseHeld while another instance has it."""
         held = await self._backend.leases.get(self._name)
-        if held is not None and held.owner != self._owner:  # whoever stands by keeps no writer waiting
+        if held is not None and held.owner != self._owner:  # standby instances must not block writers
             raise LeaseHeld(self._name, held.owner, held.expires)
         try:
             lease = await (self._take() if self._backend.runtime.inline else uninterrupted(self._take()))
         except (Exception, GeneratorExit):
             raise
-        except BaseException:  # cancelled, it may have been taken all the same
+        except BaseException:  # cancelled, but it may have been acquired anyway
             await self._give_back()
             raise
         self._renewal = Background(self._backend.runtime, f"goes_lite-lease {self._name}")
@@ -72,10 +72,10 @@ class HeldLease:
             except StoreClosed:
                 return
             except GoesError:
-                continue  # the store cannot be written to just now; nor can anybody else take the lease
+                continue  # the store is not writable just now, so nobody else can acquire the lease either
 
     async def release(self) -> None:
-        """Give the lease back, so that another one takes over at once; also if whoever waits for it is cancelled."""
+        """Release the lease, so that another instance takes over immediately; even if the caller is cancelled."""
         self._ending.notify()
         try:
             if self._renewal is not None:
@@ -89,5 +89,5 @@ class HeldLease:
 
     async def _give_back(self) -> None:
         if self.lease is not None and not self.lost:
-            with suppress(GoesError):  # it runs out by itself
+            with suppress(GoesError):  # it expires anyway
                 await self._backend.leases.release(self.lease)

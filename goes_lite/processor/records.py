@@ -1,7 +1,7 @@
-"""What is stored of a processor beside its checkpoint: its dead letters, and what others ask of it.
+"""What is stored of a processor in addition to its checkpoint: its dead letters, and requests to it.
 
-Both are read models, in collections whose names begin with `goes:`, so every backend can keep them, in the transaction
-of a batch, and other tools can read them.
+Both are read models, in collections whose names begin with `goes:`, so every backend can store them in the transaction of a
+batch, and other tools can read them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from goes_lite.runtime import Runtime
 REQUESTS = "goes:processors"
 
 MAX_NAME = 200
-"""How long the name of a processor may be, in bytes: it is part of other names."""
+"""The maximum length of the name of a processor, in bytes: it is part of other names."""
 
 
 @dataclass(frozen=True)
 class ParkedEvent:
-    """An event that a processor has given up, or holds back behind one that it has given up: a dead letter."""
+    """A dead letter: an event that a processor gave up on, or holds back because of an earlier one."""
 
     processor: str
     position: int
@@ -30,48 +30,48 @@ class ParkedEvent:
     """Of the event."""
     aggregate: AggregateRef | None
     attempts: int
-    """How often it was tried; 0 if it is only held back."""
+    """The number of attempts; 0 if it is only held back."""
     error: str
-    """What the last try raised, as text; empty if it is only held back."""
+    """The error of the last attempt, as text; empty if it is only held back."""
     time: datetime
     """When it was parked, or last tried (aware, UTC)."""
     behind: int = 0
-    """The position of the event of its aggregate that it is held back behind; 0 for one that failed itself."""
+    """The position of the failed event of its aggregate because of which it is held back; 0 for one that failed itself."""
     due: int = 0
-    """How often somebody asked for it to be tried again, since it was tried last."""
+    """How often a retry was requested since the last attempt."""
 
     @property
     def key(self) -> str:
-        """Its id in the collection: by position, so the order of ids is that of the log."""
+        """Its id in the collection, derived from its position: so the order of ids is that of the log."""
         return parked_key(self.position)
 
 
 def parked_key(position: int) -> str:
-    """The id under which the event at this position is parked."""
+    """Return the id under which the event at this position is parked."""
     return f"{position:019d}"
 
 
 def parked_events(models: ModelStore, processor: str, runtime: Runtime) -> Models[ParkedEvent]:
-    """The dead letters of a processor."""
+    """Return the dead letters of a processor."""
     return Models(models, f"goes:parked:{processor}", ParkedEvent, runtime)
 
 
 @dataclass(frozen=True)
 class Requests:
-    """What was asked of a processor, by whatever process, and what it has done of that."""
+    """The requests to a processor, from any process, and which of them were served."""
 
     triggers: int = 0
-    """How many runs were asked for."""
+    """How many runs were requested."""
     served: int = 0
-    """How many of them were asked for before the last run began."""
+    """How many of them were requested before the last run began."""
     redrives: int = 0
-    """How often the re-driving of parked events was asked for."""
+    """How often a redrive of parked events was requested."""
     resets: int = 0
-    """How often it was asked to begin again."""
+    """How many resets were requested."""
     reset: int = 0
-    """How often it has done so."""
+    """How many of them were done."""
 
 
 def requests(models: ModelStore, runtime: Runtime) -> Models[Requests]:
-    """What is asked of processors, by their names."""
+    """Return the requests to processors, by their names."""
     return Models(models, REQUESTS, Requests, runtime)

@@ -1,8 +1,8 @@
-"""The outbox: what is stored is published to a bus, later if need be, and by whoever is there to do it.
+"""The relay: a processor that publishes stored events to a bus, with the log as the outbox.
 
-Rule of this file: the log itself is the outbox. A save knows nothing of the bus, so no bus can make it fail, wait or lie;
-a relay is a processor, so it is its checkpoint that says what is still to be published. What is wrong with the bus is
-waited for, as what is wrong with the store is: an event is given up only where the user has asked for that.
+Rule of this file: a save does not depend on the bus, so no bus can make it fail or wait; the checkpoint of the relay defines
+what is still to be published. Errors of the bus are retried like those of the store: an event is given up only if the user
+asks for that.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
     from goes_lite.events.event import Event
 
 UNREACHABLE = (BusError, StoreError, OSError)
-"""What a bus may raise without an event being to blame: it is closed, down, full, slow, or out of reach."""
+"""Errors of a bus for which no event is to blame: it is closed, down, full, slow, or unreachable."""
 
 GRACE = 1.0
-"""Seconds for which a relay that is to stop waits for a bus that keeps it waiting."""
+"""Seconds for which a stopping relay waits for a slow bus."""
 
 
 class Relay(Processor):
-    """A processor that publishes: see `Backend.relay`."""
+    """A processor that publishes events; see `Database.relay`."""
 
     def __init__(
         self, backend: Backend, bus: Any, face: Face, *, name: str = "relay", **options: Unpack[RelayOptions]
     ) -> None:
         if not callable(getattr(bus, "publish", None)):
-            raise ConfigError(f"a relay publishes to an event bus, not to {bus!r:.80}")
+            raise ConfigError(f"a relay must publish to an event bus, not to {bus!r:.80}")
         log: EventStore | None = getattr(bus, "log", None)
         if log is not None and innermost(log) is innermost(backend.events):
             raise ConfigError(
-                f"a relay of {backend.location} to its own bus would bring every event twice, for that bus is offered "
-                "what is committed: give another one, relay(other.bus) or connect(url, bus=…)"
+                f"a relay of {backend.location} to its own bus would publish every event twice, since that bus receives all "
+                "commits: use another bus, relay(other.bus) or connect(url, bus=…)"
             )
         self._publish: Callable[..., object] = face.function(bus.publish)
         self._for_ever = options.get("retry") is None
@@ -54,7 +54,7 @@ class Relay(Processor):
         super().__init__(backend, name, self, **options)
 
     async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
-        """Publish them, as often as it takes. Stopping if it is not to go on; HandlerFailed if `retry` is to decide."""
+        """Publish the events, retrying as needed. Stopping if it should not continue; HandlerFailed if `retry` decides."""
         failures = 0
         while events and (error := await self._failure(events)) is not None:
             if not (self._for_ever or isinstance(error, UNREACHABLE)):
@@ -66,16 +66,16 @@ class Relay(Processor):
             await self.backend.events.head()  # StoreClosed, if the bus was closed together with the store
 
     async def _failure(self, events: Sequence[Event[Any]]) -> Exception | None:
-        """What the bus raised, None if it has the events; Stopping if it keeps a relay waiting that is not to go on."""
+        """Return the error of the bus, None if it accepted the events; Stopping if it blocks a stopping relay."""
         over = False
-        error: Exception | None = BusError("publishing was cut short, so the bus may have the events or not")
+        error: Exception | None = BusError("publishing was interrupted, so the bus may or may not have the events")
 
         async def publish() -> None:
             nonlocal over, error
             try:
                 await call(self._publish, events)
                 error = None
-            except Exception as exc:  # noqa: BLE001 - what to do about it is decided where it is waited for
+            except Exception as exc:  # noqa: BLE001 - the caller decides what to do about it
                 error = exc
             finally:
                 over = True
@@ -99,6 +99,6 @@ class Relay(Processor):
                         raise Stopping
                 await runtime.wait(self.wake, seen, left)
         finally:
-            if not over and not runtime.inline:  # a thread cannot be cancelled: it ends when the bus lets it
+            if not over and not runtime.inline:  # a thread cannot be cancelled: it ends when the bus returns
                 work.cancel()
                 await work.join(GRACE)

@@ -1,4 +1,4 @@
-"""What a processor does with events: calls the user's functions, and says on which event one of them failed."""
+"""What a processor does with events: calls the user's functions, and tells on which event one failed."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ BatchHandler: TypeAlias = Callable[[Sequence[Event[Any]]], Awaitable[object] | o
 
 
 class HandlerFailed(Exception):
-    """What the user's function raised."""
+    """The user's function raised an error."""
 
     def __init__(self, error: Exception, index: int | None) -> None:
         self.error = error
         self.index = index
-        """Of the event in the batch; None if the function was given the whole batch."""
+        """Of the event in the batch; None if the function was called with the whole batch."""
         super().__init__(error)
 
 
@@ -48,7 +48,7 @@ class Target(Protocol):
     """What is done with a batch of events."""
 
     async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
-        """Handle them in order. HandlerFailed with what the user's function raised."""
+        """Handle the events in order. HandlerFailed if the user's function raises."""
         ...
 
 
@@ -101,9 +101,9 @@ class Host(Protocol):
 
 
 def target_of(handler: Callable[..., object], face: Face, *, batched: bool) -> Target:
-    """What calls a function of the user's; ConfigError if it is none."""
+    """Return the target that calls a function; ConfigError if it is not callable."""
     if not callable(handler):
-        raise ConfigError(f"a handler is a function of an event, not {handler!r:.80}")
+        raise ConfigError(f"a handler must be a function of an event, not {handler!r:.80}")
     return BatchTarget(handler, face) if batched else EachTarget(handler, face)
 
 
@@ -125,7 +125,7 @@ class EachTarget:
 
 
 class BatchTarget:
-    """Calls a function with all of them, and with the transaction if there is one."""
+    """Calls a function with the whole batch, and with the transaction if there is one."""
 
     def __init__(self, function: Callable[..., object], face: Face) -> None:
         self._function = face.function(function)
@@ -137,25 +137,25 @@ class BatchTarget:
 
 
 async def guarded(index: int | None, function: Callable[..., object], *args: object) -> object:
-    """What the user's function answers; what it raises is HandlerFailed, unless it is about the store."""
+    """Call the user's function; its errors become HandlerFailed, unless they are about the store."""
     try:
         return await call(function, *args)
     except (StoreError, AppendInDoubtError) as exc:
         if type(exc) is not StoreError:
             raise  # the event is not to blame
-        raise HandlerFailed(exc, index) from exc  # of no particular kind: a statement of the user's went wrong
+        raise HandlerFailed(exc, index) from exc  # of no particular kind: a statement of the user failed
     except Exception as exc:
         raise HandlerFailed(exc, index) from exc
     except BaseException as exc:
         if not _is_stray(exc):
             raise
-        stray = GoesError(f"the handler let the cancellation of something that it awaited pass: {exc!r}")
+        stray = GoesError(f"the handler did not catch the cancellation of something that it awaited: {exc!r}")
         raise HandlerFailed(stray, index) from exc
 
 
 def _is_stray(exc: BaseException) -> bool:
-    """Whether it is a CancelledError that is not about the task that awaits here."""
-    asyncio = sys.modules.get("asyncio")  # there is none without an event loop
+    """Whether it is a CancelledError although the current task is not being cancelled."""
+    asyncio = sys.modules.get("asyncio")  # not imported without an event loop
     if asyncio is None or not isinstance(exc, asyncio.CancelledError):
         return False
     try:

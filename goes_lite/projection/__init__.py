@@ -1,4 +1,4 @@
-"""Projections: what turns events into read models.
+"""Projections: they turn events into read models.
 
     class Bills(goes.ModelProjection[Bill], name="bills"):
         def initial(self, id: str) -> Bill:
@@ -8,8 +8,8 @@
         def placed(self, bill: Bill, event: goes.Event[OrderPlaced]) -> Bill:
             return replace(bill, cents=event.data.total)
 
-A projection knows nothing of how it is run: by a processor (`Backend.projection`), in the append's own transaction
-(`Backend.inline`), or on reading (`Backend.live`).
+A projection does not depend on how it runs: in a processor (`Database.projection`), in the transaction of each append
+(`Database.inline`), or on reading (`Database.live`).
 """
 
 from __future__ import annotations

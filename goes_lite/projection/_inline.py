@@ -1,7 +1,7 @@
-"""Projections in the append's own transaction: whoever reads after an append finds the read model up to date.
+"""Inline projections: they run in the transaction of each append, so the read model is up to date when it returns.
 
-What others have appended without them is caught up with in the same transaction, since it is the checkpoint that says
-what is left. So handles with and without inline projections, and processors of the same ones, may be mixed.
+Events that were appended without them are caught up with in the same transaction, since the checkpoint defines what is left.
+So handles with and without inline projections, and processors of the same projections, can be mixed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from goes_lite.processor.feed import Feed, Unreadable
 from goes_lite.processor.target import HandlerFailed
 from goes_lite.projection._projection import Projection
 from goes_lite.projection._record import ProjectionRecord, projection_records
-from goes_lite.projection._replay import Replay
+from goes_lite.projection._replay import ReplayTarget
 from goes_lite.runtime import call
 from goes_lite.runtime.face import Face
 
@@ -27,14 +27,14 @@ BATCH = 1000
 
 
 class InlineBackend(WrappedBackend):
-    """A handle whose appends bring some projections up to date; see `Backend.inline`."""
+    """A handle whose appends bring projections up to date; see `Database.inline`."""
 
     def __init__(self, backend: Backend, projections: Sequence[Projection], face: Face) -> None:
         if TRANSACTIONS not in backend.abilities:
             raise AbilityMissing(TRANSACTIONS, backend.location)
         for projection in projections:
             if not isinstance(projection, Projection):
-                raise ConfigError(f"inline() takes instances of classes over Projection, not {projection!r:.80}")
+                raise ConfigError(f"inline() takes instances of Projection subclasses, not {projection!r:.80}")
         super().__init__(backend)
         self._inline = [_Inline(projection, backend, face) for projection in projections]
         self.events = _Events(backend.events, self)
@@ -65,7 +65,7 @@ class _TransactionEvents(WrappedStore):
         super().__init__(tx.events)
         self._tx = tx
         self._inline = inline
-        self._refused: BaseException | None = None
+        self._failure: BaseException | None = None
 
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
         self.check()
@@ -74,28 +74,28 @@ class _TransactionEvents(WrappedStore):
             for inline in self._inline:
                 await inline.project(self._tx)
         except BaseException as exc:
-            self._refused = exc
+            self._failure = exc
             raise
         return appended
 
     def check(self) -> None:
-        """TransactionError once a projection has refused what was appended: it is there, and half of a read model, too."""
-        if self._refused is not None:
+        """TransactionError once a projection has failed: the events are appended, but the read model is incomplete."""
+        if self._failure is not None:
             raise TransactionError(
-                f"a projection refused an append in this transaction ({self._refused!r:.200}), so it cannot be committed any "
-                "more: let the error end it, and begin another"
-            ) from self._refused
+                f"a projection failed on an append in this transaction ({self._failure!r:.200}), so it can no longer be "
+                "committed: let the error propagate, and start another one"
+            ) from self._failure
 
 
 class _Inline:
-    """One projection."""
+    """One inline projection."""
 
     def __init__(self, projection: Projection, backend: Backend, face: Face) -> None:
         self._projection = projection
         self._backend = backend
         self._face = face
         self._query = projection.query(backend.registry)
-        self._target = Replay(projection, projection.target(backend.registry, face), self._query)
+        self._target = ReplayTarget(projection, projection.target(backend.registry, face), self._query)
         self._created = False
 
     async def project(self, tx: Transaction) -> None:
@@ -122,7 +122,7 @@ class _Inline:
             await tx.checkpoints.save(name, head)
 
     async def _catch_up(self, tx: Transaction, position: int, head: int) -> Exception | None:
-        """What is wrong with an event, if anything is: answered, so that it can be raised as it is."""
+        """Handle the events up to the head; return the error of an event, so that the caller can raise it unchanged."""
         feed = Feed(tx.events, self._query, BATCH)
         events: Sequence[Event[Any]] = ()
         try:
@@ -133,7 +133,7 @@ class _Inline:
             return unreadable.error
         except HandlerFailed as failed:
             if failed.index is not None:
-                failed.error.add_note(f"while {self._projection!r} was told of {events[failed.index]!r}")
+                failed.error.add_note(f"while {self._projection!r} handled {events[failed.index]!r}")
             return failed.error
         return None
 

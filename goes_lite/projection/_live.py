@@ -1,4 +1,4 @@
-"""Projections on reading: folded from the events when somebody asks, and stored nowhere."""
+"""Live projections: folded from the events on reading, and stored nowhere."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ async def live(
     aggregate: AggregateRef | None,
     face: Face,
 ) -> dict[str, M]:
-    """See `Backend.live`."""
+    """See `Database.live`."""
     if not isinstance(projection, ModelProjection):
-        raise ConfigError(f"live() folds a ModelProjection, not {projection!r:.80}")
+        raise ConfigError(f"live() takes a ModelProjection, not {projection!r:.80}")
     if query is not None and aggregate is not None:
         raise ConfigError("live() takes a query or an aggregate, not both")
     fold = Fold(projection, backend.registry)

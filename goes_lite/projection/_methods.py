@@ -1,4 +1,4 @@
-"""Projections whose methods write for themselves: each event is handed to its method, with the transaction."""
+"""The target of projections whose methods write themselves: each event goes to its method, with the transaction."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ class MethodTarget:
 
     async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
         if tx is None:
-            raise TransactionError("a projection writes in a transaction, and was given none")
+            raise TransactionError(
+                "a projection writes in a transaction, and got none: run it on a backend with transactions"
+            )
         given = self._face.transaction(tx)
         for index, event in enumerate(events):
             method = self._methods.get(event.name)

@@ -34,12 +34,12 @@ class _Removed:
         return "REMOVED"
 
 
-REMOVED: Final[Never] = cast("Never", _Removed())  # of every type, so that a method `-> Bill` may answer it
-"""What a method of a ModelProjection answers when the read model is to go."""
+REMOVED: Final[Never] = cast("Never", _Removed())  # of every type, so that a method `-> Bill` may return it
+"""What a method of a ModelProjection returns to remove the read model."""
 
 
 class ModelProjection(Projection, Generic[M]):
-    """Base of projections that keep a read model of one type for each id, in a collection of their own.
+    """Base class of projections with a read model of one type for each id, in a collection of their own.
 
         class Bills(goes.ModelProjection[Bill], name="bills"):
             def initial(self, id: str) -> Bill: ...
@@ -50,10 +50,10 @@ class ModelProjection(Projection, Generic[M]):
             @goes.projects(CustomerRenamed, key=lambda event: event.data.orders)
             def renamed(self, bill: Bill, event: goes.Event[CustomerRenamed]) -> Bill: ...
 
-    - A method is a plain function of the read model as it was and the event. It answers the new one, or None after
-      changing the given one in place, or REMOVED.
-    - An event is about the read model with the id of its aggregate, unless `key` says otherwise.
-    - A read model that is not there begins as `initial(id)`.
+    - A method is a plain function of the current read model and the event. It returns the new one, or None after changing
+      the given one in place, or REMOVED.
+    - An event updates the read model with the id of its aggregate, unless `key` returns something else.
+    - A read model that does not exist yet starts as `initial(id)`.
     - `collection` is a class argument; by default it is the name. Read it with `db.models_of(collection, Bill)`.
     """
 
@@ -71,7 +71,7 @@ class ModelProjection(Projection, Generic[M]):
                 cls.model = named.get(model, model)
         for method, _ in cls._methods.values():
             if iscoroutinefunction(getattr(cls, method)):
-                raise RegistrationError(f"{cls.__qualname__}.{method}: a method of a ModelProjection is not async")
+                raise RegistrationError(f"{cls.__qualname__}.{method}: a method of a ModelProjection must not be async")
         if collection is not None:
             try:
                 check_collection(collection)
@@ -81,11 +81,11 @@ class ModelProjection(Projection, Generic[M]):
             cls.collection = collection
 
     def initial(self, id: str) -> M:
-        """The read model before its first event; by default what its type makes of no arguments."""
+        """Return the read model before its first event; by default its type called without arguments."""
         return cast("M", self.model())
 
     def key(self, event: Event[Any]) -> str | Iterable[str] | None:
-        """Which read models an event is about: the id of one, the ids of several, None for none."""
+        """Return which read models an event updates: the id of one, the ids of several, None for none."""
         return event.aggregate.id if event.aggregate is not None else None
 
     def target(self, registry: Registry, face: Face) -> Target:
@@ -93,7 +93,7 @@ class ModelProjection(Projection, Generic[M]):
 
     @property
     def place(self) -> str:
-        """The collection that it writes to just now."""
+        """The collection to which it currently writes."""
         collection = self.collection or self.name
         return PREFIX + collection if self.suffix else collection
 
@@ -109,12 +109,12 @@ class ModelProjection(Projection, Generic[M]):
 
 
 def _async(tx: Any) -> Transaction:
-    """The async transaction behind the one that the user's methods are given."""
+    """Return the async transaction of the one that is passed to the user's methods."""
     return cast("Transaction", getattr(tx, "transaction", tx))
 
 
 class _Handler(NamedTuple):
-    """What is done with the events of one name."""
+    """How the events of one name are handled."""
 
     method: Callable[[Any, Event[Any]], Any]
     key: Key | None
@@ -124,12 +124,12 @@ class _Handler(NamedTuple):
 
 
 class Fold(Generic[M]):
-    """Events into read models, in memory."""
+    """Folds events into read models, in memory."""
 
     def __init__(self, projection: ModelProjection[M], registry: Registry) -> None:
         if projection.model is None or isinstance(projection.model, TypeVar):
             name = type(projection).__qualname__
-            raise RegistrationError(f"{name} does not say of which type its read models are: write ModelProjection[…]")
+            raise RegistrationError(f"{name} does not define the type of its read models: write ModelProjection[…]")
         self.projection = projection
         keys = projection.keys(registry)
         by_aggregate = cast("Any", type(projection)).key is cast("Any", ModelProjection).key
@@ -146,7 +146,7 @@ class Fold(Generic[M]):
         self.decode = cast("Callable[[str], M]", json.decoder(projection.model))
 
     def ids(self, event: Event[Any]) -> tuple[str, ...]:
-        """Which read models the event is about; InvalidQueryError if its key answers what cannot be an id."""
+        """Return which read models the event updates; InvalidQueryError if its key returns an invalid id."""
         handler = self._handlers.get(event._name)
         if handler is None:
             return ()
@@ -161,9 +161,9 @@ class Fold(Generic[M]):
         return tuple(dict.fromkeys(map(_checked, answer)))
 
     def apply(self, event: Event[Any], ids: Sequence[str], models: dict[str, M | None]) -> None:
-        """Change those read models into what they are after the event: None for one that is gone."""
+        """Apply the event to these read models; a removed one becomes None."""
         method, _, mutable = self._handlers[event._name]
-        # A method may take a list of the event's into a read model, and a later one append to it: of no other model.
+        # A method may store a list of the event in a read model, and a later one append to it: it must not be shared.
         several = mutable and len(ids) > 1
         for id in ids:
             model = models.get(id)
@@ -175,8 +175,10 @@ class Fold(Generic[M]):
 
 def _checked(id: object) -> str:
     if not isinstance(id, str):
-        raise InvalidQueryError(f"key answers the id of a read model (a str), several of them, or None, not {id!r:.80}")
-    return asked(check_text, str.__str__(id), "the id of a read model")  # of an enum, too, it is the text
+        raise InvalidQueryError(
+            f"key must return the id of a read model (a str), several of them, or None, not {id!r:.80}"
+        )
+    return asked(check_text, str.__str__(id), "the id of a read model")  # the text of an enum, too
 
 
 def _with_own_data(event: Event[Any]) -> Event[Any]:
@@ -187,18 +189,20 @@ def _with_own_data(event: Event[Any]) -> Event[Any]:
 
 
 class FoldTarget(Generic[M]):
-    """Reads what a batch is about, folds, and writes what is not as it was."""
+    """Reads the read models of a batch, folds the events into them, and writes those that changed."""
 
     def __init__(self, projection: ModelProjection[M], fold: Fold[M], face: Face) -> None:
         self._projection = projection
         self._fold = fold
-        # The user's functions, for a whole batch at a time: where they would keep an event loop waiting, in a thread.
+        # The user's functions run for a whole batch at a time: in a thread where they would block an event loop.
         self._about = face.function(self._find_ids)
         self._change = face.function(self._fold_batch)
 
     async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
         if tx is None:
-            raise TransactionError("a projection writes in a transaction, and was given none")
+            raise TransactionError(
+                "a projection writes in a transaction, and got none: run it on a backend with transactions"
+            )
         place = self._projection.place
         about = cast("list[tuple[str, ...]]", await call(self._about, events))
         ids = dict.fromkeys(id for some in about for id in some)
@@ -210,7 +214,7 @@ class FoldTarget(Generic[M]):
             if changed:
                 await tx.models.put_many(place, changed)
         except ModelError as exc:
-            raise HandlerFailed(exc, None) from exc  # which of the events made it so, nobody knows
+            raise HandlerFailed(exc, None) from exc  # it is unknown which event caused it
 
     def _find_ids(self, events: Sequence[Event[Any]]) -> list[tuple[str, ...]]:
         about: list[tuple[str, ...]] = []
@@ -228,7 +232,7 @@ class FoldTarget(Generic[M]):
         ids: Iterable[str],
         stored: Mapping[str, ModelRecord],
     ) -> dict[str, str | None]:
-        """What is to be written: of each read model that the events changed, its JSON, None for one that is gone."""
+        """Return what to write: the JSON of each read model that the events changed, None for a removed one."""
         fold, index = self._fold, None
         try:
             models: dict[str, M | None] = {id: fold.decode(record.data) for id, record in stored.items()}
@@ -244,4 +248,4 @@ class FoldTarget(Generic[M]):
                     changed[id] = data
             return changed
         except Exception as exc:
-            raise HandlerFailed(exc, index) from exc  # without index: which of the events made it so, nobody knows
+            raise HandlerFailed(exc, index) from exc  # without index: it is unknown which event caused it

@@ -1,4 +1,4 @@
-"""Comparing two read models of a projection, row by row, side by side: in constant memory, however many rows there are."""
+"""Comparing two read models of a projection row by row, in constant memory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from goes_lite.runtime import call
 from goes_lite.runtime.face import Face
 
 SHOWN = 20
-"""How many differences a comparison keeps."""
+"""How many differences a comparison reports."""
 CHUNK = 500
-"""How many rows of a plain iterator are taken at a time: on an event loop, each time costs a thread."""
+"""How many rows of a plain iterator are read at a time: on an event loop, each read costs a thread."""
 
 
 class Difference(NamedTuple):
-    """A row that is not the same in both."""
+    """A row that differs."""
 
     key: str
     live: str | None
@@ -28,7 +28,7 @@ class Difference(NamedTuple):
 
 
 class Parity(NamedTuple):
-    """What a comparison of the live read model and the new one found, both at the same position."""
+    """The result of comparing the live and the new read model at the same position."""
 
     position: int
     live_rows: int
@@ -37,13 +37,13 @@ class Parity(NamedTuple):
     """SHA-256 over keys and contents, in the order of keys."""
     new_hash: str
     different: int
-    """How many rows are not the same."""
+    """How many rows differ."""
     differences: tuple[Difference, ...]
-    """The first of them."""
+    """The first differences."""
     switched: bool = False
-    """Whether the new one has taken the place of the live one."""
+    """Whether the new read model has replaced the live one."""
     compared: bool = True
-    """Whether the projection can tell its rows (`Projection.rows`). If not, nothing was compared."""
+    """Whether the projection defines `rows`. If not, nothing was compared."""
 
     @property
     def same(self) -> bool:
@@ -52,7 +52,7 @@ class Parity(NamedTuple):
 
     def __str__(self) -> str:
         if not self.compared:
-            return f"at position {self.position}: not compared, the projection cannot tell its rows"
+            return f"at position {self.position}: not compared, because the projection does not define rows()"
         verdict = "the same" if self.same else f"{self.different} rows differ"
         lines = [f"at position {self.position}: live {self.live_rows} rows, new {self.new_rows} rows: {verdict}"]
         lines += [f"  {key}: {_shown(live)} -> {_shown(new)}" for key, live, new in self.differences]
@@ -66,8 +66,8 @@ def _shown(content: str | None) -> str:
 
 
 async def compare(live: Projection, new: Projection, tx: Transaction, face: Face, position: int) -> Parity:
-    """Go through the rows of both."""
-    sides = [_Side(projection, face) for projection in (live, new)]
+    """Compare the rows of both."""
+    sides = [_Rows(projection, face) for projection in (live, new)]
     if not all([await side.begin(tx) for side in sides]):
         return Parity(position, 0, 0, "", "", 0, (), compared=False)
     different = 0
@@ -87,8 +87,8 @@ async def compare(live: Projection, new: Projection, tx: Transaction, face: Face
     return Parity(position, live_rows, new_rows, live_hash, new_hash, different, tuple(differences))
 
 
-class _Side:
-    """The rows of one of the two, in order."""
+class _Rows:
+    """The rows of one of the two read models, in order."""
 
     def __init__(self, projection: Projection, face: Face) -> None:
         self._projection = projection
@@ -101,7 +101,7 @@ class _Side:
         self.hash = hashlib.sha256()
 
     async def begin(self, tx: Transaction) -> bool:
-        """Whether there are rows to compare at all."""
+        """Start reading; False if the projection does not define `rows`."""
         rows: Any = await call(self._face.function(self._projection.rows), self._face.transaction(tx))
         if isinstance(rows, AsyncIterator):
             self._later = cast("AsyncIterator[tuple[str, str]]", rows)
@@ -116,8 +116,8 @@ class _Side:
         key, content = row
         if self._last is not None and key <= self._last:
             raise ConfigError(
-                f"{type(self._projection).__qualname__}.rows() answers the key {key!r:.80} behind {self._last!r:.80}: each "
-                "once, in the order of code points (ORDER BY key)"
+                f"{type(self._projection).__qualname__}.rows() returns the key {key!r:.80} after {self._last!r:.80}: return "
+                "each key once, in the order of code points (ORDER BY key)"
             )
         self._last = key
         self.count += 1

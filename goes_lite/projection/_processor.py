@@ -1,4 +1,4 @@
-"""How a projection is run: a processor whose checkpoint, read model and version commit together."""
+"""The processor of a projection: checkpoint, read model and version commit together."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from goes_lite.projection._parity import Parity
 from goes_lite.projection._projection import Projection
 from goes_lite.projection._rebuild import Accept, Progress, Rebuild
 from goes_lite.projection._record import ProjectionRecord, check_not_older, projection_records
-from goes_lite.projection._replay import Replay
+from goes_lite.projection._replay import ReplayTarget
 from goes_lite.runtime import call
 from goes_lite.runtime.face import Face
 
@@ -30,7 +30,7 @@ class ProjectionOptions(RunOptions, total=False):
 
 
 class ProjectionProcessor(Processor):
-    """A projection at work: see `Backend.projection`."""
+    """A processor that runs a projection; see `Database.projection`."""
 
     def __init__(
         self,
@@ -42,23 +42,25 @@ class ProjectionProcessor(Processor):
         **options: Unpack[RunOptions],
     ) -> None:
         if on_new_version not in get_args(OnNewVersion):
-            raise ConfigError(f"on_new_version={on_new_version!r:.80}: one of {', '.join(get_args(OnNewVersion))}")
+            raise ConfigError(
+                f"on_new_version must be one of {', '.join(get_args(OnNewVersion))}, not {on_new_version!r:.80}"
+            )
         if not isinstance(projection, Projection):
-            raise ConfigError(f"a projection is an instance of a class over Projection, not {projection!r:.80}")
+            raise ConfigError(f"a projection must be an instance of a Projection subclass, not {projection!r:.80}")
         if on_new_version == "beside":
             projection.check_defines("clear", "switch")
         self.projection = projection
         self._face = face
         self._on_new_version = on_new_version
-        self._renewed = False  # whether this instance has seen to it that the read model is of its version
+        self._renewed = False  # whether the read model has the version of this instance
         query = projection.query(backend.registry)
-        self._replay = Replay(projection, projection.target(backend.registry, face), query)
+        self._replay = ReplayTarget(projection, projection.target(backend.registry, face), query)
         if options.get("batch") is None:
             options["batch"] = 1000
         super().__init__(backend, projection.name, self._replay, query=query, transactional=True, **options)
 
     async def prepare(self, lease: Lease) -> None:
-        """Make the place of the read model, and bring it to the version of the program."""
+        """Create the read model if needed, and bring it to the version of the program."""
         projection, runtime = self.projection, self.backend.runtime
         async with self.backend.transaction() as tx:
             record = await check_not_older(projection, tx, runtime)
@@ -68,7 +70,7 @@ class ProjectionProcessor(Processor):
             if record.version != projection.version and self._on_new_version == "stop":
                 raise ProjectionOutdated(self.name, record.version, projection.version)
             await self._call(projection.create, tx)
-            if await tx.checkpoints.get(self.name) is None:  # asked here, since appends may bring it up to date, too
+            if await tx.checkpoints.get(self.name) is None:  # in the transaction, since inline appends may save it, too
                 await tx.checkpoints.save(self.name, 0, lease=lease)
         if record.version != projection.version:
             await self._renew(lease)
@@ -80,7 +82,7 @@ class ProjectionProcessor(Processor):
         if self._on_new_version == "beside":
             try:
                 await Rebuild(self, self.projection, self._face, parent=self).run(self._ttl, None, None)
-            except LeaseHeld:  # by one that was called for, or that was killed: what it has made is looked at again
+            except LeaseHeld:  # by another rebuild, or by one that was killed: check its result again
                 await self.sleep(STANDBY_INTERVAL)
                 raise Displaced from None
         else:
@@ -92,25 +94,25 @@ class ProjectionProcessor(Processor):
             raise ProjectionOutdated(self.name, record.version, self.projection.version)
 
     async def begin_again(self, lease: Lease, position: int) -> None:
-        """Empty the read model and stand at the beginning, in one transaction. What was handled is a replay then."""
+        """Clear the read model and start over, in one transaction. Events that were handled before are replayed."""
         self.projection.check_defines("clear")
         async with self.backend.transaction() as tx:
             before = await check_not_older(self.projection, tx, self.backend.runtime)
             checkpoint, head = await tx.checkpoints.get(self.name), await tx.events.head()
-            handled = min(checkpoint.position, head) if checkpoint else 0  # another store's may lie behind the end
+            handled = min(checkpoint.position, head) if checkpoint else 0  # that of another store may lie past the end
             until = max(position, handled, before.replay_until if before else 0)
             await self._call(self.projection.clear, tx)
             await self._call(self.projection.create, tx)
             record = ProjectionRecord(self.projection.version, until)
             await projection_records(tx.models, self.backend.runtime).put(self.name, record)
             await parked_events(tx.models, self.name, self.backend.runtime).clear()
-            await tx.checkpoints.save(self.name, 0, lease=lease)  # LeaseLost for who was too slow
+            await tx.checkpoints.save(self.name, 0, lease=lease)  # LeaseLost if another instance has taken over
         self._replay.begin(until)
 
     async def reset(self) -> None:
-        """Have the read model emptied and made anew in place, from the first event on: by whoever is active, else the next.
+        """Request that the active instance, or the next one, rebuilds the read model in place, from the first event.
 
-        Dead letters are forgotten, and side effects are not repeated (`Projection.replaying`). RegistrationError if the
+        Dead letters are removed, and side effects are not repeated (`Projection.replaying`). RegistrationError if the
         projection does not define `clear`.
         """
         self.projection.check_defines("clear")
@@ -122,26 +124,26 @@ class ProjectionProcessor(Processor):
         progress: Callable[[Progress], object] | None = None,
         accept: Accept | None = None,
     ) -> Parity:
-        """Make the read model anew **beside** the live one, compare the two, and put it in its place, atomically.
+        """Rebuild the read model **next to** the live one, compare the two, and replace the live one atomically.
 
-        - Readers see the live one until then, and the new one from then on; whoever runs the projection goes on at the
-          very position that the new one was made up to, so nothing is missed and nothing counts twice.
-        - `progress` is called after each batch. What it raises ends the rebuild, as does cancelling; so does the program's
-          end. Called again, it goes on where it was, unless that was of another version.
-        - `accept` is asked, with what the comparison found, whether the new one is to take the place of the live one; by
-          default it is. If not, what was made is removed.
-        - An event on which a method raises is tried again, then ends it with ProcessorStopped or is parked, as `retry`
-          says. Dead letters of the live one are forgotten with it.
-        - It may run while the projection does, here or in another process. LeaseHeld if another rebuild of it is running.
-        - RegistrationError if the projection does not define `clear` and `switch`; ProjectionOutdated if the read model is
-          of a higher version.
+        - Readers see the live one until then, and the new one afterwards; the active instance resumes at exactly the
+          position that the new one has reached, so nothing is missed and nothing counts twice.
+        - `progress` is called after each batch. An exception that it raises ends the rebuild, as do cancelling and the end
+          of the program. Called again, the rebuild resumes where it left off, unless that was another version.
+        - `accept` is called with the result of the comparison and returns whether the new read model replaces the live one;
+          by default it does. If not, the new one is removed.
+        - An event on which a method raises is retried, then ends the rebuild with ProcessorStopped or is parked, as defined
+          by `retry`. Dead letters of the live read model are removed with it.
+        - It may run while the projection runs, here or in another process. LeaseHeld if another rebuild is running.
+        - RegistrationError if the projection does not define `clear` and `switch`; ProjectionOutdated if the read model has
+          a higher version.
 
-        Instances of another version stop with ProjectionOutdated then.
+        After that, instances of another version stop with ProjectionOutdated.
         """
         return await Rebuild(self, self.projection, self._face, parent=None).run(self._ttl, progress, accept)
 
     async def _reached(self) -> int:
-        """Nowhere, as long as this very instance is about to make the read model anew for its version."""
+        """Return 0 while this instance has yet to rebuild the read model for its version."""
         if self._running and not self._renewed:
             record = await projection_records(self.backend.models, self.backend.runtime).find(self.name)
             lease = await self.backend.leases.get(self.name)

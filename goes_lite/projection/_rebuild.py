@@ -1,8 +1,8 @@
-"""Making a read model anew beside the live one: catch up, compare at one and the same position, switch.
+"""Rebuilding a read model next to the live one: catch up, compare at the same position, switch.
 
 Rules of this file: the new read model never gets ahead of the live one. Its goal is the live checkpoint, and the switch is
-one transaction that brings it exactly there, compares, and puts it in its place; the live checkpoint stays as it is. All
-that is stored of it meanwhile has names that begin with `goes:rebuild:`, or end in `_rebuild`, and is gone at the end.
+one transaction that brings it exactly there, compares, and replaces the live one; the live checkpoint stays as it is. What
+is stored in the meantime has names that begin with `goes:rebuild:`, or end in `_rebuild`, and is removed at the end.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from goes_lite.processor.target import Displaced, HandlerFailed, Stopping
 from goes_lite.projection._parity import Parity, compare
 from goes_lite.projection._projection import PREFIX, SUFFIX, Projection
 from goes_lite.projection._record import ProjectionRecord, check_not_older, projection_records
-from goes_lite.projection._replay import Replay
+from goes_lite.projection._replay import ReplayTarget
 from goes_lite.runtime import call
 from goes_lite.runtime.face import Face
 
@@ -32,25 +32,25 @@ Accept: TypeAlias = Callable[[Parity], Awaitable[bool] | bool]
 
 
 class Progress(NamedTuple):
-    """How far a rebuild has come."""
+    """The progress of a rebuild."""
 
     position: int
     goal: int
-    """Where the live read model is: it moves on while events come in."""
+    """The position of the live read model: it advances while events are appended."""
     events: int
-    """Handled so far, in this run of the rebuild."""
+    """How many events this run of the rebuild has handled."""
     rate: float
     """Events per second."""
     seconds_left: float | None
-    """At the speed so far; None before anything can be said."""
+    """Estimated from the speed so far; None until there is one."""
 
 
 class ShadowProcessor(Processor):
-    """The processor of the new read model: it is never run, but has the retries and the dead letters of one that is."""
+    """The processor of the new read model: it never runs itself, but provides retries and dead letters."""
 
     def __init__(self, live: Processor, projection: Projection, face: Face, parent: Processor | None) -> None:
-        replay = Replay(projection, projection.target(live.backend.registry, face), live.query)
-        replay.begin(2**63)  # all of it was handled before, by the live one
+        replay = ReplayTarget(projection, projection.target(live.backend.registry, face), live.query)
+        replay.begin(2**63)  # all events were handled before, by the live one
         super().__init__(
             live.backend, PREFIX + live.name, replay,
             query=live.query, transactional=True, batch=live.batch, retry=live.retry,
@@ -58,7 +58,7 @@ class ShadowProcessor(Processor):
         self._projection = projection
         self._parent = parent
         self.events = 0
-        """How many it has handled."""
+        """How many events it has handled."""
 
     @property
     def at_work(self) -> bool:
@@ -78,7 +78,7 @@ class ShadowProcessor(Processor):
 
 
 class Rebuild:
-    """One read model being made beside another. With a parent, it ends (Stopping) when that is not to work any more."""
+    """One rebuild. With a parent, it ends (Stopping) when that processor should no longer work."""
 
     def __init__(self, live: Processor, projection: Projection, face: Face, parent: Processor | None) -> None:
         projection.check_defines("clear", "switch")
@@ -90,11 +90,11 @@ class Rebuild:
         self._batch = live.batch
         self._shadow = ShadowProcessor(live, self._new, face, parent)
         self._name = self._shadow.name
-        """Of its checkpoint, its dead letters and its lease."""
+        """The name of its checkpoint, its dead letters and its lease."""
         self._feed = Feed(self._backend.events, live.query, live.batch)
 
     async def run(self, ttl: float, progress: Callable[[Progress], object] | None, accept: Accept | None) -> Parity:
-        """Until it has taken the place of the live one, or was not accepted."""
+        """Run until the new read model replaces the live one, or is not accepted."""
         held = HeldLease(self._backend, self._name, self._shadow.owner, ttl, self._shadow.wake)
         lease = await held.acquire()
         try:
@@ -109,7 +109,7 @@ class Rebuild:
         begun = clock.monotonic()
         while True:
             goal = await self._goal(self._backend.checkpoints)
-            if goal < runner.position:  # the live one has begun again
+            if goal < runner.position:  # the live one was reset
                 await self._begin(runner, lease)
                 first = runner.position
             while runner.position < goal:
@@ -117,7 +117,7 @@ class Rebuild:
                     raise Stopping
                 try:
                     await self._step(runner, goal)
-                except Displaced:  # by whoever took the lease
+                except Displaced:  # by another rebuild that took over the lease
                     await self._begin(runner, lease)
                 if progress is not None:
                     told = self._progress(runner.position, goal, runner.position - first, clock.monotonic() - begun)
@@ -133,7 +133,7 @@ class Rebuild:
         return Progress(position, goal, self._shadow.events, rate, (goal - position) / speed if speed > 0 else None)
 
     async def _begin(self, runner: BatchRunner, lease: Lease) -> None:
-        """Go on where an earlier run was left, if that was of this version; else begin with an empty place."""
+        """Resume an earlier run of the same version; else start with an empty read model."""
         async with self._backend.transaction() as tx:
             await self._shadow.check(tx)
             await self._tell(self._live.create, tx)
@@ -152,11 +152,11 @@ class Rebuild:
                 await self._remove(tx)
                 await self._tell(self._new.create, tx)
                 await records.put(self._name, ProjectionRecord(self._new.version))
-            await tx.checkpoints.save(self._name, position, lease=lease)  # LeaseLost for who was too slow
+            await tx.checkpoints.save(self._name, position, lease=lease)  # LeaseLost if another instance has taken over
         await runner.begin(position, known=True)
 
     async def _goal(self, checkpoints: CheckpointStore) -> int:
-        """Where the live one is."""
+        """Return the position of the live read model."""
         checkpoint = await checkpoints.get(self._live.name)
         if checkpoint is None:
             return 0
@@ -176,7 +176,7 @@ class Rebuild:
         await runner.settle()
 
     async def _switch(self, runner: BatchRunner, lease: Lease, accept: Accept | None) -> Parity | None:
-        """Bring it to where the live one is, compare and switch. None if there is more to be done before."""
+        """Catch up with the live read model, compare and switch. None if more has to be done first."""
         try:
             async with self._backend.transaction() as tx:
                 position = await self._goal(tx.checkpoints)
@@ -191,15 +191,15 @@ class Rebuild:
                 await self._replace(tx, position)
                 return parity._replace(switched=True)
         except (HandlerFailed, Unreadable):
-            return None  # it has its turn in `_step`, where it is tried again, parked, or stops everything
+            return None  # `_step` handles it, where it is retried, parked, or stops the rebuild
 
     async def _catch_up(self, tx: Transaction, runner: BatchRunner, position: int) -> bool:
-        """Do what the live one has done since, in the transaction that keeps it from doing more."""
+        """Handle what the live one has handled since, in a transaction that keeps it from advancing."""
         if position < runner.position:
             return False
         at, feed = runner.position, Feed(tx.events, self._shadow.query, self._batch)
         if at < position and await parked_events(tx.models, self._name, self._backend.runtime).query(limit=1).list():
-            return False  # something may have to be held back
+            return False  # events may have to be held back
         while at < position:
             batch = await feed.next(at, position)
             await self._shadow.target.apply(batch.events, tx)
@@ -207,10 +207,10 @@ class Rebuild:
         return True
 
     async def _replace(self, tx: Transaction, position: int) -> None:
-        """Put the new one in the place of the live one, with its dead letters."""
+        """Replace the live read model and its dead letters."""
         runtime, name = self._backend.runtime, self._live.name
         letters, mine = (parked_events(tx.models, of, runtime) for of in (name, self._name))
-        await letters.clear()  # those events have counted for the new one, or it has a letter itself
+        await letters.clear()  # the new one has handled these events, or has letters of its own
         async for letter in mine.query():
             await letters.put(letter.key, replace(letter, processor=name))
         records = projection_records(tx.models, runtime)
@@ -219,13 +219,13 @@ class Rebuild:
         await self._tell(self._new.switch, tx)
         await records.put(name, ProjectionRecord(self._new.version, until))
         await self._forget(tx)
-        # whoever is active remembers which aggregates are held, and is to look at the letters again
+        # the active instance caches which aggregates are held, and must read the letters again
         await requests(tx.models, runtime).use(
             name, lambda found: replace(found, redrives=found.redrives + 1), default=Requests()
         )
 
     async def _remove(self, tx: Transaction) -> None:
-        """Leave nothing of it."""
+        """Remove everything that is stored of the rebuild."""
         await self._tell(self._new.clear, tx)
         await self._forget(tx)
 

@@ -1,4 +1,4 @@
-"""What is stored of a projection beside its read model and its checkpoint: which version made the read model."""
+"""What is stored of a projection in addition to its read model and checkpoint: the version that built it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from goes_lite.runtime import Runtime
 
 @dataclass(frozen=True)
 class ProjectionRecord:
-    """Of one projection."""
+    """The record of one projection."""
 
     version: int
-    """That made the read model."""
+    """The version that built the read model."""
     replay_until: int = 0
     """Events up to this position were handled before, by this version or an earlier one."""
 
 
 def projection_records(models: ModelStore, runtime: Runtime) -> Models[ProjectionRecord]:
-    """By the names of projections."""
+    """Return the records of projections, by their names."""
     return Models(models, "goes:projections", ProjectionRecord, runtime)
 
 
 async def check_not_older(projection: Projection, tx: Transaction, runtime: Runtime) -> ProjectionRecord | None:
-    """The record of the read model, None if there is none; ProjectionOutdated if a higher version has made it."""
+    """Return the record of the read model, None without one; ProjectionOutdated if a higher version built it."""
     record = await projection_records(tx.models, runtime).find(projection.name)
     if record is not None and record.version > projection.version:
         raise ProjectionOutdated(projection.name, record.version, projection.version)

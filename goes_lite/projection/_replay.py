@@ -1,4 +1,4 @@
-"""Events that are given to a projection for the second time: what it is told of that, and what is kept from happening."""
+"""Replays: events that a projection handles again, without repeating their side effects."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from goes_lite.processor.target import HandlerFailed
 from goes_lite.projection._projection import Projection
 
 
-class Replay:
-    """Tells a projection which events were handled before, and keeps their side effects from happening again."""
+class ReplayTarget:
+    """Tells a projection which events were handled before, and suppresses their side effects."""
 
     def __init__(self, projection: Projection, target: Target, query: EventQuery) -> None:
         self._projection = projection
@@ -26,12 +26,14 @@ class Replay:
         self._given = 0
 
     def begin(self, until: int) -> None:
-        """Events up to that position were handled before."""
+        """Note that the events up to a position were handled before."""
         self._until, self._given = until, 0
 
     async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
         if tx is None:
-            raise TransactionError("a projection writes in a transaction, and was given none")
+            raise TransactionError(
+                "a projection writes in a transaction, and got none: run it on a backend with transactions"
+            )
         if not events:
             return
         if events[0].position <= self._given:
@@ -42,7 +44,7 @@ class Replay:
         if known:
             projection.replaying = True
             try:
-                await self._target.apply(events[:known], _Quiet(tx))
+                await self._target.apply(events[:known], _WithoutActions(tx))
             finally:
                 projection.replaying = False
         if known < len(events):
@@ -54,16 +56,16 @@ class Replay:
                 raise
 
     async def _read_again(self, events: Sequence[Event[Any]], tx: Transaction) -> list[Event[Any]]:
-        """The same events as they are stored.
+        """Return the same events, read from the store.
 
-        A batch is handled again if one of its events fails. By then a method may have taken a list of an event's into a
-        read model, and another one have appended to it.
+        A batch is handled again if one of its events fails. By then a method may have stored a list of an event in a read
+        model, and another one appended to it.
         """
         stored = tx.events.query(self._query, after=events[0].position - 1, upto=events[-1].position)
         found = {event.position: event async for event in stored}
         return [found.get(event.position, event) for event in events]
 
 
-class _Quiet(WrappedTransaction):
+class _WithoutActions(WrappedTransaction):
     def on_commit(self, action: Callable[[], Awaitable[None]], /) -> None:
-        """It was done when the event was handled for the first time."""
+        """Do nothing: the action ran when the event was handled for the first time."""

@@ -1,8 +1,8 @@
 """Lookups: which aggregate has a key, such as a customer's email address, and which key an aggregate has.
 
-Rule of this file: the two maps tell one fact. They are written together, each aggregate on its own; so what becomes of one
-aggregate's key is never the loss of another's, be the keys equal. What the maps tell may lag behind the log. A claim does
-not ask them: it asks the log itself, by tag, so no two can get one key however late the maps are.
+Rule of this file: the two maps state the same fact. They are written together, for each aggregate separately; so a change of
+one aggregate's key never affects another aggregate with an equal key. The maps may lag behind the log. A claim does not use
+them: it reads the log itself, by tag, so no two aggregates can get the same key however late the maps are.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ B = TypeVar("B")
 B_co = TypeVar("B_co", covariant=True)
 
 KeyOf: TypeAlias = Callable[[Event[Any]], str | None]
-"""The key that the event's aggregate has from then on; None for none."""
+"""Returns the key of the event's aggregate from then on; None for no key."""
 
 MAX_NAME = 150
-"""How long the name of a lookup may be, in bytes: it is part of other names, and of tags."""
+"""The maximum length of the name of a lookup, in bytes: it is part of other names, and of tags."""
 
 
 class LookupHost(Protocol[B_co]):
@@ -67,60 +67,62 @@ class Lookup(Projection):
             customer = await emails.of(db).find("ada@example.org")
 
     Arguments
-      name       what it is called in the store; without a colon. Each lookup has maps of its own.
-      keys       by kind of event (a registered type or name): the function that answers the key which the event's aggregate
-                 has from then on, or None if it has none; None in place of a function for a kind that takes it away.
-      version    an int ≥ 1; with a higher one than that of the maps they are made anew, see `Backend.projection`.
+      name       its name in the store, without a colon. Each lookup has maps of its own.
+      keys       by kind of event (a registered type or name): a function that returns the key of the event's aggregate from
+                 then on, or None for no key; None instead of a function for a kind that removes the key.
+      version    an int ≥ 1; raise it to rebuild the maps, see `Database.projection`.
 
-    - Keys are of type str, any text, compared exactly: have the function answer `str(number)`, `email.lower()`. Another type
-      is InvalidQueryError: asked for, and when the projection meets it in an event.
-    - An aggregate has one key at most, the newest; several aggregates may have one. The aggregates of one key are kept in one
-      record, so it is for keys that a few of them share, not thousands.
-    - Events of no aggregate are passed over. To erase an aggregate (`delete`) is no event: its key stays until the maps are
-      made anew, so record one that takes the key away first.
-    - It is run like any projection (`Backend.projection`, `Backend.inline`), and reset and made anew like one.
+    - Keys are str, any text, compared exactly: let the function return `str(number)`, `email.lower()`. Another type is
+      InvalidQueryError: in a lookup, and when the projection finds it in an event.
+    - An aggregate has at most one key, the newest; several aggregates may share a key. The aggregates of one key are stored in
+      one record, so a few of them may share a key, not thousands.
+    - Events without an aggregate are ignored. Erasing an aggregate (`delete`) is no event: its key stays until the maps are
+      rebuilt, so first record an event that removes the key.
+    - It runs like any projection (`Database.projection`, `Database.inline`), and is reset and rebuilt like one.
 
-    A key that one aggregate alone may have is claimed: see `BoundLookup.claim`. RegistrationError for a wrong argument.
+    Claim a key that only one aggregate may have: see `BoundLookup.claim`. RegistrationError for an invalid argument.
     """
 
     def __init__(self, name: str, keys: Mapping[EventKind, KeyOf | None], *, version: int = 1) -> None:
         check_name(name, "the name of a lookup")
         if ":" in name or len(name.encode()) > MAX_NAME:
-            raise RegistrationError(f"the name of a lookup has no colon, and at most {MAX_NAME} bytes: {name!r:.80}")
+            raise RegistrationError(
+                f"the name of a lookup must have no colon and at most {MAX_NAME} bytes: {name!r:.80}"
+            )
         if type(version) is not int or version < 1:
-            raise RegistrationError(f"a version is an int ≥ 1, not {version!r:.80}")
+            raise RegistrationError(f"a version must be an int ≥ 1, not {version!r:.80}")
         if not isinstance(keys, Mapping):
-            raise RegistrationError(f"keys is a mapping of kinds of events to functions, not {keys!r:.80}")
+            raise RegistrationError(f"keys must be a mapping of kinds of events to functions, not {keys!r:.80}")
         check_kinds("Lookup", tuple(keys))
         for kind, function in keys.items():
             if function is not None and not callable(function):
                 raise RegistrationError(
-                    f"the key for {kind!r:.80} is a function of the event, or None: {function!r:.80}"
+                    f"the key for {kind!r:.80} must be a function of the event, or None, not {function!r:.80}"
                 )
         self._keys = dict(keys)
-        vars(self).update(name=name, version=version)  # of the class, where a projection is a class
+        vars(self).update(name=name, version=version)  # class attributes of other projections
 
     def tag(self, key: str) -> str:
-        """The tag of events by which an aggregate gets this key, or loses it: `customer-emails:ada@example.org`.
+        """Return the tag of events by which an aggregate gets or loses this key: `customer-emails:ada@example.org`.
 
-        What a tag cannot hold is percent-encoded, and a key that is too long for a tag becomes its SHA-256.
+        Characters that a tag cannot hold are percent-encoded, and a key that is too long for a tag becomes its SHA-256.
         """
         return f"{self.name}:{_bounded(self.check_key(key), MAX_ID_BYTES - len(self.name.encode()) - 1)}"
 
     def of(self, db: LookupHost[B]) -> B:
-        """Return the lookup in the store of this handle, to ask it: with the methods of `BoundLookup`, on the handle's face."""
+        """Return the lookup in the store of this handle: a `BoundLookup`, on the face of the handle."""
         return db.lookup(self)
 
     def check_key(self, key: object) -> str:
         """InvalidQueryError unless it is a key."""
         if not isinstance(key, str):
-            raise InvalidQueryError(f"a key of {self.name!r} is a str, not {type(key).__name__}: {key!r:.80}")
+            raise InvalidQueryError(f"a key of {self.name!r} must be a str, not {type(key).__name__}: {key!r:.80}")
         return key
 
-    # --- what a projection is -------------------------------------------------------------------------------------------
+    # --- as a projection -----------------------------------------------------------------------------------------------
 
     def methods(self, registry: Registry) -> dict[str, KeyOf]:
-        """The functions by the names of their events. UnregisteredTypeError; RegistrationError for two of one event."""
+        """Return the functions by the names of their events. UnregisteredTypeError; RegistrationError for a duplicate."""
         found: dict[str, KeyOf] = {}
         for kind, function in self._keys.items():
             for name in registry.names_of(kind):
@@ -134,7 +136,7 @@ class Lookup(Projection):
 
     @property
     def places(self) -> tuple[str, str]:
-        """The collections that it writes to just now: by aggregate, and by key."""
+        """The collections to which it currently writes: by aggregate, and by key."""
         prefix = PREFIX if self.suffix else ""
         return f"{prefix}{self.name}:aggregates", f"{prefix}{self.name}:keys"
 
@@ -153,7 +155,7 @@ class Lookup(Projection):
 
 
 class BoundLookup:
-    """A lookup in the store of a handle. Make it with `Lookup.of(db)`; there is nothing to close."""
+    """A lookup in the store of a handle. Create it with `Lookup.of(db)`; there is nothing to close."""
 
     def __init__(self, lookup: Lookup, backend: Backend) -> None:
         self.lookup = lookup
@@ -164,26 +166,26 @@ class BoundLookup:
         return f"<{self.lookup!r} of {self._backend!r}>"
 
     async def find(self, key: str) -> AggregateRef | None:
-        """The aggregate that has the key, of several the one that has had it for the longest time; None if none has."""
+        """Return the aggregate that has the key, of several the one that got it first; None if none has it."""
         return next(iter(await self.all(key)), None)
 
     async def all(self, key: str) -> list[AggregateRef]:
-        """The aggregates that have the key, in the order in which they got it."""
+        """Return the aggregates that have the key, in the order in which they got it."""
         id = _key_id(self.lookup.check_key(key))
         _, place = self.lookup.places
         return list(_decode_keys(await self._backend.models.get_many(place, [id])).get(key, ()))
 
     async def key_of(self, aggregate: AggregateRef | tuple[str, str]) -> str | None:
-        """The key of the aggregate, None if it has none."""
+        """Return the key of the aggregate; None if it has none."""
         ref = asked(aggregate_ref, aggregate)
         place, _ = self.lookup.places
         return _decode_aggregates(await self._backend.models.get_many(place, [_aggregate_id(ref)])).get(ref)
 
     async def wait_ready(self, timeout: float | None = None) -> None:
-        """Until everything that is stored at this moment is in the maps, and they are of the version of this lookup.
+        """Wait until the maps contain everything that is stored now, and have the version of this lookup.
 
-        Whoever runs the projection may do so in another process. ProcessorBehind after `timeout` seconds;
-        ProjectionOutdated if the maps are of a higher version.
+        The projection may run in another process. ProcessorBehind after `timeout` seconds; ProjectionOutdated if the maps
+        have a higher version.
         """
         backend, lookup = self._backend, self.lookup
         query = lookup.query(backend.registry)
@@ -211,18 +213,18 @@ class BoundLookup:
                 await backend.runtime.wait(changed, seen, left)
 
     async def claim(self, key: str) -> AppendCondition:
-        """The condition under which an aggregate may get a key that none has just now; KeyTaken if one has it.
+        """Return the condition for appending an event that gives an aggregate an unused key; KeyTaken if it is in use.
 
             tags = [emails.tag(email)]
             condition = await emails.of(db).claim(email)
             await db.events.append([Event(CustomerJoined(email), aggregate=ref, version=1, tags=tags)], condition=condition)
 
-        - Of those who claim a key at the same time, one alone can append: for the others it is AppendConditionFailed, and
-          when they claim it again, KeyTaken.
-        - It asks the log and not the maps, so there is no lag, and the projection need not even run.
-        - **It knows of tagged events alone.** Every event by which an aggregate gets a key carries `tag(key)`, and so does
-          every event by which it loses that key. One by which it changes from one key to another carries the tags of both.
-        - The condition is about one key. To get several at once, unite them: `AppendCondition(a.query | b.query,
+        - Of several concurrent claims of a key, only one can append: the others get AppendConditionFailed, and KeyTaken when
+          they claim it again.
+        - It reads the log and not the maps, so there is no lag, and the projection need not even run.
+        - **It only sees tagged events.** Every event that gives an aggregate a key must have `tag(key)`, and so must every
+          event that removes that key. An event that changes one key to another has the tags of both.
+        - The condition is about one key. To claim several at once, unite them: `AppendCondition(a.query | b.query,
           min(a.after, b.after))`.
         """
         lookup, events = self.lookup, self._backend.events
@@ -245,17 +247,19 @@ class BoundLookup:
 
 
 class LookupTarget:
-    """Reads what a batch is about, changes it in memory, and writes it."""
+    """Reads the records of a batch, changes them in memory, and writes them."""
 
     def __init__(self, lookup: Lookup, registry: Registry, face: Face) -> None:
         self._lookup = lookup
         self._functions = lookup.methods(registry)
-        # The user's functions, for a whole batch at a time: where they would keep an event loop waiting, in a thread.
+        # The user's functions run for a whole batch at a time: in a thread where they would block an event loop.
         self._find = face.function(self._find_changes)
 
     async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
         if tx is None:
-            raise TransactionError("a lookup writes in a transaction, and was given none")
+            raise TransactionError(
+                "a lookup writes in a transaction, and got none: run it on a backend with transactions"
+            )
         changes = cast("list[tuple[AggregateRef, str | None]]", await call(self._find, events))
         if not changes:
             return
@@ -280,7 +284,7 @@ class LookupTarget:
         await models.put_many(of_keys, {_key_id(key): _encode_key(key, refs) for key, refs in holders.items()})
 
     def _find_changes(self, events: Sequence[Event[Any]]) -> list[tuple[AggregateRef, str | None]]:
-        """Which key each aggregate has after each of the events."""
+        """Return the key of each aggregate after each of the events."""
         changes: list[tuple[AggregateRef, str | None]] = []
         for index, event in enumerate(events):
             function = self._functions.get(event.name)
@@ -294,7 +298,7 @@ class LookupTarget:
 
 
 def _no_key(event: Event[Any]) -> None:
-    """For events that take the key away."""
+    """The function of events that remove the key."""
 
 
 def _key_after(lookup: Lookup, function: KeyOf, event: Event[Any]) -> str | None:
@@ -308,9 +312,9 @@ _AWKWARD = re.compile("[%\0\ud800-\udfff]")
 
 
 def _text(key: str) -> str:
-    """The key as text that every backend can keep, and from which it can be told: `%`, NUL and lone surrogates encoded."""
+    """Return the key as reversible text that every backend can store: `%`, NUL and lone surrogates are encoded."""
     encoded = _AWKWARD.sub(lambda found: "".join(f"%{b:02X}" for b in found[0].encode("utf-8", "surrogatepass")), key)
-    return encoded or "%"  # which stands for no other key
+    return encoded or "%"  # which is the text of no other key
 
 
 def _from_text(text: str) -> str:
@@ -318,7 +322,7 @@ def _from_text(text: str) -> str:
 
 
 def _bounded(key: str, room: int) -> str:
-    """The key's text, or what stands for it where there is room for so many bytes only: no key has that as its text."""
+    """Return the text of a key, or its hash where the text is too long: no key has that as its text."""
     return _fitting(_text(key), room)
 
 

@@ -1,8 +1,7 @@
-"""A bounded memory of aggregates, none of which is ever in anybody's hands.
+"""An LRU cache of private copies of aggregates.
 
-What goes in is copied, and what comes out is a copy: two callers never share a mutable instance. Nothing that is in
-here is believed either: an entry names its last event, and whoever takes it asks the store whether that event is
-still the one, and what came after it.
+Aggregates are copied in and out, so callers never share a mutable instance. An entry is not trusted either: it names its
+last event, and the caller checks with the store whether that event is still there, and what followed it.
 """
 
 from __future__ import annotations
@@ -22,23 +21,23 @@ class Entry(Generic[A]):
     __slots__ = ("_aggregate", "id_bytes", "version")
 
     def __init__(self, aggregate: A, last: Event[Any]) -> None:
-        self._aggregate: A = aggregate.__deepcopy__({})  # what copy.deepcopy comes to after a while
+        self._aggregate: A = aggregate.__deepcopy__({})  # what copy.deepcopy ends up calling
         self.version = last.version
         self.id_bytes = id_bytes(last)
 
     def copy(self) -> A:
-        """An instance of the caller's own."""
+        """Return an instance that belongs to the caller."""
         copied: A = self._aggregate.__deepcopy__({})
         return copied
 
 
 class Cache(Generic[A]):
-    """At most `size` entries, the least recently used go first. May be used from any thread."""
+    """At most `size` entries; the least recently used are dropped first. May be used from any thread."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self._lock = threading.Lock()
-        self._entries: dict[str, Entry[A]] = {}  # the order of a dict is that of use: the oldest comes first
+        self._entries: dict[str, Entry[A]] = {}  # in the order of use, the oldest first
 
     def get(self, id: str) -> Entry[A] | None:
         with self._lock:
@@ -48,7 +47,7 @@ class Cache(Generic[A]):
             return entry
 
     def put(self, aggregate: A) -> None:
-        """Keep a copy of an aggregate that has events and none pending. Whatever the copying raises comes through."""
+        """Keep a copy of an aggregate that has events and none pending. Errors of copying propagate."""
         last = last_event(aggregate)
         if last is None:
             return

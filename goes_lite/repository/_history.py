@@ -1,7 +1,7 @@
-"""How an aggregate is brought back: from the cache or a snapshot where one fits, and from its events in any case.
+"""How an aggregate is loaded: from the cache or a snapshot where one fits, and always from its events.
 
-Only the events decide. A cached or snapshotted state is taken up only if the store still has the very event that it
-was taken after; so it does not matter who else wrote, deleted or began the aggregate again in the meantime.
+Only the events decide. A cached or snapshotted state is used only if the store still has the very event that it was taken
+after; so it does not matter whether the aggregate was changed, deleted or recreated elsewhere in the meantime.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from goes_lite.repository._cache import Cache
 A = TypeVar("A", bound=Aggregate)
 
 Report = Callable[[str, Exception], Awaitable[None]]
-"""Told what went wrong where nobody can be given the error: a sentence, and the error."""
+"""Reports an error that cannot be raised: a sentence, and the error."""
 
 SNAPSHOTS_TRIED = 3
-"""How many snapshots of one aggregate are looked at for one that fits, the newest first."""
+"""How many snapshots of one aggregate are tried, the newest first."""
 
 PAGE = 500
-"""How many events of one aggregate are loaded at once where it may turn out that the later ones are not needed."""
+"""How many events of one aggregate are loaded at once where later ones may not be needed."""
 
 
 class Loader(Generic[A]):
-    """Loads aggregates of one class. Without `snapshots` it looks for none; without `cache` it keeps nothing."""
+    """Loads aggregates of one class, with a snapshot store and a cache if it is given them."""
 
     def __init__(
         self,
@@ -51,9 +51,9 @@ class Loader(Generic[A]):
         self._uncopyable = False
 
     async def load(self, aggregate: A, upto: int | None = None) -> A:
-        """The aggregate at its present version, or at `upto` if it has come that far; at version 0 if it has no events.
+        """Return the aggregate at its current version, or at most at `upto`; at version 0 if it has no events.
 
-        `aggregate` is a new instance, which may or may not be the one that is returned.
+        `aggregate` is a new instance; it may or may not be the one that is returned.
         """
         found: A | None = None
         cache = self._cache if upto is None else None
@@ -71,7 +71,7 @@ class Loader(Generic[A]):
         return found
 
     async def load_as_of(self, aggregate: A, time: datetime) -> A:
-        """The aggregate before its first event that is later than `time`; AggregateNotFound, VersionNotFound."""
+        """Return the aggregate before its first event later than `time`. AggregateNotFound, VersionNotFound."""
         ref = aggregate.ref
         while events := await self._events.load(ref, after=aggregate.version, upto=aggregate.version + PAGE):
             later = next((index for index, event in enumerate(events) if event.time > time), len(events))
@@ -101,10 +101,10 @@ class Loader(Generic[A]):
     async def _keep(self, cache: Cache[A], aggregate: A) -> None:
         try:
             cache.put(aggregate)
-        except Exception as error:  # noqa: BLE001  (whatever the author's own __deepcopy__ raises)
+        except Exception as error:  # noqa: BLE001  (from a custom __deepcopy__)
             if not self._uncopyable:
-                self._uncopyable = True  # once is enough: it would come up at every fetch
-                await self._report(f"{aggregate.ref} cannot be cached, because it cannot be copied", error)
+                self._uncopyable = True  # reported once, not at every fetch
+                await self._report(f"{aggregate.ref} cannot be cached because it cannot be copied", error)
 
     async def _from_snapshot(self, snapshots: SnapshotStore, ref: AggregateRef, upto: int | None) -> A | None:
         limit = upto
@@ -119,7 +119,7 @@ class Loader(Generic[A]):
         return None
 
     async def _resumed(self, snapshot: Snapshot, upto: int | None) -> A | None:
-        """The aggregate from a snapshot and the events after it; None if the snapshot does not fit."""
+        """Return the aggregate from a snapshot and the events after it; None if the snapshot does not fit."""
         ref = snapshot.aggregate
         try:
             unpacked = unpack(snapshot, self._class)
@@ -127,12 +127,12 @@ class Loader(Generic[A]):
                 return None
             aggregate = self._class(ref.id)
             aggregate.restore_state(unpacked.state)
-        except Exception as error:  # noqa: BLE001  (whatever the author's own restore_state raises)
+        except Exception as error:  # noqa: BLE001  (from a custom restore_state)
             await self._report(
                 f"the snapshot of {ref} at version {snapshot.version} does not fit and is ignored", error
             )
             return None
-        # Its own event is loaded along with those after it: it is gone, or another one, if the aggregate was deleted.
+        # The event of the snapshot is loaded with those after it: it is missing or another one if the aggregate was deleted.
         events = await self._events.load(ref, after=snapshot.version - 1, upto=upto)
         if not events or events[0].id != unpacked.event or events[0].version != snapshot.version:
             return None

@@ -1,6 +1,6 @@
-"""The functions that a repository calls at its turning points, and what becomes of their errors.
+"""The hooks of a repository, and how their errors are handled.
 
-Before the commit an error stops the save. After it, an error changes nothing any more: it is reported, and not raised.
+Before the commit an error stops the save. After it, an error changes nothing: it is reported and not raised.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from goes_lite.runtime import call
 
 A = TypeVar("A", bound=Aggregate)
 
-# Each may be a function or a coroutine function: what it answers is awaited if it can be, and ignored.
+# Each may be a function or a coroutine function: what it returns is awaited if possible, and ignored.
 BeforeSave = Callable[[A, Sequence[Event[Any]]], object]
 AfterSave = Callable[[A, Sequence[Event[Any]], Appended], object]
 OnConflict = Callable[[A, ConcurrencyError | AppendConditionFailed], object]
@@ -26,7 +26,7 @@ OnError = Callable[[str, Exception], object]
 
 
 class Hooks(NamedTuple, Generic[A]):
-    """The hooks of a repository; see `Repository` for what each is told."""
+    """The hooks of a repository; see `RepositoryOptions` for their arguments."""
 
     before_save: BeforeSave[A] | None
     after_save: AfterSave[A] | None
@@ -37,7 +37,7 @@ class Hooks(NamedTuple, Generic[A]):
     async def tell(
         self, hook: Literal["after_save", "on_conflict", "after_delete"], ref: AggregateRef, *args: object
     ) -> None:
-        """Call a hook, if there is one; its error is reported."""
+        """Call a hook, if there is one, and report its error."""
         function: Callable[..., object] | None = getattr(self, hook)
         if function is not None:
             try:
@@ -46,7 +46,7 @@ class Hooks(NamedTuple, Generic[A]):
                 await self.report(f"the hook {hook} failed for {ref}", error)
 
     async def report(self, what: str, error: Exception) -> None:
-        """Tell `on_error`, or else the log; raises nothing."""
+        """Pass the error to `on_error`, or else log it; never raises."""
         if self.on_error is not None:
             try:
                 await call(self.on_error, what, error)
@@ -55,6 +55,6 @@ class Hooks(NamedTuple, Generic[A]):
                 error = second
             else:
                 return
-        import logging  # where nothing goes wrong, nobody pays for it
+        import logging  # imported only when something goes wrong
 
         logging.getLogger("goes_lite").error("%s: %s", what, error, exc_info=error)

@@ -1,8 +1,8 @@
-"""Where aggregates are fetched from and saved to: one class of them, on one backend.
+"""The repository of one class of aggregates on one backend.
 
-A repository adds no truth of its own. What is saved are events, appended at the version that the aggregate was loaded
-at; what is fetched is made from events again, with snapshots and a cache only to make that shorter. Whatever happens
-after the commit (a snapshot, a hook) cannot make a save look as if it had failed.
+Events are the only truth: a save appends them at the version that the aggregate was loaded at, and a fetch replays them,
+with snapshots and a cache only to shorten that. Nothing that happens after the commit (a snapshot, a hook) can make a save
+look as if it had failed.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
-from goes_lite.aggregate import Aggregate, definition_of, send, settle, unsent
+from goes_lite.aggregate import Aggregate, definition_of, mark_committed, mark_saved, unsaved
 from goes_lite.aggregate.snapshots import check_state, pack
 from goes_lite.contract.event_store import AppendCondition, Appended, Pages
 from goes_lite.contract.snapshot_store import Snapshot
@@ -36,6 +36,7 @@ from goes_lite.repository._history import Loader
 from goes_lite.repository._hooks import AfterDelete, AfterSave, BeforeSave, Hooks, OnConflict, OnError
 from goes_lite.repository._ids import given_ids, stored_ids
 from goes_lite.repository._queues import Ticket, queues_of
+from goes_lite.repository.options import check_number
 from goes_lite.repository.schedule import Schedule
 from goes_lite.runtime import call
 
@@ -48,16 +49,14 @@ Refusal: TypeAlias = ConcurrencyError | AppendConditionFailed
 Save: TypeAlias = Callable[[Sequence[A], AppendCondition | None], Awaitable[Appended | Refusal]]
 
 MAX_WAIT = 0.25
-"""The longest pause between two tries of `use`, in seconds."""
+"""The longest pause between two attempts of `use`, in seconds."""
 
 
 class Repository(Generic[A]):
-    """The aggregates of one class on one backend. May be used from any task (or thread, on the blocking face).
+    """Loads and saves the aggregates of one class on one backend. Safe to use from any task (or thread, if blocking).
 
-    Its options and hooks are those of `RepositoryOptions`.
-
-    ConfigError for an option that makes no sense, or if the class has another registry than the backend;
-    RegistrationError if there is a schedule and snapshots cannot encode the state.
+    The options and hooks are those of `RepositoryOptions`. ConfigError for an invalid option, or if the class has another
+    registry than the backend; RegistrationError if there is a schedule and snapshots cannot encode the state.
     """
 
     def __init__(
@@ -82,14 +81,14 @@ class Repository(Generic[A]):
                 f"{aggregate.__qualname__} records events of {definition.registry!r}, but {backend.location} reads "
                 f"them with {backend.registry!r}: pass the same registry to connect() and to the class"
             )
-        _check_number("tries", tries, 1)
-        _check_number("cache", cache, 0)
+        check_number("tries", tries, 1)
+        check_number("cache", cache, 0)
         if keep_snapshots is not None:
-            _check_number("keep_snapshots", keep_snapshots, 1)
+            check_number("keep_snapshots", keep_snapshots, 1)
             if snapshots is None:
-                raise ConfigError("keep_snapshots needs a schedule that takes them: pass snapshots=Every(n), too")
+                raise ConfigError("keep_snapshots needs a schedule that takes snapshots: also pass snapshots=Every(n)")
         if not backoff >= 0:
-            raise ConfigError(f"backoff is a number of seconds ≥ 0, not {backoff!r}")
+            raise ConfigError(f"backoff must be a number of seconds ≥ 0, not {backoff!r}")
         if snapshots is not None:
             check_state(aggregate)
         self.backend = backend
@@ -119,14 +118,14 @@ class Repository(Generic[A]):
     # --- reading ----------------------------------------------------------------------------------------------------
 
     def new(self, id: str | UUID | None = None) -> A:
-        """A new aggregate, with a new id unless one is given. It exists as soon as it is saved with an event."""
+        """Create an aggregate, with a new id unless one is given. It exists once it is saved with an event."""
         return self.aggregate(id)
 
     async def fetch(self, id: str | UUID, *, create: bool = False, deleted: bool = False) -> A:
-        """The aggregate as it is now, an instance of the caller's own.
+        """Return the current aggregate, as an instance that belongs to the caller.
 
-        AggregateNotFound if it has no events, unless `create=True`: then it is a new one with this id.
-        AggregateDeleted if it was softly deleted, unless `deleted=True`.
+        AggregateNotFound if it has no events; with `create=True`, a new one with this id instead.
+        AggregateDeleted if it is softly deleted, unless `deleted=True`.
         """
         aggregate = await self._loader.load(self.aggregate(id))
         if not aggregate.version and not create:
@@ -134,30 +133,28 @@ class Repository(Generic[A]):
         return _checked(aggregate, deleted)
 
     async def exists(self, id: str | UUID, *, deleted: bool = False) -> bool:
-        """Whether `fetch` would find it: it has events, and it is not softly deleted unless `deleted=True`."""
+        """Whether `fetch` would find it: it has events and is not softly deleted (unless `deleted=True`)."""
         if deleted or not definition_of(self.aggregate).deleted_by:
             return bool(await self._events.load(self.aggregate(id).ref, upto=1))
         aggregate = await self._loader.load(self.aggregate(id))
         return aggregate.version > 0 and not aggregate.deleted
 
     async def fetch_version(self, id: str | UUID, version_or_time: int | datetime, *, deleted: bool = False) -> A:
-        """The aggregate as it was: at a version, or at a time.
+        """Return the aggregate as it was at a version, or at a time.
 
-        - At a time it is what its events up to the first later one made of it. The versions are the order: should a
-          clock have run back, an event behind a later one does not count, however early its own time is.
+        - At a time: its events before the first later one. The order is that of versions: if a clock ran backwards, an
+          event after a later one does not count, however early its own time is.
         - VersionNotFound if it never reached the version, or did not exist yet; AggregateNotFound if it has no events;
           AggregateDeleted if it was softly deleted then, unless `deleted=True`.
         - InvalidQueryError for a version below 1, InvalidEventError for a time without a zone.
-        - It cannot be changed from there: saving it, once there are later events, is a ConcurrencyError.
+        - A past version cannot be changed: saving it raises ConcurrencyError if there are later events.
         """
         blank = self.aggregate(id)
         if isinstance(version_or_time, datetime):
             to_micros(version_or_time)
             return _checked(await self._loader.load_as_of(blank, version_or_time), deleted)
         if type(version_or_time) is not int or version_or_time < 1:
-            raise InvalidQueryError(
-                f"a version is an int ≥ 1 (or a time, an aware datetime), not {version_or_time!r:.80}"
-            )
+            raise InvalidQueryError(f"a version must be an int ≥ 1, or an aware datetime, not {version_or_time!r:.80}")
         aggregate = await self._loader.load(blank, version_or_time)
         if not aggregate.version:
             raise AggregateNotFound(aggregate.ref)
@@ -174,18 +171,18 @@ class Repository(Generic[A]):
         after: str | UUID | None = None,
         limit: int | None = None,
     ) -> Pages[A]:
-        """The aggregates of this class, by id (in the order of code points), each as it is when it is reached.
+        """Return the aggregates of this class by id (in the order of code points), each as it is when it is reached.
 
-        - Only those with one of the `ids`; unknown ids are left out.
-        - Those softly deleted only with `deleted=True`.
-        - Only those whose last event has a time ≥ `updated_since`.
-        - Only ids behind `after`, at most `limit` aggregates.
-        - One is loaded at a time, in constant memory. One that cannot be loaded raises; going on leaves it out.
+        - `ids`: only these; unknown ids are left out.
+        - `deleted`: include softly deleted ones.
+        - `updated_since`: only those whose last event has this time or a later one.
+        - `after`: only greater ids; `limit`: at most so many aggregates.
+        - Aggregates are loaded one at a time, in constant memory. One that cannot be loaded raises; resuming skips it.
         """
         if isinstance(ids, str | UUID):
-            raise InvalidQueryError(f"ids is a collection of ids, not {ids!r:.80}: write [{ids!r:.80}]")
+            raise InvalidQueryError(f"ids must be a collection of ids, not {ids!r:.80}: write [{ids!r:.80}]")
         if limit is not None and (type(limit) is not int or limit < 0):
-            raise InvalidQueryError(f"limit is an int ≥ 0, not {limit!r:.80}")
+            raise InvalidQueryError(f"limit must be an int ≥ 0, not {limit!r:.80}")
         if updated_since is not None:
             to_micros(updated_since)
         candidates = (
@@ -210,15 +207,15 @@ class Repository(Generic[A]):
     # --- writing ----------------------------------------------------------------------------------------------------
 
     async def save(self, *aggregates: A, condition: AppendCondition | None = None) -> Appended:
-        """Append the pending events of one aggregate, or of several at once: all or none.
+        """Append the pending events of one or several aggregates: all or none.
 
         - Afterwards nothing is pending. Without pending events nothing happens, and `positions` is empty.
-        - ConcurrencyError if somebody else saved such an aggregate since it was loaded, AppendConditionFailed if the
+        - ConcurrencyError if such an aggregate was saved elsewhere since it was loaded, AppendConditionFailed if the
           condition does not hold: nothing is written, and the aggregates keep their pending events and their state.
-        - If the outcome is unknown (AppendInDoubtError, a cancellation), saving the same aggregates again, before
-          anything else is recorded, is safe and finds out.
-        - What `before_save` raises comes through, and nothing is written. What fails after the commit is reported to
-          `on_error` and never raised.
+        - If the outcome is unknown (AppendInDoubtError, a cancellation), save the same aggregates again before anything
+          else is recorded: that is safe and determines the outcome.
+        - If `before_save` raises, the exception propagates and nothing is written. Failures after the commit are reported
+          to `on_error` and never raised.
         """
         outcome = await self._append(aggregates, condition)
         if isinstance(outcome, Appended):
@@ -228,16 +225,16 @@ class Repository(Generic[A]):
     async def use(
         self, id: str | UUID, change: Callable[[A], object], *, create: bool = False, deleted: bool = False
     ) -> A:
-        """Fetch the aggregate, let `change` work on it, save it and answer it.
+        """Fetch the aggregate, call `change` with it, save it and return it.
 
             await orders.use("2026-001", lambda order: order.place(["tea"], 450), create=True)
 
-        - If somebody else was faster, `change` is called again with a freshly fetched instance; so it runs once per try.
-          After the last of the `tries`, the ConcurrencyError (or AppendConditionFailed) comes through.
-        - Those of one process line up once they have met; between processes, random pauses keep them apart.
-        - Inside a transaction there is one try: what has to be tried again is the whole transaction.
-        - `change` may be a coroutine function. What it raises comes through, and nothing is saved.
-        - If it returns an AppendCondition, the save is made under it. Anything else that it returns is ignored.
+        - After a conflict, `change` is called again with a freshly fetched instance; so it runs once per attempt. After the
+          last of the `tries`, the ConcurrencyError (or AppendConditionFailed) propagates.
+        - Callers of one process queue up after a conflict; random pauses keep those of different processes apart.
+        - Inside a transaction there is one attempt: retry the whole transaction.
+        - `change` may be a coroutine function. If it raises, the exception propagates and nothing is saved.
+        - If it returns an AppendCondition, the save has that condition. Any other return value is ignored.
         - If it records nothing, nothing is written, not even with `create=True`.
         - `create` and `deleted` are those of `fetch`.
         """
@@ -252,7 +249,7 @@ class Repository(Generic[A]):
         create: bool = False,
         deleted: bool = False,
     ) -> A:
-        """What `use` does, for those who have more to commit: `save` appends, and answers a refusal instead of raising."""
+        """`use`, for callers with more to commit: `save` appends, and returns a refusal instead of raising it."""
         tries = 1 if self._transaction else self._tries
         runtime = self.backend.runtime
         ref = AggregateRef._make((self._name, aggregate_id(id)))  # the name was checked with the class
@@ -271,7 +268,7 @@ class Repository(Generic[A]):
                 if attempt == tries:
                     refusal.add_note(f"after {tries} tries")
                     raise refusal
-                if ticket is not None:  # so it was another process, whom nothing but chance keeps apart
+                if ticket is not None:  # so it was another process: only chance keeps the two apart
                     await runtime.sleep(random.uniform(0, min(MAX_WAIT, self._backoff * 2 ** (attempt - 2))))
                 attempt += 1
         finally:
@@ -279,7 +276,7 @@ class Repository(Generic[A]):
                 self._queues.leave(ticket)
 
     async def delete(self, id: str | UUID) -> int:
-        """Erase the aggregate for good, its events and snapshots; answer how many events. 0 if there was none."""
+        """Erase the aggregate permanently, events and snapshots; return how many events it had (0 if there was none)."""
         ref = self.aggregate(id).ref
         count = await self._events.delete(ref)
         if self._transaction is None:
@@ -291,12 +288,13 @@ class Repository(Generic[A]):
     async def snapshot(self, aggregate: A) -> Snapshot:
         """Take a snapshot now, whatever the schedule; AggregateError if the aggregate is new or has pending events.
 
-        Only a repository with a schedule looks for it.
+        Only repositories with a schedule read snapshots.
         """
         self._check(aggregate)
         if not aggregate.version or aggregate.pending:
             raise AggregateError(
-                aggregate.ref, f"{aggregate.ref} has events to be saved first: a snapshot is of stored ones"
+                aggregate.ref,
+                f"{aggregate.ref} has no stored state to take a snapshot of: save its pending events first",
             )
         snapshot = pack(aggregate, self.backend.runtime.clock.now())
         await self._snapshots.save(snapshot)
@@ -305,15 +303,14 @@ class Repository(Generic[A]):
         return snapshot
 
     def within(self, transaction: Transaction) -> Repository[A]:
-        """This repository inside a transaction: what it saves is committed with all the rest in there, or not at all.
+        """Return this repository inside a transaction: its saves commit together with everything else in the transaction.
 
             async with db.transaction() as tx:
                 await orders.within(tx).save(order)
                 await tx.models.put(...)
 
-        It sees what the transaction wrote, and keeps nothing in the cache. Until the commit, the events of a saved
-        aggregate stay pending, and after a rollback they are pending still, so it can be saved again; `after_save`,
-        `after_delete` and snapshots come after the commit.
+        It sees what the transaction wrote, and does not use the cache. The events of a saved aggregate stay pending until
+        the commit, so after a rollback it can be saved again; `after_save`, `after_delete` and snapshots follow the commit.
         """
         inside = copy(self)
         inside._events = transaction.events
@@ -332,14 +329,14 @@ class Repository(Generic[A]):
     # --- inside -----------------------------------------------------------------------------------------------------
 
     async def _append(self, aggregates: Sequence[A], condition: AppendCondition | None) -> Appended | Refusal:
-        """Save, but answer a refusal of the append, so that nothing that a hook raises is taken for one."""
+        """Save, but return a refusal of the append, so that an error of a hook is never mistaken for one."""
         batches: list[tuple[A, tuple[Event[Any], ...]]] = []
         for aggregate in aggregates:
             self._check(aggregate)
-            events = unsent(aggregate, self._transaction)
+            events = unsaved(aggregate, self._transaction)
             if events and self._hooks.before_save is not None:
                 await call(self._hooks.before_save, aggregate, events)
-                events = unsent(aggregate, self._transaction)
+                events = unsaved(aggregate, self._transaction)
             if events:
                 batches.append((aggregate, events))
         if not batches:
@@ -358,16 +355,16 @@ class Repository(Generic[A]):
             await self._committed(batches, before, appended)
         else:
             for aggregate, events in batches:
-                send(aggregate, self._transaction, events[-1].version)
+                mark_saved(aggregate, self._transaction, events[-1].version)
             self._transaction.on_commit(partial(self._outside._committed, batches, before, appended))
         return appended
 
     async def _committed(
         self, batches: Sequence[tuple[A, Sequence[Event[Any]]]], before: Sequence[int], appended: Appended
     ) -> None:
-        # Nothing in here may fail: the events are stored. The aggregates are settled before anybody is told.
+        # Nothing here may fail, since the events are stored. The aggregates are settled before the hooks run.
         for aggregate, events in batches:
-            settle(aggregate, events[-1].version)
+            mark_committed(aggregate, events[-1].version)
         if self._schedule is None and self._hooks.after_save is None:
             return
         start = 0
@@ -379,11 +376,11 @@ class Repository(Generic[A]):
 
     async def _snapshot_if_due(self, aggregate: A, before: int, after: int) -> None:
         try:
-            # Events that were recorded while these were being saved are in the state, too: then it is not a stored one.
+            # Events recorded during the save are in the state as well, so it is not a stored one.
             if self._schedule is not None and self._schedule.due(before, after) and not aggregate.pending:
                 await self.snapshot(aggregate)
         except Exception as error:  # noqa: BLE001  (it is reported)
-            await self._hooks.report(f"no snapshot of {aggregate.ref} at version {after} was taken", error)
+            await self._hooks.report(f"could not take a snapshot of {aggregate.ref} at version {after}", error)
 
     async def _deleted(self, ref: AggregateRef, count: int) -> None:
         if self._cache is not None:
@@ -393,7 +390,7 @@ class Repository(Generic[A]):
     def _check(self, aggregate: A) -> None:
         if not isinstance(aggregate, self.aggregate) or aggregate.ref.name != self._name:
             raise ConfigError(
-                f"{aggregate!r:.120} does not belong into {self!r}: save it in a repository of its own class"
+                f"{aggregate!r:.120} does not belong in {self!r}: save it in a repository of its own class"
             )
 
 
@@ -401,8 +398,3 @@ def _checked(aggregate: A, deleted: bool) -> A:
     if aggregate.deleted and not deleted:
         raise AggregateDeleted(aggregate.ref, aggregate.version)
     return aggregate
-
-
-def _check_number(option: str, value: object, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise ConfigError(f"{option} is an int ≥ {least}, not {value!r}")

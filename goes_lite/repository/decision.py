@@ -1,7 +1,7 @@
-"""Decisions across aggregates: read what matters, decide, append under the condition that nothing of it has changed.
+"""Decisions across aggregates: read the events that matter, decide, append on condition that nothing changed.
 
-No lock and no aggregate has to hold everything that a rule is about: the events that matter are those that a query finds,
-and the append is refused if another one came in between (an append condition, on every backend). Then it is decided anew.
+A rule needs no lock, and no aggregate that holds everything it depends on: a query selects the events that matter, and the
+append is refused if another matching one was appended in between. Then the decision is made again.
 
     taken = goes.DecisionModel(EventQuery(names=["user.named"], tags=["name:ada"]), False, lambda taken, event: True)
 
@@ -33,21 +33,21 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 MAX_WAIT = 0.25
-"""The longest pause between two tries, in seconds."""
+"""The longest pause between two attempts, in seconds."""
 
 
 class DecisionModel(Generic[S]):
-    """What a decision has to know: a query, and a fold of the events that it finds.
+    """What a decision depends on: a query, and a fold of the events that it finds.
 
-    `evolve(state, event)` answers the new state, or None after changing the given one in place. It is called in position
-    order, and is given whole events, with their tags and aggregates. Ask for no more than matters: whatever the query
-    matches and comes in between has the decision made anew.
+    `evolve(state, event)` returns the new state, or None after changing the given one in place. It is called in position
+    order with whole events, including their tags and aggregates. Keep the query narrow: every matching event that is
+    appended in between repeats the decision.
     """
 
     def __init__(self, query: EventQuery, initial: S, evolve: Callable[[S, Event[Any]], S | None]) -> None:
         check_query(query)
         if not callable(evolve):
-            raise ConfigError(f"evolve is a function of a state and an event, not {evolve!r:.80}")
+            raise ConfigError(f"evolve must be a function of a state and an event, not {evolve!r:.80}")
         self.query = query
         self.initial = initial
         self.evolve = evolve
@@ -56,7 +56,7 @@ class DecisionModel(Generic[S]):
         return f"<DecisionModel of {self.query!r}>"
 
     def fold(self, events: Iterable[Event[Any]]) -> S:
-        """The state after those of the events that match."""
+        """Return the state after those of the events that match."""
         state = deepcopy(self.initial)
         for event in events:
             if self.query.matches(event):
@@ -71,11 +71,11 @@ async def decide(
     function: Callable[..., object],
     tries: int,
 ) -> Appended:
-    """See `Backend.decide`."""
+    """See `Database.decide`."""
     if not models or not all(isinstance(model, DecisionModel) for model in models):
-        raise ConfigError("a decision is about one DecisionModel or several: what it has to know")
+        raise ConfigError("a decision needs at least one DecisionModel: pass what it depends on")
     if type(tries) is not int or tries < 1:
-        raise ConfigError(f"tries is an int ≥ 1, not {tries!r:.80}")
+        raise ConfigError(f"tries must be an int ≥ 1, not {tries!r:.80}")
     query = EventQuery.any_of(*(model.query for model in models))
     attempt = 1
     while True:
@@ -88,7 +88,7 @@ async def decide(
                     states[number] = states[number] if changed is None else changed
         made = await call(function, *states)
         if not isinstance(made, Iterable) or isinstance(made, str | bytes | dict):
-            raise InvalidEventError(f"a decision answers the events, as a list, not {made!r:.80}: [] for none")
+            raise InvalidEventError(f"a decision must return a list of events, not {made!r:.80}: return [] for none")
         events = [in_context(_event(event)) for event in cast("Iterable[object]", made)]
         try:
             return await backend.events.append(events, condition=AppendCondition(query, after=head))
@@ -102,5 +102,5 @@ async def decide(
 
 def _event(made: object) -> Event[Any]:
     if not isinstance(made, Event):
-        raise InvalidEventError(f"a decision answers events, not {made!r:.80}: write Event(…, tags=[…])")
+        raise InvalidEventError(f"a decision must return events, not {made!r:.80}: write Event(…, tags=[…])")
     return made  # pyright: ignore[reportUnknownVariableType]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Generic, TypedDict, TypeVar
 
 from goes_lite.aggregate import Aggregate
+from goes_lite.errors import ConfigError
 from goes_lite.repository._hooks import AfterDelete, AfterSave, BeforeSave, OnConflict, OnError
 from goes_lite.repository.schedule import Schedule
 
@@ -36,3 +37,9 @@ class RepositoryOptions(TypedDict, Generic[A], total=False):
     on_error: OnError | None
     """`on_error(what, error)`: a hook after the commit, a snapshot or the cache failed. By default the error is logged to
     "goes_lite"."""
+
+
+def check_number(option: str, value: object, least: int) -> None:
+    """ConfigError unless the value is an int that is not less."""
+    if type(value) is not int or value < least:
+        raise ConfigError(f"{option} must be an int ≥ {least}, not {value!r}")

@@ -1,4 +1,4 @@
-"""When a repository takes a snapshot."""
+"""Schedules: when a repository takes a snapshot."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ from typing import Protocol
 
 
 class Schedule(Protocol):
-    """When to take a snapshot."""
+    """Decides when to take a snapshot."""
 
     def due(self, before: int, after: int) -> bool:
-        """Whether a save that moved an aggregate from version `before` to `after` calls for one."""
+        """Whether a save that moved an aggregate from version `before` to `after` requires one."""
         ...
 
 
 class Every:
-    """A snapshot whenever a save reaches or passes a multiple of `n` versions."""
+    """Take a snapshot whenever a save reaches or passes a multiple of `n` versions."""
 
     __slots__ = ("n",)
 
     def __init__(self, n: int) -> None:
         if type(n) is not int or n < 1:
-            raise ValueError(f"Every({n!r}): the number of versions between snapshots is an int ≥ 1")
+            raise ValueError(f"Every({n!r}): the number of versions between snapshots must be an int ≥ 1")
         self.n = n
 
     def due(self, before: int, after: int) -> bool:

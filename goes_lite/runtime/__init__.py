@@ -1,10 +1,11 @@
 """How a handle waits: by awaiting on an event loop, or by blocking the calling thread.
 
-Everything above the drivers is written once, as coroutines that wait only through a `Runtime`. On a `LoopRuntime`
-they suspend like any other coroutine. On an `InlineRuntime` nothing ever suspends, so `drive` runs such a coroutine
-to its end like a plain function call: that is the whole of the blocking face on the embedded backend.
+Everything above the drivers is written once, as coroutines that wait only through a `Runtime`. On a `LoopRuntime` they
+suspend like any other coroutine. On an `InlineRuntime` nothing ever suspends, so `drive` runs such a coroutine like a plain
+function call: that is how the blocking face of the embedded backend works. Threads, background tasks, portals and faces
+belong here, too.
 
-asyncio is imported where a loop is used and not before: a blocking program never pays for it.
+asyncio is imported only where a loop is used: a blocking program does not pay for it.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ T = TypeVar("T")
 
 
 class Clock(Protocol):
-    """Where times and durations come from; tests put a fake one in, such as `goes_lite.testing.FakeClock`."""
+    """The source of times and durations; tests use a fake one, such as `goes_lite.testing.FakeClock`."""
 
     def now(self) -> datetime:
-        """The time of day: aware, UTC."""
+        """Return the current time (aware, UTC)."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds that only ever grow, for durations."""
+        """Return seconds that never decrease, for durations."""
         ...
 
 
@@ -44,15 +45,15 @@ class SystemClock:
 
 
 class Signal:
-    """A counter that others wait on: any thread may notify, any thread or event loop may wait.
+    """A counter to wait on: any thread may notify, any thread or event loop may wait.
 
-    To miss nothing, read `count` *before* looking at the state that the signal is about, then wait for the count to
-    differ from what was read. Waiters may wake without cause, never the other way round.
+    To miss nothing, read `count` *before* the state that the signal is about, then wait for the count to change. Waiters
+    may wake spuriously, but never miss a change.
     """
 
     def __init__(self) -> None:
         self.count = 0
-        # Reentrant: a finalizer or a signal handler may run while its own thread has the lock, and notify or forget.
+        # Reentrant: a finalizer or a signal handler may notify or forget while its own thread has the lock.
         self._lock = threading.RLock()
         self._condition = threading.Condition(self._lock)
         self._blocked = 0
@@ -70,7 +71,7 @@ class Signal:
             callback()
 
     def block(self, seen: int, timeout: float | None) -> bool:
-        """Block this thread until the count differs from `seen`; False if the time ran out first."""
+        """Block this thread until the count differs from `seen`; False on timeout."""
         with self._lock:
             self._blocked += 1
             try:
@@ -79,7 +80,7 @@ class Signal:
                 self._blocked -= 1
 
     def call_once(self, seen: int, callback: Callable[[], None]) -> bool:
-        """Call back at the next notification, from its thread; False (and no call) if the count differs already."""
+        """Call back at the next notification, in its thread; False (and no call) if the count already differs."""
         with self._lock:
             if self.count != seen:
                 return False
@@ -93,15 +94,15 @@ class Signal:
 
 @runtime_checkable
 class DrivenClock(Clock, Protocol):
-    """A clock whose time passes when somebody says so: a runtime that is given one waits by it, not by real time."""
+    """A clock whose time is driven by a test: a runtime with such a clock waits by it, not by real time."""
 
     def waking(
         self, signal: Signal, seen: int, timeout: float | None, wake: Callable[[], None]
     ) -> AbstractContextManager[object]:
         """While the block runs: `wake`, from any thread, when `signal.count` differs from `seen` or time runs out.
 
-        Time runs out when `timeout` seconds of this clock have passed; without a timeout it never does. `wake` is called
-        at once if it is so already, and may be called again. After the block nothing of it is kept.
+        Time runs out when `timeout` seconds of this clock have passed; without a timeout never. `wake` is called
+        immediately if that is already so, and may be called again. After the block nothing of it is kept.
         """
         ...
 
@@ -111,7 +112,7 @@ def _driven(clock: Clock | None) -> DrivenClock | None:
 
 
 class Runtime(Protocol):
-    """The four ways in which coroutines of goes_lite wait, and the clock."""
+    """How coroutines of goes_lite wait, and their clock."""
 
     clock: Clock
 
@@ -121,19 +122,19 @@ class Runtime(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Wait for some seconds."""
         ...
 
     async def wait(self, signal: Signal, seen: int, timeout: float | None = None) -> bool:
-        """Until `signal.count` differs from `seen`: True; or until `timeout` seconds have passed: False."""
+        """Wait until `signal.count` differs from `seen`; False after `timeout` seconds."""
         ...
 
     async def call(self, work: Callable[[], T]) -> T:
-        """Run blocking work where it blocks no event loop, and answer its result."""
+        """Run blocking work where it does not block an event loop, and return its result."""
         ...
 
     async def close(self, *, wait: bool = True) -> None:
-        """Release the threads, if any: when what they are at is done, or at once, to end by themselves then."""
+        """Release the threads, if any: after their current work, or immediately, to end on their own."""
         ...
 
 
@@ -175,7 +176,7 @@ class LoopRuntime:
     def __init__(self, clock: Clock | None = None, *, threads: int = 4) -> None:
         self.clock: Clock = clock or SystemClock()
         self._driven = _driven(clock)
-        from goes_lite.runtime._workers import Workers  # like asyncio: a blocking program never pays for it
+        from goes_lite.runtime._workers import Workers  # like asyncio: a blocking program does not pay for it
 
         self._workers = Workers(threads)
 
@@ -201,7 +202,7 @@ class LoopRuntime:
             try:
                 loop.call_soon_threadsafe(wake)
             except RuntimeError:
-                pass  # the loop was closed under a waiter that nobody will run again
+                pass  # the loop was closed, so the waiter never runs again
 
         if self._driven is not None:
             with self._driven.waking(signal, seen, timeout, callback):
@@ -226,21 +227,19 @@ class LoopRuntime:
 
 
 def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends, as those on an `InlineRuntime`, to its end and answer its result."""
+    """Run a coroutine that never suspends, such as those on an `InlineRuntime`, and return its result."""
     try:
         coroutine.send(None)
     except StopIteration as stop:
         result: T = stop.value
         return result
     coroutine.close()
-    raise RuntimeError(
-        f"{coroutine!r} suspended: await nothing but goes_lite inside blocking code, or use the async face"
-    )
+    raise RuntimeError(f"{coroutine!r} suspended: await only goes_lite inside blocking code, or use the async face")
 
 
 async def call(function: Callable[..., object], *args: object) -> object:
-    """What a function answers, or a coroutine function once it is awaited."""
+    """Call a function or a coroutine function, and return its result."""
     result = function(*args)
-    if result is None or not isinstance(result, Awaitable):  # most answer None, and telling an Awaitable takes its time
+    if result is None or not isinstance(result, Awaitable):  # most return None, and checking for Awaitable is slow
         return result
     return await cast("Awaitable[object]", result)

@@ -1,9 +1,9 @@
-"""Blocking work of an event loop: done by as few threads as keep up with it, and answered in one go.
+"""Worker threads for the blocking work of an event loop: as few as can keep up.
 
-Short pieces of work gain nothing from several threads, since one interpreter runs them all, and lose much by waking them.
-So one thread does what there is, one piece after another; another one joins when nothing was finished for a moment
-although something waits; and whoever comes back from something long, to find that others work, leaves it to them. What is
-finished while the event loop is busy is answered with one call of it.
+Short jobs gain nothing from several threads, since one interpreter runs them all, and waking threads is expensive. So one
+thread runs the jobs one after another; another thread joins when nothing was finished for a moment although a job waits; and
+a thread that returns from a long job while others are running leaves. Results that are ready while the event loop is busy
+are delivered with one call of it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATIENCE = 0.001
-"""How many seconds work may wait without anything being finished before another thread joins."""
+STALL = 0.001
+"""Seconds for which a job may wait without any job being finished before another thread joins."""
 
 
 class Workers:
-    """At most so many threads, which are started when they are needed first. For any event loop, or several."""
+    """At most so many threads, started on demand. For one or several event loops."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -35,15 +35,15 @@ class Workers:
         self._lock = threading.Lock()
         self._jobs: deque[tuple[Callable[[], Any], asyncio.Future[Any]]] = deque()
         self._active = 0
-        """How many threads are at work."""
+        """How many threads are running."""
         self._finished = 0
         self._watching: set[asyncio.AbstractEventLoop] = set()
-        """The loops that will look soon whether anything was finished, unless they are closed before."""
+        """The loops that will soon check whether anything was finished, unless they are closed before."""
         self._answers: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], Any, BaseException | None]]] = {}
-        """What is finished, by the loop that was told so and has not come for it yet."""
+        """Finished results, by the loop that was notified and has not fetched them yet."""
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Do it in a thread, and answer its result. Cancelled before it has begun, it is not done."""
+        """Run a job in a thread and return its result. If cancelled before it begins, it does not run."""
         import asyncio
 
         loop = asyncio.get_running_loop()
@@ -57,14 +57,14 @@ class Workers:
             try:
                 self._start()
             except BaseException:
-                future.cancel()  # so that it is not done by somebody later
+                future.cancel()  # so that no thread runs it later
                 raise
         elif loop not in self._watching:
             self._watch(loop)
         return await future
 
     def close(self, *, wait: bool = True) -> None:
-        """End the threads when all is done: wait for that, or do not."""
+        """End the threads when all jobs are done; wait for that or not."""
         if self._executor is not None:
             executor, self._executor = self._executor, None
             executor.shutdown(wait=wait)
@@ -76,15 +76,15 @@ class Workers:
             self._executor = ThreadPoolExecutor(self._most, thread_name_prefix="goes_lite-reader")
         try:
             self._executor.submit(self._serve)
-        except BaseException:  # there are too many threads, or the interpreter ends
+        except BaseException:  # too many threads, or the interpreter is shutting down
             with self._lock:
                 self._active -= 1
             raise
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         self._watching = {other for other in self._watching if not other.is_closed()} | {loop}
-        nothing = Context()  # the caller's own would be kept alive until the look, with all that is in it
-        loop.call_later(PATIENCE, self._look, loop, self._finished, context=nothing)
+        nothing = Context()  # that of the caller would be kept alive until the check, with everything in it
+        loop.call_later(STALL, self._look, loop, self._finished, context=nothing)
 
     def _look(self, loop: asyncio.AbstractEventLoop, finished: int) -> None:
         self._watching.discard(loop)
@@ -94,18 +94,18 @@ class Workers:
             joins = self._finished == finished
             self._active += joins
         if joins:
-            with contextlib.suppress(RuntimeError):  # those there are go on, and are looked after again
+            with contextlib.suppress(RuntimeError):  # the existing threads continue, and the check is repeated
                 self._start()
         self._watch(loop)
 
     def _serve(self) -> None:
-        while self._serve_next():  # in a frame of its own, so that nothing is kept of the last one
+        while self._serve_next():  # in a frame of its own, so that nothing of the last job is kept
             pass
 
     def _serve_next(self) -> bool:
         with self._lock:
             if not self._jobs:
-                # not below none: one that failed to start may have been noted all the same, and be served later
+                # never negative: a thread that failed to start may still run later
                 self._active = max(0, self._active - 1)
                 return False
             work, future = self._jobs.popleft()
@@ -116,12 +116,12 @@ class Workers:
         error: BaseException | None = None
         try:
             result = work()
-        except BaseException as exc:  # noqa: BLE001 - it goes to whoever brought the work
+        except BaseException as exc:  # noqa: BLE001 - passed on to the caller
             error = exc
         self._answer(future, result, error)
         with self._lock:
             self._finished += 1
-            leaves = self._active > 1 and time.monotonic() - began > PATIENCE
+            leaves = self._active > 1 and time.monotonic() - began > STALL
             self._active -= leaves
         return not leaves
 
@@ -129,13 +129,13 @@ class Workers:
         loop = future.get_loop()
         with self._lock:
             told = loop in self._answers
-            if self._answers and not told:  # maybe one that was closed before it came
+            if self._answers and not told:  # possibly of a loop that was closed before it fetched them
                 self._answers = {other: done for other, done in self._answers.items() if not other.is_closed()}
             self._answers.setdefault(loop, []).append((future, result, error))
         if not told:
             try:
                 loop.call_soon_threadsafe(self._settle, loop)
-            except RuntimeError:  # the loop was closed: nobody waits any more
+            except RuntimeError:  # the loop was closed: nobody waits
                 self._answers.pop(loop, None)
 
     def _settle(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -1,6 +1,6 @@
-"""Work that goes on beside its caller: a task on the running event loop, or a daemon thread of a blocking program.
+"""Background work: a task on the running event loop, or a daemon thread of a blocking program.
 
-Rule of this file: which of the two it is, is decided here and nowhere else. Whoever starts such work owns it, and ends it.
+Rule of this file: only this file decides which of the two it is. The owner who starts such work also ends it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
-    """What it answers, on an event loop. Whoever is cancelled meanwhile hears of that once it has come to its end."""
+    """Run work on an event loop to its end; a cancellation of the caller is raised only after that."""
     import asyncio
 
     task = asyncio.get_running_loop().create_task(work)
@@ -29,18 +29,18 @@ async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
     except asyncio.CancelledError:
         await asyncio.wait([task])
         if not task.cancelled():
-            task.exception()  # the cancellation is what is raised
+            task.exception()  # retrieved, because the cancellation is raised instead
         raise
 
 
 class DetachedTasks:
-    """Work of a handle on an event loop that comes to its end, though whoever waits for it be cancelled; `join` waits for all."""
+    """Tasks of a handle on an event loop that run to their end even if their callers are cancelled; `join` waits for all."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
 
     async def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What it answers; whoever is cancelled does not wait for it any longer."""
+        """Run work and return its result; a cancelled caller stops waiting, but the work continues."""
         import asyncio
 
         task = asyncio.get_running_loop().create_task(work)
@@ -51,10 +51,10 @@ class DetachedTasks:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._running.discard(task)
         if not task.cancelled():
-            task.exception()  # is raised where somebody still waits for it
+            task.exception()  # retrieved; it is raised where a caller still waits
 
     async def join(self) -> None:
-        """Until all of it has come to its end."""
+        """Wait until all tasks have ended."""
         import asyncio
 
         while self._running:
@@ -62,7 +62,7 @@ class DetachedTasks:
 
 
 class Background:
-    """One coroutine at work beside its caller, once it is started."""
+    """One coroutine that runs in the background once it is started."""
 
     def __init__(self, runtime: Runtime, name: str) -> None:
         self._runtime = runtime
@@ -73,12 +73,12 @@ class Background:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
-        return f"<Background {self._name}: {'ended' if self.ended else 'at work'}>"
+        return f"<Background {self._name}: {'ended' if self.ended else 'running'}>"
 
     def start(self, coroutine: Coroutine[Any, Any, None], ended: Callable[[], None] = lambda: None) -> None:
-        """Begin, and call `ended` when it has come to its end, however that is.
+        """Start it, and call `ended` when it ends, in whatever way.
 
-        GoesError, and nothing is begun, if the runtime needs an event loop and none is running in this thread.
+        GoesError, and nothing is started, if the runtime needs an event loop and none is running in this thread.
         """
 
         def finish(task: object = None) -> None:
@@ -103,28 +103,28 @@ class Background:
         except RuntimeError:
             coroutine.close()
             raise GoesError(
-                f"{self._name} needs a running event loop: begin it in a coroutine, or use the blocking face"
+                f"{self._name} needs a running event loop: start it in a coroutine, or use the blocking face"
             ) from None
         self._task = self._loop.create_task(coroutine, name=self._name)
         self._task.add_done_callback(finish)
 
     @property
     def ended(self) -> bool:
-        """Whether it has come to its end."""
+        """Whether it has ended."""
         return self._done.count > 0
 
     @property
     def cancelling(self) -> bool:
-        """Whether it is asked to end by cancellation; a thread never is."""
+        """Whether it is being cancelled; a thread never is."""
         return self._task is not None and self._task.cancelling() > 0
 
     def cancel(self) -> None:
-        """Cancel the task, from any thread. A thread cannot be cancelled: it is left."""
+        """Cancel the task, from any thread. A thread cannot be cancelled and is left alone."""
         if self._loop is not None and self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)
 
     async def join(self, timeout: float | None = None) -> bool:
-        """Until it has ended: True; or until `timeout` seconds have passed: False. An end with its loop is one, too."""
+        """Wait until it has ended, also because its loop was closed; False after `timeout` seconds."""
         if self._loop is not None and self._loop.is_closed():
             return True
         if not await self._runtime.wait(self._done, 0, timeout):

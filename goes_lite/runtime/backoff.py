@@ -9,10 +9,10 @@ from goes_lite.errors import ConfigError
 
 
 class Backoff:
-    """How long to wait before a delivery is tried again: first, first·factor, first·factor², … up to `maximum`.
+    """Growing pauses between attempts: first, first·factor, first·factor², … up to `maximum` seconds.
 
-    Each wait is shortened by a random part of up to `jitter` (0: none, 1: down to nothing), so that what failed
-    together is not tried again together. Pass `rng=random.Random(seed)` to know the waits beforehand.
+    Each pause is shortened by a random fraction of up to `jitter` (0: none, 1: down to zero), so that what failed together
+    is not retried together. Pass `rng=random.Random(seed)` for reproducible pauses.
     """
 
     __slots__ = ("factor", "first", "jitter", "maximum", "rng")
@@ -28,7 +28,7 @@ class Backoff:
     ) -> None:
         if not (math.isfinite(first) and first >= 0 and factor >= 1 and maximum >= 0 and 0 <= jitter <= 1):
             raise ConfigError(
-                f"Backoff({first!r}, {factor=}, {maximum=}, {jitter=}): needs first ≥ 0, factor ≥ 1, jitter 0…1"
+                f"Backoff({first!r}, {factor=}, {maximum=}, {jitter=}): requires first ≥ 0, factor ≥ 1, maximum ≥ 0, jitter 0…1"
             )
         self.first = first
         self.factor = factor
@@ -37,7 +37,7 @@ class Backoff:
         self.rng = rng or random.Random()
 
     def __call__(self, attempt: int) -> float:
-        """Seconds to wait after the failure of this attempt (1, 2, 3, …)."""
+        """Return the seconds to wait after the failure of this attempt (1, 2, 3, …)."""
         try:
             wait = min(self.first * self.factor ** (attempt - 1), self.maximum)
         except OverflowError:

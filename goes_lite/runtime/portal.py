@@ -1,4 +1,4 @@
-"""Running coroutines for threads that have no event loop: inline, or on one loop thread that somebody owns."""
+"""Portals: run coroutines for threads without an event loop, inline or on a loop thread of their own."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _UNSET: Any = object()
 
 
 class Portal(Protocol):
-    """Runs a coroutine to its end for a thread that waits for it."""
+    """Runs a coroutine for a thread that waits for the result."""
 
     def run(self, coroutine: Coroutine[Any, Any, T], /) -> T: ...
 
     def callback(self, function: Callable[P, R], /) -> Callable[P, R | Awaitable[R]]:
-        """The user's function as what runs here may call it: one that blocks keeps nobody else waiting."""
+        """Wrap a function of the user for coroutines that run here, so that a blocking one blocks nobody else."""
         ...
 
     @property
     def closed(self) -> bool:
-        """Whether it runs nothing any more."""
+        """Whether it is closed."""
         ...
 
     def close(self) -> None: ...
 
 
 class InlinePortal:
-    """For backends whose coroutines never suspend: a plain function call, no loop, no thread."""
+    """The portal of backends whose coroutines never suspend: a plain function call, no loop, no thread."""
 
     closed = False
 
@@ -54,7 +54,7 @@ class InlinePortal:
 
 
 class _Call(Generic[T]):
-    """One coroutine on its way through the loop, and the thread that waits for it."""
+    """One coroutine that a thread runs on the loop and waits for."""
 
     __slots__ = ("_coroutine", "context", "ended", "task")
 
@@ -62,7 +62,7 @@ class _Call(Generic[T]):
         self._coroutine = coroutine
         self.context = copy_context()
         self.ended = threading.Lock()
-        """Taken until the task has ended. A lock alone: a Future would cost as much as the rest of the way."""
+        """Held until the task has ended. Only a lock: a Future would double the cost of a call."""
         self.ended.acquire()
         self.task: asyncio.Task[T]
 
@@ -78,11 +78,11 @@ class _Call(Generic[T]):
 
 
 class LoopPortal:
-    """One thread with one event loop, started here and joined by `close`. Any thread may call `run`."""
+    """One thread with one event loop, joined by `close`. Any thread may call `run`."""
 
     def __init__(self, location: str = "") -> None:
         self.location = location
-        """Of what is reached through it, for error messages."""
+        """The location of the store, for error messages."""
         self.closed = False
         self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -112,29 +112,29 @@ class LoopPortal:
             raise RuntimeError(
                 "a blocking call from a callback on the loop thread would wait for itself: use the async face"
             )
-        # As inline: the coroutine sees the caller's context variables, and what it sets is set for the caller.
+        # As inline: the coroutine runs with the caller's context variables, and what it sets is set for the caller.
         call = _Call(coroutine)
         try:
             loop.call_soon_threadsafe(call.start, loop)
-        except RuntimeError:  # the loop ended in this very moment
+        except RuntimeError:  # the loop has just ended
             coroutine.close()
             raise StoreClosed(self.location) from None
         try:
             call.ended.acquire()
-        except BaseException:  # an interrupt of the waiting thread, such as Ctrl-C, ends what it waited for
+        except BaseException:  # an interrupt of the waiting thread, such as Ctrl-C, cancels the call
             loop.call_soon_threadsafe(call.cancel)
             raise
         finally:
             _adopt(call.context)
         task = call.task
-        if self.closed and task.cancelled():  # its loop has ended under it
+        if self.closed and task.cancelled():  # its loop has ended
             raise StoreClosed(self.location)
         return task.result()
 
     def callback(self, function: Callable[P, R], /) -> Callable[P, R | Awaitable[R]]:
         import inspect
 
-        if inspect.iscoroutinefunction(function) or not callable(function):  # which is for whoever calls it to refuse
+        if inspect.iscoroutinefunction(function) or not callable(function):  # rejected by the caller
             return function
 
         @functools.wraps(function)
@@ -153,7 +153,7 @@ class LoopPortal:
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
-    """What blocking work answers. Its thread is its own: work that never returns keeps nobody, and no exit, waiting."""
+    """Run blocking work in a thread of its own, so that work that never returns blocks nothing, not even exiting."""
     import asyncio
     from concurrent.futures import Future
 
@@ -165,9 +165,9 @@ async def _in_thread(work: Callable[[], T]) -> T:
     def run() -> None:
         try:
             outcome.set_result(context.run(work))
-        except BaseException as exc:  # noqa: BLE001 - it is raised where the work is waited for
+        except BaseException as exc:  # noqa: BLE001 - raised in the waiting coroutine
             outcome.set_exception(exc)
-        with suppress(RuntimeError):  # the loop was closed under it
+        with suppress(RuntimeError):  # the loop was closed
             loop.call_soon_threadsafe(done.set)
 
     threading.Thread(target=run, name=f"goes_lite-callback {work}", daemon=True).start()
@@ -177,7 +177,7 @@ async def _in_thread(work: Callable[[], T]) -> T:
 
 
 def _adopt(context: Context) -> None:
-    """Set here what was set there."""
+    """Copy the context variables that were set in another context to the current one."""
     for variable, value in context.items():
         if variable.get(_UNSET) is not value:
             variable.set(value)

@@ -37,7 +37,7 @@ def test_constants_may_be_mutable() -> None:
 def test_a_name_that_every_aggregate_has_cannot_be_redefined(name: str) -> None:
     """As a value or as a bare annotation: it would break the aggregate or the snapshot much later."""
     for body in ({name: 1}, {"__annotations__": {name: "int"}}):
-        with pytest.raises(RegistrationError, match=f"Bad.{name}: every aggregate has"):
+        with pytest.raises(RegistrationError, match=f"Bad.{name}: every aggregate already has"):
             made({**body}, name="bad")
 
 

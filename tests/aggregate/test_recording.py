@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from goes_lite.aggregate import Aggregate, applies, settle
+from goes_lite.aggregate import Aggregate, applies, mark_committed
 from goes_lite.errors import AggregateError, EncodeError, InvalidEventError, UnregisteredTypeError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
@@ -63,7 +63,7 @@ def test_settled_events_are_pending_no_longer_and_the_later_ones_stay() -> None:
     dog.register("Rex", [])
     late = dog.record(TrickAdded("roll"))
     for _ in range(2):
-        settle(dog, 1)
+        mark_committed(dog, 1)
         assert dog.pending == (late,)
         assert (dog.version, dog.committed_version, dog.is_new) == (2, 1, False)
 

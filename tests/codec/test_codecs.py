@@ -26,10 +26,10 @@ def test_function_codec() -> None:
     assert encode(codec, list[str], ["a", "b"]) == b"a,b"
     assert decode(codec, list[str], b"a,b") == ["a", "b"]
     assert codec.plain(b"a,b") == ["a", "b"]
-    with pytest.raises(EncodeError, match="the codec 'csv' refused it: TypeError") as caught:
+    with pytest.raises(EncodeError, match="the codec 'csv' failed: TypeError") as caught:
         encode(codec, list[str], [1])
     assert isinstance(caught.value.__cause__, TypeError)
-    with pytest.raises(DecodeError, match="the codec 'csv' refused it: UnicodeDecodeError"):
+    with pytest.raises(DecodeError, match="the codec 'csv' failed: UnicodeDecodeError"):
         decode(codec, list[str], b"\xff")
 
 
@@ -52,7 +52,7 @@ def test_codecs_by_name() -> None:
     assert find_codec("json") is find_codec("json")
     assert isinstance(find_codec("json"), Codec)
     assert find_codec(own) is own
-    with pytest.raises(ConfigError, match=r"no codec is called 'yaml' \(there are: json, msgpack, protobuf\)"):
+    with pytest.raises(ConfigError, match=r"unknown codec 'yaml' \(known: json, msgpack, protobuf\)"):
         find_codec("yaml")
 
 

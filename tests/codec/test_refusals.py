@@ -45,13 +45,13 @@ BAD_VALUES: list[tuple[Any, Any, str]] = [
     (str, UUID(int=1), "$: expected str, got UUID"),
     (str, "\ud800", r"$: a lone surrogate ('\ud800') cannot be stored in UTF-8"),
     (dict[str, int], {"\udfff": 1}, r"$['\udfff']: as a key: a lone surrogate ('\udfff') cannot be stored in UTF-8"),
-    (float, float("nan"), "$: nan cannot be stored: JSON has finite numbers only"),
-    (float, float("-inf"), "$: -inf cannot be stored: JSON has finite numbers only"),
+    (float, float("nan"), "$: nan cannot be stored: JSON has only finite numbers"),
+    (float, float("-inf"), "$: -inf cannot be stored: JSON has only finite numbers"),
     (float, 2**53 + 1, "$: the integer 9007199254740993 does not fit a float exactly"),
     (float, 10**400, f"$: the integer 1{'0' * 58}… does not fit a float exactly"),
     (int, 10**4300, "$: an integer of more than 4300 digits cannot be stored"),
     (Any, {"a": (1,)}, "$.a: expected a JSON value, got tuple"),
-    (Any, [{1: 2}], "$[0][1]: a JSON object has keys of type str, not int"),
+    (Any, [{1: 2}], "$[0][1]: keys of a JSON object must be str, not int"),
     (Decimal, Decimal("NaN"), "$: Decimal('NaN') cannot be stored: only finite numbers can"),
     (
         datetime,
@@ -67,7 +67,7 @@ BAD_VALUES: list[tuple[Any, Any, str]] = [
         time,
         time(1, tzinfo=ZoneInfo("Europe/Berlin")),
         (
-            "$: the time zone of datetime.time(1, 0, tzinfo=zoneinfo.ZoneInfo(key='Europe/Be… gives no UTC offset: "
+            "$: the time zone of datetime.time(1, 0, tzinfo=zoneinfo.ZoneInfo(key='Europe/Be… has no UTC offset: "
             "use datetime.UTC"
         ),
     ),
@@ -225,7 +225,7 @@ BAD_TYPES: list[tuple[Any, str]] = [
     (complex, "complex: complex is not supported"),
     (WithInitVar, "WithInitVar.b: an InitVar is not kept"),
     (Mixed, "Mixed: an Enum is stored by value, so its values must be all str or all int, not 1, 'b'"),
-    (Undecorated, "Undecorated: Undecorated is a subclass of the dataclass Base and not itself one"),
+    (Undecorated, "Undecorated: Undecorated is a subclass of the dataclass Base but not a dataclass itself"),
     (Item | Base, "is ambiguous, because Item and Base are both written as an object"),
     (str | UUID, "is ambiguous, because str and UUID are both written as a string"),
     (Colour | datetime, "is ambiguous, because Colour and datetime are both written as a string"),

@@ -189,7 +189,7 @@ def test_what_is_no_decision(world: World, answer: Any) -> None:
         def decide(taken: bool) -> Any:
             return answer
 
-        with raised(InvalidEventError, "a decision answers"):
+        with raised(InvalidEventError, "a decision must return"):
             await db.decide(taken("ada"), decide=decide)
         with goes.Context.bind(actor="ada"), raised(InvalidEventError):
             await db.decide(taken("ada"), decide=decide)
@@ -203,11 +203,11 @@ def test_wrong_arguments(world: World) -> None:
             await db.decide(decide=list)
         with raised(ConfigError, "one DecisionModel or several"):
             await db.decide(5, decide=nothing)
-        with raised(ConfigError, "tries is an int"):
+        with raised(ConfigError, "tries must be an int"):
             await db.decide(taken("ada"), decide=nothing, tries=0)
 
     world.run(test, registry=registry)
-    with raised(ConfigError, "evolve is a function"):
+    with raised(ConfigError, "evolve must be a function"):
         goes.DecisionModel(goes.EventQuery(), 0, 5)  # type: ignore[arg-type]
     with raised(InvalidQueryError):
         goes.DecisionModel("x", 0, lambda state, event: state)  # type: ignore[arg-type]

@@ -100,9 +100,9 @@ def test_a_plain_function_on_an_event_loop_hands_on_what_it_is_to_await() -> Non
 
 def test_what_is_no_middleware(world: World) -> None:
     with goes.blocking.connect("sqlite:///:memory:", registry=registry) as db:
-        with raised(ConfigError, "a middleware is a function"):
+        with raised(ConfigError, "a middleware must be a function"):
             db.commands.use(5)  # type: ignore[arg-type]
-        with raised(ConfigError, "around is"):
+        with raised(ConfigError, "around must be"):
             db.commands.use(print, around="everything")  # type: ignore[arg-type]
 
 

@@ -131,7 +131,7 @@ def test_a_result_that_cannot_be_kept_is_an_error_and_nothing_is_stored(world: W
 @pytest.mark.parametrize("id", ["x", 5, b"0" * 16])
 def test_what_is_no_id(world: World, id: Any) -> None:
     async def test(db: Any) -> None:
-        with raised(ConfigError, "the id of a command is a UUID"):
+        with raised(ConfigError, "the id of a command must be a UUID"):
             await world.commands(db).dispatch(Remind("ada"), id=id)
 
     world.run(test)

@@ -106,7 +106,7 @@ def test_inline_it_is_right_when_the_append_returns(world: World) -> None:
         assert await world.bound(handle).find("x") == A
 
         numbers = goes.Lookup("numbers", {Left: cast(Any, five)})
-        with pytest.raises(InvalidQueryError, match="a key of 'numbers' is a str, not int: 5"):
+        with pytest.raises(InvalidQueryError, match="a key of 'numbers' must be a str, not int: 5"):
             await world.inline(db, numbers).events.append(history.events((B, Left("x"))))
         assert await db.events.head() == 1
 
@@ -134,9 +134,9 @@ def test_a_key_is_a_str(world: World, key: Any) -> None:
     async def test(db: Backend) -> None:
         bound = world.bound(db)
         for question in (bound.find, bound.all, bound.claim):
-            with pytest.raises(InvalidQueryError, match="a key of 'emails' is a str"):
+            with pytest.raises(InvalidQueryError, match="a key of 'emails' must be a str"):
                 await question(key)
-        with pytest.raises(InvalidQueryError, match="a key of 'emails' is a str"):
+        with pytest.raises(InvalidQueryError, match="a key of 'emails' must be a str"):
             emails.tag(key)
         with pytest.raises(InvalidQueryError, match="an aggregate is"):
             await bound.key_of(key)

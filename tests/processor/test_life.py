@@ -248,7 +248,7 @@ def test_it_is_no_other_ones_to_run_while_it_runs(world: World) -> None:
             processor = db.processor(NAME, nothing)
             processor.start()
             for begin in (processor.start, processor.run):
-                with pytest.raises(ConfigError, match="'p' is running already"):
+                with pytest.raises(ConfigError, match="'p' is already running"):
                     await _called(begin)
             await processor.stop()
             async with processor:

@@ -222,11 +222,11 @@ def test_a_pause_is_a_time_that_one_can_wait_for(answer: float, pause: float) ->
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Retry(0), "attempts is an int ≥ 1, not 0"),
-        (lambda: Retry(backoff=cast(Any, 5)), "backoff is a function of the attempt (1, 2, 3, …), not 5"),
-        (lambda: Retry(then=cast(Any, "x" * 500)), "then='xxx"),
-        (lambda: Retry(order=cast(Any, ["strict"])), "order=['strict']: 'free' or 'strict'"),
-        (lambda: Retry(order="strict"), "order='strict' is about parked events: write then='park', too"),
+        (lambda: Retry(0), "attempts must be an int ≥ 1, not 0"),
+        (lambda: Retry(backoff=cast(Any, 5)), "backoff must be a function of the attempt (1, 2, 3, …), not 5"),
+        (lambda: Retry(then=cast(Any, "x" * 500)), "then must be 'stop' or 'park', not 'xxx"),
+        (lambda: Retry(order=cast(Any, ["strict"])), "order must be 'free' or 'strict', not ['strict']"),
+        (lambda: Retry(order="strict"), "order='strict' applies to parked events: also pass then='park'"),
     ],
 )
 def test_what_is_no_retry_is_refused(make: Callable[[], Retry], message: str) -> None:
@@ -240,7 +240,7 @@ def test_what_is_no_retry_is_refused(make: Callable[[], Retry], message: str) ->
 def test_a_processor_takes_a_retry_and_nothing_else(world: World, odd: Any) -> None:
     async def rule() -> None:
         async with world.open() as db:
-            with pytest.raises(ConfigError, match="retry is a Retry, not"):
+            with pytest.raises(ConfigError, match="retry must be a Retry, not"):
                 db.processor(NAME, print, retry=odd)
 
     world.run(rule())

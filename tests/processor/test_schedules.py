@@ -96,11 +96,11 @@ def test_they_show_what_they_are() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Continuously(-1), "debounce is a number of seconds ≥ 0, not -1"),
-        (lambda: Continuously(True), "debounce is a number of seconds ≥ 0, not True"),
-        (lambda: Continuously(2, 1.5), "max_wait is a number of seconds ≥ 2, not 1.5"),
-        (lambda: Continuously(2, float("inf")), "max_wait is a number of seconds ≥ 2, not inf"),
-        (lambda: Periodically(0), "every is a number of seconds ≥ 0.001, not 0"),
+        (lambda: Continuously(-1), "debounce must be a number of seconds ≥ 0, not -1"),
+        (lambda: Continuously(True), "debounce must be a number of seconds ≥ 0, not True"),
+        (lambda: Continuously(2, 1.5), "max_wait must be a number of seconds ≥ 2, not 1.5"),
+        (lambda: Continuously(2, float("inf")), "max_wait must be a number of seconds ≥ 2, not inf"),
+        (lambda: Periodically(0), "every must be a number of seconds ≥ 0.001, not 0"),
         (lambda: Periodically("x" * 1000), "every is a number of seconds ≥ 0.001, not 'xxx"),  # type: ignore[arg-type]
     ],
 )

@@ -63,7 +63,7 @@ def test_the_longest_name_can_be_rebuilt() -> None:
 
 @pytest.mark.parametrize("version", [0, -1, True, "2", 1.0])
 def test_a_version_that_cannot_be_one(version: Any) -> None:
-    with pytest.raises(RegistrationError, match="a version is an int ≥ 1"):
+    with pytest.raises(RegistrationError, match="a version must be an int ≥ 1"):
         made({}, name="x", version=version)
 
 
@@ -88,7 +88,7 @@ def test_a_projection_without_a_name_or_methods(run: str) -> None:
     with goes.blocking.connect("sqlite:///:memory:", registry=registry) as db:
         with pytest.raises(RegistrationError, match="Bad has no name"):
             getattr(db, run)(nameless())
-        with pytest.raises(RegistrationError, match="Bad projects nothing"):
+        with pytest.raises(RegistrationError, match="Bad handles no event"):
             getattr(db, run)(idle())
 
 
@@ -268,7 +268,7 @@ def test_methods_of_a_model_projection_are_not_async() -> None:
 
 @pytest.mark.parametrize("bad", [Bills, "bills", None])
 async def test_what_is_run_is_an_instance(db: Any, bad: Any) -> None:
-    with pytest.raises(ConfigError, match="a projection is an instance"):
+    with pytest.raises(ConfigError, match="a projection must be an instance"):
         db.projection(bad)
     with pytest.raises(ConfigError, match="inline\\(\\) takes instances"):
         db.inline(Bills(), bad)
@@ -277,11 +277,11 @@ async def test_what_is_run_is_an_instance(db: Any, bad: Any) -> None:
 
 
 async def test_options_that_make_no_sense(db: Any) -> None:
-    with pytest.raises(ConfigError, match="on_new_version='soon': one of rebuild, beside, stop, keep"):
+    with pytest.raises(ConfigError, match="on_new_version must be one of rebuild, beside, stop, keep, not 'soon'"):
         db.projection(Bills(), on_new_version="soon")
-    with pytest.raises(ConfigError, match="batch is an int ≥ 1"):
+    with pytest.raises(ConfigError, match="batch must be an int ≥ 1"):
         db.projection(Bills(), batch=0)
-    with pytest.raises(ConfigError, match="lease is a number"):
+    with pytest.raises(ConfigError, match="lease must be a number"):
         db.projection(Bills(), lease=0)
     with pytest.raises(ConfigError, match="a query or an aggregate, not both"):
         await db.live(Bills(), goes.EventQuery(), aggregate=("order", "1"))
@@ -298,11 +298,11 @@ async def test_what_cannot_be_made_anew_is_told_before(db: Any) -> None:
     class Clearable(Bare):
         def clear(self, tx: Any) -> None: ...
 
-    with pytest.raises(RegistrationError, match=r"Bare cannot be made anew like this: define clear\(tx\)"):
+    with pytest.raises(RegistrationError, match=r"Bare cannot be rebuilt this way: define clear\(tx\)"):
         await db.projection(Bare()).reset()
-    with pytest.raises(RegistrationError, match=r"Bare cannot be made anew like this: define clear\(tx\)"):
+    with pytest.raises(RegistrationError, match=r"Bare cannot be rebuilt this way: define clear\(tx\)"):
         await db.projection(Bare()).rebuild()
-    with pytest.raises(RegistrationError, match=r"Clearable cannot be made anew like this: define switch\(tx\)"):
+    with pytest.raises(RegistrationError, match=r"Clearable cannot be rebuilt this way: define switch\(tx\)"):
         await db.projection(Clearable()).rebuild()
     with pytest.raises(RegistrationError, match="define switch"):
         db.projection(Clearable(), on_new_version="beside")

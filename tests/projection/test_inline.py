@@ -147,9 +147,7 @@ async def test_what_the_projection_raises_the_append_raises(db: Any) -> None:
 
     assert isinstance(refused.value.__cause__, OSError)
     (note,) = refused.value.__notes__
-    assert note.startswith(
-        "while <Choosy 'bills', version 1> was told of <Event shop.failed v3 of order(1) at position 3:"
-    )
+    assert note.startswith("while <Choosy 'bills', version 1> handled <Event shop.failed v3 of order(1) at position 3:")
     assert await db.events.head() == 1
     assert await bills(db) == {"1": Bill(5)}
     assert await traces(db) == before
@@ -231,7 +229,7 @@ async def test_a_refused_append_in_a_transaction_can_be_passed_over(db: Any) -> 
 async def test_what_a_projection_refuses_in_a_transaction_cannot_be_passed_over(db: Any) -> None:
     """Else the events would be stored without their read model: TransactionError, at the latest when the block ends."""
     inline = db.inline(Choosy())
-    with pytest.raises(TransactionError, match="a projection refused an append .*LookupError") as refused:
+    with pytest.raises(TransactionError, match="a projection failed on an append .*LookupError") as refused:
         async with inline.transaction() as tx:
             await tx.events.append(story("1", Placed("ann", 5)))
             with pytest.raises(LookupError):

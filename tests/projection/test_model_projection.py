@@ -162,7 +162,7 @@ async def test_a_key_that_answers_no_id(db: Any, answer: Any, shown: str) -> Non
 
     assert position == 2
     assert isinstance(cause, InvalidQueryError)
-    assert str(cause).startswith("key answers the id of a read model (a str), several of them, or None, not ")
+    assert str(cause).startswith("key must return the id of a read model (a str), several of them, or None, not ")
     assert await bills(db) == {"good": Bill(1)}
     with pytest.raises(InvalidQueryError, match=shown):
         await db.live(projection)

@@ -304,7 +304,7 @@ async def test_rows_that_cannot_be_told_are_not_compared(db: Any) -> None:
     accepted = await db.projection(told).rebuild()
 
     assert (refused.compared, refused.same, refused.switched) == (False, False, False)
-    assert str(refused) == "at position 4: not compared, the projection cannot tell its rows"
+    assert str(refused) == "at position 4: not compared, because the projection does not define rows()"
     assert (accepted.compared, accepted.switched) == (False, True)
     assert await days(db) == {"ann": 7, "bob": 7}
 
@@ -315,7 +315,7 @@ async def test_rows_out_of_order_are_refused(db: Any, keys: str) -> None:
     await db.events.append(EVENTS)
     await caught_up(db, Days())
 
-    with pytest.raises(ConfigError, match=r"Told.rows\(\) answers the key 'a' behind '.'"):
+    with pytest.raises(ConfigError, match=r"Told.rows\(\) returns the key 'a' after '.'"):
         await db.projection(Told(lambda self, tx: [(key, "") for key in keys])).rebuild()
     assert await days(db) == {"ann": 7, "bob": 7}
 

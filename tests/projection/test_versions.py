@@ -97,7 +97,7 @@ async def test_stop_has_somebody_decide(db: Any) -> None:
         await db.projection(DoubleBills(), on_new_version="stop").run()
 
     assert (outdated.value.processor, outdated.value.stored, outdated.value.version) == ("bills", 1, 2)
-    assert "have it made anew" in str(outdated.value)
+    assert "rebuild it with" in str(outdated.value)
     assert (await bills(db), await traces(db)) == before
     await db.events.append(story("9", Placed("ann", 1)))
     await caught_up(db, Bills())  # the old one can go on

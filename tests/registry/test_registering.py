@@ -135,7 +135,7 @@ def test_forward_reference_is_looked_up_at_first_use(registry: Registry) -> None
         never: Never  # type: ignore[name-defined] # noqa: F821 # pyright: ignore[reportUndefinedVariable]
 
     assert registry.capture(Holder(Later(1)))[2].payload == '{"later":{"value":1}}'
-    with pytest.raises(RegistrationError, match="Broken: the annotation 'Never' cannot be looked up"):
+    with pytest.raises(RegistrationError, match="Broken: the annotation 'Never' cannot be resolved"):
         registry.capture(Broken(1))
 
 
@@ -169,12 +169,12 @@ def test_contradictions_are_refused(registry: Registry) -> None:
     registry.register("note", Note, aliases=["memo"])
 
     with pytest.raises(
-        RegistrationError, match="'note' is registered for .*Note already, and cannot mean .*Placed too"
+        RegistrationError, match="'note' is already registered for .*Note, and cannot also mean .*Placed:"
     ):
         registry.register("note", Placed)
-    with pytest.raises(RegistrationError, match="'note' is registered already, with another schema, aliases or codec"):
+    with pytest.raises(RegistrationError, match="'note' is already registered with another schema, aliases or codec"):
         registry.register("note", Note, schema=2)
-    with pytest.raises(RegistrationError, match="'memo' is an alias of 'note' already"):
+    with pytest.raises(RegistrationError, match="'memo' is already an alias of 'note'"):
         registry.register("memo", Note)
     with pytest.raises(RegistrationError, match="'memo' cannot be an alias of 'placed': it belongs to 'note'"):
         registry.register("placed", Placed, aliases=["memo"])
@@ -182,7 +182,7 @@ def test_contradictions_are_refused(registry: Registry) -> None:
         registry.register("placed", Placed, aliases=["placed"])
     with pytest.raises(RegistrationError, match=r"write aliases=\['memo'\]"):
         registry.register("placed", Placed, aliases="memo")
-    with pytest.raises(RegistrationError, match="a schema version is an int from 1 on, not 0"):
+    with pytest.raises(RegistrationError, match="a schema version must be an int ≥ 1, not 0"):
         registry.register("placed", Placed, schema=0)
     assert registry.names() == ("note",)
 

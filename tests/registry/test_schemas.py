@@ -100,12 +100,12 @@ def test_upcaster_contradictions(registry: Registry) -> None:
     registry.register("note", Note, schema=2)
     registry.upcast("note", 1)(upcaster(lambda old: old))
 
-    with pytest.raises(RegistrationError, match="schema 1 of 'note' has an upcaster already"):
+    with pytest.raises(RegistrationError, match="schema 1 of 'note' already has an upcaster"):
         registry.upcast("note", 1)(upcaster(lambda old: old))
-    with pytest.raises(RegistrationError, match="leads past today's schema 2 .* register that with schema=3"):
+    with pytest.raises(RegistrationError, match="leads past the current schema 2 .* register that with schema=3"):
         registry.upcast("note", 2)(upcaster(lambda old: old))
     registry.upcast("placed", 1)(upcaster(lambda old: old))
-    with pytest.raises(RegistrationError, match="leads past today's schema 1"):
+    with pytest.raises(RegistrationError, match="leads past the current schema 1"):
         registry.register("placed", Placed)
 
 
@@ -124,5 +124,5 @@ def test_schema_of_the_future(registry: Registry) -> None:
     """An event of a newer program is not guessed at."""
     registry.register("note", Note)
 
-    with pytest.raises(DecodeError, match="written as schema 2 of 'note', and this program knows up to 1"):
+    with pytest.raises(DecodeError, match="written as schema 2 of 'note', but this program knows only up to 1"):
         registry.decode("note", "json", 2, "{}")

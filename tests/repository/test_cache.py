@@ -76,4 +76,4 @@ async def test_an_aggregate_that_cannot_be_copied_is_fetched_all_the_same() -> N
         await things.use("l", lambda thing: thing.record(Moved(1)), create=True)
         for _ in range(3):
             assert (await things.fetch("l")).version == 1
-        assert reports == ["locked(l) cannot be cached, because it cannot be copied"]
+        assert reports == ["locked(l) cannot be cached because it cannot be copied"]
