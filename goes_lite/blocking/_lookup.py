@@ -24,38 +24,38 @@ class BlockingBoundLookup:
         return self._bound.lookup
 
     def find(self, key: str) -> AggregateRef | None:
-        """The aggregate that has the key, of several the one that has had it for the longest time; None if none has."""
+        """Return the aggregate that has the key, of several the one that got it first; None if none has it."""
         return self._portal.run(self._bound.find(key))
 
     def all(self, key: str) -> list[AggregateRef]:
-        """The aggregates that have the key, in the order in which they got it."""
+        """Return the aggregates that have the key, in the order in which they got it."""
         return self._portal.run(self._bound.all(key))
 
     def key_of(self, aggregate: AggregateRef | tuple[str, str]) -> str | None:
-        """The key of the aggregate, None if it has none."""
+        """Return the key of the aggregate; None if it has none."""
         return self._portal.run(self._bound.key_of(aggregate))
 
     def wait_ready(self, timeout: float | None = None) -> None:
-        """Until everything that is stored at this moment is in the maps, and they are of the version of this lookup.
+        """Wait until the maps contain everything that is stored now, and have the version of this lookup.
 
-        Whoever runs the projection may do so in another process. ProcessorBehind after `timeout` seconds;
-        ProjectionOutdated if the maps are of a higher version.
+        The projection may run in another process. ProcessorBehind after `timeout` seconds; ProjectionOutdated if the maps
+        have a higher version.
         """
         self._portal.run(self._bound.wait_ready(timeout))
 
     def claim(self, key: str) -> AppendCondition:
-        """The condition under which an aggregate may get a key that none has just now; KeyTaken if one has it.
+        """Return the condition for appending an event that gives an aggregate an unused key; KeyTaken if it is in use.
 
             tags = [emails.tag(email)]
             condition = emails.of(db).claim(email)
             db.events.append([Event(CustomerJoined(email), aggregate=ref, version=1, tags=tags)], condition=condition)
 
-        - Of those who claim a key at the same time, one alone can append: for the others it is AppendConditionFailed, and
-          when they claim it again, KeyTaken.
-        - It asks the log and not the maps, so there is no lag, and the projection need not even run.
-        - **It knows of tagged events alone.** Every event by which an aggregate gets a key carries `tag(key)`, and so does
-          every event by which it loses that key. One by which it changes from one key to another carries the tags of both.
-        - The condition is about one key. To get several at once, unite them: `AppendCondition(a.query | b.query,
+        - Of several concurrent claims of a key, only one can append: the others get AppendConditionFailed, and KeyTaken when
+          they claim it again.
+        - It reads the log and not the maps, so there is no lag, and the projection need not even run.
+        - **It only sees tagged events.** Every event that gives an aggregate a key must have `tag(key)`, and so must every
+          event that removes that key. An event that changes one key to another has the tags of both.
+        - The condition is about one key. To claim several at once, unite them: `AppendCondition(a.query | b.query,
           min(a.after, b.after))`.
         """
         return self._portal.run(self._bound.claim(key))

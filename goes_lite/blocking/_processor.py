@@ -25,46 +25,45 @@ class BlockingProcessor(Running):
 
     @property
     def error(self) -> Exception | None:
-        """The last one that it met."""
+        """The last error."""
         return self.processor.error
 
     def wait_for(self, position: int, timeout: float | None = None) -> None:
-        """Until everything up to the position is handled, by whichever instance, in whatever process.
+        """Wait until everything up to the position is handled, by any instance in any process.
 
         For read-your-writes: `processor.wait_for((db.events.append(…)).position)`. ProcessorBehind after
-        `timeout` seconds; what ended this very instance is raised if it is no longer running. InvalidQueryError if one of
-        the two is none.
+        `timeout` seconds; if this instance failed, its error is raised. InvalidQueryError for an invalid argument.
         """
         self._portal.run(self.processor.wait_for(position, timeout))
 
     def trigger(self) -> None:
-        """Have the active instance run now, whatever its schedule, in whatever process it is; else the next one does."""
+        """Request a run now, whatever the schedule, from the active instance in any process, or else the next one."""
         self._portal.run(self.processor.trigger())
 
     def reset(self) -> None:
-        """Have it forget how far it has come, and begin again where a new one would: whoever is active, else the next one.
+        """Request that it discards its progress and starts over like a new one, from the active instance or the next one.
 
-        Dead letters are forgotten. What its handlers have written is for you to remove (a projection does that itself).
+        Dead letters are removed. Removing what its handlers wrote is up to you (a projection does that itself).
         """
         self._portal.run(self.processor.reset())
 
     def parked(self) -> list[ParkedEvent]:
-        """The dead letters, in the order of the log."""
+        """Return the dead letters, in the order of the log."""
         return self._portal.run(self.processor.parked())
 
     def redrive(self, *letters: ParkedEvent) -> None:
-        """Have these dead letters handled again, or all of them; whoever is active does so, in the order of the log.
+        """Request that these dead letters, or all, are handled again by the active instance, in the order of the log.
 
-        One that fails again is parked again, after one attempt. Letters that are gone are passed over.
+        One that fails again is parked again, after one attempt. Letters that no longer exist are ignored.
         """
         self._portal.run(self.processor.redrive(*letters))
 
     def drop(self, letter: ParkedEvent) -> bool:
-        """Give the event up for good; False if the letter is gone already. What is held back behind it is re-driven."""
+        """Drop a dead letter; False if it no longer exists. Events that were held back because of it are handled."""
         return self._portal.run(self.processor.drop(letter))
 
     def stats(self) -> Stats:
-        """How it is getting on, as seen from here."""
+        """Return its state and progress, as known to this instance."""
         return self._portal.run(self.processor.stats())
 
 
@@ -76,20 +75,20 @@ class BlockingProjectionProcessor(BlockingProcessor):
         self._projection = processor
 
     def rebuild(self, *, progress: Callable[[Progress], object] | None = None, accept: Accept | None = None) -> Parity:
-        """Make the read model anew **beside** the live one, compare the two, and put it in its place, atomically.
+        """Rebuild the read model **next to** the live one, compare the two, and replace the live one atomically.
 
-        - Readers see the live one until then, and the new one from then on; whoever runs the projection goes on at the
-          very position that the new one was made up to, so nothing is missed and nothing counts twice.
-        - `progress` is called after each batch. What it raises ends the rebuild, as does cancelling; so does the program's
-          end. Called again, it goes on where it was, unless that was of another version.
-        - `accept` is asked, with what the comparison found, whether the new one is to take the place of the live one; by
-          default it is. If not, what was made is removed.
-        - An event on which a method raises is tried again, then ends it with ProcessorStopped or is parked, as `retry`
-          says. Dead letters of the live one are forgotten with it.
-        - It may run while the projection does, here or in another process. LeaseHeld if another rebuild of it is running.
-        - RegistrationError if the projection does not define `clear` and `switch`; ProjectionOutdated if the read model is
-          of a higher version.
+        - Readers see the live one until then, and the new one afterwards; the active instance resumes at exactly the
+          position that the new one has reached, so nothing is missed and nothing counts twice.
+        - `progress` is called after each batch. An exception that it raises ends the rebuild, as do cancelling and the end
+          of the program. Called again, the rebuild resumes where it left off, unless that was another version.
+        - `accept` is called with the result of the comparison and returns whether the new read model replaces the live one;
+          by default it does. If not, the new one is removed.
+        - An event on which a method raises is retried, then ends the rebuild with ProcessorStopped or is parked, as defined
+          by `retry`. Dead letters of the live read model are removed with it.
+        - It may run while the projection runs, here or in another process. LeaseHeld if another rebuild is running.
+        - RegistrationError if the projection does not define `clear` and `switch`; ProjectionOutdated if the read model has
+          a higher version.
 
-        Instances of another version stop with ProjectionOutdated then.
+        After that, instances of another version stop with ProjectionOutdated.
         """
         return self._portal.run(self._projection.rebuild(progress=progress, accept=accept))
