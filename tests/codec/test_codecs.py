@@ -37,7 +37,7 @@ def test_function_codec_gives_what_it_promised() -> None:
     """A codec whose function gives str for bytes would be stored in the wrong column, so it is refused."""
     codec = FunctionCodec("text", str, lambda payload, type: payload)
 
-    with pytest.raises(EncodeError, match="gave str instead of bytes"):
+    with pytest.raises(EncodeError, match="returned str instead of bytes"):
         encode(codec, int, 1)
 
 

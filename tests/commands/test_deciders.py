@@ -153,7 +153,7 @@ def test_decide_that_answers_no_events(answer: Any) -> None:
     def decide(state: Account, command: object) -> Any:
         return answer
 
-    with raised(ConfigError, "decide answers the events, as a list"):
+    with raised(ConfigError, "decide must return a list of events"):
         made(decide=decide).aggregate("1").decide(Deposit("1", 5))
 
 

@@ -199,9 +199,9 @@ def test_what_is_no_decision(world: World, answer: Any) -> None:
 
 def test_wrong_arguments(world: World) -> None:
     async def test(db: Any) -> None:
-        with raised(ConfigError, "one DecisionModel or several"):
+        with raised(ConfigError, "at least one DecisionModel"):
             await db.decide(decide=list)
-        with raised(ConfigError, "one DecisionModel or several"):
+        with raised(ConfigError, "at least one DecisionModel"):
             await db.decide(5, decide=nothing)
         with raised(ConfigError, "tries must be an int"):
             await db.decide(taken("ada"), decide=nothing, tries=0)

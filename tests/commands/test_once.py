@@ -120,7 +120,7 @@ def test_a_result_that_cannot_be_kept_is_an_error_and_nothing_is_stored(world: W
             return result
 
         commands.handle(Remind, remind, transactional=True)
-        with raised(EncodeError, "annotate what the handler returns"):
+        with raised(EncodeError, "annotate the return type of the handler"):
             await commands.dispatch(Remind("ada"), id=new_id())
         assert await db.models.get("reminders", "ada") is None
         assert await commands.dispatch(Remind("ada")) is result  # it need not be kept

@@ -138,7 +138,7 @@ def test_a_key_is_a_str(world: World, key: Any) -> None:
                 await question(key)
         with pytest.raises(InvalidQueryError, match="a key of 'emails' must be a str"):
             emails.tag(key)
-        with pytest.raises(InvalidQueryError, match="an aggregate is"):
+        with pytest.raises(InvalidQueryError, match="an aggregate must be"):
             await bound.key_of(key)
 
     world.run(test)

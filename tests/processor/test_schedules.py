@@ -101,7 +101,7 @@ def test_they_show_what_they_are() -> None:
         (lambda: Continuously(2, 1.5), "max_wait must be a number of seconds ≥ 2, not 1.5"),
         (lambda: Continuously(2, float("inf")), "max_wait must be a number of seconds ≥ 2, not inf"),
         (lambda: Periodically(0), "every must be a number of seconds ≥ 0.001, not 0"),
-        (lambda: Periodically("x" * 1000), "every is a number of seconds ≥ 0.001, not 'xxx"),  # type: ignore[arg-type]
+        (lambda: Periodically("x" * 1000), "every must be a number of seconds ≥ 0.001, not 'xxx"),  # type: ignore[arg-type]
     ],
 )
 def test_what_is_no_time_is_refused(make: Callable[[], ProcessorSchedule], message: str) -> None:
@@ -115,7 +115,7 @@ def test_what_is_no_time_is_refused(make: Callable[[], ProcessorSchedule], messa
 def test_what_is_no_schedule_is_refused(world: World, odd: Any) -> None:
     async def rule() -> None:
         async with world.open() as db:
-            with pytest.raises(ConfigError, match="schedule is .*, not"):
+            with pytest.raises(ConfigError, match="schedule must be .*, not"):
                 db.processor(NAME, print, schedule=odd)
 
     world.run(rule())

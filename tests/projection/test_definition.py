@@ -192,14 +192,14 @@ def test_a_subclass_may_override_methods() -> None:
 @pytest.mark.parametrize("name", ["create", "clear", "switch", "rows", "query", "name", "suffix"])
 def test_a_method_must_not_take_the_name_of_something_else(name: str) -> None:
     """Or the projection would call it for something that it is not."""
-    with pytest.raises(RegistrationError, match=f"Bad.{name}: every projection has a '{name}' already"):
+    with pytest.raises(RegistrationError, match=f"Bad.{name}: every projection already has a '{name}'"):
         made({name: method(Placed)}, name="x")
 
 
 @pytest.mark.parametrize("name", ["key", "initial", "place"])
 def test_a_method_of_a_model_projection_has_more_names_to_keep_off(name: str) -> None:
     made({name: method(Placed)}, name="x")
-    with pytest.raises(RegistrationError, match=f"Bad.{name}: every projection has a '{name}' already"):
+    with pytest.raises(RegistrationError, match=f"Bad.{name}: every projection already has a '{name}'"):
         made({name: method(Placed)}, goes.ModelProjection[Bill], name="x")
 
 
@@ -210,9 +210,9 @@ def test_a_model_projection_says_of_which_type_its_read_models_are() -> None:
     bare = made({"placed": method(Placed)}, goes.ModelProjection, name="x")
 
     with goes.blocking.connect("sqlite:///:memory:", registry=registry) as db:
-        with pytest.raises(RegistrationError, match="Bad does not say of which type"):
+        with pytest.raises(RegistrationError, match="Bad does not define the type"):
             db.projection(bare())
-        with pytest.raises(RegistrationError, match="Bad does not say of which type"):
+        with pytest.raises(RegistrationError, match="Bad does not define the type"):
             db.live(bare())
 
 
@@ -259,7 +259,7 @@ def test_methods_of_a_model_projection_are_not_async() -> None:
     @goes.projects(Placed)
     async def placed(self: Any, bill: Bill, event: Any) -> None: ...
 
-    with pytest.raises(RegistrationError, match=r"Bad.placed: a method of a ModelProjection is not async"):
+    with pytest.raises(RegistrationError, match=r"Bad.placed: a method of a ModelProjection must not be async"):
         made({"placed": placed}, goes.ModelProjection[Bill], name="x")
 
 
@@ -272,7 +272,7 @@ async def test_what_is_run_is_an_instance(db: Any, bad: Any) -> None:
         db.projection(bad)
     with pytest.raises(ConfigError, match="inline\\(\\) takes instances"):
         db.inline(Bills(), bad)
-    with pytest.raises(ConfigError, match="live\\(\\) folds a ModelProjection"):
+    with pytest.raises(ConfigError, match="live\\(\\) takes a ModelProjection"):
         await db.live(bad)
 
 

@@ -234,7 +234,7 @@ async def test_what_a_projection_refuses_in_a_transaction_cannot_be_passed_over(
             await tx.events.append(story("1", Placed("ann", 5)))
             with pytest.raises(LookupError):
                 await tx.events.append(story("1", Failing(1), after=1))
-            with pytest.raises(TransactionError, match="begin another"):
+            with pytest.raises(TransactionError, match="start another"):
                 await tx.events.append(story("2", Placed("ann", 5)))
     assert isinstance(refused.value.__cause__, LookupError)
     assert (await db.events.head(), await bills(db)) == (0, {})
