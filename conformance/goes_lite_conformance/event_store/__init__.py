@@ -1,4 +1,4 @@
-"""What an EventStore has to do: the promises of `goes_lite.contract.event_store`, a rule for each."""
+"""What every EventStore must do: one rule for each promise of `goes_lite.contract.event_store`."""
 
 from __future__ import annotations
 
@@ -32,4 +32,4 @@ class EventStoreTests(
     DataRules,
     FieldDataRules,
 ):
-    """Everything about events: appending, reading, following, deleting."""
+    """All rules about events: appending, reading, following and deleting."""

@@ -1,4 +1,4 @@
-"""Listing the aggregates: which there are, how far each has come, and since when."""
+"""Listing aggregates: their order, versions and times."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.samples import CONFUSABLE, NOON, A, B, note, story
 
 MANY = 1500
-"""More than anybody's page is expected to hold."""
+"""More than any backend is expected to hold in one page."""
 
 
 async def listed(db: Backend, name: str | None = None, **options: Any) -> list[tuple[str, str]]:
-    """The aggregates that are listed, as pairs."""
+    """List aggregates as (name, id) pairs."""
     return [(info.aggregate.name, info.aggregate.id) for info in await db.events.aggregates(name, **options).list()]
 
 
 async def begin(db: Backend, aggregates: Iterable[tuple[str, str]]) -> None:
-    """Store a first event of each of the aggregates."""
+    """Store the first event of each aggregate."""
     await db.events.append([note("first", aggregate, 1) for aggregate in aggregates])
 
 
@@ -30,9 +30,9 @@ class AggregateRules(Contract):
     """Rules ES-AGG."""
 
     async def test_an_aggregate_is_listed_with_its_version_and_times(self, db: Backend) -> None:
-        """ES-AGG-001: It tells of each aggregate its version, and the times of its first and of its newest event.
+        """ES-AGG-001: Each listed aggregate has its version and the times of its first and its newest event.
 
-        They are the times of those two events by version, whatever the times in between: clocks run back.
+        First and newest are meant by version, even if the times in between are earlier or later: clocks run back.
         """
         hour = timedelta(hours=1)
         await db.events.append([
@@ -45,16 +45,16 @@ class AggregateRules(Contract):
         ]
 
     async def test_only_aggregates_are_listed(self, db: Backend) -> None:
-        """ES-AGG-002: Each is listed once, however many events it has; events of none are not; an empty store has none."""
+        """ES-AGG-002: Each aggregate is listed once; events of no aggregate are not listed; an empty store lists none."""
         assert await listed(db) == []
         await db.events.append([note("of none"), *story(A, 3), note("of none")])
         await db.events.append(story(A, 2, after=3))
         assert await listed(db) == [("order", "a")]
 
     async def test_aggregates_are_listed_by_name_and_id(self, db: Backend) -> None:
-        """ES-AGG-003: They come by name, then by id, both by code point, whatever the collation of the database.
+        """ES-AGG-003: Aggregates are sorted by name, then by id, both by code point, whatever the collation of the database.
 
-        Upper case before lower case, accents behind all of ASCII, and what UTF-16 writes with two units at the end.
+        Upper case precedes lower case, accents follow all of ASCII, and characters beyond the BMP come last.
         """
         refs = [
             (name, id)
@@ -65,7 +65,7 @@ class AggregateRules(Contract):
         assert await listed(db) == refs
 
     async def test_aggregates_of_one_name(self, db: Backend) -> None:
-        """ES-AGG-004: With a name only the aggregates that have exactly this name are listed; it may be unknown."""
+        """ES-AGG-004: With a name, only aggregates of exactly this name are listed; an unknown name lists none."""
         refs = [(name, "1") for name in ("Order", "order", "order-2", "orders", "órder", "%", "o_der")]
         await begin(db, refs)
         for ref in refs:
@@ -74,7 +74,7 @@ class AggregateRules(Contract):
             assert await listed(db, unknown) == []
 
     async def test_aggregates_behind_one(self, db: Backend) -> None:
-        """ES-AGG-005: `after` lists those behind a (name, id), itself excluded, whether it exists or not."""
+        """ES-AGG-005: `after` lists the aggregates after a (name, id), excluding that one, whether it exists or not."""
         refs = [("invoice", "b"), ("invoice", "c"), ("order", "a"), ("order", "b"), ("zeta", "a")]
         await begin(db, refs)
         for number, ref in enumerate(refs, 1):
@@ -84,7 +84,7 @@ class AggregateRules(Contract):
         assert await listed(db, after=AggregateRef("zz", "a")) == []
 
     async def test_aggregates_of_one_name_behind_one(self, db: Backend) -> None:
-        """ES-AGG-006: With a name and `after` both hold, also if `after` has another name."""
+        """ES-AGG-006: A name and `after` apply together, even if `after` has another name."""
         refs = [("invoice", "z"), ("order", "a"), ("order", "b"), ("order", "c"), ("zeta", "a")]
         await begin(db, refs)
         assert await listed(db, "order", after=AggregateRef("order", "a")) == refs[2:4]
@@ -92,7 +92,7 @@ class AggregateRules(Contract):
         assert await listed(db, "order", after=AggregateRef("zeta", "a")) == []
 
     async def test_a_limited_list_of_aggregates(self, db: Backend) -> None:
-        """ES-AGG-007: `limit` lists the first so many of what the rest selects; there may be fewer; 0 lists none."""
+        """ES-AGG-007: `limit` lists at most that many of the aggregates that the other arguments select; 0 lists none."""
         refs = [("invoice", "a"), ("order", "a"), ("order", "b"), ("order", "c")]
         await begin(db, refs)
         for limit in range(5):
@@ -102,7 +102,7 @@ class AggregateRules(Contract):
         assert await listed(db, after=AggregateRef("order", "a"), limit=1) == refs[2:3]
 
     async def test_aggregates_are_listed_beyond_a_page(self, db: Backend) -> None:
-        """ES-AGG-008: However many there are, each is listed once and in order, over names and pages; so with a limit."""
+        """ES-AGG-008: Any number of aggregates is listed in order, each once, across names and pages, limited or not."""
         refs = sorted((f"name-{number % 7}", str(number)) for number in range(MANY))
         await begin(db, refs)
         assert [tuple(info.aggregate) async for info in db.events.aggregates()] == refs
@@ -116,7 +116,7 @@ class AggregateRules(Contract):
         assert [info.aggregate for info in await aggregates.list()] == [A]
 
     async def test_aggregates_that_look_alike_are_listed_each(self, db: Backend) -> None:
-        """ES-AGG-010: Ids that differ in case, accents, width or spaces only are different aggregates."""
+        """ES-AGG-010: Ids that differ only in case, accents, width or spaces are different aggregates."""
         await begin(db, [("order", id) for id in CONFUSABLE])
         assert await listed(db) == [("order", id) for id in sorted(CONFUSABLE)]
         for id in CONFUSABLE:

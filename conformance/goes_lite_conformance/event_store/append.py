@@ -21,11 +21,11 @@ from goes_lite_conformance.harness.samples import NOON, A, B, C, Noted, careless
 from goes_lite_conformance.rule import needs
 
 MANY = 3000
-"""More events than anybody's batch, page or list of parameters is expected to hold."""
+"""More events than any backend is expected to hold in one batch, page or list of parameters."""
 
 
 async def versions(db: Backend, aggregate: AggregateRef) -> list[int]:
-    """The versions of an aggregate as it is loaded."""
+    """Return the versions of an aggregate as it is loaded."""
     return [event.version for event in await db.events.load(aggregate)]
 
 
@@ -35,15 +35,15 @@ class AppendRules(Contract):
     # --- order and positions ----------------------------------------------------------------------------------------
 
     async def test_events_are_stored_in_the_order_given(self, db: Backend) -> None:
-        """ES-APPEND-001: The events of a batch lie in the log in the order given, every field as it was."""
+        """ES-APPEND-001: The events of a batch are stored in the given order, with every field unchanged."""
         batch = [note("x"), *story(A, 2, metadata={"actor": "ann"}), note("y", tags=["color:red"], time=NOON)]
         await db.events.append(batch)
         same(await db.events.query().list(), batch)
 
     async def test_append_answers_the_positions(self, db: Backend) -> None:
-        """ES-APPEND-002: The answer is an Appended with the position of each event, in the order of the events.
+        """ES-APPEND-002: An append returns an Appended with the position of each event, in the order of the events.
 
-        `already_committed` is False, and `position` the last of the positions: what read-your-writes waits for.
+        `already_committed` is False, and `position` is the last of the positions: the one that read-your-writes waits for.
         """
         batch = [note("x"), note("1", A, 1), note("y"), note("1", B, 1), note("2", A, 2)]
         appended = await db.events.append(batch)
@@ -54,7 +54,7 @@ class AppendRules(Contract):
         assert appended.position == appended.positions[-1]
 
     async def test_positions_grow(self, db: Backend) -> None:
-        """ES-APPEND-003: Positions are at least 1, and grow within a batch and from each append to the next."""
+        """ES-APPEND-003: Positions start at 1 or above, and increase within a batch and from each append to the next."""
         batches = [[note("1")], [note("2"), note("3"), *story(A, 2)], story(B, 2), [note("4")], story(A, 1, after=2)]
         positions = [position for batch in batches for position in (await db.events.append(batch)).positions]
         assert positions[0] >= 1
@@ -62,7 +62,7 @@ class AppendRules(Contract):
 
     @needs(DENSE_POSITIONS)
     async def test_dense_positions_have_no_gaps(self, db: Backend) -> None:
-        """ES-APPEND-004: Dense positions are 1, 2, 3, …: whatever is refused, repeated or empty uses up none."""
+        """ES-APPEND-004: Dense positions are 1, 2, 3, …: refused, repeated and empty appends use up none."""
         first = [note("1"), note("2")]
         await db.events.append(first)
         with refused(ConcurrencyError):
@@ -77,7 +77,7 @@ class AppendRules(Contract):
         assert [event.position for event in await db.events.query().list()] == [1, 2, 3, 4]
 
     async def test_order_is_that_of_the_appends(self, db: Backend) -> None:
-        """ES-APPEND-005: Times and ids have no part in the order: clocks run back, and ids are anybody's."""
+        """ES-APPEND-005: Neither times nor ids affect the order: clocks run back, and ids may be anything."""
         batch = [
             note(str(number), time=NOON - timedelta(days=number), id=UUID(int=2**128 - 1 - number * 2**120))
             for number in range(6)
@@ -88,7 +88,7 @@ class AppendRules(Contract):
         assert await texts(db) == list("012345")
 
     async def test_an_event_gets_a_position_whatever_it_had(self, db: Backend) -> None:
-        """ES-APPEND-006: An event that has a position already, in the log that it came from, gets a new one here."""
+        """ES-APPEND-006: An event that already has a position, from whichever log, gets a new one."""
         far = 2**62
         first = await db.events.append([note("0"), note("1")])
         appended = await db.events.append([note("2").at(first.positions[0]), note("3", A, 1).at(far)])
@@ -100,7 +100,7 @@ class AppendRules(Contract):
         )
 
     async def test_the_event_passed_in_stays_as_it_was(self, db: Backend) -> None:
-        """ES-APPEND-007: Appending changes no event: what was passed in has no position afterwards, as before."""
+        """ES-APPEND-007: Appending changes no event: the events passed in have no position afterwards either."""
         event = note("x", A, 1, time=NOON, tags=["color:red"])
         await db.events.append([event])
         assert event.position == 0
@@ -109,7 +109,7 @@ class AppendRules(Contract):
     # --- visibility -------------------------------------------------------------------------------------------------
 
     async def test_every_reader_sees_it_at_once(self, db: Backend) -> None:
-        """ES-APPEND-008: Once append has returned, every way of reading shows the events, each time."""
+        """ES-APPEND-008: Once an append has returned, every way of reading shows its events."""
         for version in range(1, 6):
             event = note(str(version), A, version, tags=[f"version:{version}"])
             position = (await db.events.append([event])).position
@@ -122,7 +122,7 @@ class AppendRules(Contract):
             assert [info.version for info in await db.events.aggregates().list()] == [version]
 
     async def test_a_reader_sees_a_batch_whole_or_not_at_all(self, place: Place, db: Backend) -> None:
-        """ES-APPEND-009: Whoever reads while others append never sees a part of a batch."""
+        """ES-APPEND-009: A reader never sees part of a batch while others append."""
         rounds, size = 15, 20
 
         async def write() -> None:
@@ -142,16 +142,16 @@ class AppendRules(Contract):
     # --- versions ---------------------------------------------------------------------------------------------------
 
     async def test_an_aggregate_grows(self, db: Backend) -> None:
-        """ES-APPEND-010: An aggregate begins at version 1, and each append takes it on from where it is."""
+        """ES-APPEND-010: An aggregate begins at version 1, and each append continues from its current version."""
         await db.events.append(story(A, 1))
         await db.events.append(story(A, 3, after=1))
         await db.events.append(story(A, 1, after=4))
         assert await versions(db, A) == [1, 2, 3, 4, 5]
 
     async def test_a_version_that_is_taken_is_a_conflict(self, db: Backend) -> None:
-        """ES-APPEND-011: A first version that the aggregate has reached or passed is a ConcurrencyError.
+        """ES-APPEND-011: A first version that the aggregate has already reached or passed raises ConcurrencyError.
 
-        It says which aggregate, on which version the append builds, and which one is stored.
+        The error names the aggregate, the version that the append builds on, and the stored version.
         """
         await db.events.append(story(A, 3))
         async with unchanged(db):
@@ -160,7 +160,7 @@ class AppendRules(Contract):
                     await db.events.append(story(A, 4, after=version - 1))
 
     async def test_a_version_that_leaves_a_gap_is_a_conflict(self, db: Backend) -> None:
-        """ES-APPEND-012: A first version beyond the next one is a ConcurrencyError, too: no history has holes."""
+        """ES-APPEND-012: A first version beyond the next one raises ConcurrencyError, too: no history has gaps."""
         await db.events.append(story(A, 3))
         async with unchanged(db):
             for version in (5, 6, 100):
@@ -168,13 +168,13 @@ class AppendRules(Contract):
                     await db.events.append([note("late", A, version)])
 
     async def test_an_unknown_aggregate_is_at_version_0(self, db: Backend) -> None:
-        """ES-APPEND-013: Of an aggregate that does not exist, `actual` is 0, and the attempt does not create it."""
+        """ES-APPEND-013: For an aggregate that does not exist, `actual` is 0, and the attempt does not create it."""
         with refused(ConcurrencyError, aggregate=A, expected=1, actual=0):
             await db.events.append([note("2", A, 2)])
         assert await everything(db) == ([], [], 0, 0, [])
 
     async def test_versions_of_any_size_are_compared(self, db: Backend) -> None:
-        """ES-APPEND-014: A version that no database has a number for conflicts like any other."""
+        """ES-APPEND-014: A version too large for any database's integers conflicts like any other."""
         await db.events.append(story(A, 1))
         async with unchanged(db):
             for version in (2**31, 2**32 + 2, 2**53 + 1, 2**63 - 1, 2**63, 2**64 + 2, 10**30):
@@ -184,7 +184,7 @@ class AppendRules(Contract):
                     await db.events.append([note("x", B, version)])
 
     async def test_an_aggregate_is_its_name_and_its_id(self, db: Backend) -> None:
-        """ES-APPEND-015: Aggregates of one name, or of one id, or that look the same when joined, are independent."""
+        """ES-APPEND-015: Aggregates that share a name or an id, or look the same when joined, are independent."""
         refs = [AggregateRef(name, id) for name in ("order", "invoice") for id in "ab"]
         for joint in (":", "/", ".", "|", "-", "_", ",", "$", "#", "@", "+"):
             refs += [AggregateRef(f"x{joint}y", "z"), AggregateRef("x", f"y{joint}z")]
@@ -196,9 +196,9 @@ class AppendRules(Contract):
     # --- batches ----------------------------------------------------------------------------------------------------
 
     async def test_a_batch_may_be_about_several_aggregates(self, db: Backend) -> None:
-        """ES-APPEND-016: Events of several aggregates, new and old, and of none may be interleaved in one batch.
+        """ES-APPEND-016: A batch may interleave events of several aggregates, new and old, and of none.
 
-        Each aggregate moves on by its own events, and the next append has to fit all of them.
+        Each aggregate advances by its own events only, and the next append has to match all of them.
         """
         await db.events.append(story(A, 2))
         a, b, c = story(A, 3, after=2), story(B, 2), story(C, 1)
@@ -212,16 +212,16 @@ class AppendRules(Contract):
         await db.events.append([*story(C, 1, after=1), *story(A, 1, after=5), *story(B, 1, after=2)])
 
     async def test_events_of_no_aggregate_never_conflict(self, db: Backend) -> None:
-        """ES-APPEND-017: Events of no aggregate have no version, and however many are stored, more of them fit."""
+        """ES-APPEND-017: Events of no aggregate have no version and never conflict, however many are stored."""
         for number in range(4):
             await db.events.append([note(f"{number}"), note(f"{number}+")])
         found = await db.events.query().list()
         assert [(event.aggregate, event.version) for event in found] == [(None, 0)] * 8
 
     async def test_every_aggregate_of_a_batch_is_checked(self, db: Backend) -> None:
-        """ES-APPEND-018: A conflict of any aggregate of the batch, wherever it stands, refuses all of it.
+        """ES-APPEND-018: A conflict of any aggregate in a batch, wherever it stands, refuses the whole batch.
 
-        The error is about that aggregate; nothing of the others is written, and none of them comes into being.
+        The error is about that aggregate; nothing of the others is written, and none of them is created.
         """
         await db.events.append([*story(A, 2), *story(B, 1)])
         async with unchanged(db):
@@ -236,20 +236,20 @@ class AppendRules(Contract):
                         await db.events.append(batch)
 
     async def test_an_empty_batch_changes_nothing(self, db: Backend) -> None:
-        """ES-APPEND-019: An empty batch succeeds, without positions (`position` is 0), and writes nothing."""
+        """ES-APPEND-019: An empty batch succeeds, has no positions (`position` is 0), and writes nothing."""
         assert await db.events.append([]) == Appended((), already_committed=False)
         await db.events.append([note("x")])
         async with unchanged(db):
             assert (await db.events.append([])).position == 0
 
     async def test_an_empty_batch_does_not_look_at_the_condition(self, db: Backend) -> None:
-        """ES-APPEND-020: An empty batch succeeds under a condition that does not hold."""
+        """ES-APPEND-020: An empty batch succeeds even if its condition does not hold."""
         await db.events.append([note("x")])
         async with unchanged(db):
             assert await db.events.append([], condition=AppendCondition(EventQuery())) == Appended(())
 
     async def test_a_batch_is_any_collection_of_events(self, db: Backend) -> None:
-        """ES-APPEND-021: A list, a tuple, a generator: all of its events are stored, though it is gone through once."""
+        """ES-APPEND-021: A batch is any iterable, such as a list, a tuple or a generator, and is iterated only once."""
         once: Any = (note(word) for word in "345")
         await db.events.append((note("1"), note("2")))
         assert len((await db.events.append(once)).positions) == 3
@@ -267,7 +267,7 @@ class AppendRules(Contract):
         assert await versions(db, A) == list(range(1, MANY // 2 + 1))
 
     async def test_a_batch_of_thousands_is_refused_whole(self, db: Backend) -> None:
-        """ES-APPEND-023: If the last of thousands is refused, nothing of the batch is written, however it travels."""
+        """ES-APPEND-023: If the last of thousands of events is refused, nothing of the batch is written."""
         used = note("used")
         await db.events.append([used])
         async with unchanged(db):
@@ -279,7 +279,7 @@ class AppendRules(Contract):
     # --- neighbours -------------------------------------------------------------------------------------------------
 
     async def test_a_refused_append_uses_up_nothing(self, db: Backend) -> None:
-        """ES-APPEND-024: After a refusal the same ids and the right versions fit, as if it had never been tried."""
+        """ES-APPEND-024: After a refusal, the same ids and the right versions succeed as if nothing had been tried."""
         await db.events.append(story(A, 1))
         early = note("x", A, 1)
         loose = note("y", tags=["color:red"])
@@ -291,9 +291,9 @@ class AppendRules(Contract):
         assert await texts(db) == ["a-1", "y", "b-1", "x"]
 
     async def test_one_of_many_takes_a_version(self, place: Place, db: Backend) -> None:
-        """ES-APPEND-025: Of many who append the same version side by side, one is stored; the others are conflicts.
+        """ES-APPEND-025: Of concurrent appends of the same version, one is stored; the others raise ConcurrencyError.
 
-        Each of them is told the version that is stored by then, and nothing else of its batch is written.
+        Each error has the version that is stored by then, and nothing else of its batch is written.
         """
         for version in (1, 2, 3):
             answers = await place.together(
@@ -308,7 +308,7 @@ class AppendRules(Contract):
             assert await db.events.count() == 2 * version
 
     async def test_a_refused_append_does_not_disturb_its_neighbours(self, place: Place, db: Backend) -> None:
-        """ES-APPEND-026: Of appends side by side each gets its own outcome, though the store may write them together."""
+        """ES-APPEND-026: Each of several concurrent appends gets its own outcome, even if the store writes them together."""
         used = note("used", tags=["seat:1"])
         await db.events.append([used, *story(A, 1)])
         taken = AppendCondition(EventQuery(tags=["seat:1"]))
@@ -332,9 +332,9 @@ class AppendRules(Contract):
         assert len(await db.events.aggregates("own").list()) == 8
 
     async def test_events_of_another_program_are_stored(self, place: Place) -> None:
-        """ES-APPEND-027: An event is stored whatever registry it was made with, also under a name unknown to this one.
+        """ES-APPEND-027: An event is stored whichever registry made it, even if its name is unknown to this program.
 
-        Several programs share a log, and one of them may pass on what only another can read.
+        Several programs share a log, and one of them may pass on events that only another can read.
         """
         theirs = Registry()
         theirs.register("theirs.noted", Noted)

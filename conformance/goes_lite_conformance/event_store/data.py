@@ -1,4 +1,4 @@
-"""Awkward data: whatever an event holds comes back as it was."""
+"""Awkward data: whatever an event holds is read back unchanged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VERBATIM = FunctionCodec("json", str, lambda payload, _: payload, text=True)
 
 
 async def kept(db: Backend, events: Sequence[Event[Any]]) -> None:
-    """Stored together, the events come back in every field, and as the very same payload."""
+    """Check that events stored together are read back with every field and the identical payload."""
     await db.events.append(events)
     stored = await db.events.query().list()
     same(stored, events)
@@ -37,7 +37,7 @@ async def kept(db: Backend, events: Sequence[Event[Any]]) -> None:
 
 
 class DataRules(Contract):
-    """Rules ES-DATA about what events hold."""
+    """Rules ES-DATA about the data of events."""
 
     # --- text -------------------------------------------------------------------------------------------------------
 
@@ -46,11 +46,11 @@ class DataRules(Contract):
         await kept(db, [note(text) for text in TEXTS])
 
     async def test_control_characters_are_kept(self, db: Backend) -> None:
-        """ES-DATA-002: So are NUL and all other control characters, in data and in metadata."""
+        """ES-DATA-002: NUL and all other control characters are kept, in data and in metadata."""
         await kept(db, [note(text, metadata={text: text, "other": f"{text}x{text}"}) for text in CONTROLS])
 
     async def test_nothing_is_kept(self, db: Backend) -> None:
-        """ES-DATA-003: An event may have no data, no metadata and no tags: they are empty when it is read."""
+        """ES-DATA-003: An event may have no data, no metadata and no tags, and is read back with all of them empty."""
         empty = Event(Closed(), registry=registry)
         await kept(db, [empty, note("")])
         found = await db.events.find(empty.id)
@@ -64,18 +64,18 @@ class DataRules(Contract):
         await kept(db, [note("small"), note("€" + "x" * 5_000_000, metadata={"by": "me"}), note("small")])
 
     async def test_large_batches_are_kept(self, db: Backend) -> None:
-        """ES-DATA-005: A batch of thousands of events, of many aggregates, is stored in order."""
+        """ES-DATA-005: A batch of thousands of events of many aggregates is stored in order."""
         await kept(db, [note(str(n), ("order", str(n % 700)), n // 700 + 1, tags=[f"n:{n}"]) for n in range(4900)])
 
     # --- numbers ----------------------------------------------------------------------------------------------------
 
     async def test_integers_are_kept(self, db: Backend) -> None:
-        """ES-DATA-006: Integers in the data are kept exactly: to the ends of 32, 53 and 64 bits, and beyond."""
+        """ES-DATA-006: Integers in the data are kept exactly: to the limits of 32, 53 and 64 bits, and beyond."""
         edges = (0, 1, -1, 2**31 - 1, -(2**31), 2**53, 2**53 + 1, 2**63 - 1, -(2**63), 2**63, 2**64, 10**30, -(10**30))
         await kept(db, [count(number) for number in edges])
 
     async def test_floats_are_kept(self, place: Place) -> None:
-        """ES-DATA-007: Finite floats in the data are kept to the last bit, with the sign of zero."""
+        """ES-DATA-007: Finite floats in the data are kept to the last bit, including the sign of zero."""
         own = Registry()
         own.register("sample.measured", float)
         values = (0.0, -0.0, 0.1 + 0.2, 1e16, 5e-324, -2.2250738585072014e-308, 1.7976931348623157e308, 1 / 3)
@@ -86,9 +86,9 @@ class DataRules(Contract):
     # --- payloads ---------------------------------------------------------------------------------------------------
 
     async def test_payloads_are_kept_byte_for_byte(self, place: Place) -> None:
-        """ES-DATA-008: The payload is kept as it was encoded: no spaces, order, numbers or escapes of JSON change.
+        """ES-DATA-008: A payload is kept exactly as it was encoded: a JSON text keeps its spaces, order, numbers and escapes.
 
-        Whatever a database makes of JSON that it understands would change what a retry is compared with.
+        A database that parses and rewrites JSON would change what a retry is compared with.
         """
         payloads = (
             '{"b":1,"a":2}', '{"a":1,"a":2}', ' { "a" : 1.0 } ', "[1e2,100,1.10]", r'"\u00e9\/\u0000"', '"\u00e9"', "null",
@@ -100,7 +100,7 @@ class DataRules(Contract):
             await kept(db, [Event(payload, name="sample.verbatim", registry=own) for payload in payloads])
 
     async def test_binary_payloads_are_kept(self, place: Place) -> None:
-        """ES-DATA-009: Payloads of bytes are kept as bytes, of any value and length, none included."""
+        """ES-DATA-009: Binary payloads are kept as bytes, of any value and length, including none."""
         own = Registry(codec=BINARY)
         own.register("sample.blob", bytes)
         payloads = (bytes(range(256)), b"", b"\0", b"\xff\xfe\x00\x00", b'{"a":1}', b"\x80" * 100_000)
@@ -109,9 +109,9 @@ class DataRules(Contract):
             assert {type(event.encoded.payload) for event in await db.events.query().list()} == {bytes}
 
     async def test_encodings_are_kept(self, place: Place) -> None:
-        """ES-DATA-010: One aggregate, and so one log, may hold several encodings; each event is read in its own."""
+        """ES-DATA-010: An aggregate, and so the log, may hold several encodings; each event is decoded with its own."""
         reader = Registry(codec=WIDE)
-        reader.codec = REVERSED  # it goes on knowing the other
+        reader.codec = REVERSED  # it still knows the other one
         writers = [Registry(codec=codec) for codec in ("json", WIDE, REVERSED)]
         for one in (reader, *writers):
             one.register("sample.said", str)
@@ -126,7 +126,7 @@ class DataRules(Contract):
             assert [event.data for event in loaded] == [f"{n}é\0" for n in range(6)]
 
     async def test_schema_versions_are_kept(self, place: Place) -> None:
-        """ES-DATA-011: Each event keeps the schema version that it was written in, and is read as today's."""
+        """ES-DATA-011: Each event keeps the schema version that it was written in, and is upcast to today's when read."""
         today = Registry()
         today.register("sample.said", str, schema=3)
         today.register("sample.ripe", str, schema=1_000_000)
@@ -154,7 +154,7 @@ class DataRules(Contract):
     # --- all ways ---------------------------------------------------------------------------------------------------
 
     async def test_every_way_of_reading_gives_the_same(self, db: Backend) -> None:
-        """ES-DATA-012: Loaded, queried, found or followed, it is the same event, at the same position."""
+        """ES-DATA-012: An event is the same, at the same position, whether it is loaded, queried, found or followed."""
         event = note("é\0😀", A, 1, metadata={"k": "\0", "é": ""}, tags=["k:é", "k:😀"], time=NOON)
         await db.events.append([note("noise"), event])
         found = await db.events.find(event.id)
@@ -169,7 +169,7 @@ class DataRules(Contract):
         assert len(ways) == 4
 
     async def test_awkward_events_are_recognised_again(self, db: Backend) -> None:
-        """ES-DATA-013: Awkward events, read and appended again, are the very same: a retry, not a second event."""
+        """ES-DATA-013: Awkward events that are read and appended again are recognised as a retry."""
         awkward = [note(text, metadata={text: text} if text else None) for text in (*TEXTS, *CONTROLS)]
         appended = await db.events.append(awkward)
         again = await db.events.append(await db.events.query().list())
@@ -178,7 +178,7 @@ class DataRules(Contract):
 
     @needs(PERSISTENT)
     async def test_another_handle_reads_the_same(self, place: Place) -> None:
-        """ES-DATA-014: Closed and opened again, the store gives the same events."""
+        """ES-DATA-014: After closing and reopening, the store returns the same events."""
         events = [
             note(text, metadata={"k": text}, tags=["k:é", f"n:{n}"], time=NOON)
             for n, text in enumerate(TEXTS + CONTROLS)

@@ -1,4 +1,4 @@
-"""Awkward fields: ids, times, tags and metadata come back as they were, and can be asked for."""
+"""Awkward fields: ids, times, tags and metadata are read back unchanged and can be queried."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ LONG = ("x" * MAX_ID_BYTES, "é" * (MAX_ID_BYTES // 2), "😀" * (MAX_ID_BYTES /
 
 
 class FieldDataRules(Contract):
-    """Rules ES-DATA about the fields beside the data."""
+    """Rules ES-DATA about all fields other than the data."""
 
     async def test_fields_have_their_types(self, db: Backend) -> None:
-        """ES-DATA-015: What is read has the types that an event promises, and can no more be changed than what was made."""
+        """ES-DATA-015: Events that are read have the types that `Event` promises, and are as immutable as new ones."""
         await db.events.append([note("x", A, 1, metadata={"by": "me"}, tags=["color:red"])])
         event = (await db.events.load(A))[0]
         kinds = {
@@ -56,7 +56,7 @@ class FieldDataRules(Contract):
     # --- times ------------------------------------------------------------------------------------------------------
 
     async def test_times_are_kept(self, db: Backend) -> None:
-        """ES-DATA-016: Times are kept to the microsecond, from the year 1 to 9999, and can be asked for."""
+        """ES-DATA-016: Times from the year 1 to 9999 are kept to the microsecond and can be queried."""
         events = [note(str(time), time=time) for time in TIMES]
         await kept(db, events)
         for time in TIMES:
@@ -64,7 +64,7 @@ class FieldDataRules(Contract):
             assert await texts(db, EventQuery(min_time=time, max_time=time)) == [str(time)]
 
     async def test_times_of_other_zones_are_kept_as_utc(self, db: Backend) -> None:
-        """ES-DATA-017: A time of another zone comes back as the same instant in UTC, whatever the offset."""
+        """ES-DATA-017: A time in any zone is read back as the same instant in UTC, whatever the offset."""
         times = [
             datetime(2026, 3, 29, 2, 30, 0, 1, tzinfo=FAR_EAST),
             datetime(2024, 2, 29, 23, 59, 59, 999_999, tzinfo=FAR_WEST),
@@ -78,7 +78,7 @@ class FieldDataRules(Contract):
             assert await texts(db, EventQuery(times=[time])) == [str(time)]
 
     async def test_times_are_no_order(self, db: Backend) -> None:
-        """ES-DATA-018: Times may be equal, or run back, within an aggregate and a batch: positions are the order."""
+        """ES-DATA-018: Times may be equal or run back within an aggregate and a batch: positions define the order."""
         day = timedelta(days=1)
         times = [NOON, NOON, NOON - day, NOON + day, NOON, NOON - day]
         events = [note(str(n), A, n, time=time) for n, time in enumerate(times, 1)]
@@ -90,7 +90,7 @@ class FieldDataRules(Contract):
     # --- ids --------------------------------------------------------------------------------------------------------
 
     async def test_event_ids_are_kept(self, db: Backend) -> None:
-        """ES-DATA-019: An event id is any UUID, of every version, nil and max included; it finds its event."""
+        """ES-DATA-019: An event id may be any UUID, of every version, including nil and max, and finds its event."""
         ids = [
             UUID(int=0), UUID(int=1), UUID(int=2**127), UUID(int=2**128 - 1), uuid1(), uuid3(NAMESPACE_URL, "x"), uuid4(),
             uuid5(NAMESPACE_URL, "x"), new_id(), UUID("00000000-0000-0000-0000-0000000000ff"),
@@ -104,7 +104,7 @@ class FieldDataRules(Contract):
             assert await texts(db, EventQuery(ids=[id])) == [str(id)]
 
     async def test_aggregate_ids_are_kept(self, db: Backend) -> None:
-        """ES-DATA-020: The id of an aggregate is any text; its events are found by it, one by one and through a query."""
+        """ES-DATA-020: An aggregate id may be any text, and finds its events by loading and by querying."""
         events = [note(text, ("order", text), 1) for text in NAMED]
         await kept(db, events)
         for event in events:
@@ -113,7 +113,7 @@ class FieldDataRules(Contract):
             assert await db.events.query(EventQuery(aggregate_ids=[event.aggregate.id])).list() == [event]
 
     async def test_a_uuid_as_the_id_of_an_aggregate(self, db: Backend) -> None:
-        """ES-DATA-021: A UUID as the id of an aggregate is the same as its text."""
+        """ES-DATA-021: A UUID as the id of an aggregate is equivalent to its text."""
         id = uuid4()
         await db.events.append([note("1", ("order", id), 1)])
         await db.events.append([note("2", ("order", str(id)), 2)])
@@ -124,7 +124,7 @@ class FieldDataRules(Contract):
         assert await texts(db, EventQuery(aggregate_ids=[id])) == ["1", "2"]
 
     async def test_long_ids_are_kept(self, db: Backend) -> None:
-        """ES-DATA-022: An id of 1,024 bytes is kept whole, beside a name of 255 characters, and is told from its like."""
+        """ES-DATA-022: An id of 1,024 bytes with a name of 255 characters is kept whole, and distinct from similar ones."""
         names = ("order", "😀" * 255)
         events = [note(id[-1], (name, id), 1) for name in names for id in LONG]
         await kept(db, events)
@@ -136,7 +136,7 @@ class FieldDataRules(Contract):
         assert listed == sorted(event.aggregate for event in events if event.aggregate is not None)
 
     async def test_long_event_names_are_kept(self, place: Place) -> None:
-        """ES-DATA-023: The name of an event has up to 255 characters of any script, and can be asked for."""
+        """ES-DATA-023: An event name may have up to 255 characters of any script, and can be queried."""
         named = ["x" * 255, "x" * 254 + "y", "😀" * 255, "é", "日本語.を", "a-b/c:d$e#f"]
         own = Registry()
         for name in named:
@@ -150,7 +150,7 @@ class FieldDataRules(Contract):
     # --- tags and metadata ------------------------------------------------------------------------------------------
 
     async def test_tags_are_kept(self, db: Backend) -> None:
-        """ES-DATA-024: A tag is any text around a colon, up to 1,024 bytes; events are found by it."""
+        """ES-DATA-024: A tag is any text around a colon, up to 1,024 bytes, and finds its events."""
         tags = [f"k:{text}" for text in NAMED] + [f"k{text}:1" for text in NAMED] + ["a:b:c", "a::", "k: "]
         tags += ["k:" + id[2:] for id in LONG[:1]] + ["k:" + "é" * 511, "é" * 511 + ":1"]
         events = [note(tag, tags=[tag, "all:1"]) for tag in dict.fromkeys(tags)]
@@ -159,7 +159,7 @@ class FieldDataRules(Contract):
             assert await texts(db, EventQuery(tags=event.tags)) == [event.data.text]
 
     async def test_many_tags_are_kept(self, db: Backend) -> None:
-        """ES-DATA-025: An event may carry hundreds of tags; each of them finds it."""
+        """ES-DATA-025: An event may carry hundreds of tags, each of which finds it."""
         events = [note("many", tags=[f"key-{n}:{n}" for n in range(500)]), note("one", tags=["key-7:7"])]
         await kept(db, events)
         for number in (0, 250, 499):
@@ -167,7 +167,7 @@ class FieldDataRules(Contract):
         assert await texts(db, EventQuery(tags=["key-7:7"])) == ["many", "one"]
 
     async def test_metadata_are_kept(self, db: Backend) -> None:
-        """ES-DATA-026: Metadata have any text as keys and values, empty values included, and keep each as it is."""
+        """ES-DATA-026: Metadata keys and values may be any text, values may be empty, and all are kept unchanged."""
         awkward = {
             "k": "",
             " ": " ",
@@ -189,7 +189,7 @@ class FieldDataRules(Contract):
         assert [dict(event.metadata) for event in await db.events.query().list()] == [dict(e.metadata) for e in events]
 
     async def test_many_metadata_are_kept(self, db: Backend) -> None:
-        """ES-DATA-027: An event may have hundreds of entries of metadata, and its neighbours others or none."""
+        """ES-DATA-027: An event may have hundreds of metadata entries, and its neighbours others or none."""
         metadata = {f"key {number}": str(number) for number in range(500)}
         events = [note("none"), note("many", metadata=metadata), note("one", metadata={"key 1": "other"}), *story(A, 1)]
         await db.events.append(events)

@@ -1,4 +1,4 @@
-"""Deleting an aggregate for good."""
+"""Deleting an aggregate permanently."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class DeleteRules(Contract):
     """Rules ES-DELETE."""
 
     async def test_delete_erases_an_aggregate(self, db: Backend) -> None:
-        """ES-DELETE-001: `delete` erases all events of an aggregate, and answers how many there were."""
+        """ES-DELETE-001: `delete` erases all events of an aggregate and returns their number."""
         await db.events.append([*story(A, 2), note("x")])
         await db.events.append(story(A, 1, after=2))
         assert await db.events.delete(A) == 3
         assert await db.events.load(A) == []
 
     async def test_deleted_events_are_not_found(self, db: Backend) -> None:
-        """ES-DELETE-002: No query gives deleted events, no count counts them, and their ids find nothing."""
+        """ES-DELETE-002: Deleted events are in no query and no count, and their ids find nothing."""
         mine = story(A, 3, tags=["color:red"], time=NOON)
         await db.events.append([mine[0], note("x", tags=["color:red"], time=NOON), *mine[1:]])
         await db.events.delete(A)
@@ -42,13 +42,13 @@ class DeleteRules(Contract):
         assert [await db.events.find(event.id) for event in mine] == [None] * 3
 
     async def test_a_deleted_aggregate_is_not_listed(self, db: Backend) -> None:
-        """ES-DELETE-003: The list of aggregates has it no longer."""
+        """ES-DELETE-003: A deleted aggregate is no longer listed."""
         await db.events.append([*story(A, 1), *story(B, 2), *story(C, 1)])
         await db.events.delete(B)
         assert [info.aggregate for info in await db.events.aggregates().list()] == [A, C]
 
     async def test_delete_erases_snapshots(self, db: Backend) -> None:
-        """ES-DELETE-004: The snapshots of the aggregate go with it, and those of others stay."""
+        """ES-DELETE-004: The snapshots of the aggregate are deleted, too; those of others stay."""
         await db.events.append([*story(A, 2), *story(B, 2)])
         for ref in (A, B):
             for version in (1, 2):
@@ -58,7 +58,7 @@ class DeleteRules(Contract):
         assert await db.snapshots.query().list() == [snapshot(B, 1), snapshot(B, 2)]
 
     async def test_delete_touches_no_other_event(self, db: Backend) -> None:
-        """ES-DELETE-005: All other events, of aggregates or none, stay as they are and where they are."""
+        """ES-DELETE-005: All other events, of aggregates or of none, keep their fields and positions."""
         others = [note("x", tags=["color:red"]), *story(B, 3, tags=["color:red"], metadata={"by": "me"})]
         mine = story(A, 3, tags=["color:red"])
         log = [mine[0], others[0], others[1], mine[1], others[2], mine[2], others[3]]
@@ -72,7 +72,7 @@ class DeleteRules(Contract):
         await db.events.append(story(B, 1, after=3))
 
     async def test_delete_takes_nothing_for_something_else(self, db: Backend) -> None:
-        """ES-DELETE-006: Only the aggregate of exactly this name and id goes, whatever the id looks like."""
+        """ES-DELETE-006: Only the aggregate with exactly this name and id is deleted, whatever the id looks like."""
         refs = [AggregateRef("order", id) for id in CONFUSABLE] + [
             AggregateRef("invoice", "a"),
             AggregateRef("Order", "a"),
@@ -83,7 +83,7 @@ class DeleteRules(Contract):
             assert await db.events.count() == len(refs) - number
 
     async def test_deleting_an_unknown_aggregate(self, db: Backend) -> None:
-        """ES-DELETE-007: An unknown aggregate, or one that was deleted before, is 0 events, and nothing changes."""
+        """ES-DELETE-007: Deleting an unknown or already deleted aggregate returns 0 and changes nothing."""
         await db.events.append([*story(A, 2), *story(B, 2)])
         await db.events.delete(B)
         async with unchanged(db):
@@ -91,7 +91,7 @@ class DeleteRules(Contract):
                 assert await db.events.delete(unknown) == 0
 
     async def test_a_long_history_is_deleted_whole(self, db: Backend) -> None:
-        """ES-DELETE-008: A history of thousands of events goes whole."""
+        """ES-DELETE-008: A history of thousands of events is deleted whole."""
         await db.events.append([note("x"), *story(A, 2500, tags=["color:red"])])
         assert await db.events.delete(A) == 2500
         assert await texts(db) == ["x"]
@@ -99,7 +99,7 @@ class DeleteRules(Contract):
     # --- afterwards -------------------------------------------------------------------------------------------------
 
     async def test_a_deleted_aggregate_begins_again(self, db: Backend) -> None:
-        """ES-DELETE-009: It can begin again, at version 1 and at no other."""
+        """ES-DELETE-009: A deleted aggregate can begin again, at version 1 only."""
         await db.events.append(story(A, 2))
         await db.events.delete(A)
         with refused(ConcurrencyError, aggregate=A, expected=2, actual=0):
@@ -108,7 +108,7 @@ class DeleteRules(Contract):
         assert [event.version for event in await db.events.load(A)] == [1, 2]
 
     async def test_nothing_is_left_of_the_first_life(self, db: Backend) -> None:
-        """ES-DELETE-010: Of an aggregate that began again nothing is seen but its new events and their times."""
+        """ES-DELETE-010: An aggregate that began again shows only its new events and their times."""
         await db.events.append(story(A, 3, tags=["color:red"], time=NOON))
         await db.events.delete(A)
         later = NOON + timedelta(days=1)
@@ -119,7 +119,7 @@ class DeleteRules(Contract):
         assert await db.events.aggregates().list() == [AggregateInfo(A, 1, later, later)]
 
     async def test_deleted_ids_are_free(self, db: Backend) -> None:
-        """ES-DELETE-011: The ids of deleted events are free: the very same events can be stored anew, others with them."""
+        """ES-DELETE-011: The ids of deleted events are free: the same or other events can be stored with them."""
         first = story(A, 3)
         await db.events.append(first)
         await db.events.delete(A)
@@ -129,7 +129,7 @@ class DeleteRules(Contract):
         assert await texts(db) == ["a-1", "a-2", "x"]
 
     async def test_positions_are_not_used_again(self, db: Backend) -> None:
-        """ES-DELETE-012: No position is used again, also not the last ones, or when nothing is left."""
+        """ES-DELETE-012: No position is reused, neither the last ones nor any when the store is left empty."""
         last = (await db.events.append(story(B, 2))).position
         for _ in range(3):
             positions = (await db.events.append(story(A, 3))).positions
@@ -140,7 +140,7 @@ class DeleteRules(Contract):
         assert (await db.events.append([note("x")])).position > last
 
     async def test_the_head_does_not_go_back(self, db: Backend) -> None:
-        """ES-DELETE-013: The head does not go back, also if the last events are deleted, or all of them."""
+        """ES-DELETE-013: The head never goes back, even if the last events, or all of them, are deleted."""
         await db.events.append(story(B, 1))
         head = (await db.events.append(story(A, 3))).position
         for ref in (A, B):
@@ -148,7 +148,7 @@ class DeleteRules(Contract):
             assert await db.events.head() >= head
 
     async def test_deleted_events_fail_no_condition(self, db: Backend) -> None:
-        """ES-DELETE-014: A condition does not see deleted events, and sees those of a new life."""
+        """ES-DELETE-014: A condition does not see deleted events, but sees those that follow under the same id."""
         condition = AppendCondition(EventQuery(aggregates=[A]) | EventQuery(tags=["color:red"]))
         await db.events.append(story(A, 2, tags=["color:red"]))
         await db.events.delete(A)
@@ -160,7 +160,7 @@ class DeleteRules(Contract):
 
     @needs(PERSISTENT)
     async def test_a_deletion_lasts(self, place: Place) -> None:
-        """ES-DELETE-015: Closed and opened again, the store knows: what is gone, which positions were used, the head."""
+        """ES-DELETE-015: After reopening, deleted events are still gone, their positions still used, the head unchanged."""
         async with place.open() as db:
             head = (await db.events.append([note("x"), *story(A, 4)])).position
             await db.snapshots.save(snapshot(A, 4))
@@ -174,7 +174,7 @@ class DeleteRules(Contract):
 
     @needs(PROCESSES)
     async def test_another_handle_sees_a_deletion(self, place: Place, db: Backend) -> None:
-        """ES-DELETE-016: Another handle, which had read and written the aggregate, sees at once that it is gone."""
+        """ES-DELETE-016: A handle that has read and written the aggregate sees its deletion by another at once."""
         async with place.open() as other:
             await other.events.append(story(A, 2, tags=["color:red"]))
             assert len(await other.events.load(A)) == 2

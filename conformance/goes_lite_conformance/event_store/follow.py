@@ -1,4 +1,4 @@
-"""Following: what is stored, then what is committed; nothing missed, nothing repeated."""
+"""Following: stored events, then each newly committed one; nothing skipped, nothing repeated."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NOTED = EventQuery(["sample.noted"])
 
 
 def commit_each(place: Place) -> None:
-    """Commit an event for each text that is told, in a process of its own."""
+    """Commit an event for each text received, in a process of its own."""
     with place.blocking() as db:
         say("ready")
         while (text := listen()) is not None:
@@ -27,7 +27,7 @@ def commit_each(place: Place) -> None:
 
 
 async def waiting(place: Place, db: Backend, following: Any) -> Beside:
-    """Something that asks a follower for the next event, and most probably waits for it by now."""
+    """Return a call that asks a follower for its next event, and is most likely waiting by now."""
     asking = place.beside(take(following, 1))
     for _ in range(5):  # lets it run
         await db.events.head()
@@ -38,7 +38,7 @@ class FollowRules(Contract):
     """Rules ES-FOLLOW."""
 
     async def test_follow_begins_with_what_is_stored(self, db: Backend) -> None:
-        """ES-FOLLOW-001: It gives the events behind `after` in position order, complete, then those that are committed."""
+        """ES-FOLLOW-001: `follow` yields the events after `after` in position order, complete, then newly committed ones."""
         stored = [note("a"), *story(A, 2, tags=["color:red"], metadata={"by": "me"}, time=NOON), count(1)]
         positions = (await db.events.append(stored)).positions
         following = db.events.follow(after=positions[0])
@@ -50,7 +50,7 @@ class FollowRules(Contract):
         assert tuple(event.position for event in found) == positions[1:]
 
     async def test_follow_from_now_on(self, db: Backend) -> None:
-        """ES-FOLLOW-002: With `after=await head()` it gives what is committed from then on, in an empty store, too."""
+        """ES-FOLLOW-002: `after=await head()` yields what is committed from then on, in an empty store, too."""
         from_the_start = db.events.follow(after=await db.events.head())
         await db.events.append([note("old")])
         from_now = db.events.follow(after=await db.events.head())
@@ -59,7 +59,7 @@ class FollowRules(Contract):
         assert await take(from_the_start, 2) == ["old", "new"]
 
     async def test_follow_from_ahead_of_the_log(self, place: Place, db: Backend) -> None:
-        """ES-FOLLOW-003: If `after` is ahead of the log, what is committed up to there is not given."""
+        """ES-FOLLOW-003: If `after` is ahead of the log, events up to that position are not yielded."""
         ahead = (await db.events.append([note("old")])).position + 3
         following = db.events.follow(after=ahead)
         asking = await waiting(place, db, following)
@@ -69,7 +69,7 @@ class FollowRules(Contract):
         assert await asking.result() + await take(following, len(expected) - 1) == expected
 
     async def test_follow_wakes_for_a_commit(self, place: Place, db: Backend) -> None:
-        """ES-FOLLOW-004: A follower that waits gets each event when this handle has committed it."""
+        """ES-FOLLOW-004: A waiting follower gets each event as soon as this handle has committed it."""
         following = db.events.follow(after=0)
         for number in range(5):
             asking = await waiting(place, db, following)
@@ -78,7 +78,7 @@ class FollowRules(Contract):
 
     @needs(PROCESSES)
     async def test_follow_wakes_for_another_handle(self, place: Place, db: Backend) -> None:
-        """ES-FOLLOW-005: A follower that waits gets each event when another handle has committed it."""
+        """ES-FOLLOW-005: A waiting follower gets each event as soon as another handle has committed it."""
         following = db.events.follow(after=0)
         async with place.open() as other:
             for number in range(5):
@@ -88,7 +88,7 @@ class FollowRules(Contract):
 
     @needs(PROCESSES)
     async def test_follow_wakes_for_another_process(self, place: Place, db: Backend) -> None:
-        """ES-FOLLOW-006: A follower that waits gets each event when another process has committed it."""
+        """ES-FOLLOW-006: A waiting follower gets each event as soon as another process has committed it."""
         following = db.events.follow(after=0)
         process = place.spawn(commit_each)
         process.expect("ready")
@@ -100,7 +100,7 @@ class FollowRules(Contract):
         process.finish()
 
     async def test_follow_with_a_query(self, db: Backend) -> None:
-        """ES-FOLLOW-007: It gives what the query means, of what is stored and of what is committed, and nothing else."""
+        """ES-FOLLOW-007: A query selects from both the stored and the newly committed events."""
         events = [
             note("a", A, 1, time=NOON), count(1, tags=["t:1"]), note("b", A, 2, tags=["t:1", "t:2"]), note("c", B, 1),
             count(2), note("d", A, 3, time=NOON), note("e", tags=["t:1"]),
@@ -125,7 +125,7 @@ class FollowRules(Contract):
                 assert await take(following, 1) == ["last"], query
 
     async def test_follow_over_what_does_not_match(self, place: Place, db: Backend) -> None:
-        """ES-FOLLOW-008: However much is stored or committed that does not match, it waits for what does."""
+        """ES-FOLLOW-008: Events that do not match, however many are stored or committed, are passed over."""
         await db.events.append([*(count(n) for n in range(2500)), note("stored"), *(count(n) for n in range(2500))])
         following = db.events.follow(NOTED, after=0)
         assert await take(following, 1) == ["stored"]
@@ -136,7 +136,7 @@ class FollowRules(Contract):
         assert await asking.result() == ["committed"]
 
     async def test_follow_over_pages(self, db: Backend) -> None:
-        """ES-FOLLOW-009: However much is stored, or is committed while nobody asks, each event comes once and in order."""
+        """ES-FOLLOW-009: Any number of events, stored or committed between two calls, is yielded in order, each once."""
         texts = [str(number) for number in range(5000)]
         await db.events.append([note(text) for text in texts[:2500]])
         following = db.events.follow(after=0)
@@ -147,7 +147,7 @@ class FollowRules(Contract):
         assert await take(following, 1) == ["new"]
 
     async def test_follow_page_by_page(self, db: Backend) -> None:
-        """ES-FOLLOW-010: `next_page` gives what there is, and waits if there is nothing: it is never empty."""
+        """ES-FOLLOW-010: `next_page` returns what there is, and waits if there is nothing: a page is never empty."""
         await db.events.append([note(str(number)) for number in range(1500)])
         following = db.events.follow(after=0)
         seen: list[str] = []
@@ -163,7 +163,7 @@ class FollowRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_follow_gives_nothing_before_its_commit(self, place: Place, db: Backend) -> None:
-        """ES-FOLLOW-011: The events of a transaction come when it is committed, and not before."""
+        """ES-FOLLOW-011: The events of a transaction are yielded once it is committed, and not before."""
         following = db.events.follow(after=0)
         asking = await waiting(place, db, following)
         async with db.transaction() as tx:
@@ -176,7 +176,7 @@ class FollowRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_follow_gives_nothing_that_was_rolled_back(self, place: Place, db: Backend) -> None:
-        """ES-FOLLOW-012: The events of a transaction that is rolled back never come; those behind them do."""
+        """ES-FOLLOW-012: The events of a rolled-back transaction are never yielded; those stored after it are."""
         following = db.events.follow(after=0)
         asking = await waiting(place, db, following)
         with refused(ZeroDivisionError):
@@ -187,7 +187,7 @@ class FollowRules(Contract):
         assert await asking.result() == ["behind"]
 
     async def test_follow_gives_nothing_that_was_refused(self, place: Place, db: Backend) -> None:
-        """ES-FOLLOW-013: The events of an append that is refused never come; those behind them do."""
+        """ES-FOLLOW-013: The events of a refused append are never yielded; those stored after it are."""
         await db.events.append(story(A, 1))
         following = db.events.follow(after=await db.events.head())
         asking = await waiting(place, db, following)

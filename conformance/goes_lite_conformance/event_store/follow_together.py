@@ -1,4 +1,4 @@
-"""Following: several followers and writers at once, deletions, and how it ends."""
+"""Following: several followers and writers at once, deletions, closing and cancelling."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from goes_lite_conformance.rule import needs, only
 
 
 def commit_batches(place: Place, writer: int, batches: int) -> None:
-    """Commit so many batches of three events without a pause."""
+    """Commit this many batches of three events without a pause."""
     with place.blocking() as db:
         say("ready")
         listen()
@@ -28,12 +28,12 @@ def commit_batches(place: Place, writer: int, batches: int) -> None:
 
 
 class FollowTogetherRules(Contract):
-    """Rules ES-FOLLOW about several at once, and about the end."""
+    """Rules ES-FOLLOW about several followers and writers, and about how following ends."""
 
     # --- several at once --------------------------------------------------------------------------------------------
 
     async def test_several_followers(self, place: Place, db: Backend) -> None:
-        """ES-FOLLOW-014: Each of several followers gets everything, however far the others are."""
+        """ES-FOLLOW-014: Each of several followers gets every event, however far the others are."""
         await db.events.append([note("0")])
         following = [db.events.follow(after=0) for _ in range(6)]
         ahead = following[:3]
@@ -46,7 +46,7 @@ class FollowTogetherRules(Contract):
             assert await take(one, 2) == ["0", "1"]
 
     async def test_follow_while_others_write(self, place: Place, db: Backend) -> None:
-        """ES-FOLLOW-015: While several write at once, followers get each event once, in position order."""
+        """ES-FOLLOW-015: While several writers append, followers get each event once, in position order."""
 
         async def write(writer: int) -> None:
             for number in range(25):
@@ -65,7 +65,7 @@ class FollowTogetherRules(Contract):
 
     @needs(PROCESSES)
     async def test_follow_while_other_processes_write(self, place: Place, db: Backend) -> None:
-        """ES-FOLLOW-016: While other processes write without a pause, it gets each event once, in position order."""
+        """ES-FOLLOW-016: While other processes write without a pause, a follower gets each event once, in position order."""
         processes = [place.spawn(commit_batches, writer=writer, batches=60) for writer in range(2)]
         for process in processes:
             process.expect("ready")
@@ -84,7 +84,7 @@ class FollowTogetherRules(Contract):
     # --- deleting ---------------------------------------------------------------------------------------------------
 
     async def test_follow_past_what_is_deleted(self, db: Backend) -> None:
-        """ES-FOLLOW-017: What was deleted before a follower came to it does not come; what lies around it does."""
+        """ES-FOLLOW-017: Events deleted before a follower reaches them are not yielded; those around them are."""
         await db.events.append([note("first"), *story(A, 2), note("last"), *story(B, 2)])
         following = db.events.follow(after=0)
         await db.events.delete(A)
@@ -96,7 +96,7 @@ class FollowTogetherRules(Contract):
         assert await take(following, 1) == ["behind the gap"]
 
     async def test_follow_when_the_end_of_the_log_is_deleted(self, place: Place, db: Backend) -> None:
-        """ES-FOLLOW-018: A follower misses nothing when the events that it saw last are deleted: no position comes twice."""
+        """ES-FOLLOW-018: A follower skips nothing when the events that it saw last are deleted: positions are not reused."""
         await db.events.append([note("first"), *story(A, 3)])
         following = db.events.follow(after=0)
         assert await take(following, 4) == ["first", "a-1", "a-2", "a-3"]
@@ -108,7 +108,7 @@ class FollowTogetherRules(Contract):
     # --- ends -------------------------------------------------------------------------------------------------------
 
     async def test_a_waiting_follower_ends_when_the_store_is_closed(self, place: Place, db: Backend) -> None:
-        """ES-FOLLOW-019: Closing the store ends a follower that waits: with StoreClosed, and it does not hang."""
+        """ES-FOLLOW-019: Closing the store ends a waiting follower with StoreClosed; it does not hang."""
         await db.events.append([note("x")])
         following = db.events.follow(after=0)
         assert await take(following, 1) == ["x"]
@@ -117,7 +117,7 @@ class FollowTogetherRules(Contract):
         assert type(await asking.outcome()) is StoreClosed
 
     async def test_following_a_closed_store(self, db: Backend) -> None:
-        """ES-FOLLOW-020: Whoever asks a follower of a closed store gets StoreClosed, each time, whether begun or not."""
+        """ES-FOLLOW-020: A follower of a closed store raises StoreClosed at every call, whether it had begun or not."""
         await db.events.append([note("x")])
         begun, fresh = db.events.follow(after=0), db.events.follow(after=0)
         assert await take(begun, 1) == ["x"]
@@ -127,19 +127,19 @@ class FollowTogetherRules(Contract):
                 await anext(following)
 
     async def test_abandoned_followers_leak_nothing(self, db: Backend) -> None:
-        """ES-FOLLOW-021: Any number of followers may be left, for good: the store goes on as if they were not."""
+        """ES-FOLLOW-021: Any number of followers may be abandoned: the store works as if they did not exist."""
         await db.events.append(story(A, 3))
         left = [db.events.follow(after=0) for _ in range(100)]
         for following in left:
             assert await take(following, 1) == ["a-1"]
-        del left[::2]  # some are gone altogether
+        del left[::2]  # garbage-collected, not just idle
         await db.events.append([note("after")])
         assert await db.events.count() == 4
         assert await take(left[7], 3) == ["a-2", "a-3", "after"]
 
     @only("async")
     async def test_a_cancelled_follower_loses_nothing(self, place: Place, db: Backend) -> None:
-        """ES-FOLLOW-022: Whenever asking a follower is cancelled, the next one to ask gets what comes next."""
+        """ES-FOLLOW-022: Cancelling a follower loses no event: the next call returns the next one."""
         following = db.events.follow(after=0)
         seen: list[str] = []
 

@@ -1,4 +1,4 @@
-"""Reading what is known by name: an aggregate, one event, the head."""
+"""Reading by key: an aggregate, one event, the head."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class LoadRules(Contract):
     # --- load -------------------------------------------------------------------------------------------------------
 
     async def test_load_gives_one_aggregate_in_version_order(self, db: Backend) -> None:
-        """ES-LOAD-001: `load` gives all events of one aggregate, in version order, and none of any other."""
+        """ES-LOAD-001: `load` returns all events of one aggregate in version order, and none of any other."""
         await db.events.append([note("noise"), *story(A, 2), *story(B, 2)])
         await db.events.append([*story(B, 1, after=2), *story(A, 2, after=2)])
         loaded = await db.events.load(A)
@@ -27,7 +27,7 @@ class LoadRules(Contract):
         ]  # fmt: skip
 
     async def test_loaded_events_are_complete(self, db: Backend) -> None:
-        """ES-LOAD-002: What is loaded has every field that was appended, and the position that it got."""
+        """ES-LOAD-002: Loaded events have every field that was appended, and the positions that the append returned."""
         events = story(A, 3, metadata={"by": "me"}, tags=["color:red", "size:1"], time=NOON)
         await db.events.append([note("noise")])
         appended = await db.events.append(events)
@@ -48,7 +48,7 @@ class LoadRules(Contract):
             assert [event.version for event in await db.events.load(A, **window)] == versions, window
 
     async def test_load_windows_beyond_the_history(self, db: Backend) -> None:
-        """ES-LOAD-004: A window may be empty, or lie beyond the history, however far: it selects what there is."""
+        """ES-LOAD-004: A window may be empty or lie beyond the history, however far; it selects what there is."""
         await db.events.append(story(A, 3))
         empty = [
             {"after": 3}, {"after": 9}, {"after": 2**70}, {"upto": 0}, {"after": 2, "upto": 2}, {"after": 2, "upto": 1},
@@ -58,13 +58,13 @@ class LoadRules(Contract):
         assert [event.version for event in await db.events.load(A, upto=2**70)] == [1, 2, 3]
 
     async def test_an_unknown_aggregate_has_no_events(self, db: Backend) -> None:
-        """ES-LOAD-005: Loading an unknown aggregate gives none, also if its id, or its name, belongs to a known one."""
+        """ES-LOAD-005: Loading an unknown aggregate returns no events, even if another one has its name or its id."""
         await db.events.append(story(A, 2))
         for unknown in (("order", "nobody"), ("invoice", "a"), ("nothing", "nobody")):
             assert await db.events.load(AggregateRef(*unknown)) == [], unknown
 
     async def test_a_long_history_is_loaded_whole(self, db: Backend) -> None:
-        """ES-LOAD-006: A history of thousands of events is loaded whole, and so is the end of it."""
+        """ES-LOAD-006: A history of thousands of events is loaded whole, and so is its end."""
         await db.events.append(story(A, 2500))
         assert [event.version for event in await db.events.load(A)] == list(range(1, 2501))
         assert [event.version for event in await db.events.load(A, after=2400)] == list(range(2401, 2501))
@@ -72,7 +72,7 @@ class LoadRules(Contract):
     # --- find -------------------------------------------------------------------------------------------------------
 
     async def test_find_gives_the_event_of_an_id(self, db: Backend) -> None:
-        """ES-FIND-001: `find` gives the event with this id, with every field and its position, of an aggregate or none."""
+        """ES-FIND-001: `find` returns the event with this id, complete with its position, of an aggregate or of none."""
         fields: dict[str, Any] = {"metadata": {"by": "me"}, "tags": ["color:red"], "time": NOON}
         events = [note("first"), note("of an aggregate", A, 1, **fields), note("of none", **fields), note("last")]
         appended = await db.events.append(events)
@@ -83,7 +83,7 @@ class LoadRules(Contract):
             assert found.position == position
 
     async def test_find_gives_nothing_for_an_unknown_id(self, db: Backend) -> None:
-        """ES-FIND-002: `find` gives None for an id that no event has."""
+        """ES-FIND-002: `find` returns None for an id that no event has."""
         assert await db.events.find(uuid4()) is None
         events = story(A, 2)
         await db.events.append(events)
@@ -98,7 +98,7 @@ class LoadRules(Contract):
         assert await db.events.head() == 0
 
     async def test_the_head_is_the_position_of_the_last_event(self, db: Backend) -> None:
-        """ES-HEAD-002: After each append the head is the position of its last event."""
+        """ES-HEAD-002: After each append, the head is the position of its last event."""
         for batch in (story(A, 3), [note("of none")], story(A, 2, after=3)):
             appended = await db.events.append(batch)
             assert await db.events.head() == appended.position

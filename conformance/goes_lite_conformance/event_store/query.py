@@ -1,4 +1,4 @@
-"""Queries: everything that is promised of them."""
+"""Queries: all of their rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queries: several alternatives, many values, texts that look alike, and what they all mean together."""
+"""Queries: several alternatives, many values, similar texts, and all fields combined."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class AlternativeRules(Contract):
     """Rules ES-QUERY about alternatives and exactness."""
 
     async def test_alternatives_are_united(self, db: Backend) -> None:
-        """ES-QUERY-016: Of several alternatives one has to hold; each event comes once, all in position order."""
+        """ES-QUERY-016: An event has to match at least one alternative; each comes once, in position order."""
         await db.events.append([
             note("a", ("order", "1"), 1), count(1, tags=["color:red"]), note("b", tags=["color:red"]),
             note("c", ("order", "1"), 2, tags=["color:red"]), note("d"), count(2),
@@ -42,7 +42,7 @@ class AlternativeRules(Contract):
         assert await letters(db, red | order | counted, reverse=True) == "2cb1a"
 
     async def test_alternatives_do_not_mix(self, db: Backend) -> None:
-        """ES-QUERY-017: An event has to match one alternative wholly: a field of one and a field of another do not do."""
+        """ES-QUERY-017: An event has to match one alternative entirely, not one field of each."""
         await db.events.append([
             note("a", tags=["color:red"]), note("b", tags=["color:blue"]), count(1, tags=["color:red"]),
             count(2, tags=["color:blue"]), note("c"),
@@ -56,7 +56,7 @@ class AlternativeRules(Contract):
         assert await letters(db, EventQuery(["sample.counted"]) | EventQuery()) == "a1b"
 
     async def test_a_query_may_have_many_values(self, db: Backend) -> None:
-        """ES-QUERY-019: A field takes a thousand values."""
+        """ES-QUERY-019: A field may have a thousand values."""
         events = [note(f"{n};", (f"order-{n % 3}", str(n)), 1, time=NOON + timedelta(seconds=n)) for n in range(20)]
         await db.events.append(events)
         every = "".join(event.data.text for event in events)
@@ -72,7 +72,7 @@ class AlternativeRules(Contract):
         ])  # fmt: skip
 
     async def test_a_query_may_have_many_alternatives(self, db: Backend) -> None:
-        """ES-QUERY-020: A query takes hundreds of alternatives, and an event many tags to be asked by."""
+        """ES-QUERY-020: A query may have hundreds of alternatives, and may ask for hundreds of tags."""
         await db.events.append([note(f"{n};", (str(n), str(n)), 1, tags=[f"n:{n}"]) for n in range(20)])
         await db.events.append([note("many", tags=[f"tag:{n}" for n in range(200)])])
         every = "".join(f"{n};" for n in range(20))
@@ -86,7 +86,7 @@ class AlternativeRules(Contract):
     # --- exactness --------------------------------------------------------------------------------------------------
 
     async def test_aggregate_ids_are_compared_exactly(self, db: Backend) -> None:
-        """ES-QUERY-021: Aggregate ids are compared by code point: no collation, pattern or quoting takes two for one."""
+        """ES-QUERY-021: Aggregate ids are compared by code point: no collation, pattern or quoting makes two of them equal."""
         await db.events.append([note(text, ("order", text), 1) for text in CONFUSABLE])
         for text in CONFUSABLE:
             assert await texts(db, EventQuery(aggregate_ids=[text])) == [text]
@@ -114,7 +114,7 @@ class AlternativeRules(Contract):
                 ]
 
     async def test_tags_are_compared_exactly(self, db: Backend) -> None:
-        """ES-QUERY-024: Tags are compared by code point, as a whole: neither a key nor the beginning of a value will do."""
+        """ES-QUERY-024: Tags are compared by code point and as a whole: a key or the beginning of a value does not match."""
         await db.events.append([note(text, tags=[f"text:{text}", f"-{text}:1"]) for text in CONFUSABLE])
         for text in CONFUSABLE:
             assert await texts(db, EventQuery(tags=[f"text:{text}"])) == [text]
@@ -123,7 +123,7 @@ class AlternativeRules(Contract):
     # --- all together -----------------------------------------------------------------------------------------------
 
     async def test_a_query_means_what_matches_says(self, db: Backend) -> None:
-        """ES-QUERY-025: Whatever a query asks, it gives, and counts, exactly the events that `EventQuery.matches`."""
+        """ES-QUERY-025: Every query yields, and counts, exactly the events that `EventQuery.matches`."""
         chance = random.Random(20261124)
         log = await _varied_log(db, chance)
         found = 0
@@ -133,19 +133,19 @@ class AlternativeRules(Contract):
             assert await db.events.query(query).list() == expected, query
             assert await db.events.count(query) == len(expected), query
             found += 0 < len(expected) < len(log)
-        assert found > 80, "the queries do not tell anything apart"
+        assert found > 80, "the queries are not selective enough"
 
     # --- count ------------------------------------------------------------------------------------------------------
 
     async def test_count_counts_everything(self, db: Backend) -> None:
-        """ES-COUNT-001: Without a query `count` counts all events; an empty store has 0."""
+        """ES-COUNT-001: Without a query, `count` returns the number of all events, 0 in an empty store."""
         assert await db.events.count() == 0
         await db.events.append([note("a"), count(1), note("b", ("order", "1"), 1)])
         await db.events.append([note("c")])
         assert await db.events.count() == 4
 
     async def test_count_counts_what_matches(self, db: Backend) -> None:
-        """ES-COUNT-002: With a query `count` counts the events that match, each once whatever number of times it does."""
+        """ES-COUNT-002: With a query, `count` returns the number of matching events, each counted once."""
         await db.events.append([
             note("a", ("order", "1"), 1, tags=["color:red"]), count(1, tags=["color:red"]), note("b", ("order", "2"), 1),
             note("c", ("order", "1"), 2), count(2),
@@ -161,19 +161,19 @@ class AlternativeRules(Contract):
             assert await db.events.count(query) == number, query
 
     async def test_count_counts_thousands(self, db: Backend) -> None:
-        """ES-COUNT-003: `count` is of all that match, however many there are: no page ends it."""
+        """ES-COUNT-003: `count` counts all matching events, however many: it is not limited to a page."""
         await db.events.append([note(tags=["all:1", f"some:{n % 2}"]) for n in range(3000)])
         assert await db.events.count() == 3000
         assert await db.events.count(EventQuery(tags=["all:1", "some:1"])) == 1500
 
 
 def _names() -> list[str]:
-    """Those of the texts that can be names: no white space, no star."""
+    """Return the texts that are valid names: no white space, no star."""
     return [text for text in CONFUSABLE if "*" not in text and not any(map(str.isspace, text))]
 
 
 async def _varied_log(db: Backend, chance: random.Random) -> list[Event[Any]]:
-    """A hundred events that agree in some fields and differ in others, as they are stored."""
+    """Store and return a hundred events that agree in some fields and differ in others."""
     versions: dict[tuple[str, str], int] = {}
     events: list[Event[Any]] = []
     for number in range(100):
@@ -191,7 +191,7 @@ async def _varied_log(db: Backend, chance: random.Random) -> list[Event[Any]]:
 
 
 def _varied_item(chance: random.Random, log: Sequence[Event[Any]]) -> EventQuery:
-    """One alternative, with up to four of the fields."""
+    """Return one alternative with up to four of the fields."""
     times = [NOON + timedelta(microseconds=n) for n in range(6)]
     refs = [(name, id) for name in ("order", "invoice") for id in "abc"]
     low, high = sorted(chance.choices(range(12), k=2))
@@ -213,5 +213,5 @@ def _varied_item(chance: random.Random, log: Sequence[Event[Any]]) -> EventQuery
     chosen = {name: fields[name] for name in chance.sample(list(fields), chance.randint(1, 4))}
     try:
         return EventQuery(**chosen)
-    except InvalidQueryError:  # a minimum or maximum that excludes all of the values beside it
+    except InvalidQueryError:  # a minimum or maximum that excludes all of the other values
         return _varied_item(chance, log)

@@ -1,4 +1,4 @@
-"""Queries: what each field means, alone, with others, and as one of several alternatives."""
+"""Queries: what each field means, alone and combined with others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOUR, MICROSECOND = timedelta(hours=1), timedelta(microseconds=1)
 
 
 def letter(event: Event[Any]) -> str:
-    """What an event is called in these rules: its text, its number, or `-` if it has neither."""
+    """Return what an event is called in these rules: its text, its number, or `-` if it has neither."""
     match event.data:
         case Noted(text):
             return text
@@ -28,12 +28,12 @@ def letter(event: Event[Any]) -> str:
 
 
 async def letters(db: Backend, query: EventQuery = EVERYTHING, **options: Any) -> str:
-    """What a query gives, a letter for each event, in its order."""
+    """Return the result of a query, a letter for each event, in order."""
     return "".join([letter(event) for event in await db.events.query(query, **options).list()])
 
 
 async def expect(db: Backend, wanted: list[tuple[EventQuery, str]]) -> None:
-    """Each of the queries gives these letters."""
+    """Check that each query yields these letters."""
     for query, expected in wanted:
         assert await letters(db, query) == expected, query
 
@@ -42,7 +42,7 @@ class FieldRules(Contract):
     """Rules ES-QUERY about the meaning of the fields."""
 
     async def test_the_empty_query_gives_everything(self, db: Backend) -> None:
-        """ES-QUERY-001: A query that demands nothing gives every event, complete, with its position, in that order."""
+        """ES-QUERY-001: The empty query yields every event, complete with its position, in position order."""
         batch = [
             note("a", ("order", "1"), 1, time=NOON, metadata={"by": "me"}, tags=["color:red"]),
             count(1, time=NOON - HOUR),
@@ -55,7 +55,7 @@ class FieldRules(Contract):
         assert [event.position for event in found] == positions
 
     async def test_query_by_event_name(self, db: Backend) -> None:
-        """ES-QUERY-002: `names` gives the events of any of these names; a name may be unknown."""
+        """ES-QUERY-002: `names` selects events with any of these names; a name may be unknown."""
         await db.events.append([note("a"), count(1), Event(Closed(), registry=registry), note("b"), count(2)])
         await expect(db, [
             (EventQuery(["sample.noted"]), "ab"),
@@ -65,7 +65,7 @@ class FieldRules(Contract):
         ])  # fmt: skip
 
     async def test_query_by_aggregate(self, db: Backend) -> None:
-        """ES-QUERY-003: `aggregates` gives the events of any of these (name, id) pairs: no name with the id of another."""
+        """ES-QUERY-003: `aggregates` selects events of any of these (name, id) pairs: no name with the id of another pair."""
         await db.events.append([
             note("a", ("order", "1"), 1), note("b", ("order", "2"), 1), note("c", ("invoice", "1"), 1),
             note("d", ("invoice", "2"), 1), note("e"), note("f", ("order", "1"), 2),
@@ -78,7 +78,7 @@ class FieldRules(Contract):
         ])  # fmt: skip
 
     async def test_query_by_aggregate_name(self, db: Backend) -> None:
-        """ES-QUERY-004: `aggregate_names` gives the events of any aggregate with one of these names."""
+        """ES-QUERY-004: `aggregate_names` selects events of aggregates with any of these names."""
         await db.events.append([
             note("a", ("order", "1"), 1), note("b", ("invoice", "1"), 1), note("c", ("order", "2"), 1),
             note("d", ("ticket", "order"), 1),
@@ -90,7 +90,7 @@ class FieldRules(Contract):
         ])  # fmt: skip
 
     async def test_query_by_aggregate_id(self, db: Backend) -> None:
-        """ES-QUERY-005: `aggregate_ids` gives the events of aggregates with one of these ids, whatever their name."""
+        """ES-QUERY-005: `aggregate_ids` selects events of aggregates with any of these ids, whatever their names."""
         await db.events.append([
             note("a", ("order", "1"), 1), note("b", ("invoice", "1"), 1), note("c", ("order", "2"), 1),
             note("d", ("1", "order"), 1),
@@ -102,7 +102,7 @@ class FieldRules(Contract):
         ])  # fmt: skip
 
     async def test_events_of_no_aggregate(self, db: Backend) -> None:
-        """ES-QUERY-006: Events of no aggregate have version 0, and none of the names and ids of aggregates."""
+        """ES-QUERY-006: Events of no aggregate have version 0, and match no aggregate name or id."""
         await db.events.append([note("a"), note("b", ("order", "1"), 1), note("c"), note("d", ("order", "1"), 2)])
         await expect(db, [
             (EventQuery(versions=[0]), "ac"),
@@ -115,7 +115,7 @@ class FieldRules(Contract):
         ])  # fmt: skip
 
     async def test_query_by_version(self, db: Backend) -> None:
-        """ES-QUERY-007: `versions` gives the events of any of these versions, of whichever aggregate."""
+        """ES-QUERY-007: `versions` selects events with any of these versions, of any aggregate."""
         await db.events.append([note(text, ("order", "1"), version) for version, text in enumerate("abcde", 1)])
         await db.events.append([note(text, ("order", "2"), version) for version, text in enumerate("vwx", 1)])
         await expect(db, [
@@ -126,7 +126,7 @@ class FieldRules(Contract):
         ])  # fmt: skip
 
     async def test_query_by_range_of_versions(self, db: Backend) -> None:
-        """ES-QUERY-008: A range of versions includes both ends, may lack one, and is one alternative among others."""
+        """ES-QUERY-008: A range of versions includes both ends, may be open, and is one value among others."""
         await db.events.append([note(text, ("order", "1"), version) for version, text in enumerate("abcdefg", 1)])
         await expect(db, [
             (EventQuery(versions=[Between(2, 4)]), "bcd"),
@@ -139,7 +139,7 @@ class FieldRules(Contract):
         ])  # fmt: skip
 
     async def test_query_within_versions(self, db: Backend) -> None:
-        """ES-QUERY-009: `min_version` and `max_version` are included, and narrow `versions` besides."""
+        """ES-QUERY-009: `min_version` and `max_version` are inclusive, and narrow `versions` further."""
         await db.events.append([note(text, ("order", "1"), version) for version, text in enumerate("abcdefg", 1)])
         await expect(db, [
             (EventQuery(min_version=6), "fg"),
@@ -150,7 +150,7 @@ class FieldRules(Contract):
         ])  # fmt: skip
 
     async def test_query_by_time(self, db: Backend) -> None:
-        """ES-QUERY-010: `times` gives the events of any of these instants, to the microsecond, in whichever zone."""
+        """ES-QUERY-010: `times` selects events at any of these instants, to the microsecond, in any zone."""
         times = [NOON, NOON + MICROSECOND, NOON - MICROSECOND, NOON + HOUR, NOON]
         await db.events.append([note(text, time=time) for text, time in zip("abcde", times, strict=True)])
         elsewhere = (NOON + HOUR).astimezone(timezone(5 * HOUR))
@@ -161,7 +161,7 @@ class FieldRules(Contract):
         ])  # fmt: skip
 
     async def test_query_by_range_of_times(self, db: Backend) -> None:
-        """ES-QUERY-011: A range of times includes both ends to the microsecond, and is one alternative among others."""
+        """ES-QUERY-011: A range of times includes both ends to the microsecond, and is one value among others."""
         await db.events.append([note(text, time=NOON + n * MICROSECOND) for n, text in enumerate("abcdefg")])
         at = [NOON + n * MICROSECOND for n in range(7)]
         await expect(db, [
@@ -174,7 +174,7 @@ class FieldRules(Contract):
         ])  # fmt: skip
 
     async def test_query_within_times(self, db: Backend) -> None:
-        """ES-QUERY-012: `min_time` and `max_time` are included, and narrow `times` besides."""
+        """ES-QUERY-012: `min_time` and `max_time` are inclusive, and narrow `times` further."""
         await db.events.append([note(text, time=NOON + n * MICROSECOND) for n, text in enumerate("abcdefg")])
         at = [NOON + n * MICROSECOND for n in range(7)]
         await expect(db, [
@@ -186,7 +186,7 @@ class FieldRules(Contract):
         ])  # fmt: skip
 
     async def test_query_by_tags(self, db: Backend) -> None:
-        """ES-QUERY-013: `tags` gives the events that carry all of them, whatever else they carry."""
+        """ES-QUERY-013: `tags` selects events that carry all of them, whatever else they carry."""
         await db.events.append([
             note("a", tags=["color:red"]), note("b", tags=["size:1", "color:red"]), note("c", tags=["size:1"]),
             note("d"), note("e", tags=["color:red", "size:1", "shape:round"]), note("f", tags=["color:blue", "size:1"]),
@@ -200,7 +200,7 @@ class FieldRules(Contract):
         ])  # fmt: skip
 
     async def test_query_by_id(self, db: Backend) -> None:
-        """ES-QUERY-014: `ids` gives the events with any of these ids, in position order; an id may be unknown."""
+        """ES-QUERY-014: `ids` selects events with any of these ids, in position order; an id may be unknown."""
         events = [note(text) for text in "abcd"]
         await db.events.append(events)
         await expect(db, [
@@ -210,7 +210,7 @@ class FieldRules(Contract):
         ])  # fmt: skip
 
     async def test_an_event_has_to_match_every_field(self, db: Backend) -> None:
-        """ES-QUERY-015: Of a query with several fields all must hold: what fails in a single one is not given."""
+        """ES-QUERY-015: With several fields, an event has to match all of them: one mismatch excludes it."""
 
         def about(text: str, id: str = "a", **fields: Any) -> Event[Any]:
             right = {"aggregate": ("order", id), "version": 1, "time": NOON, "tags": ["color:red"]}

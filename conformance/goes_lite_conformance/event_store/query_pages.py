@@ -1,4 +1,4 @@
-"""Queries: read in pages, from a moment on, and given up at any point."""
+"""Queries: reading in pages, as of a moment, and abandoning at any point."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EITHER = EventQuery(["sample.noted"]) | TAGGED
 
 
 async def numbered(db: Backend, number: int, **fields: Any) -> list[str]:
-    """Store so many events of no aggregate; their texts are `0`, `1`, `2` and so on."""
+    """Store this many events of no aggregate, with the texts `0`, `1`, `2` and so on."""
     events = [note(str(n), tags=["all:1"], **fields) for n in range(number)]
     await db.events.append(events)
     return [event.data.text for event in events]
@@ -30,7 +30,7 @@ class PageRules(Contract):
     """Rules ES-QUERY about pages."""
 
     async def test_a_query_goes_beyond_its_pages(self, db: Backend) -> None:
-        """ES-QUERY-035: However many events there are, each comes once and in order, both ways, wherever pages end."""
+        """ES-QUERY-035: Any number of events is yielded in order, each once, in both directions, across all pages."""
         expected = await numbered(db, 2500)
         for query in (EventQuery(), TAGGED, EITHER):
             assert await texts(db, query) == expected
@@ -38,7 +38,7 @@ class PageRules(Contract):
         assert [event.data.text async for event in db.events.query()] == expected
 
     async def test_a_query_for_a_long_history(self, db: Backend) -> None:
-        """ES-QUERY-036: So it is with the events of one aggregate among those of others."""
+        """ES-QUERY-036: The same holds for the events of one aggregate among those of others."""
         for after in range(0, 1500, 500):
             await db.events.append([*story(A, 500, after=after), *story(B, 300, after=after * 3 // 5)])
         expected = [f"a-{version}" for version in range(1, 1501)]
@@ -48,7 +48,7 @@ class PageRules(Contract):
         assert await texts(db, query | EventQuery(aggregates=[("order", "z")]), limit=1400) == expected[:1400]
 
     async def test_windows_and_limits_over_pages(self, db: Backend) -> None:
-        """ES-QUERY-037: Windows and limits are kept over pages, wherever these end: there, just before, or just behind."""
+        """ES-QUERY-037: Windows and limits hold across pages, whether they end at a page boundary or next to it."""
         expected, at = await numbered(db, 2100), [0]
         at += [event.position for event in await db.events.query().list()]
         borders = (10, 20, 50, 64, 100, 128, 200, 256, 320, 500, 512, 1000, 1024, 1344, 2000, 2048)
@@ -58,7 +58,7 @@ class PageRules(Contract):
             assert await texts(db, limit=number) == expected[:number]
 
     async def test_a_few_among_many(self, db: Backend) -> None:
-        """ES-QUERY-038: What matches seldom is found, however much lies in between that does not."""
+        """ES-QUERY-038: Rare matches are found, however many other events lie in between."""
         for start in range(0, 3000, 1000):
             await db.events.append([*(count(n) for n in range(1000)), note(str(start))])
         noted, old = EventQuery(["sample.noted"]), EventQuery(["sample.noted"], max_version=0, versions=[0])
@@ -67,12 +67,12 @@ class PageRules(Contract):
             assert await texts(db, query, reverse=True) == ["2000", "1000", "0"]
 
     async def test_a_query_takes_constant_memory(self, db: Backend) -> None:
-        """ES-QUERY-039: A query that is read event by event holds no more than some pages of it in memory."""
+        """ES-QUERY-039: A query that is read event by event keeps no more than a few pages in memory."""
         for _ in range(8):
             await db.events.append([note("x" * 1000) for _ in range(1000)])
         tracemalloc.start()
         try:
-            held = [event.data.text async for event in db.events.query(limit=1000)]  # what a thousand events take
+            held = [event.data.text async for event in db.events.query(limit=1000)]  # the size of a thousand events
             some, _ = tracemalloc.get_traced_memory()
             del held
             tracemalloc.reset_peak()
@@ -84,14 +84,14 @@ class PageRules(Contract):
         assert peak < 6 * some, f"1,000 events take {some:,} bytes, and reading 8,000 took {peak:,}"
 
     async def test_nothing_is_fetched_before_the_first_item(self, db: Backend) -> None:
-        """ES-QUERY-040: Nothing is fetched before the first item is asked for: what is stored until then is given."""
+        """ES-QUERY-040: Nothing is fetched before the first item is asked for: what is stored until then is included."""
         forwards, backwards = db.events.query(), db.events.query(reverse=True)
         await numbered(db, 2)
         assert await take(forwards, 2) == ["0", "1"]
         assert await take(backwards, 2) == ["1", "0"]
 
     async def test_a_query_ends_at_the_head_of_its_first_page(self, db: Backend) -> None:
-        """ES-QUERY-041: It ends at what was the head when the first page was fetched: what comes later is not in it."""
+        """ES-QUERY-041: A query ends at what was the head when its first page was fetched: later events are not included."""
         expected = await numbered(db, 1500)
         for reverse in (False, True):
             reading = db.events.query(TAGGED, reverse=reverse)
@@ -105,7 +105,7 @@ class PageRules(Contract):
             expected = await texts(db)
 
     async def test_a_query_that_has_ended_stays_ended(self, db: Backend) -> None:
-        """ES-QUERY-042: At its end it stays, whatever is appended then, with a limit and without."""
+        """ES-QUERY-042: A query that has ended stays ended, whatever is appended later, with a limit and without."""
         await numbered(db, 3)
         whole, limited = db.events.query(), db.events.query(limit=2)
         assert (len(await whole.list()), len(await limited.list())) == (3, 2)
@@ -115,7 +115,7 @@ class PageRules(Contract):
             assert list(await ended.next_page()) == await ended.list() == []
 
     async def test_pages_one_by_one(self, db: Backend) -> None:
-        """ES-QUERY-043: `next_page` gives one page after the other, none of them empty, then an empty one for ever."""
+        """ES-QUERY-043: `next_page` returns page after page, none of them empty, then empty pages only."""
         expected = await numbered(db, 1500)
         pages = db.events.query()
         seen: list[str] = []
@@ -126,7 +126,7 @@ class PageRules(Contract):
 
     @only("async")
     async def test_a_page_after_some_items(self, db: Backend) -> None:
-        """ES-QUERY-044: `next_page` in the middle of a page gives what is left of it: nothing is lost or repeated."""
+        """ES-QUERY-044: `next_page` in the middle of a page returns the rest of it: nothing is lost or repeated."""
         expected = await numbered(db, 1500)
         pages = db.events.query()
         seen: list[str] = []
@@ -136,21 +136,21 @@ class PageRules(Contract):
         assert seen + [event.data.text for event in await pages.list()] == expected
 
     async def test_the_rest_of_a_query(self, db: Backend) -> None:
-        """ES-QUERY-045: `list` gives what is left: everything that was not yet taken, over all pages."""
+        """ES-QUERY-045: `list` returns the rest: everything that has not been taken yet, across all pages."""
         expected = await numbered(db, 1500)
         pages = db.events.query()
         assert await take(pages, 70) == expected[:70]
         assert [event.data.text for event in await pages.list()] == expected[70:]
 
     async def test_two_queries_side_by_side(self, db: Backend) -> None:
-        """ES-QUERY-046: Queries that are read by turns do not disturb one another."""
+        """ES-QUERY-046: Queries that are read alternately do not affect each other."""
         expected = await numbered(db, 1200)
         forwards, backwards = db.events.query(), db.events.query(TAGGED, reverse=True)
         seen = [(event.data.text, (await anext(backwards)).data.text) async for event in forwards]
         assert seen == list(zip(expected, expected[::-1], strict=True))
 
     async def test_a_query_keeps_nobody_waiting(self, db: Backend) -> None:
-        """ES-QUERY-047: A query that is half read holds nothing open: others append and delete, and it can go on."""
+        """ES-QUERY-047: A half-read query holds nothing open: others append and delete, and it can continue."""
         await db.events.append(story(A, 1000))
         expected = await numbered(db, 1000)
         reading = db.events.query()
@@ -161,20 +161,20 @@ class PageRules(Contract):
         assert [text for text in rest if not text.startswith("a-")] == expected
 
     async def test_abandoned_queries_leak_nothing(self, db: Backend) -> None:
-        """ES-QUERY-048: Any number of queries may be left half read, for good: the store goes on as if they were not."""
+        """ES-QUERY-048: Any number of half-read queries may be abandoned: the store works as if they did not exist."""
         expected = await numbered(db, 300)
         left: list[Any] = []
         for number in range(100):
             reading = db.events.query(TAGGED, reverse=number % 2 == 1)
             await anext(reading)
-            left.append(reading if number % 3 else None)  # and some of them are gone altogether
+            left.append(reading if number % 3 else None)  # some are garbage-collected, not just idle
         await db.events.append([note("after")])
         assert await texts(db) == [*expected, "after"]
         assert len(await left[1].list()) == 299
 
     @only("async")
     async def test_queries_can_be_closed(self, db: Backend) -> None:
-        """ES-QUERY-049: What a query or a list gives can be closed, begun or not, twice, with `contextlib.aclosing`."""
+        """ES-QUERY-049: Queries, listings and followers can be closed, begun or not, more than once, and with `aclosing`."""
         await db.events.append(story(A, 100))
         for make in (db.events.query, db.events.aggregates, lambda: db.events.follow(after=0)):
             async with contextlib.aclosing(make()):
@@ -186,7 +186,7 @@ class PageRules(Contract):
 
     @only("async")
     async def test_a_cancelled_query_loses_nothing(self, db: Backend) -> None:
-        """ES-QUERY-050: Whenever asking for an event is cancelled, the next one to ask gets what comes next."""
+        """ES-QUERY-050: Cancelling a query loses no event: the next call returns the next one."""
         expected = await numbered(db, 20)
         seen: list[str] = []
 
@@ -194,7 +194,7 @@ class PageRules(Contract):
             async for event in reading:
                 seen.append(event.data.text)
 
-        turns = 1  # of the event loop, until it is cancelled: about as many as a page takes to come
+        turns = 1  # of the event loop before cancelling: about as many as fetching a page takes
         for _ in range(200):
             reading = db.events.query()
             seen.clear()

@@ -1,4 +1,4 @@
-"""Queries: which part of what matches, and in which order."""
+"""Queries: which part of the matching events is returned, and in which order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NOTED = EventQuery(["sample.noted"])
 
 
 async def lettered(db: Backend, texts: str) -> list[int]:
-    """Store an event for each letter; their positions."""
+    """Store an event for each letter and return their positions."""
     return list((await db.events.append([note(text) for text in texts])).positions)
 
 
@@ -32,7 +32,7 @@ class WindowRules(Contract):
         assert await letters(db, NOTED, after=at[2], upto=at[3]) == "d"
 
     async def test_query_windows_beyond_the_log(self, db: Backend) -> None:
-        """ES-QUERY-027: A window may be empty, or lie beyond the log, however far: it selects what there is."""
+        """ES-QUERY-027: A window may be empty or lie beyond the log, however far; it selects what there is."""
         at = await lettered(db, "abc")
         empty: list[dict[str, Any]] = [
             {"after": at[2]}, {"after": at[2] + 5}, {"after": 2**70}, {"upto": 0}, {"after": at[1], "upto": at[1]},
@@ -44,14 +44,14 @@ class WindowRules(Contract):
         assert await letters(db, upto=2**70, reverse=True) == "cba"
 
     async def test_a_limited_query(self, db: Backend) -> None:
-        """ES-QUERY-028: `limit` gives the first so many; there may be fewer; 0 gives none."""
+        """ES-QUERY-028: `limit` returns at most that many events, from the first; 0 returns none."""
         await lettered(db, "abcde")
         for limit in range(7):
             assert await letters(db, limit=limit) == "abcde"[:limit]
         assert await letters(db, limit=2**70) == "abcde"
 
     async def test_a_limit_counts_what_matches(self, db: Backend) -> None:
-        """ES-QUERY-029: `limit` counts events that match, those that match several alternatives once."""
+        """ES-QUERY-029: `limit` counts matching events, and those that match several alternatives once."""
         await db.events.append(
             [count(1), note("a", tags=["t:1"]), count(2), note("b"), count(3), note("c", tags=["t:1"])]
         )
@@ -60,26 +60,26 @@ class WindowRules(Contract):
         assert await letters(db, EventQuery(tags=["t:1"]) | NOTED, limit=3) == "abc"
 
     async def test_a_reversed_query(self, db: Backend) -> None:
-        """ES-QUERY-030: `reverse` gives the same events, the last one first."""
+        """ES-QUERY-030: `reverse` returns the same events, the last one first."""
         await db.events.append([note("a"), count(1), note("b"), note("c")])
         assert await letters(db, reverse=True) == "cb1a"
         assert await letters(db, NOTED, reverse=True) == "cba"
 
     async def test_a_reversed_and_limited_query(self, db: Backend) -> None:
-        """ES-QUERY-031: With `reverse`, `limit` gives the last so many, not the first so many backwards."""
+        """ES-QUERY-031: With `reverse`, `limit` returns the last events, not the first ones backwards."""
         await lettered(db, "abcde")
         assert await letters(db, reverse=True, limit=2) == "ed"
         assert await letters(db, NOTED, reverse=True, limit=3) == "edc"
 
     async def test_a_window_reversed(self, db: Backend) -> None:
-        """ES-QUERY-032: With `reverse`, `after` and `upto` select the same window as without."""
+        """ES-QUERY-032: With `reverse`, `after` and `upto` select the same window as without it."""
         at = await lettered(db, "abcdef")
         assert await letters(db, after=at[1], reverse=True) == "fedc"
         assert await letters(db, upto=at[1], reverse=True) == "ba"
         assert await letters(db, after=at[1], upto=at[3], reverse=True) == "dc"
 
     async def test_window_limit_and_order_combined(self, db: Backend) -> None:
-        """ES-QUERY-033: The window selects, then the query, then the order, then the limit, in every combination."""
+        """ES-QUERY-033: The window applies first, then the query, the order and the limit, in every combination."""
         events = [
             note("a", tags=["t:1"]), count(1), note("b", ("order", "1"), 1), count(2, tags=["t:1"]),
             note("c", ("order", "1"), 2, tags=["t:1"]), note("d"), note("e", ("order", "1"), 3), count(3),
@@ -97,7 +97,7 @@ class WindowRules(Contract):
                 assert found == expected, (query, low, high, limit, reverse)
 
     async def test_windows_are_of_positions(self, db: Backend) -> None:
-        """ES-QUERY-034: Where events are gone, `after` and `upto` go on meaning positions, and `limit` what is left."""
+        """ES-QUERY-034: After deletions, `after` and `upto` still mean positions, and `limit` counts the remaining events."""
         at = (await db.events.append([
             note("a"), note("b"), note("x", ("order", "1"), 1), note("y", ("order", "1"), 2), note("c"), note("d"),
         ])).positions  # fmt: skip

@@ -1,4 +1,4 @@
-"""Appending again: the same events are stored once, and an id means one event."""
+"""Appending again: the same events are stored once, and an id identifies one event."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ MANY = 3000
 
 
 def again(appended: Appended) -> Appended:
-    """What a retry of an append answers."""
+    """Return what a retry of an append returns."""
     return Appended(appended.positions, already_committed=True)
 
 
 async def differs(db: Backend, *changes: dict[str, Any], registry: Registry = registry, **fields: Any) -> None:
-    """Store an event; the same with any of these changes is another one, which the id cannot stand for."""
+    """Store an event, and check that the same id with any of these changes raises DuplicateEventError."""
     fields = {
         "data": Noted("x"), "aggregate": A, "version": 1, "time": NOON, "metadata": {"actor": "ann"}, "tags": ["color:red"],
         "id": uuid4(), "registry": registry, **fields,
@@ -48,9 +48,9 @@ class RetryRules(Contract):
     # --- the very same events ---------------------------------------------------------------------------------------
 
     async def test_the_same_events_again_are_stored_once(self, db: Backend) -> None:
-        """ES-RETRY-001: Appending the very same events again answers the original positions and `already_committed`.
+        """ES-RETRY-001: Appending the same events again returns the original positions and `already_committed`.
 
-        Nothing is written, so a lost acknowledgement can always be answered by trying again.
+        Nothing is written, so a lost acknowledgement can always be resolved by trying again.
         """
         await db.events.append([note("before")])
         batch = [note("x"), *story(A, 2), note("y", tags=["color:red"]), *story(B, 1)]
@@ -60,23 +60,23 @@ class RetryRules(Contract):
                 assert await db.events.append(batch) == again(first)
 
     async def test_events_of_one_aggregate_again(self, db: Backend) -> None:
-        """ES-RETRY-002: A retry of an aggregate's events is no conflict, though their versions are taken."""
+        """ES-RETRY-002: Retrying the events of an aggregate is not a conflict, although their versions are taken."""
         batch = story(A, 3)
         first = await db.events.append(batch)
         async with unchanged(db):
             assert await db.events.append(batch) == again(first)
 
     async def test_events_of_no_aggregate_again(self, db: Backend) -> None:
-        """ES-RETRY-003: A retry of events of no aggregate is recognised, though no version tells."""
+        """ES-RETRY-003: Retrying events of no aggregate is recognised, although they have no versions."""
         batch = [note("x"), note("y")]
         first = await db.events.append(batch)
         async with unchanged(db):
             assert await db.events.append(batch) == again(first)
 
     async def test_equal_events_are_the_same(self, db: Backend) -> None:
-        """ES-RETRY-004: The same events are those with equal fields, also made anew: not the same objects.
+        """ES-RETRY-004: Events are the same if their fields are equal, even if they are different objects.
 
-        The order in which tags and metadata were written down is no difference, nor is the zone of the time.
+        Neither the order of tags and metadata nor the zone of the time makes a difference.
         """
 
         def made(**fields: Any) -> list[Event[Any]]:
@@ -89,14 +89,14 @@ class RetryRules(Contract):
             assert await db.events.append(other) == again(first)
 
     async def test_an_event_that_was_read_is_the_same(self, db: Backend) -> None:
-        """ES-RETRY-005: A stored event is still the same event: appending what was read, however it was, is a retry."""
+        """ES-RETRY-005: Appending an event that was read from the store, by any method, is a retry."""
         event = note("x", A, 1, tags=["color:red"], metadata={"actor": "ann"})
         first = await db.events.append([event])
         for read in (await db.events.query().list(), await db.events.load(A), [await db.events.find(event.id)]):
             assert await db.events.append([one for one in read if one]) == again(first)
 
     async def test_a_retry_succeeds_after_the_aggregate_moved_on(self, db: Backend) -> None:
-        """ES-RETRY-006: Whatever happened to the aggregates since, a retry succeeds and takes none of them back."""
+        """ES-RETRY-006: A retry succeeds, and sets no aggregate back, whatever has happened to the aggregates since."""
         batch = [*story(A, 2), *story(B, 1)]
         first = await db.events.append(batch)
         await db.events.append([note("between"), *story(A, 3, after=2)])
@@ -106,14 +106,14 @@ class RetryRules(Contract):
         await db.events.append(story(A, 1, after=5))
 
     async def test_a_retry_succeeds_though_its_own_events_match_the_condition(self, db: Backend) -> None:
-        """ES-RETRY-007: The condition was judged when the events were stored; a retry is not refused for them."""
+        """ES-RETRY-007: The condition was checked when the events were stored; those events do not refuse their own retry."""
         for event in (note("x", A, 1, tags=["seat:1"]), note("y", tags=["seat:2"])):
             condition = AppendCondition(EventQuery(tags=event.tags))
             first = await db.events.append([event], condition=condition)
             assert await db.events.append([event], condition=condition) == again(first)
 
     async def test_a_retry_succeeds_whatever_matches_the_condition_by_now(self, db: Backend) -> None:
-        """ES-RETRY-008: Nor is it refused for what others stored since, before it or behind it."""
+        """ES-RETRY-008: Matching events that others stored since, before or after them, do not refuse a retry either."""
         condition = AppendCondition(EventQuery(tags=["seat:1"]))
         batches = [[note("x", tags=["seat:1"])], story(A, 1)]
         answers = [await db.events.append(batch, condition=condition if batch[0].tags else None) for batch in batches]
@@ -122,14 +122,14 @@ class RetryRules(Contract):
             assert await db.events.append(batch, condition=condition) == again(first)
 
     async def test_positions_go_with_the_events(self, db: Backend) -> None:
-        """ES-RETRY-009: A retry in another order answers the positions in the order of that retry."""
+        """ES-RETRY-009: A retry in another order returns the positions in that order."""
         x, a, b, y = note("x"), *story(A, 1), *story(B, 1), note("y")
         first = await db.events.append([x, a, b, y])
         retried = await db.events.append([b, y, x, a])
         assert retried == Appended(tuple(first.positions[n] for n in (2, 3, 0, 1)), already_committed=True)
 
     async def test_a_part_of_a_stored_batch_is_stored(self, db: Backend) -> None:
-        """ES-RETRY-010: A retry may cut batches differently: it is about events, and all of these are stored."""
+        """ES-RETRY-010: A retry may split or join batches: it succeeds if all of its events are stored."""
         x, *a = note("x"), *story(A, 3)
         first = await db.events.append([x, *a[:2]])
         second = await db.events.append([note("y"), a[2]])
@@ -140,7 +140,7 @@ class RetryRules(Contract):
             assert await db.events.append(a) == Appended(positions[1:], already_committed=True)
 
     async def test_thousands_again(self, db: Backend) -> None:
-        """ES-RETRY-011: A batch of thousands is recognised like any other."""
+        """ES-RETRY-011: A retry of a batch of thousands is recognised like any other."""
         batch = [*story(A, MANY // 2), *(note(str(number)) for number in range(MANY // 2))]
         first = await db.events.append(batch)
         assert await db.events.append(batch) == again(first)
@@ -148,7 +148,7 @@ class RetryRules(Contract):
 
     @needs(PERSISTENT)
     async def test_a_retry_after_reopening(self, place: Place) -> None:
-        """ES-RETRY-012: It does not matter how long ago, or by which program, the events were stored."""
+        """ES-RETRY-012: A retry is recognised however long ago, and by whichever program, the events were stored."""
         batch = [*story(A, 2), note("x")]
         async with place.open() as db:
             first = await db.events.append(batch)
@@ -158,7 +158,7 @@ class RetryRules(Contract):
                 await db.events.append([note("y", id=batch[2].id)])
 
     async def test_the_same_events_side_by_side(self, place: Place, db: Backend) -> None:
-        """ES-RETRY-013: Of many who append the same events at once, one stores them, and all get their positions."""
+        """ES-RETRY-013: Of concurrent appends of the same events, one stores them, and all return their positions."""
         for batch in ([note("x"), note("y")], [*story(A, 2), note("z")]):
             answers = await place.together(*(db.events.append(batch) for _ in range(8)))
             assert len({answer.positions for answer in answers}) == 1
@@ -166,7 +166,7 @@ class RetryRules(Contract):
         assert await db.events.count() == 5
 
     async def test_a_renamed_event_is_the_same(self, place: Place) -> None:
-        """ES-RETRY-014: An event that was renamed since is the same under its former name and under today's."""
+        """ES-RETRY-014: An event renamed since is the same under its former and its current name."""
         old, new = Registry(), Registry()
         old.register("sample.old", Noted)
         new.register("sample.new", Noted, aliases=["sample.old"])
@@ -180,15 +180,15 @@ class RetryRules(Contract):
     # --- an id that is used -----------------------------------------------------------------------------------------
 
     async def test_other_data_under_a_used_id(self, db: Backend) -> None:
-        """ES-RETRY-015: The same id with other data is a DuplicateEventError, with the id and the stored position.
+        """ES-RETRY-015: The same id with other data raises DuplicateEventError with the id and the stored position.
 
-        Nothing is written, and the stored event stays what it is. It is no conflict, though the version is taken:
-        loading and deciding again would not help.
+        Nothing is written, and the stored event stays as it is. It is not a ConcurrencyError, although the version is
+        taken: loading and deciding again would not help.
         """
         await differs(db, {"data": Noted("y")}, {"data": Noted("")}, {"data": Noted("X")})
 
     async def test_another_name_under_a_used_id(self, place: Place) -> None:
-        """ES-RETRY-016: The same id with another event name is a DuplicateEventError, though the data is equal."""
+        """ES-RETRY-016: The same id with another event name raises DuplicateEventError, even if the data is equal."""
         twins = Registry()
         twins.register("twin.one", Noted)
         twins.register("twin.two", Noted)
@@ -196,7 +196,7 @@ class RetryRules(Contract):
             await differs(db, {"name": "twin.two"}, name="twin.one", registry=twins)
 
     async def test_another_aggregate_under_a_used_id(self, db: Backend) -> None:
-        """ES-RETRY-017: The same id with another aggregate, or none, is a DuplicateEventError, though it would fit."""
+        """ES-RETRY-017: The same id with another aggregate, or none, raises DuplicateEventError, even if the version fits."""
         await differs(
             db,
             {"aggregate": AggregateRef(A.name, "other")},
@@ -206,24 +206,24 @@ class RetryRules(Contract):
         await differs(db, {"aggregate": B, "version": 1}, aggregate=None, version=0)
 
     async def test_another_version_under_a_used_id(self, db: Backend) -> None:
-        """ES-RETRY-018: The same id with another version is a DuplicateEventError, whether that version fits or not."""
+        """ES-RETRY-018: The same id with another version raises DuplicateEventError, whether that version fits or not."""
         await differs(db, {"version": 2}, {"version": 7})
 
     async def test_another_time_under_a_used_id(self, db: Backend) -> None:
-        """ES-RETRY-019: The same id with another time is a DuplicateEventError, be it a microsecond."""
+        """ES-RETRY-019: The same id with another time raises DuplicateEventError, even if it differs by a microsecond."""
         micro = timedelta(microseconds=1)
         await differs(db, {"time": NOON + micro}, {"time": NOON - micro}, {"time": NOON + timedelta(days=400)})
 
     async def test_other_metadata_under_a_used_id(self, db: Backend) -> None:
-        """ES-RETRY-020: The same id with metadata changed, added or left out is a DuplicateEventError."""
+        """ES-RETRY-020: The same id with metadata changed, added or left out raises DuplicateEventError."""
         await differs(db, *({"metadata": other} for other in ({"actor": "bob"}, {"actor": "ann", "cause": "x"}, None)))
 
     async def test_other_tags_under_a_used_id(self, db: Backend) -> None:
-        """ES-RETRY-021: The same id with a tag changed, added or left out is a DuplicateEventError."""
+        """ES-RETRY-021: The same id with a tag changed, added or left out raises DuplicateEventError."""
         await differs(db, *({"tags": other} for other in (["color:blue"], ["color:red", "size:1"], [])))
 
     async def test_a_used_id_anywhere_in_a_batch(self, db: Backend) -> None:
-        """ES-RETRY-022: One used id, wherever it stands in a batch that would fit, refuses all of it."""
+        """ES-RETRY-022: One used id, anywhere in an otherwise valid batch, refuses the whole batch."""
         used = note("used")
         position = (await db.events.append([*story(A, 1), used])).position
         async with unchanged(db):
@@ -238,7 +238,7 @@ class RetryRules(Contract):
                     await db.events.append(batch)
 
     async def test_a_used_id_is_a_duplicate_under_a_condition_too(self, db: Backend) -> None:
-        """ES-RETRY-023: A used id is a DuplicateEventError whatever the condition: deciding again would not help."""
+        """ES-RETRY-023: A used id raises DuplicateEventError whatever the condition: deciding again would not help."""
         used = note("used")
         position = (await db.events.append([used])).position
         for batch in ([note("x", id=used.id)], [*story(A, 1), note("x", id=used.id)]):
@@ -247,9 +247,9 @@ class RetryRules(Contract):
         assert await texts(db) == ["used"]
 
     async def test_a_batch_that_is_stored_in_part(self, db: Backend) -> None:
-        """ES-RETRY-024: A batch of which only a part is stored is a DuplicateEventError about an event of that part.
+        """ES-RETRY-024: A batch that is stored only in part raises DuplicateEventError about an event of that part.
 
-        Though that part is the very same: a retry repeats what it tried, and half a batch is never stored.
+        This holds although that part is the same: a retry repeats a whole batch, and half a batch is never stored.
         """
         stored = [*story(A, 2), note("x")]
         positions = (await db.events.append(stored)).positions
@@ -267,9 +267,9 @@ class RetryRules(Contract):
                 assert (caught.value.event_id, caught.value.position) in known
 
     async def test_one_id_twice_in_a_batch(self, db: Backend) -> None:
-        """ES-RETRY-025: One id twice in a batch is a DuplicateEventError with position 0, and nothing is written.
+        """ES-RETRY-025: The same id twice in a batch raises DuplicateEventError with position 0, and nothing is written.
 
-        Be it the same event twice, or two events, or an event that is stored already.
+        This holds for the same event twice, for two different events, and for an event that is already stored.
         """
         stored, event = note("stored"), note("x")
         await db.events.append([stored])
