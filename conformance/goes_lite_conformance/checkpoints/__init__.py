@@ -1,4 +1,4 @@
-"""What a CheckpointStore and a LeaseStore have to do: the promises of `goes_lite.contract.checkpoints`, a rule for each."""
+"""What every CheckpointStore and LeaseStore must do: one rule for each promise of `goes_lite.contract.checkpoints`."""
 
 from __future__ import annotations
 
@@ -18,4 +18,4 @@ class CheckpointAndLeaseTests(
     ReleaseRules,
     LeaseRefusalRules,
 ):
-    """Everything about the places of consumers in the log, and about who may be the active one."""
+    """All rules about the positions of consumers in the log, and about which instance is active."""

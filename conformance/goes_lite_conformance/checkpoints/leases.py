@@ -1,4 +1,4 @@
-"""Leases: one owner at a time, for a while, with a token that only grows. The times are real, and short."""
+"""Leases: one owner at a time, for a limited time, with a token that only grows. The times are real, and short."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from goes_lite_conformance.harness.workers import listen, say
 from goes_lite_conformance.rule import needs
 
 LONG = 1000.0
-"""Seconds that no rule takes."""
+"""Longer than any rule takes (seconds)."""
 SHORT = 0.05
-"""Seconds that are soon over."""
+"""Over soon (seconds)."""
 PATIENCE = 20.0
 
 
 async def until_free(place: Place, db: Backend, name: str = "job") -> None:
-    """Until nobody holds the lease any more, because it has expired."""
+    """Wait until the lease has expired and nobody holds it."""
 
     async def free() -> bool:
         return await db.leases.get(name) is None
@@ -34,14 +34,14 @@ async def until_free(place: Place, db: Backend, name: str = "job") -> None:
 
 
 async def taken_over(place: Place, db: Backend) -> tuple[Lease, Lease]:
-    """A lease of ann's that has expired, and that of bob, who took it over."""
+    """Return an expired lease of ann, and that of bob, who took it over."""
     old = await db.leases.acquire("job", "ann", SHORT)
     await until_free(place, db)
     return old, await db.leases.acquire("job", "bob", LONG)
 
 
 def hold(place: Place, owner: str) -> None:
-    """Job: take the lease and say its token, then wait, release it and say so."""
+    """Acquire the lease and report its token, then wait, release it and report the result."""
     with place.blocking() as db:
         lease = db.leases.acquire("job", owner, LONG)
         say(lease.token)
@@ -53,21 +53,21 @@ class AcquireRules(Contract):
     """Rules LE-ACQUIRE."""
 
     async def test_a_lease_is_taken(self, db: Backend) -> None:
-        """LE-ACQUIRE-001: A free lease is given, with its name, its owner, a token ≥ 1, and the end in UTC."""
+        """LE-ACQUIRE-001: A free lease is granted, with its name, its owner, a token ≥ 1, and its expiry in UTC."""
         lease = await db.leases.acquire("job", "ann", LONG)
         assert (type(lease), lease.name, lease.owner, type(lease.token)) == (Lease, "job", "ann", int)
         assert lease.token >= 1
         assert lease.expires.utcoffset() == timedelta(0)
 
     async def test_everybody_can_see_who_holds_it(self, db: Backend) -> None:
-        """LE-ACQUIRE-002: `get` answers the lease as it was given, to everybody; None if it was never taken."""
+        """LE-ACQUIRE-002: `get` returns the lease as it was granted, to everyone; None if it was never acquired."""
         assert await db.leases.get("job") is None
         lease = await db.leases.acquire("job", "ann", LONG)
         assert await db.leases.get("job") == lease
         assert await db.leases.get("other") is None
 
     async def test_a_held_lease_is_refused(self, db: Backend) -> None:
-        """LE-ACQUIRE-003: While it is held, LeaseHeld tells another owner who has it and until when; nothing changes."""
+        """LE-ACQUIRE-003: While a lease is held, LeaseHeld tells another owner who holds it and until when; nothing changes."""
         lease = await db.leases.acquire("job", "ann", LONG)
         for owner in ("bob", "Ann", "ann ", "an"):
             with refused(LeaseHeld, name="job", owner="ann", expires=lease.expires):
@@ -75,7 +75,7 @@ class AcquireRules(Contract):
         assert await db.leases.get("job") == lease
 
     async def test_its_owner_keeps_it(self, db: Backend) -> None:
-        """LE-ACQUIRE-004: The owner that holds it gets it again, with the same token and a new end."""
+        """LE-ACQUIRE-004: The owner that holds a lease may acquire it again, with the same token and a new expiry."""
         first = await db.leases.acquire("job", "ann", LONG)
         again = await db.leases.acquire("job", "ann", 3 * LONG)
         assert again == first._replace(expires=again.expires)
@@ -83,35 +83,35 @@ class AcquireRules(Contract):
         assert await db.leases.get("job") == again
 
     async def test_it_lasts_as_long_as_was_asked(self, db: Backend) -> None:
-        """LE-ACQUIRE-005: A lease ends so many seconds after it was taken, by the clock of the store."""
+        """LE-ACQUIRE-005: A lease expires that many seconds after it was acquired, by the clock of the store."""
         first = await db.leases.acquire("job", "ann", 1000)
         second = await db.leases.acquire("other", "ann", 5000.5)
         third = await db.leases.acquire("job", "ann", 1000)
         assert second.expires - third.expires <= timedelta(seconds=4000.5) <= second.expires - first.expires
 
     async def test_names_of_leases_are_told_from_each_other(self, db: Backend) -> None:
-        """LE-ACQUIRE-006: Names that differ in anything are different leases, to any collation, each with its owner."""
+        """LE-ACQUIRE-006: Names that differ at all are different leases, each with its own owner, whatever the collation."""
         for number, name in enumerate(CONFUSABLE):
             await db.leases.acquire(name, f"owner-{number}", LONG)
         found = [await db.leases.get(name) for name in CONFUSABLE]
         assert [one and (one.name, one.owner) for one in found] == [(n, f"owner-{i}") for i, n in enumerate(CONFUSABLE)]
 
     async def test_an_expired_lease_is_free(self, place: Place, db: Backend) -> None:
-        """LE-ACQUIRE-007: Once it has expired, `get` answers None, and another owner is given it, with a greater token."""
+        """LE-ACQUIRE-007: Once a lease has expired, `get` returns None, and another owner can acquire it with a greater token."""
         old, new = await taken_over(place, db)
         assert new.owner == "bob"
         assert new.token > old.token
         assert await db.leases.get("job") == new
 
-    async def test_a_lease_is_taken_anew(self, place: Place, db: Backend) -> None:
-        """LE-ACQUIRE-008: An owner that takes its own lease after it has expired has a greater token, too."""
+    async def test_a_lease_is_acquired_again(self, place: Place, db: Backend) -> None:
+        """LE-ACQUIRE-008: An owner that acquires its own expired lease again gets a greater token, too."""
         old = await db.leases.acquire("job", "ann", SHORT)
         await until_free(place, db)
         new = await db.leases.acquire("job", "ann", LONG)
         assert new.token > old.token
 
     async def test_one_of_several_contenders_wins(self, place: Place, db: Backend) -> None:
-        """LE-ACQUIRE-009: Of owners who ask side by side one is given the lease; the others hear that it holds it."""
+        """LE-ACQUIRE-009: Of owners that acquire concurrently, one gets the lease; the others raise LeaseHeld with that owner."""
         outcomes = await place.together(*(db.leases.acquire("job", f"owner-{n}", LONG) for n in range(12)))
         winners = [outcome for outcome in outcomes if isinstance(outcome, Lease)]
         assert len(winners) == 1, outcomes
@@ -121,7 +121,7 @@ class AcquireRules(Contract):
         assert await db.leases.get("job") == winners[0]
 
     async def test_one_of_several_contenders_takes_over(self, place: Place, db: Backend) -> None:
-        """LE-ACQUIRE-010: So it is if they wait for a lease to expire and take it over."""
+        """LE-ACQUIRE-010: The same holds if they wait for a lease to expire and take it over."""
         old = await db.leases.acquire("job", "ann", SHORT)
         await until_free(place, db)
         outcomes = await place.together(*(db.leases.acquire("job", f"owner-{n}", LONG) for n in range(12)))
@@ -132,7 +132,7 @@ class AcquireRules(Contract):
 
     @needs(PROCESSES)
     async def test_one_of_several_handles_wins(self, place: Place, db: Backend) -> None:
-        """LE-ACQUIRE-011: So it is if each contender has a handle of its own."""
+        """LE-ACQUIRE-011: The same holds if each contender has a handle of its own."""
         async with place.open() as second, place.open() as third:
             handles = [db, second, third] * 4
             outcomes = await place.together(
@@ -144,7 +144,7 @@ class AcquireRules(Contract):
 
     @needs(PROCESSES)
     async def test_another_process_holds_it(self, place: Place, db: Backend) -> None:
-        """LE-ACQUIRE-012: A lease that another process holds is refused here, and free once that has released it."""
+        """LE-ACQUIRE-012: A lease that another process holds is refused, and is free once that process has released it."""
         other = place.spawn(hold, owner="bob")
         token = other.hear()
         with refused(LeaseHeld, name="job", owner="bob"):
@@ -156,7 +156,7 @@ class AcquireRules(Contract):
 
     @needs(PERSISTENT)
     async def test_leases_survive_closing(self, place: Place) -> None:
-        """LE-ACQUIRE-013: A lease is held after closing and opening again, also against a process that was restarted."""
+        """LE-ACQUIRE-013: A lease is still held after closing and reopening, as if the process had been restarted."""
         async with place.open() as db:
             lease = await db.leases.acquire("job", "ann", LONG)
         async with place.open() as db:
@@ -169,7 +169,7 @@ class RenewRules(Contract):
     """Rules LE-RENEW."""
 
     async def test_a_lease_is_extended(self, db: Backend) -> None:
-        """LE-RENEW-001: The holder is given the same lease with a later end, and everybody sees it."""
+        """LE-RENEW-001: Renewing returns the same lease with a later expiry, which everyone sees."""
         lease = await db.leases.acquire("job", "ann", LONG)
         renewed = await db.leases.renew(lease, 3 * LONG)
         assert renewed == lease._replace(expires=renewed.expires)
@@ -177,7 +177,7 @@ class RenewRules(Contract):
         assert await db.leases.get("job") == renewed
 
     async def test_the_end_is_counted_from_now(self, db: Backend) -> None:
-        """LE-RENEW-002: The new end is so many seconds from now, not from the old end."""
+        """LE-RENEW-002: The new expiry counts from now, not from the old expiry."""
         lease = await db.leases.acquire("job", "ann", LONG)
         await db.leases.renew(lease, 2 * LONG)
         renewed = await db.leases.renew(lease, 2 * LONG)
@@ -185,14 +185,14 @@ class RenewRules(Contract):
         assert renewed.expires <= later.expires
 
     async def test_a_lease_that_was_taken_over_is_lost(self, place: Place, db: Backend) -> None:
-        """LE-RENEW-003: After another owner took it over, LeaseLost has both tokens, and the other keeps it."""
+        """LE-RENEW-003: After another owner took over the lease, LeaseLost has both tokens, and that owner keeps it."""
         old, new = await taken_over(place, db)
         with refused(LeaseLost, name="job", owner="bob", token=old.token, current=new.token):
             await db.leases.renew(old, LONG)
         assert await db.leases.get("job") == new
 
     async def test_a_released_lease_is_lost(self, db: Backend) -> None:
-        """LE-RENEW-004: After it was released it cannot be renewed, and nobody has it."""
+        """LE-RENEW-004: A released lease cannot be renewed, and nobody holds it."""
         lease = await db.leases.acquire("job", "ann", LONG)
         await db.leases.release(lease)
         with refused(LeaseLost, name="job", owner=None, token=lease.token):
@@ -200,7 +200,7 @@ class RenewRules(Contract):
         assert await db.leases.get("job") is None
 
     async def test_an_expired_lease_that_nobody_took_is_kept(self, place: Place, db: Backend) -> None:
-        """LE-RENEW-005: After it has expired it is renewed all the same if nobody took it: with the same token."""
+        """LE-RENEW-005: An expired lease that nobody has taken is renewed all the same, with the same token."""
         lease = await db.leases.acquire("job", "ann", SHORT)
         await until_free(place, db)
         renewed = await db.leases.renew(lease, LONG)
@@ -209,7 +209,7 @@ class RenewRules(Contract):
             await db.leases.acquire("job", "bob", LONG)
 
     async def test_an_earlier_lease_of_the_same_owner_is_lost(self, db: Backend) -> None:
-        """LE-RENEW-006: A lease that its owner has taken anew since is lost: the token decides, not the name."""
+        """LE-RENEW-006: A lease that its owner has since acquired again is lost: the token decides, not the name."""
         old = await db.leases.acquire("job", "ann", LONG)
         await db.leases.release(old)
         new = await db.leases.acquire("job", "ann", LONG)
@@ -218,7 +218,7 @@ class RenewRules(Contract):
         assert await db.leases.get("job") == new
 
     async def test_a_lease_that_was_never_taken_is_lost(self, db: Backend) -> None:
-        """LE-RENEW-007: A lease that the store has not given out is lost, and is not taken by renewing it."""
+        """LE-RENEW-007: A lease that the store never granted is lost, and renewing it does not acquire it."""
         with refused(LeaseLost, name="job", owner=None, token=1):
             await db.leases.renew(Lease("job", "ann", 1, NOON), LONG)
         assert await db.leases.get("job") is None
@@ -228,7 +228,7 @@ class ReleaseRules(Contract):
     """Rules LE-RELEASE."""
 
     async def test_a_released_lease_is_free(self, db: Backend) -> None:
-        """LE-RELEASE-001: A held lease is given up, the answer is True, and at once another owner is given it."""
+        """LE-RELEASE-001: Releasing a held lease returns True, and another owner can acquire it at once."""
         lease = await db.leases.acquire("job", "ann", LONG)
         other = await db.leases.acquire("other", "ann", LONG)
         assert await db.leases.release(lease) is True
@@ -237,7 +237,7 @@ class ReleaseRules(Contract):
         assert await db.leases.get("other") == other
 
     async def test_tokens_never_go_back(self, db: Backend) -> None:
-        """LE-RELEASE-002: After a release the next token is greater, for any owner, each time."""
+        """LE-RELEASE-002: After a release, the next token is greater, for any owner, every time."""
         tokens: list[int] = []
         for owner in ("ann", "ann", "bob", "ann"):
             lease = await db.leases.acquire("job", owner, LONG)
@@ -246,21 +246,21 @@ class ReleaseRules(Contract):
         assert tokens == sorted(set(tokens))
 
     async def test_what_is_not_held_is_not_released(self, db: Backend) -> None:
-        """LE-RELEASE-003: The answer is False if it was released already, or never taken, or is another's by then."""
+        """LE-RELEASE-003: Releasing a lease that was released, never acquired, or taken over by another owner returns False."""
         lease = await db.leases.acquire("job", "ann", LONG)
         assert await db.leases.release(lease) is True
         assert await db.leases.release(lease) is False
         assert await db.leases.release(Lease("other", "ann", 1, NOON)) is False
 
     async def test_the_lease_of_a_successor_is_not_released(self, place: Place, db: Backend) -> None:
-        """LE-RELEASE-004: Releasing a lease that was taken over answers False and leaves the successor's alone."""
+        """LE-RELEASE-004: Releasing a lease that was taken over returns False and leaves the successor's lease alone."""
         old, new = await taken_over(place, db)
         assert await db.leases.release(old) is False
         assert await db.leases.release(new._replace(owner="ann")) is False
         assert await db.leases.get("job") == new
 
     async def test_a_renewed_lease_is_released(self, db: Backend) -> None:
-        """LE-RELEASE-005: A lease can be released by what was given before it was renewed: the token is the same."""
+        """LE-RELEASE-005: A lease as it was before its renewal can still be released: the token is the same."""
         lease = await db.leases.acquire("job", "ann", LONG)
         await db.leases.renew(lease, 2 * LONG)
         assert await db.leases.release(lease) is True
@@ -268,7 +268,7 @@ class ReleaseRules(Contract):
 
     @needs(PERSISTENT)
     async def test_tokens_survive_closing(self, place: Place) -> None:
-        """LE-RELEASE-006: Closing and opening again does not set the tokens back, also of a released lease."""
+        """LE-RELEASE-006: Tokens continue after closing and reopening, even of a released lease."""
         async with place.open() as db:
             first = await db.leases.acquire("job", "ann", LONG)
             await db.leases.release(first)
@@ -280,7 +280,7 @@ class LeaseRefusalRules(Contract):
     """Rules LE-BAD."""
 
     async def test_what_is_no_lease_is_refused(self, db: Backend) -> None:
-        """LE-BAD-001: A wrong name, owner, duration or lease is InvalidQueryError, and no lease changes."""
+        """LE-BAD-001: An invalid name, owner, duration or lease raises InvalidQueryError, and no lease changes."""
         lease = await db.leases.acquire("job", "ann", LONG)
         leases = db.leases
         calls: dict[str, Callable[[], Any]] = {}

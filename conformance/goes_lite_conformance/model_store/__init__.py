@@ -1,4 +1,4 @@
-"""What a ModelStore has to do: the promises of `goes_lite.contract.model_store`, a rule for each."""
+"""What every ModelStore must do: one rule for each promise of `goes_lite.contract.model_store`."""
 
 from __future__ import annotations
 
@@ -28,4 +28,4 @@ class ModelStoreTests(
     UseRules,
     ModelRefusalRules,
 ):
-    """Everything about read models: writing them, finding them, and changing them while others do."""
+    """All rules about read models: writing and finding them, and changing them concurrently."""

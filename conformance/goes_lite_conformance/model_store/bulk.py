@@ -1,4 +1,4 @@
-"""Many read models at once: reading them as of one moment, and writing them all or not at all."""
+"""Many read models at once: read as of one moment, written all or not at all."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Read = dict[str, tuple[int, Any]]
 
 
 async def read_many(db: Backend, ids: Any, collection: str = "c") -> Read:
-    """The versions and documents of records, by id."""
+    """Return the versions and documents of records, by id."""
     found = await db.models.get_many(collection, ids)
     return {id: (record.version, json.loads(record.data)) for id, record in found.items()}
 
 
 async def all_of(db: Backend, collection: str = "c") -> list[ModelRecord]:
-    """Every record of a collection, by id."""
+    """Return every record of a collection, by id."""
     return await db.models.query(collection).list()
 
 
@@ -45,10 +45,10 @@ def write_many(place: Place) -> None:
 
 
 class BulkReadRules(Contract):
-    """Rules MS-BULK, of reading."""
+    """Rules MS-BULK about reading."""
 
     async def test_what_is_there_is_answered(self, db: Backend) -> None:
-        """MS-BULK-001: `get_many` answers the records that are there, by id, as `get` does; it leaves out the others."""
+        """MS-BULK-001: `get_many` returns the records that exist, by id, as `get` does, and leaves out the others."""
         for collection, id, data in (("c", "1", "5"), ("c", "2", '{"é": [1]}'), ("c", "2", '"x"'), ("d", "3", "5")):
             await db.models.put(collection, id, data)
         found = await db.models.get_many("c", ["1", "2", "3", "4"])
@@ -57,12 +57,12 @@ class BulkReadRules(Contract):
         assert await db.models.get_many("unknown", ["1"]) == {}
 
     async def test_records_come_in_the_order_of_the_ids(self, db: Backend) -> None:
-        """MS-BULK-002: They come in the order in which they are asked for, each once, however often that is."""
+        """MS-BULK-002: Records are returned in the order in which they are asked for, each once even if asked for twice."""
         await db.models.put_many("c", {str(number): str(number) for number in range(10)})
         assert list(await db.models.get_many("c", ["7", "3", "x", "7", "9", "0", "3"])) == ["7", "3", "9", "0"]
 
     async def test_ids_may_come_from_anywhere(self, db: Backend) -> None:
-        """MS-BULK-003: Any collection or iterator of ids will do, an empty one as well."""
+        """MS-BULK-003: The ids may be any collection or iterator, even an empty one."""
         await db.models.put_many("c", {"1": "1", "2": "2"})
         wanted: tuple[Any, ...] = (("1", "2"), {"1", "2"}, {"1": 0, "2": 0}, {"1": 0, "2": 0}.keys(), iter(["1", "2"]))
         for ids in wanted:
@@ -71,14 +71,14 @@ class BulkReadRules(Contract):
         assert await read_many(db, []) == {}
 
     async def test_ids_may_be_thousands(self, db: Backend) -> None:
-        """MS-BULK-004: Thousands of records are written and read by one call each, every one of them."""
+        """MS-BULK-004: One call each writes and reads thousands of records, every one of them."""
         written = {f"{number:06}": str(number) for number in range(35_000)}
         await db.models.put_many("c", written)
         found = await db.models.get_many("c", [*written, "x"])
         assert {id: record.data for id, record in found.items()} == written
 
     async def test_any_id_is_told_from_any_other(self, db: Backend) -> None:
-        """MS-BULK-005: Ids and collections that a collation or an escape might confuse are told from each other."""
+        """MS-BULK-005: Ids and collections that a collation or an escape might confuse are distinct."""
         await db.models.put_many("c", {name: str(number) for number, name in enumerate(NAMES)})
         assert await read_many(db, NAMES) == {name: (1, number) for number, name in enumerate(NAMES)}
         for name in NAMES:
@@ -87,7 +87,7 @@ class BulkReadRules(Contract):
         assert list(await read_many(db, NAMES[1:20:3])) == list(NAMES[1:20:3])
 
     async def test_records_are_read_as_of_one_moment(self, place: Place, db: Backend) -> None:
-        """MS-BULK-006: While `put_many` writes the same to many records, `get_many` finds the same in all of them."""
+        """MS-BULK-006: While `put_many` writes the same value to many records, `get_many` finds the same value in all of them."""
         ids = [str(number) for number in range(20)]
         await db.models.put_many("c", dict.fromkeys(ids, "0"))
         moments: list[Read] = []
@@ -109,10 +109,10 @@ class BulkReadRules(Contract):
 
 
 class BulkWriteRules(Contract):
-    """Rules MS-BULK, of writing."""
+    """Rules MS-BULK about writing."""
 
     async def test_versions_count_as_ever(self, db: Backend) -> None:
-        """MS-BULK-007: Each record that `put_many` writes is at version 1 if it is new, else at one more than before."""
+        """MS-BULK-007: Each record that `put_many` writes gets version 1 if it is new, otherwise its next version."""
         for _ in range(3):
             await db.models.put("c", "1", "5")
         await db.models.put_many("c", {"1": "6", "2": "7"})
@@ -121,7 +121,7 @@ class BulkWriteRules(Contract):
         assert await db.models.put("c", "2", "10", expected=2) == 3
 
     async def test_none_removes(self, db: Backend) -> None:
-        """MS-BULK-008: A record whose value is None goes; that there is none is no error; written again, it is new."""
+        """MS-BULK-008: A value of None removes the record, if there is one; written again, it is new."""
         await db.models.put_many("c", {"1": "1", "2": "2", "3": "3"})
         await db.models.put("d", "1", "1")
         await db.models.put_many("c", {"1": None, "2": "5", "4": None})
@@ -132,14 +132,14 @@ class BulkWriteRules(Contract):
         assert await read(db, "1") == (1, 6)
 
     async def test_nothing_is_nothing(self, db: Backend) -> None:
-        """MS-BULK-009: An empty mapping writes nothing, and is no error."""
+        """MS-BULK-009: An empty mapping writes nothing and is not an error."""
         await db.models.put("c", "1", "5")
         await db.models.put_many("c", {})
         await db.models.put_many("unknown", {})
         assert await read(db, "1") == (1, 5)
 
     async def test_many_documents_come_back_as_they_were(self, db: Backend) -> None:
-        """MS-BULK-010: Any JSON comes back as what it was, is found by its fields, and its letters do not matter."""
+        """MS-BULK-010: Any JSON is kept as the same document, however it is spelled, and is found by its fields."""
         written = {str(number): document for number, document in enumerate(DOCUMENTS)}
         for spelled in (json.dumps, partial(json.dumps, ensure_ascii=False)):
             await db.models.put_many("c", {id: spelled(document) for id, document in written.items()})
@@ -153,7 +153,7 @@ class BulkWriteRules(Contract):
         assert [record.id for record in await db.models.query("d", where={"é😀": "/\\u0041"}).list()] == ["1", "2"]
 
     async def test_what_is_no_json_is_refused_with_all_the_rest(self, db: Backend) -> None:
-        """MS-BULK-011: If one of them is no JSON text, ModelError names it, and nothing is written or removed."""
+        """MS-BULK-011: If a value is not JSON, ModelError names its record, and nothing is written or removed."""
         await db.models.put_many("c", {"1": "1", "2": "2", "3": "3"})
         before = await all_of(db)
         for data in NOT_JSON:
@@ -168,7 +168,7 @@ class BulkWriteRules(Contract):
         assert await all_of(db) == before
 
     async def test_what_names_no_record_is_refused_with_all_the_rest(self, db: Backend) -> None:
-        """MS-BULK-012: If one of them cannot be an id, it is InvalidQueryError, and nothing is written or removed."""
+        """MS-BULK-012: If a key is not a valid id, InvalidQueryError is raised, and nothing is written or removed."""
         await db.models.put_many("c", {"1": "1", "2": "2"})
         before = await all_of(db)
         calls: dict[str, Callable[[], Any]] = {}
@@ -181,7 +181,7 @@ class BulkWriteRules(Contract):
         assert await all_of(db) == before
 
     async def test_what_is_no_collection_of_models_is_refused(self, db: Backend) -> None:
-        """MS-BULK-013: What is no mapping of ids, or no collection of ids (as one string), is InvalidQueryError."""
+        """MS-BULK-013: Anything but a mapping, or a collection of ids, raises InvalidQueryError; a single str is neither."""
         models = db.models
         calls: dict[str, Callable[[], Any]] = {}
         for wrong in cast("tuple[Any, ...]", ("1", b"1", 1, None, object())):
@@ -196,7 +196,7 @@ class BulkWriteRules(Contract):
         assert await all_of(db) == []
 
     async def test_no_write_of_many_is_lost(self, place: Place, db: Backend) -> None:
-        """MS-BULK-014: Side by side, each `put_many` and each `put` counts."""
+        """MS-BULK-014: Every concurrent `put_many` and `put` counts: none is lost."""
         ids = [str(number) for number in range(5)]
         writes = [db.models.put_many("c", dict.fromkeys(ids, str(number))) for number in range(12)]
         outcomes = await place.together(*writes, *(db.models.put("c", id, "99") for id in ids))
@@ -205,7 +205,7 @@ class BulkWriteRules(Contract):
 
     @needs(PERSISTENT)
     async def test_what_was_written_survives_closing(self, place: Place) -> None:
-        """MS-BULK-015: What `put_many` wrote and removed stays so after closing and opening again."""
+        """MS-BULK-015: What `put_many` wrote and removed stays so after closing and reopening."""
         async with place.open() as db:
             await db.models.put_many("c", {"1": '"é"', "2": "2"})
             await db.models.put_many("c", {"2": None, "3": "3"})
@@ -214,7 +214,7 @@ class BulkWriteRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_transaction_has_it_all(self, db: Backend) -> None:
-        """MS-BULK-016: In a transaction `get_many` sees what `put_many` wrote, nobody else does, and it commits with it."""
+        """MS-BULK-016: In a transaction, `get_many` sees what `put_many` wrote, nobody else does, and it commits with it."""
         await db.models.put_many("c", {"1": "1", "2": "2"})
         async with db.transaction() as tx:
             await tx.models.put_many("c", {"1": "5", "2": None, "3": "7"})
@@ -225,7 +225,7 @@ class BulkWriteRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_transaction_takes_it_back(self, db: Backend) -> None:
-        """MS-BULK-017: What `put_many` wrote and removed in a transaction is undone if that is rolled back."""
+        """MS-BULK-017: Rolling back a transaction undoes what `put_many` wrote and removed in it."""
         await db.models.put_many("c", {"1": "1", "2": "2"})
         before = await all_of(db)
         with refused(ZeroDivisionError):
@@ -236,7 +236,7 @@ class BulkWriteRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_transaction_goes_on_after_a_refusal(self, db: Backend) -> None:
-        """MS-BULK-018: A `put_many` that is refused inside a transaction has written nothing, and the rest commits."""
+        """MS-BULK-018: A refused `put_many` writes nothing in its transaction, and the rest commits."""
         await db.models.put_many("c", {"1": "1", "2": "2"})
         async with db.transaction() as tx:
             await tx.models.put_many("c", {"1": "5"})
@@ -247,7 +247,7 @@ class BulkWriteRules(Contract):
 
     @needs(PROCESSES)
     async def test_other_handles_see_many(self, place: Place, db: Backend) -> None:
-        """MS-BULK-019: Once `put_many` has returned, every other handle finds what it wrote, and does not what it removed."""
+        """MS-BULK-019: Once `put_many` has returned, every other handle sees what it wrote and removed."""
         async with place.open() as other:
             for number in range(3):
                 await db.models.put_many("c", {"1": str(number), "2": str(number)})
@@ -257,7 +257,7 @@ class BulkWriteRules(Contract):
 
     @needs(PROCESSES)
     async def test_other_processes_see_many(self, place: Place, db: Backend) -> None:
-        """MS-BULK-020: So does a handle in another process, and the other way round."""
+        """MS-BULK-020: The same holds for handles in different processes."""
         await db.models.put_many("c", {"1": "1", "2": "2"})
         await db.models.put_many("c", {"2": "2"})
         worker = place.spawn(write_many)

@@ -1,4 +1,4 @@
-"""Bad input: a typed error that says what is wrong, and a store that is unchanged."""
+"""Bad input: a typed error that says what is wrong, and an unchanged store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ModelRefusalRules(Contract):
     """Rules MS-BAD."""
 
     async def test_what_is_no_json_is_refused(self, db: Backend) -> None:
-        """MS-BAD-001: Data that is no JSON text is ModelError with the collection and id, and nothing is written."""
+        """MS-BAD-001: Data that is not JSON text raises ModelError with the collection and id, and nothing is written."""
         await db.models.put("c", "1", "5")
         for data in NOT_JSON:
             with refused(ModelError, collection="c", id="1"):
@@ -34,7 +34,7 @@ class ModelRefusalRules(Contract):
         assert await read(db, "1") == (1, 5)
 
     async def test_what_names_no_record_is_refused(self, db: Backend) -> None:
-        """MS-BAD-002: What cannot be an id or a name of a collection is InvalidQueryError, wherever it is given."""
+        """MS-BAD-002: An invalid id or collection name raises InvalidQueryError, wherever it is given."""
         models = db.models
         calls: dict[str, Callable[[], Any]] = {}
         for name in NO_NAMES:
@@ -58,7 +58,7 @@ class ModelRefusalRules(Contract):
         assert await models.query("c").list() == []
 
     async def test_what_is_no_version_is_refused(self, db: Backend) -> None:
-        """MS-BAD-003: An expected version that is no int ≥ 0 is InvalidQueryError, and nothing is written or removed."""
+        """MS-BAD-003: An expected version that is not an int ≥ 0 raises InvalidQueryError, and nothing is written or removed."""
         models = db.models
         await models.put("c", "1", "5")
         calls: dict[str, Callable[[], Any]] = {}
@@ -71,9 +71,9 @@ class ModelRefusalRules(Contract):
         assert await read(db, "1") == (1, 5)
 
     async def test_what_is_no_field_is_refused(self, db: Backend) -> None:
-        """MS-BAD-004: A field that is no dotted path of names is InvalidQueryError, in `where` and in `order_by`.
+        """MS-BAD-004: A field that is not a dotted path of names raises InvalidQueryError, in `where` and in `order_by`.
 
-        A name with quotes, backslashes or control characters, which JSON has to escape, cannot be asked for.
+        A name with quotes, backslashes or control characters, which JSON has to escape, cannot be queried.
         """
         models = db.models
         await models.put("c", "1", "5")
@@ -85,7 +85,7 @@ class ModelRefusalRules(Contract):
         await each_refused(InvalidQueryError, calls)
 
     async def test_what_cannot_be_compared_is_refused(self, db: Backend) -> None:
-        """MS-BAD-005: A value that is no str, int of 64 bits, finite float, bool or None is InvalidQueryError."""
+        """MS-BAD-005: A value that is not a str, 64-bit int, finite float, bool or None raises InvalidQueryError."""
         models = db.models
         await models.put("c", "1", "5")
         values: tuple[Any, ...] = (
@@ -97,7 +97,7 @@ class ModelRefusalRules(Contract):
         )
 
     async def test_wrong_options_are_refused(self, db: Backend) -> None:
-        """MS-BAD-006: A limit that is no int ≥ 0, or a `where` that is no mapping, is InvalidQueryError."""
+        """MS-BAD-006: A limit that is not an int ≥ 0, or a `where` that is not a mapping, raises InvalidQueryError."""
         await db.models.put("c", "1", "5")
         models, wrong = db.models, cast("Any", "1")
         await each_refused(

@@ -1,4 +1,4 @@
-"""Renaming a collection: what it holds takes the place of what another held, all at once."""
+"""Renaming a collection: its records replace those of another, all at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from goes_lite_conformance.rule import needs
 
 
 def rename_when_told(place: Place) -> None:
-    """Rename in a process of its own, and say what is there then."""
+    """Rename in a process of its own, and report the result."""
     with place.blocking() as db:
         say("ready")
         listen()
@@ -27,7 +27,7 @@ class RenameRules(Contract):
     """Rules MS-RENAME."""
 
     async def test_every_record_moves(self, db: Backend) -> None:
-        """MS-RENAME-001: Every record is one of `to` then, with its id, version and data; the answer is how many."""
+        """MS-RENAME-001: `rename` moves every record, with its id, version and data, to `to` and returns their number."""
         await db.models.put_many("new", {f"{number:03}": str(number) for number in range(150)})
         await db.models.put_many("new", {"007": '{"é": 1}'})
         before = await all_of(db, "new")
@@ -38,7 +38,7 @@ class RenameRules(Contract):
         assert await db.models.get("live", "007") == ModelRecord("live", "007", 2, before[7].data)
 
     async def test_what_the_other_held_is_gone(self, db: Backend) -> None:
-        """MS-RENAME-002: What `to` held before is gone, of the same id and of others, whatever its version was."""
+        """MS-RENAME-002: All records that `to` held before are gone, whatever their ids and versions."""
         for _ in range(3):
             await db.models.put_many("live", {"1": '"old"', "2": '"old"'})
         await db.models.put_many("new", {"1": '"new"', "3": '"new"'})
@@ -47,14 +47,14 @@ class RenameRules(Contract):
         assert [record.id for record in await all_of(db, "live")] == ["1", "3"]
 
     async def test_an_empty_collection_empties_the_other(self, db: Backend) -> None:
-        """MS-RENAME-003: A collection without records answers 0, and what `to` held is gone all the same."""
+        """MS-RENAME-003: Renaming a collection without records returns 0, and `to` is empty afterwards all the same."""
         assert await db.models.rename("new", "live") == 0
         await db.models.put_many("live", {"1": "1", "2": "2"})
         assert await db.models.rename("new", "live") == 0
         assert await all_of(db, "live") == []
 
-    async def test_versions_go_on(self, db: Backend) -> None:
-        """MS-RENAME-004: The versions of the records go on under the new name; the old name begins again."""
+    async def test_versions_continue(self, db: Backend) -> None:
+        """MS-RENAME-004: The versions of the records continue under the new name; the old name begins again."""
         await db.models.put("new", "1", "1")
         await db.models.put("new", "1", "2")
         await db.models.rename("new", "live")
@@ -64,7 +64,7 @@ class RenameRules(Contract):
         assert await read_many(db, [*"1"], "live") == {"1": (1, 4)}
 
     async def test_the_others_stay(self, db: Backend) -> None:
-        """MS-RENAME-005: Collections of similar names are not concerned."""
+        """MS-RENAME-005: Collections with similar names are not affected."""
         names = ("c", "C", "cc", "c ", "%", "_", "c%", "é", "e\u0301")
         for name in names:
             await db.models.put_many(name, {"1": "1", "2": "2"})
@@ -74,7 +74,7 @@ class RenameRules(Contract):
         assert [len(await all_of(db, name)) for name in names] == [0, 2, 2, 2, 2, 0, 2, 2, 2]
 
     async def test_another_name_is_needed(self, db: Backend) -> None:
-        """MS-RENAME-006: To rename a collection to itself is InvalidQueryError, and it is as it was."""
+        """MS-RENAME-006: Renaming a collection to itself raises InvalidQueryError and changes nothing."""
         await db.models.put_many("c", {"1": "1"})
         await each_refused(
             InvalidQueryError,
@@ -83,7 +83,7 @@ class RenameRules(Contract):
         assert await read_many(db, [*"1"]) == {"1": (1, 1)}
 
     async def test_nobody_sees_a_part_of_it(self, place: Place, db: Backend) -> None:
-        """MS-RENAME-007: Whoever reads meanwhile finds all of the old records or all of the new ones, and never none."""
+        """MS-RENAME-007: A concurrent reader finds all of the old records or all of the new ones, and never none."""
         ids = [str(number) for number in range(20)]
         await db.models.put_many("live", dict.fromkeys(ids, "0"))
         torn: list[object] = []
@@ -110,7 +110,7 @@ class RenameRules(Contract):
 
     @needs(PERSISTENT)
     async def test_it_stays_renamed(self, place: Place) -> None:
-        """MS-RENAME-008: It is so after closing and opening again."""
+        """MS-RENAME-008: The renaming persists after closing and reopening."""
         async with place.open() as db:
             await db.models.put_many("live", {"1": "1", "2": "2"})
             await db.models.put_many("new", {"1": "5"})
@@ -121,7 +121,7 @@ class RenameRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_it_belongs_to_the_transaction(self, db: Backend) -> None:
-        """MS-RENAME-009: In a transaction it is seen at once, commits with it, and is undone if that is rolled back."""
+        """MS-RENAME-009: In a transaction, a renaming is visible at once, commits with it, and is undone by a rollback."""
         await db.models.put_many("live", {"1": "1", "2": "2"})
         await db.models.put_many("new", {"1": "5"})
         before = await all_of(db, "live"), await all_of(db, "new")
@@ -138,7 +138,7 @@ class RenameRules(Contract):
 
     @needs(PROCESSES)
     async def test_other_handles_and_processes_see_it(self, place: Place, db: Backend) -> None:
-        """MS-RENAME-010: What one handle has renamed is so for all, in this process and in others."""
+        """MS-RENAME-010: A renaming by one handle is visible to all, in this process and in others."""
         await db.models.put_many("new", {"1": "5", "2": "6"})
         async with place.open() as other:
             assert await other.models.rename("new", "live") == 2

@@ -1,4 +1,4 @@
-"""`Models` over a store: values of one type, and `use`, which changes one while others do, too."""
+"""`Models` over a store: values of one type, and `use`, which changes one under concurrency."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from goes_lite_conformance.rule import needs, only
 
 @dataclass
 class Summary:
-    """A read model with something of each kind."""
+    """A read model with one field of each kind."""
 
     total: int = 0
     words: list[str] = field(default_factory=list[str])
@@ -27,7 +27,7 @@ class Summary:
 
 
 def more(summary: Summary) -> Summary:
-    """One more."""
+    """Return the summary with its total one higher."""
     return replace(summary, total=summary.total + 1)
 
 
@@ -35,7 +35,7 @@ class ModelsRules(Contract):
     """Rules MS-TYPED."""
 
     async def test_values_of_a_type_come_back(self, db: Backend) -> None:
-        """MS-TYPED-001: What `put` writes, `get` and `find` answer as a value of the type, equal to the one written."""
+        """MS-TYPED-001: `get` and `find` return what `put` wrote, as an equal value of the type."""
         summaries = db.models_of("summary", Summary)
         written = Summary(3, ["é", "\0😀", ""], NOON)
         assert await summaries.put("1", written) == 1
@@ -43,14 +43,14 @@ class ModelsRules(Contract):
         assert await summaries.find("1") == written
 
     async def test_a_missing_model(self, db: Backend) -> None:
-        """MS-TYPED-002: Where there is none, `get` raises ModelNotFound with its collection and id; `find` answers None."""
+        """MS-TYPED-002: For a missing model, `get` raises ModelNotFound with its collection and id; `find` returns None."""
         summaries = db.models_of("summary", Summary)
         with refused(ModelNotFound, collection="summary", id="1"):
             await summaries.get("1")
         assert await summaries.find("1") is None
 
     async def test_writes_may_expect_a_version(self, db: Backend) -> None:
-        """MS-TYPED-003: `put` and `delete` take an expected version, and answer, as those of the store do."""
+        """MS-TYPED-003: `put` and `delete` accept an expected version and return the same as those of the store."""
         summaries = db.models_of("summary", Summary)
         assert await summaries.put("1", Summary(1), expected=0) == 1
         with refused(ModelConflict, collection="summary", id="1", expected=0, actual=1):
@@ -62,7 +62,7 @@ class ModelsRules(Contract):
         assert await summaries.delete("1") is False
 
     async def test_values_are_found_by_their_fields(self, db: Backend) -> None:
-        """MS-TYPED-004: `query` answers values, found and ordered by their fields; `clear` removes them all."""
+        """MS-TYPED-004: `query` returns values, selected and ordered by their fields; `clear` removes them all."""
         summaries = db.models_of("summary", Summary)
         for id, total in (("a", 2), ("b", 1), ("c", 2)):
             await summaries.put(id, Summary(total, [id]))
@@ -72,7 +72,7 @@ class ModelsRules(Contract):
         assert await summaries.clear() == 3
 
     async def test_many_at_once(self, db: Backend) -> None:
-        """MS-TYPED-005: `put_many` writes values and removes those that are None; `find_many` answers those there, by id."""
+        """MS-TYPED-005: `put_many` writes values and removes those that are None; `find_many` returns those that exist, by id."""
         summaries = db.models_of("summary", Summary)
         written = {"1": Summary(1, ["é", "\0😀"], NOON), "2": Summary(2), "3": Summary(3)}
         await summaries.put_many(written)
@@ -83,7 +83,7 @@ class ModelsRules(Contract):
         assert await summaries.find_many([]) == {}
 
     async def test_a_value_of_another_type_is_refused_with_all_the_rest(self, db: Backend) -> None:
-        """MS-TYPED-006: If one value of a `put_many` does not fit the type, it is EncodeError, and nothing is written."""
+        """MS-TYPED-006: If a value of `put_many` does not fit the type, EncodeError is raised, and nothing is written."""
         summaries = db.models_of("summary", Summary)
         await summaries.put_many({"1": Summary(1), "2": Summary(2)})
         wrong = Summary(cast("Any", "many"))
@@ -95,15 +95,15 @@ class ModelsRules(Contract):
 class UseRules(Contract):
     """Rules MS-USE."""
 
-    async def test_use_writes_the_answer(self, db: Backend) -> None:
-        """MS-USE-001: `use` gives the model to the function, writes what that answers, and answers it."""
+    async def test_use_writes_the_result(self, db: Backend) -> None:
+        """MS-USE-001: `use` passes the model to the function, writes its result, and returns it."""
         summaries = db.models_of("summary", Summary)
         await summaries.put("1", Summary(5, ["a"]))
         assert await summaries.use("1", more) == Summary(6, ["a"])
         assert await summaries.get("1") == Summary(6, ["a"])
 
     async def test_use_writes_a_change_in_place(self, db: Backend) -> None:
-        """MS-USE-002: If the function answers None, the model as it changed it is written and answered."""
+        """MS-USE-002: If the function returns None, the model as it was changed in place is written and returned."""
         summaries = db.models_of("summary", Summary)
         await summaries.put("1", Summary(5, ["a"]))
         assert await summaries.use("1", lambda summary: summary.words.append("b")) == Summary(5, ["a", "b"])
@@ -121,7 +121,7 @@ class UseRules(Contract):
         assert default == Summary(1)
 
     async def test_without_a_default_a_model_has_to_exist(self, db: Backend) -> None:
-        """MS-USE-004: Without a default, a missing model is ModelNotFound, and the function is not called."""
+        """MS-USE-004: Without a default, a missing model raises ModelNotFound, and the function is not called."""
         summaries = db.models_of("summary", Summary)
         called: list[Summary] = []
         with refused(ModelNotFound, collection="summary", id="1"):
@@ -129,7 +129,7 @@ class UseRules(Contract):
         assert called == []
 
     async def test_a_failed_change_writes_nothing(self, db: Backend) -> None:
-        """MS-USE-005: An exception of the function comes out, and the model is as it was, version included."""
+        """MS-USE-005: If the function raises, the exception propagates, and the model and its version are unchanged."""
         summaries = db.models_of("summary", Summary)
         await summaries.put("1", Summary(5))
         with pytest.raises(ZeroDivisionError):
@@ -138,7 +138,7 @@ class UseRules(Contract):
 
     @only("async")
     async def test_use_tries_again_on_what_is_stored_by_then(self, db: Backend) -> None:
-        """MS-USE-006: If somebody else was faster, the function is called again, with a fresh instance of what is there."""
+        """MS-USE-006: After a conflict, the function is called again, with a fresh instance of the stored model."""
         summaries = db.models_of("summary", Summary)
         await summaries.put("1", Summary())
         seen: list[Summary] = []
@@ -155,7 +155,7 @@ class UseRules(Contract):
 
     @only("async")
     async def test_use_gives_up_after_so_many_tries(self, db: Backend) -> None:
-        """MS-USE-007: When the tries are used up, the ModelConflict of the last comes out, and nothing is written."""
+        """MS-USE-007: When the tries are used up, the last ModelConflict propagates, and nothing is written."""
         summaries = db.models_of("summary", Summary)
         await summaries.put("1", Summary())
 
@@ -168,14 +168,14 @@ class UseRules(Contract):
         assert await summaries.get("1") == Summary(30)
 
     async def test_no_change_is_lost(self, place: Place, db: Backend) -> None:
-        """MS-USE-008: Of changes side by side each counts, from the very first, which makes the model."""
+        """MS-USE-008: Every concurrent change counts, including the first one, which creates the model."""
         counters = db.models_of("counter", Summary)
         await place.together(*(counters.use("1", more, default=Summary(), tries=1000) for _ in range(12)))
         assert await counters.get("1") == Summary(12)
 
     @needs(PROCESSES)
     async def test_no_change_of_several_handles_is_lost(self, place: Place, db: Backend) -> None:
-        """MS-USE-009: So it is if they come through several handles."""
+        """MS-USE-009: The same holds if the changes are made through several handles."""
         async with place.open() as other:
             both = [handle.models_of("counter", Summary) for handle in (db, other)]
             changes = [counters.use("1", more, default=Summary(), tries=1000) for counters in both * 6]

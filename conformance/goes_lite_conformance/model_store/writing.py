@@ -1,4 +1,4 @@
-"""Writing read models: versions count the writes, and whoever expects another version is refused."""
+"""Writing read models: versions count the writes, and a write that expects another version is refused."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DOCUMENTS: tuple[Any, ...] = (
 
 
 async def read(db: Backend, id: str, collection: str = "c") -> tuple[int, Any] | None:
-    """The version and the document of a record, None if there is none."""
+    """Return the version and the document of a record, or None if there is none."""
     record = await db.models.get(collection, id)
     return None if record is None else (record.version, json.loads(record.data))
 
@@ -31,11 +31,11 @@ class PutRules(Contract):
     """Rules MS-PUT."""
 
     async def test_a_version_counts_the_writes(self, db: Backend) -> None:
-        """MS-PUT-001: The first write of a record answers version 1, and each later one the next version."""
+        """MS-PUT-001: The first `put` of a record returns version 1, and each later one the next version."""
         assert [await db.models.put("c", "1", f"{number}") for number in (5, 6, 6)] == [1, 2, 3]
 
     async def test_a_record_is_what_was_written_last(self, db: Backend) -> None:
-        """MS-PUT-002: `get` answers the collection, the id, the version and the data of the last write."""
+        """MS-PUT-002: `get` returns the collection, the id, the version and the data of the last write."""
         await db.models.put("c", "1", '{"n":1}')
         await db.models.put("c", "1", '{"n":2}')
         record = await db.models.get("c", "1")
@@ -45,14 +45,14 @@ class PutRules(Contract):
         assert json.loads(record.data) == {"n": 2}
 
     async def test_there_may_be_no_record(self, db: Backend) -> None:
-        """MS-PUT-003: `get` answers None where nothing was written."""
+        """MS-PUT-003: `get` returns None where nothing was written."""
         assert await db.models.get("c", "1") is None
         await db.models.put("c", "1", "1")
         assert await db.models.get("c", "2") is None
         assert await db.models.get("d", "1") is None
 
     async def test_documents_come_back_as_they_were(self, db: Backend) -> None:
-        """MS-PUT-004: Any JSON comes back with the same values, the same types, and the same names of fields."""
+        """MS-PUT-004: Any JSON is read back with the same values, the same types and the same field names."""
         for number, document in enumerate(DOCUMENTS):
             await db.models.put("c", str(number), json.dumps(document))
         found = [await read(db, str(number)) for number in range(len(DOCUMENTS))]
@@ -64,7 +64,7 @@ class PutRules(Contract):
         assert await read(db, "1") == (1, {"é": "😀/\\u0041", "a": [1, 2]})
 
     async def test_a_document_may_be_large(self, db: Backend) -> None:
-        """MS-PUT-006: A document of two megabytes comes back whole."""
+        """MS-PUT-006: A document of two megabytes is kept whole."""
         document = {"words": ["é" * 1000] * 1000}
         await db.models.put("c", "1", json.dumps(document, ensure_ascii=False))
         found = await read(db, "1")
@@ -72,7 +72,7 @@ class PutRules(Contract):
         assert (found[1] == document) is True
 
     async def test_ids_and_collections_are_not_altered(self, db: Backend) -> None:
-        """MS-PUT-007: Ids and names of collections that differ in anything are different, to any collation."""
+        """MS-PUT-007: Ids and collection names that differ at all are different, whatever the collation."""
         names = (*CONFUSABLE, "x" * 1024)
         for number, name in enumerate(names):
             assert await db.models.put("c", name, str(number)) == 1
@@ -81,20 +81,20 @@ class PutRules(Contract):
         assert [await read(db, "1", name) for name in names] == [(1, number) for number in range(len(names))]
 
     async def test_collections_do_not_share_ids(self, db: Backend) -> None:
-        """MS-PUT-008: The same id in two collections is two records, each with a version of its own."""
+        """MS-PUT-008: The same id in two collections identifies two records, each with its own version."""
         assert [await db.models.put("c", "1", "1"), await db.models.put("c", "1", "2")] == [1, 2]
         assert await db.models.put("d", "1", "3") == 1
         assert (await read(db, "1"), await read(db, "1", "d")) == ((2, 2), (1, 3))
 
     async def test_no_write_is_lost(self, place: Place, db: Backend) -> None:
-        """MS-PUT-009: Of writes side by side each counts: their versions are all different, and none is left out."""
+        """MS-PUT-009: Every concurrent write counts: their versions are all different, and none is skipped."""
         versions = await place.together(*(db.models.put("c", "1", str(number)) for number in range(20)))
         assert sorted(versions) == list(range(1, 21))
         assert await read(db, "1") == (20, versions.index(20))
 
     @needs(PERSISTENT)
     async def test_models_survive_closing(self, place: Place) -> None:
-        """MS-PUT-010: What was written is there after closing and opening again, and the version goes on."""
+        """MS-PUT-010: Written records are still there after closing and reopening, and their versions continue."""
         async with place.open() as db:
             await db.models.put("c", "1", '"é"')
         async with place.open() as db:
@@ -114,25 +114,25 @@ class ExpectedRules(Contract):
     """Rules MS-EXPECTED."""
 
     async def test_a_new_record_is_expected(self, db: Backend) -> None:
-        """MS-EXPECTED-001: With `expected=0` a record is written if there is none."""
+        """MS-EXPECTED-001: With `expected=0`, a record is written if there is none."""
         assert await db.models.put("c", "1", "5", expected=0) == 1
         assert await read(db, "1") == (1, 5)
 
     async def test_a_record_that_exists_is_not_new(self, db: Backend) -> None:
-        """MS-EXPECTED-002: With `expected=0` and a record there, ModelConflict says so, and nothing is written."""
+        """MS-EXPECTED-002: With `expected=0` and an existing record, ModelConflict has both versions, and nothing is written."""
         await db.models.put("c", "1", "5")
         with refused(ModelConflict, collection="c", id="1", expected=0, actual=1):
             await db.models.put("c", "1", "6", expected=0)
         assert await read(db, "1") == (1, 5)
 
     async def test_the_version_is_the_expected_one(self, db: Backend) -> None:
-        """MS-EXPECTED-003: With the version that is stored, the write is done."""
+        """MS-EXPECTED-003: With the stored version as `expected`, the record is written."""
         for version in range(4):
             assert await db.models.put("c", "1", str(version), expected=version) == version + 1
         assert await read(db, "1") == (4, 3)
 
     async def test_another_version_is_a_conflict(self, db: Backend) -> None:
-        """MS-EXPECTED-004: With an older or a later version, ModelConflict has both, and nothing is written."""
+        """MS-EXPECTED-004: With an older or later version, ModelConflict has both versions, and nothing is written."""
         for _ in range(3):
             await db.models.put("c", "1", "5")
         for expected in (1, 2, 4, 2**63 - 1):
@@ -141,14 +141,14 @@ class ExpectedRules(Contract):
         assert await read(db, "1") == (3, 5)
 
     async def test_a_missing_record_is_at_version_0(self, db: Backend) -> None:
-        """MS-EXPECTED-005: With a version and no record there, ModelConflict says 0, and none is written."""
+        """MS-EXPECTED-005: Without a record, any version but 0 raises ModelConflict with `actual` 0, and none is written."""
         await db.models.put("c", "2", "5")
         with refused(ModelConflict, collection="c", id="1", expected=1, actual=0):
             await db.models.put("c", "1", "6", expected=1)
         assert await read(db, "1") is None
 
     async def test_one_of_several_contenders_wins(self, place: Place, db: Backend) -> None:
-        """MS-EXPECTED-006: Of writes side by side that expect the same version one is done; the others are conflicts."""
+        """MS-EXPECTED-006: Of concurrent writes that expect the same version, one succeeds; the others raise ModelConflict."""
         for version in (0, 1):
             outcomes = await place.together(
                 *(db.models.put("c", "1", str(number), expected=version) for number in range(16))
@@ -160,7 +160,7 @@ class ExpectedRules(Contract):
 
     @needs(PROCESSES)
     async def test_one_of_several_handles_wins(self, place: Place, db: Backend) -> None:
-        """MS-EXPECTED-007: So it is if each contender has a handle of its own."""
+        """MS-EXPECTED-007: The same holds if each contender has a handle of its own."""
         async with place.open() as second, place.open() as third:
             handles = [db, second, third] * 4
             outcomes = await place.together(*(one.models.put("c", "1", "5", expected=0) for one in handles))
@@ -169,5 +169,5 @@ class ExpectedRules(Contract):
 
 
 def exactly(document: Any) -> str:
-    """One text for equal documents: true is not 1, and the order of fields does not matter."""
+    """Return one text for equal documents: true is not 1, and the order of fields does not matter."""
     return json.dumps(document, sort_keys=True)

@@ -1,4 +1,4 @@
-"""What a SnapshotStore has to do: the promises of `goes_lite.contract.snapshot_store`, a rule for each."""
+"""What every SnapshotStore must do: one rule for each promise of `goes_lite.contract.snapshot_store`."""
 
 from __future__ import annotations
 
@@ -19,4 +19,4 @@ class SnapshotStoreTests(
     SnapshotRefusalRules,
     FittingRules,
 ):
-    """Everything about snapshots: keeping them, finding them, removing them, and not believing those that do not fit."""
+    """All rules about snapshots: saving, finding and removing them, and ignoring those that do not fit."""

@@ -1,4 +1,4 @@
-"""A snapshot is a discardable cache: through a repository, one that does not fit the history is never believed."""
+"""Snapshots are a discardable cache: a repository ignores those that do not fit the history."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class FittingRules(Contract):
     """Rules SS-FIT."""
 
     async def test_a_snapshot_and_later_events_make_the_state(self, db: Database) -> None:
-        """SS-FIT-001: What is fetched from a snapshot and the events behind it is what all events make."""
+        """SS-FIT-001: A snapshot and the events after it result in the same state as all events."""
         ledgers = _ledgers(db)
         await ledgers.use("1", _adding(1, 2), create=True)
         await ledgers.use("1", _adding(4))
@@ -75,7 +75,7 @@ class FittingRules(Contract):
         assert await _fetched(db) == (3, 7)
 
     async def test_a_fitting_snapshot_is_believed(self, db: Database) -> None:
-        """SS-FIT-002: The state of a snapshot that fits is taken up as it came back from the store."""
+        """SS-FIT-002: A repository starts from the state of a fitting snapshot, exactly as the store returns it."""
         await _ledgers(db).use("1", _adding(1, 2), create=True)
         snapshot = await _taken(db)
         assert isinstance(snapshot.state, str)
@@ -84,7 +84,7 @@ class FittingRules(Contract):
         assert await _fetched(db) == (3, 34)
 
     async def test_a_snapshot_of_another_schema_is_ignored(self, db: Database) -> None:
-        """SS-FIT-003: A snapshot whose schema version is not that of today's class is ignored, never an error."""
+        """SS-FIT-003: A snapshot whose schema is not that of the current class is ignored, never an error."""
         await _ledgers(db).use("1", _adding(1, 2), create=True)
         problems: list[str] = []
         await db.snapshots.save((await _taken(db))._replace(schema=2, state="of another program"))
@@ -92,7 +92,7 @@ class FittingRules(Contract):
         assert problems == []
 
     async def test_a_damaged_snapshot_is_ignored(self, db: Database) -> None:
-        """SS-FIT-004: A snapshot that cannot be decoded is ignored and reported, and the events make the state."""
+        """SS-FIT-004: A snapshot that cannot be decoded is ignored and reported, and the state comes from the events."""
         await _ledgers(db).use("1", _adding(1, 2), create=True)
         problems: list[str] = []
         await db.snapshots.save((await _taken(db))._replace(state=b"\xff\0"))
@@ -100,7 +100,7 @@ class FittingRules(Contract):
         assert len(problems) == 1
 
     async def test_an_older_snapshot_serves_where_the_newest_does_not_fit(self, db: Database) -> None:
-        """SS-FIT-005: Behind one that does not fit, the next older one and all events after it make the state."""
+        """SS-FIT-005: If the newest snapshot does not fit, an older one is used, with all events after it."""
         ledgers = _ledgers(db)
         await ledgers.use("1", _adding(1, 2), create=True)
         await ledgers.use("1", _adding(4, 8))
@@ -108,9 +108,9 @@ class FittingRules(Contract):
         assert await _fetched(db) == (4, 15)
 
     async def test_a_snapshot_newer_than_the_history_is_ignored(self, db: Database) -> None:
-        """SS-FIT-006: A snapshot of a version that the aggregate never reached is ignored.
+        """SS-FIT-006: A snapshot of a version that the aggregate has never reached is ignored.
 
-        As after restoring an older copy of the events beside newer snapshots.
+        This happens after an older copy of the events was restored while newer snapshots stayed.
         """
         await _ledgers(db).use("1", _adding(1, 2), create=True)
         snapshot = await _taken(db)
@@ -119,7 +119,7 @@ class FittingRules(Contract):
         assert await _fetched(db) == (2, 3)
 
     async def test_a_snapshot_of_an_earlier_life_is_ignored(self, db: Database) -> None:
-        """SS-FIT-007: A snapshot of an aggregate that was deleted and begun again since is not believed."""
+        """SS-FIT-007: A snapshot taken before the aggregate was deleted and begun again is ignored."""
         ledgers = _ledgers(db)
         await ledgers.use("1", _adding(1, 2), create=True)
         snapshot = await _taken(db)
@@ -129,7 +129,7 @@ class FittingRules(Contract):
         assert await _fetched(db) == (3, 60)
 
     async def test_a_deletion_shows_through_a_snapshot(self, db: Database) -> None:
-        """SS-FIT-008: An aggregate that was softly deleted at its snapshot is still reported as deleted."""
+        """SS-FIT-008: An aggregate that was soft-deleted at its snapshot is still reported as deleted."""
         ledgers = _ledgers(db)
         await ledgers.use("1", _adding(1), create=True)
         await ledgers.use("1", Ledger.close)
@@ -138,7 +138,7 @@ class FittingRules(Contract):
             await _ledgers(db).fetch("1")
 
     async def test_time_travel_passes_newer_snapshots_by(self, db: Database) -> None:
-        """SS-FIT-009: At an earlier version the state is that version's, whatever later snapshots there are."""
+        """SS-FIT-009: The state at an earlier version is that version's, whatever later snapshots there are."""
         ledgers = _ledgers(db)
         for number in (1, 2, 4, 8, 16):
             await ledgers.use("1", _adding(number), create=True)

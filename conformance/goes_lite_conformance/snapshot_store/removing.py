@@ -17,7 +17,7 @@ class SnapshotDeleteRules(Contract):
     """Rules SS-DELETE."""
 
     async def test_one_version_is_deleted(self, db: Backend) -> None:
-        """SS-DELETE-001: With a version, that one goes, and the answer is 1; the others stay."""
+        """SS-DELETE-001: With a version, `delete` removes that snapshot and returns 1; the others stay."""
         for ref in (A, B):
             for version in (1, 2, 3):
                 await db.snapshots.save(snapshot(ref, version))
@@ -25,7 +25,7 @@ class SnapshotDeleteRules(Contract):
         assert await _left(db) == [("a", 1), ("a", 3), ("b", 1), ("b", 2), ("b", 3)]
 
     async def test_all_of_an_aggregate_are_deleted(self, db: Backend) -> None:
-        """SS-DELETE-002: Without a version, all of the aggregate's go, and the answer is how many there were."""
+        """SS-DELETE-002: Without a version, `delete` removes all snapshots of the aggregate and returns their number."""
         for ref in (A, B):
             for version in (1, 2, 3):
                 await db.snapshots.save(snapshot(ref, version))
@@ -33,7 +33,7 @@ class SnapshotDeleteRules(Contract):
         assert await _left(db) == [("b", 1), ("b", 2), ("b", 3)]
 
     async def test_nothing_to_delete_is_no_error(self, db: Backend) -> None:
-        """SS-DELETE-003: Deleting what is not there answers 0 and changes nothing."""
+        """SS-DELETE-003: Deleting what does not exist returns 0 and changes nothing."""
         await db.snapshots.save(snapshot(A, 1))
         assert await db.snapshots.delete(A, version=2) == 0
         assert await db.snapshots.delete(A, version=0) == 0
@@ -42,7 +42,7 @@ class SnapshotDeleteRules(Contract):
         assert await _left(db) == [("a", 1)]
 
     async def test_a_deleted_snapshot_can_be_saved_again(self, db: Backend) -> None:
-        """SS-DELETE-004: After it was deleted, one of the same version is saved as if there never had been one."""
+        """SS-DELETE-004: After a deletion, the same version can be saved as if it had never existed."""
         await db.snapshots.save(snapshot(A, 1, "old"))
         await db.snapshots.delete(A, version=1)
         await db.snapshots.save(snapshot(A, 1, "new"))
@@ -68,7 +68,7 @@ class SnapshotDeleteRules(Contract):
         assert await _left(db) == [("b", 1), ("b", 3)]
 
     async def test_snapshots_without_events_go_too(self, db: Backend) -> None:
-        """SS-DELETE-007: So they do if there are no events of it, and the answer still counts events only: 0."""
+        """SS-DELETE-007: This also holds if the aggregate has no events; the returned number still counts events only: 0."""
         await db.snapshots.save(snapshot(A, 1))
         assert await db.events.delete(A) == 0
         assert await _left(db) == []
@@ -78,7 +78,7 @@ class PruneRules(Contract):
     """Rules SS-PRUNE."""
 
     async def test_pruning_keeps_the_newest(self, db: Backend) -> None:
-        """SS-PRUNE-001: All but the newest of each aggregate go, and the answer is how many those were."""
+        """SS-PRUNE-001: `prune` removes all but the newest snapshot of each aggregate and returns the number removed."""
         for ref in (A, B):
             for version in (1, 2, 3):
                 await db.snapshots.save(snapshot(ref, version))
@@ -87,7 +87,7 @@ class PruneRules(Contract):
         assert await _left(db) == [("a", 3), ("b", 3), ("c", 1)]
 
     async def test_pruning_keeps_so_many_of_each(self, db: Backend) -> None:
-        """SS-PRUNE-002: With `keep`, that many of each aggregate stay; one that has no more than that loses none."""
+        """SS-PRUNE-002: With `keep`, that many of each aggregate stay; an aggregate with no more than that loses none."""
         for ref, versions in ((A, 5), (B, 3), (C, 2)):
             for version in range(1, versions + 1):
                 await db.snapshots.save(snapshot(ref, version))
@@ -95,7 +95,7 @@ class PruneRules(Contract):
         assert await _left(db) == [("a", 3), ("a", 4), ("a", 5), ("b", 1), ("b", 2), ("b", 3), ("c", 1), ("c", 2)]
 
     async def test_one_aggregate_is_pruned(self, db: Backend) -> None:
-        """SS-PRUNE-003: With an aggregate, only its own go."""
+        """SS-PRUNE-003: With an aggregate, `prune` removes only its snapshots."""
         for ref in (A, B):
             for version in (1, 2, 3):
                 await db.snapshots.save(snapshot(ref, version))
@@ -104,14 +104,14 @@ class PruneRules(Contract):
         assert await _left(db) == [("a", 2), ("a", 3), ("b", 1), ("b", 2), ("b", 3)]
 
     async def test_the_newest_is_the_highest_version(self, db: Backend) -> None:
-        """SS-PRUNE-004: The newest are those of the highest versions, as numbers, whenever they were taken or saved."""
+        """SS-PRUNE-004: The newest snapshots are those with the numerically highest versions, whenever taken or saved."""
         for version in (10, 100, 9):
             await db.snapshots.save(snapshot(A, version, time=NOON - timedelta(days=version)))
         assert await db.snapshots.prune(keep=2) == 1
         assert await _left(db) == [("a", 10), ("a", 100)]
 
     async def test_more_may_be_kept_than_there_are(self, db: Backend) -> None:
-        """SS-PRUNE-005: A `keep` above their number, however large, removes none, and neither does an empty store."""
+        """SS-PRUNE-005: A `keep` above their number, however large, removes none; nor does pruning an empty store."""
         assert await db.snapshots.prune() == 0
         for version in (1, 2):
             await db.snapshots.save(snapshot(A, version))

@@ -1,4 +1,4 @@
-"""Saving snapshots: they come back exactly, whatever is in them; and what is refused."""
+"""Saving snapshots: what is kept exactly, and what is refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class SaveRules(Contract):
     """Rules SS-SAVE."""
 
     async def test_a_snapshot_comes_back_as_it_was_saved(self, db: Backend) -> None:
-        """SS-SAVE-001: Every field of a snapshot comes back equal, and of the same type."""
+        """SS-SAVE-001: Every field of a snapshot is read back equal and with the same type."""
         saved = snapshot(A, 7, '{"total": 450}', schema=3, encoding="msgpack")
         await db.snapshots.save(saved)
         found = await db.snapshots.latest(A)
@@ -33,20 +33,20 @@ class SaveRules(Contract):
         assert [type(value) for value in found] == [type(value) for value in saved]
 
     async def test_text_comes_back_exactly(self, db: Backend) -> None:
-        """SS-SAVE-002: A state that is text comes back as that str: empty, with NUL, in any script, in no other form."""
+        """SS-SAVE-002: A str state is read back exactly: empty, with NUL, in any script, not normalized."""
         for version, state in enumerate(AWKWARD_TEXTS, 1):
             await db.snapshots.save(snapshot(A, version, state))
         assert [found.state for found in await db.snapshots.query(aggregate=A).list()] == [*AWKWARD_TEXTS]
 
     async def test_bytes_come_back_exactly(self, db: Backend) -> None:
-        """SS-SAVE-003: A state that is bytes comes back as those bytes, also where they would be text."""
+        """SS-SAVE-003: A bytes state is read back exactly, as bytes even if it is valid text."""
         states = (b"", b"\0", b"{}", bytes(range(256)), "é".encode("latin-1"))
         for version, state in enumerate(states, 1):
             await db.snapshots.save(snapshot(A, version, state))
         assert [found.state for found in await db.snapshots.query(aggregate=A).list()] == [*states]
 
     async def test_a_state_may_be_large(self, db: Backend) -> None:
-        """SS-SAVE-004: A state of two megabytes comes back whole, as text and as bytes."""
+        """SS-SAVE-004: A state of two megabytes is kept whole, as text and as bytes."""
         await db.snapshots.save(snapshot(A, 1, "é" * 1_000_000))
         await db.snapshots.save(snapshot(B, 1, b"\xff" * 2_000_000))
         text, data = await db.snapshots.latest(A), await db.snapshots.latest(B)
@@ -55,7 +55,7 @@ class SaveRules(Contract):
         assert (text.state == "é" * 1_000_000, data.state == b"\xff" * 2_000_000) == (True, True)
 
     async def test_times_are_kept_to_the_microsecond(self, db: Backend) -> None:
-        """SS-SAVE-005: The time comes back as the same instant, to the microsecond, in UTC, in any year and zone."""
+        """SS-SAVE-005: The time is read back as the same instant, to the microsecond, in UTC, for any year and zone."""
         far = timezone(timedelta(hours=5, minutes=45))
         times = [
             datetime.min.replace(tzinfo=timezone.utc),
@@ -77,27 +77,27 @@ class SaveRules(Contract):
         assert found == [(1, 2**63 - 1), (2**53 + 1, 2**53 + 1), (2**63 - 1, 1)]
 
     async def test_a_soft_deletion_is_kept(self, db: Backend) -> None:
-        """SS-SAVE-007: Whether the aggregate was deleted comes back, as a bool."""
+        """SS-SAVE-007: Whether the aggregate was deleted is kept, as a bool."""
         await db.snapshots.save(snapshot(A, 1, deleted=True))
         await db.snapshots.save(snapshot(A, 2))
         assert [found.deleted for found in await db.snapshots.query().list()] == [True, False]
 
     async def test_a_snapshot_of_the_same_version_is_replaced(self, db: Backend) -> None:
-        """SS-SAVE-008: Saving one of the same aggregate and version replaces it, in every field."""
+        """SS-SAVE-008: Saving a snapshot of the same aggregate and version replaces it, in every field."""
         await db.snapshots.save(snapshot(A, 3, b"\xff", schema=1, encoding="msgpack", deleted=True))
         later = snapshot(A, 3, "again", schema=2, time=NOON + timedelta(1))
         await db.snapshots.save(later)
         assert await db.snapshots.query().list() == [later]
 
-    async def test_snapshots_are_kept_beside_each_other(self, db: Backend) -> None:
-        """SS-SAVE-009: A snapshot replaces none of another version, of another id, or of another aggregate name."""
+    async def test_snapshots_are_kept_next_to_each_other(self, db: Backend) -> None:
+        """SS-SAVE-009: Saving replaces no snapshot of another version, another id, or another aggregate name."""
         saved = [snapshot(AggregateRef("invoice", "a"), 1), snapshot(A, 1), snapshot(A, 2), snapshot(B, 1)]
         for one in saved:
             await db.snapshots.save(one)
         assert await db.snapshots.query().list() == saved
 
     async def test_ids_are_not_altered(self, db: Backend) -> None:
-        """SS-SAVE-010: Ids that differ in anything are different aggregates, to any collation."""
+        """SS-SAVE-010: Ids that differ at all are different aggregates, whatever the collation."""
         refs = [AggregateRef("order", id) for id in (*CONFUSABLE, "x" * 1024)]
         for number, ref in enumerate(refs, 1):
             await db.snapshots.save(snapshot(ref, number))
@@ -106,7 +106,7 @@ class SaveRules(Contract):
 
     @needs(PERSISTENT)
     async def test_snapshots_survive_closing(self, place: Place) -> None:
-        """SS-SAVE-011: What was saved is there after closing and opening again."""
+        """SS-SAVE-011: Saved snapshots are still there after closing and reopening."""
         saved = snapshot(A, 3, b"\0\xff", deleted=True)
         async with place.open() as db:
             await db.snapshots.save(saved)
@@ -115,7 +115,7 @@ class SaveRules(Contract):
 
     @needs(PROCESSES)
     async def test_other_handles_see_a_snapshot(self, place: Place, db: Backend) -> None:
-        """SS-SAVE-012: Once `save` has returned, every other handle finds it."""
+        """SS-SAVE-012: Once `save` has returned, every other handle finds the snapshot."""
         async with place.open() as other:
             assert await other.snapshots.latest(A) is None
             await db.snapshots.save(snapshot(A, 1))
@@ -126,7 +126,7 @@ class SnapshotRefusalRules(Contract):
     """Rules SS-BAD."""
 
     async def test_a_snapshot_that_cannot_be_kept_is_refused(self, db: Backend) -> None:
-        """SS-BAD-001: A snapshot with a wrong field is InvalidEventError, and what was saved before is unchanged."""
+        """SS-BAD-001: A snapshot with an invalid field raises InvalidEventError, and the stored snapshots are unchanged."""
         good = snapshot(A, 2)
         save = db.snapshots.save
         await save(snapshot(A, 1))
@@ -155,7 +155,7 @@ class SnapshotRefusalRules(Contract):
         assert await db.snapshots.query().list() == [snapshot(A, 1)]
 
     async def test_what_is_no_aggregate_is_refused(self, db: Backend) -> None:
-        """SS-BAD-002: An aggregate that is no AggregateRef is InvalidEventError wherever one aggregate is asked for."""
+        """SS-BAD-002: Anything but an AggregateRef in place of one aggregate raises InvalidEventError."""
         store, text = db.snapshots, cast("Any", "ab")
         calls: dict[str, Callable[[], Any]] = {
             "latest": lambda: store.latest(text),
@@ -167,7 +167,7 @@ class SnapshotRefusalRules(Contract):
         await each_refused(InvalidEventError, calls)
 
     async def test_wrong_bounds_and_names_are_refused(self, db: Backend) -> None:
-        """SS-BAD-003: A wrong bound, number or name is InvalidQueryError, and nothing is removed."""
+        """SS-BAD-003: An invalid bound, number or name raises InvalidQueryError, and nothing is removed."""
         store = db.snapshots
         await store.save(snapshot(A, 1))
         calls: dict[str, Callable[[], Any]] = {
