@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from importlib.util import find_spec
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,6 +21,9 @@ try:
     from blockbuster import BlockBuster
 except ImportError:  # no test needs it
     BlockBuster = None  # type: ignore[assignment,misc]
+
+if TYPE_CHECKING:
+    from goes_lite_conformance import Rule
 
 # pytester runs pytest inside tests; the report says at the end what became of the rules of the conformance suites, which
 # run in other processes under xdist.
@@ -73,9 +76,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     from goes_lite_conformance.harness.contract import CHOICE  # not before pytest can rewrite its asserts
 
-    if not config.getoption("--all"):
-        share = int(config.getoption("--share"))
-        config.stash[CHOICE] = lambda rule, kinds: shares.choose(rule, kinds, share)
+    share = _share(config)
+    if share is None:
+        return
+
+    def choose(rule: str, kinds: Sequence[tuple[str, str]]) -> tuple[str, str]:
+        return shares.choose(rule, kinds, share)
+
+    config.stash[CHOICE] = choose
+
+
+def _share(config: pytest.Config) -> int | None:
+    """Which share of the combinations the run takes; None for all of them."""
+    return None if config.getoption("--all") else int(config.getoption("--share") or 0)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -83,16 +96,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.path.stem.startswith(SERVERS):
             item.add_marker(pytest.mark.server)
-    if config.getoption("--all"):
+    share = _share(config)
+    if share is None:
         return
-    share: int = config.getoption("--share")
     groups: dict[tuple[object, ...], list[pytest.Function]] = {}
     dropped: set[pytest.Item] = set()
     for item in items:
         if not isinstance(item, pytest.Function):
             continue
-        if rule := getattr(item.function, "rule", None):
-            if not shares.has_turn(rule.id, [cls.__name__ for cls in item.cls.__mro__], share):
+        rule: Rule | None = getattr(item.obj, "rule", None)
+        if rule is not None:
+            if not shares.has_turn(rule.id, [cls.__name__ for cls in type(item.instance).__mro__], share):
                 dropped.add(item)
         elif where := _where(item):
             if "apsw" in where and find_spec("apsw") is None:
@@ -123,7 +137,7 @@ def rounds(pytestconfig: pytest.Config) -> int:
 @pytest.fixture(scope="session")
 def share(pytestconfig: pytest.Config) -> int | None:
     """Which share of the combinations this run takes; None for all of them."""
-    return None if pytestconfig.getoption("--all") else int(pytestconfig.getoption("--share"))
+    return _share(pytestconfig)
 
 
 def pytest_report_header() -> str:

@@ -32,7 +32,7 @@ from goes_lite_conformance.rule import _ID, PATIENCE, Face, Rule, rule_of
 GRACE = 2.0
 """Seconds in which one that is stuck has to close what it has opened, once it is cancelled."""
 
-CHOICE = pytest.StashKey[Callable[[str, Sequence[tuple[str, Face]]], tuple[str, Face]]]()
+CHOICE = pytest.StashKey[Callable[[str, Sequence[tuple[str, str]]], tuple[str, str]]]()
 """Where a conftest.py leaves, in the stash of the config, how one of the (variant, face) of a rule is chosen for a run."""
 
 
