@@ -332,7 +332,7 @@ def test_bears_with_clocks_that_run_back(repo: Repo, tmp_path: Path) -> None:
 
 
 def test_goes_on_where_it_was_killed(repo: Repo, tmp_path: Path) -> None:
-    total = 3000
+    total = 1500
     stream = "".join(
         f"commit refs/heads/main\ncommitter Example Author <author@example.org> {1_700_000_000 + number * 60} +0000\n"
         f"data 2\nc\nM 644 inline file{number % 50}\ndata <<END\n{lines(number // 50 + 1)}END\n"
