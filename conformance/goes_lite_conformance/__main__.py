@@ -228,7 +228,7 @@ def _described(arguments: argparse.Namespace, by_url: ModuleType) -> About:
     async def look() -> About:
         async with asyncio.timeout(CONNECTING), connect(url, bus=bus) as db:
             versions = {"goes-lite": goes_lite.__version__, "python": platform.python_version().rpartition(".")[0]}
-            if driver := getattr(db.bus if bus else db, "driver", None):
+            if driver := getattr(db.bus if bus else db.backend, "driver", None):
                 versions["driver"] = str(driver)
             about = About(
                 by_url.shown(arguments.url),
