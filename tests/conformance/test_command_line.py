@@ -289,7 +289,7 @@ def test_a_wrong_argument_is_explained(
     monkeypatch.chdir(tmp_path)
 
     try:
-        code = main(arguments)
+        code: object = main(arguments)
     except SystemExit as ended:
         code = ended.code
 
