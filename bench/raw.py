@@ -13,7 +13,7 @@ from typing import Any
 
 import goes_lite as goes
 from bench.domain import NOTE
-from goes_lite.sqlite import _checkpointer
+from goes_lite.sqlite import checkpointer
 
 EVENT = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 NEW = "INSERT INTO aggregates (name, id, version, first_time, last_time) VALUES ('account', ?, 0, 0, 0) RETURNING key"
@@ -34,7 +34,7 @@ def connect(path: Path, driver: str, durability: str) -> Any:
         connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL").fetchall()
     connection.execute(f"PRAGMA synchronous = {'FULL' if durability == 'full' else 'NORMAL'}").fetchall()
-    connection.execute(f"PRAGMA wal_autocheckpoint = {_checkpointer.PAGES}").fetchall()
+    connection.execute(f"PRAGMA wal_autocheckpoint = {checkpointer.PAGES}").fetchall()
     connection.execute("INSERT OR IGNORE INTO event_names VALUES (1, 'account.changed')").fetchall()
     return connection
 

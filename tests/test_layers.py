@@ -59,16 +59,10 @@ MAY_IMPORT: dict[str, list[str]] = {
 ONE_FUNCTION = {("database", "sqlite"): "database/connect.py"}
 """An import that one file alone may have: the scheme of the embedded backend is known without an entry point."""
 
-EXCEPTIONS = {
-    ("goes_lite_conformance.parity.faces", "goes_lite_conformance.backend._given"),
-    ("goes_lite_conformance.sqlite_power", "goes_lite_conformance.crash._jobs"),
-    ("goes_lite_conformance.sqlite_power", "goes_lite_conformance.crash._judges"),
-    ("goes_lite_conformance.sqlite_power._jobs", "goes_lite.sqlite._checkpointer"),
-    ("goes_lite_conformance.sqlite_power._jobs", "goes_lite_conformance.crash._jobs"),
-}
+EXCEPTIONS: set[tuple[str, str]] = set()
 """Imports that are not yet as they should be."""
 
-CIRCLES = ("goes_lite.sqlite", "goes_lite_conformance", "goes_lite_postgres", "goes_lite_mongo")
+CIRCLES = ("goes_lite.sqlite", "goes_lite_postgres", "goes_lite_mongo")
 """Packages in which files still import each other in a circle."""
 
 

@@ -39,7 +39,8 @@ from goes_lite_conformance.crash import CrashTests  # noqa: E402
 from goes_lite_conformance.event_bus import EventBusTests  # noqa: E402
 from goes_lite_conformance.event_store import EventStoreTests  # noqa: E402
 from goes_lite_conformance.harness.contract import Contract  # noqa: E402
-from goes_lite_conformance.harness.place import Place, Storage  # noqa: E402
+from goes_lite_conformance.harness.place import Place  # noqa: E402
+from goes_lite_conformance.harness.storage import Storage  # noqa: E402
 from goes_lite_conformance.model_store import ModelStoreTests  # noqa: E402
 from goes_lite_conformance.parity import ParityTests  # noqa: E402
 from goes_lite_conformance.processor import ProcessorTests  # noqa: E402

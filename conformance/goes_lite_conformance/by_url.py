@@ -30,7 +30,7 @@ from goes_lite_conformance import (
     ProcessorTests,
     SnapshotStoreTests,
 )
-from goes_lite_conformance.harness.place import Storage
+from goes_lite_conformance.harness.storage import Storage
 from goes_lite_conformance.rule import Face
 
 URL = "GOES_LITE_CONFORMANCE_URL"

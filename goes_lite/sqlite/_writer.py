@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from goes_lite.errors import StoreClosed, StoreForked, StoreLocked
 from goes_lite.kit.transaction import check_not_inside, current_session
-from goes_lite.sqlite._checkpointer import Checkpointer
 from goes_lite.sqlite._connection import WRITER_BUSY, Target, set_busy_timeout
 from goes_lite.sqlite._driver import BUSY, Connection, translate
 from goes_lite.sqlite._turnstile import AnyTurnstile
+from goes_lite.sqlite.checkpointer import Checkpointer
 
 if TYPE_CHECKING:
     import asyncio

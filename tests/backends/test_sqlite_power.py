@@ -9,14 +9,14 @@ from typing import ClassVar
 
 import pytest
 from goes_lite_conformance import Contract, Place, Storage
-from goes_lite_conformance.harness.place import Declared
 from goes_lite_conformance.harness.samples import note, registry
+from goes_lite_conformance.harness.storage import Declared
 from goes_lite_conformance.sqlite_power import PowerCuts, SQLitePowerTests
 
 from goes_lite import blocking
 from goes_lite.errors import GoesError, StoreLocked
 from goes_lite.runtime import drive
-from goes_lite.sqlite import _checkpointer
+from goes_lite.sqlite import checkpointer
 from goes_lite.sqlite._driver import translate
 
 apsw = pytest.importorskip(
@@ -78,9 +78,9 @@ def test_the_judge_finds_nothing_where_nothing_is_lost(disk: Place) -> None:
 @pytest.mark.parametrize(
     ("driver", "gauge", "look", "error"),
     [
-        ("apsw", _checkpointer.Checkpointer, "_run", apsw.IOError),
-        ("sqlite3", _checkpointer._Estimate, "due", sqlite3.OperationalError),
-        ("sqlite3", _checkpointer._Estimate, "_count_pages", sqlite3.OperationalError),
+        ("apsw", checkpointer.Checkpointer, "_run", apsw.IOError),
+        ("sqlite3", checkpointer._Estimate, "due", sqlite3.OperationalError),
+        ("sqlite3", checkpointer._Estimate, "_count_pages", sqlite3.OperationalError),
     ],
 )
 def test_a_checkpoint_that_cannot_even_look(
@@ -91,7 +91,7 @@ def test_a_checkpoint_that_cannot_even_look(
     def fail(self: object, *arguments: object) -> int:
         raise error("the disk refuses to be read")
 
-    monkeypatch.setattr(_checkpointer, "PAGES", 1)
+    monkeypatch.setattr(checkpointer, "PAGES", 1)
     with blocking.connect(tmp_path / "app.db", driver=driver, registry=registry) as db:
         monkeypatch.setattr(gauge, look, fail)
         assert db.events.append([note("1")]).position == 1

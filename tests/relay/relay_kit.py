@@ -10,7 +10,8 @@ from typing import Any, ClassVar, cast
 
 from goes_lite_conformance import Contract, Storage
 from goes_lite_conformance.harness.faces import _AwaitedProcessor
-from goes_lite_conformance.harness.place import Declared, Place, until
+from goes_lite_conformance.harness.place import Place, until
+from goes_lite_conformance.harness.storage import Declared
 from goes_lite_conformance.rule import Face
 
 import goes_lite as goes

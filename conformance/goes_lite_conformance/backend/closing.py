@@ -16,11 +16,10 @@ from goes_lite.contract.event_store import EventStore
 from goes_lite.contract.model_store import ModelStore
 from goes_lite.contract.snapshot_store import SnapshotStore
 from goes_lite.errors import BusError, StoreClosed, TransactionError
-from goes_lite_conformance.backend._given import fill
 from goes_lite_conformance.harness.asserts import refused
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Moment, Place
-from goes_lite_conformance.harness.samples import NOON, A, note, snapshot, story, take, texts
+from goes_lite_conformance.harness.samples import NOON, A, fill, note, snapshot, story, take, texts
 from goes_lite_conformance.rule import needs, only
 
 Calls = dict[str, Callable[[], Awaitable[Any]]]

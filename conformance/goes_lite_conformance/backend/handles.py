@@ -14,11 +14,22 @@ from goes_lite.errors import (
 )
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
-from goes_lite_conformance.backend._given import contents, fill
 from goes_lite_conformance.harness.asserts import refused, same
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Place
-from goes_lite_conformance.harness.samples import A, B, count, everything, note, snapshot, story, take, texts
+from goes_lite_conformance.harness.samples import (
+    A,
+    B,
+    contents,
+    count,
+    everything,
+    fill,
+    note,
+    snapshot,
+    story,
+    take,
+    texts,
+)
 from goes_lite_conformance.harness.workers import listen, say
 from goes_lite_conformance.rule import needs
 

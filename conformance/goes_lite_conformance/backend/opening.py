@@ -11,11 +11,10 @@ from goes_lite.contract.backend import PERSISTENT
 from goes_lite.database import Database
 from goes_lite.errors import ConfigError, StoreClosed
 from goes_lite.events.registry import default_registry
-from goes_lite_conformance.backend._given import contents, fill
 from goes_lite_conformance.harness.asserts import refused
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Place
-from goes_lite_conformance.harness.samples import A, B, note, registry, story
+from goes_lite_conformance.harness.samples import A, B, contents, fill, note, registry, story
 from goes_lite_conformance.rule import needs, only
 
 

@@ -9,11 +9,10 @@ import pytest
 
 from goes_lite.contract.backend import TRANSACTIONS, Backend, Transaction
 from goes_lite.errors import ConcurrencyError, GoesError, TransactionError
-from goes_lite_conformance.backend._given import contents, fill
 from goes_lite_conformance.harness.asserts import each_refused, refused
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Place
-from goes_lite_conformance.harness.samples import A, note, snapshot, story, take, texts
+from goes_lite_conformance.harness.samples import A, contents, fill, note, snapshot, story, take, texts
 from goes_lite_conformance.rule import needs, only
 
 

@@ -20,11 +20,22 @@ from goes_lite.errors import (
 )
 from goes_lite.events.event import Event
 from goes_lite.events.query import EventQuery
-from goes_lite_conformance.backend._given import contents, fill
 from goes_lite_conformance.harness.asserts import refused, same
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Moment, Place
-from goes_lite_conformance.harness.samples import A, B, Closed, note, registry, snapshot, story, take, texts
+from goes_lite_conformance.harness.samples import (
+    A,
+    B,
+    Closed,
+    contents,
+    fill,
+    note,
+    registry,
+    snapshot,
+    story,
+    take,
+    texts,
+)
 from goes_lite_conformance.rule import needs, only
 
 

@@ -2,3 +2,36 @@
 
 Belongs here: what several suites need to set a scene. A rule itself belongs into a suite.
 """
+
+from __future__ import annotations
+
+from goes_lite_conformance.harness.asserts import each_refused, refused, same, unchanged
+from goes_lite_conformance.harness.contract import Contract, in_thread
+from goes_lite_conformance.harness.faces import awaited
+from goes_lite_conformance.harness.place import Beside, Moment, Place, pause, until
+from goes_lite_conformance.harness.storage import Declared, Hook, Storage
+from goes_lite_conformance.harness.workers import Process, Worker, listen, say
+from goes_lite_conformance.rule import Face
+
+__all__ = [
+    "Beside",
+    "Contract",
+    "Declared",
+    "Face",
+    "Hook",
+    "Moment",
+    "Place",
+    "Process",
+    "Storage",
+    "Worker",
+    "awaited",
+    "each_refused",
+    "in_thread",
+    "listen",
+    "pause",
+    "refused",
+    "same",
+    "say",
+    "unchanged",
+    "until",
+]

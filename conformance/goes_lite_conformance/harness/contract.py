@@ -26,7 +26,8 @@ import pytest
 
 from goes_lite.runtime import drive
 from goes_lite_conformance import report
-from goes_lite_conformance.harness.place import Declared, Place, Storage
+from goes_lite_conformance.harness.place import Place
+from goes_lite_conformance.harness.storage import Declared, Storage
 from goes_lite_conformance.rule import _ID, PATIENCE, Face, Rule, rule_of
 
 GRACE = 2.0

@@ -1,4 +1,4 @@
-"""Where a rule happens: a fresh storage, the face through which it is used, and what can go on beside the rule."""
+"""Where a rule runs: the face through which it uses a fresh storage, and what can run at the same time."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Gene
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
-from uuid import uuid4
+from typing import Any
 
 from goes_lite import blocking, connect
 from goes_lite.contract.backend import Durability
@@ -19,43 +18,18 @@ from goes_lite.database import Database
 from goes_lite.runtime import drive
 from goes_lite_conformance.harness.faces import awaited
 from goes_lite_conformance.harness.samples import registry
+from goes_lite_conformance.harness.storage import Declared, Hook, Storage
 from goes_lite_conformance.harness.workers import Worker
 from goes_lite_conformance.rule import Face
-
-if TYPE_CHECKING:
-    from goes_lite_conformance.harness.contract import Contract
 
 PATIENCE = 30.0
 """Seconds after which something that goes on beside a rule is taken for stuck."""
 
 
-class Storage(NamedTuple):
-    """A place for one backend to keep things in, empty at first, used by one test."""
-
-    folder: Path
-    """An empty folder, removed afterwards."""
-    name: str
-    """A name that no other storage has: a letter, then letters and digits, 17 in all."""
-    variant: str = ""
-    """Which of the suite's `variants` it is for."""
-
-    @classmethod
-    def fresh(cls, folder: Path, variant: str = "") -> Storage:
-        """One that nobody has used, in an empty folder."""
-        return cls(folder, f"t{uuid4().hex[:16]}", variant)
-
-
-class Declared(NamedTuple):
-    """What a backend says of itself."""
-
-    abilities: frozenset[str] = frozenset()
-    durability: Durability = "memory"
-
-
 class Place:
     """An empty storage, and the face through which a rule works on it."""
 
-    def __init__(self, hook: Contract, storage: Storage, face: Face, declared: Declared, rounds: int) -> None:
+    def __init__(self, hook: Hook, storage: Storage, face: Face, declared: Declared, rounds: int) -> None:
         self.hook = hook
         self.storage = storage
         self.face: Face = face

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from goes_lite.codec import FunctionCodec
-from goes_lite.contract.backend import Backend
+from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.snapshot_store import Snapshot
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
@@ -94,7 +94,7 @@ async def texts(db: Backend, query: EventQuery = EVERYTHING, **options: Any) -> 
     return [event.data.text for event in await db.events.query(query, **options).list()]
 
 
-async def everything(db: Backend) -> tuple[Any, ...]:
+async def everything(db: Backend | Transaction) -> tuple[Any, ...]:
     """All that a reader can find out about the events of a store: for rules about what leaves it unchanged."""
     events = await db.events.query().list()
     return (
@@ -109,3 +109,21 @@ async def everything(db: Backend) -> tuple[Any, ...]:
 async def take(pages: Any, number: int) -> list[str]:
     """The texts of the next `number` events (of the type Noted)."""
     return [(await anext(pages)).data.text for _ in range(number)]
+
+
+async def fill(stores: Backend | Transaction) -> None:
+    """Write something into every store that a transaction has, too: three events, a snapshot, a model, a checkpoint."""
+    await stores.events.append([*story(A, 2), note("loose", tags=["t:1"])])
+    await stores.snapshots.save(snapshot(A, 2))
+    await stores.models.put("c", "1", '{"n": 1}')
+    await stores.checkpoints.save("reader", 3)
+
+
+async def contents(stores: Backend | Transaction) -> dict[str, Any]:
+    """All that a reader can find out about these stores, but for the time of checkpoints."""
+    return {
+        "events": await everything(stores),
+        "snapshots": await stores.snapshots.query().list(),
+        "models": await stores.models.query("c").list(),
+        "checkpoints": [checkpoint[:3] for checkpoint in await stores.checkpoints.all()],
+    }

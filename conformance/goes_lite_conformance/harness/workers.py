@@ -2,14 +2,12 @@
 
 A job is a function of a module of this package, `def job(place: Place, **arguments) -> None`: it opens the storage with
 `place.blocking()` (or `place.open()`), says what it does with `say`, and waits for the rule with `listen`. What is said
-and told is JSON. The hook that opens the storage is found in the file that its class is written in.
+and told is JSON.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
 import inspect
 import json
 import os
@@ -18,12 +16,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from goes_lite_conformance.harness.contract import Contract
-    from goes_lite_conformance.harness.place import Place, Storage
+from goes_lite_conformance.harness.storage import Hook, Storage
 
 PATIENCE = 120.0
 """Seconds after which a worker that says nothing is taken for stuck."""
@@ -116,7 +111,7 @@ class Process:
 class Worker(Process):
     """A process that does one job on the storage of a rule."""
 
-    def __init__(self, hook: Contract, storage: Storage, job: Callable[..., None], arguments: dict[str, Any]) -> None:
+    def __init__(self, hook: Hook, storage: Storage, job: Callable[..., None], arguments: dict[str, Any]) -> None:
         cls = type(hook)
         if "<locals>" in cls.__qualname__:
             raise TypeError(f"{cls.__qualname__} is made inside a function, where another process cannot find it")
@@ -126,8 +121,8 @@ class Worker(Process):
             "job": [job.__module__, job.__qualname__],
             "arguments": arguments,
         }
-        program = f"import {__name__} as w; w.main()"
-        super().__init__(job.__name__, "-W", "error::ResourceWarning", "-c", program, json.dumps(task))
+        program = "goes_lite_conformance.harness.job"
+        super().__init__(job.__name__, "-W", "error::ResourceWarning", "-m", program, json.dumps(task))
 
 
 # --- seen from inside -----------------------------------------------------------------------------------------------
@@ -144,32 +139,3 @@ def listen() -> Any:
     if not line:
         raise EOFError("the test is gone")
     return json.loads(line)
-
-
-def _hook(file: str, module: str, qualname: str) -> Contract:
-    if module.startswith("goes_lite_conformance."):
-        found: Any = importlib.import_module(module)
-    else:
-        spec = importlib.util.spec_from_file_location(Path(file).stem, file)
-        if spec is None or spec.loader is None:
-            raise ImportError(f"{file} is not a Python module")
-        found = sys.modules[Path(file).stem] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(found)
-    for name in qualname.split("."):
-        found = getattr(found, name)
-    hook: Contract = found()
-    return hook
-
-
-def _place(task: dict[str, Any]) -> Place:
-    from goes_lite_conformance.harness.place import Declared, Place, Storage
-
-    folder, name, variant = task["storage"]
-    return Place(_hook(*task["hook"]), Storage(Path(folder), name, variant), "blocking", Declared(), 1)
-
-
-def main() -> None:
-    """Do the job that the command line names."""
-    task = json.loads(sys.argv[1])
-    module, name = task["job"]
-    getattr(importlib.import_module(module), name)(_place(task), **task["arguments"])

@@ -23,11 +23,10 @@ from goes_lite.contract.snapshot_store import SnapshotStore
 from goes_lite.errors import StoreClosed
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
-from goes_lite_conformance.backend._given import contents
 from goes_lite_conformance.harness.asserts import refused, same
 from goes_lite_conformance.harness.contract import Contract, in_thread
 from goes_lite_conformance.harness.place import PATIENCE, Place
-from goes_lite_conformance.harness.samples import A, note, snapshot, story, take
+from goes_lite_conformance.harness.samples import A, contents, note, snapshot, story, take
 from goes_lite_conformance.harness.workers import say
 from goes_lite_conformance.parity._history import History
 from goes_lite_conformance.rule import Face, needs, only

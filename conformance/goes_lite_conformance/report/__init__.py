@@ -5,6 +5,8 @@ A plugin for pytest that the suites attach to every run in which their rules are
 
 No rule skips silently: one that is skipped by anything but the lack of an ability that it needs counts as failed, and
 fails the run.
+
+Belongs here: what becomes of a run's rules, collected, counted and shown; not what a rule is (`rule`), nor how it runs.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ import pytest
 from goes_lite_conformance.report.verdict import Family, Outcome, Result, Verdict
 
 if TYPE_CHECKING:
-    from goes_lite_conformance.harness.contract import Contract
     from goes_lite_conformance.rule import Rule
 
 RULE = "goes_lite_rule"
@@ -185,7 +186,7 @@ def _place_of(item: pytest.Item) -> str:
 
 
 def _classes_of(item: pytest.Item) -> tuple[type, ...]:
-    cls: type[Contract] | None = getattr(item, "cls", None)
+    cls: type | None = getattr(item, "cls", None)
     return cls.__mro__ if cls is not None else ()
 
 

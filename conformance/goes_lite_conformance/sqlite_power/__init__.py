@@ -6,6 +6,8 @@ are refused, one after the other. Needs apsw (and POSIX for the latter); for the
 
 With one round there are 18 cuts, and `--rounds 12` makes 216; from `--rounds 20` on every call is refused that can be,
 instead of some.
+
+Belongs here: rules about SQLite's disk, and what stands between SQLite and it. Rules about killed processes are in `crash`.
 """
 
 from __future__ import annotations
@@ -25,8 +27,8 @@ import pytest
 from goes_lite.contract.backend import PERSISTENT, PROCESSES, TRANSACTIONS
 from goes_lite.events.event import Event
 from goes_lite_conformance import report
-from goes_lite_conformance.crash._jobs import COUNTED, WRITTEN, plain, registry
-from goes_lite_conformance.crash._judges import Counts
+from goes_lite_conformance.crash.judges import Counts
+from goes_lite_conformance.crash.writing import COUNTED, WRITTEN, plain, registry
 from goes_lite_conformance.harness.place import Place
 from goes_lite_conformance.harness.soak import Soaking
 from goes_lite_conformance.rule import Face, needs, only

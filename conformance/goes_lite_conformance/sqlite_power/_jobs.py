@@ -14,10 +14,11 @@ from goes_lite.blocking import BlockingDatabase
 from goes_lite.database import Database
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
-from goes_lite.sqlite import SQLiteBackend, _checkpointer
-from goes_lite_conformance.crash._jobs import COUNTED, Written, count_next, registry, run, write_on
-from goes_lite_conformance.harness.place import Declared, Place
+from goes_lite.sqlite import SQLiteBackend, checkpointer
+from goes_lite_conformance.crash.writing import COUNTED, Written, count_next, registry, run, write_on
+from goes_lite_conformance.harness.place import Place
 from goes_lite_conformance.harness.samples import NOON
+from goes_lite_conformance.harness.storage import Declared
 from goes_lite_conformance.harness.workers import listen, say
 from goes_lite_conformance.rule import Face
 from goes_lite_conformance.sqlite_power._disk import Disk, Image, Said
@@ -53,7 +54,7 @@ def record(place: Place, seed: int, face: Face, durability: str, sql: str = "") 
 
     disk = Disk()
     vfs = RecordingVFS(disk)
-    _checkpointer.PAGES = PAGES
+    checkpointer.PAGES = PAGES
 
     def tell(said: Any) -> None:
         disk.log.append(Said(said))
@@ -148,7 +149,7 @@ def refuse(place: Place, calls: list[str], error: int, lasting: bool, opening: b
     """
     from goes_lite_conformance.sqlite_power._vfs import Refusals, SyncRefusingVFS, SystemCalls
 
-    _checkpointer.PAGES = 12
+    checkpointer.PAGES = 12
     refusals = Refusals(error)
     refusing: SyncRefusingVFS | SystemCalls
     refusing = SyncRefusingVFS(refusals) if calls == ["sync"] else SystemCalls(refusals, calls)

@@ -2,6 +2,8 @@
 
 Hypothesis makes them up, and when one fails, finds the shortest that does. It takes a quarter of the examples of the
 profile that is loaded (25 by default), since each is a whole story on a storage of its own, multiplied by `--rounds`.
+
+Belongs here: rules about stories that are made up, the machine that plays them, and the reference that they are judged by.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a store is judged that killed processes have left, from what they said before. See `_crash_jobs` for what they do."""
+"""How a store is judged that killed processes have left, from what they said before. See `writing` for what they write."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from goes_lite.contract.backend import Backend
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
-from goes_lite_conformance.crash._jobs import COUNTED, SIZES, WRITTEN, Versions, Written, batch
+from goes_lite_conformance.crash.writing import COUNTED, SIZES, WRITTEN, Versions, Written, batch
 
 
 class Judge(Protocol):

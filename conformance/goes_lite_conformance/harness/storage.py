@@ -1,0 +1,43 @@
+"""Where one backend keeps things, and the hook that says how it is opened there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+from uuid import uuid4
+
+from goes_lite.contract.backend import Durability
+
+
+class Storage(NamedTuple):
+    """A place for one backend to keep things in, empty at first, used by one test."""
+
+    folder: Path
+    """An empty folder, removed afterwards."""
+    name: str
+    """A name that no other storage has: a letter, then letters and digits, 17 in all."""
+    variant: str = ""
+    """Which of the suite's `variants` it is for."""
+
+    @classmethod
+    def fresh(cls, folder: Path, variant: str = "") -> Storage:
+        """One that nobody has used, in an empty folder."""
+        return cls(folder, f"t{uuid4().hex[:16]}", variant)
+
+
+class Declared(NamedTuple):
+    """What a backend says of itself."""
+
+    abilities: frozenset[str] = frozenset()
+    durability: Durability = "memory"
+
+
+class Hook(Protocol):
+    """How a backend is opened on a storage: what a `Contract` is asked for, see there."""
+
+    @property
+    def options(self) -> dict[str, Any]: ...
+
+    def url(self, storage: Storage) -> str: ...
+    def bus(self, storage: Storage) -> str | None: ...
+    async def erase(self, storage: Storage) -> None: ...
