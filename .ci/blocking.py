@@ -44,10 +44,10 @@ WORDS = [
     (r" It may be a coroutine function\.", ""),
     (r"Await the action\b", "Call the action"),
     (r"a function or a coroutine function", "a function"),
-    (r", or a coroutine that (returns|answers) them", ""),
+    (r", or a coroutine that returns them", ""),
     (r"\bgoes\.connect\(", "goes.blocking.connect("),
     (r"contextlib\.aclosing", "contextlib.closing"),
-    (r"Not to be shared between tasks", "Not to be shared between threads"),
+    (r"Do not share it between tasks", "Do not share it between threads"),
     (r"Several tasks or threads", "Several threads"),
 ]
 """What reads differently without an event loop."""

@@ -44,20 +44,20 @@ class BlockingDelivery:
 
     @property
     def attempt(self) -> int:
-        """1 the first time, one more each time that it was given out before."""
+        """The number of this attempt: 1 the first time, one more after each earlier delivery."""
         return self._delivery.attempt
 
     @property
     def redelivered(self) -> bool:
-        """Whether somebody may have seen it before."""
+        """Whether a subscriber may have seen it before."""
         return self._delivery.redelivered
 
     def ack(self) -> None:
-        """Done: it is not delivered again. DeliveryError if it is settled, taken back, or the subscription ended."""
+        """Mark it as done: it is not delivered again. DeliveryError if settled, taken back, or the subscription ended."""
         self._portal.run(self._delivery.ack())
 
     def nak(self, delay: float | None = None) -> None:
-        """Not done: deliver it again, after `delay` seconds or at once. Errors as for `ack`."""
+        """Mark it as not done: it is delivered again, after `delay` seconds or at once. Errors as for `ack`."""
         self._portal.run(self._delivery.nak(delay))
 
 
@@ -86,7 +86,7 @@ class BlockingSubscription:
         return await self._subscription.__anext__()
 
     def close(self) -> None:
-        """End the iteration, also one that is waiting, and give back what is unsettled. Closing twice is fine."""
+        """End the iteration, even one that is waiting, and give back unsettled deliveries. Closing twice is allowed."""
         if not self._portal.closed:
             self._portal.run(self._subscription.close())
 
@@ -111,7 +111,7 @@ class BlockingHandling:
 
     @property
     def running(self) -> bool:
-        """Whether it still takes events."""
+        """Whether it still accepts events."""
         return self._handling.running
 
     @property
@@ -125,10 +125,10 @@ class BlockingHandling:
         return self._handling.errors
 
     def stop(self, timeout: float | None = None) -> None:
-        """Take no more events, let the one at hand finish, and release the task or thread. Stopping twice is fine.
+        """Take no more events, let the current one finish, and release the task or thread. Stopping twice is allowed.
 
-        Called by the handler itself, or by what it has started, it does not wait for the handler's end.
-        After `timeout` seconds a handler that awaits is cancelled and its event goes back; a blocking one is left.
+        Called by the handler itself, or by what it started, it does not wait for the handler to end.
+        After `timeout` seconds a handler that awaits is cancelled and its event goes back; a blocking one is left running.
         """
         if not self._portal.closed:
             self._portal.run(self._handling.stop(timeout))
@@ -152,20 +152,20 @@ class BlockingEventBus:
 
     @property
     def log(self) -> BlockingEventStore | None:
-        """The store whose commits the bus publishes by itself, None if it publishes only what `publish` is given.
+        """The store whose commits the bus publishes itself; None if it publishes only what `publish` is given.
 
-        So a relay of that store to this bus is refused: every event would arrive twice.
+        A relay of that store to this bus is refused, because every event would arrive twice.
         """
         return None if self._bus.log is None else BlockingEventStore(self._bus.log, self._portal)
 
     def publish(self, events: Sequence[Event[Any]]) -> None:
-        """Give the events to everyone who is subscribed to their names.
+        """Deliver the events to all subscribers of their names.
 
-        - Subscribers get the events of one call, and of calls that follow each other, in that order.
+        - Subscribers get the events of one call, and of successive calls, in that order.
         - A subscriber with room gets them at once, however full others are; the call waits for the full ones.
-        - Safe to call from any thread. Not atomic: a cancelled call may have reached some and not others.
-        - InvalidEventError for what is no event; nothing of the call is delivered then.
-        - BusError if the bus is closed, or is being closed while the call waits.
+        - Safe to call from any thread. Not atomic: a cancelled call may have reached some subscribers and not others.
+        - If one of them is not an event, it raises InvalidEventError and delivers nothing.
+        - BusError if the bus is closed, or is closed while the call waits.
         """
         self._run(self._bus.publish(events))
 
@@ -184,17 +184,17 @@ class BlockingEventBus:
 
         - Without a group, it gets every matching event.
         - The members of a group share: each event goes to exactly one of them.
-        - A group lives as long as the bus, or until it is reset: with no member it goes on collecting. Its first member
-          decides names, order, start and capacity; another who names other names or another order is BusError (where only a
-          server knows, raised by the first `__anext__`), another's start and capacity are ignored.
-        - With `ordered_by="aggregate"`, of one aggregate at most one event is out at a time, over all members: so they
-          handle each aggregate in order, and different ones side by side.
+        - A group exists as long as the bus, or until it is reset, and keeps collecting while it has no member. Its first
+          member decides names, order, start and capacity; a further member with other names or another order is a BusError
+          (where only a server knows, raised by the first `__anext__`), while its start and capacity are ignored.
+        - With `ordered_by="aggregate"`, at most one event of an aggregate is unsettled at a time, across all members: they
+          handle each aggregate in order, and different aggregates concurrently.
         - On a bus without the ability "replay" a group collects for its members alone, and what a subscriber has no room
           for may become a dead letter.
-        - At most `max_pending` deliveries are out unsettled, per member; at most about `capacity` events are queued.
+        - At most `max_pending` deliveries are unsettled per member; at most about `capacity` events are queued.
         - A delivery that is unsettled after `ack_wait` seconds is taken back and delivered again (None: never).
 
-        InvalidQueryError for a wrong name, pattern or start; ConfigError for a wrong option; AbilityMissing for a
+        Raises InvalidQueryError for a wrong name, pattern or start; ConfigError for a wrong option; AbilityMissing for a
         start other than "now" on a bus that keeps no log; BusError on a closed bus.
         """
 
@@ -220,11 +220,11 @@ class BlockingEventBus:
         capacity: int = CAPACITY,
         ack_wait: float | None = None,
     ) -> BlockingHandling:
-        """Call the handler with each event, one at a time: its return is an ack, its exception a nak.
+        """Call the handler with each event, one at a time: a return is an ack, an exception a nak.
 
-        - After a failure the event is tried again `backoff(attempt)` seconds later (`Backoff()` by default).
-        - After `max_attempts` it is a dead letter, and the others go on.
-        - While an event waits to be tried again, those of other aggregates, and of none, are handled.
+        - After a failure the event is retried `backoff(attempt)` seconds later (`Backoff()` by default).
+        - After `max_attempts` it becomes a dead letter, and the other events continue.
+        - While an event waits for its retry, those of other aggregates, and of none, are handled.
         """
 
         async def handle() -> Handling:
@@ -236,31 +236,31 @@ class BlockingEventBus:
         return BlockingHandling(self._run(handle()), self._portal)
 
     def reset(self, group: str) -> None:
-        """Forget a group, with what it has still to get: its next member begins it anew. Its dead letters stay.
+        """Forget a group and its pending events; the next member starts a new one. Its dead letters stay.
 
-        BusError while it has members here. Nothing happens if there is no such group.
+        Raises BusError while it has members here. Nothing happens if there is no such group.
         """
         self._run(self._bus.reset(group))
 
     def dead_letters(self) -> list[DeadLetter]:
-        """The dead letters, oldest first."""
+        """Return the dead letters, oldest first."""
         return self._run(self._bus.dead_letters())
 
     def redrive(self, letter: DeadLetter) -> None:
-        """Deliver its event to the same subscriber again, counting attempts from 1; the letter is gone.
+        """Deliver its event to the same subscriber again, counting attempts from 1, and remove the letter.
 
-        BusError if the letter is gone already, or the subscriber is.
+        Raises BusError if the letter or the subscriber no longer exists.
         """
         self._run(self._bus.redrive(letter))
 
     def drop(self, letter: DeadLetter) -> None:
-        """Forget the letter; BusError if it is gone already."""
+        """Remove the letter; BusError if it no longer exists."""
         self._run(self._bus.drop(letter))
 
     def close(self) -> None:
-        """Let handlers finish the event at hand, then end every subscription. Closing twice is fine.
+        """Let handlers finish their current event, then end every subscription. Closing twice is allowed.
 
-        What is still queued in a bus without storage of its own is gone with it.
+        What is still queued in a bus without storage of its own is lost.
         """
         if not self._portal.closed:
             self._run(self._bus.close())

@@ -76,12 +76,12 @@ class BlockingDatabase:
 
     @property
     def location(self) -> str:
-        """Where it is: a path or URL, without a password."""
+        """Where the store is: a path or URL, without a password."""
         return self.backend.location
 
     @property
     def identity(self) -> str:
-        """Which store this is, in which life of it: what its checkpoints belong to (see `Checkpoint.store`)."""
+        """The store and its epoch, to which its checkpoints belong (see `Checkpoint.store`)."""
         return self.backend.identity
 
     @property
@@ -91,23 +91,23 @@ class BlockingDatabase:
 
     @property
     def runtime(self) -> Runtime:
-        """How it waits, and its clock."""
+        """How coroutines wait, and the clock."""
         return self.backend.runtime
 
     @property
     def abilities(self) -> frozenset[str]:
-        """What it can do beyond what every backend can, such as "transactions" or "sql"."""
+        """What it can do beyond the contract, such as "transactions" or "sql"."""
         return self.backend.abilities
 
     @property
     def durability(self) -> Durability:
-        """What an acknowledged append survives, as this live handle is set up."""
+        """What an acknowledged append survives, with the settings of this handle."""
         return self.backend.durability
 
     def transaction(self) -> AbstractContextManager[BlockingTransaction]:
-        """A transaction: committed when its block ends, rolled back if the block raises.
+        """Return a transaction: committed when its block ends, rolled back if the block raises.
 
-        AbilityMissing without the ability. Writes through the backend's own stores inside the block raise
+        Raises AbilityMissing without the ability. Inside the block, writes through the backend's own stores raise
         TransactionError (they would wait for the transaction that they are in).
         """
         return TransactionBlock(self.backend, self._portal)
@@ -117,7 +117,7 @@ class BlockingDatabase:
         return BlockingRepository(self.database.repository(aggregate, **options), self._portal)
 
     def models_of(self, collection: str, type: type[M]) -> BlockingModels[M]:
-        """The read models of one type, in a named collection."""
+        """Return the read models of one type in a named collection."""
         return BlockingModels(self.backend.models_of(collection, type), self._portal)
 
     @cached_property
@@ -275,19 +275,19 @@ class BlockingDatabase:
         return self._portal.run(self.database.processors())
 
     def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one read-only statement of the user's own, outside any transaction, and return its rows.
+        """Run one read-only SQL statement of your own, outside any transaction, and return its rows.
 
         It sees what is committed and blocks no writer. A statement that would write raises StoreReadOnly.
-        AbilityMissing without SQL.
+        Raises AbilityMissing without SQL.
         """
         return self._portal.run(self.backend.select(sql, parameters))
 
     def backup(self, path: str | os.PathLike[str]) -> None:
-        """Write a complete copy of the store to a new file, while others continue to write. AbilityMissing without BACKUP."""
+        """Write a complete copy of the store to a new file while others keep writing. Raises AbilityMissing without BACKUP."""
         self._portal.run(self.backend.backup(path))
 
     def close(self) -> None:
-        """Finish what is under way, then release everything. Closing twice is fine; any other use raises StoreClosed."""
+        """Finish what is in progress, then release everything. Closing twice is allowed; any other use raises StoreClosed."""
         if (
             self._closed or self._portal.closed
         ):  # the latter: another handle on the same backend was closed, see `inline`

@@ -20,35 +20,35 @@ class BlockingModels(Generic[M]):
         self._portal = portal
 
     def get(self, id: str) -> M:
-        """The model; ModelNotFound if there is none."""
+        """Return the model; ModelNotFound if there is none."""
         return self._portal.run(self._models.get(id))
 
     def find(self, id: str) -> M | None:
-        """The model, None if there is none."""
+        """Return the model, or None if there is none."""
         return self._portal.run(self._models.find(id))
 
     def find_many(self, ids: Iterable[str]) -> dict[str, M]:
-        """The models that are there, by id, in the order of the ids."""
+        """Return the existing models by id, in the order of the ids."""
         return self._portal.run(self._models.find_many(ids))
 
     def put(self, id: str, model: M, *, expected: int | None = None) -> int:
-        """Write the model and answer its new version; ModelConflict if it is not at the `expected` one (0: absent)."""
+        """Write the model and return its new version; ModelConflict if it is not at the `expected` one (0: absent)."""
         return self._portal.run(self._models.put(id, model, expected=expected))
 
     def put_many(self, models: Mapping[str, M | None]) -> None:
-        """Write the models, and remove those whose value is None: all or none of it."""
+        """Write the models, and remove those whose value is None: all or none."""
         self._portal.run(self._models.put_many(models))
 
     def use(self, id: str, change: Callable[[M], M | None], *, default: M | None = None, tries: int = 10) -> M:
-        """Get, change, put; and again on what is stored by then if somebody else was faster.
+        """Get, change and put a model; if another writer was faster, repeat with what is stored by then.
 
-        `change` answers the new model, or None after changing the given one in place. It runs once per try, each time
+        `change` returns the new model, or None after changing the given one in place. It runs once per try, each time
         on a fresh instance. A missing model begins as `default`, else ModelNotFound. ModelConflict after `tries`.
         """
         return self._portal.run(self._models.use(id, self._portal.callback(change), default=default, tries=tries))
 
     def delete(self, id: str, *, expected: int | None = None) -> bool:
-        """Remove the model; False if there was none."""
+        """Remove the model; return False if there was none."""
         return self._portal.run(self._models.delete(id, expected=expected))
 
     def query(
@@ -59,11 +59,11 @@ class BlockingModels(Generic[M]):
         reverse: bool = False,
         limit: int | None = None,
     ) -> BlockingPages[M]:
-        """The models whose fields equal those of `where`, ordered by a field or by id; see ModelStore.query."""
+        """Return the models whose fields equal those of `where`, ordered by a field or by id; see `ModelStore.query`."""
         return BlockingPages(
             self._models.query(where=where, order_by=order_by, reverse=reverse, limit=limit), self._portal
         )
 
     def clear(self) -> int:
-        """Remove every model of the collection; answer how many."""
+        """Remove every model of the collection and return their number."""
         return self._portal.run(self._models.clear())

@@ -38,14 +38,14 @@ class BlockingPages(Generic[T]):
             self._items = None  # after an error, and for those who follow, the next item is asked for anew
 
     def next_page(self) -> Sequence[T]:
-        """The items that are fetched already and not yet taken, else the next page; empty at the end."""
+        """Return the items that were fetched but not yet taken, else the next page; empty at the end."""
         return self._portal.run(self._pages.next_page())
 
     def list(self) -> list[T]:
-        """Everything that is left, in memory at once."""
+        """Return all remaining items, in memory at once."""
         return [*self]
 
     def close(self) -> None:
-        """Nothing to release; here so that `contextlib.closing` can be used with any backend's iterator."""
+        """Do nothing: there is nothing to release. It exists so that `contextlib.closing` accepts the iterator."""
         self._items = None
         self._portal.run(self._pages.aclose())

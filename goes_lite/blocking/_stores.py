@@ -28,29 +28,29 @@ class BlockingEventStore:
         self._portal = portal
 
     def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
-        """Store the events, all or none, in the order given, and answer their positions.
+        """Store the events, all or none, in the order given, and return their positions.
 
         - Once it returns, the events are as durable as the store's `durability` says, and visible to every reader.
         - The version of an aggregate's first event in the batch must be its stored version + 1, the rest contiguous;
           else ConcurrencyError with the stored version as `actual`, and nothing is written.
-        - Versions that are not contiguous within the batch are InvalidEventError.
-        - Any number of aggregates, and events of none, may be in one batch.
-        - Appending the very same events again (same ids, everything else the same) succeeds, answers the original
-          positions and `already_committed=True`, whatever happened to the aggregate since, and whatever the condition.
-        - An id that is stored with anything else different, or only a part of the batch being stored, is
-          DuplicateEventError, and nothing is written; so is one id twice in a batch. Data is the same if it is encoded
-          the same. Whether an id is stored is decided first: before versions, and before the condition.
-        - An empty batch succeeds, changes nothing and does not look at the condition.
-        - With a condition: if an event that matches `condition.query` is stored at a position > `condition.after`,
-          AppendConditionFailed, and nothing is written. It is judged together with the write, before anything of
-          this batch is stored; a query that matched nothing is still a boundary.
-        - A lost acknowledgement is retried inside; only a store that stays unreachable ends in AppendInDoubtError.
-        - A cancelled append is stored wholly or not at all.
+        - Versions that are not contiguous within the batch raise InvalidEventError.
+        - One batch may hold events of any number of aggregates, and of none.
+        - Appending the very same events again (same ids, everything else the same) succeeds and returns the original
+          positions with `already_committed=True`, whatever happened to the aggregate since, and whatever the condition.
+        - If an id is stored with anything else different, or only a part of the batch is stored, or an id occurs twice in
+          the batch, it raises DuplicateEventError and nothing is written. Data is the same if it is encoded the same.
+          Ids are checked first: before versions, and before the condition.
+        - An empty batch succeeds, changes nothing and does not check the condition.
+        - With a condition: if an event that matches `condition.query` is stored at a position > `condition.after`, it
+          raises AppendConditionFailed and nothing is written. The check is atomic with the write and does not see this
+          batch; a query that matched nothing is still a boundary.
+        - A lost acknowledgement is retried internally; only a store that stays unreachable ends in AppendInDoubtError.
+        - A cancelled append is stored completely or not at all.
         """
         return self._portal.run(self._store.append(events, condition=condition))
 
     def load(self, aggregate: AggregateRef, *, after: int = 0, upto: int | None = None) -> list[Event[Any]]:
-        """The events of one aggregate with after < version ≤ upto, in version order; none for an unknown aggregate."""
+        """Return the events of an aggregate with after < version ≤ upto, in version order; none if it is unknown."""
         return self._portal.run(self._store.load(aggregate, after=after, upto=upto))
 
     def query(
@@ -62,48 +62,48 @@ class BlockingEventStore:
         limit: int | None = None,
         reverse: bool = False,
     ) -> BlockingPages[Event[Any]]:
-        """The events that match, with after < position ≤ upto, in position order (or reversed), at most `limit`.
+        """Return the matching events with after < position ≤ upto, in position order (or reversed), at most `limit`.
 
-        - It ends at what is the head when the first page is fetched; events appended later are not in it.
-        - Fetched in pages, in constant memory, holding nothing open in between.
-        - Nothing is fetched before the first item is asked for.
+        - It ends at the head as of the first page; events that are appended later are not included.
+        - It fetches pages, in constant memory, and holds nothing open in between.
+        - Nothing is fetched before the first item is requested.
         """
         return BlockingPages(
             self._store.query(query, after=after, upto=upto, limit=limit, reverse=reverse), self._portal
         )
 
     def find(self, event_id: UUID) -> Event[Any] | None:
-        """The event with this id, None if there is none."""
+        """Return the event with this id, or None if there is none."""
         return self._portal.run(self._store.find(event_id))
 
     def head(self) -> int:
-        """The position of the last visible event, 0 for an empty store. A high-water mark; it never goes back."""
+        """Return the position of the last visible event, 0 for an empty store. It is a high-water mark: it never decreases."""
         return self._portal.run(self._store.head())
 
     def aggregates(
         self, name: str | None = None, *, after: AggregateRef | None = None, limit: int | None = None
     ) -> BlockingPages[AggregateInfo]:
-        """The aggregates (of one name, or all), ordered by name and id (by code point), those behind `after`."""
+        """Return the aggregates (of one name, or all) that follow `after`, ordered by name and id (by code point)."""
         return BlockingPages(self._store.aggregates(name, after=after, limit=limit), self._portal)
 
     def count(self, query: EventQuery = EVERYTHING) -> int:
-        """How many events match."""
+        """Return the number of events that match."""
         return self._portal.run(self._store.count(query))
 
     def follow(self, query: EventQuery = EVERYTHING, *, after: int) -> BlockingPages[Event[Any]]:
-        """The events that match with position > after: first those stored, then each as it is committed, for ever.
+        """Yield the matching events with position > after: first those stored, then each as it is committed, forever.
 
-        - Never misses one, never repeats one, in position order; wakes on commits of this process and of others.
+        - It never misses or repeats one, keeps position order, and wakes on commits of this process and of others.
         - `after=store.head()` starts from now.
-        - Ends with StoreClosed when the store is closed.
+        - It ends with StoreClosed when the store is closed.
         """
         return BlockingPages(self._store.follow(query, after=after), self._portal)
 
     def delete(self, aggregate: AggregateRef) -> int:
-        """Erase the events and snapshots of an aggregate for good, in one transaction; answer how many events.
+        """Erase the events and snapshots of an aggregate for good, in one transaction; return the number of events.
 
-        - Positions are never reused; the ids become free; the aggregate can begin again at version 1.
-        - An unknown aggregate is 0, not an error.
+        - Positions are never reused, the ids become free, and the aggregate can begin again at version 1.
+        - An unknown aggregate returns 0, not an error.
         """
         return self._portal.run(self._store.delete(aggregate))
 
@@ -116,23 +116,23 @@ class BlockingSnapshotStore:
         self._portal = portal
 
     def save(self, snapshot: Snapshot) -> None:
-        """Keep it; one of the same aggregate and version is replaced."""
+        """Store the snapshot; it replaces one of the same aggregate and version."""
         self._portal.run(self._store.save(snapshot))
 
     def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
-        """The one with the highest version (≤ upto, if given), None if there is none."""
+        """Return the one with the highest version (≤ upto, if given), or None if there is none."""
         return self._portal.run(self._store.latest(aggregate, upto=upto))
 
     def query(self, *, names: Iterable[str] = (), aggregate: AggregateRef | None = None) -> BlockingPages[Snapshot]:
-        """Those of the aggregates so named, or of one aggregate, or all; by name, id and version."""
+        """Return the snapshots of aggregates with these names, or of one aggregate, or all; by name, id and version."""
         return BlockingPages(self._store.query(names=names, aggregate=aggregate), self._portal)
 
     def delete(self, aggregate: AggregateRef, *, version: int | None = None) -> int:
-        """Drop one version, or all of the aggregate's; answer how many there were."""
+        """Delete one version, or all of the aggregate's, and return their number."""
         return self._portal.run(self._store.delete(aggregate, version=version))
 
     def prune(self, *, keep: int = 1, aggregate: AggregateRef | None = None) -> int:
-        """Drop all but the newest `keep` (≥ 1) of each aggregate, or of one; answer how many. Never the newest."""
+        """Delete all but the newest `keep` (≥ 1) of each aggregate, or of one, and return their number; never the newest."""
         return self._portal.run(self._store.prune(keep=keep, aggregate=aggregate))
 
 
@@ -144,29 +144,29 @@ class BlockingModelStore:
         self._portal = portal
 
     def get(self, collection: str, id: str) -> ModelRecord | None:
-        """The record, None if there is none."""
+        """Return the record, or None if there is none."""
         return self._portal.run(self._store.get(collection, id))
 
     def get_many(self, collection: str, ids: Iterable[str]) -> dict[str, ModelRecord]:
-        """The records that are there, by id, in the order of the ids; as of one moment. The ids may be thousands."""
+        """Return the existing records by id, in the order of the ids, as of one moment. There may be thousands of ids."""
         return self._portal.run(self._store.get_many(collection, ids))
 
     def put(self, collection: str, id: str, data: str, *, expected: int | None = None) -> int:
-        """Write JSON text and answer the new version (1 for a new record, else one more than before).
+        """Write JSON text and return the new version (1 for a new record, else one more than before).
 
         With `expected`, the record must be at that version (0: must not exist), else ModelConflict and no write.
         """
         return self._portal.run(self._store.put(collection, id, data, expected=expected))
 
     def put_many(self, collection: str, models: Mapping[str, str | None]) -> None:
-        """Write the JSON text of each id as `put` does, and remove the records of those whose value is None.
+        """Write the JSON text of each id as `put` does, and remove the records whose value is None.
 
-        All or none: what `put` would refuse of any of them is refused with the same error, and nothing is written.
+        All or none: if `put` would refuse any of them, the same error is raised and nothing is written.
         """
         self._portal.run(self._store.put_many(collection, models))
 
     def delete(self, collection: str, id: str, *, expected: int | None = None) -> bool:
-        """Remove the record, if it is at the expected version (else ModelConflict); False if there was none."""
+        """Remove the record if it is at the expected version (else ModelConflict); return False if there was none."""
         return self._portal.run(self._store.delete(collection, id, expected=expected))
 
     def query(
@@ -178,24 +178,24 @@ class BlockingModelStore:
         reverse: bool = False,
         limit: int | None = None,
     ) -> BlockingPages[ModelRecord]:
-        """Records of a collection whose fields equal those of `where`, ordered by a field (and id) or by id.
+        """Return the records of a collection whose fields equal those of `where`, ordered by a field (and id) or by id.
 
         A field is a dotted path into the JSON, such as `customer.city`. Values compare as JSON: str, int (of 64 bits),
-        float, bool or None (which also stands for a field that is not there). Numbers sort before text, None first;
-        text and ids sort by code point. `ModelQuery` is the meaning in pure Python.
+        float, bool or None (which also stands for a missing field). Numbers sort before text, None first; text and ids
+        sort by code point. `ModelQuery` is the definition in pure Python.
         """
         pages = self._store.query(collection, where=where, order_by=order_by, reverse=reverse, limit=limit)
         return BlockingPages(pages, self._portal)
 
     def clear(self, collection: str) -> int:
-        """Remove every record of the collection; answer how many."""
+        """Remove every record of the collection and return their number."""
         return self._portal.run(self._store.clear(collection))
 
     def rename(self, collection: str, to: str) -> int:
-        """Make every record of the collection one of the collection `to`, and answer how many.
+        """Move every record of the collection to the collection `to`, and return their number.
 
-        They keep their ids, versions and data. What `to` held before is gone, even if the collection is empty. Everybody
-        sees either all of it done or nothing. InvalidQueryError if `to` is the collection itself.
+        They keep their ids, versions and data. What `to` held before is removed, even if the collection is empty. Readers
+        see either all of it done or nothing. Raises InvalidQueryError if `to` is the collection itself.
         """
         return self._portal.run(self._store.rename(collection, to))
 
@@ -208,19 +208,19 @@ class BlockingCheckpointStore:
         self._portal = portal
 
     def get(self, name: str) -> Checkpoint | None:
-        """The checkpoint of this name, None if there is none."""
+        """Return the checkpoint of this name, or None if there is none."""
         return self._portal.run(self._store.get(name))
 
     def save(self, name: str, position: int, *, lease: Lease | None = None) -> None:
-        """Remember the position; with a lease, only while that lease is the current one, else LeaseLost."""
+        """Save the position; with a lease, only while that lease is the current one, else LeaseLost."""
         self._portal.run(self._store.save(name, position, lease=lease))
 
     def delete(self, name: str) -> bool:
-        """Forget it; False if there was none."""
+        """Delete the checkpoint; return False if there was none."""
         return self._portal.run(self._store.delete(name))
 
     def all(self) -> list[Checkpoint]:
-        """All of them, by name."""
+        """Return all checkpoints, ordered by name."""
         return self._portal.run(self._store.all())
 
 
@@ -232,22 +232,22 @@ class BlockingLeaseStore:
         self._portal = portal
 
     def acquire(self, name: str, owner: str, ttl: float) -> Lease:
-        """Take the lease for `ttl` seconds; LeaseHeld while another owner has it and it has not expired.
+        """Acquire the lease for `ttl` seconds; LeaseHeld while another owner has it and it has not expired.
 
-        The owner that has it already keeps it, with the same token and a new expiry.
+        The owner that already has it keeps it, with the same token and a new expiry.
         """
         return self._portal.run(self._store.acquire(name, owner, ttl))
 
     def renew(self, lease: Lease, ttl: float) -> Lease:
-        """Extend it; LeaseLost if another took it, or if it was released. An expired one that nobody took is kept."""
+        """Extend the lease; LeaseLost if it was released or another owner has it. An expired one that nobody took is kept."""
         return self._portal.run(self._store.renew(lease, ttl))
 
     def release(self, lease: Lease) -> bool:
-        """Give it up before it expires; False if it was not held any more."""
+        """Release the lease before it expires; return False if it was no longer held."""
         return self._portal.run(self._store.release(lease))
 
     def get(self, name: str) -> Lease | None:
-        """Who holds it, None if nobody does (never taken, released or expired)."""
+        """Return the lease, or None if nobody holds it (never acquired, released or expired)."""
         return self._portal.run(self._store.get(name))
 
 
@@ -260,26 +260,26 @@ class BlockingCommits:
 
     @property
     def count(self) -> int:
-        """Grows whenever the handle learns of a commit that changed anything.
+        """A number that grows whenever the handle learns of a commit that changed anything.
 
-        Events, snapshots, read models, checkpoints, leases and the user's own SQL alike; what the handle commits itself
-        is counted when it is acknowledged. It is a number of this handle in this process: not how many commits there
-        were, and nothing to keep.
+        Events, snapshots, read models, checkpoints, leases and your own SQL alike; the handle's own commits are counted
+        when they are acknowledged. It belongs to this handle in this process: it is not the number of commits, and not
+        worth storing.
         """
         return self._commits.count
 
     def wait(self, seen: int, timeout: float | None = None) -> bool:
-        """Until `count` differs from `seen`: True; or until `timeout` seconds have passed: False.
+        """Wait until `count` differs from `seen` (True), or until `timeout` seconds have passed (False).
 
-        Closing the backend wakes whoever waits: True, and the next operation is StoreClosed, as is waiting from then on.
-        InvalidQueryError if `seen` is no int, or `timeout` no number ≥ 0.
+        Closing the backend wakes all waiters: they get True, and any further operation or wait raises StoreClosed.
+        Raises InvalidQueryError unless `seen` is an int and `timeout` a number ≥ 0.
         """
         return self._portal.run(self._commits.wait(seen, timeout))
 
     def watch(self, signal: Signal, /) -> AbstractContextManager[None]:
-        """While the block runs, notify a signal as well: for those who wait for something else besides.
+        """Notify a signal, too, while the block runs: for callers who also wait for something else.
 
-        Read the signal's `count` before looking at the store: so nothing is missed, as with `wait`. Closing the backend
-        notifies it, too; entering the block from then on is StoreClosed. Any thread may enter and leave it.
+        Read the signal's `count` before looking at the store, and nothing is missed, as with `wait`. Closing the backend
+        notifies it as well; entering the block from then on raises StoreClosed. Any thread may enter and leave it.
         """
         return self._commits.watch(signal)

@@ -35,16 +35,16 @@ class BlockingTransaction:
     def on_commit(self, action: Callable[[], object], /) -> None:
         """Call the action once the transaction is committed and no longer open; never if it is rolled back.
 
-        An action that raises is logged to "goes_lite": it makes neither the commit nor the other actions fail.
+        If an action raises, the exception is logged to "goes_lite"; neither the commit nor the other actions fail.
         """
         self.actions.append(action)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement of the user's own, with parameters, and return its rows. AbilityMissing without SQL."""
+        """Run one SQL statement of your own and return its rows. Raises AbilityMissing without SQL."""
         return self._portal.run(self.transaction.execute(sql, parameters))
 
     def models_of(self, collection: str, type: type[M]) -> BlockingModels[M]:
-        """The read models of one type, in a named collection."""
+        """Return the read models of one type in a named collection."""
         return BlockingModels(self.transaction.models_of(collection, type), self._portal)
 
 

@@ -1,7 +1,7 @@
-"""The contract: the protocols that a backend implements, and that everything else is built on.
+"""The contract: the protocols that a backend implements and that everything else builds on.
 
-Belongs here: promises and the checks of their arguments, one file for each suite of the conformance package. No I/O.
-The public names of all files, for authors of backends.
+Belongs here: promises and the checks of their arguments, one file per suite of the conformance package. No I/O.
+This module re-exports the public names of all files for authors of backends.
 """
 
 from goes_lite.contract.backend import (

@@ -1,6 +1,6 @@
 """What a backend is: the stores behind one URL, and what they can do together.
 
-Rule of this file: `Backend` is all that an adapter implements, `Transaction` what its `transaction()` gives. What a program
+Rule of this file: `Backend` is all that an adapter implements, `Transaction` what its `transaction()` yields. What a program
 does with a backend (repositories, processors, commands, …) is in `goes_lite.database`, which wraps one.
 """
 
@@ -25,8 +25,8 @@ from goes_lite.runtime import Runtime
 M = TypeVar("M")
 
 Durability = Literal["memory", "process-crash", "os-crash", "replicated"]
-"""What an acknowledged append survives: nothing but the handle; the process being killed; the machine losing power;
-the loss of a machine."""
+"""What an acknowledged append survives: nothing (it is gone with the handle); a killed process; a power failure; the
+loss of a machine."""
 
 Unknown = Literal["error", "skip", "raw"]
 """What a reader does with an event whose name is not registered: raise UnknownEventError, skip it, or return it with
@@ -37,92 +37,92 @@ DENSE_POSITIONS = "dense-positions"
 TRANSACTIONS = "transactions"
 """`transaction()` commits events, snapshots, read models and checkpoints together."""
 SQL = "sql"
-"""`Transaction.execute` runs the user's own SQL in the same transaction."""
+"""`Transaction.execute` runs a program's own SQL in the same transaction."""
 PROCESSES = "processes"
 """Several processes may use the same storage, and `follow` wakes on the commits of all of them."""
 BACKUP = "backup"
 """`backup` writes a copy of the store to a file."""
 PERSISTENT = "persistent"
-"""What was acknowledged is still there after closing and reopening."""
+"""Acknowledged data is still there after closing and reopening."""
 
 
 class Stores(Protocol):
     """What a backend and a transaction have in common."""
 
     runtime: Runtime
-    """How it waits, and its clock."""
+    """How coroutines wait, and the clock."""
     events: EventStore
     """The log."""
     snapshots: SnapshotStore
     models: ModelStore
     """Read models, as JSON."""
     checkpoints: CheckpointStore
-    """How far each processor has come."""
+    """The position that each processor has reached."""
 
     def models_of(self, collection: str, type: type[M]) -> Models[M]:
-        """The read models of one type, in a named collection."""
+        """Return the read models of one type in a named collection."""
         return Models(self.models, collection, type, self.runtime)
 
 
 class Transaction(Stores, Protocol):
     """Events, snapshots, read models, checkpoints (and SQL) that commit together or not at all.
 
-    Its stores see what the transaction wrote; nobody else does before the commit. An operation that raises has
-    written nothing, and the transaction can continue.
+    Its own stores see what it wrote; nobody else does before the commit. An operation that raises has written nothing,
+    and the transaction can continue.
     """
 
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement of the user's own, with parameters, and return its rows. AbilityMissing without SQL."""
+        """Run one SQL statement of your own and return its rows. Raises AbilityMissing without SQL."""
         ...
 
     def on_commit(self, action: Callable[[], Awaitable[None]], /) -> None:
         """Await the action once the transaction is committed and no longer open; never if it is rolled back.
 
-        An action that raises is logged to "goes_lite": it makes neither the commit nor the other actions fail.
+        If an action raises, the exception is logged to "goes_lite"; neither the commit nor the other actions fail.
         """
         ...
 
 
 class Backend(Stores, Protocol):
-    """One open handle on a storage: what an adapter implements. `connect` returns a `Database` around it."""
+    """One open handle to a store: what an adapter implements. `connect` returns a `Database` around it."""
 
     location: str
-    """Where it is: a path or URL, without a password."""
+    """Where the store is: a path or URL, without a password."""
     identity: str
-    """Which store this is, in which life of it: what its checkpoints belong to (see `Checkpoint.store`)."""
+    """The store and its epoch, to which its checkpoints belong (see `Checkpoint.store`)."""
     registry: Registry
     """Where the names and types of its events are registered."""
     leases: LeaseStore
     """Which instance of a processor is active."""
     bus: EventBus
-    """Committed events are published here, after the commit and never before."""
+    """Where committed events are published: after the commit, never before."""
     commits: Commits
-    """Of every handle and process: to wait until there may be something new."""
+    """The commits of every handle and process, to wait until there may be something new."""
     abilities: frozenset[str]
-    """What it can do beyond what every backend can, such as "transactions" or "sql"."""
+    """What it can do beyond the contract, such as "transactions" or "sql"."""
     durability: Durability
-    """What an acknowledged append survives, as this live handle is set up."""
+    """What an acknowledged append survives, with the settings of this handle."""
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """A transaction: committed when its block ends, rolled back if the block raises.
+        """Return a transaction: committed when its block ends, rolled back if the block raises.
 
-        AbilityMissing without the ability. Writes through the backend's own stores inside the block raise
+        Raises AbilityMissing without the ability. Inside the block, writes through the backend's own stores raise
         TransactionError (they would wait for the transaction that they are in).
         """
         ...
 
     async def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one read-only statement of the user's own, outside any transaction, and return its rows.
+        """Run one read-only SQL statement of your own, outside any transaction, and return its rows.
 
         It sees what is committed and blocks no writer. A statement that would write raises StoreReadOnly.
-        AbilityMissing without SQL.
+        Raises AbilityMissing without SQL.
         """
         raise AbilityMissing(SQL, self.location)
 
     async def backup(self, path: str | os.PathLike[str]) -> None:
-        """Write a complete copy of the store to a new file, while others continue to write. AbilityMissing without BACKUP."""
+        """Write a complete copy of the store to a new file while others keep writing. Raises AbilityMissing without BACKUP."""
         raise AbilityMissing(BACKUP, self.location)
 
     async def close(self) -> None:
-        """Finish what is under way, then release everything. Closing twice is fine; any other use raises StoreClosed."""
+        """Finish what is in progress, then release everything. Closing twice is allowed; any other use raises StoreClosed."""
         ...

@@ -1,6 +1,6 @@
-"""How far a consumer of the log has come, and which instance of it may say so.
+"""Checkpoints, the positions that consumers of the log have reached, and leases, which say what instance may move them.
 
-A lease names the one active owner of something, for a while; each time it changes hands its fencing token grows. A
+A lease names the one active owner of something for a limited time; its fencing token grows with each change of owner. A
 checkpoint that is saved under a lease is refused once the lease has moved on, so an instance that was paused for too
 long cannot undo what its successor did.
 """
@@ -15,18 +15,18 @@ from goes_lite.events.fields import check_text
 from goes_lite.events.query import asked
 
 MAX_TTL = 1e9
-"""Thirty years, in seconds: longer than any lease is meant."""
+"""Thirty years, in seconds: longer than anyone wants a lease to last."""
 
 
 class Checkpoint(NamedTuple):
-    """A consumer's place in the log of one store, in one life of that store."""
+    """The position that a consumer has reached in the log of one store, in one epoch of that store."""
 
     name: str
-    """Of the consumer."""
+    """The name of the consumer."""
     position: int
-    """Of the last event that it is done with; 0 at the beginning."""
+    """The position of the last event that it has finished; 0 at the beginning."""
     store: str
-    """The identity of the store that the position is of, epoch included: a restored store has another."""
+    """The identity of the store of the position, with its epoch: a restored store has a different one."""
     time: datetime
     """When it was saved (aware, UTC)."""
 
@@ -37,12 +37,12 @@ class Lease(NamedTuple):
     name: str
     owner: str
     token: int
-    """The fencing token: grows by at least one each time the lease changes hands or is taken anew."""
+    """The fencing token: grows by at least one each time the lease changes hands or is acquired again."""
     expires: datetime
 
 
 def check_checkpoint(name: str, position: int, lease: Lease | None) -> None:
-    """InvalidQueryError for what no checkpoint can be saved as on every backend."""
+    """Raise InvalidQueryError unless every backend can save such a checkpoint."""
     check_owned_name(name)
     if type(position) is not int or not 0 <= position < 2**63:
         raise InvalidQueryError(f"a checkpoint's position is an int from 0 to 2**63 - 1, not {position!r:.80}")
@@ -51,18 +51,18 @@ def check_checkpoint(name: str, position: int, lease: Lease | None) -> None:
 
 
 def check_owned_name(name: str, what: str = "the name of a checkpoint or lease") -> None:
-    """InvalidQueryError unless it can name a checkpoint, a lease or its owner on every backend."""
+    """Raise InvalidQueryError unless it can name a checkpoint, a lease or its owner on every backend."""
     asked(check_text, name, what)
 
 
 def check_lease(lease: Lease) -> None:
-    """InvalidQueryError if it is no Lease."""
+    """Raise InvalidQueryError unless it is a Lease."""
     if not isinstance(lease, Lease):
-        raise InvalidQueryError(f"a lease is what acquire() answered, not {lease!r:.80}")
+        raise InvalidQueryError(f"lease must be a Lease, as acquire() returns it, not {lease!r:.80}")
 
 
 def check_ttl(ttl: float) -> int:
-    """The duration of a lease in microseconds; InvalidQueryError if it is no number of seconds that makes sense."""
+    """Return the duration of a lease in microseconds; InvalidQueryError unless it is a sensible number of seconds."""
     if type(ttl) not in (int, float) or not 0 < ttl <= MAX_TTL:
         raise InvalidQueryError(f"a lease lasts for a number of seconds > 0 (and ≤ {MAX_TTL:g}), not {ttl!r:.80}")
     return max(1, round(ttl * 1_000_000))
@@ -72,40 +72,40 @@ class CheckpointStore(Protocol):
     """Keeps checkpoints."""
 
     async def get(self, name: str) -> Checkpoint | None:
-        """The checkpoint of this name, None if there is none."""
+        """Return the checkpoint of this name, or None if there is none."""
         ...
 
     async def save(self, name: str, position: int, *, lease: Lease | None = None) -> None:
-        """Remember the position; with a lease, only while that lease is the current one, else LeaseLost."""
+        """Save the position; with a lease, only while that lease is the current one, else LeaseLost."""
         ...
 
     async def delete(self, name: str) -> bool:
-        """Forget it; False if there was none."""
+        """Delete the checkpoint; return False if there was none."""
         ...
 
     async def all(self) -> list[Checkpoint]:
-        """All of them, by name."""
+        """Return all checkpoints, ordered by name."""
         ...
 
 
 class LeaseStore(Protocol):
-    """Keeps leases. Time is the store's: the clock of the database server, or of the machine that has the file."""
+    """Keeps leases. They expire by the store's clock: that of the database server, or of the machine that has the file."""
 
     async def acquire(self, name: str, owner: str, ttl: float) -> Lease:
-        """Take the lease for `ttl` seconds; LeaseHeld while another owner has it and it has not expired.
+        """Acquire the lease for `ttl` seconds; LeaseHeld while another owner has it and it has not expired.
 
-        The owner that has it already keeps it, with the same token and a new expiry.
+        The owner that already has it keeps it, with the same token and a new expiry.
         """
         ...
 
     async def renew(self, lease: Lease, ttl: float) -> Lease:
-        """Extend it; LeaseLost if another took it, or if it was released. An expired one that nobody took is kept."""
+        """Extend the lease; LeaseLost if it was released or another owner has it. An expired one that nobody took is kept."""
         ...
 
     async def release(self, lease: Lease) -> bool:
-        """Give it up before it expires; False if it was not held any more."""
+        """Release the lease before it expires; return False if it was no longer held."""
         ...
 
     async def get(self, name: str) -> Lease | None:
-        """Who holds it, None if nobody does (never taken, released or expired)."""
+        """Return the lease, or None if nobody holds it (never acquired, released or expired)."""
         ...

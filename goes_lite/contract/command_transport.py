@@ -1,6 +1,6 @@
-"""How commands get to other services: what a bus offers that carries them, as `bus.commands`.
+"""How commands reach other services: the protocol of `bus.commands`, on a bus that carries commands.
 
-A bus without it carries none, and commands are handled in the process that dispatches them.
+Without it, commands are handled in the process that dispatches them.
 """
 
 from __future__ import annotations
@@ -10,31 +10,31 @@ from typing import Protocol, runtime_checkable
 from uuid import UUID
 
 Handle = Callable[[bytes], Awaitable[bytes]]
-"""Has a command done that came as bytes, and answers what came of it as bytes. It never raises what the handler did."""
+"""Handles a command given as bytes and returns its outcome as bytes. It never raises what the handler raised."""
 
 
 class Attempt(Protocol):
-    """What does an accepted command, from the queue."""
+    """Handles an accepted command from the queue."""
 
     async def __call__(self, body: bytes, attempt: int, /) -> bytes | float:
-        """What came of it for good; or the seconds after which it is to be tried again."""
+        """Return the final outcome, or the number of seconds after which to try again."""
         ...
 
 
 class Unheard(Exception):
-    """Nobody handles the command just now."""
+    """No service handles the command at the moment."""
 
 
 class Serving(Protocol):
-    """Commands of some names are brought to a process."""
+    """The delivery of commands of some names to a process."""
 
     async def close(self, timeout: float | None = None) -> None:
-        """Take no more, and let what was begun finish, for so many seconds; what was not goes to others."""
+        """Take no more, and give running ones `timeout` seconds to finish; other services get what did not finish."""
         ...
 
 
 class CommandTransport(Protocol):
-    """Carries commands between services, and says nothing of what is in them."""
+    """Carries commands between services without looking into them."""
 
     @property
     def queues(self) -> bool:
@@ -42,23 +42,23 @@ class CommandTransport(Protocol):
         ...
 
     async def request(self, name: str, id: UUID, body: bytes) -> bytes:
-        """Have one service handle the command, and answer what came of it. Cancel it to wait no longer.
+        """Have one service handle the command and return the outcome. Cancel the call to stop waiting.
 
-        Unheard, at once, if none does. If the one that had begun dies, another is asked: so a service handles a command
-        that it was brought as one that counts once. BusError if none is reached any more.
+        Raises Unheard, at once, if no service does. If the one that began dies, another is asked, so a service must make
+        a command that it gets count once. Raises BusError if none can be reached any more.
         """
         ...
 
     async def serve(self, names: Sequence[str], handle: Handle, attempt: Attempt, concurrency: int) -> Serving:
-        """From now on bring commands of these names here, each to one service of those that serve it."""
+        """Deliver commands of these names here from now on; each goes to one of the services that serve it."""
         ...
 
     async def enqueue(self, name: str, id: UUID, body: bytes) -> None:
-        """Keep a command until a service has done it; once for each id. BusError if it is not kept."""
+        """Keep a command until a service has handled it, once per id. Raises BusError if it cannot be kept."""
         ...
 
     async def outcome(self, id: UUID, timeout: float | None) -> bytes | None:
-        """What came of a command that was enqueued, as soon as that is known; None after `timeout` seconds."""
+        """Return the outcome of an enqueued command as soon as it is known, or None after `timeout` seconds."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Learning of commits: how a consumer of the log, or of anything else that is stored, knows when to look again."""
+"""Notification of commits: how a consumer of the log, or of anything else stored, knows when to look again."""
 
 from __future__ import annotations
 
@@ -12,62 +12,62 @@ from goes_lite.events.event import Event
 from goes_lite.runtime import Runtime, Signal
 
 Published = Callable[[Sequence[Event[Any]], int], None]
-"""Told after each commit of events: which, and the head before them."""
+"""Called after each commit of events, with the events and the head before them."""
 
 
 def publish(published: Published, events: Sequence[Event[Any]], before: int) -> None:
-    """Tell it; what it raises is logged, for the events are stored, whatever a subscriber's queue thinks of it."""
+    """Call it. An exception is only logged: the events are stored, whatever a subscriber makes of them."""
     try:
         published(events, before)
     except Exception:
-        import logging  # where nothing goes wrong, nobody pays for it
+        import logging  # imported only when something fails
 
         logging.getLogger("goes_lite").exception("publishing %d committed events failed", len(events))
 
 
 class Commits(Protocol):
-    """The commits that a handle learns of: its own, those of other handles and of other processes.
+    """The commits that a handle learns of: its own, and those of other handles and processes.
 
         while True:
             seen = db.commits.count
             ...  # look at the store
             await db.commits.wait(seen)
 
-    Read `count` before looking, then wait: so nothing is missed. It may wake without cause, never the other way round.
+    Read `count` before looking, then wait, and nothing is missed. It may wake without cause, but never fails to wake.
     """
 
     @property
     def count(self) -> int:
-        """Grows whenever the handle learns of a commit that changed anything.
+        """A number that grows whenever the handle learns of a commit that changed anything.
 
-        Events, snapshots, read models, checkpoints, leases and the user's own SQL alike; what the handle commits itself
-        is counted when it is acknowledged. It is a number of this handle in this process: not how many commits there
-        were, and nothing to keep.
+        Events, snapshots, read models, checkpoints, leases and your own SQL alike; the handle's own commits are counted
+        when they are acknowledged. It belongs to this handle in this process: it is not the number of commits, and not
+        worth storing.
         """
         ...
 
     async def wait(self, seen: int, timeout: float | None = None) -> bool:
-        """Until `count` differs from `seen`: True; or until `timeout` seconds have passed: False.
+        """Wait until `count` differs from `seen` (True), or until `timeout` seconds have passed (False).
 
-        Closing the backend wakes whoever waits: True, and the next operation is StoreClosed, as is waiting from then on.
-        InvalidQueryError if `seen` is no int, or `timeout` no number ≥ 0.
+        Closing the backend wakes all waiters: they get True, and any further operation or wait raises StoreClosed.
+        Raises InvalidQueryError unless `seen` is an int and `timeout` a number ≥ 0.
         """
         ...
 
     def watch(self, signal: Signal, /) -> AbstractContextManager[None]:
-        """While the block runs, notify a signal as well: for those who wait for something else besides.
+        """Notify a signal, too, while the block runs: for callers who also wait for something else.
 
-        Read the signal's `count` before looking at the store: so nothing is missed, as with `wait`. Closing the backend
-        notifies it, too; entering the block from then on is StoreClosed. Any thread may enter and leave it.
+        Read the signal's `count` before looking at the store, and nothing is missed, as with `wait`. Closing the backend
+        notifies it as well; entering the block from then on raises StoreClosed. Any thread may enter and leave it.
         """
         ...
 
 
 class SignalCommits:
-    """Commits as told by a signal that the backend notifies after each of them, and once it is closed.
+    """Commits based on a signal that the backend notifies after each commit and when it is closed.
 
-    `check_open` raises StoreClosed from the closing on, before the signal is notified of it. `watching` is entered while
-    somebody waits, for backends that have to look out for the commits of others.
+    `check_open` raises StoreClosed once the backend is closed, already before the signal is notified. `watching` is entered
+    while anyone waits, for backends that have to look out for the commits of others.
     """
 
     def __init__(
@@ -116,11 +116,11 @@ class SignalCommits:
 
 
 def check_wait(seen: object, timeout: float | None) -> float | None:
-    """The seconds that a `Commits.wait` waits at most; InvalidQueryError for what is no count or no time."""
+    """Return the longest time in seconds that a `Commits.wait` takes; InvalidQueryError for a wrong count or timeout."""
     if type(seen) is not int:
         raise InvalidQueryError(f"seen is a count that was read before, an int, not {seen!r:.80}")
     if timeout is None:
         return None
     if type(timeout) not in (int, float) or not timeout >= 0:
-        raise InvalidQueryError(f"timeout is a number of seconds ≥ 0, or None to wait for ever, not {timeout!r:.80}")
+        raise InvalidQueryError(f"timeout is a number of seconds ≥ 0, or None to wait forever, not {timeout!r:.80}")
     return min(timeout, threading.TIMEOUT_MAX)

@@ -1,8 +1,8 @@
-"""The EventBus protocol: how events reach those who subscribed to them, and what a name pattern means.
+"""The EventBus protocol: how events reach subscribers, and what a name pattern means.
 
-Rule of this file: it says what every bus promises and decides, purely, which names a subscription covers. Each
-docstring is a list of promises, and each has a test in the conformance suite. Delivery is at least once: a consumer
-that must not act twice remembers the event id.
+Rule of this file: it says what every bus promises and decides, without I/O, which names a subscription covers. Each
+docstring is a list of promises, and each promise has a test in the conformance suite. Delivery is at least once: a
+consumer that must not act twice remembers the event id.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from goes_lite.events.event import Event
 from goes_lite.events.fields import check_name
 
 Start: TypeAlias = Literal["now", "beginning", "last"] | int | datetime
-"""Where a new subscription or group begins: `"now"` (what is published from here on), `"beginning"` (of the log), `"last"`
-(the last event there is of those that it asks for, and what comes behind it), a position (what lies behind it), or an aware
-datetime (events whose own time is not before it). All but `"now"` need the ability "replay"."""
+"""Where a new subscription or group begins: `"now"` (with what is published next), `"beginning"` (of the log), `"last"`
+(with the last stored event that matches), a position (with the events after it), or an aware datetime (events whose own
+time is not before it). All but `"now"` need the ability "replay"."""
 
 Ordered: TypeAlias = Literal["aggregate"] | None
-"""What a group keeps the order of, however many members share its events."""
+"""Whose order a group preserves, however many members share its events."""
 
 Handler: TypeAlias = Callable[[Event[Any]], Awaitable[Any] | Any]
 """What `handle` calls with each event: a function or a coroutine function."""
 
 REPLAY = "replay"
-"""The ability to subscribe to what was published before, because a log stands behind the bus."""
+"""The bus is backed by a log, so one can subscribe to events that were published before."""
 
 MAX_PENDING = 64
 CAPACITY = 1024
@@ -40,10 +40,10 @@ class NamePatterns(NamedTuple):
 
     exact: frozenset[str]
     prefixes: tuple[str, ...]
-    """Each ends in a dot; an empty one covers every name."""
+    """Each ends in a dot; the empty one covers every name."""
 
     def matches(self, name: str) -> bool:
-        """Whether an event of this name is covered."""
+        """Return whether an event of this name is covered."""
         return name in self.exact or name.startswith(self.prefixes)
 
     def __str__(self) -> str:
@@ -51,12 +51,12 @@ class NamePatterns(NamedTuple):
 
 
 def parse_patterns(names: Iterable[str]) -> NamePatterns:
-    """Names and patterns as one value; InvalidQueryError for anything else.
+    """Parse names and patterns into one value; InvalidQueryError for anything else.
 
     - A name covers itself.
-    - `order.*` covers every name that begins with `order.`, however many dots follow; not `order` itself.
+    - `order.*` covers every name that begins with `order.`, however many dots follow, but not `order` itself.
     - `*` covers every name.
-    - A `*` anywhere else is an error, as is no name at all, or a bare string.
+    - A `*` anywhere else is an error, and so is a bare string or no name at all.
     """
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
         raise InvalidQueryError(
@@ -68,7 +68,7 @@ def parse_patterns(names: Iterable[str]) -> NamePatterns:
         stem, star, rest = name.partition("*") if isinstance(name, str) else (name, "", "")
         if star and (rest or (stem and not stem.endswith("."))):
             raise InvalidQueryError(
-                f"{name!r:.80} is not a pattern: a * stands alone, or at the end behind a dot ('order.*')"
+                f"{name!r:.80} is not a pattern: a * stands alone, or at the end after a dot ('order.*')"
             )
         try:
             if not star:
@@ -81,13 +81,13 @@ def parse_patterns(names: Iterable[str]) -> NamePatterns:
             raise InvalidQueryError(str(exc)) from None
     if not exact and not prefixes:
         raise InvalidQueryError("a subscription needs at least one name; ['*'] covers every event")
-    # what a pattern covers anyway is left out, so equal coverage is an equal value
+    # leave out what a pattern covers anyway, so that equal coverage gives equal values
     kept = tuple(sorted(p for p in prefixes if not any(p != q and p.startswith(q) for q in prefixes)))
     return NamePatterns(frozenset(name for name in exact if not name.startswith(kept)), kept)
 
 
 def check_published(events: Iterable[Event[Any]]) -> tuple[Event[Any], ...]:
-    """What `publish` was given, as a tuple; InvalidEventError for what is no event."""
+    """Return the argument of `publish` as a tuple; InvalidEventError unless it contains only events."""
     published = tuple(events) if isinstance(events, Iterable) else (events,)
     for event in published:
         if not isinstance(event, Event):
@@ -96,7 +96,7 @@ def check_published(events: Iterable[Event[Any]]) -> tuple[Event[Any], ...]:
 
 
 class Delivery(Protocol):
-    """One event on its way to one subscriber, to be settled exactly once: by `ack` or by `nak`."""
+    """One event given to one subscriber, who must settle it exactly once: with `ack` or `nak`."""
 
     @property
     def event(self) -> Event[Any]:
@@ -105,42 +105,42 @@ class Delivery(Protocol):
 
     @property
     def attempt(self) -> int:
-        """1 the first time, one more each time that it was given out before."""
+        """The number of this attempt: 1 the first time, one more after each earlier delivery."""
         ...
 
     @property
     def redelivered(self) -> bool:
-        """Whether somebody may have seen it before."""
+        """Whether a subscriber may have seen it before."""
         ...
 
     async def ack(self) -> None:
-        """Done: it is not delivered again. DeliveryError if it is settled, taken back, or the subscription ended."""
+        """Mark it as done: it is not delivered again. DeliveryError if settled, taken back, or the subscription ended."""
         ...
 
     async def nak(self, delay: float | None = None) -> None:
-        """Not done: deliver it again, after `delay` seconds or at once. Errors as for `ack`."""
+        """Mark it as not done: it is delivered again, after `delay` seconds or at once. Errors as for `ack`."""
         ...
 
 
 class Subscription(Protocol):
     """An async iterator of deliveries.
 
-    - Deliveries come in the order of publication, also across names. Only a redelivery breaks it, and with
+    - Deliveries come in the order of publication, also across names. Only a redelivery breaks this order, and with
       `max_pending=1` not even that within one aggregate.
-    - At most `max_pending` are out unsettled; iteration waits for a settlement beyond that.
+    - At most `max_pending` deliveries are unsettled at a time; beyond that, iteration waits until one is settled.
     - A delivery that is unsettled when the subscription is closed or abandoned goes back: to another member of the
-      group, else to the next one that joins. Without a group it is gone with its subscription.
+      group, else to the next one that joins. Without a group it is lost with its subscription.
     - Cancelling `__anext__` loses nothing.
     """
 
     def __aiter__(self) -> Subscription: ...
 
     async def __anext__(self) -> Delivery:
-        """The next delivery, when there is one; the iteration ends when the subscription or its bus is closed."""
+        """Wait for the next delivery and return it; the iteration ends when the subscription or its bus is closed."""
         ...
 
     async def close(self) -> None:
-        """End the iteration, also one that is waiting, and give back what is unsettled. Closing twice is fine."""
+        """End the iteration, even one that is waiting, and give back unsettled deliveries. Closing twice is allowed."""
         ...
 
     async def __aenter__(self) -> Self: ...
@@ -151,10 +151,10 @@ class Subscription(Protocol):
 
 
 class Failure(NamedTuple):
-    """What went wrong when a handler ran."""
+    """A failure of a handler."""
 
     event: Event[Any] | None
-    """None if the failure was to get an event, not to handle one."""
+    """None if getting an event failed, not handling one."""
     attempt: int
     error: Exception
     time: datetime
@@ -165,7 +165,7 @@ class Handling(Protocol):
 
     @property
     def running(self) -> bool:
-        """Whether it still takes events."""
+        """Whether it still accepts events."""
         ...
 
     @property
@@ -179,28 +179,28 @@ class Handling(Protocol):
         ...
 
     async def stop(self, timeout: float | None = None) -> None:
-        """Take no more events, let the one at hand finish, and release the task or thread. Stopping twice is fine.
+        """Take no more events, let the current one finish, and release the task or thread. Stopping twice is allowed.
 
-        Called by the handler itself, or by what it has started, it does not wait for the handler's end.
-        After `timeout` seconds a handler that awaits is cancelled and its event goes back; a blocking one is left.
+        Called by the handler itself, or by what it started, it does not wait for the handler to end.
+        After `timeout` seconds a handler that awaits is cancelled and its event goes back; a blocking one is left running.
         """
         ...
 
 
 class DeadLetter(NamedTuple):
-    """An event that a subscriber could not be given, or failed on too often."""
+    """An event that could not be given to a subscriber, or that the subscriber failed on too often."""
 
     id: str
-    """Of the letter, unique in its bus."""
+    """The id of the letter, unique in its bus."""
     event: Event[Any]
     subscriber: str
     """The group, or else a description of the subscription."""
     attempts: int
-    """How often it was tried; 0 if there was never room for it."""
+    """How many attempts were made; 0 if there was never room for it."""
     error: str
-    """What the last try raised, as text."""
+    """The exception of the last attempt, as text."""
     time: datetime
-    """When it died (aware, UTC)."""
+    """When it became a dead letter (aware, UTC)."""
 
 
 class EventBus(Protocol):
@@ -208,20 +208,20 @@ class EventBus(Protocol):
 
     @property
     def log(self) -> EventStore | None:
-        """The store whose commits the bus publishes by itself, None if it publishes only what `publish` is given.
+        """The store whose commits the bus publishes itself; None if it publishes only what `publish` is given.
 
-        So a relay of that store to this bus is refused: every event would arrive twice.
+        A relay of that store to this bus is refused, because every event would arrive twice.
         """
         ...
 
     async def publish(self, events: Sequence[Event[Any]]) -> None:
-        """Give the events to everyone who is subscribed to their names.
+        """Deliver the events to all subscribers of their names.
 
-        - Subscribers get the events of one call, and of calls that follow each other, in that order.
+        - Subscribers get the events of one call, and of successive calls, in that order.
         - A subscriber with room gets them at once, however full others are; the call waits for the full ones.
-        - Safe to call from any thread. Not atomic: a cancelled call may have reached some and not others.
-        - InvalidEventError for what is no event; nothing of the call is delivered then.
-        - BusError if the bus is closed, or is being closed while the call waits.
+        - Safe to call from any thread. Not atomic: a cancelled call may have reached some subscribers and not others.
+        - If one of them is not an event, it raises InvalidEventError and delivers nothing.
+        - BusError if the bus is closed, or is closed while the call waits.
         """
         ...
 
@@ -240,17 +240,17 @@ class EventBus(Protocol):
 
         - Without a group, it gets every matching event.
         - The members of a group share: each event goes to exactly one of them.
-        - A group lives as long as the bus, or until it is reset: with no member it goes on collecting. Its first member
-          decides names, order, start and capacity; another who names other names or another order is BusError (where only a
-          server knows, raised by the first `__anext__`), another's start and capacity are ignored.
-        - With `ordered_by="aggregate"`, of one aggregate at most one event is out at a time, over all members: so they
-          handle each aggregate in order, and different ones side by side.
+        - A group exists as long as the bus, or until it is reset, and keeps collecting while it has no member. Its first
+          member decides names, order, start and capacity; a further member with other names or another order is a BusError
+          (where only a server knows, raised by the first `__anext__`), while its start and capacity are ignored.
+        - With `ordered_by="aggregate"`, at most one event of an aggregate is unsettled at a time, across all members: they
+          handle each aggregate in order, and different aggregates concurrently.
         - On a bus without the ability "replay" a group collects for its members alone, and what a subscriber has no room
           for may become a dead letter.
-        - At most `max_pending` deliveries are out unsettled, per member; at most about `capacity` events are queued.
+        - At most `max_pending` deliveries are unsettled per member; at most about `capacity` events are queued.
         - A delivery that is unsettled after `ack_wait` seconds is taken back and delivered again (None: never).
 
-        InvalidQueryError for a wrong name, pattern or start; ConfigError for a wrong option; AbilityMissing for a
+        Raises InvalidQueryError for a wrong name, pattern or start; ConfigError for a wrong option; AbilityMissing for a
         start other than "now" on a bus that keeps no log; BusError on a closed bus.
         """
         ...
@@ -269,55 +269,55 @@ class EventBus(Protocol):
         capacity: int = CAPACITY,
         ack_wait: float | None = None,
     ) -> Handling:
-        """Call the handler with each event, one at a time: its return is an ack, its exception a nak.
+        """Call the handler with each event, one at a time: a return is an ack, an exception a nak.
 
-        - After a failure the event is tried again `backoff(attempt)` seconds later (`Backoff()` by default).
-        - After `max_attempts` it is a dead letter, and the others go on.
-        - While an event waits to be tried again, those of other aggregates, and of none, are handled.
+        - After a failure the event is retried `backoff(attempt)` seconds later (`Backoff()` by default).
+        - After `max_attempts` it becomes a dead letter, and the other events continue.
+        - While an event waits for its retry, those of other aggregates, and of none, are handled.
         """
         ...
 
     async def reset(self, group: str) -> None:
-        """Forget a group, with what it has still to get: its next member begins it anew. Its dead letters stay.
+        """Forget a group and its pending events; the next member starts a new one. Its dead letters stay.
 
-        BusError while it has members here. Nothing happens if there is no such group.
+        Raises BusError while it has members here. Nothing happens if there is no such group.
         """
         ...
 
     async def dead_letters(self) -> list[DeadLetter]:
-        """The dead letters, oldest first."""
+        """Return the dead letters, oldest first."""
         ...
 
     async def redrive(self, letter: DeadLetter) -> None:
-        """Deliver its event to the same subscriber again, counting attempts from 1; the letter is gone.
+        """Deliver its event to the same subscriber again, counting attempts from 1, and remove the letter.
 
-        BusError if the letter is gone already, or the subscriber is.
+        Raises BusError if the letter or the subscriber no longer exists.
         """
         ...
 
     async def drop(self, letter: DeadLetter) -> None:
-        """Forget the letter; BusError if it is gone already."""
+        """Remove the letter; BusError if it no longer exists."""
         ...
 
     async def close(self) -> None:
-        """Let handlers finish the event at hand, then end every subscription. Closing twice is fine.
+        """Let handlers finish their current event, then end every subscription. Closing twice is allowed.
 
-        What is still queued in a bus without storage of its own is gone with it.
+        What is still queued in a bus without storage of its own is lost.
         """
         ...
 
 
 class Carrier(Protocol):
-    """What `connect(…, bus=…)` opens besides the stores: a bus, and what it can do. A backend is one, by its own bus."""
+    """What `connect(…, bus=…)` opens in addition to the stores: a bus and its abilities. Every backend is one, too."""
 
     location: str
-    """Where it is: a path or URL, without a password."""
+    """Where the bus is: a path or URL, without a password."""
     abilities: frozenset[str]
-    """Those of the bus count: REPLAY."""
+    """What the bus can do; only REPLAY matters."""
 
     @property
     def bus(self) -> EventBus: ...
 
     async def close(self) -> None:
-        """Finish what is under way, then release everything. Closing twice is fine."""
+        """Finish what is in progress, then release everything. Closing twice is allowed."""
         ...

@@ -1,4 +1,4 @@
-"""What an entry point names: how a backend or a bus is opened, and how tests get storages of it."""
+"""What an entry point names: how a backend or a bus is opened, and how tests get stores of their own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from goes_lite.runtime import Runtime
 
 
 class BackendFactory(Protocol):
-    """What an entry point of the group `goes_lite.backends` names: its `open` answers an open backend.
+    """What an entry point of the group `goes_lite.backends` names: its `open` returns an open backend.
 
-    `location` is the URL for network backends; for `sqlite` the path in it. `options` come from the URL's query (as
+    `location` is the URL for network backends, and the path in it for `sqlite`. `options` come from the URL's query (as
     str) and from the keywords of `connect`. A backend closes the runtime when it is closed; if `open` fails, the caller
     does.
     """
@@ -24,32 +24,32 @@ class BackendFactory(Protocol):
 
 
 class ScratchFactory(BackendFactory, Protocol):
-    """What a factory may offer beside `open`: storages for tests, made next to one that somebody uses, and removed.
+    """What a factory may offer in addition to `open`: scratch stores for tests, next to one in use, and their removal.
 
-    `python -m goes_lite_conformance URL` asks for them, because every rule wants an empty storage, and nothing that the
-    URL names may be touched. Both are optional. Without `scratch` the URL has to say `{storage}` where the name of a
-    storage belongs; without `erase` what the tests made is left where it is.
+    `python -m goes_lite_conformance URL` uses them, because every rule needs an empty store and must not touch the one
+    that the URL names. Both are optional. Without `scratch` the URL must contain `{storage}` where the name of a store
+    belongs; without `erase` the stores of the tests are left behind.
     """
 
     def scratch(self, location: str, name: str) -> str:
-        """The location of another storage beside this one, called `name`: a letter, then letters and digits.
+        """Return the location of another store next to this one, called `name`: a letter, then letters and digits.
 
-        It makes nothing: opening does. The same arguments give the same location, another name another one.
+        It creates nothing: opening does. The same arguments give the same location, another name another location.
         """
         ...
 
     async def erase(self, location: str, **options: Any) -> None:
-        """Remove a storage for good, with all that belongs to it; nothing happens if there is none.
+        """Remove a store for good, with all that belongs to it; nothing happens if there is none.
 
-        Raises a GoesError, and removes nothing, if what is there is not a storage of this backend, or is in use.
+        Raises a GoesError, and removes nothing, if what is there is not a store of this backend, or is in use.
         """
         ...
 
 
 class BusFactory(Protocol):
-    """What an entry point of the group `goes_lite.buses` names: its `open` answers an open bus, for `connect(…, bus=…)`.
+    """What an entry point of the group `goes_lite.buses` names: its `open` returns an open bus, for `connect(…, bus=…)`.
 
-    Arguments as for `BackendFactory`. A backend can be given as a bus as well: then its own bus is used.
+    The arguments are those of `BackendFactory`. A backend also serves as a bus: then its own bus is used.
     """
 
     async def open(

@@ -1,6 +1,6 @@
 """Read models: documents by id, kept by the backend, changed under optimistic concurrency.
 
-`ModelStore` is what a backend implements, over `ModelRecord`s; `Models` is what people use, over values of one type.
+A backend implements `ModelStore`, with `ModelRecord`s; programs use `Models`, with values of one type.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class ModelRecord(NamedTuple):
-    """One stored read model: JSON text under a collection and an id, with a version that counts its writes."""
+    """One stored read model: JSON text by collection and id, with a version that counts its writes."""
 
     collection: str
     id: str
@@ -32,29 +32,29 @@ class ModelStore(Protocol):
     """Keeps read models."""
 
     async def get(self, collection: str, id: str) -> ModelRecord | None:
-        """The record, None if there is none."""
+        """Return the record, or None if there is none."""
         ...
 
     async def get_many(self, collection: str, ids: Iterable[str]) -> dict[str, ModelRecord]:
-        """The records that are there, by id, in the order of the ids; as of one moment. The ids may be thousands."""
+        """Return the existing records by id, in the order of the ids, as of one moment. There may be thousands of ids."""
         ...
 
     async def put(self, collection: str, id: str, data: str, *, expected: int | None = None) -> int:
-        """Write JSON text and answer the new version (1 for a new record, else one more than before).
+        """Write JSON text and return the new version (1 for a new record, else one more than before).
 
         With `expected`, the record must be at that version (0: must not exist), else ModelConflict and no write.
         """
         ...
 
     async def put_many(self, collection: str, models: Mapping[str, str | None]) -> None:
-        """Write the JSON text of each id as `put` does, and remove the records of those whose value is None.
+        """Write the JSON text of each id as `put` does, and remove the records whose value is None.
 
-        All or none: what `put` would refuse of any of them is refused with the same error, and nothing is written.
+        All or none: if `put` would refuse any of them, the same error is raised and nothing is written.
         """
         ...
 
     async def delete(self, collection: str, id: str, *, expected: int | None = None) -> bool:
-        """Remove the record, if it is at the expected version (else ModelConflict); False if there was none."""
+        """Remove the record if it is at the expected version (else ModelConflict); return False if there was none."""
         ...
 
     def query(
@@ -66,40 +66,40 @@ class ModelStore(Protocol):
         reverse: bool = False,
         limit: int | None = None,
     ) -> Pages[ModelRecord]:
-        """Records of a collection whose fields equal those of `where`, ordered by a field (and id) or by id.
+        """Return the records of a collection whose fields equal those of `where`, ordered by a field (and id) or by id.
 
         A field is a dotted path into the JSON, such as `customer.city`. Values compare as JSON: str, int (of 64 bits),
-        float, bool or None (which also stands for a field that is not there). Numbers sort before text, None first;
-        text and ids sort by code point. `ModelQuery` is the meaning in pure Python.
+        float, bool or None (which also stands for a missing field). Numbers sort before text, None first; text and ids
+        sort by code point. `ModelQuery` is the definition in pure Python.
         """
         ...
 
     async def clear(self, collection: str) -> int:
-        """Remove every record of the collection; answer how many."""
+        """Remove every record of the collection and return their number."""
         ...
 
     async def rename(self, collection: str, to: str) -> int:
-        """Make every record of the collection one of the collection `to`, and answer how many.
+        """Move every record of the collection to the collection `to`, and return their number.
 
-        They keep their ids, versions and data. What `to` held before is gone, even if the collection is empty. Everybody
-        sees either all of it done or nothing. InvalidQueryError if `to` is the collection itself.
+        They keep their ids, versions and data. What `to` held before is removed, even if the collection is empty. Readers
+        see either all of it done or nothing. Raises InvalidQueryError if `to` is the collection itself.
         """
         ...
 
 
 def check_collection(collection: str) -> None:
-    """InvalidQueryError unless it can name a collection on every backend."""
+    """Raise InvalidQueryError unless it can name a collection on every backend."""
     asked(check_text, collection, "the name of a collection")
 
 
 def check_model_key(collection: str, id: str) -> None:
-    """InvalidQueryError unless they can name a record on every backend."""
+    """Raise InvalidQueryError unless they can name a record on every backend."""
     check_collection(collection)
     asked(check_text, id, "the id of a model")
 
 
 def check_model_keys(collection: str, ids: Iterable[str]) -> list[str]:
-    """The ids, each once; InvalidQueryError unless they and the collection can name records on every backend."""
+    """Return the ids, each once; InvalidQueryError unless they and the collection can name records on every backend."""
     check_collection(collection)
     if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
         raise InvalidQueryError(f"ids is a collection of ids of models, not {ids!r:.80}")
@@ -107,7 +107,7 @@ def check_model_keys(collection: str, ids: Iterable[str]) -> list[str]:
 
 
 def check_models(collection: str, models: Mapping[str, T | None]) -> list[tuple[str, T | None]]:
-    """The items of the mapping; InvalidQueryError if it is none, or names what cannot be a record on every backend."""
+    """Return the items of the mapping; InvalidQueryError unless it is a mapping whose keys can name records anywhere."""
     if not isinstance(models, Mapping):
         raise InvalidQueryError(f"models is a mapping of ids to models, not {models!r:.80}")
     check_model_keys(collection, models)
@@ -115,15 +115,18 @@ def check_models(collection: str, models: Mapping[str, T | None]) -> list[tuple[
 
 
 def check_rename(collection: str, to: str) -> None:
-    """InvalidQueryError unless they are the names of two collections."""
+    """Raise InvalidQueryError unless they are the names of two different collections."""
     check_collection(collection)
     check_collection(to)
     if collection == to:
-        raise InvalidQueryError(f"a collection is renamed to another name, not to {to!r:.80}, which it has already")
+        raise InvalidQueryError(f"cannot rename a collection to its own name {to!r:.80}: pass another name")
 
 
 def check_expected(collection: str, id: str, expected: int | None, actual: int) -> None:
-    """ModelConflict if a version is expected and another is there (0: no record); InvalidQueryError for no version."""
+    """Raise ModelConflict unless the expected version, if any, is the actual one; InvalidQueryError unless it is an int ≥ 0.
+
+    Version 0 stands for no record.
+    """
     if expected is None:
         return
     if type(expected) is not int or expected < 0:
@@ -133,7 +136,7 @@ def check_expected(collection: str, id: str, expected: int | None, actual: int) 
 
 
 def parse_model(collection: str, id: str, data: str) -> Any:
-    """The document that JSON text stands for; ModelError if it is no JSON text that every backend can keep."""
+    """Parse JSON text into a document; ModelError unless it is JSON text that every backend can keep."""
 
     def refuse(constant: str) -> Any:
         raise ValueError(f"{constant} is not JSON")
@@ -152,9 +155,9 @@ def parse_model(collection: str, id: str, data: str) -> Any:
 
 
 def field_path(field: str) -> tuple[str, ...]:
-    """The names that a dotted path such as `customer.city` goes by; InvalidQueryError if it is not one.
+    """Split a dotted path such as `customer.city` into names; InvalidQueryError if it is not one.
 
-    A name is any text but for quotes, backslashes and control characters, which JSON writes in another way.
+    A name is any text without quotes, backslashes and control characters, which JSON escapes.
     """
     names = tuple(field.split(".")) if isinstance(field, str) else ("",)
     if not all(names) or any(
@@ -165,7 +168,7 @@ def field_path(field: str) -> tuple[str, ...]:
 
 
 class ModelQuery:
-    """What a `ModelStore.query` asks for, checked: the meaning in pure Python, which backends translate."""
+    """The checked arguments of a `ModelStore.query`: its definition in pure Python, which backends translate."""
 
     __slots__ = ("limit", "order_by", "reverse", "where")
 
@@ -182,13 +185,13 @@ class ModelQuery:
         self.limit = limit
 
     def matches(self, document: Any) -> bool:
-        """Whether each field of a document equals what `where` says."""
+        """Return whether the fields of a document equal those of `where`."""
         return all(
             _kind(found := _field(document, path)) == _kind(value) and found == value for path, value in self.where
         )
 
     def key(self, id: str, document: Any) -> tuple[Any, ...]:
-        """What records are sorted by."""
+        """Return the sort key of a record."""
         if self.order_by is None:
             return (id,)
         value = _field(document, self.order_by)
@@ -208,7 +211,7 @@ def _field(document: Any, path: tuple[str, ...]) -> Any:
 
 
 def _kind(value: object) -> type[object]:
-    """1 and 1.0 are one number; true is none."""
+    """Return the type to compare by: 1 and 1.0 are the same number, true is not a number."""
     return float if type(value) is int else type(value)
 
 

@@ -18,9 +18,9 @@ M = TypeVar("M")
 
 @lru_cache(maxsize=256)
 def _json_of(type: Any) -> tuple[Callable[[Any], str], Callable[[str], Any]]:
-    """How models of a type are written and read: JSON whatever the registry's codec, so that fields can be queried.
+    """Return the encoder and decoder of a type: JSON whatever the registry's codec, so that fields can be queried.
 
-    Working that out takes a millisecond, and `models_of` is called for each event in the handlers of many.
+    Cached, because making them takes a millisecond, and many handlers call `models_of` for each event.
     """
     json = codec("json")
     json.check(type)
@@ -33,7 +33,7 @@ class Models(Generic[M]):
         summaries = db.models_of("order-summary", OrderSummary)
         await summaries.use("2026-001", lambda s: replace(s, total=s.total + 450), default=OrderSummary(0))
 
-    They are kept as JSON, whatever the codec of the events, so that fields can be queried and other tools can read them.
+    They are stored as JSON, whatever the codec of the events, so that fields can be queried and other tools can read them.
     """
 
     def __init__(self, store: ModelStore, collection: str, type: type[M], runtime: Runtime) -> None:
@@ -49,28 +49,28 @@ class Models(Generic[M]):
         self._decode_json: Callable[[str], M] = decode
 
     async def get(self, id: str) -> M:
-        """The model; ModelNotFound if there is none."""
+        """Return the model; ModelNotFound if there is none."""
         record = await self.store.get(self.collection, id)
         if record is None:
             raise ModelNotFound(self.collection, id)
         return self._decode(record)
 
     async def find(self, id: str) -> M | None:
-        """The model, None if there is none."""
+        """Return the model, or None if there is none."""
         record = await self.store.get(self.collection, id)
         return None if record is None else self._decode(record)
 
     async def find_many(self, ids: Iterable[str]) -> dict[str, M]:
-        """The models that are there, by id, in the order of the ids."""
+        """Return the existing models by id, in the order of the ids."""
         records = await self.store.get_many(self.collection, ids)
         return {id: self._decode(record) for id, record in records.items()}
 
     async def put(self, id: str, model: M, *, expected: int | None = None) -> int:
-        """Write the model and answer its new version; ModelConflict if it is not at the `expected` one (0: absent)."""
+        """Write the model and return its new version; ModelConflict if it is not at the `expected` one (0: absent)."""
         return await self.store.put(self.collection, id, self._encode(model), expected=expected)
 
     async def put_many(self, models: Mapping[str, M | None]) -> None:
-        """Write the models, and remove those whose value is None: all or none of it."""
+        """Write the models, and remove those whose value is None: all or none."""
         items = check_models(self.collection, models)
         encoded = {id: None if model is None else self._encode(model) for id, model in items}
         await self.store.put_many(self.collection, encoded)
@@ -83,9 +83,9 @@ class Models(Generic[M]):
         default: M | None = None,
         tries: int = 10,
     ) -> M:
-        """Get, change, put; and again on what is stored by then if somebody else was faster.
+        """Get, change and put a model; if another writer was faster, repeat with what is stored by then.
 
-        `change` answers the new model, or None after changing the given one in place. It runs once per try, each time
+        `change` returns the new model, or None after changing the given one in place. It runs once per try, each time
         on a fresh instance. A missing model begins as `default`, else ModelNotFound. ModelConflict after `tries`.
         """
         for attempt in range(1, tries + 1):
@@ -101,14 +101,14 @@ class Models(Generic[M]):
             except ModelConflict:
                 if attempt == tries:
                     raise
-                if attempt > 1:  # once, somebody was faster; who meets that again is in a crowd
+                if attempt > 1:  # losing once is chance, losing again means many writers
                     await self._runtime.sleep(Backoff(0.002, maximum=0.128, jitter=1)(attempt - 1))
             else:
                 return result
         raise ValueError(f"use() needs at least one try, not {tries!r}")
 
     async def delete(self, id: str, *, expected: int | None = None) -> bool:
-        """Remove the model; False if there was none."""
+        """Remove the model; return False if there was none."""
         return await self.store.delete(self.collection, id, expected=expected)
 
     def query(
@@ -119,7 +119,7 @@ class Models(Generic[M]):
         reverse: bool = False,
         limit: int | None = None,
     ) -> Pages[M]:
-        """The models whose fields equal those of `where`, ordered by a field or by id; see ModelStore.query."""
+        """Return the models whose fields equal those of `where`, ordered by a field or by id; see `ModelStore.query`."""
         records = self.store.query(self.collection, where=where, order_by=order_by, reverse=reverse, limit=limit)
 
         async def fetch() -> Sequence[M]:
@@ -128,7 +128,7 @@ class Models(Generic[M]):
         return Pages(fetch)
 
     async def clear(self) -> int:
-        """Remove every model of the collection; answer how many."""
+        """Remove every model of the collection and return their number."""
         return await self.store.clear(self.collection)
 
     def _decode(self, record: ModelRecord) -> M:

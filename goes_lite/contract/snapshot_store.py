@@ -12,19 +12,19 @@ from goes_lite.events.fields import AggregateRef, aggregate_ref, check_text, fro
 from goes_lite.events.query import asked
 
 MAX_NUMBER = 2**63 - 1
-"""The highest version and schema that every backend can keep."""
+"""The highest version and schema that every backend can store."""
 
 
 class Snapshot(NamedTuple):
-    """The state of an aggregate at a version. It never knows more than the events; losing it costs only time."""
+    """The state of an aggregate at a version. It holds nothing that the events do not; losing it costs only time."""
 
     aggregate: AggregateRef
     version: int
-    """The aggregate's version (≥ 1) that the state is of."""
+    """The version (≥ 1) at which the aggregate has this state."""
     time: datetime
     """When it was taken (aware, UTC)."""
     schema: int
-    """The schema version of the state; one that differs from the class's is ignored."""
+    """The schema version of the state; a snapshot whose schema differs from the class's is ignored."""
     encoding: str
     state: str | bytes
     deleted: bool = False
@@ -32,7 +32,7 @@ class Snapshot(NamedTuple):
 
 
 def check_snapshot(snapshot: Snapshot) -> Snapshot:
-    """The snapshot with its time in UTC, if every backend can keep it; InvalidEventError says what is wrong with it."""
+    """Return the snapshot with its time in UTC; InvalidEventError says why if not every backend can store it."""
     if not isinstance(snapshot, Snapshot):
         raise InvalidEventError(f"save takes a Snapshot, not {snapshot!r:.80}")
     for what, number in (("version", snapshot.version), ("schema", snapshot.schema)):
@@ -55,7 +55,7 @@ def check_snapshot(snapshot: Snapshot) -> Snapshot:
 def check_snapshot_query(
     names: Iterable[str], aggregate: AggregateRef | None
 ) -> tuple[tuple[str, ...], AggregateRef | None]:
-    """The arguments of `SnapshotStore.query`, gone through once; InvalidQueryError for what no aggregate is called."""
+    """Return the arguments of `SnapshotStore.query`, iterated once; InvalidQueryError unless they can name aggregates."""
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
         raise InvalidQueryError(f"names is a collection of aggregate names, not {names!r:.80}")
     wanted = tuple(asked(check_text, name, "an aggregate name") for name in names)
@@ -63,7 +63,7 @@ def check_snapshot_query(
 
 
 def check_keep(keep: int) -> int:
-    """How many snapshots `SnapshotStore.prune` keeps; InvalidQueryError for fewer than one."""
+    """Return the number of snapshots that `SnapshotStore.prune` keeps; InvalidQueryError if it is less than one."""
     if type(keep) is not int or keep < 1:
         raise InvalidQueryError(
             f"prune keeps at least the newest snapshot of each aggregate: keep is ≥ 1, not {keep!r:.80}"
@@ -75,21 +75,21 @@ class SnapshotStore(Protocol):
     """Keeps snapshots, several per aggregate."""
 
     async def save(self, snapshot: Snapshot) -> None:
-        """Keep it; one of the same aggregate and version is replaced."""
+        """Store the snapshot; it replaces one of the same aggregate and version."""
         ...
 
     async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
-        """The one with the highest version (≤ upto, if given), None if there is none."""
+        """Return the one with the highest version (≤ upto, if given), or None if there is none."""
         ...
 
     def query(self, *, names: Iterable[str] = (), aggregate: AggregateRef | None = None) -> Pages[Snapshot]:
-        """Those of the aggregates so named, or of one aggregate, or all; by name, id and version."""
+        """Return the snapshots of aggregates with these names, or of one aggregate, or all; by name, id and version."""
         ...
 
     async def delete(self, aggregate: AggregateRef, *, version: int | None = None) -> int:
-        """Drop one version, or all of the aggregate's; answer how many there were."""
+        """Delete one version, or all of the aggregate's, and return their number."""
         ...
 
     async def prune(self, *, keep: int = 1, aggregate: AggregateRef | None = None) -> int:
-        """Drop all but the newest `keep` (≥ 1) of each aggregate, or of one; answer how many. Never the newest."""
+        """Delete all but the newest `keep` (≥ 1) of each aggregate, or of one, and return their number; never the newest."""
         ...

@@ -1,7 +1,7 @@
-"""Stores, transactions and backends that hand everything on to another: override what differs.
+"""Stores, transactions and backends that delegate to another: override what differs.
 
-`ComposedBackend` (the stores of one backend, the bus of another) is one of them, so are inline projections, the `Database`
-around a backend, and what the tests let misbehave on purpose.
+`ComposedBackend` (the stores of one backend, the bus of another) is one of them, and so are inline projections, the
+`Database` around a backend, and the faulty backends of the tests.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ T = TypeVar("T")
 
 
 class WrappedStore(EventStore):
-    """An event store that hands everything on to another; override what differs: one operation, or all of them."""
+    """An event store that delegates to another; override what differs: one operation, or all of them."""
 
     def __init__(self, store: EventStore) -> None:
         self.store = store
-        """The store that is wrapped."""
+        """The wrapped store."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self.store!r}>"
 
     async def around(self, operation: Callable[[], Awaitable[T]]) -> T:
-        """Every operation that is awaited passes through here."""
+        """Run an operation: every awaited method passes through here."""
         return await operation()
 
     def over(self, pages: Pages[T]) -> Pages[T]:
-        """Everything that is read in pages passes through here."""
+        """Return the pages: every method that reads in pages passes through here."""
         return pages
 
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
@@ -79,18 +79,18 @@ class WrappedStore(EventStore):
 
 
 def innermost(events: EventStore) -> EventStore:
-    """The store at the bottom of all wrappings."""
+    """Return the store inside all wrappers."""
     while isinstance(events, WrappedStore):
         events = events.store
     return events
 
 
 class WrappedTransaction(Transaction):
-    """A transaction that hands everything on to another, but for its events where others are given."""
+    """A transaction that delegates to another, except for its events if an event store is given."""
 
     def __init__(self, transaction: Transaction, events: EventStore | None = None) -> None:
         self.transaction = transaction
-        """The transaction that is wrapped."""
+        """The wrapped transaction."""
         self.runtime = transaction.runtime
         self.events = transaction.events if events is None else events
         self.snapshots = transaction.snapshots
@@ -105,14 +105,14 @@ class WrappedTransaction(Transaction):
 
 
 class WrappedBackend(Backend):
-    """A backend that hands everything on to another; replace parts by assigning them.
+    """A backend that delegates to another; replace parts by assigning them.
 
-    With `events`, its event stores are wrapped by that, in transactions too.
+    `events` wraps its event stores, those of transactions included.
     """
 
     def __init__(self, backend: Backend, events: Callable[[EventStore], EventStore] | None = None) -> None:
         self.backend = backend
-        """The backend that is wrapped."""
+        """The wrapped backend."""
         self._wrap = events
         self.location = backend.location
         self.identity = backend.identity
@@ -150,14 +150,14 @@ class WrappedBackend(Backend):
 
 
 class ComposedBackend(WrappedBackend):
-    """The stores of a backend and a bus from elsewhere: what `connect(url, bus=other_url)` opens."""
+    """The stores of one backend and the bus of another: what `connect(url, bus=other_url)` opens."""
 
     def __init__(self, stores: Backend, carrier: Carrier) -> None:
         super().__init__(stores)
         self._carrier = carrier
         self.location = f"{stores.location} + {carrier.location}"
         self.bus = carrier.bus
-        # whether there is a replay depends on the bus, everything else on the stores
+        # replay depends on the bus, everything else on the stores
         self.abilities = (stores.abilities - {REPLAY}) | (carrier.abilities & {REPLAY})
 
     def __repr__(self) -> str:
