@@ -70,7 +70,7 @@ class JetStreamBus(NatsBus[Feed]):
                     f"{self.connection.address.location} did not set up an earlier subscription in time: see the log"
                 ) from None
 
-    # --- what differs from an in-process bus ------------------------------------------------------------------------
+    # --- what differs from an in-process bus --------------------------------------------------------------------------
 
     @property
     def _replays(self) -> bool:
@@ -114,7 +114,7 @@ class JetStreamBus(NatsBus[Feed]):
         await self.streams.ready()
         await delete_group(self.connection, group)
 
-    # --- dead letters -----------------------------------------------------------------------------------------------
+    # --- dead letters -------------------------------------------------------------------------------------------------
 
     async def dead_letters(self) -> list[DeadLetter]:
         """The dead letters of all processes, oldest first."""

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from goes_lite.contract.command_transport import Attempt, Handle, Unheard
 from goes_lite.errors import BusError, ConfigError
-from goes_lite_nats._api import NANO, NOT_FOUND, ApiError, api_result
+from goes_lite_nats._api import NANO
 from goes_lite_nats._connection import POLL, Connection
 from goes_lite_nats._options import Options
 from goes_lite_nats._replies import NoResponders, no_responders
@@ -65,7 +65,7 @@ class NatsCommands:
         self._ready = False
         self._services: set[Service] = set()
 
-    # --- requests ---------------------------------------------------------------------------------------------------
+    # --- requests -----------------------------------------------------------------------------------------------------
 
     async def request(self, name: str, id: UUID, body: bytes) -> bytes:
         """See `CommandTransport.request`."""
@@ -103,8 +103,8 @@ class NatsCommands:
                     begun, silent_at, give_up_at = True, loop.time() + HEARTBEAT_TIMEOUT, loop.time() + FAILOVER_TIMEOUT
                 if loop.time() > give_up_at:
                     raise BusError(
-                        f"the outcome of the command {name!r} {id} is unknown, because its service has disappeared: dispatch "
-                        "it again under the same id when a service is back, it counts once"
+                        f"the outcome of the command {name!r} {id} is unknown: a service may have begun it, and none continues "
+                        "it; dispatch it again under the same id when a service is back, it counts once"
                     )
         finally:
             del self._waiting[token]
@@ -120,7 +120,7 @@ class NatsCommands:
         if replies is not None:
             replies.put_nowait(message)
 
-    # --- services ---------------------------------------------------------------------------------------------------
+    # --- services -----------------------------------------------------------------------------------------------------
 
     async def serve(self, names: Sequence[str], handle: Handle, attempt: Attempt, concurrency: int) -> Service:
         """See `CommandTransport.serve`."""
@@ -141,7 +141,7 @@ class NatsCommands:
         for service in list(self._services):
             await service.close()
 
-    # --- the queue --------------------------------------------------------------------------------------------------
+    # --- the queue ----------------------------------------------------------------------------------------------------
 
     async def enqueue(self, name: str, id: UUID, body: bytes) -> None:
         """See `CommandTransport.enqueue`."""
@@ -151,11 +151,10 @@ class NatsCommands:
         await self._ensure_streams()
         subject = f"{self._prefix}.queue.{tokens(name)}"
         try:
-            reply = await self._connection.request(subject, body, headers={"Nats-Msg-Id": str(id)})
+            await self._connection.store(subject, body, {"Nats-Msg-Id": str(id)})
         except NoResponders:
             self._ready = False
             raise
-        api_result(subject, reply.data)
 
     async def outcome(self, id: UUID, timeout: float | None) -> bytes | None:
         """See `CommandTransport.outcome`."""
@@ -188,13 +187,8 @@ class NatsCommands:
         import base64
 
         stream = outcome_stream(self._connection.options)
-        try:
-            found = await self._connection.api(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
-        except ApiError as exc:
-            if exc.code == NOT_FOUND:
-                return None
-            raise
-        return base64.b64decode(found["message"].get("data", ""))
+        found = await self._connection.find(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
+        return None if found is None else base64.b64decode(found["message"].get("data", ""))
 
     async def _ensure_streams(self) -> None:
         if self._ready:

@@ -22,7 +22,7 @@ from nats.errors import MaxPayloadError, NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
 
 from goes_lite.errors import BusError, ConfigError, GoesError, InvalidEventError
-from goes_lite_nats._api import api_result
+from goes_lite_nats._api import NOT_FOUND, ApiError, api_result
 from goes_lite_nats._login import login
 from goes_lite_nats._options import ServerAddress
 from goes_lite_nats._replies import NoResponders, Replies
@@ -105,7 +105,7 @@ class Connection:
         """The driver and the broker, with versions."""
         return f"nats-py {__version__}, NATS {'.'.join(map(str, self.version))}"
 
-    # --- connecting ------------------------------------------------------------------------------------------------
+    # --- connecting ---------------------------------------------------------------------------------------------------
 
     async def open(self) -> bool:
         """Start to connect; whether a broker was reached within `patience`. ConfigError if it refuses the login."""
@@ -222,7 +222,7 @@ class Connection:
         if not self.connected:
             raise BusError(f"{self.address.location} cannot be reached ({self.error}): check that a server runs there")
 
-    # --- messages ---------------------------------------------------------------------------------------------------
+    # --- messages -----------------------------------------------------------------------------------------------------
 
     @contextmanager
     def translated(self, what: str) -> Generator[None]:
@@ -342,7 +342,20 @@ class Connection:
             if loop.time() > end:
                 raise BusError(f"{request}: no reply in time ({self.address.location})")
 
-    # --- acknowledgements -------------------------------------------------------------------------------------------
+    async def find(self, request: str, body: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+        """Send a request to the JetStream API; None if its stream, consumer or message does not exist."""
+        try:
+            return await self.api(request, body)
+        except ApiError as exc:
+            if exc.code != NOT_FOUND:
+                raise
+            return None
+
+    async def store(self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Publish a message, and wait until a stream has stored it. Raises as `request` and `api` do."""
+        api_result(subject, (await self.request(subject, payload, headers=headers)).data)
+
+    # --- acknowledgements ---------------------------------------------------------------------------------------------
 
     def fits(self, payload: bytes, headers: Mapping[str, str] | None = None) -> bool:
         """Whether the message is not too large."""

@@ -10,7 +10,7 @@ from goes_lite.contract.event_bus import NamePatterns
 from goes_lite.errors import BusError, GoesError
 from goes_lite.events.registry import Registry
 from goes_lite.kit.bus.subscription_request import SubscriptionRequest
-from goes_lite_nats._api import CONSUMER_EXISTS, NANO, NOT_FOUND, ApiError
+from goes_lite_nats._api import CONSUMER_EXISTS, NANO, ApiError
 from goes_lite_nats._connection import Connection
 from goes_lite_nats._subjects import SLOTS, consumer_name, filter_subjects
 
@@ -40,12 +40,8 @@ class LastSequence:
             stream = self._connection.options.stream_name
             sequence = 0
             for subject in self._subjects:
-                try:
-                    found = await self._connection.api(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
-                except ApiError as exc:
-                    if exc.code != NOT_FOUND:
-                        raise
-                else:
+                found = await self._connection.find(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
+                if found is not None:
                     sequence = max(sequence, found["message"]["seq"])
             self._before = max(0, sequence - 1)
         return self._before
@@ -128,13 +124,7 @@ class Consumer:
         return int(metadata[MIN_TIME]) if MIN_TIME in metadata else None
 
     async def _exists(self, name: str) -> bool:
-        try:
-            await self.connection.api(f"CONSUMER.INFO.{self._stream}.{name}")
-        except ApiError as exc:
-            if exc.code != NOT_FOUND:
-                raise
-            return False
-        return True
+        return await self.connection.find(f"CONSUMER.INFO.{self._stream}.{name}") is not None
 
     async def info(self) -> dict[str, Any]:
         """Return its state. To answer that, the broker also drops pull requests whose sender listens no more."""
@@ -199,11 +189,7 @@ async def delete_group(connection: Connection, group: str) -> None:
     """Delete the consumers of a group, with everything that it has still to receive."""
     name = consumer_name(group)
     for one in (name, *(_slot_consumer(name, slot) for slot in SLOTS)):
-        try:
-            await connection.api(f"CONSUMER.DELETE.{connection.options.stream_name}.{one}")
-        except ApiError as exc:
-            if exc.code != NOT_FOUND:
-                raise
+        await connection.find(f"CONSUMER.DELETE.{connection.options.stream_name}.{one}")
 
 
 def _slot_consumer(group: str, slot: str) -> str:

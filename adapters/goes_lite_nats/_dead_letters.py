@@ -13,7 +13,7 @@ from goes_lite.contract.event_bus import DeadLetter
 from goes_lite.errors import BusError, CodecError, GoesError
 from goes_lite.events.event import Event
 from goes_lite.kit.reading import EventReader
-from goes_lite_nats._api import NANO, NOT_FOUND, ApiError, api_result, delivery_fields
+from goes_lite_nats._api import NANO, ApiError, delivery_fields
 from goes_lite_nats._connection import Connection
 from goes_lite_nats._envelope import CONTENT_TYPE, decode, encode, undecodable_event
 from goes_lite_nats._replies import no_responders
@@ -65,12 +65,8 @@ class DeadLetterStream:
         if not self._connection.fits(body, headers):  # the headers of a letter are larger than those of an event
             headers["Goes-Error"] = json.dumps(f"(the event is too large for a dead letter) {error[:200]}")
             body = b""
-        await self._store(subject, body, headers)
-
-    async def _store(self, subject: str, payload: bytes, headers: dict[str, str]) -> None:
         await self._connection.wait_connected()
-        reply = await self._connection.request(subject, payload, headers=headers)
-        api_result(subject, reply.data)
+        await self._connection.store(subject, body, headers)
 
     async def all(self) -> list[DeadLetter]:
         """Oldest first."""
@@ -149,7 +145,8 @@ class DeadLetterStream:
         subject = f"{self._connection.options.prefix}.redrive.{consumer_name(group)}"
         body = base64.b64decode(message.get("data", ""))
         redrive_headers = {"Nats-Msg-Id": f"redrive.{self._stream}.{letter.id}.{message['time']}", REDRIVEN: "1"}
-        await self._store(subject, body, redrive_headers)
+        await self._connection.wait_connected()
+        await self._connection.store(subject, body, redrive_headers)
         await self.drop(letter)
 
     async def drop(self, letter: DeadLetter) -> None:
@@ -162,13 +159,12 @@ class DeadLetterStream:
             raise _gone(letter) from exc
 
     async def _get(self, letter: DeadLetter) -> dict[str, Any]:
-        try:
-            answer = await self._connection.api(f"STREAM.MSG.GET.{self._stream}", {"seq": int(letter.id)})
-        except (ApiError, ValueError) as exc:
-            if isinstance(exc, ApiError) and exc.code != NOT_FOUND:
-                raise
-            raise _gone(letter) from exc
-        message: dict[str, Any] = answer["message"]
+        found = None
+        if letter.id.isdecimal():
+            found = await self._connection.find(f"STREAM.MSG.GET.{self._stream}", {"seq": int(letter.id)})
+        if found is None:
+            raise _gone(letter)
+        message: dict[str, Any] = found["message"]
         return message
 
 

@@ -85,7 +85,7 @@ class Feed:
         """Wait until it has ended, which the end of its queue causes."""
         await asyncio.wait({self._task})
 
-    # --- running ----------------------------------------------------------------------------------------------------
+    # --- running ------------------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         failures = 0
@@ -182,7 +182,7 @@ class Feed:
         for puller in self._pullers:
             puller.reset()
 
-    # --- incoming events --------------------------------------------------------------------------------------------
+    # --- incoming events ----------------------------------------------------------------------------------------------
 
     async def receive(self, message: Msg, delivered: int, sequence: int, time: int) -> None:
         """Queue a message of the stream."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from goes_lite.contract.command_transport import Attempt, Handle
 from goes_lite.errors import GoesError
 from goes_lite.runtime.backoff import Backoff
-from goes_lite_nats._api import CONSUMER_EXISTS, NANO, ApiError, api_result, delivery_fields
+from goes_lite_nats._api import CONSUMER_EXISTS, NANO, ApiError, delivery_fields
 from goes_lite_nats._connection import Connection
 from goes_lite_nats._queue import ACK, IN_PROGRESS, nak
 from goes_lite_nats._subjects import consumer_name, tokens
@@ -99,7 +99,7 @@ class Service:
         await self._connection.flush_outbox()
         self._ended(self)
 
-    # --- requests ---------------------------------------------------------------------------------------------------
+    # --- requests -----------------------------------------------------------------------------------------------------
 
     async def _on_request(self, message: Msg) -> None:
         id = (message.headers or {}).get("Nats-Msg-Id", message.reply)
@@ -131,16 +131,14 @@ class Service:
     def _reply(self, reply: str, status: str, outcome: bytes = b"") -> None:
         self._connection.send_later(reply, outcome, {STATUS: status})
 
-    # --- queued commands ---------------------------------------------------------------------------------------------
+    # --- queued commands ----------------------------------------------------------------------------------------------
 
     async def _pull(self, stream: str, name: str) -> None:
         """Pull one command after the other, while a slot is free."""
         connection, backoff, failures = self._connection, Backoff(0.1, maximum=2.0), 0
         messages: asyncio.Queue[Msg] = asyncio.Queue()
         subject = f"{connection.api_prefix}.CONSUMER.MSG.NEXT.{stream}.{consumer_name(name)}"
-        pull = json.dumps(
-            {"batch": 1, "expires": round(6 * IDLE_HEARTBEAT * NANO), "idle_heartbeat": round(IDLE_HEARTBEAT * NANO)}
-        ).encode()
+        pull = json.dumps(PULL).encode()
         while not connection.closed:
             try:
                 await connection.wait_connected()
@@ -155,7 +153,9 @@ class Service:
                         if message is not None:
                             failures = 0
                             await self._slots.acquire()
-                            self._start(name, message)
+                            self._tasks[message.reply] = asyncio.create_task(
+                                self._handle_queued(message), name=f"goes_lite_nats-command {name}"
+                            )
                         elif not connection.connected:
                             break
                 finally:
@@ -171,10 +171,6 @@ class Service:
                 with suppress(GoesError):
                     await _ensure_consumer(connection, stream, name)
 
-    def _start(self, name: str, message: Msg) -> None:
-        key = message.reply
-        self._tasks[key] = asyncio.create_task(self._handle_queued(message), name=f"goes_lite_nats-command {name}")
-
     async def _handle_queued(self, message: Msg) -> None:
         """Handle a queued command, which has its slot already."""
         progress = asyncio.create_task(self._report_progress(message.reply))
@@ -184,9 +180,7 @@ class Service:
         try:
             outcome = await self._attempt(message.data, attempt)
             if isinstance(outcome, bytes):
-                subject = f"{self._prefix}.outcomes.{id}"
-                stored = await self._connection.request(subject, outcome)
-                api_result(subject, stored.data)
+                await self._connection.store(f"{self._prefix}.outcomes.{id}", outcome)
                 reply = ACK
             else:
                 reply = nak(outcome)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from goes_lite.errors import ConfigError
-from goes_lite_nats._api import NANO, NOT_FOUND, STREAM_NAME_IN_USE, SUBJECTS_OVERLAP, ApiError
+from goes_lite_nats._api import NANO, STREAM_NAME_IN_USE, SUBJECTS_OVERLAP, ApiError
 from goes_lite_nats._connection import Connection
 from goes_lite_nats._options import Options
 
@@ -54,12 +54,7 @@ async def ensure_streams(connection: Connection) -> None:
 async def delete_streams(connection: Connection) -> None:
     """Delete all streams of a bus."""
     for ending in ("", "-DEAD", "-COMMANDS", "-OUTCOMES"):
-        name = f"{connection.options.stream_name}{ending}"
-        try:
-            await connection.api(f"STREAM.DELETE.{name}")
-        except ApiError as exc:
-            if exc.code != NOT_FOUND:
-                raise
+        await connection.find(f"STREAM.DELETE.{connection.options.stream_name}{ending}")
 
 
 def dead_letter_stream(options: Options) -> str:
@@ -90,12 +85,8 @@ async def ensure_stream(
 ) -> None:
     """Create the stream, or check the existing one. ConfigError if it does not match, or must not be created."""
     for _ in range(2):  # another client may create it in between
-        try:
-            found = await connection.api(f"STREAM.INFO.{name}")
-        except ApiError as exc:
-            if exc.code != NOT_FOUND:
-                raise
-        else:
+        found = await connection.find(f"STREAM.INFO.{name}")
+        if found is not None:
             _check(connection, name, found["config"], subjects, {**wanted, "retention": retention})
             return
         if not connection.options.create:

@@ -99,7 +99,7 @@ def test_events_of_another_program_are_read(world: World) -> None:
     run(main())
 
 
-# --- unreadable messages -----------------------------------------------------------------------------------------------
+# --- unreadable messages ----------------------------------------------------------------------------------------------
 
 
 def test_an_unreadable_message_is_a_dead_letter_and_stops_nobody(world: World) -> None:

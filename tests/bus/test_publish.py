@@ -5,7 +5,7 @@ from __future__ import annotations
 from goes_lite.contract.event_bus import parse_patterns
 from tests.bus.bus_kit import Program, Run, data, events
 
-# --- patterns -------------------------------------------------------------------------------------------------------
+# --- patterns ---------------------------------------------------------------------------------------------------------
 
 
 def test_patterns_of_equal_coverage_are_equal() -> None:
@@ -14,7 +14,7 @@ def test_patterns_of_equal_coverage_are_equal() -> None:
     assert parse_patterns(["order.item.*", "order.*", "order.paid"]) == parse_patterns(["order.*"])
 
 
-# --- publishing -----------------------------------------------------------------------------------------------------
+# --- publishing -------------------------------------------------------------------------------------------------------
 
 
 def test_a_full_subscriber_blocks_its_publisher_and_nobody_else(run: Run) -> None:

@@ -20,7 +20,7 @@ from goes_lite_conformance.rule import needs, only
 class DeliveryRules(Contract):
     """Rules EB-PUB and EB-SUB."""
 
-    # --- publishing -------------------------------------------------------------------------------------------------
+    # --- publishing ---------------------------------------------------------------------------------------------------
 
     async def test_every_subscriber_gets_what_is_published(self, db: Backend) -> None:
         """EB-PUB-001: Each subscription without a group receives every published event that its names cover, once."""
@@ -147,7 +147,7 @@ class DeliveryRules(Contract):
             numbers = [int(text) for text in got[:-1]]
             assert numbers == sorted(set(numbers)), got
 
-    # --- subscriptions ----------------------------------------------------------------------------------------------
+    # --- subscriptions ------------------------------------------------------------------------------------------------
 
     async def test_from_the_call_on(self, db: Backend) -> None:
         """EB-SUB-001: A subscription receives what is published after the call of subscribe, before its iteration starts."""

@@ -143,7 +143,7 @@ class HandlerRules(Contract):
             await handling.stop()
         assert sorted(text for recorder in handlers for text in recorder.calls) == sorted(str(n) for n in range(30))
 
-    # --- stopping ---------------------------------------------------------------------------------------------------
+    # --- stopping -----------------------------------------------------------------------------------------------------
 
     async def test_stop_lets_the_event_at_hand_finish(self, place: Place, db: Backend) -> None:
         """EB-HANDLE-011: Stopping waits for the current event, and takes no further one; the rest stays with the group."""
@@ -216,7 +216,7 @@ class HandlerRules(Contract):
         )
         await each_refused(InvalidQueryError, {"no names": handle(names=[]), "a wrong pattern": handle(names=["a*"])})
 
-    # --- working with the backend ------------------------------------------------------------------------------------
+    # --- working with the backend -------------------------------------------------------------------------------------
 
     async def test_a_handler_may_use_the_handle(self, place: Place, db: Backend) -> None:
         """EB-HANDLE-016: A handler may read, append and publish, and the resulting events are delivered as usual."""

@@ -23,7 +23,7 @@ from goes_lite_conformance.rule import needs, only
 class LogRules(Contract):
     """Rules EB-LOG and EB-START."""
 
-    # --- committed events are published ----------------------------------------------------------------------------
+    # --- committed events are published -------------------------------------------------------------------------------
 
     async def test_what_is_appended_is_published(self, db: Backend) -> None:
         """EB-LOG-001: An event that is appended to the store is published, with every field and its position."""
@@ -138,7 +138,7 @@ class LogRules(Contract):
         with refused(ConfigError):
             db.relay(db.bus)
 
-    # --- where a subscription starts --------------------------------------------------------------------------------
+    # --- where a subscription starts ----------------------------------------------------------------------------------
 
     @needs(REPLAY)
     async def test_from_the_beginning(self, db: Backend) -> None:

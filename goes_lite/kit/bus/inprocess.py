@@ -90,7 +90,7 @@ class InProcessBus:
         """How many dead letters were dropped to make room for newer ones."""
         return self._letters.lost
 
-    # --- incoming events --------------------------------------------------------------------------------------------
+    # --- incoming events ----------------------------------------------------------------------------------------------
 
     async def publish(self, events: Sequence[Event[Any]]) -> None:
         """See `EventBus.publish`. It waits for a full subscription that nobody reads until that is closed."""
@@ -146,7 +146,7 @@ class InProcessBus:
                 return
         self.offer([event.at(position) for position, event in enumerate(events, before + 1)], before)
 
-    # --- subscribing ------------------------------------------------------------------------------------------------
+    # --- subscribing --------------------------------------------------------------------------------------------------
 
     def subscribe(
         self,
@@ -226,7 +226,7 @@ class InProcessBus:
             raise
         return handling
 
-    # --- what other kinds of buses override -------------------------------------------------------------------------
+    # --- what other kinds of buses override ---------------------------------------------------------------------------
 
     @property
     def _replays(self) -> bool:
@@ -283,7 +283,7 @@ class InProcessBus:
             queue.close()
             self._drop_closed()
 
-    # --- dead letters -----------------------------------------------------------------------------------------------
+    # --- dead letters -------------------------------------------------------------------------------------------------
 
     async def dead_letters(self) -> list[DeadLetter]:
         """The dead letters, oldest first."""
@@ -308,7 +308,7 @@ class InProcessBus:
         with self.lock:
             self._letters.drop(letter)
 
-    # --- closing ----------------------------------------------------------------------------------------------------
+    # --- closing ------------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
         """Refuse to publish, let handlers finish their current event, end every subscription. Closing twice is fine."""

@@ -74,7 +74,7 @@ class Queue:
         self._taken = 0  # since the last refill
         self._deferred: deque[Callable[[], None]] = deque()
 
-    # --- members and cleanup ----------------------------------------------------------------------------------------
+    # --- members and cleanup ------------------------------------------------------------------------------------------
 
     def defer(self, action: Callable[[], None]) -> None:
         """Run the action under the lock, before the next operation. Needs no lock: for finalizers and cleanup.
@@ -126,7 +126,7 @@ class Queue:
             pending.clear()
         self._waiting.clear()
 
-    # --- incoming events --------------------------------------------------------------------------------------------
+    # --- incoming events ----------------------------------------------------------------------------------------------
 
     @property
     def lagging(self) -> bool:
@@ -225,7 +225,7 @@ class Queue:
         self._clear_waiting()
         self.room.notify()
 
-    # --- deliveries -------------------------------------------------------------------------------------------------
+    # --- deliveries ---------------------------------------------------------------------------------------------------
 
     def take(self, member: Member) -> Item | None:
         """Give the next event to the member; None if there is none, or the member has `max_pending` in flight."""
@@ -289,7 +289,7 @@ class Queue:
         self._disown(item)
         self.backlog.put_back(item)
 
-    # --- reading the log --------------------------------------------------------------------------------------------
+    # --- reading the log ----------------------------------------------------------------------------------------------
 
     def begin_refill(self, *, idle: bool) -> Refill | None:
         """What the caller has to fetch from the log now, None if nothing; `idle` says that there is nothing to take.
