@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import sqlite3
 import sys
+import time
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable, Generator
@@ -55,6 +56,17 @@ class Asked(Tally, name="asked"):
     @goes.handles(Add, id="tally", create=True)
     def added(self, command: Add) -> None:
         self.add(command.number)
+
+
+@dataclass(frozen=True)
+class Sum:
+    total: int = 0
+
+
+class Sums(goes.ModelProjection[Sum], name="sums", collection="sums"):
+    @goes.projects(Counted)
+    def counted(self, model: Sum, event: goes.Event[Counted]) -> Sum:
+        return Sum(model.total + event.data.number)
 
 
 class Said:
@@ -150,6 +162,27 @@ def test_statements_of_a_command(tmp_path: Path, driver: str, said: Said) -> Non
             db.commands.dispatch(Add("a", 1))
         statements = said.of(lambda: db.commands.dispatch(Add("a", 1)))
         assert len([one for one in statements if one != "PRAGMA page_count"]) == 5
+
+
+def test_statements_of_a_projection(tmp_path: Path, driver: str, said: Said) -> None:
+    """For one event: three reads, a transaction in which nothing needs a savepoint, and two looks whether there is more."""
+    with store(tmp_path, driver) as db, db.projection(Sums()):
+
+        def all_said() -> int:
+            """How many statements were said, without PRAGMAs, once nothing is said for a while."""
+            count = -1
+            while count != (count := sum(not one.startswith("PRAGMA") for one in said.statements)):
+                time.sleep(0.1)
+            return count
+
+        needed = []
+        for version in range(1, 6):
+            all_said()
+            said.statements.clear()
+            db.events.append([event("a", version)])
+            needed.append(all_said() - 4)  # of the append
+        assert db.models_of("sums", Sum).get("a") == Sum(5)
+        assert min(needed) == 16
 
 
 def calls(work: Callable[[], object], times: int = 20) -> float:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -41,12 +41,12 @@ from goes_lite.contract.backend import (
     Transaction,
     Unknown,
 )
-from goes_lite.contract.commits import Commits, SignalCommits
+from goes_lite.contract.commits import Commits, Published, SignalCommits
 from goes_lite.contract.event_bus import REPLAY, EventBus
 from goes_lite.errors import GoesError
-from goes_lite.events.event import Event
 from goes_lite.events.registry import Registry
 from goes_lite.kit.bus import InProcessBus
+from goes_lite.kit.events import LogEvents
 from goes_lite.kit.transaction import TransactionBlock, check_not_inside
 from goes_lite.runtime import Runtime, Signal
 from goes_lite.runtime.background import uninterrupted
@@ -55,14 +55,13 @@ from goes_lite_mongo._append import Group
 from goes_lite_mongo._checkpoints import MongoCheckpoints, MongoLeases
 from goes_lite_mongo._connection import Connection
 from goes_lite_mongo._driver import DRIVER_ERRORS, Document
-from goes_lite_mongo._events import MongoEvents
-from goes_lite_mongo._executor import DirectExecutor, SessionExecutor
+from goes_lite_mongo._events import MongoEventRows
+from goes_lite_mongo._executor import DirectExecutor
 from goes_lite_mongo._models import MongoModels
-from goes_lite_mongo._options import target_of, with_prefix
+from goes_lite_mongo._options import address_of, with_prefix
 from goes_lite_mongo._rows import RowReader
-from goes_lite_mongo._session import UserSession
+from goes_lite_mongo._session import AnyExecutor, MongoSession, MongoTransaction, SessionExecutor
 from goes_lite_mongo._snapshots import MongoSnapshots
-from goes_lite_mongo._transaction import MongoTransaction
 from goes_lite_mongo._wakeup import Watcher
 
 _ = _pymongo
@@ -76,7 +75,7 @@ class MongoBackend(Backend):
     def __init__(
         self, connection: Connection, stored: Document, runtime: Runtime, registry: Registry, unknown: Unknown
     ) -> None:
-        self.location = connection.target.location
+        self.location = connection.address.location
         self.registry = registry
         self.runtime = runtime
         self.driver = f"pymongo (MongoDB {connection.server})"
@@ -91,14 +90,13 @@ class MongoBackend(Backend):
         self._watcher = Watcher(connection, self._signal)
         executor = self.executor = DirectExecutor(connection, self._group, self._signal.notify)
         self.commits: Commits = SignalCommits(self._signal, runtime, executor.check_usable, self._watcher.watching)
-        executor.watched = self.commits
-        self.events = MongoEvents(executor, self._found, self._reader, self._publish)
-        self.snapshots = MongoSnapshots(executor, self._found)
-        self.models = MongoModels(executor, self._found)
-        self.checkpoints = MongoCheckpoints(executor, self._found, runtime.clock)
+        executor.handle = self
+        events, self.snapshots, self.models, self.checkpoints = self._stores(executor, self.commits, None)
+        self.events = events
         self.leases = MongoLeases(executor, self._found, runtime.clock)
-        self._bus = InProcessBus(runtime, self.events, head=int(stored["head"]))
+        self._bus = InProcessBus(runtime, events, head=int(stored["head"]))
         self.bus: EventBus = self._bus
+        events.published = self._bus.committed
 
     @classmethod
     async def open(
@@ -107,7 +105,7 @@ class MongoBackend(Backend):
         """Open the store that a URL names; the options are those in the module's docstring."""
         connection: Connection | None = None
         try:
-            connection = Connection(target_of(location, options))
+            connection = Connection(address_of(location, options))
             return cls(connection, await uninterrupted(connection.open()), runtime, registry, unknown)
         except BaseException:
             if connection is not None:
@@ -128,9 +126,9 @@ class MongoBackend(Backend):
     @staticmethod
     async def erase(location: str, **options: Any) -> None:
         """Drop the collections of a store, if there are any; ForeignFile if they are not a store's."""
-        connection = Connection(target_of(location, options))
+        connection = Connection(address_of(location, options))
         try:
-            await _schema.erase(connection.database, connection.collections, connection.target)
+            await _schema.erase(connection.database, connection.collections, connection.address)
         except GoesError:
             raise
         except DRIVER_ERRORS as exc:
@@ -143,19 +141,22 @@ class MongoBackend(Backend):
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """A transaction; `tx.session` is the driver's, for documents of your own."""
-        return TransactionBlock(lambda: UserSession(self.executor), lambda session: MongoTransaction(self, session))
+        return TransactionBlock(lambda: MongoSession(self.executor), self._inside)
 
-    def _publish(self, events: Sequence[Event[Any]], before: int) -> None:
-        self._bus.committed(events, before)
+    def _inside(self, session: MongoSession) -> MongoTransaction:
+        stores = self._stores(SessionExecutor(session, self._group), None, self._bus.committed)
+        return MongoTransaction(self.runtime, session, stores)
 
     def _group(self) -> Group:
         return Group(self._found, self._reader)
 
-    def stores(self, session: UserSession) -> tuple[MongoEvents, MongoSnapshots, MongoModels, MongoCheckpoints]:
-        """The stores inside a transaction."""
-        executor = SessionExecutor(session, self._group)
+    def _stores(
+        self, executor: AnyExecutor, commits: Commits | None, published: Published | None
+    ) -> tuple[LogEvents, MongoSnapshots, MongoModels, MongoCheckpoints]:
+        """The stores of the handle, or of a transaction, which learns of no commits."""
+        rows = MongoEventRows(executor, self._found, self._reader)
         return (
-            MongoEvents(executor, self._found, self._reader, self._publish),
+            LogEvents(rows, executor, self._reader, commits, published),
             MongoSnapshots(executor, self._found),
             MongoModels(executor, self._found),
             MongoCheckpoints(executor, self._found, self.runtime.clock),

@@ -21,15 +21,16 @@ from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, StoreDamaged
 from goes_lite.events.event import Event, id_bytes, time_micros
 from goes_lite.events.fields import AggregateRef
-from goes_lite.kit.batch import Batch, check_repeated
+from goes_lite.kit.batch import AppendBatch, check_repeated
 from goes_lite.kit.reading import EventReader
-from goes_lite_mongo._driver import Document, Session
-from goes_lite_mongo._filter import MAX_INTEGER, window
+from goes_lite.kit.sql import MAX_INTEGER
+from goes_lite_mongo._driver import ClientSession, Document
+from goes_lite_mongo._filter import window
 from goes_lite_mongo._rows import document, stored
 from goes_lite_mongo._schema import STORE, Collections
 
 
-async def take_turn(found: Collections, session: Session, events: int = 0) -> int:
+async def take_turn(found: Collections, session: ClientSession, events: int = 0) -> int:
     """Become the one who may append until the transaction ends; the head of the log, which is moved by so many events."""
     moved = {"$inc": {"turns": 1, "head": Int64(events)}}
     row = await found.store.find_one_and_update(
@@ -56,7 +57,7 @@ class Group:
         """What is to be written, in position order, behind `before`."""
         self.before = 0
 
-    def foresee(self, batches: Sequence[Batch], head: int, moved: int) -> None:
+    def foresee(self, batches: Sequence[AppendBatch], head: int, moved: int) -> None:
         """Take it that the aggregates are where the events expect them, and that none of the events is stored."""
         self.before, self._head = head, head + moved
         for batch in batches:
@@ -64,7 +65,7 @@ class Group:
                 self._versions.setdefault(ref, step.expected)
         self._foreseen = dict(self._versions)
 
-    async def look(self, session: Session, batches: Sequence[Batch], head: int, moved: int = 0) -> None:
+    async def look(self, session: ClientSession, batches: Sequence[AppendBatch], head: int, moved: int = 0) -> None:
         """Learn where the aggregates are, and which of the events are stored already."""
         self.before, self._head = head, head + moved
         ids = [Binary(id_bytes(event), 4) for batch in batches for event in batch.events]
@@ -79,7 +80,7 @@ class Group:
         rows = await self._found.events.find({"id": {"$in": ids}}, session=session, batch_size=10_000).to_list()
         self._stored = {bytes(row["id"]): stored(row) for row in rows}
 
-    async def decide(self, session: Session, batch: Batch, condition: AppendCondition | None) -> Appended:
+    async def decide(self, session: ClientSession, batch: AppendBatch, condition: AppendCondition | None) -> Appended:
         """What becomes of one append; what is raised is what it is refused with."""
         if self._stored and any(id_bytes(event) in self._stored for event in batch.events):
             return check_repeated(batch, self._stored, self._reader.registry)
@@ -90,7 +91,7 @@ class Group:
             raise AppendConditionFailed(condition, position)
         return self._accept(batch)
 
-    def _accept(self, batch: Batch) -> Appended:
+    def _accept(self, batch: AppendBatch) -> Appended:
         first = self.before + len(self.events) + 1
         positions = tuple(range(first, first + len(batch.events)))
         for event, position in zip(batch.events, positions, strict=True):
@@ -103,7 +104,7 @@ class Group:
             self._versions[ref] = step.version
         return Appended(positions)
 
-    async def _conflict(self, session: Session, condition: AppendCondition) -> int:
+    async def _conflict(self, session: ClientSession, condition: AppendCondition) -> int:
         """The highest position of an event that the condition forbids, 0 if there is none."""
         for event in reversed(self.events):
             if event.position <= condition.after:
@@ -117,7 +118,7 @@ class Group:
         row = await self._found.events.find_one(forbidden, {"_id": 1}, sort=[("_id", -1)], session=session)
         return 0 if row is None else int(row["_id"])
 
-    async def write(self, session: Session) -> bool:
+    async def write(self, session: ClientSession) -> bool:
         """Store what was accepted; False, or a duplicate key, if it was not as foreseen: then nothing may be committed."""
         await self._found.events.insert_many([document(event) for event in self.events], session=session)
         if self._moved:

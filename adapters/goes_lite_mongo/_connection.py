@@ -23,14 +23,23 @@ from goes_lite.errors import (
 from goes_lite.kit.patience import Patience
 from goes_lite_mongo import _schema
 from goes_lite_mongo._abandoned import NAME, end_abandoned
-from goes_lite_mongo._driver import DRIVER_ERRORS, Document, Session, again, conflict, lost, translate, unknown_result
-from goes_lite_mongo._options import Target
+from goes_lite_mongo._driver import (
+    DRIVER_ERRORS,
+    ClientSession,
+    Document,
+    again,
+    conflict,
+    lost,
+    translate,
+    unknown_result,
+)
+from goes_lite_mongo._options import ServerAddress
 
 if TYPE_CHECKING:
     from bson.timestamp import Timestamp
 
 T = TypeVar("T")
-Work = Callable[[Session], Awaitable[T]]
+Work = Callable[[ClientSession], Awaitable[T]]
 
 PAUSE, LONGEST_WAIT, LONGEST_PAUSE = 0.002, 0.05, 0.25
 """Seconds between two tries: they grow from the first to the second, or to the third while there is no primary."""
@@ -51,15 +60,15 @@ class Tries:
 
     async def again(self, error: Exception, /) -> bool:
         """True, behind a pause, if the same may work now."""
-        connection, target = self._connection, self._connection.target
+        connection, address = self._connection, self._connection.address
         if connection.closed:
             return False
         if lost(error):
-            self._lost = self._lost or Patience(target.retry_timeout, PAUSE, LONGEST_PAUSE)
+            self._lost = self._lost or Patience(address.retry_timeout, PAUSE, LONGEST_PAUSE)
             return await self._lost.again()
         if not again(error):
             return False
-        self._locked = self._locked or Patience(target.lock_timeout, PAUSE, LONGEST_WAIT)
+        self._locked = self._locked or Patience(address.lock_timeout, PAUSE, LONGEST_WAIT)
         await connection.make_way()
         return await self._locked.again()
 
@@ -68,15 +77,15 @@ class Tries:
         if isinstance(error, GoesError) or not isinstance(error, DRIVER_ERRORS):
             return error
         if conflict(error) and not lost(error):
-            return StoreLocked(self._connection.target.location, self._connection.target.lock_timeout)
+            return StoreLocked(self._connection.address.location, self._connection.address.lock_timeout)
         return self._connection.translated(error)
 
 
 class Connection:
     """One handle's way to the servers."""
 
-    def __init__(self, target: Target) -> None:
-        self.target = target
+    def __init__(self, address: ServerAddress) -> None:
+        self.address = address
         self.closed = False
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
@@ -89,30 +98,30 @@ class Connection:
         """The ids of the sessions that our transactions are in."""
         try:
             self.client: AsyncMongoClient[Document] = AsyncMongoClient(
-                target.url,
-                serverSelectionTimeoutMS=round(min(SELECTION, target.connect_timeout) * 1000),
+                address.url,
+                serverSelectionTimeoutMS=round(min(SELECTION, address.connect_timeout) * 1000),
                 tz_aware=True,
                 driver=DriverInfo(NAME),
             )
         except DRIVER_ERRORS as exc:
-            raise ConfigError(f"mongodb: {target.location}: {exc}") from None
-        self.database = self.client[target.database]
-        self.collections = _schema.collections(self.database, target)
+            raise ConfigError(f"mongodb: {address.location}: {exc}") from None
+        self.database = self.client[address.database]
+        self.collections = _schema.collections(self.database, address)
 
     def __repr__(self) -> str:
-        return f"<Connection {self.target.location}{': closed' if self.closed else ''}>"
+        return f"<Connection {self.address.location}{': closed' if self.closed else ''}>"
 
     def check_usable(self) -> None:
         if os.getpid() != self._process:
-            raise StoreForked(self.target.location)
+            raise StoreForked(self.address.location)
         if self.closed:
-            raise StoreClosed(self.target.location)
+            raise StoreClosed(self.address.location)
 
     def check_loop(self) -> None:
         self.check_usable()
         if asyncio.get_running_loop() is not self._loop:
             raise StoreError(
-                self.target.location,
+                self.address.location,
                 "a handle belongs to the event loop that opened it, and this is another one: connect in each, or use "
                 "goes_lite.blocking, which may be used from any thread",
             )
@@ -128,16 +137,16 @@ class Connection:
             await end_abandoned(self.client)
 
     def translated(self, error: Exception) -> GoesError:
-        return translate(error, self.target.location)
+        return translate(error, self.address.location)
 
     async def open(self) -> Document:
         """Find a primary, make the collections if need be, and answer which store it is."""
-        patience = Patience(self.target.connect_timeout, PAUSE, LONGEST_PAUSE)
+        patience = Patience(self.address.connect_timeout, PAUSE, LONGEST_PAUSE)
         while True:
             try:
-                check_replica_set(await self.client.admin.command("hello"), self.target.location)
+                check_replica_set(await self.client.admin.command("hello"), self.address.location)
                 self.server = (await self.client.admin.command("buildInfo"))["version"]
-                return await _schema.migrate(self.database, self.collections, self.target)
+                return await _schema.migrate(self.database, self.collections, self.address)
             except GoesError:
                 raise
             except DRIVER_ERRORS as exc:
@@ -161,12 +170,12 @@ class Connection:
                     self.check_usable()
                     raise tries.translated(exc) from exc
 
-    async def begin(self, session: Session) -> None:
+    async def begin(self, session: ClientSession) -> None:
         """Begin a transaction, as all of ours are."""
         self.own.add(session_id(session))
         await session.start_transaction(read_concern=ReadConcern("snapshot"), write_concern=_schema.DURABLE)
 
-    async def commit(self, session: Session, doubt: Callable[[], None] = lambda: None) -> None:
+    async def commit(self, session: ClientSession, doubt: Callable[[], None] = lambda: None) -> None:
         """Commit, however often that has to be asked for. `doubt` is called once nobody knows whether it has happened.
 
         The server remembers the last transaction of a session, so a commit that is asked for again happens once; if it
@@ -180,10 +189,10 @@ class Connection:
                 if not unknown_result(exc):
                     raise
                 doubt()
-                patience = patience or Patience(self.target.retry_timeout, PAUSE, LONGEST_PAUSE)
+                patience = patience or Patience(self.address.retry_timeout, PAUSE, LONGEST_PAUSE)
                 if not await patience.again():
                     raise StoreUnavailable(
-                        self.target.location,
+                        self.address.location,
                         "the primary went away during a commit and could not be asked about it since, so what was written "
                         "may be stored or not: look before you write it again",
                     ) from exc
@@ -218,13 +227,13 @@ class Connection:
         await self.client.close()
 
 
-async def abort(session: Session) -> None:
+async def abort(session: ClientSession) -> None:
     """Roll back; where even that fails, the server does it by itself."""
     if session.in_transaction:
         await session.abort_transaction()  # the driver swallows what goes wrong with it
 
 
-def session_id(session: Session) -> bytes:
+def session_id(session: ClientSession) -> bytes:
     """What the server calls the session."""
     return bytes(session.session_id["id"])
 

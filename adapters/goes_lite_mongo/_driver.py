@@ -32,7 +32,7 @@ from goes_lite.errors import (
 
 Document: TypeAlias = dict[str, Any]
 Collection: TypeAlias = AsyncCollection[Document]
-Session: TypeAlias = AsyncClientSession
+ClientSession: TypeAlias = AsyncClientSession
 
 DRIVER_ERRORS = (PyMongoError, BSONError, OverflowError, UnicodeEncodeError)
 """Whatever the driver raises on its own account."""
@@ -113,12 +113,12 @@ def translate(error: Exception, location: str) -> GoesError:
 __all__ = [
     "DRIVER_ERRORS",
     "AutoReconnect",
+    "ClientSession",
     "Collection",
     "Document",
     "InvalidOperation",
     "OperationFailure",
     "ServerSelectionTimeoutError",
-    "Session",
     "again",
     "code",
     "conflict",

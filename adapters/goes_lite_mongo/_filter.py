@@ -10,7 +10,6 @@ from bson.binary import Binary
 from goes_lite.events.query import EventQuery, QueryItem, Span
 from goes_lite_mongo._driver import Document
 
-MAX_INTEGER = 2**63 - 1
 Spellings = Callable[[str], Sequence[str]]
 """An event name and those that it had before: `Registry.spellings`."""
 

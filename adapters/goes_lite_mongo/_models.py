@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any
 
 from bson.int64 import Int64
@@ -20,19 +20,20 @@ from goes_lite.contract.model_store import (
     check_rename,
     parse_model,
 )
-from goes_lite.kit.paging import FIRST_PAGE
+from goes_lite.kit.paging import keyset_pages, upper_bound
 from goes_lite_mongo._documents import native, queryable, text_of
-from goes_lite_mongo._driver import Document, Session
-from goes_lite_mongo._events import PAGE
-from goes_lite_mongo._executor import Executor
-from goes_lite_mongo._filter import MAX_INTEGER
+from goes_lite_mongo._driver import ClientSession, Document
 from goes_lite_mongo._schema import Collections
+from goes_lite_mongo._session import AnyExecutor
+
+PAGE = 512
+"""The most records of a page."""
 
 
 class MongoModels:
     """Read models in the collection of that name, as documents; with their text where it is not that of the document."""
 
-    def __init__(self, executor: Executor, found: Collections) -> None:
+    def __init__(self, executor: AnyExecutor, found: Collections) -> None:
         self._executor = executor
         self._models = found.models
 
@@ -46,7 +47,7 @@ class MongoModels:
         asked = check_model_keys(collection, ids)
         found: dict[str, ModelRecord] = {}
 
-        async def work(session: Session) -> list[Document]:
+        async def work(session: ClientSession) -> list[Document]:
             keys = [_key(collection, id) for id in asked]
             return await self._models.find({"_id": {"$in": keys}}, session=session, batch_size=100_000).to_list()
 
@@ -60,7 +61,7 @@ class MongoModels:
         fields = _fields(collection, id, data)
         key = _key(collection, id)
 
-        async def work(session: Session) -> int:
+        async def work(session: ClientSession) -> int:
             version = await self._version(session, key)
             check_expected(collection, id, expected, version)
             row = {"_id": key, "version": Int64(version + 1), **fields}
@@ -69,7 +70,7 @@ class MongoModels:
 
         return await self._executor.write(work)
 
-    async def _version(self, session: Session, key: Document) -> int:
+    async def _version(self, session: ClientSession, key: Document) -> int:
         row = await self._models.find_one({"_id": key}, {"version": 1}, session=session)
         return 0 if row is None else int(row["version"])
 
@@ -86,7 +87,7 @@ class MongoModels:
             change |= {"$inc": {"version": Int64(1)}} | ({"$unset": unset} if unset else {})
             writes.append(UpdateOne(wanted, change, upsert=True))
 
-        async def work(session: Session) -> None:
+        async def work(session: ClientSession) -> None:
             if writes:
                 await self._models.bulk_write(writes, ordered=False, session=session)
 
@@ -96,7 +97,7 @@ class MongoModels:
         check_model_key(collection, id)
         key = _key(collection, id)
 
-        async def work(session: Session) -> bool:
+        async def work(session: ClientSession) -> bool:
             if expected is not None:
                 check_expected(collection, id, expected, await self._version(session, key))
             return (await self._models.delete_one({"_id": key}, session=session)).deleted_count > 0
@@ -116,11 +117,8 @@ class MongoModels:
         query = ModelQuery(where, order_by, limit, reverse=reverse)
         wanted = [_condition(names, value) for names, value in query.where]
         direction, beyond = (-1, "$lt") if reverse else (1, "$gt")
-        left = MAX_INTEGER if limit is None else min(limit, MAX_INTEGER)
-        size = FIRST_PAGE
-        last: Document | None = None
 
-        def stages(number: int) -> list[Document]:
+        def stages(last: Document | None, number: int) -> list[Document]:
             found: list[Document] = [{"$match": {"_id": _all(collection)}}]
             if last is not None and query.order_by is None:
                 found.append({"$match": {"_id": {beyond: last["_id"]}}})
@@ -137,29 +135,19 @@ class MongoModels:
                     found.append({"$match": {"$expr": {"$or": [{beyond: ["$k", at]}, behind]}}})
             return [*found, {"$sort": sort}, {"$limit": number}]
 
-        async def fetch() -> Sequence[ModelRecord]:
-            nonlocal left, size, last
-            if left <= 0:
-                return ()
-            number = min(size, left)
-
-            async def work(session: Session) -> list[Document]:
-                cursor = await self._models.aggregate(stages(number), batchSize=number, session=session)
+        def page(last: Document | None, number: int) -> Awaitable[list[Document]]:
+            async def work(session: ClientSession) -> list[Document]:
+                cursor = await self._models.aggregate(stages(last, number), batchSize=number, session=session)
                 return await cursor.to_list()
 
-            rows = await self._executor.read(work)
-            left = left - len(rows) if len(rows) == number else 0
-            size = min(size * 4, PAGE)
-            if rows:
-                last = rows[-1]
-            return [_record(row) for row in rows]
+            return self._executor.read(work)
 
-        return Pages(fetch)
+        return keyset_pages(page, _itself, _record, limit=upper_bound("limit", limit), most=PAGE)
 
     async def clear(self, collection: str) -> int:
         check_collection(collection)
 
-        async def work(session: Session) -> int:
+        async def work(session: ClientSession) -> int:
             return (await self._models.delete_many({"_id": _all(collection)}, session=session)).deleted_count
 
         return await self._executor.write(work)
@@ -167,7 +155,7 @@ class MongoModels:
     async def rename(self, collection: str, to: str) -> int:
         check_rename(collection, to)
 
-        async def work(session: Session) -> int:
+        async def work(session: ClientSession) -> int:
             await self._models.delete_many({"_id": _all(to)}, session=session)
             moved = 0
             async for row in self._models.find({"_id": _all(collection)}, sort=[("_id", 1)], session=session):
@@ -178,6 +166,10 @@ class MongoModels:
             return moved
 
         return await self._executor.write(work)
+
+
+def _itself(row: Document) -> Document:
+    return row
 
 
 def _id_of(item: tuple[str, str | None]) -> str:

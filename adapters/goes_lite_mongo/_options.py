@@ -17,7 +17,7 @@ _KNOWN = ("database", "prefix", *_TIMES)
 
 
 @dataclass(frozen=True)
-class Target:
+class ServerAddress:
     """What to connect to and how."""
 
     url: str = field(repr=False)
@@ -31,8 +31,8 @@ class Target:
     retry_timeout: float = 30.0
 
 
-def target_of(url: str, options: dict[str, Any]) -> Target:
-    """The target of a URL and of options, which come on top of those in the URL; ConfigError."""
+def address_of(url: str, options: dict[str, Any]) -> ServerAddress:
+    """The address of a URL and of options, which come on top of those in the URL; ConfigError."""
     parts = urlsplit(url)
     if parts.fragment or url.endswith("#"):
         raise ConfigError("mongodb: a # ends a URL: write %23 for one in a password or name")
@@ -62,7 +62,7 @@ def target_of(url: str, options: dict[str, Any]) -> Target:
     driver_url = parts._replace(query=urlencode(passed)).geturl()
     if passed and not parts.path:
         driver_url = parts._replace(path="/", query=urlencode(passed)).geturl()
-    return Target(driver_url, location, database, prefix, **times)
+    return ServerAddress(driver_url, location, database, prefix, **times)
 
 
 def with_prefix(url: str, prefix: str) -> str:

@@ -14,7 +14,7 @@ from pymongo.write_concern import WriteConcern
 from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew
 from goes_lite_mongo._abandoned import end_abandoned
 from goes_lite_mongo._driver import EXISTS, Collection, Document, OperationFailure, code
-from goes_lite_mongo._options import Target
+from goes_lite_mongo._options import ServerAddress
 
 if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
@@ -48,11 +48,11 @@ class Collections(NamedTuple):
     leases: Collection
 
 
-def collections(database: AsyncDatabase[Document], target: Target) -> Collections:
+def collections(database: AsyncDatabase[Document], address: ServerAddress) -> Collections:
     """As they are read and written: nothing that could be rolled back is seen, and what is acknowledged stays."""
     return Collections(*(
         database.get_collection(
-            target.prefix + name,
+            address.prefix + name,
             read_concern=ReadConcern("majority"),
             write_concern=DURABLE,
             read_preference=ReadPreference.PRIMARY,
@@ -69,24 +69,24 @@ def commands(prefix: str = "") -> Iterator[Document]:
     yield {"createIndexes": f"{prefix}events", "indexes": indexes}
 
 
-async def migrate(database: AsyncDatabase[Document], found: Collections, target: Target) -> Document:
+async def migrate(database: AsyncDatabase[Document], found: Collections, address: ServerAddress) -> Document:
     """Make what is not there, check what is, and answer the document that says which store it is."""
     stored = await found.store.find_one({"_id": STORE})
     if stored is None:
         there = {*await database.list_collection_names(filter={"name": {"$in": [one.name for one in found]}})}
         if there and await found.events.find_one() is not None:
-            raise ForeignFile(target.location, f"the collection {found.events.name!r} is not of a store")
+            raise ForeignFile(address.location, f"the collection {found.events.name!r} is not of a store")
         await asyncio.gather(*(_create(database, one.name) for one in found if one.name not in there))
-    await _check_indexes(found, target)
+    await _check_indexes(found, address)
     if stored is None:
         # whoever is first gives the identity
         fresh = {"identity": f"{uuid4()}/1", "schema": SCHEMA, "head": 0, "turns": 0}
         await found.store.update_one({"_id": STORE}, {"$setOnInsert": fresh}, upsert=True)
         stored = await found.store.find_one({"_id": STORE})
     if stored is None or not isinstance(stored.get("identity"), str) or type(stored.get("schema")) is not int:
-        raise StoreDamaged(target.location, f"{found.store.name!r} does not say which store it is")
+        raise StoreDamaged(address.location, f"{found.store.name!r} does not say which store it is")
     if stored["schema"] > SCHEMA:
-        raise StoreTooNew(target.location, stored["schema"], SCHEMA)
+        raise StoreTooNew(address.location, stored["schema"], SCHEMA)
     return stored
 
 
@@ -98,7 +98,7 @@ async def _create(database: AsyncDatabase[Document], name: str) -> None:
             raise
 
 
-async def _check_indexes(found: Collections, target: Target) -> None:
+async def _check_indexes(found: Collections, address: ServerAddress) -> None:
     """Each index has to be what its name says: one without `unique` would let in what no store may have."""
     there = {index["name"]: index async for index in await found.events.list_indexes()}
     missing = _INDEXES.keys() - there.keys()
@@ -108,7 +108,7 @@ async def _check_indexes(found: Collections, target: Target) -> None:
     for name in _INDEXES.keys() & there.keys():
         if {"key": dict(there[name]["key"]), **{key: there[name].get(key) for key in _options(name)}} != _INDEXES[name]:
             raise StoreDamaged(
-                target.location,
+                address.location,
                 f"the index {name!r} of {found.events.name!r} has another definition: drop it, and connect again",
             )
 
@@ -117,13 +117,13 @@ def _options(name: str) -> dict[str, Any]:
     return {option: value for option, value in _INDEXES[name].items() if option != "key"}
 
 
-async def erase(database: AsyncDatabase[Document], found: Collections, target: Target) -> None:
+async def erase(database: AsyncDatabase[Document], found: Collections, address: ServerAddress) -> None:
     """Drop the collections of a store; ForeignFile, and nothing is dropped, if they are not a store's."""
     there = await database.list_collection_names(filter={"name": {"$in": [one.name for one in found]}})
     if not there:
         return
     if await found.store.find_one({"_id": STORE, "identity": {"$type": "string"}}) is None:
-        raise ForeignFile(target.location, f"{found.store.name!r} does not say that it is one")
+        raise ForeignFile(address.location, f"{found.store.name!r} does not say that it is one")
     dropping = asyncio.ensure_future(_drop(found))
     while not dropping.done():
         await asyncio.wait([dropping], timeout=0.2)

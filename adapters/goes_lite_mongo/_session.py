@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from goes_lite.errors import GoesError, StoreUnavailable, TransactionError
-from goes_lite.kit.transaction import check_not_inside, current_session
+from goes_lite.contract.backend import SQL
+from goes_lite.contract.event_store import AppendCondition, Appended
+from goes_lite.errors import AbilityMissing, GoesError, StoreUnavailable, TransactionError
+from goes_lite.kit.batch import AppendBatch
+from goes_lite.kit.transaction import StoresInside, UserTransaction, check_not_inside, current_session
+from goes_lite.runtime import Runtime
 from goes_lite.runtime.background import uninterrupted
-from goes_lite_mongo._append import take_turn
+from goes_lite_mongo._append import Group, take_turn
 from goes_lite_mongo._connection import Work, abort
-from goes_lite_mongo._driver import DRIVER_ERRORS, Session, lost
+from goes_lite_mongo._driver import DRIVER_ERRORS, ClientSession, Document, lost
+from goes_lite_mongo._executor import DirectExecutor
 
 if TYPE_CHECKING:
-    from goes_lite_mongo._executor import DirectExecutor
+    from pymongo.asynchronous.database import AsyncDatabase
 
 T = TypeVar("T")
 
 
-class UserSession:
+class MongoSession:
     """The driver's session for one transaction."""
 
     def __init__(self, executor: DirectExecutor) -> None:
@@ -31,13 +36,13 @@ class UserSession:
         self.committed = False
         """Whether the commit went through, also if whoever waited for it was cancelled."""
         self.head = 0
-        self._session: Session | None = None
+        self._session: ClientSession | None = None
         self._broken = False
         self._stack = AsyncExitStack()
         self._one = asyncio.Lock()  # a session does one thing at a time, though tasks of the block may be several
 
     @property
-    def session(self) -> Session:
+    def session(self) -> ClientSession:
         """The driver's session; TransactionError once the transaction is over."""
         if self._session is None or not self.active:
             raise TransactionError("the transaction is over: begin another one")
@@ -61,7 +66,7 @@ class UserSession:
             self._stack = stack.pop_all()
         self.active = True
 
-    async def _begin(self, session: Session) -> None:
+    async def _begin(self, session: ClientSession) -> None:
         """Begin, and take the turn among all who write to the log: who has it meets no conflict with them later."""
         connection = self.executor.connection
         tries = connection.tries()
@@ -84,7 +89,7 @@ class UserSession:
         session = self.session
         return await uninterrupted(self._run(session, work))
 
-    async def _run(self, session: Session, work: Work[T]) -> T:
+    async def _run(self, session: ClientSession, work: Work[T]) -> T:
         async with self._one:
             if self._broken or not session.in_transaction:
                 raise TransactionError("the transaction was rolled back by an earlier error inside it: begin another")
@@ -97,7 +102,7 @@ class UserSession:
                 raise self._translated(exc) from exc
 
     def _translated(self, error: Exception) -> Exception:
-        location = self.executor.connection.target.location
+        location = self.executor.connection.address.location
         if lost(error):
             return StoreUnavailable(
                 location, "the primary went away inside a transaction, so nothing of it is stored: run it again"
@@ -130,3 +135,64 @@ class UserSession:
             for callback in self.after_commit:
                 callback()
             self.executor.notify()
+
+
+class SessionExecutor:
+    """Everything inside one transaction: reads see what it wrote."""
+
+    def __init__(self, session: MongoSession, group: Callable[[], Group]) -> None:
+        self._session = session
+        self._group = group
+
+    async def read(self, work: Work[T]) -> T:
+        return await self._session.run(work)
+
+    async def write(self, work: Work[T]) -> T:
+        return await self._session.run(work)
+
+    async def append(
+        self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None]
+    ) -> Appended:
+        async def work(session: ClientSession) -> Appended:
+            group = self._group()
+            await group.look(session, [batch], self._session.head)
+            appended = await group.decide(session, batch, condition)
+            if group.events:
+                await group.write(session)
+                self._session.head = appended.position
+            return appended
+
+        appended = await self._session.run(work)
+        self._session.after_commit.append(lambda: committed(appended))
+        return appended
+
+    async def delete(self, work: Work[T]) -> T:
+        return await self._session.run(work)
+
+
+AnyExecutor: TypeAlias = DirectExecutor | SessionExecutor
+
+
+class MongoTransaction(UserTransaction):
+    """See `goes_lite.contract.backend.Transaction`."""
+
+    def __init__(self, runtime: Runtime, session: MongoSession, stores: StoresInside) -> None:
+        super().__init__(runtime, stores)
+        self._session = session
+        self._connection = session.executor.connection
+
+    @property
+    def session(self) -> ClientSession:
+        """The driver's session, for documents of your own in the same transaction: `…insert_one(doc, session=tx.session)`.
+
+        The commit stays ours. An error of the server's, such as a duplicate key, undoes the whole transaction.
+        """
+        return self._session.session
+
+    @property
+    def database(self) -> AsyncDatabase[Document]:
+        """The driver's database that the store is in."""
+        return self._connection.database
+
+    async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        raise AbilityMissing(SQL, self._connection.address.location)

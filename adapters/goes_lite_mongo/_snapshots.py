@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable
 
 from bson.int64 import Int64
 
 from goes_lite.contract.event_store import Pages
 from goes_lite.contract.snapshot_store import Snapshot, check_keep, check_snapshot, check_snapshot_query
 from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros, to_micros
-from goes_lite.kit.paging import check_position
-from goes_lite_mongo._driver import Document, Session
-from goes_lite_mongo._events import PAGE
-from goes_lite_mongo._executor import Executor
-from goes_lite_mongo._filter import MAX_INTEGER
+from goes_lite.kit.paging import keyset_pages, upper_bound
+from goes_lite.kit.sql import MAX_INTEGER
+from goes_lite_mongo._driver import ClientSession, Document
 from goes_lite_mongo._rows import payload_of, put_payload, versions
 from goes_lite_mongo._schema import Collections
+from goes_lite_mongo._session import AnyExecutor
+
+PAGE = 64
+"""The most snapshots of a page: a state may be large."""
+PART = 512
+"""How many snapshots are deleted with one command."""
 
 
 class MongoSnapshots:
     """Snapshots in the collection of that name, each found by its name, id and version."""
 
-    def __init__(self, executor: Executor, found: Collections) -> None:
+    def __init__(self, executor: AnyExecutor, found: Collections) -> None:
         self._executor = executor
         self._snapshots = found.snapshots
 
@@ -36,8 +40,7 @@ class MongoSnapshots:
         )
 
     async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
-        last = MAX_INTEGER if upto is None else check_position("upto", upto)
-        wanted = {"_id": versions(aggregate_ref(aggregate), last)}
+        wanted = {"_id": versions(aggregate_ref(aggregate), upper_bound("upto", upto))}
         row = await self._executor.read(
             lambda session: self._snapshots.find_one(wanted, sort=[("_id", -1)], session=session)
         )
@@ -53,35 +56,30 @@ class MongoSnapshots:
             clauses.append(ranges[0] if len(ranges) == 1 else {"$or": ranges})
         if owner:
             clauses.append({"_id": versions(owner, MAX_INTEGER)})
-        behind: Document | None = None
 
-        async def work(session: Session) -> list[Document]:
-            beyond: list[Document] = [] if behind is None else [{"_id": {"$gt": behind}}]
-            found = [*clauses, *beyond]
-            return await self._snapshots.find(
-                {"$and": found} if found else {},
-                sort=[("_id", 1)],
-                limit=PAGE // 8,
-                batch_size=PAGE // 8,
-                session=session,
-            ).to_list()
+        def page(last: Document | None, number: int) -> Awaitable[list[Document]]:
+            found = clauses if last is None else [*clauses, {"_id": {"$gt": last}}]
 
-        async def fetch() -> Sequence[Snapshot]:
-            nonlocal behind
-            rows = await self._executor.read(work)
-            if rows:
-                behind = rows[-1]["_id"]
-            return [_snapshot(row) for row in rows]
+            async def work(session: ClientSession) -> list[Document]:
+                return await self._snapshots.find(
+                    {"$and": found} if found else {},
+                    sort=[("_id", 1)],
+                    limit=number,
+                    batch_size=number,
+                    session=session,
+                ).to_list()
 
-        return Pages(fetch)
+            return self._executor.read(work)
+
+        return keyset_pages(page, _key, _snapshot, most=PAGE)
 
     async def delete(self, aggregate: AggregateRef, *, version: int | None = None) -> int:
         ref = aggregate_ref(aggregate)
         wanted: Document = {"_id": versions(ref, MAX_INTEGER)}
         if version is not None:
-            wanted = {"_id": {"name": ref.name, "id": ref.id, "version": Int64(check_position("version", version))}}
+            wanted = {"_id": {"name": ref.name, "id": ref.id, "version": Int64(upper_bound("version", version))}}
 
-        async def work(session: Session) -> int:
+        async def work(session: ClientSession) -> int:
             return (await self._snapshots.delete_many(wanted, session=session)).deleted_count
 
         return await self._executor.write(work)
@@ -90,7 +88,7 @@ class MongoSnapshots:
         check_keep(keep)
         wanted = {} if aggregate is None else {"_id": versions(aggregate_ref(aggregate), MAX_INTEGER)}
 
-        async def work(session: Session) -> int:
+        async def work(session: ClientSession) -> int:
             rows = await self._snapshots.find(wanted, {"_id": 1}, sort=[("_id", -1)], session=session).to_list()
             kept: dict[tuple[str, str], int] = {}
             old: list[Document] = []
@@ -100,12 +98,17 @@ class MongoSnapshots:
                 if kept[owner] > keep:
                     old.append(row["_id"])
             gone = 0
-            for first in range(0, len(old), PAGE):
-                part = {"_id": {"$in": old[first : first + PAGE]}}
+            for first in range(0, len(old), PART):
+                part = {"_id": {"$in": old[first : first + PART]}}
                 gone += (await self._snapshots.delete_many(part, session=session)).deleted_count
             return gone
 
         return await self._executor.write(work)
+
+
+def _key(row: Document) -> Document:
+    key: Document = row["_id"]
+    return key
 
 
 def _snapshot(row: Document) -> Snapshot:

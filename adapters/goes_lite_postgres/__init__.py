@@ -39,13 +39,13 @@ from goes_lite.contract.backend import (
     Transaction,
     Unknown,
 )
-from goes_lite.contract.commits import Commits, SignalCommits
+from goes_lite.contract.commits import Commits, Published, SignalCommits
 from goes_lite.contract.event_bus import REPLAY, EventBus
 from goes_lite.errors import GoesError
-from goes_lite.events.event import Event
 from goes_lite.events.registry import Registry
 from goes_lite.kit.bus import InProcessBus
 from goes_lite.kit.committer import Committer
+from goes_lite.kit.events import LogEvents
 from goes_lite.kit.transaction import TransactionBlock, check_not_inside
 from goes_lite.runtime import Runtime, Signal
 from goes_lite_postgres import _schema
@@ -53,16 +53,15 @@ from goes_lite_postgres._append import AppendSql, Group
 from goes_lite_postgres._checkpoints import CheckpointSql, PostgresCheckpoints, PostgresLeases
 from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, conflict, lost, translate
-from goes_lite_postgres._events import EventSql, PostgresEvents, dialect_of
-from goes_lite_postgres._executor import DirectExecutor, SessionExecutor
+from goes_lite_postgres._events import EventSql, PostgresEventRows, dialect_of
+from goes_lite_postgres._executor import DirectExecutor
 from goes_lite_postgres._models import ModelSql, PostgresModels
 from goes_lite_postgres._names import Names
-from goes_lite_postgres._options import SCHEMA, Target, quoted, target_of, with_schema
+from goes_lite_postgres._options import SCHEMA, ServerAddress, address_of, quoted, with_schema
 from goes_lite_postgres._rows import RowReader
-from goes_lite_postgres._session import Session
+from goes_lite_postgres._session import AnyExecutor, PostgresSession, PostgresTransaction, SessionExecutor
 from goes_lite_postgres._snapshots import PostgresSnapshots, SnapshotSql
 from goes_lite_postgres._statements import statements
-from goes_lite_postgres._transaction import PostgresTransaction
 from goes_lite_postgres._user_sql import select
 from goes_lite_postgres._wakeup import Announcer, Watcher
 from goes_lite_postgres._writer import GROUP_EVENTS, Tries, Writer
@@ -74,9 +73,15 @@ class PostgresBackend(Backend):
     """One handle on a store in a PostgreSQL database. Open it with `goes_lite.connect`."""
 
     def __init__(
-        self, target: Target, pool: Pool, opened: _Opened, runtime: Runtime, registry: Registry, unknown: Unknown
+        self,
+        address: ServerAddress,
+        pool: Pool,
+        opened: _Opened,
+        runtime: Runtime,
+        registry: Registry,
+        unknown: Unknown,
     ) -> None:
-        self.location = target.location
+        self.location = address.location
         self.registry = registry
         self.runtime = runtime
         self.identity = opened.identity
@@ -84,39 +89,43 @@ class PostgresBackend(Backend):
         self.durability: Durability = opened.durability
         self.abilities = frozenset((PERSISTENT, PROCESSES, TRANSACTIONS, SQL, DENSE_POSITIONS, REPLAY))
         self._closed = False
-        self._target = target
+        self._address = address
         self._pool = pool
-        self._sql = AppendSql(target), EventSql(target), SnapshotSql(target), ModelSql(target), CheckpointSql(target)
-        self._dialect = dialect_of(target)
+        self._sql = (
+            AppendSql(address),
+            EventSql(address),
+            SnapshotSql(address),
+            ModelSql(address),
+            CheckpointSql(address),
+        )
+        self._dialect = dialect_of(address)
         self._reader = RowReader(registry, unknown)
-        self._names = Names(target)
+        self._names = Names(address)
         self._signal = Signal()
         self._watcher = Watcher(pool, self._signal)
         self._announcer = Announcer(pool)
-        sql = statements(target, raise_durability=opened.raise_durability)
+        sql = statements(address, raise_durability=opened.raise_durability)
         writer = self._writer = Writer(pool, sql, lambda: self._group(self._names))
-        committer = Committer(pool.target.location, writer.write, lambda: Tries(pool), self._committed, GROUP_EVENTS)
+        committer = Committer(pool.address.location, writer.write, lambda: Tries(pool), self._committed, GROUP_EVENTS)
         executor = self.executor = DirectExecutor(pool, sql, committer, self._committed)
         self.commits: Commits = SignalCommits(self._signal, runtime, executor.check_usable, self._watcher.watching)
-        executor.watched = self.commits
-        _, events, snapshots, models, checkpoints = self._sql
-        self.events = PostgresEvents(executor, events, self._dialect, self._reader, self._names, self._publish)
-        self.snapshots = PostgresSnapshots(executor, snapshots)
-        self.models = PostgresModels(executor, models)
-        self.checkpoints = PostgresCheckpoints(executor, checkpoints, runtime.clock)
-        self.leases = PostgresLeases(executor, checkpoints, runtime.clock)
-        self._bus = InProcessBus(runtime, self.events, head=opened.head)
+        executor.handle = self
+        events, self.snapshots, self.models, self.checkpoints = self._stores(executor, self._names, self.commits, None)
+        self.events = events
+        self.leases = PostgresLeases(executor, self._sql[-1], runtime.clock)
+        self._bus = InProcessBus(runtime, events, head=opened.head)
         self.bus: EventBus = self._bus
+        events.published = self._bus.committed
 
     @classmethod
     async def open(
         cls, location: str, runtime: Runtime, registry: Registry, unknown: Unknown, **options: Any
     ) -> PostgresBackend:
         """Open the store that a URL names; the options are those in the module's docstring."""
-        target = target_of(location, options)
-        pool = Pool(target)
+        address = address_of(location, options)
+        pool = Pool(address)
         try:
-            return cls(target, pool, await _Opened.of(pool), runtime, registry, unknown)
+            return cls(address, pool, await _Opened.of(pool), runtime, registry, unknown)
         except BaseException:
             pool.terminate()
             raise
@@ -137,47 +146,50 @@ class PostgresBackend(Backend):
 
         ForeignFile if it is not a store's; StoreLocked if a transaction is open in it.
         """
-        target = target_of(location, options)
-        pool = Pool(target)
+        address = address_of(location, options)
+        pool = Pool(address)
         try:
             connection = await pool.connect(pool.opening())
             try:
-                await _schema.erase(connection, target)
+                await _schema.erase(connection, address)
             finally:
                 await pool.drop(connection)
         except GoesError:
             raise
         except DRIVER_ERRORS as exc:
-            raise translate(exc, target.location, waited=target.lock_timeout) from exc
+            raise translate(exc, address.location, waited=address.lock_timeout) from exc
 
     def __repr__(self) -> str:
         return f"<PostgresBackend {self.location}: {'closed' if self._closed else self.durability}, {self.driver}>"
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """A transaction; `tx.connection` is the driver's, for whatever else it can do."""
-        return TransactionBlock(lambda: Session(self.executor), lambda session: PostgresTransaction(self, session))
+        return TransactionBlock(lambda: PostgresSession(self.executor), self._inside)
+
+    def _inside(self, session: PostgresSession) -> PostgresTransaction:
+        names = self._names.inside()
+        executor = SessionExecutor(session, lambda: self._group(names))
+        return PostgresTransaction(self.runtime, session, self._stores(executor, names, None, self._bus.committed))
 
     async def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        path = f"SET LOCAL search_path = {quoted(self._target.schema)}, public"
+        path = f"SET LOCAL search_path = {quoted(self._address.schema)}, public"
         return await self.executor.select(lambda connection: select(connection, self._pool, path, sql, parameters))
 
     def _committed(self) -> None:
         self._signal.notify()
         self._announcer.announce()
 
-    def _publish(self, events: Sequence[Event[Any]], before: int) -> None:
-        self._bus.committed(events, before)
-
     def _group(self, names: Names) -> Group:
         return Group(self._sql[0], self._dialect, self._reader, names)
 
-    def stores(self, session: Session) -> tuple[PostgresEvents, PostgresSnapshots, PostgresModels, PostgresCheckpoints]:
-        """The stores inside a transaction."""
-        names = self._names.inside()
-        executor = SessionExecutor(session, lambda: self._group(names))
+    def _stores(
+        self, executor: AnyExecutor, names: Names, commits: Commits | None, published: Published | None
+    ) -> tuple[LogEvents, PostgresSnapshots, PostgresModels, PostgresCheckpoints]:
+        """The stores of the handle, or of a transaction, which learns of no commits."""
         _, events, snapshots, models, checkpoints = self._sql
+        rows = PostgresEventRows(executor, events, self._dialect, self._reader, names)
         return (
-            PostgresEvents(executor, events, self._dialect, self._reader, names, self._publish),
+            LogEvents(rows, executor, self._reader, commits, published),
             PostgresSnapshots(executor, snapshots),
             PostgresModels(executor, models),
             PostgresCheckpoints(executor, checkpoints, self.runtime.clock),
@@ -233,7 +245,7 @@ class _Opened:
             except DRIVER_ERRORS as exc:
                 connection.terminate()
                 if not ((lost(exc, connection) or conflict(exc)) and await patience.again()):
-                    raise translate(exc, pool.target.location, waited=pool.target.lock_timeout) from exc
+                    raise translate(exc, pool.address.location, waited=pool.address.lock_timeout) from exc
             except BaseException:
                 await pool.drop(connection)
                 raise
@@ -243,15 +255,15 @@ class _Opened:
 
     @classmethod
     async def _look(cls, pool: Pool, connection: Connection) -> _Opened:
-        target = pool.target
-        await _schema.migrate(connection, target)
+        address = pool.address
+        await _schema.migrate(connection, address)
         rows = await connection.fetch(
             "SELECT name, setting FROM pg_settings WHERE name IN "
             "('fsync', 'synchronous_commit', 'synchronous_standby_names', 'server_version')"
         )
         settings: dict[str, str] = {row[0]: row[1] for row in rows}
         server = settings["server_version"].split()[0]
-        head: int = await connection.fetchval(AppendSql(target).head)
+        head: int = await connection.fetchval(AppendSql(address).head)
         return cls(
-            await _schema.identity(connection, target), head, server, {**settings, "durability": target.durability}
+            await _schema.identity(connection, address), head, server, {**settings, "durability": address.durability}
         )

@@ -16,20 +16,20 @@ from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, InvalidEventError
 from goes_lite.events.event import Event, id_bytes, metadata_json, restore, tags_json, time_micros
 from goes_lite.events.fields import AggregateRef
-from goes_lite.kit.batch import Batch, check_repeated
+from goes_lite.kit.batch import AppendBatch, check_repeated
 from goes_lite.kit.reading import EventReader
 from goes_lite.kit.sql import MAX_INTEGER, Dialect, select
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, unstorable
 from goes_lite_postgres._names import Names
-from goes_lite_postgres._options import Target
+from goes_lite_postgres._options import ServerAddress
 from goes_lite_postgres._rows import packed, unpacked
 
 
 class AppendSql:
     """The statements that look, with the names of one store's tables; those that write are in `_function`."""
 
-    def __init__(self, target: Target) -> None:
-        table = target.table
+    def __init__(self, address: ServerAddress) -> None:
+        table = address.table
         highest = f"SELECT coalesce(max(e.position), 0) FROM {table('events')} e"
         self.head = f"SELECT greatest(s.head, ({highest})) FROM {table('store')} s"
         self.look = (
@@ -77,7 +77,7 @@ class Group:
         self.before = 0
         self._with_positions: list[Event[Any]] = []
 
-    def foresee(self, batches: Sequence[Batch]) -> bool:
+    def foresee(self, batches: Sequence[AppendBatch]) -> bool:
         """Take every aggregate to be where the first append expects it, no event to be stored, the log to be empty.
 
         False if that is not worth a try: a name has no number yet, or one event is there twice.
@@ -90,7 +90,7 @@ class Group:
             event.name for batch in batches for event in batch.events
         )
 
-    async def look(self, connection: Connection, batches: Sequence[Batch]) -> None:
+    async def look(self, connection: Connection, batches: Sequence[AppendBatch]) -> None:
         """Learn where the log and the aggregates are, and which of the events are stored already."""
         ids = [id_bytes(event).hex() for batch in batches for event in batch.events]
         refs = [*dict.fromkeys(ref for batch in batches for ref in batch.steps)]
@@ -108,7 +108,7 @@ class Group:
                     unpacked(text, binary),
                 )  # fmt: skip
 
-    async def decide(self, connection: Connection, batch: Batch, condition: AppendCondition | None) -> Appended:
+    async def decide(self, connection: Connection, batch: AppendBatch, condition: AppendCondition | None) -> Appended:
         """What becomes of one append; what is raised is what it is refused with."""
         if (self._stored or self._accepted) and (repeated := self._repeated(batch)):
             return check_repeated(batch, repeated, self._reader.registry)
@@ -120,7 +120,7 @@ class Group:
             raise AppendConditionFailed(condition, position)
         return self._accept(batch)
 
-    def _repeated(self, batch: Batch) -> dict[bytes, Event[Any]]:
+    def _repeated(self, batch: AppendBatch) -> dict[bytes, Event[Any]]:
         """What has an id of the batch, in the store or further ahead in the group."""
         ids = {id_bytes(event) for event in batch.events}
         found = {id: event for id, event in self._stored.items() if id in ids}
@@ -135,7 +135,7 @@ class Group:
         placed += (event.at(position) for position, event in enumerate(self.events[begin:], self.before + begin + 1))
         return placed
 
-    def _accept(self, batch: Batch) -> Appended:
+    def _accept(self, batch: AppendBatch) -> Appended:
         number = len(self.events)
         for ref, step in batch.steps.items():
             begun = self._moved.get(ref)

@@ -1,8 +1,7 @@
 """Checkpoints and leases over PostgreSQL; see `goes_lite.contract.checkpoints` for what is promised.
 
-A lease is a row, not a lock of a session: so it works through poolers, and outlives the connection. A released or expired
-one keeps its row, so that the fencing token only ever grows. Time is the server's; but where a program was given a clock,
-as tests are, it is that one.
+A lease is a row, not a lock of a session: so it works through poolers, and outlives the connection. Time is the server's;
+but where a program was given a clock, as tests are, it is that one.
 """
 
 from __future__ import annotations
@@ -10,10 +9,11 @@ from __future__ import annotations
 from goes_lite.contract.checkpoints import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
 from goes_lite.errors import LeaseHeld, LeaseLost
 from goes_lite.events.fields import from_micros, to_micros
+from goes_lite.kit.leases import NOBODY, StoredLease, check_claim, check_current, checkpoint
 from goes_lite.runtime import Clock, SystemClock
-from goes_lite_postgres._driver import Connection, Row
-from goes_lite_postgres._executor import Executor
-from goes_lite_postgres._options import Target
+from goes_lite_postgres._driver import Connection
+from goes_lite_postgres._options import ServerAddress
+from goes_lite_postgres._session import AnyExecutor
 
 _NOW = "coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::bigint)"
 
@@ -21,8 +21,8 @@ _NOW = "coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::
 class CheckpointSql:
     """The statements, with the names of one store's tables."""
 
-    def __init__(self, target: Target) -> None:
-        checkpoints, leases, store = map(target.table, ("checkpoints", "leases", "store"))
+    def __init__(self, address: ServerAddress) -> None:
+        checkpoints, leases, store = map(address.table, ("checkpoints", "leases", "store"))
         self.all = f"SELECT name, position, store, time FROM {checkpoints} ORDER BY name"
         self.get = f"SELECT name, position, store, time FROM {checkpoints} WHERE name = $1"
         self.save = (
@@ -47,7 +47,6 @@ class CheckpointSql:
             f"UPDATE {leases} SET expires = {_NOW} + $5::bigint "
             "WHERE name = $2 AND owner = $3 AND token = $4 RETURNING expires"
         )
-        # an empty owner marks a released lease: nobody can renew it, and the token stays
         self.release = (
             f"UPDATE {leases} SET owner = '', expires = 0 WHERE name = $1 AND owner = $2 AND token = $3 RETURNING 1"
         )
@@ -61,7 +60,7 @@ def micros(clock: Clock) -> int | None:
 class PostgresCheckpoints:
     """Checkpoints in the table of that name."""
 
-    def __init__(self, executor: Executor, sql: CheckpointSql, clock: Clock) -> None:
+    def __init__(self, executor: AnyExecutor, sql: CheckpointSql, clock: Clock) -> None:
         self._executor = executor
         self._sql = sql
         self._clock = clock
@@ -69,15 +68,14 @@ class PostgresCheckpoints:
     async def get(self, name: str) -> Checkpoint | None:
         check_owned_name(name)
         rows = await self._executor.read(lambda connection: connection.fetch(self._sql.get, name))
-        return _checkpoint(rows[0]) if rows else None
+        return checkpoint(*rows[0]) if rows else None
 
     async def save(self, name: str, position: int, *, lease: Lease | None = None) -> None:
         check_checkpoint(name, position, lease)
 
         async def work(connection: Connection) -> None:
             if lease is not None:
-                row = await connection.fetchrow(self._sql.keep_lease, lease.name)
-                _check_current(row, lease)
+                check_current(lease, await _stored(connection, self._sql.keep_lease, lease.name))
             await connection.execute(self._sql.save, micros(self._clock), name, position)
 
         await self._executor.write(work)
@@ -88,27 +86,24 @@ class PostgresCheckpoints:
 
     async def all(self) -> list[Checkpoint]:
         rows = await self._executor.read(lambda connection: connection.fetch(self._sql.all))
-        return [_checkpoint(row) for row in rows]
+        return [checkpoint(*row) for row in rows]
 
 
 class PostgresLeases:
     """Leases in the table of that name."""
 
-    def __init__(self, executor: Executor, sql: CheckpointSql, clock: Clock) -> None:
+    def __init__(self, executor: AnyExecutor, sql: CheckpointSql, clock: Clock) -> None:
         self._executor = executor
         self._sql = sql
         self._clock = clock
 
     async def acquire(self, name: str, owner: str, ttl: float) -> Lease:
-        check_owned_name(name)
-        check_owned_name(owner, "the owner of a lease")  # an empty one marks a released lease
-        duration = check_ttl(ttl)
+        duration = check_claim(name, owner, ttl)
 
         async def work(connection: Connection) -> Lease:
             row = await connection.fetchrow(self._sql.acquire, micros(self._clock), name, owner, duration)
             if row is None:
-                held = await connection.fetchrow(self._sql.lease, name)
-                other, _, expires = held or ("", 0, 0)
+                other, _, expires = await _stored(connection, self._sql.lease, name)
                 raise LeaseHeld(name, other, from_micros(expires))
             token, until = row
             return Lease(name, owner, token, from_micros(until))
@@ -124,7 +119,7 @@ class PostgresLeases:
                 self._sql.renew, micros(self._clock), lease.name, lease.owner, lease.token, duration
             )
             if until is None:
-                _check_current(await connection.fetchrow(self._sql.lease, lease.name), lease)
+                check_current(lease, await _stored(connection, self._sql.lease, lease.name))
                 raise LeaseLost(lease.name, None, lease.token, lease.token)  # it came back in this very moment
             return lease._replace(expires=from_micros(until))
 
@@ -145,12 +140,9 @@ class PostgresLeases:
         return Lease(name, owner, token, from_micros(expires))
 
 
-def _check_current(row: Row | None, lease: Lease) -> None:
-    owner, token, _ = row or ("", 0, 0)
-    if (owner, token) != (lease.owner, lease.token):
-        raise LeaseLost(lease.name, owner or None, lease.token, token)
-
-
-def _checkpoint(row: Row) -> Checkpoint:
-    name, position, store, time = row
-    return Checkpoint(name, position, store, from_micros(time))
+async def _stored(connection: Connection, sql: str, name: str) -> StoredLease:
+    row = await connection.fetchrow(sql, name)
+    if row is None:
+        return NOBODY
+    owner, token, expires = row
+    return owner, token, expires

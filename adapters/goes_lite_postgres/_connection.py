@@ -18,7 +18,7 @@ import asyncpg
 from goes_lite.errors import GoesError, StoreClosed, StoreError, StoreForked
 from goes_lite.kit.patience import Patience
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, conflict, lost, translate, worth_waiting
-from goes_lite_postgres._options import Target
+from goes_lite_postgres._options import ServerAddress
 
 T = TypeVar("T")
 
@@ -29,15 +29,15 @@ PAUSE, LONGEST_PAUSE = 0.02, 1.0
 class Pool:
     """Lends connections: some for reads, some for writes, and one for the group committer."""
 
-    def __init__(self, target: Target) -> None:
-        self.target = target
+    def __init__(self, address: ServerAddress) -> None:
+        self.address = address
         self.closed = False
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
-        reads = (target.pool_size - 2) // 2
-        writes = target.pool_size - 2 - reads
+        reads = (address.pool_size - 2) // 2
+        writes = address.pool_size - 2 - reads
         self._reads, self._writes, self._commits = (
             asyncio.Semaphore(reads),
             asyncio.Semaphore(writes),
@@ -46,7 +46,7 @@ class Pool:
         self._permits = (self._reads, reads), (self._writes, writes), (self._commits, 1)
 
     def __repr__(self) -> str:
-        return f"<Pool {self.target.location}: {len(self._open)} open, {len(self._idle)} idle>"
+        return f"<Pool {self.address.location}: {len(self._open)} open, {len(self._idle)} idle>"
 
     @property
     def pids(self) -> set[int]:
@@ -55,15 +55,15 @@ class Pool:
 
     def check_usable(self) -> None:
         if os.getpid() != self._process:
-            raise StoreForked(self.target.location)
+            raise StoreForked(self.address.location)
         if self.closed:
-            raise StoreClosed(self.target.location)
+            raise StoreClosed(self.address.location)
 
     def check_loop(self) -> None:
         self.check_usable()
         if asyncio.get_running_loop() is not self._loop:
             raise StoreError(
-                self.target.location,
+                self.address.location,
                 "a handle belongs to the event loop that opened it, and this is another one: connect in each, or use "
                 "goes_lite.blocking, which may be used from any thread",
             )
@@ -93,20 +93,20 @@ class Pool:
 
     async def open(self) -> Connection:
         """A new connection, which `drop` closes."""
-        target = self.target
+        address = self.address
         connection: Connection = await asyncpg.connect(
-            target.dsn,
-            timeout=target.connect_timeout,
+            address.dsn,
+            timeout=address.connect_timeout,
             command_timeout=None,
             # behind a pooler of transactions the next statement may meet another server process
-            statement_cache_size=0 if target.pooler else 200,
+            statement_cache_size=0 if address.pooler else 200,
             max_cached_statement_lifetime=0,
-            server_settings={"application_name": target.application_name},
+            server_settings={"application_name": address.application_name},
         )
         self._open.add(connection)
         if self.closed:
             await self.drop(connection)
-            raise StoreClosed(target.location)
+            raise StoreClosed(address.location)
         return connection
 
     def give_back(self, connection: Connection) -> None:
@@ -153,11 +153,11 @@ class Pool:
                 return await self.connection()
             except DRIVER_ERRORS as exc:
                 if not (worth_waiting(exc) and await patience.again()):
-                    raise translate(exc, self.target.location) from exc
+                    raise translate(exc, self.address.location) from exc
 
     def bounded(self) -> asyncio.Timeout:
         """For how long the server may say nothing to what may have to wait for locks, before it is taken for gone."""
-        return asyncio.timeout(self.target.lock_timeout + self.target.command_timeout)
+        return asyncio.timeout(self.address.lock_timeout + self.address.command_timeout)
 
     async def read(self, work: Callable[[Connection], Awaitable[T]], *, bounded: bool = True) -> T:
         """Run an operation that only reads, again where the connection broke, or hangs (unless it may take its time)."""
@@ -166,7 +166,7 @@ class Pool:
         while True:
             async with self.reading() as connection:
                 try:
-                    async with asyncio.timeout(self.target.command_timeout if bounded else None):
+                    async with asyncio.timeout(self.address.command_timeout if bounded else None):
                         return await work(connection)
                 except GoesError:
                     raise
@@ -182,14 +182,14 @@ class Pool:
 
     def opening(self) -> Patience:
         """For how long opening a handle goes on trying."""
-        return Patience(self.target.connect_timeout, PAUSE, LONGEST_PAUSE)
+        return Patience(self.address.connect_timeout, PAUSE, LONGEST_PAUSE)
 
     def patience(self) -> Patience:
         """For how long an operation goes on trying."""
-        return Patience(self.target.retry_timeout, PAUSE, LONGEST_PAUSE)
+        return Patience(self.address.retry_timeout, PAUSE, LONGEST_PAUSE)
 
     def translated(self, error: Exception) -> GoesError:
-        return translate(error, self.target.location, waited=self.target.lock_timeout)
+        return translate(error, self.address.location, waited=self.address.lock_timeout)
 
 
 class Lent:

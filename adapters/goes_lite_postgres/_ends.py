@@ -112,7 +112,7 @@ class Ends:
     def _in_doubt(self) -> StoreUnavailable:
         """The server went away during a COMMIT and stayed away."""
         return StoreUnavailable(
-            self._pool.target.location,
+            self._pool.address.location,
             "the server went away during a commit and could not be asked about it since, so what was written may be stored "
             "or not: look before you write it again",
         )

@@ -1,29 +1,24 @@
-"""The EventStore over PostgreSQL: on the handle's own connections, or inside a user's transaction."""
+"""The rows of the event store in PostgreSQL: its statements, and what becomes of their results."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-from goes_lite.contract.commits import Published, publish
-from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, Pages, check_condition
-from goes_lite.errors import GoesError, InvalidQueryError
 from goes_lite.events.event import Event
-from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros
-from goes_lite.events.query import EVERYTHING, EventQuery, check_query
-from goes_lite.kit.batch import check_batch
-from goes_lite.kit.paging import aggregate_pages, check_position, follow_pages, query_pages
-from goes_lite.kit.sql import MAX_INTEGER, Dialect, count, select
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EventQuery
+from goes_lite.kit.events import AggregateRow, Page, page_of
+from goes_lite.kit.sql import Dialect, count, select
 from goes_lite_postgres._append import AppendSql
 from goes_lite_postgres._driver import Connection, Row
-from goes_lite_postgres._executor import Executor
 from goes_lite_postgres._names import Names
-from goes_lite_postgres._options import Target
+from goes_lite_postgres._options import ServerAddress
 from goes_lite_postgres._rows import COLUMNS, NAME_KEY, RowReader
+from goes_lite_postgres._session import AnyExecutor
 
-PAGE = 1024
-"""The most events of a page."""
 T = TypeVar("T")
 
 MAX_ARGUMENTS = 32_767
@@ -43,13 +38,13 @@ def _in_order(left: str, right: str, on: str) -> str:
     return f"{left} CROSS JOIN LATERAL (SELECT * FROM {right} WHERE {on} OFFSET 0) e"
 
 
-def dialect_of(target: Target) -> Dialect:
+def dialect_of(address: ServerAddress) -> Dialect:
     """How queries become the SQL of PostgreSQL, on the tables of one store."""
     return Dialect(
         placeholder=_numbered,
         uuid=_unchanged,
         unindexed=_unchanged,
-        table=target.table,
+        table=address.table,
         in_order=_in_order,
         pairs=True,
         max_parameters=MAX_ARGUMENTS,
@@ -59,10 +54,10 @@ def dialect_of(target: Target) -> Dialect:
 class EventSql:
     """The statements, with the names of one store's tables."""
 
-    def __init__(self, target: Target) -> None:
-        table = target.table
+    def __init__(self, address: ServerAddress) -> None:
+        table = address.table
         joined = f"{table('events')} e LEFT JOIN {table('aggregates')} a ON a.key = e.aggregate_key"
-        self.head = AppendSql(target).head
+        self.head = AppendSql(address).head
         self.load = (
             "SELECT e.position, e.id, e.name_key, NULL, NULL, e.version, e.time, e.encoding, e.schema, e.data, e.binary_data, "
             f"e.metadata, e.tags FROM {table('events')} e WHERE e.aggregate_key = "
@@ -87,43 +82,24 @@ class EventSql:
         )
 
 
-class PostgresEvents:
-    """See `goes_lite.contract.event_store.EventStore` for what is promised."""
+class PostgresEventRows:
+    """See `goes_lite.kit.events.EventRows`."""
 
-    def __init__(
-        self, executor: Executor, sql: EventSql, dialect: Dialect, reader: RowReader, names: Names, published: Published
-    ) -> None:
+    page_size = 1024
+
+    def __init__(self, executor: AnyExecutor, sql: EventSql, dialect: Dialect, reader: RowReader, names: Names) -> None:
         self._executor = executor
         self._sql = sql
         self._dialect = dialect
         self._reader = reader
         self._names = names
-        self._published = published
 
-    async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
-        batch = check_batch(events)
-        if not batch.events:
-            await self.head()  # nothing to write, but a closed store says that it is closed
-            return Appended(())
-        check_condition(condition)
-        if condition is not None:
-            self._reader.check(condition.query)
-
-        def committed(appended: Appended) -> None:
-            if not appended.already_committed:
-                publish(self._published, batch.events, appended.positions[0] - 1)
-
-        return await self._executor.append(batch, condition, committed)
-
-    async def load(self, aggregate: AggregateRef, *, after: int = 0, upto: int | None = None) -> list[Event[Any]]:
-        ref = aggregate_ref(aggregate)
-        first, last = check_position("after", after), MAX_INTEGER if upto is None else check_position("upto", upto)
-
+    def load(self, ref: AggregateRef, after: int, upto: int) -> Awaitable[list[Event[Any]]]:
         async def work(connection: Connection) -> list[Event[Any]]:
-            rows = await connection.fetch(self._sql.load, ref.name, ref.id, first, last)
+            rows = await connection.fetch(self._sql.load, ref.name, ref.id, after, upto)
             return await self._events(connection, rows, whole=ref)
 
-        return await self._executor.read(work)
+        return self._executor.read(work)
 
     async def _events(
         self, connection: Connection, rows: Sequence[Row], *, whole: AggregateRef | None = None
@@ -133,113 +109,65 @@ class PostgresEvents:
         self._reader.read_into(names, rows, found, whole=whole)
         return found
 
-    def query(
-        self,
-        query: EventQuery = EVERYTHING,
-        *,
-        after: int = 0,
-        upto: int | None = None,
-        limit: int | None = None,
-        reverse: bool = False,
-    ) -> Pages[Event[Any]]:
-        check_query(query)
+    def page(self, query: EventQuery, after: int, upto: int, limit: int, *, reverse: bool) -> Awaitable[Page]:
+        return self._executor.read(partial(self._page, query, after, upto, limit, reverse))
 
-        def page(
-            low: int, high: int, limit: int, bounded: bool
-        ) -> Awaitable[tuple[Sequence[Event[Any]], int, bool, int]]:
-            async def work(connection: Connection) -> tuple[Sequence[Event[Any]], int, bool, int]:
-                end = high if bounded else min(high, await connection.fetchval(self._sql.head))
-                return *await self._page(connection, query, low, end, limit, reverse=reverse), end
+    def news(self, query: EventQuery, after: int, limit: int) -> Awaitable[Page]:
+        async def work(connection: Connection) -> Page:
+            end = await self._head(connection)
+            if end <= after:
+                return Page((), after, False)
+            return await self._page(query, after, end, limit, False, connection)
 
-            return self._executor.read(work)
-
-        return query_pages(page, after=after, upto=upto, limit=limit, reverse=reverse, most=PAGE)
+        return self._executor.read(work)
 
     async def _page(
-        self, connection: Connection, query: EventQuery, low: int, high: int, limit: int, *, reverse: bool = False
-    ) -> tuple[list[Event[Any]], int, bool]:
-        """The events of a page, the position up to which it tells all, and whether there may be more behind it."""
-        registry = self._reader.registry
-        page = select(
-            COLUMNS, query, self._dialect, registry.spellings, after=low, upto=high, limit=limit, reverse=reverse
-        )
+        self, query: EventQuery, after: int, upto: int, limit: int, reverse: bool, connection: Connection
+    ) -> Page:
+        spellings = self._reader.registry.spellings
+        page = select(COLUMNS, query, self._dialect, spellings, after=after, upto=upto, limit=limit, reverse=reverse)
         rows = await connection.fetch(page.text, *page.parameters)
         names = await self._names.names(connection, {row[NAME_KEY] for row in rows})
-        events: list[Event[Any]] = []
-        try:
-            self._reader.read_into(names, rows, events)
-        except GoesError:
-            # Where pages begin and end is nobody's business: what lies before an unreadable event is given out first.
-            if not events:
-                raise
-            return events, events[-1].position, True
-        more = len(rows) == limit
-        return events, rows[-1][0] if more else high, more
+        last = rows[-1][0] if len(rows) == limit else None
+        return page_of(partial(self._reader.read_into, names, rows), last, upto)
 
-    async def find(self, event_id: UUID) -> Event[Any] | None:
-        if not isinstance(event_id, UUID):
-            raise InvalidQueryError(f"find takes an event id, which is a UUID, not {event_id!r:.80}")
-
+    def find(self, event_id: UUID) -> Awaitable[Event[Any] | None]:
         async def work(connection: Connection) -> Event[Any] | None:
             rows = await connection.fetch(self._sql.find, event_id)
             return next(iter(await self._events(connection, rows)), None)
 
-        return await self._executor.read(work)
+        return self._executor.read(work)
 
-    async def head(self) -> int:
+    def head(self) -> Awaitable[int]:
+        return self._executor.read(self._head)
+
+    async def _head(self, connection: Connection) -> int:
+        position: int = await connection.fetchval(self._sql.head)
+        return position
+
+    async def aggregates(self, name: str | None, after: AggregateRef | None, limit: int) -> list[AggregateRow]:
+        parameters: list[Any] = [limit]
+        where: list[str] = []
+        if after is not None:
+            parameters += after
+            where.append("(name, id) > ($2, $3)")
+        if name is not None:
+            parameters.append(name)
+            where.append(f"name = ${len(parameters)}")
+        select, order = self._sql.aggregates
+        sql = f"{select} WHERE {' AND '.join(where) or 'TRUE'} {order}"
+        rows = await self._executor.read(lambda connection: connection.fetch(sql, *parameters))
+        return [(name, id, version, first, last) for name, id, version, first, last in rows]
+
+    def count(self, query: EventQuery) -> Awaitable[int]:
         async def work(connection: Connection) -> int:
-            position: int = await connection.fetchval(self._sql.head)
-            return position
+            text, parameters = count(query, self._dialect, self._reader.registry.spellings)
+            number: int = await connection.fetchval(text, *parameters)
+            return number
 
-        return await self._executor.read(work)
+        return self._executor.read(work)
 
-    def aggregates(
-        self, name: str | None = None, *, after: AggregateRef | None = None, limit: int | None = None
-    ) -> Pages[AggregateInfo]:
-        async def page(behind: AggregateRef | None, number: int) -> list[AggregateInfo]:
-            parameters: list[Any] = [number]
-            where: list[str] = []
-            if behind is not None:
-                parameters += behind
-                where.append("(name, id) > ($2, $3)")
-            if name is not None:
-                parameters.append(name)
-                where.append(f"name = ${len(parameters)}")
-            select, order = self._sql.aggregates
-            sql = f"{select} WHERE {' AND '.join(where) or 'TRUE'} {order}"
-            rows = await self._executor.read(lambda connection: connection.fetch(sql, *parameters))
-            return [
-                AggregateInfo(AggregateRef._make((n, i)), version, from_micros(first), from_micros(last))
-                for n, i, version, first, last in rows
-            ]
-
-        return aggregate_pages(page, name, after=after, limit=limit, most=PAGE)
-
-    async def count(self, query: EventQuery = EVERYTHING) -> int:
-        check_query(query)
-        counted = count(query, self._dialect, self._reader.registry.spellings)
-        number: int = await self._executor.read(
-            lambda connection: connection.fetchval(counted.text, *counted.parameters)
-        )
-        return number
-
-    def follow(self, query: EventQuery = EVERYTHING, *, after: int) -> Pages[Event[Any]]:
-        check_query(query)
-
-        def page(cursor: int) -> Awaitable[tuple[Sequence[Event[Any]], int]]:
-            async def work(connection: Connection) -> tuple[Sequence[Event[Any]], int]:
-                end: int = await connection.fetchval(self._sql.head)
-                if end <= cursor:
-                    return [], cursor
-                events, edge, _ = await self._page(connection, query, cursor, end, PAGE)
-                return events, edge
-
-            return self._executor.read(work)
-
-        return follow_pages(page, self._executor, after=after)
-
-    async def delete(self, aggregate: AggregateRef) -> int:
-        ref = aggregate_ref(aggregate)
+    def delete(self, ref: AggregateRef) -> Awaitable[int]:
         snapshots, head, tags, events, gone = self._sql.delete
 
         async def work(connection: Connection) -> int:
@@ -253,4 +181,4 @@ class PostgresEvents:
             await connection.execute(gone, key)
             return erased
 
-        return await self._executor.delete(work)
+        return self._executor.delete(work)

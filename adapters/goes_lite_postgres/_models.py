@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any
 
 from goes_lite.contract.event_store import Pages
@@ -17,13 +17,15 @@ from goes_lite.contract.model_store import (
     check_rename,
     parse_model,
 )
-from goes_lite.kit.paging import FIRST_PAGE
+from goes_lite.kit.paging import keyset_pages, upper_bound
 from goes_lite.kit.sql import MAX_INTEGER
 from goes_lite_postgres._documents import conditions, queryable, sort_keys
-from goes_lite_postgres._driver import Connection
-from goes_lite_postgres._events import PAGE
-from goes_lite_postgres._executor import Executor
-from goes_lite_postgres._options import Target
+from goes_lite_postgres._driver import Connection, Row
+from goes_lite_postgres._options import ServerAddress
+from goes_lite_postgres._session import AnyExecutor
+
+PAGE = 1024
+"""The most records of a page."""
 
 _COLUMNS = "m.collection, m.id, m.version, m.data"
 
@@ -31,8 +33,8 @@ _COLUMNS = "m.collection, m.id, m.version, m.data"
 class ModelSql:
     """The statements, with the names of one store's tables."""
 
-    def __init__(self, target: Target) -> None:
-        table = self.table = target.table("models")
+    def __init__(self, address: ServerAddress) -> None:
+        table = self.table = address.table("models")
         insert = f"INSERT INTO {table} AS m (collection, id, version, data, plain) "
         written = "DO UPDATE SET version = m.version + 1, data = excluded.data, plain = excluded.plain"
         self.version = f"SELECT version FROM {table} WHERE collection = $1 AND id = $2"
@@ -59,7 +61,7 @@ class ModelSql:
 class PostgresModels:
     """Read models in the table of that name, as JSON text."""
 
-    def __init__(self, executor: Executor, sql: ModelSql) -> None:
+    def __init__(self, executor: AnyExecutor, sql: ModelSql) -> None:
         self._executor = executor
         self._sql = sql
 
@@ -138,7 +140,6 @@ class PostgresModels:
         query = ModelQuery(where, order_by, limit, reverse=reverse)
         fixed: list[Any] = [collection]
         clauses = ["m.collection = $1", *conditions(query, fixed)]
-        # the id makes the order total, so that a page can begin behind the last row of the one before
         keys = ["m.id"] if query.order_by is None else [*sort_keys(query.order_by, fixed), "m.id"]
         direction, beyond = ("DESC", "<") if reverse else ("ASC", ">")
         casts = ["text"] if len(keys) == 1 else ["integer", "numeric", "text", "text"]
@@ -148,14 +149,8 @@ class PostgresModels:
             f"FROM {self._sql.table} m WHERE {' AND '.join(clauses)}"
         )
         order = ", ".join(f"{name} {direction}" for name in names)
-        left = MAX_INTEGER if limit is None else min(limit, MAX_INTEGER)
-        size = FIRST_PAGE
-        last: list[Any] | None = None
 
-        async def fetch() -> Sequence[ModelRecord]:
-            nonlocal left, size, last
-            if left <= 0:
-                return ()
+        def page(last: list[Any] | None, number: int) -> Awaitable[list[Row]]:
             values = [*fixed]
             sql = inner if last is None else f"SELECT * FROM ({inner}) AS found"
             if last is not None:
@@ -164,17 +159,12 @@ class PostgresModels:
                     values.append(key)
                     marks.append(f"${len(values)}::{cast}")
                 sql += f" WHERE ({', '.join(names)}) {beyond} ({', '.join(marks)})"
-            asked = min(size, left)
-            values.append(asked)
+            values.append(number)
             sql += f" ORDER BY {order} LIMIT ${len(values)}"
-            rows = await self._executor.read(lambda connection: connection.fetch(sql, *values))
-            left = left - len(rows) if len(rows) == asked else 0
-            size = min(size * 4, PAGE)
-            if rows:
-                last = list(rows[-1])[4:]
-            return [ModelRecord(*list(row)[:4]) for row in rows]
+            return self._executor.read(lambda connection: connection.fetch(sql, *values))
 
-        return Pages(fetch)
+        # the id makes the order total, so that a page can begin after the last row of the one before
+        return keyset_pages(page, _key, _record, limit=upper_bound("limit", limit), most=PAGE)
 
     async def clear(self, collection: str) -> int:
         check_collection(collection)
@@ -194,6 +184,14 @@ class PostgresModels:
             return moved
 
         return await self._executor.write(work, exclusive=True)
+
+
+def _key(row: Row) -> list[Any]:
+    return list(row)[4:]
+
+
+def _record(row: Row) -> ModelRecord:
+    return ModelRecord(*list(row)[:4])
 
 
 def _is_json(collection: str, id: str, data: str) -> bool:

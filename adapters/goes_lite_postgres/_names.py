@@ -10,15 +10,15 @@ from collections.abc import Iterable
 
 from goes_lite.errors import StoreDamaged
 from goes_lite_postgres._driver import Connection
-from goes_lite_postgres._options import Target
+from goes_lite_postgres._options import ServerAddress
 
 
 class Names:
     """Of one store."""
 
-    def __init__(self, target: Target, known: dict[int, str] | None = None) -> None:
-        table = target.table("event_names")
-        self._target = target
+    def __init__(self, address: ServerAddress, known: dict[int, str] | None = None) -> None:
+        table = address.table("event_names")
+        self._address = address
         self._by_name = f"SELECT key, name FROM {table} WHERE name = ANY ($1::text[])"
         self._by_key = f"SELECT key, name FROM {table} WHERE key = ANY ($1::integer[])"
         self._make = (
@@ -29,7 +29,7 @@ class Names:
 
     def inside(self) -> Names:
         """The names as a transaction of the user sees them."""
-        return Names(self._target, self._names)
+        return Names(self._address, self._names)
 
     def known(self, names: Iterable[str]) -> bool:
         """Whether this handle knows the numbers of all of them."""
@@ -59,5 +59,5 @@ class Names:
             rows = await connection.fetch(self._by_key, [*missing])
             self._names.update((row[0], row[1]) for row in rows)
             if left := missing - self._names.keys():
-                raise StoreDamaged(self._target.location, f"events have the names {sorted(left)}, which are not there")
+                raise StoreDamaged(self._address.location, f"events have the names {sorted(left)}, which are not there")
         return self._names

@@ -16,7 +16,7 @@ _SECRET = "password"  # noqa: S105 - the name of it
 
 
 @dataclass(frozen=True)
-class Target:
+class ServerAddress:
     """What to connect to and how."""
 
     dsn: str = field(repr=False)
@@ -55,8 +55,8 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def target_of(url: str, options: dict[str, Any]) -> Target:
-    """The target of a URL and of options, which come on top of those in the URL; ConfigError."""
+def address_of(url: str, options: dict[str, Any]) -> ServerAddress:
+    """The address of a URL and of options, which come on top of those in the URL; ConfigError."""
     parts = urlsplit(url)
     given: dict[str, Any] = {}
     passed: list[tuple[str, str]] = []  # the others are the driver's: sslmode, host, target_session_attrs, …
@@ -76,7 +76,7 @@ def target_of(url: str, options: dict[str, Any]) -> Target:
     dsn = parts._replace(scheme="postgresql", query=urlencode(passed), fragment="").geturl()
     if parts.fragment or url.endswith("#"):
         raise ConfigError("postgresql: a # ends a URL: write %23 for one in a password or name")
-    return Target(dsn, _shown(url, passed, schema), **given)
+    return ServerAddress(dsn, _shown(url, passed, schema), **given)
 
 
 def with_schema(url: str, schema: str) -> str:

@@ -17,7 +17,7 @@ from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew, StoreUnavai
 from goes_lite.events.ids import new_id
 from goes_lite_postgres import _function
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, code, translate
-from goes_lite_postgres._options import Target, quoted
+from goes_lite_postgres._options import ServerAddress, quoted
 
 TEXT = 'text COLLATE "C"'
 """Text sorts by code point, whatever the language of the database."""
@@ -154,7 +154,7 @@ def ddl(schema: str, *, since: int = 0) -> Iterator[str]:
         yield f"INSERT INTO {name}.store (id, epoch, version, head) VALUES ('{new_id()}', 1, {VERSION}, 0)"
 
 
-async def check(connection: Connection, target: Target) -> int:
+async def check(connection: Connection, address: ServerAddress) -> int:
     """The version of the tables, 0 if there are none. Nothing is changed.
 
     Raises ForeignFile if the schema has tables of those names that are not a store's, StoreTooNew for a newer store's.
@@ -162,86 +162,86 @@ async def check(connection: Connection, target: Target) -> int:
     found: list[str] = await connection.fetchval(
         "SELECT array_agg(c.relname::text) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
         "WHERE n.nspname = $1 AND c.relname = ANY ($2::text[])",
-        target.schema,
+        address.schema,
         [*TABLES],
     )
     if not found:
         return 0
     if set(found) != set(TABLES):
         named = ", ".join(repr(name) for name in sorted(found))
-        raise ForeignFile(target.location, f"the schema {target.schema!r} has other tables of these names: {named}")
+        raise ForeignFile(address.location, f"the schema {address.schema!r} has other tables of these names: {named}")
     try:
-        version: int | None = await connection.fetchval(f"SELECT version FROM {target.table('store')}")
+        version: int | None = await connection.fetchval(f"SELECT version FROM {address.table('store')}")
     except DRIVER_ERRORS as exc:
         if code(exc)[:3] == "427":  # no such column, or one of another type
-            raise ForeignFile(target.location, f"the table 'store' is not one of goes_lite: {exc}") from exc
+            raise ForeignFile(address.location, f"the table 'store' is not one of goes_lite: {exc}") from exc
         raise
     if version is None or version < 1:
-        raise StoreDamaged(target.location, f"its schema version is {version}")
+        raise StoreDamaged(address.location, f"its schema version is {version}")
     if version > VERSION:
-        raise StoreTooNew(target.location, version, VERSION)
+        raise StoreTooNew(address.location, version, VERSION)
     return version
 
 
-async def migrate(connection: Connection, target: Target) -> None:
+async def migrate(connection: Connection, address: ServerAddress) -> None:
     """Bring the tables up to date, in one transaction. Several processes may do this at once; one does the work."""
-    if await check(connection, target) >= VERSION and (not target.jsonb or await _has_documents(connection, target)):
+    if await check(connection, address) >= VERSION and (not address.jsonb or await _has_documents(connection, address)):
         return
     async with connection.transaction(isolation="read_committed"):
-        await connection.execute(f"SELECT pg_advisory_xact_lock({target.key('schema')})")
-        version = await check(connection, target)  # another process may have been faster
+        await connection.execute(f"SELECT pg_advisory_xact_lock({address.key('schema')})")
+        version = await check(connection, address)  # another process may have been faster
         try:
-            for statement in ddl(target.schema, since=version) if version < VERSION else ():
+            for statement in ddl(address.schema, since=version) if version < VERSION else ():
                 # asked first: who may use a schema, but make none, may not even say IF NOT EXISTS
-                if not statement.startswith("CREATE SCHEMA") or not await _exists(connection, target):
+                if not statement.startswith("CREATE SCHEMA") or not await _exists(connection, address):
                     await connection.execute(statement)
-            if target.jsonb and not await _has_documents(connection, target):
+            if address.jsonb and not await _has_documents(connection, address):
                 for statement in JSONB:
-                    await connection.execute(statement.format(schema=quoted(target.schema)))
+                    await connection.execute(statement.format(schema=quoted(address.schema)))
         except DRIVER_ERRORS as exc:
             if code(exc) == "42501":
-                text = translate(exc, target.location)
+                text = translate(exc, address.location)
                 raise StoreUnavailable(
-                    target.location,
+                    address.location,
                     f"its tables are not there or of an older version, and this role may not make them ({text}): have somebody "
-                    f"who may run what `goes-lite schema postgresql --schema {target.schema}` prints",
+                    f"who may run what `goes-lite schema postgresql --schema {address.schema}` prints",
                 ) from exc
             raise
 
 
-async def _has_documents(connection: Connection, target: Target) -> bool:
+async def _has_documents(connection: Connection, address: ServerAddress) -> bool:
     """Whether events have the column that `JSONB` makes, or another one of that name."""
     found: bool = await connection.fetchval(
         "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = 'document')",
-        target.table("events"),
+        address.table("events"),
     )
     return found
 
 
-async def _exists(connection: Connection, target: Target) -> bool:
-    found: bool = await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", quoted(target.schema))
+async def _exists(connection: Connection, address: ServerAddress) -> bool:
+    found: bool = await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", quoted(address.schema))
     return found
 
 
-async def identity(connection: Connection, target: Target) -> str:
+async def identity(connection: Connection, address: ServerAddress) -> str:
     """Which store this is, in which life: what a checkpoint belongs to."""
-    row = await connection.fetchrow(f"SELECT id, epoch FROM {target.table('store')}")
+    row = await connection.fetchrow(f"SELECT id, epoch FROM {address.table('store')}")
     if row is None:
-        raise StoreDamaged(target.location, "the table 'store' is empty")
+        raise StoreDamaged(address.location, "the table 'store' is empty")
     return f"{row[0]}/{row[1]}"
 
 
-async def erase(connection: Connection, target: Target) -> None:
+async def erase(connection: Connection, address: ServerAddress) -> None:
     """Drop the schema with all that is in it; nothing happens if there is none. ForeignFile if it is no store's."""
     async with connection.transaction():
-        await connection.execute(f"SET LOCAL lock_timeout = {int(target.lock_timeout * 1000)}")
-        if not await check(connection, target):
+        await connection.execute(f"SET LOCAL lock_timeout = {int(address.lock_timeout * 1000)}")
+        if not await check(connection, address):
             return
-        if target.schema != "public":
-            await connection.execute(f"DROP SCHEMA {quoted(target.schema)} CASCADE")
+        if address.schema != "public":
+            await connection.execute(f"DROP SCHEMA {quoted(address.schema)} CASCADE")
             return
         for view in ("event_log", "aggregate_list"):  # what else is in there is somebody else's
-            await connection.execute(f"DROP VIEW IF EXISTS {target.table(view)}")
+            await connection.execute(f"DROP VIEW IF EXISTS {address.table(view)}")
         for function in ("append_events", "note_commit"):
-            await connection.execute(f"DROP FUNCTION IF EXISTS {target.table(function)}")
-        await connection.execute(f"DROP TABLE {', '.join(map(target.table, TABLES))}")
+            await connection.execute(f"DROP FUNCTION IF EXISTS {address.table(function)}")
+        await connection.execute(f"DROP TABLE {', '.join(map(address.table, TABLES))}")

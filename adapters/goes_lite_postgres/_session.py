@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import GoesError, StoreUnavailable, TransactionError
-from goes_lite.kit.transaction import check_not_inside, current_session
+from goes_lite.kit.batch import AppendBatch
+from goes_lite.kit.transaction import StoresInside, UserTransaction, check_not_inside, current_session
+from goes_lite.runtime import Runtime
 from goes_lite.runtime.background import uninterrupted
+from goes_lite_postgres._append import Group
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, lost
 from goes_lite_postgres._ends import rollback
-
-if TYPE_CHECKING:
-    from goes_lite_postgres._executor import DirectExecutor
+from goes_lite_postgres._executor import DirectExecutor, Work
+from goes_lite_postgres._user_sql import check_statement, execute
 
 T = TypeVar("T")
 
 
-class Session:
+class PostgresSession:
     """The connection for one transaction."""
 
     def __init__(self, executor: DirectExecutor) -> None:
@@ -77,7 +80,7 @@ class Session:
                     stack.push_async_callback(attempt.pop_all().aclose)
                     return connection
 
-    async def run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def run(self, work: Work[T]) -> T:
         """Run an operation in the transaction."""
         async with self._one:
             connection = self.connection
@@ -88,7 +91,7 @@ class Session:
             except DRIVER_ERRORS as exc:
                 raise self._translated(exc, connection) from exc
 
-    async def run_apart(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def run_apart(self, work: Work[T]) -> T:
         """Run an operation that may fail without undoing what was done before it."""
         async with self._one:
             connection = self.connection
@@ -113,7 +116,7 @@ class Session:
 
     def _translated(self, error: Exception, connection: Connection) -> Exception:
         pool = self.executor.pool
-        return _broken(pool.target.location) if lost(error, connection) else pool.translated(error)
+        return _broken(pool.address.location) if lost(error, connection) else pool.translated(error)
 
     async def finish(self, *, commit: bool) -> None:
         """COMMIT or ROLLBACK, and wait for it, though whoever waits be cancelled: behind it everybody can see which it was."""
@@ -140,12 +143,74 @@ class Session:
             await rollback(connection)
             raise self._translated(exc, connection) from exc
         if not await executor.ends.commit(connection, noted):
-            raise _broken(executor.pool.target.location)
+            raise _broken(executor.pool.address.location)
         self.committed = True
         for callback in self.after_commit:
             callback()
         if noted is not None:
             executor.notify()
+
+
+class SessionExecutor:
+    """Everything inside one transaction: reads see what it wrote."""
+
+    def __init__(self, session: PostgresSession, group: Callable[[], Group]) -> None:
+        self._session = session
+        self._group = group
+
+    async def read(self, work: Work[T]) -> T:
+        return await self._session.run(work)
+
+    async def write(self, work: Work[T], *, exclusive: bool = False) -> T:
+        return await self._session.run(work)
+
+    async def append(
+        self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None]
+    ) -> Appended:
+        async def work(connection: Connection) -> Appended:
+            await self._session.lock_log()
+            group = self._group()
+            await group.look(connection, [batch])
+            appended = await group.decide(connection, batch, condition)
+            if group.events:
+                await group.write(connection, self._session.executor.sql.write)
+            return appended
+
+        appended = await self._session.run(work)
+        self._session.after_commit.append(lambda: committed(appended))
+        return appended
+
+    async def delete(self, work: Work[T]) -> T:
+        async def locked(connection: Connection) -> T:
+            await self._session.lock_log()
+            return await work(connection)
+
+        return await self._session.run(locked)
+
+
+AnyExecutor: TypeAlias = DirectExecutor | SessionExecutor
+
+
+class PostgresTransaction(UserTransaction):
+    """See `goes_lite.contract.backend.Transaction`."""
+
+    def __init__(self, runtime: Runtime, session: PostgresSession, stores: StoresInside) -> None:
+        super().__init__(runtime, stores)
+        self.session = session
+
+    @property
+    def connection(self) -> Connection:
+        """The driver's own connection, for COPY, cursors and whatever else asyncpg can do; the transaction stays ours.
+
+        An error of the server's on it undoes the whole transaction, unless you set a savepoint
+        (`async with tx.connection.transaction()`).
+        """
+        return self.session.connection
+
+    async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement of the user's own and return its rows; BEGIN, COMMIT and the like are refused."""
+        statement = check_statement(sql)
+        return await self.session.run_apart(lambda connection: execute(connection, statement, parameters))
 
 
 def _broken(location: str) -> StoreUnavailable:

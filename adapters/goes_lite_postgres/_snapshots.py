@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any
 
 from goes_lite.contract.event_store import Pages
 from goes_lite.contract.snapshot_store import Snapshot, check_keep, check_snapshot, check_snapshot_query
 from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros, to_micros
-from goes_lite.kit.paging import check_position
+from goes_lite.kit.paging import keyset_pages, upper_bound
 from goes_lite.kit.sql import MAX_INTEGER
 from goes_lite_postgres._driver import Connection, Row
-from goes_lite_postgres._events import PAGE
-from goes_lite_postgres._executor import Executor
-from goes_lite_postgres._options import Target
+from goes_lite_postgres._options import ServerAddress
 from goes_lite_postgres._rows import packed, unpacked
+from goes_lite_postgres._session import AnyExecutor
+
+PAGE = 128
+"""The most snapshots of a page: a state may be large."""
 
 _COLUMNS = "name, id, version, time, schema, encoding, state, binary_state, deleted"
 
@@ -22,8 +24,8 @@ _COLUMNS = "name, id, version, time, schema, encoding, state, binary_state, dele
 class SnapshotSql:
     """The statements, with the names of one store's tables."""
 
-    def __init__(self, target: Target) -> None:
-        table = target.table("snapshots")
+    def __init__(self, address: ServerAddress) -> None:
+        table = address.table("snapshots")
         self.save = (
             f"INSERT INTO {table} ({_COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) "
             "ON CONFLICT (name, id, version) DO UPDATE SET time = excluded.time, schema = excluded.schema, "
@@ -33,8 +35,8 @@ class SnapshotSql:
         one = "WHERE name = $1 AND id = $2"
         self.latest = f"SELECT {_COLUMNS} FROM {table} {one} AND version <= $3 ORDER BY version DESC LIMIT 1"
         self.query = (
-            f"SELECT {_COLUMNS} FROM {table} WHERE (name, id, version) > ($1, $2, $3)",
-            f"ORDER BY name, id, version LIMIT {PAGE // 8}",
+            f"SELECT {_COLUMNS} FROM {table} WHERE (name, id, version) > ($2, $3, $4)",
+            "ORDER BY name, id, version LIMIT $1",
         )
         self.delete = _counted(f"DELETE FROM {table} {one}")
         self.delete_one = _counted(f"DELETE FROM {table} {one} AND version = $3")
@@ -56,7 +58,7 @@ def _prune(table: str, where: str) -> str:
 class PostgresSnapshots:
     """Snapshots in the table of that name."""
 
-    def __init__(self, executor: Executor, sql: SnapshotSql) -> None:
+    def __init__(self, executor: AnyExecutor, sql: SnapshotSql) -> None:
         self._executor = executor
         self._sql = sql
 
@@ -66,7 +68,7 @@ class PostgresSnapshots:
         await self._executor.write(lambda connection: connection.execute(self._sql.save, *row))
 
     async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
-        key = (*aggregate_ref(aggregate), MAX_INTEGER if upto is None else check_position("upto", upto))
+        key = (*aggregate_ref(aggregate), upper_bound("upto", upto))
         rows = await self._executor.read(lambda connection: connection.fetch(self._sql.latest, *key))
         return _snapshot(rows[0]) if rows else None
 
@@ -75,27 +77,22 @@ class PostgresSnapshots:
         where, fixed = "", list[Any]()
         if wanted:
             fixed.append([*wanted])
-            where += f" AND name = ANY (${3 + len(fixed)}::text[])"
+            where += f" AND name = ANY (${4 + len(fixed)}::text[])"
         if owner:
             fixed += owner
-            where += f" AND name = ${2 + len(fixed)} AND id = ${3 + len(fixed)}"
+            where += f" AND name = ${3 + len(fixed)} AND id = ${4 + len(fixed)}"
         select, order = self._sql.query
         sql = f"{select}{where} {order}"
-        behind: tuple[str, str, int] = ("", "", 0)
 
-        async def fetch() -> Sequence[Snapshot]:
-            nonlocal behind
-            rows = await self._executor.read(lambda connection: connection.fetch(sql, *behind, *fixed))
-            if rows:
-                name, id, version = rows[-1][:3]
-                behind = name, id, version
-            return [_snapshot(row) for row in rows]
+        def page(last: Sequence[Any] | None, number: int) -> Awaitable[list[Row]]:
+            values = (number, *(last or ("", "", 0)), *fixed)
+            return self._executor.read(lambda connection: connection.fetch(sql, *values))
 
-        return Pages(fetch)
+        return keyset_pages(page, _key, _snapshot, most=PAGE)
 
     async def delete(self, aggregate: AggregateRef, *, version: int | None = None) -> int:
         sql = self._sql.delete if version is None else self._sql.delete_one
-        key = (*aggregate_ref(aggregate), *(() if version is None else (check_position("version", version),)))
+        key = (*aggregate_ref(aggregate), *(() if version is None else (upper_bound("version", version),)))
         return await self._erase(sql, *key)
 
     async def prune(self, *, keep: int = 1, aggregate: AggregateRef | None = None) -> int:
@@ -109,6 +106,11 @@ class PostgresSnapshots:
             return number
 
         return await self._executor.write(work, exclusive=True)
+
+
+def _key(row: Row) -> Sequence[Any]:
+    name, id, version = row[:3]
+    return name, id, version
 
 
 def _snapshot(row: Row) -> Snapshot:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from goes_lite_postgres._options import Target
+from goes_lite_postgres._options import ServerAddress
 
 STATUS = "SELECT pg_xact_status($1::text::xid8)"
 ROLLBACK = "ROLLBACK"
@@ -53,20 +53,20 @@ class Statements(NamedTuple):
     commit: str
 
 
-def statements(target: Target, *, raise_durability: bool) -> Statements:
+def statements(address: ServerAddress, *, raise_durability: bool) -> Statements:
     """With `raise_durability`, commits wait for the server's disk though it is set up to acknowledge them before."""
     begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
-    limits = f"; SET LOCAL lock_timeout = {int(target.lock_timeout * 1000)}"
-    mode = "off" if target.durability == "normal" else "on" if raise_durability else ""
+    limits = f"; SET LOCAL lock_timeout = {int(address.lock_timeout * 1000)}"
+    mode = "off" if address.durability == "normal" else "on" if raise_durability else ""
     if mode:
         limits += f"; SET LOCAL synchronous_commit = {mode}"
     stalled = f"; SET LOCAL idle_in_transaction_session_timeout = '{STALLED}s'"
-    turn = f"; SELECT pg_advisory_xact_lock({target.key('turn')})"
-    log = f"SELECT pg_advisory_xact_lock({target.key('log')})"
-    path = f"; SET LOCAL search_path = {target.table('')[:-1]}, public"
-    function = f"SELECT {target.table('append_events')}"
+    turn = f"; SELECT pg_advisory_xact_lock({address.key('turn')})"
+    log = f"SELECT pg_advisory_xact_lock({address.key('log')})"
+    path = f"; SET LOCAL search_path = {address.table('')[:-1]}, public"
+    function = f"SELECT {address.table('append_events')}"
     values = ", ".join(f"${number}" for number in range(1, 21))
-    alone = f"{target.key('log')}, '{int(target.lock_timeout * 1000)}', " + (f"'{mode}'" if mode else "NULL")
+    alone = f"{address.key('log')}, '{int(address.lock_timeout * 1000)}', " + (f"'{mode}'" if mode else "NULL")
     return Statements(
         begin=begin + limits + stalled,
         begin_exclusive=begin + limits + stalled + turn,
@@ -75,10 +75,10 @@ def statements(target: Target, *, raise_durability: bool) -> Statements:
         begin_session=begin + limits + path + turn,
         lock_log=log,
         write=f"{function}(NULL, NULL, NULL, {values})",
-        note=f"SELECT {target.table('note_commit')}($1::text::uuid, $2)",
-        noted=f"SELECT number FROM {target.table('commits')} WHERE id = $1::text::uuid",
+        note=f"SELECT {address.table('note_commit')}($1::text::uuid, $2)",
+        noted=f"SELECT number FROM {address.table('commits')} WHERE id = $1::text::uuid",
         forget=(
-            f"DELETE FROM {target.table('commits')} WHERE id = ANY ($1::text[]::uuid[]) "
+            f"DELETE FROM {address.table('commits')} WHERE id = ANY ($1::text[]::uuid[]) "
             "OR time < (extract(epoch FROM now() - interval '7 days') * 1000000)::bigint"
         ),
         commit="COMMIT",

@@ -60,7 +60,7 @@ async def select(
     """The rows of a statement that only reads; StoreReadOnly if it would do more."""
     if first_word(sql) in _ENDS:
         raise StoreReadOnly(
-            pool.target.location, f"select() only reads, and {sql!r:.80} does more", "use a transaction"
+            pool.address.location, f"select() only reads, and {sql!r:.80} does more", "use a transaction"
         )
     await connection.execute(f"BEGIN READ ONLY; {path}")
     try:
@@ -68,7 +68,7 @@ async def select(
     except DRIVER_ERRORS as exc:
         if code(exc) == READ_ONLY:
             raise StoreReadOnly(
-                pool.target.location, f"select() only reads, and {sql!r:.80} does more", "write in a transaction"
+                pool.address.location, f"select() only reads, and {sql!r:.80} does more", "write in a transaction"
             ) from exc
         raise
     finally:

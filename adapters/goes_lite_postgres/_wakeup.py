@@ -55,7 +55,7 @@ class Announcer:
             # Whoever is not told looks for himself before long.
             with contextlib.suppress(GoesError, *DRIVER_ERRORS):
                 async with asyncio.timeout(POLL_LISTENING):
-                    await pool.read(lambda connection: connection.execute(f"NOTIFY {pool.target.channel}"))
+                    await pool.read(lambda connection: connection.execute(f"NOTIFY {pool.address.channel}"))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PACE):
                     await self._closing.wait()
@@ -94,17 +94,17 @@ class Watcher(LoopWatcher):
     async def _look(self, connection: Connection) -> None:
         pool = self._pool
         pause = POLL_ALONE
-        if pool.target.listen and not pool.target.pooler:
+        if pool.address.listen and not pool.address.pooler:
             try:
                 # A callback, so that a notification is heard while nothing is asked. The connection ends with the watch.
-                await connection.add_listener(pool.target.channel, self._heard)
+                await connection.add_listener(pool.address.channel, self._heard)
                 pause = POLL_LISTENING
             except DRIVER_ERRORS as exc:
                 if code(exc) != READ_ONLY:  # a standby has commits, but nobody announces them there
                     raise
         seen = ""
         while True:
-            async with asyncio.timeout(pool.target.command_timeout):  # a connection may hang without a word
+            async with asyncio.timeout(pool.address.command_timeout):  # a connection may hang without a word
                 snapshot: str = await connection.fetchval(SNAPSHOT)
             if snapshot != seen:
                 # The first look counts as a change, so that whoever looked at the log before it looks again.

@@ -66,7 +66,7 @@ class Writer:
                 return False
             if await appends.write(connection, self._sql.write) != appends.before:
                 raise StoreDamaged(
-                    self._pool.target.location, "what was looked up under the lock of the log has changed"
+                    self._pool.address.location, "what was looked up under the lock of the log has changed"
                 )
             committing = True
             await connection.execute(self._sql.commit)

@@ -29,14 +29,14 @@ class Step(NamedTuple):
     last: Event[Any]
 
 
-class Batch(NamedTuple):
+class AppendBatch(NamedTuple):
     """Events that are appended together."""
 
     events: tuple[Event[Any], ...]
     steps: dict[AggregateRef, Step]
 
 
-def check_batch(events: Iterable[Event[Any]]) -> Batch:
+def check_batch(events: Iterable[Event[Any]]) -> AppendBatch:
     """The batch; InvalidEventError for what is no event or leaves out a version, DuplicateEventError for an id twice."""
     if not isinstance(events, (list, Iterable)):  # a list is told at once, the rest takes its time
         raise InvalidEventError(f"append takes a collection of events, not {events!r:.80}: write [event] for one")
@@ -67,11 +67,11 @@ def check_batch(events: Iterable[Event[Any]]) -> Batch:
             if key in seen:
                 raise DuplicateEventError(UUID(bytes=key), 0, "one id twice")
             seen.add(key)
-    checked: Batch = _new(Batch, (batch, steps))
+    checked: AppendBatch = _new(AppendBatch, (batch, steps))
     return checked
 
 
-def check_repeated(batch: Batch, stored: Mapping[bytes, Event[Any]], registry: Registry) -> Appended:
+def check_repeated(batch: AppendBatch, stored: Mapping[bytes, Event[Any]], registry: Registry) -> Appended:
     """What an append answers that came before, `stored` being what has an id of the batch, by id (at least one event).
 
     DuplicateEventError if it is no repetition of the very same events. The data of the stored events is not looked at,

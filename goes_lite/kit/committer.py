@@ -22,7 +22,7 @@ from goes_lite.errors import (
     StoreUnavailable,
     TransactionConflict,
 )
-from goes_lite.kit.batch import Batch
+from goes_lite.kit.batch import AppendBatch
 
 GROUP = 512
 """The most appends in one transaction: with the most events, it bounds how long the first of them waits."""
@@ -51,7 +51,9 @@ class Operation:
 
     __slots__ = ("answer", "batch", "committed", "condition", "error", "future", "in_doubt")
 
-    def __init__(self, batch: Batch, condition: AppendCondition | None, committed: Callable[[Appended], None]) -> None:
+    def __init__(
+        self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None]
+    ) -> None:
         self.batch = batch
         self.condition = condition
         self.committed = committed
@@ -64,7 +66,7 @@ class Operation:
 
 
 async def decide(
-    decision: Callable[[Batch, AppendCondition | None], Awaitable[Appended]], group: Sequence[Operation]
+    decision: Callable[[AppendBatch, AppendCondition | None], Awaitable[Appended]], group: Sequence[Operation]
 ) -> None:
     """Have each operation of a group decided in turn; a GoesError is what that one is refused with."""
     for operation in group:
@@ -112,7 +114,7 @@ class Committer:
         return f"<Committer {self._location}: {len(self._queue)} queued{', closed' if self._closing else ''}>"
 
     async def append(
-        self, batch: Batch, condition: AppendCondition | None, committed: Callable[[Appended], None]
+        self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None]
     ) -> Appended:
         """Append it, commit it with others, then answer. Whoever is cancelled has it stored wholly or not at all."""
         if self._closing:

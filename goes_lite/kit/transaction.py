@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from goes_lite.contract.backend import Transaction
 from goes_lite.contract.checkpoints import CheckpointStore
@@ -22,6 +22,9 @@ from goes_lite.errors import TransactionError
 from goes_lite.runtime import Runtime
 
 M = TypeVar("M")
+
+StoresInside: TypeAlias = tuple[EventStore, SnapshotStore, ModelStore, CheckpointStore]
+"""The stores of a transaction."""
 
 
 class Session(Protocol):
@@ -72,13 +75,9 @@ def check_not_inside(owner: object) -> None:
 class UserTransaction(ABC):
     """What is the same of every backend's `goes_lite.contract.backend.Transaction`."""
 
-    events: EventStore
-    snapshots: SnapshotStore
-    models: ModelStore
-    checkpoints: CheckpointStore
-
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, stores: StoresInside) -> None:
         self.runtime = runtime
+        self.events, self.snapshots, self.models, self.checkpoints = stores
         self.actions: list[Callable[[], Awaitable[None]]] = []
         """What is to be done once it is committed."""
 

@@ -22,6 +22,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -37,29 +38,28 @@ from goes_lite.contract.backend import (
     Transaction,
     Unknown,
 )
-from goes_lite.contract.commits import Commits, SignalCommits
+from goes_lite.contract.commits import Commits, Published, SignalCommits
 from goes_lite.contract.event_bus import REPLAY, EventBus
 from goes_lite.errors import ConfigError, StoreDamaged
-from goes_lite.events.event import Event
 from goes_lite.events.registry import Registry
 from goes_lite.kit.bus import InProcessBus
+from goes_lite.kit.events import LogEvents
 from goes_lite.kit.transaction import TransactionBlock, check_not_inside
 from goes_lite.runtime import LoopRuntime, Runtime
 from goes_lite.sqlite import _guard
-from goes_lite.sqlite._append import head
+from goes_lite.sqlite._append import Append, head
 from goes_lite.sqlite._backup import back_up
 from goes_lite.sqlite._checkpoints import SQLiteCheckpoints, SQLiteLeases
-from goes_lite.sqlite._connection import Readers, Target, check_place, open_reader, open_writer, parse_durability
+from goes_lite.sqlite._connection import FileAddress, Readers, check_place, open_reader, open_writer, parse_durability
 from goes_lite.sqlite._driver import Connection, driver, translate, wal_reset_bug
 from goes_lite.sqlite._erase import erase
-from goes_lite.sqlite._events import Executor, SQLiteEvents
-from goes_lite.sqlite._executor import DirectExecutor
+from goes_lite.sqlite._events import SQLiteEventRows
+from goes_lite.sqlite._executor import AnyExecutor, DirectExecutor
 from goes_lite.sqlite._models import SQLiteModels
 from goes_lite.sqlite._rows import RowReader
 from goes_lite.sqlite._schema import identity
-from goes_lite.sqlite._session import Session
+from goes_lite.sqlite._session import SessionExecutor, SQLiteSession, SQLiteTransaction
 from goes_lite.sqlite._snapshots import SQLiteSnapshots
-from goes_lite.sqlite._transaction import SQLiteTransaction
 from goes_lite.sqlite._turnstile import NoTurnstile, Turnstile
 from goes_lite.sqlite._user_sql import sql_of_readers, sql_of_transactions
 from goes_lite.sqlite._wakeup import Watcher, commit_signal
@@ -73,14 +73,14 @@ MAX_LOCK_TIMEOUT = 1_000_000
 """In seconds: SQLite takes milliseconds as a 32-bit integer."""
 
 
-def target_of(
+def address_of(
     location: str,
     *,
     durability: str = "full",
     driver_name: str | None = None,
     read_only: bool = False,
     lock_timeout: float = 30.0,
-) -> Target:
+) -> FileAddress:
     """What a location (a path or ':memory:') and options ask for; ConfigError if they contradict each other."""
     if type(lock_timeout) not in (int, float) or not 0 < lock_timeout <= MAX_LOCK_TIMEOUT:
         raise ConfigError(f"lock_timeout={lock_timeout!r}: a number of seconds > 0 and ≤ {MAX_LOCK_TIMEOUT}")
@@ -90,7 +90,7 @@ def target_of(
     if memory and read_only:
         raise ConfigError("a store in memory cannot be read-only: it would be empty for ever")
     path = location if memory else os.path.abspath(os.path.expanduser(location))
-    return Target(path, driver(driver_name), parse_durability(durability), read_only, lock_timeout)
+    return FileAddress(path, driver(driver_name), parse_durability(durability), read_only, lock_timeout)
 
 
 class SQLiteBackend(Backend):
@@ -99,57 +99,58 @@ class SQLiteBackend(Backend):
     embedded = True
     """Its coroutines never suspend on an inline runtime."""
 
-    def __init__(self, target: Target, runtime: Runtime, registry: Registry, unknown: Unknown = "error") -> None:
-        given = target.path
-        if not target.memory:
+    def __init__(self, address: FileAddress, runtime: Runtime, registry: Registry, unknown: Unknown = "error") -> None:
+        given = address.path
+        if not address.memory:
             # The name behind symbolic links: SQLite puts the -wal and -shm there, and all have to agree on the lock file.
-            target = target._replace(path=os.path.realpath(target.path))
-        check_place(target)
-        self.location = target.location
+            address = address._replace(path=os.path.realpath(address.path))
+        check_place(address)
+        self.location = address.location
         self.registry = registry
         self.runtime = runtime
-        self._target = target
+        self._address = address
         self._closed = True  # until it is open
-        self.sql_of_transactions = sql_of_transactions(target.driver)
-        self._sql_of_readers = sql_of_readers(target.driver, target.location)
+        self._sql_of_transactions = sql_of_transactions(address.driver)
+        self._sql_of_readers = sql_of_readers(address.driver, address.location)
         """Statements of the user's that were seen to begin, commit and roll back nothing."""
-        self._claimed = "" if target.memory else _guard.claim(given, target.driver.name)
+        self._claimed = "" if address.memory else _guard.claim(given, address.driver.name)
         self._writer: Writer | None = None
-        self._readers = Readers(target)
+        self._readers = Readers(address)
         try:
-            connection = open_reader(target) if target.read_only else open_writer(target)
+            connection = open_reader(address) if address.read_only else open_writer(address)
             try:
-                self.identity, position = _read(connection, target)
-                self._signal = commit_signal(target)
-                if not target.read_only:
-                    turnstile = NoTurnstile() if target.memory else Turnstile(target.path + "-lock", target.location)
-                    self._writer = Writer(connection, target, turnstile, self._signal.notify, inline=runtime.inline)
+                self.identity, position = _read(connection, address)
+                self._signal = commit_signal(address)
+                if not address.read_only:
+                    turnstile = NoTurnstile() if address.memory else Turnstile(address.path + "-lock", address.location)
+                    self._writer = Writer(connection, address, turnstile, self._signal.notify, inline=runtime.inline)
             except BaseException:
                 connection.close()
                 raise
         except BaseException:
             self._release()
             raise
-        self._watcher = Watcher(target, self._signal)
-        if target.read_only:
+        self._watcher = Watcher(address, self._signal)
+        if address.read_only:
             self._readers.lend(connection)
         check_usable, watching = self._readers.check_usable, self._watcher.watching
         self.commits: Commits = SignalCommits(self._signal, runtime, check_usable, watching)
-        executor = self._executor = DirectExecutor(runtime, self._writer, self._readers, self.commits)
-        self._reader = RowReader(registry, unknown, target.driver, target.location)
-        self.events = SQLiteEvents(executor, target.driver, self._reader, self._publish)
-        self.snapshots = SQLiteSnapshots(executor)
-        self.models = SQLiteModels(executor)
-        self.checkpoints = SQLiteCheckpoints(executor, runtime.clock)
+        self._append = partial(Append, registry=registry, driver=address.driver)
+        executor = self._executor = DirectExecutor(runtime, self._writer, self._readers, self._append)
+        executor.handle = self
+        self._reader = RowReader(registry, unknown, address.driver, address.location)
+        events, self.snapshots, self.models, self.checkpoints = self._stores(executor, self.commits, None)
+        self.events = events
         self.leases = SQLiteLeases(executor, runtime.clock)
-        self._bus = InProcessBus(runtime, self.events, head=position)
+        self._bus = InProcessBus(runtime, events, head=position)
         self.bus: EventBus = self._bus
+        events.published = self._bus.committed
         abilities = {BACKUP, DENSE_POSITIONS, REPLAY}
-        abilities |= set() if target.memory else {PROCESSES, PERSISTENT}
-        abilities |= set() if target.read_only else {TRANSACTIONS, SQL}
+        abilities |= set() if address.memory else {PROCESSES, PERSISTENT}
+        abilities |= set() if address.read_only else {TRANSACTIONS, SQL}
         self.abilities = frozenset(abilities)
         self.durability: Durability = (
-            "memory" if target.memory else "os-crash" if target.durability == "full" else "process-crash"
+            "memory" if address.memory else "os-crash" if address.durability == "full" else "process-crash"
         )
         self._closed = False
         _guard.on_fork(self)
@@ -162,7 +163,7 @@ class SQLiteBackend(Backend):
         """Open the file at `location` (a path or ':memory:'); the options are those in the module's docstring."""
 
         def opened() -> SQLiteBackend:
-            made.append(cls(_target(location, options), runtime, registry, unknown))
+            made.append(cls(_address(location, options), runtime, registry, unknown))
             return made[0]
 
         made: list[SQLiteBackend] = []
@@ -192,26 +193,30 @@ class SQLiteBackend(Backend):
             return
         runtime = LoopRuntime(threads=1)
         try:
-            await runtime.call(lambda: erase(_target(location, options)))
+            await runtime.call(lambda: erase(_address(location, options)))
         finally:
             await runtime.close()
 
     @property
     def driver(self) -> str:
         """Which driver is in use, and with which SQLite."""
-        return f"{self._target.driver.name} (SQLite {'.'.join(map(str, self._target.driver.version))})"
+        return f"{self._address.driver.name} (SQLite {'.'.join(map(str, self._address.driver.version))})"
 
     @property
     def wal_reset_bug(self) -> bool:
         """Whether the SQLite in use has the WAL-reset bug, so that checkpoints keep all writers out."""
-        return wal_reset_bug(self._target.driver.version)
+        return wal_reset_bug(self._address.driver.version)
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "read-only" if self._writer is None else self.durability
         return f"<SQLiteBackend {self.location}: {state}, {self.driver}>"
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        return TransactionBlock(lambda: Session(self.writer), lambda session: SQLiteTransaction(self, session))
+        return TransactionBlock(lambda: SQLiteSession(self.writer), self._inside)
+
+    def _inside(self, session: SQLiteSession) -> SQLiteTransaction:
+        stores = self._stores(SessionExecutor(session, self._append), None, self._bus.committed)
+        return SQLiteTransaction(self.runtime, session, self._sql_of_transactions, stores)
 
     async def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return await self._executor.read(lambda connection: self._sql_of_readers.run(connection, sql, parameters))
@@ -226,23 +231,24 @@ class SQLiteBackend(Backend):
         await self.runtime.call(lambda: self._back_up(os.path.abspath(path)))
 
     def _back_up(self, copy: str) -> None:
-        if self._target.memory:
-            self.writer.read(lambda connection: back_up(connection, self._target, copy))
+        if self._address.memory:
+            self.writer.read(lambda connection: back_up(connection, self._address, copy))
             return
-        connection = open_reader(self._target)  # one of its own, since it is the only one that may write (another file)
+        connection = open_reader(
+            self._address
+        )  # one of its own, since it is the only one that may write (another file)
         try:
             connection.execute("PRAGMA query_only = OFF")
-            back_up(connection, self._target, copy)
+            back_up(connection, self._address, copy)
         finally:
             connection.close()
 
-    def _publish(self, events: Sequence[Event[Any]], before: int) -> None:
-        self._bus.committed(events, before)
-
-    def stores(self, executor: Executor) -> tuple[SQLiteEvents, SQLiteSnapshots, SQLiteModels, SQLiteCheckpoints]:
-        """The stores over another executor: those of a transaction."""
+    def _stores(
+        self, executor: AnyExecutor, commits: Commits | None, published: Published | None
+    ) -> tuple[LogEvents, SQLiteSnapshots, SQLiteModels, SQLiteCheckpoints]:
+        """The stores of the handle, or of a transaction, which learns of no commits."""
         return (
-            SQLiteEvents(executor, self._target.driver, self._reader, self._publish),
+            LogEvents(SQLiteEventRows(executor, self._reader), executor, self._reader, commits, published),
             SQLiteSnapshots(executor),
             SQLiteModels(executor),
             SQLiteCheckpoints(executor, self.runtime.clock),
@@ -279,7 +285,7 @@ class SQLiteBackend(Backend):
     def _release(self) -> None:
         _open_backends.discard(self)
         if self._claimed:
-            _guard.release(self._claimed, self._target.driver.name)
+            _guard.release(self._claimed, self._address.driver.name)
             self._claimed = ""
 
     def after_fork_in_child(self) -> None:
@@ -290,7 +296,7 @@ class SQLiteBackend(Backend):
         if self._writer is not None:
             self._writer.forked = True
             self._writer.after_fork_in_child()
-            _guard.leak(self._writer.connection)
+            _guard.leak(self._writer.transactions.connection)
 
     def close_at_exit(self) -> None:
         if not self._closed:
@@ -306,24 +312,24 @@ class SQLiteBackend(Backend):
             warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
 
 
-def _target(location: str, options: dict[str, Any]) -> Target:
+def _address(location: str, options: dict[str, Any]) -> FileAddress:
     if "driver" in options:
         options = {**options, "driver_name": options["driver"]}
         del options["driver"]
     try:
-        return target_of(location, **options)
+        return address_of(location, **options)
     except TypeError as exc:
         raise ConfigError(f"sqlite: {str(exc).partition('() ')[2]}: see goes_lite.sqlite for the options") from None
 
 
-def _read(connection: Connection, target: Target) -> tuple[str, int]:
+def _read(connection: Connection, address: FileAddress) -> tuple[str, int]:
     """The identity and the head of the store, read once at opening."""
     try:
         return identity(connection), head(connection)
     except KeyError as exc:
-        raise StoreDamaged(target.location, f"the table 'store' lacks {exc}") from exc
-    except target.driver.error as exc:
-        raise translate(exc, target.driver.code(exc), target.location) from exc
+        raise StoreDamaged(address.location, f"the table 'store' lacks {exc}") from exc
+    except address.driver.error as exc:
+        raise translate(exc, address.driver.code(exc), address.location) from exc
 
 
 @atexit.register

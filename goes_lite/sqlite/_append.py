@@ -8,15 +8,15 @@ that moves it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, InvalidEventError
 from goes_lite.events.event import Event, id_bytes, metadata_json, restore, tags_json, time_micros
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.registry import Registry
-from goes_lite.kit.batch import Batch, check_repeated
+from goes_lite.kit.batch import AppendBatch, check_repeated
 from goes_lite.kit.sql import MAX_INTEGER, SQLITE, select
 from goes_lite.sqlite._driver import CONSTRAINT, NOT_NULL, Connection, Driver
 
@@ -60,7 +60,9 @@ class Append:
 
     __slots__ = ("_batch", "_condition", "_driver", "_registry", "before")
 
-    def __init__(self, batch: Batch, condition: AppendCondition | None, registry: Registry, driver: Driver) -> None:
+    def __init__(
+        self, batch: AppendBatch, condition: AppendCondition | None, registry: Registry, driver: Driver
+    ) -> None:
         self._batch = batch
         self._condition = condition
         self._registry = registry
@@ -206,3 +208,6 @@ class Append:
         if self.before >= 0:
             raise otherwise
         return repeated
+
+
+MakeAppend: TypeAlias = Callable[[AppendBatch, AppendCondition | None], Append]

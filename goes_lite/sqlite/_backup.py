@@ -14,22 +14,22 @@ from urllib.parse import quote
 
 from goes_lite.errors import ConfigError
 from goes_lite.events.ids import new_id_text
-from goes_lite.sqlite._connection import Target
+from goes_lite.sqlite._connection import FileAddress
 from goes_lite.sqlite._driver import Connection, translate
 from goes_lite.sqlite._schema import identity
 
 
-def back_up(connection: Connection, target: Target, copy: str) -> None:
+def back_up(connection: Connection, address: FileAddress, copy: str) -> None:
     """Write the copy to a path where no file is (else ConfigError). It appears there when it is complete."""
     if os.path.exists(copy):
         raise ConfigError(f"backup to {copy!r}: the file exists and is not overwritten")
     part = f"{copy}.part-{new_id_text()}"
     try:
         connection.execute("VACUUM INTO ?", (part,)).fetchall()
-        _begin_anew(target.driver.open(f"file:{quote(part)}", read_only=False))
+        _begin_anew(address.driver.open(f"file:{quote(part)}", read_only=False))
         _put(part, copy)
-    except target.driver.error as exc:
-        raise translate(exc, target.driver.code(exc), copy) from exc
+    except address.driver.error as exc:
+        raise translate(exc, address.driver.code(exc), copy) from exc
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(part)  # half of it is no backup

@@ -1,17 +1,17 @@
-"""Checkpoints and leases over SQLite; see `goes_lite.contract.checkpoints` for what is promised.
-
-A released or expired lease keeps its row, so that the fencing token only ever grows.
-"""
+"""Checkpoints and leases over SQLite; see `goes_lite.contract.checkpoints` for what is promised."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from goes_lite.contract.checkpoints import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
-from goes_lite.errors import LeaseHeld, LeaseLost
-from goes_lite.events.fields import from_micros, to_micros
+from goes_lite.events.fields import to_micros
+from goes_lite.kit.leases import NOBODY, StoredLease, acquired, check_claim, check_current, checkpoint, held, renewed
 from goes_lite.runtime import Clock
 from goes_lite.sqlite import _schema
-from goes_lite.sqlite._driver import Connection, Row
-from goes_lite.sqlite._events import Executor
+from goes_lite.sqlite._driver import Connection
+from goes_lite.sqlite._executor import AnyExecutor
 
 _CHECKPOINTS = "SELECT name, position, store, time FROM checkpoints"
 _SAVE = (
@@ -28,7 +28,7 @@ _TAKE = (
 class SQLiteCheckpoints:
     """Checkpoints in the table of that name."""
 
-    def __init__(self, executor: Executor, clock: Clock) -> None:
+    def __init__(self, executor: AnyExecutor, clock: Clock) -> None:
         self._executor = executor
         self._clock = clock
 
@@ -36,7 +36,7 @@ class SQLiteCheckpoints:
         check_owned_name(name)
         sql = f"{_CHECKPOINTS} WHERE name = ?"
         rows = await self._executor.read(lambda connection: connection.execute(sql, (name,)).fetchall())
-        return _checkpoint(rows[0]) if rows else None
+        return checkpoint(*rows[0]) if rows else None
 
     async def save(self, name: str, position: int, *, lease: Lease | None = None) -> None:
         check_checkpoint(name, position, lease)
@@ -44,10 +44,10 @@ class SQLiteCheckpoints:
 
         def work(connection: Connection) -> None:
             if lease is not None:
-                _check_current(connection, lease)
+                check_current(lease, _stored(connection, lease.name))
             connection.execute(_SAVE, (name, position, _schema.identity(connection), now))
 
-        await self._executor.write(work)
+        await self._executor.write(work, atomic=True)
 
     async def delete(self, name: str) -> bool:
         check_owned_name(name)
@@ -57,32 +57,22 @@ class SQLiteCheckpoints:
     async def all(self) -> list[Checkpoint]:
         sql = f"{_CHECKPOINTS} ORDER BY name"
         rows = await self._executor.read(lambda connection: connection.execute(sql).fetchall())
-        return [_checkpoint(row) for row in rows]
+        return [checkpoint(*row) for row in rows]
 
 
 class SQLiteLeases:
     """Leases in the table of that name, by the clock of the machine that has the file."""
 
-    def __init__(self, executor: Executor, clock: Clock) -> None:
+    def __init__(self, executor: AnyExecutor, clock: Clock) -> None:
         self._executor = executor
         self._clock = clock
 
     async def acquire(self, name: str, owner: str, ttl: float) -> Lease:
-        check_owned_name(name)
-        check_owned_name(owner, "the owner of a lease")  # an empty one marks a released lease
-        duration = check_ttl(ttl)
+        duration = check_claim(name, owner, ttl)
 
         def work(connection: Connection) -> Lease:
             now = to_micros(self._clock.now())
-            rows = connection.execute(_LEASE, (name,)).fetchall()
-            held, token, expires = rows[0] if rows else ("", 0, 0)
-            if expires > now and held != owner:
-                raise LeaseHeld(name, held, from_micros(expires))
-            if expires <= now or held != owner:
-                token += 1
-            until = now + duration
-            connection.execute(_TAKE, (name, owner, token, until))
-            return Lease(name, owner, token, from_micros(until))
+            return _take(connection, acquired(name, owner, duration, _stored(connection, name), now))
 
         return await self._executor.write(work)
 
@@ -91,36 +81,28 @@ class SQLiteLeases:
         duration = check_ttl(ttl)
 
         def work(connection: Connection) -> Lease:
-            _check_current(connection, lease)
-            until = to_micros(self._clock.now()) + duration
-            connection.execute(_TAKE, (lease.name, lease.owner, lease.token, until))
-            return lease._replace(expires=from_micros(until))
+            now = to_micros(self._clock.now())
+            return _take(connection, renewed(lease, duration, _stored(connection, lease.name), now))
 
         return await self._executor.write(work)
 
     async def release(self, lease: Lease) -> bool:
         check_lease(lease)
-        # an empty owner marks a released lease: nobody can renew it, and the token stays
         sql = "UPDATE leases SET owner = '', expires = 0 WHERE name = ? AND owner = ? AND token = ? RETURNING 1"
         key = (lease.name, lease.owner, lease.token)
         return await self._executor.write(lambda connection: bool(connection.execute(sql, key).fetchall()))
 
     async def get(self, name: str) -> Lease | None:
         check_owned_name(name)
-        rows = await self._executor.read(lambda connection: connection.execute(_LEASE, (name,)).fetchall())
-        if not rows or rows[0][2] <= to_micros(self._clock.now()):
-            return None
-        owner, token, expires = rows[0]
-        return Lease(name, owner, token, from_micros(expires))
+        stored = await self._executor.read(lambda connection: _stored(connection, name))
+        return held(name, stored, to_micros(self._clock.now()))
 
 
-def _check_current(connection: Connection, lease: Lease) -> None:
-    rows = connection.execute(_LEASE, (lease.name,)).fetchall()
-    owner, token, _ = rows[0] if rows else ("", 0, 0)
-    if (owner, token) != (lease.owner, lease.token):
-        raise LeaseLost(lease.name, owner or None, lease.token, token)
+def _stored(connection: Connection, name: str) -> StoredLease:
+    rows: Sequence[Any] = connection.execute(_LEASE, (name,)).fetchall()
+    return rows[0] if rows else NOBODY
 
 
-def _checkpoint(row: Row) -> Checkpoint:
-    name, position, store, time = row
-    return Checkpoint(name, position, store, from_micros(time))
+def _take(connection: Connection, lease: Lease) -> Lease:
+    connection.execute(_TAKE, (lease.name, lease.owner, lease.token, to_micros(lease.expires)))
+    return lease

@@ -44,7 +44,7 @@ NETWORK_FILESYSTEMS = frozenset(
 )
 
 
-class Target(NamedTuple):
+class FileAddress(NamedTuple):
     """What to open and how."""
 
     path: str
@@ -63,23 +63,23 @@ class Target(NamedTuple):
         return "sqlite:///:memory:" if self.memory else self.path
 
 
-def check_place(target: Target) -> None:
+def check_place(address: FileAddress) -> None:
     """Refuse, before SQLite is asked, what cannot become or be a store: folders, missing folders, network disks."""
-    if target.memory:
+    if address.memory:
         return
-    path = target.path
+    path = address.path
     folder = os.path.dirname(path)
     if os.path.isdir(path):
         raise StoreUnavailable(path, "is a folder: name a file in it, such as 'app.db'")
     if not os.path.isdir(folder):
         raise StoreUnavailable(path, f"the folder {folder!r} does not exist: create it first")
-    if target.read_only and not os.path.exists(path):
+    if address.read_only and not os.path.exists(path):
         raise StoreUnavailable(path, "does not exist, and opening read-only creates nothing: check the path")
     if os.path.exists(path) and os.path.getsize(path) == 1:
         # SQLite would take it for an empty file, and write over it
         raise ForeignFile(path, "it is not an SQLite database but a single byte")
     kind = filesystem_of(folder)
-    if kind in NETWORK_FILESYSTEMS and not target.read_only:
+    if kind in NETWORK_FILESYSTEMS and not address.read_only:
         raise NetworkFilesystem(path, kind)
 
 
@@ -108,110 +108,110 @@ def set_busy_timeout(connection: Connection, seconds: float) -> None:
     connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}").fetchall()
 
 
-def open_writer(target: Target) -> Connection:
+def open_writer(address: FileAddress) -> Connection:
     """The one connection that writes: creates and upgrades the file as needed."""
-    return _open(target, writer=True)
+    return _open(address, writer=True)
 
 
-def open_reader(target: Target) -> Connection:
+def open_reader(address: FileAddress) -> Connection:
     """A connection that only reads."""
-    return _open(target, writer=False)
+    return _open(address, writer=False)
 
 
-def _open(target: Target, *, writer: bool) -> Connection:
-    if target.memory:
-        connection = _connect(target, ":memory:")
-    elif not target.read_only:
+def _open(address: FileAddress, *, writer: bool) -> Connection:
+    if address.memory:
+        connection = _connect(address, ":memory:")
+    elif not address.read_only:
         # only a writer creates: a reader must not leave an empty file where a store was taken away
-        connection = _connect(target, f"file:{quote(target.path)}?mode={'rwc' if writer else 'rw'}")
+        connection = _connect(address, f"file:{quote(address.path)}?mode={'rwc' if writer else 'rw'}")
     else:
-        connection = _connect_read_only(target)
+        connection = _connect_read_only(address)
     try:
-        _set_up(connection, target, writer=writer)
-    except target.driver.error as exc:
+        _set_up(connection, address, writer=writer)
+    except address.driver.error as exc:
         connection.close()
-        raise translate(exc, target.driver.code(exc), target.location, waited=target.lock_timeout) from exc
+        raise translate(exc, address.driver.code(exc), address.location, waited=address.lock_timeout) from exc
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _connect(target: Target, uri: str) -> Connection:
+def _connect(address: FileAddress, uri: str) -> Connection:
     try:
-        return target.driver.open(uri, read_only=target.read_only)
-    except target.driver.error as exc:
-        raise translate(exc, target.driver.code(exc), target.location) from exc
+        return address.driver.open(uri, read_only=address.read_only)
+    except address.driver.error as exc:
+        raise translate(exc, address.driver.code(exc), address.location) from exc
 
 
-def _connect_read_only(target: Target) -> Connection:
+def _connect_read_only(address: FileAddress) -> Connection:
     """Read-only works if the -wal and -shm files are there or can be made; else, without a -wal, the file is final."""
-    uri = f"file:{quote(target.path)}?mode=ro"
-    connection = _connect(target, uri)
+    uri = f"file:{quote(address.path)}?mode=ro"
+    connection = _connect(address, uri)
     try:
         connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
-    except target.driver.error as exc:
+    except address.driver.error as exc:
         connection.close()
-        code = target.driver.code(exc)
+        code = address.driver.code(exc)
         if code & 0xFF not in (CANTOPEN, READONLY):
-            raise translate(exc, code, target.location) from exc
-        wal = target.path + "-wal"
+            raise translate(exc, code, address.location) from exc
+        wal = address.path + "-wal"
         if os.path.exists(wal) and os.path.getsize(wal):
             raise StoreUnavailable(
-                target.location,
+                address.location,
                 "its -wal holds events that are not in the file yet, and to read them SQLite needs a -shm beside it, which "
                 "cannot be made here: copy the file with its -wal to a folder where files can be made",
             ) from exc
         # Nobody can be writing (the folder is read-only and no log of unfinished business lies there), so locks and
         # shared memory are not needed: https://www.sqlite.org/wal.html#readonly
-        return _connect(target, uri + "&immutable=1")
+        return _connect(address, uri + "&immutable=1")
     return connection
 
 
-def _set_up(connection: Connection, target: Target, *, writer: bool) -> None:
+def _set_up(connection: Connection, address: FileAddress, *, writer: bool) -> None:
     execute = connection.execute
-    set_busy_timeout(connection, target.lock_timeout)
+    set_busy_timeout(connection, address.lock_timeout)
     # The file may come from anybody: functions and tables that its schema names are not trusted, pages are checked
     # (https://www.sqlite.org/security.html). Memory-mapping would turn a damaged or truncated file into a crash.
     execute("PRAGMA trusted_schema = OFF")
     execute("PRAGMA cell_size_check = ON")
     execute("PRAGMA mmap_size = 0").fetchall()
-    if not writer or target.read_only:
-        version = _schema.check(connection, target.location)
+    if not writer or address.read_only:
+        version = _schema.check(connection, address.location)
         if version < _schema.VERSION:
             state = (
                 f"was written by an older goes_lite (schema {version})"
                 if version
                 else "is empty, there is no store in it"
             )
-            raise StoreUnavailable(target.location, f"{state}: open it for writing first")
+            raise StoreUnavailable(address.location, f"{state}: open it for writing first")
         execute("PRAGMA query_only = ON")
         return
-    _schema.check(connection, target.location)
-    if not target.memory:
-        mode = _use_log(connection, target)
+    _schema.check(connection, address.location)
+    if not address.memory:
+        mode = _use_log(connection, address)
         if mode != "wal":
-            raise StoreUnavailable(target.location, f"cannot use a write-ahead log here (journal mode {mode!r})")
+            raise StoreUnavailable(address.location, f"cannot use a write-ahead log here (journal mode {mode!r})")
         # Checkpoints are ours: they run after a commit, never inside one.
         execute("PRAGMA wal_autocheckpoint = 0").fetchall()
         execute("PRAGMA journal_size_limit = 16777216").fetchall()
-    if sys.platform == "darwin" and target.durability == "full":
+    if sys.platform == "darwin" and address.durability == "full":
         execute("PRAGMA fullfsync = ON")  # a plain fsync does not reach the platter on macOS
         execute("PRAGMA checkpoint_fullfsync = ON")
-    execute(f"PRAGMA synchronous = {_SYNCHRONOUS[target.durability]}")
-    _schema.migrate(connection, target.location)
+    execute(f"PRAGMA synchronous = {_SYNCHRONOUS[address.durability]}")
+    _schema.migrate(connection, address.location)
 
 
-def _use_log(connection: Connection, target: Target) -> str:
+def _use_log(connection: Connection, address: FileAddress) -> str:
     """Switch to a write-ahead log; the journal mode that is in use then."""
-    deadline = time.monotonic() + target.lock_timeout
+    deadline = time.monotonic() + address.lock_timeout
     while True:
         try:
             return str(connection.execute("PRAGMA journal_mode = WAL").fetchall()[0][0])
-        except target.driver.error as exc:
+        except address.driver.error as exc:
             # Of those who do this to a new file at once SQLite refuses all but one without waiting: each holds the lock
             # for reading that the others would wait for.
-            if target.driver.code(exc) & 0xFF != BUSY or time.monotonic() >= deadline:
+            if address.driver.code(exc) & 0xFF != BUSY or time.monotonic() >= deadline:
                 raise
         time.sleep(0.01 * random.random())
 
@@ -219,8 +219,8 @@ def _use_log(connection: Connection, target: Target) -> str:
 class Readers:
     """A pool of connections that only read; each is lent to one operation at a time."""
 
-    def __init__(self, target: Target) -> None:
-        self.target = target
+    def __init__(self, address: FileAddress) -> None:
+        self.address = address
         self._idle: deque[Connection] = deque()
         self.all: list[Connection] = []
         self.closed = False
@@ -228,7 +228,7 @@ class Readers:
 
     def check_usable(self) -> None:
         if self.closed or self.forked:
-            raise (StoreForked if self.forked else StoreClosed)(self.target.location)
+            raise (StoreForked if self.forked else StoreClosed)(self.address.location)
 
     def run(self, work: Callable[[Connection], T]) -> T:
         """Run one read operation, with driver errors as ours."""
@@ -236,15 +236,15 @@ class Readers:
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = open_reader(self.target)
+            connection = open_reader(self.address)
             self.all.append(connection)
         try:
             return work(connection)
         except GoesError:
             raise
-        except self.target.driver.error as exc:
-            driver = self.target.driver
-            raise translate(exc, driver.code(exc), self.target.location, waited=self.target.lock_timeout) from exc
+        except self.address.driver.error as exc:
+            driver = self.address.driver
+            raise translate(exc, driver.code(exc), self.address.location, waited=self.address.lock_timeout) from exc
         finally:
             # Handed back in any case: every statement is read to its end before work returns or raises.
             self._idle.append(connection)
@@ -259,7 +259,7 @@ class Readers:
     def refuse_write(self) -> NoReturn:
         """What a store without a writer says to a write."""
         self.check_usable()
-        raise StoreReadOnly(self.target.location, "opened read-only", "open it without read_only to write")
+        raise StoreReadOnly(self.address.location, "opened read-only", "open it without read_only to write")
 
     def close(self) -> None:
         self.closed = True

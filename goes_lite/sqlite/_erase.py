@@ -9,59 +9,59 @@ from urllib.parse import quote
 
 from goes_lite.errors import StoreLocked, StoreReadOnly
 from goes_lite.sqlite import _guard, _schema
-from goes_lite.sqlite._connection import Target, check_place, set_busy_timeout
+from goes_lite.sqlite._connection import FileAddress, check_place, set_busy_timeout
 from goes_lite.sqlite._driver import BUSY, LOCKED, Connection, translate
 
 PATIENCE = 1.0
 """How many seconds whoever is about to let go of the file has to do so."""
 
 
-def erase(target: Target) -> None:
+def erase(address: FileAddress) -> None:
     """Remove the database, its -wal, -shm and -lock.
 
     ForeignFile, StoreTooNew or StoreDamaged if it is not a store of ours, StoreLocked or UnsafeAccess if it is in use.
     """
-    path = os.path.realpath(target.path)
-    target = target._replace(path=path)
+    path = os.path.realpath(address.path)
+    address = address._replace(path=path)
     if not os.path.exists(path):
         return
-    check_place(target)
-    if target.read_only:
-        raise StoreReadOnly(target.location, "asked for read-only", "leave out read_only to remove it")
-    claimed = _guard.claim(path, target.driver.name)
+    check_place(address)
+    if address.read_only:
+        raise StoreReadOnly(address.location, "asked for read-only", "leave out read_only to remove it")
+    claimed = _guard.claim(path, address.driver.name)
     try:
-        _check(target)
+        _check(address)
     finally:
-        _guard.release(claimed, target.driver.name)
+        _guard.release(claimed, address.driver.name)
     for suffix in ("-lock", "-wal", "-shm", ""):  # the database last: what is left half-way is still a store
         with contextlib.suppress(FileNotFoundError):
             os.remove(path + suffix)
 
 
-def _check(target: Target) -> None:
-    driver = target.driver
+def _check(address: FileAddress) -> None:
+    driver = address.driver
     try:
-        connection = driver.open(f"file:{quote(target.path)}?mode=rw", read_only=False)
+        connection = driver.open(f"file:{quote(address.path)}?mode=rw", read_only=False)
         try:
             set_busy_timeout(connection, PATIENCE)
-            _schema.check(connection, target.location)
-            _only_user(connection, target)
+            _schema.check(connection, address.location)
+            _only_user(connection, address)
         finally:
             connection.close()
     except driver.error as exc:
-        raise translate(exc, driver.code(exc), target.location, waited=PATIENCE) from exc
+        raise translate(exc, driver.code(exc), address.location, waited=PATIENCE) from exc
 
 
-def _only_user(connection: Connection, target: Target) -> None:
+def _only_user(connection: Connection, address: FileAddress) -> None:
     """Leaving the write-ahead log is what SQLite allows to the only connection alone: StoreLocked for others."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
             connection.execute("PRAGMA journal_mode = DELETE").fetchall()
             return
-        except target.driver.error as exc:
-            if target.driver.code(exc) & 0xFF not in (BUSY, LOCKED):
+        except address.driver.error as exc:
+            if address.driver.code(exc) & 0xFF not in (BUSY, LOCKED):
                 raise
             if time.monotonic() >= deadline:
-                raise StoreLocked(target.location, PATIENCE) from exc
+                raise StoreLocked(address.location, PATIENCE) from exc
         time.sleep(0.01)

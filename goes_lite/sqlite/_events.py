@@ -1,28 +1,20 @@
-"""The EventStore over SQLite: on the backend's own connections, or inside a user's transaction."""
+"""The rows of the event store in SQLite: its statements, and what becomes of their results."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import Awaitable
+from functools import partial
 from uuid import UUID
 
-from goes_lite.contract.commits import Published
-from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, Pages, check_condition
-from goes_lite.errors import GoesError, InvalidQueryError
 from goes_lite.events.event import Event
-from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros
-from goes_lite.events.query import EVERYTHING, EventQuery, check_query
-from goes_lite.kit.batch import check_batch
-from goes_lite.kit.paging import aggregate_pages, check_position, follow_pages, query_pages
-from goes_lite.kit.sql import MAX_INTEGER, SQLITE, count, select
-from goes_lite.sqlite._append import Append, head
-from goes_lite.sqlite._driver import Connection, Driver
+from goes_lite.events.fields import AggregateRef
+from goes_lite.events.query import EventQuery
+from goes_lite.kit.events import AggregateRow, Page, page_of
+from goes_lite.kit.sql import SQLITE, count, select
+from goes_lite.sqlite._append import head
+from goes_lite.sqlite._driver import Connection
+from goes_lite.sqlite._executor import AnyExecutor
 from goes_lite.sqlite._rows import COLUMNS, RowReader
-
-T = TypeVar("T")
-
-PAGE = 1024
-"""The most events of a page."""
 
 _LOAD = (
     "SELECT e.position, e.id, e.name_key, NULL, NULL, e.version, e.time, e.encoding, e.schema, e.data, e.metadata, e.tags "
@@ -33,156 +25,71 @@ _FIND = f"SELECT {COLUMNS} FROM events e LEFT JOIN aggregates a ON a.key = e.agg
 _AGGREGATES = "SELECT name, id, version, first_time, last_time FROM aggregates WHERE {where} ORDER BY name, id LIMIT ?"
 
 
-class Executor(Protocol):
-    """Where operations run: on the backend's connections, or inside one transaction."""
+class SQLiteEventRows:
+    """See `goes_lite.kit.events.EventRows`."""
 
-    async def read(self, work: Callable[[Connection], T]) -> T: ...
-    def write(self, work: Callable[[Connection], T], committed: Callable[[T], None] | None = None) -> Awaitable[T]: ...
-    async def wait(self, seen: int) -> None:
-        """Until something may have been committed since the signal's count was `seen`."""
-        ...
+    page_size = 1024
 
-    @property
-    def commits(self) -> int:
-        """The signal's count, to be read before looking."""
-        ...
-
-
-class SQLiteEvents:
-    """See `goes_lite.contract.event_store.EventStore` for what is promised."""
-
-    def __init__(self, executor: Executor, driver: Driver, reader: RowReader, published: Published) -> None:
+    def __init__(self, executor: AnyExecutor, reader: RowReader) -> None:
         self._executor = executor
-        self._driver = driver
         self._reader = reader
-        self._published = published
 
-    async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
-        batch = check_batch(events)
-        if not batch.events:
-            await self._executor.read(head)  # nothing to write, but a closed store says that it is closed
-            return Appended(())
-        if condition is not None:
-            check_condition(condition)
-        append = Append(batch, condition, self._reader.registry, self._driver)
+    def load(self, ref: AggregateRef, after: int, upto: int) -> Awaitable[list[Event[None]]]:
+        def work(connection: Connection) -> list[Event[None]]:
+            found: list[Event[None]] = []
+            rows = connection.execute(_LOAD, (*ref, after, upto)).fetchall()
+            self._reader.read_into(connection, rows, found, whole=ref)
+            return found
 
-        def committed(appended: Appended) -> None:
-            if not appended.already_committed:
-                try:  # as `publish` does, which would be one call more for each append
-                    self._published(batch.events, append.before)
-                except Exception:
-                    import logging  # where nothing goes wrong, nobody pays for it
+        return self._executor.read(work)
 
-                    logging.getLogger("goes_lite").exception("publishing %d committed events failed", len(batch.events))
+    def page(self, query: EventQuery, after: int, upto: int, limit: int, *, reverse: bool) -> Awaitable[Page]:
+        return self._executor.read(partial(self._page, query, after, upto, limit, reverse))
 
-        return await self._executor.write(append.run, committed)
+    def news(self, query: EventQuery, after: int, limit: int) -> Awaitable[Page]:
+        def work(connection: Connection) -> Page:
+            end = head(connection)
+            return self._page(query, after, end, limit, False, connection) if end > after else Page((), after, False)
 
-    async def load(self, aggregate: AggregateRef, *, after: int = 0, upto: int | None = None) -> list[Event[Any]]:
-        ref = aggregate_ref(aggregate)
-        first, last = check_position("after", after), MAX_INTEGER if upto is None else check_position("upto", upto)
-
-        def work(connection: Connection) -> list[Event[Any]]:
-            rows = connection.execute(_LOAD, (*ref, first, last)).fetchall()
-            return self._reader.events(connection, rows, whole=ref)
-
-        return await self._executor.read(work)
-
-    def query(
-        self,
-        query: EventQuery = EVERYTHING,
-        *,
-        after: int = 0,
-        upto: int | None = None,
-        limit: int | None = None,
-        reverse: bool = False,
-    ) -> Pages[Event[Any]]:
-        check_query(query)
-
-        def page(
-            low: int, high: int, limit: int, bounded: bool
-        ) -> Awaitable[tuple[Sequence[Event[Any]], int, bool, int]]:
-            def work(connection: Connection) -> tuple[Sequence[Event[Any]], int, bool, int]:
-                end = high if bounded else min(high, head(connection))
-                return *self._page(connection, query, low, end, limit, reverse=reverse), end
-
-            return self._executor.read(work)
-
-        return query_pages(page, after=after, upto=upto, limit=limit, reverse=reverse, most=PAGE)
+        return self._executor.read(work)
 
     def _page(
-        self, connection: Connection, query: EventQuery, low: int, high: int, limit: int, *, reverse: bool = False
-    ) -> tuple[list[Event[Any]], int, bool]:
-        """The events of a page, the position up to which it tells all, and whether there may be more behind it."""
-        registry = self._reader.registry
-        page = select(COLUMNS, query, SQLITE, registry.spellings, after=low, upto=high, limit=limit, reverse=reverse)
+        self, query: EventQuery, after: int, upto: int, limit: int, reverse: bool, connection: Connection
+    ) -> Page:
+        spellings = self._reader.registry.spellings
+        page = select(COLUMNS, query, SQLITE, spellings, after=after, upto=upto, limit=limit, reverse=reverse)
         rows = connection.execute(page.text, page.parameters).fetchall()
-        events: list[Event[Any]] = []
-        try:
-            self._reader.read_into(connection, rows, events)
-        except GoesError:
-            # Where pages begin and end is nobody's business: what lies before an unreadable event is given out first.
-            if not events:
-                raise
-            return events, events[-1].position, True
-        more = len(rows) == limit
-        return events, rows[-1][0] if more else high, more
+        last = rows[-1][0] if len(rows) == limit else None
+        return page_of(lambda found: self._reader.read_into(connection, rows, found), last, upto)
 
-    async def find(self, event_id: UUID) -> Event[Any] | None:
-        if not isinstance(event_id, UUID):
-            raise InvalidQueryError(f"find takes an event id, which is a UUID, not {event_id!r:.80}")
-
-        def work(connection: Connection) -> Event[Any] | None:
+    def find(self, event_id: UUID) -> Awaitable[Event[None] | None]:
+        def work(connection: Connection) -> Event[None] | None:
+            found: list[Event[None]] = []
             rows = connection.execute(_FIND, (event_id.bytes,)).fetchall()
-            return next(iter(self._reader.events(connection, rows)), None)
+            self._reader.read_into(connection, rows, found)
+            return found[0] if found else None
 
-        return await self._executor.read(work)
+        return self._executor.read(work)
 
-    async def head(self) -> int:
-        return await self._executor.read(head)
+    def head(self) -> Awaitable[int]:
+        return self._executor.read(head)
 
-    def aggregates(
-        self, name: str | None = None, *, after: AggregateRef | None = None, limit: int | None = None
-    ) -> Pages[AggregateInfo]:
-        async def page(behind: AggregateRef | None, number: int) -> list[AggregateInfo]:
-            where = ["(name, id) > (?, ?)"] if behind is not None else []
-            where += ["name = ?"] if name is not None else []
-            parameters = [*(behind or ()), *(() if name is None else (name,)), number]
-            sql = _AGGREGATES.format(where=" AND ".join(where) or "TRUE")
-            rows = await self._executor.read(lambda connection: connection.execute(sql, parameters).fetchall())
-            return [
-                AggregateInfo(AggregateRef._make((n, i)), version, from_micros(first), from_micros(last))
-                for n, i, version, first, last in rows
-            ]
+    def aggregates(self, name: str | None, after: AggregateRef | None, limit: int) -> Awaitable[list[AggregateRow]]:
+        where = ["(name, id) > (?, ?)"] if after is not None else []
+        where += ["name = ?"] if name is not None else []
+        parameters = [*(after or ()), *(() if name is None else (name,)), limit]
+        sql = _AGGREGATES.format(where=" AND ".join(where) or "TRUE")
+        return self._executor.read(lambda connection: connection.execute(sql, parameters).fetchall())
 
-        return aggregate_pages(page, name, after=after, limit=limit, most=PAGE)
+    def count(self, query: EventQuery) -> Awaitable[int]:
+        def work(connection: Connection) -> int:
+            text, parameters = count(query, SQLITE, self._reader.registry.spellings)
+            number: int = connection.execute(text, parameters).fetchall()[0][0]
+            return number
 
-    async def count(self, query: EventQuery = EVERYTHING) -> int:
-        check_query(query)
-        counted = count(query, SQLITE, self._reader.registry.spellings)
-        rows = await self._executor.read(
-            lambda connection: connection.execute(counted.text, counted.parameters).fetchall()
-        )
-        number: int = rows[0][0]
-        return number
+        return self._executor.read(work)
 
-    def follow(self, query: EventQuery = EVERYTHING, *, after: int) -> Pages[Event[Any]]:
-        check_query(query)
-
-        def page(cursor: int) -> Awaitable[tuple[Sequence[Event[Any]], int]]:
-            def work(connection: Connection) -> tuple[Sequence[Event[Any]], int]:
-                end = head(connection)
-                if end <= cursor:
-                    return [], cursor
-                events, edge, _ = self._page(connection, query, cursor, end, PAGE)
-                return events, edge
-
-            return self._executor.read(work)
-
-        return follow_pages(page, self._executor, after=after)
-
-    async def delete(self, aggregate: AggregateRef) -> int:
-        ref = aggregate_ref(aggregate)
-
+    def delete(self, ref: AggregateRef) -> Awaitable[int]:
         def work(connection: Connection) -> int:
             execute = connection.execute
             execute("DELETE FROM snapshots WHERE name = ? AND id = ?", ref)
@@ -198,4 +105,4 @@ class SQLiteEvents:
             execute("DELETE FROM aggregates WHERE key = ?", rows[0])
             return erased
 
-        return await self._executor.write(work)
+        return self._executor.write(work)

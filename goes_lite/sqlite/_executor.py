@@ -1,34 +1,35 @@
-"""Where a store's operations run: on the backend's own connections, or inside one user transaction."""
+"""Where the operations of a handle run: reads on pooled connections, writes through the group committer."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
-from goes_lite.contract.commits import Commits
-from goes_lite.errors import StoreClosed, TransactionError
+from goes_lite.contract.event_store import AppendCondition, Appended
+from goes_lite.errors import StoreClosed
+from goes_lite.kit.batch import AppendBatch
 from goes_lite.kit.transaction import current_session
 from goes_lite.runtime import Runtime
+from goes_lite.sqlite._append import MakeAppend
 from goes_lite.sqlite._connection import Readers
 from goes_lite.sqlite._driver import Connection
-from goes_lite.sqlite._session import Session
+from goes_lite.sqlite._session import SessionExecutor, SQLiteSession
 from goes_lite.sqlite._writer import Writer
 
 T = TypeVar("T")
 
-RECHECK = 1.0
-"""Seconds after which a follower looks again though nothing woke it."""
-
 
 class DirectExecutor:
-    """Reads on pooled connections, writes through the group committer."""
+    """Outside of transactions."""
 
-    def __init__(self, runtime: Runtime, writer: Writer | None, readers: Readers, commits: Commits) -> None:
+    def __init__(self, runtime: Runtime, writer: Writer | None, readers: Readers, append: MakeAppend) -> None:
         self._runtime = runtime
         self._writer = writer
         self._readers = readers
-        self._commits = commits
-        self._memory = readers.target.memory
+        self._append = append
+        self.handle: object = None
+        """What must not be collected, and so closed, while one of its stores is in use."""
+        self._memory = readers.address.memory
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         self._readers.check_usable()  # before the runtime starts a thread for it
@@ -43,47 +44,28 @@ class DirectExecutor:
         # (waiting for its end would be for ever); everybody else waits, and sees committed data only.
         writer = self._writer
         if writer is None:
-            raise StoreClosed(self._readers.target.location)
+            raise StoreClosed(self._readers.address.location)
         session = current_session.get()
         while session is not None:
-            if isinstance(session, Session) and session.writer is writer and session.active:
-                return await session.run(work)
+            if isinstance(session, SQLiteSession) and session.writer is writer and session.active:
+                return await session.run(work, savepoint=False)
             session = session.outer
         if self._runtime.inline:
             return writer.read(work)
         return await self._runtime.call(lambda: writer.read(work))
 
-    def write(self, work: Callable[[Connection], T], committed: Callable[[T], None] | None = None) -> Awaitable[T]:
-        writer = self._writer
-        if writer is None:
+    def write(self, work: Callable[[Connection], T], *, atomic: bool = False) -> Awaitable[T]:
+        """Run a write in a transaction; what it writes before it raises is undone, `atomic` or not."""
+        if self._writer is None:
             self._readers.refuse_write()
-        return writer.run(work, committed)
+        return self._writer.run(work)
 
-    @property
-    def commits(self) -> int:
-        return self._commits.count
+    def append(
+        self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None]
+    ) -> Awaitable[Appended]:
+        if self._writer is None:
+            self._readers.refuse_write()
+        return self._writer.run(self._append(batch, condition).run, committed)
 
-    async def wait(self, seen: int) -> None:
-        await self._commits.wait(seen, RECHECK)
 
-
-class SessionExecutor:
-    """Everything inside one transaction: reads see what it wrote."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    async def read(self, work: Callable[[Connection], T]) -> T:
-        return await self._session.run(work)
-
-    async def write(self, work: Callable[[Connection], T], committed: Callable[[T], None] | None = None) -> T:
-        return await self._session.run(work, committed)
-
-    @property
-    def commits(self) -> int:
-        return 0
-
-    async def wait(self, seen: int) -> None:
-        raise TransactionError(
-            "follow() waits for commits, which a transaction keeps from happening: follow outside it"
-        )
+AnyExecutor: TypeAlias = DirectExecutor | SessionExecutor

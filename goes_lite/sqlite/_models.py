@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from typing import Any
 
 from goes_lite.contract.event_store import Pages
@@ -20,10 +20,12 @@ from goes_lite.contract.model_store import (
     parse_model,
 )
 from goes_lite.errors import ModelError
-from goes_lite.kit.paging import FIRST_PAGE
-from goes_lite.kit.sql import MAX_INTEGER
-from goes_lite.sqlite._driver import Connection
-from goes_lite.sqlite._events import PAGE, Executor
+from goes_lite.kit.paging import keyset_pages, upper_bound
+from goes_lite.sqlite._driver import Connection, Row
+from goes_lite.sqlite._executor import AnyExecutor
+
+PAGE = 1024
+"""The most records of a page."""
 
 _VERSION = "SELECT version FROM models WHERE collection = ? AND id = ?"
 _VALID = "SELECT json_valid(?)"
@@ -51,7 +53,7 @@ _ESCAPE = re.compile(r"\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{
 class SQLiteModels:
     """Read models in the table of that name, as JSON text."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: AnyExecutor) -> None:
         self._executor = executor
 
     async def get(self, collection: str, id: str) -> ModelRecord | None:
@@ -79,7 +81,7 @@ class SQLiteModels:
             version: int = connection.execute(_PUT, (collection, id, _plain(data))).fetchall()[0][0]
             return version
 
-        return await self._executor.write(work)
+        return await self._executor.write(work, atomic=True)
 
     async def put_many(self, collection: str, models: Mapping[str, str | None]) -> None:
         items = check_models(collection, models)
@@ -95,7 +97,7 @@ class SQLiteModels:
                 raise
             connection.executemany(_DELETE, removed)
 
-        await self._executor.write(work)
+        await self._executor.write(work, atomic=len(items) == 1)
 
     async def delete(self, collection: str, id: str, *, expected: int | None = None) -> bool:
         check_model_key(collection, id)
@@ -104,7 +106,7 @@ class SQLiteModels:
             _check_version(connection, collection, id, expected)
             return bool(connection.execute(f"{_DELETE} RETURNING 1", (collection, id)).fetchall())
 
-        return await self._executor.write(work)
+        return await self._executor.write(work, atomic=True)
 
     def query(
         self,
@@ -116,7 +118,7 @@ class SQLiteModels:
         limit: int | None = None,
     ) -> Pages[ModelRecord]:
         check_collection(collection)
-        clauses, parameters = ["collection = ?"], [collection]
+        clauses, parameters = ["collection = ?"], list[Any]((collection,))
         query = ModelQuery(where, order_by, limit, reverse=reverse)
         for names, value in query.where:
             path = _path(names)
@@ -126,37 +128,27 @@ class SQLiteModels:
             if types:  # json_extract answers 1 for true, and the text of an array
                 clauses.append(f"json_type(data, ?) IN ({types})")
                 parameters.append(path)
-        # the id makes the order total, so that a page can begin behind the last row of the one before
         direction, beyond = ("DESC", "<") if reverse else ("ASC", ">")
         ordered = "NULL" if query.order_by is None else "json_extract(data, ?)"
-        sort = [] if query.order_by is None else [_path(query.order_by)]
-        left = MAX_INTEGER if limit is None else min(limit, MAX_INTEGER)
-        size = FIRST_PAGE
-        last: tuple[Any, str] | None = None
+        found = f"SELECT collection, id, version, data, {ordered} AS field FROM models WHERE {' AND '.join(clauses)}"
+        fixed = [*([] if query.order_by is None else [_path(query.order_by)]), *parameters]
+        order = f"ORDER BY {'' if order_by is None else f'field {direction}, '}id {direction} LIMIT ?"
 
-        async def fetch() -> Sequence[ModelRecord]:
-            nonlocal left, size, last
-            if left <= 0:
-                return ()
-            values: list[Any] = [*sort, *parameters]
-            sql = f"SELECT collection, id, version, data, {ordered} AS field FROM models WHERE {' AND '.join(clauses)}"
+        def page(last: Row | None, number: int) -> Awaitable[list[Row]]:
+            sql, values = found, [*fixed]
             if last is not None and order_by is None:
                 sql += f" AND id {beyond} ?"
-                values.append(last[1])
+                values.append(last[0])
             elif last is not None:
                 # None sorts before every value, so `field IS NULL` takes part as a first, coarser key
                 sql = f"SELECT * FROM ({sql}) WHERE (field IS NOT NULL, ifnull(field, 0), id) {beyond} (?, ?, ?)"
-                values += [last[0] is not None, 0 if last[0] is None else last[0], last[1]]
-            asked = min(size, left)
-            sql += f" ORDER BY {'' if order_by is None else f'field {direction}, '}id {direction} LIMIT ?"
-            rows = await self._executor.read(lambda connection: connection.execute(sql, (*values, asked)).fetchall())
-            left = left - len(rows) if len(rows) == asked else 0
-            size = min(size * 4, PAGE)
-            if rows:
-                last = (rows[-1][4], rows[-1][1])
-            return [ModelRecord(*row[:4]) for row in rows]
+                values += [last[1] is not None, 0 if last[1] is None else last[1], last[0]]
+            return self._executor.read(
+                lambda connection: connection.execute(f"{sql} {order}", (*values, number)).fetchall()
+            )
 
-        return Pages(fetch)
+        # the id makes the order total, so that a page can begin after the last row of the one before
+        return keyset_pages(page, _key, _record, limit=upper_bound("limit", limit), most=PAGE)
 
     async def clear(self, collection: str) -> int:
         check_collection(collection)
@@ -173,6 +165,14 @@ class SQLiteModels:
             return moved
 
         return await self._executor.write(work)
+
+
+def _key(row: Row) -> Row:
+    return row[1], row[4]
+
+
+def _record(row: Row) -> ModelRecord:
+    return ModelRecord._make(row[:4])
 
 
 def _rows(connection: Connection, collection: str, written: list[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:

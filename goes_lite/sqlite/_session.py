@@ -6,14 +6,21 @@ session alone, step by step, until it ends. Everything else that wants to write 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import TransactionError
-from goes_lite.kit.transaction import check_not_inside, current_session
+from goes_lite.kit.batch import AppendBatch
+from goes_lite.kit.transaction import StoresInside, UserTransaction, check_not_inside, current_session
+from goes_lite.runtime import Runtime
+from goes_lite.sqlite._append import MakeAppend
 from goes_lite.sqlite._driver import Connection
-from goes_lite.sqlite._writer import Operation, Work, Writer, call_in, resolve
+from goes_lite.sqlite._operation import Operation, Work, call_in, resolve
+from goes_lite.sqlite._user_sql import UserSql
+from goes_lite.sqlite._writer import Writer
 
 if TYPE_CHECKING:
     import asyncio
@@ -21,7 +28,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Session:
+class SQLiteSession:
     """The connection for one user transaction, from BEGIN to COMMIT or ROLLBACK."""
 
     def __init__(self, writer: Writer) -> None:
@@ -32,7 +39,7 @@ class Session:
         self._opened: asyncio.Future[None] | None = None
         self.active = False
         self.committed = False
-        """Whether the COMMIT went through, also if whoever waited for it was cancelled."""
+        """Whether the COMMIT succeeded, also if the task that waited for it was cancelled."""
 
     @property
     def owner(self) -> Writer:
@@ -45,9 +52,9 @@ class Session:
             self.writer.acquire()
             try:
                 self.writer.check_usable()
-                self.writer.begin()
+                self.writer.transactions.begin()
             except BaseException:
-                self.writer.abandon()
+                self.writer.transactions.rollback()
                 self.writer.release()
                 raise
             self.active = True
@@ -59,20 +66,20 @@ class Session:
         try:
             await self._opened
         except BaseException:
-            self._inbox.put((Operation(lambda _: self.writer.abandon(), None, None), True))
+            self._inbox.put((Operation(lambda _: self.writer.transactions.rollback(), None, None), True))
             raise
         self.active = True
 
-    async def run(self, work: Work[T], committed: Callable[[T], None] | None = None) -> T:
-        """Run an operation inside the transaction; if it raises, what it wrote is undone and nothing else."""
+    async def run(self, work: Work[T], *, savepoint: bool) -> T:
+        """Run an operation inside the transaction; if it raises, what it wrote is undone and nothing else.
+
+        It needs no savepoint if only its last statement writes, or none: SQLite undoes a statement that fails.
+        """
         if not self.active:
             raise TransactionError("the transaction has ended: begin another")
         if self.writer.forked:
             self.writer.check_usable()
-        result = await self._do(lambda connection: self._savepoint(connection, work))
-        if committed is not None:
-            self.after_commit.append(lambda: committed(result))
-        return result
+        return await self._do(partial(self._savepoint if savepoint else self._alive, work))
 
     async def finish(self, *, commit: bool) -> None:
         """COMMIT or ROLLBACK, give the connection back, then do what waits for the commit."""
@@ -84,28 +91,28 @@ class Session:
         await self._do(lambda _: self._finish(commit), last=True)
 
     def _finish(self, commit: bool) -> None:
-        writer = self.writer
+        writer, transactions = self.writer, self.writer.transactions
         if not commit:
-            writer.abandon()
+            transactions.rollback()
             return
         try:
             self._check_alive()
-            writer.end()
+            transactions.end()
         except BaseException:
-            writer.abandon()
+            transactions.rollback()
             raise
         self.committed = True
         for callback in self.after_commit:
             callback()
         writer.notify()
-        writer.checkpointer.after_commit()
+        transactions.checkpointer.after_commit()
 
     async def _do(self, work: Work[T], *, last: bool = False) -> T:
         if self.writer.inline:
             try:
-                return work(self.writer.connection)
+                return work(self.writer.transactions.connection)
             except self.writer.driver.error as exc:
-                raise self.writer.translated(exc) from exc
+                raise self.writer.transactions.translated(exc) from exc
             finally:
                 if last:
                     self.writer.release()
@@ -124,7 +131,11 @@ class Session:
                 future.exception()  # the cancellation is what is raised
             raise
 
-    def _savepoint(self, connection: Connection, work: Work[T]) -> T:
+    def _alive(self, work: Work[T], connection: Connection) -> T:
+        self._check_alive()
+        return work(connection)
+
+    def _savepoint(self, work: Work[T], connection: Connection) -> T:
         self._check_alive()
         connection.execute("SAVEPOINT operation")
         try:
@@ -139,7 +150,7 @@ class Session:
 
     def _check_alive(self) -> None:
         # A full disk, or the user's own INSERT OR ROLLBACK, ends a transaction. A savepoint would quietly begin another.
-        if not self.writer.driver.in_transaction(self.writer.connection):
+        if not self.writer.driver.in_transaction(self.writer.transactions.connection):
             raise TransactionError("the transaction was rolled back by an earlier error inside it: begin another")
 
     def serve(self) -> None:
@@ -147,19 +158,52 @@ class Session:
         writer, opened = self.writer, self._opened
         with writer.lock:
             try:
-                writer.begin()
+                writer.transactions.begin()
             except Exception as exc:  # noqa: BLE001
-                self.refuse(exc)
+                error = exc
+                call_in(opened, lambda future: future.set_exception(error))
                 return
             call_in(opened, lambda future: future.set_result(None))
             last = False
             while not last:
                 operation, last = self._inbox.get()
                 try:
-                    operation.result = operation.work(writer.connection)
+                    operation.result = operation.work(writer.transactions.connection)
                 except Exception as exc:  # noqa: BLE001
-                    operation.error = writer.translated(exc)
+                    operation.error = writer.transactions.translated(exc)
                 resolve([operation])
 
-    def refuse(self, error: Exception) -> None:
-        call_in(self._opened, lambda future: future.set_exception(error))
+
+class SessionExecutor:
+    """Everything inside one transaction: reads see what it wrote."""
+
+    def __init__(self, session: SQLiteSession, append: MakeAppend) -> None:
+        self._session = session
+        self._append = append
+
+    async def read(self, work: Work[T]) -> T:
+        return await self._session.run(work, savepoint=False)
+
+    async def write(self, work: Work[T], *, atomic: bool = False) -> T:
+        """Run a write; `atomic` if only its last statement writes, so that it needs no savepoint."""
+        return await self._session.run(work, savepoint=not atomic)
+
+    async def append(
+        self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None]
+    ) -> Appended:
+        appended = await self._session.run(self._append(batch, condition).run, savepoint=True)
+        self._session.after_commit.append(lambda: committed(appended))
+        return appended
+
+
+class SQLiteTransaction(UserTransaction):
+    """See `goes_lite.contract.backend.Transaction`."""
+
+    def __init__(self, runtime: Runtime, session: SQLiteSession, sql: UserSql, stores: StoresInside) -> None:
+        super().__init__(runtime, stores)
+        self.session = session
+        self._sql = sql
+
+    async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement of the user's own and return its rows; BEGIN, COMMIT and the like are refused."""
+        return await self.session.run(lambda connection: self._sql.run(connection, sql, parameters), savepoint=True)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable
 
 from goes_lite.contract.event_store import Pages
 from goes_lite.contract.snapshot_store import Snapshot, check_keep, check_snapshot, check_snapshot_query
 from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros, to_micros
-from goes_lite.kit.paging import check_position
+from goes_lite.kit.paging import keyset_pages, upper_bound
 from goes_lite.kit.sql import MAX_INTEGER
 from goes_lite.sqlite._driver import Connection, Row
-from goes_lite.sqlite._events import PAGE, Executor
+from goes_lite.sqlite._executor import AnyExecutor
+
+PAGE = 128
+"""The most snapshots of a page: a state may be large."""
 
 _COLUMNS = "name, id, version, time, schema, encoding, state, deleted"
 _SAVE = (
@@ -28,7 +31,7 @@ _PRUNE = (
 class SQLiteSnapshots:
     """Snapshots in the table of that name."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, executor: AnyExecutor) -> None:
         self._executor = executor
 
     async def save(self, snapshot: Snapshot) -> None:
@@ -37,38 +40,31 @@ class SQLiteSnapshots:
         await self._executor.write(lambda connection: connection.execute(_SAVE, row).fetchall())
 
     async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
-        key = (*aggregate_ref(aggregate), MAX_INTEGER if upto is None else check_position("upto", upto))
+        key = (*aggregate_ref(aggregate), upper_bound("upto", upto))
         rows = await self._executor.read(lambda connection: connection.execute(_LATEST, key).fetchall())
         return _snapshot(rows[0]) if rows else None
 
     def query(self, *, names: Iterable[str] = (), aggregate: AggregateRef | None = None) -> Pages[Snapshot]:
         wanted, owner = check_snapshot_query(names, aggregate)
-        where = ["(name, id, version) > (?, ?, ?)"]
-        fixed: list[str] = []
+        where, fixed = ["(name, id, version) > (?, ?, ?)"], list[str]()
         if wanted:
             where.append(f"name IN ({', '.join('?' * len(wanted))})")
             fixed += wanted
         if owner:
             where.append("name = ? AND id = ?")
             fixed += owner
-        sql = (
-            f"SELECT {_COLUMNS} FROM snapshots WHERE {' AND '.join(where)} ORDER BY name, id, version LIMIT {PAGE // 8}"
-        )
-        behind: tuple[str, str, int] = ("", "", 0)
+        sql = f"SELECT {_COLUMNS} FROM snapshots WHERE {' AND '.join(where)} ORDER BY name, id, version LIMIT ?"
 
-        async def fetch() -> Sequence[Snapshot]:
-            nonlocal behind
-            rows = await self._executor.read(lambda connection: connection.execute(sql, (*behind, *fixed)).fetchall())
-            if rows:
-                behind = rows[-1][:3]
-            return [_snapshot(row) for row in rows]
+        def page(last: Row | None, number: int) -> Awaitable[list[Row]]:
+            values = (*(last or ("", "", 0)), *fixed, number)
+            return self._executor.read(lambda connection: connection.execute(sql, values).fetchall())
 
-        return Pages(fetch)
+        return keyset_pages(page, _key, _snapshot, most=PAGE)
 
     async def delete(self, aggregate: AggregateRef, *, version: int | None = None) -> int:
         one = "" if version is None else " AND version = ?"
         sql = f"DELETE FROM snapshots WHERE name = ? AND id = ?{one} RETURNING 1"
-        key = (*aggregate_ref(aggregate), *(() if version is None else (check_position("version", version),)))
+        key = (*aggregate_ref(aggregate), *(() if version is None else (upper_bound("version", version),)))
 
         def work(connection: Connection) -> int:
             return len(connection.execute(sql, key).fetchall())
@@ -84,6 +80,10 @@ class SQLiteSnapshots:
             return len(connection.execute(sql, key).fetchall())
 
         return await self._executor.write(work)
+
+
+def _key(row: Row) -> Row:
+    return row[:3]
 
 
 def _snapshot(row: Row) -> Snapshot:

@@ -18,7 +18,7 @@ from collections.abc import Generator
 from weakref import WeakValueDictionary
 
 from goes_lite.runtime import Signal
-from goes_lite.sqlite._connection import Target, open_reader
+from goes_lite.sqlite._connection import FileAddress, open_reader
 from goes_lite.sqlite._driver import Connection
 
 POLL_FIRST, POLL_ACTIVE, POLL_IDLE = 0.001, 0.005, 0.05
@@ -34,11 +34,11 @@ _signals: WeakValueDictionary[object, Signal] = WeakValueDictionary()
 _signals_lock = threading.Lock()
 
 
-def commit_signal(target: Target) -> Signal:
+def commit_signal(address: FileAddress) -> Signal:
     """The signal that all handles of this process on the same file share; one of its own for a store in memory."""
-    if target.memory:
+    if address.memory:
         return Signal()
-    status = os.stat(target.path)
+    status = os.stat(address.path)
     with _signals_lock:
         return _signals.setdefault((status.st_dev, status.st_ino), Signal())
 
@@ -46,8 +46,8 @@ def commit_signal(target: Target) -> Signal:
 class Watcher:
     """Notifies a signal of commits by other processes, while somebody follows."""
 
-    def __init__(self, target: Target, signal: Signal) -> None:
-        self._target = target
+    def __init__(self, address: FileAddress, signal: Signal) -> None:
+        self._address = address
         self._signal = signal
         self._lock = threading.Lock()
         self._followers = 0
@@ -62,7 +62,7 @@ class Watcher:
     @contextlib.contextmanager
     def watching(self) -> Generator[None]:
         """Watch while the block runs, and a little longer."""
-        if self._target.memory:
+        if self._address.memory:
             yield
             return
         with self._lock:
@@ -87,7 +87,7 @@ class Watcher:
     def _poll(self, stop: threading.Event) -> None:
         while not stop.is_set():
             try:
-                connection = self.connection = open_reader(self._target)
+                connection = self.connection = open_reader(self._address)
                 try:
                     self._look(connection, stop)
                 finally:
@@ -123,7 +123,7 @@ class Watcher:
             from watchfiles import watch
         except ModuleNotFoundError:
             return
-        folder, name = os.path.split(self._target.path)
+        folder, name = os.path.split(self._address.path)
         wal = name + "-wal"
         with contextlib.suppress(OSError, RuntimeError):
             for _ in watch(

@@ -10,7 +10,7 @@ same. Either way
   repeatable: they are functions of an immutable batch,
 * results are given out after the commit, never before.
 
-Transactions of the user (`_session.Session`) hold the connection from BEGIN to COMMIT; the queue waits.
+Transactions of the user (`_session.SQLiteSession`) hold the connection from BEGIN to COMMIT; the queue waits.
 """
 
 from __future__ import annotations
@@ -22,22 +22,20 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from goes_lite.errors import StoreClosed, StoreForked, StoreLocked
 from goes_lite.kit.transaction import check_not_inside, current_session
-from goes_lite.sqlite._connection import WRITER_BUSY, Target, set_busy_timeout
-from goes_lite.sqlite._driver import BUSY, Connection, translate
+from goes_lite.sqlite._connection import FileAddress
+from goes_lite.sqlite._driver import Connection
+from goes_lite.sqlite._operation import Operation, Work, resolve
 from goes_lite.sqlite._turnstile import AnyTurnstile
-from goes_lite.sqlite.checkpointer import Checkpointer
+from goes_lite.sqlite._write_transactions import WriteTransactions
 
 if TYPE_CHECKING:
     import asyncio
 
-    from goes_lite.sqlite._session import Session
-
 T = TypeVar("T")
-Work = Callable[[Connection], T]
 
 MOMENT = 0.00004
 """How many seconds a leader waits for the next of those who shared the last commit."""
@@ -45,25 +43,12 @@ GROUP = 512
 """The most operations in one transaction: bounds how long the first of them waits for its answer."""
 
 
-class Operation(Generic[T]):
-    """One piece of work on its way through the writer."""
+class Guest(Protocol):
+    """Who has the writer's thread to itself for a while: a transaction of the user."""
 
-    __slots__ = ("committed", "done", "error", "future", "result", "turn", "work")
-
-    def __init__(self, work: Work[T], committed: Callable[[T], None] | None, future: asyncio.Future[T] | None) -> None:
-        self.work = work
-        self.committed = committed
-        """Called after the commit, on the writer's thread, in commit order."""
-        self.future = future
-        self.turn: SimpleQueue[None] | None = None
-        """Where the thread that waits for it is woken, once it waits: to find it done, or to lead."""
-        self.done = False
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-    def wake(self) -> None:
-        if self.turn is not None:
-            self.turn.put(None)
+    def serve(self) -> None:
+        """Hold the connection until the transaction ends."""
+        ...
 
 
 class Writer:
@@ -72,19 +57,18 @@ class Writer:
     def __init__(
         self,
         connection: Connection,
-        target: Target,
+        address: FileAddress,
         turnstile: AnyTurnstile,
         notify: Callable[[], None],
         *,
         inline: bool,
     ) -> None:
-        self.connection = connection
-        self.target = target
+        self.address = address
         self.inline = inline
         self.forked = False
-        self._turnstile = turnstile
         self.notify = notify
-        self.driver = target.driver
+        self.driver = address.driver
+        self.transactions = WriteTransactions(connection, address, turnstile)
         self.lock = threading.Lock()
         self._gate = threading.RLock()  # nothing is put into the inbox behind the None that ends the thread
         self._ending = False
@@ -93,14 +77,12 @@ class Writer:
         self._queue: deque[Operation[Any]] = deque()
         self._companions = 1
         """How many operations the last leader found."""
-        self._inbox: SimpleQueue[Operation[Any] | Session | None] = SimpleQueue()
+        self._inbox: SimpleQueue[Operation[Any] | Guest | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
-        self.checkpointer = Checkpointer(connection, target, turnstile)
-        set_busy_timeout(connection, WRITER_BUSY)
 
     def __repr__(self) -> str:
-        return f"<Writer {self.target.location}: {len(self._queue)} queued{', closed' if self._closed else ''}>"
+        return f"<Writer {self.address.location}: {len(self._queue)} queued{', closed' if self._closed else ''}>"
 
     # --- the two entrances ----------------------------------------------------------------------------------------
 
@@ -124,25 +106,25 @@ class Writer:
         self.acquire()
         try:
             self.check_usable()
-            return work(self.connection)
+            return work(self.transactions.connection)
         except self.driver.error as exc:
-            raise self.translated(exc) from exc
+            raise self.transactions.translated(exc) from exc
         finally:
             self.release()
 
     def check_usable(self) -> None:
         if self.forked:
-            raise StoreForked(self.target.location)
+            raise StoreForked(self.address.location)
         if self._closed or self._ending:
-            raise StoreClosed(self.target.location)
+            raise StoreClosed(self.address.location)
 
     def acquire(self) -> None:
         """Take the lock for a transaction, or a read, and first commit what waits for it: that came before.
 
         One who comes again and again would else have the lock back each time before those who wait are awake.
         """
-        if not self.lock.acquire(timeout=self.target.lock_timeout):
-            raise StoreLocked(self.target.location, self.target.lock_timeout)
+        if not self.lock.acquire(timeout=self.address.lock_timeout):
+            raise StoreLocked(self.address.location, self.address.lock_timeout)
         try:
             while self.inline and self._queue and not self._closed:
                 self._commit_queued()
@@ -174,7 +156,7 @@ class Writer:
                     self._gather()
                 while not operation.done:
                     if self._closed:
-                        raise StoreClosed(self.target.location)
+                        raise StoreClosed(self.address.location)
                     self._commit_queued()
             except BaseException:
                 self._withdraw(operation)  # whoever was interrupted must not find it stored by somebody later
@@ -190,7 +172,7 @@ class Writer:
         """Until the thread has the lock, and leads: True; or until the operation is done: False. StoreLocked."""
         # From here on whoever is done with it, or gives the lock back, finds somebody to wake: looked at again after.
         operation.turn = SimpleQueue()
-        timeout = self.target.lock_timeout
+        timeout = self.address.lock_timeout
         end: float | None = time.monotonic() + timeout
         while not operation.done:
             if self.lock.acquire(blocking=False):
@@ -199,7 +181,7 @@ class Writer:
                 operation.turn.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
             except Empty:
                 if self._withdraw(operation):
-                    raise StoreLocked(self.target.location, timeout) from None
+                    raise StoreLocked(self.address.location, timeout) from None
                 end = None  # a leader has it already: only the leader knows what becomes of it
         return False
 
@@ -224,10 +206,10 @@ class Writer:
             return False
         return True
 
-    def put(self, item: Operation[Any] | Session) -> None:
+    def put(self, item: Operation[Any] | Guest) -> None:
         with self._gate:
             if self._ending:
-                raise StoreClosed(self.target.location)
+                raise StoreClosed(self.address.location)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._serve, name="goes_lite-writer", daemon=True)
                 self._thread.start()
@@ -273,17 +255,17 @@ class Writer:
         except BaseException:
             # An interrupt (KeyboardInterrupt) hit the leader. What is committed stays so; the rest is run again by
             # whoever waits next and thereby leads.
-            if self._committing and not self.driver.in_transaction(self.connection):
+            if self._committing and not self.driver.in_transaction(self.transactions.connection):
                 for op in self._committing:
                     op.done = True  # it came between COMMIT and this very line in `_commit`
             self._committing = ()
-            self._rollback()
+            self.transactions.rollback()
             queue.extendleft(op for op in reversed(group) if not op.done)
             self._answer([op for op in group if op.done], changed=True)
             raise
         self._answer(live, changed=changed)
         if changed:
-            self.checkpointer.after_commit()
+            self.transactions.checkpointer.after_commit()
 
     def _answer(self, operations: Sequence[Operation[Any]], *, changed: bool) -> None:
         """Tell everybody what became of operations that are done."""
@@ -305,9 +287,9 @@ class Writer:
 
     def _commit(self, group: Sequence[Operation[Any]]) -> bool:
         """Run the operations in one transaction; if one fails half-way, each in its own. Whether anything changed."""
-        connection, driver = self.connection, self.driver
+        connection, driver = self.transactions.connection, self.driver
         try:
-            self.begin()
+            self.transactions.begin()
         except Exception as exc:  # noqa: BLE001 - it goes to all who brought an operation
             for op in group:
                 op.error, op.done = exc, True
@@ -319,7 +301,7 @@ class Writer:
             try:
                 op.result = op.work(connection)
             except Exception as exc:  # noqa: BLE001 - it goes to whoever brought the operation
-                op.error = self.translated(exc)
+                op.error = self.transactions.translated(exc)
                 if driver.changes(connection) != before or not driver.in_transaction(connection):
                     failed = op.error
                     break
@@ -327,14 +309,14 @@ class Writer:
         if failed is None:
             try:
                 self._committing = group
-                self.end(changed=before != start)
+                self.transactions.end(changed=before != start)
             except Exception as exc:  # noqa: BLE001 - as above
                 self._committing = ()
                 failed = exc
                 if len(group) == 1:
                     group[0].error = exc
         if failed is not None:
-            self._rollback()
+            self.transactions.rollback()
             if len(group) > 1:
                 changed = [self._commit([op]) for op in group]  # each has its turn, whatever becomes of the others
                 return any(changed)
@@ -342,55 +324,6 @@ class Writer:
             op.done = True
         self._committing = ()
         return failed is None and before != start
-
-    def begin(self) -> None:
-        """BEGIN, when it is this process's turn; StoreLocked if that takes longer than the lock timeout."""
-        started = time.monotonic()
-        timeout = self.target.lock_timeout
-        self._turnstile.enter(timeout)
-        try:
-            while True:
-                try:
-                    self.connection.execute("BEGIN IMMEDIATE")
-                    return
-                except self.driver.error as exc:
-                    # SQLite waits for a moment at a time, so that Ctrl-C is heard and the time limit is one for both
-                    waited = time.monotonic() - started
-                    if self.driver.code(exc) & 0xFF != BUSY or waited >= timeout:
-                        raise self.translated(exc, waited) from exc
-        except BaseException:
-            self._turnstile.leave()
-            raise
-
-    def end(self, *, changed: bool = True) -> None:
-        """COMMIT (or ROLLBACK, if there is nothing to commit) and let the next process pass."""
-        try:
-            if changed:
-                self.checkpointer.before_commit()
-            self.connection.execute("COMMIT" if changed else "ROLLBACK")
-        except self.driver.error as exc:
-            raise self.translated(exc) from exc
-        self._turnstile.leave()
-
-    def _rollback(self) -> None:
-        try:
-            if self.driver.in_transaction(self.connection):  # a full disk makes SQLite roll back by itself
-                self.connection.execute("ROLLBACK")
-        except self.driver.error:
-            pass  # SQLite is out of the transaction all the same; if not, the next BEGIN says so
-        finally:
-            self._turnstile.leave()
-
-    def abandon(self) -> None:
-        """ROLLBACK a session's transaction."""
-        self._rollback()
-
-    def translated(self, error: Exception, waited: float = 0.0) -> Exception:
-        if isinstance(error, self.driver.error):
-            translated = translate(error, self.driver.code(error), self.target.location, waited=waited)
-            translated.__cause__ = error
-            return translated
-        return error
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -413,8 +346,7 @@ class Writer:
                 while self._queue:
                     self._commit_queued()
                 self._closed = True
-                self.connection.close()
-                self._turnstile.close()
+                self.transactions.close()
         finally:
             self.release()
 
@@ -427,33 +359,4 @@ class Writer:
 
     def after_fork_in_child(self) -> None:
         """The parent's lock file must not stay open in the child, or its lock would outlive the parent."""
-        self._turnstile.close()
-
-
-def call_in(future: asyncio.Future[Any] | None, settle: Callable[[asyncio.Future[Any]], None]) -> None:
-    if future is not None:
-        with contextlib.suppress(RuntimeError):  # its loop was closed: nobody waits any more
-            future.get_loop().call_soon_threadsafe(lambda: None if future.done() else settle(future))
-
-
-def resolve(operations: Sequence[Operation[Any]]) -> None:
-    """Give the results to those who wait for them, with one call per event loop instead of one per operation."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[Operation[Any]]] = {}
-    for op in operations:
-        if op.turn is not None:
-            op.turn.put(None)
-        elif op.future is not None:
-            by_loop.setdefault(op.future.get_loop(), []).append(op)
-    for loop, resolved in by_loop.items():
-        with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_settle, resolved)
-
-
-def _settle(operations: Sequence[Operation[Any]]) -> None:
-    for op in operations:
-        future = op.future
-        if future is not None and not future.done():
-            if op.error is not None:
-                future.set_exception(op.error)
-            else:
-                future.set_result(op.result)
+        self.transactions.turnstile.close()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 
 from goes_lite.errors import StoreError
-from goes_lite.sqlite._connection import WRITER_BUSY, Target, set_busy_timeout
+from goes_lite.sqlite._connection import WRITER_BUSY, FileAddress, set_busy_timeout
 from goes_lite.sqlite._driver import Connection, wal_reset_bug
 from goes_lite.sqlite._turnstile import AnyTurnstile
 
@@ -37,16 +37,16 @@ BUSY = 0.2
 class Checkpointer:
     """Keeps the -wal of one writing connection bounded."""
 
-    def __init__(self, connection: Connection, target: Target, turnstile: AnyTurnstile) -> None:
+    def __init__(self, connection: Connection, address: FileAddress, turnstile: AnyTurnstile) -> None:
         self._connection = connection
         self._turnstile = turnstile
         # A SQLite with the WAL-reset bug must only run checkpoints that keep writers out.
-        self._usual = "RESTART" if wal_reset_bug(target.driver.version) else "PASSIVE"
-        self._harmless: tuple[type[Exception], ...] = (*target.driver.error, StoreError)
+        self._usual = "RESTART" if wal_reset_bug(address.driver.version) else "PASSIVE"
+        self._harmless: tuple[type[Exception], ...] = (*address.driver.error, StoreError)
         self._estimate: _Estimate | None = None
         self._told = _Told()
-        if not target.memory and not target.driver.on_commit(connection, self._told.committed):
-            self._estimate = _Estimate(connection, target)
+        if not address.memory and not address.driver.on_commit(connection, self._told.committed):
+            self._estimate = _Estimate(connection, address)
 
     def before_commit(self) -> None:
         """Look at what is about to be committed: inside the transaction, where SQLite answers without any lock."""
@@ -97,11 +97,11 @@ class _Told:
 class _Estimate:
     """How full the -wal may be, for a driver that is not told."""
 
-    def __init__(self, connection: Connection, target: Target) -> None:
+    def __init__(self, connection: Connection, address: FileAddress) -> None:
         self._connection = connection
-        self._driver = target.driver
-        self._wal = target.path + "-wal"
-        self._rows = target.driver.changes(connection)
+        self._driver = address.driver
+        self._wal = address.path + "-wal"
+        self._rows = address.driver.changes(connection)
         self._page_count = self._count_pages()
         self._pages = 0
         self._commits = 0

@@ -67,9 +67,9 @@ def follow_each(path: str, driver: str, watchfiles: bool = True, recheck: float 
     if not watchfiles:
         without_watchfiles()
     if recheck is not None:
-        from goes_lite.sqlite import _executor
+        from goes_lite.kit import events
 
-        _executor.RECHECK = recheck
+        events.RECHECK = recheck
     with store(path, driver) as db:
         following = db.events.follow(after=db.events.head())
         say("ready")
@@ -261,7 +261,7 @@ def _exit_open_async(path: str, driver: str, face: str) -> None:
 def interrupted(path: str, driver: str) -> None:
     """Append while another program has the lock, until Ctrl-C; then go on."""
     with store(path, driver, lock_timeout=PATIENCE) as db:
-        turnstile = cast(SQLiteBackend, db.backend).writer._turnstile
+        turnstile = cast(SQLiteBackend, db.backend).writer.transactions.turnstile
 
         def tell_when_it_waits() -> None:
             while not turnstile.inside:

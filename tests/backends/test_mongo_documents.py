@@ -18,7 +18,7 @@ needs_mongo()
 
 import bson  # noqa: E402 - not before the driver is known to be there
 from goes_lite_mongo._documents import native, text_of  # noqa: E402
-from goes_lite_mongo._options import target_of  # noqa: E402
+from goes_lite_mongo._options import address_of  # noqa: E402
 from goes_lite_mongo._rows import payload_of, put_payload  # noqa: E402
 from pymongo import MongoClient  # noqa: E402
 
@@ -88,10 +88,10 @@ def test_data_is_a_document_if_it_can_be(counts: dict[str, int], field: str) -> 
             assert list(event.data.counts) == list(counts)
 
     asyncio.run(run())
-    target = target_of(url, {})
-    client: MongoClient[dict[str, Any]] = MongoClient(target.url)
+    address = address_of(url, {})
+    client: MongoClient[dict[str, Any]] = MongoClient(address.url)
     with client:
-        row = client[target.database][f"{target.prefix}events"].find_one()
+        row = client[address.database][f"{address.prefix}events"].find_one()
     assert row is not None
     assert field in row
     if field == "data":

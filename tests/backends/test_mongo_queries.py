@@ -23,7 +23,7 @@ from tests.backends.mongo_kit import needs_mongo, store_url
 needs_mongo()
 
 from goes_lite_mongo._filter import condition, window  # noqa: E402 - not before the driver is known to be there
-from goes_lite_mongo._options import Target, target_of  # noqa: E402
+from goes_lite_mongo._options import ServerAddress, address_of  # noqa: E402
 from goes_lite_mongo._rows import document, versions  # noqa: E402
 from goes_lite_mongo._schema import _INDEXES  # noqa: E402
 from pymongo import IndexModel, MongoClient  # noqa: E402
@@ -36,10 +36,10 @@ EVENTS, RARE = 10_000, 5
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[Any]:
-    target = target_of(store_url(), {})
-    client: MongoClient[dict[str, Any]] = MongoClient(target.url)
+    address = address_of(store_url(), {})
+    client: MongoClient[dict[str, Any]] = MongoClient(address.url)
     with client:
-        yield client[target.database]
+        yield client[address.database]
 
 
 @given(batches().flatmap(lambda batch: st.tuples(st.just(batch), st.lists(queries(batch), min_size=1, max_size=20))))
@@ -64,7 +64,7 @@ def test_a_filter_means_what_matches_says(database: Any, case: tuple[list[Event[
 
 
 @pytest.fixture(scope="module")
-def target() -> Target:
+def address() -> ServerAddress:
     """A store of 10,000 events of 1,000 aggregates; 5 of them have a name and a tag of their own."""
     url = store_url()
 
@@ -76,7 +76,7 @@ def target() -> Target:
             await db.models.put_many("c", {str(number): "{}" for number in range(1000)})
 
     asyncio.run(fill())
-    return target_of(url, {})
+    return address_of(url, {})
 
 
 def event(number: int) -> Event[Any]:
@@ -91,9 +91,9 @@ def indexes(plan: str) -> set[str]:
     return {*re.findall(r'"indexName": "([^"]+)"', plan), *re.findall(r'"stage": "(COLLSCAN)"', plan)}
 
 
-def explained(database: Any, target: Target, collection: str, **find: Any) -> tuple[set[str], int]:
+def explained(database: Any, address: ServerAddress, collection: str, **find: Any) -> tuple[set[str], int]:
     """By which indexes the server finds it, and how many documents it looks at."""
-    command = {"find": target.prefix + collection, **find}
+    command = {"find": address.prefix + collection, **find}
     said = database.command("explain", command, verbosity="executionStats")
     return indexes(json.dumps(said["queryPlanner"]["winningPlan"], default=str)), said["executionStats"][
         "totalDocsExamined"
@@ -118,20 +118,20 @@ OF_ONE, BY_ID = EventQuery(aggregates=[("order", "7")]), EventQuery(ids=[event(0
 )
 @pytest.mark.parametrize("direction", [1, -1])
 def test_queries_use_their_index(
-    database: Any, target: Target, query: EventQuery, index: str, most: int, direction: int
+    database: Any, address: ServerAddress, query: EventQuery, index: str, most: int, direction: int
 ) -> None:
     """Pages, conditions (the highest first) and counts look at what they are about, wherever in the log it is."""
     for after in (0, EVENTS // 2):
         wanted = window(query, registry.spellings, after, EVENTS)
-        found, looked = explained(database, target, "events", filter=wanted, sort={"_id": direction}, limit=64)
+        found, looked = explained(database, address, "events", filter=wanted, sort={"_id": direction}, limit=64)
         assert found == {index}
         assert looked <= most
 
 
-def test_alternatives_of_a_decision_use_an_index_each(database: Any, target: Target) -> None:
+def test_alternatives_of_a_decision_use_an_index_each(database: Any, address: ServerAddress) -> None:
     """What an append condition asks: whether there is a newer event of one kind or of another."""
     wanted = window(NAMED | TAGGED, registry.spellings, EVENTS - 100, EVENTS)
-    found, looked = explained(database, target, "events", filter=wanted, sort={"_id": -1}, limit=1)
+    found, looked = explained(database, address, "events", filter=wanted, sort={"_id": -1}, limit=1)
     assert "COLLSCAN" not in found
     assert looked <= 100
 
@@ -150,21 +150,21 @@ def test_alternatives_of_a_decision_use_an_index_each(database: Any, target: Tar
     ],
 )  # fmt: skip
 def test_everything_else_is_found_by_its_key(
-    database: Any, target: Target, collection: str, wanted: Any, sort: Any, index: str, most: int
+    database: Any, address: ServerAddress, collection: str, wanted: Any, sort: Any, index: str, most: int
 ) -> None:
     """Loads, versions of aggregates, snapshots, read models."""
-    found, looked = explained(database, target, collection, filter=wanted, sort=sort, limit=64)
+    found, looked = explained(database, address, collection, filter=wanted, sort=sort, limit=64)
     assert found == {index}
     assert looked <= most
 
 
-def test_without_its_index_a_query_reads_everything(database: Any, target: Target) -> None:
+def test_without_its_index_a_query_reads_everything(database: Any, address: ServerAddress) -> None:
     """What the tests above would see."""
-    events = database[f"{target.prefix}events"]
+    events = database[f"{address.prefix}events"]
     events.drop_index("events_by_tag")
     try:
         wanted = window(TAGGED, registry.spellings, 0, EVENTS)
-        _, looked = explained(database, target, "events", filter=wanted, sort={"_id": 1}, limit=64)
+        _, looked = explained(database, address, "events", filter=wanted, sort={"_id": 1}, limit=64)
         assert looked == EVENTS
     finally:
         events.create_indexes([IndexModel([*_INDEXES["events_by_tag"]["key"].items()], name="events_by_tag")])

@@ -300,7 +300,7 @@ def test_the_password_is_never_shown() -> None:
             shown = [
                 db.location,
                 repr(db),
-                repr(backend._target),
+                repr(backend._address),
                 repr(backend._pool),
                 repr(backend.executor._committer),
             ]

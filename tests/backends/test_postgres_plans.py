@@ -23,7 +23,7 @@ import asyncpg  # noqa: E402 - not before it is known to be there
 from goes_lite_postgres._append import AppendSql  # noqa: E402
 from goes_lite_postgres._events import EventSql, dialect_of  # noqa: E402
 from goes_lite_postgres._models import ModelSql  # noqa: E402
-from goes_lite_postgres._options import Target, target_of  # noqa: E402
+from goes_lite_postgres._options import ServerAddress, address_of  # noqa: E402
 from goes_lite_postgres._rows import COLUMNS  # noqa: E402
 from goes_lite_postgres._snapshots import SnapshotSql  # noqa: E402
 
@@ -31,7 +31,7 @@ EVENTS, RARE = 20_000, 7
 
 
 @pytest.fixture(scope="module")
-def target() -> Target:
+def address() -> ServerAddress:
     """A store of 20,000 events of 2,000 aggregates; 7 of them have a name and a tag of their own."""
     url = store_url()
 
@@ -44,11 +44,11 @@ def target() -> Target:
             await db.models.put_many("c", {str(number): "{}" for number in range(3000)})
         connection = await asyncpg.connect(url.partition("?")[0])
         for table in ("events", "aggregates", "event_tags", "models", "snapshots", "event_names"):
-            await connection.execute(f"ANALYZE {target_of(url, {}).table(table)}")
+            await connection.execute(f"ANALYZE {address_of(url, {}).table(table)}")
         await connection.close()
 
     asyncio.run(fill())
-    return target_of(url, {})
+    return address_of(url, {})
 
 
 def event(number: int) -> Event[Any]:
@@ -86,9 +86,9 @@ def rows_read(found: str) -> int:
     return given + sum(int(number) for number in re.findall(r"Rows Removed by Filter: (\d+)", found))
 
 
-def page(target: Target, query: EventQuery, **window: Any) -> Sql:
+def page(address: ServerAddress, query: EventQuery, **window: Any) -> Sql:
     settings: dict[str, Any] = {"after": 0, "upto": MAX_INTEGER, "limit": 64, **window}
-    return select(COLUMNS, query, dialect_of(target), registry.spellings, **settings)
+    return select(COLUMNS, query, dialect_of(address), registry.spellings, **settings)
 
 
 PAGES: dict[str, tuple[EventQuery, dict[str, Any], str]] = {
@@ -110,9 +110,11 @@ PAGES: dict[str, tuple[EventQuery, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize(("query", "window", "index"), PAGES.values(), ids=PAGES.keys())
-def test_a_page_is_read_by_its_index(target: Target, query: EventQuery, window: dict[str, Any], index: str) -> None:
+def test_a_page_is_read_by_its_index(
+    address: ServerAddress, query: EventQuery, window: dict[str, Any], index: str
+) -> None:
     """The index is named, no table is read from end to end, and not many more rows are touched than are asked for."""
-    sql = page(target, query, **window)
+    sql = page(address, query, **window)
 
     found = plan(sql.text, *sql.parameters)
 
@@ -121,35 +123,35 @@ def test_a_page_is_read_by_its_index(target: Target, query: EventQuery, window: 
     assert rows_read(found) < 1500, found
 
 
-def test_conditions_are_judged_by_their_index(target: Target) -> None:
-    sql = page(target, EventQuery(tags=["kind:rare"]), after=100, limit=1, reverse=True)
+def test_conditions_are_judged_by_their_index(address: ServerAddress) -> None:
+    sql = page(address, EventQuery(tags=["kind:rare"]), after=100, limit=1, reverse=True)
 
     assert rows_read(plan(sql.text, *sql.parameters)) < 50
 
 
-def test_counting_a_rare_name_or_tag(target: Target) -> None:
+def test_counting_a_rare_name_or_tag(address: ServerAddress) -> None:
     for query in (EventQuery(["sample.counted"]), EventQuery(tags=["kind:rare"])):
-        sql = count(query, dialect_of(target), registry.spellings)
+        sql = count(query, dialect_of(address), registry.spellings)
         found = plan(sql.text, *sql.parameters)
         assert rows_read(found) < 100, found
 
 
-SINGLE: dict[str, tuple[Callable[[Target], tuple[Any, ...]], str]] = {
-    "load": (lambda target: (EventSql(target).load, "order", "77", 0, MAX_INTEGER), "events_of_aggregate"),
-    "find": (lambda target: (EventSql(target).find, Event(Noted("x"), registry=registry).id), "events_id_key"),
-    "head": (lambda target: (AppendSql(target).head,), "events_pkey"),
-    "look": (lambda target: (AppendSql(target).look, ["0" * 32], ["order"], ["77"]), "aggregates_name_id_key"),
-    "snapshot": (lambda target: (SnapshotSql(target).latest, "order", "77", MAX_INTEGER), "snapshots_pkey"),
-    "model": (lambda target: (ModelSql(target).get, "c", "77"), "models_pkey"),
-    "models": (lambda target: (ModelSql(target).get_many, "c", ["77", "78"]), "models_pkey"),
+SINGLE: dict[str, tuple[Callable[[ServerAddress], tuple[Any, ...]], str]] = {
+    "load": (lambda address: (EventSql(address).load, "order", "77", 0, MAX_INTEGER), "events_of_aggregate"),
+    "find": (lambda address: (EventSql(address).find, Event(Noted("x"), registry=registry).id), "events_id_key"),
+    "head": (lambda address: (AppendSql(address).head,), "events_pkey"),
+    "look": (lambda address: (AppendSql(address).look, ["0" * 32], ["order"], ["77"]), "aggregates_name_id_key"),
+    "snapshot": (lambda address: (SnapshotSql(address).latest, "order", "77", MAX_INTEGER), "snapshots_pkey"),
+    "model": (lambda address: (ModelSql(address).get, "c", "77"), "models_pkey"),
+    "models": (lambda address: (ModelSql(address).get_many, "c", ["77", "78"]), "models_pkey"),
 }
 
 
 @pytest.mark.parametrize(("statement", "index"), SINGLE.values(), ids=SINGLE.keys())
 def test_what_is_looked_up_is_looked_up_by_index(
-    target: Target, statement: Callable[[Target], tuple[Any, ...]], index: str
+    address: ServerAddress, statement: Callable[[ServerAddress], tuple[Any, ...]], index: str
 ) -> None:
-    sql, *parameters = statement(target)
+    sql, *parameters = statement(address)
 
     found = plan(sql, *parameters)
 

@@ -17,7 +17,7 @@ import goes_lite
 from goes_lite.errors import StoreClosed
 from goes_lite.events.query import EventQuery
 from goes_lite.sqlite import _guard
-from goes_lite.sqlite._writer import Operation
+from goes_lite.sqlite._operation import Operation
 from tests.backends.conftest import Spawn
 from tests.backends.sqlite_kit import check_file, note, numbers, our_threads, registry, store, writer_of
 

@@ -128,7 +128,7 @@ def test_a_hostile_trigger_is_not_trusted(path: str, driver: str, call: str) -> 
     called: list[int] = []
     sql(path, f"CREATE TRIGGER evil AFTER INSERT ON events BEGIN SELECT {call}; END")
     with store(path, driver) as db:
-        connection: Any = cast(SQLiteBackend, db.backend).writer.connection
+        connection: Any = cast(SQLiteBackend, db.backend).writer.transactions.connection
         define = connection.create_scalar_function if driver == "apsw" else connection.create_function
         define(
             *(("danger", lambda: called.append(1), 0) if driver == "apsw" else ("danger", 0, lambda: called.append(1)))

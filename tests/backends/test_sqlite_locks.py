@@ -14,7 +14,7 @@ import pytest
 
 import goes_lite
 from goes_lite.errors import StoreLocked
-from goes_lite.sqlite._writer import Operation
+from goes_lite.sqlite._operation import Operation
 from tests.backends.conftest import Spawn
 from tests.backends.sqlite_kit import check_file, note, numbers, registry, store, writer_of
 
@@ -162,7 +162,7 @@ def test_an_interrupted_leader(
             monkeypatch.setattr("goes_lite.sqlite._turnstile.time.sleep", hit)
         with monkeypatch.context() as patched:
             # the proxy has what both drivers ask a connection for, so they need not know
-            patched.setattr(writer, "connection", Interrupting(writer.connection))
+            patched.setattr(writer.transactions, "connection", Interrupting(writer.transactions.connection))
             if moment == "taking them":
                 writer._queue = InterruptedQueue()
             writer._queue.append(neighbour)

@@ -116,9 +116,9 @@ def test_checkpoints_of_a_vulnerable_library_keep_writers_out(
     with store(path, driver, durability="normal") as db:
         backend = cast(SQLiteBackend, db.backend)
         assert backend.wal_reset_bug
-        recorder = Recorder(backend.writer.connection)
-        monkeypatch.setattr(backend.writer, "connection", recorder)
-        monkeypatch.setattr(backend.writer.checkpointer, "_connection", recorder)
+        recorder = Recorder(backend.writer.transactions.connection)
+        monkeypatch.setattr(backend.writer.transactions, "connection", recorder)
+        monkeypatch.setattr(backend.writer.transactions.checkpointer, "_connection", recorder)
         for number in range(200):
             db.events.append([note(number, text="x" * 100_000)])
         made = [statement for statement in recorder.statements if "checkpoint" in statement]
@@ -143,10 +143,10 @@ def test_the_durability_is_what_sqlite_is_told(path: str, driver: str, durabilit
     """And so are the other settings: a log, checked pages, no trust in the schema, no memory-mapping."""
     with store(path, driver, durability=durability) as db:
         backend = cast(SQLiteBackend, db.backend)
-        backend.writer.connection.execute("SELECT 1").fetchall()
+        backend.writer.transactions.connection.execute("SELECT 1").fetchall()
 
         def setting(name: str) -> Any:
-            return backend.writer.connection.execute(f"PRAGMA {name}").fetchall()[0][0]
+            return backend.writer.transactions.connection.execute(f"PRAGMA {name}").fetchall()[0][0]
 
         assert setting("synchronous") == synchronous
         assert setting("journal_mode") == "wal"

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 from goes_lite.errors import StoreError, StoreLocked, StoreTooNew, StoreUnavailable
-from goes_lite.sqlite import _connection, _schema, target_of
+from goes_lite.sqlite import _connection, _schema, address_of
 from goes_lite.sqlite import _driver as drivers
 from tests.backends.conftest import Spawn
 from tests.backends.sqlite_kit import check_file, files, note, numbers, store
@@ -159,7 +159,7 @@ def test_a_store_that_is_made_while_one_looks(path: str, driver: str) -> None:
 
 def test_the_switch_to_a_log_is_tried_again(path: str, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two who open a new file at once stand in each other's way, and SQLite refuses both without waiting."""
-    target = target_of(path, driver_name=driver)
+    target = address_of(path, driver_name=driver)
     one, other = (target.driver.open(f"file:{path}", read_only=False) for _ in range(2))
     other.execute("BEGIN")
     other.execute("SELECT * FROM sqlite_schema").fetchall()

@@ -144,7 +144,7 @@ def test_one_branch_is_read_in_order(db: BlockingDatabase, name: str) -> None:
 
 def steps(db: BlockingDatabase, work: Callable[[], object]) -> int:
     """How many hundreds of instructions SQLite's virtual machine takes for the work."""
-    connection = cast(Any, db.backend).writer.connection
+    connection = cast(Any, db.backend).writer.transactions.connection
     seen = 0
 
     def progress() -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from goes_lite.sqlite import _executor
+from goes_lite.kit import events
 from goes_lite.sqlite._turnstile import Turnstile
 from goes_lite.sqlite._wakeup import Watcher
 from tests.backends.conftest import Spawn
@@ -93,7 +93,7 @@ def test_follow_wakes_across_handles(path: str, driver: str, monkeypatch: pytest
     def start_nothing(watcher: Watcher) -> None: ...
 
     monkeypatch.setattr(Watcher, "_start", start_nothing)
-    monkeypatch.setattr(_executor, "RECHECK", 3600.0)
+    monkeypatch.setattr(events, "RECHECK", 3600.0)
     with store(path, driver) as writing, store(path, driver) as reading:
         arrived: list[int] = []
         news = threading.Semaphore(0)

@@ -116,7 +116,8 @@ async def test_a_block_that_is_cancelled_while_it_commits_is_settled(loop_place:
         async def act() -> None:
             acted.append("done")
 
-        end = writer.end
+        transactions = writer.transactions
+        end = transactions.end
         committing = threading.Event()
 
         def slowly(**options: Any) -> None:
@@ -128,14 +129,14 @@ async def test_a_block_that_is_cancelled_while_it_commits_is_settled(loop_place:
             async with db.transaction() as tx:
                 tx.on_commit(act)
                 await tx.events.append([note("x")])
-                writer.end = slowly
+                transactions.end = slowly
 
         task = asyncio.create_task(work())
         await asyncio.to_thread(committing.wait)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        writer.end = end
+        transactions.end = end
         assert await db.events.head() == 1
         assert acted == ["done"]
 

@@ -11,8 +11,9 @@ import pytest
 
 from goes_lite.database import Database
 from goes_lite.processor import Continuously, OnDemand, Periodically, Retry
-from goes_lite.sqlite._executor import DirectExecutor, SessionExecutor
-from goes_lite.sqlite._writer import Writer
+from goes_lite.sqlite._executor import DirectExecutor
+from goes_lite.sqlite._session import SessionExecutor
+from goes_lite.sqlite._write_transactions import WriteTransactions
 from tests.processor.processor_kit import DAY, NAME, ONLY_NOTED, Calls, World, note, notes, other, stands
 
 
@@ -41,8 +42,8 @@ class Traffic:
         self._count(monkeypatch, DirectExecutor, "read", "reads")
         self._count(monkeypatch, SessionExecutor, "read", "inside")
         self._count(monkeypatch, SessionExecutor, "write", "inside")
-        self._count(monkeypatch, Writer, "begin", "begun")
-        self._count(monkeypatch, Writer, "end", "commits", _changes)
+        self._count(monkeypatch, WriteTransactions, "begin", "begun")
+        self._count(monkeypatch, WriteTransactions, "end", "commits", _changes)
 
     def _count(
         self,

@@ -65,7 +65,7 @@ def record(place: Place, seed: int, face: Face, durability: str, sql: str = "") 
             async with place.open(face=face, registry=registry, durability=durability) as db:
                 between.append((begun, len(disk.log)))
                 if sql:
-                    _backend(db).writer.connection.execute(sql).fetchall()
+                    _backend(db).writer.transactions.connection.execute(sql).fetchall()
                 await _use(db, f"w{seed}.{session}", face, tell)
                 ending = len(disk.log)
             between.append((ending, len(disk.log)))

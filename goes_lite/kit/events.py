@@ -1,0 +1,236 @@
+"""A whole EventStore over what reads and writes rows: checks, pages, following the log, publishing what is committed.
+
+A backend brings `EventRows`, its statements, and an `Executor`; the rules that are the same for every backend are here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple, Protocol, TypeAlias
+from uuid import UUID
+
+from goes_lite.contract.commits import Commits, Published
+from goes_lite.contract.event_store import (
+    AggregateInfo,
+    AppendCondition,
+    Appended,
+    Pages,
+    check_condition,
+    check_position,
+)
+from goes_lite.errors import GoesError, InvalidQueryError, TransactionError
+from goes_lite.events.event import Event
+from goes_lite.events.fields import AggregateRef, aggregate_ref, check_name, from_micros
+from goes_lite.events.query import EVERYTHING, EventQuery, asked
+from goes_lite.kit.batch import AppendBatch, check_batch
+from goes_lite.kit.paging import FIRST_PAGE, keyset_pages, lower_bound, upper_bound
+from goes_lite.kit.reading import EventReader
+from goes_lite.kit.sql import MAX_INTEGER
+
+RECHECK = 1.0
+"""Seconds after which a follower looks again though no commit woke it."""
+
+AggregateRow: TypeAlias = tuple[str, str, int, int, int]
+"""Name and id, version, and the times of the first and the last event in microseconds."""
+
+
+class Page(NamedTuple):
+    """Part of a query's result."""
+
+    events: Sequence[Event[Any]]
+    edge: int
+    """The position up to which (reversed: down to which) the page is complete; without `more`, the upper bound."""
+    more: bool
+    """Whether there may be more events beyond it."""
+
+
+class EventRows(Protocol):
+    """What a backend brings: statements and rows. Its arguments are checked; each call is one trip to the storage."""
+
+    page_size: int
+    """The most events of a page."""
+
+    def load(self, ref: AggregateRef, after: int, upto: int, /) -> Awaitable[list[Event[Any]]]:
+        """The events of an aggregate with after < version ≤ upto, those with unknown names as `Raw` data."""
+        ...
+
+    def page(self, query: EventQuery, after: int, upto: int, limit: int, /, *, reverse: bool) -> Awaitable[Page]:
+        """The first `limit` events that match with after < position ≤ upto; see `page_of`."""
+        ...
+
+    def news(self, query: EventQuery, after: int, limit: int, /) -> Awaitable[Page]:
+        """The first `limit` events that match up to the head, which is read first; `after` is the edge if there is nothing."""
+        ...
+
+    def find(self, event_id: UUID, /) -> Awaitable[Event[Any] | None]: ...
+    def head(self) -> Awaitable[int]: ...
+    def aggregates(self, name: str | None, after: AggregateRef | None, limit: int, /) -> Awaitable[list[AggregateRow]]:
+        """The first `limit` aggregates (of one name, or all) that follow `after`, by name and id."""
+        ...
+
+    def count(self, query: EventQuery, /) -> Awaitable[int]: ...
+    def delete(self, ref: AggregateRef, /) -> Awaitable[int]:
+        """Erase the events and snapshots of an aggregate, and return how many events."""
+        ...
+
+
+class Executor(Protocol):
+    """Where the operations of a store run: on connections of the handle, or inside one transaction."""
+
+    def append(
+        self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None], /
+    ) -> Awaitable[Appended]:
+        """Append a checked batch that is not empty, and call `committed`, which does not raise, after the commit."""
+        ...
+
+
+def page_of(read_into: Callable[[list[Event[Any]]], None], last: int | None, end: int) -> Page:
+    """The page of rows that `read_into` turns into events; `last` is the position of the last one if it is full.
+
+    Page boundaries are an implementation detail: the events before an unreadable one are returned first.
+    """
+    events: list[Event[Any]] = []
+    try:
+        read_into(events)
+    except GoesError:
+        if not events:
+            raise
+        return Page(events, events[-1].position, True)
+    return Page(events, end if last is None else last, last is not None)
+
+
+class LogEvents:
+    """See `goes_lite.contract.event_store.EventStore` for what is promised. Without `commits`, it is inside a transaction."""
+
+    def __init__(
+        self,
+        rows: EventRows,
+        executor: Executor,
+        reader: EventReader,
+        commits: Commits | None,
+        published: Published | None = None,
+    ) -> None:
+        self._rows = rows
+        self._executor = executor
+        self._reader = reader
+        self._commits = commits
+        self.published = published
+        """Told after each commit of events; a bus that reads this store is made after it."""
+
+    async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
+        batch = check_batch(events)
+        if not batch.events:
+            await self._rows.head()  # nothing to write, but a closed store raises StoreClosed
+            return Appended(())
+        if condition is not None:
+            check_condition(condition)
+            self._reader.check(condition.query)
+
+        def committed(appended: Appended) -> None:
+            if self.published is not None and not appended.already_committed:
+                try:
+                    self.published(batch.events, appended.positions[0] - 1)
+                except Exception:  # the events are stored, whatever a subscriber's queue makes of them
+                    import logging  # imported only when something goes wrong
+
+                    logging.getLogger("goes_lite").exception("publishing %d committed events failed", len(batch.events))
+
+        return await self._executor.append(batch, condition, committed)
+
+    async def load(self, aggregate: AggregateRef, *, after: int = 0, upto: int | None = None) -> list[Event[Any]]:
+        ref = aggregate_ref(aggregate)
+        first = min(check_position("after", after), MAX_INTEGER)
+        return await self._rows.load(ref, first, MAX_INTEGER if upto is None else upper_bound("upto", upto))
+
+    def query(
+        self,
+        query: EventQuery = EVERYTHING,
+        *,
+        after: int = 0,
+        upto: int | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+    ) -> Pages[Event[Any]]:
+        self._reader.check(query)
+        low, high, left = lower_bound("after", after), upper_bound("upto", upto), upper_bound("limit", limit)
+        most = self._rows.page_size
+        ends = reverse  # whether it is known where it ends
+        size = FIRST_PAGE
+
+        async def fetch() -> Sequence[Event[Any]]:
+            nonlocal low, high, left, ends, size
+            events: Sequence[Event[Any]] = ()
+            # Rows may be left out (unknown="skip"), so an empty page is the end only if it had no rows either.
+            while not events and left and low < high:
+                events, edge, more = await self._rows.page(query, low, high, min(size, left), reverse=reverse)
+                left -= len(events)
+                size = min(size * 4, most)
+                if not more:
+                    left = 0
+                elif reverse:
+                    high = edge - 1
+                else:
+                    low = edge
+                    if left and not ends:  # what is appended from here on is not part of it
+                        high, ends = min(high, await self._rows.head()), True
+            return events
+
+        return Pages(fetch)
+
+    async def find(self, event_id: UUID) -> Event[Any] | None:
+        if not isinstance(event_id, UUID):
+            raise InvalidQueryError(f"find takes an event id, which is a UUID, not {event_id!r:.80}")
+        return await self._rows.find(event_id)
+
+    async def head(self) -> int:
+        return await self._rows.head()
+
+    def aggregates(
+        self, name: str | None = None, *, after: AggregateRef | None = None, limit: int | None = None
+    ) -> Pages[AggregateInfo]:
+        most = upper_bound("limit", limit)
+        last = None if after is None else asked(aggregate_ref, after)
+        if name is not None:
+            asked(check_name, name, "an aggregate name")
+        page = partial(self._rows.aggregates, name)
+        return keyset_pages(page, _ref, _info, after=last, limit=most, most=self._rows.page_size)
+
+    async def count(self, query: EventQuery = EVERYTHING) -> int:
+        self._reader.check(query)
+        return await self._rows.count(query)
+
+    def follow(self, query: EventQuery = EVERYTHING, *, after: int) -> Pages[Event[Any]]:
+        self._reader.check(query)
+        cursor = lower_bound("after", after)
+        commits, size = self._commits, self._rows.page_size
+
+        async def fetch() -> Sequence[Event[Any]]:
+            nonlocal cursor
+            while True:
+                seen = 0 if commits is None else commits.count  # before looking, so that no commit is missed
+                events, edge, _ = await self._rows.news(query, cursor, size)
+                moved, cursor = edge > cursor, edge
+                if events:
+                    return events
+                if moved:
+                    continue
+                if commits is None:
+                    raise TransactionError(
+                        "follow() waits for commits, which a transaction keeps from happening: follow outside it"
+                    )
+                await commits.wait(seen, RECHECK)
+
+        return Pages(fetch)
+
+    async def delete(self, aggregate: AggregateRef) -> int:
+        return await self._rows.delete(aggregate_ref(aggregate))
+
+
+def _ref(row: AggregateRow) -> AggregateRef:
+    return AggregateRef._make((row[0], row[1]))
+
+
+def _info(row: AggregateRow) -> AggregateInfo:
+    _, _, version, first, last = row
+    return AggregateInfo(_ref(row), version, from_micros(first), from_micros(last))

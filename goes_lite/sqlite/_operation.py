@@ -1,0 +1,66 @@
+"""A piece of work on its way through the writer, and how those who wait for it learn of its end."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from goes_lite.sqlite._driver import Connection
+
+if TYPE_CHECKING:
+    import asyncio
+
+T = TypeVar("T")
+Work = Callable[[Connection], T]
+
+
+class Operation(Generic[T]):
+    """One piece of work on its way through the writer."""
+
+    __slots__ = ("committed", "done", "error", "future", "result", "turn", "work")
+
+    def __init__(self, work: Work[T], committed: Callable[[T], None] | None, future: asyncio.Future[T] | None) -> None:
+        self.work = work
+        self.committed = committed
+        """Called after the commit, on the writer's thread, in commit order."""
+        self.future = future
+        self.turn: SimpleQueue[None] | None = None
+        """Where the thread that waits for it is woken, once it waits: to find it done, or to lead."""
+        self.done = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def wake(self) -> None:
+        if self.turn is not None:
+            self.turn.put(None)
+
+
+def call_in(future: asyncio.Future[Any] | None, settle: Callable[[asyncio.Future[Any]], None]) -> None:
+    if future is not None:
+        with contextlib.suppress(RuntimeError):  # its loop was closed: nobody waits any more
+            future.get_loop().call_soon_threadsafe(lambda: None if future.done() else settle(future))
+
+
+def resolve(operations: Sequence[Operation[Any]]) -> None:
+    """Give the results to those who wait for them, with one call per event loop instead of one per operation."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Operation[Any]]] = {}
+    for op in operations:
+        if op.turn is not None:
+            op.turn.put(None)
+        elif op.future is not None:
+            by_loop.setdefault(op.future.get_loop(), []).append(op)
+    for loop, resolved in by_loop.items():
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_settle, resolved)
+
+
+def _settle(operations: Sequence[Operation[Any]]) -> None:
+    for op in operations:
+        future = op.future
+        if future is not None and not future.done():
+            if op.error is not None:
+                future.set_exception(op.error)
+            else:
+                future.set_result(op.result)

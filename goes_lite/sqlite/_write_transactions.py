@@ -1,0 +1,72 @@
+"""Transactions on the writing connection: whose turn it is, BEGIN, COMMIT or ROLLBACK, and SQLite's errors as ours."""
+
+from __future__ import annotations
+
+import time
+
+from goes_lite.sqlite.checkpointer import Checkpointer
+from goes_lite.sqlite._connection import WRITER_BUSY, FileAddress, set_busy_timeout
+from goes_lite.sqlite._driver import BUSY, Connection, translate
+from goes_lite.sqlite._turnstile import AnyTurnstile
+
+
+class WriteTransactions:
+    """Begins and ends the transactions of one connection, one after the other."""
+
+    def __init__(self, connection: Connection, address: FileAddress, turnstile: AnyTurnstile) -> None:
+        self.connection = connection
+        self.address = address
+        self.driver = address.driver
+        self.turnstile = turnstile
+        self.checkpointer = Checkpointer(connection, address, turnstile)
+        set_busy_timeout(connection, WRITER_BUSY)
+
+    def begin(self) -> None:
+        """BEGIN, when it is this process's turn; StoreLocked if that takes longer than the lock timeout."""
+        started = time.monotonic()
+        timeout = self.address.lock_timeout
+        self.turnstile.enter(timeout)
+        try:
+            while True:
+                try:
+                    self.connection.execute("BEGIN IMMEDIATE")
+                    return
+                except self.driver.error as exc:
+                    # SQLite waits for a moment at a time, so that Ctrl-C is heard and the time limit is one for both
+                    waited = time.monotonic() - started
+                    if self.driver.code(exc) & 0xFF != BUSY or waited >= timeout:
+                        raise self.translated(exc, waited) from exc
+        except BaseException:
+            self.turnstile.leave()
+            raise
+
+    def end(self, *, changed: bool = True) -> None:
+        """COMMIT (or ROLLBACK, if there is nothing to commit) and let the next process pass."""
+        try:
+            if changed:
+                self.checkpointer.before_commit()
+            self.connection.execute("COMMIT" if changed else "ROLLBACK")
+        except self.driver.error as exc:
+            raise self.translated(exc) from exc
+        self.turnstile.leave()
+
+    def rollback(self) -> None:
+        """ROLLBACK, if it is still needed, and let the next process pass."""
+        try:
+            if self.driver.in_transaction(self.connection):  # a full disk makes SQLite roll back by itself
+                self.connection.execute("ROLLBACK")
+        except self.driver.error:
+            pass  # SQLite is out of the transaction all the same; if not, the next BEGIN says so
+        finally:
+            self.turnstile.leave()
+
+    def translated(self, error: Exception, waited: float = 0.0) -> Exception:
+        if isinstance(error, self.driver.error):
+            translated = translate(error, self.driver.code(error), self.address.location, waited=waited)
+            translated.__cause__ = error
+            return translated
+        return error
+
+    def close(self) -> None:
+        self.connection.close()
+        self.turnstile.close()
