@@ -43,42 +43,49 @@ if not importlib.util.find_spec("goes_lite"):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a fresh clone: nothing is installed
 
 import goes_lite as goes
-from goes_lite import errors
-from goes_lite.contract import backend as api
-from goes_lite.contract.commits import SignalCommits
-from goes_lite.contract.event_bus import REPLAY
-from goes_lite.contract.event_store import (
-    AggregateInfo,
-    AppendCondition,
-    Appended,
-    Pages,
+from goes_lite import AggregateInfo, AggregateRef, AppendCondition, Appended, Event, EventQuery, Pages, Registry, errors
+from goes_lite.contract import (
+    DENSE_POSITIONS,
+    PERSISTENT,
+    REPLAY,
+    TRANSACTIONS,
+    Backend,
+    Durability,
+    SignalCommits,
+    Transaction,
+    Unknown,
     check_condition,
     check_position,
 )
-from goes_lite.database.connect import register_backend
-from goes_lite.events.event import Event, id_bytes, metadata_json, restore, tags_json, time_micros
-from goes_lite.events.fields import AggregateRef, aggregate_ref, check_name
-from goes_lite.events.query import EVERYTHING, EventQuery, asked
-from goes_lite.events.registry import Registry
-from goes_lite.kit.batch import check_batch, check_repeated
-from goes_lite.kit.bus import InProcessBus
-from goes_lite.kit.reading import EventReader
-from goes_lite.kit.tables import (
-    PAGE,
+from goes_lite.kit import (
+    EVERYTHING,
     Change,
     Checkpoints,
+    EventReader,
+    InProcessBus,
     Leases,
     Models,
     Record,
+    Runtime,
+    Signal,
     Snapshots,
     Store,
     Tables,
+    aggregate_ref,
+    asked,
+    check_batch,
+    check_name,
+    check_repeated,
+    id_bytes,
+    metadata_json,
     packed,
     reads,
+    restore,
+    tags_json,
+    time_micros,
     unpacked,
     writes,
 )
-from goes_lite.runtime import Runtime, Signal
 
 T = TypeVar("T")
 
@@ -334,7 +341,7 @@ class Events(Store):
             nonlocal stored, seen, left
             await self.runtime.sleep(0)
             stored = self.journal.read(lambda state: state.between(first, last)[::order] if stored is None else stored)
-            page, seen = self.reader.page(stored, seen, query, min(PAGE, left))
+            page, seen = self.reader.page(stored, seen, query, min(self.page_size, left))
             left -= len(page)
             return page
 
@@ -350,7 +357,7 @@ class Events(Store):
             while True:
                 count = self.journal.changed.count  # before looking, so that no change is missed
                 stored = self.journal.read(lambda state: state.between(cursor, sys.maxsize))  # noqa: B023  called at once
-                page, seen = self.reader.page(stored, 0, query, PAGE)
+                page, seen = self.reader.page(stored, 0, query, self.page_size)
                 cursor = stored[seen - 1].position if seen else cursor
                 if page:
                     return page
@@ -398,7 +405,7 @@ class Events(Store):
 # --- the backend: what `connect` opens --------------------------------------------------------------------------------
 
 
-class JournalBackend(api.Backend):
+class JournalBackend(Backend):
     embedded = True
     """On an inline runtime its coroutines never suspend, so blocking programs need no event loop for it."""
 
@@ -416,12 +423,12 @@ class JournalBackend(api.Backend):
         bus = InProcessBus(runtime, self.events, head=journal.read(lambda state: state.head))
         self.bus, journal.published = bus, bus.offer
         self.commits = SignalCommits(journal.changed, runtime, journal.check_open)
-        self.abilities = frozenset({api.PERSISTENT, api.DENSE_POSITIONS, REPLAY})
-        self.durability: api.Durability = "os-crash"  # every commit is fsynced before it is acknowledged
+        self.abilities = frozenset({PERSISTENT, DENSE_POSITIONS, REPLAY})
+        self.durability: Durability = "os-crash"  # every commit is fsynced before it is acknowledged
 
     @classmethod
     async def open(
-        cls, location: str, runtime: Runtime, registry: Registry, unknown: api.Unknown, **options: Any
+        cls, location: str, runtime: Runtime, registry: Registry, unknown: Unknown, **options: Any
     ) -> JournalBackend:
         """Open `journal:///relative/path` or `journal:////absolute/path`."""
         url = urlsplit(location)
@@ -440,8 +447,8 @@ class JournalBackend(api.Backend):
                 journal.close()
             raise
 
-    def transaction(self) -> AbstractAsyncContextManager[api.Transaction]:
-        raise errors.AbilityMissing(api.TRANSACTIONS, self.location)
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        raise errors.AbilityMissing(TRANSACTIONS, self.location)
 
     async def close(self) -> None:
         """Let what is under way come to its end, then release everything."""
@@ -455,7 +462,7 @@ class JournalBackend(api.Backend):
         return f"<JournalBackend {self.location}: {'closed' if self.journal.closed else self.durability}>"
 
 
-register_backend("journal", JournalBackend)
+goes.register_backend("journal", JournalBackend)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from goes_lite.contract.checkpoints import (
     check_ttl,
 )
 from goes_lite.contract.command_transport import Attempt, CarriesCommands, CommandTransport, Handle, Serving, Unheard
-from goes_lite.contract.commits import Commits, Published, SignalCommits, check_wait, publish
+from goes_lite.contract.commits import Commits, Published, SignalCommits, check_wait
 from goes_lite.contract.event_bus import (
     CAPACITY,
     MAX_PENDING,
@@ -162,5 +162,4 @@ __all__ = [
     "innermost",
     "parse_model",
     "parse_patterns",
-    "publish",
 ]

@@ -15,16 +15,6 @@ Published = Callable[[Sequence[Event[Any]], int], None]
 """Called after each commit of events, with the events and the head before them."""
 
 
-def publish(published: Published, events: Sequence[Event[Any]], before: int) -> None:
-    """Call it. An exception is only logged: the events are stored, whatever a subscriber makes of them."""
-    try:
-        published(events, before)
-    except Exception:
-        import logging  # imported only when something fails
-
-        logging.getLogger("goes_lite").exception("publishing %d committed events failed", len(events))
-
-
 class Commits(Protocol):
     """The commits that a handle learns of: its own, and those of other handles and processes.
 

@@ -1,4 +1,85 @@
 """Building blocks for backends: what several of them would otherwise write again.
 
-Belongs here: code that only backends use, and that names no backend.
+Belongs here: code that only backends use, and that names no backend. From this module the author of a backend imports them,
+and what else of `goes_lite` a backend needs that is neither a public name nor in `goes_lite.contract`.
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from goes_lite.events.event import id_bytes, metadata_json, restore, tags_json, time_micros
+    from goes_lite.events.fields import aggregate_ref, check_name, check_text, from_micros, to_micros
+    from goes_lite.events.query import EVERYTHING, asked, check_query
+    from goes_lite.kit.batch import AppendBatch, Step, check_batch, check_repeated
+    from goes_lite.kit.bus import InProcessBus
+    from goes_lite.kit.committer import Committer, Operation, Tries, decide, doubt
+    from goes_lite.kit.events import AggregateRow, EventRows, Executor, LogEvents, Page, page_of
+    from goes_lite.kit.leases import (
+        NOBODY,
+        StoredLease,
+        acquired,
+        check_claim,
+        check_current,
+        checkpoint,
+        held,
+        renewed,
+    )  # fmt: skip
+    from goes_lite.kit.paging import keyset_pages, lower_bound, upper_bound
+    from goes_lite.kit.patience import Patience
+    from goes_lite.kit.reading import EventReader
+    from goes_lite.kit.sql import MAX_INTEGER, SQLITE, Dialect, Sql, condition, count, select
+    from goes_lite.kit.tables import (
+        Change,
+        Checkpoints,
+        Leases,
+        Models,
+        Record,
+        Snapshots,
+        Store,
+        Tables,
+        packed,
+        reads,
+        unpacked,
+        writes,
+    )  # fmt: skip
+    from goes_lite.kit.transaction import (
+        Session,
+        StoresInside,
+        TransactionBlock,
+        UserTransaction,
+        check_not_inside,
+        current_session,
+    )  # fmt: skip
+    from goes_lite.kit.watcher import LoopWatcher
+    from goes_lite.runtime import Clock, Runtime, Signal, SystemClock
+
+__all__ = [
+    "EVERYTHING", "MAX_INTEGER", "NOBODY", "SQLITE", "AggregateRow", "AppendBatch", "Change", "Checkpoints",
+    "Clock", "Committer", "Dialect", "EventReader", "EventRows", "Executor", "InProcessBus", "Leases", "LogEvents",
+    "LoopWatcher", "Models", "Operation", "Page", "Patience", "Record", "Runtime", "Session", "Signal", "Snapshots",
+    "Sql", "Step", "Store", "StoredLease", "StoresInside", "SystemClock", "Tables", "TransactionBlock", "Tries",
+    "UserTransaction", "acquired", "aggregate_ref", "asked", "check_batch", "check_claim", "check_current",
+    "check_name", "check_not_inside", "check_query", "check_repeated", "check_text", "checkpoint", "condition",
+    "count", "current_session", "decide", "doubt", "from_micros", "held", "id_bytes", "keyset_pages", "lower_bound",
+    "metadata_json", "packed", "page_of", "reads", "renewed", "restore", "select", "tags_json", "time_micros",
+    "to_micros", "unpacked", "upper_bound", "writes",
+]  # fmt: skip
+
+_MODULES = (
+    "events.event", "events.fields", "events.query", "kit.batch", "kit.bus", "kit.events", "kit.leases",
+    "kit.paging", "kit.reading", "kit.sql", "kit.tables", "kit.transaction", "runtime", "kit.committer",
+    "kit.patience", "kit.watcher",
+)  # fmt: skip
+"""Where the names are: those last that need asyncio, which a blocking program does without."""
+
+
+if not TYPE_CHECKING:  # or a type checker would take any name for one of these
+
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
+        if name in __all__:
+            for module in _MODULES:
+                if hasattr(found := import_module(f"goes_lite.{module}"), name):
+                    return getattr(found, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 A backend whose storage is a set of tables, each a mapping of keys to rows of plain JSON, writes its event store and
 takes the others from here. They are functions from what is stored to what is to be written; the backend says, in its
-`Session`, how a state is looked at, and how records are committed. examples/custom_backend.py is one.
+`TableSession`, how a state is looked at, and how records are committed. examples/custom_backend.py is one.
 """
 
 from __future__ import annotations
@@ -32,13 +32,22 @@ from goes_lite.contract.model_store import (
 from goes_lite.contract.snapshot_store import Snapshot, check_keep, check_snapshot, check_snapshot_query
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros, to_micros
+from goes_lite.kit.leases import (
+    NOBODY,
+    StoredLease,
+    acquired,
+    check_claim,
+    check_current,
+    checkpoint,
+    held,
+    renewed,
+)
 from goes_lite.runtime import Runtime
 
 P = ParamSpec("P")
 S = TypeVar("S", bound="Store")
 T = TypeVar("T")
 V = TypeVar("V", bound="Tables")
-PAGE = 500
 
 Record = list[Any]
 """One change, as JSON: what it is, then its fields. Here `["put", table, key, row]`, `["drop", table, key]` and
@@ -79,7 +88,7 @@ class Change(NamedTuple, Generic[T]):
     """The new ones, for the bus."""
 
 
-class Session(Protocol):
+class TableSession(Protocol):
     """How the stores get at what is stored."""
 
     def check_open(self) -> None:
@@ -98,7 +107,9 @@ class Session(Protocol):
 class Store:
     """What the stores have in common."""
 
-    def __init__(self, session: Session, runtime: Runtime) -> None:
+    page_size = 500
+
+    def __init__(self, session: TableSession, runtime: Runtime) -> None:
         self.session = session
         self.runtime = runtime
 
@@ -110,7 +121,7 @@ class Store:
             nonlocal rest
             await self.runtime.sleep(0)
             rest = self.session.read(lambda state: iter(select(state)) if rest is None else rest)
-            return [*islice(rest, PAGE)]
+            return [*islice(rest, self.page_size)]
 
         return Pages(fetch)
 
@@ -284,7 +295,7 @@ class Checkpoints(Store):
     def save(self, tables: Tables, name: str, position: int, *, lease: Lease | None = None) -> Change[None]:
         check_checkpoint(name, position, lease)
         if lease is not None:
-            _check_current(tables, lease)
+            check_current(lease, _stored_lease(tables, lease.name))
         return Change(None, [["put", ["checkpoints"], name, [position, self.now()]]])
 
     @writes
@@ -301,59 +312,42 @@ class Checkpoints(Store):
 def _stored_checkpoints(tables: Tables) -> list[Checkpoint]:
     """All of them, by name."""
     found = sorted(tables.table("checkpoints").items())
-    return [Checkpoint(name, position, tables.identity, from_micros(time)) for name, (position, time) in found]
+    return [checkpoint(name, position, tables.identity, time) for name, (position, time) in found]
 
 
 class Leases(Store):
-    """A table: owner, token and end by name. A released lease keeps its token, so that tokens only ever grow."""
+    """A table: owner, token and end by name; see `goes_lite.kit.leases`."""
 
     @writes
     def acquire(self, tables: Tables, name: str, owner: str, ttl: float) -> Change[Lease]:
-        check_owned_name(name)
-        check_owned_name(owner, "the owner of a lease")
-        now, end = self.now(), self.now() + check_ttl(ttl)
-        stored = _stored_lease(tables, name)
-        expired = to_micros(stored.expires) <= now
-        if not expired and stored.owner != owner:
-            raise errors.LeaseHeld(name, stored.owner, stored.expires)
-        return _held(Lease(name, owner, stored.token + expired, from_micros(end)))
+        duration = check_claim(name, owner, ttl)
+        return _written(acquired(name, owner, duration, _stored_lease(tables, name), self.now()))
 
     @writes
     def renew(self, tables: Tables, lease: Lease, ttl: float) -> Change[Lease]:
         check_lease(lease)
-        end = self.now() + check_ttl(ttl)
-        _check_current(tables, lease)
-        return _held(lease._replace(expires=from_micros(end)))
+        return _written(renewed(lease, check_ttl(ttl), _stored_lease(tables, lease.name), self.now()))
 
     @writes
     def release(self, tables: Tables, lease: Lease) -> Change[bool]:
         check_lease(lease)
-        there = _stored_lease(tables, lease.name)[:3] == lease[:3]
-        return Change(there, _held(lease._replace(owner="", expires=from_micros(0))).records if there else ())
+        there = _stored_lease(tables, lease.name)[:2] == (lease.owner, lease.token)
+        return Change(there, _written(lease._replace(owner="", expires=from_micros(0))).records if there else ())
 
     @reads
     def get(self, tables: Tables, name: str) -> Lease | None:
         check_owned_name(name)
-        lease = _stored_lease(tables, name)
-        return lease if to_micros(lease.expires) > self.now() else None
+        return held(name, _stored_lease(tables, name), self.now())
 
 
-def _stored_lease(tables: Tables, name: str) -> Lease:
-    """The lease as it was last written; without an owner if it was released, or never taken."""
-    owner, token, end = tables.table("leases").get(name, ("", 0, 0))
-    return Lease(name, owner, token, from_micros(end))
+def _stored_lease(tables: Tables, name: str) -> StoredLease:
+    owner, token, expires = tables.table("leases").get(name, NOBODY)
+    return owner, token, expires
 
 
-def _held(lease: Lease) -> Change[Lease]:
+def _written(lease: Lease) -> Change[Lease]:
     """The change that writes a lease down."""
     return Change(lease, [["put", ["leases"], lease.name, [lease.owner, lease.token, to_micros(lease.expires)]]])
-
-
-def _check_current(tables: Tables, lease: Lease) -> None:
-    """LeaseLost unless it is the current one."""
-    current = _stored_lease(tables, lease.name)
-    if current[:3] != lease[:3]:
-        raise errors.LeaseLost(lease.name, current.owner or None, lease.token, current.token)
 
 
 def packed(payload: str | bytes) -> Any:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from goes_lite.sqlite.checkpointer import Checkpointer
 from goes_lite.sqlite._connection import WRITER_BUSY, FileAddress, set_busy_timeout
 from goes_lite.sqlite._driver import BUSY, Connection, translate
 from goes_lite.sqlite._turnstile import AnyTurnstile
+from goes_lite.sqlite.checkpointer import Checkpointer
 
 
 class WriteTransactions:
