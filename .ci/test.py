@@ -13,6 +13,7 @@ packages, unless files are named.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -48,7 +49,10 @@ def run(leg: str, arguments: list[str]) -> int:
         arguments = [*arguments, *(str(path) for words in BARE.split() for path in sorted(env.ROOT.glob(words)))]
     # -P: the package that is installed is tested, whatever lies in the current directory
     command = [python, "-P", "-m", "pytest", "-q", "--progress", "-m", marks.get(leg, ""), *arguments]
-    return subprocess.run(command, check=False, cwd=env.ROOT).returncode
+    # The many processes that tests start compile nothing twice, wherever else Python is told to keep no bytecode.
+    environment = {"PYTHONPYCACHEPREFIX": str(env.ROOT / ".venv" / "bytecode"), **os.environ}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    return subprocess.run(command, check=False, cwd=env.ROOT, env=environment).returncode
 
 
 def main() -> int:

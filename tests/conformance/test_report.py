@@ -171,7 +171,8 @@ def run(pytester: pytest.Pytester) -> Run:
 
     def lines(*options: str, **files: str) -> list[str]:
         pytester.makepyfile(**files)
-        result = pytester.runpytest_subprocess("-p", "no:cacheprovider", *options)
+        start = pytester.runpytest_subprocess if "-p" in options else pytester.runpytest_inprocess
+        result = start("-p", "no:cacheprovider", *options)
         assert result.ret == pytest.ExitCode.OK
         begin = next((index for index, line in enumerate(result.outlines) if "goes_lite conformance" in line), None)
         return [] if begin is None else result.outlines[begin + 1 : -1]
