@@ -26,10 +26,11 @@ import env
 NO_TESTS = 5  # pytest's exit code where every test was deselected
 
 BARE = (
-    "tests/backends/test_sqlite*.py tests/codec tests/registry tests/processor/test_feed.py tests/projection/test_inline.py "
-    "tests/test_connect.py tests/test_demo.py tests/test_docs.py tests/test_packaging.py tests/test_public_api.py "
-    "tests/test_query.py tests/test_runtime.py tests/test_workers.py"
-)
+    "tests/backends/test_sqlite.py tests/backends/test_sqlite_commits.py tests/backends/test_sqlite_opening.py "
+    "tests/backends/test_sqlite_processes.py tests/codec tests/registry tests/processor/test_feed.py "
+    "tests/projection/test_inline.py tests/test_connect.py tests/test_demo.py tests/test_docs.py "
+    "tests/test_packaging.py tests/test_public_api.py tests/test_query.py tests/test_runtime.py tests/test_workers.py"
+).split()
 """Where the standard library does what else an optional package does: SQLite, JSON, waking up, typing, printing."""
 
 
@@ -46,7 +47,7 @@ def run(leg: str, arguments: list[str]) -> int:
     everything = "--all" in arguments
     marks = {"full": "" if everything else "not slow", "bare": "not once" if everything else "not slow and not once"}
     if leg == "bare" and not any((env.ROOT / argument.partition("::")[0]).exists() for argument in arguments):
-        arguments = [*arguments, *(str(path) for words in BARE.split() for path in sorted(env.ROOT.glob(words)))]
+        arguments = [*arguments, *BARE]
     # -P: the package that is installed is tested, whatever lies in the current directory
     command = [python, "-P", "-m", "pytest", "-q", "--progress", "-m", marks.get(leg, ""), *arguments]
     # The many processes that tests start compile nothing twice, wherever else Python is told to keep no bytecode.
