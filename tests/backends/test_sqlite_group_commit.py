@@ -26,7 +26,7 @@ A = AggregateRef("order", "a")
 
 async def data_version(db: Backend) -> int:
     """A number that grows with each commit of others, as a reading connection of the backend sees it."""
-    readers = cast(Any, db)._readers
+    readers = cast(Any, db).backend._readers
 
     def look(connection: Any) -> int:
         return int(connection.execute("PRAGMA data_version").fetchall()[0][0])
@@ -87,7 +87,7 @@ async def test_nothing_is_queued_behind_the_end(loop_place: Place) -> None:
     """An append that passed every check just before the store was closed is refused, not forgotten."""
     async with loop_place.open() as db:
         await db.events.append([note("x")])
-        writer = cast(Any, db).writer
+        writer = cast(Any, db).backend.writer
         await db.close()
         writer.check_usable = lambda: None
         with pytest.raises(StoreClosed):

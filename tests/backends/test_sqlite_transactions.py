@@ -111,7 +111,7 @@ async def test_a_block_that_is_cancelled_while_it_commits_is_settled(loop_place:
     """When it has ended everybody sees what became of it, although COMMIT cannot be called back; its actions are done."""
     async with loop_place.open() as db:
         acted: list[str] = []
-        writer = cast(Any, db).writer
+        writer = cast(Any, db).backend.writer
 
         async def act() -> None:
             acted.append("done")
