@@ -72,8 +72,8 @@ from goes_lite.kit import (
     Store,
     Tables,
     aggregate_ref,
-    asked,
     check_batch,
+    check_for_query,
     check_name,
     check_repeated,
     id_bytes,
@@ -384,8 +384,8 @@ class Events(Store):
     def aggregates(
         self, name: str | None = None, *, after: AggregateRef | None = None, limit: int | None = None
     ) -> Pages[AggregateInfo]:
-        behind = ("", "") if after is None else asked(aggregate_ref, after)
-        wanted = None if name is None else asked(check_name, name, "an aggregate name")
+        behind = ("", "") if after is None else check_for_query(aggregate_ref, after)
+        wanted = None if name is None else check_for_query(check_name, name, "an aggregate name")
         most = None if limit is None else check_position("limit", limit)
 
         def select(state: State) -> list[AggregateInfo]:

@@ -16,7 +16,7 @@ from goes_lite.commands._command import Command
 from goes_lite.commands._deadline import DeadlinePassed, within
 from goes_lite.commands._dispatcher import Handler
 from goes_lite.commands._handlers import AggregateHandler, FunctionHandler, handled_commands
-from goes_lite.commands._receipts import Receipts, receipts_of
+from goes_lite.commands._receipts import Receipts, receipts_of, unknown_handler
 from goes_lite.commands._remote import RemoteCommands
 from goes_lite.commands._service import CommandService
 from goes_lite.commands._worker import CommandWorker
@@ -318,7 +318,7 @@ class CommandBus:
         async def keep(command: Command[Any]) -> UUID:
             kept = accept(self.backend, command, due)
             store = self.backend if tx is None else self._face.unwrap(tx)
-            if id is not None and await Receipts(self.backend, _unknown).find(command):
+            if id is not None and await Receipts(self.backend, unknown_handler).find(command):
                 return command.id  # it was handled before
             try:
                 await accepted_in(store).put(str(command.id), kept, expected=0)
@@ -343,7 +343,7 @@ class CommandBus:
 
     def _receipts(self, name: str) -> Receipts:
         handler = self._handlers.get(name)
-        return handler.receipts if handler else Receipts(self.backend, _unknown)
+        return handler.receipts if handler else Receipts(self.backend, unknown_handler)
 
     async def send(self, command: Command[Any]) -> Any:
         """Have a command handled, in its own context: what follows the middleware of `dispatch`."""
@@ -377,10 +377,6 @@ class CommandBus:
 
 def _said(accepted: AcceptedCommand) -> tuple[str, str, int, str]:
     return accepted.command, accepted.encoding, accepted.schema, accepted.payload
-
-
-def _unknown() -> None:
-    """Stands for a handler that is not registered here."""
 
 
 async def _through(middleware: Callable[..., object], proceed: Callable[..., object], command: Command[Any]) -> Any:

@@ -90,6 +90,10 @@ class ResultCodec:
         return self._coders
 
 
+def unknown_handler() -> None:
+    """Stands for a handler that is not registered here."""
+
+
 class Receipts:
     """The receipts of one kind of command."""
 

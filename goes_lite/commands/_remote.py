@@ -9,7 +9,7 @@ from typing import Any
 from goes_lite.commands._accepted import AcceptedCommand, accepted_in, error_fields, restored
 from goes_lite.commands._command import Command
 from goes_lite.commands._deadline import DeadlinePassed, within
-from goes_lite.commands._receipts import Receipts
+from goes_lite.commands._receipts import Receipts, unknown_handler
 from goes_lite.commands._wire import answer_of, command_bytes
 from goes_lite.contract.backend import Backend
 from goes_lite.contract.command_transport import CommandTransport, Unheard
@@ -21,7 +21,7 @@ class RemoteCommands:
 
     def __init__(self, backend: Backend, transport: CommandTransport) -> None:
         self._backend = backend
-        self._receipts = Receipts(backend, _unknown)
+        self._receipts = Receipts(backend, unknown_handler)
         self.transport = transport
 
     async def ask(self, command: Command[Any]) -> Any:
@@ -64,7 +64,3 @@ class RemoteCommands:
             await self._receipts.put(self._backend, command, self._receipts.make(command, result))
         await accepted_in(self._backend).delete(str(accepted.id))
         return result
-
-
-def _unknown() -> None:
-    """Stands for a handler that is not registered here."""

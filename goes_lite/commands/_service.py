@@ -18,7 +18,7 @@ from goes_lite.commands._worker import FINAL
 from goes_lite.contract.command_transport import CommandTransport, Serving
 from goes_lite.errors import TRANSIENT, CommandNotHandled, CommandRejected, ConfigError
 from goes_lite.runtime import Signal
-from goes_lite.runtime.backoff import Backoff
+from goes_lite.runtime.backoff import check_backoff, pause_after
 
 logger = logging.getLogger("goes_lite.commands")
 
@@ -38,13 +38,11 @@ class CommandService:
         for name, number in (("attempts", attempts), ("concurrency", concurrency)):
             if type(number) is not int or number < 1:
                 raise ConfigError(f"{name} must be an int ≥ 1, not {number!r:.80}")
-        if backoff is not None and not callable(backoff):
-            raise ConfigError(f"backoff must be a function of the attempt (1, 2, 3, …), not {backoff!r:.80}")
         self._bus = bus
         self._transport = transport
         self._concurrency = concurrency
         self._attempts = attempts
-        self._backoff = Backoff() if backoff is None else backoff
+        self._backoff = check_backoff(backoff)
         self._serving: Serving | None = None
         self._stopped = Signal()
         self.handled = 0
@@ -114,11 +112,7 @@ class CommandService:
                 self.handled += 1
                 return error_bytes(exc, attempt)
             logger.warning("%r will try a command again", self, exc_info=exc)
-            try:
-                return max(0.0, float(self._backoff(attempt)))
-            except Exception:  # raised by the user's function
-                logger.exception("the backoff %r returns no number for attempt %d", self._backoff, attempt)
-                return Backoff()(attempt)
+            return pause_after(attempt, self._backoff, logger)
 
     async def _done(self, command: Command[Any]) -> bytes:
         handler = self._bus.handler_of(command.name)

@@ -34,7 +34,7 @@ from goes_lite.errors import (
 from goes_lite.events.fields import to_micros
 from goes_lite.runtime import Signal
 from goes_lite.runtime.background import Background
-from goes_lite.runtime.backoff import Backoff
+from goes_lite.runtime.backoff import Backoff, check_backoff, pause_after
 
 logger = logging.getLogger("goes_lite.commands")
 
@@ -63,14 +63,12 @@ class CommandWorker:
         for name, number in (("attempts", attempts), ("concurrency", concurrency)):
             if type(number) is not int or number < 1:
                 raise ConfigError(f"{name} must be an int ≥ 1, not {number!r:.80}")
-        if backoff is not None and not callable(backoff):
-            raise ConfigError(f"backoff must be a function of the attempt (1, 2, 3, …), not {backoff!r:.80}")
         if type(claim) not in (int, float) or not 0 < claim <= 86_400:
             raise ConfigError(f"claim must be a number of seconds > 0 and ≤ 86400, not {claim!r:.80}")
         self._bus = bus
         self._backend = bus.backend
         self._attempts = attempts
-        self._backoff = Backoff() if backoff is None else backoff
+        self._backoff = check_backoff(backoff)
         self._concurrency = concurrency
         self._claim = round(claim * 1_000_000)
         self._wake = Signal()
@@ -207,7 +205,11 @@ class CommandWorker:
             await self._change(
                 accepted,
                 **error_fields(exc),
-                **({"state": "failed"} if final else {"due": self._after(self._pause(accepted.attempts))}),
+                **(
+                    {"state": "failed"}
+                    if final
+                    else {"due": self._after(pause_after(accepted.attempts, self._backoff, logger))}
+                ),
             )
             return
         except BaseException:  # cancelled: another worker may begin immediately
@@ -230,18 +232,11 @@ class CommandWorker:
         with suppress(ModelNotFound):  # withdrawn, or handled elsewhere, in the meantime
             await accepted_in(self._backend).use(str(accepted.id), lambda found: replace(found, **fields))
 
-    def _pause(self, attempt: int) -> float:
-        try:
-            return max(0.0, float(self._backoff(attempt)))
-        except Exception:  # raised by the user's function
-            logger.exception("the backoff %r returns no number for attempt %d", self._backoff, attempt)
-            return Backoff()(attempt)
-
     def _now(self) -> int:
         return to_micros(self._backend.runtime.clock.now())
 
     def _after(self, seconds: float) -> int:
-        return self._now() + round(min(seconds, 86_400.0) * 1_000_000)
+        return self._now() + round(seconds * 1_000_000)
 
     def _failed(self, error: Exception, accepted: AcceptedCommand | None = None) -> None:
         self.error = error

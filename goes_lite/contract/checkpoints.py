@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from goes_lite.errors import InvalidQueryError
 from goes_lite.events.fields import check_text
-from goes_lite.events.query import asked
+from goes_lite.events.query import check_for_query
 
 MAX_TTL = 1e9
 """Thirty years, in seconds: longer than anyone wants a lease to last."""
@@ -52,7 +52,7 @@ def check_checkpoint(name: str, position: int, lease: Lease | None) -> None:
 
 def check_owned_name(name: str, what: str = "the name of a checkpoint or lease") -> None:
     """Raise InvalidQueryError unless it can name a checkpoint, a lease or its owner on every backend."""
-    asked(check_text, name, what)
+    check_for_query(check_text, name, what)
 
 
 def check_lease(lease: Lease) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from goes_lite.contract.event_store import Pages
 from goes_lite.errors import InvalidQueryError, ModelConflict, ModelError
 from goes_lite.events.fields import check_text
-from goes_lite.events.query import asked
+from goes_lite.events.query import check_for_query
 
 M = TypeVar("M")
 T = TypeVar("T")
@@ -89,13 +89,13 @@ class ModelStore(Protocol):
 
 def check_collection(collection: str) -> None:
     """Raise InvalidQueryError unless it can name a collection on every backend."""
-    asked(check_text, collection, "the name of a collection")
+    check_for_query(check_text, collection, "the name of a collection")
 
 
 def check_model_key(collection: str, id: str) -> None:
     """Raise InvalidQueryError unless they can name a record on every backend."""
     check_collection(collection)
-    asked(check_text, id, "the id of a model")
+    check_for_query(check_text, id, "the id of a model")
 
 
 def check_model_keys(collection: str, ids: Iterable[str]) -> list[str]:
@@ -103,7 +103,7 @@ def check_model_keys(collection: str, ids: Iterable[str]) -> list[str]:
     check_collection(collection)
     if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
         raise InvalidQueryError(f"ids is a collection of ids of models, not {ids!r:.80}")
-    return list(dict.fromkeys(asked(check_text, id, "the id of a model") for id in ids))
+    return list(dict.fromkeys(check_for_query(check_text, id, "the id of a model") for id in ids))
 
 
 def check_models(collection: str, models: Mapping[str, T | None]) -> list[tuple[str, T | None]]:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from goes_lite.contract.event_store import Pages
 from goes_lite.errors import InvalidEventError, InvalidQueryError
 from goes_lite.events.fields import AggregateRef, aggregate_ref, check_text, from_micros, to_micros
-from goes_lite.events.query import asked
+from goes_lite.events.query import check_for_query
 
 MAX_NUMBER = 2**63 - 1
 """The highest version and schema that every backend can store."""
@@ -58,8 +58,8 @@ def check_snapshot_query(
     """Return the arguments of `SnapshotStore.query`, iterated once; InvalidQueryError unless they can name aggregates."""
     if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
         raise InvalidQueryError(f"names is a collection of aggregate names, not {names!r:.80}")
-    wanted = tuple(asked(check_text, name, "an aggregate name") for name in names)
-    return wanted, None if aggregate is None else asked(aggregate_ref, aggregate)
+    wanted = tuple(check_for_query(check_text, name, "an aggregate name") for name in names)
+    return wanted, None if aggregate is None else check_for_query(aggregate_ref, aggregate)
 
 
 def check_keep(keep: int) -> int:

@@ -275,7 +275,7 @@ EVERYTHING = EventQuery()
 """The query that matches every event."""
 
 
-def asked(check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+def check_for_query(check: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a check of names or ids for a query rather than a recorded event: failures become InvalidQueryError."""
     try:
         return check(*args, **kwargs)

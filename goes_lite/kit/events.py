@@ -22,7 +22,7 @@ from goes_lite.contract.event_store import (
 from goes_lite.errors import GoesError, InvalidQueryError, TransactionError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef, aggregate_ref, check_name, from_micros
-from goes_lite.events.query import EVERYTHING, EventQuery, asked
+from goes_lite.events.query import EVERYTHING, EventQuery, check_for_query
 from goes_lite.kit.batch import AppendBatch, check_batch
 from goes_lite.kit.paging import FIRST_PAGE, keyset_pages, lower_bound, upper_bound
 from goes_lite.kit.reading import EventReader
@@ -190,9 +190,9 @@ class LogEvents:
         self, name: str | None = None, *, after: AggregateRef | None = None, limit: int | None = None
     ) -> Pages[AggregateInfo]:
         most = upper_bound("limit", limit)
-        last = None if after is None else asked(aggregate_ref, after)
+        last = None if after is None else check_for_query(aggregate_ref, after)
         if name is not None:
-            asked(check_name, name, "an aggregate name")
+            check_for_query(check_name, name, "an aggregate name")
         page = partial(self._rows.aggregates, name)
         return keyset_pages(page, _ref, _info, after=last, limit=most, most=self._rows.page_size)
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from typing import Literal, TypeAlias, get_args
 
 from goes_lite.errors import ConfigError
-from goes_lite.runtime.backoff import Backoff
+from goes_lite.runtime.backoff import check_backoff, pause_after
 
 logger = logging.getLogger("goes_lite.processor")
-
-LONGEST = 86_400.0
-"""The maximum pause, in seconds: timers have limits."""
 
 Then: TypeAlias = Literal["stop", "park"]
 Order: TypeAlias = Literal["free", "strict"]
@@ -51,8 +47,6 @@ class Retry:
     ) -> None:
         if type(attempts) is not int or attempts < 1:
             raise ConfigError(f"attempts must be an int ≥ 1, not {attempts!r:.80}")
-        if backoff is not None and not callable(backoff):
-            raise ConfigError(f"backoff must be a function of the attempt (1, 2, 3, …), not {backoff!r:.80}")
         if then not in get_args(Then):
             raise ConfigError(f"then must be 'stop' or 'park', not {then!r:.80}")
         if order not in get_args(Order):
@@ -60,20 +54,13 @@ class Retry:
         if order == "strict" and then == "stop":
             raise ConfigError("order='strict' applies to parked events: also pass then='park'")
         self.attempts = attempts
-        self.backoff = Backoff() if backoff is None else backoff
+        self.backoff = check_backoff(backoff)
         self.then: Then = then
         self.order: Order = order
 
     def pause(self, attempt: int) -> float:
         """Return the seconds to wait after the failure of this attempt (1, 2, 3, …)."""
-        try:
-            seconds = float(self.backoff(attempt))
-            if math.isnan(seconds):
-                raise ValueError("no number")
-        except Exception:  # raised by the user's function
-            logger.exception("the backoff %r returns no number for attempt %d", self.backoff, attempt)
-            seconds = Backoff()(attempt)
-        return min(max(0.0, seconds), LONGEST)
+        return pause_after(attempt, self.backoff, logger)
 
     def __repr__(self) -> str:
         return f"Retry({self.attempts!r}, backoff={self.backoff!r}, then={self.then!r}, order={self.order!r})"

@@ -11,13 +11,12 @@ from dataclasses import replace
 
 from goes_lite.contract.checkpoints import Lease
 from goes_lite.errors import TRANSIENT, CheckpointMismatch
-from goes_lite.processor._retry import LONGEST
 from goes_lite.processor._schedule import Pending
 from goes_lite.processor.batches import BatchRunner
 from goes_lite.processor.feed import Feed, Unreadable, first_position, oldest
 from goes_lite.processor.records import Requests, requests
 from goes_lite.processor.target import Displaced, Host
-from goes_lite.runtime.backoff import Backoff
+from goes_lite.runtime.backoff import MAX_PAUSE, Backoff
 
 SETTLE = 0.05
 """Seconds without events to handle after which the checkpoint is saved past events that did not match."""
@@ -60,7 +59,7 @@ class Worker:
                 await processor.sleep(store_backoff(failures))
                 continue
             if seconds is None or seconds > 0:
-                await self._backend.runtime.wait(processor.wake, seen, seconds and min(seconds, LONGEST))
+                await self._backend.runtime.wait(processor.wake, seen, seconds and min(seconds, MAX_PAUSE))
         with suppress(Displaced):  # then the saved checkpoint is further ahead
             await self._runner.settle()
 

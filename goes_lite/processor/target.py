@@ -119,7 +119,7 @@ class EachTarget:
         for index, event in enumerate(events):
             token = enter(event)
             try:
-                await guarded(index, self._function, event, *more)
+                await call_handler(index, self._function, event, *more)
             finally:
                 leave(token)
 
@@ -133,10 +133,10 @@ class BatchTarget:
 
     async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
         if events:
-            await guarded(None, self._function, events, *(() if tx is None else (self._face.transaction(tx),)))
+            await call_handler(None, self._function, events, *(() if tx is None else (self._face.transaction(tx),)))
 
 
-async def guarded(index: int | None, function: Callable[..., object], *args: object) -> object:
+async def call_handler(index: int | None, function: Callable[..., object], *args: object) -> object:
     """Call the user's function; its errors become HandlerFailed, unless they are about the store."""
     try:
         return await call(function, *args)

@@ -9,7 +9,7 @@ from goes_lite.contract.backend import Backend
 from goes_lite.errors import ConfigError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef, aggregate_ref
-from goes_lite.events.query import EventQuery, asked
+from goes_lite.events.query import EventQuery, check_for_query
 from goes_lite.projection._models import Fold, ModelProjection
 from goes_lite.runtime import call
 from goes_lite.runtime.face import Face
@@ -39,7 +39,7 @@ async def live(
 
     function = face.function(apply)
     if aggregate is not None:
-        await call(function, await backend.events.load(asked(aggregate_ref, aggregate)))
+        await call(function, await backend.events.load(check_for_query(aggregate_ref, aggregate)))
     else:
         pages = backend.events.query(projection.query(backend.registry) if query is None else query)
         while page := await pages.next_page():

@@ -18,7 +18,7 @@ from goes_lite.contract.model_store import ModelRecord, check_collection
 from goes_lite.errors import InvalidQueryError, ModelError, RegistrationError, TransactionError
 from goes_lite.events.event import Event, restore
 from goes_lite.events.fields import check_text
-from goes_lite.events.query import asked
+from goes_lite.events.query import check_for_query
 from goes_lite.events.registry import Registry
 from goes_lite.processor import Target
 from goes_lite.processor.target import HandlerFailed
@@ -178,7 +178,7 @@ def _checked(id: object) -> str:
         raise InvalidQueryError(
             f"key must return the id of a read model (a str), several of them, or None, not {id!r:.80}"
         )
-    return asked(check_text, str.__str__(id), "the id of a read model")  # the text of an enum, too
+    return check_for_query(check_text, str.__str__(id), "the id of a read model")  # the text of an enum, too
 
 
 def _with_own_data(event: Event[Any]) -> Event[Any]:

@@ -27,7 +27,7 @@ from goes_lite.errors import (
 from goes_lite.events.event import Event
 from goes_lite.events.fields import MAX_ID_BYTES, AggregateRef, aggregate_ref, check_name
 from goes_lite.events.marks import EventKind, check_kinds
-from goes_lite.events.query import EventQuery, asked
+from goes_lite.events.query import EventQuery, check_for_query
 from goes_lite.events.registry import Registry
 from goes_lite.processor import Processor, Target
 from goes_lite.processor.target import HandlerFailed
@@ -177,7 +177,7 @@ class BoundLookup:
 
     async def key_of(self, aggregate: AggregateRef | tuple[str, str]) -> str | None:
         """Return the key of the aggregate; None if it has none."""
-        ref = asked(aggregate_ref, aggregate)
+        ref = check_for_query(aggregate_ref, aggregate)
         place, _ = self.lookup.places
         return _decode_aggregates(await self._backend.models.get_many(place, [_aggregate_id(ref)])).get(ref)
 

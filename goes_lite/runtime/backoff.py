@@ -4,8 +4,37 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from goes_lite.errors import ConfigError
+
+if TYPE_CHECKING:
+    from logging import Logger
+
+MAX_PAUSE = 86_400.0
+"""The longest pause, in seconds: timers have limits."""
+
+
+def check_backoff(backoff: Callable[[int], float] | None) -> Callable[[int], float]:
+    """Return the function of the attempt that gives a pause, by default `Backoff()`; ConfigError if it is not callable."""
+    if backoff is None:
+        return Backoff()
+    if not callable(backoff):
+        raise ConfigError(f"backoff must be a function of the attempt (1, 2, 3, …), not {backoff!r:.80}")
+    return backoff
+
+
+def pause_after(attempt: int, backoff: Callable[[int], float], logger: Logger) -> float:
+    """Return the pause after a failed attempt; that of `Backoff()` if the function raises or returns no number."""
+    try:
+        seconds = float(backoff(attempt))
+        if math.isnan(seconds):
+            raise ValueError("no number")
+    except Exception:  # raised by the user's function
+        logger.exception("the backoff %r returns no number for attempt %d", backoff, attempt)
+        seconds = Backoff()(attempt)
+    return min(max(0.0, seconds), MAX_PAUSE)
 
 
 class Backoff:
