@@ -363,7 +363,7 @@ def test_a_store_that_is_not_there_is_not_made(name: str, tmp_path: Path) -> Non
         (["info", "."], "is a folder"),
         (["log", "postgresql://localhost/app"], "is not a file"),
         (["log", "app.db", "--name", "two words"], "must not contain ' '"),
-        (["log", "app.db", "--tag", "nothing"], "a tag has the form 'key:value'"),
+        (["log", "app.db", "--tag", "nothing"], "a tag must have the form 'key:value'"),
         (["log", "app.db", "--aggregate", "pad/"], "an aggregate id must be a non-empty str"),
     ],
 )
