@@ -312,7 +312,7 @@ def test_a_bus_can_be_registered(monkeypatch: pytest.MonkeyPatch) -> None:
     with blocking.connect("app.db", bus="carrier://there?a=b", inline=True) as db:
         assert factory.calls == [("carrier://there?a=b", {})]
         assert db.location.endswith("app.db + sqlite:///:memory:")
-    with pytest.raises(UnknownBackend, match="is a bus, and a store is needed besides"):
+    with pytest.raises(UnknownBackend, match="is a bus, and events need a store as well"):
         blocking.connect("carrier://there")
     with pytest.raises(UnknownBackend):
         bus_factory_for("nowhere")

@@ -1,4 +1,4 @@
-"""The command line, run as people run it: in processes of its own, with an empty environment, from any folder."""
+"""The command line as people run it: in processes of its own, with an empty environment, from any folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import goes_lite as goes
 from goes_lite.__main__ import main
 
 PACKAGES = str(Path(goes.__file__).parents[1])
-# An empty environment: what Windows needs to start a process at all is left in it.
+# An empty environment, except for what Windows needs to start a process at all.
 EMPTY = {key: os.environ[key] for key in ("SYSTEMROOT",) if key in os.environ}
 
 registry = goes.Registry()
@@ -39,7 +39,7 @@ def command(*arguments: object) -> list[str]:
 
 
 def run(*arguments: object, cwd: Path, code: int = 0, env: dict[str, str] | None = None) -> tuple[str, str]:
-    """Run it and answer what it printed on stdout and stderr."""
+    """Run a command and return its stdout and stderr."""
     done = subprocess.run(
         command(*arguments), cwd=cwd, env=EMPTY | {"PYTHONUTF8": "1"} if env is None else EMPTY | env,
         stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", check=False, timeout=60,
@@ -49,7 +49,7 @@ def run(*arguments: object, cwd: Path, code: int = 0, env: dict[str, str] | None
 
 
 def fails(*arguments: object, cwd: Path) -> str:
-    """The one line that it says when it fails; nothing else is printed."""
+    """Run a command that fails, and return its only output, one error line."""
     out, err = run(*arguments, cwd=cwd, code=2)
     assert out == ""
     assert err.startswith("error: ")
@@ -58,7 +58,7 @@ def fails(*arguments: object, cwd: Path) -> str:
 
 
 def store(path: Path, texts: Iterable[str] = ("one", "two", "three")) -> Path:
-    """A store with a few events of an aggregate, and one of none."""
+    """Create a store with a few events of an aggregate, and one of none."""
     with goes.blocking.connect(path, registry=registry) as db:
         batch = [
             goes.Event(
@@ -75,7 +75,7 @@ def store(path: Path, texts: Iterable[str] = ("one", "two", "three")) -> Path:
 
 @pytest.fixture(scope="module")
 def tours(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
-    """A folder, and what two runs in it printed, as `python -m goes_lite` in a copy that is not installed."""
+    """A folder and the output of two runs in it, of `python -m goes_lite` in a copy that is not installed."""
     folder = tmp_path_factory.mktemp("two tours")
     printed: list[str] = []
     for _ in range(2):
@@ -98,23 +98,21 @@ def test_the_demo_shows_everything(tours: tuple[Path, str, str]) -> None:
     assert re.search(r"^  at version 1 +v1 +1 +9\.00  open$", out, re.MULTILINE)
     assert re.search(r"^  at \d\d:\d\d:\d\d\.\d{6} +v1 +1 +9\.00  open$", out, re.MULTILINE)
     assert re.search(r"^  now +v2 +2 +17\.00  open$", out, re.MULTILINE)
-    assert "ConcurrencyError: expected version 2, it is at 3" in out
+    assert "ConcurrencyError: expected version 2, actual version 3" in out
     assert "version 4 has tea, cup, honey, milk" in re.sub(r"\s+", " ", out)
-    assert "AppendConditionFailed: event 1 is one that matches" in out
-    assert "all three undone: order 1001 open, ada has paid 0.00, letters: 0" in re.sub(r"\s+", " ", out)
+    assert "AppendConditionFailed: event 1 matches" in out
+    assert "all three were rolled back: order 1001 open, ada has paid 0.00, letters: 0" in re.sub(r"\s+", " ", out)
     assert "committed together: order 1001 paid, ada has paid 21.50, letters: 1" in re.sub(r"\s+", " ", out)
-    assert "twice the answer 'order(1001) is on its way as P-7'; 1 event written" in re.sub(r"\s+", " ", out)
+    assert "both calls return 'order(1001) is on its way as P-7'; 1 event written" in re.sub(r"\s+", " ", out)
     assert re.search(r"^  ✓ ada has been thanked, \d{3,} ms later, by a worker$", out, re.MULTILINE)
-    assert "its newest snapshot is of version 204: loading it applies 3 events instead of 207" in re.sub(
-        r"\s+", " ", out
-    )
+    assert "its newest snapshot at version 204: loading it applies 3 events instead of 207" in re.sub(r"\s+", " ", out)
 
 
-def test_the_demo_goes_on_where_it_ended(tours: tuple[Path, str, str]) -> None:
+def test_the_demo_continues_with_its_file(tours: tuple[Path, str, str]) -> None:
     folder, first, second = tours
     stored = int(re.findall(r"goes_demo\.db: (\d+) events", first)[0])
 
-    assert f"is here from an earlier run, with {stored} events" in second
+    assert f"exists from an earlier run, with {stored} events" in second
     assert "ada has paid 43.00, letters: 2" in re.sub(r"\s+", " ", second)
     with goes.blocking.connect(folder / "goes_demo.db", registry=goes.Registry(), unknown="raw") as db:
         assert db.events.count() == int(re.findall(r"goes_demo\.db: (\d+) events", second)[0]) > stored
@@ -122,7 +120,7 @@ def test_the_demo_goes_on_where_it_ended(tours: tuple[Path, str, str]) -> None:
 
 @pytest.mark.parametrize("number", [1, 2])
 def test_another_process_saw_the_events_of_the_demo(tours: tuple[Path, str, str], number: int) -> None:
-    """Its table has a process id that is not the demo's, and the events that the log has at those positions."""
+    """The table names another process than the demo's, and the events that the log has at those positions."""
     folder, first, second = tours
     out = first if number == 1 else second
     processes = re.findall(r"process (\d+) saw what process (\d+) wrote", re.sub(r"\s+", " ", out))
@@ -139,22 +137,22 @@ def test_another_process_saw_the_events_of_the_demo(tours: tuple[Path, str, str]
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_a_read_model_of_the_demo_survives_that_its_keeper_is_killed(tours: tuple[Path, str, str], number: int) -> None:
-    """Another process kept it, and did not come to the end; this one did the rest, and nothing counts twice."""
+def test_a_read_model_of_the_demo_survives_a_killed_process(tours: tuple[Path, str, str], number: int) -> None:
+    """The killed process did not finish it; this one did the rest, and nothing counts twice."""
     _, first, second = tours
     out = re.sub(r"\s+", " ", first if number == 1 else second)
 
-    begun = re.search(r"process (\d+) begins behind position (\d+), of (\d+)", out)
-    ended = re.search(r"its last commit was at (\d+)", out)
-    rest = re.search(r"process (\d+) took its place when its lease ran out, and did the other (\d+) events", out)
+    begun = re.search(r"process (\d+) starts after position (\d+) of (\d+)", out)
+    ended = re.search(r"its last commit was at position (\d+)", out)
+    rest = re.search(r"process (\d+) took over when the lease expired, and handled the other (\d+) events", out)
     assert begun
     assert ended
     assert rest
     assert begun[1] != rest[1]
     assert int(begun[2]) < int(ended[1]) < int(begun[3])
     assert 0 < int(rest[2]) <= int(begun[3]) - int(ended[1])
-    came, went, left = 230 * number, 200 * number, 30 * number
-    assert f"of tea {came} came and {went} went, so {left} are left; the aggregate says {left}." in out
+    delivered, sold, left = 230 * number, 200 * number, 30 * number
+    assert f"tea: {delivered} delivered, {sold} sold, so {left} left; the aggregate says {left}." in out
 
 
 def test_the_demo_leaves_a_file_that_other_tools_read(tours: tuple[Path, str, str]) -> None:
@@ -189,16 +187,16 @@ def test_the_demo_leaves_the_events_of_others_alone(tmp_path: Path) -> None:
 
     assert (
         message
-        == f"{path} holds 4 event(s) that are not of this demo, which leaves it alone: choose another file with --db"
+        == f"{path} holds 4 event(s) of another program, so the demo does not touch it: choose another file with --db"
     )
     assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["missing/demo.db", "."])
-def test_a_place_where_the_demo_cannot_make_its_file_is_an_error(name: str, tmp_path: Path) -> None:
+def test_a_path_where_the_demo_cannot_create_its_file_is_an_error(name: str, tmp_path: Path) -> None:
     message = fails("demo", "--db", name, cwd=tmp_path)
 
-    assert "with --db FILE it is another one" in message
+    assert "choose another one with --db FILE" in message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -218,7 +216,7 @@ def test_the_demo_refuses_a_file_of_another_program(tmp_path: Path) -> None:
 
 
 def test_log_shows_every_event_as_a_line(tmp_path: Path) -> None:
-    """Also those that no type is registered for: the command knows of none."""
+    """Including events whose type is not registered: the command registers none."""
     path = store(tmp_path / "app.db")
 
     lines = run("log", path, cwd=tmp_path)[0].splitlines()
@@ -242,7 +240,7 @@ def test_log_shows_every_event_as_a_line(tmp_path: Path) -> None:
         (["--name", "note.gone"], []),
     ],
 )
-def test_log_shows_what_was_asked_for(arguments: list[object], positions: list[int], tmp_path: Path) -> None:
+def test_log_shows_the_selected_events(arguments: list[object], positions: list[int], tmp_path: Path) -> None:
     path = store(tmp_path / "app.db")
 
     out, _ = run("log", path, "--json", *arguments, cwd=tmp_path)
@@ -264,7 +262,7 @@ def test_log_as_json_has_everything(tmp_path: Path) -> None:
 
 
 def test_log_cannot_be_made_to_move_the_cursor(tmp_path: Path) -> None:
-    """Ids and payloads are anybody's."""
+    """Ids and payloads are untrusted."""
     with goes.blocking.connect(tmp_path / "app.db", registry=registry) as db:
         db.events.append([goes.Event(NoteTaken("\x9bx"), aggregate=("pad", "\x1b[2J\n"), version=1, registry=registry)])
 
@@ -306,7 +304,7 @@ def test_an_interrupt_ends_following_quietly(tmp_path: Path) -> None:
     path = store(tmp_path / "app.db")
     with follower(path, "--json", "--last", 1) as process:
         line_of(process)
-        time.sleep(0.1)  # it waits for the next by now
+        time.sleep(0.1)  # by now it waits for the next event
 
         process.send_signal(signal.SIGINT)
 
@@ -314,8 +312,8 @@ def test_an_interrupt_ends_following_quietly(tmp_path: Path) -> None:
         assert process.returncode == 130
 
 
-@pytest.mark.skipif(os.name == "nt", reason="a closed pipe is another error there")
-def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+@pytest.mark.skipif(os.name == "nt", reason="a closed pipe raises another error there")
+def test_a_reader_that_closes_the_pipe_is_no_error(tmp_path: Path) -> None:
     path = store(tmp_path / "app.db", ["x" * 1000] * 500)
     with subprocess.Popen(command("log", path), env=EMPTY, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -329,7 +327,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
 # --- info -------------------------------------------------------------------------------------------------------------
 
 
-def test_info_says_what_is_in_a_store_and_what_it_runs_on(tmp_path: Path) -> None:
+def test_info_shows_what_is_in_a_store_and_what_it_runs_on(tmp_path: Path) -> None:
     path = store(tmp_path / "app.db")
     with goes.blocking.connect(path, registry=registry) as db:
         db.checkpoints.save("letters", 3)
@@ -348,7 +346,7 @@ def test_info_says_what_is_in_a_store_and_what_it_runs_on(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["log", "info"])
-def test_a_store_that_is_not_there_is_not_made(name: str, tmp_path: Path) -> None:
+def test_a_missing_store_is_not_created(name: str, tmp_path: Path) -> None:
     assert fails(name, "app.db", cwd=tmp_path) == (
         f"{tmp_path.resolve() / 'app.db'}: does not exist, and opening read-only creates nothing: check the path"
     )
@@ -394,7 +392,7 @@ def test_wrong_arguments_are_explained(arguments: list[str], tmp_path: Path) -> 
     assert "error: " in err
 
 
-def test_without_a_command_it_says_which_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_command_it_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert {"demo", "log", "info"} <= set(capsys.readouterr().out.split())
 

@@ -1,8 +1,8 @@
 """The blocking face: the same names and promises as the async one, for programs without an event loop.
 
-On the embedded backend it runs the same coroutines inline: no loop, no thread hop, no second implementation. Network
-backends run on one loop thread that the handle owns. Either way one handle may be used from several threads, such as
-a GUI's and a worker's, and what is open when the interpreter exits is closed.
+On an embedded backend it runs the same coroutines inline: no loop, no thread hop, no second implementation. Network
+backends run on one loop thread that the handle owns. Either way several threads may use one handle, such as a GUI's and a
+worker's, and handles that are open when the interpreter exits are closed.
 """
 
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ from goes_lite.blocking._stores import (
 )
 from goes_lite.blocking._transaction import BlockingTransaction
 
-if TYPE_CHECKING:  # what consumes events is loaded when it is first used, as on the async face
+if TYPE_CHECKING:  # imported on first use, as on the async face
     from goes_lite.blocking._commands import BlockingCommandBus, BlockingCommandService, BlockingCommandWorker
     from goes_lite.blocking._lookup import BlockingBoundLookup
     from goes_lite.blocking._processor import BlockingProcessor, BlockingProjectionProcessor
@@ -67,7 +67,7 @@ _LATER = {
 }
 
 
-if not TYPE_CHECKING:  # or a type checker would take any name for one of these
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name
 
     def __getattr__(name: str) -> object:
         if name not in _LATER:

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class BlockingDelivery:
-    """See `goes_lite.contract.event_bus.Delivery`."""
+    """The blocking face of `goes_lite.contract.event_bus.Delivery`."""
 
     def __init__(self, delivery: Delivery, portal: Portal) -> None:
         self._delivery = delivery
@@ -62,7 +62,7 @@ class BlockingDelivery:
 
 
 class BlockingSubscription:
-    """See `goes_lite.contract.event_bus.Subscription`. Any thread may close it; an iteration that waits then ends."""
+    """The blocking face of `goes_lite.contract.event_bus.Subscription`. Any thread may close it and end its iteration."""
 
     def __init__(self, subscription: Subscription, portal: Portal) -> None:
         self._subscription = subscription
@@ -100,7 +100,7 @@ class BlockingSubscription:
 
 
 class BlockingHandling:
-    """See `goes_lite.contract.event_bus.Handling`."""
+    """The blocking face of `goes_lite.contract.event_bus.Handling`."""
 
     def __init__(self, handling: Handling, portal: Portal) -> None:
         self._handling = handling
@@ -135,7 +135,7 @@ class BlockingHandling:
 
 
 class BlockingEventBus:
-    """See `goes_lite.contract.event_bus.EventBus`. A handler that blocks keeps nobody waiting but its own subscription."""
+    """The blocking face of `goes_lite.contract.event_bus.EventBus`. A handler that blocks delays only its own subscription."""
 
     def __init__(self, bus: EventBus, portal: Portal) -> None:
         self._bus = bus
@@ -198,7 +198,7 @@ class BlockingEventBus:
         start other than "now" on a bus that keeps no log; BusError on a closed bus.
         """
 
-        async def subscribe() -> Subscription:  # on a network backend this has to happen on the loop's thread
+        async def subscribe() -> Subscription:  # a network backend needs the loop's thread for this
             return self._bus.subscribe(
                 names, group=group, start=start, ordered_by=ordered_by, max_pending=max_pending, capacity=capacity,
                 ack_wait=ack_wait,

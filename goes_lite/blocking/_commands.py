@@ -24,7 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class BlockingCommandBus:
-    """See `goes_lite.commands.CommandBus`."""
+    """The blocking face of `goes_lite.commands.CommandBus`."""
 
     def __init__(self, commands: CommandBus, portal: Portal) -> None:
         self._commands = commands

@@ -1,4 +1,4 @@
-"""From a URL to an open database on the blocking face."""
+"""How a URL becomes an open database on the blocking face."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def connect(
     inline: bool | None = None,
     **options: Any,
 ) -> BlockingDatabase:
-    """Open a backend for blocking use: `with connect("app.db") as db: …`. Arguments as for `goes_lite.connect`.
+    """Open a backend for blocking use: `with connect("app.db") as db: …`. The arguments are those of `goes_lite.connect`.
 
-    `inline` says whether its coroutines are run inline (by default where the backend is embedded) or on a loop thread.
+    `inline` says whether its coroutines run inline (the default for embedded backends) or on a loop thread.
     """
     address, bus_url = settings(url, bus, options)
     if inline is None:
@@ -40,5 +40,5 @@ def connect(
         portal.close()
         raise
     if isinstance(portal, LoopPortal):
-        portal.location = backend.location  # as the backend's own errors say it: a URL may have a password in it
+        portal.location = backend.location  # as in the backend's own errors: the URL may contain a password
     return BlockingDatabase(backend, portal)

@@ -30,7 +30,7 @@ from goes_lite.events.registry import Registry
 from goes_lite.runtime import Runtime
 from goes_lite.runtime.portal import Portal
 
-if TYPE_CHECKING:  # loaded when it is first used, as on the async face
+if TYPE_CHECKING:  # imported on first use, as on the async face
     from goes_lite.blocking._commands import BlockingCommandBus
     from goes_lite.blocking._lookup import BlockingBoundLookup
     from goes_lite.blocking._processor import BlockingProcessor, BlockingProjectionProcessor
@@ -51,7 +51,7 @@ S3 = TypeVar("S3")
 
 
 class BlockingDatabase:
-    """A backend, and everything that a program does with it. Close it, or use it in a `with` block.
+    """A backend and everything that a program does with it. Close it, or use it in a `with` block.
 
     Several threads may use one handle.
     """
@@ -62,7 +62,7 @@ class BlockingDatabase:
         self.backend = backend
         """The async backend that does the work."""
         self.database = Database(backend, BlockingFace(portal))
-        """The async database around it, which calls the program's functions as blocking ones."""
+        """The async database around it, which calls blocking functions of the program."""
         self.events = BlockingEventStore(backend.events, portal)
         self.snapshots = BlockingSnapshotStore(backend.snapshots, portal)
         self.models = BlockingModelStore(backend.models, portal)
@@ -122,7 +122,7 @@ class BlockingDatabase:
 
     @cached_property
     def commands(self) -> BlockingCommandBus:
-        """The command bus of this handle: which handler is responsible for which command, and the way to it."""
+        """The command bus of this handle: it registers handlers and brings commands to them."""
         from goes_lite.blocking._commands import BlockingCommandBus
 
         return BlockingCommandBus(self.database.commands, self._portal)
@@ -159,7 +159,7 @@ class BlockingDatabase:
     def decide(
         self, *models: DecisionModel[Any], decide: Callable[..., Iterable[Event[Any]]], tries: int = 10
     ) -> Appended:
-        """Decide on the basis of events of several aggregates, and append what was decided.
+        """Decide on the basis of events of several aggregates, and append the events decided on.
 
         - `decide` is called with the state of each of the `models`, as of one moment, and returns events. If it raises,
           the exception propagates and nothing is appended.
@@ -208,16 +208,16 @@ class BlockingDatabase:
         - **At least once**, in position order, so in order for each aggregate; up to `batch` events (100 by default) in one
           call of `publish`. After a crash, or a failure in the middle of a call, the events of that call are published
           again: the event's id is the key by which a bus or a consumer recognises a repetition.
-        - A full bus keeps the relay waiting. If publishing fails, it is retried with growing pauses (up to 5 seconds) for
-          ever, whatever the exception: no event is skipped. An event that cannot be read stops the relay
-          (ProcessorStopped); a handle with `unknown="raw"` can read what the program does not know.
-        - With a `retry`, it gives up on an event as that says; but not because of trouble with the bus (BusError,
+        - A full bus makes the relay wait. If publishing fails, it is retried forever with growing pauses (up to 5 seconds),
+          whatever the exception: no event is skipped. An event that cannot be read stops the relay (ProcessorStopped); a
+          handle with `unknown="raw"` can read what the program does not know.
+        - With a `retry`, it gives up on an event as that says, but never because of trouble with the bus (BusError,
           StoreError, or OSError with ConnectionError and TimeoutError), which is retried forever.
         - When it stops, it waits up to one second for a running call of `publish`, then abandons it.
         - It runs, and its instances stand by, like any processor (`processor`); `query`, `start`, `schedule` and `lease`
           have the same meaning there. Relays to different buses need different names.
 
-        ConfigError for the in-process bus of this very store, which receives all commits anyway.
+        Raises ConfigError for the in-process bus of this very store, which receives all commits anyway.
         """
         from goes_lite.blocking._processor import BlockingProcessor
 
@@ -230,13 +230,13 @@ class BlockingDatabase:
         """Return a processor that keeps the read model of a projection up to date, from the first event on.
 
         - Read model, checkpoint and version commit together, so each event counts exactly once, even across crashes.
-          AbilityMissing on a backend without the ability "transactions".
+          Raises AbilityMissing on a backend without the ability "transactions".
         - It runs, and its instances stand by, like any processor (`processor`); `schedule`, `retry`, `batch` (1000 by
           default) and `lease` have the same meaning there.
         - If a lower version of the projection wrote the read model, `on_new_version` decides: 'rebuild' (the default) clears
           it and rebuilds it in place; 'beside' builds a new one while the old one stays readable, and switches at the end;
-          'keep' continues with it as it is; 'stop' raises ProjectionOutdated. A version lower than the read model's is
-          ProjectionOutdated in any case, and so is a running one after another instance has rebuilt the read model.
+          'keep' continues with it as it is; 'stop' raises ProjectionOutdated. A version lower than the read model's raises
+          ProjectionOutdated in any case, and so does a running one after another instance has rebuilt the read model.
         """
         from goes_lite.blocking._processor import BlockingProjectionProcessor
 
@@ -246,32 +246,32 @@ class BlockingDatabase:
         """Return this handle with projections that are updated in the transaction of each append: without any lag.
 
         - What is appended through the returned handle, by a repository or in a transaction of your own, is in the read
-          models when the append returns. If a projection raises, the append raises it and nothing is stored; a transaction
-          of your own in which that happened can no longer commit (TransactionError).
+          models when the append returns. If a projection raises, the exception propagates from the append and nothing is
+          stored; a transaction of your own in which that happened can no longer commit (TransactionError).
         - What was appended through other handles is applied with the next append through this one.
-        - ProjectionOutdated if a read model is of another version. AbilityMissing without the ability "transactions".
+        - Raises ProjectionOutdated if a read model is of another version, AbilityMissing without the ability "transactions".
 
-        Every append pays for it. Both handles are the same underneath: close one of them.
+        Every append becomes slower. Both handles share one backend: close either of them.
         """
         return BlockingDatabase(self.database.inline(*projections).backend, self._portal)
 
     def live(
         self, projection: ModelProjection[M], query: EventQuery | None = None, *, aggregate: AggregateRef | None = None
     ) -> dict[str, M]:
-        """Return the read models, by id, that a projection makes of the events right now: folded on reading, stored nowhere.
+        """Fold events into the read models of a projection, and return them by id. Nothing is stored.
 
-        Of the events that match the query, or of one aggregate; by default of all events that the projection handles.
+        It reads the events that match the query, or those of one aggregate; by default all that the projection handles.
         """
         return self._portal.run(self.database.live(projection, query, aggregate=aggregate))
 
     def lookup(self, lookup: Lookup) -> BlockingBoundLookup:
-        """Return a lookup in this store, to ask it which aggregate has a key. The same as `lookup.of(db)`."""
+        """Return a lookup in this store, which finds the aggregate that has a key. The same as `lookup.of(db)`."""
         from goes_lite.blocking._lookup import BlockingBoundLookup
 
         return BlockingBoundLookup(self.database.lookup(lookup), self._portal)
 
     def processors(self) -> list[Stats]:
-        """Return the progress of every processor of this store, by name: of all that have a checkpoint, in any process."""
+        """Return the progress of every processor of this store, in any process, by name: of all that have a checkpoint."""
         return self._portal.run(self.database.processors())
 
     def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""How the user's blocking functions are called by what is written as coroutines."""
+"""How coroutines of the library call blocking functions of the program."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from goes_lite.runtime.portal import Portal
 
 
 class BlockingFace:
-    """How the user's blocking functions are called by what is written as coroutines."""
+    """Adapts blocking functions of the program for coroutines of the library."""
 
     def __init__(self, portal: Portal) -> None:
         self._portal = portal
@@ -24,8 +24,8 @@ class BlockingFace:
             for action in blocking.actions:
                 try:
                     await call(self._portal.callback(action))
-                except Exception:  # the other actions are due as well
-                    import logging  # where nothing goes wrong, nobody pays for it
+                except Exception:  # the other actions must still run
+                    import logging  # imported only when something fails
 
                     logging.getLogger("goes_lite").exception("an action after a commit failed")
 

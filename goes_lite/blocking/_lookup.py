@@ -9,7 +9,7 @@ from goes_lite.runtime.portal import Portal
 
 
 class BlockingBoundLookup:
-    """See `goes_lite.projection.lookup.BoundLookup`."""
+    """The blocking face of `goes_lite.projection.lookup.BoundLookup`."""
 
     def __init__(self, bound: BoundLookup, portal: Portal) -> None:
         self._bound = bound

@@ -13,7 +13,7 @@ M = TypeVar("M")
 
 
 class BlockingModels(Generic[M]):
-    """See `goes_lite.contract.model_store.Models`."""
+    """The blocking face of `goes_lite.contract.model_store.Models`."""
 
     def __init__(self, models: Models[M], portal: Portal) -> None:
         self._models = models

@@ -1,4 +1,4 @@
-"""The blocking face of what is read in pages."""
+"""The blocking face of `Pages`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class BlockingPages(Generic[T]):
         self._items: Iterator[T] | None = None
 
     def __iter__(self) -> Iterator[T]:
-        # one generator for all, so that what a broken-off loop left of a page is there for the next
+        # share one generator, so that the next loop gets what an aborted one left of its page
         if self._items is None:
             self._items = self._iterate()
         return self._items
@@ -35,7 +35,7 @@ class BlockingPages(Generic[T]):
             while page := self.next_page():
                 yield from page
         finally:
-            self._items = None  # after an error, and for those who follow, the next item is asked for anew
+            self._items = None  # after an error, and when following the log, request the next item again
 
     def next_page(self) -> Sequence[T]:
         """Return the items that were fetched but not yet taken, else the next page; empty at the end."""

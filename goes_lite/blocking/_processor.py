@@ -1,4 +1,4 @@
-"""The blocking face of processors. They run in the calling thread, or in a thread of their own."""
+"""The blocking face of processors, which run in the calling thread or in a thread of their own."""
 
 from __future__ import annotations
 

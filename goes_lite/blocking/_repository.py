@@ -19,7 +19,7 @@ A = TypeVar("A", bound=Aggregate)
 
 
 class BlockingRepository(Generic[A]):
-    """See `goes_lite.repository.Repository`."""
+    """The blocking face of `goes_lite.repository.Repository`."""
 
     def __init__(self, repository: Repository[A], portal: Portal) -> None:
         self._repository = repository

@@ -19,7 +19,7 @@ class Runs(Protocol):
 
 
 class Running:
-    """Runs in the calling thread, or in a thread of its own. Use it in a `with` block, or with `start` and `stop`."""
+    """Work that runs in the calling thread or in its own. Use it in a `with` block, or with `start` and `stop`."""
 
     def __init__(self, work: Runs, portal: Portal) -> None:
         self._work = work
@@ -35,10 +35,10 @@ class Running:
             self._portal.run(self._work.run())
         except StoreClosed:
             if closed or not self._portal.closed:
-                raise  # else the handle was closed in the meantime, which ends the work
+                raise  # otherwise the handle was closed in the meantime, which ends the work
 
     def start(self) -> None:
-        """Start to work in a thread of its own."""
+        """Start working in a thread of its own."""
 
         async def start() -> None:  # in the loop's thread, if there is one
             started = self._work.start()
@@ -48,7 +48,7 @@ class Running:
         self._portal.run(start())
 
     def stop(self, timeout: float | None = None) -> None:
-        """Finish what is under way, then stop; after `timeout` seconds, abandon it. Stopping twice is fine."""
+        """Finish what is in progress, then stop; after `timeout` seconds, abandon it. Stopping twice is allowed."""
         if not self._portal.closed:
             self._portal.run(self._work.stop(timeout))
 

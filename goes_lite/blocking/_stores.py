@@ -21,7 +21,7 @@ from goes_lite.runtime.portal import Portal
 
 
 class BlockingEventStore:
-    """See `goes_lite.contract.event_store.EventStore`."""
+    """The blocking face of `goes_lite.contract.event_store.EventStore`."""
 
     def __init__(self, store: EventStore, portal: Portal) -> None:
         self._store = store
@@ -109,7 +109,7 @@ class BlockingEventStore:
 
 
 class BlockingSnapshotStore:
-    """See `goes_lite.contract.snapshot_store.SnapshotStore`."""
+    """The blocking face of `goes_lite.contract.snapshot_store.SnapshotStore`."""
 
     def __init__(self, store: SnapshotStore, portal: Portal) -> None:
         self._store = store
@@ -137,7 +137,7 @@ class BlockingSnapshotStore:
 
 
 class BlockingModelStore:
-    """See `goes_lite.contract.model_store.ModelStore`."""
+    """The blocking face of `goes_lite.contract.model_store.ModelStore`."""
 
     def __init__(self, store: ModelStore, portal: Portal) -> None:
         self._store = store
@@ -201,7 +201,7 @@ class BlockingModelStore:
 
 
 class BlockingCheckpointStore:
-    """See `goes_lite.contract.checkpoints.CheckpointStore`."""
+    """The blocking face of `goes_lite.contract.checkpoints.CheckpointStore`."""
 
     def __init__(self, store: CheckpointStore, portal: Portal) -> None:
         self._store = store
@@ -225,7 +225,7 @@ class BlockingCheckpointStore:
 
 
 class BlockingLeaseStore:
-    """See `goes_lite.contract.checkpoints.LeaseStore`."""
+    """The blocking face of `goes_lite.contract.checkpoints.LeaseStore`."""
 
     def __init__(self, store: LeaseStore, portal: Portal) -> None:
         self._store = store
@@ -252,7 +252,7 @@ class BlockingLeaseStore:
 
 
 class BlockingCommits:
-    """See `goes_lite.contract.commits.Commits`."""
+    """The blocking face of `goes_lite.contract.commits.Commits`."""
 
     def __init__(self, commits: Commits, portal: Portal) -> None:
         self._commits = commits

@@ -21,7 +21,7 @@ M = TypeVar("M")
 
 
 class BlockingTransaction:
-    """See `goes_lite.contract.backend.Transaction`."""
+    """The blocking face of `goes_lite.contract.backend.Transaction`."""
 
     def __init__(self, transaction: Transaction, portal: Portal) -> None:
         self._portal = portal
@@ -77,7 +77,7 @@ class TransactionBlock:
             for action in self._transaction.actions:
                 try:
                     action()
-                except Exception:  # the transaction is committed, and the other actions are due as well
+                except Exception:  # the transaction is committed, and the other actions must still run
                     import logging  # where nothing goes wrong, nobody pays for it
 
                     logging.getLogger("goes_lite").exception("an action after a commit failed")

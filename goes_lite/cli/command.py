@@ -1,4 +1,4 @@
-"""What the commands have in common: how they are added to the parser, and how they open a store."""
+"""What the commands share: how they are added to the parser, and how they open a store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def iso(time: datetime) -> str:
 
 
 def open_store(path: str) -> goes_lite.blocking.BlockingDatabase:
-    """Open a store read-only; events are shown whether they are registered in this program or not."""
+    """Open a store read-only; events are shown whether or not this program registers them."""
     if "://" in path and not path.startswith("sqlite:"):
         raise ConfigError(f"{path!r:.80} is not a file: this command reads SQLite files")
     return goes_lite.blocking.connect(path, registry=goes_lite.Registry(), unknown="raw", read_only=True)

@@ -10,8 +10,8 @@ from goes_lite.cli.command import Commands, iso, open_store
 from goes_lite.cli.terminal import DIM, Terminal, printable, size
 
 _DURABILITY = {
-    "memory": "gone when it is closed",
-    "process-crash": "an acknowledged append survives the process being killed",
+    "memory": "everything is lost when the store is closed",
+    "process-crash": "an acknowledged append survives a killed process",
     "os-crash": "an acknowledged append survives a power cut",
     "replicated": "an acknowledged append survives the loss of a machine",
 }
@@ -21,7 +21,7 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command to the parser."""
     info = commands.add_parser(
         "info", parents=[common], allow_abbrev=False, help="what is in a store, and what it runs on",
-        description="What is in a store, and which SQLite this Python would use for it.",
+        description="Show what is in a store, and which SQLite this Python uses for it.",
     )  # fmt: skip
     info.add_argument("file", metavar="FILE")
     info.set_defaults(run=run)

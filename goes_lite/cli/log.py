@@ -21,11 +21,11 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command to the parser."""
     log = commands.add_parser(
         "log", parents=[common], allow_abbrev=False, help="the events of a store",
-        description="The events of a store, in order. On a terminal lines are cut to its width; piped, they are complete.",
+        description="Print the events of a store in order. On a terminal, lines are cut to its width; in a pipe they are not.",
     )  # fmt: skip
     log.add_argument("file", metavar="FILE")
     log.add_argument(
-        "--follow", action="store_true", help="continue with each event as it is committed, until interrupted"
+        "--follow", action="store_true", help="print further events as they are committed, until interrupted"
     )
     log.add_argument(
         "--name", action="append", default=[], metavar="EVENT", help="only events of this name (repeatable)"
@@ -35,20 +35,24 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME[/ID]",
-        help="only those of this aggregate (repeatable)",
+        help="only events of this aggregate (repeatable)",
     )
     log.add_argument(
-        "--tag", action="append", default=[], metavar="KEY:VALUE", help="only those with this tag (all of them)"
+        "--tag",
+        action="append",
+        default=[],
+        metavar="KEY:VALUE",
+        help="only events with this tag (repeatable; with all)",
     )
     log.add_argument("--after", type=number, default=0, metavar="POSITION", help="only events after this position")
-    log.add_argument("--last", type=number, metavar="N", help="only the last N of them")
+    log.add_argument("--last", type=number, metavar="N", help="only the last N events")
     log.add_argument("--json", action="store_true", help="one JSON object per line")
     log.add_argument("--end-with-stdin", action="store_true", help=argparse.SUPPRESS)
     log.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> None:
-    """Print the events that were asked for."""
+    """Print the selected events."""
     query = _query(arguments)
     show = partial(_as_json, seen=arguments.follow) if arguments.json else _Lines(terminal)
     if arguments.end_with_stdin:
@@ -83,7 +87,7 @@ def _query(arguments: argparse.Namespace) -> EventQuery:
 
 
 class _Lines:
-    """Events as lines: whole ones into a pipe; on a terminal short ones, under headings with the day."""
+    """Prints events as lines: complete in a pipe; on a terminal cut to the width, under a heading for each day."""
 
     def __init__(self, terminal: Terminal) -> None:
         self._out = terminal
@@ -134,7 +138,7 @@ def _data(event: Event[Any]) -> str:
 
 
 def _end_with_stdin() -> None:
-    """Exit at once when the parent process closes this standard input, or ends."""
+    """Exit at once when the parent process closes our standard input, or ends."""
     while os.read(0, 4096):
         pass
     os._exit(0)

@@ -1,7 +1,7 @@
 """The command line itself: `goes-lite`, or `python -m goes_lite`.
 
-All commands but `demo` only read. Errors of goes_lite are one line on stderr. Exit codes: 0 success, 2 an error or a wrong
-argument, 130 interrupted.
+Every command except `demo` only reads. Errors of goes_lite are one line on stderr. Exit codes: 0 success, 2 an error or a
+wrong argument, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = known.parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a character that the terminal lacks is no reason to fail
+            stream.reconfigure(errors="backslashreplace")  # do not fail on characters that the terminal lacks
     if arguments.command is None:
         known.print_help()
         return 2
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.run(arguments, terminal)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader has closed the pipe. What is still buffered must not fail again when the interpreter exits.
+        # The reader has closed the pipe. The flush when the interpreter exits must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     )
     known.add_argument("-V", "--version", action="version", version=f"goes-lite {goes_lite.__version__}")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--no-color", action="store_true", help="no colours (nor with NO_COLOR set, or into a pipe)")
+    common.add_argument("--no-color", action="store_true", help="no colours (as with NO_COLOR set, or in a pipe)")
     commands = known.add_subparsers(dest="command", metavar="COMMAND")
 
     for command in (demo, log, info, schema):

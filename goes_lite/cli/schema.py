@@ -14,14 +14,14 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command to the parser."""
     schema = commands.add_parser(
         "schema", parents=[common], allow_abbrev=False, help="the statements that create a server's store",
-        description="Print the statements that create the tables or collections of a store, for programs that may not create "
-        "them. No server is contacted.",
+        description="Print the statements that create the tables or collections of a store, for programs without the right to "
+        "create them. No server is contacted.",
     )  # fmt: skip
-    schema.add_argument("scheme", metavar="SCHEME", help="as in the URL, such as postgresql")
+    schema.add_argument("scheme", metavar="SCHEME", help="the scheme of the URL, such as postgresql")
     schema.add_argument(
         "--schema",
         metavar="NAME",
-        help="which store: a schema of PostgreSQL, a prefix of MongoDB (default: that of a URL)",
+        help="the store: a schema of PostgreSQL, a prefix of MongoDB (default: as in a URL that names none)",
     )
     schema.set_defaults(run=run)
 

@@ -1,4 +1,4 @@
-"""Text for people: headings, aligned columns, colour where it is wanted, and only characters that the terminal has."""
+"""Text for people: headings, aligned columns, optional colour, and only characters that the terminal has."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ PLAIN, BOLD, DIM, RED, GREEN, CYAN = "", "1", "2", "31", "32", "36"
 
 
 class Terminal:
-    """Writes to a stream. `color=None` decides by itself: on a terminal, unless NO_COLOR is set.
+    """Writes to a stream. `color=None` means colour on a terminal, unless NO_COLOR is set.
 
-    `pause` is how many seconds a section waits for its reader, on a terminal only.
+    `pause` is the number of seconds before each further section, on a terminal only.
     """
 
     def __init__(self, stream: TextIO, *, color: bool | None = None, pause: float = 0.0) -> None:
@@ -31,21 +31,21 @@ class Terminal:
 
     @property
     def width(self) -> int:
-        """Columns to fill: those of the terminal, at most 100, else 80."""
+        """The number of columns: those of the terminal up to 100, else 80."""
         return min(shutil.get_terminal_size((80, 24)).columns, 100) if self.interactive else 80
 
     def paint(self, text: str, style: str) -> str:
-        """The text in a style, where there is colour."""
+        """Return the text in a style, if there is colour."""
         return f"\x1b[{style}m{text}\x1b[0m" if self._color and style else text
 
     def line(self, text: str = "", style: str = PLAIN) -> None:
-        """One line, as it is."""
+        """Write one line as it is."""
         if self._ascii:
             text = text.translate(_ASCII)
         self._stream.write(self.paint(text, style) + "\n")
 
     def flush(self) -> None:
-        """What was written is to be seen now."""
+        """Flush the stream."""
         self._stream.flush()
 
     def section(self, title: str) -> None:
@@ -59,21 +59,21 @@ class Terminal:
         self.line("─" * (len(title) + len(str(self._sections)) + 2), DIM)
 
     def text(self, text: str) -> None:
-        """A paragraph, wrapped."""
+        """Write a wrapped paragraph."""
         for line in textwrap.wrap(text, min(self.width, 80) - 4, break_on_hyphens=False, break_long_words=False):
             self.line(f"  {line}")
 
     def code(self, *lines: str) -> None:
-        """The lines of Python that do what is being shown."""
+        """Write lines of Python, those that produce the following output."""
         for number, line in enumerate(lines):
             self.line(f"  {'›' if number == 0 else ' '} {line}", CYAN)
 
     def good(self, text: str) -> None:
-        """Something that went as it should."""
+        """Write that something succeeded."""
         self._marked("✓", text, GREEN)
 
     def refused(self, text: str) -> None:
-        """Something that was refused, as it should be."""
+        """Write that something was refused, as it should be."""
         self._marked("✗", text, RED)
 
     def _marked(self, mark: str, text: str, style: str) -> None:
@@ -82,7 +82,7 @@ class Terminal:
             self.line(f"  {mark if number == 0 else ' '} {line}", style)
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()) -> None:
-        """Aligned columns, those in `right` to the right; a line too long for the width is cut short."""
+        """Write aligned columns, those in `right` to the right; a line that is too long is cut to the width."""
         cells = [[str(cell) for cell in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
         numbers = set(right)
@@ -95,17 +95,17 @@ class Terminal:
 
 
 def cut(text: str, width: int) -> str:
-    """The text, at most `width` characters long; `…` says that something is missing."""
+    """Cut the text to at most `width` characters; `…` marks the cut."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
 
 
 def printable(text: str) -> str:
-    """The text with everything escaped that could move the cursor or break the line: ids and payloads are anybody's."""
+    """Escape everything that could move the cursor or break the line: ids and payloads are untrusted."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def size(count: int) -> str:
-    """A number of bytes for people."""
+    """Format a number of bytes for people."""
     return (
         f"{count} bytes"
         if count < 1024
@@ -118,7 +118,7 @@ def size(count: int) -> str:
 def _wants_color(stream: TextIO) -> bool:
     if not stream.isatty() or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
         return False
-    # The old console of Windows shows escape sequences as they are; the new ones say who they are.
+    # The old console of Windows prints escape sequences as text; the newer ones set one of these variables.
     return os.name != "nt" or any(name in os.environ for name in ("WT_SESSION", "TERM", "ANSICON"))
 
 

@@ -1,7 +1,7 @@
-"""What `connect` returns: a backend, and everything that a program does with it.
+"""What `connect` returns: a backend and everything that a program does with it.
 
-Belongs here: the way from a URL to an open database. What a program does with it is implemented in the packages of the
-features, which know only the contract; they are imported when they are first used.
+Belongs here: how a URL becomes an open database. The packages of the features implement what a program does with it; they
+know only the contract, and are imported when they are first used.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Decided: TypeAlias = "Iterable[Event[Any]] | Awaitable[Iterable[Event[Any]]]"
 
 
 class Database(WrappedBackend):
-    """A backend, and everything that a program does with it. Close it, or use it in an `async with` block.
+    """A backend and everything that a program does with it. Close it, or use it in an `async with` block.
 
     It has every attribute of the backend, so it can be passed wherever a backend is expected.
     """
@@ -57,7 +57,7 @@ class Database(WrappedBackend):
 
     @cached_property
     def commands(self) -> CommandBus:
-        """The command bus of this handle: which handler is responsible for which command, and the way to it."""
+        """The command bus of this handle: it registers handlers and brings commands to them."""
         from goes_lite.commands import CommandBus
 
         return CommandBus(self.backend, self.face)
@@ -92,7 +92,7 @@ class Database(WrappedBackend):
         self, *models: DecisionModel[Any], decide: Callable[..., Decided], tries: int = 10
     ) -> Appended: ...
     async def decide(self, *models: DecisionModel[Any], decide: Callable[..., Decided], tries: int = 10) -> Appended:
-        """Decide on the basis of events of several aggregates, and append what was decided.
+        """Decide on the basis of events of several aggregates, and append the events decided on.
 
         - `decide` is called with the state of each of the `models`, as of one moment, and returns events. If it raises,
           the exception propagates and nothing is appended. It may be a coroutine function.
@@ -146,16 +146,16 @@ class Database(WrappedBackend):
         - **At least once**, in position order, so in order for each aggregate; up to `batch` events (100 by default) in one
           call of `publish`. After a crash, or a failure in the middle of a call, the events of that call are published
           again: the event's id is the key by which a bus or a consumer recognises a repetition.
-        - A full bus keeps the relay waiting. If publishing fails, it is retried with growing pauses (up to 5 seconds) for
-          ever, whatever the exception: no event is skipped. An event that cannot be read stops the relay
-          (ProcessorStopped); a handle with `unknown="raw"` can read what the program does not know.
-        - With a `retry`, it gives up on an event as that says; but not because of trouble with the bus (BusError,
+        - A full bus makes the relay wait. If publishing fails, it is retried forever with growing pauses (up to 5 seconds),
+          whatever the exception: no event is skipped. An event that cannot be read stops the relay (ProcessorStopped); a
+          handle with `unknown="raw"` can read what the program does not know.
+        - With a `retry`, it gives up on an event as that says, but never because of trouble with the bus (BusError,
           StoreError, or OSError with ConnectionError and TimeoutError), which is retried forever.
         - When it stops, it waits up to one second for a running call of `publish`, then abandons it.
         - It runs, and its instances stand by, like any processor (`processor`); `query`, `start`, `schedule` and `lease`
           have the same meaning there. Relays to different buses need different names.
 
-        ConfigError for the in-process bus of this very store, which receives all commits anyway.
+        Raises ConfigError for the in-process bus of this very store, which receives all commits anyway.
         """
         from goes_lite.processor.relay import Relay
 
@@ -165,13 +165,13 @@ class Database(WrappedBackend):
         """Return a processor that keeps the read model of a projection up to date, from the first event on.
 
         - Read model, checkpoint and version commit together, so each event counts exactly once, even across crashes.
-          AbilityMissing on a backend without the ability "transactions".
+          Raises AbilityMissing on a backend without the ability "transactions".
         - It runs, and its instances stand by, like any processor (`processor`); `schedule`, `retry`, `batch` (1000 by
           default) and `lease` have the same meaning there.
         - If a lower version of the projection wrote the read model, `on_new_version` decides: 'rebuild' (the default) clears
           it and rebuilds it in place; 'beside' builds a new one while the old one stays readable, and switches at the end;
-          'keep' continues with it as it is; 'stop' raises ProjectionOutdated. A version lower than the read model's is
-          ProjectionOutdated in any case, and so is a running one after another instance has rebuilt the read model.
+          'keep' continues with it as it is; 'stop' raises ProjectionOutdated. A version lower than the read model's raises
+          ProjectionOutdated in any case, and so does a running one after another instance has rebuilt the read model.
         """
         from goes_lite.projection import ProjectionProcessor
 
@@ -181,12 +181,12 @@ class Database(WrappedBackend):
         """Return this handle with projections that are updated in the transaction of each append: without any lag.
 
         - What is appended through the returned handle, by a repository or in a transaction of your own, is in the read
-          models when the append returns. If a projection raises, the append raises it and nothing is stored; a transaction
-          of your own in which that happened can no longer commit (TransactionError).
+          models when the append returns. If a projection raises, the exception propagates from the append and nothing is
+          stored; a transaction of your own in which that happened can no longer commit (TransactionError).
         - What was appended through other handles is applied with the next append through this one.
-        - ProjectionOutdated if a read model is of another version. AbilityMissing without the ability "transactions".
+        - Raises ProjectionOutdated if a read model is of another version, AbilityMissing without the ability "transactions".
 
-        Every append pays for it. Both handles are the same underneath: close one of them.
+        Every append becomes slower. Both handles share one backend: close either of them.
         """
         from goes_lite.projection import InlineBackend
 
@@ -199,22 +199,22 @@ class Database(WrappedBackend):
         *,
         aggregate: AggregateRef | None = None,
     ) -> dict[str, M]:
-        """Return the read models, by id, that a projection makes of the events right now: folded on reading, stored nowhere.
+        """Fold events into the read models of a projection, and return them by id. Nothing is stored.
 
-        Of the events that match the query, or of one aggregate; by default of all events that the projection handles.
+        It reads the events that match the query, or those of one aggregate; by default all that the projection handles.
         """
         from goes_lite.projection import live
 
         return await live(self.backend, projection, query, aggregate, self.face)
 
     def lookup(self, lookup: Lookup) -> BoundLookup:
-        """Return a lookup in this store, to ask it which aggregate has a key. The same as `lookup.of(db)`."""
+        """Return a lookup in this store, which finds the aggregate that has a key. The same as `lookup.of(db)`."""
         from goes_lite.projection.lookup import BoundLookup
 
         return BoundLookup(lookup, self.backend)
 
     async def processors(self) -> list[Stats]:
-        """Return the progress of every processor of this store, by name: of all that have a checkpoint, in any process."""
+        """Return the progress of every processor of this store, in any process, by name: of all that have a checkpoint."""
         from goes_lite.processor import stats_of
 
         return [await stats_of(self.backend, checkpoint.name) for checkpoint in await self.checkpoints.all()]

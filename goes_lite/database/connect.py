@@ -1,4 +1,4 @@
-"""From a URL to an open backend: which scheme is served by whom, and where the URL comes from if none is given."""
+"""How a URL becomes an open backend: which factory serves its scheme, and where the URL comes from if none is given."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _URL, _BUS_URL = "GOES_LITE_URL", "GOES_LITE_BUS_URL"
 
 
 class Address(NamedTuple):
-    """A URL, taken apart."""
+    """A parsed URL."""
 
     scheme: str
     location: str
@@ -34,23 +34,23 @@ _registered_buses: dict[str, BusFactory] = {}
 
 
 def register_backend(scheme: str, factory: BackendFactory) -> None:
-    """Serve a URL scheme in this process, without an entry point: for tests and for programs with their own backend."""
+    """Register a backend for a URL scheme in this process, without an entry point."""
     _registered[scheme] = factory
 
 
 def register_bus(scheme: str, factory: BusFactory) -> None:
-    """The same for the scheme of a bus alone, which `connect(…, bus=…)` may name."""
+    """Register a bus without stores for a URL scheme in this process; `connect(…, bus=…)` can then open it."""
     _registered_buses[scheme] = factory
 
 
 def parse(url: str | os.PathLike[str]) -> Address:
-    """The address that a URL or a path means; ConfigError if it is neither."""
+    """Parse a URL or a path into an address; ConfigError if it is neither."""
     text = os.fspath(url) if isinstance(url, os.PathLike) else url
     if not isinstance(text, str) or not text or "\0" in text:
         raise ConfigError(f"connect() takes a path or URL, not {url!r:.80}")
     scheme, separator, _ = text.partition("://")
     if not separator:
-        # a Windows drive (C:\…) has no //, so it ends up here, as a path like any other
+        # this includes a Windows drive (C:\…), which has no //
         return Address("sqlite", text, {})
     if scheme != "sqlite":
         return Address(scheme, text, {})
@@ -60,7 +60,7 @@ def parse(url: str | os.PathLike[str]) -> Address:
             f"{text!r} names a host: write sqlite:///relative.db, sqlite:////absolute.db or sqlite:///:memory:"
         )
     if parts.fragment or text.endswith("#"):
-        raise ConfigError(f"{text!r} has a #, which ends a URL: write %23 for one in the name of the file")
+        raise ConfigError(f"{text!r} has a #, which ends a URL: write %23 for a # in the name of the file")
     path = unquote(parts.path[1:])
     if "\0" in path:
         raise ConfigError(f"{text!r} has a NUL in its path, which no file can have")
@@ -76,7 +76,7 @@ def parse(url: str | os.PathLike[str]) -> Address:
 
 def _boolean(name: str, value: str) -> bool:
     if value.lower() not in ("true", "false", "1", "0", "yes", "no"):
-        raise ConfigError(f"{name}={value!r}: true or false")
+        raise ConfigError(f"{name}={value!r}: must be true or false")
     return value.lower() in ("true", "1", "yes")
 
 
@@ -84,15 +84,15 @@ def _number(name: str, value: str) -> float:
     try:
         return float(value)
     except ValueError:
-        raise ConfigError(f"{name}={value!r}: a number of seconds") from None
+        raise ConfigError(f"{name}={value!r}: must be a number of seconds") from None
 
 
 def factory_for(scheme: str) -> BackendFactory:
-    """Who serves a URL scheme: registered in this process, built in, or installed; UnknownBackend."""
+    """Return the factory that serves a URL scheme: registered in this process, built in or installed; else UnknownBackend."""
     if scheme in _registered:
         return _registered[scheme]
     if scheme == "sqlite":
-        # Known without asking the packaging metadata, so a plain copy of the package works, and starts fast.
+        # Known without the packaging metadata, so a plain copy of the package works and starts fast.
         from goes_lite.sqlite import SQLiteBackend
 
         return SQLiteBackend
@@ -106,7 +106,7 @@ def factory_for(scheme: str) -> BackendFactory:
 
 
 def bus_factory_for(scheme: str) -> BusFactory:
-    """Who serves the URL scheme of a bus: one that is a bus alone, else a backend, whose bus is used; UnknownBackend."""
+    """Return the factory that serves the URL scheme of a bus: of a bus alone, or of a backend; else UnknownBackend."""
     if scheme in _registered_buses:
         return _registered_buses[scheme]
     if scheme != "sqlite" and scheme not in _registered:
@@ -119,19 +119,19 @@ def bus_factory_for(scheme: str) -> BusFactory:
 
 def _hint(scheme: str) -> str:
     if scheme in _registered_buses or scheme == "nats":
-        return f": {scheme}:// is a bus, and a store is needed besides: connect('app.db', bus='{scheme}://…')"
+        return f": {scheme}:// is a bus, and events need a store as well: connect('app.db', bus='{scheme}://…')"
     known = {"file": "sqlite", "sqlite3": "sqlite", "memory": "sqlite"}
     if scheme in known:
         return (
             f": for a file write its path, or sqlite:///app.db; for one in memory sqlite:///:memory: (not {scheme}://)"
         )
-    return ": check the spelling, or install the package that brings it"
+    return ": check the spelling, or install the package that provides it"
 
 
 def settings(
     url: str | os.PathLike[str] | None, bus: str | None, options: dict[str, Any]
 ) -> tuple[Address, str | None]:
-    """What to open: the arguments, else the environment, else goes.toml in the working folder; ConfigError if none."""
+    """Return what to open: the arguments, else the environment, else goes.toml in the working folder; else ConfigError."""
     if url is not None:
         address = parse(url)
         return address._replace(options={**address.options, **options}), bus
@@ -150,7 +150,7 @@ def settings(
             'in the working folder with url = "…"'
         )
     if not isinstance(chosen, str):
-        raise ConfigError(f"the url in {source} is a string, not {chosen!r:.80}")
+        raise ConfigError(f"the url in {source} must be a string, not {chosen!r:.80}")
     address = parse(chosen)
     return address._replace(options={**configured, **address.options, **options}), bus
 
@@ -176,13 +176,13 @@ async def open_backend(
     unknown: Unknown = "error",
     options: dict[str, Any],
 ) -> Backend:
-    """Open what `connect` was asked for, on a runtime, which is closed if that fails."""
+    """Open the backend and bus of a `connect` on a runtime, which is closed if that fails."""
     if unknown not in ("error", "skip", "raw"):
-        raise ConfigError(f"unknown={unknown!r}: 'error', 'skip' or 'raw'")
+        raise ConfigError(f"unknown={unknown!r}: must be 'error', 'skip' or 'raw'")
     registry = registry or default_registry
 
     def look_up() -> tuple[BackendFactory, Address, BusFactory | None, Address | None]:
-        # both are looked up before either is opened: a misspelt bus should not leave a new file behind
+        # look up both before opening either: a misspelt bus must not leave a new file
         address, bus_url = settings(url, bus, options)
         factory = factory_for(address.scheme)
         bus_address = parse(bus_url) if bus_url else None
@@ -190,7 +190,7 @@ async def open_backend(
 
     backend: Backend | None = None
     try:
-        # looking up may read a file, and what is installed
+        # looking up may read a file and the packaging metadata
         factory, address, bus_factory, bus_address = await runtime.call(look_up)
         backend = await factory.open(address.location, runtime, registry, unknown, **address.options)
         if bus_factory is None or bus_address is None:
@@ -202,13 +202,13 @@ async def open_backend(
     except BaseException as exc:
         if backend is not None:
             await backend.close()
-        # after a cancellation a thread may still be looking something up, and waiting would block
+        # after a cancellation a thread may still be looking up, and waiting for it would block
         await runtime.close(wait=isinstance(exc, Exception))
         raise
 
 
 class Connecting:
-    """What `connect` answers: await it, or use it with `async with`."""
+    """What `connect` returns: await it, or use it in an `async with` block."""
 
     def __init__(self, url: str | os.PathLike[str] | None, clock: Clock | None, arguments: dict[str, Any]) -> None:
         self._url = url
@@ -244,15 +244,15 @@ def connect(
 ) -> Connecting:
     """Open a backend on the running event loop: `async with connect("app.db") as db`, or `db = await connect("app.db")`.
 
-    url       a path, or a URL whose scheme says which backend; by default the environment variable GOES_LITE_URL, else
+    url       a path, or a URL whose scheme selects the backend; by default the environment variable GOES_LITE_URL, else
               `url` in a goes.toml in the working folder (whose other keys are options).
     bus       the URL of a bus, or of another backend, to publish to; by default the backend's own bus. Without a `url`, by
               default GOES_LITE_BUS_URL, else `bus` in goes.toml.
-    registry  where the events are registered; the default registry by default.
+    registry  where the events are registered; by default the default registry.
     unknown   what readers do with events that are not registered: "error", "skip" or "raw".
-    clock     where times come from, for tests.
+    clock     the source of times, for tests.
     options   those of the backend, such as `durability="normal"`.
 
-    Raises UnknownBackend, DriverMissing, ConfigError, and what opening can meet: StoreUnavailable, ForeignFile, ….
+    Raises UnknownBackend, DriverMissing, ConfigError, and errors of opening such as StoreUnavailable or ForeignFile.
     """
     return Connecting(url, clock, {"bus": bus, "registry": registry, "unknown": unknown, "options": options})

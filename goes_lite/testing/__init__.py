@@ -1,8 +1,8 @@
-"""What tests of programs that use goes_lite need: time in the hands of the test, and given/when/then.
+"""Tools for tests of programs that use goes_lite: a clock that the test controls, and given/when/then.
 
     given(history(("order", "1"), OrderPlaced(450))).when(PayOrder("1", 450), Order).then(OrderPaid(450))
 
-Nothing of it is imported by goes_lite itself, and it needs no test framework. With pytest, fixtures are in
+goes_lite itself imports nothing from here, and no test framework is needed. Fixtures for pytest are in
 `goes_lite.testing.fixtures`.
 """
 

@@ -1,4 +1,4 @@
-"""What was published on a bus, for tests to look at."""
+"""A recorder of the events that are published on a bus."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ PATIENCE = 10.0
 
 
 class RecordedBus:
-    """Remembers every event that is published on a bus from now on, in order; of either face.
+    """Records every event that is published on a bus from now on, in order. The bus may be of either face.
 
         heard = RecordedBus(db.bus)
         ...
         assert [event.name for event in heard.block_until(2)] == ["order.placed", "order.paid"]
 
-    `names` are those (and patterns) of `EventBus.subscribe`.
+    `names` are names and patterns as in `EventBus.subscribe`.
     """
 
     def __init__(self, bus: EventBus | BlockingEventBus, names: Iterable[str] = ("*",)) -> None:
         self.events: list[Event[Any]] = []
-        """What was published so far."""
+        """The events published so far."""
         self._changed = Signal()
         self._handling = bus.handle(names, self._hear)
 
@@ -40,15 +40,15 @@ class RecordedBus:
 
     @property
     def data(self) -> list[Any]:
-        """What the events say."""
+        """The data of the events."""
         return [event.data for event in self.events]
 
     async def until(self, number: int, *, patience: float = PATIENCE) -> list[Event[Any]]:
-        """On an event loop: until so many were published; answers them. AssertionError after `patience` seconds."""
+        """Wait on an event loop for this number of events, and return them. AssertionError after `patience` seconds."""
         return await self._until(LoopRuntime(), number, patience)
 
     def block_until(self, number: int, *, patience: float = PATIENCE) -> list[Event[Any]]:
-        """The same in a blocking program."""
+        """Do the same in a blocking program."""
         return drive(self._until(InlineRuntime(), number, patience))
 
     def _hear(self, event: Event[Any]) -> None:
@@ -62,4 +62,4 @@ class RecordedBus:
             if len(self.events) >= number:
                 return list(self.events)
             if not await runtime.wait(self._changed, seen, end - time.monotonic()):
-                raise AssertionError(f"after {patience:g} s there are not {number} events: {self!r}")
+                raise AssertionError(f"after {patience:g} s, fewer than {number} events were published: {self!r}")

@@ -1,7 +1,7 @@
-"""Time that passes when a test says so.
+"""Time that passes only when a test says so.
 
-Rule of this file: whoever waits counts as waiting until the moment in which they are woken, not until they run. So a
-test that published or advanced, and then waits for somebody to wait, sees the code under test at its *next* wait.
+Rule of this file: a waiter counts as waiting until it is woken, not until it runs. So a test that published or advanced,
+and then waits for a waiter, sees the code under test at its *next* wait.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 PATIENCE = 10.0
 
 TICKS = 2**26
-"""Of `monotonic`, per second. Times that are a power of two apart are exact as floats, and so are sums of them; every
-advance is rounded up to them. So who waits until `monotonic() + 0.2` is never left short by the rounding of a float."""
+"""Ticks of `monotonic` per second: a power of two, so that times in ticks, and their sums, are exact as floats. Each
+advance is rounded up to whole ticks. So rounding never leaves a wait until `monotonic() + 0.2` just short of its end."""
 
 
 class _Waiter(NamedTuple):
-    """Somebody who waits, by `monotonic`; `inf` is without limit."""
+    """A waiter and its deadline by `monotonic`; `inf` means no limit."""
 
     number: int
     deadline: float
@@ -36,7 +36,7 @@ class _Waiter(NamedTuple):
 
 
 class FakeClock:
-    """A clock that stands still until it is told to go on; whoever waits for a moment that it reaches is woken.
+    """A clock that stands still until it is advanced, which wakes the waiters whose time has come.
 
         clock = FakeClock()
         async with goes.connect("sqlite:///:memory:", clock=clock) as db:
@@ -44,42 +44,44 @@ class FakeClock:
             await clock.until_waiting()
             clock.advance(30)
 
-    Every handle that is opened with it waits by it and by nothing else: pauses, time limits, leases. It may be used from
-    any thread and event loop, and by any number of handles. `start` is the time of day at the beginning, an aware
-    datetime, by default the beginning of 2026; `monotonic` begins at 0. ConfigError if `start` is no time.
+    Every handle that is opened with it uses it for all pauses, time limits and leases. It may be used from any thread and
+    event loop, and by any number of handles. `start` is the initial time of day, an aware datetime, by default the
+    beginning of 2026; `monotonic` begins at 0. Raises ConfigError unless `start` is an aware datetime.
     """
 
     def __init__(self, start: datetime = START) -> None:
-        self._lock = threading.RLock()  # a garbage collection, at any point, may end or wake somebody who waits
+        self._lock = threading.RLock()  # garbage collection may end or wake a waiter at any point
         self._micros = _micros("start", start)
         self._ticks = 0
         self._numbers = count()
         self._waiting: dict[int, _Waiter] = {}
         self.changed = Signal()
-        """Notified whenever somebody begins to wait, or does so no more."""
+        """A signal that is notified whenever a waiter begins or stops waiting."""
 
     def now(self) -> datetime:
-        """The time of day: aware, UTC, to the microsecond."""
+        """Return the time of day: aware, UTC, to the microsecond."""
         return from_micros(self._micros)
 
     def monotonic(self) -> float:
-        """The seconds that have passed by `advance`."""
+        """Return the number of seconds advanced so far."""
         return self._ticks / TICKS
 
     def advance(self, seconds: float) -> None:
-        """Let so many seconds pass, at once, and wake whoever waited for a moment in them, by order of the moments.
+        """Advance the time, and wake the waiters whose deadline has passed, in the order of the deadlines.
 
-        It is one step: whoever is woken sees the time at its end, and what begins to wait then waits from there. It does
-        not wait for those who are woken. ConfigError unless `seconds` is a number ≥ 0 that leads to no year past 9999.
+        It is a single step: all woken waiters see its end, and new waits start from there. It does not wait for the woken
+        waiters to run. Raises ConfigError unless `seconds` is a number ≥ 0 that stays within the year 9999.
         """
         if not (isinstance(seconds, (int, float)) and seconds >= 0):
-            raise ConfigError(f"advance({seconds!r:.80}): a number of seconds ≥ 0; set() turns the time of day back")
+            raise ConfigError(
+                f"advance({seconds!r:.80}): must be a number of seconds ≥ 0; set() can turn the time back"
+            )
         with self._lock:
             try:
                 micros = self._micros + round(seconds * 1_000_000)
                 from_micros(micros)
             except OverflowError:
-                raise ConfigError(f"advance({seconds!r}) leads from {self.now()} past the year 9999") from None
+                raise ConfigError(f"advance({seconds!r}) goes from {self.now()} beyond the year 9999") from None
             self._micros = micros
             self._ticks += math.ceil(seconds * TICKS)
             now = self.monotonic()
@@ -92,9 +94,9 @@ class FakeClock:
         self.changed.notify()
 
     def set(self, time: datetime) -> None:
-        """Put the time of day forward or back, as people and time servers do; `monotonic` and who waits do not notice.
+        """Set the time of day forward or back, as people and time servers do, without effect on `monotonic` or waiters.
 
-        ConfigError if it is no aware datetime.
+        Raises ConfigError unless it is an aware datetime.
         """
         micros = _micros("time", time)
         with self._lock:
@@ -102,9 +104,9 @@ class FakeClock:
 
     @property
     def waiters(self) -> tuple[float | None, ...]:
-        """For how many seconds more each of those waits who wait just now, the shortest first; None without limit.
+        """The seconds that each current waiter still has to wait, shortest first; None without a limit.
 
-        To the microsecond. Whoever has been woken is not in it any more, even if they have not run yet.
+        To the microsecond. A waiter that has been woken is not included, even if it has not run yet.
         """
         with self._lock:
             now = self.monotonic()
@@ -112,11 +114,11 @@ class FakeClock:
         return tuple(None if deadline == math.inf else round(deadline - now, 6) for deadline in deadlines)
 
     async def until_waiting(self, n: int = 1, *, patience: float = PATIENCE) -> None:
-        """On an event loop: until at least `n` wait. AssertionError after `patience` seconds of real time."""
+        """Wait on an event loop until there are at least `n` waiters. AssertionError after `patience` real seconds."""
         await self._until_waiting(LoopRuntime(), n, patience)
 
     def block_until_waiting(self, n: int = 1, *, patience: float = PATIENCE) -> None:
-        """The same in a blocking program, where it is other threads that wait."""
+        """Do the same in a blocking program, where the waiters are other threads."""
         drive(self._until_waiting(InlineRuntime(), n, patience))
 
     async def _until_waiting(self, runtime: Runtime, n: int, patience: float) -> None:
@@ -126,11 +128,11 @@ class FakeClock:
             if len(self._waiting) >= n:
                 return
             if not await runtime.wait(self.changed, seen, end - time.monotonic()):
-                raise AssertionError(f"after {patience:g} s there are not {n} that wait on {self!r}: {self.waiters}")
+                raise AssertionError(f"after {patience:g} s, {self!r} has fewer than {n} waiters: {self.waiters}")
 
     @contextmanager
     def waking(self, signal: Signal, seen: int, timeout: float | None, wake: Callable[[], None]) -> Generator[None]:
-        """For runtimes; see `goes_lite.runtime.DrivenClock`."""
+        """Wake a runtime's waiter; see `goes_lite.runtime.DrivenClock`."""
         number = next(self._numbers)
 
         def signalled() -> None:

@@ -1,6 +1,6 @@
-"""Given some events, when something happens, then this comes of it.
+"""Given some events, when something happens, then this is the outcome.
 
-It is the real thing that is tested: a store in memory, and the processor, repository or command bus that a program has.
+Nothing is mocked: the tests use a store in memory and the same processor, repository or command bus as a program.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from goes_lite.testing._outcome import Outcome
 from goes_lite.testing._projections import Made, Projected
 
 PATIENCE = 60.0
-"""Seconds after which a projection is taken for stuck."""
+"""Seconds after which a projection is considered stuck."""
 
 Kind = type[Aggregate] | Decider[Any]
-"""What commands are about."""
+"""A class of aggregates that handles commands."""
 
 
 def history(
     aggregate: AggregateRef | tuple[str, str | UUID], *data: Any, registry: Registry = default_registry
 ) -> list[Event[Any]]:
-    """The events of an aggregate from version 1 on, of which only the data matters: `history(("order", "1"), Placed(3))`."""
+    """Make the events of an aggregate, from version 1 on, of their data: `history(("order", "1"), Placed(3))`."""
     ref = aggregate_ref(aggregate)
     return [Event(one, aggregate=ref, version=version, registry=registry) for version, one in enumerate(data, start=1)]
 
 
 def given(*events: Event[Any] | Iterable[Event[Any]], registry: Registry = default_registry) -> Given:
-    """Some events, or lists of them such as those of `history`, in the order in which they are stored.
+    """Begin a test with stored events, or lists of them such as `history` returns, in the order of the log.
 
     given(history(("order", "1"), OrderPlaced(450))).project(Bills()).then({"1": Bill(450)})
     given(history(("order", "1"), OrderPlaced(450))).when(PayOrder("1", 450), Order).then(OrderPaid(450))
@@ -51,7 +51,7 @@ def given(*events: Event[Any] | Iterable[Event[Any]], registry: Registry = defau
 
 
 class Given:
-    """Events that have happened: see `given`."""
+    """The events that a test begins with: see `given`."""
 
     def __init__(self, events: Sequence[Event[Any]], registry: Registry) -> None:
         self._events = events
@@ -61,15 +61,15 @@ class Given:
         return f"<Given {len(self._events)} events>"
 
     def project(self, projection: Projection, *, select: str = "") -> Projected:
-        """What a projection makes of them. `select` is a statement whose rows tell what it has written with SQL.
+        """Run a projection over the events. `select` is a statement that reads what it has written with SQL.
 
-        It is told of them twice, one by one and all at once: AssertionError if that is not the same. What its methods
-        raise is raised here.
+        It runs twice, over the events one by one and over all at once: AssertionError if the outcomes differ. Exceptions
+        of its methods propagate.
         """
         one_by_one, at_once = (self._run(projection, select, batch) for batch in (1, max(1, len(self._events))))
         if one_by_one != at_once:
             raise AssertionError(
-                f"{projection!r} makes {one_by_one!r} of the events one by one, and {at_once!r} of all at once"
+                f"{projection!r} makes {one_by_one!r} of the events one by one, but {at_once!r} of all at once"
             )
         return Projected(projection, *at_once)
 
@@ -89,7 +89,7 @@ class Given:
             return Made(models, db.select(select) if select else [])
 
     def when(self, command: object, *kinds: Kind | Callable[[Any], object]) -> Outcome:
-        """What becomes of a command that is dispatched to one of these: aggregate classes, deciders, functions of a command.
+        """Dispatch a command to one of these: aggregate classes, deciders, functions of a command.
 
         given().when(PlaceOrder("1", ["tea"], 450), Order).then(OrderPlaced(["tea"], 450))
         """
@@ -107,7 +107,7 @@ class Given:
         return self._outcome(dispatch, f"{command!r}")
 
     def use(self, kind: Kind, id: str | UUID, change: Callable[[Any], object]) -> Outcome:
-        """What becomes of an aggregate that is changed by a function, as by `Repository.use(…, create=True)`.
+        """Change an aggregate with a function, as `Repository.use(…, create=True)` does.
 
         given().use(Order, "1", lambda order: order.place(["tea"], 450)).then(OrderPlaced(["tea"], 450))
         """
@@ -126,7 +126,7 @@ class Given:
         return self._outcome(use, f"a change of {definition_of(aggregate).name}({id})")
 
     def decide(self, *models: DecisionModel[Any], decide: Callable[..., Iterable[Event[Any]]]) -> Outcome:
-        """What becomes of a decision across aggregates: see `Backend.decide`."""
+        """Take a decision across aggregates: see `Database.decide`."""
         return self._outcome(lambda db: db.decide(*models, decide=decide), "the decision")
 
     def _outcome(self, act: Callable[[blocking.BlockingDatabase], object], what: str) -> Outcome:
@@ -139,7 +139,7 @@ class Given:
             result: object = None
             try:
                 result = act(db)
-            except Exception as exc:  # noqa: BLE001 - it is what comes of it
+            except Exception as exc:  # noqa: BLE001 - it is the outcome
                 error = exc
             events = list(db.events.query(after=head))
             everything = list(db.events.query(EventQuery()))

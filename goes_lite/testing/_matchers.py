@@ -1,4 +1,4 @@
-"""Parts of the data of an event, where not all of it matters, or not all of it is known."""
+"""A matcher for event data of which only a part matters or is known."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ _MISSING = object()
 
 
 class Like:
-    """Equal to every value of a type of which the given attributes (or keys) have these values.
+    """Equal to every value of a type whose given attributes (or keys) have these values.
 
         .then(like(OrderPlaced, total=450))
         .then(like(OrderPlaced, total=lambda cents: cents > 0))
 
-    A value that is a function (and no class) is asked whether it will do.
+    A value that is a function (not a class) is called with the attribute and returns whether it matches.
     """
 
     __hash__ = None  # type: ignore[assignment]  # it equals many things
@@ -34,7 +34,7 @@ class Like:
 
 
 def like(kind: Any, /, **attributes: Any) -> Any:
-    """What equals every value of a type of which the given attributes (or keys) have these values; see `Like`."""
+    """Return a matcher that equals every value of a type whose given attributes (or keys) have these values; see `Like`."""
     return Like(kind, **attributes)
 
 

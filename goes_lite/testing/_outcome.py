@@ -1,4 +1,4 @@
-"""What came of a command, a change or a decision, and what it has to be."""
+"""The outcome of a command, a change or a decision, and assertions about it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ S = TypeVar("S")
 
 
 class Outcome:
-    """What came of it: look at it, or say what it has to be. Every `then…` is an AssertionError that shows the difference.
+    """The outcome: inspect it, or call its assertions. They raise an AssertionError that shows the difference.
 
-    An error that was not asked for with `raises` is the cause of that AssertionError.
+    An exception that was not expected with `raises` is the cause of that AssertionError.
     """
 
     def __init__(
@@ -34,26 +34,26 @@ class Outcome:
         self._what = what
         self._everything = everything
         self.events = list(events)
-        """The events that were stored, in their order."""
+        """The stored events, in order."""
         self.result = result
         """What the handler, change or decision returned."""
         self.error = error
-        """What it raised; None if nothing."""
+        """The exception that it raised, or None."""
 
     def __repr__(self) -> str:
         return f"<Outcome of {self._what}: {len(self.events)} events, {self.error!r}>"
 
     @property
     def data(self) -> list[Any]:
-        """What the events say."""
+        """The data of the events."""
         return [event.data for event in self.events]
 
     # --- events -----------------------------------------------------------------------------------------------------
 
     def then(self, *data: Any, equal: Callable[[Any, Any], object] | None = None) -> Self:
-        """These events were stored, in this order, and no others. Without any: nothing was stored.
+        """Assert that these events were stored, in this order, and no others. Without any: that nothing was stored.
 
-        Each is what an event says, or a matcher such as `like(…)`. `equal(found, expected)` compares instead of `==`.
+        Each is the data of an event, or a matcher such as `like(…)`. `equal(found, expected)` replaces `==`.
         """
         self._check_no_error()
         found = self.data
@@ -65,19 +65,19 @@ class Outcome:
         return self
 
     def then_nothing(self) -> Self:
-        """Nothing was stored."""
+        """Assert that nothing was stored."""
         return self.then()
 
     def then_exactly(self, times: int, data: Any) -> Self:
-        """So many of the events that were stored are like this; others may have been stored besides."""
+        """Assert that exactly this number of the stored events match; others may have been stored, too."""
         return self._counted(data, times, times, f"exactly {times}")
 
     def then_at_least(self, times: int, data: Any) -> Self:
-        """So many of them, or more."""
+        """Assert that this number of the stored events match, or more."""
         return self._counted(data, times, None, f"at least {times}")
 
     def then_at_most(self, times: int, data: Any) -> Self:
-        """So many of them, or fewer."""
+        """Assert that this number of the stored events match, or fewer."""
         return self._counted(data, 0, times, f"at most {times}")
 
     def _counted(self, data: Any, least: int, most: int | None, wanted: str) -> Self:
@@ -90,17 +90,17 @@ class Outcome:
     # --- errors and results -----------------------------------------------------------------------------------------
 
     def raises(self, kind: type[BaseException], match: str | None = None, **attributes: Any) -> Self:
-        """It raised this error, with a message that `match` (a regular expression) finds, and stored nothing.
+        """Assert that it raised this error, with a message in which `match` (a regex) is found, and stored nothing.
 
         And with these attributes: `.raises(CommandRejected, code="order_closed")`.
         """
         if self.error is None:
             raise AssertionError(f"{self._what} raised nothing, and stored {self.data!r}")
         if not isinstance(self.error, kind):
-            raise AssertionError(f"{self._what} raised {self.error!r}, no {kind.__name__}") from self.error  # noqa: TRY004
+            raise AssertionError(f"{self._what} raised {self.error!r}, not {kind.__name__}") from self.error  # noqa: TRY004
         if match is not None and not re.search(match, str(self.error)):
             raise AssertionError(
-                f"{self._what} raised {str(self.error)!r}, in which there is no {match!r}"
+                f"{self._what} raised {str(self.error)!r}, which does not match {match!r}"
             ) from self.error
         for name, expected in attributes.items():
             if (found := getattr(self.error, name, None)) != expected:
@@ -112,7 +112,7 @@ class Outcome:
         return self
 
     def then_result(self, result: object) -> Self:
-        """This was returned."""
+        """Assert that this was returned."""
         self._check_no_error()
         if self.result != result:
             raise AssertionError(f"{self._what} returned {self.result!r}, not {result!r}")
@@ -127,7 +127,7 @@ class Outcome:
         state: Any = None,
         **attributes: Any,
     ) -> Self:
-        """This is the state of an aggregate (by its attributes), of a decider, or of a decision model, by now.
+        """Assert the current state of an aggregate (by its attributes), of a decider, or of a decision model.
 
         .then_state(Order, "1", status="placed", total=450)
         .then_state(accounts, "1", Account(cents=450))
@@ -156,11 +156,11 @@ class Outcome:
 
 
 def _equal(found: Any, expected: Any, equal: Callable[[Any, Any], object] | None) -> bool:
-    return bool(expected == found if equal is None else equal(found, expected))  # so matchers are asked
+    return bool(expected == found if equal is None else equal(found, expected))  # in this order, a matcher decides
 
 
 def _difference(expected: Iterable[Any], found: Iterable[Any]) -> str:
-    """Line by line, what is not the same."""
+    """Return the differences line by line."""
     wanted, stored = (
         [line for one in side for line in pformat(one, width=100).splitlines()] for side in (expected, found)
     )

@@ -1,4 +1,4 @@
-"""What a projection makes of some events, and what it has to be."""
+"""The read models that a projection makes of some events, and assertions about them."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ Row: TypeAlias = tuple[Any, ...]
 
 
 class Made(NamedTuple):
-    """What a projection has made, as it is compared."""
+    """The output of a projection, for comparison."""
 
     models: dict[str, Any]
     rows: list[Row]
 
 
 class Projected:
-    """What a projection has made: look at it, or say what it has to be."""
+    """The output of a projection: inspect it, or call its assertions."""
 
     def __init__(self, projection: Projection, models: dict[str, Any], rows: list[Row]) -> None:
         self._projection = projection
         self.models = models
         """The read models of a ModelProjection, by id."""
         self.rows = rows
-        """What the `select` found."""
+        """The rows that `select` returned."""
 
     def then(self, models: Mapping[str, Any]) -> Self:
-        """These are the read models, and there are no others; else AssertionError, which says what is not the same."""
+        """Assert that these are the read models, and no others; the AssertionError shows the differences."""
         wrong = [
             f"  {id}: {self.models.get(id, 'missing')!r}, not {models.get(id, 'none')!r}"
             for id in sorted({*self.models, *models})
@@ -39,7 +39,7 @@ class Projected:
         return self
 
     def then_model(self, id: str, model: Any) -> Self:
-        """This is the read model with that id."""
+        """Assert that this is the read model with that id."""
         if id not in self.models or self.models[id] != model:
             raise AssertionError(
                 f"{self._projection!r} makes {self.models.get(id, 'nothing')!r} of {id!r}, not {model!r}"
@@ -47,13 +47,13 @@ class Projected:
         return self
 
     def then_no_model(self, id: str) -> Self:
-        """There is no read model with that id."""
+        """Assert that there is no read model with that id."""
         if id in self.models:
-            raise AssertionError(f"{self._projection!r} makes {self.models[id]!r} of {id!r}, which was to have none")
+            raise AssertionError(f"{self._projection!r} makes {self.models[id]!r} of {id!r}, not nothing")
         return self
 
     def then_rows(self, rows: Iterable[Row]) -> Self:
-        """This is what the `select` found, in this order."""
+        """Assert that `select` returned these rows, in this order."""
         expected = [*rows]
         if self.rows != expected:
             raise AssertionError(f"{self._projection!r} makes the rows {self.rows!r}, not {expected!r}")

@@ -2,14 +2,14 @@
 
 | fixture | what it is |
 |---|---|
-| `goes_registry` | the registry of the tests: override it if it is not the default one |
-| `goes_clock` | a `FakeClock` of the test's own |
-| `goes_db` | an open store in memory, blocking face, with the clock of the machine |
+| `goes_registry` | the registry of the tests: override it unless it is the default one |
+| `goes_clock` | a new `FakeClock` |
+| `goes_db` | an open store in memory, blocking face, with the real clock |
 | `goes_connect` | opens more of them, with options of `connect`; they are closed after the test |
 | `goes_heard` | a `RecordedBus` on the bus of `goes_db` |
-| `goes_async` | runs a coroutine function with an open store in memory: no plugin for asyncio is needed |
+| `goes_async` | runs a coroutine function with an open store in memory, without a plugin for asyncio |
 
-With a plugin for asyncio, `async with goes.connect("sqlite:///:memory:")` in the test is all that is needed.
+With a plugin for asyncio, `async with goes.connect("sqlite:///:memory:")` in the test is enough.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def goes_registry() -> Registry:
 
 @pytest.fixture
 def goes_clock() -> FakeClock:
-    """A clock that stands still until the test lets time pass."""
+    """A clock that stands still until the test advances it."""
     return FakeClock()
 
 
 @pytest.fixture
 def goes_connect(goes_registry: Registry) -> Iterator[Callable[..., BlockingDatabase]]:
-    """Opens stores in memory, or others by their URL; the options are those of `connect`."""
+    """A function that opens stores in memory, or others by URL; the options are those of `connect`."""
     with ExitStack() as stack:
 
         def opened(url: str = MEMORY, **options: Any) -> BlockingDatabase:
@@ -63,13 +63,13 @@ def goes_db(goes_connect: Callable[..., BlockingDatabase]) -> BlockingDatabase:
 
 @pytest.fixture
 def goes_heard(goes_db: BlockingDatabase) -> RecordedBus:
-    """What is published on the bus of `goes_db`."""
+    """A recorder of what is published on the bus of `goes_db`."""
     return RecordedBus(goes_db.bus)
 
 
 @pytest.fixture
 def goes_async(goes_registry: Registry) -> Callable[..., Any]:
-    """Runs a coroutine function of an open store in memory, and answers what it returns.
+    """A function that calls a coroutine function with an open store in memory and returns its result.
 
     def test_it(goes_async):
         async def test(db):

@@ -103,7 +103,7 @@ def test_what_is_not_the_same_is_said() -> None:
     ]
     with pytest.raises(AssertionError, match="makes 'nothing' of 'green', not Cup"):
         projected.then_model("green", Cup(1))
-    with pytest.raises(AssertionError, match="which was to have none"):
+    with pytest.raises(AssertionError, match="of 'red', not nothing"):
         projected.then_no_model("red")
     with pytest.raises(AssertionError, match="red"):
         projected.then({})

@@ -1,4 +1,4 @@
-"""The second process of the demo: `python -m goes_lite log FILE --follow --json`, and what it reports."""
+"""The second process of the demo: `python -m goes_lite log FILE --follow --json`, and the events that it reports."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ import goes_lite
 from goes_lite.errors import GoesError
 
 PATIENCE = 20.0
-"""Seconds to wait for a line of the other process before giving it up."""
+"""Seconds to wait for a line of the other process before giving up."""
 
-# Found where this process found it: it may be a plain copy that is not on the path of a new interpreter.
+# Import goes_lite from where this process found it: a plain copy is not on the path of a new interpreter.
 _START = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from goes_lite.__main__ import main; sys.exit(main(sys.argv[1:]))"
 )
 
 
 def interpreter() -> str:
-    """The Python that runs this, to start another one; '' if it cannot be found out."""
-    # In an empty environment there is no PATH by which Python could look itself up.
+    """Return the path of the running Python, to start another one; '' if it is unknown."""
+    # In an empty environment there is no PATH in which Python could find itself.
     version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
     candidates = (sys.executable, "/proc/self/exe", os.path.join(sys.base_exec_prefix, "bin", version))
     return next(
@@ -38,24 +38,24 @@ def interpreter() -> str:
     )
 
 
-class Sighting(NamedTuple):
-    """An event, as the other process saw it."""
+class SeenEvent(NamedTuple):
+    """An event as the other process saw it."""
 
     position: int
     event: str
     aggregate: str
     version: int
     delay: float
-    """Seconds from the moment it was recorded here to the moment it was seen there."""
+    """The seconds from recording it here to seeing it there."""
 
 
 class Follower:
-    """Another process that follows the file. Use it in a `with` block: it ends with it."""
+    """Another process that follows the file. Use it in a `with` block, which ends the process."""
 
     def __init__(self, python: str, path: str, after: int) -> None:
         folder = os.path.dirname(os.path.dirname(os.path.abspath(goes_lite.__file__)))
         arguments = ["log", path, "--follow", "--json", "--after", str(after), "--end-with-stdin"]
-        # Its standard input is closed when this process ends, whatever way that happens, and then it ends as well.
+        # However this process ends, the other one's standard input is closed, and then it ends as well.
         self._process = subprocess.Popen(
             [python, "-c", _START, folder, *arguments],
             stdin=subprocess.PIPE,
@@ -74,8 +74,8 @@ class Follower:
         """The id of the process."""
         return self._process.pid
 
-    def next(self) -> Sighting:
-        """What it saw next; GoesError if it has ended or says nothing."""
+    def next(self) -> SeenEvent:
+        """Wait for the next event that it saw; GoesError if it has ended or reports nothing."""
         try:
             line = self._lines.get(timeout=PATIENCE)
         except queue.Empty:
@@ -86,7 +86,7 @@ class Follower:
         seen = json.loads(line)
         delay = datetime.fromisoformat(seen["seen"]) - datetime.fromisoformat(seen["time"])
         aggregate = f"{seen['aggregate']} {seen['aggregate_id']}"
-        return Sighting(seen["position"], seen["event"], aggregate, seen["version"], delay.total_seconds())
+        return SeenEvent(seen["position"], seen["event"], aggregate, seen["version"], delay.total_seconds())
 
     def _read(self, stream: IO[str]) -> None:
         for line in stream:

@@ -1,4 +1,4 @@
-"""The domain of the demo: customers, orders and the stock of a small shop. Nothing in here knows of databases."""
+"""The domain of the demo: customers, orders and the stock of a small shop. Nothing here knows about databases."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass
 import goes_lite as goes
 
 shop = goes.Registry()
-"""A registry of its own: the demo leaves the default one alone."""
+"""A registry of its own, so that the demo does not touch the default one."""
 
 applied: Counter[str] = Counter()
-"""How often an applier of the stock ran, by the id of the stock: the demo shows what a snapshot saves."""
+"""The number of times an applier of the stock ran, by the id of the stock: it shows what a snapshot saves."""
 
 
 class Refused(Exception):
-    """A rule of the shop says no."""
+    """A rule of the shop forbids it."""
 
 
-# --- what can be asked for --------------------------------------------------------------------------------------------
+# --- commands ---------------------------------------------------------------------------------------------------------
 
 
 @shop.commands.event("order.ship")
 @dataclass(frozen=True)
 class ShipOrder:
-    """Send an order off."""
+    """Ship an order."""
 
     order: str
     parcel: str
@@ -38,12 +38,12 @@ class ThankCustomer:
     customer: str
 
 
-# --- what can happen --------------------------------------------------------------------------------------------------
+# --- events -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Line:
-    """So many of an item, at a price in cents each."""
+    """A quantity of an item, at a price in cents each."""
 
     item: str
     quantity: int
@@ -53,7 +53,7 @@ class Line:
 @shop.event("customer.joined")
 @dataclass(frozen=True)
 class CustomerJoined:
-    """Somebody became a customer."""
+    """A person became a customer."""
 
     name: str
     email: str
@@ -62,7 +62,7 @@ class CustomerJoined:
 @shop.event("order.placed")
 @dataclass(frozen=True)
 class OrderPlaced:
-    """A customer ordered."""
+    """A customer placed an order."""
 
     customer: str
     line: Line
@@ -71,7 +71,7 @@ class OrderPlaced:
 @shop.event("order.line_added")
 @dataclass(frozen=True)
 class LineAdded:
-    """The customer wants something more."""
+    """The customer added an item."""
 
     line: Line
 
@@ -79,7 +79,7 @@ class LineAdded:
 @shop.event("order.paid")
 @dataclass(frozen=True)
 class OrderPaid:
-    """The whole amount arrived."""
+    """The whole amount was paid."""
 
     amount: int
 
@@ -87,7 +87,7 @@ class OrderPaid:
 @shop.event("order.shipped")
 @dataclass(frozen=True)
 class OrderShipped:
-    """The parcel is on its way."""
+    """The parcel was shipped."""
 
     parcel: str
 
@@ -95,7 +95,7 @@ class OrderShipped:
 @shop.event("stock.delivered")
 @dataclass(frozen=True)
 class StockDelivered:
-    """New goods came in."""
+    """New goods arrived."""
 
     quantity: int
 
@@ -103,21 +103,21 @@ class StockDelivered:
 @shop.event("stock.sold")
 @dataclass(frozen=True)
 class StockSold:
-    """Goods went over the counter."""
+    """Goods were sold."""
 
     quantity: int
 
 
-# --- who decides ------------------------------------------------------------------------------------------------------
+# --- aggregates -------------------------------------------------------------------------------------------------------
 
 
 class Customer(goes.Aggregate, name="customer", registry=shop):
-    """Somebody who orders."""
+    """A person who orders."""
 
     email: str = ""
 
     def join(self, name: str, email: str) -> None:
-        """Become a customer. The tag is what the rule "one customer per e-mail" asks for."""
+        """Become a customer. The tag serves the rule "one customer per e-mail"."""
         if self.email:
             raise Refused(f"{self.id} is a customer already")
         self.record(CustomerJoined(name, email), tags=[f"email:{email}"])
@@ -128,7 +128,7 @@ class Customer(goes.Aggregate, name="customer", registry=shop):
 
 
 class Order(goes.Aggregate, name="order", registry=shop):
-    """From the first item to the parcel."""
+    """An order, from the first item to the parcel."""
 
     customer: str = ""
     lines: tuple[Line, ...] = ()
@@ -136,17 +136,17 @@ class Order(goes.Aggregate, name="order", registry=shop):
 
     @property
     def total(self) -> int:
-        """What it costs, in cents."""
+        """The price, in cents."""
         return sum(line.quantity * line.price for line in self.lines)
 
     def place(self, customer: str, item: str, quantity: int, price: int) -> None:
-        """Order a first item."""
+        """Order the first item."""
         if self.status != "empty":
             raise Refused(f"order {self.id} is {self.status} already")
         self.record(OrderPlaced(customer, Line(item, quantity, price)))
 
     def add(self, item: str, quantity: int, price: int) -> None:
-        """Order something more, while it is not paid."""
+        """Add an item, while the order is not paid."""
         if self.status != "open":
             raise Refused(f"order {self.id} is {self.status}, nothing can be added")
         self.record(LineAdded(Line(item, quantity, price)))
@@ -160,14 +160,14 @@ class Order(goes.Aggregate, name="order", registry=shop):
         self.record(OrderPaid(amount))
 
     def ship(self, parcel: str) -> None:
-        """Send it off."""
+        """Ship it."""
         if self.status != "paid":
             raise Refused(f"order {self.id} is {self.status}: only paid orders are shipped")
         self.record(OrderShipped(parcel))
 
     @goes.handles(ShipOrder, id="order")
-    def ship_as_asked(self, command: ShipOrder) -> str:
-        """The same, for who asks with a command."""
+    def handle_ship(self, command: ShipOrder) -> str:
+        """Ship it, in response to a command."""
         self.ship(command.parcel)
         return f"{self.ref} is on its way as {command.parcel}"
 
@@ -189,7 +189,7 @@ class Order(goes.Aggregate, name="order", registry=shop):
 
 
 class Stock(goes.Aggregate, name="stock", registry=shop):
-    """How much there is of one item."""
+    """The stock of one item."""
 
     quantity: int = 0
 
@@ -198,7 +198,7 @@ class Stock(goes.Aggregate, name="stock", registry=shop):
         self.record(StockDelivered(quantity))
 
     def sell(self, quantity: int) -> None:
-        """Take goods off the shelf, if they are there."""
+        """Take goods off the shelf, if there are enough."""
         if quantity > self.quantity:
             raise Refused(f"{self.quantity} x {self.id} in stock, {quantity} wanted")
         self.record(StockSold(quantity))
@@ -214,12 +214,12 @@ class Stock(goes.Aggregate, name="stock", registry=shop):
         self.quantity -= event.data.quantity
 
 
-# --- what is made of it -----------------------------------------------------------------------------------------------
+# --- read models ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Account:
-    """A read model: what a customer has paid so far."""
+    """What a customer has paid so far."""
 
     orders: int = 0
     paid: int = 0
@@ -227,28 +227,28 @@ class Account:
 
 @dataclass
 class Movement:
-    """Another one: what came and went of an item."""
+    """How many of an item were delivered and sold."""
 
     delivered: int = 0
     sold: int = 0
 
 
 class Movements(goes.ModelProjection[Movement], name="stock-movements"):
-    """Keeps it, for each item."""
+    """Keeps a `Movement` for each item."""
 
     @goes.projects(StockDelivered)
     def delivered(self, movement: Movement, event: goes.Event[StockDelivered]) -> None:
-        """More of it."""
+        """Count a delivery."""
         movement.delivered += event.data.quantity
 
     @goes.projects(StockSold)
     def sold(self, movement: Movement, event: goes.Event[StockSold]) -> None:
-        """Less of it."""
+        """Count a sale."""
         movement.sold += event.data.quantity
 
 
 def brief(data: object) -> str:
-    """What an event says, in a few words."""
+    """Summarise the data of an event in a few words."""
     match data:
         case CustomerJoined(name, email):
             return f"{name}, {email}"
@@ -265,5 +265,5 @@ def brief(data: object) -> str:
 
 
 def cents(amount: int) -> str:
-    """An amount as people write it."""
+    """Format an amount."""
     return f"{amount // 100}.{amount % 100:02}"

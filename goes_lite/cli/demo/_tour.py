@@ -1,4 +1,4 @@
-"""The tour, stop by stop. What it prints as code is what it runs, sometimes shortened."""
+"""The tour, stop by stop. The code that it prints is the code that it runs, sometimes shortened."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import goes_lite as goes
 from goes_lite.blocking import BlockingDatabase, BlockingRepository, connect
-from goes_lite.cli.demo._clerk import commands
+from goes_lite.cli.demo._commands import show_commands
 from goes_lite.cli.demo._follower import Follower, interpreter
-from goes_lite.cli.demo._keeper import Keeper
+from goes_lite.cli.demo._projection import ProjectionProcess
 from goes_lite.cli.demo._shop import (
     Account,
     Customer,
@@ -42,30 +42,30 @@ _MAIL = "INSERT INTO demo_mailbox (recipient, subject) VALUES (?, ?)"
 
 
 class Tour(NamedTuple):
-    """What every stop of the tour needs."""
+    """The state that every stop of the tour needs."""
 
     db: BlockingDatabase
     out: Terminal
     path: str
-    """As the user wrote it."""
+    """The path of the file, as the user wrote it."""
     before: int
-    """How many events there were when the tour began."""
+    """The number of events when the tour began."""
     start: int
-    """The head of the log at that moment."""
+    """The head of the log when the tour began."""
     orders: BlockingRepository[Order]
 
     def show(self, after: int, *, limit: int | None = None) -> None:
-        """The events behind a position, as a table."""
+        """Print the events after a position as a table."""
         events = self.db.events.query(after=after, limit=limit)
         rows = [
-            (e.position, f"{e.time:%H:%M:%S.%f}"[:-3], e.name, _whose(e), f"v{e.version}", brief(e.data))
+            (e.position, f"{e.time:%H:%M:%S.%f}"[:-3], e.name, _aggregate_of(e), f"v{e.version}", brief(e.data))
             for e in events
         ]
         self.out.table(("#", "time, UTC", "event", "aggregate", "", "data"), rows, right=[0])
 
 
-def take(path: str, out: Terminal) -> None:
-    """Take the tour on the file at `path`, which is made if it is not there; one of an earlier tour is continued."""
+def take_tour(path: str, out: Terminal) -> None:
+    """Take the tour on the file at `path`, which is created if needed; a file of an earlier tour is continued."""
     began = time.perf_counter()
     earlier = _events_in(path)
     with connect(path, registry=shop) as db:
@@ -77,7 +77,7 @@ def take(path: str, out: Terminal) -> None:
         _two_editors(tour, order)
         _unique_email(tour)
         _transaction(tour, order)
-        commands(db, out, order)
+        show_commands(db, out, order)
         _snapshot(tour)
         _second_process(tour)
         _projection(tour)
@@ -86,19 +86,18 @@ def take(path: str, out: Terminal) -> None:
 
 
 def _events_in(path: str) -> int:
-    """How many events of earlier tours the file has; ConfigError if there are others: they are not ours to mix with."""
+    """Return the number of events of earlier tours in the file; ConfigError if it holds events of another program."""
     if not os.path.isfile(path) or not os.path.getsize(path):
         return 0
     try:
         with connect(path, registry=shop, read_only=True) as db:
             stored = db.events.count()
             foreign = stored - db.events.count(goes.EventQuery(shop.names()))
-    except StoreUnavailable:  # another tour is just making it; or it cannot be opened, and connecting will say so again
+    except StoreUnavailable:  # another tour is creating it; or it cannot be opened, and connecting will say so again
         return 0
     if foreign > 0:
         raise ConfigError(
-            f"{path} holds {foreign} event(s) that are not of this demo, which leaves it alone: "
-            "choose another file with --db"
+            f"{path} holds {foreign} event(s) of another program, so the demo does not touch it: choose another file with --db"
         )
     return stored
 
@@ -108,11 +107,11 @@ def _events_in(path: str) -> int:
 
 def _file(tour: Tour) -> None:
     db, out = tour.db, tour.out
-    out.line(f"goes_lite {goes.__version__}, a tour: a small shop that keeps what happened", BOLD)
-    out.section("One file, and nothing to install or to start")
+    out.line(f"goes_lite {goes.__version__}, a tour: the event log of a small shop", BOLD)
+    out.section("One file, nothing to install or start")
     out.code(f"db = goes_lite.blocking.connect({tour.path!r})")
     if tour.before:
-        out.good(f"{tour.path} is here from an earlier run, with {tour.before} events; this run adds to them")
+        out.good(f"{tour.path} exists from an earlier run, with {tour.before} events; this run adds to them")
     else:
         out.good(f"{tour.path} is new")
     if isinstance(db.backend, SQLiteBackend):
@@ -127,7 +126,7 @@ def _commands(tour: Tour) -> Order:
         try:
             customers.use(id, partial(Customer.join, name=name, email=f"{id}@example.org"), create=True)
         except Refused:
-            out.good(f"customer {id} exists since an earlier run")
+            out.good(f"customer {id} exists from an earlier run")
         else:
             out.code(
                 f"customers.use({id!r}, lambda c: c.join({name!r}, '{id}@example.org'),", "              create=True)"
@@ -138,7 +137,7 @@ def _commands(tour: Tour) -> Order:
         f"orders.use({id!r}, lambda o: o.place('ada', 'tea', 2, 450), create=True)",
         f"orders.use({id!r}, lambda o: o.add('cup', 1, 800))",
     )
-    _wait_a_little()
+    _wait_for_next_tick()
     order = tour.orders.use(id, lambda order: order.add("cup", 1, 800))
     out.good(f"{order.ref} is at version {order.version}, its total is {cents(order.total)}")
     out.code(f"orders.use({id!r}, lambda o: o.ship('P-1'))")
@@ -151,7 +150,7 @@ def _commands(tour: Tour) -> Order:
 
 
 def _history(tour: Tour) -> None:
-    tour.out.section("The log: everything that happened, in one order")
+    tour.out.section("The log: everything that happened, in order")
     tour.out.code(f"for event in db.events.query(after={tour.start}): …")
     tour.show(tour.start)
 
@@ -187,18 +186,18 @@ def _two_editors(tour: Tour, order: Order) -> None:
         orders.save(mine)
     except ConcurrencyError as conflict:
         out.refused(
-            f"ConcurrencyError: expected version {conflict.expected}, it is at {conflict.actual}; nothing written"
+            f"ConcurrencyError: expected version {conflict.expected}, actual version {conflict.actual}; nothing written"
         )
     out.code(f"orders.use({order.id!r}, lambda o: o.add('milk', 1, 150))")
     now = orders.use(order.id, lambda order: order.add("milk", 1, 150))
     items = ", ".join(line.item for line in now.lines)
-    out.good(f"use() loads, decides and saves, again if need be: version {now.version} has {items}")
+    out.good(f"use() loads, decides and saves, and retries on conflict: version {now.version} has {items}")
 
 
 def _unique_email(tour: Tour) -> None:
     db, out = tour.db, tour.out
     email = "ada@example.org"
-    out.section("A rule across aggregates: no two customers with one e-mail")
+    out.section("A rule across aggregates: no two customers with the same e-mail")
     taken = goes.EventQuery(["customer.joined"], tags=[f"email:{email}"])
     out.code(
         f"taken = EventQuery(['customer.joined'], tags=['email:{email}'])",
@@ -210,8 +209,8 @@ def _unique_email(tour: Tour) -> None:
     try:
         customers.save(impostor, condition=goes.AppendCondition(taken))
     except AppendConditionFailed as no:
-        out.refused(f"AppendConditionFailed: event {no.position} is one that matches; nothing written")
-    out.good("asked and written under one lock, so two at the same moment cannot both succeed")
+        out.refused(f"AppendConditionFailed: event {no.position} matches; nothing written")
+    out.good("check and write are atomic: of two concurrent attempts only one succeeds")
 
 
 def _transaction(tour: Tour, order: Order) -> None:
@@ -256,14 +255,14 @@ def _transaction(tour: Tour, order: Order) -> None:
     try:
         pay_and_write_to("ada@example.org", crash=True)
     except PrinterOnFire:
-        out.refused(f"the block raised, all three undone: {state()}")
+        out.refused(f"the block raised, all three were rolled back: {state()}")
     pay_and_write_to("ada@example.org", crash=False)
     out.good(f"committed together: {state()}")
 
 
 def _snapshot(tour: Tour) -> None:
     db, out = tour.db, tour.out
-    out.section("Snapshots: long histories, short loads")
+    out.section("Snapshots: long histories, fast loads")
     out.code("stock = db.repository(Stock, snapshots=Every(100))")
     item = "tea"
     stocked = db.repository(Stock, snapshots=goes.Every(100), keep_snapshots=2)
@@ -287,7 +286,7 @@ def _snapshot(tour: Tour) -> None:
 
     version = stocked.fetch(item).version
     out.good(
-        f"{latest.aggregate} is at version {version}, its newest snapshot is of version {latest.version}: loading it "
+        f"{latest.aggregate} is at version {version}, its newest snapshot at version {latest.version}: loading it "
         f"applies {events_applied(stocked)} events instead of {events_applied(db.repository(Stock))}"
     )
 
@@ -297,7 +296,7 @@ def _second_process(tour: Tour) -> None:
     out.section("Another process follows, live")
     python = interpreter()
     if not python:
-        out.text("Left out: this Python does not know its own executable, so it cannot start another.")
+        out.text("Skipped: this Python does not know its own executable, so it cannot start another process.")
         return
     out.code(f"{_PYTHON} -m goes_lite log {tour.path} --follow    (in a process of its own)")
     head = db.events.head()
@@ -311,55 +310,55 @@ def _second_process(tour: Tour) -> None:
     rows: list[tuple[object, ...]] = []
     delays: list[float] = []
     with Follower(python, os.path.abspath(tour.path), after=head - 1) as other:
-        other.next()  # the last event before: it has caught up, and what comes now is live
+        other.next()  # the last event before: it has caught up, and the next ones are live
         for command in commands:
             order = tour.orders.use(number, command) if number else _new_order(tour, command)
             number = order.id
             while (seen := other.next()).aggregate != f"order {number}":
-                pass  # what somebody else does to the file meanwhile
+                pass  # written by another program in the meantime
             delays.append(seen.delay)
             rows.append((seen.position, seen.event, seen.aggregate, f"v{seen.version}", f"{seen.delay * 1000:.1f} ms"))
-    out.good(f"process {other.pid} saw what process {os.getpid()} wrote, so long after it was recorded:")
+    out.good(f"process {other.pid} saw what process {os.getpid()} wrote, this long after it was recorded:")
     out.table(("#", "event", "aggregate", "", "seen after"), rows, right=[0, 4])
-    out.good(f"median {median(delays) * 1000:.1f} ms, the commit included; there is no server, only the file")
+    out.good(f"median {median(delays) * 1000:.1f} ms, commit included; there is no server, only the file")
 
 
 def _projection(tour: Tour) -> None:
     db, out = tour.db, tour.out
-    out.section("A read model that keeps up, whatever is killed")
+    out.section("A read model that survives a killed process")
     python = interpreter()
     if not python:
-        out.text("Left out: this Python does not know its own executable, so it cannot start another.")
+        out.text("Skipped: this Python does not know its own executable, so it cannot start another process.")
         return
     out.code("with db.projection(Movements()) as movements:    # of the stock, by item")
     head = db.events.head()
     checkpoint = db.checkpoints.get(Movements.name)
     begin = checkpoint.position if checkpoint else 0
-    with Keeper(python, os.path.abspath(tour.path)) as keeper:
-        out.good(f"process {keeper.pid} begins behind position {begin}, of {head}")
-        keeper.kill_behind(db, (begin + head) // 2)
+    with ProjectionProcess(python, os.path.abspath(tour.path)) as process:
+        out.good(f"process {process.pid} starts after position {begin} of {head}")
+        process.kill_at(db, (begin + head) // 2)
     checkpoint = db.checkpoints.get(Movements.name)
-    out.refused(f"killed in the middle of it; its last commit was at {checkpoint.position if checkpoint else 0}")
+    out.refused(f"killed half-way; its last commit was at position {checkpoint.position if checkpoint else 0}")
     killed = time.perf_counter()
     with db.projection(Movements()) as movements:
         movements.wait_for(head)
         seconds = time.perf_counter() - killed
     handled = movements.stats().handled
     out.good(
-        f"process {os.getpid()} took its place when its lease ran out, and did the other {handled} events: "
+        f"process {os.getpid()} took over when the lease expired, and handled the other {handled} events: "
         f"{seconds:.1f} s in all"
     )
     tea = db.models_of(Movements.name, Movement).get("tea")
     stock = db.repository(Stock).fetch("tea").quantity
     out.good(
-        f"of tea {tea.delivered} came and {tea.sold} went, so {tea.delivered - tea.sold} are left; the aggregate says "
+        f"tea: {tea.delivered} delivered, {tea.sold} sold, so {tea.delivered - tea.sold} left; the aggregate says "
         f"{stock}. Read model and checkpoint commit together, so every event counts once"
     )
 
 
 def _end(tour: Tour, stored: int, began: float) -> None:
     out, path = tour.out, tour.path
-    out.section("Look for yourself")
+    out.section("Explore it yourself")
     shown = f'"{path}"' if " " in path else path
     out.line(f"  {_PYTHON} -m goes_lite log {shown} --last 5")
     out.line(f"  {_PYTHON} -m goes_lite info {shown}")
@@ -371,19 +370,19 @@ def _end(tour: Tour, stored: int, began: float) -> None:
         f"{size(sum(os.path.getsize(file) for file in (path, f'{path}-wal') if os.path.exists(file)))}.",
         BOLD,
     )
-    out.line("Run it again: it goes on where this ended. Delete the file to begin anew.", DIM)
+    out.line("The next run continues with this file. Delete it to start over.", DIM)
     out.flush()
 
 
-# --- small things -----------------------------------------------------------------------------------------------------
+# --- helpers ----------------------------------------------------------------------------------------------------------
 
 
-def _whose(event: goes.Event[object]) -> str:
+def _aggregate_of(event: goes.Event[object]) -> str:
     return f"{event.aggregate.name} {event.aggregate.id}" if event.aggregate else ""
 
 
 def _new_order(tour: Tour, place: Callable[[Order], None]) -> Order:
-    """An order under the next free number; somebody else may be taking numbers at the same time."""
+    """Place an order under the next free number; other programs may take numbers at the same time."""
     number = 1001 + len(tour.db.events.aggregates("order").list())
     while True:
         try:
@@ -392,8 +391,8 @@ def _new_order(tour: Tour, place: Callable[[Order], None]) -> Order:
             number += 1
 
 
-def _wait_a_little() -> None:
-    """Until the clock shows another time: some tick only every 16 ms."""
+def _wait_for_next_tick() -> None:
+    """Wait until the clock shows another time: some clocks tick only every 16 ms."""
     start = datetime.now(timezone.utc)
     while datetime.now(timezone.utc) - start < timedelta(milliseconds=1):
         time.sleep(0.001)

@@ -1,4 +1,4 @@
-"""The third process of the demo: it keeps a read model up to date, and is killed in the middle of it."""
+"""The third process of the demo: it keeps a read model up to date and is killed half-way."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from goes_lite.cli.demo._shop import Movements, shop
 from goes_lite.errors import GoesError
 
 LEASE = 0.5
-"""Seconds after which another process may take the place of one that was killed."""
+"""Seconds after which another process may take over from one that was killed."""
 
-# Found where this process found it: it may be a plain copy that is not on the path of a new interpreter.
-_START = "import sys; sys.path.insert(0, sys.argv[1]); from goes_lite.cli.demo._keeper import keep; keep(sys.argv[2])"
+# Import goes_lite from where this process found it: a plain copy is not on the path of a new interpreter.
+_START = "import sys; sys.path.insert(0, sys.argv[1]); from goes_lite.cli.demo._projection import run; run(sys.argv[2])"
 
 
-class Unhurried(Movements):
-    """So slow that it can be killed half-way, before anybody has looked away."""
+class SlowMovements(Movements):
+    """A projection that is slow enough to be killed half-way."""
 
     def key(self, event: goes.Event[object]) -> str | Iterable[str] | None:
         time.sleep(0.004)
         return super().key(event)
 
 
-def keep(path: str) -> None:
-    """Keep it, in small batches, until whoever started this process closes its standard input, or is no more."""
-    with connect(path, registry=shop) as db, db.projection(Unhurried(), batch=20, lease=LEASE):
+def run(path: str) -> None:
+    """Run the projection, in small batches, until the parent process closes our standard input, or ends."""
+    with connect(path, registry=shop) as db, db.projection(SlowMovements(), batch=20, lease=LEASE):
         sys.stdin.read()
 
 
-class Keeper:
-    """The process. Use it in a `with` block: it is killed at the end, if not before."""
+class ProjectionProcess:
+    """The process. Use it in a `with` block, which kills it at the end."""
 
     def __init__(self, python: str, path: str) -> None:
         folder = os.path.dirname(os.path.dirname(os.path.abspath(goes.__file__)))
@@ -50,8 +50,8 @@ class Keeper:
         """The id of the process."""
         return self._process.pid
 
-    def kill_behind(self, db: BlockingDatabase, position: int) -> None:
-        """Kill it as soon as it has come so far; GoesError if it does not."""
+    def kill_at(self, db: BlockingDatabase, position: int) -> None:
+        """Kill it as soon as it reaches the position; GoesError if it does not."""
         end = time.monotonic() + PATIENCE
         while True:
             seen = db.commits.count
@@ -61,13 +61,13 @@ class Keeper:
                 self._process.wait()
                 return
             if time.monotonic() > end or self._process.poll() is not None:
-                raise GoesError(f"the third process does not come to position {position}: {self._reason()}")
+                raise GoesError(f"the third process did not reach position {position}: {self._reason()}")
             db.commits.wait(seen, 0.5)
 
     def _reason(self) -> str:
         self._process.kill()
         _, error = self._process.communicate()
-        return (error or b"").decode("utf-8", "replace").strip() or "it does not say why"
+        return (error or b"").decode("utf-8", "replace").strip() or "without a reason"
 
     def __enter__(self) -> Self:
         return self
