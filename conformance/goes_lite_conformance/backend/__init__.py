@@ -1,4 +1,4 @@
-"""What a Backend has to do: the promises of `goes_lite.contract.backend`, a rule for each."""
+"""What every Backend must do: one rule for each promise of `goes_lite.contract.backend`."""
 
 from __future__ import annotations
 
@@ -30,4 +30,4 @@ class BackendTests(
     UnknownEventRules,
     RepositoryRules,
 ):
-    """Opening, closing, abilities, transactions, several handles and processes, commits, unknown events, repositories."""
+    """All rules about whole backends: handles, abilities, transactions, commits, unknown events and repositories."""

@@ -1,4 +1,4 @@
-"""What a backend says that it can do is what it does (G14)."""
+"""A backend can do exactly what its abilities say (G14)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from goes_lite_conformance.rule import needs
 
 
 def append_when_told(place: Place) -> None:
-    """Say what is stored; append one event for each thing that is told, until it is "stop". Or say that it is locked."""
+    """Say what is stored, then append one event for each text received, until "stop". Or say that the store is locked."""
     try:
         opened = place.blocking()
     except StoreLocked:
@@ -94,7 +94,7 @@ class AbilityRules(Contract):
 
     @needs(BACKUP)
     async def test_a_backup_replaces_nothing(self, place: Place, db: Backend) -> None:
-        """BE-ABILITY-005: A backup goes to a new file: where there is one already, it stays as it is."""
+        """BE-ABILITY-005: A backup is written to a new file: an existing file is refused and left unchanged."""
         taken = place.storage.folder / "taken"
         taken.write_text("mine")
         with refused(ConfigError):
@@ -102,7 +102,7 @@ class AbilityRules(Contract):
         assert taken.read_text() == "mine"
 
     async def test_persistence(self, place: Place) -> None:
-        """BE-ABILITY-006: A reopened storage holds what was stored exactly if the backend is "persistent"."""
+        """BE-ABILITY-006: A reopened storage has its data exactly if the backend has the ability "persistent"."""
         async with place.open() as db:
             await db.events.append([note("x")])
             persistent = PERSISTENT in db.abilities
@@ -114,7 +114,7 @@ class AbilityRules(Contract):
         await db.events.append([note("x")])
         worker = place.spawn(append_when_told)
         said = worker.hear()
-        if said == "locked" and PROCESSES not in db.abilities:  # it is kept for this process alone
+        if said == "locked" and PROCESSES not in db.abilities:  # locked for this process alone
             worker.finish()
             assert await texts(db) == ["x"]
             return
@@ -127,7 +127,7 @@ class AbilityRules(Contract):
 
     @needs(PROCESSES)
     async def test_following_across_processes(self, place: Place, db: Backend) -> None:
-        """BE-ABILITY-008: With it, a follower that waits is woken by what another process commits."""
+        """BE-ABILITY-008: With "processes", commits of another process wake a waiting follower."""
         worker = place.spawn(append_when_told)
         worker.expect([])
         following = db.events.follow(after=0)
@@ -140,7 +140,7 @@ class AbilityRules(Contract):
         worker.finish()
 
     async def test_replay(self, db: Backend) -> None:
-        """BE-ABILITY-009: A subscription begins at the beginning exactly if the backend has the ability "replay"."""
+        """BE-ABILITY-009: A subscription can start at the beginning exactly if the backend has the ability "replay"."""
         await db.events.append([note("earlier")])
         if REPLAY in db.abilities:
             async with db.bus.subscribe(start="beginning") as subscription:
@@ -152,7 +152,7 @@ class AbilityRules(Contract):
 
     @needs(DENSE_POSITIONS)
     async def test_dense_positions(self, db: Backend) -> None:
-        """BE-ABILITY-010: With "dense-positions", what was refused leaves no gap: conflicts, conditions, duplicates."""
+        """BE-ABILITY-010: With "dense-positions", refused appends leave no gap: conflicts, conditions and duplicates."""
         first = note("first")
         await db.events.append([first])
         with refused(ConcurrencyError):
@@ -164,8 +164,8 @@ class AbilityRules(Contract):
         assert (await db.events.append(story(A, 2))).positions == (2, 3)
 
     @needs(DENSE_POSITIONS, TRANSACTIONS)
-    async def test_dense_positions_behind_transactions(self, db: Backend) -> None:
-        """BE-ABILITY-011: Nor does what was rolled back, a whole transaction or an operation in one."""
+    async def test_dense_positions_after_rollbacks(self, db: Backend) -> None:
+        """BE-ABILITY-011: With "dense-positions", a rollback leaves no gap either, of a transaction or of one operation in it."""
         with pytest.raises(ZeroDivisionError):
             async with db.transaction() as tx:
                 await tx.events.append(story(A, 3))
@@ -178,6 +178,6 @@ class AbilityRules(Contract):
         assert [event.position for event in await db.events.query().list()] == [1, 2]
 
     async def test_durability(self, db: Backend) -> None:
-        """BE-ABILITY-012: It says what an acknowledged append survives: "memory" exactly if it is not "persistent"."""
+        """BE-ABILITY-012: `durability` says what an acknowledged append survives: "memory" exactly if not "persistent"."""
         assert db.durability in get_args(Durability)
         assert (db.durability == "memory") == (PERSISTENT not in db.abilities)

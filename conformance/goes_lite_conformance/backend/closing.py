@@ -1,4 +1,4 @@
-"""Closing a handle: what is refused from then on, what is finished, what is left."""
+"""Closing a handle: what is refused from then on, what is finished, and that nothing leaks."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ Calls = dict[str, Callable[[], Awaitable[Any]]]
 
 
 async def closed(place: Place) -> Backend:
-    """A handle that was used and is closed."""
+    """Return a handle that was used and closed."""
     async with place.open() as db:
         await fill(db)
     return db
 
 
 async def all_closed(db: Backend, protocol: type[Any], calls: Calls) -> None:
-    """Each method of the protocol is called, and each call raises StoreClosed, which says where."""
-    assert set(calls) == {name for name in vars(protocol) if not name.startswith("_")}, "the rule forgot a method"
+    """Check that each method of the protocol raises StoreClosed with the location."""
+    assert set(calls) == {name for name in vars(protocol) if not name.startswith("_")}, "the rule misses a method"
     for name, call in calls.items():
         try:
             answer = await call()
@@ -43,13 +43,13 @@ async def all_closed(db: Backend, protocol: type[Any], calls: Calls) -> None:
         except Exception as error:
             raise AssertionError(f"{name}: {error!r}") from error
         else:
-            raise AssertionError(f"{name} of a closed store answered {answer!r}")
+            raise AssertionError(f"{name} of a closed store returned {answer!r}")
 
 
 def held() -> tuple[int, int]:
-    """How many threads and (on Linux) file descriptors this process has.
+    """Return how many threads and (on Linux) file descriptors this process has.
 
-    Not counted are the threads of asyncio's default executor, which it makes when it likes and ends with the loop.
+    Threads of asyncio's default executor do not count: asyncio starts them when it likes and ends them with the loop.
     """
     gc.collect()
     descriptors = "/proc/self/fd"
@@ -68,7 +68,7 @@ class ClosingRules(Contract):
             await db.close()
 
     async def test_a_closed_event_store_refuses_everything(self, place: Place) -> None:
-        """BE-CLOSE-002: Every operation on the events of a closed handle is StoreClosed, with its location."""
+        """BE-CLOSE-002: Every operation on the events of a closed handle raises StoreClosed with its location."""
         db = await closed(place)
         events = db.events
         await all_closed(db, EventStore, {
@@ -84,7 +84,7 @@ class ClosingRules(Contract):
         })  # fmt: skip
 
     async def test_the_other_closed_stores_refuse_everything(self, place: Place) -> None:
-        """BE-CLOSE-003: So is every operation on the snapshots, models, checkpoints and leases."""
+        """BE-CLOSE-003: Every operation on the other stores of a closed handle raises StoreClosed, too."""
         db = await closed(place)
         snapshots, models, checkpoints, leases = db.snapshots, db.models, db.checkpoints, db.leases
         lease = Lease("reader", "me", 1, NOON)
@@ -119,7 +119,7 @@ class ClosingRules(Contract):
         })  # fmt: skip
 
     async def test_a_closed_bus_refuses_to_publish_and_to_subscribe(self, place: Place) -> None:
-        """BE-CLOSE-004: On the bus of a closed handle, publishing, subscribing and handling are BusError."""
+        """BE-CLOSE-004: Publishing, subscribing and handling on the bus of a closed handle raise BusError."""
         db = await closed(place)
         with refused(BusError):
             await db.bus.publish([note("x")])
@@ -131,7 +131,7 @@ class ClosingRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_closed_handle_begins_no_transaction(self, place: Place) -> None:
-        """BE-CLOSE-005: Entering a transaction of a closed handle is StoreClosed, and its block is not run."""
+        """BE-CLOSE-005: Entering a transaction of a closed handle raises StoreClosed, and its block does not run."""
         db = await closed(place)
         with refused(StoreClosed, location=db.location):
             async with db.transaction():
@@ -139,7 +139,7 @@ class ClosingRules(Contract):
 
     @needs(BACKUP)
     async def test_a_closed_handle_is_not_backed_up(self, place: Place) -> None:
-        """BE-CLOSE-006: A backup of a closed handle is StoreClosed, and makes no file."""
+        """BE-CLOSE-006: Backing up a closed handle raises StoreClosed and creates no file."""
         db = await closed(place)
         copy = place.storage.folder / "a copy"
         with refused(StoreClosed, location=db.location):
@@ -148,15 +148,15 @@ class ClosingRules(Contract):
 
     @needs(SQL)
     async def test_a_closed_handle_selects_nothing(self, place: Place) -> None:
-        """BE-CLOSE-007: `select` on a closed handle is StoreClosed."""
+        """BE-CLOSE-007: `select` on a closed handle raises StoreClosed."""
         db = await closed(place)
         with refused(StoreClosed, location=db.location):
             await db.select("SELECT 1")
 
     async def test_a_query_that_is_under_way_never_ends_silently(self, place: Place) -> None:
-        """BE-CLOSE-008: Reading on after the close gives all that was asked for, or ends in StoreClosed.
+        """BE-CLOSE-008: Reading on after the close returns everything that was asked for, or raises StoreClosed.
 
-        What ends like a complete answer is taken for one.
+        A result that merely ends early would be taken for a complete one.
         """
         async with place.open() as db:
             await db.events.append([note(str(number)) for number in range(3000)])
@@ -170,7 +170,7 @@ class ClosingRules(Contract):
         assert found == [str(number) for number in range(3000)]
 
     async def test_closing_ends_a_follower_that_waits(self, place: Place) -> None:
-        """BE-CLOSE-009: A follower that waits for the next event when its handle is closed gets StoreClosed."""
+        """BE-CLOSE-009: A follower that is waiting when its handle is closed raises StoreClosed."""
         async with place.open() as db:
             await db.events.append([note("x")])
             arrived = Moment(place)
@@ -188,7 +188,7 @@ class ClosingRules(Contract):
         assert error.location == db.location
 
     async def test_closing_ends_a_subscription_that_waits(self, place: Place) -> None:
-        """BE-CLOSE-010: The iteration of a subscription that waits for a delivery when its handle is closed ends."""
+        """BE-CLOSE-010: The iteration of a subscription that is waiting when its handle is closed ends."""
         async with place.open() as db:
             arrived = Moment(place)
 
@@ -207,10 +207,10 @@ class ClosingRules(Contract):
         assert await listener.result() == ["x"]
 
     @needs(PERSISTENT)
-    async def test_an_append_beside_the_close_is_stored_or_refused(self, place: Place) -> None:
-        """BE-CLOSE-011: While a handle is closed, an append either is acknowledged and stored, or is StoreClosed.
+    async def test_an_append_during_the_close_is_stored_or_refused(self, place: Place) -> None:
+        """BE-CLOSE-011: While a handle is closed, an append is either acknowledged and stored, or raises StoreClosed.
 
-        What was refused is not stored, and nobody waits for ever.
+        A refused append is not stored, and none hangs.
         """
         acknowledged: list[str] = []
 
@@ -234,7 +234,7 @@ class ClosingRules(Contract):
     @needs(PERSISTENT)
     @only("async")
     async def test_what_was_asked_before_the_close_is_done(self, place: Place) -> None:
-        """BE-CLOSE-012: Appends that are under way when a handle is closed are finished and acknowledged."""
+        """BE-CLOSE-012: Appends that are in progress when a handle is closed are finished and acknowledged."""
         async with place.open() as db:
             tasks = [asyncio.create_task(db.events.append([note(str(number))])) for number in range(30)]
             await asyncio.sleep(0)  # each of them has begun
@@ -244,7 +244,7 @@ class ClosingRules(Contract):
 
     @needs(TRANSACTIONS, PERSISTENT)
     async def test_closing_waits_for_a_transaction(self, place: Place) -> None:
-        """BE-CLOSE-013: A transaction that somebody else is inside of when a handle is closed can still commit."""
+        """BE-CLOSE-013: A transaction that another task or thread has open when a handle is closed can still commit."""
         inside, go_on = Moment(place), Moment(place)
         async with place.open() as db:
 
@@ -266,7 +266,7 @@ class ClosingRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_closing_inside_a_transaction_is_refused(self, place: Place) -> None:
-        """BE-CLOSE-014: Closing a handle from within its transaction is TransactionError, and the transaction goes on.
+        """BE-CLOSE-014: Closing a handle from within its transaction raises TransactionError, and the transaction continues.
 
         It would wait for itself.
         """
@@ -279,7 +279,7 @@ class ClosingRules(Contract):
             assert await texts(db) == ["1", "2"]
 
     async def test_nothing_is_left_after_closing(self, place: Place) -> None:
-        """BE-CLOSE-015: Opening, using and closing again and again leaves no thread and no file descriptor behind."""
+        """BE-CLOSE-015: Opening, using and closing repeatedly leaks neither threads nor file descriptors."""
 
         async def use() -> None:
             async with place.open() as db:
@@ -287,7 +287,7 @@ class ClosingRules(Contract):
                 await place.together(*(db.events.query().list() for _ in range(3)))
                 async with db.bus.subscribe():
                     await take(db.events.follow(after=0), 1)
-            with refused(StoreClosed):  # which brings nothing back to life
+            with refused(StoreClosed):  # which reopens nothing
                 await db.events.query().list()
 
         await use()
@@ -300,7 +300,7 @@ class ClosingRules(Contract):
 
     @only("async")
     async def test_no_task_is_left_after_closing(self, place: Place) -> None:
-        """BE-CLOSE-016: When a handle is closed, none of its tasks is left on the event loop."""
+        """BE-CLOSE-016: A closed handle leaves no tasks on the event loop."""
         async with place.open() as db:
             await db.events.append(story(A, 3))
             await take(db.events.follow(after=0), 3)
@@ -309,7 +309,7 @@ class ClosingRules(Contract):
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     async def test_abandoned_iterators_leak_nothing(self, place: Place, db: Backend) -> None:
-        """BE-CLOSE-017: Queries and follows that are left half-way hold neither threads nor file descriptors (G11)."""
+        """BE-CLOSE-017: Queries and followers that are abandoned half-way hold neither threads nor file descriptors (G11)."""
         await db.events.append([note(str(number)) for number in range(500)])
 
         async def leave_half_way() -> list[Any]:
@@ -323,13 +323,13 @@ class ClosingRules(Contract):
         before = held()
         kept = await leave_half_way()
         threads, descriptors = held()
-        assert threads - before[0] < len(kept) / 3, threading.enumerate()  # a pool may grow, but not with each of them
+        assert threads - before[0] < len(kept) / 3, threading.enumerate()  # a pool may grow, but not with each iterator
         assert descriptors - before[1] < len(kept) / 3
         assert [event.data.text for event in await kept[0].list()] == [str(n) for n in range(1, 500)]
 
     @only("async")
     async def test_cancelled_reads_leave_the_handle_usable(self, place: Place, db: Backend) -> None:
-        """BE-CLOSE-018: Reading and following can be cancelled at any moment, and the handle is as good as before."""
+        """BE-CLOSE-018: Reading and following can be cancelled at any moment, and the handle works as before."""
         await db.events.append([note(str(number)) for number in range(200)])
         for turns in range(30):
             tasks = [
@@ -346,7 +346,7 @@ class ClosingRules(Contract):
 
     @only("async")
     async def test_a_cancelled_close_closes(self, place: Place) -> None:
-        """BE-CLOSE-019: Whoever is cancelled while closing has closed the handle all the same, and left nothing."""
+        """BE-CLOSE-019: A cancelled `close` still closes the handle and leaks nothing."""
         async with place.open() as db:
             await db.events.append([note("x")])
         before = held()

@@ -1,4 +1,4 @@
-"""Learning of commits: nobody who reads the count, looks and waits misses one, wherever it is made."""
+"""Learning of commits: reading the count, looking and then waiting misses no commit, wherever it is made."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from goes_lite_conformance.harness.workers import listen, say
 from goes_lite_conformance.rule import needs, only
 
 FOR_EVER = (None, math.inf, 1e300)
-"""Time limits that no rule lives to see."""
+"""Time limits that outlast every rule."""
 
 
 def change_each(place: Place) -> None:
-    """Make one change after the other in a process of its own, each when it is told to."""
+    """Make one change after another in a process of its own, each when told to."""
     with place.blocking() as db:
         say("ready")
         listen()
@@ -40,7 +40,7 @@ def change_each(place: Place) -> None:
 
 
 async def changes(db: Backend) -> dict[str, Callable[[], Awaitable[Any]]]:
-    """Every way to change something, in an order in which each does."""
+    """Return every kind of change, in an order in which each one changes something."""
     lease = await db.leases.acquire("held", "me", 60)
     return {
         "append": lambda: db.events.append(story(A, 2)),
@@ -69,7 +69,7 @@ async def changes(db: Backend) -> dict[str, Callable[[], Awaitable[Any]]]:
 
 
 async def waiting(place: Place, db: Backend, seen: int, timeout: float | None = None) -> Beside:
-    """Something that waits for a commit, and most probably does by now."""
+    """Return a call that waits for a commit, and is most likely waiting by now."""
     asking = place.beside(db.commits.wait(seen, timeout))
     for _ in range(5):  # lets it run
         await db.events.head()
@@ -77,40 +77,40 @@ async def waiting(place: Place, db: Backend, seen: int, timeout: float | None = 
 
 
 async def waited(place: Place, db: Backend, seen: int, timeout: float | None = None) -> bool:
-    """What waiting answers; AssertionError if it does not come to an end."""
+    """Return the result of waiting; raise AssertionError if the wait does not end."""
     answer: bool = await place.beside(db.commits.wait(seen, timeout)).result()
     return answer
 
 
 async def quiet(place: Place, db: Backend) -> int:
-    """The count, when waiting does not wake without cause any more."""
+    """Return the count once waiting no longer wakes without a cause."""
     for _ in range(100):
         seen = db.commits.count
         if not await waited(place, db, seen, 0.05):
             return seen
-    raise AssertionError("waiting goes on to wake, though nothing is committed")
+    raise AssertionError("waiting still wakes, although nothing is committed")
 
 
 class CommitsRules(Contract):
     """Rules BE-COMMITS."""
 
     async def test_the_count_grows_with_each_change(self, db: Backend) -> None:
-        """BE-COMMITS-001: When a write of this handle is acknowledged, the count has grown, whatever it has changed."""
+        """BE-COMMITS-001: When a write of this handle is acknowledged, the count has grown, whatever was changed."""
         for what, change in (await changes(db)).items():
             before = db.commits.count
             await change()
             assert db.commits.count > before, what
 
     async def test_waiting_for_what_came_already_ends_at_once(self, place: Place, db: Backend) -> None:
-        """BE-COMMITS-002: If the count differs from what was seen, waiting answers True at once, with any time limit."""
+        """BE-COMMITS-002: If the count differs from the one seen, waiting returns True at once, whatever the time limit."""
         seen = db.commits.count
         await db.events.append([note("x")])
         for timeout in (0, 0.5, *FOR_EVER):
             assert await waited(place, db, seen, timeout) is True
-        assert await waited(place, db, db.commits.count + 10**9) is True  # it may grow meanwhile
+        assert await waited(place, db, db.commits.count + 10**9) is True  # the count may grow meanwhile
 
     async def test_waiting_ends_when_time_is_up(self, place: Place, db: Backend) -> None:
-        """BE-COMMITS-003: If nothing is committed, waiting answers False when the time is up, and not before."""
+        """BE-COMMITS-003: If nothing is committed, waiting returns False when the time is up, and not before."""
         await db.events.append([note("x")])
         await quiet(place, db)
         for timeout in (0, 0.05):
@@ -121,21 +121,21 @@ class CommitsRules(Contract):
             assert time.monotonic() - started >= 0.9 * timeout
 
     async def test_a_commit_wakes(self, place: Place, db: Backend) -> None:
-        """BE-COMMITS-004: Whoever waits wakes when this handle commits, whatever it has changed."""
+        """BE-COMMITS-004: A commit of this handle wakes a waiting caller, whatever was changed."""
         for what, change in (await changes(db)).items():
             asking = await waiting(place, db, await quiet(place, db) if what == "append" else db.commits.count)
             await change()
             assert await asking.result() is True, what
 
     async def test_all_who_wait_wake(self, place: Place, db: Backend) -> None:
-        """BE-COMMITS-005: Any number may wait, and each of them wakes, with and without a time limit."""
+        """BE-COMMITS-005: Any number of callers may wait, and each of them wakes, with and without a time limit."""
         seen = await quiet(place, db)
         several = [await waiting(place, db, seen, timeout) for timeout in (None, 60, None, 3600, *FOR_EVER)]
         await db.models.put("c", "1", "1")
         assert [await asking.result() for asking in several] == [True] * 7
 
     async def test_nothing_is_missed(self, place: Place, db: Backend) -> None:
-        """BE-COMMITS-006: Who reads the count, looks, then waits, finds what is committed at any moment of that."""
+        """BE-COMMITS-006: A caller that reads the count, looks, then waits misses nothing, whenever it is committed."""
         last = 60
 
         async def consume() -> int:
@@ -156,7 +156,7 @@ class CommitsRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_transaction_counts_when_it_is_committed(self, place: Place, db: Backend) -> None:
-        """BE-COMMITS-007: The end of a transaction is counted and wakes, whatever was written in it."""
+        """BE-COMMITS-007: The commit of a transaction is counted and wakes, whatever was written in it."""
         for number in range(3):
             asking = await waiting(place, db, await quiet(place, db))
             async with db.transaction() as tx:
@@ -172,7 +172,7 @@ class CommitsRules(Contract):
 
     @needs(SQL, TRANSACTIONS)
     async def test_the_users_own_sql_counts(self, place: Place, db: Backend) -> None:
-        """BE-COMMITS-008: So does a transaction of nothing but the user's own SQL."""
+        """BE-COMMITS-008: A transaction of nothing but the user's own SQL is counted and wakes, too."""
         for sql in ("CREATE TABLE mine (a INTEGER)", "INSERT INTO mine VALUES (1)", "UPDATE mine SET a = 2"):
             asking = await waiting(place, db, await quiet(place, db))
             before = db.commits.count
@@ -183,7 +183,7 @@ class CommitsRules(Contract):
 
     @needs(PROCESSES)
     async def test_a_commit_of_another_handle_wakes(self, place: Place, db: Backend) -> None:
-        """BE-COMMITS-009: Whoever waits wakes when another handle commits, whatever it has changed."""
+        """BE-COMMITS-009: A commit of another handle wakes a waiting caller, whatever was changed."""
         async with place.open() as other:
             for what, change in (await changes(other)).items():
                 seen = await quiet(place, db) if what == "append" else db.commits.count
@@ -193,7 +193,7 @@ class CommitsRules(Contract):
 
     @needs(PROCESSES)
     async def test_a_commit_of_another_process_wakes(self, place: Place, db: Backend) -> None:
-        """BE-COMMITS-010: Whoever waits wakes when another process commits, whatever it has changed."""
+        """BE-COMMITS-010: A commit of another process wakes a waiting caller, whatever was changed."""
         process = place.spawn(change_each)
         process.expect("ready")
         for _ in range(5):
@@ -210,11 +210,11 @@ class CommitsRules(Contract):
                 seen = db.commits.count
                 await other.models.put("c", "1", "1")
                 if number % 2:
-                    await quiet(place, db)  # everything that tells of it has come, and nothing comes after it
+                    await quiet(place, db)  # all notifications have arrived, and none is to follow
                 assert await waited(place, db, seen) is True
 
-    async def test_closing_wakes_whoever_waits(self, place: Place) -> None:
-        """BE-COMMITS-012: When the handle is closed, waiting ends; the next operation of who waited is StoreClosed."""
+    async def test_closing_wakes_those_who_wait(self, place: Place) -> None:
+        """BE-COMMITS-012: Closing the handle ends all waiting; the caller's next operation raises StoreClosed."""
         async with place.open() as db:
             several = [await waiting(place, db, await quiet(place, db), timeout) for timeout in (None, 3600)]
         for asking in several:
@@ -223,7 +223,7 @@ class CommitsRules(Contract):
             await db.events.head()
 
     async def test_on_a_closed_handle_nobody_waits(self, place: Place) -> None:
-        """BE-COMMITS-013: Waiting on a closed handle is StoreClosed, with its location, whatever was seen."""
+        """BE-COMMITS-013: Waiting on a closed handle raises StoreClosed with its location, whatever count was seen."""
         async with place.open() as db:
             before = db.commits.count
         for seen in (before, db.commits.count):
@@ -233,7 +233,7 @@ class CommitsRules(Contract):
             pass
 
     async def test_what_is_no_count_and_no_time_is_refused(self, db: Backend) -> None:
-        """BE-COMMITS-014: A count that is no int, or a time limit that is no number ≥ 0, is InvalidQueryError."""
+        """BE-COMMITS-014: A count that is not an int, or a time limit that is not a number ≥ 0, raises InvalidQueryError."""
         wait, calls = db.commits.wait, dict[str, Callable[[], Any]]()
         for wrong in cast("tuple[Any, ...]", (None, "1", 1.0, True, b"1")):
             calls[f"seen {wrong!r}"] = partial(wait, wrong, 0)
@@ -243,7 +243,7 @@ class CommitsRules(Contract):
 
     @only("async")
     async def test_waiting_can_be_cancelled(self, place: Place, db: Backend) -> None:
-        """BE-COMMITS-015: Waiting may be cancelled at any moment; the others, and whoever waits later, wake as ever."""
+        """BE-COMMITS-015: Waiting may be cancelled at any moment; other and later callers wake as usual."""
         other = await waiting(place, db, await quiet(place, db))
         for turns in range(6):
             asking = asyncio.create_task(db.commits.wait(db.commits.count))
@@ -260,7 +260,7 @@ class CommitsRules(Contract):
         assert await asking is True
 
     async def test_a_signal_can_be_told_as_well(self, db: Backend) -> None:
-        """BE-COMMITS-016: While a signal watches, it is notified of each commit; before and after that it is not."""
+        """BE-COMMITS-016: While a signal is registered with `watch`, each commit notifies it; before and after, none does."""
         signal = Signal()
         await db.models.put("c", "1", "1")
         assert signal.count == 0
@@ -272,11 +272,11 @@ class CommitsRules(Contract):
         seen = signal.count
         for _ in range(10):
             await db.models.put("c", "1", "1")
-        assert signal.count - seen < 3  # what was under way when the block ended may still arrive
+        assert signal.count - seen < 3  # notifications in flight when the block ended may still arrive
 
     @needs(PROCESSES)
     async def test_a_signal_is_told_of_others(self, place: Place, db: Backend) -> None:
-        """BE-COMMITS-017: It is told of the commits of other handles and processes, too."""
+        """BE-COMMITS-017: Commits of other handles and processes notify a registered signal, too."""
         signal = Signal()
         process = place.spawn(change_each)
         process.expect("ready")
@@ -294,7 +294,7 @@ class CommitsRules(Contract):
         process.finish()
 
     async def test_a_signal_is_told_of_the_end(self, place: Place) -> None:
-        """BE-COMMITS-018: A signal that watches is notified when the handle is closed."""
+        """BE-COMMITS-018: Closing the handle notifies a registered signal."""
         signal, watching, go_on = Signal(), Moment(place), Moment(place)
 
         async def watch(db: Backend) -> int:

@@ -1,4 +1,4 @@
-"""Several handles on one storage: in one process, and in several (G12)."""
+"""Several handles on one storage, in one process and in several (G12)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from goes_lite_conformance.rule import needs
 
 
 def another_handle(place: Place) -> None:
-    """A process that says what it sees of the stores, what is refused to it, and then leaves a change in each."""
+    """Run a process that reports what it sees in the stores and what is refused, then changes each store."""
     with place.blocking() as db:
         say([event.data.text for event in db.events.query()])
         record = db.models.get("c", "1")
@@ -80,7 +80,7 @@ class HandleRules(Contract):
 
     @needs(PROCESSES)
     async def test_handles_take_turns(self, place: Place, db: Backend) -> None:
-        """BE-HANDLE-002: Handles append to one log: positions rise, and the versions of an aggregate go on, across them."""
+        """BE-HANDLE-002: Handles append to one log: positions increase, and versions of an aggregate continue, across them."""
         async with place.open() as other:
             positions: list[int] = []
             for version in range(6):
@@ -90,7 +90,7 @@ class HandleRules(Contract):
 
     @needs(PROCESSES)
     async def test_conflicts_are_found_across_handles(self, place: Place, db: Backend) -> None:
-        """BE-HANDLE-003: An append that builds on what another handle has moved on is ConcurrencyError."""
+        """BE-HANDLE-003: An append based on a version that another handle has moved past raises ConcurrencyError."""
         async with place.open() as other:
             await db.events.append(story(A, 1))
             await other.events.append(story(A, 2, after=1))
@@ -100,7 +100,7 @@ class HandleRules(Contract):
 
     @needs(PROCESSES)
     async def test_a_retry_is_recognised_across_handles(self, place: Place, db: Backend) -> None:
-        """BE-HANDLE-004: The events of an append may be appended again through any handle; altered, through none."""
+        """BE-HANDLE-004: A retry of an append is recognised through any handle; altered events are refused by all."""
         async with place.open() as other:
             events = story(A, 2)
             first = await db.events.append(events)
@@ -110,7 +110,7 @@ class HandleRules(Contract):
 
     @needs(PROCESSES)
     async def test_conditions_hold_across_handles(self, place: Place, db: Backend) -> None:
-        """BE-HANDLE-005: A condition sees what other handles appended, though this one never read it."""
+        """BE-HANDLE-005: A condition sees what other handles appended, even if this handle has never read it."""
         query = EventQuery(tags=["seat:1"])
         async with place.open() as other:
             condition = AppendCondition(query, after=await db.events.head())
@@ -146,7 +146,7 @@ class HandleRules(Contract):
 
     @needs(PROCESSES)
     async def test_deleting_reaches_every_handle(self, place: Place, db: Backend) -> None:
-        """BE-HANDLE-008: An aggregate that one handle deleted is gone with its snapshots for all, and may begin again."""
+        """BE-HANDLE-008: An aggregate that one handle deleted is gone for all, with its snapshots, and may begin again."""
         async with place.open() as other:
             await db.events.append(story(A, 2))
             await db.snapshots.save(snapshot(A, 2))
@@ -159,7 +159,7 @@ class HandleRules(Contract):
 
     @needs(PROCESSES)
     async def test_followers_wake_on_every_handle(self, place: Place, db: Backend) -> None:
-        """BE-HANDLE-009: A follower that waits on one handle gets what is committed through another, each once."""
+        """BE-HANDLE-009: A follower that waits on one handle gets each event that another commits, once."""
         async with place.open() as other:
             following = {"db": db.events.follow(after=0), "other": other.events.follow(after=0)}
             for number in range(3):
@@ -171,7 +171,7 @@ class HandleRules(Contract):
 
     @needs(PROCESSES)
     async def test_closing_one_handle_concerns_no_other(self, place: Place, db: Backend) -> None:
-        """BE-HANDLE-010: When one handle is closed, the others go on, those that wait on them included."""
+        """BE-HANDLE-010: Closing one handle does not affect the others, nor their waiting followers."""
         async with place.open() as other:
             await other.events.append([note("1")])
             waiting = place.beside(take(db.events.follow(after=0), 2))
@@ -180,7 +180,7 @@ class HandleRules(Contract):
 
     @needs(PROCESSES)
     async def test_new_names_reach_every_handle(self, place: Place, db: Backend) -> None:
-        """BE-HANDLE-011: Event names, aggregates and tags that a handle has never met come back right from another's."""
+        """BE-HANDLE-011: Event names, aggregates and tags that are new to a handle are read correctly from another's events."""
         async with place.open() as other:
             await db.events.append([note("1")])
             await other.events.append([count(2, ("new", "1"), 1, tags=["new:tag"]), note("3", B, 1)])

@@ -1,4 +1,4 @@
-"""Which store it is: what checkpoints belong to."""
+"""The identity of a store, which its checkpoints carry."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from goes_lite_conformance.rule import needs
 
 
 def say_identity(place: Place) -> None:
-    """Say which store it is, in a process of its own."""
+    """Say the identity of the store, in a process of its own."""
     with place.blocking() as db:
         say(db.identity)
 
@@ -20,7 +20,7 @@ class IdentityRules(Contract):
     """Rules BE-IDENTITY."""
 
     async def test_it_is_what_checkpoints_belong_to(self, db: Backend) -> None:
-        """BE-IDENTITY-001: The identity is a text that says something, and that of every checkpoint that is saved."""
+        """BE-IDENTITY-001: The identity is a non-empty str, and every checkpoint that is saved carries it."""
         await db.checkpoints.save("reader", 0)
         checkpoint = await db.checkpoints.get("reader")
         assert checkpoint is not None
@@ -30,7 +30,7 @@ class IdentityRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_so_it_is_in_a_transaction(self, db: Backend) -> None:
-        """BE-IDENTITY-002: Also of one that is saved in a transaction."""
+        """BE-IDENTITY-002: A checkpoint that is saved in a transaction carries the identity, too."""
         async with db.transaction() as tx:
             await tx.checkpoints.save("reader", 0)
         assert [checkpoint.store for checkpoint in await db.checkpoints.all()] == [db.identity]
@@ -43,7 +43,7 @@ class IdentityRules(Contract):
 
     @needs(PERSISTENT)
     async def test_it_stays(self, place: Place) -> None:
-        """BE-IDENTITY-004: It is the same whenever the storage is opened, and a closed handle still says it."""
+        """BE-IDENTITY-004: The identity is the same whenever the storage is opened, and a closed handle still has it."""
         opened: list[Backend] = []
         for number in range(3):
             async with place.open() as db:
@@ -54,7 +54,7 @@ class IdentityRules(Contract):
 
     @needs(PROCESSES)
     async def test_all_handles_have_one(self, place: Place, db: Backend) -> None:
-        """BE-IDENTITY-005: Every handle has it, in this process and in others."""
+        """BE-IDENTITY-005: Every handle has the same identity, in this process and in others."""
         async with place.open() as other:
             assert other.identity == db.identity
             worker = place.spawn(say_identity)

@@ -1,4 +1,4 @@
-"""Opening a storage: what is in it, what a handle says of itself, what is refused."""
+"""Opening a storage: its contents, what a handle says of itself, and what is refused."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class OpeningRules(Contract):
     """Rules BE-OPEN."""
 
     async def test_a_fresh_storage_is_empty(self, db: Database) -> None:
-        """BE-OPEN-001: There is nothing in a storage that was never used: head 0, and every store answers nothing."""
+        """BE-OPEN-001: A storage that was never used is empty: its head is 0, and every store returns nothing."""
         assert await contents(db) == {"events": ([], [], 0, 0, []), "snapshots": [], "models": [], "checkpoints": []}
         assert await db.leases.get("reader") is None
         assert await db.bus.dead_letters() == []
 
     @needs(PERSISTENT)
     async def test_reopened_it_is_all_there(self, place: Place) -> None:
-        """BE-OPEN-002: What was in the stores when a handle was closed is there when the storage is opened again."""
+        """BE-OPEN-002: What was in the stores when a handle was closed is there when the storage is reopened."""
         async with place.open() as db:
             await fill(db)
             lease = await db.leases.acquire("reader", "me", 60)
@@ -39,8 +39,8 @@ class OpeningRules(Contract):
             assert await db.leases.get("reader") == lease
 
     @needs(PERSISTENT)
-    async def test_positions_and_versions_go_on_after_reopening(self, place: Place) -> None:
-        """BE-OPEN-003: A reopened store counts on from where it was, even if its newest events were deleted."""
+    async def test_positions_and_versions_continue_after_reopening(self, place: Place) -> None:
+        """BE-OPEN-003: A reopened store continues its positions and versions, even if its newest events were deleted."""
         async with place.open() as db:
             await db.events.append(story(A, 2))
             newest = (await db.events.append(story(B, 3))).position
@@ -61,7 +61,7 @@ class OpeningRules(Contract):
         assert all(identities)
 
     async def test_two_storages_are_two_stores(self, place: Place, db: Database) -> None:
-        """BE-OPEN-005: Storages have nothing in common: neither content nor the identity that checkpoints name."""
+        """BE-OPEN-005: Two storages share neither content nor the identity that checkpoints carry."""
         await fill(db)
         with place.another() as elsewhere:
             async with elsewhere.open() as other:
@@ -82,7 +82,7 @@ class OpeningRules(Contract):
             assert db.registry is default_registry
 
     async def test_a_wrong_policy_for_unknown_events_is_refused(self, place: Place) -> None:
-        """BE-OPEN-007: For `unknown` nothing but error, skip and raw is accepted."""
+        """BE-OPEN-007: `unknown` accepts only "error", "skip" and "raw"."""
         for wrong in ("ignore", "", None):
             with refused(ConfigError) as caught:
                 async with place.open(unknown=wrong):
@@ -90,14 +90,14 @@ class OpeningRules(Contract):
             assert "unknown=" in str(caught.value)
 
     async def test_an_option_that_nobody_knows_is_refused(self, place: Place) -> None:
-        """BE-OPEN-008: An option that the backend does not have is refused by name; a misspelt one is not ignored."""
+        """BE-OPEN-008: An unknown option is refused by name, so a misspelt one is not ignored."""
         with refused(ConfigError) as caught:
             async with place.open(no_such_option=1):
                 raise AssertionError("opened")
         assert "no_such_option" in str(caught.value)
 
     async def test_a_handle_says_where_it_is(self, place: Place) -> None:
-        """BE-OPEN-009: Its location, its repr and its errors name the storage, and never a password.
+        """BE-OPEN-009: The location, the repr and the errors of a handle name the storage, and never a password.
 
         They end up in logs.
         """
@@ -114,7 +114,7 @@ class OpeningRules(Contract):
             assert password is None or password not in text
 
     async def test_the_repr_says_whether_it_is_closed(self, place: Place) -> None:
-        """BE-OPEN-010: One sees from its repr whether a handle is open."""
+        """BE-OPEN-010: The repr of a handle shows whether it is open."""
         async with place.open() as db:
             before = repr(db)
             assert "closed" not in before.replace(db.location, "")
@@ -122,7 +122,7 @@ class OpeningRules(Contract):
 
     @only("async")
     async def test_connect_can_be_awaited(self, place: Place) -> None:
-        """BE-OPEN-011: `await connect(…)` answers an open handle, which is itself a context manager that closes it."""
+        """BE-OPEN-011: `await connect(…)` returns an open handle, which is itself a context manager that closes it."""
         handle: Database = await cast("Any", place.open())
         await handle.events.append([note("x")])
         async with handle as db:
@@ -132,7 +132,7 @@ class OpeningRules(Contract):
             await handle.events.head()
 
     async def test_an_exception_leaves_the_block_and_closes_the_handle(self, place: Place) -> None:
-        """BE-OPEN-012: What is raised in the block of a handle comes out of it unchanged, and the handle is closed."""
+        """BE-OPEN-012: An exception raised in the block of a handle propagates unchanged, and the handle is closed."""
         kept: list[Database] = []
         with pytest.raises(ZeroDivisionError):
             async with place.open() as db:

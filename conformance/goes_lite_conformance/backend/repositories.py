@@ -1,4 +1,4 @@
-"""What a repository promises on any backend: its laws where they depend on what the stores do."""
+"""What a repository promises on any backend, as far as it depends on the stores."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from goes_lite_conformance.rule import needs
 
 
 class Tally(goes.Aggregate, name="tally", registry=registry, deleted_by=Closed, restored_by=Noted):
-    """Adds numbers; closing it deletes it softly, a note restores it."""
+    """Adds numbers; closing it soft-deletes it, a note restores it."""
 
     sum: int = 0
 
@@ -40,7 +40,7 @@ class Tally(goes.Aggregate, name="tally", registry=registry, deleted_by=Closed, 
 
 
 class Newer(goes.Aggregate, name="tally", schema=2, registry=registry):
-    """The same aggregates in a later program, whose state means something else."""
+    """The same aggregates in a later program, whose state has another meaning."""
 
     sum: int = 0
 
@@ -50,7 +50,7 @@ class Newer(goes.Aggregate, name="tally", schema=2, registry=registry):
 
 
 class Unkeepable(goes.Aggregate, name="unkeepable", registry=registry):
-    """Its state is not what it says, so that no snapshot of it can be encoded."""
+    """An aggregate whose state does not match its annotation, so no snapshot of it can be encoded."""
 
     sum: int = 0
 
@@ -63,12 +63,12 @@ TALLY = AggregateRef("tally", "t")
 
 
 def inner(db: Database) -> Database:
-    """The async backend behind a handle: what code that the backend itself calls may use on either face."""
+    """Return the async database of a handle, which user code called by the library may use on either face."""
     return cast("Database", getattr(getattr(db, "target", None), "database", db))
 
 
 async def tally(repository: Repository[Tally], *numbers: int) -> Tally:
-    """A tally of these numbers, saved one after the other."""
+    """Return a tally of these numbers, saved one after another."""
     for number in numbers:
         await repository.use("t", lambda one, number=number: one.add(number), create=True)  # type: ignore[misc]
     return await repository.fetch("t")
@@ -78,14 +78,14 @@ class RepositoryRules(Contract):
     """Rules BE-REPO."""
 
     async def test_a_conflict_is_decided_again_on_a_fresh_instance(self, db: Database) -> None:
-        """BE-REPO-001: When somebody else was faster, `use` calls again with an instance that has what they saved."""
+        """BE-REPO-001: After a conflict, `use` calls the function again with a fresh instance that has the stored changes."""
         repository = db.repository(Tally)
         await tally(repository, 1)
         seen: list[tuple[Tally, int]] = []
 
         async def change(one: Tally) -> None:
             seen.append((one, one.sum))
-            if len(seen) < 3:  # somebody else is faster, twice
+            if len(seen) < 3:  # another writer is faster, twice
                 other = Event(Counted(10), aggregate=TALLY, version=one.version + 1, registry=registry)
                 await inner(db).events.append([other])
             one.add(100)
@@ -97,7 +97,7 @@ class RepositoryRules(Contract):
         assert (await repository.fetch("t")).sum == 121
 
     async def test_users_side_by_side_lose_nothing(self, place: Place, db: Database) -> None:
-        """BE-REPO-002: However many use one aggregate side by side, each change is there once."""
+        """BE-REPO-002: However many callers use one aggregate concurrently, each change is stored once."""
         repository = db.repository(Tally, tries=100)
         outcomes = await place.together(
             *(repository.use("t", lambda one: one.add(1), create=True) for _ in range(12)),
@@ -107,9 +107,9 @@ class RepositoryRules(Contract):
         assert (final.sum, final.version) == (12, 12)
 
     async def test_a_refused_save_leaves_store_and_instance(self, db: Database) -> None:
-        """BE-REPO-003: A save that comes too late is ConcurrencyError; what was recorded stays pending, on no one else.
+        """BE-REPO-003: A save that comes too late raises ConcurrencyError; its events stay pending on that instance only.
 
-        The next fetch is of what is stored.
+        The next fetch returns what is stored.
         """
         repository = db.repository(Tally, cache=10)
         await tally(repository, 1)
@@ -122,7 +122,7 @@ class RepositoryRules(Contract):
         assert (await repository.fetch("t")).sum == 3
 
     async def test_a_change_that_fails_is_seen_by_nobody(self, db: Database) -> None:
-        """BE-REPO-004: What `change` did before it raised is neither stored nor in what is fetched next."""
+        """BE-REPO-004: What `change` did before it raised is neither stored nor visible in later fetches."""
         repository = db.repository(Tally, cache=10)
         await tally(repository, 1)
 
@@ -136,7 +136,7 @@ class RepositoryRules(Contract):
         assert await db.events.count() == 1
 
     async def test_nobody_shares_an_instance(self, db: Database) -> None:
-        """BE-REPO-005: Two callers never get the same instance, with a cache either, and both are current."""
+        """BE-REPO-005: No two callers get the same instance, not even with a cache, and both are current."""
         repository = db.repository(Tally, cache=10)
         await tally(repository, 1)
         one, other = await repository.fetch("t"), await repository.fetch("t")
@@ -146,7 +146,7 @@ class RepositoryRules(Contract):
         assert (await repository.fetch("t")).sum == 6
 
     async def test_several_aggregates_are_saved_together(self, db: Database) -> None:
-        """BE-REPO-006: Aggregates that are saved at once are saved all or none."""
+        """BE-REPO-006: Aggregates that are saved together are all saved or none."""
         repository = db.repository(Tally)
         await tally(repository, 1)
         late, new = await repository.fetch("t"), Tally("new")
@@ -163,8 +163,8 @@ class RepositoryRules(Contract):
         assert len(appended.positions) == 2
         assert ((await repository.fetch("new")).sum, (await repository.fetch("t")).sum) == (10, 6)
 
-    async def test_what_fails_behind_the_commit_fails_no_save(self, db: Database) -> None:
-        """BE-REPO-007: A snapshot that cannot be taken and a hook that raises are reported; the save has succeeded."""
+    async def test_a_failure_after_the_commit_fails_no_save(self, db: Database) -> None:
+        """BE-REPO-007: A snapshot that cannot be taken and a hook that raises are reported; the save succeeds."""
         reported: list[str] = []
 
         def after_save(*_: object) -> None:
@@ -189,7 +189,7 @@ class RepositoryRules(Contract):
         assert await db.events.count() == 1
 
     async def test_a_snapshot_changes_no_answer(self, db: Database) -> None:
-        """BE-REPO-008: With snapshots at every other version, what is fetched is what its events say, at any version."""
+        """BE-REPO-008: With snapshots at every other version, a fetch returns what the events say, at any version."""
         repository, plain = db.repository(Tally, snapshots=Every(2)), db.repository(Tally)
         await tally(repository, 1, 2, 3, 4, 5)
         assert [snapshot.version for snapshot in await db.snapshots.query().list()] == [2, 4]
@@ -200,10 +200,10 @@ class RepositoryRules(Contract):
         assert (await repository.fetch("t")).sum == 15
 
     @pytest.mark.parametrize("every", [1, 2, 3])
-    async def test_a_deleted_aggregate_is_deleted_behind_a_snapshot(self, db: Database, every: int) -> None:
-        """BE-REPO-009: An aggregate that was softly deleted is AggregateDeleted, until it is restored.
+    async def test_a_deleted_aggregate_is_deleted_in_its_snapshot(self, db: Database, every: int) -> None:
+        """BE-REPO-009: Fetching a soft-deleted aggregate raises AggregateDeleted until it is restored.
 
-        Whether a snapshot was taken before its deletion, at it, or none.
+        This holds whether a snapshot was taken before the deletion, at it, or not at all.
         """
         repository = db.repository(Tally, snapshots=Every(every))
         await tally(repository, 1, 2)
@@ -217,7 +217,7 @@ class RepositoryRules(Contract):
         assert (await repository.fetch("t")).sum == 3
 
     async def test_a_snapshot_of_another_schema_is_ignored(self, db: Database) -> None:
-        """BE-REPO-010: A snapshot that an older class took is passed over, silently, for the events."""
+        """BE-REPO-010: A snapshot that an older class took is silently ignored in favour of the events."""
         await tally(db.repository(Tally, snapshots=Every(1)), 1, 2)
         reported: list[str] = []
 
@@ -229,7 +229,7 @@ class RepositoryRules(Contract):
         assert reported == []
 
     async def test_time_travel(self, db: Database) -> None:
-        """BE-REPO-011: An aggregate is fetched as it was at a version or a time that it has reached; other ones say so."""
+        """BE-REPO-011: An aggregate is fetched as of any version or time that it has reached; others raise an error."""
         repository = db.repository(Tally)
         with refused(AggregateNotFound, aggregate=TALLY):
             await repository.fetch_version("t", 1)
@@ -244,7 +244,7 @@ class RepositoryRules(Contract):
             await repository.fetch_version("t", earlier)
 
     async def test_deleting_for_good_removes_everything(self, db: Database) -> None:
-        """BE-REPO-012: A deleted aggregate has no events and no snapshots, and begins again as if it had never been."""
+        """BE-REPO-012: A deleted aggregate has no events and no snapshots, and can begin again as if it had never existed."""
         repository = db.repository(Tally, snapshots=Every(1), cache=10)
         await tally(repository, 1, 2)
         assert await repository.delete("t") == 2
@@ -257,9 +257,9 @@ class RepositoryRules(Contract):
         assert (await repository.fetch("t")).sum == 5
 
     async def test_a_stray_snapshot_of_a_former_life_is_not_believed(self, db: Database) -> None:
-        """BE-REPO-013: A snapshot that comes from before the aggregate was deleted is ignored, though its version fits.
+        """BE-REPO-013: A snapshot from before the aggregate was deleted is ignored, even if its version fits.
 
-        Whoever was about to save it may do so after the deletion.
+        A program that was about to save it may do so after the deletion.
         """
         repository = db.repository(Tally, snapshots=Every(2))
         await tally(repository, 1, 2)
@@ -271,7 +271,7 @@ class RepositoryRules(Contract):
         assert (await repository.fetch("t")).sum == 60
 
     async def test_aggregates_are_listed(self, db: Database) -> None:
-        """BE-REPO-014: `query` gives those of its class by id, current, a part of them if a part is asked for."""
+        """BE-REPO-014: `query` returns the aggregates of its class by id, in their current state, all or a selection."""
         repository = db.repository(Tally)
         for number, id in enumerate("cab"):
             await repository.use(id, lambda one, number=number: one.add(number), create=True)  # type: ignore[misc]
@@ -284,7 +284,7 @@ class RepositoryRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_saving_within_a_transaction(self, db: Database) -> None:
-        """BE-REPO-015: What is saved within a transaction is stored with it; rolled back, it is pending as before."""
+        """BE-REPO-015: What is saved within a transaction is stored with it; after a rollback it is pending as before."""
         repository = db.repository(Tally, snapshots=Every(1))
         one = Tally("t")
         one.add(1)

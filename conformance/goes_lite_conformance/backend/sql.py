@@ -1,6 +1,6 @@
 """The user's own SQL, inside transactions and outside them.
 
-The SQL of these rules is what every database understands; how a parameter is written in it is found out.
+These rules use SQL that every database understands, and find out how parameters are written.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from goes_lite_conformance.rule import needs
 
 
 class Notes:
-    """A table of the user's own, beside those of the store."""
+    """A table of the user's own, next to those of the store."""
 
     def __init__(self, db: Backend, name: str, mark: str) -> None:
         self.db = db
@@ -30,12 +30,12 @@ class Notes:
         self.all = f"SELECT text FROM {name} ORDER BY id"
 
     async def texts(self) -> list[str]:
-        """What is committed."""
+        """Return what is committed."""
         return [row[0] for row in await self.db.select(self.all)]
 
 
 async def notes_of(place: Place, db: Backend) -> Notes:
-    """The table, made in a transaction."""
+    """Create the table in a transaction."""
     name = f"notes_{place.storage.name}"
     async with db.transaction() as tx:
         await tx.execute(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL)")
@@ -46,27 +46,27 @@ async def notes_of(place: Place, db: Backend) -> Notes:
         except GoesError:
             continue
         return Notes(db, name, mark)
-    raise AssertionError("parameters are written neither ?, nor $1, nor %s")
+    raise AssertionError("parameters are not written as ?, $1 or %s")
 
 
 async def refuses(call: Any, sql: str, *errors: type[BaseException]) -> None:
-    """The statement is refused with one of the errors."""
+    """Check that the statement is refused with one of the errors."""
     try:
         answer = await call(sql)
     except errors as error:
-        assert len(str(error)) > 20, f"{error!r} says nothing"
+        assert len(str(error)) > 20, f"{error!r} explains nothing"
     else:
-        raise AssertionError(f"{sql!r} was run, and answered {answer!r}")
+        raise AssertionError(f"{sql!r} was run and returned {answer!r}")
 
 
 class SqlRules(Contract):
     """Rules BE-SQL."""
 
     @needs(SQL, TRANSACTIONS)
-    async def test_execute_takes_parameters_and_answers_rows(self, place: Place, db: Backend) -> None:
-        """BE-SQL-001: `execute` runs a statement with its parameters and answers a list of tuples, empty without rows.
+    async def test_execute_takes_parameters_and_returns_rows(self, place: Place, db: Backend) -> None:
+        """BE-SQL-001: `execute` runs a statement with its parameters and returns a list of tuples, empty without rows.
 
-        A parameter is a value and never a part of the statement.
+        A parameter is a value and never part of the statement.
         """
         notes = await notes_of(place, db)
         awkward = "'); DROP TABLE x; -- é \N{SNOWMAN} ?"
@@ -81,7 +81,7 @@ class SqlRules(Contract):
 
     @needs(SQL, TRANSACTIONS)
     async def test_sql_commits_with_the_rest(self, place: Place, db: Backend) -> None:
-        """BE-SQL-002: What was executed is committed with the transaction's events, and rolled back with them."""
+        """BE-SQL-002: Executed statements commit with the transaction's events, and are rolled back with them."""
         notes = await notes_of(place, db)
         async with db.transaction() as tx:
             await tx.events.append([note("x")])
@@ -96,7 +96,7 @@ class SqlRules(Contract):
 
     @needs(SQL, TRANSACTIONS)
     async def test_an_error_in_sql_is_undone_alone(self, place: Place, db: Backend) -> None:
-        """BE-SQL-003: A statement that fails is an error of goes_lite, has written nothing, and the block goes on."""
+        """BE-SQL-003: A failing statement raises an error of goes_lite and writes nothing, and the block continues."""
         notes = await notes_of(place, db)
         async with db.transaction() as tx:
             await tx.events.append([note("x")])
@@ -111,7 +111,7 @@ class SqlRules(Contract):
 
     @needs(SQL, TRANSACTIONS)
     async def test_sql_cannot_end_the_transaction(self, place: Place, db: Backend) -> None:
-        """BE-SQL-004: Statements that would end the transaction are refused in whatever disguise, as often as one tries.
+        """BE-SQL-004: Statements that would end the transaction are refused, however disguised and however often tried.
 
         What was written stays undecided until the block ends.
         """
@@ -136,7 +136,7 @@ class SqlRules(Contract):
 
     @needs(SQL)
     async def test_select_reads_what_is_committed(self, place: Place, db: Backend) -> None:
-        """BE-SQL-005: `select` answers rows outside any transaction, with parameters."""
+        """BE-SQL-005: `select` returns rows outside any transaction, with parameters."""
         notes = await notes_of(place, db)
         async with db.transaction() as tx:
             await tx.execute(notes.insert, (1, "one"))
@@ -147,9 +147,9 @@ class SqlRules(Contract):
 
     @needs(SQL)
     async def test_select_writes_nothing(self, place: Place, db: Backend) -> None:
-        """BE-SQL-006: A statement that would write is StoreReadOnly when it is selected, and does nothing.
+        """BE-SQL-006: Selecting with a statement that would write raises StoreReadOnly and does nothing.
 
-        The handle is as good as before, and so is what is executed in transactions.
+        The handle works as before, and so do statements executed in transactions.
         """
         notes = await notes_of(place, db)
         async with db.transaction() as tx:
@@ -174,7 +174,7 @@ class SqlRules(Contract):
 
     @needs(SQL)
     async def test_an_error_in_select_harms_nobody(self, db: Backend) -> None:
-        """BE-SQL-007: A statement that cannot be run is an error of goes_lite, and the next one runs."""
+        """BE-SQL-007: A statement that cannot be run raises an error of goes_lite, and the next one runs."""
         for _ in range(2):
             await refuses(db.select, "SELECT nothing FROM nowhere", GoesError)
             await refuses(db.select, "SELEKT 1", GoesError)
@@ -182,7 +182,7 @@ class SqlRules(Contract):
 
     @needs(SQL, TRANSACTIONS)
     async def test_sql_in_a_transaction_that_ended(self, place: Place, db: Backend) -> None:
-        """BE-SQL-008: Executing in a transaction that has ended is TransactionError, and nothing is written."""
+        """BE-SQL-008: Executing in a transaction that has ended raises TransactionError, and nothing is written."""
         notes = await notes_of(place, db)
         async with db.transaction() as tx:
             await tx.execute(notes.insert, (1, "one"))
@@ -192,7 +192,7 @@ class SqlRules(Contract):
 
     @needs(SQL, PROCESSES)
     async def test_select_sees_nothing_uncommitted(self, place: Place, db: Backend) -> None:
-        """BE-SQL-009: `select` does not see what a transaction has not committed yet, even in its block."""
+        """BE-SQL-009: `select` does not see what a transaction has not committed yet, even within its block."""
         notes = await notes_of(place, db)
         async with db.transaction() as tx:
             await tx.execute(notes.insert, (1, "one"))

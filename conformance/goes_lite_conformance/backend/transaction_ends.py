@@ -1,4 +1,4 @@
-"""The edges of a transaction: what it keeps out, what comes behind it, who hears of it."""
+"""The edges of a transaction: what it excludes, what follows its commit, and who learns of it."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Count:
 
 
 class TransactionEndRules(Contract):
-    """Rules BE-TX, about the edges."""
+    """Rules BE-TX about the edges of a transaction."""
 
     @needs(TRANSACTIONS)
-    async def test_writes_beside_it_are_refused(self, db: Backend) -> None:
-        """BE-TX-020: In its block, every write through the backend's own stores is TransactionError, not a deadlock.
+    async def test_writes_around_it_are_refused(self, db: Backend) -> None:
+        """BE-TX-020: Within its block, a write through the backend's own stores raises TransactionError and does not deadlock.
 
-        Nothing of it is written, and when the block has ended they work again.
+        Nothing of it is written, and the stores work again when the block has ended.
         """
         lease = await db.leases.acquire("held", "me", 60)
         async with db.transaction() as tx:
@@ -57,7 +57,7 @@ class TransactionEndRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_transaction_in_its_block_is_refused(self, db: Backend) -> None:
-        """BE-TX-021: Transactions do not nest: TransactionError, and the outer one goes on."""
+        """BE-TX-021: Transactions do not nest: an inner one raises TransactionError, and the outer one continues."""
         async with db.transaction() as tx:
             await tx.events.append([note("1")])
             with refused(TransactionError):
@@ -68,7 +68,7 @@ class TransactionEndRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_transaction_that_ended_is_of_no_use(self, db: Backend) -> None:
-        """BE-TX-022: Reading and writing through a transaction that has ended is TransactionError, however it ended."""
+        """BE-TX-022: Reading and writing through a transaction that has ended raises TransactionError, however it ended."""
         ended: list[Transaction] = []
         async with db.transaction() as tx:
             ended.append(tx)
@@ -82,7 +82,7 @@ class TransactionEndRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_an_empty_transaction_changes_nothing(self, db: Backend) -> None:
-        """BE-TX-023: A block that writes nothing, or only what is refused, leaves the store as it was."""
+        """BE-TX-023: A block that writes nothing, or only what is refused, leaves the store unchanged."""
         await fill(db)
         before = await contents(db)
         async with db.transaction() as tx:
@@ -95,8 +95,8 @@ class TransactionEndRules(Contract):
         assert await contents(db) == before
 
     @needs(TRANSACTIONS)
-    async def test_on_commit_runs_behind_the_commit(self, db: Backend) -> None:
-        """BE-TX-024: Its actions are run once, in order, when it is committed and no longer open, so they may write."""
+    async def test_on_commit_runs_after_the_commit(self, db: Backend) -> None:
+        """BE-TX-024: Actions run once, in order, after the commit, when the transaction is no longer open, so they may write."""
         done: list[str] = []
 
         async def write() -> None:
@@ -119,7 +119,7 @@ class TransactionEndRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_on_commit_does_not_run_without_one(self, db: Backend) -> None:
-        """BE-TX-025: When the block is rolled back, no action is run, neither then nor later."""
+        """BE-TX-025: When the block is rolled back, no action runs, neither then nor later."""
         done: list[str] = []
 
         async def say() -> None:
@@ -136,7 +136,7 @@ class TransactionEndRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_an_action_that_fails_harms_nobody(self, db: Backend, caplog: pytest.LogCaptureFixture) -> None:
-        """BE-TX-026: What an action raises is logged to "goes_lite": the block ends well and the other actions run."""
+        """BE-TX-026: An exception of an action is logged to "goes_lite": the block ends normally and the other actions run."""
         done: list[str] = []
 
         async def fail() -> None:
@@ -156,7 +156,7 @@ class TransactionEndRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_followers_see_it_whole_and_never_what_was_rolled_back(self, place: Place, db: Backend) -> None:
-        """BE-TX-027: Who follows the store gets the events of a transaction behind its commit, in order, and none else."""
+        """BE-TX-027: A follower gets the events of a transaction after its commit, in order, and no others."""
         following = db.events.follow(after=0)
         follower = place.beside(take(following, 5))
         await db.events.append([note("0")])
@@ -170,15 +170,15 @@ class TransactionEndRules(Contract):
             with refused(ConcurrencyError):
                 await tx.events.append([note("refused"), *story(A, 1, after=7)])
             await tx.events.append([note("4")])
-        assert await follower.result() == ["0", "1", "2", "3", "4"]  # nothing but the commit wakes it
+        assert await follower.result() == ["0", "1", "2", "3", "4"]  # only the commit wakes it
         await db.events.append([note("5")])
         assert await take(following, 1) == ["5"]
 
     @needs(TRANSACTIONS)
     async def test_the_bus_hears_of_committed_events_only(self, place: Place, db: Backend) -> None:
-        """BE-TX-028: On the backend's bus are the events of a transaction once it is committed, each once, in order.
+        """BE-TX-028: The backend's bus delivers the events of a transaction once it is committed, each once, in order.
 
-        They have their positions and can be found; none that was refused, rolled back or only retried is among them.
+        They have positions and can be found; events that were refused, rolled back or only retried are not delivered.
         """
 
         async def hear(number: int) -> list[tuple[str, int, bool]]:
@@ -203,7 +203,7 @@ class TransactionEndRules(Contract):
                     await tx.events.append([note("refused"), *story(A, 1, after=7)])
                 await tx.events.append(first)
                 positions += (await tx.events.append([note("2"), note("3")])).positions
-            heard = await listener.result()  # nothing but the commit brings them there
+            heard = await listener.result()  # only the commit delivers them
             plain = [note("4")]
             positions += (await db.events.append(plain)).positions
             await db.events.append(plain)
@@ -213,7 +213,7 @@ class TransactionEndRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_transactions_side_by_side_lose_nothing(self, place: Place, db: Backend) -> None:
-        """BE-TX-029: What transactions decide side by side on what they read is stored in full or refused, never lost."""
+        """BE-TX-029: Concurrent transactions that decide on what they read are stored in full or refused, never lost."""
 
         async def transact() -> None:
             async with db.transaction() as tx:
@@ -231,8 +231,8 @@ class TransactionEndRules(Contract):
         assert [event.version for event in await db.events.load(A)] == list(range(1, committed + 1))
 
     @needs(TRANSACTIONS)
-    async def test_appends_beside_it_get_through(self, place: Place, db: Backend) -> None:
-        """BE-TX-030: Appends of others beside transactions on other aggregates are all stored; nobody waits for ever."""
+    async def test_concurrent_appends_succeed(self, place: Place, db: Backend) -> None:
+        """BE-TX-030: Appends concurrent with transactions on other aggregates are all stored; none hangs."""
 
         async def transact(number: int) -> None:
             async with db.transaction() as tx:
@@ -255,7 +255,7 @@ class TransactionEndRules(Contract):
     @needs(TRANSACTIONS)
     @only("async")
     async def test_a_task_that_outlives_it_may_write(self, db: Backend) -> None:
-        """BE-TX-031: A task that was started in the block may write through the backend when the block has ended."""
+        """BE-TX-031: A task that was started in the block may write through the backend once the block has ended."""
         ended = asyncio.Event()
 
         async def later() -> None:
@@ -272,7 +272,7 @@ class TransactionEndRules(Contract):
 
 
 async def of_no_use(tx: Transaction) -> None:
-    """Whatever is tried on this transaction is TransactionError."""
+    """Check that every operation on this transaction raises TransactionError."""
     await each_refused(TransactionError, {
         "append": lambda: tx.events.append([note("y")]),
         "head": tx.events.head,
@@ -284,7 +284,7 @@ async def of_no_use(tx: Transaction) -> None:
 
 
 async def fill_again(db: Backend) -> None:
-    """Every kind of write of the backend's own, after a transaction."""
+    """Make every kind of write through the backend's own stores, after a transaction."""
     await db.events.append(story(A, 1, after=1))
     await db.snapshots.save(snapshot(A, 2))
     await db.models.put("c", "1", "{}")

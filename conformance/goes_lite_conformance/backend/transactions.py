@@ -1,4 +1,4 @@
-"""Inside a transaction: what it holds together, what it and others see, what an error in it undoes."""
+"""Inside a transaction: what commits together, who sees what, and what an error undoes."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ class Leaving(BaseException):
 
 
 class TransactionRules(Contract):
-    """Rules BE-TX, about the inside."""
+    """Rules BE-TX about the inside of a transaction."""
 
     @needs(TRANSACTIONS)
     async def test_everything_in_it_commits_together(self, db: Backend) -> None:
-        """BE-TX-001: When its block ends, what was written to each of its stores is stored."""
+        """BE-TX-001: When its block ends, everything written to each of its stores is stored."""
         async with db.transaction() as tx:
             await fill(tx)
             inside = await contents(tx)
@@ -67,7 +67,7 @@ class TransactionRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_an_exception_rolls_everything_back(self, db: Backend) -> None:
-        """BE-TX-002: An exception comes out of the block, and nothing that was written in it is stored."""
+        """BE-TX-002: An exception propagates out of the block, and nothing that was written in it is stored."""
         before = await contents(db)
         error = ZeroDivisionError("mine")
         with pytest.raises(ZeroDivisionError) as caught:
@@ -81,7 +81,7 @@ class TransactionRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_rollback_restores_what_was_changed_and_deleted(self, db: Backend) -> None:
-        """BE-TX-003: What was overwritten, moved on or deleted in a block that raised is as it was before."""
+        """BE-TX-003: What was overwritten, advanced or deleted in a block that raised is as it was before."""
         await fill(db)
         before = await contents(db)
         with pytest.raises(ZeroDivisionError):
@@ -100,7 +100,7 @@ class TransactionRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_whatever_leaves_the_block_rolls_it_back(self, db: Backend) -> None:
-        """BE-TX-004: What is raised in the block need not be an Exception to roll it back."""
+        """BE-TX-004: Even an exception that is not an Exception rolls the block back."""
         with pytest.raises(Leaving):
             async with db.transaction() as tx:
                 await tx.events.append([note("x")])
@@ -110,7 +110,7 @@ class TransactionRules(Contract):
     @needs(TRANSACTIONS)
     @only("async")
     async def test_a_cancelled_block_is_rolled_back(self, db: Backend) -> None:
-        """BE-TX-005: Wherever a block is cancelled, afterwards all of it is stored or nothing, and the store goes on."""
+        """BE-TX-005: Wherever a block is cancelled, all of it is stored or nothing, and the store works as before."""
         for turns in range(30):
 
             async def work(name: str = f"n{turns}") -> None:
@@ -132,7 +132,7 @@ class TransactionRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_transaction_reads_the_events_that_it_wrote(self, db: Backend) -> None:
-        """BE-TX-006: Its event store sees its own events by every way of reading, at the positions that were answered."""
+        """BE-TX-006: Its event store shows its own events by every way of reading, at the positions that were returned."""
         await db.events.append([note("before")])
         async with db.transaction() as tx:
             events = [*story(A, 70), note("x", tags=["t:1"])]
@@ -161,8 +161,8 @@ class TransactionRules(Contract):
             assert [checkpoint.position for checkpoint in await tx.checkpoints.all()] == [5]
 
     @needs(TRANSACTIONS)
-    async def test_events_are_stored_at_the_positions_that_were_answered(self, db: Backend) -> None:
-        """BE-TX-008: Several appends in one block get rising positions, and are found there after the commit."""
+    async def test_events_are_stored_at_the_positions_that_were_returned(self, db: Backend) -> None:
+        """BE-TX-008: Several appends in one block get increasing positions, and are found there after the commit."""
         events = story(A, 6)
         positions: list[int] = []
         async with db.transaction() as tx:
@@ -176,7 +176,7 @@ class TransactionRules(Contract):
 
     @needs(TRANSACTIONS, PROCESSES)
     async def test_nobody_sees_it_before_the_commit(self, place: Place, db: Backend) -> None:
-        """BE-TX-009: Neither another handle nor the own stores of this one see anything of it before the commit."""
+        """BE-TX-009: Neither another handle nor this handle's own stores show anything of it before the commit."""
         async with place.open() as other:
             before = await contents(other)
             async with db.transaction() as tx:
@@ -186,8 +186,8 @@ class TransactionRules(Contract):
             assert await contents(other) == await contents(db) != before
 
     @needs(TRANSACTIONS)
-    async def test_readers_beside_it_never_see_what_is_rolled_back(self, place: Place, db: Backend) -> None:
-        """BE-TX-010: Whoever reads beside transactions that are rolled back never sees anything of them."""
+    async def test_concurrent_readers_never_see_what_is_rolled_back(self, place: Place, db: Backend) -> None:
+        """BE-TX-010: A concurrent reader never sees anything of a transaction that is rolled back."""
         begun = Moment(place)
 
         async def read() -> set[str]:
@@ -210,7 +210,7 @@ class TransactionRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_refused_append_in_it_is_undone_alone(self, db: Backend) -> None:
-        """BE-TX-011: A conflict inside counts what the transaction wrote, writes nothing, and the block goes on."""
+        """BE-TX-011: A conflict inside counts what the transaction wrote, and writes nothing; the block continues."""
         await db.events.append(story(A, 1))
         async with db.transaction() as tx:
             await tx.events.append(story(A, 1, after=1))
@@ -223,7 +223,7 @@ class TransactionRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_conditions_in_it_are_judged_with_what_it_wrote(self, db: Backend) -> None:
-        """BE-TX-012: An append condition inside sees the transaction's own events; refused, nothing but it is undone."""
+        """BE-TX-012: A condition inside sees the transaction's own events; its failure undoes only the refused append."""
         tagged = EventQuery(tags=["seat:1"])
         async with db.transaction() as tx:
             condition = AppendCondition(tagged)
@@ -235,9 +235,9 @@ class TransactionRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_retry_in_it_is_recognised(self, db: Backend) -> None:
-        """BE-TX-013: The same events again are the same append, whether they were stored before the transaction or in it.
+        """BE-TX-013: Appending the same events again is a retry, whether they were stored before the transaction or in it.
 
-        Altered, they are DuplicateEventError.
+        Altered events raise DuplicateEventError.
         """
         earlier = note("earlier")
         await db.events.append([earlier])
@@ -253,7 +253,7 @@ class TransactionRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_model_conflict_in_it_is_undone_alone(self, db: Backend) -> None:
-        """BE-TX-014: A refused write of a model inside changes nothing, and the block goes on."""
+        """BE-TX-014: A refused write of a model inside changes nothing, and the block continues."""
         await db.models.put("c", "1", '{"n": 1}')
         async with db.transaction() as tx:
             assert await tx.models.put("c", "1", '{"n": 2}', expected=1) == 2
@@ -267,9 +267,9 @@ class TransactionRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_name_that_was_rolled_back_is_no_other_name(self, db: Backend) -> None:
-        """BE-TX-015: After a rollback of the first event of a type, events of another type come back as what they are.
+        """BE-TX-015: After a rollback of the first event of a type, events of another type keep their own names.
 
-        Stores number the names of events; the number of one that was rolled back may be given anew.
+        Stores number the names of events, and may assign a number again after a rollback.
         """
         with pytest.raises(ZeroDivisionError):
             async with db.transaction() as tx:
@@ -298,7 +298,7 @@ class TransactionRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_lost_lease_takes_the_whole_transaction_with_it(self, db: Backend) -> None:
-        """BE-TX-017: A checkpoint under a lease that moved on is LeaseLost, and with it nothing of the block is stored.
+        """BE-TX-017: A checkpoint under a lost lease raises LeaseLost, and nothing of the block is stored.
 
         An instance that was paused for too long cannot write into the read model of its successor.
         """
@@ -319,9 +319,9 @@ class TransactionRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_read_model_and_its_checkpoint_count_once(self, db: Backend) -> None:
-        """BE-TX-018: A consumer that keeps its checkpoint beside its read model counts each event once, whenever it dies.
+        """BE-TX-018: A consumer that saves its checkpoint with its read model counts each event once, whenever it dies.
 
-        It may die before, between and behind the two writes: the next one goes on from what is stored.
+        It may die before, between and after the two writes: the next one resumes from what is stored.
         """
         await db.events.append([note("x") for _ in range(6)])
 
@@ -348,7 +348,7 @@ class TransactionRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_waiting_in_it_for_new_events_is_refused(self, db: Backend) -> None:
-        """BE-TX-019: Following inside is TransactionError where it would wait for a commit, which it keeps from coming."""
+        """BE-TX-019: Following inside raises TransactionError where it would wait for a commit, which it prevents itself."""
         async with db.transaction() as tx:
             await tx.events.append([note("x")])
             following = tx.events.follow(after=0)

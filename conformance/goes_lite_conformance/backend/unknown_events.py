@@ -1,4 +1,4 @@
-"""Events that a program does not know, knows under another name or in another shape, or cannot read at all."""
+"""Events that a program does not know, knows under another name or in another shape, or cannot decode."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ renamed.register("sample.counted", Counted)
 
 @dataclass(frozen=True)
 class Written:
-    """What Noted became."""
+    """The later form of Noted."""
 
     text: str
     language: str
@@ -47,20 +47,20 @@ grown.register("sample.noted", Written, schema=2)
 
 @grown.upcast("sample.noted", 1)
 def add_language(plain: dict[str, Any]) -> dict[str, Any]:
-    """From the first schema to the second."""
+    """Convert the first schema to the second."""
     return {**plain, "language": "en"}
 
 
 broken = Registry(
     codec=FunctionCodec("json", lambda _: '{"text": 5}', lambda payload, _: Noted(str(payload)), text=True)
 )
-"""Writes what nobody can read: JSON that does not fit the type."""
+"""Writes what cannot be decoded: JSON that does not fit the type."""
 broken.register("sample.noted", Noted)
 
 
 @asynccontextmanager
 async def unknown_among_known(place: Place, policy: str) -> AsyncGenerator[tuple[Backend, list[Event[Any]]]]:
-    """A handle for which two of five events are unknown, the second (of A) and the fourth; and these five as stored."""
+    """Open a handle that does not know the second (of A) and the fourth of five events; yield it and the events as stored."""
     async with place.open() as db:
         await db.events.append([
             note("1"), count(2, A, 1), note("3", A, 2), count(4), note("5"),
@@ -75,9 +75,9 @@ class UnknownEventRules(Contract):
 
     @needs(PERSISTENT)
     async def test_a_query_stops_at_an_unknown_event(self, place: Place) -> None:
-        """BE-UNKNOWN-001: By default an unknown name is an error, which says which event it is and where.
+        """BE-UNKNOWN-001: By default an unknown name is an error, which names the event and its position.
 
-        It comes behind all that lies before it, in either direction, and asking again does not skip it.
+        It is raised after all events before it, in either direction, and asking again does not skip it.
         """
         async with unknown_among_known(place, "error") as (db, stored):
             for reverse, first, position in ((False, "1", stored[1].position), (True, "5", stored[3].position)):
@@ -92,7 +92,7 @@ class UnknownEventRules(Contract):
 
     @needs(PERSISTENT)
     async def test_a_follower_stops_at_an_unknown_event(self, place: Place) -> None:
-        """BE-UNKNOWN-002: So does a follower, for ever: it must not run past what it was to handle."""
+        """BE-UNKNOWN-002: A follower raises the same error at every call: it must not run past an event that it should handle."""
         async with unknown_among_known(place, "error") as (db, stored):
             following = db.events.follow(after=0)
             assert await take(following, 1) == ["1"]
@@ -102,7 +102,7 @@ class UnknownEventRules(Contract):
 
     @needs(PERSISTENT)
     async def test_loading_and_finding_an_unknown_event(self, place: Place) -> None:
-        """BE-UNKNOWN-003: Loading an aggregate with an unknown event, and finding one, is the same error."""
+        """BE-UNKNOWN-003: Loading an aggregate with an unknown event, and finding one, raises the same error."""
         async with unknown_among_known(place, "error") as (db, stored):
             with refused(UnknownEventError, name="sample.counted", position=stored[1].position):
                 await db.events.load(A)
@@ -112,7 +112,7 @@ class UnknownEventRules(Contract):
 
     @needs(PERSISTENT)
     async def test_there_is_a_way_round_an_unknown_event(self, place: Place) -> None:
-        """BE-UNKNOWN-004: Whoever does not ask for the event, or asks for what lies behind it, is not stopped."""
+        """BE-UNKNOWN-004: A reader that does not ask for the event, or starts after it, is not stopped."""
         async with unknown_among_known(place, "error") as (db, stored):
             assert await texts(db, EventQuery(["sample.noted"])) == ["1", "3", "5"]
             assert await texts(db, after=stored[3].position) == ["5"]
@@ -120,7 +120,7 @@ class UnknownEventRules(Contract):
 
     @needs(PERSISTENT)
     async def test_counting_needs_no_types(self, place: Place) -> None:
-        """BE-UNKNOWN-005: Counts, heads and versions are those of the store, whatever a reader knows and does."""
+        """BE-UNKNOWN-005: Counts, heads and versions are those of the store, whatever a reader knows and its policy."""
         async with place.open() as db:
             await db.events.append([note("1"), count(2, A, 1), note("3", A, 2), count(4)])
             head, aggregates = await db.events.head(), await db.events.aggregates().list()
@@ -131,7 +131,7 @@ class UnknownEventRules(Contract):
 
     @needs(PERSISTENT)
     async def test_queries_skip(self, place: Place) -> None:
-        """BE-UNKNOWN-006: With "skip" a query leaves unknown events out; its limit counts what it gives."""
+        """BE-UNKNOWN-006: With "skip", a query leaves unknown events out; its limit counts the events that it returns."""
         async with unknown_among_known(place, "skip") as (db, stored):
             assert await texts(db) == ["1", "3", "5"]
             assert await texts(db, limit=2) == ["1", "3"]
@@ -141,7 +141,7 @@ class UnknownEventRules(Contract):
 
     @needs(PERSISTENT)
     async def test_finding_and_following_skip(self, place: Place) -> None:
-        """BE-UNKNOWN-007: With "skip" an unknown event is not found by its id, and followers run past it."""
+        """BE-UNKNOWN-007: With "skip", `find` returns None for an unknown event, and followers run past it."""
         async with unknown_among_known(place, "skip") as (db, stored):
             assert await db.events.find(stored[1].id) is None
             assert await db.events.find(stored[2].id) == stored[2]
@@ -154,7 +154,7 @@ class UnknownEventRules(Contract):
     async def test_a_long_run_of_skipped_events_ends_nothing(self, place: Place) -> None:
         """BE-UNKNOWN-008: However many unknown events lie between two known ones, a reader that skips gets both.
 
-        There are pages with nothing in them, which are not the end.
+        A page may be empty without being the last.
         """
         async with place.open() as db:
             await db.events.append([note("first"), *(count(number) for number in range(2500)), note("last")])
@@ -165,10 +165,10 @@ class UnknownEventRules(Contract):
             assert await take(db.events.follow(after=0), 2) == ["first", "last"]
 
     @needs(PERSISTENT)
-    async def test_an_aggregate_has_no_holes(self, place: Place) -> None:
-        """BE-UNKNOWN-009: With "skip" an aggregate is loaded whole, its unknown events with Raw data.
+    async def test_an_aggregate_has_no_gaps(self, place: Place) -> None:
+        """BE-UNKNOWN-009: With "skip", an aggregate is still loaded whole, its unknown events with Raw data.
 
-        With a hole in its versions it could never be saved again.
+        With a gap in its versions it could never be saved again.
         """
         async with unknown_among_known(place, "skip") as (db, _):
             loaded = await db.events.load(A)
@@ -177,7 +177,7 @@ class UnknownEventRules(Contract):
 
     @needs(PERSISTENT)
     async def test_unknown_events_can_be_read_raw(self, place: Place) -> None:
-        """BE-UNKNOWN-010: With "raw" every way of reading gives them, with name, encoding, schema and payload as stored."""
+        """BE-UNKNOWN-010: With "raw", every way of reading returns unknown events as stored: name, encoding, schema and payload."""
         async with unknown_among_known(place, "raw") as (db, stored):
             log = await db.events.query().list()
             assert [event.name for event in log] == [event.name for event in stored]
@@ -194,9 +194,9 @@ class UnknownEventRules(Contract):
 
     @needs(PERSISTENT)
     async def test_raw_events_are_the_same_events(self, place: Place) -> None:
-        """BE-UNKNOWN-011: What was read raw and is appended again is recognised as what is stored already.
+        """BE-UNKNOWN-011: Appending events that were read raw is recognised as a retry.
 
-        So a log can be copied by a program that does not know its events.
+        So a program that does not know the events of a log can copy it.
         """
         async with unknown_among_known(place, "raw") as (db, stored):
             positions = tuple(event.position for event in stored)
@@ -204,7 +204,7 @@ class UnknownEventRules(Contract):
 
     @needs(PERSISTENT)
     async def test_a_renamed_event_is_read_under_its_new_name(self, place: Place) -> None:
-        """BE-UNKNOWN-012: An event that is stored under an alias comes back under today's name, however it is read."""
+        """BE-UNKNOWN-012: An event that is stored under an alias is read under its current name, by every way of reading."""
         async with place.open() as db:
             await db.events.append([note("old", A, 1)])
         async with place.open(registry=renamed) as db:
@@ -218,7 +218,7 @@ class UnknownEventRules(Contract):
 
     @needs(PERSISTENT)
     async def test_a_renamed_event_is_found_by_its_new_name(self, place: Place) -> None:
-        """BE-UNKNOWN-013: Queries, counts, followers and conditions that ask for the new name get the old ones, too."""
+        """BE-UNKNOWN-013: Queries, counts, followers and conditions on the new name include events under the old one."""
         async with place.open() as db:
             await db.events.append([note("old", A, 1, tags=["t:1"]), count(1)])
         new = EventQuery(["sample.written"])
@@ -241,7 +241,7 @@ class UnknownEventRules(Contract):
 
     @needs(PERSISTENT)
     async def test_old_schemas_are_upcast_when_they_are_read(self, place: Place) -> None:
-        """BE-UNKNOWN-014: What was stored in an old schema comes back as today's type, however it is read."""
+        """BE-UNKNOWN-014: An event stored in an old schema is read as the current type, by every way of reading."""
         async with place.open() as db:
             await db.events.append([note("hello", A, 1)])
         expected = Written("hello", "en")
@@ -254,7 +254,7 @@ class UnknownEventRules(Contract):
 
     @needs(PERSISTENT)
     async def test_reading_changes_nothing_that_is_stored(self, place: Place) -> None:
-        """BE-UNKNOWN-015: What was renamed or upcast is stored as it was: a retry is recognised, the old program reads it."""
+        """BE-UNKNOWN-015: Renaming and upcasting change nothing stored: retries are recognised, old programs still read it."""
         async with place.open() as db:
             first = await db.events.append([note("hello", A, 1)])
         for registry in (renamed, grown):
@@ -268,7 +268,7 @@ class UnknownEventRules(Contract):
 
     @needs(PERSISTENT)
     async def test_a_newer_schema_is_an_error(self, place: Place) -> None:
-        """BE-UNKNOWN-016: An event that a newer program wrote, in a schema that this one does not know, is DecodeError."""
+        """BE-UNKNOWN-016: An event that a newer program wrote in a schema unknown to this one raises DecodeError."""
         async with place.open(registry=grown) as db:
             written = Event(Written("hello", "en"), aggregate=A, version=1, registry=grown)
             position = (await db.events.append([written])).position
@@ -278,9 +278,9 @@ class UnknownEventRules(Contract):
                     await read()
 
     async def test_what_cannot_be_decoded_is_an_error_with_its_position(self, db: Backend) -> None:
-        """BE-UNKNOWN-017: A payload that does not fit its type is DecodeError, with name and position, however it is read.
+        """BE-UNKNOWN-017: A payload that does not fit its type raises DecodeError with name and position, however it is read.
 
-        It comes behind all that lies before it, and asking again does not skip it.
+        It is raised after all events before it, and asking again does not skip it.
         """
         bad = Event(Noted("bad"), aggregate=A, version=2, registry=broken)
         await db.events.append([note("x", A, 1)])
@@ -296,7 +296,7 @@ class UnknownEventRules(Contract):
                 await read()
 
     async def test_there_is_a_way_round_what_cannot_be_decoded(self, db: Backend) -> None:
-        """BE-UNKNOWN-018: The log goes on behind an event that cannot be read: for readers, followers and writers."""
+        """BE-UNKNOWN-018: Readers, followers and writers can continue after an event that cannot be decoded."""
         await db.events.append([note("x", A, 1)])
         bad = (await db.events.append([Event(Noted("bad"), aggregate=A, version=2, registry=broken)])).position
         await db.events.append([note("y", A, 3), note("z", B, 1)])
@@ -306,7 +306,7 @@ class UnknownEventRules(Contract):
         assert await db.events.count() == 4
 
     async def test_one_log_holds_several_encodings(self, place: Place) -> None:
-        """BE-UNKNOWN-019: Each event is read in the encoding that it was written in; text stays text, bytes stay bytes."""
+        """BE-UNKNOWN-019: Each event is decoded with the encoding that it was written in; text stays text, bytes stay bytes."""
         own = FunctionCodec(
             "reversed", lambda value: value.text[::-1].encode(), lambda payload, _: Noted(bytes(payload).decode()[::-1])
         )

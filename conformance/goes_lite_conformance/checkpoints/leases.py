@@ -121,7 +121,7 @@ class AcquireRules(Contract):
         assert await db.leases.get("job") == winners[0]
 
     async def test_one_of_several_contenders_takes_over(self, place: Place, db: Backend) -> None:
-        """LE-ACQUIRE-010: The same holds if they wait for a lease to expire and take it over."""
+        """LE-ACQUIRE-010: Of owners that concurrently take over an expired lease, one gets it; the others raise LeaseHeld."""
         old = await db.leases.acquire("job", "ann", SHORT)
         await until_free(place, db)
         outcomes = await place.together(*(db.leases.acquire("job", f"owner-{n}", LONG) for n in range(12)))
@@ -132,7 +132,7 @@ class AcquireRules(Contract):
 
     @needs(PROCESSES)
     async def test_one_of_several_handles_wins(self, place: Place, db: Backend) -> None:
-        """LE-ACQUIRE-011: The same holds if each contender has a handle of its own."""
+        """LE-ACQUIRE-011: Of owners on several handles that acquire concurrently, one gets the lease, and all handles see it."""
         async with place.open() as second, place.open() as third:
             handles = [db, second, third] * 4
             outcomes = await place.together(

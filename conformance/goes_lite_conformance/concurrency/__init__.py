@@ -1,4 +1,4 @@
-"""Many at once: contenders, tailing readers, cancellation, publishers, several handles and processes."""
+"""Concurrency: contenders, readers, cancellation, publishers, several handles and processes."""
 
 from __future__ import annotations
 
@@ -24,4 +24,4 @@ class ConcurrencyTests(
     PublisherRules,
     ProcessRules,
 ):
-    """Everything about many at once."""
+    """All rules about concurrency."""

@@ -1,4 +1,4 @@
-"""What the rules about many at once do on each side, and what they find out afterwards."""
+"""What the rules about concurrency run on each side, and what they check afterwards."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from goes_lite_conformance.harness.place import Beside, Place, pause
 from goes_lite_conformance.harness.samples import note
 
 CONTENDERS = 64
-"""How many want the same thing at once."""
+"""How many contend for the same thing."""
 
 END = EventQuery(tags=["the:end"])
-"""Matches the event that is appended behind all others, so that readers know that they have seen everything."""
+"""Matches the event that is appended after all others, which tells readers that they have seen everything."""
 
 
 async def end(db: Backend) -> None:
-    """Append the event that comes behind all others."""
+    """Append the event that comes after all others."""
     await db.events.append([note("end", tags=["the:end"])])
 
 
 def succeeded(outcomes: Iterable[Any]) -> list[Any]:
-    """The outcomes, none of which is an error."""
+    """Return the outcomes, or raise the first that is an error."""
     found = list(outcomes)
     for outcome in found:
         if isinstance(outcome, BaseException):
@@ -38,7 +38,7 @@ def succeeded(outcomes: Iterable[Any]) -> list[Any]:
 
 
 async def insist(db: Backend, text: str, *refs: AggregateRef) -> tuple[Appended, list[ConcurrencyError]]:
-    """Load, append one event to each aggregate in one batch, and again after each conflict: the answer, the conflicts."""
+    """Load, append one event to each aggregate in one batch, retry after each conflict; return the result and the conflicts."""
     conflicts: list[ConcurrencyError] = []
     while True:
         loaded = {ref: len(await db.events.load(ref)) for ref in refs}
@@ -48,12 +48,12 @@ async def insist(db: Backend, text: str, *refs: AggregateRef) -> tuple[Appended,
         except ConcurrencyError as conflict:
             assert conflict.aggregate in refs, f"{conflict!r} is about none of {refs}"
             assert conflict.expected == loaded[conflict.aggregate], f"{conflict!r} after {loaded}"
-            assert conflict.actual != conflict.expected, f"{conflict!r}: nobody was faster"
+            assert conflict.actual != conflict.expected, f"{conflict!r}: no other writer was faster"
             conflicts.append(conflict)
 
 
 async def log(db: Backend) -> list[Event[Any]]:
-    """All events, once it is sure that positions ascend, and that versions of an aggregate are contiguous."""
+    """Return all events, having checked that positions ascend and that versions of each aggregate are contiguous."""
     events = await db.events.query().list()
     assert all(one.position < other.position for one, other in pairwise(events)), "positions do not ascend"
     versions: dict[AggregateRef, list[int]] = {}
@@ -66,7 +66,7 @@ async def log(db: Backend) -> list[Event[Any]]:
 
 
 async def followed(db: Backend, query: EventQuery = EVERYTHING, *, after: int = 0) -> list[Event[Any]]:
-    """What a follower gets, up to the event that comes behind all others."""
+    """Return what a follower gets, up to the event that comes after all others."""
     seen: list[Event[Any]] = []
     async for event in db.events.follow(query | END, after=after):
         seen.append(event)
@@ -78,7 +78,7 @@ async def followed(db: Backend, query: EventQuery = EVERYTHING, *, after: int = 
 async def polled(
     place: Place, db: Backend, query: EventQuery = EVERYTHING, *, limit: int | None = None
 ) -> list[Event[Any]]:
-    """What somebody gets who asks again and again for what lies behind, up to the event that comes behind all others."""
+    """Return what a reader gets by repeatedly querying for what is new, up to the event that comes after all others."""
     seen: list[Event[Any]] = []
     while not (seen and END.matches(seen[-1])):
         after = seen[-1].position if seen else 0
@@ -90,12 +90,12 @@ async def polled(
 
 
 def reading(place: Place, db: Backend) -> list[Beside]:
-    """Somebody who follows and somebody who asks again and again, both begun."""
+    """Start a follower and a polling reader."""
     return [place.beside(followed(db)), place.beside(polled(place, db))]
 
 
 def saw_all(seen: Sequence[Event[Any]], stored: Sequence[Event[Any]], query: EventQuery = EVERYTHING) -> None:
-    """A reader saw what is stored and matches: each once, in position order, and nothing else."""
+    """Check that a reader saw everything that is stored and matches: each once, in position order, and nothing else."""
     positions = [event.position for event in seen]
     wanted = {event.position: event for event in stored if query.matches(event) or END.matches(event)}
     skipped = sorted(wanted.keys() - set(positions))

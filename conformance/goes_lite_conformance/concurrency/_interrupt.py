@@ -1,4 +1,4 @@
-"""Cancelling a coroutine at exactly the place that is meant: at the n-th time that it waits."""
+"""Cancel a coroutine at an exact point: the n-th time that it waits."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 T = TypeVar("T")
 
 Timing = Literal["when it begins to wait", "when what it waits for is there"]
-"""The second is the harder one: something has been done or fetched already, and nobody is there to take it."""
+"""The second is the harder one: something has been done or fetched already, and nothing is left to take it."""
 
 TIMINGS: tuple[Timing, ...] = ("when it begins to wait", "when what it waits for is there")
 MANY = 1000
-"""No operation waits so often."""
+"""More often than any operation waits."""
 
 
 class Interruption(NamedTuple):
-    """Where a coroutine is to be cancelled."""
+    """Where to cancel a coroutine."""
 
     wait: int
-    """Which time that it waits: 1, 2, 3, …"""
+    """The number of the wait: 1, 2, 3, …"""
     timing: Timing
 
 
 class _Watched(Generic[T]):
-    """A coroutine that counts how often it waits, and has its task cancelled when the number is reached."""
+    """A coroutine that counts its waits, and whose task is cancelled when the number is reached."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, T], interruption: Interruption) -> None:
         self._coroutine = coroutine
@@ -60,9 +60,9 @@ class _Watched(Generic[T]):
 
 
 async def interrupt(coroutine: Coroutine[Any, Any, T], interruption: Interruption) -> tuple[T | BaseException, bool]:
-    """What became of a coroutine that was cancelled there, and whether it came to that at all.
+    """Return the outcome of a coroutine that is cancelled there, and whether that point was reached.
 
-    An operation may finish though it is cancelled; then it answers what it always does.
+    An operation may finish although it is cancelled; it then returns its usual result.
     """
     watched = _Watched(coroutine, interruption)
 
@@ -74,7 +74,7 @@ async def interrupt(coroutine: Coroutine[Any, Any, T], interruption: Interruptio
 
 
 async def at_every_wait(attempt: Callable[[Interruption], Awaitable[bool]]) -> None:
-    """Attempt something with one interruption after the other, until it answers that it did not come to that any more."""
+    """Attempt something with one interruption after another, until it returns that the point was not reached."""
     for timing in TIMINGS:
         for interruption in _each(timing):
             if not await attempt(interruption):
@@ -84,4 +84,4 @@ async def at_every_wait(attempt: Callable[[Interruption], Awaitable[bool]]) -> N
 def _each(timing: Timing) -> Iterator[Interruption]:
     for wait in range(1, MANY):
         yield Interruption(wait, timing)
-    raise AssertionError(f"it waits more than {MANY} times, and never comes to an end")
+    raise AssertionError(f"it waits more than {MANY} times, and never ends")

@@ -1,7 +1,7 @@
-"""Cancelled at every place where it waits, an operation is done wholly or not at all, and nothing is lost (G11).
+"""Cancelled at any of its waits, an operation is completed or not done at all, and nothing is lost (G11).
 
-Each rule cancels an operation at the first time that it waits, at the second, and so on until it was not reached any
-more; and once more, each time in the very moment in which what it waits for is there.
+Each rule cancels an operation at its first wait, at its second, and so on until the point is no longer reached; and
+then again, each time at the moment when what it waits for is ready.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from goes_lite_conformance.rule import needs, only
 
 
 def was_cancelled(outcome: Any) -> bool:
-    """Whether an operation ended as one that was cancelled; any other error is raised."""
+    """Return whether an operation ended as cancelled; raise any other error."""
     if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
         raise outcome
     return isinstance(outcome, asyncio.CancelledError)
@@ -36,7 +36,7 @@ class CancellationRules(Contract):
 
     @only("async")
     async def test_a_cancelled_append(self, db: Backend) -> None:
-        """CC-CANCEL-001: Wherever an append is cancelled, its events are stored wholly or not at all, and a retry succeeds.
+        """CC-CANCEL-001: Wherever an append is cancelled, its batch is stored whole or not at all, and a retry succeeds.
 
         Its aggregates are not left locked, nor at a version that they do not have.
         """
@@ -49,7 +49,7 @@ class CancellationRules(Contract):
             outcome, reached = await interrupt(db.events.append(batch), interruption)
             stored = [await db.events.find(event.id) for event in batch]
             there = [event is not None for event in stored]
-            assert there == sorted(there), f"stored in part: {there}"  # it may come to be stored as one looks
+            assert there == sorted(there), f"stored in part: {there}"  # it may be stored while this looks
             if not was_cancelled(outcome):
                 assert None not in stored
             again = await db.events.append(batch)
@@ -65,10 +65,10 @@ class CancellationRules(Contract):
         await at_every_wait(attempt)
 
     @only("async")
-    async def test_cancelled_appends_disturb_nobody(self, place: Place, db: Backend) -> None:
-        """CC-CANCEL-002: Appends that are cancelled are stored wholly or not at all, and those beside them as if alone.
+    async def test_cancelled_appends_disturb_no_others(self, place: Place, db: Backend) -> None:
+        """CC-CANCEL-002: Cancelled appends are stored whole or not at all, and concurrent ones are not affected.
 
-        64 run side by side, and half of them are cancelled, at different places.
+        64 run concurrently, and half of them are cancelled, at different points.
         """
         batches = [story(AggregateRef("own", str(number)), 3) for number in range(CONTENDERS * place.rounds)]
 
@@ -114,9 +114,9 @@ class CancellationRules(Contract):
     @only("async")
     @needs(TRANSACTIONS)
     async def test_those_who_wait_for_a_transaction(self, place: Place, db: Backend) -> None:
-        """CC-CANCEL-004: Who waits for a transaction to end and is cancelled is in nobody's way, and those behind get through.
+        """CC-CANCEL-004: A caller that is cancelled while it waits for a transaction to end holds up nobody after it.
 
-        Whether it wants to append or to begin a transaction, and though it never had its turn.
+        This holds whether it wants to append or to begin a transaction, although it never had its turn.
         """
 
         async def begin() -> None:
@@ -156,7 +156,7 @@ class CancellationRules(Contract):
             await db.snapshots.save(snapshot(ref, 3))
             outcome, reached = await interrupt(db.events.delete(ref), interruption)
             left = (3, False)
-            for _ in range(MANY):  # it may still be under way
+            for _ in range(MANY):  # it may still be in progress
                 left = (len(await db.events.load(ref)), await db.snapshots.latest(ref) is not None)
                 if left in ((0, False), (3, True)):
                     break
@@ -169,7 +169,7 @@ class CancellationRules(Contract):
 
     @only("async")
     async def test_a_cancelled_change_of_a_model(self, db: Backend) -> None:
-        """CC-CANCEL-006: Wherever a change of a model is cancelled, it counts once or not at all, as the version says."""
+        """CC-CANCEL-006: Wherever a change of a model is cancelled, it counts once or not at all, as the version shows."""
         counters = db.models_of("counter", int)
         await counters.put("1", 0)
         changes = 0
@@ -177,7 +177,7 @@ class CancellationRules(Contract):
         async def attempt(interruption: Interruption) -> bool:
             nonlocal changes
             outcome, reached = await interrupt(counters.use("1", lambda number: number + 1), interruption)
-            await counters.use("1", lambda number: number + 1, tries=MANY)  # the other may still be under way
+            await counters.use("1", lambda number: number + 1, tries=MANY)  # the other may still be in progress
             record = await db.models.get("counter", "1")
             assert record is not None
             assert json.loads(record.data) == record.version - 1
@@ -190,7 +190,7 @@ class CancellationRules(Contract):
 
     @only("async")
     async def test_a_cancelled_lease(self, db: Backend) -> None:
-        """CC-CANCEL-007: Wherever taking a lease is cancelled, its owner can take it at once, and from then on nobody else."""
+        """CC-CANCEL-007: Wherever acquiring a lease is cancelled, its owner can acquire it at once, and then nobody else can."""
 
         async def attempt(interruption: Interruption) -> bool:
             name = str(interruption)
@@ -208,9 +208,9 @@ class CancellationRules(Contract):
 
     @only("async")
     async def test_cancelled_iterators_lose_nothing(self, db: Backend) -> None:
-        """CC-CANCEL-008: Wherever asking for the next one is cancelled, the next to ask gets it: in order, none twice.
+        """CC-CANCEL-008: Wherever an iterator is cancelled, the next call returns the next item: in order, none lost or repeated.
 
-        Also if a page of them has just arrived: of a query, a follower, the aggregates, snapshots or models.
+        This holds even if a page has just arrived, for queries, followers, aggregates, snapshots and models.
         """
         refs = [AggregateRef("own", f"{number:03}") for number in range(70)]
         await db.events.append([event for ref in refs for event in story(ref, 1)])
@@ -246,7 +246,7 @@ class CancellationRules(Contract):
 
     @only("async")
     async def test_cancelled_subscribers_lose_nothing(self, db: Backend) -> None:
-        """CC-CANCEL-009: Wherever asking for the next delivery is cancelled, the next to ask gets it, with nothing left out."""
+        """CC-CANCEL-009: Wherever waiting for a delivery is cancelled, the next call gets the next one, and none is lost."""
         number = 0
         taken: list[str] = []
         async with db.bus.subscribe(["sample.noted"]) as subscription:

@@ -1,4 +1,4 @@
-"""Many who write the same: everybody gets through, nothing is lost, and every refusal tells the truth."""
+"""Contending writers: all of them succeed, nothing is lost, and every refusal is correct."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from goes_lite_conformance.rule import needs, only
 class ContenderRules(Contract):
     """Rules CC-CONTEND."""
 
-    async def test_everybody_gets_through(self, place: Place, db: Backend) -> None:
-        """CC-CONTEND-001: Of 64 who load an aggregate, append to it and try again after a conflict, all succeed.
+    async def test_every_contender_succeeds(self, place: Place, db: Backend) -> None:
+        """CC-CONTEND-001: Of 64 writers that load an aggregate, append to it and retry after a conflict, all succeed.
 
-        Each event is stored once, at the position that was answered, and the versions have no gap. Every conflict tells
-        what was expected and a version that the aggregate had reached by then.
+        Each event is stored once, at the position that was returned, and the versions have no gap. Every conflict has the
+        expected version and a version that the aggregate had reached by then.
         """
         texts = [str(number) for number in range(CONTENDERS)]
         for number in range(place.rounds):
@@ -38,9 +38,9 @@ class ContenderRules(Contract):
                 assert all(conflict.expected < conflict.actual <= len(texts) for conflict in conflicts), conflicts
 
     async def test_one_of_many_begins_an_aggregate(self, place: Place, db: Backend) -> None:
-        """CC-CONTEND-002: Of 64 who begin the same aggregate, one is stored, wholly, and nothing of the others.
+        """CC-CONTEND-002: Of 64 writers that begin the same aggregate, one batch is stored whole, and nothing of the others.
 
-        Their batches are of several events, and of a further aggregate each that nobody else writes to.
+        Their batches have several events, and include a further aggregate that no other writer uses.
         """
         for number in range(place.rounds):
             ref = AggregateRef("order", str(number))
@@ -48,7 +48,7 @@ class ContenderRules(Contract):
             batches = [[*story(one, 1), *story(ref, 3)] for one in own]
             answers = await place.together(*(db.events.append(batch) for batch in batches))
             won = [batch for batch, answer in zip(batches, answers, strict=True) if isinstance(answer, Appended)]
-            assert len(won) == 1, f"{len(won)} have begun it"
+            assert len(won) == 1, f"{len(won)} writers have begun it"
             for answer in answers:
                 if not isinstance(answer, Appended):
                     with refused(ConcurrencyError, aggregate=ref, expected=0, actual=3):
@@ -57,7 +57,7 @@ class ContenderRules(Contract):
             assert len(await log(db)) == 4 * (number + 1)
 
     async def test_batches_over_the_same_aggregates(self, place: Place, db: Backend) -> None:
-        """CC-CONTEND-003: Batches over the same aggregates in opposite orders all get through: no deadlock, none is torn."""
+        """CC-CONTEND-003: Batches over the same aggregates in opposite orders all succeed, without deadlocks or torn batches."""
         orders = [(A, B), (B, A)] * (CONTENDERS // 4)
         for done in range(place.rounds):
             outcomes = succeeded(await place.together(*(insist(db, str(n), *refs) for n, refs in enumerate(orders))))
@@ -68,7 +68,7 @@ class ContenderRules(Contract):
             assert len(stored) == 2 * len(orders) * (done + 1)
 
     async def test_positions_tell_who_came_first(self, place: Place, db: Backend) -> None:
-        """CC-CONTEND-004: An append that begins when another was acknowledged gets the higher position, whoever makes it."""
+        """CC-CONTEND-004: An append that begins after another was acknowledged gets the higher position, whoever makes it."""
         acknowledged = 0
 
         async def work(number: int) -> None:
@@ -76,15 +76,15 @@ class ContenderRules(Contract):
             for version in range(1, 13):
                 before = acknowledged
                 position = (await db.events.append([note("x", ("own", str(number)), version)])).position
-                assert position > before, f"appended behind {before}, and stored at {position}"
+                assert position > before, f"appended after {before}, but stored at {position}"
                 acknowledged = max(acknowledged, position)
 
         succeeded(await place.together(*(work(number) for number in range(8 * place.rounds))))
 
-    async def test_everybody_reads_what_they_wrote(self, place: Place, db: Backend) -> None:
-        """CC-CONTEND-005: What was acknowledged is there at once for who appended it, however many others write.
+    async def test_every_writer_reads_its_own_writes(self, place: Place, db: Backend) -> None:
+        """CC-CONTEND-005: Writers read their own acknowledged writes at once, however many others write.
 
-        By every way of reading, and below the head.
+        This holds for every way of reading, and the head is never below them.
         """
 
         async def work(number: int) -> None:
@@ -102,9 +102,9 @@ class ContenderRules(Contract):
         succeeded(await place.together(*(work(number) for number in range(CONTENDERS // 2 * place.rounds))))
 
     async def test_a_storm_of_retries(self, place: Place, db: Backend) -> None:
-        """CC-CONTEND-006: Many who repeat the same appends, each one behind the other, get the same answers, in any mixture.
+        """CC-CONTEND-006: Concurrent retries of the same series of appends all get the same results, in any interleaving.
 
-        Some are ahead, and have moved the aggregates on by then; still each append is stored once.
+        Some are ahead, and have advanced the aggregates by then; still each append is stored once.
         """
         batches = [[*story(A, 2, after=2 * number), note(f"loose {number}")] for number in range(6)]
 
@@ -118,9 +118,9 @@ class ContenderRules(Contract):
         same(await log(db), [event for batch in batches for event in batch])
 
     async def test_one_of_many_gets_an_id(self, place: Place, db: Backend) -> None:
-        """CC-CONTEND-007: Of 64 different events with one id exactly one is stored; the others are DuplicateEventError.
+        """CC-CONTEND-007: Of 64 different events with one id, exactly one is stored; the others raise DuplicateEventError.
 
-        They say where it is; also if all of them want to be the same version of one aggregate.
+        The errors have its position, even if all of the events claim the same version of one aggregate.
         """
         for ref in (None, A):
             id = new_id()
@@ -135,8 +135,8 @@ class ContenderRules(Contract):
             assert await db.events.find(id) == events[won[0]]
         assert len(await log(db)) == 2
 
-    async def test_deleting_beside_appending(self, place: Place, db: Backend) -> None:
-        """CC-CONTEND-008: Each event that is stored while others delete its aggregate is counted by one deletion, or there."""
+    async def test_deleting_while_appending(self, place: Place, db: Backend) -> None:
+        """CC-CONTEND-008: Each event that is stored while others delete its aggregate is counted by one deletion, or remains."""
 
         async def erase() -> int:
             return sum([await db.events.delete(A) for _ in range(4)])
@@ -151,9 +151,9 @@ class ContenderRules(Contract):
             await db.events.delete(A)
 
     async def test_a_lease_keeps_others_out(self, place: Place, db: Backend) -> None:
-        """CC-CONTEND-009: Who holds a lease is alone: of many who take it in turns, nobody undoes what another does.
+        """CC-CONTEND-009: The holder of a lease is alone: of many that take turns, none undoes what another does.
 
-        Each reads and writes a model without looking at its version. The tokens grow from holder to holder.
+        Each reads and writes a model without checking its version. Tokens grow from holder to holder.
         """
         tokens: list[int] = []
 
@@ -176,8 +176,8 @@ class ContenderRules(Contract):
         assert int(record.data) == len(owners)
         assert tokens == sorted(set(tokens))
 
-    async def test_snapshots_side_by_side(self, place: Place, db: Backend) -> None:
-        """CC-CONTEND-010: Of snapshots that are saved side by side each is kept, one of those of a version, as it was made."""
+    async def test_concurrent_snapshots(self, place: Place, db: Backend) -> None:
+        """CC-CONTEND-010: Of snapshots saved concurrently, one of each version is kept, exactly as it was saved."""
         versions = [version for version in range(1, 9) for _ in range(4)]
         saved = [snapshot(A, version, f'{{"by":{n}}}') for n, version in enumerate(versions)]
         succeeded(await place.together(*(db.snapshots.save(one) for one in saved)))
@@ -186,8 +186,8 @@ class ContenderRules(Contract):
         assert set(kept) <= set(saved)
         assert await db.snapshots.latest(A) == kept[-1]
 
-    async def test_pruning_beside_saving(self, place: Place, db: Backend) -> None:
-        """CC-CONTEND-011: However many prune while snapshots are saved, the latest is the last one that was saved."""
+    async def test_pruning_while_saving(self, place: Place, db: Backend) -> None:
+        """CC-CONTEND-011: However many prune while snapshots are saved, the latest is the one saved last."""
 
         async def save() -> None:
             for version in range(1, 25):
@@ -206,7 +206,7 @@ class ContenderRules(Contract):
 
     @needs(PROCESSES)
     async def test_contenders_with_handles_of_their_own(self, place: Place, db: Backend) -> None:
-        """CC-CONTEND-012: So it is if the contenders have several handles: all get through, and no event is lost."""
+        """CC-CONTEND-012: Contenders on several handles all succeed, and no event is lost."""
         async with place.open() as second, place.open() as third:
             handles = [db, second, third] * 8 * place.rounds
             work = [insist(handle, str(n), *((A, B) if n % 2 else (B,))) for n, handle in enumerate(handles)]
@@ -218,7 +218,7 @@ class ContenderRules(Contract):
 
     @only("blocking")
     async def test_threads_share_a_handle_on_a_loop_thread(self, place: Place) -> None:
-        """CC-CONTEND-013: So it is if they are threads that share one blocking handle, which works on a loop of its own."""
+        """CC-CONTEND-013: Threads that share one blocking handle on a loop thread all succeed, and no event is lost."""
         async with place.open(face="loop") as db:
             texts = [str(number) for number in range(CONTENDERS // 4 * place.rounds)]
             outcomes = succeeded(await place.together(*(insist(db, text, A, B) for text in texts)))

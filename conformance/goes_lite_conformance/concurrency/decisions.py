@@ -1,4 +1,4 @@
-"""Many who decide on what they read, under conditions: what was not allowed never happens, and nobody else notices."""
+"""Concurrent decisions under conditions: nothing that was not allowed is stored, and unrelated writers are not affected."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEATS = 10
 
 
 async def book(db: Backend, course: str, student: str) -> str:
-    """A seat in a course, if one is free: read, decide, append under the condition of what was read; again if refused."""
+    """Book a seat in a course if one is free: read, decide, append under the condition of what was read; retry if refused."""
     query = EventQuery(tags=[f"course:{course}"])
     while True:
         booked = await db.events.query(query).list()
@@ -36,9 +36,9 @@ class DecisionRules(Contract):
     """Rules CC-DECIDE."""
 
     async def test_no_seat_is_booked_twice(self, place: Place, db: Backend) -> None:
-        """CC-DECIDE-001: Of 64 who book one of ten seats, each on what it read, exactly ten get one, in each of two courses.
+        """CC-DECIDE-001: Of 64 students who book one of ten seats, exactly ten get one, in each of two courses.
 
-        No aggregate is involved: the condition alone is the boundary. Refused is only who did not see the latest booking.
+        No aggregate is involved: the condition alone is the boundary. Only those who missed the latest booking are refused.
         """
         students = [f"student-{number}" for number in range(CONTENDERS // 2 * place.rounds)]
         wishes = [(course, student) for student in students for course in ("a", "b")]
@@ -50,7 +50,7 @@ class DecisionRules(Contract):
             assert len(set(booked)) == len(booked) == SEATS
 
     async def test_one_of_many_passes_each_round(self, place: Place, db: Backend) -> None:
-        """CC-DECIDE-002: Of 64 who saw the same and append under it, one is stored each time, and the others hear of its event.
+        """CC-DECIDE-002: Of 64 writers that saw the same, one append is stored per round, and the other errors name its event.
 
         The winner's event is what the next round has seen.
         """
@@ -68,10 +68,10 @@ class DecisionRules(Contract):
             seen = won.position
             assert await db.events.count() == 2 * (number + 1)
 
-    async def test_who_decides_on_something_else_is_not_refused(self, place: Place, db: Backend) -> None:
-        """CC-DECIDE-003: However many append at once, nobody is refused whose condition no other's event matches.
+    async def test_an_unrelated_decision_is_not_refused(self, place: Place, db: Backend) -> None:
+        """CC-DECIDE-003: However many append at once, no writer is refused unless another's event matches its condition.
 
-        A condition that locks too much would still be right, but nobody could work beside anybody.
+        A condition that locks too much would still be correct, but no two writers could work concurrently.
         """
 
         async def work(number: int) -> None:
@@ -85,7 +85,7 @@ class DecisionRules(Contract):
 
     @needs(PROCESSES)
     async def test_decisions_through_several_handles(self, place: Place, db: Backend) -> None:
-        """CC-DECIDE-004: So it is if they decide through several handles: no seat is booked twice, and none stays free."""
+        """CC-DECIDE-004: Of decisions through several handles, too, no seat is booked twice, and none stays free."""
         async with place.open() as second, place.open() as third:
             handles = [db, second, third] * 8 * place.rounds
             answers = succeeded(await place.together(*(book(handle, "a", str(n)) for n, handle in enumerate(handles))))

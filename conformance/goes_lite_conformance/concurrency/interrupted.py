@@ -1,4 +1,4 @@
-"""Cancelled: an append under a condition, and whoever waits for anything at all (G11)."""
+"""Cancelled: an append under a condition, and any operation that waits (G11)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Operations = dict[str, Callable[[], Coroutine[Any, Any, Any]]]
 
 
 async def each_ends_as_cancelled(operations: Operations) -> None:
-    """Whoever is cancelled at any of its waits ends with CancelledError, and a later one ends well."""
+    """Check that an operation cancelled at any of its waits raises CancelledError, and that a later one succeeds."""
     for what, begin in operations.items():
 
         async def attempt(
@@ -34,7 +34,7 @@ async def each_ends_as_cancelled(operations: Operations) -> None:
         ) -> bool:
             outcome, reached = await interrupt(begin(), interruption)
             if reached:
-                assert type(outcome) is asyncio.CancelledError, f"{what}, {interruption}: went on with {outcome!r}"
+                assert type(outcome) is asyncio.CancelledError, f"{what}, {interruption}: continued with {outcome!r}"
             elif isinstance(outcome, BaseException):
                 raise outcome
             return reached
@@ -43,13 +43,13 @@ async def each_ends_as_cancelled(operations: Operations) -> None:
 
 
 class InterruptionRules(Contract):
-    """Rules CC-CANCEL, about conditions and about the cancellation itself."""
+    """Rules CC-CANCEL about conditions and about the cancellation itself."""
 
     @only("async")
     async def test_a_cancelled_append_under_a_condition(self, db: Backend) -> None:
-        """CC-CANCEL-011: Wherever an append under a condition is cancelled, its events are stored wholly or not at all.
+        """CC-CANCEL-011: Wherever an append under a condition is cancelled, its events are stored whole or not at all.
 
-        Appending them again under the same condition succeeds; who did not see them is refused from then on.
+        A retry under the same condition succeeds; an append that has not seen them is refused from then on.
         """
         query, seen = EventQuery(tags=["seat:1"]), 0
 
@@ -60,7 +60,7 @@ class InterruptionRules(Contract):
             batch = [note("taken", tags=["seat:1"]), *story(own, 2), note("loose")]
             _, reached = await interrupt(db.events.append(batch, condition=condition), interruption)
             stored = [await db.events.find(event.id) is not None for event in batch]
-            assert stored == sorted(stored), f"stored in part: {stored}"  # it may come to be stored as one looks
+            assert stored == sorted(stored), f"stored in part: {stored}"  # it may be stored while this looks
             again = await db.events.append(batch, condition=condition)
             assert again.already_committed or True not in stored
             with refused(AppendConditionFailed, condition=condition, position=again.positions[0]):
@@ -76,9 +76,9 @@ class InterruptionRules(Contract):
 
     @only("async")
     async def test_no_operation_swallows_a_cancellation(self, db: Backend) -> None:
-        """CC-CANCEL-012: Whoever is cancelled while an operation waits gets the CancelledError, whatever has been done.
+        """CC-CANCEL-012: An operation that is cancelled while it waits raises CancelledError, whatever it has done.
 
-        A task whose cancellation is swallowed goes on for ever, and a task group that waits for it never ends.
+        A task that swallows its cancellation runs for ever, and a task group that waits for it never ends.
         """
         first, *_ = events = story(A, 3)
         await db.events.append(events)
@@ -117,7 +117,7 @@ class InterruptionRules(Contract):
     @only("async")
     @needs(TRANSACTIONS)
     async def test_no_transaction_swallows_a_cancellation(self, db: Backend) -> None:
-        """CC-CANCEL-013: So it is in a transaction: wherever it begins, reads, writes, commits or is rolled back."""
+        """CC-CANCEL-013: A transaction that is cancelled raises CancelledError, at whichever of its steps."""
 
         async def commit() -> None:
             async with db.transaction() as tx:
@@ -138,10 +138,10 @@ class InterruptionRules(Contract):
 
     @only("async")
     @needs(TRANSACTIONS)
-    async def test_cancelled_transactions_disturb_nobody(self, place: Place, db: Backend) -> None:
-        """CC-CANCEL-014: Of many transactions side by side half are cancelled somewhere: the others commit.
+    async def test_cancelled_transactions_disturb_no_others(self, place: Place, db: Backend) -> None:
+        """CC-CANCEL-014: Of many concurrent transactions half are cancelled somewhere: the others commit.
 
-        Each that was cancelled is stored wholly or not at all; and all this among many who read.
+        Each cancelled one is stored whole or not at all, even among many readers.
         """
         refs = [AggregateRef("own", str(number)) for number in range(CONTENDERS // 2 * place.rounds)]
 

@@ -1,4 +1,4 @@
-"""Several processes on one storage: the same result as one (G12)."""
+"""Several processes on one storage: the same result as with one (G12)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SEATS = 12
 
 
 def write(place: Place, *, process: int, events: int) -> None:
-    """Append so many events, two of three to an aggregate of its own, the third to one of two that all write to."""
+    """Append this many events, two of three to an aggregate of its own, the third to one of two that all write to."""
     positions: list[int] = []
     with place.blocking() as db:
         say("ready")
@@ -44,7 +44,7 @@ def write(place: Place, *, process: int, events: int) -> None:
 
 
 def follow(place: Place) -> None:
-    """Follow from the beginning, up to the event behind all others, and say the positions and the texts."""
+    """Follow from the beginning up to the event after all others, and say the positions and texts."""
     with place.blocking() as db:
         say("ready")
         seen: list[tuple[int, str]] = []
@@ -56,7 +56,7 @@ def follow(place: Place) -> None:
 
 
 def book(place: Place) -> None:
-    """Take seats, each on what was read, until none is free; say how many it were."""
+    """Book seats, each based on what was read, until none is free; say how many were booked."""
     query, taken = EventQuery(tags=["course:1"]), 0
     with place.blocking() as db:
         say("ready")
@@ -76,7 +76,7 @@ def book(place: Place) -> None:
 
 
 def work(place: Place, *, times: int) -> None:
-    """Count in one model."""
+    """Increment one model."""
     with place.blocking() as db:
         counters = db.models_of("counter", int)
         say("ready")
@@ -87,7 +87,7 @@ def work(place: Place, *, times: int) -> None:
 
 
 def guarded(place: Place, *, process: int, times: int) -> None:
-    """Count in one model, without a look at its version, while holding a lease; say the tokens and who was in the way."""
+    """Increment one model without checking its version, while holding a lease; say the tokens and the other holders."""
     owner, tokens, owners = f"owner-{process}", list[int](), set[str | None]()
     with place.blocking() as db:
         say("ready")
@@ -110,10 +110,10 @@ class ProcessRules(Contract):
 
     @needs(PROCESSES)
     async def test_processes_write_one_log(self, place: Place, db: Backend) -> None:
-        """CC-PROC-001: What three processes append is stored once, where they were told, and readers everywhere see all of it.
+        """CC-PROC-001: What three processes append is stored once, at the returned positions, and readers everywhere see it all.
 
-        Two of three events go to aggregates of their own, the third to ones that all write to. Followers in this and
-        in another process, and one who asks again and again, see each event once, in position order.
+        Two of three events go to aggregates of their own, the third to shared ones. Followers in this and in another
+        process, and a polling reader, see each event once, in position order.
         """
         events = 24 * place.rounds
         follower = place.spawn(follow)
@@ -142,7 +142,7 @@ class ProcessRules(Contract):
     @only("async")
     @needs(PROCESSES)
     async def test_processes_decide_on_what_they_read(self, place: Place, db: Backend) -> None:
-        """CC-PROC-002: Of processes that book seats, each on what it read, none books a taken one, and none stays free."""
+        """CC-PROC-002: Of processes that book seats based on what they read, none books a taken one, and none stays free."""
         workers = [place.spawn(book) for _ in range(WRITERS)]
         for worker in workers:
             worker.expect("ready")
@@ -156,7 +156,7 @@ class ProcessRules(Contract):
     @only("async")
     @needs(PROCESSES)
     async def test_processes_change_one_model(self, place: Place, db: Backend) -> None:
-        """CC-PROC-003: Of changes that several processes make to one model each counts."""
+        """CC-PROC-003: Every change that several processes make to one model counts."""
         times = 12 * place.rounds
         workers = [place.spawn(work, times=times) for _ in range(WRITERS)]
         for worker in workers:
@@ -171,9 +171,9 @@ class ProcessRules(Contract):
     @only("async")
     @needs(PROCESSES)
     async def test_a_lease_keeps_other_processes_out(self, place: Place, db: Backend) -> None:
-        """CC-PROC-004: A lease that one process holds is held for all: nobody undoes what another does while holding it.
+        """CC-PROC-004: A lease that one process holds excludes all others: none undoes what another does while holding it.
 
-        The others hear who holds it; released, it goes over to them, each time with a greater token.
+        The others learn who holds it; once released, it passes to them, each time with a greater token.
         """
         times = 6 * place.rounds
         lease = await db.leases.acquire("job", "ann", 60.0)

@@ -1,4 +1,4 @@
-"""Many who publish: no subscriber misses anything, and what one publishes keeps its order."""
+"""Concurrent publishers: no subscriber misses anything, and the events of each publisher keep their order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def publish(db: Backend, number: int) -> None:
 
 
 async def hear(subscription: Subscription, number: int) -> list[str]:
-    """The texts of the next deliveries, each acknowledged."""
+    """Return the texts of the next deliveries, acknowledging each."""
     heard: list[str] = []
     while len(heard) < number:
         delivery = await anext(subscription)
@@ -31,7 +31,7 @@ async def hear(subscription: Subscription, number: int) -> list[str]:
 
 
 def in_order(heard: list[str], publishers: int) -> None:
-    """What each publisher said was heard: all of it, in its order."""
+    """Check that all events of each publisher were heard, in its order."""
     for number in range(publishers):
         steps = [int(text.partition(":")[2]) for text in heard if text.startswith(f"{number}:")]
         assert steps == list(range(2 * EACH)), f"of publisher {number}: {steps}"
@@ -52,7 +52,7 @@ class PublisherRules(Contract):
 
     @needs(REPLAY)
     async def test_full_subscribers_lose_nothing(self, place: Place, db: Backend) -> None:
-        """CC-BUS-002: So it is with subscribers that have room for few: who publishes waits, and nobody waits for ever."""
+        """CC-BUS-002: Subscribers with little capacity miss nothing: publishers wait for them, and none waits for ever."""
         publishers = PUBLISHERS * place.rounds
         async with db.bus.subscribe(capacity=2, max_pending=1) as one, db.bus.subscribe(capacity=3) as two:
             listeners = [place.beside(hear(each, publishers * 2 * EACH)) for each in (one, two)]
@@ -85,7 +85,7 @@ class PublisherRules(Contract):
         assert sorted(heard) == sorted(f"{n}:{step}" for n in range(publishers) for step in range(2 * EACH))
 
     async def test_what_many_append_is_heard_in_position_order(self, place: Place, db: Backend) -> None:
-        """CC-BUS-004: However many append at once, a subscriber of the backend's bus hears their events by ascending position."""
+        """CC-BUS-004: However many append at once, a subscriber of the backend's bus gets their events in position order."""
         events = 4 * 16 * place.rounds
 
         async def listen(subscription: Subscription) -> list[int]:

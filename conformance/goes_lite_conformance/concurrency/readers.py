@@ -1,4 +1,4 @@
-"""Readers beside writers: nobody skips, nobody repeats, and what was seen once stays what it is (G4, G8)."""
+"""Readers concurrent with writers: none skips, none repeats, and what was seen once does not change (G4, G8)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COUNTED = EventQuery(["sample.counted"])
 
 
 async def write(db: Backend, number: int, times: int = 5) -> None:
-    """Append batches of one to three events, of an aggregate of its own and of none, and in between what is refused."""
+    """Append batches of one to three events, of an aggregate of its own and of none, and refused ones in between."""
     ref = AggregateRef("own", str(number))
     for step in range(times):
         batch: list[Event[Any]] = [note(f"{number}-{step}", ref, step + 1, tags=[f"n:{step}"])]
@@ -40,7 +40,7 @@ async def write(db: Backend, number: int, times: int = 5) -> None:
 
 
 async def everybody_writes(place: Place, *handles: Backend) -> None:
-    """All writers at once, over all handles; then the event that comes behind all others."""
+    """Run all writers at once, over all handles, then append the event that comes after all others."""
     writers = range(WRITERS * place.rounds)
     succeeded(await place.together(*(write(handles[number % len(handles)], number) for number in writers)))
     await end(handles[0])
@@ -50,9 +50,9 @@ class ReaderRules(Contract):
     """Rules CC-READ."""
 
     async def test_followers_see_everything(self, place: Place, db: Backend) -> None:
-        """CC-READ-001: However many write, a follower gets what ends in the log: each event once, in position order.
+        """CC-READ-001: However many write, a follower gets what ends up in the log: each event once, in position order.
 
-        Nothing of what was refused meanwhile, and so it is for those who follow only what matches.
+        It gets nothing of what was refused meanwhile. The same holds for followers with a query.
         """
         queries = (EventQuery(), TAGGED, COUNTED)
         readers = [place.beside(followed(db, query)) for query in queries]
@@ -61,8 +61,8 @@ class ReaderRules(Contract):
         for query, reader in zip(queries, readers, strict=True):
             saw_all(await reader.result(), stored, query)
 
-    async def test_who_asks_again_and_again_sees_everything(self, place: Place, db: Backend) -> None:
-        """CC-READ-002: Who asks again and again for what lies behind the last event that it saw, misses none and repeats none."""
+    async def test_a_polling_reader_sees_everything(self, place: Place, db: Backend) -> None:
+        """CC-READ-002: A reader that repeatedly queries for events after the last one it saw misses none and repeats none."""
         asked: Sequence[tuple[EventQuery, int | None]] = ((EventQuery(), 1), (TAGGED, None))
         readers = [place.beside(polled(place, db, query, limit=limit)) for query, limit in asked]
         await everybody_writes(place, db)
@@ -71,9 +71,9 @@ class ReaderRules(Contract):
             saw_all(await reader.result(), stored, query)
 
     async def test_followers_that_come_later_see_the_rest(self, place: Place, db: Backend) -> None:
-        """CC-READ-003: A follower that begins while others write sees all that lies behind its beginning, each event once.
+        """CC-READ-003: A follower that begins while others write sees everything after its start, each event once.
 
-        Where what was stored ends and what is committed begins, is where followers break.
+        The transition from stored to newly committed events is where followers break.
         """
         over = Moment(place)
 
@@ -83,7 +83,7 @@ class ReaderRules(Contract):
                 begun = await db.events.head()
                 if over.has_come:
                     return found
-                some: list[Event[Any]] = []  # there is at least the end to come
+                some: list[Event[Any]] = []  # at least the end is still to come
                 async for event in db.events.follow(after=begun):
                     some.append(event)
                     if len(some) == 5 or END.matches(event):
@@ -101,7 +101,7 @@ class ReaderRules(Contract):
                 assert [event.position for event in some] == behind[: len(some)]
 
     async def test_what_the_head_covers_is_settled(self, place: Place, db: Backend) -> None:
-        """CC-READ-004: What lies at or below a head that somebody saw is all there, and no event is ever added to it.
+        """CC-READ-004: Everything at or below a head that was seen is there, and no event is ever added below it.
 
         The head never goes back.
         """
@@ -156,7 +156,7 @@ class ReaderRules(Contract):
             succeeded([await reader.outcome() for reader in readers])
 
     async def test_histories_only_grow(self, place: Place, db: Backend) -> None:
-        """CC-READ-006: Who loads an aggregate while others append to it gets versions 1, 2, 3, … and never fewer than before."""
+        """CC-READ-006: Loading an aggregate while others append to it returns versions 1, 2, 3, … and never fewer than before."""
         done = Moment(place)
 
         async def look() -> None:
@@ -181,7 +181,7 @@ class ReaderRules(Contract):
 
     @needs(PROCESSES)
     async def test_readers_and_writers_with_several_handles(self, place: Place, db: Backend) -> None:
-        """CC-READ-007: Whichever handles write, a follower and one who asks again on each see all of it, once, in order."""
+        """CC-READ-007: Whichever handles write, a follower and a polling reader on each see all of it, once, in order."""
         async with place.open() as second, place.open() as third:
             handles = (db, second, third)
             readers = [reader for handle in handles for reader in reading(place, handle)]

@@ -1,4 +1,4 @@
-"""Readers and writers beside transactions that stay open: what commits late never appears behind a reader's back (G4)."""
+"""Readers and writers concurrent with open transactions: what commits late never appears behind a reader (G4)."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from goes_lite_conformance.harness.workers import listen, say
 from goes_lite_conformance.rule import needs
 
 LOOKS = 40
-"""How often a reader looks for something that must not be there, before it is taken for absent."""
+"""How often a reader looks for something that must not be there before it is considered absent."""
 
 
 async def transact(db: Backend, number: int, *, commit: bool) -> None:
-    """A transaction with several appends, and reads in between that take their time."""
+    """Run a transaction with several appends, and slow reads in between."""
     try:
         async with db.transaction() as tx:
             for step in range(4):
@@ -33,7 +33,7 @@ async def transact(db: Backend, number: int, *, commit: bool) -> None:
 
 
 def hold_open(place: Place) -> None:
-    """A process that appends in a transaction, says where, and ends it as it is told to: commits, and then rolls back."""
+    """Append in a transaction, say where, and end it when told to: first with a commit, then with a rollback."""
     with place.blocking() as db:
         for commit in (True, False):
             try:
@@ -49,7 +49,7 @@ def hold_open(place: Place) -> None:
 
 
 async def nothing_shows(db: Backend, position: int, writer: Any) -> None:
-    """No event appears at or behind this position for as long as a reader looks, or until the writer has ended."""
+    """Check that no event appears at or after this position for as long as a reader looks, or until the writer has ended."""
     for _ in range(LOOKS):
         seen: list[Event[Any]] = await db.events.query(after=position - 1).list()
         assert not seen, f"an event below {seen[0].position} is still to come, at {position}"
@@ -62,10 +62,10 @@ class SlowTransactionRules(Contract):
     """Rules CC-SLOW."""
 
     @needs(TRANSACTIONS)
-    async def test_readers_beside_slow_transactions(self, place: Place, db: Backend) -> None:
-        """CC-SLOW-001: Beside transactions that take their time, of which some are rolled back, no reader skips or repeats.
+    async def test_readers_during_slow_transactions(self, place: Place, db: Backend) -> None:
+        """CC-SLOW-001: While slow transactions run, some of which are rolled back, no reader skips or repeats.
 
-        Whether it follows or asks again and again: it sees what ends in the log, in position order.
+        Followers and polling readers alike see what ends up in the log, in position order.
         """
 
         async def append(number: int) -> None:
@@ -83,11 +83,11 @@ class SlowTransactionRules(Contract):
             saw_all(await reader.result(), stored)
 
     @needs(TRANSACTIONS, PROCESSES)
-    async def test_nothing_shows_behind_an_open_transaction(self, place: Place, db: Backend) -> None:
+    async def test_nothing_shows_after_an_open_transaction(self, place: Place, db: Backend) -> None:
         """CC-SLOW-002: While a transaction that has appended is open, no event shows at a higher position, on any handle.
 
-        It may commit yet: then whoever saw the higher position would have skipped its events. Others who append wait, or
-        get positions behind it when it is over.
+        It may still commit: a reader that saw the higher position would then have skipped its events. Other appends wait, or
+        get positions after it once it has ended.
         """
         for commit in (True, False):
             begun, over = Moment(place), Moment(place)
@@ -119,8 +119,8 @@ class SlowTransactionRules(Contract):
                 assert stored == (["slow", "slow", "fast"] if commit else ["fast"])
 
     @needs(TRANSACTIONS, PROCESSES)
-    async def test_nothing_shows_behind_an_open_transaction_of_a_process(self, place: Place, db: Backend) -> None:
-        """CC-SLOW-003: So it is if another process has the transaction open."""
+    async def test_nothing_shows_after_an_open_transaction_of_a_process(self, place: Place, db: Backend) -> None:
+        """CC-SLOW-003: While another process has such a transaction open, no event shows at a higher position either."""
         holder = place.spawn(hold_open)
         async with place.open() as other:
             for expected in (["slow", "slow", "fast"], ["fast"]):
@@ -136,7 +136,7 @@ class SlowTransactionRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_transaction_is_seen_whole(self, place: Place, db: Backend) -> None:
-        """CC-SLOW-004: Whoever looks at several stores never sees one that is ahead in what transactions write together."""
+        """CC-SLOW-004: What a transaction writes to several stores becomes visible at once: no store is ever ahead of another."""
         done = Moment(place)
 
         async def write() -> None:

@@ -38,7 +38,7 @@ class PageRules(Contract):
         assert [event.data.text async for event in db.events.query()] == expected
 
     async def test_a_query_for_a_long_history(self, db: Backend) -> None:
-        """ES-QUERY-036: The same holds for the events of one aggregate among those of others."""
+        """ES-QUERY-036: Any number of events of one aggregate is yielded in order, each once, among those of others."""
         for after in range(0, 1500, 500):
             await db.events.append([*story(A, 500, after=after), *story(B, 300, after=after * 3 // 5)])
         expected = [f"a-{version}" for version in range(1, 1501)]

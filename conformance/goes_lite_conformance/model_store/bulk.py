@@ -257,7 +257,7 @@ class BulkWriteRules(Contract):
 
     @needs(PROCESSES)
     async def test_other_processes_see_many(self, place: Place, db: Backend) -> None:
-        """MS-BULK-020: The same holds for handles in different processes."""
+        """MS-BULK-020: Handles in other processes see what `put_many` wrote and removed, and the other way round."""
         await db.models.put_many("c", {"1": "1", "2": "2"})
         await db.models.put_many("c", {"2": "2"})
         worker = place.spawn(write_many)

@@ -175,7 +175,7 @@ class UseRules(Contract):
 
     @needs(PROCESSES)
     async def test_no_change_of_several_handles_is_lost(self, place: Place, db: Backend) -> None:
-        """MS-USE-009: The same holds if the changes are made through several handles."""
+        """MS-USE-009: Every concurrent change counts, even if they are made through several handles."""
         async with place.open() as other:
             both = [handle.models_of("counter", Summary) for handle in (db, other)]
             changes = [counters.use("1", more, default=Summary(), tries=1000) for counters in both * 6]

@@ -160,7 +160,7 @@ class ExpectedRules(Contract):
 
     @needs(PROCESSES)
     async def test_one_of_several_handles_wins(self, place: Place, db: Backend) -> None:
-        """MS-EXPECTED-007: The same holds if each contender has a handle of its own."""
+        """MS-EXPECTED-007: Of concurrent writes through several handles, one succeeds; the others raise ModelConflict."""
         async with place.open() as second, place.open() as third:
             handles = [db, second, third] * 4
             outcomes = await place.together(*(one.models.put("c", "1", "5", expected=0) for one in handles))

@@ -1,4 +1,4 @@
-"""Both faces are the same backend: what one does the other sees, and does likewise."""
+"""Both faces are the same backend: each sees what the other does, and behaves the same."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ __all__ = ["ParityTests"]
 
 
 class ParityTests(FaceRules):
-    """The blocking face beside the async one."""
+    """All rules that compare the blocking face with the async one."""

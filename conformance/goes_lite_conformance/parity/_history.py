@@ -1,4 +1,4 @@
-"""What can be done to a backend, at random, and what becomes of it: for comparing one face with another."""
+"""Random operations on a backend and their outcomes, for comparing one face with another."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from goes_lite_conformance.harness.samples import A, B, note, snapshot
 
 
 class History:
-    """A long row of operations, right ones and wrong ones, the same for each seed; and what becomes of them.
+    """A long series of valid and invalid operations, the same for each seed, and their outcomes.
 
-    Positions are told by their rank, for two stores may count differently.
+    Positions are replaced by their rank, because two stores may count differently.
     """
 
     def __init__(self, db: Backend, seed: int) -> None:
@@ -28,7 +28,7 @@ class History:
         self._batches: list[list[Event[Any]]] = []
 
     async def run(self) -> list[Any]:
-        """What became of each."""
+        """Run the operations and return the outcome of each."""
         operations = [self._append, self._again, self._guarded, self._model, self._models, self._lease]
         operations += [self._snapshot, self._checkpoint, self._delete, self._read]
         for _ in range(80):

@@ -1,4 +1,4 @@
-"""Both faces are the same backend: what one does the other sees, and does likewise."""
+"""Both faces are the same backend: each sees what the other does, and behaves the same."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ FACES: dict[type[Any], type[Any]] = {
     event_bus.Handling: blocking.BlockingHandling,
     repository.Repository: blocking.BlockingRepository,
 }
-"""Each protocol, and its blocking face."""
+"""Each protocol and its blocking face."""
 
 SPELLED = {
     "__aiter__": "__iter__",
@@ -57,7 +57,7 @@ SPELLED = {
     "__aexit__": "__exit__",
     "aclose": "close",
 }
-"""What is called otherwise where nothing is awaited."""
+"""The names that differ where nothing is awaited."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +68,12 @@ class Total:
 
 
 def parameters(method: Callable[..., Any]) -> list[tuple[str, Any, Any]]:
-    """What a method can be called with, itself left out: names, kinds and defaults."""
+    """Return the parameters of a method, without self: names, kinds and defaults."""
     return [(one.name, one.kind, one.default) for one in list(inspect.signature(method).parameters.values())[1:]]
 
 
 def leave_open(place: Place) -> None:
-    """A program that ends without closing what it opened."""
+    """Run a program that ends without closing what it opened."""
     db = place.blocking()
     db.events.append([note("acknowledged")])
     globals()["kept"] = (db, db.bus.subscribe(), db.events.follow(after=0))
@@ -81,7 +81,7 @@ def leave_open(place: Place) -> None:
 
 
 def block_a_loop(place: Place) -> None:
-    """A program that uses a blocking handle in a coroutine."""
+    """Run a program that uses a blocking handle in a coroutine."""
 
     async def main() -> None:
         with place.blocking() as db:
@@ -117,7 +117,7 @@ class FaceRules(Contract):
     @needs(PROCESSES)
     @only("blocking")
     async def test_each_face_reads_what_the_other_wrote(self, place: Place, db: Backend) -> None:
-        """PA-FACE-002: What is written through one face is read through the other, the same in every field."""
+        """PA-FACE-002: What is written through one face is read through the other, with every field the same."""
 
         async def write(writer: Backend, number: int) -> tuple[Any, list[Event[Any]]]:
             await writer.events.append(story(A, 2, after=2 * number, tags=["t:1"], metadata={"by": "me"}))
@@ -137,10 +137,10 @@ class FaceRules(Contract):
         assert in_thread(lambda: asyncio.run(on_a_loop(write, 1)), PATIENCE) == await read(db)
 
     @only("blocking")
-    async def test_both_faces_answer_the_same(self, place: Place) -> None:
-        """PA-FACE-003: The same operations on either face have the same outcomes: answers, and errors with their attributes.
+    async def test_both_faces_return_the_same(self, place: Place) -> None:
+        """PA-FACE-003: The same operations have the same outcomes on both faces: results, and errors with their attributes.
 
-        On an event loop, inline where the backend can do that, and on a loop thread.
+        This is compared on an event loop, inline where the backend supports it, and on a loop thread.
         """
 
         async def on(face: Face, seed: int) -> list[Any]:
@@ -156,11 +156,11 @@ class FaceRules(Contract):
             assert await on("blocking", seed) == expected
             assert await on("loop", seed) == expected
             kinds = {one[0] for one in expected if isinstance(one, tuple) and isinstance(one[0], type)}
-            assert len(kinds) > 2, f"a history with hardly an error: {kinds}"
+            assert len(kinds) > 2, f"a history with hardly any errors: {kinds}"
 
     @only("blocking")
     async def test_threads_share_one_handle(self, place: Place) -> None:
-        """PA-FACE-004: One blocking handle may be used from several threads at once, for everything."""
+        """PA-FACE-004: Several threads may use one blocking handle at once, for everything."""
         with place.blocking() as db:
             totals = db.models_of("totals", Total)
 
@@ -182,7 +182,7 @@ class FaceRules(Contract):
 
     @only("blocking")
     async def test_blocking_pages_are_iterators(self, place: Place) -> None:
-        """PA-FACE-005: Blocking pages are read with `for`, `next`, `list`, and page by page, and go on where one left them."""
+        """PA-FACE-005: Blocking pages are read with `for`, `next`, `list`, and page by page, and resume where they were left."""
         events = [note(str(number)) for number in range(300)]
         with place.blocking() as db:
             db.events.append(events)
@@ -205,7 +205,7 @@ class FaceRules(Contract):
 
     @only("blocking")
     async def test_a_with_block_closes(self, place: Place) -> None:
-        """PA-FACE-006: A blocking handle is closed when its `with` block ends, also by an exception, which comes through."""
+        """PA-FACE-006: A blocking handle is closed when its `with` block ends, also by an exception, which propagates."""
         with pytest.raises(ZeroDivisionError), place.blocking() as db:
             assert isinstance(db, blocking.BlockingDatabase)
             raise ZeroDivisionError
@@ -216,7 +216,7 @@ class FaceRules(Contract):
     @needs(PROCESSES)
     @only("async")
     async def test_faces_wake_each_other(self, place: Place, db: Backend) -> None:
-        """PA-FACE-007: Who follows on one face is woken by what is committed through the other, in one process as well."""
+        """PA-FACE-007: A commit through one face wakes a follower on the other, even in one process."""
 
         def follow_and_answer() -> list[str]:
             with place.blocking() as other:
@@ -227,7 +227,7 @@ class FaceRules(Contract):
                         return heard
                     if not event.data.text.startswith("answer"):
                         other.events.append([note(f"answer {event.data.text}")])
-                raise AssertionError("a follower ended")
+                raise AssertionError("a follower has ended")
 
         following = db.events.follow(after=0)
         answering = asyncio.get_running_loop().run_in_executor(None, follow_and_answer)
@@ -241,7 +241,7 @@ class FaceRules(Contract):
 
     @only("blocking")
     async def test_context_variables_go_in_and_out(self, place: Place) -> None:
-        """PA-FACE-008: What the user gives to a blocking handle to be called sees the caller's context, and may change it."""
+        """PA-FACE-008: A function passed to a blocking handle sees the caller's context variables, and may change them."""
         variable = ContextVar("variable", default="nothing")
 
         def change(total: Total) -> Total:
@@ -258,16 +258,16 @@ class FaceRules(Contract):
 
     @only("blocking")
     async def test_blocking_code_works_inside_an_event_loop(self, place: Place) -> None:
-        """PA-FACE-009: A blocking handle works on a thread that runs an event loop; it keeps the loop waiting, no more."""
-        worker = place.spawn(block_a_loop)  # elsewhere, for here somebody may watch that no loop is kept waiting
+        """PA-FACE-009: A blocking handle works on a thread that runs an event loop; it blocks the loop, nothing worse."""
+        worker = place.spawn(block_a_loop)  # in a process of its own: here, blocked loops may be watched for
         worker.expect(["a-1", "a-2", "a-3"])
         worker.finish()
 
     @only("blocking")
     async def test_a_call_out_of_a_call_never_waits_for_itself(self, place: Place) -> None:
-        """PA-FACE-010: Using a blocking handle in a function that it calls itself works, or is refused at once.
+        """PA-FACE-010: Using a blocking handle in a function that it is calling works, or is refused at once.
 
-        On a loop thread it would wait for itself: that is RuntimeError, and the handle is as good as before.
+        On a loop thread it would wait for itself: that raises RuntimeError, and the handle works as before.
         """
         for inline in (None, False):
             with place.blocking(inline=inline) as db:
@@ -281,9 +281,9 @@ class FaceRules(Contract):
     @needs(TRANSACTIONS)
     @only("blocking")
     async def test_a_blocking_transaction(self, place: Place) -> None:
-        """PA-FACE-011: `with db.transaction() as tx` commits or rolls back, and its actions are plain functions.
+        """PA-FACE-011: `with db.transaction() as tx` commits or rolls back, and its `on_commit` actions are plain functions.
 
-        They are called in the caller's thread, behind the commit.
+        They are called in the caller's thread, after the commit.
         """
         done: list[tuple[str, threading.Thread]] = []
         with place.blocking() as db:
@@ -327,7 +327,7 @@ class FaceRules(Contract):
     @needs(PERSISTENT)
     @only("blocking")
     async def test_a_program_may_end_without_closing(self, place: Place) -> None:
-        """PA-FACE-013: What is open when the interpreter exits is closed: it exits well, says nothing, and nothing is lost."""
+        """PA-FACE-013: Handles open at interpreter exit are closed: the exit is clean and silent, and nothing is lost."""
         worker = place.spawn(leave_open)
         worker.expect("exiting")
         worker.finish()

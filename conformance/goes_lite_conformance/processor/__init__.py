@@ -1,4 +1,4 @@
-"""What a processor has to do on every backend: the promises of `Backend.processor`, a rule for each."""
+"""What a processor must do on every backend: one rule for each promise of `Backend.processor`."""
 
 from __future__ import annotations
 
@@ -36,4 +36,4 @@ class ProcessorTests(
     CloseRules,
     RefusalRules,
 ):
-    """Everything about durable consumers: order, checkpoints, who is active, exactly once, failures, dead letters, the end."""
+    """All rules about durable consumers: order, checkpoints, leases, exactly once, failures, dead letters, closing."""

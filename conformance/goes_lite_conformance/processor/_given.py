@@ -1,4 +1,4 @@
-"""What the rules of processors share: handlers that remember, that write, that are held; where a processor stands."""
+"""What the rules of processors share: handlers that record, write or block, and waits for a processor's progress."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from goes_lite.events.event import Event
 from goes_lite_conformance.harness.place import Moment, Place, until
 
 LONG = 1000.0
-"""Seconds that no rule takes."""
+"""Longer than any rule takes (seconds)."""
 SHORT = 0.05
-"""Seconds that are soon over."""
+"""Over soon (seconds)."""
 NAME = "p"
-"""Of the processor that a rule is about."""
+"""The name of the processor that a rule is about."""
 TALLY = "tally"
 
 
 class Running(Protocol):
-    """What the rules ask of a processor on either face, beside what they call by name."""
+    """What the helpers call on a processor of either face."""
 
     async def stats(self) -> Any: ...
 
 
 def never(_: Event[Any]) -> bool:
-    """A handler that fails on nothing."""
+    """Fail on no event."""
     return False
 
 
 def bad(event: Event[Any]) -> bool:
-    """Whether its text says so."""
+    """Return whether the text of the event marks it as bad."""
     return bool(event.data.text.startswith("bad"))
 
 
 def at_once(_: int) -> float:
-    """A backoff for those who have no time."""
+    """Back off for no time at all."""
     return 0.0
 
 
 class Ear:
-    """A handler that remembers the texts that it was called with, and fails on some of them."""
+    """A handler that records the texts that it was called with, and fails on some of them."""
 
     def __init__(self, fails: Callable[[Event[Any]], bool] = never) -> None:
         self.fails = fails
         self.calls: list[str] = []
         """The text of each call, failed or not."""
         self.done: list[str] = []
-        """The texts of those that did not fail."""
+        """The texts of the calls that did not fail."""
 
     def __call__(self, event: Event[Any]) -> None:
         self.calls.append(event.data.text)
@@ -59,9 +59,9 @@ class Ear:
 
 
 class Tally:
-    """A transactional handler that writes each text into a read model, behind the others, and then fails on some.
+    """A transactional handler that appends each text to a read model, then fails on some.
 
-    So the model tells, in their order, which events count, and how often each.
+    The model shows which events count, in which order and how often.
     """
 
     def __init__(self, fails: Callable[[Event[Any]], bool] = never) -> None:
@@ -78,13 +78,13 @@ class Tally:
 
 
 async def tallied(db: Database) -> list[str]:
-    """What a Tally has written down, as everybody sees it."""
+    """Return what a Tally has committed."""
     record = await db.models.get(TALLY, "all")
     return json.loads(record.data) if record else []
 
 
 class Held:
-    """A handler that is held at its first event until the rule lets it go."""
+    """A handler that blocks at its first event until the rule releases it."""
 
     def __init__(self, place: Place) -> None:
         self.entered, self.let = Moment(place), Moment(place)
@@ -99,13 +99,13 @@ class Held:
 
 
 async def stands(db: Database, name: str = NAME) -> int:
-    """The position of its checkpoint, 0 if there is none."""
+    """Return the position of the checkpoint, 0 if there is none."""
     checkpoint = await db.checkpoints.get(name)
     return checkpoint.position if checkpoint else 0
 
 
 async def behind(place: Place, db: Database, position: int, name: str = NAME) -> None:
-    """Until its checkpoint has come to the position."""
+    """Wait until the checkpoint has reached the position."""
 
     async def there() -> bool:
         return await stands(db, name) >= position
@@ -114,7 +114,7 @@ async def behind(place: Place, db: Database, position: int, name: str = NAME) ->
 
 
 async def becomes(place: Place, processor: Running, state: str) -> None:
-    """Until it is in that state."""
+    """Wait until the processor is in that state."""
 
     async def so() -> bool:
         return bool((await processor.stats()).state == state)
@@ -123,13 +123,13 @@ async def becomes(place: Place, processor: Running, state: str) -> None:
 
 
 async def others_turn(place: Place, db: Database) -> None:
-    """Until a processor that begins now has begun and ended: by then, those that have nothing to do wait for something."""
+    """Run another processor up to the head: by then, idle ones are waiting."""
     async with db.processor("turn", never, start="now"):
         await behind(place, db, await db.events.head(), "turn")
 
 
 async def parked(place: Place, processor: Any, number: int) -> list[Any]:
-    """The dead letters, once there are so many."""
+    """Wait for this number of dead letters and return them."""
 
     async def there() -> bool:
         return len(await processor.parked()) == number
@@ -140,7 +140,7 @@ async def parked(place: Place, processor: Any, number: int) -> list[Any]:
 
 
 async def steal(db: Database, name: str = NAME) -> Lease:
-    """Take the lease of the active one away, as if it had expired and another had taken it over."""
+    """Take the lease from the active instance, as if it had expired and another owner had taken it over."""
     held = await db.leases.get(name)
     assert held is not None
     assert await db.leases.release(held)

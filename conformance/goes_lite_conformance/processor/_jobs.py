@@ -1,4 +1,4 @@
-"""What other processes do with processors."""
+"""Processors in other processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from goes_lite_conformance.harness.workers import listen, say
 
 
 def process(place: Place, name: str, on_demand: bool = False, lease: float = 10.0) -> None:
-    """Job: run a processor that says the text of each event, until told to stop; say when it has."""
+    """Run a processor that says the text of each event until told to stop; then say that it has stopped."""
 
     def handle(event: Event[Any]) -> None:
         say(event.data.text)

@@ -1,4 +1,4 @@
-"""How far a processor has come: what its checkpoint says, when it is saved, who goes on behind it."""
+"""The progress of a processor: what its checkpoint contains, when it is saved, and how a successor resumes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ NOTED = EventQuery(["sample.noted"])
 class CheckpointRules(Contract):
     """Rules PR-CHECK."""
 
-    async def test_it_goes_on_where_it_stopped(self, place: Place, db: Database) -> None:
-        """PR-CHECK-001: After a stop the next instance of the name goes on behind the last event that was handled."""
+    async def test_it_resumes_where_it_stopped(self, place: Place, db: Database) -> None:
+        """PR-CHECK-001: After a stop, the next instance with the name resumes after the last handled event."""
         first, second = Ear(), Ear()
         last = (await db.events.append([note("1"), note("2")])).position
         async with db.processor(NAME, first):
@@ -37,7 +37,7 @@ class CheckpointRules(Contract):
 
     @needs(PERSISTENT)
     async def test_with_another_handle(self, place: Place) -> None:
-        """PR-CHECK-002: So does one on another handle, after closing and opening again."""
+        """PR-CHECK-002: An instance on another handle resumes there, too, after closing and reopening."""
         ears = [Ear(), Ear()]
         for number, ear in enumerate(ears):
             async with place.open() as db:
@@ -48,7 +48,7 @@ class CheckpointRules(Contract):
 
     @needs(PERSISTENT, PROCESSES)
     async def test_in_another_process(self, place: Place, db: Database) -> None:
-        """PR-CHECK-003: So does one in another process, and one here after that."""
+        """PR-CHECK-003: An instance in another process resumes there, too, and then one in this process again."""
         ear = Ear()
         last = (await db.events.append([note("1")])).position
         async with db.processor(NAME, ear):
@@ -68,7 +68,7 @@ class CheckpointRules(Contract):
         assert ear.done == ["1", "4"]
 
     async def test_what_does_not_match_is_passed_over(self, place: Place, db: Database) -> None:
-        """PR-CHECK-004: Events that do not match are not handled, and are behind the checkpoint as those that do."""
+        """PR-CHECK-004: Events that do not match are not handled, but the checkpoint advances over them."""
         ear = Ear()
         async with db.processor(NAME, ear, query=NOTED):
             await behind(place, db, (await db.events.append([count(1), count(2)])).position)
@@ -77,10 +77,10 @@ class CheckpointRules(Contract):
             await behind(place, db, last)
         assert (ear.calls, await stands(db)) == (["a"], last)
 
-    async def test_it_is_saved_behind_the_handler(self, place: Place, db: Database) -> None:
-        """PR-CHECK-005: It is saved when the handler has returned, and before that never: after each event by default.
+    async def test_it_is_saved_after_the_handler(self, place: Place, db: Database) -> None:
+        """PR-CHECK-005: The checkpoint is saved after the handler has returned, never before: by default after each event.
 
-        With `batch`, after so many events.
+        With `batch`, it is saved after that many events.
         """
         for batch, name in ((None, "each"), (3, "thrice")):
             seen: list[tuple[int, int]] = []
@@ -97,9 +97,9 @@ class CheckpointRules(Contract):
             assert seen == [(positions[n + 1], saved[n // size * size]) for n in range(7)], name
 
     async def test_a_checkpoint_of_another_log(self, place: Place, db: Database) -> None:
-        """PR-CHECK-006: A checkpoint that lies behind the head is of another log: CheckpointMismatch, and none is handled.
+        """PR-CHECK-006: A checkpoint beyond the head belongs to another log: CheckpointMismatch is raised, nothing is handled.
 
-        After `reset` it can begin again.
+        After `reset` the processor can begin again.
         """
         ear = Ear()
         head = (await db.events.append([note("1")])).position

@@ -1,4 +1,4 @@
-"""The end: closing the handle under a processor, using one after that, cancelling it."""
+"""The end: closing the handle of a running processor, using one after that, and cancelling it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CloseRules(Contract):
     """Rules PR-CLOSE."""
 
     async def test_closing_ends_it(self, place: Place) -> None:
-        """PR-CLOSE-001: Closing the backend ends `run`, without an error, whether it is active or stands by."""
+        """PR-CLOSE-001: Closing the backend ends `run` without an error, whether the instance is active or stands by."""
         async with place.open() as db:
             active, standby = db.processor(NAME, Ear()), db.processor(NAME, Ear())
             running = [place.beside(active.run())]
@@ -35,7 +35,7 @@ class CloseRules(Contract):
 
     @needs(PERSISTENT)
     async def test_what_is_at_hand_is_not_lost(self, place: Place) -> None:
-        """PR-CLOSE-002: An event that is at hand when the backend is closed is still to come, unless it was saved."""
+        """PR-CLOSE-002: The event being handled when the backend is closed is handled again, unless its checkpoint was saved."""
         held, ear = Held(place), Ear()
         async with place.open() as db:
             last = (await db.events.append([note("1"), note("2")])).position
@@ -48,7 +48,7 @@ class CloseRules(Contract):
         assert (held.left, ear.done) == (["1"], ["1", "2"])
 
     async def test_a_closed_backend_runs_none(self, place: Place) -> None:
-        """PR-CLOSE-003: On a closed backend everything that a processor is asked for is StoreClosed; stopping is fine."""
+        """PR-CLOSE-003: On a closed backend, everything but stopping a processor raises StoreClosed."""
         async with place.open() as db:
             processor, never = db.processor(NAME, Ear()), db.processor(NAME, Ear())
             async with processor:
@@ -68,7 +68,7 @@ class CloseRules(Contract):
 
     @only("async")
     async def test_cancelling_run(self, place: Place, db: Database) -> None:
-        """PR-CLOSE-004: Cancelling `run`, whenever that is, loses no event and leaves the lease free."""
+        """PR-CLOSE-004: Cancelling `run` at any moment loses no event and releases the lease."""
         ear, last = Ear(), 0
         for number in range(20):
             processor = db.processor(NAME, ear)

@@ -1,4 +1,4 @@
-"""Events that a processor has given up: what is kept of them, and what can be done about them."""
+"""Events that a processor gave up on: what is kept of them, and what can be done about them."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ class DeadLetterRules(Contract):
     """Rules PR-DEAD."""
 
     async def test_a_letter_says_what_happened(self, place: Place, db: Database) -> None:
-        """PR-DEAD-001: With then='park', an event is a dead letter after its last attempt, and the others go on.
+        """PR-DEAD-001: With then='park', an event becomes a dead letter after its last attempt, and the others are handled.
 
-        Later ones of its aggregate too, by default. The letter has the processor, the event's position, name and
-        aggregate, the number of attempts, the error, and the time. Any instance of the name can see it, running or not.
+        By default this includes later events of its aggregate. The letter has the processor, the event's position, name and
+        aggregate, the number of attempts, the error and the time. Any instance of the name sees it, running or not.
         """
         ear = Ear(bad)
         bads = [note("bad", A, 1), note("bad too")]
@@ -62,7 +62,7 @@ class DeadLetterRules(Contract):
             assert letter.time.utcoffset() == timedelta(0)
 
     async def test_a_redrive_succeeds(self, place: Place, db: Database) -> None:
-        """PR-DEAD-002: Re-driven events are handled again, in the order of the log, and their letters are gone."""
+        """PR-DEAD-002: Redriven events are handled again in the order of the log, and their letters are removed."""
         ear = Ear(bad)
         last = (await db.events.append([note("bad 1"), note("2"), note("bad 3")])).position
         async with db.processor(NAME, ear, retry=PARKING) as processor:
@@ -74,7 +74,7 @@ class DeadLetterRules(Contract):
         assert await stands(db) == last
 
     async def test_a_redrive_fails(self, place: Place, db: Database) -> None:
-        """PR-DEAD-003: One that fails again is parked again, after one attempt, with what was raised this time."""
+        """PR-DEAD-003: An event that fails again is parked again after one attempt, with the new error."""
         ear = Ear(bad)
         last = (await db.events.append([note("bad")])).position
         async with db.processor(NAME, ear, retry=PARKING) as processor:
@@ -87,7 +87,7 @@ class DeadLetterRules(Contract):
         assert (ear.calls, await stands(db)) == (["bad"] * 3, last)
 
     async def test_some_are_redriven(self, place: Place, db: Database) -> None:
-        """PR-DEAD-004: Only those that are asked for are handled again; letters that are gone are passed over."""
+        """PR-DEAD-004: Only the given events are redriven; letters that no longer exist are ignored."""
         ear = Ear(bad)
         await db.events.append([note("bad 1"), note("bad 2"), note("bad 3")])
         async with db.processor(NAME, ear, retry=PARKING) as processor:
@@ -99,7 +99,7 @@ class DeadLetterRules(Contract):
         assert ear.done == ["bad 2"]
 
     async def test_a_letter_is_dropped(self, place: Place, db: Database) -> None:
-        """PR-DEAD-005: A dropped letter is gone for good, also if its event fails just then; dropped again, it is False."""
+        """PR-DEAD-005: A dropped letter stays gone, even if its event fails at that moment; dropping it again returns False."""
         calls, letters = list[str](), list[ParkedEvent]()
 
         async def handle(event: Event[Any]) -> None:
@@ -122,8 +122,8 @@ class DeadLetterRules(Contract):
             assert await processor.parked() == []
         assert calls == ["bad 1", "bad 2", "bad 2", "next"]
 
-    async def test_asked_for_while_it_fails(self, place: Place, db: Database) -> None:
-        """PR-DEAD-010: What is asked for while an attempt at that very letter fails is done after it."""
+    async def test_redriven_while_it_fails(self, place: Place, db: Database) -> None:
+        """PR-DEAD-010: A redrive that is requested while an attempt at the same letter fails takes place after it."""
         calls = list[str]()
 
         async def handle(event: Event[Any]) -> None:
@@ -140,8 +140,8 @@ class DeadLetterRules(Contract):
             await parked(place, processor, 0)
         assert calls == ["bad", "bad", "bad"]
 
-    async def test_asked_for_while_none_runs(self, place: Place, db: Database) -> None:
-        """PR-DEAD-006: What is asked for while no instance is active is done by the next one that is."""
+    async def test_redriven_while_none_runs(self, place: Place, db: Database) -> None:
+        """PR-DEAD-006: A redrive that is requested while no instance is active is carried out by the next one."""
         ear = Ear(bad)
         await db.events.append([note("bad")])
         async with db.processor(NAME, ear, retry=PARKING) as processor:
@@ -153,7 +153,7 @@ class DeadLetterRules(Contract):
         assert ear.done == ["bad"]
 
     async def test_what_was_deleted_since(self, place: Place, db: Database) -> None:
-        """PR-DEAD-007: A letter whose event was deleted since is gone when it is re-driven, and nothing is called."""
+        """PR-DEAD-007: If its event was deleted, redriving a letter removes it without calling the handler."""
         ear = Ear(bad)
         await db.events.append([note("bad", A, 1)])
         async with db.processor(NAME, ear, retry=Retry(1, then="park")) as processor:
@@ -165,7 +165,7 @@ class DeadLetterRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_letter_is_no_part_of_what_failed(self, place: Place, db: Database) -> None:
-        """PR-DEAD-008: A letter outlives the transaction that failed, of which nothing else is stored."""
+        """PR-DEAD-008: A letter survives the failed transaction, of which nothing else is stored."""
         tally = Tally(bad)
         last = (await db.events.append([note("1"), note("bad"), note("2")])).position
         async with db.processor(NAME, tally, transactional=True, retry=PARKING) as processor:
@@ -176,7 +176,7 @@ class DeadLetterRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_redrive_commits_with_its_letter(self, place: Place, db: Database) -> None:
-        """PR-DEAD-009: What a re-driven event writes commits as its letter goes; nothing of it is stored if it fails."""
+        """PR-DEAD-009: What a redriven event writes commits with the removal of its letter; if it fails, nothing is stored."""
         tally = Tally(bad)
         await db.events.append([note("bad")])
         async with db.processor(NAME, tally, transactional=True, retry=Retry(1, then="park")) as processor:

@@ -1,4 +1,4 @@
-"""Transactional handlers: what they write and the checkpoint commit together, so every event counts exactly once."""
+"""Transactional handlers: their writes and the checkpoint commit together, so every event counts exactly once."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class OnceRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_they_commit_together(self, place: Place, db: Database) -> None:
-        """PR-ONCE-001: What the handler writes is stored when the checkpoint is, and neither is before the other.
+        """PR-ONCE-001: What the handler writes and the checkpoint are stored together, never one before the other.
 
-        Up to `batch` events share a commit; after it, what the handler has asked for `on_commit` is done.
+        Up to `batch` events share a commit; the handler's `on_commit` actions run after it.
         """
         seen: list[tuple[int, list[str]]] = []
         tally = Tally()
@@ -49,9 +49,9 @@ class OnceRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_failure_in_the_middle_of_a_batch(self, place: Place, db: Database) -> None:
-        """PR-ONCE-002: What comes before an event that fails counts once, and of the attempts that failed nothing is kept.
+        """PR-ONCE-002: Events before a failing one count once, and nothing of the failed attempts is kept.
 
-        Nor is what they asked for `on_commit` done.
+        Nor do their `on_commit` actions run.
         """
         committed: list[str] = []
         tally = Tally(lambda event: bad(event) and tally.calls.count(event.data.text) < 3)
@@ -76,7 +76,7 @@ class OnceRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_an_event_that_stops_it(self, place: Place, db: Database) -> None:
-        """PR-ONCE-003: An event that stops the processor leaves nothing; those before it count, and do not again later."""
+        """PR-ONCE-003: An event that stops the processor leaves nothing; those before it count, and are not repeated later."""
         tally = Tally(bad)
         positions = (await db.events.append([note("1"), note("2"), note("bad"), note("4")])).positions
         for _ in range(2):
@@ -91,7 +91,7 @@ class OnceRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_whatever_it_writes(self, place: Place, db: Database) -> None:
-        """PR-ONCE-004: Events that it appends, a checkpoint of its own, and the user's own SQL are stored once, too."""
+        """PR-ONCE-004: Appended events, checkpoints of its own and the user's own SQL are stored once, too."""
         notes = await notes_of(place, db) if SQL in db.abilities else None
         tries: list[int] = []
 
@@ -115,7 +115,7 @@ class OnceRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_lists_in_a_transaction(self, place: Place, db: Database) -> None:
-        """PR-ONCE-005: With `batched` too, it gets lists with one transaction each; a list that fails leaves nothing."""
+        """PR-ONCE-005: With `batched`, each list of events has one transaction; a list that fails leaves nothing."""
         tally = Tally(lambda event: event.data.text == "2" and tally.calls.count("2") < 3)
 
         async def handle(events: list[Event[Any]], tx: Any) -> None:
@@ -132,7 +132,7 @@ class OnceRules(Contract):
     @only("async")
     @needs(TRANSACTIONS)
     async def test_cancelled_in_the_middle(self, place: Place, db: Database) -> None:
-        """PR-ONCE-006: Cancelling `run` while a batch is handled leaves nothing of it, and the lease free; none is lost."""
+        """PR-ONCE-006: Cancelling `run` while a batch is handled leaves nothing of it, releases the lease, and loses no event."""
         entered, tally = Moment(place), Tally()
 
         async def handle(event: Event[Any], tx: Any) -> None:

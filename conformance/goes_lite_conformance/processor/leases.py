@@ -1,4 +1,4 @@
-"""Which instance of a processor is active, who takes over, and what becomes of the work of one that was late."""
+"""Leases: which instance of a processor is active, who takes over, and what happens to late writes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LeaseRules(Contract):
     """Rules PR-LEASE."""
 
     async def test_the_active_one_holds_the_lease(self, place: Place, db: Database) -> None:
-        """PR-LEASE-001: The active instance holds the lease of its name, renews it while it works, and gives it back."""
+        """PR-LEASE-001: The active instance holds the lease of its name, renews it while it works, and releases it at the end."""
         held = Held(place)
         await db.events.append([note("1")])
         async with db.processor(NAME, held, lease=0.3):
@@ -55,7 +55,7 @@ class LeaseRules(Contract):
         assert await db.leases.get(NAME) is None
 
     async def test_one_of_several_is_active(self, place: Place, db: Database) -> None:
-        """PR-LEASE-002: Of the instances of one name one is active; the others stand by, and handle nothing."""
+        """PR-LEASE-002: Of the instances of one name, one is active; the others stand by and handle nothing."""
         ears = [Ear() for _ in range(3)]
         instances = [db.processor(NAME, ear) for ear in ears]
         running = [place.beside(instance.run()) for instance in instances]
@@ -77,9 +77,9 @@ class LeaseRules(Contract):
 
     @needs(PROCESSES)
     async def test_another_handle_takes_over(self, place: Place, db: Database) -> None:
-        """PR-LEASE-003: When the active one stops, one that stands by takes over at once, on whatever handle.
+        """PR-LEASE-003: When the active instance stops, one that stands by takes over at once, on any handle.
 
-        It need not wait for the time of the lease to run out, and begins behind what was handled.
+        It need not wait for the lease to expire, and resumes after the last handled event.
         """
         first, second = Ear(), Ear()
         async with place.open() as other:
@@ -97,7 +97,7 @@ class LeaseRules(Contract):
 
     @needs(PROCESSES, PERSISTENT)
     async def test_another_process_takes_over(self, place: Place, db: Database) -> None:
-        """PR-LEASE-004: So it is between processes."""
+        """PR-LEASE-004: An instance in one process takes over from one in another."""
         ear = Ear()
         other = place.spawn(process, name=NAME, lease=LONG)
         other.expect("started")
@@ -114,12 +114,12 @@ class LeaseRules(Contract):
         assert ear.done == ["3"]
 
     async def test_a_lease_that_runs_out(self, place: Place, db: Database) -> None:
-        """PR-LEASE-005: It stands by while another holds the lease, and takes over when that has run out unrenewed."""
+        """PR-LEASE-005: An instance stands by while another owner holds the lease, and takes over when it expires."""
         ear = Ear()
         dead = await db.leases.acquire(NAME, "dead", LONG)
         last = (await db.events.append([note("1")])).position
         async with db.processor(NAME, ear) as processor:
-            await others_turn(place, db)  # by then it has looked, and stands by for that reason
+            await others_turn(place, db)  # by then it has found the lease taken, and stands by
             assert (ear.calls, (await processor.stats()).state) == ([], "standby")
             await db.leases.renew(dead, SHORT)
             await behind(place, db, last)
@@ -131,9 +131,9 @@ class FenceRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_late_batch_is_not_stored(self, place: Place, db: Database) -> None:
-        """PR-FENCE-001: Of the batch of one that has lost its lease nothing is stored, checkpoint no more than models.
+        """PR-FENCE-001: An instance that has lost its lease stores nothing of its batch, neither checkpoint nor models.
 
-        It stands by then; when it gets the lease again, it handles the events for good.
+        It then stands by; when it gets the lease again, it handles the events.
         """
         tally = Tally()
         first = (await db.events.append([note("1")])).position
@@ -149,7 +149,7 @@ class FenceRules(Contract):
         assert await tallied(db) == ["1", "2", "3"]
 
     async def test_a_late_checkpoint_is_not_saved(self, place: Place, db: Database) -> None:
-        """PR-FENCE-002: A checkpoint of one that has lost its lease is not saved; its successor repeats what is behind it."""
+        """PR-FENCE-002: An instance that has lost its lease saves no checkpoint; its successor repeats what was not saved."""
         ear, thieves = Ear(), list[Any]()
 
         async def handle(event: Event[Any]) -> None:
@@ -168,7 +168,7 @@ class FenceRules(Contract):
 
     @needs(TRANSACTIONS)
     async def test_a_late_dead_letter_is_not_kept(self, place: Place, db: Database) -> None:
-        """PR-FENCE-003: One that has lost its lease parks nothing."""
+        """PR-FENCE-003: An instance that has lost its lease parks nothing."""
         thieves = list[Any]()
 
         async def handle(event: Event[Any]) -> None:
@@ -186,7 +186,7 @@ class FenceRules(Contract):
             assert await processor.parked() == []
 
     async def test_it_finds_out_by_itself(self, place: Place, db: Database) -> None:
-        """PR-FENCE-004: One that has nothing to handle, too, learns that its lease is lost, and stands by."""
+        """PR-FENCE-004: An idle instance also notices that its lease is lost, and stands by."""
         last = (await db.events.append([note("1")])).position
         async with db.processor(NAME, Ear(), lease=0.3) as processor:
             await behind(place, db, last)

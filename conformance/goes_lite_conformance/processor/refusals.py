@@ -1,4 +1,4 @@
-"""What no processor can be made of, or asked for: refused at once, and nothing has happened."""
+"""Invalid arguments of processors: refused at once, without any effect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Calls = dict[str, Callable[[], Any]]
 
 
 def making(make: Callable[..., Any], *args: Any, **options: Any) -> Callable[[], Any]:
-    """A call that makes it."""
+    """Return a call that makes it."""
 
     async def call() -> Any:
         return make(*args, **options)
@@ -32,7 +32,7 @@ class RefusalRules(Contract):
     """Rules PR-BAD."""
 
     async def test_wrong_arguments(self, db: Database) -> None:
-        """PR-BAD-001: A name, query or start that is none is InvalidQueryError; a handler, batch or lease, ConfigError."""
+        """PR-BAD-001: A bad name, query or start raises InvalidQueryError; a bad handler, batch or lease, ConfigError."""
         odd: Any
         calls: Calls = {}
         for odd in ("", "a\0b", "\ud800", "x" * 201, "é" * 101, None, 5, b"p"):
@@ -52,7 +52,7 @@ class RefusalRules(Contract):
         db.processor("é" * 100, print, start=datetime.now().astimezone())
 
     async def test_wrong_policies(self) -> None:
-        """PR-BAD-002: A Retry or a schedule that means nothing is ConfigError when it is made."""
+        """PR-BAD-002: An invalid Retry or schedule raises ConfigError when it is constructed."""
         odd: Any
         calls: Calls = {
             "then": making(Retry, then="skip"),
@@ -69,7 +69,7 @@ class RefusalRules(Contract):
         await each_refused(ConfigError, calls)
 
     async def test_wrong_positions(self, db: Database) -> None:
-        """PR-BAD-003: Waiting for what is no position is InvalidQueryError."""
+        """PR-BAD-003: Waiting for an invalid position raises InvalidQueryError."""
         processor: Any = db.processor(NAME, print)
         await each_refused(
             InvalidQueryError,
@@ -77,7 +77,7 @@ class RefusalRules(Contract):
         )
 
     async def test_without_transactions(self, db: Database) -> None:
-        """PR-BAD-004: A transactional handler is AbilityMissing on a backend without transactions, and fine on others."""
+        """PR-BAD-004: A transactional handler raises AbilityMissing on a backend without transactions, and only there."""
         if TRANSACTIONS in db.abilities:
             db.processor(NAME, print, transactional=True)
             return
@@ -85,7 +85,7 @@ class RefusalRules(Contract):
             db.processor(NAME, print, transactional=True)
 
     async def test_nothing_happens_before_it_is_run(self, db: Database) -> None:
-        """PR-BAD-005: A processor that is made and never run handles nothing, and leaves nothing."""
+        """PR-BAD-005: A processor that is created and never run handles nothing and leaves nothing in the store."""
         calls: list[Any] = []
         await db.events.append([note("1")])
         db.processor(NAME, calls.append)

@@ -1,4 +1,4 @@
-"""An exception of the handler: tried again, and how the processor is stopped by it. For parking see `dead_letters`."""
+"""Exceptions of the handler: retries, and how they stop the processor. For parking see `dead_letters`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from goes_lite_conformance.rule import only
 class RetryRules(Contract):
     """Rules PR-RETRY."""
 
-    async def test_it_is_tried_again(self, place: Place, db: Database) -> None:
-        """PR-RETRY-001: An event on which the handler raises is handled again, until it does not; the others wait."""
+    async def test_it_is_retried(self, place: Place, db: Database) -> None:
+        """PR-RETRY-001: An event on which the handler raises is retried until it succeeds; later events wait."""
         ear = Ear(lambda event: event.data.text == "2" and ear.calls.count("2") < 4)
         last = (await db.events.append([note("1"), note("2"), note("3")])).position
         async with db.processor(NAME, ear, retry=Retry(backoff=at_once)) as processor:
@@ -30,7 +30,7 @@ class RetryRules(Contract):
         assert ear.calls == ["1", "2", "2", "2", "2", "3"]
 
     async def test_the_backoff_is_asked_for_each_attempt(self, place: Place, db: Database) -> None:
-        """PR-RETRY-002: How long to wait is what `backoff` answers for the attempt that failed: 1, 2, 3, … of each event."""
+        """PR-RETRY-002: The wait is what `backoff` returns for the failed attempt: 1, 2, 3, … of each event."""
         asked: list[int] = []
 
         def backoff(attempt: int) -> float:
@@ -44,9 +44,9 @@ class RetryRules(Contract):
         assert asked == [1, 2, 3, 1, 2, 3]
 
     async def test_the_last_attempt_stops_it(self, place: Place, db: Database) -> None:
-        """PR-RETRY-003: After `attempts` failures `run` ends with ProcessorStopped, which says at which event.
+        """PR-RETRY-003: After `attempts` failures, `run` raises ProcessorStopped, which names the event.
 
-        What the handler raised last is its cause. The lease is given back.
+        The last exception of the handler is its cause. The lease is released.
         """
         ear = Ear(bad)
         positions = (await db.events.append([note("1"), note("bad"), note("2")])).positions
@@ -62,7 +62,7 @@ class RetryRules(Contract):
         assert (stats.state, stats.error, stats.owner) == ("failed", caught.value, None)
 
     async def test_it_begins_with_that_event_again(self, place: Place, db: Database) -> None:
-        """PR-RETRY-004: The next time it begins with the event that stopped it; what came before it is not repeated."""
+        """PR-RETRY-004: The next run begins with the event that stopped the processor; earlier events are not repeated."""
         for batch, name in ((1, "single"), (10, "many")):
             ear = Ear(bad)
             positions = (await db.events.append([note(f"{name} 1"), note("bad"), note(f"{name} 2")])).positions
@@ -75,8 +75,8 @@ class RetryRules(Contract):
                 await behind(place, db, positions[2], name)
             assert ear.calls == [f"{name} 1", "bad", "bad", "bad", f"{name} 2"]
 
-    async def test_what_ends_it_beside_the_caller(self, place: Place, db: Database) -> None:
-        """PR-RETRY-005: What stops one that was started is in `error` and in its stats; stopping it raises nothing."""
+    async def test_what_ends_it_in_the_background(self, place: Place, db: Database) -> None:
+        """PR-RETRY-005: The error that ends a started processor is in `error` and in its stats; stopping it raises nothing."""
         await db.events.append([note("bad")])
         async with db.processor(NAME, Ear(bad), retry=Retry(1)) as processor:
             await becomes(place, processor, "failed")
@@ -86,7 +86,7 @@ class RetryRules(Contract):
         assert (stats.state, stats.error) == ("failed", error)
 
     async def test_stop_while_it_waits(self, place: Place, db: Database) -> None:
-        """PR-RETRY-006: Stopping one that waits to try again ends the wait; its event is still to come."""
+        """PR-RETRY-006: Stopping a processor that waits for a retry ends the wait; its event is handled later."""
         ear = Ear(bad)
         positions = (await db.events.append([note("1"), note("bad")])).positions
         async with db.processor(NAME, ear, retry=Retry(backoff=lambda _: LONG)) as processor:
@@ -96,7 +96,7 @@ class RetryRules(Contract):
         assert (ear.calls, await stands(db)) == (["1", "bad"], positions[0])
 
     async def test_an_error_of_the_store_is_no_failure(self, place: Place, db: Database) -> None:
-        """PR-RETRY-007: What is wrong with the store is not the event's fault: tried again beyond all attempts."""
+        """PR-RETRY-007: An error of the store does not count as the event's failure: it is retried beyond `attempts`."""
         tries: list[str] = []
 
         def handle(event: Event[Any]) -> None:
@@ -111,7 +111,7 @@ class RetryRules(Contract):
         assert tries == ["1"] * 3
 
     async def test_a_batch_fails(self, place: Place, db: Database) -> None:
-        """PR-RETRY-008: Where a batched handler raises, its events are handled one by one, so only those that fail wait."""
+        """PR-RETRY-008: If a batched handler raises, its events are handled one by one, so only those that fail are retried."""
         batches: list[list[str]] = []
 
         def handle(events: list[Event[Any]]) -> None:
@@ -128,7 +128,7 @@ class RetryRules(Contract):
 
     @only("async")
     async def test_a_stray_cancellation(self, place: Place, db: Database) -> None:
-        """PR-RETRY-009: The cancellation of something that a handler awaited is a failure, if the handler lets it pass."""
+        """PR-RETRY-009: A CancelledError from something that a handler awaited counts as a failure of the handler."""
         calls: list[str] = []
 
         async def handle(event: Event[Any]) -> None:

@@ -20,7 +20,7 @@ class RunRules(Contract):
     """Rules PR-RUN."""
 
     async def test_events_are_handled_in_order(self, place: Place, db: Database) -> None:
-        """PR-RUN-001: The handler gets every event once, as it is stored, in position order; those to come, as they come."""
+        """PR-RUN-001: The handler gets every event once, as stored, in position order, and new ones as they are committed."""
         got: list[Event[Any]] = []
         await db.events.append([*story(A, 3), note("loose", tags=["k:v"], metadata={"actor": "ann"}), *story(B, 2)])
         async with db.processor(NAME, got.append):
@@ -34,7 +34,7 @@ class RunRules(Contract):
         assert [event.position for event in got] == [event.position for event in stored]
 
     async def test_one_event_after_the_other(self, place: Place, db: Database) -> None:
-        """PR-RUN-002: A handler may be a coroutine function; the next event comes when it has returned."""
+        """PR-RUN-002: A handler may be a coroutine function; the next event follows when it has returned."""
         held = Held(place)
         await db.events.append([note("1"), note("2")])
         async with db.processor(NAME, held):
@@ -45,7 +45,7 @@ class RunRules(Contract):
             await until(place, lambda: held.left == ["1", "2"])
 
     async def test_batches(self, place: Place, db: Database) -> None:
-        """PR-RUN-003: With `batched`, the handler is called with lists of at most `batch` events, all of them, in order."""
+        """PR-RUN-003: With `batched`, the handler is called with lists of at most `batch` events: all events, in order."""
         batches: list[list[str]] = []
 
         def handle(events: list[Event[Any]]) -> None:
@@ -59,7 +59,7 @@ class RunRules(Contract):
         assert [text for batch in batches for text in batch] == [str(n) for n in range(10)]
 
     async def test_a_handler_appends(self, place: Place, db: Database) -> None:
-        """PR-RUN-004: A handler may read and append: what it appends is handled in its turn."""
+        """PR-RUN-004: A handler may read and append: the events that it appends are handled in turn."""
         got: list[str] = []
 
         async def handle(event: Event[Any]) -> None:
@@ -74,7 +74,7 @@ class RunRules(Contract):
         assert got == ["a", "b", "a2", "b3", "a24", "b35"]
 
     async def test_names_are_independent(self, place: Place, db: Database) -> None:
-        """PR-RUN-005: Processors of different names handle all of the log each; one that is held or fails stops no other."""
+        """PR-RUN-005: Processors with different names each handle the whole log; one that blocks or fails stops no other."""
         held, failing, good, longer = Held(place), Ear(bad), Ear(), Ear()
         last = (await db.events.append([note("1"), note("bad"), note("2")])).position
         async with db.processor("held", held), db.processor("failing", failing, retry=Retry(1)):
@@ -86,8 +86,8 @@ class RunRules(Contract):
             await behind(place, db, last, "held")
         assert good.done == longer.done == held.left == ["1", "bad", "2"]
 
-    async def test_an_aggregate_is_deleted_beside_it(self, place: Place, db: Database) -> None:
-        """PR-RUN-006: Aggregates that are deleted beside it stop nothing and hide nothing else, also if the last events go."""
+    async def test_an_aggregate_is_deleted_meanwhile(self, place: Place, db: Database) -> None:
+        """PR-RUN-006: Deleting aggregates meanwhile, even the last events, stops nothing and hides no other event."""
         held = Held(place)
         await db.events.append([note("first"), *story(A, 3), *story(B, 2), *story(A, 2, after=3)])
         processor = db.processor(NAME, held)
@@ -99,13 +99,13 @@ class RunRules(Contract):
         await db.events.delete(B)
         async with processor:
             await behind(place, db, (await db.events.append([note("last")])).position)
-        # what was read before it was deleted may still be handled
+        # an event that was read before its deletion may still be handled
         assert [text for text in held.left if text[:2] != "a-"] == ["first", "b-1", "b-2", "last"]
 
     # --- the end ----------------------------------------------------------------------------------------------------------
 
     async def test_run_ends_when_it_is_stopped(self, place: Place, db: Database) -> None:
-        """PR-RUN-007: `run` works until `stop` is called, from somewhere else, and returns then."""
+        """PR-RUN-007: `run` works until `stop` is called from elsewhere, and then returns."""
         ear = Ear()
         processor = db.processor(NAME, ear)
         running = place.beside(processor.run())
@@ -117,8 +117,8 @@ class RunRules(Contract):
         await db.events.append([note("2")])
         assert (ear.done, (await processor.stats()).state) == (["1"], "stopped")
 
-    async def test_stop_lets_the_event_at_hand_finish(self, place: Place, db: Database) -> None:
-        """PR-RUN-008: Stopping waits for the event at hand, whose checkpoint is saved, and takes no further one."""
+    async def test_stop_lets_the_current_event_finish(self, place: Place, db: Database) -> None:
+        """PR-RUN-008: Stopping waits for the event being handled and saves its checkpoint, and handles no further one."""
         held = Held(place)
         first = (await db.events.append([note("1")])).position
         await db.events.append([note("2"), note("3")])
@@ -131,7 +131,7 @@ class RunRules(Contract):
             assert (held.left, await stands(db)) == (["1"], first)
 
     async def test_stopping_and_starting_again(self, place: Place, db: Database) -> None:
-        """PR-RUN-009: Stopping twice, or one that never ran, is fine; one that was stopped can be run again, either way."""
+        """PR-RUN-009: Stopping a stopped processor does nothing, and a stopped one can be run or started again."""
         ear = Ear()
         processor = db.processor(NAME, ear)
         await processor.stop()
@@ -150,7 +150,7 @@ class RunRules(Contract):
         assert ear.done == ["1", "2", "3"]
 
     async def test_a_running_one_is_not_run_again(self, place: Place, db: Database) -> None:
-        """PR-RUN-010: Running or starting one that is running is ConfigError, and it goes on."""
+        """PR-RUN-010: Running or starting a processor that is already running raises ConfigError, and it continues."""
         ear = Ear()
         processor = db.processor(NAME, ear)
         processor.start()
@@ -173,7 +173,7 @@ class RunRules(Contract):
 
     @only("async")
     async def test_stop_cancels_what_takes_too_long(self, place: Place, db: Database) -> None:
-        """PR-RUN-011: A handler that awaits longer than `stop(timeout)` is cancelled; its event is still to come."""
+        """PR-RUN-011: A handler that awaits longer than `stop(timeout)` is cancelled; its event is handled later."""
         held, ear = Held(place), Ear()
         await db.events.append([note("1")])
         processor = db.processor(NAME, held)
@@ -186,7 +186,7 @@ class RunRules(Contract):
 
     @only("blocking", "loop")
     async def test_stop_leaves_what_blocks(self, place: Place, db: Database) -> None:
-        """PR-RUN-012: A handler that blocks for longer than `stop(timeout)` is left to itself, and gets nothing more."""
+        """PR-RUN-012: A handler that blocks for longer than `stop(timeout)` is abandoned, and gets no further event."""
         held = Held(place)
         await db.events.append([note("1"), note("2")])
         processor = db.processor(NAME, held)
@@ -200,7 +200,7 @@ class RunRules(Contract):
         assert held.calls == ["1"]
 
     async def test_a_handler_stops_its_processor(self, place: Place, db: Database) -> None:
-        """PR-RUN-013: A handler may stop its own processor: its return settles the event at hand, and it gets no other."""
+        """PR-RUN-013: A handler may stop its own processor: its event is settled when it returns, and it gets no other."""
         done, stopped = list[str](), Moment(place)
 
         async def handle(event: Event[Any]) -> None:

@@ -1,4 +1,4 @@
-"""When a processor works: continuously, now and then, or when it is told to."""
+"""When a processor works: continuously, periodically, or on demand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ScheduleRules(Contract):
     """Rules PR-SCHED."""
 
     async def test_on_demand(self, place: Place, db: Database) -> None:
-        """PR-SCHED-001: OnDemand works when it is triggered: each time everything up to the head, and else nothing."""
+        """PR-SCHED-001: OnDemand works only when triggered, each time up to the head."""
         ear = Ear()
         async with db.processor(NAME, ear, schedule=OnDemand()) as processor:
             await becomes(place, processor, "active")
@@ -37,7 +37,7 @@ class ScheduleRules(Contract):
         assert ear.done == ["1", "2", "3"]
 
     async def test_at_the_start(self, place: Place, db: Database) -> None:
-        """PR-SCHED-002: With `at_start`, OnDemand works once when it begins, too."""
+        """PR-SCHED-002: With `at_start`, OnDemand also works once when it starts."""
         ear = Ear()
         last = (await db.events.append([note("1")])).position
         async with db.processor(NAME, ear, schedule=OnDemand(at_start=True)):
@@ -48,7 +48,7 @@ class ScheduleRules(Contract):
 
     @needs(PROCESSES, PERSISTENT)
     async def test_triggered_from_elsewhere(self, place: Place, db: Database) -> None:
-        """PR-SCHED-003: Whichever instance is active is triggered, also one on another handle or in another process."""
+        """PR-SCHED-003: `trigger` reaches whichever instance is active, even on another handle or in another process."""
         ear = Ear()
         async with place.open() as second, second.processor(NAME, ear, schedule=OnDemand()):
             last = (await db.events.append([note("1")])).position
@@ -65,7 +65,7 @@ class ScheduleRules(Contract):
         other.finish()
 
     async def test_triggered_while_none_runs(self, place: Place, db: Database) -> None:
-        """PR-SCHED-004: If none is active, the next one works at once; so does one that begins after a run was cut short."""
+        """PR-SCHED-004: If none is active, the next one works at once; so does one that starts after a run was cut short."""
         done: list[str] = []
 
         async def handle(event: Event[Any]) -> None:
@@ -85,7 +85,7 @@ class ScheduleRules(Contract):
         assert done == ["1", "2", "3"]
 
     async def test_periodically(self, place: Place, db: Database) -> None:
-        """PR-SCHED-005: Periodically works at once when it begins, then each time that so many seconds have passed."""
+        """PR-SCHED-005: Periodically works once when it starts, then each time that many seconds have passed."""
         rare, often = Ear(), Ear()
         first = (await db.events.append([note("1")])).position
         async with db.processor(NAME, rare, schedule=Periodically(LONG)) as processor:
@@ -101,7 +101,7 @@ class ScheduleRules(Contract):
         assert rare.done == often.done == ["1", "2", "3"]
 
     async def test_debounced(self, place: Place, db: Database) -> None:
-        """PR-SCHED-006: With `debounce` it waits until nothing more comes for so long; no event waits past `max_wait`."""
+        """PR-SCHED-006: `debounce` waits until no event arrives for that long, but no event waits longer than `max_wait`."""
         patient, impatient = Ear(), Ear()
         async with (
             db.processor(NAME, patient, schedule=Continuously(LONG, LONG)) as processor,

@@ -19,8 +19,8 @@ from goes_lite_conformance.processor._given import NAME, Ear, bad, behind, never
 class StartRules(Contract):
     """Rules PR-START."""
 
-    async def test_behind_a_position(self, place: Place, db: Database) -> None:
-        """PR-START-001: It begins at the first event of all, or behind the position that it is told, also a future one."""
+    async def test_after_a_position(self, place: Place, db: Database) -> None:
+        """PR-START-001: A processor begins at the first event, or after the given position, even a future one."""
         everything, some, later = Ear(), Ear(), Ear()
         positions = (await db.events.append([note(text) for text in "1234"])).positions
         async with db.processor(NAME, everything), db.processor("some", some, start=positions[1]):
@@ -39,7 +39,7 @@ class StartRules(Contract):
         assert later.done == [event.data.text for event in stored]
 
     async def test_now(self, place: Place, db: Database) -> None:
-        """PR-START-002: 'now' is when it first becomes active: what comes later is handled, also if it is stopped by then."""
+        """PR-START-002: 'now' is when it first becomes active: later events are handled, even if it was stopped meanwhile."""
         ear = Ear()
         await db.events.append([note("old")])
         processor = db.processor(NAME, ear, start="now")
@@ -51,9 +51,9 @@ class StartRules(Contract):
             await until(place, lambda: ear.done == ["new"])
 
     async def test_at_a_time(self, place: Place, db: Database) -> None:
-        """PR-START-003: A time is the first event that is not older, matching or not; from there on the position counts.
+        """PR-START-003: A time means the first event that is not older, matching or not; from there on, positions count.
 
-        Whatever the clocks said: none behind it is left out because it is older, or as old as another.
+        Whatever the clocks said, no event after it is left out for being older, or as old as another.
         """
         seconds = (0, 2, 1, 2, -5, 3)
         await db.events.append([note(str(n), time=NOON + timedelta(seconds=s)) for n, s in enumerate(seconds)])
@@ -68,7 +68,7 @@ class StartRules(Contract):
             await until(place, lambda: ear.done == ["6"])
 
     async def test_at_a_time_that_no_event_has(self, place: Place, db: Database) -> None:
-        """PR-START-004: If all that is stored is older than the time, it begins behind the head, whatever comes then."""
+        """PR-START-004: If all stored events are older than the time, it begins after the head, whatever comes next."""
         ear = Ear()
         last = (await db.events.append([note("old", time=NOON)])).position
         async with db.processor(NAME, ear, start=NOON + timedelta(microseconds=1)):
@@ -77,7 +77,7 @@ class StartRules(Contract):
             await until(place, lambda: ear.done == ["older"])
 
     async def test_only_the_first_time(self, place: Place, db: Database) -> None:
-        """PR-START-005: From the second time on it goes on behind its checkpoint, whatever `start` says."""
+        """PR-START-005: From the second time on it resumes after its checkpoint, whatever `start` says."""
         ear = Ear()
         first = (await db.events.append([note("1")])).position
         async with db.processor(NAME, ear):
@@ -90,9 +90,9 @@ class StartRules(Contract):
         assert ear.done == ["1", "2", "3", "4"]
 
     async def test_reset(self, place: Place, db: Database) -> None:
-        """PR-START-006: After `reset` whoever is active begins where a new one would, else the next one.
+        """PR-START-006: After `reset`, the active instance, or else the next one, begins where a new processor would.
 
-        It has come nowhere until it has begun again, and its dead letters are forgotten.
+        Until then its position is 0, and its dead letters are forgotten.
         """
         ear = Ear(bad)
         positions = (await db.events.append([note("1"), note("2"), note("bad")])).positions
@@ -113,7 +113,7 @@ class StartRules(Contract):
         assert ear.calls == ["2", "bad", "2", "bad", "2", "bad"]
 
     async def test_with_the_last(self, place: Place, db: Database) -> None:
-        """PR-START-007: 'last' is the last event that matches when it first becomes active; if there is none, it is 'now'."""
+        """PR-START-007: 'last' is the last matching event when it first becomes active; if there is none, it is 'now'."""
         matching, nothing = Ear(), Ear()
         last = (await db.events.append([note("1"), note("2"), count(0)])).position
         notes, others = EventQuery(["sample.noted"]), EventQuery(tags=["late:1"])

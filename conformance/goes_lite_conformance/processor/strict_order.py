@@ -1,4 +1,4 @@
-"""Dead letters in strict order: while an event of an aggregate is parked, the later ones of that aggregate wait."""
+"""Dead letters in strict order: while an event of an aggregate is parked, its later events wait."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ STRICT = Retry(1, then="park", order="strict")
 
 
 def first_of_a(event: Any) -> bool:
-    """Whether it is the first event of the aggregate A."""
+    """Return whether this is the first event of the aggregate A."""
     return bool(event.data.text == "a-1")
 
 
 def second_of_a(event: Any) -> bool:
-    """Whether it is the second one."""
+    """Return whether this is its second event."""
     return bool(event.data.text == "a-2")
 
 
 async def _tried(processor: Any, number: int) -> bool:
-    """Whether the first of its dead letters was tried so often."""
+    """Return whether the first dead letter has had this many attempts."""
     return bool((await processor.parked())[0].attempts == number)
 
 
@@ -33,9 +33,9 @@ class OrderRules(Contract):
     """Rules PR-ORDER."""
 
     async def test_later_events_of_the_aggregate_wait(self, place: Place, db: Database) -> None:
-        """PR-ORDER-001: With order='strict', later events of the aggregate of a parked one are parked behind it, untried.
+        """PR-ORDER-001: With order='strict', later events of a parked event's aggregate are parked after it, without an attempt.
 
-        Those of other aggregates, and of none, are handled.
+        Events of other aggregates, and of none, are handled.
         """
         ear = Ear(first_of_a)
         positions = (await db.events.append([*story(A, 2), note("x"), *story(B, 2), *story(A, 1, after=2)])).positions
@@ -50,7 +50,7 @@ class OrderRules(Contract):
         assert {letter.aggregate for letter in letters} == {A}
 
     async def test_they_follow_in_order(self, place: Place, db: Database) -> None:
-        """PR-ORDER-002: When the first one is re-driven and succeeds, those behind it follow, in order; then all is free."""
+        """PR-ORDER-002: When the first is redriven and succeeds, those that waited follow in order, and then nothing waits."""
         ear = Ear(first_of_a)
         await db.events.append([*story(A, 3), *story(B, 1)])
         async with db.processor(NAME, ear, retry=STRICT) as processor:
@@ -62,8 +62,8 @@ class OrderRules(Contract):
             assert await processor.parked() == []
         assert ear.done == ["b-1", "a-1", "a-2", "a-3", "a-4"]
 
-    async def test_they_go_on_waiting(self, place: Place, db: Database) -> None:
-        """PR-ORDER-003: Behind one that fails again, or that nobody asked for, they go on waiting, asked for or not."""
+    async def test_they_keep_waiting(self, place: Place, db: Database) -> None:
+        """PR-ORDER-003: If the first fails again, or is not redriven, the others keep waiting, redriven or not."""
         ear = Ear(lambda event: event.data.text in ("a-1", "a-2"))
         await db.events.append(story(A, 3))
         async with db.processor(NAME, ear, retry=STRICT) as processor:
@@ -80,7 +80,7 @@ class OrderRules(Contract):
         assert [letter.position for letter in left] == [second.position, third.position]
 
     async def test_a_restart_forgets_nothing(self, place: Place, db: Database) -> None:
-        """PR-ORDER-004: An instance that begins holds back what its predecessor would have held back."""
+        """PR-ORDER-004: An instance that starts holds back what its predecessor would have held back."""
         ear = Ear(first_of_a)
         last = (await db.events.append(story(A, 1))).position
         async with db.processor(NAME, ear, retry=STRICT):
@@ -95,7 +95,7 @@ class OrderRules(Contract):
         assert ear.done == ["b-1", "a-1", "a-2"]
 
     async def test_the_first_one_is_dropped(self, place: Place, db: Database) -> None:
-        """PR-ORDER-005: When the first one is dropped, those behind it are re-driven; none of them was asked for."""
+        """PR-ORDER-005: When the first is dropped, those that waited for it are redriven without being asked for."""
         ear = Ear(first_of_a)
         await db.events.append(story(A, 3))
         async with db.processor(NAME, ear, retry=STRICT) as processor:
@@ -107,7 +107,7 @@ class OrderRules(Contract):
         assert ear.done == ["a-2", "a-3", "a-4"]
 
     async def test_in_batches(self, place: Place, db: Database) -> None:
-        """PR-ORDER-006: So it is however many events share a batch, and whichever of them fail."""
+        """PR-ORDER-006: Strict order holds however many events share a batch, and whichever of them fail."""
         texts = ["a-1", "a-2", "b-1", "x", "a-3", "b-2", "y"]
         events = [*story(A, 2), *story(B, 1), note("x"), *story(A, 1, after=2), *story(B, 1, after=1), note("y")]
         positions = (await db.events.append(events)).positions

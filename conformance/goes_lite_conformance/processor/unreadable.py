@@ -1,4 +1,4 @@
-"""Events that a processor cannot be given, because their name is not registered, or their data does not fit."""
+"""Events that cannot be passed to the handler: their name is not registered, or their data does not fit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from goes_lite_conformance.rule import needs
 
 @dataclass(frozen=True)
 class Priced:
-    """What a program of tomorrow takes `sample.noted` for, and cannot read."""
+    """The form of `sample.noted` in a later program, which cannot read today's."""
 
     price: int
 
@@ -35,7 +35,7 @@ changed.register("sample.counted", Priced)
 
 
 async def written(place: Place) -> tuple[int, ...]:
-    """Five events, a second apart, the third of which is counted; their positions."""
+    """Store five events, a second apart, the third of which is a count; return their positions."""
     times = [NOON + timedelta(seconds=number) for number in range(1, 6)]
     events = [
         count(number, time=time) if number == 3 else note(str(number), time=time)
@@ -50,9 +50,9 @@ class UnreadableRules(Contract):
 
     @needs(PERSISTENT)
     async def test_it_stops_the_processor(self, place: Place) -> None:
-        """PR-UNREAD-001: An event of a name or shape that is not registered stops the processor, at once, behind the others.
+        """PR-UNREAD-001: An event of an unknown name or shape stops the processor at once, after the events before it.
 
-        However many share a batch. The error is the cause of ProcessorStopped.
+        This holds however many events share a batch. The error is the cause of ProcessorStopped.
         """
         positions = await written(place)
         for registry, error in ((poorer, UnknownEventError), (changed, DecodeError)):
@@ -68,7 +68,7 @@ class UnreadableRules(Contract):
 
     @needs(PERSISTENT)
     async def test_it_is_parked(self, place: Place) -> None:
-        """PR-UNREAD-002: With then='park' it becomes a dead letter instead, which can be re-driven once it can be read."""
+        """PR-UNREAD-002: With then='park', it becomes a dead letter instead, which can be redriven once it can be read."""
         positions, got = await written(place), list[Any]()
         options: dict[str, Any] = {"batch": 2, "retry": Retry(then="park")}
 
@@ -89,7 +89,7 @@ class UnreadableRules(Contract):
 
     @needs(PERSISTENT)
     async def test_policies(self, place: Place) -> None:
-        """PR-UNREAD-003: Where readers skip unknown events, they are passed over; where they give them raw, handled."""
+        """PR-UNREAD-003: If readers skip unknown events, the processor does, too; if they return them raw, it handles them."""
         positions = await written(place)
         for policy in ("skip", "raw"):
             got: list[Any] = []
@@ -104,7 +104,7 @@ class UnreadableRules(Contract):
 
     @needs(PERSISTENT)
     async def test_nothing_else_minds_it(self, place: Place) -> None:
-        """PR-UNREAD-004: A start at its time, a schedule that waits for more, and stats do not stumble over it."""
+        """PR-UNREAD-004: Starting at its time, schedules that wait for more events, and stats are not affected by it."""
         positions = await written(place)
         for registry in (poorer, changed):
             ear, begin = Ear(), NOON + timedelta(seconds=3)
@@ -124,7 +124,7 @@ class UnreadableRules(Contract):
 
     @needs(PERSISTENT)
     async def test_later_ones_of_its_aggregate_wait(self, place: Place) -> None:
-        """PR-UNREAD-005: With order='strict' those behind it wait, and follow when it can be read and is re-driven."""
+        """PR-UNREAD-005: With order='strict', later events of its aggregate wait, and follow once it is read and redriven."""
         async with place.open() as db:
             first, second = [
                 (await db.events.append([*story(A, 1, after=number), count(number, A, number + 2)])).positions

@@ -1,4 +1,4 @@
-"""How far a processor is, as others ask: waiting for a position, and its stats."""
+"""The progress of a processor as others see it: waiting for a position, and stats."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class WaitRules(Contract):
     """Rules PR-WAIT."""
 
     async def test_reading_ones_own_writes(self, place: Place, db: Database) -> None:
-        """PR-WAIT-001: `wait_for` returns when everything up to the position is handled, or passed over.
+        """PR-WAIT-001: `wait_for` returns when everything up to the position has been handled or passed over.
 
-        At once for what is reached already: without any time, and also if none is running.
+        It returns at once if the position is already reached, even with no time at all and no running instance.
         """
         ear = Ear()
         async with db.processor(NAME, ear, query=EventQuery(["sample.noted"])) as processor:
@@ -37,7 +37,7 @@ class WaitRules(Contract):
         await db.processor("other", print).wait_for(0, 0)
 
     async def test_a_processor_that_is_behind(self, place: Place, db: Database) -> None:
-        """PR-WAIT-002: ProcessorBehind, when the time is over, says what was waited for, and how far it has come."""
+        """PR-WAIT-002: When the time is up, ProcessorBehind has the awaited position and the one reached."""
         held = Held(place)
         positions = (await db.events.append([note("1"), note("2")])).positions
         with refused(ProcessorBehind, processor=NAME, position=positions[1], reached=0):
@@ -54,7 +54,7 @@ class WaitRules(Contract):
                 await processor.wait_for(positions[1] + 1, 0.01)
 
     async def test_a_processor_that_fails(self, place: Place, db: Database) -> None:
-        """PR-WAIT-003: If that very instance fails, now or before, what ended it is raised, however long there is time."""
+        """PR-WAIT-003: If this very instance fails, or has failed, `wait_for` raises its error, whatever time is left."""
         first = (await db.events.append([note("1")])).position
         async with db.processor(NAME, Ear(bad), retry=Retry(2, backoff=at_once)) as processor:
             await processor.wait_for(first)
@@ -67,7 +67,7 @@ class WaitRules(Contract):
 
     @needs(PROCESSES)
     async def test_one_that_runs_elsewhere(self, place: Place, db: Database) -> None:
-        """PR-WAIT-004: It waits for whichever instance is active, also one on another handle."""
+        """PR-WAIT-004: `wait_for` waits for whichever instance is active, even on another handle."""
         ear, waiter = Ear(), db.processor(NAME, print)
         async with place.open() as other, other.processor(NAME, ear):
             for number in range(1, 4):
@@ -79,7 +79,7 @@ class StatsRules(Contract):
     """Rules PR-STATS."""
 
     async def test_stats(self, place: Place, db: Database) -> None:
-        """PR-STATS-001: The stats say where it is, how far from the head, what it has handled and parked, and who is active."""
+        """PR-STATS-001: Stats give the position, the lag, how much was handled and parked, and who is active."""
         held = Held(place)
         positions = (await db.events.append([note(str(n), time=NOON) for n in range(3)])).positions
         processor = db.processor(NAME, held)
@@ -105,7 +105,7 @@ class StatsRules(Contract):
         assert (stats.state, stats.position, stats.rate, stats.owner) == ("stopped", positions[2], 0.0, None)
 
     async def test_all_of_a_store(self, place: Place, db: Database) -> None:
-        """PR-STATS-003: A store tells of each processor that has a checkpoint, by name: active if any instance is, else idle."""
+        """PR-STATS-003: A store lists each processor that has a checkpoint, by name: active if any instance is, else idle."""
         assert await db.processors() == []
         ear = Ear(bad)
         positions = (await db.events.append([note("1"), note("bad"), note("3")])).positions
@@ -121,7 +121,7 @@ class StatsRules(Contract):
             ]  # fmt: skip
 
     async def test_what_has_been_handled(self, place: Place, db: Database) -> None:
-        """PR-STATS-002: Each event that was handled is counted once, and none that failed, was parked or passed over."""
+        """PR-STATS-002: Each handled event is counted once; events that failed, were parked or passed over are not counted."""
         ear = Ear(lambda event: bad(event) or (event.data.text == "3" and ear.calls.count("3") < 2))
         for batch, name in ((1, "single"), (4, "many")):
             ear.calls.clear()

@@ -68,7 +68,7 @@ class SnapshotDeleteRules(Contract):
         assert await _left(db) == [("b", 1), ("b", 3)]
 
     async def test_snapshots_without_events_go_too(self, db: Backend) -> None:
-        """SS-DELETE-007: This also holds if the aggregate has no events; the returned number still counts events only: 0."""
+        """SS-DELETE-007: Deleting an aggregate without events deletes its snapshots, too; the result counts events only: 0."""
         await db.snapshots.save(snapshot(A, 1))
         assert await db.events.delete(A) == 0
         assert await _left(db) == []
