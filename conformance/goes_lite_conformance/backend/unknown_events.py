@@ -177,7 +177,7 @@ class UnknownEventRules(Contract):
 
     @needs(PERSISTENT)
     async def test_unknown_events_can_be_read_raw(self, place: Place) -> None:
-        """BE-UNKNOWN-010: With "raw", every way of reading returns unknown events as stored: name, encoding, schema and payload."""
+        """BE-UNKNOWN-010: With "raw", unknown events are read as stored, in every way: name, encoding, schema and payload."""
         async with unknown_among_known(place, "raw") as (db, stored):
             log = await db.events.query().list()
             assert [event.name for event in log] == [event.name for event in stored]
