@@ -1,7 +1,7 @@
-"""The command line: `python -m goes_lite_conformance URL` judges the backend behind a URL.
+"""The command line: `python -m goes_lite_conformance URL` judges the backend that a URL names.
 
-Exit codes: 0 every rule that applies is kept, 1 one is broken or could not be run, 2 a wrong argument or a backend that
-cannot be reached, 130 interrupted.
+Exit codes: 0 every rule that applies is kept, 1 a rule is broken or could not run, 2 a wrong argument or an
+unreachable backend, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ from goes_lite_conformance.report.verdict import About, Outcome, Verdict, ranges
 
 FACES = ("async", "blocking", "loop")
 CONNECTING = 60.0
-"""Seconds after which a backend that does not answer is taken for unreachable."""
+"""Seconds after which a backend that does not respond counts as unreachable."""
 
 _INI = "[pytest]\nfilterwarnings = error\nverbosity_assertions = 2\n"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Judge a backend and answer the exit code; a wrong argument ends in SystemExit(2), as argparse does it."""
+    """Judge a backend and return the exit code; a wrong argument raises SystemExit(2), as in argparse."""
     arguments = parser().parse_args(argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a letter that the terminal lacks is no reason to fail
+            stream.reconfigure(errors="backslashreplace")  # a character that the terminal lacks must not be an error
     terminal = Terminal(sys.stdout)
     try:
         with tempfile.TemporaryDirectory(prefix="goes-") as folder, _environment(arguments, folder):
@@ -56,18 +56,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """What the command line understands."""
+    """Return the parser of the command line."""
     known = argparse.ArgumentParser(
         prog="python -m goes_lite_conformance",
-        description="Run every rule of the contract against the backend behind a URL. What the URL names is not touched: "
-        "the rules use fresh storages beside it, or where the URL says {storage}.",
+        description="Run every rule of the contract against the backend that a URL names. Its storage is not touched: "
+        "the rules use fresh storages next to it, or where the URL contains {storage}.",
         allow_abbrev=False,
     )
     known.add_argument("url", metavar="URL", help="such as sqlite:///app.db, or acme://host/{storage}")
     known.add_argument(
         "--bus",
         metavar="URL",
-        help="judge this bus, beside that backend, such as nats://host: only the suites about a bus",
+        help="judge this bus together with that backend, such as nats://host: only the suites about a bus",
     )
     known.add_argument(
         "--rounds", type=_positive, default=1, metavar="N", help="soak: race and kill N times as often (default: 1)"
@@ -80,7 +80,12 @@ def parser() -> argparse.ArgumentParser:
         help="async, blocking, loop (an embedded backend on a loop thread); default: async,blocking",
     )
     known.add_argument(
-        "--report", type=_file, action="append", default=[], metavar="FILE", help="write it to FILE.json or FILE.md"
+        "--report",
+        type=_file,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="write a report to FILE.json or FILE.md",
     )
     known.add_argument(
         "-k", metavar="EXPR", dest="only", help="only rules that match, such as ES-APPEND or 'not crash'"
@@ -88,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
     known.add_argument(
         "--suite", nargs="+", default=[], metavar="NAME", help="only these suites, such as EventBusTests"
     )
-    known.add_argument("-v", "--verbose", action="store_true", help="a line for each test, and whole tracebacks")
+    known.add_argument("-v", "--verbose", action="store_true", help="print a line for each test, and whole tracebacks")
     return known
 
 
@@ -116,7 +121,7 @@ def _file(text: str) -> Path:
 
 @contextmanager
 def _environment(arguments: argparse.Namespace, folder: str) -> Generator[None]:
-    """What the suites and worker processes look up, and nothing that would configure pytest from outside."""
+    """Set the environment of the suites and worker processes, and hide what would configure pytest from outside."""
     before = dict(os.environ)
     for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
         os.environ.pop(name, None)
@@ -137,7 +142,7 @@ def _environment(arguments: argparse.Namespace, folder: str) -> Generator[None]:
 def _judge(arguments: argparse.Namespace, folder: Path, terminal: Terminal) -> int:
     if find_spec("hypothesis") is not None:
         _steady_examples()
-    from goes_lite_conformance import by_url  # which looks at the environment when it is imported
+    from goes_lite_conformance import by_url  # reads the environment when imported
 
     not_run = by_url.missing(arguments.url, arguments.bus)
     asked = _asked(arguments.suite, by_url, not_run)
@@ -187,7 +192,7 @@ def _judge(arguments: argparse.Namespace, folder: Path, terminal: Terminal) -> i
 
 
 def _steady_examples() -> None:
-    """Have Hypothesis try the same examples each time, and leave nothing in the working folder."""
+    """Make Hypothesis try the same examples each time, and leave nothing in the working folder."""
     from hypothesis import HealthCheck, settings
 
     settings.register_profile(
@@ -204,7 +209,7 @@ def _steady_examples() -> None:
 
 
 def _asked(names: Sequence[str], by_url: ModuleType, not_run: dict[str, str]) -> list[str]:
-    """The classes of the suites that were named; ConfigError if there is no such suite."""
+    """Return the classes of the named suites; raise ConfigError if there is no such suite."""
     known = {
         suite.__name__: f"Test{suite.__name__.removesuffix('Tests')}"
         for suite in by_url.suites(os.environ[by_url.URL], os.environ[by_url.BUS])
@@ -216,11 +221,11 @@ def _asked(names: Sequence[str], by_url: ModuleType, not_run: dict[str, str]) ->
 
 
 def _described(arguments: argparse.Namespace, by_url: ModuleType) -> About:
-    """What a handle on a fresh storage says of itself; ConfigError if there can be none."""
+    """Return what a handle on a fresh storage says of itself; raise ConfigError if there can be none."""
     name = f"t{uuid4().hex[:16]}"
     if "loop" in arguments.faces and not getattr(factory_for(parse(arguments.url).scheme), "embedded", False):
         raise ConfigError(
-            "--faces loop is about embedded backends: the blocking face of this one is on a loop thread anyway"
+            "--faces loop is for embedded backends: the blocking face of this one is on a loop thread anyway"
         )
     url = by_url.beside(arguments.url, name)
     bus = by_url.bus_beside(arguments.bus, name) if arguments.bus else None
@@ -248,12 +253,12 @@ def _described(arguments: argparse.Namespace, by_url: ModuleType) -> About:
         return asyncio.run(look())
     except (GoesError, OSError):
         raise
-    except Exception as error:  # whatever a driver raises
+    except Exception as error:  # anything that a driver raises
         raise ConfigError(f"cannot connect: {type(error).__name__}: {error}") from error
 
 
 def _without(secrets: Sequence[str], outcome: Outcome) -> Outcome:
-    """The outcome, without the passwords of the URLs in what a traceback shows."""
+    """Return the outcome, without the passwords of the URLs in its traceback."""
     for secret in filter(None, secrets):
         said = {name: getattr(outcome, name).replace(secret, "***") for name in ("reason", "details")}
         outcome = outcome._replace(**said)

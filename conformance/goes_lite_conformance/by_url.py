@@ -2,8 +2,8 @@
 
     GOES_LITE_CONFORMANCE_URL=acme://host/db pytest --pyargs goes_lite_conformance.by_url
 
-`python -m goes_lite_conformance URL` runs it, with a verdict for people. Nothing in the storage that the URL names is
-touched: each test has one of its own beside it, or where the URL says `{storage}`.
+`python -m goes_lite_conformance URL` runs it and prints a verdict. The storage that the URL names is not touched: each
+test has a storage of its own next to it, or where the URL contains `{storage}`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from goes_lite_conformance.rule import Face
 
 URL = "GOES_LITE_CONFORMANCE_URL"
 BUS = "GOES_LITE_CONFORMANCE_BUS"
-"""The URL of a bus, beside that of the backend: then the suites are about the bus."""
+"""The URL of a bus, in addition to that of the backend; only the suites about a bus then apply."""
 FACES = "GOES_LITE_CONFORMANCE_FACES"
 PLACEHOLDER = "{storage}"
 
@@ -51,14 +51,14 @@ SUITES: tuple[type[Contract], ...] = (
     ConcurrencyTests,
     CrashTests,
 )
-"""Those that need nothing but pytest."""
+"""The suites that need nothing but pytest."""
 
 BUS_SUITES: tuple[type[Contract], ...] = (EventBusTests,)
-"""Those about a bus that is another than the backend's."""
+"""The suites about a bus that is not the backend's own."""
 
 
 def beside(url: str, name: str) -> str:
-    """The URL of the storage called `name`, beside the one that a URL names; ConfigError if it cannot be told."""
+    """Return the URL of a storage called `name`, next to the one that a URL names; raise ConfigError if that is impossible."""
     if PLACEHOLDER in url:
         return url.replace(PLACEHOLDER, name)
     address = parse(url)
@@ -70,13 +70,13 @@ def beside(url: str, name: str) -> str:
         )
     location = str(scratch(address.location, name))
     if address.scheme != "sqlite":
-        return location  # which is the whole URL
+        return location  # already a whole URL
     _, query, options = url.partition("?") if "://" in url else ("", "", "")
     return f"sqlite:///{quote(location, safe='/:~')}{query}{options}"
 
 
 def bus_beside(url: str, name: str) -> str:
-    """The URL of a bus of its own for the storage called `name`, beside the one that a URL names."""
+    """Return the URL of a separate bus for the storage called `name`, next to the one that a URL names."""
     if PLACEHOLDER in url:
         return url.replace(PLACEHOLDER, name)
     address = parse(url)
@@ -90,7 +90,7 @@ def bus_beside(url: str, name: str) -> str:
 
 
 async def erase_bus(url: str) -> None:
-    """Remove what a bus that `bus_beside` named has kept, if it knows how."""
+    """Remove what a bus named by `bus_beside` has kept, if it can."""
     address = parse(url)
     remove = getattr(bus_factory_for(address.scheme), "erase", None)
     if remove is not None:
@@ -98,7 +98,7 @@ async def erase_bus(url: str) -> None:
 
 
 async def erase(url: str) -> bool:
-    """Remove a storage that `beside` named; whether the backend knows how."""
+    """Remove a storage named by `beside`; return whether the backend can do that."""
     address = parse(url)
     remove = getattr(factory_for(address.scheme), "erase", None)
     if remove is None:
@@ -108,19 +108,19 @@ async def erase(url: str) -> bool:
 
 
 def shown(url: str) -> str:
-    """The URL without the password in it."""
+    """Return the URL without its password."""
     secret = password(url)
     return url.replace(f":{secret}@", ":***@", 1) if secret else url
 
 
 def password(url: str) -> str:
-    """The password in the URL, as it is written there."""
+    """Return the password in the URL, as it is written there."""
     login, at, _ = urlsplit(url).netloc.rpartition("@") if "://" in url else ("", "", "")
     return login.partition(":")[2] if at else ""
 
 
 def missing(url: str, bus: str | None = None) -> dict[str, str]:
-    """The suites that cannot be run here, and why."""
+    """Return the suites that cannot run here, and why."""
     if bus:
         return {}
     if importlib.util.find_spec("hypothesis") is None:
@@ -129,7 +129,7 @@ def missing(url: str, bus: str | None = None) -> dict[str, str]:
 
 
 def suites(url: str, bus: str | None = None) -> tuple[type[Contract], ...]:
-    """The suites for the backend that a URL names, or for a bus beside it; those left out that cannot be run here."""
+    """Return the suites for the backend that a URL names, or for a bus, without those that cannot run here."""
     return BUS_SUITES if bus else (*SUITES, *_more(url))
 
 
@@ -148,13 +148,13 @@ def _suite(module: str, name: str) -> type[Contract]:
 
 
 class ByUrl(Contract):
-    """The backend of the environment's URL."""
+    """The backend that the environment's URL names."""
 
     faces: ClassVar = cast("tuple[Face, ...]", tuple(os.environ.get(FACES, "async,blocking").split(",")))
 
     def url(self, storage: Storage) -> str:
         if not os.environ.get(URL):
-            raise ConfigError(f"{URL} is not set: it names the backend to judge, such as sqlite:///app.db")
+            raise ConfigError(f"{URL} is not set: set it to the URL of the backend to judge, such as sqlite:///app.db")
         return beside(os.environ[URL], storage.name)
 
     def bus(self, storage: Storage) -> str | None:
@@ -167,7 +167,7 @@ class ByUrl(Contract):
 
 
 class InFolder(ByUrl):
-    """The same, in the folder of each storage: for power cuts, where what is left of the disk is laid out beside it."""
+    """The same, in the folder of each storage: for power cuts, which leave files next to it."""
 
     def url(self, storage: Storage) -> str:
         _, query, options = os.environ[URL].partition("?")

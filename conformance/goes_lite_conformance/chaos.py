@@ -1,8 +1,8 @@
-"""Event stores that are slow, contended or unreliable on purpose, for testing what is built upon them.
+"""Event stores that are slow, contended or unreliable on purpose, for testing what is built on them.
 
-Each wraps any store and keeps its contract: what it raises is what a store may raise at that moment, and what it stores
-is what the wrapped store stores. A wrapped backend is reached by a URL like any other, so both faces, other processes and
-the suites can use it:
+Each wraps any store and keeps its contract: it raises only what a store may raise at that moment, and stores what the
+wrapped store stores. A wrapped backend is reached by a URL like any other, so both faces, other processes and the
+suites can use it:
 
     register_wrapped("slow", lambda backend: WrappedBackend(backend, lambda store: LatencyStore(store, backend.runtime)))
     with goes_lite.blocking.connect("slow+sqlite:///app.db") as db: ...
@@ -30,10 +30,10 @@ T = TypeVar("T")
 
 
 class ConflictOnce(WrappedStore):
-    """Lets somebody else be faster, once for each aggregate, so that a retry has to begin with what is stored by then.
+    """Lets another writer be faster, once for each aggregate, so that a retry has to start from the stored events.
 
-    The first append that goes on with an existing aggregate is refused with ConcurrencyError, after the event that
-    `rival(aggregate, version)` makes was appended in its place. Without a `rival` nothing is appended in its place.
+    The first append to an existing aggregate is refused with ConcurrencyError, after the event that
+    `rival(aggregate, version)` makes was appended in its place. Without a `rival`, nothing is appended.
     """
 
     def __init__(self, store: EventStore, rival: Callable[[AggregateRef, int], Event[Any]] | None = None) -> None:
@@ -54,9 +54,9 @@ class ConflictOnce(WrappedStore):
 
 
 class LatencyStore(WrappedStore):
-    """Takes its time: an operation waits `seconds` before and behind, a page before, give or take `jitter` of it.
+    """Slows a store down: an operation waits `seconds` before and after, a page before, plus or minus `jitter` of it.
 
-    On an event loop others run meanwhile, also where an embedded store would never let them.
+    On an event loop other tasks run meanwhile, even where an embedded store would never let them.
     """
 
     def __init__(
@@ -80,22 +80,20 @@ class LatencyStore(WrappedStore):
     def over(self, pages: Pages[T]) -> Pages[T]:
         async def fetch() -> Sequence[T]:
             await self._wait()
-            return (
-                await pages.next_page()
-            )  # and nothing behind it: whoever is cancelled while waiting would lose the page
+            return await pages.next_page()  # and no wait after it: a caller cancelled while waiting would lose the page
 
         return Pages(fetch)
 
 
 class ChaosStore(WrappedStore):
-    """An unreliable way to a reliable store. What happens depends on `seed` and on the order of operations alone.
+    """An unreliable connection to a reliable store. Its effects depend only on `seed` and on the order of operations.
 
-    repeats      the rate at which an append is done twice, as after an acknowledgement that was lost and retried
-    in_doubt     the rate at which an append ends in AppendInDoubtError: written in one half of the cases
-    unavailable  the rate at which an operation or a page ends in StoreUnavailable, before anything was done
+    repeats      the rate at which an append is made twice, as after a lost acknowledgement and a retry
+    in_doubt     the rate at which an append raises AppendInDoubtError; half of those are stored
+    unavailable  the rate at which an operation or a page raises StoreUnavailable, before anything was done
 
-    Pages are short and of random length. With `in_doubt=0` and `unavailable=0` nobody can tell it from the store
-    behind it; with them, whoever repeats what failed, with the same events, comes to the same result.
+    Pages are short and of random length. With `in_doubt=0` and `unavailable=0` it is indistinguishable from the wrapped
+    store; with them, a caller that retries what failed, with the same events, reaches the same result.
     """
 
     def __init__(
@@ -113,7 +111,7 @@ class ChaosStore(WrappedStore):
         self._in_doubt = in_doubt
         self._unavailable = unavailable
         self.troubles = 0
-        """How often something was made to fail, or was done twice."""
+        """How often an operation was made to fail or was done twice."""
 
     def _strikes(self, rate: float) -> bool:
         strikes = self._random.random() < rate
@@ -126,12 +124,12 @@ class ChaosStore(WrappedStore):
         if in_doubt and self._random.random() < 0.5:  # the request was lost
             raise AppendInDoubtError(batch)
         appended = await super().append(batch, condition=condition)
-        if in_doubt:  # the answer was
+        if in_doubt:  # the response was lost
             raise AppendInDoubtError(batch)
         if self._strikes(self._repeats):
             again = await self.store.append(batch, condition=condition)
             if again.positions != appended.positions:
-                raise AssertionError(f"{batch} were stored again: first {appended}, then {again}")
+                raise AssertionError(f"{batch} were stored twice: first {appended}, then {again}")
         return appended
 
     async def around(self, operation: Callable[[], Awaitable[T]]) -> T:
@@ -153,13 +151,13 @@ class ChaosStore(WrappedStore):
 
 
 class WrappedFactory:
-    """Opens what is behind `name+` in a URL, and wraps it."""
+    """Opens what follows `name+` in a URL, and wraps it."""
 
     def __init__(self, scheme: str, wrap: Callable[[Backend], Backend]) -> None:
         self._scheme = scheme
         self._wrap = wrap
         self.embedded: bool = getattr(factory_for(scheme), "embedded", False)
-        """As what it wraps: whether its coroutines never suspend on an inline runtime."""
+        """As for the wrapped backend: whether its coroutines never suspend on an inline runtime."""
 
     async def open(
         self, location: str, runtime: Runtime, registry: Registry, unknown: Unknown, **options: Any
@@ -171,5 +169,5 @@ class WrappedFactory:
 
 
 def register_wrapped(name: str, wrap: Callable[[Backend], Backend], *, scheme: str = "sqlite") -> None:
-    """Serve URLs `name+scheme:…` in this process: what the URL behind the + opens, as `wrap` changes it."""
+    """Serve URLs `name+scheme:…` in this process: open the URL after the + and wrap the backend with `wrap`."""
     register_backend(f"{name}+{scheme}", WrappedFactory(scheme, wrap))

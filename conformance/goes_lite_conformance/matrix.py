@@ -1,8 +1,8 @@
-"""What each backend can do and keeps, as a table made from reports.
+"""The abilities of each backend and the rules that it keeps, as tables made from reports.
 
     python -m goes_lite_conformance.matrix FILE.json…
 
-The reports are those of `python -m goes_lite_conformance URL --report FILE.json`. Each is a column, called like its file.
+The reports are those of `python -m goes_lite_conformance URL --report FILE.json`. Each is a column, named after its file.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ BEGIN = "<!-- The matrix: made by `python -m goes_lite_conformance.matrix`, do n
 END = "<!-- End of the matrix. -->"
 
 ABILITIES = (PERSISTENT, PROCESSES, TRANSACTIONS, SQL, DENSE_POSITIONS, BACKUP, REPLAY)
-"""In the order in which people ask for them; others come behind."""
+"""In the order in which readers ask for them; others follow."""
 
 
 class Kept(NamedTuple):
-    """What a report says."""
+    """The contents of a report."""
 
     name: str
     url: str
@@ -40,18 +40,18 @@ class Kept(NamedTuple):
     durability: str
     versions: dict[str, str]
     rules: dict[str, dict[str, str]]
-    """By suite: what became of each rule, by its id: 'passed', 'failed' or 'not applicable'."""
+    """By suite: the result of each rule, by its id: 'passed', 'failed' or 'not applicable'."""
     bus: str = ""
-    """The URL of the bus that was judged, if it is another's."""
+    """The URL of the bus that was judged, if it is not the backend's own."""
 
     @property
     def ids(self) -> set[str]:
-        """The rules that the report is about."""
+        """The ids of the rules in the report."""
         return {rule for rules in self.rules.values() for rule in rules}
 
 
 def read(file: Path) -> Kept:
-    """A report from its file; ValueError if it is none."""
+    """Read a report from its file; raise ValueError if it is not one."""
     try:
         said: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if said["format"] != FORMAT:
@@ -73,14 +73,14 @@ def read(file: Path) -> Kept:
 def _results(families: dict[str, dict[str, Any]]) -> Iterator[tuple[str, str]]:
     for family, results in families.items():
         for result, numbers in results.items():
-            # those that do not apply are sorted by the abilities that are missing
+            # rules that do not apply are grouped by the missing abilities
             lists = cast("dict[str, str]", numbers) if isinstance(numbers, dict) else {"": str(numbers)}
             for said in lists.values():
                 yield from ((rule, result) for rule in from_numbers(family, said))
 
 
 def expected(report: Kept) -> set[str]:
-    """The rules that a report on this backend, on these faces, would be about today."""
+    """Return the ids of the rules that a report on this backend and these faces would have today."""
     from goes_lite_conformance import by_url
 
     return {
@@ -93,7 +93,7 @@ def expected(report: Kept) -> set[str]:
 
 
 def matrix(reports: Sequence[Kept]) -> str:
-    """The tables, in Markdown."""
+    """Return the tables, in Markdown."""
     return "\n".join([*_abilities(reports), "", *_guarantees(reports), "", *_families(reports)]) + "\n"
 
 
@@ -109,7 +109,7 @@ def _abilities(reports: Sequence[Kept]) -> Iterator[str]:
 
 
 def _guarantees(reports: Sequence[Kept]) -> Iterator[str]:
-    """How many of the rules that prove a guarantee were kept."""
+    """Yield how many of the rules that prove each guarantee are kept."""
     yield _row("Guarantee", (f"`{report.name}`" for report in reports))
     yield "|---" * (len(reports) + 1) + "|"
     for guarantee in GUARANTEES:
@@ -121,7 +121,7 @@ def _guarantees(reports: Sequence[Kept]) -> Iterator[str]:
 
 
 def _families(reports: Sequence[Kept]) -> Iterator[str]:
-    """What was kept of each family of rules: how many, unless it is all of them."""
+    """Yield how many rules of each family are kept."""
     suites: dict[str, dict[str, None]] = {}
     for report in reports:
         for suite, rules in report.rules.items():
@@ -157,7 +157,7 @@ def _row(head: str, cells: Iterable[str]) -> str:
 
 
 def into(page: str, table: str) -> str:
-    """The page with the table between its marks; ValueError if it has none."""
+    """Return the page with the table between its marks; raise ValueError if it has no marks."""
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -166,7 +166,7 @@ def into(page: str, table: str) -> str:
 
 
 def refresh(file: Path) -> int:
-    """Judge the backend of a report again and write the report anew; the exit code. A relative URL is a new one."""
+    """Judge the backend of a report again and rewrite the report; return the exit code. A relative URL is a new one."""
     report = read(file)
     command = [sys.executable, "-P", "-m", "goes_lite_conformance", report.url, "--faces", ",".join(report.faces)]
     command += ["--bus", report.bus] if report.bus else []
@@ -182,7 +182,7 @@ def refresh(file: Path) -> int:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the tables, or keep them in a page; the exit code is 0, 1 for what is out of date or broken, 2 for errors."""
+    """Print the tables, or write them into a page; the exit code is 0, 1 if a backend breaks a rule, 2 for errors."""
     known = argparse.ArgumentParser(
         prog="python -m goes_lite_conformance.matrix", description=__doc__, allow_abbrev=False
     )

@@ -1,4 +1,4 @@
-"""What a rule of a suite is: one behaviour, with an id and a sentence, and what it needs."""
+"""Rules: what a test of a suite states, as an id and a sentence, and what it needs."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any, Literal, NamedTuple, TypeVar
 T = TypeVar("T", bound=Callable[..., Any])
 
 Face = Literal["async", "blocking", "loop"]
-"""How a rule reaches a backend: in an event loop, as blocking code inline, or as blocking code over a loop thread."""
+"""How a rule reaches a backend: on an event loop, as blocking code inline, or as blocking code over a loop thread."""
 
 PATIENCE = 60.0
-"""Seconds after which a rule is taken for stuck. No rule needs that long for anything but a bug, unless it says so."""
+"""Seconds after which a rule counts as stuck. Unless marked with `patience`, no rule needs that long without a bug."""
 
 _ID = re.compile(r"([A-Z]{2}-[A-Z]+-\d{3}): (\S.*)", re.DOTALL)
 
 
 class Rule(NamedTuple):
-    """One behaviour that every backend has, or is excused from by an ability that it does not have."""
+    """One behaviour that every backend must have, unless it lacks an ability that the rule needs."""
 
     id: str
     text: str
-    """The first sentence of what it says."""
+    """The first sentence of its docstring."""
     needs: frozenset[str] = frozenset()
     """The abilities without which it does not apply."""
 
@@ -39,7 +39,7 @@ def needs(*abilities: str) -> Callable[[T], T]:
 
 
 def patience(seconds: float) -> Callable[[T], T]:
-    """Give a rule more time than `PATIENCE` (seconds per round) before it is taken for stuck."""
+    """Give a rule more time than `PATIENCE` (seconds per round) before it counts as stuck."""
 
     def mark(test: T) -> T:
         test.__dict__["patience"] = seconds
@@ -49,24 +49,24 @@ def patience(seconds: float) -> Callable[[T], T]:
 
 
 def rule_of(test: Callable[..., Any]) -> Rule:
-    """The rule that a test is about; TypeError if its docstring does not begin with an id."""
+    """Return the rule that a test states; raise TypeError if its docstring does not begin with an id."""
     found = _ID.match(inspect.getdoc(test) or "")
     if found is None:
         raise TypeError(
-            f"{test.__qualname__}: its docstring begins with the id of its rule, such as 'ES-APPEND-001: …'"
+            f"{test.__qualname__}: its docstring must begin with the id of its rule, such as 'ES-APPEND-001: …'"
         )
     text = " ".join(found[2].split("\n\n")[0].split())
     return Rule(found[1], text, test.__dict__.get("needs", frozenset()))
 
 
 def rules_of(suite: type[Any]) -> dict[str, Rule]:
-    """The rules of a suite, by the names of their tests."""
+    """Return the rules of a suite, by the names of their tests."""
     tests = inspect.getmembers(suite, lambda member: hasattr(member, "rule"))
     return {name: test.rule for name, test in tests}
 
 
 def only(*faces: Face) -> Callable[[T], T]:
-    """Mark a rule that is about certain faces, such as cancellation, which blocking code does not know."""
+    """Mark a rule for certain faces only, such as cancellation, which does not exist in blocking code."""
 
     def mark(test: T) -> T:
         test.__dict__["faces"] = faces

@@ -5,8 +5,8 @@
     @given(batches().flatmap(lambda events: st.tuples(st.just(events), queries(events))))
     def test_my_index(case): ...
 
-What they make is valid everywhere, and as awkward as that allows: it looks alike, or like syntax, or is as long as it
-may be. Examples shrink to plain ones.
+The examples are valid everywhere, and as awkward as that allows: they resemble each other or syntax, or are as long
+as permitted. They shrink to plain ones.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from goes_lite.events.registry import Registry
 from goes_lite_conformance.harness.samples import CONFUSABLE, NOON, Closed, Counted, Noted, registry
 
 NAMES = ("order", "Order", "order.line", "ordér")
-"""Names of aggregates, close to one another."""
+"""Similar names of aggregates."""
 EVENT_NAMES = ("sample.noted", "sample.counted", "other.closed")
 
 
 def texts(*, max_size: int = 20) -> st.SearchStrategy[str]:
-    """Non-empty texts that every backend can index: no NUL, no lone surrogate, at most 1024 bytes."""
+    """Non-empty texts that every backend can index: no NUL, no lone surrogates, at most 1024 bytes."""
     alphabet = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
     some = st.text(alphabet, min_size=1, max_size=max_size).filter(lambda text: len(text.encode()) <= MAX_ID_BYTES)
     return st.sampled_from(["a", "b", *CONFUSABLE]) | some
 
 
 def long_texts(prefix: str = "") -> st.SearchStrategy[str]:
-    """Texts of exactly as many bytes as a backend has to index; they differ in the last place only."""
+    """Texts of the maximum number of bytes that a backend must index; they differ in the last place only."""
     return st.sampled_from("xy").map(lambda last: prefix + "x" * (MAX_ID_BYTES - len(prefix.encode()) - 1) + last)
 
 
 def aggregate_refs() -> st.SearchStrategy[AggregateRef]:
-    """Aggregates whose names and ids are easily taken for those of others."""
+    """Aggregates whose names and ids are easily confused."""
     return st.builds(AggregateRef, st.sampled_from(NAMES), texts() | long_texts())
 
 
 def tags() -> st.SearchStrategy[str]:
-    """Tags, of which some begin as others do."""
+    """Tags, some of which have the same prefix."""
     return st.builds("{}:{}".format, st.sampled_from(["t", "T", "tt", "a b"]), texts()) | long_texts("t:")
 
 
 def metadata() -> st.SearchStrategy[dict[str, str]]:
-    """Metadata with keys and values of every kind; values may be empty, and contain NUL."""
+    """Metadata with keys and values of every kind; values may be empty and may contain NUL."""
     value = st.text(st.characters(exclude_categories=["Cs"]), max_size=20) | texts()
     return st.dictionaries(texts(), value, max_size=3)
 
@@ -70,7 +70,7 @@ def data() -> st.SearchStrategy[Any]:
 
 
 class Draft(NamedTuple):
-    """An event that has no id and no version yet: what it needs to be one depends on the store."""
+    """An event without id and version, which depend on the store."""
 
     aggregate: AggregateRef | None
     data: Any = Closed()
@@ -86,7 +86,7 @@ class Draft(NamedTuple):
         return f"Draft({', '.join(told)})"
 
     def event(self, id: UUID | None, version: int, registry: Registry = registry) -> Event[Any]:
-        """The event, with this version if it is of an aggregate."""
+        """Return the event, with this version if it belongs to an aggregate."""
         return Event(
             self.data, aggregate=self.aggregate, version=version if self.aggregate else 0, id=id, time=self.time,
             metadata=self.metadata, tags=self.tags, registry=registry,
@@ -96,14 +96,14 @@ class Draft(NamedTuple):
 def drafts(
     refs: st.SearchStrategy[AggregateRef] | None = None, labels: st.SearchStrategy[str] | None = None
 ) -> st.SearchStrategy[Draft]:
-    """Events to be, of these aggregates (or of any), or of none, with these tags (or any)."""
+    """Drafts of events of these aggregates (or any), or of none, with these tags (or any)."""
     ref = st.none() | (aggregate_refs() if refs is None else refs)
     labelled = st.frozensets(tags() if labels is None else labels, max_size=2)
     return st.tuples(ref, data(), labelled, metadata(), times()).map(Draft._make)
 
 
 def versioned(made: Sequence[Draft], versions: Mapping[AggregateRef, int] = {}, first_id: int = 1) -> list[Event[Any]]:
-    """A batch of these drafts, contiguous behind the given versions; the ids are numbers, so that examples repeat."""
+    """Return a batch of these drafts, contiguous after the given versions; ids are numbers, so that examples repeat."""
     reached = dict(versions)
     events: list[Event[Any]] = []
     for number, draft in enumerate(made, first_id):
@@ -114,12 +114,12 @@ def versioned(made: Sequence[Draft], versions: Mapping[AggregateRef, int] = {}, 
 
 
 def events() -> st.SearchStrategy[Event[Any]]:
-    """One event that begins an aggregate, or is of none."""
+    """Single events that begin an aggregate or belong to none."""
     return drafts().map(lambda draft: versioned([draft])[0])
 
 
 def batches(*, max_size: int = 10) -> st.SearchStrategy[list[Event[Any]]]:
-    """Batches for an empty store, over a few aggregates and with a few tags, so that these have several events each."""
+    """Batches for an empty store, over a few aggregates and tags, so that each of these has several events."""
 
     def over(few: tuple[list[AggregateRef], list[str]]) -> st.SearchStrategy[list[Event[Any]]]:
         refs, labels = few
@@ -132,7 +132,7 @@ def batches(*, max_size: int = 10) -> st.SearchStrategy[list[Event[Any]]]:
 
 
 def queries(stored: Sequence[Event[Any]] = ()) -> st.SearchStrategy[EventQuery]:
-    """Queries with any fields, alone or united, most of whose values are those of the given events."""
+    """Queries with any fields, alone or united, most of whose values are taken from the given events."""
     one = _one_query(stored)
     return st.one_of(st.just(EventQuery()), one, st.lists(one, min_size=2, max_size=3).map(_united))
 
@@ -142,7 +142,7 @@ def _united(alternatives: Sequence[EventQuery]) -> EventQuery:
 
 
 def _one_query(stored: Sequence[Event[Any]]) -> st.SearchStrategy[EventQuery]:
-    """Of up to three fields: with more, hardly any event would match."""
+    """Queries with up to three fields: with more, hardly any event would match."""
     refs = [event.aggregate for event in stored if event.aggregate]
     moments = _either([event.time for event in stored], times())
     versions = st.integers(0, 4)
@@ -166,7 +166,7 @@ def _one_query(stored: Sequence[Event[Any]]) -> st.SearchStrategy[EventQuery]:
 
 
 def _possible(fields: dict[str, Any]) -> st.SearchStrategy[EventQuery]:
-    """The query, without what makes it contradict itself."""
+    """Return the query, without fields that contradict each other."""
     if "times" in fields or fields.get("min_time", NOON) > fields.get("max_time", fields.get("min_time", NOON)):
         fields = {name: value for name, value in fields.items() if name not in ("min_time", "max_time")}
     if "versions" in fields:
@@ -183,7 +183,7 @@ def _some(values: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
 
 
 def _between(ends: st.SearchStrategy[Any]) -> st.SearchStrategy[Between[Any]]:
-    """A range, also one that is open at an end."""
+    """Ranges, including open ones."""
     return st.tuples(ends, ends, st.sampled_from(["both", "first", "last"])).map(
         lambda drawn: Between(
             None if drawn[2] == "last" else min(drawn[:2]), None if drawn[2] == "first" else max(drawn[:2])

@@ -1,11 +1,11 @@
-"""Is a store sound? What must hold in any store, whatever happened to its writers, asked through its public protocol.
+"""Verify that a store is sound: what must hold for any store, whatever happened to its writers.
 
     async with goes_lite.connect("app.db") as db:
         findings = await verify(db, aggregates=[Order], collections=["order-summary"])
     for problem in findings.problems:
         print(problem)
 
-It reads everything and writes nothing, in memory that does not grow with the store.
+It uses the public protocol only, reads everything and writes nothing, in memory that does not grow with the store.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ WINDOW = 1000
 IDS = 100
 """How many ids are looked up at once."""
 NAMES = 1000
-"""For how many event names the events are counted."""
+"""The maximum number of event names whose events are counted."""
 NEVER = Every(2**62)
-"""A schedule that takes no snapshots, of a repository that reads them."""
+"""A schedule that takes no snapshots, for a repository that reads them."""
 
 Key = tuple[int, UUID]
 
 
 class Findings(NamedTuple):
-    """What `verify` has seen."""
+    """The result of `verify`."""
 
     problems: tuple[str, ...]
-    """A sentence for each thing that is wrong; none for a sound store."""
+    """A sentence for each problem; empty for a sound store."""
     events: int
     aggregates: int
     snapshots: int
@@ -59,17 +59,17 @@ async def verify(
     limit: int = 100,
     progress: Callable[[int], object] | None = None,
 ) -> Findings:
-    """Look at everything that a store holds; what is wrong is an answer, not an error. Nobody may write meanwhile.
+    """Check everything that a store holds; problems are returned, not raised. Nothing may write meanwhile.
 
-    The handle has to know the types of all events, or to be opened with `unknown="raw"`.
+    The handle must know the types of all events, or be opened with `unknown="raw"`.
 
     Arguments
       aggregates   classes whose snapshots are compared with a replay of the events.
-      collections  the names of the collections of read models to look at: no store tells which it has.
-      thorough     so many events are looked up one by one, by id and by each of their tags; of the others, one in `IDS`
-                   and a few tags in each page. Everything else is always complete.
-      limit        how many problems are enough.
-      progress     called now and then with the number of events that are done.
+      collections  the names of the collections of read models to check: no store can list them.
+      thorough     how many events are looked up one by one, by id and by each of their tags; of the others, one in `IDS`
+                   and a few tags in each page. Everything else is always checked completely.
+      limit        after how many problems to stop.
+      progress     called from time to time with the number of events checked so far.
     """
     verification = _Verification(db, thorough, limit, progress)
     try:
@@ -82,13 +82,13 @@ async def verify(
         for collection in collections:
             await verification.part(f"the collection {collection!r}", verification.models(collection))
     except _Enough:
-        verification.problems.append(f"that is enough: after {limit} problems the rest was not looked at")
+        verification.problems.append(f"stopped after {limit} problems; the rest was not checked")
     counts = verification.counts
     return Findings(tuple(verification.problems), *(counts[what] for what in Findings._fields[1:]))
 
 
 class _Enough(Exception):
-    """So many problems that nobody wants to read more."""
+    """Enough problems were found."""
 
 
 class _Verification:
@@ -100,7 +100,7 @@ class _Verification:
         self._limit = limit
         self._progress = progress
         self._head = 0
-        self._of_aggregates = -1  # how many events of the log are of aggregates, once it was read to its end
+        self._of_aggregates = -1  # how many events of the log belong to aggregates, once it was read to its end
 
     def wrong(self, problem: str) -> None:
         self.problems.append(problem)
@@ -112,7 +112,7 @@ class _Verification:
             self.wrong(problem)
 
     async def part(self, what: str, work: Coroutine[Any, Any, None]) -> None:
-        """Do a part of the work: what cannot be read is a problem like any other."""
+        """Do a part of the work; anything that cannot be read is a problem like any other."""
         try:
             await work
         except _Enough:
@@ -123,7 +123,7 @@ class _Verification:
     # --- the log ------------------------------------------------------------------------------------------------------
 
     async def log(self) -> None:
-        """Positions, ids, tags and counts, in one pass over all events."""
+        """Check positions, ids, tags and counts, in one pass over all events."""
         store = self.db.events
         self._head = await store.head()
         seen: Counter[str] = Counter()
@@ -132,7 +132,7 @@ class _Verification:
         while page := await pages.next_page():
             for event in page:
                 if event.position <= last:
-                    self.wrong(f"position {event.position} comes behind position {last}")
+                    self.wrong(f"position {event.position} follows position {last}")
                 last = max(last, event.position)
                 self._event(event)
                 of_aggregates += event.aggregate is not None
@@ -143,20 +143,20 @@ class _Verification:
             self.counts["events"] += len(page)
             if self._progress is not None:
                 self._progress(self.counts["events"])
-        self.expect(last <= self._head, f"the head is {self._head}, and there is an event at position {last}")
+        self.expect(last <= self._head, f"the head is {self._head}, but there is an event at position {last}")
         counted = await store.count()
         total = self.counts["events"]
-        self.expect(counted == total, f"{counted} events are counted, {total} are there")
+        self.expect(counted == total, f"{counted} events are counted, but the log has {total}")
         for name, number in seen.items():
             counted = await store.count(EventQuery([name]))
-            self.expect(counted == number, f"{counted} events of the name {name!r} are counted, {number} are there")
+            self.expect(counted == number, f"{counted} events named {name!r} are counted, but the log has {number}")
         self._of_aggregates = of_aggregates
 
     def _event(self, event: Event[Any]) -> None:
         if (event.version >= 1) != (event.aggregate is not None):
             of = event.aggregate or "no aggregate"
             self.wrong(f"the event at position {event.position} has version {event.version} of {of}")
-        try:  # what is converted when it is looked at
+        try:  # fields that are converted on access
             _ = event.id, event.time, event.metadata, event.tags
         except Exception as error:
             self.wrong(f"the event at position {event.position} cannot be read: {type(error).__name__}: {error}")
@@ -169,7 +169,7 @@ class _Verification:
             for event in part:
                 first = known.setdefault(event.id, event.position)
                 if first != event.position:
-                    self.wrong(f"the events at the positions {first} and {event.position} have the same id {event.id}")
+                    self.wrong(f"the events at positions {first} and {event.position} have the same id {event.id}")
             found = await _keys(self.db, EventQuery(ids=known))
             self._agree("by their ids", found, _keys_of(part))
             for event in part if self.counts["events"] < self._thorough else part[:1]:
@@ -178,7 +178,7 @@ class _Verification:
                     self.wrong(f"the event at position {event.position} is found by its id {event.id} as {one!r:.200}")
 
     async def _tags(self, page: Sequence[Event[Any]]) -> None:
-        """The other events of the page must not be found by a tag, so this sees a wrong entry of an index, too."""
+        """Check that a tag finds the events that carry it and no others on the page, which reveals wrong index entries, too."""
         tags = sorted({tag for event in page for tag in event.tags})
         if self.counts["events"] >= self._thorough:
             tags = tags[:: max(1, len(tags) // 4)]
@@ -193,30 +193,30 @@ class _Verification:
             return
         missing = [position for position, id in expected if (position, id) not in found]
         extra = [position for position, id in found if (position, id) not in expected]
-        about = f"missing are those at the positions {missing[:10]}" if missing else ""
+        about = f"missing at positions {missing[:10]}" if missing else ""
         about += " and " if missing and extra else ""
-        about += f"wrong are those at the positions {extra[:10]}" if extra else ""
-        self.wrong(f"events are not found {how} as the log has them: {about or 'their order differs'}")
+        about += f"wrong at positions {extra[:10]}" if extra else ""
+        self.wrong(f"events found {how} differ from the log: {about or 'their order differs'}")
 
     # --- aggregates -----------------------------------------------------------------------------------------------------
 
     async def aggregates(self) -> None:
-        """Versions, and what the store knows of each aggregate, in one pass over them."""
+        """Check versions, and what the store lists of each aggregate, in one pass."""
         before: AggregateRef | None = None
         loaded = 0
         async for info in self.db.events.aggregates():
             ref = info.aggregate
-            self.expect(before is None or before < ref, f"{ref} is listed behind {before}")
+            self.expect(before is None or before < ref, f"{ref} is listed after {before}")
             before = ref
             self.counts["aggregates"] += 1
             loaded += await self._aggregate(info)
         self.expect(
             loaded == self._of_aggregates or self._of_aggregates < 0,
-            f"the log holds {self._of_aggregates} events of aggregates, those that are listed have {loaded}",
+            f"the log has {self._of_aggregates} events of aggregates, but those listed have {loaded}",
         )
 
     async def _aggregate(self, info: AggregateInfo) -> int:
-        """How many events it has."""
+        """Check one aggregate and return how many events it has."""
         ref = info.aggregate
         number = version = position = 0
         first: Event[Any] | None = None
@@ -227,9 +227,9 @@ class _Verification:
                 if event.aggregate != ref:
                     self.wrong(f"version {event.version} of {ref} is loaded as an event of {event.aggregate}")
                 if event.version != version + 1:
-                    self.wrong(f"version {event.version} of {ref} comes behind version {version}")
+                    self.wrong(f"version {event.version} of {ref} follows version {version}")
                 if not position < event.position <= self._head:
-                    at = f"{event.position}, behind {position}, and the head is {self._head}"
+                    at = f"{event.position}, after {position}, and the head is {self._head}"
                     self.wrong(f"version {event.version} of {ref} is at position {at}")
                 version, position = max(version, event.version), max(position, event.position)
                 first = first or event
@@ -239,25 +239,28 @@ class _Verification:
                 self._agree(f"by their aggregate {ref}", await _keys(self.db, query), _keys_of(events))
             if len(events) < WINDOW:
                 break
-        self.expect(info.version == version, f"{ref} is listed with version {info.version}, its events reach {version}")
+        self.expect(
+            info.version == version, f"{ref} is listed with version {info.version}, but its events reach {version}"
+        )
         if first is not None and event is not None:
             for what, listed, found in (("first", info.first_time, first.time), ("last", info.last_time, event.time)):
                 self.expect(
-                    listed == found, f"{ref} is listed with {listed} as its {what} time, that of its event is {found}"
+                    listed == found,
+                    f"{ref} is listed with {listed} as its {what} time, but that of its event is {found}",
                 )
         return number
 
     # --- snapshots, checkpoints, read models ------------------------------------------------------------------------------
 
     async def snapshots(self, classes: dict[str, type[Aggregate]]) -> None:
-        """None knows more than the events, and the state of each is what its events made of the aggregate."""
+        """Check that no snapshot is newer than the events, and that each state results from its aggregate's events."""
         before: Snapshot | None = None
         async for snapshot in self.db.snapshots.query():
             ref, version = snapshot.aggregate, snapshot.version
             what = f"the snapshot of {ref} at version {version}"
             if before is not None:
                 order = (before.aggregate, before.version) < (ref, version)
-                self.expect(order, f"{what} is listed behind that of {before.aggregate} at version {before.version}")
+                self.expect(order, f"{what} is listed after that of {before.aggregate} at version {before.version}")
                 if before.aggregate != ref:
                     await self._newest(before)
             before = snapshot
@@ -290,34 +293,38 @@ class _Verification:
         for problem in misfits:
             self.wrong(problem)
         ours, theirs = ((one.snapshot_state(), one.deleted) for one in (resumed, replayed))
-        self.expect(ours == theirs, f"{what} has the state {ours[0]!r:.200}, its events make it {theirs[0]!r:.200}")
+        self.expect(
+            ours == theirs, f"{what} has the state {ours[0]!r:.200}, but its events result in {theirs[0]!r:.200}"
+        )
 
     async def checkpoints(self) -> None:
-        """None is ahead of the log, and all are of this store."""
+        """Check that no checkpoint is ahead of the log, and that all belong to this store."""
         identity = self.db.identity
         for checkpoint in await self.db.checkpoints.all():
             name, position, store, _ = checkpoint
             self.counts["checkpoints"] += 1
             self.expect(
-                position <= self._head, f"the checkpoint {name!r} is at {position}, and the head is {self._head}"
+                position <= self._head, f"the checkpoint {name!r} is at {position}, but the head is {self._head}"
             )
             self.expect(
                 store == identity,
-                f"the checkpoint {name!r} is of the store {store}, this one is {identity}",
+                f"the checkpoint {name!r} belongs to the store {store}, but this one is {identity}",
             )
             found = await self.db.checkpoints.get(name)
-            self.expect(found == checkpoint, f"the checkpoint {name!r} is listed as {checkpoint}, and got as {found}")
+            self.expect(
+                found == checkpoint, f"the checkpoint {name!r} is listed as {checkpoint}, but get() returns {found}"
+            )
 
     async def models(self, collection: str) -> None:
-        """Each is valid JSON under an id of its own, with a version."""
+        """Check that each record is valid JSON, with a unique id and a version."""
         before: str | None = None
         async for record in self.db.models.query(collection):
             what = f"the model {record.id!r} of {collection!r}"
             self.counts["models"] += 1
-            self.expect(before is None or before < record.id, f"{what} is listed behind {before!r}")
+            self.expect(before is None or before < record.id, f"{what} is listed after {before!r}")
             before = record.id
             self.expect(record.version >= 1, f"{what} has version {record.version}")
-            self.expect(await self.db.models.get(collection, record.id) == record, f"{what} is not what get() answers")
+            self.expect(await self.db.models.get(collection, record.id) == record, f"{what} is not what get() returns")
             try:
                 json.loads(record.data)
             except ValueError as error:

