@@ -287,6 +287,10 @@ class Journal:
             self._held.close()
         self.changed.notify()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_held"):  # a program may end without closing; what it wrote is on the disk already
+            self._held.close()
+
 
 # --- the event store: what each operation reads, checks and writes (the other stores are those of goes_lite.kit.tables) ---
 
