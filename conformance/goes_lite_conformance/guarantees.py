@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 
 class Guarantee(NamedTuple):
-    """A promise to users, and what proves it."""
+    """A promise to users, and the rules that prove it."""
 
     id: str
     text: str
     proofs: tuple[str, ...]
-    """Rules, and families of rules."""
+    """Ids of rules and of families of rules."""
 
     def rules(self, known: Iterable[str]) -> list[str]:
-        """Those of the known rules that prove it."""
+        """Return those of the known rules that prove it."""
         return [rule for rule in known if rule in self.proofs or rule.rpartition("-")[0] in self.proofs]
 
 

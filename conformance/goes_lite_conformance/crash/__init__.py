@@ -1,11 +1,11 @@
-"""Killed at any moment: what was acknowledged is there, nothing is half-written, and nobody else is disturbed.
+"""Killed at any moment: what was acknowledged is stored, nothing is half-written, and no other process is affected.
 
-Processes are killed with SIGKILL (or what ends a process at once on this system), after a random number of words and
-microseconds, and what they leave is judged in this process. With one round 16 are killed at random moments; with 100
-(`--rounds 100`) 1,600 are, for each variant of the backend that several processes can use. (Where pytest is told to end
-tests that seem to hang, such a run needs `-o faulthandler_timeout=0`.)
+Processes are killed with SIGKILL (or the equivalent of this system) after a random number of messages and
+microseconds, and what they leave is judged in this process. With one round 16 are killed at random moments, with 100
+(`--rounds 100`) 1,600, for each variant of the backend that several processes can use. (If pytest is configured to
+end tests that seem to hang, such a run needs `-o faulthandler_timeout=0`.)
 
-Belongs here: rules about processes that are killed, what such processes write (`writing`), and who judges what they leave.
+Belongs here: rules about killed processes, what these processes write (`writing`), and the judges of what they leave.
 """
 
 from __future__ import annotations
@@ -19,4 +19,4 @@ __all__ = ["CrashTests"]
 
 
 class CrashTests(AppendRules, TransactionRules, ProcessorRules, SurvivorRules):
-    """Rules CR: what a process that is killed leaves to others."""
+    """Rules CR: what a killed process leaves to others."""

@@ -31,7 +31,7 @@ from goes_lite_conformance.rule import Face
 
 
 def write(place: Place, writer: str, face: Face, writers: int = 1, sizes: Sequence[int] = SIZES) -> None:
-    """Write until killed; on an event loop as several writers at once, whose appends are committed together."""
+    """Write until killed; on an event loop as several concurrent writers, whose appends are committed together."""
 
     async def work() -> None:
         async with place.open(face=face, registry=registry) as db:
@@ -45,7 +45,7 @@ def write(place: Place, writer: str, face: Face, writers: int = 1, sizes: Sequen
 
 
 def count(place: Place, writer: str, face: Face) -> None:
-    """Append one event at a time, and count all events in a read model; say how far the count has come."""
+    """Append one event at a time and count all events in a read model; say how far the count has come."""
 
     async def work() -> None:
         async with place.open(face=face, registry=registry) as db:
@@ -60,7 +60,7 @@ def count(place: Place, writer: str, face: Face) -> None:
 
 
 def append(place: Place, writer: str) -> None:
-    """Append so many events as it is told to, one by one, again and again."""
+    """Append as many events as told to, one by one, repeatedly."""
     with place.blocking(registry=registry) as db:
         say("ready")
         for number in itertools.count(1):
@@ -69,7 +69,7 @@ def append(place: Place, writer: str) -> None:
 
 
 def process(place: Place, face: Face, batch: int, lease: float, table: str | None) -> None:
-    """Run the processor that counts all events; say the position of each that has counted."""
+    """Run the processor that counts all events; say the position of each event once it is counted."""
 
     async def work() -> None:
         async with place.open(face=face, registry=registry) as db:
@@ -82,7 +82,7 @@ def process(place: Place, face: Face, batch: int, lease: float, table: str | Non
 
 
 def doom(place: Place, id: str, face: Face) -> None:
-    """Let an aggregate grow, with snapshots, erase it, and begin again; say of each when it is done."""
+    """Let an aggregate with snapshots grow, delete it, and begin again; say each step when it is done."""
 
     async def work() -> None:
         async with place.open(face=face, registry=registry) as db:
@@ -100,7 +100,7 @@ def doom(place: Place, id: str, face: Face) -> None:
 
 
 def hold(place: Place, face: Face) -> None:
-    """Write something of everything in a transaction that never ends."""
+    """Write to every store in a transaction that never ends."""
 
     async def work() -> None:
         async with place.open(face=face, registry=registry) as db, db.transaction() as transaction:
@@ -116,7 +116,7 @@ def hold(place: Place, face: Face) -> None:
 
 
 def follow(place: Place, face: Face) -> None:
-    """Say of each event, from the first one on, where it was seen, and which it is."""
+    """Say the position and the id of each event, from the first one on."""
 
     async def work() -> None:
         async with place.open(face=face, registry=registry) as db:

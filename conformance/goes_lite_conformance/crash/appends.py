@@ -1,4 +1,4 @@
-"""Appends and deletions that a kill cut off."""
+"""Appends and deletions interrupted by a kill."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from goes_lite_conformance.harness.place import Place
 from goes_lite_conformance.rule import needs, only
 
 LARGE = (40, 200)
-"""How many events are in batches that a kill is likely to cut off."""
+"""The sizes of batches that a kill is likely to interrupt."""
 
 
 class AppendRules(Killing):
@@ -23,10 +23,10 @@ class AppendRules(Killing):
     @only("blocking")
     @needs(PERSISTENT, PROCESSES)
     async def test_what_was_acknowledged_survives_a_kill(self, place: Place) -> None:
-        """CR-APPEND-001: What was acknowledged before a kill is stored once, as it was made, at the positions told.
+        """CR-APPEND-001: What was acknowledged before a kill is stored once, unchanged, at the positions that were returned.
 
-        Whatever its process was doing: appending one event or many, to one aggregate or several, with a condition or
-        without one, alone or together with others on an event loop.
+        This holds whatever the process was doing: appending one event or many, to one aggregate or several, with or without
+        a condition, alone or concurrently with others on an event loop.
         """
         chance, ledger = random.Random(1), Ledger()
         for kill in range(2 * place.rounds):
@@ -36,7 +36,7 @@ class AppendRules(Killing):
     @only("blocking")
     @needs(PERSISTENT, PROCESSES)
     async def test_a_batch_that_a_kill_cut_off(self, place: Place) -> None:
-        """CR-APPEND-002: A batch that a kill cut off is stored wholly or not at all."""
+        """CR-APPEND-002: A batch that is interrupted by a kill is stored whole or not at all."""
         chance, ledger = random.Random(2), Ledger(LARGE)
         for kill in range(2 * place.rounds):
             victim = place.spawn(write, writer=f"w{kill}", face=face_of(kill), sizes=LARGE)
@@ -46,7 +46,7 @@ class AppendRules(Killing):
     @only("blocking")
     @needs(PERSISTENT, PROCESSES)
     async def test_retrying_what_a_kill_cut_off(self, place: Place) -> None:
-        """CR-APPEND-003: Appending the very same events again after a kill succeeds, and leaves one copy of them."""
+        """CR-APPEND-003: Appending the same events again after a kill succeeds and leaves one copy of them."""
         chance, ledger = random.Random(3), Ledger()
         for kill in range(place.rounds):
             self.kill(place.spawn(write, writer=f"w{kill}", face=face_of(kill)), chance, ledger)
@@ -56,7 +56,7 @@ class AppendRules(Killing):
                     writer, number = events[0].data.writer, events[0].data.number
                     try:
                         appended = await db.events.append(events, condition=condition(events))
-                    except (AppendConditionFailed, ConcurrencyError):  # it was refused, and could not say so any more
+                    except (AppendConditionFailed, ConcurrencyError):  # refused, but killed before it could say so
                         assert not any(stored)
                         ledger.hear(["refused", writer, number, []])
                         continue
@@ -68,7 +68,7 @@ class AppendRules(Killing):
     @only("blocking")
     @needs(PERSISTENT, PROCESSES)
     async def test_a_delete_that_a_kill_cut_off(self, place: Place) -> None:
-        """CR-DELETE-001: A delete that a kill cut off has erased an aggregate with its snapshots, or nothing of it."""
+        """CR-DELETE-001: A deletion interrupted by a kill has erased an aggregate with its snapshots, or nothing of it."""
         chance, lives = random.Random(5), Lives()
         for kill in range(2 * place.rounds):
             lives.begin(f"d{kill}")

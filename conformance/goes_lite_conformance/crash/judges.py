@@ -1,4 +1,4 @@
-"""How a store is judged that killed processes have left, from what they said before. See `writing` for what they write."""
+"""How a store that killed processes have left is judged, by what they said before. See `writing` for what they write."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from goes_lite_conformance.crash.writing import COUNTED, SIZES, WRITTEN, Version
 
 
 class Judge(Protocol):
-    """Listens to those who will be killed, and looks at what they leave. Only what is new is looked at each time.
+    """Listens to processes that will be killed, and judges what they leave: each time only what is new.
 
-    As text it is what it has seen so far.
+    Its str is a summary of what it has seen so far.
     """
 
     def hear(self, said: Any) -> str:
-        """Note what somebody said; what it was about."""
+        """Note a message and return what it is about."""
         ...
 
     async def judge(self, db: Backend) -> None:
-        """Nobody is left who writes: compare."""
+        """Compare the store with the messages, once nothing writes any more."""
         ...
 
 
 class Ledger:
-    """Judges `write`: every batch that was acknowledged, and some of the others, each whole and once."""
+    """Judges `write`: every acknowledged batch and some of the others are stored, each whole and once."""
 
     def __init__(self, sizes: Sequence[int] = SIZES) -> None:
         self._sizes = sizes
@@ -58,7 +58,7 @@ class Ledger:
 
     @property
     def in_doubt(self) -> list[list[Event[Written]]]:
-        """The batches of which nobody knows whether they are stored, and the last one that was acknowledged."""
+        """Batches that may or may not be stored, and the last acknowledged one."""
         keys = [key for key in self._tried if key not in self._done]
         return [batch(*key, self._tried[key], self._sizes) for key in [*keys, *list(self._done)[-1:]]]
 
@@ -69,10 +69,10 @@ class Ledger:
         async for event in db.events.query(WRITTEN, after=self._judged):
             found.setdefault((event.data.writer, event.data.number), []).append(event)
         for key, stored in found.items():
-            assert key in self._tried, f"the batch {key} is stored, and nobody wants to have appended it (again)"
+            assert key in self._tried, f"the batch {key} is stored, but no writer has appended it (again)"
             made = batch(*key, self._tried.pop(key), self._sizes)
             assert len(stored) == len(made), f"the batch {key} has {len(made)} events, {len(stored)} are stored"
-            assert stored == made, f"the batch {key} is not stored as it was made"
+            assert stored == made, f"the batch {key} is not stored as it was appended"
             positions = [event.position for event in stored]
             self.unknown_stored += key not in self._done
             assert self._done.pop(key, positions) == positions, f"the batch {key} was acknowledged at other positions"
@@ -80,7 +80,7 @@ class Ledger:
             assert self._claims.isdisjoint(claims), f"{claims} was claimed twice"
             self._claims |= claims
             self.events += len(stored)
-        assert not self._done, f"acknowledged, and not stored: {self._done}"
+        assert not self._done, f"acknowledged, but not stored: {self._done}"
         self._tried.clear()
         self._judged = head
 
@@ -99,7 +99,7 @@ class Counts:
 
     @property
     def counted(self) -> int:
-        """How many events are behind the checkpoint, and have counted."""
+        """How many events the checkpoint covers, all of them counted."""
         return self._counts.total()
 
     def hear(self, said: Any) -> str:
@@ -110,19 +110,17 @@ class Counts:
     async def judge(self, db: Backend) -> None:
         checkpoint = await db.checkpoints.get(COUNTED)
         position = checkpoint.position if checkpoint is not None else 0
-        assert position >= self._told, (
-            f"counted up to {self._told}, as was acknowledged, and the checkpoint is {position}"
-        )
+        assert position >= self._told, f"counting up to {self._told} was acknowledged, but the checkpoint is {position}"
         async for event in db.events.query(WRITTEN, after=self._folded, upto=position):
             self._counts[event.data.writer] += 1
         self._folded = position
         record = await db.models.get(COUNTED, "all")
         counted: dict[str, int] = json.loads(record.data) if record is not None else {}
-        assert counted == self._counts, "the read model has not counted the events up to its checkpoint once each"
+        assert counted == self._counts, "the read model has not counted each event up to its checkpoint once"
 
 
 class Lives:
-    """Judges `doom`: an aggregate is there with its snapshots, or neither is."""
+    """Judges `doom`: an aggregate exists with its snapshots, or neither exists."""
 
     def __init__(self) -> None:
         self._ref = AggregateRef("doomed", "nobody")
@@ -133,7 +131,7 @@ class Lives:
         return f"{self.acknowledged} acknowledgements, {self.cut_off} times cut off while erasing"
 
     def begin(self, id: str) -> None:
-        """The next one is about this aggregate."""
+        """Judge this aggregate from now on."""
         self._ref = AggregateRef("doomed", id)
         self._last = ("erased", 0, 0)
 
@@ -147,7 +145,7 @@ class Lives:
         events = await db.events.load(self._ref)
         snapshots = [snapshot.version async for snapshot in db.snapshots.query(aggregate=self._ref)]
         told = list(range(3, size + 1, 3))
-        # what may have been stored by then, and not been told any more
+        # what may have been stored by then without being reported
         possible = {
             "grown": [(life, size), (life, min(size + 3, 9))],
             "erasing": [(life, size), (0, 0)],
@@ -157,7 +155,7 @@ class Lives:
         assert len(lives) <= 1, f"events of several lives of {self._ref} are stored: {events}"
         assert (max(lives, default=0), len(events)) in possible, f"after {self._last}: {events}"
         if not events:
-            assert snapshots == [], f"{self._ref} is erased, and its snapshots at {snapshots} are not"
+            assert snapshots == [], f"{self._ref} is deleted, but its snapshots at {snapshots} are not"
         else:
             assert snapshots in (told, [*told, len(events)]), (
                 f"after {self._last}: snapshots at {snapshots} of {events}"

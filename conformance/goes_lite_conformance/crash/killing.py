@@ -1,4 +1,4 @@
-"""How the rules kill: a process is listened to for a while, killed, and what it leaves is judged."""
+"""How the rules kill: listen to a process for a while, kill it, and judge what it leaves."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from goes_lite_conformance.rule import Face
 from goes_lite_conformance.verify import verify
 
 WORDS = 25
-"""The most that a process says before it is killed …"""
+"""The maximum number of messages from a process before it is killed …"""
 MOMENT = 0.004
-"""… and the most seconds that it lives on then."""
+"""… and the maximum number of seconds after the last of them."""
 SILENCE = 0.2
-"""Seconds in which nothing is written by the living or the dead."""
+"""Seconds without any write, after which nothing is considered in progress."""
 TTL = 0.1
-"""For how many seconds a lease is held that nobody will release."""
+"""The duration of a lease that its holder will never release, in seconds."""
 
 
 class Killing(Soaking):
@@ -36,12 +36,12 @@ class Killing(Soaking):
     def _survives_a_kill(self, place: Place, request: pytest.FixtureRequest) -> None:
         if place.durability == "memory":
             request.node.user_properties.append((report.EXCUSE, "a durability beyond that of memory"))
-            pytest.skip("not applicable: what this backend acknowledges lives no longer than its process")
+            pytest.skip("not applicable: what this backend acknowledges does not outlive its process")
 
     def kill(
         self, victim: Worker, chance: random.Random, judge: Judge, *, words: int = WORDS, about: str | None = None
     ) -> None:
-        """Listen to a process for a while, and until it speaks about what it is to be killed at; then kill it."""
+        """Listen to a process for a while, and until it says what it is to be killed at; then kill it."""
         victim.expect("ready")
         left, heard = chance.randint(2, words), ""
         while left > 0 or heard != (about or heard):
@@ -54,7 +54,7 @@ class Killing(Soaking):
         end(victim, judge)
 
     async def judged(self, place: Place, judge: Judge, kills: int, of: int) -> None:
-        """Judge what they have left."""
+        """Judge what the killed processes have left."""
         async with reopened(place) as db:
             await judge.judge(db)
         self.tell(place, f"{kills} kills, {judge}; none lost", last=kills == of)
@@ -62,7 +62,7 @@ class Killing(Soaking):
             await self.sound(place, kills, of)
 
     async def sound(self, place: Place, kills: int, of: int) -> None:
-        """Nothing that they have left is damaged: looked at now and then, and at the end."""
+        """Check that nothing they have left is damaged: from time to time, and at the end."""
         if kills % 25 and kills < of:
             return
         async with reopened(place) as db:
@@ -73,7 +73,7 @@ class Killing(Soaking):
 
 
 async def _silence(db: Backend) -> None:
-    """Until nothing is written any more: a server may still do what the dead have asked of it."""
+    """Wait until nothing is written any more: a server may still carry out requests of killed processes."""
     seen, head = -1, await db.events.head()
     while seen != head:
         pause(SILENCE)
@@ -81,17 +81,17 @@ async def _silence(db: Backend) -> None:
 
 
 def reopened(place: Place) -> AbstractAsyncContextManager[Database]:
-    """A handle on what they have left."""
+    """Open a handle on what the killed processes have left."""
     return place.open(registry=registry)
 
 
 def face_of(number: int) -> Face:
-    """Either face in turn."""
+    """Return each face in turn."""
     return "async" if number % 2 == 0 else "blocking"
 
 
 def end(victim: Worker, judge: Judge | None = None) -> None:
-    """Kill a process, and hear what it still had to say."""
+    """Kill a process and pass on what it still had to say."""
     victim.kill()
     said = victim.rest()
     victim.close()
@@ -101,5 +101,5 @@ def end(victim: Worker, judge: Judge | None = None) -> None:
 
 
 def pause(seconds: float) -> None:
-    """Let the other processes go on, whatever the face."""
+    """Let the other processes continue, whatever the face."""
     time.sleep(seconds)

@@ -25,7 +25,7 @@ class ProcessorRules(Killing):
         appender = place.spawn(append, writer="a")
         appender.expect("ready")
         for kill in range(2 * place.rounds):
-            appender.tell(WORDS)  # while they are handled
+            appender.tell(WORDS)  # while earlier events are handled
             options = {"face": face_of(kill), "batch": chance.choice((1, 3, 20)), "lease": TTL}
             self.kill(place.spawn(process, table=table, **options), chance, counts)
             await self.judged(place, counts, kill + 1, 2 * place.rounds)
@@ -35,7 +35,7 @@ class ProcessorRules(Killing):
     @only("blocking")
     @needs(PERSISTENT, PROCESSES, TRANSACTIONS)
     async def test_the_active_one_is_killed(self, place: Place) -> None:
-        """CR-PROC-002: When the active one of two processes is killed, the other goes on, and each event counts once."""
+        """CR-PROC-002: When the active one of two processes is killed, the other takes over, and each event counts once."""
         chance, counts, table = random.Random(10), Counts(), await _table(place)
         appender = place.spawn(append, writer="a")
         appender.expect("ready")
@@ -59,7 +59,7 @@ class ProcessorRules(Killing):
 
 
 async def _table(place: Place) -> str | None:
-    """A table of the user's own for the positions of events that count; None where there is no SQL."""
+    """Create a table of the user's own for the positions of counted events; None without SQL."""
     if SQL not in place.abilities:
         return None
     table = f"counted_{place.storage.name}"
@@ -69,7 +69,7 @@ async def _table(place: Place) -> str | None:
 
 
 async def _all_counted(place: Place, counts: Counts, table: str | None) -> None:
-    """A processor here brings it to an end: then every event has counted, once."""
+    """Finish the processor's work here, and check that every event has counted once."""
     async with reopened(place) as db:
         options: dict[str, Any] = {"transactional": True, "lease": TTL}
         async with db.processor(COUNTED, counting(table, counts.hear), query=WRITTEN, **options) as processor:

@@ -1,4 +1,4 @@
-"""What a kill leaves to those who live on."""
+"""What a kill leaves to the survivors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from goes_lite_conformance.harness.place import Place, until
 from goes_lite_conformance.rule import needs, only
 
 CHUNK = 10
-"""After so many kills the survivors are killed, too, so that what is left to be judged stays small."""
+"""After this many kills the survivors are killed, too, so that what is left to judge stays small."""
 
 
 class SurvivorRules(Killing):
@@ -23,8 +23,8 @@ class SurvivorRules(Killing):
 
     @only("blocking")
     @needs(PERSISTENT, PROCESSES)
-    async def test_the_others_go_on(self, place: Place) -> None:
-        """CR-OTHERS-001: Those who write to the same aggregates as a process that is killed go on, and lose nothing."""
+    async def test_the_others_continue(self, place: Place) -> None:
+        """CR-OTHERS-001: Processes that write to the same aggregates as a killed one continue, and lose nothing."""
         chance, ledger = random.Random(7), Ledger()
         for first in range(0, place.rounds, CHUNK):
             survivors = [
@@ -49,7 +49,7 @@ class SurvivorRules(Killing):
     @only("blocking")
     @needs(PERSISTENT, PROCESSES)
     async def test_a_follower_of_killed_writers(self, place: Place) -> None:
-        """CR-OTHERS-002: A follower in another process sees every event once, in order, whoever of the writers is killed."""
+        """CR-OTHERS-002: A follower in another process sees every event once, in order, whichever writers are killed."""
         chance, ledger = random.Random(8), Ledger()
         follower = place.spawn(follow, face="async")
         follower.expect("ready")
@@ -69,7 +69,7 @@ class SurvivorRules(Killing):
     @only("blocking")
     @needs(PERSISTENT, PROCESSES)
     async def test_the_lease_of_a_killed_process(self, place: Place) -> None:
-        """CR-LEASE-001: The lease of a killed process can be taken by another when its time is over."""
+        """CR-LEASE-001: The lease of a killed process can be acquired by another once it has expired."""
         holder = place.spawn(lease, owner="dead", ttl=TTL, face="blocking")
         token = holder.hear()
         assert isinstance(token, int), holder.errors
@@ -80,7 +80,7 @@ class SurvivorRules(Killing):
 
 
 async def _acquired(place: Place, db: Backend) -> Lease:
-    """The lease, once it can be had from the dead."""
+    """Return the lease once the dead process no longer holds it."""
     taken: list[Lease] = []
 
     async def free() -> bool:

@@ -1,4 +1,4 @@
-"""Transactions that a kill cut off, and those who wait for them."""
+"""Transactions interrupted by a kill, and the writers that wait for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TransactionRules(Killing):
     @only("blocking")
     @needs(PERSISTENT, PROCESSES, TRANSACTIONS)
     async def test_a_read_model_counts_each_event_once(self, place: Place) -> None:
-        """CR-TX-001: A read model that commits with its checkpoint has counted each event once, whoever was killed."""
+        """CR-TX-001: A read model that commits with its checkpoint has counted each event once, whichever process is killed."""
         chance, counts = random.Random(4), Counts()
         for kill in range(place.rounds):
             self.kill(place.spawn(count, writer=f"w{kill}", face=face_of(kill)), chance, counts)
@@ -28,7 +28,7 @@ class TransactionRules(Killing):
     @only("blocking")
     @needs(PERSISTENT, PROCESSES, TRANSACTIONS)
     async def test_a_transaction_that_a_kill_cut_off(self, place: Place) -> None:
-        """CR-TX-002: Of a transaction that a kill cut off nothing is stored."""
+        """CR-TX-002: Nothing of a transaction that is interrupted by a kill is stored."""
         holder = place.spawn(hold, face="async")
         holder.expect("inside")
         end(holder)
@@ -42,7 +42,7 @@ class TransactionRules(Killing):
     @only("blocking")
     @needs(PERSISTENT, PROCESSES, TRANSACTIONS)
     async def test_killed_inside_a_transaction(self, place: Place) -> None:
-        """CR-LOCK-001: A process that is killed inside a transaction gives way to those who want to write."""
+        """CR-LOCK-001: A process that is killed inside a transaction does not block other writers."""
         async with reopened(place) as db:
             holder = place.spawn(hold, face="blocking")
             holder.expect("inside")
@@ -52,14 +52,14 @@ class TransactionRules(Killing):
     @only("blocking")
     @needs(PERSISTENT, PROCESSES, TRANSACTIONS)
     async def test_killed_while_it_waits(self, place: Place) -> None:
-        """CR-LOCK-002: A process that is killed while it waits to write leaves no gap in which the others wait for it."""
+        """CR-LOCK-002: A process that is killed while it waits to write does not hold up the others that wait."""
         async with reopened(place) as db:
             async with db.transaction() as transaction:
                 await transaction.events.append([plain("judge", 0)])
                 waiting = [place.spawn(write, writer=f"w{number}", face="blocking") for number in range(2)]
                 for one in waiting:
                     one.expect("ready")
-                    assert one.hear()[0] == "try"  # from here on it wants to append
+                    assert one.hear()[0] == "try"  # from now on it tries to append
                 end(waiting[0])
             while (said := waiting[1].hear())[0] != "done":
                 assert said[0] == "try", said
@@ -68,7 +68,7 @@ class TransactionRules(Killing):
     @only("blocking")
     @needs(PERSISTENT, PROCESSES, TRANSACTIONS)
     async def test_several_processes_are_killed_at_once(self, place: Place) -> None:
-        """CR-SOUND-001: However many processes are killed at once, whatever each was doing, what they leave is sound."""
+        """CR-SOUND-001: However many processes are killed at once, and whatever they were doing, the store is sound."""
         chance = random.Random(6)
         for kill in range(place.rounds):
             victims = [

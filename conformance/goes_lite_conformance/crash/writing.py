@@ -1,7 +1,7 @@
-"""What processes write that may be killed at any moment, and how they count it.
+"""What processes that may be killed at any moment write, and how they count it.
 
-A writer says what it is about to append before it does, and where it was stored after; its events are a function of its
-name, a number and the versions that it builds on. So whoever has heard it can make every one of its events again.
+A writer says what it is about to append, and afterwards where it was stored; its events are a function of its name, a
+number and the versions that it builds on. So a listener can reconstruct every one of its events.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from goes_lite_conformance.harness.workers import say
 from goes_lite_conformance.rule import Face
 
 SIZES = (1, 1, 1, 2, 5, 40)
-"""How many events a batch has."""
+"""The sizes of batches."""
 SHARED = AggregateRef("shared", "all")
 """The aggregate that all writers write to."""
 COUNTED = "counted"
-"""The checkpoint, the processor, and the collection of read models, of those who count events."""
+"""The name of the checkpoint, the processor and the collection of read models for counting events."""
 
 WRITTEN = EventQuery(["crash.written"])
 
@@ -59,13 +59,13 @@ class Written:
 @registry.event("crash.grown")
 @dataclass(frozen=True)
 class Grown:
-    """One more, in the given life of its aggregate."""
+    """One more event in this life of its aggregate."""
 
     life: int
 
 
 class Doomed(Aggregate, name="doomed", registry=registry):
-    """It grows until it is erased, and begins again."""
+    """An aggregate that grows until it is deleted, and begins again."""
 
     life: int = 0
     size: int = 0
@@ -81,7 +81,7 @@ class Doomed(Aggregate, name="doomed", registry=registry):
 
 
 def batch(writer: str, number: int, versions: Versions, sizes: Sequence[int] = SIZES) -> list[Event[Written]]:
-    """The events of a writer's n-th batch: the same ones, each time it is asked."""
+    """Return the events of a writer's n-th batch: the same ones every time."""
     chance = random.Random(f"{writer} {number}")
     size, text = chance.choice(sizes), "x" * chance.choice((0, 10, 3000))
     claim = _claim(writer, number) if size == 1 else ""
@@ -102,19 +102,19 @@ def batch(writer: str, number: int, versions: Versions, sizes: Sequence[int] = S
 
 
 def _claim(writer: str, number: int) -> str:
-    """What an event claims for itself: now and then something that other writers claim, of this process or of all."""
+    """Return a claim for an event: sometimes one that other writers claim, too, of this process or of all."""
     if number % 5:
         return ""
     return f"claim:{number}" if number % 10 else f"claim:{writer.partition('.')[0]}-{number}"
 
 
 def plain(writer: str, number: int) -> Event[Written]:
-    """A writer's n-th event, of no aggregate."""
+    """Return a writer's n-th event, of no aggregate."""
     return Event(Written(writer, number, 0, 1, ""), registry=registry)
 
 
 def condition(events: Sequence[Event[Written]]) -> AppendCondition | None:
-    """That nobody has it already, for an event that claims something."""
+    """Return the condition that its claim is free, for an event with a claim."""
     claims = [tag for tag in events[0].tags if tag.startswith("claim:")]
     return AppendCondition(EventQuery(tags=claims)) if claims else None
 
@@ -127,7 +127,7 @@ async def write_on(
     numbers: Iterable[int] | None = None,
     tell: Callable[[Any], None] = say,
 ) -> None:
-    """Append batches, for ever unless it is said which; tell of each that it is tried, and that it is done or refused."""
+    """Append batches, these or without end; say of each that it is tried, and then that it is done or refused."""
     versions: Versions = {}
     for number in itertools.count(1) if numbers is None else numbers:
         while True:
@@ -136,7 +136,7 @@ async def write_on(
             tell(["try", writer, number, {ref: version for ref, version in versions.items() if ref in touched}])
             try:
                 appended = await db.events.append(events, condition=condition(events))
-            except ConcurrencyError as conflict:  # somebody else was faster
+            except ConcurrencyError as conflict:  # another writer was faster
                 versions[str(conflict.aggregate)] = conflict.actual
                 continue
             except AppendConditionFailed:
@@ -148,7 +148,7 @@ async def write_on(
 
 
 async def count_next(transaction: Transaction) -> int:
-    """Count some more events in a read model, and answer how far the count has come."""
+    """Count some more events in a read model and return how far the count has come."""
     checkpoint = await transaction.checkpoints.get(COUNTED)
     position = checkpoint.position if checkpoint is not None else 0
     record = await transaction.models.get(COUNTED, "all")
@@ -164,7 +164,7 @@ async def count_next(transaction: Transaction) -> int:
 def counting(
     table: str | None, tell: Callable[[int], object] = say
 ) -> Callable[[Event[Written], Transaction], Coroutine[Any, Any, None]]:
-    """What a processor does with each event: count it in a read model, and in a table if there is one; tell once it counts."""
+    """Return a handler that counts each event in a read model, and in a table if given, and says so once it is committed."""
 
     async def count(event: Event[Written], transaction: Transaction) -> None:
         record = await transaction.models.get(COUNTED, "all")
@@ -183,7 +183,7 @@ def counting(
 
 
 def run(face: Face, work: Coroutine[Any, Any, None]) -> None:
-    """Do the work of a job on a face."""
+    """Run a job on a face."""
     if face == "async":
         asyncio.run(work)
     else:

@@ -104,7 +104,7 @@ async def stands(db: Database, name: str = NAME) -> int:
     return checkpoint.position if checkpoint else 0
 
 
-async def behind(place: Place, db: Database, position: int, name: str = NAME) -> None:
+async def reached(place: Place, db: Database, position: int, name: str = NAME) -> None:
     """Wait until the checkpoint has reached the position."""
 
     async def there() -> bool:
@@ -125,7 +125,7 @@ async def becomes(place: Place, processor: Running, state: str) -> None:
 async def others_turn(place: Place, db: Database) -> None:
     """Run another processor up to the head: by then, idle ones are waiting."""
     async with db.processor("turn", never, start="now"):
-        await behind(place, db, await db.events.head(), "turn")
+        await reached(place, db, await db.events.head(), "turn")
 
 
 async def parked(place: Place, processor: Any, number: int) -> list[Any]:

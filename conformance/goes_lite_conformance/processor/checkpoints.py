@@ -13,7 +13,7 @@ from goes_lite_conformance.harness.asserts import refused
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import PATIENCE, Place
 from goes_lite_conformance.harness.samples import count, note
-from goes_lite_conformance.processor._given import NAME, Ear, behind, stands
+from goes_lite_conformance.processor._given import NAME, Ear, reached, stands
 from goes_lite_conformance.processor._jobs import process
 from goes_lite_conformance.rule import needs
 
@@ -28,11 +28,11 @@ class CheckpointRules(Contract):
         first, second = Ear(), Ear()
         last = (await db.events.append([note("1"), note("2")])).position
         async with db.processor(NAME, first):
-            await behind(place, db, last)
+            await reached(place, db, last)
         assert await stands(db) == last
         last = (await db.events.append([note("3"), note("4")])).position
         async with db.processor(NAME, second):
-            await behind(place, db, last)
+            await reached(place, db, last)
         assert (first.done, second.done) == (["1", "2"], ["3", "4"])
 
     @needs(PERSISTENT)
@@ -43,7 +43,7 @@ class CheckpointRules(Contract):
             async with place.open() as db:
                 last = (await db.events.append([note(f"{number}-{n}") for n in range(3)])).position
                 async with db.processor(NAME, ear):
-                    await behind(place, db, last)
+                    await reached(place, db, last)
         assert [ear.done for ear in ears] == [["0-0", "0-1", "0-2"], ["1-0", "1-1", "1-2"]]
 
     @needs(PERSISTENT, PROCESSES)
@@ -52,7 +52,7 @@ class CheckpointRules(Contract):
         ear = Ear()
         last = (await db.events.append([note("1")])).position
         async with db.processor(NAME, ear):
-            await behind(place, db, last)
+            await reached(place, db, last)
         last = (await db.events.append([note("2"), note("3")])).position
         other = place.spawn(process, name=NAME)
         other.expect("started")
@@ -64,17 +64,17 @@ class CheckpointRules(Contract):
         other.finish()
         last = (await db.events.append([note("4")])).position
         async with db.processor(NAME, ear):
-            await behind(place, db, last)
+            await reached(place, db, last)
         assert ear.done == ["1", "4"]
 
     async def test_what_does_not_match_is_passed_over(self, place: Place, db: Database) -> None:
         """PR-CHECK-004: Events that do not match are not handled, but the checkpoint advances over them."""
         ear = Ear()
         async with db.processor(NAME, ear, query=NOTED):
-            await behind(place, db, (await db.events.append([count(1), count(2)])).position)
-            await behind(place, db, (await db.events.append([count(3), note("a"), count(4)])).position)
+            await reached(place, db, (await db.events.append([count(1), count(2)])).position)
+            await reached(place, db, (await db.events.append([count(3), note("a"), count(4)])).position)
             last = (await db.events.append([count(5)])).position
-            await behind(place, db, last)
+            await reached(place, db, last)
         assert (ear.calls, await stands(db)) == (["a"], last)
 
     async def test_it_is_saved_after_the_handler(self, place: Place, db: Database) -> None:
@@ -91,7 +91,7 @@ class CheckpointRules(Contract):
             positions = (0, *(await db.events.append([note(str(n)) for n in range(7)])).positions)
             before = 0 if batch is None else positions[1] - 1
             async with db.processor(name, handle, batch=batch, start=before):
-                await behind(place, db, positions[-1], name)
+                await reached(place, db, positions[-1], name)
             saved = [before, *positions[1:]]
             size = batch or 1
             assert seen == [(positions[n + 1], saved[n // size * size]) for n in range(7)], name

@@ -14,7 +14,7 @@ from goes_lite_conformance.harness.asserts import each_refused
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Place
 from goes_lite_conformance.harness.samples import note
-from goes_lite_conformance.processor._given import NAME, Ear, Held, becomes, behind, stands
+from goes_lite_conformance.processor._given import NAME, Ear, Held, becomes, reached, stands
 from goes_lite_conformance.rule import needs, only
 
 
@@ -44,7 +44,7 @@ class CloseRules(Contract):
         held.let.come()
         await running.result()
         async with place.open() as db, db.processor(NAME, ear):
-            await behind(place, db, last)
+            await reached(place, db, last)
         assert (held.left, ear.done) == (["1"], ["1", "2"])
 
     async def test_a_closed_backend_runs_none(self, place: Place) -> None:
@@ -52,7 +52,7 @@ class CloseRules(Contract):
         async with place.open() as db:
             processor, never = db.processor(NAME, Ear()), db.processor(NAME, Ear())
             async with processor:
-                await behind(place, db, (await db.events.append([note("1")])).position)
+                await reached(place, db, (await db.events.append([note("1")])).position)
         for one in (processor, never):
             calls: dict[str, Callable[[], Any]] = {
                 "run": one.run,
@@ -77,11 +77,11 @@ class CloseRules(Contract):
             for _ in range(number * 3):
                 await asyncio.sleep(0)
             if number % 4 == 0:
-                await behind(place, db, last)
+                await reached(place, db, last)
             running.cancel()
             assert type(await running.outcome()) is asyncio.CancelledError
             assert await db.leases.get(NAME) is None, number
         async with db.processor(NAME, ear):
-            await behind(place, db, last)
+            await reached(place, db, last)
         assert list(dict.fromkeys(ear.done)) == [f"{n} {m}" for n in range(20) for m in range(5)]
         assert await stands(db) == last

@@ -20,9 +20,9 @@ from goes_lite_conformance.processor._given import (
     Tally,
     at_once,
     bad,
-    behind,
     never,
     parked,
+    reached,
     stands,
     tallied,
 )
@@ -45,7 +45,7 @@ class DeadLetterRules(Contract):
         positions = (await db.events.append([note("1"), *bads, *story(A, 1, after=1)])).positions
         begun = datetime.now(timezone.utc)
         async with db.processor(NAME, ear, retry=PARKING) as processor:
-            await behind(place, db, positions[3])
+            await reached(place, db, positions[3])
             letters = await processor.parked()
             assert (await processor.stats()).parked == 2
         assert await db.processor(NAME, print).parked() == letters
@@ -66,7 +66,7 @@ class DeadLetterRules(Contract):
         ear = Ear(bad)
         last = (await db.events.append([note("bad 1"), note("2"), note("bad 3")])).position
         async with db.processor(NAME, ear, retry=PARKING) as processor:
-            await behind(place, db, last)
+            await reached(place, db, last)
             ear.fails = never
             await processor.redrive()
             await parked(place, processor, 0)
@@ -118,7 +118,7 @@ class DeadLetterRules(Contract):
             await processor.redrive()
             await until(place, lambda: calls == ["bad 1", "bad 2", "bad 2"])
             await processor.redrive()
-            await behind(place, db, (await db.events.append([note("next")])).position)
+            await reached(place, db, (await db.events.append([note("next")])).position)
             assert await processor.parked() == []
         assert calls == ["bad 1", "bad 2", "bad 2", "next"]
 
@@ -169,7 +169,7 @@ class DeadLetterRules(Contract):
         tally = Tally(bad)
         last = (await db.events.append([note("1"), note("bad"), note("2")])).position
         async with db.processor(NAME, tally, transactional=True, retry=PARKING) as processor:
-            await behind(place, db, last)
+            await reached(place, db, last)
             assert [letter.attempts for letter in await processor.parked()] == [2]
         assert await tallied(db) == ["1", "2"]
         assert tally.calls.count("bad") == 2

@@ -16,7 +16,7 @@ from goes_lite_conformance.harness.asserts import refused
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Moment, Place, until
 from goes_lite_conformance.harness.samples import count, note, texts
-from goes_lite_conformance.processor._given import NAME, Tally, at_once, bad, behind, never, stands, tallied
+from goes_lite_conformance.processor._given import NAME, Tally, at_once, bad, never, reached, stands, tallied
 from goes_lite_conformance.rule import needs, only
 
 
@@ -43,7 +43,7 @@ class OnceRules(Contract):
         written = [str(n) for n in range(8)]
         positions = (await db.events.append([note(text) for text in written])).positions
         async with db.processor(NAME, handle, transactional=True, batch=4):
-            await behind(place, db, positions[-1])
+            await reached(place, db, positions[-1])
             await until(place, lambda: len(seen) == 2)
         assert seen == [(positions[3], written[:4]), (positions[7], written)]
 
@@ -68,7 +68,7 @@ class OnceRules(Contract):
         written = ["1", "2", "bad 3", "4", "bad 5", "bad 6", "7"]
         last = (await db.events.append([note(text) for text in written])).position
         async with db.processor(NAME, handle, transactional=True, retry=Retry(backoff=at_once)):
-            await behind(place, db, last)
+            await reached(place, db, last)
             await until(place, lambda: len(committed) >= len(written))
         assert await tallied(db) == written
         assert committed == written
@@ -86,7 +86,7 @@ class OnceRules(Contract):
             assert (await stands(db), await tallied(db)) == (positions[1], ["1", "2"])
         tally.fails = never
         async with db.processor(NAME, tally, transactional=True):
-            await behind(place, db, positions[3])
+            await reached(place, db, positions[3])
         assert await tallied(db) == ["1", "2", "bad", "4"]
 
     @needs(TRANSACTIONS)
@@ -108,7 +108,7 @@ class OnceRules(Contract):
         last = (await db.events.append([count(1), count(2)])).position
         options: dict[str, Any] = {"transactional": True, "query": EventQuery(["sample.counted"])}
         async with db.processor(NAME, handle, retry=Retry(backoff=at_once), **options):
-            await behind(place, db, last)
+            await reached(place, db, last)
         assert await texts(db, EventQuery(["sample.noted"])) == ["of 1", "of 2"]
         assert await stands(db, "own") == 2
         assert notes is None or await notes.texts() == ["of 1", "of 2"]
@@ -126,7 +126,7 @@ class OnceRules(Contract):
         last = (await db.events.append([note(text) for text in texts])).position
         options: dict[str, Any] = {"batched": True, "transactional": True, "batch": 4}
         async with db.processor(NAME, handle, retry=Retry(backoff=at_once), **options):
-            await behind(place, db, last)
+            await reached(place, db, last)
         assert await tallied(db) == texts
 
     @only("async")
@@ -150,5 +150,5 @@ class OnceRules(Contract):
         assert (await tallied(db), await stands(db), await db.leases.get(NAME)) == ([], 0, None)
         assert (await processor.stats()).state == "stopped"
         async with db.processor(NAME, tally, transactional=True):
-            await behind(place, db, last)
+            await reached(place, db, last)
         assert await tallied(db) == ["1", "2", "3"]

@@ -22,8 +22,8 @@ from goes_lite_conformance.processor._given import (
     Tally,
     bad,
     becomes,
-    behind,
     others_turn,
+    reached,
     stands,
     steal,
     tallied,
@@ -68,7 +68,7 @@ class LeaseRules(Contract):
 
         await until(place, settled)
         last = (await db.events.append([note(str(n)) for n in range(5)])).position
-        await behind(place, db, last)
+        await reached(place, db, last)
         assert sorted(ear.done for ear in ears) == [[], [], ["0", "1", "2", "3", "4"]]
         assert await settled()
         for instance, one in zip(instances, running, strict=True):
@@ -87,12 +87,12 @@ class LeaseRules(Contract):
             active.start()
             await becomes(place, active, "active")
             async with standby:
-                await behind(place, db, (await db.events.append([note("1")])).position)
+                await reached(place, db, (await db.events.append([note("1")])).position)
                 assert (await standby.stats()).state == "standby"
                 assert (await standby.stats()).owner == (await active.stats()).owner
                 await active.stop()
                 await becomes(place, standby, "active")
-                await behind(place, db, (await db.events.append([note("2")])).position)
+                await reached(place, db, (await db.events.append([note("2")])).position)
         assert (first.done, second.done) == (["1"], ["2"])
 
     @needs(PROCESSES, PERSISTENT)
@@ -105,12 +105,12 @@ class LeaseRules(Contract):
         other.expect("1")
         async with db.processor(NAME, ear) as processor:
             await becomes(place, processor, "standby")
-            await behind(place, db, (await db.events.append([note("2")])).position)
+            await reached(place, db, (await db.events.append([note("2")])).position)
             other.expect("2")
             other.tell("stop")
             other.expect("stopped")
             other.finish()
-            await behind(place, db, (await db.events.append([note("3")])).position)
+            await reached(place, db, (await db.events.append([note("3")])).position)
         assert ear.done == ["3"]
 
     async def test_a_lease_that_runs_out(self, place: Place, db: Database) -> None:
@@ -122,7 +122,7 @@ class LeaseRules(Contract):
             await others_turn(place, db)  # by then it has found the lease taken, and stands by
             assert (ear.calls, (await processor.stats()).state) == ([], "standby")
             await db.leases.renew(dead, SHORT)
-            await behind(place, db, last)
+            await reached(place, db, last)
         assert ear.done == ["1"]
 
 
@@ -138,14 +138,14 @@ class FenceRules(Contract):
         tally = Tally()
         first = (await db.events.append([note("1")])).position
         async with db.processor(NAME, tally, transactional=True, lease=LONG) as processor:
-            await behind(place, db, first)
+            await reached(place, db, first)
             thief = await steal(db)
             last = (await db.events.append([note("2"), note("3")])).position
             await becomes(place, processor, "standby")
             assert (await stands(db), await tallied(db)) == (first, ["1"])
             assert type((await processor.stats()).error) is LeaseLost
             await db.leases.release(thief)
-            await behind(place, db, last)
+            await reached(place, db, last)
         assert await tallied(db) == ["1", "2", "3"]
 
     async def test_a_late_checkpoint_is_not_saved(self, place: Place, db: Database) -> None:
@@ -163,7 +163,7 @@ class FenceRules(Contract):
             await becomes(place, processor, "standby")
             assert await stands(db) == positions[1]
             await db.leases.release(thieves[0])
-            await behind(place, db, positions[3])
+            await reached(place, db, positions[3])
         assert ear.done == ["1", "2", "3", "4", "3", "4"]
 
     @needs(TRANSACTIONS)
@@ -182,14 +182,14 @@ class FenceRules(Contract):
             await becomes(place, processor, "standby")
             assert await processor.parked() == []
             await db.leases.release(thieves[0])
-            await behind(place, db, last)
+            await reached(place, db, last)
             assert await processor.parked() == []
 
     async def test_it_finds_out_by_itself(self, place: Place, db: Database) -> None:
         """PR-FENCE-004: An idle instance also notices that its lease is lost, and stands by."""
         last = (await db.events.append([note("1")])).position
         async with db.processor(NAME, Ear(), lease=0.3) as processor:
-            await behind(place, db, last)
+            await reached(place, db, last)
             await others_turn(place, db)
             thief = await steal(db)
             await becomes(place, processor, "standby")

@@ -13,7 +13,7 @@ from goes_lite_conformance.harness.asserts import refused
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Place, until
 from goes_lite_conformance.harness.samples import note
-from goes_lite_conformance.processor._given import LONG, NAME, Ear, at_once, bad, becomes, behind, never, stands
+from goes_lite_conformance.processor._given import LONG, NAME, Ear, at_once, bad, becomes, never, reached, stands
 from goes_lite_conformance.rule import only
 
 
@@ -25,7 +25,7 @@ class RetryRules(Contract):
         ear = Ear(lambda event: event.data.text == "2" and ear.calls.count("2") < 4)
         last = (await db.events.append([note("1"), note("2"), note("3")])).position
         async with db.processor(NAME, ear, retry=Retry(backoff=at_once)) as processor:
-            await behind(place, db, last)
+            await reached(place, db, last)
             assert (await processor.stats()).state == "active"
         assert ear.calls == ["1", "2", "2", "2", "2", "3"]
 
@@ -40,7 +40,7 @@ class RetryRules(Contract):
         ear = Ear(lambda event: ear.calls.count(event.data.text) < 4)
         last = (await db.events.append([note("1"), note("2")])).position
         async with db.processor(NAME, ear, retry=Retry(backoff=backoff)):
-            await behind(place, db, last)
+            await reached(place, db, last)
         assert asked == [1, 2, 3, 1, 2, 3]
 
     async def test_the_last_attempt_stops_it(self, place: Place, db: Database) -> None:
@@ -72,7 +72,7 @@ class RetryRules(Contract):
                     await db.processor(name, ear, **options).run()
             ear.fails = never
             async with db.processor(name, ear, **options):
-                await behind(place, db, positions[2], name)
+                await reached(place, db, positions[2], name)
             assert ear.calls == [f"{name} 1", "bad", "bad", "bad", f"{name} 2"]
 
     async def test_what_ends_it_in_the_background(self, place: Place, db: Database) -> None:
@@ -106,7 +106,7 @@ class RetryRules(Contract):
 
         last = (await db.events.append([note("1")])).position
         async with db.processor(NAME, handle, retry=Retry(1, then="park")) as processor:
-            await behind(place, db, last)
+            await reached(place, db, last)
             assert await processor.parked() == []
         assert tries == ["1"] * 3
 
@@ -122,7 +122,7 @@ class RetryRules(Contract):
         await db.events.append([note("1"), note("bad"), note("2")])
         last = (await db.events.append([note("3")])).position
         async with db.processor(NAME, handle, batched=True, retry=Retry(2, backoff=at_once, then="park")) as processor:
-            await behind(place, db, last)
+            await reached(place, db, last)
             assert len(await processor.parked()) == 1
         assert batches == [["1", "bad", "2", "3"], ["1"], ["bad"], ["bad"], ["2"], ["3"]]
 
@@ -140,5 +140,5 @@ class RetryRules(Contract):
 
         last = (await db.events.append([note("1")])).position
         async with db.processor(NAME, handle, retry=Retry(backoff=at_once)):
-            await behind(place, db, last)
+            await reached(place, db, last)
         assert calls == ["1", "1"]

@@ -12,7 +12,7 @@ from goes_lite_conformance.harness.asserts import refused, same
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Moment, Place, until
 from goes_lite_conformance.harness.samples import A, B, count, note, story
-from goes_lite_conformance.processor._given import NAME, Ear, Held, bad, becomes, behind, others_turn, stands
+from goes_lite_conformance.processor._given import NAME, Ear, Held, bad, becomes, others_turn, reached, stands
 from goes_lite_conformance.rule import only
 
 
@@ -53,7 +53,7 @@ class RunRules(Contract):
 
         last = (await db.events.append([note(str(n)) for n in range(10)])).position
         async with db.processor(NAME, handle, batched=True, batch=4):
-            await behind(place, db, last)
+            await reached(place, db, last)
         assert max(map(len, batches)) <= 4
         assert all(batches)
         assert [text for batch in batches for text in batch] == [str(n) for n in range(10)]
@@ -79,11 +79,11 @@ class RunRules(Contract):
         last = (await db.events.append([note("1"), note("bad"), note("2")])).position
         async with db.processor("held", held), db.processor("failing", failing, retry=Retry(1)):
             async with db.processor(NAME, good), db.processor(f"{NAME}2", longer):
-                await behind(place, db, last)
-                await behind(place, db, last, f"{NAME}2")
+                await reached(place, db, last)
+                await reached(place, db, last, f"{NAME}2")
             await until(place, lambda: failing.calls == ["1", "bad"])
             held.let.come()
-            await behind(place, db, last, "held")
+            await reached(place, db, last, "held")
         assert good.done == longer.done == held.left == ["1", "bad", "2"]
 
     async def test_an_aggregate_is_deleted_meanwhile(self, place: Place, db: Database) -> None:
@@ -95,10 +95,10 @@ class RunRules(Contract):
             await held.entered.wait()
             await db.events.delete(A)
             held.let.come()
-            await behind(place, db, await db.events.head())
+            await reached(place, db, await db.events.head())
         await db.events.delete(B)
         async with processor:
-            await behind(place, db, (await db.events.append([note("last")])).position)
+            await reached(place, db, (await db.events.append([note("last")])).position)
         # an event that was read before its deletion may still be handled
         assert [text for text in held.left if text[:2] != "a-"] == ["first", "b-1", "b-2", "last"]
 
@@ -110,7 +110,7 @@ class RunRules(Contract):
         processor = db.processor(NAME, ear)
         running = place.beside(processor.run())
         last = (await db.events.append([note("1")])).position
-        await behind(place, db, last)
+        await reached(place, db, last)
         assert not running.ended
         await processor.stop()
         assert await running.result() is None
@@ -139,12 +139,12 @@ class RunRules(Contract):
             last = (await db.events.append([note(text)])).position
             if number == 1:
                 running = place.beside(processor.run())
-                await behind(place, db, last)
+                await reached(place, db, last)
                 await processor.stop()
                 await running.result()
             else:
                 processor.start()
-                await behind(place, db, last)
+                await reached(place, db, last)
                 await processor.stop()
             await processor.stop()
         assert ear.done == ["1", "2", "3"]
@@ -166,7 +166,7 @@ class RunRules(Contract):
         with refused(ConfigError):
             await processor.run()
         last = (await db.events.append([note("1")])).position
-        await behind(place, db, last)
+        await reached(place, db, last)
         await processor.stop()
         await running.result()
         assert ear.calls == ["1"]

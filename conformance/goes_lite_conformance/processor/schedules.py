@@ -11,7 +11,7 @@ from goes_lite.processor import Continuously, OnDemand, Periodically
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import PATIENCE, Place
 from goes_lite_conformance.harness.samples import note
-from goes_lite_conformance.processor._given import LONG, NAME, Ear, becomes, behind, others_turn, stands
+from goes_lite_conformance.processor._given import LONG, NAME, Ear, becomes, others_turn, reached, stands
 from goes_lite_conformance.processor._jobs import process
 from goes_lite_conformance.rule import needs
 
@@ -28,12 +28,12 @@ class ScheduleRules(Contract):
             await others_turn(place, db)
             assert ear.calls == []
             await processor.trigger()
-            await behind(place, db, last)
+            await reached(place, db, last)
             last = (await db.events.append([note("3")])).position
             await others_turn(place, db)
             assert ear.calls == ["1", "2"]
             await processor.trigger()
-            await behind(place, db, last)
+            await reached(place, db, last)
         assert ear.done == ["1", "2", "3"]
 
     async def test_at_the_start(self, place: Place, db: Database) -> None:
@@ -41,7 +41,7 @@ class ScheduleRules(Contract):
         ear = Ear()
         last = (await db.events.append([note("1")])).position
         async with db.processor(NAME, ear, schedule=OnDemand(at_start=True)):
-            await behind(place, db, last)
+            await reached(place, db, last)
             await db.events.append([note("2")])
             await others_turn(place, db)
         assert ear.done == ["1"]
@@ -53,7 +53,7 @@ class ScheduleRules(Contract):
         async with place.open() as second, second.processor(NAME, ear, schedule=OnDemand()):
             last = (await db.events.append([note("1")])).position
             await db.processor(NAME, print).trigger()
-            await behind(place, db, last)
+            await reached(place, db, last)
         assert ear.done == ["1"]
         other = place.spawn(process, name=NAME, on_demand=True)
         other.expect("started")
@@ -79,7 +79,7 @@ class ScheduleRules(Contract):
         await processor.run()
         assert done == ["1"]
         async with processor:
-            await behind(place, db, last)
+            await reached(place, db, last)
             await db.events.append([note("4")])
             await others_turn(place, db)
         assert done == ["1", "2", "3"]
@@ -89,15 +89,15 @@ class ScheduleRules(Contract):
         rare, often = Ear(), Ear()
         first = (await db.events.append([note("1")])).position
         async with db.processor(NAME, rare, schedule=Periodically(LONG)) as processor:
-            await behind(place, db, first)
+            await reached(place, db, first)
             async with db.processor("often", often, schedule=Periodically(0.02)):
                 last = (await db.events.append([note("2")])).position
-                await behind(place, db, last, "often")
+                await reached(place, db, last, "often")
                 last = (await db.events.append([note("3")])).position
-                await behind(place, db, last, "often")
+                await reached(place, db, last, "often")
             assert rare.done == ["1"]
             await processor.trigger()
-            await behind(place, db, last)
+            await reached(place, db, last)
         assert rare.done == often.done == ["1", "2", "3"]
 
     async def test_debounced(self, place: Place, db: Database) -> None:
@@ -110,7 +110,7 @@ class ScheduleRules(Contract):
             last = 0
             for number in range(3):
                 last = (await db.events.append([note(str(number))])).position
-                await behind(place, db, last, "impatient")
+                await reached(place, db, last, "impatient")
             assert (patient.calls, await stands(db)) == ([], 0)
             await processor.trigger()
             await processor.wait_for(last, PATIENCE)

@@ -13,7 +13,7 @@ from goes_lite_conformance.harness.asserts import refused
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import PATIENCE, Place, until
 from goes_lite_conformance.harness.samples import NOON, count, note
-from goes_lite_conformance.processor._given import NAME, Ear, bad, behind, never
+from goes_lite_conformance.processor._given import NAME, Ear, bad, never, reached
 
 
 class StartRules(Contract):
@@ -24,17 +24,17 @@ class StartRules(Contract):
         everything, some, later = Ear(), Ear(), Ear()
         positions = (await db.events.append([note(text) for text in "1234"])).positions
         async with db.processor(NAME, everything), db.processor("some", some, start=positions[1]):
-            await behind(place, db, positions[3])
-            await behind(place, db, positions[3], "some")
+            await reached(place, db, positions[3])
+            await reached(place, db, positions[3], "some")
         assert everything.done == ["1", "2", "3", "4"]
         assert some.done == ["3", "4"]
         start = positions[3] + 1
         for text in "567":
             async with db.processor("later", later, start=start):
-                await behind(place, db, start, "later")
+                await reached(place, db, start, "later")
             await db.events.append([note(text)])
         async with db.processor("later", later, start=start):
-            await behind(place, db, await db.events.head(), "later")
+            await reached(place, db, await db.events.head(), "later")
         stored = await db.events.query(after=start).list()
         assert later.done == [event.data.text for event in stored]
 
@@ -45,7 +45,7 @@ class StartRules(Contract):
         processor = db.processor(NAME, ear, start="now")
         head = (await db.events.append([note("still old")])).position
         async with processor:
-            await behind(place, db, head)
+            await reached(place, db, head)
         await db.events.append([note("new")])
         async with db.processor(NAME, ear, start="now"):
             await until(place, lambda: ear.done == ["new"])
@@ -60,7 +60,7 @@ class StartRules(Contract):
         for second, expected in ((0, "012345"), (1, "12345"), (2, "12345"), (2.5, "5"), (-9, "012345")):
             ear, name = Ear(), f"from {second}"
             async with db.processor(name, ear, start=NOON + timedelta(seconds=second)):
-                await behind(place, db, await db.events.head(), name)
+                await reached(place, db, await db.events.head(), name)
             assert "".join(ear.done) == expected, second
         await db.events.append([count(1, time=NOON + timedelta(seconds=9)), note("6", time=NOON)])
         ear, start = Ear(), NOON + timedelta(seconds=8)
@@ -72,7 +72,7 @@ class StartRules(Contract):
         ear = Ear()
         last = (await db.events.append([note("old", time=NOON)])).position
         async with db.processor(NAME, ear, start=NOON + timedelta(microseconds=1)):
-            await behind(place, db, last)
+            await reached(place, db, last)
             await db.events.append([note("older", time=NOON - timedelta(days=1))])
             await until(place, lambda: ear.done == ["older"])
 
@@ -81,12 +81,12 @@ class StartRules(Contract):
         ear = Ear()
         first = (await db.events.append([note("1")])).position
         async with db.processor(NAME, ear):
-            await behind(place, db, first)
+            await reached(place, db, first)
         last = (await db.events.append([note("2"), note("3")])).position
         async with db.processor(NAME, ear, start="now"):
-            await behind(place, db, last)
+            await reached(place, db, last)
         async with db.processor(NAME, ear, start="beginning"):
-            await behind(place, db, (await db.events.append([note("4")])).position)
+            await reached(place, db, (await db.events.append([note("4")])).position)
         assert ear.done == ["1", "2", "3", "4"]
 
     async def test_reset(self, place: Place, db: Database) -> None:
@@ -123,6 +123,6 @@ class StartRules(Contract):
         ):
             await until(place, lambda: matching.done == ["2"])
             for name in ("notes", "others"):
-                await behind(place, db, last, name)
+                await reached(place, db, last, name)
             await db.events.append([note("3", tags=["late:1"])])
             await until(place, lambda: (matching.done, nothing.done) == (["2", "3"], ["3"]))

@@ -9,7 +9,7 @@ from goes_lite.processor import Retry
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Place, until
 from goes_lite_conformance.harness.samples import A, B, note, story
-from goes_lite_conformance.processor._given import NAME, Ear, behind, never, parked
+from goes_lite_conformance.processor._given import NAME, Ear, never, parked, reached
 
 STRICT = Retry(1, then="park", order="strict")
 
@@ -40,7 +40,7 @@ class OrderRules(Contract):
         ear = Ear(first_of_a)
         positions = (await db.events.append([*story(A, 2), note("x"), *story(B, 2), *story(A, 1, after=2)])).positions
         async with db.processor(NAME, ear, retry=STRICT) as processor:
-            await behind(place, db, positions[-1])
+            await reached(place, db, positions[-1])
             letters = await processor.parked()
         assert ear.calls == ["a-1", "x", "b-1", "b-2"]
         assert [(letter.position, letter.behind, letter.attempts, letter.error) for letter in letters] == [
@@ -58,7 +58,7 @@ class OrderRules(Contract):
             ear.fails = never
             await processor.redrive(first)
             await parked(place, processor, 0)
-            await behind(place, db, (await db.events.append(story(A, 1, after=3))).position)
+            await reached(place, db, (await db.events.append(story(A, 1, after=3))).position)
             assert await processor.parked() == []
         assert ear.done == ["b-1", "a-1", "a-2", "a-3", "a-4"]
 
@@ -69,7 +69,7 @@ class OrderRules(Contract):
         async with db.processor(NAME, ear, retry=STRICT) as processor:
             first, second, third = await parked(place, processor, 3)
             await processor.redrive(third)
-            await behind(place, db, (await db.events.append([note("marker")])).position)
+            await reached(place, db, (await db.events.append([note("marker")])).position)
             await processor.redrive(first)
             await until(place, lambda: _tried(processor, 2))
             ear.fails = second_of_a
@@ -84,7 +84,7 @@ class OrderRules(Contract):
         ear = Ear(first_of_a)
         last = (await db.events.append(story(A, 1))).position
         async with db.processor(NAME, ear, retry=STRICT):
-            await behind(place, db, last)
+            await reached(place, db, last)
         await db.events.append([*story(A, 1, after=1), *story(B, 1)])
         async with db.processor(NAME, ear, retry=STRICT) as processor:
             await until(place, lambda: ear.done == ["b-1"])
@@ -102,7 +102,7 @@ class OrderRules(Contract):
             first, *_ = await parked(place, processor, 3)
             await processor.drop(first)
             await parked(place, processor, 0)
-            await behind(place, db, (await db.events.append(story(A, 1, after=3))).position)
+            await reached(place, db, (await db.events.append(story(A, 1, after=3))).position)
             assert await processor.parked() == []
         assert ear.done == ["a-2", "a-3", "a-4"]
 
@@ -121,7 +121,7 @@ class OrderRules(Contract):
 
                 options: dict[str, Any] = {"batch": batch, "batched": batched, "retry": STRICT}
                 async with db.processor(name, each if batched else ear, **options) as processor:
-                    await behind(place, db, positions[-1], name)
+                    await reached(place, db, positions[-1], name)
                     letters = await processor.parked()
                     assert [letter.position for letter in letters] == [positions[n] for n in (0, 1, 2, 4, 5)], name
                     assert sorted(set(ear.done)) == ["x", "y"]

@@ -17,7 +17,7 @@ from goes_lite_conformance.harness.asserts import refused
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Place, until
 from goes_lite_conformance.harness.samples import NOON, A, B, Noted, count, note, story
-from goes_lite_conformance.processor._given import NAME, Ear, behind, parked, stands
+from goes_lite_conformance.processor._given import NAME, Ear, parked, reached, stands
 from goes_lite_conformance.rule import needs
 
 
@@ -77,7 +77,7 @@ class UnreadableRules(Contract):
 
         for registry, error in ((poorer, "UnknownEventError"), (changed, "DecodeError")):
             async with place.open(registry=registry) as db, db.processor(NAME, handle, **options) as processor:
-                await behind(place, db, positions[4])
+                await reached(place, db, positions[4])
                 await processor.redrive()
                 await until(place, partial(_failed, processor, error))
                 (letter,) = await parked(place, processor, 1)
@@ -94,7 +94,7 @@ class UnreadableRules(Contract):
         for policy in ("skip", "raw"):
             got: list[Any] = []
             async with place.open(registry=poorer, unknown=policy) as db, db.processor(policy, got.append):
-                await behind(place, db, positions[4], policy)
+                await reached(place, db, positions[4], policy)
             assert [event.position for event in got] == [
                 *positions[:2],
                 *positions[2:3] * (policy == "raw"),
@@ -118,7 +118,7 @@ class UnreadableRules(Contract):
                 assert (stats.state, stats.error, stats.head) == ("failed", caught.value, positions[4])
                 assert stats.position == positions[2] - 1
                 async with db.processor(NAME, ear, schedule=patient, retry=Retry(then="park")) as processor:
-                    await behind(place, db, positions[4])
+                    await reached(place, db, positions[4])
                     assert [letter.position for letter in await processor.parked()] == [positions[2]]
             assert ear.done == ["4", "5"]
 
@@ -137,7 +137,7 @@ class UnreadableRules(Contract):
                 place.open(registry=registry) as db,
                 db.processor(name, ear, retry=retry) as processor,
             ):
-                await behind(place, db, last, name)
+                await reached(place, db, last, name)
                 letters = await parked(place, processor, 3)
                 assert [(letter.position, letter.aggregate) for letter in letters] == [
                     (first[1], A), (second[0], A), (second[1], A),

@@ -13,7 +13,7 @@ from goes_lite_conformance.harness.asserts import refused
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import PATIENCE, Place, until
 from goes_lite_conformance.harness.samples import NOON, count, note
-from goes_lite_conformance.processor._given import NAME, Ear, Held, at_once, bad, becomes, behind
+from goes_lite_conformance.processor._given import NAME, Ear, Held, at_once, bad, becomes, reached
 from goes_lite_conformance.rule import needs
 
 
@@ -110,10 +110,10 @@ class StatsRules(Contract):
         ear = Ear(bad)
         positions = (await db.events.append([note("1"), note("bad"), note("3")])).positions
         async with db.processor("z", ear, retry=Retry(1, then="park")):
-            await behind(place, db, positions[2], "z")
+            await reached(place, db, positions[2], "z")
         async with db.processor("a", ear, start=positions[0], query=EventQuery(["sample.counted"])) as processor:
             await becomes(place, processor, "active")
-            await behind(place, db, positions[2], "a")
+            await reached(place, db, positions[2], "a")
             lease = await db.leases.get("a")
             assert lease is not None
             assert [(one.name, one.state, one.position, one.lag, one.parked, one.owner) for one in await db.processors()] == [
@@ -131,7 +131,7 @@ class StatsRules(Contract):
             async with db.processor(
                 name, ear, query=query, batch=batch, retry=retry, start=positions[0] - 1
             ) as processor:
-                await behind(place, db, positions[-1], name)
+                await reached(place, db, positions[-1], name)
             assert (await processor.stats())[7:9] == (5, 1), name
 
 

@@ -1,13 +1,13 @@
-"""SQLite on a disk that loses its power, or refuses to work: what was acknowledged is there, and nothing is half-written.
+"""SQLite on a disk that loses power or refuses to work: what was acknowledged is stored, and nothing is half-written.
 
-A worker process uses the store through a VFS that records what is written and synced; what a cut at some moment leaves
-is made of that, laid out as files, and opened in this process in the ordinary way. Or the system calls of SQLite's VFS
-are refused, one after the other. Needs apsw (and POSIX for the latter); for the driver `apsw` alone.
+A worker process uses the store through a VFS that records what is written and synced. From that, the rules reconstruct
+what a power cut at some moment leaves, as files that this process opens normally. Or the system calls of SQLite's VFS
+are refused, one after another. Needs apsw (and POSIX for the latter); only for the driver `apsw`.
 
-With one round there are 18 cuts, and `--rounds 12` makes 216; from `--rounds 20` on every call is refused that can be,
-instead of some.
+With one round there are 18 cuts, with `--rounds 12` 216; from `--rounds 20` on, every call that can be refused is refused
+instead of a sample.
 
-Belongs here: rules about SQLite's disk, and what stands between SQLite and it. Rules about killed processes are in `crash`.
+Belongs here: rules about SQLite's disk, and the layers between SQLite and it. Rules about killed processes are in `crash`.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from goes_lite_conformance.sqlite_power._jobs import IN_TRANSACTION, STEPS, at, 
 from goes_lite_conformance.verify import verify
 
 CUTS = 6
-"""How many cuts are made of what one worker has recorded."""
+"""The number of cuts made of each worker's recording."""
 TRIES = 12
-"""How many calls are refused, one at a time, in each round."""
+"""The number of calls refused, one at a time, in each round."""
 
 WRITES = ("write", "truncate")
 CALLS = (*WRITES, "read", "open", "delete", "size", "map", "lock")
 """The kinds of system calls that are refused."""
 TYPED = frozenset({"StoreUnavailable", "StoreFull", "StoreDamaged", "StoreLocked", "StoreReadOnly"})
-"""What a refused call may raise; which of them is SQLite's to say. (It opens a file that it cannot write to for reading,
-and takes a file that cannot be read for a damaged one.)"""
+"""What a refused call may raise: SQLite decides which. (It opens a file that it cannot write to for reading, and regards a
+file that cannot be read as damaged.)"""
 
 
 class SQLitePowerTests(Soaking):
@@ -56,30 +56,30 @@ class SQLitePowerTests(Soaking):
     def _needs_apsw(self, place: Place, request: pytest.FixtureRequest) -> None:
         if importlib.util.find_spec("apsw") is None or os.name != "posix":
             request.node.user_properties.append((report.EXCUSE, "apsw on POSIX"))
-            pytest.skip("not applicable: nothing can stand between SQLite and its files without apsw, on POSIX")
+            pytest.skip("not applicable: intercepting SQLite's file access needs apsw, on POSIX")
 
     # --- power cuts -----------------------------------------------------------------------------------------------------
 
     @only("blocking")
     @needs(PERSISTENT, PROCESSES, TRANSACTIONS)
     async def test_what_was_acknowledged_survives_a_power_cut(self, place: Place) -> None:
-        """PW-CUT-001: At durability "full", what was acknowledged before a power cut is there after it."""
+        """PW-CUT-001: At durability "full", everything acknowledged before a power cut is there after it."""
         await self.cut(place, "full", lossless=True)
 
     @only("blocking")
     @needs(PERSISTENT, PROCESSES, TRANSACTIONS)
     async def test_what_is_lost_by_a_power_cut(self, place: Place) -> None:
-        """PW-CUT-002: At durability "normal", a power cut loses the last batches at the most; what is left is sound."""
+        """PW-CUT-002: At durability "normal", a power cut loses at most the last batches; the rest is sound."""
         await self.cut(place, "normal", lossless=False)
 
     @only("blocking")
     @needs(PERSISTENT, PROCESSES, TRANSACTIONS)
-    async def test_a_power_cut_while_a_store_is_made_opened_or_closed(self, place: Place) -> None:
-        """PW-CUT-003: A power cut while a store is made, opened or closed loses nothing, and leaves one that opens."""
+    async def test_a_power_cut_while_a_store_is_created_opened_or_closed(self, place: Place) -> None:
+        """PW-CUT-003: A power cut while a store is created, opened or closed loses nothing, and the store can be opened again."""
         await self.cut(place, "full", lossless=True, between=True)
 
     async def cut(self, place: Place, durability: str, *, lossless: bool, between: bool = False) -> None:
-        """Record a worker's use of a store, cut it at some moments, and judge what is left: once for each round."""
+        """Record a worker's use of a store, cut it at some moments, and judge what is left, once for each round."""
         cuts = PowerCuts(lossless)
         for seed in range(place.rounds):
             await cuts.judge_one(at(place, f"seed{seed}"), seed, durability, between=between)
@@ -90,10 +90,10 @@ class SQLitePowerTests(Soaking):
     @only("blocking")
     @needs(PERSISTENT, PROCESSES, TRANSACTIONS)
     async def test_a_call_that_fails(self, place: Place) -> None:
-        """PW-ERROR-001: An append for which the disk refuses a call is a typed error, and nothing of it is stored.
+        """PW-ERROR-001: An append during which the disk refuses a call raises a typed error, and nothing of it is stored.
 
-        Another handle can append at once, and the same one the very same events. If it is not the append that needs the
-        call, but the checkpoint behind it, nobody notices.
+        Another handle can append at once, and the same handle can append the same events. A call that is needed only by the
+        checkpoint after the append fails unnoticed.
         """
         await self.refuse(place, CALLS, errno.EIO)
 
@@ -106,7 +106,7 @@ class SQLitePowerTests(Soaking):
     @only("blocking")
     @needs(PERSISTENT, PROCESSES, TRANSACTIONS)
     async def test_a_full_disk(self, place: Place) -> None:
-        """PW-ERROR-003: With no room left on the disk for a while, an append is StoreFull, and succeeds once there is."""
+        """PW-ERROR-003: While the disk is full, an append raises StoreFull; it succeeds once there is space."""
         await self.refuse(place, WRITES, errno.ENOSPC, lasting=True, typed=frozenset({"StoreFull"}))
 
     @only("blocking")
@@ -118,14 +118,14 @@ class SQLitePowerTests(Soaking):
     @only("blocking")
     @needs(PERSISTENT, PROCESSES, TRANSACTIONS)
     async def test_opening_fails(self, place: Place) -> None:
-        """PW-ERROR-005: A store whose disk refuses a call while it is made is a typed error, and the next try makes it."""
+        """PW-ERROR-005: Creating a store on a disk that refuses a call raises a typed error, and the next attempt succeeds."""
         await self.refuse(place, CALLS, errno.EIO, opening=True)
 
     async def refuse(
         self, place: Place, calls: Sequence[str], error: int, *, lasting: bool = False, opening: bool = False,
         typed: frozenset[str] = TYPED,
     ) -> None:  # fmt: skip
-        """Count the calls that a use makes, then refuse them one at a time, each on a new store: some, or all of them."""
+        """Count the calls that a use makes, then refuse them one at a time, each on a new store: a sample or all of them."""
         worker = place.spawn(refuse, calls=list(calls), error=error, lasting=lasting, opening=opening)
         worker.tell([0, "none"])
         use = worker.hear()
@@ -144,16 +144,16 @@ class SQLitePowerTests(Soaking):
             await _complete(at(place, f"first{first}"))
             self.tell(
                 place,
-                f"{number} of {made} calls were refused, of which {failed} were noticed",
+                f"{number} of {made} calls were refused, {failed} of them with an effect",
                 last=first == firsts[-1],
             )
-        assert failed, "nobody noticed anything"
+        assert failed, "no refusal had any effect"
         worker.tell(None)
         worker.finish()
 
 
 class PowerCuts:
-    """Judges what power cuts have left. `lossless`: nothing may be missing that was acknowledged."""
+    """Judges what power cuts leave. `lossless`: nothing acknowledged may be missing."""
 
     def __init__(self, lossless: bool) -> None:
         self._lossless = lossless
@@ -173,16 +173,16 @@ class PowerCuts:
         hows: Sequence[How] = HOWS,
         sql: str = "",
     ) -> None:
-        """Record one use of a store, in a worker, and cut it at some moments.
+        """Record one use of a store in a worker, and cut it at some moments.
 
-        `sql` is run on its writing connection, to see that a store which is set up wrongly is caught.
+        `sql` runs on its writing connection, to show that a misconfigured store is detected.
         """
         face: Face = "async" if seed % 2 == 0 else "blocking"
         worker = place.spawn(record, seed=seed, face=face, durability=durability, sql=sql)
         recorded = worker.hear()
         assert recorded is not None, worker.errors
         async with place.open(registry=registry) as db:
-            log = await db.events.query().list()  # all that was ever committed: it was closed in peace
+            log = await db.events.query().list()  # everything ever committed, since the store was closed properly
         chance = random.Random(seed)
         for number, moment in enumerate(_moments(recorded, chance, cuts, between=between)):
             left = at(place, f"cut{number}")
@@ -236,7 +236,7 @@ def _key(event: Event[Any]) -> tuple[str, int]:
 
 
 def _moments(recorded: dict[str, Any], chance: random.Random, number: int, *, between: bool) -> list[int]:
-    """When the power is cut: at any time, or near a sync and the like; or while the store is being opened or closed."""
+    """Return the moments of the cuts: any, or near a sync and the like; or while the store is opened or closed."""
     last = recorded["moments"]
     if between:
         moments = [chance.randint(first, end) for first, end in chance.choices(recorded["between"], k=number)]
@@ -247,7 +247,7 @@ def _moments(recorded: dict[str, Any], chance: random.Random, number: int, *, be
 
 
 async def _complete(place: Place) -> None:
-    """Every step is there once, whole, and the store is sound."""
+    """Check that every step is stored once, whole, and that the store is sound."""
     async with place.open(registry=registry) as db:
         stored = await db.events.query(WRITTEN).list()
         steps = [event for number in range(STEPS + 1) for event in step(number)]

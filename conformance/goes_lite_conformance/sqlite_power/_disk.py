@@ -1,7 +1,7 @@
-"""A disk that can lose its power: what was written and synced in which order, and what a cut leaves of it.
+"""A disk that can lose power: what was written and synced, in which order, and what a cut leaves of it.
 
-What counts as kept is what a sync has promised: the content of a file by a sync of the file, its name by a sync of the
-folder. Of everything else a real disk keeps whatever it likes, and so does this one.
+Only what a sync has promised is certain to be kept: the content of a file by a sync of the file, its name by a sync of
+the folder. Of everything else a real disk may keep any part, and so may this one.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 SECTOR = 512
-"""What a disk writes at once, at the least."""
+"""The least that a disk writes at once."""
 SHARED_MEMORY = 32_768
 """The size of a -shm file."""
 
 How = Literal["kept", "lost", "torn", "mixed"]
-"""What becomes of that which is not synced: all of it is kept; none; the first part, up to the middle of a write; or any
+"""What happens to data that is not synced: all of it is kept; none; the first part, up to the middle of a write; or any
 sectors of it, in files that have grown or not, with or without their names."""
 HOWS: tuple[How, ...] = ("kept", "lost", "torn", "mixed")
 
 
 class Created(NamedTuple):
-    """A file began, under this name."""
+    """A file was created, under this name."""
 
     file: int
     name: str
@@ -37,7 +37,7 @@ class Written(NamedTuple):
 
 
 class Truncated(NamedTuple):
-    """A file was cut or grown to a size."""
+    """A file was shortened or extended to a size."""
 
     file: int
     size: int
@@ -58,7 +58,7 @@ class Deleted(NamedTuple):
 
 
 class Said(NamedTuple):
-    """Not of the disk: what somebody was told by then."""
+    """Not about the disk: what the worker had said by then."""
 
     what: Any
 
@@ -67,7 +67,7 @@ Operation = Created | Written | Truncated | Synced | Deleted | Said
 
 
 class Disk:
-    """What was done to the files of one folder. Files are numbers: a name may belong to one after the other."""
+    """The operations on the files of one folder. Files are numbers: one name may belong to several, one after another."""
 
     def __init__(self) -> None:
         self.log: list[Operation] = []
@@ -75,7 +75,7 @@ class Disk:
         self._files = 0
 
     def open(self, name: str, *, new: bool) -> int:
-        """The file that has this name; a new one if there was none."""
+        """Return the file with this name, or a new one if there was none."""
         if new:
             self._files += 1
             self._names[name] = self._files
@@ -89,12 +89,12 @@ class Disk:
 
     @property
     def turns(self) -> list[int]:
-        """Where something other than a write happened: the moments at which a cut matters most."""
+        """The positions of operations other than writes: the moments at which a cut matters most."""
         return [number for number, done in enumerate(self.log) if not isinstance(done, (Written, Said))]
 
 
 class Image:
-    """The disk at one moment of its log: what is kept for certain, and what is not."""
+    """The disk at one moment of its log: what is certain to be kept, and what is not."""
 
     def __init__(self, log: Sequence[Operation]) -> None:
         self._log = log
@@ -104,10 +104,10 @@ class Image:
         self._pending: list[Written | Truncated] = []
         self.moment = 0
         self.said: list[Any] = []
-        """What was told by then."""
+        """What the worker had said by then."""
 
     def advance(self, moment: int) -> None:
-        """Go on to a later moment."""
+        """Advance to a later moment."""
         for done in self._log[self.moment : moment]:
             match done:
                 case Created(file, name):
@@ -131,7 +131,7 @@ class Image:
         self.moment = moment
 
     def cut(self, how: How, chance: random.Random) -> dict[str, bytes]:
-        """The files that are there when the power comes back."""
+        """Return the files that exist when the power comes back."""
         contents = {file: bytearray(content) for file, content in self._kept.items()}
         if how == "kept":
             names = self._names
@@ -143,7 +143,7 @@ class Image:
             (self._tear if how == "torn" else self._mix)(contents, chance)
         files = {name: bytes(contents[file]) for name, file in names.items()}
         if how == "mixed" and chance.random() < 0.5:
-            # it is memory of those who had the store open, and means nothing when they are gone
+            # shared memory of those who had the store open, which means nothing once they are gone
             files |= {f"{name}-shm": chance.randbytes(SHARED_MEMORY) for name in names if "-" not in name}
         return files
 
@@ -160,7 +160,7 @@ class Image:
             _apply(change, contents[change.file])
 
     def _tear(self, contents: dict[int, bytearray], chance: random.Random) -> None:
-        """In the order in which they were made, up to the middle of one of them."""
+        """Keep changes in the order in which they were made, up to the middle of one of them."""
         if not self._pending:
             return
         number = chance.randrange(len(self._pending))
@@ -170,7 +170,7 @@ class Image:
             _apply(last._replace(data=last.data[: chance.randrange(len(last.data) + 1)]), contents[last.file])
 
     def _mix(self, contents: dict[int, bytearray], chance: random.Random) -> None:
-        """Some sectors of each; a file that would have grown may have, with rubbish in it."""
+        """Keep some sectors of each change; a file that would have grown may have grown, with garbage in it."""
         rate = chance.choice((0.1, 0.5, 0.9))
         for change in self._pending:
             content = contents[change.file]

@@ -1,4 +1,4 @@
-"""What processes do whose disk loses its power, or refuses to work. They need apsw."""
+"""What processes do whose disk loses power or refuses to work. They need apsw."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from goes_lite_conformance.sqlite_power._vfs import Refusals
 
 SESSIONS = 3
-"""How often the store is opened, used and closed."""
+"""How many times the store is opened, used and closed."""
 BATCHES = 12
 """How many batches are appended each time."""
 PAGES = 60
-"""After so many pages a checkpoint is due: with the usual number few cuts would fall near one."""
+"""The number of pages after which a checkpoint is due: with the usual number, few cuts would fall near one."""
 
 
 def at(place: Place, folder: str) -> Place:
-    """The same kind of storage in a folder inside that of the place."""
+    """Return the same kind of storage in a folder inside that of the place."""
     path = place.storage.folder / folder
     path.mkdir(exist_ok=True)
     storage = place.storage._replace(folder=path)
@@ -46,9 +46,9 @@ def at(place: Place, folder: str) -> Place:
 
 
 def record(place: Place, seed: int, face: Face, durability: str, sql: str = "") -> None:
-    """Use the store, and record what reaches the disk; then make what cuts at the moments told would have left.
+    """Use the store and record what reaches the disk; then create what cuts at the requested moments would have left.
 
-    `sql` is run on the writing connection, each time the store was opened.
+    `sql` runs on the writing connection, each time the store has been opened.
     """
     from goes_lite_conformance.sqlite_power._vfs import RecordingVFS
 
@@ -73,7 +73,7 @@ def record(place: Place, seed: int, face: Face, durability: str, sql: str = "") 
     between: list[tuple[int, int]] = []
     run(face, work())
     vfs.unregister()
-    assert disk.turns, f"apsw has seen nothing of it: is {place.url} opened with another driver?"
+    assert disk.turns, f"apsw has recorded nothing: is {place.url} opened with another driver?"
     say({"moments": len(disk.log), "turns": disk.turns, "between": between})
     image = Image(disk.log)
     while (order := listen()) is not None:
@@ -91,7 +91,7 @@ def _backend(db: Any) -> SQLiteBackend:
 
 
 async def _use(db: Database, writer: str, face: Face, tell: Callable[[Any], None]) -> None:
-    """Append as one writer, or as several at once on an event loop, and count in between."""
+    """Append as one writer, or as several concurrent ones on an event loop, and count in between."""
 
     async def count() -> None:
         async with db.transaction() as transaction:
@@ -113,7 +113,7 @@ async def _use(db: Database, writer: str, face: Face, tell: Callable[[Any], None
 
 
 def step(number: int) -> list[Event[Written]]:
-    """What is appended in one step, each time the same."""
+    """Return the events of one step, the same every time."""
     size, text = ((1, 100), (5, 3000), (2, 10), (1, 9000), (12, 500), (1, 0))[number]
     ref = AggregateRef("step", str(number))
     return [
@@ -126,7 +126,7 @@ def step(number: int) -> list[Event[Written]]:
 
 
 STEPS = 5
-"""One more is for another handle."""
+"""The number of steps; one more is for another handle."""
 IN_TRANSACTION = 2
 """The step that also writes a read model and a checkpoint."""
 
@@ -142,10 +142,10 @@ def _do(db: BlockingDatabase, number: int) -> None:
 
 
 def refuse(place: Place, calls: list[str], error: int, lasting: bool, opening: bool) -> None:
-    """Use a store on a disk that refuses a call, as often as it is told to; say each time what came of it.
+    """Use a store on a disk that refuses a call, as often as told to; say the outcome each time.
 
-    `calls` are kinds of system calls, or "sync" alone. While the store is being opened nothing is refused, or else
-    (`opening`) only then.
+    `calls` are kinds of system calls, or "sync" alone. While the store is being opened nothing is refused, or (with
+    `opening`) only then.
     """
     from goes_lite_conformance.sqlite_power._vfs import Refusals, SyncRefusingVFS, SystemCalls
 
@@ -167,7 +167,7 @@ def refuse(place: Place, calls: list[str], error: int, lasting: bool, opening: b
             refusals.begin(first, lasting=lasting)
             use.steps(refusals)
         if calls == ["sync"]:
-            refusals.active = False  # apsw would raise it, though SQLite takes no notice of an error while it closes
+            refusals.active = False  # apsw would raise it, although SQLite ignores errors while it closes
         use.close()
         refusals.active = False
         say({"made": refusals.made, "refused": refusals.refused[:1], "told": told})
@@ -175,7 +175,7 @@ def refuse(place: Place, calls: list[str], error: int, lasting: bool, opening: b
 
 
 class _Use:
-    """One use of a store; tells what failed."""
+    """One use of a store, which reports what failed."""
 
     def __init__(self, place: Place, tell: Callable[[list[str]], None]) -> None:
         self._place = place
@@ -193,20 +193,20 @@ class _Use:
         self._db = self._place.blocking(registry=registry, lock_timeout=2.0)
 
     def open(self, refusals: Refusals) -> None:
-        """Open it; a second time once nothing is refused any more."""
+        """Open the store, again once nothing is refused any more if that fails."""
         if not self._try("open", self._connect):
             refusals.active = False
             self._connect()
 
     def steps(self, refusals: Refusals) -> None:
-        """Append, and read; what was refused again, once nothing is refused any more."""
+        """Append and read; repeat what was refused once nothing is refused any more."""
         db = self._db
         refused = [number for number in range(STEPS) if not self._try("append", partial(_do, db, number))]
         read = self._try("read", db.events.query().list)
         active, refusals.active = refusals.active and read and not refused, False
         for number in refused:
             if db.events.find(step(number)[0].id) is not None:
-                self._tell(["stored", str(number), "refused, and stored nevertheless"])
+                self._tell(["stored", str(number), "refused, but stored nevertheless"])
         self._try("another handle", self._append_through_another)
         for number in refused:
             self._try("append again", partial(_do, db, number))

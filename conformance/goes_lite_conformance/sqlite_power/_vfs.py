@@ -1,7 +1,7 @@
-"""Between SQLite and its files: what records all that is done to them, and what refuses it. They need apsw.
+"""Layers between SQLite and its files: one records everything, the others refuse calls. They need apsw.
 
-A VFS is made the default of the process, so that everything that is opened afterwards goes through it, the store's own
-connections included. Only apsw's SQLite knows of it; the files hold what SQLite's own VFS writes to them.
+A VFS is made the default of the process, so that everything opened afterwards goes through it, including the store's own
+connections. Only apsw's SQLite uses it; the files contain what SQLite's own VFS writes to them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _path(name: Name) -> str:
 
 
 class RecordingVFS(apsw.VFS):
-    """Records what is done to databases, their journals and their logs."""
+    """Records what is done to databases, journals and write-ahead logs."""
 
     def __init__(self, disk: Disk) -> None:
         self.base = apsw.vfs_names()[0]
@@ -53,7 +53,7 @@ class _RecordedFile(apsw.VFSFile):
         super().__init__(vfs.base, name, flags)
         self._log = vfs.disk.log
         self._file = vfs.disk.open(os.path.basename(path), new=new)
-        # as in os_unix.c: with its first sync, a journal or log that was perhaps made has its name synced, too
+        # as in os_unix.c: the first sync of a journal or log that may have been created syncs its name, too
         self._folder = bool(asked & _NAMED_BY_SYNC and asked & apsw.SQLITE_OPEN_CREATE)
 
     def xWrite(self, data: Any, offset: int) -> None:  # noqa: N802
@@ -74,7 +74,7 @@ class _RecordedFile(apsw.VFSFile):
 
 
 class Refusals:
-    """Which of the calls that are made are refused: the `first` one while it is active, or all from there on."""
+    """Which calls are refused: the `first` one while active, or all from there on."""
 
     def __init__(self, error: int) -> None:
         self.error = error
@@ -91,7 +91,7 @@ class Refusals:
         self.made, self.refused = 0, []
 
     def refuse(self, call: str) -> bool:
-        """Whether this call, which is about to be made, is refused."""
+        """Return whether this call, which is about to be made, is refused."""
         if not self.active:
             return False
         self.made += 1
@@ -102,7 +102,7 @@ class Refusals:
 
 
 class SyncRefusingVFS(apsw.VFS):
-    """Refuses to sync databases, their journals and logs."""
+    """Refuses to sync databases, journals and write-ahead logs."""
 
     def __init__(self, refusals: Refusals) -> None:
         self.base = apsw.vfs_names()[0]
@@ -129,8 +129,8 @@ class _SyncRefusingFile(apsw.VFSFile):
 class SystemCalls:
     """Refuses system calls that SQLite's own VFS makes (on POSIX), so that the errors are those of a real disk.
 
-    An error that a VFS in Python raises comes out of apsw even where SQLite takes no notice of it; one of these does not.
-    All calls are here that SQLite can be given another function for, but for those of no consequence, and for unlocking.
+    An error raised by a VFS in Python propagates from apsw even where SQLite ignores it; a refused system call does not.
+    This covers every call that SQLite lets a program replace, except for inconsequential ones and for unlocking.
     """
 
     def __init__(self, refusals: Refusals, wanted: list[str]) -> None:
@@ -158,12 +158,12 @@ class SystemCalls:
         self._vfs.xSetSystemCall(name, ctypes.cast(callback, ctypes.c_void_p).value or 0)
 
     def unregister(self) -> None:
-        """Give SQLite its own functions back: these here must not be called when they are gone."""
+        """Restore SQLite's own functions: the replacements must not be called once they are gone."""
         self._vfs.xSetSystemCall(None, 0)
 
 
 def _locks(file: int, command: int, argument: int) -> bool:
-    """Whether this fcntl() wants a lock."""
+    """Return whether this fcntl() requests a lock."""
     import fcntl
 
     return command == fcntl.F_SETLK and ctypes.c_short.from_address(argument).value != fcntl.F_UNLCK

@@ -1,9 +1,9 @@
-"""Any sequence of operations: a store and a plain reference, driven together, never tell apart.
+"""Any sequence of operations: a store behaves like a plain reference that is driven along with it.
 
-Hypothesis makes them up, and when one fails, finds the shortest that does. It takes a quarter of the examples of the
-profile that is loaded (25 by default), since each is a whole story on a storage of its own, multiplied by `--rounds`.
+Hypothesis generates the sequences, and shrinks one that fails. It tries a quarter of the examples of the loaded profile
+(25 by default), since each is a long sequence on a storage of its own, multiplied by `--rounds`.
 
-Belongs here: rules about stories that are made up, the machine that plays them, and the reference that they are judged by.
+Belongs here: rules about generated sequences, the machine that runs them, and the reference that they are compared with.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from goes_lite_conformance.stateful._reference import Reference
 from goes_lite_conformance.strategies import Draft, batches, events, queries, versioned
 
 STEPS = 30
-"""How many operations a story has, at most."""
+"""The maximum number of operations in a sequence."""
 
 windows = st.tuples(st.integers(0, 8), st.none() | st.integers(0, 12), st.none() | st.integers(0, 4), st.booleans())
 
 
 def effort(place: Place) -> settings:
-    """How much is tried: as the loaded profile says, in proportion."""
+    """Return settings in proportion to the loaded profile."""
     profile = settings()
     return settings(
         profile,
@@ -51,7 +51,7 @@ def effort(place: Place) -> settings:
 
 
 def run(place: Place, coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run one example on the face of the place, to its end."""
+    """Run one example to its end on the face of the place."""
     if place.face == "async":
         asyncio.run(coroutine)
     else:
@@ -59,30 +59,30 @@ def run(place: Place, coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 class Attempt(NamedTuple):
-    """An append that somebody made while others made theirs."""
+    """An append made by one of several concurrent writers."""
 
     events: list[Event[Any]]
     condition: AppendCondition | None
     answer: Appended | GoesError
     known: int
-    """The highest position that was acknowledged to anybody before it began."""
+    """The highest position that was acknowledged to any writer before it began."""
 
 
 class StatefulTests(Contract):
-    """Rules ST: what holds for whatever anybody makes up."""
+    """Rules ST: what holds for any generated sequence of operations."""
 
     @patience(600)
     def test_a_store_is_what_the_reference_is(self, place: Place) -> None:
-        """ST-MODEL-001: Whatever is done to a store, in whatever order, it tells what a plain list of events would tell.
+        """ST-MODEL-001: Whatever operations are applied, in whatever order, a store returns what a plain list of events would.
 
-        Appends, with conditions, at wrong versions, again and altered; deletions, queries, followers, snapshots, read
-        models, transactions, closing and opening again, all of it through two handles, where a backend can.
+        The operations are appends (with conditions, at wrong versions, repeated and altered), deletions, queries, followers,
+        snapshots, read models, transactions and reopening, all of them through two handles if the backend supports that.
         """
         run_state_machine_as_test(type("Store", (StoreMachine,), {"base": place}), settings=effort(place))
 
     @patience(600)
     def test_queries_mean_what_matches_says(self, place: Place) -> None:
-        """ST-MODEL-002: Whatever is stored, any query gives the events that it `matches`, in any window and either way."""
+        """ST-MODEL-002: Whatever is stored, any query yields the events that it `matches`, in any window and either direction."""
         cases = batches().flatmap(lambda batch: st.tuples(st.just(batch), st.lists(queries(batch), min_size=1)))
 
         @effort(place)
@@ -108,7 +108,7 @@ class StatefulTests(Contract):
 
     @patience(600)
     def test_events_come_back_as_they_were(self, place: Place) -> None:
-        """ST-MODEL-003: Whatever is in an event, it comes back as it was, every field, by every way of reading."""
+        """ST-MODEL-003: Whatever an event contains, every field is read back unchanged, by every way of reading."""
 
         @effort(place)
         @given(events())
@@ -131,11 +131,11 @@ class StatefulTests(Contract):
         keep()
 
     @patience(600)
-    def test_side_by_side_is_one_behind_the_other(self, place: Place) -> None:
-        """ST-MODEL-004: What is appended side by side could have been appended one behind the other, by position.
+    def test_concurrent_appends_have_a_serial_order(self, place: Place) -> None:
+        """ST-MODEL-004: Concurrent appends have the outcomes of the same appends made one after another, by position.
 
-        Each append that was stored would have been stored there, and each that was refused would have been refused for
-        the same reason at some moment while it was under way.
+        Each append that was stored would have been stored there, and each that was refused would have been refused for the
+        same reason at some moment while it was in progress.
         """
         refs = [AggregateRef("order", id) for id in ("1", "2")]
         tagged = st.booleans().map(lambda yes: frozenset(["t:1"] if yes else []))
@@ -161,7 +161,7 @@ class StatefulTests(Contract):
 
 
 def with_store(place: Place, compare: Any) -> None:
-    """Do something with a handle on a storage of its own."""
+    """Call a function with a handle on a storage of its own."""
 
     async def use(fresh: Place) -> None:
         async with fresh.open() as db:
@@ -172,7 +172,7 @@ def with_store(place: Place, compare: Any) -> None:
 
 
 async def side_by_side(place: Place, handles: list[Backend], everybody: list[list[tuple[list[Draft], bool]]]) -> None:
-    """Let everybody append what they plan, each on what they read, and look whether an order explains the outcomes."""
+    """Run the writers' appends, each based on what it read, and check that some order explains the outcomes."""
     attempts: list[Attempt] = []
     known = made = 0
 
@@ -197,13 +197,13 @@ async def side_by_side(place: Place, handles: list[Backend], everybody: list[lis
 
 
 def explained(attempts: list[Attempt], log: list[Event[Any]]) -> None:
-    """Replay what was stored by position; find for each refusal a moment at which it was due."""
+    """Replay what was stored, by position; for each refusal, find a moment at which it was right."""
     stored = [(one, one.answer.positions) for one in attempts if isinstance(one.answer, Appended)]
     stored.sort(key=lambda pair: pair[1])
     reference = Reference()
     moments = [reference.copy()]
     for attempt, positions in stored:
-        assert positions[0] > attempt.known, f"{attempt} went before what was acknowledged when it began"
+        assert positions[0] > attempt.known, f"{attempt} was stored before what was acknowledged when it began"
         refusals = reference.answers(attempt.events, attempt.condition)
         assert not refusals, f"{attempt} should have been refused: {refusals[0]!r}"
         reference.add(attempt.events, positions)

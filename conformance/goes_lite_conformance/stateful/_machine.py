@@ -1,4 +1,4 @@
-"""The machine that does anything to a store and to the reference, in any order, and finds that they tell the same."""
+"""The machine that does anything to a store and to the reference, in any order, and checks that they agree."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ plans = st.lists(
     min_size=1,
     max_size=4,
 )
-"""Which events are appended in one batch."""
+"""The events of one batch."""
 plain_queries = [
     EventQuery(),
     *(EventQuery(tags=[tag]) for tag in TAGS),
@@ -61,7 +61,7 @@ handles: st.SearchStrategy[Handle] = st.sampled_from(["first", "second"])
 versions = st.integers(1, 4)
 model_ids = st.sampled_from(["1", "é", "e\u0301"])
 offs = st.sampled_from([None, 0, 0, 1, -1])
-"""By how much the expected version of a model is off; None: none is expected."""
+"""How far off the expected version of a model is; None: no version is expected."""
 steps = st.one_of(
     st.tuples(st.just("append"), plans),
     st.tuples(st.just("delete"), refs),
@@ -72,7 +72,7 @@ steps = st.one_of(
 
 
 class Follower:
-    """Somebody who follows the log, and how far it has come."""
+    """A follower of the log, and the position that it has reached."""
 
     def __init__(self, query: EventQuery, after: int, handle: Handle) -> None:
         self.query = query
@@ -100,7 +100,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.open()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run something on the face of the place, to its end."""
+        """Run a coroutine to its end on the face of the place."""
         return drive(coroutine) if self.runner is None else self.runner.run(coroutine)
 
     def open(self) -> None:
@@ -115,11 +115,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.left.close()
 
     def through(self, handle: Handle) -> Backend:
-        """The handle of that name; there is but one if several are not possible."""
+        """Return the handle of that name; there is only one if the backend does not support several."""
         return self.handles[-1 if handle == "second" else 0]
 
     def planned(self, plan: Sequence[Draft], reference: Reference) -> Batch:
-        """The next batch that the store would take."""
+        """Return the next batch that the store would accept."""
         events = versioned(plan, reference.versions(), self.made + 1)
         self.made += len(events)
         return events
@@ -127,7 +127,7 @@ class StoreMachine(RuleBasedStateMachine):
     async def append(
         self, stores: Stores, reference: Reference, events: Batch, condition: AppendCondition | None = None
     ) -> None:
-        """Append to both: the store answers what it may, and if it has stored the events, where they are."""
+        """Append to both: the store returns what it may, and if it has stored the events, their positions."""
         allowed = reference.answers(events, condition)
         answer = await outcome(stores.events.append(events, condition=condition))
         if allowed:
@@ -136,7 +136,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert isinstance(answer, Appended), f"{answer!r} instead of storing the events"
         assert not answer.already_committed, "they were not stored before"
         assert list(answer.positions) == sorted({*answer.positions}), "positions do not ascend"
-        assert answer.positions[0] > reference.head, f"a position at or below the head {reference.head} was used again"
+        assert answer.positions[0] > reference.head, f"a position at or below the head {reference.head} was reused"
         reference.add(events, answer.positions)
 
     # --- appending ------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ class StoreMachine(RuleBasedStateMachine):
         events = self.through(handle).events
         found = self.run(events.query(query, after=after, upto=upto, limit=limit, reverse=reverse).list())
         assert placed(found) == placed(self.reference.query(query, after, upto, limit, reverse=reverse))
-        for one in (query, *plain_queries):  # rare is what a drawn query, and a drawn window, have in common
+        for one in (query, *plain_queries):  # a generated query and a generated window rarely have anything in common
             matching = self.reference.query(one)
             assert placed(self.run(events.query(one).list())) == placed(matching)
             assert self.run(events.count(one)) == len(matching)
@@ -233,11 +233,11 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(follower=followers, number=st.integers(1, 4))
     def read_on(self, follower: Follower, number: int) -> None:
-        """A follower gets what lies behind; what is deleted by now, it may have fetched before."""
+        """A follower gets the events after its position; it may have fetched events that are deleted by now."""
         expected = self.reference.query(follower.query, follower.last)[:number]
         while expected:
             event = self.run(take(follower.pages))
-            assert event.position > follower.last, f"the follower has seen {event!r} before, or passed it"
+            assert event.position > follower.last, f"the follower has seen {event!r} before, or skipped it"
             if placed([event]) == placed(expected[:1]):
                 expected.pop(0)
             else:
@@ -298,7 +298,7 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: TRANSACTIONS in self.place.abilities)
     @rule(doing=st.lists(steps, min_size=1, max_size=4), commit=st.booleans(), handle=handles)
     def transact(self, doing: list[tuple[str, Any]], commit: bool, handle: Handle) -> None:
-        """All of it or nothing; inside, one sees what is done so far."""
+        """All of it commits or nothing; inside, everything done so far is visible."""
         inside = self.reference.copy()
 
         async def work() -> None:
@@ -345,7 +345,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 async def tells_the_same(stores: Stores, reference: Reference) -> None:
-    """Whoever reads all of the stores finds what is in the reference."""
+    """Check that reading all of the stores finds what is in the reference."""
     assert placed(await stores.events.query().list()) == placed(reference.log)
     assert await stores.events.aggregates().list() == reference.aggregates()
     assert await stores.snapshots.query().list() == reference.all_snapshots()
@@ -354,17 +354,17 @@ async def tells_the_same(stores: Stores, reference: Reference) -> None:
 
 
 def placed(events: Sequence[Event[Any]]) -> list[tuple[int, Event[Any]]]:
-    """The events with their positions, which are no part of their equality."""
+    """Return the events with their positions, which are not part of their equality."""
     return [(event.position, event) for event in events]
 
 
 def shown(answer: object) -> object:
-    """An answer, or an error as its type and attributes, to be compared."""
+    """Return a result as it is, or an error as its type and attributes, for comparison."""
     return (type(answer).__name__, vars(answer)) if isinstance(answer, GoesError) else answer
 
 
 async def outcome(awaited: Coroutine[Any, Any, T]) -> T | GoesError:
-    """What it answers, or the error that it raises."""
+    """Return the result, or the error that was raised."""
     try:
         return await awaited
     except GoesError as error:

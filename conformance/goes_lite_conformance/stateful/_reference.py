@@ -1,4 +1,4 @@
-"""What a store is, in plain Python: a list of events, and what else it keeps. Stores are compared with it."""
+"""A store in plain Python, with which stores are compared: a list of events, and everything else that it keeps."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from goes_lite.events.query import EVERYTHING, EventQuery
 
 @dataclass
 class Reference:
-    """The contents of a store. `EventQuery.matches` says what a query means; the rest is what the protocols promise."""
+    """The contents of a store. `EventQuery.matches` defines what a query means; the protocols promise the rest."""
 
     log: list[Event[Any]] = field(default_factory=list[Event[Any]])
-    """By ascending position."""
+    """In ascending order of positions."""
     erased: list[Event[Any]] = field(default_factory=list[Event[Any]])
-    """What was deleted: a follower may have fetched it before."""
+    """Deleted events: a follower may have fetched them before."""
     head: int = 0
     """The highest position that was ever used."""
     snapshots: dict[tuple[AggregateRef, int], Snapshot] = field(
         default_factory=dict[tuple[AggregateRef, int], Snapshot]
     )
     models: dict[str, ModelRecord] = field(default_factory=dict[str, ModelRecord])
-    """Of one collection, by id."""
+    """The records of one collection, by id."""
 
     def copy(self) -> Reference:
-        """Another with the same contents, to be thrown away if a transaction is rolled back."""
+        """Return a copy, which can be discarded if a transaction is rolled back."""
         return Reference(list(self.log), list(self.erased), self.head, dict(self.snapshots), deepcopy(self.models))
 
     # --- events ---------------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ class Reference:
     def answers(
         self, events: Sequence[Event[Any]], condition: AppendCondition | None = None
     ) -> list[Appended | GoesError]:
-        """What a store may answer to an append, and stay as it is; nothing if it has to store the events."""
+        """Return what a store may return for an append without changing; an empty list if it has to store the events."""
         if not events:
             return [Appended(())]
         stored = [(event, found) for event in events if (found := self.find(event.id)) is not None]
@@ -104,7 +104,7 @@ class Reference:
         return [AppendConditionFailed(condition, event.position) for event in self.query(*condition)]
 
     def add(self, events: Sequence[Event[Any]], positions: Sequence[int]) -> None:
-        """The events were stored, at these positions."""
+        """Store the events, at these positions."""
         self.log += [event.at(position) for event, position in zip(events, positions, strict=True)]
         self.head = self.log[-1].position
 
@@ -150,7 +150,7 @@ class Reference:
         return self.models.pop(id, None) is not None
 
     def records(self, where: dict[str, Any], order_by: str | None, *, reverse: bool, limit: int | None) -> list[str]:
-        """The ids of the records whose fields are those of `where`, ordered by a field and the id, or by the id."""
+        """Return the ids of the records that match `where`, ordered by a field and the id, or by the id."""
         documents = {id: json.loads(record.data) for id, record in self.models.items()}
 
         def key(id: str) -> tuple[Any, ...]:
