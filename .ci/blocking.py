@@ -4,8 +4,8 @@
     python .ci/blocking.py --check    fail if a file differs from what would be written
 
 A class `BlockingX` follows the class `X` that its module imports. Each of its public methods takes over the parameters and
-the docstring of the method of that name; a method that it does not have yet is added, if `X` is a protocol. Bodies are
-left alone: forwarding is code that a reader should see. Needs ruff, which formats the result.
+the docstring of the method of that name; if `X` is a protocol, missing methods are added. Bodies stay as they are, because
+readers should see the forwarding code. Needs ruff, which formats the result.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BLOCKING = ROOT / "goes_lite" / "blocking"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 SPELLED = {"__aenter__": "__enter__", "__aexit__": "__exit__", "aclose": "close"}
-"""Methods that are called differently where nothing is awaited."""
+"""Methods whose names differ on the blocking face."""
 
 TYPES = {
     name: f"Blocking{name}"
@@ -50,18 +50,18 @@ WORDS = [
     (r"Do not share it between tasks", "Do not share it between threads"),
     (r"Several tasks or threads", "Several threads"),
 ]
-"""What reads differently without an event loop."""
+"""Wording that differs without an event loop."""
 
 
 @cache
 def tree_of(module: str) -> ast.Module:
-    """The syntax tree of a module of goes_lite."""
+    """Parse a module of goes_lite."""
     path = ROOT / module.replace(".", "/")
     return ast.parse(((path / "__init__.py") if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8"))
 
 
 def find(module: str, name: str) -> tuple[str, ast.ClassDef] | None:
-    """The class that a name means in a module, and the module that defines it; None if it is not a class of goes_lite."""
+    """Find the class that a name means in a module, and the module that defines it; None if it is not in goes_lite."""
     for node in ast.walk(tree_of(module)):
         if isinstance(node, ast.ClassDef) and node.name == name:
             return module, node
@@ -73,7 +73,7 @@ def find(module: str, name: str) -> tuple[str, ast.ClassDef] | None:
 
 
 def lineage(module: str, name: str) -> list[tuple[str, ast.ClassDef]]:
-    """A class and those that it derives from, nearest first."""
+    """Return a class and its bases, nearest first."""
     found = find(module, name)
     if found is None:
         return []
@@ -82,7 +82,7 @@ def lineage(module: str, name: str) -> list[tuple[str, ast.ClassDef]]:
 
 
 def members(source: list[tuple[str, ast.ClassDef]]) -> dict[str, tuple[Function | None, str]]:
-    """Signature and docstring of each public method, property and attribute: the nearest signature, the nearest docstring."""
+    """Return the nearest signature and the nearest docstring of each public method, property and attribute."""
     found: dict[str, tuple[Function | None, str]] = {}
 
     def add(name: str, function: Function | None, text: str | None) -> None:
@@ -114,7 +114,7 @@ def _text(node: ast.AST | None) -> str:
 
 
 def without_await(text: str) -> str:
-    """A docstring as it reads on the blocking face."""
+    """Rephrase a docstring for the blocking face."""
     for pattern, replacement in WORDS:
         text = re.sub(pattern, replacement, text)
     return text
@@ -130,7 +130,7 @@ class _Types(ast.NodeTransformer):
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         if _is_awaitable(node):
             nothing = isinstance(node.slice, ast.Constant) and node.slice.value is None
-            return ast.Name("object") if nothing else self.visit(node.slice)  # a result that nobody looks at
+            return ast.Name("object") if nothing else self.visit(node.slice)  # its result is ignored
         return self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
@@ -142,7 +142,7 @@ def _is_awaitable(node: ast.AST) -> bool:
 
 
 def signature(function: Function, name: str) -> str:
-    """`def name(…) -> …:` as the blocking face has it."""
+    """Return `def name(…) -> …:` for the blocking face."""
     copy: Any = ast.parse(f"def f({ast.unparse(function.args)}): ...").body[0]
     for argument in ast.walk(copy.args):
         if isinstance(argument, ast.arg) and argument.annotation:
@@ -156,7 +156,7 @@ def signature(function: Function, name: str) -> str:
 
 
 def docstring(text: str, indent: int) -> str:
-    """The lines of a docstring."""
+    """Format a docstring."""
     margin = " " * indent
     quoted = text.replace("\\", "\\\\")
     end = '\n"""' if "\n" in text else '"""'
@@ -164,7 +164,7 @@ def docstring(text: str, indent: int) -> str:
 
 
 def rewritten(path: Path) -> str:
-    """A module of the blocking face as it has to be."""
+    """Return what a module of the blocking face should be."""
     text = path.read_text(encoding="utf-8")
     lines = text.splitlines(keepends=True)
     edits: list[tuple[int, int, str]] = []
@@ -187,7 +187,7 @@ def rewritten(path: Path) -> str:
             if function and not _has(node, "property") and name not in overloaded:
                 head = textwrap.indent(signature(function, name), " " * 4) + "\n"
             if node.body[0].lineno == node.lineno:
-                raise SystemExit(f"{path}: {cls.name}.{name} stands on one line")
+                raise SystemExit(f"{path}: {cls.name}.{name} is written on one line: put its body on the next")
             if doc:
                 if ast.get_docstring(node):
                     end = node.body[0].end_lineno or end
@@ -211,7 +211,7 @@ def _has(node: ast.FunctionDef, decorator: str) -> bool:
 
 
 def _forwarding(cls: ast.ClassDef, member: tuple[Function | None, str], name: str) -> str:
-    """A method that only forwards, for a method of a protocol that has none yet."""
+    """Write a method that forwards to a method of a protocol."""
     function, doc = member
     assert function is not None
     initialiser = next(node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")

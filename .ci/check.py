@@ -24,7 +24,7 @@ CHECKS = {  # name: the arguments of Python, for each command of the check
 
 
 def main() -> int:
-    """Run the checks that were named, all of them, and fail if one of them failed."""
+    """Run all checks that were named, and fail if one of them fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(CHECKS)}")
     names = parser.parse_args().names or [*CHECKS]

@@ -1,10 +1,10 @@
-"""The environments that goes_lite is developed and tested in: `.venv/NAME-VERSION`, made when they are first asked for.
+"""The environments for developing and testing goes_lite: `.venv/NAME-VERSION`, created on first use.
 
     python .ci/env.py NAME [--wheel FILE --at DIRECTORY]
 
-Makes the environment, or takes the one that is there if nothing that it was made from has changed, and prints the path
-of its Python. Needs Python ≥ 3.11 with venv and pip, and a package index. With --wheel, the built package is installed
-instead of this folder, into a directory of its own.
+Creates the environment, or reuses it if its inputs have not changed, and prints the path of its Python. Needs Python ≥ 3.11
+with venv and pip, and a package index. With --wheel, it installs the built package instead of this folder, into a directory
+of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ENVIRONMENTS = {  # name: (extras of the library, dependency group)
 
 
 def make(name: str, *, wheel: Path | None = None, at: Path | None = None) -> Path:
-    """The Python of the environment called `name`; RuntimeError with the output of the tool that failed."""
+    """Create the environment if needed, and return its Python; RuntimeError with the output of the tool that failed."""
     extras, group = ENVIRONMENTS[name]
     directory = at or ROOT / ".venv" / f"{name}-{sys.version_info[0]}.{sys.version_info[1]}"
     python = directory / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -38,7 +38,7 @@ def make(name: str, *, wheel: Path | None = None, at: Path | None = None) -> Pat
     made_from = _digest(name, wheel)
     if python.exists() and stamp.exists() and stamp.read_text() == made_from:
         return python
-    shutil.rmtree(directory, ignore_errors=True)  # also what is left of one that was not finished
+    shutil.rmtree(directory, ignore_errors=True)  # this includes an unfinished one
     _run(sys.executable, "-m", "venv", directory)
     project = [f"{wheel}{extras}"] if wheel else ["--editable", f"{ROOT}{extras}"]
     _run(python, "-m", "pip", "install", "--disable-pip-version-check", *project, *requirements(group))
@@ -47,7 +47,7 @@ def make(name: str, *, wheel: Path | None = None, at: Path | None = None) -> Pat
 
 
 def requirements(group: str) -> list[str]:
-    """The requirements of a dependency group: read here, because older versions of pip know no --group."""
+    """Read the requirements of a dependency group, since older versions of pip do not have --group."""
     groups: dict[str, list[Any]] = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["dependency-groups"]
     found: list[str] = []
     for item in groups[group]:
@@ -72,7 +72,7 @@ def _run(*command: str | Path) -> None:
 
 
 def main() -> None:
-    """Make one environment and print the path of its Python."""
+    """Create one environment and print the path of its Python."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=ENVIRONMENTS)
     parser.add_argument("--wheel", type=Path)

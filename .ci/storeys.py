@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = ROOT / "docs" / "storeys.svg"
 
-STOREYS = [  # from the ground up: what it is for, and its columns; in a column, importers stand above what they import
+STOREYS = [  # from the ground up: purpose and columns; in a column, importers are above what they import
     ("errors, waiting, bytes", [["errors"], ["runtime"], ["codec"]]),
     ("what is recorded", [["events"]]),
     ("the protocols", [["contract"]]),
@@ -62,7 +62,7 @@ HEAD = """\
 
 
 def tables() -> tuple[dict[str, list[str]], dict[tuple[str, str], str]]:
-    """MAY_IMPORT and ONE_FUNCTION of tests/test_layers.py."""
+    """Load MAY_IMPORT and ONE_FUNCTION from tests/test_layers.py."""
     spec = spec_from_file_location("layers", ROOT / "tests" / "test_layers.py")
     assert spec
     assert spec.loader
@@ -72,7 +72,7 @@ def tables() -> tuple[dict[str, list[str]], dict[tuple[str, str], str]]:
 
 
 def draw(may_import: dict[str, list[str]], one_function: dict[tuple[str, str], str]) -> str:
-    """The picture. ValueError if a package has no place in STOREYS, or imports from a storey above it."""
+    """Draw the picture; ValueError if a package is missing from STOREYS, or imports from a storey above it."""
     storey = {name: n for n, (_, columns) in enumerate(STOREYS) for column in columns for name in column}
     if lost := sorted(set(may_import) ^ set(storey)):
         raise ValueError(
@@ -117,12 +117,12 @@ def draw(may_import: dict[str, list[str]], one_function: dict[tuple[str, str], s
 
 
 def _height(name: str, siblings: dict[str, set[str]]) -> int:
-    """How many packages of its own storey it stands on."""
+    """Return the number of packages of its own storey below it."""
     return max((1 + _height(target, siblings) for target in siblings[name]), default=0)
 
 
 def _place(row: list[str], columns: list[list[str]], y: float, places: dict[str, tuple[float, float, float]]) -> None:
-    """Share the width among a row, or that of its wing; features stand in their columns."""
+    """Divide the width, or that of the wing, among the packages of a row; features keep their columns."""
     features = [column for column in columns if not WING.intersection(column)]
     split = 0.44 * WIDTH if len(features) < len(columns) else WIDTH
     wing = [name for name in row if name in WING]
@@ -144,7 +144,7 @@ def _note(
     storey: dict[str, int],
     one_function: dict[tuple[str, str], str],
 ) -> str:
-    """What it may not import of the storeys below, and what it may import in one file only."""
+    """Describe which lower packages it may not import, and which it may import in one file only."""
     if "*" in may_import[name]:
         return "imports anything"
     if name.startswith("goes_lite_"):
@@ -169,12 +169,12 @@ def _arrow(start: tuple[float, float, float], end: tuple[float, float, float]) -
 
 
 def main() -> None:
-    """Write the picture, or check the one that is there."""
+    """Write the picture, or check the existing one."""
     picture = draw(*tables())
     if sys.argv[1:] != ["--check"]:
         PICTURE.write_text(picture, encoding="utf-8")
     elif PICTURE.read_text(encoding="utf-8") != picture:
-        sys.exit("docs/storeys.svg is not what MAY_IMPORT says: run python .ci/storeys.py")
+        sys.exit("docs/storeys.svg differs from MAY_IMPORT: run python .ci/storeys.py")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Run the tests as they have to pass: once with every optional package, and once with the standard library alone.
+"""Run the tests twice: with every optional package, and with the standard library alone.
 
     python3 .ci/test.py [--legs full,bare] [--all | --share N] [arguments for pytest]
 
-Needs Python ≥ 3.11 with venv and pip, and a package index; everything else is installed into `.venv/`, and found there
-the next time. The tests of a leg run in as many processes as there are cores, unless `-n` says otherwise.
+Needs Python ≥ 3.11 with venv and pip, and a package index; everything else is installed into `.venv/` and reused. The tests
+of a leg run in as many processes as there are cores, unless `-n` says otherwise.
 
 A rule that holds for many backends, drivers and faces runs on one of each (see tests/shares.py): another `--share` takes
-others, `--all` takes them all, and what is slow as well. The second leg runs what can differ without the optional
+others, `--all` takes all of them, and slow tests as well. The second leg runs what can differ without the optional
 packages, unless files are named.
 """
 
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 
-if sys.version_info < (3, 11):  # noqa: UP036 (who runs this on an older one shall read why it fails)
+if sys.version_info < (3, 11):  # noqa: UP036 (an older Python should say why it fails)
     sys.exit(f"goes_lite needs Python 3.11 or newer, this is {sys.version.split()[0]}: run it with another python3")
 
 import env
@@ -31,11 +31,11 @@ BARE = (
     "tests/projection/test_inline.py tests/test_connect.py tests/test_demo.py tests/test_docs.py "
     "tests/test_packaging.py tests/test_public_api.py tests/test_query.py tests/test_runtime.py tests/test_workers.py"
 ).split()
-"""Where the standard library does what else an optional package does: SQLite, JSON, waking up, typing, printing."""
+"""Tests of what the standard library does without the optional packages: SQLite, JSON, waking up, typing, printing."""
 
 
 def run(leg: str, arguments: list[str]) -> int:
-    """The exit code of pytest in one environment."""
+    """Run pytest in one environment and return its exit code."""
     print(f"=== {leg}: Python {sys.version.split()[0]}", flush=True)
     try:
         python = env.make(leg)
@@ -48,7 +48,7 @@ def run(leg: str, arguments: list[str]) -> int:
     marks = {"full": "" if everything else "not slow", "bare": "not once" if everything else "not slow and not once"}
     if leg == "bare" and not any((env.ROOT / argument.partition("::")[0]).exists() for argument in arguments):
         arguments = [*arguments, *BARE]
-    # -P: the package that is installed is tested, whatever lies in the current directory
+    # -P: test the installed package, not the current directory
     command = [python, "-P", "-m", "pytest", "-q", "--progress", "-m", marks.get(leg, ""), *arguments]
     # The many processes that tests start compile nothing twice, wherever else Python is told to keep no bytecode.
     environment = {"PYTHONPYCACHEPREFIX": str(env.ROOT / ".venv" / "bytecode"), **os.environ}
@@ -57,7 +57,7 @@ def run(leg: str, arguments: list[str]) -> int:
 
 
 def main() -> int:
-    """0 if every leg passed, else the exit code of the first that did not."""
+    """Run the legs; return 0 if all passed, else the exit code of the first that did not."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
@@ -77,7 +77,7 @@ def main() -> int:
     print(f"=== {', '.join(times)}", flush=True)
     if set(codes) == {NO_TESTS}:
         return NO_TESTS
-    # A selection of tests may leave nothing to one of the legs; without a selection both have to run something.
+    # A selection of tests may leave a leg without tests; without a selection both must run some.
     return next((code for code in codes if code and not (code == NO_TESTS and rest)), 0)
 
 

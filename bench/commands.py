@@ -1,4 +1,4 @@
-"""How fast commands are: one after another, many that want one aggregate, once, and accepted for later."""
+"""The speed of commands: one after another, contending for one aggregate, counted once, and accepted for later."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Change:
 
 
 class Asked(Account, name="asked-account"):
-    """An account that is asked with commands."""
+    """An account that handles commands."""
 
     @goes.handles(Change, id="account", create=True)
     def changed(self, command: Change) -> None:
@@ -34,7 +34,7 @@ class Asked(Account, name="asked-account"):
 
 
 def one_after_another(path: Path, count: int, driver: str, *, once: bool = False) -> float:
-    """Commands per second: load, one event, save; round robin over ten aggregates."""
+    """Return the commands per second: load, one event, save; round robin over ten aggregates."""
     with goes.blocking.connect(path, driver=driver) as db:
         db.commands.serve(Asked)
         for number in range(10):
@@ -47,7 +47,7 @@ def one_after_another(path: Path, count: int, driver: str, *, once: bool = False
 
 
 def by_threads(path: Path, dispatchers: int, each: int, driver: str) -> float:
-    """Commands per second, all for one aggregate."""
+    """Return the commands per second of threads that all change one aggregate."""
     with goes.blocking.connect(path, driver=driver) as db:
         db.commands.serve(Asked)
         db.commands.dispatch(Change("one", 0))
@@ -72,7 +72,7 @@ def by_threads(path: Path, dispatchers: int, each: int, driver: str) -> float:
 
 
 def by_tasks(path: Path, dispatchers: int, each: int, driver: str) -> float:
-    """The same on an event loop."""
+    """Return the same for tasks on an event loop."""
 
     async def run() -> float:
         async with goes.connect(path, driver=driver) as db:
@@ -94,7 +94,7 @@ def by_tasks(path: Path, dispatchers: int, each: int, driver: str) -> float:
 
 
 def accepted(path: Path, count: int, driver: str) -> float:
-    """Accepted commands that a worker does, per second."""
+    """Return how many accepted commands a worker handles per second."""
     with goes.blocking.connect(path, driver=driver) as db:
         db.commands.serve(Asked)
         ids = [db.commands.dispatch_async(Change(str(number % 10), 1)) for number in range(count)]
@@ -105,12 +105,12 @@ def accepted(path: Path, count: int, driver: str) -> float:
 
 
 def check(account: Asked, total: int) -> None:
-    """Every command counted, in versions without a gap."""
+    """Assert that every command counted, in versions without a gap."""
     assert (account.total, account.version) == (total, total + 1), account
 
 
 def measure(bench: Bench) -> list[Row]:
-    """Commands on the bus, at full durability: what there is no limit to compare with, but the peer (`peers.py`)."""
+    """Measure commands on the bus at full durability. They have no limit to compare with, only a peer (`peers.py`)."""
     count = bench.times(2_000)
     rows = {
         name: Row(f"commands: {name}", "/s", [], [])

@@ -1,4 +1,4 @@
-"""What the benches store: one small event and one small aggregate, the same on every side."""
+"""The domain of the benches: one small event and one small aggregate, the same on every side."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Changed:
 
 
 class Account(goes.Aggregate, name="account"):
-    """Keeps a balance."""
+    """An account with a balance."""
 
     total: int = 0
 
@@ -33,26 +33,26 @@ class Account(goes.Aggregate, name="account"):
 
 
 def events(aggregate: str, count: int, *, first: int = 1) -> list[goes.Event[Changed]]:
-    """The next `count` events of an account."""
+    """Return the next `count` events of an account."""
     ref = goes.AggregateRef("account", aggregate)
     return [goes.Event(Changed(n, NOTE), aggregate=ref, version=n) for n in range(first, first + count)]
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """How many events there were."""
+    """The number of events so far."""
 
     events: int = 0
 
 
 class Totals(goes.ModelProjection[Total], name="totals"):
-    """One read model for all events of a name."""
+    """One read model for all events of the same name."""
 
     def key(self, event: goes.Event[object]) -> str:
-        """The name of the event."""
+        """Return the name of the event."""
         return event.name
 
     @goes.projects(Changed)
     def changed(self, total: Total, event: goes.Event[Changed]) -> Total:
-        """One event more."""
+        """Count an event."""
         return Total(total.events + 1)

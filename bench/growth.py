@@ -1,4 +1,4 @@
-"""How cost grows with the length of the log: it must not, but for what reads all of it; and what a log takes up."""
+"""Cost by the length of the log: it must not grow, except for reading all of it. And the size of a log."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ with goes.blocking.connect({at!r}, driver={driver!r}) as db:
 
 
 def grow(bench: Bench, sizes: tuple[int, ...] = SIZES) -> list[Series]:
-    """Every cost at every length. A tenth of the events are aggregates of their own."""
+    """Measure every cost at every length. There is one aggregate for every ten events."""
     made: dict[str, Series] = {}
 
     def note(name: str, unit: Unit, size: int, value: float, budget: float | None = None) -> None:
@@ -54,7 +54,7 @@ def grow(bench: Bench, sizes: tuple[int, ...] = SIZES) -> list[Series]:
         chance = random.Random(size)
         note("file, per event", "bytes", size, os.path.getsize(filled) / size)
         for _ in range(bench.repeat):
-            at = Path(shutil.copy(filled, bench.path()))  # what is appended below lengthens a short log
+            at = Path(shutil.copy(filled, bench.path()))  # the appends below lengthen a short log
             for name, unit, budget, measure in COSTS:
                 note(name, unit, size, measure(bench, at, size, chance), budget)
             note("projection, from the beginning", "/s", size, catch_up(at, Totals(), bench.driver))
@@ -127,7 +127,7 @@ _TIMES = 200
 
 
 def _each(work: Callable[[], object]) -> float:
-    """Microseconds for one of them: the median of many, for the mean would be about the few that wait for a disk."""
+    """Return the microseconds of one call: the median of many, as the few that wait for a disk dominate the mean."""
     work()
     found: list[float] = []
     for _ in range(_TIMES):
@@ -147,9 +147,9 @@ COSTS: tuple[tuple[str, Unit, float | None, Cost], ...] = (
     ("query: the events of one aggregate", "µs", 1.2, _query_one),
     ("follow: catch up with 100 events", "ms", 1.2, _follow),
 )
-"""What must not grow with the log, and how many times as much as at 10,000 events it may cost at the longest."""
+"""What must not grow with the log, and the allowed factor from 10,000 events to the longest log."""
 
 
 def sizes(scale: float) -> tuple[int, ...]:
-    """The lengths at this scale: 10,000 is always among them, for it is what others are compared with."""
+    """Return the lengths at this scale, always including 10,000, with which the others are compared."""
     return tuple(size for size in SIZES if size <= max(10_000, SIZES[-1] * scale))

@@ -1,4 +1,4 @@
-"""What goes_lite does against its limit: the same rows by the bare driver, at equal durability, in turns, on fresh files."""
+"""goes_lite against its limit: the same rows by the bare driver, at equal durability, alternating, on fresh files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.table import Row
 
 
 def append(bench: Bench, batch: int, count: int, durability: str, budget: float) -> list[Row]:
-    """Appends of one aggregate in batches, on both faces; events are made inside the timed loop."""
+    """Append to one aggregate in batches, on both faces; the timed loop includes making the events."""
     name = f"append, {f'batches of {batch}' if batch > 1 else 'one by one'}, {durability.upper()}"
     blocking = Row(f"{name}, blocking", "/s", [], [], budget)
     faced = Row(f"{name}, async", "/s", [], [], budget if batch > 1 else None)
@@ -51,7 +51,7 @@ def append(bench: Bench, batch: int, count: int, durability: str, budget: float)
 
 
 def concurrent(bench: Bench, tasks: int, each: int, budget: float) -> list[Row]:
-    """Many async appenders at FULL against one that waits for each append."""
+    """Compare many async appenders at FULL with one that waits for each append."""
     row = Row(f"append, {tasks} concurrent async appenders, FULL (limit: one that waits)", "/s", [], [], budget)
 
     async def appender(db: goes.Database, name: str, count: int) -> None:
@@ -72,7 +72,7 @@ def concurrent(bench: Bench, tasks: int, each: int, budget: float) -> list[Row]:
 
 
 def scan(bench: Bench, count: int, budget: float) -> list[Row]:
-    """The whole log as events, with their data, on both faces."""
+    """Read the whole log as events, with their data, on both faces."""
     at = bench.fill(bench.fresh(), count // 10, 10)
     rows = [Row(f"query of the whole log, {face}", "/s", [], [], budget) for face in ("blocking", "async")]
 
@@ -99,7 +99,7 @@ def scan(bench: Bench, count: int, budget: float) -> list[Row]:
 
 
 def fetch(bench: Bench, count: int, budget: float) -> list[Row]:
-    """A repository's fetch of aggregates of ten events: one after another on both faces, and many at a time."""
+    """Fetch aggregates of ten events from a repository: one after another on both faces, and many concurrently."""
     at = bench.fill(bench.fresh(), count, 10)
     ids = [f"a{n}" for n in range(count)]
     name = "repository fetch of a 10-event aggregate"
@@ -159,7 +159,7 @@ with goes.blocking.connect({at!r}, **{options!r}) as db:
 
 
 def follow(bench: Bench, times: int, budget: float) -> list[Row]:
-    """From the return of an append in one process until `follow` gives the event in another: the median of each repeat."""
+    """Time from the return of an append until `follow` yields the event in another process: the median of each repeat."""
     row = Row("commit in one process → seen by follow in another (limit: 5 ms)", "ms", [], [], budget)
     for _ in range(bench.repeat):
         at = bench.fresh()
@@ -171,7 +171,7 @@ def follow(bench: Bench, times: int, budget: float) -> list[Row]:
                 assert other.stdout is not None
                 other.stdout.readline()
                 for version in range(1, times + 1):
-                    time.sleep(0.003)  # so that the other one waits again
+                    time.sleep(0.003)  # until the other process waits again
                     db.events.append(events("seen", 1, first=version))
                     committed = time.perf_counter()  # one clock for all processes of the machine, on Linux
                     waits.append(float(other.stdout.readline()) - committed)
@@ -182,7 +182,7 @@ def follow(bench: Bench, times: int, budget: float) -> list[Row]:
 
 
 def imports(bench: Bench) -> list[Row]:
-    """`import goes_lite` over an empty interpreter."""
+    """Time `import goes_lite`, over an empty interpreter."""
     row = Row("import goes_lite, over an empty interpreter (limit: 40 ms)", "ms", [], [], 1.0)
 
     def start(code: str) -> float:
@@ -201,7 +201,7 @@ def imports(bench: Bench) -> list[Row]:
 
 
 def measurements(bench: Bench) -> dict[str, Callable[[], list[Row]]]:
-    """The rows by name."""
+    """Return the measurements by name."""
     times = bench.times
     found: dict[str, Callable[[], list[Row]]] = {
         "append-batch": lambda: append(bench, 100, times(40_000), "full", 0.5),

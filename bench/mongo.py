@@ -1,8 +1,8 @@
-"""How fast the backend over MongoDB is: `python bench/mongo.py [--seconds 2] [--repeat 5] [--url URL]`.
+"""The speed of the MongoDB backend: `python bench/mongo.py [--seconds 2] [--repeat 5] [--url URL]`.
 
-Each row is compared with pymongo alone doing the same, alternately, on one server that is started for it: the same
-documents with the same indexes, as durably (`w: majority`, `j: true`), without a transaction and without looking whether
-it may; read into dicts on the raw side, into events on ours. Figures are per second, or milliseconds.
+Each row compares goes_lite with pymongo alone, alternating, on one server that is started for it: the same documents with
+the same indexes, at equal durability (`w: majority`, `j: true`), but without transactions and checks; pymongo reads dicts,
+goes_lite events. Figures are per second, or milliseconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-# this file is called as the protocol is, and its folder is where Python looks first
+# this file has the name of a module that it imports, and Python searches its folder first
 sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder) != os.path.dirname(os.path.abspath(__file__))]
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -32,9 +32,9 @@ from pymongo import AsyncMongoClient, IndexModel  # noqa: E402
 import goes_lite as goes  # noqa: E402
 
 SIZE = 100
-"""Events in a batch, and in an aggregate that is loaded."""
+"""Number of events in a batch, and in an aggregate that is loaded."""
 READ = 20_000
-"""Events that are read in a row."""
+"""Number of events read by one query."""
 TOGETHER = 64
 
 
@@ -54,7 +54,7 @@ class Bench:
         self.account = 0
 
     def events(self, number: int) -> list[goes.Event[Changed]]:
-        """A new aggregate of so many."""
+        """Return the events of a new aggregate."""
         self.account += 1
         ref = ("account", str(self.account))
         return [goes.Event(Changed(n, "x" * 50), aggregate=ref, version=n + 1) for n in range(number)]
@@ -88,12 +88,12 @@ class Bench:
         return len(await self.raw.find({}, sort=[("_id", 1)], limit=READ).to_list())
 
     async def follow(self, times: int) -> list[float]:
-        """Milliseconds from before an append through one handle to its event at a follower of another one."""
+        """Return the milliseconds from the start of an append until a follower on another handle has the event."""
         took: list[float] = []
         following = self.other.events.follow(after=await self.db.events.head())
         for _ in range(times):
             coming = asyncio.ensure_future(anext(following))
-            await asyncio.sleep(0.02)  # it has found nothing, and waits
+            await asyncio.sleep(0.02)  # until the follower has found nothing and waits
             started = time.perf_counter()
             await self.db.events.append(self.events(1))
             await coming
@@ -147,10 +147,12 @@ async def measure(url: str, seconds: float, repeat: int) -> None:
 
 
 def main() -> None:
-    known = argparse.ArgumentParser(description="How fast the backend over MongoDB is, beside pymongo alone.")
-    known.add_argument("--seconds", type=float, default=2, help="for each figure (default: %(default)s)")
-    known.add_argument("--repeat", type=int, default=5, help="of which the median is shown (default: %(default)s)")
-    known.add_argument("--url", help="of a server; without it one is started")
+    known = argparse.ArgumentParser(description="The speed of the MongoDB backend, compared with pymongo alone.")
+    known.add_argument("--seconds", type=float, default=2, help="seconds per figure (default: %(default)s)")
+    known.add_argument(
+        "--repeat", type=int, default=5, help="repeats, of which the median is shown (default: %(default)s)"
+    )
+    known.add_argument("--url", help="the URL of a server; without it one is started")
     arguments = known.parse_args()
     with ExitStack() as stack:
         url = arguments.url or stack.enter_context(mongo.server("--journalCommitInterval", "2")).url

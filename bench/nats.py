@@ -1,10 +1,10 @@
-"""How fast the bus over NATS is: `python bench/nats.py [ROW …] [--events N] [--repeat 5] [--sync always] [--json FILE]`.
+"""The speed of the NATS bus: `python bench/nats.py [ROW …] [--events N] [--repeat 5] [--sync always] [--json FILE]`.
 
-Each row is compared with nats-py alone doing the same, alternately, on one server that is started for it: the same
-payloads with an id for de-duplication, as many under way at a time, acknowledged as often; JSON read into a dict on the
-raw side, into events on ours. A command's receipt is a row in SQLite on both sides, looked for before it is handled and
-committed before the answer, in a thread, so that the event loop goes on.
-Figures are per second, or milliseconds; the ratio says how much of the raw rate is left (above 1: it is faster).
+Each row compares goes_lite with nats-py alone, alternating, on one server that is started for it: the same payloads with
+an id for de-duplication, equally many in flight, acknowledged equally often; nats-py reads JSON into dicts, goes_lite into
+events. A command's receipt is a row in SQLite on both sides, looked up before the command is handled and committed before
+the reply, in a thread, so that the event loop keeps running.
+Figures are per second, or milliseconds; the ratio is the share of the raw speed (above 1: goes_lite is faster).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-# this file is called as the driver is, and its folder is where Python looks first
+# this file has the name of the driver that it imports, and Python searches its folder first
 sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder) != os.path.dirname(os.path.abspath(__file__))]
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -36,7 +36,7 @@ from goes_lite_nats._envelope import encode  # noqa: E402
 
 import goes_lite as goes  # noqa: E402
 
-raw_connect: Any = vars(nats)["connect"]  # whose types are not complete
+raw_connect: Any = vars(nats)["connect"]  # its types are incomplete
 registry = goes.Registry()
 
 
@@ -64,7 +64,7 @@ def events(number: int) -> list[goes.Event[Changed]]:
 
 
 class Side(NamedTuple):
-    """Where one of the two measures."""
+    """The server, prefix and folder of one measurement."""
 
     url: str
     prefix: str
@@ -145,7 +145,7 @@ async def consume_ours(side: Side, number: int) -> float:
 
 
 async def latency_raw(side: Side, number: int) -> float:
-    """From publishing to a waiting consumer, in milliseconds."""
+    """Return the milliseconds from publishing to a waiting consumer."""
     async with AsyncExitStack() as stack:
         js = await raw_stream(side, stack)
         consumer = await js.pull_subscribe(f"{side.prefix}.events.>", durable="g")
@@ -200,10 +200,10 @@ async def commands_raw(side: Side, number: int, dispatchers: int) -> float:
                 receipts.execute("INSERT INTO receipts VALUES (?, ?)", (id, result))
 
         async def handle(message: Any) -> None:
-            said = json.loads(message.data)
-            if await asyncio.to_thread(find, said["id"]) is None:
-                await asyncio.to_thread(keep, said["id"], str(said["data"]["amount"]))
-            await message.respond(json.dumps({"result": said["data"]["amount"]}).encode())
+            body = json.loads(message.data)
+            if await asyncio.to_thread(find, body["id"]) is None:
+                await asyncio.to_thread(keep, body["id"], str(body["data"]["amount"]))
+            await message.respond(json.dumps({"result": body["data"]["amount"]}).encode())
 
         async def begin(message: Any) -> None:
             task = asyncio.create_task(handle(message))
@@ -211,7 +211,7 @@ async def commands_raw(side: Side, number: int, dispatchers: int) -> float:
             task.add_done_callback(tasks.discard)
 
         await service.subscribe("change", "handlers", begin)
-        for _ in range(2):  # the first ping of nats-py may overtake what it had still to write
+        for _ in range(2):  # the first ping of nats-py may overtake pending writes
             await service.flush()
 
         async def dispatch(times: int) -> None:
@@ -254,7 +254,7 @@ class Row(NamedTuple):
     what: str
     unit: str
     share: float
-    """Of the events of the other rows."""
+    """The number of events as a share of `--events`."""
     raw: Measure
     ours: Measure
 
@@ -275,26 +275,26 @@ ROWS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}; all by default")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"any of {', '.join(ROWS)}; all by default")
     parser.add_argument("--events", type=int, default=10_000)
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--sync", choices=["default", "always"], default="default", help="sync_interval of the server")
     parser.add_argument("--json", metavar="FILE")
-    said = parser.parse_args()
-    if wrong := [row for row in said.rows if row not in ROWS]:
-        parser.error(f"no row {wrong[0]!r}: there are {', '.join(ROWS)}")
+    arguments = parser.parse_args()
+    if wrong := [row for row in arguments.rows if row not in ROWS]:
+        parser.error(f"no such row: {wrong[0]!r}; there are {', '.join(ROWS)}")
     kept: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store: dict[str, Any] = {"store_dir": str(folder / "store")}
-        if said.sync == "always":
+        if arguments.sync == "always":
             store["sync_interval"] = "always"
         with servers.server(jetstream=store) as server:
-            for key in said.rows or ROWS:
+            for key in arguments.rows or ROWS:
                 row = ROWS[key]
-                number = max(64, round(said.events * row.share) // 64 * 64)
+                number = max(64, round(arguments.events * row.share) // 64 * 64)
                 found: dict[str, list[float]] = {"raw": [], "ours": []}
-                for _ in range(said.repeat):
+                for _ in range(arguments.repeat):
                     for which, measure in (("raw", row.raw), ("ours", row.ours)):
                         side = Side(server.url, f"b{uuid4().hex[:12]}", folder)
                         found[which].append(asyncio.run(_awaited(measure(side, number))))
@@ -304,8 +304,8 @@ def main() -> None:
                 form = ".2f" if row.unit == "ms" else ",.0f"
                 shown = f"raw {raw:>9{form}} {row.unit}   ours {ours:>9{form}} {row.unit}   {ratio:5.2f} ×"
                 print(f"{row.what:<38} {shown}", flush=True)
-    if said.json:
-        Path(said.json).write_text(json.dumps(kept, indent=1), encoding="utf-8")
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(kept, indent=1), encoding="utf-8")
 
 
 async def _awaited(measure: Awaitable[float]) -> float:

@@ -1,8 +1,8 @@
-"""The same work by another library, in turns, each time on a fresh store: `python bench/peers.py --script FILE`.
+"""The same work by another library, alternating, each time on a fresh store: `python bench/peers.py --script FILE`.
 
-`--script` is the file with the peer's scenarios, `--python` a Python that has the peer installed. A scenario answers one
-JSON object with `events_per_s`, or the latencies `p50_ms`. What is measured on our side does what the scenario says, on the
-level of an application: events are made, encoded, stored; aggregates are loaded and decide; what is read is decoded.
+`--script` is the file with the peer's scenarios, `--python` a Python that has the peer installed. A scenario prints one
+JSON object with `events_per_s`, or the latency `p50_ms`. Our side does the same work on the level of an application: events
+are made, encoded and stored; aggregates are loaded and decide; everything that is read is decoded.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Measure = Callable[[Bench, int], float]
 
 
 class Scenario(NamedTuple):
-    """One row: the peer's scenario, how many events, our measure of the same, and what is asked for."""
+    """One row: the peer's scenario, the number of events, our measurement of the same, and the budget."""
 
     title: str
     theirs: str
@@ -39,12 +39,12 @@ class Scenario(NamedTuple):
     budget: float | None
     backend: str = "sqlite"
     ours_events: int = 0
-    """How many on our side, where the peer's number would be over before it can be timed."""
+    """The number of events on our side, if the peer's number is too small to be timed."""
     options: tuple[str, ...] = ()
 
 
 def save_new(accounts: Any, events: int = 1) -> None:
-    """A new aggregate of so many events."""
+    """Save a new aggregate with this number of events."""
     account = Account()
     for _ in range(events):
         account.change(1)
@@ -52,7 +52,7 @@ def save_new(accounts: Any, events: int = 1) -> None:
 
 
 def append_single(bench: Bench, count: int, durability: str = "full") -> float:
-    """So many new aggregates of one event, each saved on its own."""
+    """Save new aggregates of one event each, one by one."""
     with bench.blocking(durability=durability) as db:
         accounts = db.repository(Account)
 
@@ -65,7 +65,7 @@ def append_single(bench: Bench, count: int, durability: str = "full") -> float:
 
 
 def append_batch(bench: Bench, count: int) -> float:
-    """New aggregates of a hundred events, each recorded and saved."""
+    """Record and save new aggregates of a hundred events each."""
     with bench.blocking() as db:
         accounts = db.repository(Account)
 
@@ -77,7 +77,7 @@ def append_batch(bench: Bench, count: int) -> float:
 
 
 def command(bench: Bench, count: int) -> float:
-    """Load, one event, save; round robin over ten aggregates, which are remembered."""
+    """Load, record one event, save; round robin over ten cached aggregates."""
     with bench.blocking() as db:
         accounts = db.repository(Account, cache=10)
         for number in range(10):
@@ -91,12 +91,12 @@ def command(bench: Bench, count: int) -> float:
 
 
 def dispatched(bench: Bench, count: int) -> float:
-    """The same as typed commands on the bus, with their context in the metadata."""
+    """Do the same with typed commands on the bus, with their context in the metadata."""
     return commands.one_after_another(bench.path(), count, bench.driver)
 
 
 def load(bench: Bench, count: int) -> float:
-    """One aggregate of so many events, loaded from all of them, twenty times."""
+    """Load one aggregate from all of its events, twenty times."""
     with bench.blocking() as db:
         accounts = db.repository(Account)
         account = Account("one")
@@ -113,7 +113,7 @@ def load(bench: Bench, count: int) -> float:
 
 
 def log_read(bench: Bench, count: int) -> float:
-    """The whole log as events with their data."""
+    """Read the whole log as events with their data."""
     at = bench.fill(bench.path(), count // 10, 10)
     with bench.blocking(at) as db:
 
@@ -126,7 +126,7 @@ def log_read(bench: Bench, count: int) -> float:
 
 
 def writers(bench: Bench, count: int) -> float:
-    """Four threads on one handle, each saving new aggregates of one event."""
+    """Save new aggregates of one event in four threads on one handle."""
     with bench.blocking() as db:
         accounts = db.repository(Account)
         barrier = threading.Barrier(5)
@@ -149,17 +149,17 @@ def writers(bench: Bench, count: int) -> float:
 
 
 def contended(bench: Bench, count: int) -> float:
-    """Sixty-four threads that all want one aggregate."""
+    """Change one aggregate in sixty-four threads."""
     return commands.by_threads(bench.path(), 64, count // 64, bench.driver)
 
 
 def projection(bench: Bench, count: int) -> float:
-    """A counter per kind of event, with its checkpoint, from the beginning of a log that is there."""
+    """Project a counter per event name, with its checkpoint, from the beginning of an existing log."""
     return project.catch_up(bench.fill(bench.path(), count // 10, 10), Totals(), bench.driver)
 
 
 def follow(bench: Bench, count: int) -> float:
-    """Milliseconds from the call of save in one thread until a follower in another has the event: the median."""
+    """Return the median milliseconds from the call of save until a follower in another thread has the event."""
     with bench.blocking() as db:
         accounts = db.repository(Account)
         save_new(accounts)
@@ -183,7 +183,7 @@ def follow(bench: Bench, count: int) -> float:
 
 
 def append_single_normal(bench: Bench, count: int) -> float:
-    """The same without an fsync for each."""
+    """Do the same without an fsync for each event."""
     return append_single(bench, count, "normal")
 
 
@@ -211,7 +211,7 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 def theirs(script: Path, python: str, scenario: Scenario, folder: Path) -> float:
-    """What the peer answers: events per second, or the median latency in milliseconds."""
+    """Run the peer's scenario and return its events per second, or its median latency in milliseconds."""
     command = [
         python, str(script), "--scenario", scenario.theirs, "--backend", scenario.backend, "--n", str(scenario.events),
         "--payload", str(len(NOTE)), "--dir", str(folder), *scenario.options,
@@ -222,10 +222,10 @@ def theirs(script: Path, python: str, scenario: Scenario, folder: Path) -> float
 
 
 def main() -> int:
-    """Print both and their ratios, as they come."""
+    """Print both sides and their ratio, row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(SCENARIOS)}")
-    parser.add_argument("--script", type=Path, required=True, help="the scenarios of the peer")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(SCENARIOS)}")
+    parser.add_argument("--script", type=Path, required=True, help="the file with the peer's scenarios")
     parser.add_argument("--python", default=sys.executable, help="a Python that has the peer installed")
     parser.add_argument("--driver", default="apsw", choices=["apsw", "sqlite3"])
     parser.add_argument("--repeat", type=int, default=5)

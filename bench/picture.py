@@ -1,4 +1,4 @@
-"""Pictures of what was measured, as SVG: bars of ratios against their budgets, and lines of cost against length."""
+"""Charts of the figures, as SVG: bars of ratios against their budgets, and lines of cost against length."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ COLOURS = ("#2f7d4f", "#1f5f99", "#b3541e", "#7a3e9d", "#8a7a00", "#c2185b", "#0
 
 
 def bars(rows: Sequence[Row], title: str) -> str:
-    """A bar for each ratio, and a mark where its budget is. Longer is better."""
+    """Draw a bar for each ratio, with a mark at its budget. Longer is better."""
     asked = [row for row in rows if row.limit and row.budget is not None]
     parts = [_text(10, 24, title, size=16, weight="bold")]
     for number, row in enumerate(asked):
         y = 44 + number * LINE
         ratio, budget = statistics.median(row.ratios), row.budget or 1.0
-        # each row is drawn in units of its budget, for the ratios are of very different sizes
+        # draw each row in units of its budget, because the ratios differ a lot in size
         length = min(ratio / budget, 2.0)
         full = (WIDTH - LEFT - 120) / 2
         parts += [
@@ -34,7 +34,7 @@ def bars(rows: Sequence[Row], title: str) -> str:
 
 
 def lines(series: Sequence[Series], title: str) -> str:
-    """Costs over the length of the log, each against what it is at 10,000 events: flat is what is wanted."""
+    """Draw costs over the length of the log, each relative to its cost at 10,000 events. Flat is good."""
     drawn = [one for one in series if 10_000 in one.values and len(one.values) > 1 and one.unit != "bytes"]
     height, top, bottom, right = 420, 50, 380, WIDTH - 330
     sizes = sorted({size for one in drawn for size in one.values})

@@ -1,4 +1,4 @@
-"""Where a bench has its stores: fresh files of one driver, or fresh storages beside the one that a URL names."""
+"""Where a bench has its stores: fresh files of one driver, or fresh stores next to the one that a URL names."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from bench.domain import events
 from goes_lite.blocking import BlockingDatabase
 
 ROOT = Path(__file__).resolve().parent.parent
-"""What other processes put on their path, to find goes_lite and the benches."""
+"""The folder that other processes add to their path, to find goes_lite and the benches."""
 
 
 class Bench:
-    """Where the stores are, with which driver, how often to measure, and how much (`scale` times what is usual)."""
+    """Where the stores are, the driver, and how often and how much (`scale` times the default) to measure."""
 
     def __init__(self, folder: Path, driver: str, repeat: int, scale: float = 1.0, url: str = "") -> None:
         self.folder = folder
@@ -29,16 +29,16 @@ class Bench:
         self._made = 0
 
     def path(self) -> Path:
-        """Of a file that is not there yet."""
+        """Return the path of a file that does not exist yet."""
         self._made += 1
         return self.folder / f"bench-{self._made}.db"
 
     def times(self, count: int) -> int:
-        """So many, at this scale."""
+        """Return the count at this scale."""
         return max(10, int(count * self.scale))
 
     def fresh(self) -> Any:
-        """What to connect to for a store of its own: a path, or a URL."""
+        """Return the path or URL of a new store."""
         if not self.url:
             return self.path()
         from goes_lite_conformance import by_url  # needs pytest, and only a URL needs it
@@ -47,21 +47,21 @@ class Bench:
         return by_url.beside(self.url, f"bench{self._made}")
 
     def options(self, durability: str = "full") -> dict[str, Any]:
-        """The options to connect with."""
+        """Return the options to connect with."""
         return {} if self.url else {"driver": self.driver, "durability": durability}
 
     @contextmanager
     def blocking(self, at: Any = None, durability: str = "full") -> Generator[BlockingDatabase]:
-        """A handle on the store, a fresh one unless it is named."""
+        """Open a store, by default a new one."""
         with goes.blocking.connect(at or self.fresh(), **self.options(durability)) as db:
             yield db
 
     def connect(self, at: Any = None, durability: str = "full") -> AbstractAsyncContextManager[goes.Database]:
-        """The same, on the async face."""
+        """Open a store on the async face."""
         return goes.connect(at or self.fresh(), **self.options(durability))
 
     def fill(self, at: Any, aggregates: int, size: int) -> Any:
-        """Put so many aggregates of so many events there."""
+        """Fill a store with this number of aggregates, each with `size` events, and return where it is."""
         with self.blocking(at, "normal") as db:
             for start in range(0, aggregates, 100):
                 db.events.append([e for n in range(start, min(start + 100, aggregates)) for e in events(f"a{n}", size)])
@@ -69,7 +69,7 @@ class Bench:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """How long it takes, with nothing left over to be collected meanwhile."""
+    """Return how long the work takes, after a garbage collection."""
     gc.collect()
     started = time.perf_counter()
     work()

@@ -1,9 +1,9 @@
-"""PostgreSQL, measured: `python bench/postgres.py [--url URL] [--repeat 5] [--scale 1] [--script FILE --python PYTHON]`.
+"""The speed of the PostgreSQL backend: `python bench/postgres.py [--url URL] [--repeat 5] [--scale 1] [--script FILE …]`.
 
-Each row compares what goes_lite does, on the blocking face, with a raw asyncpg loop that does the same inserts (BEGIN, the
-lock, an INSERT of prepared arrays, COMMIT) or the same SELECT; and, with the script of a peer's scenarios and the Python
-that has it, with that peer. All in turns, in one run, on one server, at equal durability, each on fresh tables. Without a
-URL a server is started for it, with fsync.
+Each row compares goes_lite, on the blocking face, with a raw asyncpg loop that does the same inserts (BEGIN, the lock, an
+INSERT of prepared arrays, COMMIT) or the same SELECT; and, with the script of a peer's scenarios and the Python that has
+it, with that peer. All alternate in one run, on one server, at equal durability, each on fresh tables. Without a URL a
+server is started, with fsync.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ class Row(NamedTuple):
 
     name: str
     scenario: str
-    """What the peer's script calls it."""
+    """Its name in the peer's script."""
     number: int
     ours: Callable[[str, int], float]
     raw: Callable[[str, int], float] | None
     budget: float
-    """Against the peer."""
+    """The ratio to the peer that is required."""
 
 
 @contextlib.contextmanager
 def store(url: str) -> Generator[str]:
-    """The URL of a store that nobody has used."""
+    """Yield the URL of a new store, and remove the store afterwards."""
     fresh = PostgresBackend.scratch(url, f"bench{uuid4().hex[:12]}")
     try:
         yield fresh
@@ -107,7 +107,7 @@ def append_threads(url: str, count: int) -> float:
 
 
 def append_tasks(url: str, count: int) -> float:
-    """64 tasks on the async face."""
+    """Append in 64 tasks on the async face."""
 
     async def run(fresh: str) -> float:
         async with goes.connect(fresh) as db:
@@ -126,7 +126,7 @@ def append_tasks(url: str, count: int) -> float:
 
 
 def load(url: str, count: int) -> float:
-    """A repository's fetch of an aggregate of `LENGTH` events."""
+    """Fetch an aggregate of `LENGTH` events from a repository."""
     with store(url) as fresh, goes.blocking.connect(fresh) as db:
         db.events.append(events("a", LENGTH))
         accounts = db.repository(Account)
@@ -135,7 +135,7 @@ def load(url: str, count: int) -> float:
 
 
 def project(url: str, count: int) -> float:
-    """A projection that counts, from the first event on, exactly once."""
+    """Run a projection that counts events, from the first event on, exactly once."""
     with store(url) as fresh, goes.blocking.connect(fresh) as db:
         for first in range(count // 500):
             db.events.append([event for number in range(50) for event in events(f"a{first}-{number}", 10)])
@@ -213,7 +213,7 @@ def raw_load(url: str, count: int) -> float:
 
 
 def peer(url: str, row: Row, script: str, python: str) -> float:
-    """Events per second of one scenario of the script, by its gap-safe defaults."""
+    """Return the events per second of one scenario of the script, with its gap-safe defaults."""
     parts = urlsplit(url)
     environment = {
         **os.environ,
@@ -226,10 +226,10 @@ def peer(url: str, row: Row, script: str, python: str) -> float:
     command = [python, script, "--scenario", row.scenario, "--backend", "postgres", "--n", str(count), "--payload"]
     command += [str(len(NOTE)), "--loads", str(LOADS), "--writers", str(THREADS), "--batch", str(BATCH)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    if "events_per_s" not in said:
-        raise RuntimeError(f"the peer says {said}")
-    return float(said["events_per_s"])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    if "events_per_s" not in found:
+        raise RuntimeError(f"the peer printed {found}")
+    return float(found["events_per_s"])
 
 
 def rows(scale: float) -> list[Row]:
@@ -260,12 +260,12 @@ def ratio(ours: list[float], theirs: list[float]) -> str:
 def main() -> int:
     """Print a table, row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="WORD", help="only rows whose name has one of these words")
-    parser.add_argument("--url", help="of a server; nothing but fresh schemas and databases are touched")
+    parser.add_argument("names", nargs="*", metavar="WORD", help="only rows whose name contains one of these words")
+    parser.add_argument("--url", help="the URL of a server; only new schemas and databases are touched")
     parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--scale", type=float, default=1.0, help="multiplies how much is done")
-    parser.add_argument("--script", help="a peer's scenarios, such as peer_eventsourcing.py")
-    parser.add_argument("--python", default=sys.executable, help="the Python that has the peer")
+    parser.add_argument("--scale", type=float, default=1.0, help="multiplies the amount of work")
+    parser.add_argument("--script", help="the file with a peer's scenarios, such as peer_eventsourcing.py")
+    parser.add_argument("--python", default=sys.executable, help="a Python that has the peer installed")
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
         url: str = arguments.url or stack.enter_context(postgres.server()).url

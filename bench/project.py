@@ -1,7 +1,6 @@
-"""How fast projections are: catching up with a log that is there, and until an append is visible in a read model.
+"""The speed of projections: catching up with an existing log, and the time until an append is visible in a read model.
 
-Catch-up goes through the continuous path, as a program does it: a processor is started on a log at full durability, and
-is waited for.
+Catching up takes the continuous path, as in a program: start a processor on a log at full durability, and wait for it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ BATCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is known of an aggregate."""
+    """What is known about an aggregate."""
 
     events: int = 0
     last: int = 0
@@ -36,12 +35,12 @@ class Summaries(goes.ModelProjection[Summary], name="summaries"):
 
     @goes.projects(Changed)
     def changed(self, summary: Summary, event: goes.Event[Changed]) -> Summary:
-        """One event more."""
+        """Count an event."""
         return replace(summary, events=summary.events + 1, last=event.version)
 
 
 def catch_up(path: Path, projection: goes.Projection, driver: str) -> float:
-    """Events per second, on the blocking face."""
+    """Return the events per second on the blocking face."""
     with goes.blocking.connect(path, driver=driver) as db:
         head = db.events.head()
         processor = db.projection(projection, batch=BATCH)
@@ -54,7 +53,7 @@ def catch_up(path: Path, projection: goes.Projection, driver: str) -> float:
 
 
 def catch_up_async(path: Path, projection: goes.Projection, driver: str) -> float:
-    """The same on the async face."""
+    """Return the events per second on the async face."""
 
     async def main() -> float:
         async with goes.connect(path, driver=driver) as db:
@@ -71,7 +70,7 @@ def catch_up_async(path: Path, projection: goes.Projection, driver: str) -> floa
 
 
 async def visible(path: Path, driver: str, times: int) -> list[float]:
-    """Seconds from an append's return until the read model is there, with the projection in this process."""
+    """Return the seconds from the return of an append until the read model shows it, with the projection in this process."""
     waits: list[float] = []
     async with goes.connect(path, driver=driver) as db, db.projection(Summaries()) as processor:
         for version in range(1, times + 1):
@@ -94,7 +93,7 @@ with goes.blocking.connect({path!r}, driver={driver!r}) as db, db.projection(Sum
 
 
 def visible_from_another(path: Path, driver: str, times: int) -> list[float]:
-    """The same, with the projection in another process."""
+    """Return the same with the projection in another process."""
     code = FOLLOWER.format(root=str(ROOT), path=str(path), driver=driver)
     waits: list[float] = []
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
@@ -116,7 +115,7 @@ def visible_from_another(path: Path, driver: str, times: int) -> list[float]:
 
 
 def measure(bench: Bench) -> list[Row]:
-    """Catching up on both faces, and the time from an append's return until the read model shows it."""
+    """Measure catching up on both faces, and the time from the return of an append until the read model shows it."""
     count = bench.times(200_000)
     path = bench.fill(bench.path(), count // 20, 20)
     rows: list[Row] = []

@@ -1,6 +1,6 @@
-"""The raw limit: the same rows into the same tables by the bare driver, without anything of goes_lite in between.
+"""The raw limit: the same rows in the same tables by the bare driver, without goes_lite in between.
 
-The schema is goes_lite's own (its migrations make the file), so both sides keep the same tables and indices.
+The schema is that of goes_lite (its migrations create the file), so both sides maintain the same tables and indexes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LOAD = (
 
 
 def connect(path: Path, driver: str, durability: str) -> Any:
-    """A bare connection to a fresh store."""
+    """Open a bare connection to a new store."""
     goes.blocking.connect(path, driver=driver).close()
     if driver == "apsw":
         import apsw
@@ -40,7 +40,7 @@ def connect(path: Path, driver: str, durability: str) -> Any:
 
 
 def rows(count: int, aggregate: int, position: int, version: int) -> list[tuple[Any, ...]]:
-    """Ready-made rows of the events table."""
+    """Make rows of the events table."""
     data = f'{{"amount":1,"note":"{NOTE}"}}'
     now = time.time_ns() // 1000
     return [
@@ -62,7 +62,7 @@ def rows(count: int, aggregate: int, position: int, version: int) -> list[tuple[
 
 
 def append(connection: Any, count: int, batch: int) -> float:
-    """Seconds to insert `count` events of one aggregate in transactions of `batch`; the rows are made beforehand."""
+    """Return the seconds to insert `count` events of one aggregate in transactions of `batch`, without making the rows."""
     key = connection.execute(NEW, (os.urandom(8).hex(),)).fetchall()[0][0]
     head = connection.execute("SELECT ifnull(max(position), 0) FROM events").fetchall()[0][0]
     made = rows(count, key, head + 1, 1)
@@ -81,14 +81,14 @@ def append(connection: Any, count: int, batch: int) -> float:
 
 
 def scan(connection: Any) -> float:
-    """Seconds to read every row of the log."""
+    """Return the seconds to read every row of the log."""
     started = time.perf_counter()
     connection.execute("SELECT * FROM events ORDER BY position").fetchall()
     return time.perf_counter() - started
 
 
 def load(connection: Any, ids: list[str]) -> float:
-    """Seconds to read the events of each aggregate."""
+    """Return the seconds to read the events of each aggregate."""
     started = time.perf_counter()
     for name in ids:
         connection.execute(LOAD, ("account", name)).fetchall()

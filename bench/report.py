@@ -1,7 +1,7 @@
-"""Write bench/README.md and its pictures from the stored figures: `python bench/report.py`.
+"""Write bench/README.md and its charts from the stored figures: `python bench/report.py`.
 
-The figures are in bench/figures/*.json, written by `run.py --json` and `peers.py --json`; nobody types a number of the
-tables by hand. Text that does not come from figures is in bench/about.md.
+The figures are in bench/figures/*.json, written by `run.py --json` and `peers.py --json`; no number in the tables is typed
+by hand. The other text is in bench/about.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def main() -> int:
-    """Write the page and its pictures."""
+    """Write the page and its charts."""
     text = [(HERE / "about.md").read_text().rstrip()]
     for path in sorted((HERE / "figures").glob("*.json")):
         title, machine, found = load(path)

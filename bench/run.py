@@ -1,8 +1,8 @@
-"""The speed budgets, measured: `python bench/run.py [NAME …] [--driver apsw] [--repeat 5] [--json FILE]`.
+"""Measure the speed budgets: `python bench/run.py [NAME …] [--driver apsw] [--repeat 5] [--json FILE]`.
 
-Each row compares what goes_lite does with its limit: what the bare driver does with the same rows in the same tables, at
-equal durability, in turns, on fresh stores, in one run. `growth` is about the length of the log instead. With a `--url`
-it measures the backend there, without a limit; its storages are made beside the one that the URL names.
+Each row compares goes_lite with its limit: the same rows by the bare driver, in the same tables, at equal durability,
+alternating, on fresh stores, in one run. `growth` measures cost by the length of the log instead. With a `--url` it
+measures that backend, without a limit, in stores next to the one that the URL names.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Measured = Sequence[Row | Series]
 
 
 def measurements(bench: Bench) -> dict[str, Callable[[], Measured]]:
-    """What can be measured, by name."""
+    """Return the measurements by name."""
     found: dict[str, Callable[[], Measured]] = {**limits.measurements(bench)}
     if not bench.url:
         found["project"] = partial(project.measure, bench)
@@ -41,16 +41,20 @@ def measurements(bench: Bench) -> dict[str, Callable[[], Measured]]:
 
 
 def main() -> int:
-    """Print the rows as they are measured."""
+    """Measure, and print row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     names: list[str] = [*measurements(Bench(Path(), "apsw", 1))]
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(names)}; all but growth by default")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"any of: {', '.join(names)}; all but growth by default"
+    )
     parser.add_argument("--driver", default="", choices=["apsw", "sqlite3"], help="default: apsw, if it is installed")
-    parser.add_argument("--url", default="", help="measure the backend of this URL, beside what it names")
+    parser.add_argument(
+        "--url", default="", help="measure the backend of this URL, in stores next to the one that it names"
+    )
     parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--scale", type=float, default=1.0, help="multiplies how much is done")
+    parser.add_argument("--scale", type=float, default=1.0, help="multiplies the amount of work")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of every repeat")
-    parser.add_argument("--compare", type=Path, metavar="FILE", help="say what has changed since that file was written")
+    parser.add_argument("--compare", type=Path, metavar="FILE", help="print the changes since that file was written")
     parser.add_argument(WITHOUT, action="store_true", help="with the codec of the standard library")
     arguments = parser.parse_args()
     if unknown := set(arguments.names) - set(names):

@@ -1,4 +1,4 @@
-"""What was measured, and how it is shown: rows of a value against its limit, and series of a cost over sizes."""
+"""The figures and how they are shown: rows of a value against its limit, and series of a cost over sizes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ HEADER = "| what | goes_lite | limit | ratio: median (min–max) | budget | |\n|
 
 
 class Row(NamedTuple):
-    """One value of goes_lite and one of its limit for each repeat, and how much of the limit is asked for.
+    """One value of goes_lite and one of its limit for each repeat, and the required share of the limit.
 
-    Rates (`/s`) are to be high, all else low; a ratio above the budget is good either way. Without a limit there is
+    Rates (`/s`) should be high, everything else low; a ratio above the budget is good either way. Without a limit there is
     nothing to compare with.
     """
 
@@ -54,17 +54,17 @@ class Row(NamedTuple):
 
 
 class Series(NamedTuple):
-    """A cost at several lengths of the log: for each length the values of all repeats."""
+    """A cost at several lengths of the log, for each length the values of all repeats."""
 
     name: str
     unit: Unit
     values: dict[int, list[float]]
     budget: float | None = None
-    """How many times the cost at 10,000 events it may be at the longest log."""
+    """The allowed factor from the cost at 10,000 events to that at the longest log."""
 
     @property
     def growth(self) -> float | None:
-        """How many times the cost at 10,000 events it is at the longest log."""
+        """The factor from the cost at 10,000 events to that at the longest log."""
         longest = max(self.values)
         if 10_000 not in self.values or longest == 10_000:
             return None
@@ -85,22 +85,22 @@ class Series(NamedTuple):
 
 
 def shown(value: float, unit: Unit) -> str:
-    """A value for people: three digits are as many as such figures are worth."""
+    """Format a value, with three digits: such figures are not more precise than that."""
     digits = 0 if value >= 100 else 1 if value >= 10 else 2
     return f"{value:,.{digits}f}{unit if unit == '/s' else f' {unit}'}"
 
 
 def series_header(sizes: Iterable[int]) -> str:
-    """The head of a table of series."""
+    """Return the head of a table of series."""
     heads = " | ".join(f"{size:,} events" for size in sizes)
     return f"| what | {heads} | growth from 10,000 | budget | |\n|{'---|' * (heads.count('|') + 5)}"
 
 
 def machine() -> str:
-    """What the figures are from, in one line."""
+    """Describe the machine and the versions in one line."""
     found: list[str] = []
     for name in ("apsw", "msgspec"):
-        if name not in sys.modules or bool(sys.modules[name]):  # None there: this run does without it
+        if name not in sys.modules or bool(sys.modules[name]):  # None there: this run works without it
             try:
                 found.append(f"{name} {metadata.version(name)}")
             except metadata.PackageNotFoundError:
@@ -113,7 +113,7 @@ def machine() -> str:
 
 
 def save(path: Path, title: str, rows: Iterable[Row | Series]) -> None:
-    """Write what was measured, every repeat of it."""
+    """Write the figures of every repeat."""
     made: list[dict[str, Any]] = [{"kind": type(row).__name__, **row._asdict()} for row in rows]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
@@ -122,7 +122,7 @@ def save(path: Path, title: str, rows: Iterable[Row | Series]) -> None:
 
 
 def load(path: Path) -> tuple[str, str, list[Row | Series]]:
-    """The title, the machine, and what was measured."""
+    """Read the title, the machine and the figures."""
     found: dict[str, Any] = json.loads(path.read_text())
     rows: list[Row | Series] = []
     for made in found["rows"]:
@@ -135,7 +135,7 @@ def load(path: Path) -> tuple[str, str, list[Row | Series]]:
 
 
 def compare(rows: Iterable[Row | Series], path: Path) -> list[str]:
-    """What became of each figure since the file was written: lines for people."""
+    """Compare the figures with those in the file, and return the changes as lines."""
     before = {row.name: row for row in load(path)[2]}
     lines: list[str] = []
     for row in rows:

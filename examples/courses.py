@@ -1,11 +1,11 @@
-"""Course subscription: rules that no single aggregate could keep, and many who want the same few seats at once.
+"""Course subscriptions: rules across aggregates, and many students who want the same few seats at once.
 
     python examples/courses.py [--students 40] [--courses 6] [--seats 12] [--db courses.db]
 
-A course has so many seats, a student takes three courses at most, and a user name is given once. Each of these rules is
-about several things, so none of them is an aggregate: a decision reads the events that matter and appends under the
-condition that none was added meanwhile. The students here are threads that all begin at once; whatever they do, the rules
-hold, and the numbers at the end say so.
+A course has a limited number of seats, a student takes at most three courses, and a user name is taken once. No single
+aggregate can enforce these rules: a decision reads the events that matter, and appends under the condition that none was
+added in the meantime. The students here are threads that all start at once; whatever they do, the rules hold, as the
+numbers at the end show.
 """
 
 from __future__ import annotations
@@ -70,19 +70,19 @@ class Subscribe:
     student: str
 
 
-# --- what decisions have to know --------------------------------------------------------------------------------------
+# --- decision models --------------------------------------------------------------------------------------------------
 
 
 @dataclass
 class Course:
-    """A course, as far as a subscription has to know it."""
+    """What a decision needs to know about a course."""
 
     seats: int | None = None
     taken: int = 0
 
 
 def course_model(course: str) -> goes.DecisionModel[Course]:
-    """The seats of a course, and how many are taken."""
+    """Return the seats of a course, and how many are taken."""
 
     def evolve(state: Course, event: goes.Event[Any]) -> None:
         if isinstance(event.data, CourseDefined):
@@ -95,7 +95,7 @@ def course_model(course: str) -> goes.DecisionModel[Course]:
 
 
 def student_model(student: str) -> goes.DecisionModel[frozenset[str]]:
-    """The courses of a student."""
+    """Return the courses of a student."""
 
     def evolve(courses: frozenset[str], event: goes.Event[StudentSubscribed]) -> frozenset[str]:
         return courses | {event.data.course}
@@ -105,7 +105,7 @@ def student_model(student: str) -> goes.DecisionModel[frozenset[str]]:
 
 
 def name_model(name: str) -> goes.DecisionModel[bool]:
-    """Whether a user name is taken; capitals make no difference."""
+    """Return whether a user name is taken, ignoring case."""
 
     def evolve(taken: bool, event: goes.Event[UserNamed]) -> bool:
         return True
@@ -117,9 +117,9 @@ def name_model(name: str) -> goes.DecisionModel[bool]:
 
 
 def decide_on_course(course: Course, command: DefineCourse) -> list[goes.Event[Any]]:
-    """There is one course of a name."""
+    """Define a course, if there is none of this name."""
     if course.seats is not None:
-        raise CommandRejected("course_exists", f"there is a course {command.course!r} already")
+        raise CommandRejected("course_exists", f"course {command.course!r} already exists")
     event = goes.Event(
         CourseDefined(command.course, command.seats), tags=[f"course:{command.course}"], registry=registry
     )
@@ -127,18 +127,18 @@ def decide_on_course(course: Course, command: DefineCourse) -> list[goes.Event[A
 
 
 def decide_on_name(taken: bool, command: TakeName) -> list[goes.Event[Any]]:
-    """A name is given once."""
+    """Take a name, if it is free."""
     if taken:
         raise CommandRejected("name_taken", f"the name {command.name!r} is taken")
     return [goes.Event(UserNamed(command.name), tags=[f"name:{command.name.lower()}"], registry=registry)]
 
 
 def decide_on_subscription(course: Course, courses: frozenset[str], command: Subscribe) -> list[goes.Event[Any]]:
-    """There is a seat, and the student has time."""
+    """Subscribe a student, if the course has a free seat and the student has time."""
     if course.seats is None:
         raise CommandRejected("no_such_course", f"there is no course {command.course!r}")
     if command.course in courses:
-        raise CommandRejected("subscribed", f"{command.student} is in {command.course} already")
+        raise CommandRejected("subscribed", f"{command.student} is already in {command.course}")
     if course.taken >= course.seats:
         raise CommandRejected("course_full", f"{command.course} is full")
     if len(courses) >= MOST_COURSES:
@@ -148,7 +148,7 @@ def decide_on_subscription(course: Course, courses: frozenset[str], command: Sub
 
 
 def handle_commands(db: goes.blocking.BlockingDatabase) -> None:
-    """Let a handle do the commands of this program."""
+    """Register the handlers of this program."""
 
     @db.commands.handles(DefineCourse)
     def define(command: DefineCourse) -> None:
@@ -172,13 +172,13 @@ def handle_commands(db: goes.blocking.BlockingDatabase) -> None:
 
 
 def rush(db: goes.blocking.BlockingDatabase, students: int, courses: list[str]) -> Counter[str]:
-    """Every student wants one of ten names and every course, all at once; what became of the commands, by code."""
+    """Let all students want one of ten names and every course at once, and count the outcomes by code."""
     outcomes: Counter[str] = Counter()
     lock, begin = threading.Lock(), threading.Barrier(students)
 
     def student(number: int) -> None:
-        wishes = random.Random(number).sample(courses, len(courses))
-        commands = [TakeName(f"user-{number % 10}"), *(Subscribe(course, f"s-{number}") for course in wishes)]
+        shuffled = random.Random(number).sample(courses, len(courses))
+        commands = [TakeName(f"user-{number % 10}"), *(Subscribe(course, f"s-{number}") for course in shuffled)]
         begin.wait()
         for command in commands:
             try:
@@ -199,7 +199,7 @@ def rush(db: goes.blocking.BlockingDatabase, students: int, courses: list[str]) 
 
 
 def report(db: goes.blocking.BlockingDatabase) -> list[str]:
-    """The courses as bars, and whether the rules hold, counted from the log."""
+    """Draw the courses as bars, and check the rules against the log."""
     seats: dict[str, int] = {}
     taken: Counter[str] = Counter()
     busy: Counter[str] = Counter()
@@ -219,20 +219,20 @@ def report(db: goes.blocking.BlockingDatabase) -> list[str]:
              for course in seats]  # fmt: skip
     full = all(taken[course] <= seats[course] for course in seats)
     lines += [
-        f"  no course has more than its seats: {full}",
+        f"  no course has more students than seats: {full}",
         f"  no student has more than {MOST_COURSES} courses: {all(number <= MOST_COURSES for number in busy.values())}",
-        f"  no name was given twice: {all(number == 1 for number in names.values())}",
+        f"  no name was taken twice: {all(number == 1 for number in names.values())}",
     ]
     return lines
 
 
 def main() -> int:
-    """0 if all rules hold."""
+    """Run the rush; return 0 if all rules hold."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--students", type=int, default=40)
     parser.add_argument("--courses", type=int, default=6)
     parser.add_argument("--seats", type=int, default=12)
-    parser.add_argument("--db", default="sqlite:///:memory:", help="a file to keep; in memory by default")
+    parser.add_argument("--db", default="sqlite:///:memory:", help="a file to keep the events in (default: in memory)")
     arguments = parser.parse_args()
     courses = [f"course-{number + 1}" for number in range(arguments.courses)]
     with goes.blocking.connect(arguments.db, registry=registry) as db:
@@ -242,7 +242,7 @@ def main() -> int:
                 db.commands.dispatch(DefineCourse(course, arguments.seats))
             except CommandRejected as error:
                 print(f"  {error}")
-        print(f"{arguments.students} students, each of whom wants every course:")
+        print(f"{arguments.students} students, each of whom wants all courses:")
         outcomes = rush(db, arguments.students, courses)
         print("  " + ", ".join(f"{code} {count}" for code, count in outcomes.most_common()))
         lines = report(db)

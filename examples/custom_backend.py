@@ -1,17 +1,17 @@
-"""A backend of one's own in one file: everything is kept in a journal, a file to which lines of JSON are appended.
+"""A complete backend in one file. It keeps everything in a journal, a file to which lines of JSON are appended.
 
-    import custom_backend  # which registers the scheme
+    import custom_backend  # registers the scheme
 
     with goes_lite.blocking.connect("journal:///app.journal") as db: ...
 
-A line is a commit: a checksum, and the records of what changed. It is written, fsynced and only then acknowledged, so
-a line that a crash has torn was never promised to anybody, and the next commit cuts it off. What the records add up to
-is held in memory, and read there. Only a delete rewrites the file: what is erased is gone.
+A line is a commit: a checksum and records of the changes. It is written, fsynced and only then acknowledged, so a line
+that a crash has torn was never acknowledged, and the next commit cuts it off. The resulting state is held in memory and
+read from there. Only a delete rewrites the file: erased data is gone.
 
-It is as small as a backend can be that keeps the contract of goes_lite (see tests/test_example_backend.py): everything
-has to fit into memory, every commit costs an fsync, opening reads the whole file, and one handle at a time has it open,
-which is watched over between processes as well where there is `fcntl`, that is everywhere but on Windows. There are no
-transactions, no SQL and no backups. docs/writing-a-backend.md goes through the file.
+It is as small as a backend can be that fulfils the contract of goes_lite (see tests/test_example_backend.py): everything
+has to fit into memory, every commit costs an fsync, opening reads the whole file, and only one handle at a time can have
+it open (between processes this needs `fcntl`, which all systems but Windows have). There are no transactions, no SQL and
+no backups. docs/writing-a-backend.md walks through the file.
 
     python3 examples/custom_backend.py
 """
@@ -89,13 +89,13 @@ from goes_lite.kit import (
 
 T = TypeVar("T")
 
-# --- what is stored: records of changes, and the state that they add up to --------------------------------------------
+# --- what is stored: records of changes, and the resulting state ------------------------------------------------------
 
 
 class State(Tables):
-    """Everything that is stored: the events, and tables for all else.
+    """Everything that is stored: the events, and tables for everything else.
 
-    An event is kept as it is encoded (its data is None) and decoded each time it is read.
+    Events are kept encoded (their data is None) and decoded each time they are read.
     """
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class State(Tables):
         self.aggregates: dict[AggregateRef, list[Event[None]]] = {}  # by version, which are contiguous from 1
 
     def apply(self, record: Record) -> None:
-        """Make the change that a record stands for. It is the only way in which anything changes: live or replayed."""
+        """Apply the change in a record. All changes are made here, live or replayed."""
         match record:
             case ["store", identity, head]:
                 self.identity, self.head = identity, head
@@ -128,25 +128,25 @@ class State(Tables):
                 super().apply(record)
 
     def records(self) -> Iterator[Record]:
-        """The records that make a state like this one, and nothing of what was erased."""
+        """Yield the records that result in this state, without anything that was erased."""
         yield from map(event_record, self.log)
-        yield ["store", self.identity, self.head]  # the newest events may be erased, but the head never goes back
+        yield ["store", self.identity, self.head]  # the newest events may be erased, but the head never decreases
         yield from (["put", table, key, row] for table, rows in self.tables.items() for key, row in rows.items())
 
     def between(self, after: int, upto: int) -> list[Event[None]]:
-        """The events with after < position ≤ upto."""
+        """Return the events with after < position ≤ upto."""
         first, last = (bisect_right(self.log, end, key=lambda event: event.position) for end in (after, upto))
         return self.log[first:last]
 
 
 def event_record(event: Event[Any]) -> Record:
-    """The fields as `restore` takes them."""
+    """Return the fields of an event as `restore` takes them."""
     start = ["event", id_bytes(event).hex(), event.name, time_micros(event), event.aggregate, event.version]
     encoding, schema, payload = event.encoded
     return [*start, metadata_json(event), tags_json(event), event.position, encoding, schema, packed(payload)]
 
 
-# --- how it is stored: lines that are there wholly or not at all ------------------------------------------------------
+# --- how it is stored: lines that are complete or ignored -------------------------------------------------------------
 
 
 def line_of(records: Sequence[Record]) -> bytes:
@@ -155,18 +155,18 @@ def line_of(records: Sequence[Record]) -> bytes:
 
 
 def records_of(line: bytes) -> list[Record] | None:
-    """The records of a line, None if it is not a whole one."""
+    """Return the records of a line, or None if it is incomplete."""
     checksum, _, body = line.removesuffix(b"\n").partition(b" ")
     return json.loads(body) if line.endswith(b"\n") and checksum == b"%08x" % zlib.crc32(body) else None
 
 
 class Journal:
-    """The file and its state. One thread at a time writes; who reads waits for no disk, only for a commit being applied.
+    """The file and its state. One thread at a time writes; readers never wait for the disk, only while a commit is applied.
 
-    Nobody ever replaces the lock file, so everybody agrees on it. The kernel unlocks it when a process is killed.
+    The lock file is never replaced, so all processes lock the same one. The kernel unlocks it when a process is killed.
     """
 
-    _opened: ClassVar[set[str]] = set()  # by this process
+    _opened: ClassVar[set[str]] = set()  # paths that this process has open
     _opening = threading.Lock()
 
     def __init__(self, path: str) -> None:
@@ -175,7 +175,7 @@ class Journal:
         self.published: Callable[[Sequence[Event[Any]], int], None] = lambda events, before: None
         self._real = os.path.realpath(path)
         self._state = State()
-        self._end = 0  # of the last whole line
+        self._end = 0  # the end of the last complete line
         self.closed = False
         self._writing = threading.Lock()
         self._applying = threading.Lock()
@@ -185,7 +185,7 @@ class Journal:
                 if not os.path.exists(self._real):
                     self._write_whole([["store", uuid4().hex, 0]])
                 self._file = open(self._real, "r+b", buffering=0)  # noqa: SIM115
-                held.callback(lambda: self._file.close())  # noqa: PLW0108  the one that it is by then
+                held.callback(lambda: self._file.close())  # noqa: PLW0108  `_file` may be replaced until then
                 self._replay(self._file.readall())
             except errors.StoreError:
                 raise
@@ -207,7 +207,7 @@ class Journal:
                 raise errors.StoreLocked(self.path, 0) from None
 
     def _write_whole(self, records: Iterable[Record]) -> None:
-        """Put a new file in the place of the old one, if any: a crash leaves the one or the other."""
+        """Replace the file, if any, by a new one: a crash leaves either the old or the new one."""
         with open(self._real + ".new", "wb") as file:
             file.writelines(line_of([record]) for record in records)
             file.flush()
@@ -215,19 +215,19 @@ class Journal:
         os.replace(self._real + ".new", self._real)
         if os.name != "nt":
             folder = os.open(os.path.dirname(self._real), os.O_RDONLY)
-            os.fsync(folder)  # or a power cut brings the old name back
+            os.fsync(folder)  # otherwise a power failure could undo the rename
             os.close(folder)
 
     def _replay(self, content: bytes) -> None:
         lines = content.splitlines(keepends=True)
         if not lines or records_of(lines[0]) is None:
-            raise errors.ForeignFile(self.path, "it does not begin as a journal does")
+            raise errors.ForeignFile(self.path, "it does not begin like a journal")
         for number, line in enumerate(lines, 1):
             records = records_of(line)
             if records is None:
-                if number < len(lines):  # it was acknowledged, or none would follow it
+                if number < len(lines):  # another line follows, so this one was acknowledged
                     raise errors.StoreDamaged(self.path, f"the line at byte {self._end} is not what was written")
-                return  # a crash has torn it
+                return  # a crash tore it
             for record in records:
                 self._state.apply(record)
             self._end += len(line)
@@ -242,7 +242,7 @@ class Journal:
             return select(self._state)
 
     def write(self, work: Callable[[State], Change[T]]) -> T:
-        """Let the work look at the state and decide, then commit what it wants: nobody else writes meanwhile."""
+        """Let the work read the state and return a change, then commit it. Nobody else can write in between."""
         with self._writing:
             self.check_open()
             change, before = work(self._state), self._state.head
@@ -255,7 +255,7 @@ class Journal:
     def _commit(self, records: Sequence[Record]) -> None:
         line = line_of(records)
         try:
-            self._file.truncate(self._end)  # what a crash has torn
+            self._file.truncate(self._end)  # cut off a torn line
             self._file.seek(self._end)
             written = 0
             while written < len(line):
@@ -263,17 +263,17 @@ class Journal:
             os.fsync(self._file.fileno())
         except OSError as exc:
             with suppress(OSError):
-                self._file.truncate(self._end)  # it is refused, so it must not come back
+                self._file.truncate(self._end)  # the commit failed, so it must not come back
             if exc.errno == errno.ENOSPC:
                 raise errors.StoreFull(self.path) from exc
             raise errors.StoreUnavailable(self.path, f"cannot be written ({exc}): is the disk all right?") from exc
-        with self._applying:  # a commit is seen wholly or not at all
+        with self._applying:  # readers see a commit completely or not at all
             for record in records:
                 self._state.apply(record)
             self._end += len(line)
         if records[0][0] == "erase":
-            with suppress(OSError):  # it is deleted all the same; the bytes go with the next delete
-                self._file.close()  # Windows replaces no file that is open
+            with suppress(OSError):  # it counts as deleted anyway; the next delete removes the bytes
+                self._file.close()  # Windows cannot replace an open file
                 try:
                     self._write_whole(self._state.records())
                 finally:
@@ -310,7 +310,7 @@ class Events(Store):
         if condition is not None:
             self.reader.check(condition.query)
         stored = {key: state.by_id[key] for key in map(id_bytes, batch.events) if key in state.by_id}
-        if stored:  # before all else: a batch that is repeated never fits the versions that it has made itself
+        if stored:  # check this first: a repeated batch never fits the versions that it has created itself
             return Change(check_repeated(batch, stored, self.reader.registry))
         for ref, step in batch.steps.items():
             if step.expected != (version := len(state.aggregates.get(ref, ()))):
@@ -359,7 +359,7 @@ class Events(Store):
             nonlocal cursor
             await self.runtime.sleep(0)
             while True:
-                count = self.journal.changed.count  # before looking, so that no change is missed
+                count = self.journal.changed.count  # read before looking, so that no change is missed
                 stored = self.journal.read(lambda state: state.between(cursor, sys.maxsize))  # noqa: B023  called at once
                 page, seen = self.reader.page(stored, 0, query, self.page_size)
                 cursor = stored[seen - 1].position if seen else cursor
@@ -388,12 +388,12 @@ class Events(Store):
     def aggregates(
         self, name: str | None = None, *, after: AggregateRef | None = None, limit: int | None = None
     ) -> Pages[AggregateInfo]:
-        behind = ("", "") if after is None else check_for_query(aggregate_ref, after)
+        last = ("", "") if after is None else check_for_query(aggregate_ref, after)
         wanted = None if name is None else check_for_query(check_name, name, "an aggregate name")
         most = None if limit is None else check_position("limit", limit)
 
         def select(state: State) -> list[AggregateInfo]:
-            refs = sorted(ref for ref in state.aggregates if ref > behind and wanted in (None, ref.name))[:most]
+            refs = sorted(ref for ref in state.aggregates if ref > last and wanted in (None, ref.name))[:most]
             events = ((ref, state.aggregates[ref]) for ref in refs)
             return [AggregateInfo(ref, len(found), found[0].time, found[-1].time) for ref, found in events]
 
@@ -445,7 +445,7 @@ class JournalBackend(Backend):
         try:
             await runtime.call(lambda: made.append(Journal(path)))
             return cls(made[0], runtime, EventReader(registry, unknown))
-        except BaseException:  # whoever is cancelled here may have opened it all the same
+        except BaseException:  # a cancelled call may have opened it nevertheless
             await runtime.close()
             for journal in made:
                 journal.close()
@@ -455,10 +455,10 @@ class JournalBackend(Backend):
         raise errors.AbilityMissing(TRANSACTIONS, self.location)
 
     async def close(self) -> None:
-        """Let what is under way come to its end, then release everything."""
+        """Finish what is in progress, then release everything."""
         try:
             await self.bus.close()
-        finally:  # whoever is cancelled here has closed it nevertheless
+        finally:  # a cancelled call closes it nevertheless
             await self.runtime.close()
             self.journal.close()
 

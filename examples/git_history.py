@@ -1,4 +1,4 @@
-r"""The history of a git repository as an event log, and questions to it.
+r"""The history of a git repository as an event log, and queries on it.
 
     python3 examples/git_history.py                                      # this repository
     python3 examples/git_history.py ~/src/flask --top 5
@@ -6,15 +6,15 @@ r"""The history of a git repository as an event log, and questions to it.
     python3 examples/git_history.py ~/src/flask --file setup.py --at 2015-06-30
 
 Every file is an aggregate, from the commit that adds it to the one that deletes it; a rename changes its state, not its
-id. Every commit is a few events that are appended together; where the log ends is where the next run goes on, so the
-program may be killed at any time, and run again when the repository has grown.
+id. Every commit is a few events that are appended together, and the next run resumes where the log ends. So the program
+may be killed at any time, and run again when the repository has grown.
 
-Which history? That of the main line: `git log --first-parent`, each commit compared with its first parent, a merge
-being the sum of what it brought. It is the only order in which every commit builds upon the state that the one before
-it left. (Followed into the branches, a file would be renamed twice, or changed before it is added.)
+The history is that of the main line: `git log --first-parent`, each commit compared with its first parent, and a merge as
+the sum of its changes. Only in this order does every commit build on the state that its predecessor left. (With the commits
+of branches, a file would be renamed twice, or changed before it is added.)
 
 The time of an event is the committer's date. In a path, a backslash is doubled and a byte that is not UTF-8 is `\xNN`.
-Needs git ≥ 2.15. Exit codes: 0 fine, 2 wrong input (the reason is on stderr), 130 interrupted.
+Needs git ≥ 2.15. Exit codes: 0 success, 2 wrong input (the reason is on stderr), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ import goes_lite as goes
 class FileAdded:
     path: str
     mode: str
-    lines: int | None  # None: git takes it for binary (or it is a submodule)
+    lines: int | None  # None: git considers it binary (or it is a submodule)
 
 
 @goes.event("file.changed")
@@ -78,7 +78,7 @@ class FileDeleted:
 @goes.event("commit.made")
 @dataclass(frozen=True, slots=True)
 class CommitMade:
-    """The last event of every commit, of no aggregate: the log has the commit if and only if it has this."""
+    """The last event of every commit, of no aggregate: the log has the commit if and only if it has this event."""
 
     hash: str
     subject: str
@@ -100,20 +100,20 @@ class File(goes.Aggregate, name="file", deleted_by=FileDeleted):
         if isinstance(data, FileRenamed):
             self.path = data.path
         if self.lines is None or data.added is None or data.removed is None:
-            self.lines = None  # binary now, or before: git counts no lines across that
+            self.lines = None  # binary now or before: git does not count lines across that change
         else:
             self.lines += data.added - data.removed
 
 
-# --- what git says ----------------------------------------------------------------------------------------------------
+# --- the output of git ------------------------------------------------------------------------------------------------
 
 
 class Problem(Exception):
-    """Something that the user can do something about; the message says what."""
+    """A problem that the user can solve; the message says how."""
 
 
 class Change(NamedTuple):
-    status: str  # A, M, D, R, C or T, as git has it
+    status: str  # A, M, D, R, C or T, as in git
     path: bytes
     source: bytes  # of a rename or copy, else empty
     mode: str
@@ -127,14 +127,14 @@ class Commit(NamedTuple):
     actor: str
     email: str
     authored: str
-    time: datetime  # when it came into this history
+    time: datetime  # the committer's date
     subject: str
     changes: list[Change]
 
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 SUBMODULE = "160000"
-# Set here rather than trusted: what a user's configuration says must not change what is imported.
+# Set here, so that the user's configuration cannot change what is imported.
 CONFIG = (
     "color.ui=never", "core.quotePath=false", "diff.algorithm=myers", "diff.ignoreSubmodules=none",
     "diff.relative=false", "diff.renameLimit=1000", "diff.submodule=short", "log.diffMerges=first-parent",
@@ -145,44 +145,46 @@ LOG = (
     "--no-textconv", "--ignore-submodules=none", "--encoding=UTF-8",
     "--format=commit %H%x00%P%x00%an <%ae>%x00%ae%x00%aI%x00%ct%x00%s",
 )  # fmt: skip
-# In a git hook these name another repository than the one that was asked for.
+# In a git hook these name another repository than the requested one.
 HIDDEN = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX", "GIT_NAMESPACE")
 
 
 class Git:
-    """The few things that this program asks of git."""
+    """The few git commands that this program runs."""
 
     def __init__(self, folder: Path) -> None:
         program = shutil.which("git")
         if program is None:
             raise Problem("git is not installed, or not on the PATH: see https://git-scm.com/downloads")
         if not folder.is_dir():
-            raise Problem(f"{folder} is not a folder: name one that a git repository lies in")
+            raise Problem(f"{folder} is not a folder: name one in a git repository")
         options = chain.from_iterable(("-c", setting) for setting in CONFIG)
         self._command = [program, "-C", str(folder), "--no-pager", "--no-replace-objects", *options]
         self._env = {key: value for key, value in os.environ.items() if key not in HIDDEN}
         self._env |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0"}
         try:
-            path = Path(self.says("rev-parse", "--absolute-git-dir"))
+            path = Path(self.output("rev-parse", "--absolute-git-dir"))
         except Problem as problem:
-            raise Problem(f"{folder} is not in a git repository that can be read: name one ({problem})") from None
+            raise Problem(
+                f"{folder} is not in a git repository that can be read: name another one ({problem})"
+            ) from None
         self.name = path.parent.name if path.name == ".git" else path.name.removesuffix(".git")
 
-    def says(self, *arguments: str) -> str:
-        answer = subprocess.run([*self._command, *arguments], env=self._env, capture_output=True, check=False)
-        if answer.returncode:
-            raise Problem(shown(answer.stderr.decode("utf-8", "replace").strip()))
-        return os.fsdecode(answer.stdout).strip()
+    def output(self, *arguments: str) -> str:
+        done = subprocess.run([*self._command, *arguments], env=self._env, capture_output=True, check=False)
+        if done.returncode:
+            raise Problem(shown(done.stderr.decode("utf-8", "replace").strip()))
+        return os.fsdecode(done.stdout).strip()
 
-    def asks(self, *arguments: str) -> bool:
+    def succeeds(self, *arguments: str) -> bool:
         try:
-            self.says(*arguments)
+            self.output(*arguments)
         except Problem:
             return False
         return True
 
     def log(self, revisions: str) -> Iterator[bytes]:
-        """What `git log` prints, cut at each NUL; what it complains about goes to stderr."""
+        """Yield the output of `git log`, split at each NUL; its errors go to stderr."""
         command = [*self._command, *LOG, revisions, "--"]
         with subprocess.Popen(command, env=self._env, stdout=subprocess.PIPE) as git:
             assert git.stdout is not None
@@ -190,18 +192,16 @@ class Git:
             while chunk := git.stdout.read(1 << 16):
                 *tokens, rest = (rest + chunk).split(b"\0")
                 yield from tokens
-            if (
-                git.wait()
-            ):  # before the last token, so that a commit that may lack some of its changes is never complete
+            if git.wait():  # before the last token, so that a commit that may lack changes is never complete
                 raise Problem(f"git stopped with exit code {git.returncode}")
             yield rest
 
 
 def parse(tokens: Iterator[bytes]) -> Iterator[Commit]:
-    """The commits in what `git log` with the options above prints.
+    """Parse the output of `git log` with the options above into commits.
 
-    Seven tokens for the commit; then, for each file, `:mode mode hash hash status` and one or two paths; then, for each
-    file again, `added TAB removed TAB path`, or, after a rename, without a path and followed by the two.
+    There are seven tokens for the commit; then, for each file, `:mode mode hash hash status` and one or two paths; then,
+    for each file again, `added TAB removed TAB path`, or, for a rename, the same without the path, followed by both paths.
     """
     token = next(tokens, None)
     while token is not None:
@@ -228,23 +228,25 @@ def parse(tokens: Iterator[bytes]) -> Iterator[Commit]:
                     changes[path] = change._replace(added=int(added), removed=int(removed))
         else:
             token = None
-        when = EPOCH + timedelta(seconds=min(int(at or 0), 1 << 37))  # nobody checks it: there is a year 292277026596
+        when = EPOCH + timedelta(
+            seconds=min(int(at or 0), 1 << 37)
+        )  # git does not check it: the year 292277026596 occurs
         yield Commit(commit, parents.split(), actor, email, authored, when, subject, list(changes.values()))
 
 
 def path_text(raw: bytes) -> str:
-    """A path as events have it; different paths have different ones."""
+    """Return a path as events store it; different paths have different texts."""
     return raw.replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
 # --- from commits to events -------------------------------------------------------------------------------------------
 
 NAMESPACE = UUID("6f1a5f0e-5d8b-5f0c-9a55-2d1f6d1f7b10")
-BATCH = 500  # so many events, of whole commits, are appended at a time: one wait for the disk, not hundreds
+BATCH = 500  # events of whole commits that are appended at a time, to wait for the disk once and not hundreds of times
 
 
 def short(value: str) -> str:
-    """The value, or its beginning and a digest if it is too long for a tag or an id (1024 bytes)."""
+    """Return the value, or its beginning and a digest if it is too long for a tag or an id (1024 bytes)."""
     raw = value.encode()
     return value if len(raw) <= 900 else f"{raw[:800].decode('utf-8', 'ignore')}…{uuid5(NAMESPACE, value)}"
 
@@ -252,9 +254,9 @@ def short(value: str) -> str:
 def events_of(
     commit: Commit, tree: dict[str, tuple[str, int]], db: goes.blocking.BlockingDatabase
 ) -> list[goes.Event[Any]]:
-    """What the commit did to each file, and the commit. Nothing is decided: it happened, so no aggregate is asked.
+    """Return the events of a commit: its change to each file, and the commit. They happened, so no aggregate decides.
 
-    `tree` has the id and version of the file that lies at a path, as far as this run has seen it.
+    `tree` maps a path to the id and version of its file, as far as this run has seen it.
     """
     metadata = {"actor": commit.actor, "commit": commit.hash, "authored": commit.authored}
     tags = {f"commit:{commit.hash}", f"author:{short(commit.email.strip().lower() or 'unknown')}"}
@@ -267,7 +269,7 @@ def events_of(
         events.append(goes.Event(data, id=id, time=commit.time, metadata=metadata, tags=own, **aggregate))
 
     found: dict[bytes, tuple[str, int]] = {}
-    for change in commit.changes:  # first what frees a path, then what takes one
+    for change in commit.changes:  # first the changes that free a path, then those that take one
         if change.status not in "AC":
             path = path_text(change.source or change.path)
             file = None if path in tree else find_file(db, path)  # imported by an earlier run
@@ -292,7 +294,7 @@ def events_of(
 
 
 def find_file(db: goes.blocking.BlockingDatabase, path: str, at: datetime | None = None) -> File | None:
-    """The file of this path, as it is or was at a time: the last that got the path by then, else one that got it later."""
+    """Find the file of a path, now or at a time: the last that got the path by then, else one that got it later."""
     names, tags = ["file.added", "file.renamed"], [f"path:{short(path)}"]
     files = db.repository(File)
     by_then = db.events.query(goes.EventQuery(names, tags=tags, max_time=at), reverse=True, limit=1)
@@ -303,39 +305,39 @@ def find_file(db: goes.blocking.BlockingDatabase, path: str, at: datetime | None
             try:
                 return files.fetch_version(id, at, deleted=True) if at else files.fetch(id, deleted=True)
             except goes.errors.VersionNotFound:
-                continue  # it did not exist yet
+                continue  # the file did not exist yet
     return None
 
 
 def revisions(git: Git, last: str, head: str) -> str | None:
-    """What is to be imported after the commit `last`, None if that is nothing. Problem if it does not fit."""
-    if git.asks("merge-base", "--is-ancestor", last, head):
+    """Return the revisions to import after the commit `last`, or None if there are none. Problem if it does not fit."""
+    if git.succeeds("merge-base", "--is-ancestor", last, head):
         return f"{last}..{head}" if last != head else None
-    if git.asks("merge-base", "--is-ancestor", head, last):
-        behind = git.says("rev-list", "--count", "--first-parent", f"{head}..{last}")
+    if git.succeeds("merge-base", "--is-ancestor", head, last):
+        behind = git.output("rev-list", "--count", "--first-parent", f"{head}..{last}")
         print(f"note: HEAD is at {head[:12]}, {behind} commits behind the end of the log", file=sys.stderr)
         return None
-    if git.asks("cat-file", "-e", f"{last}^{{commit}}"):
-        reason = f"which HEAD ({head[:12]}) does not build upon any more: the history was rewritten"
+    if git.succeeds("cat-file", "-e", f"{last}^{{commit}}"):
+        reason = f"which is no longer an ancestor of HEAD ({head[:12]}): the history was rewritten"
     else:
         reason = "which is not in this repository: the history was rewritten, or it is another one"
     raise Problem(f"the log ends with commit {last[:12]}, {reason}. Import it into a new file (--db)")
 
 
 def import_commits(db: goes.blocking.BlockingDatabase, git: Git) -> int:
-    """Append the commits that the log does not have yet, and answer how many."""
-    if not git.asks("rev-parse", "--verify", "--quiet", "HEAD^{commit}"):
+    """Append the commits that the log does not have yet, and return their number."""
+    if not git.succeeds("rev-parse", "--verify", "--quiet", "HEAD^{commit}"):
         print(f"{git.name} has no commits yet: nothing to import", file=sys.stderr)
         return 0
-    head = git.says("rev-parse", "HEAD")
+    head = git.output("rev-parse", "HEAD")
     end = next(db.events.query(goes.EventQuery(["commit.made"]), reverse=True, limit=1), None)
     last = end.data.hash if end else None
     wanted = revisions(git, last, head) if last else head
     if wanted is None:
         return 0
-    if last is None and git.says("rev-parse", "--is-shallow-repository") == "true":
-        print("note: a shallow clone: its first commit seems to add every file at once", file=sys.stderr)
-    total = int(git.says("rev-list", "--count", "--first-parent", wanted))
+    if last is None and git.output("rev-parse", "--is-shallow-repository") == "true":
+        print("note: this is a shallow clone, so its first commit seems to add every file at once", file=sys.stderr)
+    total = int(git.output("rev-list", "--count", "--first-parent", wanted))
     begin = time.monotonic()
     tree: dict[str, tuple[str, int]] = {}
     commits = done = new = 0
@@ -344,8 +346,8 @@ def import_commits(db: goes.blocking.BlockingDatabase, git: Git) -> int:
         if commit is not None:
             if last is not None and commit.parents[:1] != [last]:
                 raise Problem(
-                    f"the main line does not lead through commit {last[:12]} any more, where the log ends (it was merged "
-                    "into another line): import it into a new file (--db)"
+                    f"the log ends with commit {last[:12]}, which is no longer on the main line (it was merged into another "
+                    "one). Import it into a new file (--db)"
                 )
             last = commit.hash
             batch += events_of(commit, tree, db)
@@ -362,12 +364,12 @@ def import_commits(db: goes.blocking.BlockingDatabase, git: Git) -> int:
     return new
 
 
-# --- questions to the log ---------------------------------------------------------------------------------------------
+# --- queries ----------------------------------------------------------------------------------------------------------
 
 
 def overview(db: goes.blocking.BlockingDatabase, at: datetime | None, top: int) -> Iterator[str]:
-    """What one pass over the log tells."""
-    changes, months = Counter[str](), Counter[int]()  # the former by file
+    """Summarise the log in one pass."""
+    changes, months = Counter[str](), Counter[int]()  # changes by file, commits by month
     versions: dict[str, int] = {}  # by file
     deleted = 0
     times: list[datetime] = []  # of the first and the last commit
@@ -390,7 +392,7 @@ def overview(db: goes.blocking.BlockingDatabase, at: datetime | None, top: int) 
 
     yield f"\nMost changed files\n{'changes':>9} {'lines':>8}  path"
     files = db.repository(File)
-    # Most changed first, and among equals by id: the answer is always the same.
+    # Most changed first, then by id, so that the order is always the same.
     for id, count in sorted(changes.items(), key=lambda item: (-item[1], item[0]))[:top]:
         file = files.fetch_version(id, versions[id], deleted=True)
         size = "deleted" if file.deleted else "binary" if file.lines is None else f"{file.lines:,}"
@@ -401,7 +403,7 @@ def overview(db: goes.blocking.BlockingDatabase, at: datetime | None, top: int) 
 
 
 def activity(months: Counter[int], rows: int = 72) -> Iterator[str]:
-    """Commits per month as bars; per quarter or year if those are too many."""
+    """Draw the commits per month as bars; per quarter or year if there are too many months."""
     span = max(months) - min(months)
     unit, size = ("month", 1) if span < rows else ("quarter", 3) if span < 3 * (rows - 1) else ("year", 12)
     first, end = min(months) // size, max(months) // size
@@ -416,7 +418,7 @@ def activity(months: Counter[int], rows: int = 72) -> Iterator[str]:
 
 
 def file_story(db: goes.blocking.BlockingDatabase, path: str, at: datetime | None, top: int) -> Iterator[str]:
-    """The state of a file at a time, and what happened to it until then."""
+    """Describe the state of a file at a time, and what happened to it until then."""
     when = f"{at:%Y-%m-%d %H:%M} UTC" if at else ""
     file = find_file(db, path, at)
     if file is None:
@@ -442,12 +444,12 @@ def file_story(db: goes.blocking.BlockingDatabase, path: str, at: datetime | Non
 
 
 def shown(value: str) -> str:
-    """The text with everything escaped that a terminal might obey: names in a repository are anybody's."""
+    """Escape everything that a terminal might interpret: names in a repository are untrusted."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
 
 
 def date(value: str) -> datetime:
-    """A time, or the end of a day, month or year, in UTC."""
+    """Parse a time, or the end of a day, month or year, in UTC."""
     for pattern, days in (("%Y", 366), ("%Y-%m", 31), ("%Y-%m-%d", 1), ("%Y-%m-%dT%H:%M", 0)):
         with contextlib.suppress(ValueError, OverflowError):
             end = datetime.strptime(value, pattern).replace(tzinfo=timezone.utc) + timedelta(days=days)
@@ -456,7 +458,7 @@ def date(value: str) -> datetime:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Import the history of a git repository as events, and ask it.")
+    parser = argparse.ArgumentParser(description="Import the history of a git repository as events, and query it.")
     parser.add_argument("repo", nargs="?", metavar="REPO", type=Path, help="a git repository (default: this one)")
     parser.add_argument("--db", metavar="FILE", help="the event log (default: NAME-history.db in this folder)")
     parser.add_argument("--at", metavar="DATE", type=date, help="as it was then: 2024, 2024-05, 2024-05-31, …T12:00")
@@ -481,11 +483,11 @@ def main() -> int:
                 print(line, flush=True)
     except (Problem, goes.errors.GoesError) as error:
         racing = isinstance(error, goes.errors.ConcurrencyError | goes.errors.DuplicateEventError)
-        hint = "; does another program import into this log? Run this again when it is done" if racing else ""
+        hint = "; if another program imports into this log, run this again when it is done" if racing else ""
         print(f"git_history: {error}{hint}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ninterrupted; run it again to go on from here", file=sys.stderr)
+        print("\ninterrupted; run it again to resume here", file=sys.stderr)
         return 130
     except BrokenPipeError:  # … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

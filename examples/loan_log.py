@@ -1,18 +1,18 @@
-"""A real event log of a real process (XES, the exchange format of process mining) as an event log of goes_lite.
+"""Import the event log of a real process (in XES, the exchange format of process mining) into goes_lite.
 
     python3 examples/loan_log.py bpic2012.xes.gz
     python3 examples/loan_log.py hospital.xes --db hospital.db
 
-The log for which it was made is that of the BPI Challenge 2012: 13,087 applications for a loan at a Dutch bank (van
-Dongen, 4TU.ResearchData, doi 10.4121/uuid:3926db30-f712-4394-aebc-75976070e91f). Any other XES log can be imported,
-too; rows that it has no data for are left out.
+It was written for the log of the BPI Challenge 2012: 13,087 applications for a loan at a Dutch bank (van Dongen,
+4TU.ResearchData, doi 10.4121/uuid:3926db30-f712-4394-aebc-75976070e91f). Any other XES log can be imported, too; rows
+without data are omitted.
 
 Every case of the log is an aggregate: one event opens it, one follows for each step. The figures come from a read
 model, two SQL tables in the same file. A batch of whole cases and its share of the figures are written in one
-transaction, so the program may be killed at any time, and run again, also with the whole of a file that was cut off.
+transaction, so the program may be killed at any time and run again, also with the complete version of a truncated file.
 
 The file is read as a stream, and nothing in it is trusted: XML entities are refused, sizes are bounded, text is escaped
-before it reaches the terminal. Exit codes: 0 fine, 2 wrong input (the reason is on stderr), 130 interrupted.
+before it reaches the terminal. Exit codes: 0 success, 2 wrong input (the reason is on stderr), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ Value = str | int | float | bool
 @dataclass(frozen=True, slots=True)
 class CaseOpened:
     amount: Decimal | None
-    others: tuple[tuple[str, Value], ...] = ()  # attributes; pairs, since what cannot change need not be copied
+    others: tuple[tuple[str, Value], ...] = ()  # attributes; pairs, because immutable data need not be copied
 
 
 @goes.event("case.step")
@@ -85,34 +85,34 @@ class Case(goes.Aggregate, name="case"):
 
 
 class Problem(Exception):
-    """Something that the user can do something about; the message says what."""
+    """A problem that the user can solve; the message says how."""
 
 
 class Broken(Problem):
-    """The file stops making sense; what came before makes sense."""
+    """The file is broken here; what came before is valid."""
 
 
 class Trace(NamedTuple):
-    """A case as the file has it."""
+    """A case in the file."""
 
     number: int  # 0, 1, 2, … in the order of the file
     attributes: dict[str, Value]
     events: list[dict[str, Value]]  # the attributes of each
 
 
-CHUNK = 1 << 17  # so many bytes are read at a time
-BATCH = 1 << 20  # the cases that end in so many bytes are written together
+CHUNK = 1 << 17  # bytes that are read at a time
+BATCH = 1 << 20  # bytes of the file whose cases are written together
 MAX_TAG = 8 << 20  # the longest stretch of the file, in bytes, without the beginning of an element
-MAX_EVENTS = 1_000_000  # of one case, which is held in memory
-RACE = "another program imports the same log into the same file right now: run this again when it is done"
+MAX_EVENTS = 1_000_000  # per case, which is held in memory
+RACE = "another program is importing the same log into the same file: run this again when it is done"
 CUT_OFF = "it ends in the middle (an incomplete download?)"
-# A date stays text: only that of an event is needed as a time.
+# Dates stay text: only that of an event is needed as a time.
 TEXTS = frozenset(("string", "date", "id", "list", "container"))
 ATTRIBUTES = TEXTS | {"int", "float", "boolean"}
 
 
 def typed(kind: str, text: str) -> Value:
-    """The value of an attribute; what is not of its kind, or not for JSON, stays text."""
+    """Convert the value of an attribute; it stays text if it does not fit its kind, or JSON."""
     try:
         if kind == "boolean":
             return text.strip().lower() in ("true", "1")
@@ -124,10 +124,10 @@ def typed(kind: str, text: str) -> Value:
 
 
 class XesParser:
-    """Takes the bytes of a file as they come, and collects the cases that are complete in `traces`.
+    """A push parser, which collects complete cases in `traces`.
 
-    expat is used directly: it is an order of magnitude faster than a tree, keeps nothing, and lets entity declarations
-    be refused, which is how a file of one kilobyte becomes gigabytes.
+    It uses expat directly, which is an order of magnitude faster than building a tree, keeps nothing, and can refuse entity
+    declarations, with which a file of one kilobyte expands to gigabytes.
     """
 
     def __init__(self) -> None:
@@ -139,8 +139,8 @@ class XesParser:
         self._quiet = 0  # bytes since the last element began
         self._case: dict[str, Value] | None = None
         self._events: list[dict[str, Value]] = []
-        self._target: dict[str, Value] | None = None  # whose attributes are being read, if anybody's
-        self._keys: list[str] = []  # of the attributes around the present one
+        self._target: dict[str, Value] | None = None  # where the current attributes belong, if anywhere
+        self._keys: list[str] = []  # of the enclosing attributes
         self._parser = parser = expat.ParserCreate(namespace_separator=" ")
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end
@@ -152,13 +152,13 @@ class XesParser:
             self._parser.Parse(data, not data)
         except expat.ExpatError as error:
             raise Broken(f"it is not well-formed XML: {error}" if data else CUT_OFF) from None
-        except (LookupError, ValueError) as error:  # what pyexpat raises for an encoding that nobody knows
+        except (LookupError, ValueError) as error:  # pyexpat raises these for an unknown encoding
             raise Broken(f"it cannot be decoded: {error}") from None
         if self._quiet > MAX_TAG:
             raise Broken(f"more than {MAX_TAG >> 20} MiB without an element: it is not an XES log")
 
     def _refuse(self, name: str, *_: object) -> None:
-        raise Broken(f"it declares the XML entity {name!r:.80}: no XES log needs that, and it could be an attack")
+        raise Broken(f"it declares the XML entity {name!r:.80}, which no XES log needs, and which could be an attack")
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
         self._quiet = 0
@@ -209,7 +209,7 @@ class XesParser:
 
 
 class Source:
-    """An XES file, compressed or not (the content tells)."""
+    """An XES file, compressed or not, as its content tells."""
 
     def __init__(self, path: Path) -> None:
         self.parser = XesParser()
@@ -223,11 +223,11 @@ class Source:
         self.close = self._file.close
 
     def done(self) -> float:
-        """How much of the file has been read, from 0 to 1."""
+        """Return the share of the file that has been read, from 0 to 1."""
         return self._file.tell() / (os.fstat(self._file.fileno()).st_size or 1)
 
     def batches(self) -> Iterator[list[Trace]]:
-        """The cases, those of one BATCH at a time; Broken where the file stops making sense."""
+        """Yield the cases of one BATCH at a time; raise Broken where the file is broken."""
         data, broken, size = b"start", None, 0
         while data and not broken:
             try:
@@ -240,7 +240,7 @@ class Source:
             size += len(data)
             if size >= BATCH or broken or not data:
                 traces, self.parser.traces, size = self.parser.traces, [], 0
-                yield traces  # those before the break are whole
+                yield traces  # those before the break are complete
         if broken:
             raise broken
 
@@ -255,7 +255,7 @@ TIMED = {*FIELDS, "time:timestamp"}
 
 
 def moment(text: object) -> datetime | None:
-    """A timestamp as a time; UTC if it names no zone, None if it is none."""
+    """Parse a timestamp, in UTC if it names no zone; None if it is not a timestamp."""
     try:
         time = datetime.fromisoformat(cast("str", text))
     except (TypeError, ValueError):
@@ -265,7 +265,7 @@ def moment(text: object) -> datetime | None:
 
 
 def amount_of(attributes: dict[str, Value]) -> Decimal | None:
-    """The amount, which is taken out of the attributes if it is one."""
+    """Remove the amount from the attributes and return it; None if there is no valid one."""
     for key in AMOUNTS:
         with suppress(InvalidOperation, OverflowError, ValueError):
             if math.isfinite(float(Decimal(str(attributes.get(key))))):
@@ -274,26 +274,26 @@ def amount_of(attributes: dict[str, Value]) -> Decimal | None:
 
 
 def case_id(trace: Trace) -> str:
-    """The name of the case, which becomes the id of the aggregate; one that has none is numbered."""
+    """Return the name of the case, which becomes the id of the aggregate, or a number if it has no name."""
     name = str(trace.attributes.get("concept:name", "")).strip()
     return (name if len(name.encode()) <= 900 else name[:200] + "…") or f"case {trace.number + 1}"
 
 
 def events_of(trace: Trace, id: str) -> list[goes.Event[Any]]:
-    """One event for the case, and one for each of its steps; always the same ones for the same trace."""
+    """Return an event for the case and one for each of its steps, always the same ones for the same trace."""
     ref = goes.AggregateRef("case", id)
     times = [moment(raw.get("time:timestamp")) for raw in trace.events]
     known = next((time for time in times if time), None)
-    # Every event has a time. One without takes that of its predecessor, and says so.
+    # Every event needs a time. A step without one takes that of its predecessor, and its metadata says so.
     time = moment(trace.attributes.get("REG_DATE")) or known or EPOCH
-    # The ids of a case are numbered from one that follows from what it is: the same trace makes the same events.
+    # The ids of a case count up from one that is derived from the trace: the same trace makes the same events.
     first = uuid5(NAMESPACE, f"{trace.number}/{trace.attributes.get('concept:name')}/{known}").int & ~0xFFFF_FFFF
     attributes = {key: value for key, value in trace.attributes.items() if key != "concept:name"}
     opened = CaseOpened(amount_of(attributes), tuple(attributes.items()))
     events: list[goes.Event[Any]] = [goes.Event(opened, aggregate=ref, version=1, time=time, id=UUID(int=first))]
     for version, (raw, found) in enumerate(zip(trace.events, times, strict=True), 2):
         time = found or time
-        fields = TIMED if found else FIELDS  # a timestamp that is none stays what it is
+        fields = TIMED if found else FIELDS  # an invalid timestamp stays an attribute
         others = () if found and raw.keys() <= TIMED else tuple(item for item in raw.items() if item[0] not in fields)
         activity, lifecycle, resource = (None if raw.get(key) is None else str(raw[key]) for key in FIELDS)
         step = Step(activity, lifecycle, resource, others)
@@ -311,7 +311,7 @@ TABLES = (
     """CREATE TABLE IF NOT EXISTS loan_activities (
         activity TEXT NOT NULL, lifecycle TEXT NOT NULL, events INTEGER NOT NULL, PRIMARY KEY (activity, lifecycle))""",
 )
-# One statement for all rows of a batch, which come as one JSON array of arrays.
+# One statement for all rows of a batch, which are passed as one JSON array of arrays.
 COLUMNS = [f"json_extract(value, '$[{index}]')" for index in range(6)]
 ADD_CASES = f"INSERT INTO loan_cases SELECT {', '.join(COLUMNS)} FROM json_each(?)"
 ADD_ACTIVITIES = f"""INSERT INTO loan_activities SELECT {", ".join(COLUMNS[:3])} FROM json_each(?)
@@ -319,7 +319,7 @@ ADD_ACTIVITIES = f"""INSERT INTO loan_activities SELECT {", ".join(COLUMNS[:3])}
 
 
 def project(tx: goes.blocking.BlockingTransaction, cases: list[list[goes.Event[Any]]]) -> None:
-    """Add a batch of new cases to the figures. They are whole, so no row has to be changed later."""
+    """Add a batch of new cases to the figures. They are complete, so no row has to change later."""
     rows: list[tuple[Any, ...]] = []
     activities: Counter[tuple[str, str]] = Counter()
     for opened, *steps in cases:
@@ -338,7 +338,7 @@ def project(tx: goes.blocking.BlockingTransaction, cases: list[list[goes.Event[A
 
 
 def write(db: goes.blocking.BlockingDatabase, traces: list[Trace]) -> int:
-    """Write cases and their share of the figures together, and answer how many steps they have."""
+    """Write cases and their share of the figures together, and return the number of their steps."""
     ids: dict[str, Trace] = {}
     for trace in traces:
         id = case_id(trace)
@@ -351,7 +351,7 @@ def write(db: goes.blocking.BlockingDatabase, traces: list[Trace]) -> int:
                     raise Problem(RACE)
                 project(tx, cases)
             return sum(len(case) - 1 for case in cases)
-        except goes.errors.ConcurrencyError as error:  # a case of that name came with an earlier batch
+        except goes.errors.ConcurrencyError as error:  # an earlier batch has a case of that name
             taken = error.aggregate.id
             ids = {f"{id}#{trace.number + 1}" if id == taken else id: trace for id, trace in ids.items()}
         except goes.errors.DuplicateEventError:
@@ -359,14 +359,14 @@ def write(db: goes.blocking.BlockingDatabase, traces: list[Trace]) -> int:
 
 
 def has(db: goes.blocking.BlockingDatabase, trace: Trace) -> bool:
-    """Whether this very case is in the log, under whatever id: events are equal if everything but their position is."""
+    """Return whether this very case is in the log, under any id. Events are equal if they differ only in position."""
     stored = db.events.find(events_of(trace, case_id(trace))[0].id)
     case = stored.aggregate if stored else None
     return case is not None and db.events.load(case) == events_of(trace, case.id)
 
 
 def import_log(db: goes.blocking.BlockingDatabase, source: Source) -> tuple[int, int]:
-    """Write the cases of the file that the log does not have yet, and answer how many, with how many events."""
+    """Write the cases of the file that the log does not have yet, and return the numbers of cases and of events."""
     with db.transaction() as tx:
         for table in TABLES:
             tx.execute(table)
@@ -376,31 +376,33 @@ def import_log(db: goes.blocking.BlockingDatabase, source: Source) -> tuple[int,
         for traces in source.batches():
             for trace in traces:
                 if trace.number < known and trace.number in (0, known - 1) and not has(db, trace):
-                    raise Problem(f"its case {trace.number + 1} is not the one that was imported: choose another --db")
+                    raise Problem(
+                        f"its case {trace.number + 1} differs from the imported one: choose another file (--db)"
+                    )
             if new := [trace for trace in traces if trace.number >= known]:
                 events += write(db, new)
                 cases += len(new)
             if sys.stderr.isatty():
                 print(f"{source.done():4.0%}, {cases:,} new cases\x1b[K", end="\r", file=sys.stderr, flush=True)
     except Broken as problem:
-        whole = f"{known + cases:,} whole cases of it are imported"
-        raise Problem(f"{problem}; {whole}, run this again with a sound file") from None
+        imported = f"{known + cases:,} complete cases are imported"
+        raise Problem(f"{problem}; {imported}, run this again with a valid file") from None
     if source.parser.count < known:
         raise Problem(f"it has {source.parser.count:,} cases, but {known:,} were imported: choose another file (--db)")
     if source.parser.strays:
-        print(f"note: events that belong to no case are left out: {source.parser.strays:,}", file=sys.stderr)
+        print(f"note: events that belong to no case are omitted: {source.parser.strays:,}", file=sys.stderr)
     return cases, events
 
 
 # --- the figures ------------------------------------------------------------------------------------------------------
 
-# The middle value, or the mean of the two in the middle.
+# The middle value, or the mean of the two middle ones.
 MEDIAN = """SELECT avg(v) FROM (SELECT {0} AS v FROM loan_cases WHERE {0} IS NOT NULL ORDER BY v
     LIMIT 2 - (SELECT count({0}) FROM loan_cases) % 2 OFFSET (SELECT (count({0}) - 1) / 2 FROM loan_cases))"""
 
 
 def figures(db: goes.blocking.BlockingDatabase) -> Iterator[tuple[str, str]]:
-    """The rows of the table, as far as the log has data for them."""
+    """Yield the rows of the table for which the log has data."""
     ((cases, events, first, last, total, mean),) = db.select(
         "SELECT count(*), coalesce(sum(events), 0), min(first), max(last), sum(amount), avg(last - first) FROM loan_cases"
     )
@@ -417,10 +419,10 @@ def figures(db: goes.blocking.BlockingDatabase) -> Iterator[tuple[str, str]]:
         yield outcome, f"{count:,}   ({count / cases:.1%})"
     if total is not None:
         ((amount,),) = db.select(MEDIAN.format("amount"))
-        yield "amount", f"{amount:,.0f} in the median, {total:,.0f} in all"
+        yield "amount", f"median {amount:,.0f}, total {total:,.0f}"
     if mean is not None:
         ((duration,),) = db.select(MEDIAN.format("(last - first)"))
-        yield "duration", f"{span(duration)} in the median, {span(mean)} on average"
+        yield "duration", f"median {span(duration)}, mean {span(mean)}"
     for (id,) in db.select("SELECT id FROM loan_cases ORDER BY events DESC, id LIMIT 1"):
         case = db.repository(Case).fetch(id)  # from its events, not from the tables: the two agree
         yield "longest case", f"{case.steps:,} events (case {shown(id)}{f', {case.outcome}' if case.outcome else ''})"
@@ -440,12 +442,12 @@ def report(db: goes.blocking.BlockingDatabase) -> Iterator[str]:
 
 
 def shown(value: str) -> str:
-    """The text with everything escaped that a terminal might obey: it comes out of a file of anybody's."""
+    """Escape everything that a terminal might interpret: the file is untrusted."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
 
 
 def span(micros: float) -> str:
-    """A duration, in the unit that fits it."""
+    """Format a duration in a suitable unit."""
     seconds = micros / 1e6
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= size:
@@ -454,22 +456,22 @@ def span(micros: float) -> str:
 
 
 def peak_memory() -> str:
-    try:  # on Linux, getrusage would count the program that started this one, too
+    try:  # on Linux, getrusage would include the program that started this one
         status = Path("/proc/self/status").read_text(encoding="utf-8")
-        return f", {int(status.partition('VmHWM:')[2].split()[0]) >> 10} MiB of memory at most"
+        return f", {int(status.partition('VmHWM:')[2].split()[0]) >> 10} MiB peak memory"
     except (OSError, IndexError):
         with suppress(ImportError):  # Windows
             import resource
 
             unit = 1 << (20 if sys.platform == "darwin" else 10)
-            return f", {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit} MiB of memory at most"
+            return f", {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit} MiB peak memory"
     return ""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Import an XES event log, and print the figures of its read model.")
     parser.add_argument("xes", metavar="XES", type=Path, help="an event log, such as bpic2012.xes.gz")
-    parser.add_argument("--db", metavar="FILE", help="where to keep it (default: NAME.db in this folder)")
+    parser.add_argument("--db", metavar="FILE", help="the store (default: NAME.db in this folder)")
     options = parser.parse_args()
     path = options.db or options.xes.name.removesuffix(".gz").removesuffix(".xes") + ".db"
     for stream in (sys.stdout, sys.stderr):
@@ -488,7 +490,7 @@ def main() -> int:
         print(f"loan_log: {f'{options.xes}: ' if isinstance(error, Problem) else ''}{error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ninterrupted; run it again to go on from here", file=sys.stderr)
+        print("\ninterrupted; run it again to resume here", file=sys.stderr)
         return 130
     except BrokenPipeError:  # … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

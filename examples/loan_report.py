@@ -1,16 +1,16 @@
-"""A read model of a real event log, kept by a projection, and what it says, drawn in the terminal.
+"""A read model of a real event log, kept up to date by a projection, and charts of it in the terminal.
 
     python3 examples/loan_log.py bpic2012.xes.gz       # imports the log: see there
     python3 examples/loan_report.py bpic2012.db
-    python3 examples/loan_report.py bpic2012.db --follow      # beside an import, until Ctrl-C
-    python3 examples/loan_report.py bpic2012.db --rebuild     # make it anew beside the live one, and compare
+    python3 examples/loan_report.py bpic2012.db --follow      # during an import, until Ctrl-C
+    python3 examples/loan_report.py bpic2012.db --rebuild     # rebuild it next to the live one, and compare
 
-This program knows nothing of `loan_log.py` but the names of two events and the few fields of them that it needs. Its
-projection makes one document of each case: when it began, which activities it came to and how soon, how it ended. The
-first run goes through the whole log, the next one through what is new. It may be killed at any time: documents and
-checkpoint are written together, so it goes on where it was and counts nothing twice.
+All that this program knows of `loan_log.py` is the names of two events and the few fields that it needs. Its projection
+makes one document of each case: when it began, which activities it reached and how soon, how it ended. The first run reads
+the whole log, the next one what is new. It may be killed at any time: documents and checkpoint are written together, so it
+resumes where it left off and counts nothing twice.
 
-Exit codes: 0 fine, 2 wrong input (the reason is on stderr), 130 interrupted.
+Exit codes: 0 success, 2 wrong input (the reason is on stderr), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ import goes_lite as goes
 
 log = goes.Registry()
 
-# --- the events, as far as they matter here -----------------------------------------------------------------------------
+# --- the parts of the events that matter here ---------------------------------------------------------------------------
 
 
 @log.event("case.opened")
 @dataclass(frozen=True)
 class CaseOpened:
-    """What is stored besides is ignored, as are fields that a type has lost."""
+    """Further stored fields are ignored, like those that were removed from a type."""
 
 
 @log.event("case.step")
@@ -54,16 +54,16 @@ class Step:
 
 OUTCOMES = {"A_APPROVED": "approved", "A_DECLINED": "declined", "A_CANCELLED": "cancelled"}
 OPEN = "open"
-MAX_ACTIVITIES = 200  # of one case: a document is read and written whole
+MAX_ACTIVITIES = 200  # per case: a document is read and written as a whole
 
 
 @dataclass
 class Case:
     begun: datetime | None = None
-    days: float = 0.0  # from then to its last step
+    days: float = 0.0  # from the beginning to the last step
     steps: int = 0
     outcome: str = OPEN
-    reached: dict[str, float] = field(default_factory=dict[str, float])  # after how many days it came to an activity
+    reached: dict[str, float] = field(default_factory=dict[str, float])  # days until each activity
 
 
 class Cases(goes.ModelProjection[Case], name="loan-cases"):
@@ -88,17 +88,17 @@ class Cases(goes.ModelProjection[Case], name="loan-cases"):
 
 
 class Problem(Exception):
-    """Something that the user can do something about; the message says what."""
+    """A problem that the user can solve; the message says how."""
 
 
 def show(text: str) -> None:
-    """A line that the next one writes over, if somebody is looking."""
+    """Print a line that the next one overwrites, on a terminal only."""
     if sys.stderr.isatty():
         print(f"{text}\x1b[K", end="\r", file=sys.stderr, flush=True)
 
 
 def keep(db: goes.blocking.BlockingDatabase, *, forever: bool) -> str:
-    """Run the projection until it has come to the end of the log, or until Ctrl-C; answer how that went."""
+    """Run the projection up to the end of the log, or until Ctrl-C, and return a summary."""
     head, begun = db.events.head(), time.monotonic()
     checkpoint = db.checkpoints.get(Cases.name)
     first = checkpoint.position if checkpoint else 0
@@ -121,36 +121,36 @@ def keep(db: goes.blocking.BlockingDatabase, *, forever: bool) -> str:
                 seen, stats = db.commits.count, cases.stats()
                 if stats.state == "failed":
                     raise stats.error or Problem("the projection has ended")
-                show(f"position {stats.position:,}, {stats.lag:,} behind, {stats.handled:,} events; Ctrl-C ends it")
-                time.sleep(0.2)  # nobody reads faster
+                show(f"position {stats.position:,}, {stats.lag:,} behind, {stats.handled:,} events; Ctrl-C to stop")
+                time.sleep(0.2)  # people do not read faster
                 db.commits.wait(seen)
-    handled = cases.stats().handled  # of the last batch, too, now that it has stopped
-    since = f"behind position {first:,}, where it was" if first else "from the first event on"
+    handled = cases.stats().handled  # including the last batch, now that it has stopped
+    since = f"resumed after position {first:,}" if first else "from the first event on"
     rate = "" if forever else f" in {seconds:.1f} s ({handled / seconds:,.0f} events/s)"
     return f"{since}: {handled:,} events{rate}"
 
 
 def rebuild(db: goes.blocking.BlockingDatabase) -> str:
-    """Make the read model anew beside the live one, and put it in its place; answer how the two compare."""
+    """Rebuild the read model next to the live one and replace it, and return how the two compare."""
     cases = db.projection(Cases())
     parity = cases.rebuild(progress=lambda now: show(f"{now.position / now.goal:4.0%}, {now.rate:,.0f} events/s"))
-    return f"made anew, {parity}"
+    return f"rebuilt, {parity}"
 
 
-# --- what it says -------------------------------------------------------------------------------------------------------
+# --- the report ---------------------------------------------------------------------------------------------------------
 
 WIDTH = 50
 MARKS = {"approved": "#", "declined": "-", "cancelled": ".", OPEN: ":"}
 
 
 def bar(parts: Sequence[int], marks: Sequence[str], most: int) -> str:
-    """Counts side by side, as parts of one bar; WIDTH is for `most`."""
+    """Draw counts as parts of one bar; a total of `most` is WIDTH wide."""
     ends = [round(sum(parts[: index + 1]) * WIDTH / most) for index in range(len(parts))]
     return "".join(mark * (end - begin) for mark, begin, end in zip(marks, [0, *ends], ends, strict=False))
 
 
 def span(days: float) -> str:
-    """A duration, in the unit that fits it."""
+    """Format a duration in a suitable unit."""
     for unit, size in (("days", 1.0), ("hours", 1 / 24), ("minutes", 1 / 1440)):
         if days >= size:
             return f"{days / size:,.1f} {unit}"
@@ -158,12 +158,12 @@ def span(days: float) -> str:
 
 
 def shown(value: str) -> str:
-    """The text with everything escaped that a terminal might obey: it comes out of a file of anybody's."""
+    """Escape everything that a terminal might interpret: the log is untrusted."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in value)
 
 
 def report(db: goes.blocking.BlockingDatabase) -> Iterator[str]:
-    """The lines of it, from one pass over the documents."""
+    """Yield the lines of the report, from one pass over the documents."""
     months: defaultdict[str, Counter[str]] = defaultdict(Counter)
     ended: defaultdict[str, list[float]] = defaultdict(list)
     reached: defaultdict[str, list[float]] = defaultdict(list)
@@ -187,14 +187,14 @@ def report(db: goes.blocking.BlockingDatabase) -> Iterator[str]:
         total = sum(counts.values())
         yield f"  {month} {total:>7,}  {bar([counts[outcome] for outcome in outcomes], marks, most)}"
 
-    yield "\nEnded as          cases    in the median   nine of ten within"
+    yield "\nEnded as          cases           median      90th percentile"
     for outcome in outcomes:
         all_days = ended[outcome]
         nine = quantiles(all_days, n=10)[-1] if len(all_days) > 1 else all_days[0]
         yield f"  {outcome:<12} {len(all_days):>8,} {span(median(all_days)):>16} {span(nine):>20}"
 
     states = {activity: found for activity, found in reached.items() if activity.startswith("A_")} or reached
-    yield "\nCame to                 after (median)      cases"
+    yield "\nReached                 after (median)      cases"
     order = sorted(states, key=lambda activity: (-len(states[activity]), median(states[activity]), activity))
     for activity in order[:12]:
         cases = len(states[activity])
@@ -203,11 +203,11 @@ def report(db: goes.blocking.BlockingDatabase) -> Iterator[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Keep a read model of an imported log, and print what it says.")
-    parser.add_argument("db", metavar="FILE", help="what loan_log.py has made, such as bpic2012.db")
-    parser.add_argument("--follow", action="store_true", help="go on while others import, until Ctrl-C")
+    parser = argparse.ArgumentParser(description="Keep a read model of an imported log, and print a report of it.")
+    parser.add_argument("db", metavar="FILE", help="the store that loan_log.py has created, such as bpic2012.db")
+    parser.add_argument("--follow", action="store_true", help="keep running while others import, until Ctrl-C")
     parser.add_argument(
-        "--rebuild", action="store_true", help="make the read model anew beside the live one, and compare"
+        "--rebuild", action="store_true", help="rebuild the read model next to the live one, and compare"
     )
     options = parser.parse_args()
     for stream in (sys.stdout, sys.stderr):
@@ -225,7 +225,7 @@ def main() -> int:
         print(f"loan_report: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\ninterrupted; run it again to go on from here", file=sys.stderr)
+        print("\ninterrupted; run it again to resume here", file=sys.stderr)
         return 130
     except BrokenPipeError:  # … | head
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

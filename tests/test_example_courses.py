@@ -1,4 +1,4 @@
-"""examples/courses.py: rules across aggregates, kept however many want the same seats at once."""
+"""examples/courses.py: rules across aggregates hold, however many students want the same seats at once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def subscribed(course: str, student: str) -> goes.Event[Any]:
 
 
 def subscribing(*events: goes.Event[Any]) -> Outcome:
-    """What becomes of it when ada wants to subscribe to maths."""
+    """Let ada subscribe to maths."""
 
     def decide(course: Any, taken: Any) -> Any:
         return courses.decide_on_subscription(course, taken, courses.Subscribe("maths", "ada"))
@@ -39,7 +39,7 @@ def subscribing(*events: goes.Event[Any]) -> Outcome:
     )
 
 
-def test_there_is_a_seat() -> None:
+def test_a_free_seat_is_taken() -> None:
     subscribing(defined(2), subscribed("maths", "bob"), subscribed("arts", "cy")).then(
         courses.StudentSubscribed("maths", "ada")
     ).then_state(courses.student_model("ada"), state={"maths"})
@@ -55,11 +55,11 @@ def test_there_is_a_seat() -> None:
     ],
     ids=["none", "full", "twice", "busy"],
 )
-def test_a_rule_forbids_it(events: list[goes.Event[Any]], code: str) -> None:
+def test_a_rule_refuses_it(events: list[goes.Event[Any]], code: str) -> None:
     subscribing(*events).raises(CommandRejected, code=code)
 
 
-def test_a_name_is_given_once_whatever_its_capitals() -> None:
+def test_a_name_is_taken_once_ignoring_case() -> None:
     def decide(taken: bool) -> Any:
         return courses.decide_on_name(taken, courses.TakeName("Ada"))
 
@@ -76,11 +76,11 @@ def test_a_course_is_defined_once(tmp_path: Path) -> None:
     path = tmp_path / "courses.db"
     kit.run("courses.py", "--students", 2, "--courses", 1, "--db", path, cwd=tmp_path)
     out, _ = kit.run("courses.py", "--students", 2, "--courses", 1, "--db", path, cwd=tmp_path)
-    assert "there is a course 'course-1' already" in out
+    assert "course 'course-1' already exists" in out
 
 
 def test_in_the_rush_all_rules_hold(tmp_path: Path) -> None:
-    """As counted from the file that it leaves."""
+    """Counted in the file that it leaves."""
     out, _ = kit.run(
         "courses.py", "--students", 24, "--courses", 4, "--seats", 5, "--db", tmp_path / "a.db", cwd=tmp_path
     )

@@ -1,4 +1,4 @@
-"""examples/git_history.py: what it imports is what git says, once, whatever happens in between."""
+"""examples/git_history.py: it imports exactly what git reports, once, despite interruptions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="git is not on t
 
 
 def test_a_file_is_what_happened_to_it() -> None:
-    """Given what git says, the aggregate: its lines as long as git counts them, its path after a renaming."""
+    """Given changes, the aggregate has its lines as long as git counts them, and its path after a rename."""
     example = kit.module("git_history")
     added = history(("file", "1"), example.FileAdded("a.txt", "100644", 5))
 
@@ -48,7 +48,7 @@ def git_history(repo: Path, *arguments: object, code: int = 0, env: dict[str, st
 
 
 class Repo:
-    """A git repository for a test; the n-th commit is made at noon of the n-th day of 2024."""
+    """A git repository; the n-th commit is made at noon of the n-th day of 2024."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -86,7 +86,7 @@ def lines(count: int, text: str = "line") -> str:
 
 
 def small_history(repo: Repo) -> None:
-    """Seven days: added, changed, renamed, deleted, added again, merged."""
+    """Make seven days of history: added, changed, renamed, deleted, added again, merged."""
     repo.write("a.txt", lines(10))
     repo.write("logo.png", b"\x89PNG\0\0\1\2")
     repo.commit("add two")
@@ -107,7 +107,7 @@ def small_history(repo: Repo) -> None:
 
 
 def check_against_git(repo: Repo, db_path: Path) -> None:
-    """What the events say that exists now is what git says: paths, modes and numbers of lines."""
+    """Check that the files according to the events are those of git: paths, modes and numbers of lines."""
     example = kit.module("git_history")
     modes: dict[str, str] = {}
     sizes: dict[str, int | None] = {}
@@ -251,7 +251,7 @@ def test_replays_whatever_git_can_express(repo: Repo, tmp_path: Path) -> None:
     assert "12 lines" not in git_history(repo.path, "--db", "h.db", "--file=-dash")[0]
 
 
-def test_depends_on_nobodys_configuration(repo: Repo, tmp_path: Path) -> None:
+def test_ignores_the_configuration_of_the_user(repo: Repo, tmp_path: Path) -> None:
     small_history(repo)
     config = tmp_path / "hostile.config"
     config.write_text(
@@ -286,7 +286,7 @@ def test_says_when_the_history_is_another_one(repo: Repo, tmp_path: Path) -> Non
     _, err = git_history(other.path, "--db", "h.db", code=2)
     assert "not in this repository" in err
 
-    # The imported line becomes the second parent of a merge, so that no first parent leads to it any more.
+    # The imported line becomes the second parent of a merge, so that it is no longer on the line of first parents.
     repo.git("reset", "-q", "--hard", "ORIG_HEAD")
     tip = repo.git("rev-list", "--all", "--grep=merge the side").strip()
     if tip:
@@ -294,7 +294,7 @@ def test_says_when_the_history_is_another_one(repo: Repo, tmp_path: Path) -> Non
         repo.commit("local work")
         repo.git("merge", "-q", "--no-ff", "-m", "pull", tip)
         _, err = git_history(repo.path, "--db", "h.db", code=2)
-        assert "does not lead through commit" in err
+        assert "no longer on the main line" in err
 
     assert kit.events_in(tmp_path / "h.db") == before
 
@@ -314,7 +314,7 @@ def test_chart_has_a_row_per_period_that_fits(months: int, unit: str, labels: tu
     assert sum(int(row.split()[1]) for row in rows) == months
 
 
-def test_bears_with_clocks_that_run_back(repo: Repo, tmp_path: Path) -> None:
+def test_tolerates_clocks_that_run_back(repo: Repo, tmp_path: Path) -> None:
     repo.day = 19
     repo.write("a", "a\n")
     repo.commit("on the 20th")
@@ -331,7 +331,7 @@ def test_bears_with_clocks_that_run_back(repo: Repo, tmp_path: Path) -> None:
     check_against_git(repo, tmp_path / "h.db")
 
 
-def test_goes_on_where_it_was_killed(repo: Repo, tmp_path: Path) -> None:
+def test_resumes_after_being_killed(repo: Repo, tmp_path: Path) -> None:
     total = 1500
     stream = "".join(
         f"commit refs/heads/main\ncommitter Example Author <author@example.org> {1_700_000_000 + number * 60} +0000\n"

@@ -1,4 +1,4 @@
-"""examples/loan_log.py: it reads any XES, trusts nothing, and ends with the figures that everybody has."""
+"""examples/loan_log.py: it reads any XES, trusts nothing, and prints the published figures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ REAL_LOG = kit.EXAMPLES.parents[1] / "shared" / "data" / "bpic2012.xes.gz"
 
 
 def test_a_case_is_what_happened_to_it() -> None:
-    """Given steps, the aggregate: how many there were, and the last of those that end a case."""
+    """Given steps, the aggregate has their number, and the last outcome."""
     example = kit.module("loan_log")
     opened = history(("case", "1"), example.CaseOpened(Decimal(1000)), example.Step("A_SUBMITTED", "COMPLETE", None))
 
@@ -67,7 +67,7 @@ SMALL = HEAD + "".join(TRACES) + "</log>\n"
 
 
 def rows(out: str) -> dict[str, str]:
-    """The table of figures that was printed."""
+    """Return the printed table of figures."""
     table = out.partition("\n\n")[2].partition("\n\n")[0]
     return {line[2:18].strip(): line[18:].strip() for line in table.splitlines()[1:]}
 
@@ -92,8 +92,8 @@ def test_prints_the_figures_of_a_log(tmp_path: Path) -> None:
         "approved": "1   (25.0%)",
         "declined": "2   (50.0%)",
         "cancelled": "1   (25.0%)",
-        "amount": "4,000 in the median, 18,000 in all",
-        "duration": "1.5 days in the median, 3.3 days on average",
+        "amount": "median 4,000, total 18,000",
+        "duration": "median 1.5 days, mean 3.3 days",
         "longest case": "4 events (case 1, approved)",
     }
     assert re.search(r"^  A_SUBMITTED +4 #+$", out, re.MULTILINE)
@@ -148,10 +148,10 @@ def test_imports_any_xes(tmp_path: Path) -> None:
         "events": "6",
         "activity names": "3",
         "period": "2020-05-01 to 2020-05-01",
-        "duration": "1.0 hours in the median, 1.0 hours on average",
+        "duration": "median 1.0 hours, mean 1.0 hours",
         "longest case": "4 events (case P-1 é\\x9b31m)",
     }
-    assert "belong to no case are left out: 1" in err
+    assert "events that belong to no case are omitted: 1" in err
     example = kit.module("loan_log")
     with goes.blocking.connect(tmp_path / "cases.db") as db:
         ids = [info.aggregate.id for info in db.events.aggregates("case")]
@@ -174,7 +174,7 @@ def test_imports_any_xes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("amount", ["1E+400", "NaN", "much"])
-def test_an_amount_that_is_none_stays_an_attribute(tmp_path: Path, amount: str) -> None:
+def test_an_invalid_amount_stays_an_attribute(tmp_path: Path, amount: str) -> None:
     log = tmp_path / "log.xes"
     large = "9" * 400
     log.write_text(
@@ -210,7 +210,7 @@ def test_keeps_cases_of_one_name_apart_across_batches(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_keeps_the_whole_cases_of_a_truncated_file(tmp_path: Path, packed: bool) -> None:
+def test_keeps_the_complete_cases_of_a_truncated_file(tmp_path: Path, packed: bool) -> None:
     whole = (
         HEAD + "".join(trace(str(n), n, event("A_SUBMITTED", "2011-10-01T00:00:00Z")) for n in range(3000)) + "</log>"
     )
@@ -221,7 +221,7 @@ def test_keeps_the_whole_cases_of_a_truncated_file(tmp_path: Path, packed: bool)
     _, err = loan(log, code=2)
 
     assert "ends in the middle" in err
-    imported = int(re.search(r"([\d,]+) whole cases of it are imported", err)[1].replace(",", ""))  # type: ignore[index]
+    imported = int(re.search(r"([\d,]+) complete cases are imported", err)[1].replace(",", ""))  # type: ignore[index]
     assert 0 < imported < 3000
     assert len(kit.events_in(tmp_path / "cases.db")) == 2 * imported
 
@@ -253,14 +253,14 @@ BOMB = '<!DOCTYPE log [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;
     ],
     ids=["bomb", "external", "html", "csv", "empty", "encoding", "gzip", "mismatch", "blank", "deep"],
 )  # fmt: skip
-def test_refuses_what_is_no_xes(tmp_path: Path, content: bytes, message: str) -> None:
+def test_refuses_anything_but_xes(tmp_path: Path, content: bytes, message: str) -> None:
     log = tmp_path / "log.xes"
     log.write_bytes(content)
 
     _, err = loan(log, code=2)
 
     assert message in err
-    assert "0 whole cases of it are imported" in err
+    assert "0 complete cases are imported" in err
 
 
 def test_says_when_the_file_is_missing_or_another_one(tmp_path: Path) -> None:
@@ -275,11 +275,11 @@ def test_says_when_the_file_is_missing_or_another_one(tmp_path: Path) -> None:
     before = kit.events_in(tmp_path / "cases.db")
 
     log.write_text(HEAD + "".join(reversed(TRACES)) + "</log>")
-    assert "its case 1 is not the one that was imported" in loan(log, code=2)[1]
+    assert "its case 1 differs from the imported one" in loan(log, code=2)[1]
     log.write_text(HEAD + "".join(TRACES[:3]) + "</log>")
     assert "it has 3 cases, but 4 were imported" in loan(log, code=2)[1]
     log.write_text(HEAD + "".join([*TRACES[:3], TRACES[3].replace("9000", "9001")]) + "</log>")
-    assert "its case 4 is not the one that was imported" in loan(log, code=2)[1]
+    assert "its case 4 differs from the imported one" in loan(log, code=2)[1]
     assert kit.events_in(tmp_path / "cases.db") == before
 
     log.write_text(HEAD + "".join(TRACES) + trace("5", 1, event("A_DECLINED", "2011-10-04T00:00:00Z")) + "</log>")
@@ -288,7 +288,7 @@ def test_says_when_the_file_is_missing_or_another_one(tmp_path: Path) -> None:
     assert rows(out)["declined"] == "3   (60.0%)"
 
 
-def test_goes_on_where_it_was_killed(tmp_path: Path) -> None:
+def test_resumes_after_being_killed(tmp_path: Path) -> None:
     log = tmp_path / "log.xes"
     steps = [event("W_Call", f"2011-10-01T00:00:{second:02}Z") for second in range(20)]
     log.write_text(HEAD + "".join(trace(str(number), number, *steps) for number in range(1500)) + "</log>")
@@ -318,7 +318,7 @@ def test_reproduces_the_published_figures(tmp_path: Path) -> None:
     assert figures["approved"].startswith("2,246 ")
     assert figures["declined"].startswith("7,635 ")
     assert figures["cancelled"].startswith("2,807 ")
-    peak = re.search(r"(\d+) MiB of memory at most", out)
+    peak = re.search(r"(\d+) MiB peak memory", out)
     assert peak is None or int(peak[1]) < 128
     with goes.blocking.connect(tmp_path / "bpic.db", unknown="raw") as db:
         assert db.events.count(goes.EventQuery(["case.step"])) == 262_200

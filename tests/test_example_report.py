@@ -1,4 +1,4 @@
-"""examples/loan_report.py: its projection goes on where it was, whatever ended it, and its report says what the log says."""
+"""examples/loan_report.py: its projection resumes after any interruption, and its report agrees with the log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BEGIN = datetime(2011, 10, 1, tzinfo=timezone.utc)
 
 
 def add(path: Path, id: str, begun: datetime, *steps: tuple[str, float]) -> None:
-    """A case, as loan_log.py writes it: activities, and after how many days each."""
+    """Add a case as loan_log.py writes it: activities, and the days until each."""
     loan, ref = kit.module("loan_log"), goes.AggregateRef("case", id)
     events = [goes.Event(loan.CaseOpened(None), aggregate=ref, version=1, time=begun)]
     for version, (activity, days) in enumerate(steps, start=2):
@@ -33,7 +33,7 @@ def add(path: Path, id: str, begun: datetime, *steps: tuple[str, float]) -> None
 
 
 def test_a_case_is_projected() -> None:
-    """Given steps, the read model: how long it took, and after how many days it came to what."""
+    """Given steps, the read model has the duration, and the days until each activity."""
     example = kit.module("loan_report")
     ref, day = goes.AggregateRef("case", "1"), timedelta(days=1)
     given(
@@ -47,7 +47,7 @@ def test_a_case_is_projected() -> None:
 
 
 def small(path: Path) -> Path:
-    """Four cases of two months."""
+    """Create a store with four cases of two months."""
     add(path, "1", BEGIN, ("A_SUBMITTED", 0), ("A_ACCEPTED", 0.5), ("W_Call", 2), ("A_APPROVED", 2.5))
     add(path, "2", BEGIN, ("A_SUBMITTED", 0), ("A_DECLINED", 0.25))
     add(path, "3", BEGIN + timedelta(days=31), ("A_SUBMITTED", 0), ("A_ACCEPTED", 1.5), ("A_CANCELLED", 20))
@@ -60,7 +60,7 @@ def report(path: Path, *options: str, code: int = 0) -> tuple[str, str]:
 
 
 def check_documents(path: Path) -> None:
-    """They are what the events make of each case, folded from the beginning."""
+    """Check that the documents are what folding the events of each case gives."""
     program = kit.module("loan_report")
     with goes.blocking.connect(path, registry=program.log) as db:
         stored = {record.id: record.data for record in db.models.query("loan-cases")}
@@ -69,7 +69,7 @@ def check_documents(path: Path) -> None:
         assert len(found) == len(db.events.aggregates("case").list())
 
 
-def test_says_what_the_log_says(tmp_path: Path) -> None:
+def test_the_report_agrees_with_the_log(tmp_path: Path) -> None:
     out, err = report(small(tmp_path / "cases.db"))
 
     assert out.splitlines()[0].startswith("from the first event on: 14 events in ")
@@ -80,13 +80,13 @@ def test_says_what_the_log_says(tmp_path: Path) -> None:
         "  2011-10       2  #########################-------------------------",
         "  2011-11       2  .........................:::::::::::::::::::::::::",
         "",
-        "Ended as          cases    in the median   nine of ten within",
+        "Ended as          cases           median      90th percentile",
         "  approved            1         2.5 days             2.5 days",
         "  declined            1        6.0 hours            6.0 hours",
         "  cancelled           1        20.0 days            20.0 days",
         "  open                1      1.4 minutes          1.4 minutes",
         "",
-        "Came to                 after (median)      cases",
+        "Reached                 after (median)      cases",
         "  A_SUBMITTED                0 seconds          4  ##################################################",
         "  A_ACCEPTED                  1.0 days          2  #########################",
         "  A_DECLINED                 6.0 hours          1  ############",
@@ -96,25 +96,25 @@ def test_says_what_the_log_says(tmp_path: Path) -> None:
     assert err == ""
 
 
-def test_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_resumes_where_it_left_off(tmp_path: Path) -> None:
     path = small(tmp_path / "cases.db")
     report(path)
     add(path, "5", BEGIN, ("A_SUBMITTED", 0), ("A_DECLINED", 1))
 
     out, _ = report(path)
 
-    assert out.startswith("behind position 14, where it was: 3 events in ")
+    assert out.startswith("resumed after position 14: 3 events in ")
     assert "5 cases, 12 steps" in out
     assert re.search(r"^  declined +2 +15\.0 hours", out, re.MULTILINE)
     check_documents(path)
 
 
-def test_made_anew_it_is_the_same(tmp_path: Path) -> None:
+def test_a_rebuild_gives_the_same(tmp_path: Path) -> None:
     path = small(tmp_path / "cases.db")
 
     out, _ = report(path, "--rebuild")
 
-    assert "made anew, at position 14: live 4 rows, new 4 rows: the same" in out
+    assert "rebuilt, at position 14: live 4 rows, new 4 rows: the same" in out
     assert "4 cases, 10 steps" in out
     check_documents(path)
 
@@ -124,7 +124,7 @@ def start(path: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=path.parent, env=kit.GIT_ENV, stdout=subprocess.PIPE, text=True)
 
 
-def test_goes_on_where_it_was_killed(tmp_path: Path) -> None:
+def test_resumes_after_being_killed(tmp_path: Path) -> None:
     path = tmp_path / "cases.db"
     for number in range(100):
         add(path, str(number), BEGIN, *[(f"step {n % 7}", n) for n in range(299)])
@@ -139,7 +139,7 @@ def test_goes_on_where_it_was_killed(tmp_path: Path) -> None:
 
     out, _ = report(path)
 
-    assert f"behind position {reached.position:,}, where it was: {30_000 - reached.position:,} events" in out
+    assert f"resumed after position {reached.position:,}: {30_000 - reached.position:,} events" in out
     assert "100 cases, 29,900 steps" in out
     check_documents(path)
 

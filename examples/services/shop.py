@@ -1,4 +1,4 @@
-"""What the three services agree on: the events that they tell each other, and the commands that they ask each other for."""
+"""What the three services share: the events and commands that they exchange, and their aggregates."""
 
 from __future__ import annotations
 
@@ -59,12 +59,14 @@ class Order(goes.Aggregate, name="order"):
     @goes.handles(PlaceOrder, id="order", create=True)
     def place(self, command: PlaceOrder) -> str:
         if command.total <= 0:
-            raise goes.errors.CommandRejected("nothing_to_pay", f"an order of {command.total} cents is none")
+            raise goes.errors.CommandRejected(
+                "nothing_to_pay", f"an order must cost something, not {command.total} cents"
+            )
         self.record(OrderPlaced(command.items, command.total))
         return f"order {self.id} is placed"
 
     def close(self, how: str) -> None:
-        if not self.closed:  # told twice, it is closed once
+        if not self.closed:  # a repeated event closes it only once
             self.record(OrderClosed(how))
 
     @goes.applies(OrderPlaced)
@@ -77,12 +79,12 @@ class Order(goes.Aggregate, name="order"):
 
 
 class Payment(goes.Aggregate, name="payment"):
-    """Of the order of the same id."""
+    """The payment of the order with the same id."""
 
     decided: bool = False
 
     def decide(self, cents: int, limit: int) -> None:
-        if self.decided:  # told twice, it is decided once
+        if self.decided:  # a repeated event decides it only once
             return
         self.record(PaymentTaken(cents) if cents <= limit else PaymentRefused(f"{cents} cents are too much"))
 
@@ -92,7 +94,7 @@ class Payment(goes.Aggregate, name="payment"):
 
 
 class Parcel(goes.Aggregate, name="parcel"):
-    """Of the order of the same id."""
+    """The parcel of the order with the same id."""
 
     sent: bool = False
 
