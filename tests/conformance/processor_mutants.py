@@ -8,11 +8,9 @@ from typing import Any, cast
 
 from goes_lite.contract.backend import Transaction
 from goes_lite.contract.checkpoints import Lease
-from goes_lite.contract.wrapping import WrappedBackend, WrappedTransaction
+from goes_lite.contract.event_store import Pages
+from goes_lite.contract.wrapping import WrappedBackend, WrappedStore, WrappedTransaction
 from goes_lite.errors import LeaseHeld
-from goes_lite.events.event import Event
-from goes_lite.processor import Processor, processor_of
-from goes_lite.runtime.face import AsyncFace
 from tests.conformance.mutants import Handed, mutant
 
 
@@ -67,23 +65,26 @@ def forgets_the_checkpoint_of_a_transaction(wrapped: WrappedBackend) -> None:
 
 @mutant("PR-CHECK-005", "PR-RUN-011", "PR-RETRY-006")
 def saves_the_checkpoint_before_the_handler_is_called(wrapped: WrappedBackend) -> None:
-    class Early(Handed):
-        async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
-            if tx is None and events:
-                await wrapped.checkpoints.save(self.name, events[-1].position)
-            await self.target.apply(events, tx)
+    """As a consumer does that commits what it has fetched."""
+    names: list[str] = []
 
-        def __init__(self, target: Any, name: str) -> None:
-            super().__init__(target)
-            self.name = name
+    class Leases(Handed):
+        async def acquire(self, name: str, *arguments: Any, **options: Any) -> Any:
+            names[:] = [name]
+            return await self.target.acquire(name, *arguments, **options)
 
-    def processor(name: str, handler: Callable[..., Any], **options: Any) -> Processor:
-        settings: dict[str, Any] = {"transactional": False, "batched": False, "batch": None, **options}
-        made = processor_of(wrapped, name, handler, AsyncFace(), **settings)
-        made.target = Early(made.target, name)
-        return made
+    class Early(WrappedStore):
+        def over(self, pages: Pages[Any]) -> Pages[Any]:
+            async def fetch() -> Sequence[Any]:
+                page = await pages.next_page()
+                if page and names:
+                    await wrapped.checkpoints.save(names[0], page[-1].position)
+                return page
 
-    cast("Any", wrapped).processor = processor
+            return Pages(fetch)
+
+    cast("Any", wrapped).leases = Leases(wrapped.leases)
+    wrapped.events = Early(wrapped.events)
 
 
 # --- leases ---------------------------------------------------------------------------------------------------------
