@@ -250,7 +250,7 @@ class Journal:
                 self._commit(change.records)
             if change.events:
                 self.published(change.events, before)
-            return change.answer
+            return change.result
 
     def _commit(self, records: Sequence[Record]) -> None:
         line = line_of(records)

@@ -50,7 +50,7 @@ SELECTION = 1.0
 _WIRE_OF_5_0 = 13
 
 
-class Tries:
+class Retries:
     """How often one operation is tried: for a while if others are in its way, for another if there is no primary."""
 
     def __init__(self, connection: Connection) -> None:
@@ -126,8 +126,8 @@ class Connection:
                 "goes_lite.blocking, which may be used from any thread",
             )
 
-    def tries(self) -> Tries:
-        return Tries(self)
+    def retries(self) -> Retries:
+        return Retries(self)
 
     async def make_way(self) -> None:
         """Somebody's transaction is in the way: end it if that somebody is dead."""
@@ -156,7 +156,7 @@ class Connection:
     async def read(self, work: Work[T]) -> T:
         """Run an operation that only reads, again where the connection broke."""
         self.check_loop()
-        tries = self.tries()
+        retries = self.retries()
         while True:
             try:
                 async with self.client.start_session(causal_consistency=True) as session:
@@ -166,9 +166,9 @@ class Connection:
             except GoesError:
                 raise
             except DRIVER_ERRORS as exc:
-                if not await tries.again(exc):
+                if not await retries.again(exc):
                     self.check_usable()
-                    raise tries.translated(exc) from exc
+                    raise retries.translated(exc) from exc
 
     async def begin(self, session: ClientSession) -> None:
         """Begin a transaction, as all of ours are."""
@@ -204,7 +204,7 @@ class Connection:
 
     async def transact(self, work: Work[T]) -> T:
         """Run an operation in a transaction of its own, again where the server undid it."""
-        tries = self.tries()
+        retries = self.retries()
         while True:
             try:
                 async with self.client.start_session() as session:
@@ -219,8 +219,8 @@ class Connection:
             except GoesError:
                 raise
             except DRIVER_ERRORS as exc:
-                if not await tries.again(exc):
-                    raise tries.translated(exc) from exc
+                if not await retries.again(exc):
+                    raise retries.translated(exc) from exc
 
     async def close(self) -> None:
         self.closed = True

@@ -31,7 +31,7 @@ class DirectExecutor:
         self.notify = notify
         self.turns = Turns(connection.address.location, connection.address.lock_timeout)
         writer = Writer(connection, group, self.turns.shared)
-        self._committer = Committer(connection.address.location, writer.write, connection.tries, notify, GROUP_EVENTS)
+        self._committer = Committer(connection.address.location, writer.write, connection.retries, notify, GROUP_EVENTS)
         self._detached = DetachedTasks()
 
     def check_usable(self) -> None:

@@ -69,15 +69,15 @@ class MongoSession:
     async def _begin(self, session: ClientSession) -> None:
         """Begin, and take the turn among all who write to the log: who has it meets no conflict with them later."""
         connection = self.executor.connection
-        tries = connection.tries()
+        retries = connection.retries()
         while True:
             await connection.begin(session)
             try:
                 self.head = await take_turn(connection.collections, session)
             except DRIVER_ERRORS as exc:
                 await abort(session)
-                if not await tries.again(exc):
-                    raise tries.translated(exc) from exc
+                if not await retries.again(exc):
+                    raise retries.translated(exc) from exc
             except BaseException:
                 await abort(session)
                 raise

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import partial
 
-from goes_lite.kit.committer import Operation, decide, doubt
+from goes_lite.kit.committer import Operation, decide, mark_in_doubt
 from goes_lite_mongo._append import Group, take_turn
 from goes_lite_mongo._connection import Connection, abort
 from goes_lite_mongo._driver import duplicate
@@ -59,7 +59,7 @@ class Writer:
                 if not look and (duplicate(exc) or isinstance(exc, OverflowError)):  # a version beyond all numbers
                     raise _UnforeseenError from exc
                 raise
-            await connection.commit(session, partial(doubt, group))
+            await connection.commit(session, partial(mark_in_doubt, group))
         return True
 
 

@@ -64,7 +64,7 @@ from goes_lite_postgres._snapshots import PostgresSnapshots, SnapshotSql
 from goes_lite_postgres._statements import statements
 from goes_lite_postgres._user_sql import select
 from goes_lite_postgres._wakeup import Announcer, Watcher
-from goes_lite_postgres._writer import GROUP_EVENTS, Tries, Writer
+from goes_lite_postgres._writer import GROUP_EVENTS, Retries, Writer
 
 __all__ = ["PostgresBackend", "PostgresTransaction"]
 
@@ -106,7 +106,7 @@ class PostgresBackend(Backend):
         self._announcer = Announcer(pool)
         sql = statements(address, raise_durability=opened.raise_durability)
         writer = self._writer = Writer(pool, sql, lambda: self._group(self._names))
-        committer = Committer(pool.address.location, writer.write, lambda: Tries(pool), self._committed, GROUP_EVENTS)
+        committer = Committer(pool.address.location, writer.write, lambda: Retries(pool), self._committed, GROUP_EVENTS)
         executor = self.executor = DirectExecutor(pool, sql, committer, self._committed)
         self.commits: Commits = SignalCommits(self._signal, runtime, executor.check_usable, self._watcher.watching)
         executor.handle = self

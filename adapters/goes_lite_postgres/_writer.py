@@ -11,7 +11,7 @@ from functools import partial
 
 from goes_lite.contract.event_store import Appended
 from goes_lite.errors import GoesError, StoreDamaged
-from goes_lite.kit.committer import Operation, decide, doubt
+from goes_lite.kit.committer import Operation, decide, mark_in_doubt
 from goes_lite_postgres._append import Group
 from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, conflict, lost
@@ -22,8 +22,8 @@ GROUP_EVENTS = 5000
 """About the most events in one transaction."""
 
 
-class Tries:
-    """See `goes_lite.kit.committer.Tries`."""
+class Retries:
+    """See `goes_lite.kit.committer.Retries`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -77,14 +77,14 @@ class Writer:
             if lost(exc, connection):
                 connection.terminate()
                 if committing:
-                    doubt(group)
+                    mark_in_doubt(group)
                 raise ConnectionResetError(*exc.args) from exc  # also where the driver has no code for it
             await rollback(connection)
             raise
         except asyncio.CancelledError:  # the server has not answered for too long; it may never do
             connection.terminate()
             if committing:
-                doubt(group)
+                mark_in_doubt(group)
             raise
         except BaseException:
             await rollback(connection)
@@ -105,6 +105,6 @@ class Writer:
         if before is None:
             return False
         for operation in group:
-            if operation.answer is not None:
-                operation.answer = Appended(tuple(position + before for position in operation.answer.positions))
+            if operation.result is not None:
+                operation.result = Appended(tuple(position + before for position in operation.result.positions))
         return True

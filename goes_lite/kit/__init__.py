@@ -1,7 +1,7 @@
-"""Building blocks for backends: what several of them would otherwise write again.
+"""Building blocks for backends.
 
-Belongs here: code that only backends use, and that names no backend. From this module the author of a backend imports them,
-and what else of `goes_lite` a backend needs that is neither a public name nor in `goes_lite.contract`.
+Belongs here: code that only backends use, and that names no backend. Authors of backends import it from this module, together
+with whatever else they need of `goes_lite` that is neither a public name nor in `goes_lite.contract`.
 """
 
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from goes_lite.events.query import EVERYTHING, check_for_query, check_query
     from goes_lite.kit.batch import AppendBatch, Step, check_batch, check_repeated
     from goes_lite.kit.bus import InProcessBus
-    from goes_lite.kit.committer import Committer, Operation, Tries, decide, doubt
+    from goes_lite.kit.committer import Committer, Operation, Retries, decide, mark_in_doubt
     from goes_lite.kit.events import AggregateRow, EventRows, Executor, LogEvents, Page, page_of
     from goes_lite.kit.leases import (
         NOBODY,
@@ -77,6 +77,7 @@ __all__ = [
     "Page",
     "Patience",
     "Record",
+    "Retries",
     "Runtime",
     "Session",
     "Signal",
@@ -89,7 +90,6 @@ __all__ = [
     "SystemClock",
     "Tables",
     "TransactionBlock",
-    "Tries",
     "UserTransaction",
     "acquired",
     "aggregate_ref",
@@ -107,12 +107,12 @@ __all__ = [
     "count",
     "current_session",
     "decide",
-    "doubt",
     "from_micros",
     "held",
     "id_bytes",
     "keyset_pages",
     "lower_bound",
+    "mark_in_doubt",
     "metadata_json",
     "packed",
     "page_of",
@@ -133,10 +133,10 @@ _MODULES = (
     "kit.paging", "kit.reading", "kit.sql", "kit.tables", "kit.transaction", "runtime", "kit.committer",
     "kit.patience", "kit.watcher",
 )  # fmt: skip
-"""Where the names are: those last that need asyncio, which a blocking program does without."""
+"""The modules that define the names. Those that import asyncio come last, since a blocking program does without it."""
 
 
-if not TYPE_CHECKING:  # or a type checker would take any name for one of these
+if not TYPE_CHECKING:  # a type checker that sees it accepts any name
 
     def __getattr__(name: str) -> object:
         from importlib import import_module

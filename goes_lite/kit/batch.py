@@ -1,7 +1,7 @@
-"""A batch of events on its way into a store: checked once, before any store is asked.
+"""Check a batch of events before it reaches a store.
 
-What every backend needs to know of a batch, whatever it stores it in: that its ids differ, that the versions of each
-aggregate are contiguous, at which version each aggregate has to be for the batch to fit, and whether it is a retry.
+Every backend needs the same answers about a batch: whether its ids differ, whether the versions of each aggregate are
+contiguous, which version each aggregate must have for the batch to fit, and whether the batch is a retry.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _new: Any = tuple.__new__  # pyright: ignore[reportUnknownMemberType, reportUnkn
 
 
 class Step(NamedTuple):
-    """What a batch does to one aggregate: takes it from `expected` to `version`."""
+    """The change of one aggregate by a batch, from version `expected` to `version`."""
 
     expected: int
     version: int
@@ -30,22 +30,22 @@ class Step(NamedTuple):
 
 
 class AppendBatch(NamedTuple):
-    """Events that are appended together."""
+    """Events to append together."""
 
     events: tuple[Event[Any], ...]
     steps: dict[AggregateRef, Step]
 
 
 def check_batch(events: Iterable[Event[Any]]) -> AppendBatch:
-    """The batch; InvalidEventError for what is no event or leaves out a version, DuplicateEventError for an id twice."""
-    if not isinstance(events, (list, Iterable)):  # a list is told at once, the rest takes its time
+    """Return the batch. Raise InvalidEventError for a non-event or a missing version, DuplicateEventError for a repeated id."""
+    if not isinstance(events, (list, Iterable)):  # `list` first: the check against an ABC is slow
         raise InvalidEventError(f"append takes a collection of events, not {events!r:.80}: write [event] for one")
     batch = tuple(events)
     steps: dict[AggregateRef, Step] = {}
     for event in batch:
         if not isinstance(event, Event):
             raise InvalidEventError(
-                f"append takes events, not {type(event).__name__}: make one with Event({event!r:.60}, …)"
+                f"append takes events, not {type(event).__name__}: create one with Event({event!r:.60}, …)"
             )
         ref = event._aggregate
         if ref is None:
@@ -56,7 +56,7 @@ def check_batch(events: Iterable[Event[Any]]) -> AppendBatch:
             steps[ref] = _new(Step, (version - 1, version, event, event))
         elif version != step.version + 1:
             raise InvalidEventError(
-                f"the batch has version {version} of {ref} behind version {step.version}: versions are contiguous"
+                f"the batch has version {version} of {ref} after version {step.version}: versions must be contiguous"
             )
         else:
             steps[ref] = Step(step.expected, version, step.first, event)
@@ -65,17 +65,17 @@ def check_batch(events: Iterable[Event[Any]]) -> AppendBatch:
         for event in batch:
             key = id_bytes(event)
             if key in seen:
-                raise DuplicateEventError(UUID(bytes=key), 0, "one id twice")
+                raise DuplicateEventError(UUID(bytes=key), 0, "the batch contains it twice")
             seen.add(key)
     checked: AppendBatch = _new(AppendBatch, (batch, steps))
     return checked
 
 
 def check_repeated(batch: AppendBatch, stored: Mapping[bytes, Event[Any]], registry: Registry) -> Appended:
-    """What an append answers that came before, `stored` being what has an id of the batch, by id (at least one event).
+    """Return the result of a repeated append. `stored` maps the ids that are stored already to their events; it is not empty.
 
-    DuplicateEventError if it is no repetition of the very same events. The data of the stored events is not looked at,
-    only how it is encoded. A retry that still knows an event by a former name is one.
+    Raise DuplicateEventError unless exactly the same events are stored. Data is compared in its encoded form. A retry may
+    use a former name of an event.
     """
     for event in batch.events:
         old = stored.get(id_bytes(event))
@@ -83,12 +83,12 @@ def check_repeated(batch: AppendBatch, stored: Mapping[bytes, Event[Any]], regis
             raise DuplicateEventError(event.id, old.position, f"its {field} differs")
     found = [stored[id_bytes(event)] for event in batch.events if id_bytes(event) in stored]
     if len(found) < len(batch.events):
-        raise DuplicateEventError(found[0].id, found[0].position, "only a part of the batch is stored")
+        raise DuplicateEventError(found[0].id, found[0].position, "only part of the batch is stored")
     return Appended(tuple(event.position for event in found), already_committed=True)
 
 
 def _difference(event: Event[Any], stored: Event[Any], registry: Registry) -> str:
-    """The first field in which two events of one id differ; '' if none does."""
+    """Return the first field in which two events with one id differ, or ''."""
     fields = ("name", "aggregate", "version", "time", "encoding", "schema", "data", "metadata", "tags")
     ours, theirs = (
         (

@@ -1,8 +1,8 @@
-"""Group commit over a network: whatever waits to be appended is committed together, in one transaction, for all.
+"""Group commit over a network: one transaction commits all queued appends.
 
-One task of the handle takes what is queued, for as long as there is something. An append that is refused disturbs no
-other; if a group cannot be written for another reason, each of it is tried alone. Results are given out after the commit, never
-before. What is appended has ids, so a commit of which nobody knows whether it happened is simply run again.
+A task of the handle drains the queue. A refused append does not affect the others of its group; if a group fails for
+another reason, each append is tried alone. Results are delivered only after the commit. Events have ids, so a commit
+with an unknown outcome is simply retried.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from goes_lite.errors import (
 from goes_lite.kit.batch import AppendBatch
 
 GROUP = 512
-"""The most appends in one transaction: with the most events, it bounds how long the first of them waits."""
+"""The maximum number of appends in one transaction. Like the maximum number of events, it bounds the wait of the first one."""
 
 GATHER = 0.001
-"""Seconds that a commit waits for those who have just been answered, if they were several. It takes longer than that itself."""
+"""Seconds that a commit waits for further appends if the last group had several. A commit itself takes longer than that."""
 
 _FOR_ALL = (StoreUnavailable, StoreLocked, TransactionConflict)
-"""What is nobody's fault, so that it would be the same for each alone."""
+"""Errors that no single append of a group causes, so that trying each alone is pointless."""
 
 
-class Tries(Protocol):
-    """How often one transaction is tried."""
+class Retries(Protocol):
+    """Decides how often one transaction is tried."""
 
     async def again(self, error: Exception, /) -> bool:
-        """True, behind a pause, if the same may work now."""
+        """Pause and return True if another attempt may succeed."""
         ...
 
     def translated(self, error: Exception, /) -> Exception:
-        """What it means to the user; called once it is not tried again."""
+        """Return the error to raise to the caller; called after the last attempt."""
         ...
 
 
 class Operation:
-    """One append on its way through the committer."""
+    """An append in the committer."""
 
-    __slots__ = ("answer", "batch", "committed", "condition", "error", "future", "in_doubt")
+    __slots__ = ("batch", "committed", "condition", "error", "future", "in_doubt", "result")
 
     def __init__(
         self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None]
@@ -59,34 +59,34 @@ class Operation:
         self.committed = committed
         """Called after the commit, in commit order; it does not raise."""
         self.future: asyncio.Future[Appended] = asyncio.get_running_loop().create_future()
-        self.answer: Appended | None = None
+        self.result: Appended | None = None
         self.error: Exception | None = None
         self.in_doubt = False
-        """Whether a commit with it has begun of which nobody knows the end."""
+        """Whether a commit with an unknown outcome may have stored it."""
 
 
 async def decide(
     decision: Callable[[AppendBatch, AppendCondition | None], Awaitable[Appended]], group: Sequence[Operation]
 ) -> None:
-    """Have each operation of a group decided in turn; a GoesError is what that one is refused with."""
+    """Decide the operations of a group in turn. A GoesError refuses only its own operation."""
     for operation in group:
-        operation.error = operation.answer = None
+        operation.error = operation.result = None
         try:
-            operation.answer = await decision(operation.batch, operation.condition)
+            operation.result = await decision(operation.batch, operation.condition)
         except GoesError as exc:
             operation.error = exc
 
 
-def doubt(group: Sequence[Operation]) -> None:
-    """A commit of the group has begun of which nobody knows the end."""
+def mark_in_doubt(group: Sequence[Operation]) -> None:
+    """Mark the operations of a group: their commit has an unknown outcome."""
     for operation in group:
         operation.in_doubt |= operation.error is None
 
 
 class Committer:
-    """Appends what is brought to it.
+    """Appends batches in groups.
 
-    `write` writes a group in one transaction, leaves with each operation what became of it (`decide`), and answers whether
+    `write` writes a group in one transaction, sets the result or error of each operation (`decide`), and returns whether
     anything was written. `notify` is called after each commit.
     """
 
@@ -94,20 +94,20 @@ class Committer:
         self,
         location: str,
         write: Callable[[Sequence[Operation]], Awaitable[bool]],
-        tries: Callable[[], Tries],
+        retries: Callable[[], Retries],
         notify: Callable[[], None],
         most_events: int,
     ) -> None:
         self._location = location
         self._write = write
-        self._tries = tries
+        self._retries = retries
         self._notify = notify
         self._most_events = most_events
         self._queue: deque[Operation] = deque()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
         self._expected = 0
-        """How many may be about to append: those who were answered last, and those who wait."""
+        """How many appends may come: those of the last group, whose callers just got their results, and the queued ones."""
         self._full = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -116,7 +116,7 @@ class Committer:
     async def append(
         self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None]
     ) -> Appended:
-        """Append it, commit it with others, then answer. Whoever is cancelled has it stored wholly or not at all."""
+        """Append a batch and return after the commit. If cancelled, the batch is stored completely or not at all."""
         if self._closing:
             raise StoreClosed(self._location)
         operation = Operation(batch, condition, committed)
@@ -128,7 +128,7 @@ class Committer:
         return await operation.future
 
     async def close(self) -> None:
-        """Take nothing new, and finish what there is."""
+        """Refuse new appends and finish the queued ones."""
         self._closing = True
         self._full.set()
         if self._task is not None:
@@ -148,11 +148,11 @@ class Committer:
                 await self._commit(group)
                 self._expected = len(group) + len(self._queue)
             except BaseException as exc:
-                _settle(group, exc if isinstance(exc, Exception) else StoreClosed(self._location))
+                _fail(group, exc if isinstance(exc, Exception) else StoreClosed(self._location))
                 raise
 
     async def _gather(self) -> None:
-        """Where several have just been answered, let them come back: they share this commit then, instead of the next one."""
+        """Wait briefly for the callers that just got a result: their next appends join this commit instead of the next."""
         if len(self._queue) < self._expected <= GROUP and not self._closing:
             self._full.clear()
             with suppress(TimeoutError):
@@ -161,44 +161,44 @@ class Committer:
         self._expected = 0
 
     async def _commit(self, group: Sequence[Operation]) -> None:
-        """Write a group, however often that takes, and tell everybody what became of it."""
-        tries: Tries | None = None
+        """Write a group, with retries, and deliver the results."""
+        retries: Retries | None = None
         while group:
             try:
                 wrote = await self._write(group)
-            except Exception as exc:  # noqa: BLE001 - also what a value or a condition of somebody's has brought about
-                tries = tries or self._tries()
-                if await tries.again(exc):
+            except Exception as exc:  # noqa: BLE001 - a caller's value or condition may raise anything
+                retries = retries or self._retries()
+                if await retries.again(exc):
                     continue
-                error = tries.translated(exc)
+                error = retries.translated(exc)
                 if len(group) > 1 and not isinstance(error, _FOR_ALL):
-                    for operation in group:  # each has its turn, whatever becomes of the others
+                    for operation in group:
                         await self._commit([operation])
                 else:
-                    _settle(group, error)
+                    _fail(group, error)
             else:
-                self._tell(group, wrote=wrote)
+                self._deliver(group, wrote=wrote)
             return
 
-    def _tell(self, group: Sequence[Operation], *, wrote: bool) -> None:
+    def _deliver(self, group: Sequence[Operation], *, wrote: bool) -> None:
         for operation in group:
-            answer = operation.answer
-            if answer is not None and answer.already_committed and operation.in_doubt:
-                # It was this very append that stored it: only its acknowledgement was lost.
-                operation.answer = answer = answer._replace(already_committed=False)
-            if answer is not None:
-                operation.committed(answer)
+            result = operation.result
+            if result is not None and result.already_committed and operation.in_doubt:
+                # This very append stored it; only the acknowledgement was lost.
+                operation.result = result = result._replace(already_committed=False)
+            if result is not None:
+                operation.committed(result)
         if wrote or any(operation.in_doubt for operation in group):
             self._notify()
         for operation in group:
             if not operation.future.done():
                 if operation.error is not None:
                     operation.future.set_exception(operation.error)
-                elif operation.answer is not None:
-                    operation.future.set_result(operation.answer)
+                elif operation.result is not None:
+                    operation.future.set_result(operation.result)
 
 
-def _settle(group: Sequence[Operation], error: Exception) -> None:
+def _fail(group: Sequence[Operation], error: Exception) -> None:
     for operation in group:
         if not operation.future.done():
             if operation.in_doubt:

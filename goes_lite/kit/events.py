@@ -1,6 +1,6 @@
-"""A whole EventStore over what reads and writes rows: checks, pages, following the log, publishing what is committed.
+"""A complete EventStore on top of a backend's rows: checks, pages, following the log, publishing after a commit.
 
-A backend brings `EventRows`, its statements, and an `Executor`; the rules that are the same for every backend are here.
+A backend provides `EventRows`, its statements, and an `Executor`; the rules that all backends share are here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from goes_lite.kit.reading import EventReader
 from goes_lite.kit.sql import MAX_INTEGER
 
 RECHECK = 1.0
-"""Seconds after which a follower looks again though no commit woke it."""
+"""Seconds after which a follower looks for new events even if no commit woke it."""
 
 AggregateRow: TypeAlias = tuple[str, str, int, int, int]
 """Name and id, version, and the times of the first and the last event in microseconds."""
@@ -46,49 +46,49 @@ class Page(NamedTuple):
 
 
 class EventRows(Protocol):
-    """What a backend brings: statements and rows. Its arguments are checked; each call is one trip to the storage."""
+    """The statements of a backend. Arguments are checked already; each call is one round trip to the storage."""
 
     page_size: int
-    """The most events of a page."""
+    """The maximum number of events in a page."""
 
     def load(self, ref: AggregateRef, after: int, upto: int, /) -> Awaitable[list[Event[Any]]]:
-        """The events of an aggregate with after < version ≤ upto, those with unknown names as `Raw` data."""
+        """Return the events of an aggregate with after < version ≤ upto; unknown names yield `Raw` data."""
         ...
 
     def page(self, query: EventQuery, after: int, upto: int, limit: int, /, *, reverse: bool) -> Awaitable[Page]:
-        """The first `limit` events that match with after < position ≤ upto; see `page_of`."""
+        """Return the first `limit` matching events with after < position ≤ upto; see `page_of`."""
         ...
 
     def news(self, query: EventQuery, after: int, limit: int, /) -> Awaitable[Page]:
-        """The first `limit` events that match up to the head, which is read first; `after` is the edge if there is nothing."""
+        """Return the first `limit` matching events up to the head, read first. If nothing is new, the edge is `after`."""
         ...
 
     def find(self, event_id: UUID, /) -> Awaitable[Event[Any] | None]: ...
     def head(self) -> Awaitable[int]: ...
     def aggregates(self, name: str | None, after: AggregateRef | None, limit: int, /) -> Awaitable[list[AggregateRow]]:
-        """The first `limit` aggregates (of one name, or all) that follow `after`, by name and id."""
+        """Return the first `limit` aggregates (of one name, or all) after `after`, by name and id."""
         ...
 
     def count(self, query: EventQuery, /) -> Awaitable[int]: ...
     def delete(self, ref: AggregateRef, /) -> Awaitable[int]:
-        """Erase the events and snapshots of an aggregate, and return how many events."""
+        """Erase the events and snapshots of an aggregate and return the number of events."""
         ...
 
 
 class Executor(Protocol):
-    """Where the operations of a store run: on connections of the handle, or inside one transaction."""
+    """Runs the operations of a store, on connections of the handle or inside one transaction."""
 
     def append(
         self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None], /
     ) -> Awaitable[Appended]:
-        """Append a checked batch that is not empty, and call `committed`, which does not raise, after the commit."""
+        """Append a checked, non-empty batch and call `committed`, which does not raise, after the commit."""
         ...
 
 
 def page_of(read_into: Callable[[list[Event[Any]]], None], last: int | None, end: int) -> Page:
-    """The page of rows that `read_into` turns into events; `last` is the position of the last one if it is full.
+    """Return the page of rows that `read_into` turns into events; `last` is the position of the last row of a full page.
 
-    Page boundaries are an implementation detail: the events before an unreadable one are returned first.
+    Events before an unreadable one are returned first, as a page of their own.
     """
     events: list[Event[Any]] = []
     try:
@@ -101,7 +101,7 @@ def page_of(read_into: Callable[[list[Event[Any]]], None], last: int | None, end
 
 
 class LogEvents:
-    """See `goes_lite.contract.event_store.EventStore` for what is promised. Without `commits`, it is inside a transaction."""
+    """Implements `goes_lite.contract.event_store.EventStore`. Without `commits`, it is inside a transaction."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class LogEvents:
         self._reader = reader
         self._commits = commits
         self.published = published
-        """Told after each commit of events; a bus that reads this store is made after it."""
+        """Called after each commit of events. Set later, because a bus that reads this store is created after it."""
 
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
         batch = check_batch(events)
@@ -131,7 +131,7 @@ class LogEvents:
             if self.published is not None and not appended.already_committed:
                 try:
                     self.published(batch.events, appended.positions[0] - 1)
-                except Exception:  # the events are stored, whatever a subscriber's queue makes of them
+                except Exception:  # the events are stored, even if a subscriber's queue fails
                     import logging  # imported only when something goes wrong
 
                     logging.getLogger("goes_lite").exception("publishing %d committed events failed", len(batch.events))
@@ -155,7 +155,7 @@ class LogEvents:
         self._reader.check(query)
         low, high, left = lower_bound("after", after), upper_bound("upto", upto), upper_bound("limit", limit)
         most = self._rows.page_size
-        ends = reverse  # whether it is known where it ends
+        ends = reverse  # whether the end of the query is known
         size = FIRST_PAGE
 
         async def fetch() -> Sequence[Event[Any]]:
@@ -172,7 +172,7 @@ class LogEvents:
                     high = edge - 1
                 else:
                     low = edge
-                    if left and not ends:  # what is appended from here on is not part of it
+                    if left and not ends:  # events appended after this are not part of the result
                         high, ends = min(high, await self._rows.head()), True
             return events
 
@@ -217,7 +217,7 @@ class LogEvents:
                     continue
                 if commits is None:
                     raise TransactionError(
-                        "follow() waits for commits, which a transaction keeps from happening: follow outside it"
+                        "follow() inside a transaction would wait forever for commits: call it outside the transaction"
                     )
                 await commits.wait(seen, RECHECK)
 

@@ -1,6 +1,6 @@
-"""Who holds a lease next, decided from what is stored of it: for every backend that decides in Python.
+"""The rules of leases, for backends that decide in Python.
 
-A released or expired lease keeps its row, so that the fencing token only ever grows; an empty owner marks a released one.
+A released or expired lease keeps its row, so that the fencing token only grows; an empty owner marks a released lease.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from goes_lite.errors import LeaseHeld, LeaseLost
 from goes_lite.events.fields import from_micros
 
 StoredLease: TypeAlias = tuple[str, int, int]
-"""Owner, token, and when it expires, in microseconds."""
+"""Owner, token and expiry in microseconds."""
 
 NOBODY: StoredLease = ("", 0, 0)
-"""What is stored of a lease that nobody has taken yet."""
+"""Stands for a lease that nobody has ever acquired."""
 
 
 def check_claim(name: str, owner: str, ttl: float) -> int:
-    """The duration in microseconds of a lease that is to be acquired; InvalidQueryError."""
+    """Check the arguments of `acquire` and return the duration in microseconds."""
     check_owned_name(name)
     check_owned_name(owner, "the owner of a lease")  # an empty one marks a released lease
     return check_ttl(ttl)
 
 
 def acquired(name: str, owner: str, duration: int, stored: StoredLease, now: int) -> Lease:
-    """The lease as it is to be stored; LeaseHeld while another owner has it."""
+    """Return the acquired lease to store, or raise LeaseHeld while another owner has it."""
     holder, token, expires = stored
     if expires > now and holder != owner:
         raise LeaseHeld(name, holder, from_micros(expires))
@@ -36,24 +36,24 @@ def acquired(name: str, owner: str, duration: int, stored: StoredLease, now: int
 
 
 def renewed(lease: Lease, duration: int, stored: StoredLease, now: int) -> Lease:
-    """The lease as it is to be stored; LeaseLost unless it is the current one."""
+    """Return the renewed lease to store, or raise LeaseLost unless it is current."""
     check_current(lease, stored)
     return lease._replace(expires=from_micros(now + duration))
 
 
 def check_current(lease: Lease, stored: StoredLease) -> None:
-    """LeaseLost unless it is the current one."""
+    """Raise LeaseLost unless the lease is current."""
     owner, token, _ = stored
     if (owner, token) != (lease.owner, lease.token):
         raise LeaseLost(lease.name, owner or None, lease.token, token)
 
 
 def held(name: str, stored: StoredLease, now: int) -> Lease | None:
-    """The lease if somebody holds it."""
+    """Return the lease if it is held."""
     owner, token, expires = stored
     return Lease(name, owner, token, from_micros(expires)) if expires > now else None
 
 
 def checkpoint(name: str, position: int, store: str, time: int) -> Checkpoint:
-    """A checkpoint from its columns; the time is in microseconds."""
+    """Return a checkpoint from its columns; the time is in microseconds."""
     return Checkpoint(name, position, store, from_micros(time))

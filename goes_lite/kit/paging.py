@@ -1,6 +1,6 @@
-"""Reading rows in pages: where each begins, how large it is, when all is read; the same over every storage.
+"""Read rows in pages, over any storage.
 
-A backend brings what reads one page. Pages grow from `FIRST_PAGE` to as many rows as the backend likes: a query that is
+A backend provides a function that reads one page. Pages grow from `FIRST_PAGE` to the backend's maximum: a query that is
 left early reads little, a long one takes few round trips.
 """
 
@@ -20,12 +20,12 @@ FIRST_PAGE = 64
 
 
 def lower_bound(what: str, value: object) -> int:
-    """A position, version or limit, checked, as a store of 64-bit integers takes it."""
+    """Check a position, version or limit, and cap it at the largest 64-bit integer."""
     return min(check_position(what, value), MAX_INTEGER)
 
 
 def upper_bound(what: str, value: int | None) -> int:
-    """The same where None means that there is no bound."""
+    """Do the same for a value where None means no bound."""
     return MAX_INTEGER if value is None else min(check_position(what, value), MAX_INTEGER)
 
 
@@ -38,7 +38,7 @@ def keyset_pages(
     limit: int = MAX_INTEGER,
     most: int,
 ) -> Pages[T]:
-    """Rows in the order of a key: `page` reads at most so many that follow a key, `item` makes of each what is given out."""
+    """Yield rows in the order of a key. `page` reads a number of rows after a key, `item` converts a row to a result."""
     last, left, size = after, limit, FIRST_PAGE
 
     async def fetch() -> Sequence[T]:

@@ -1,7 +1,6 @@
-"""From what a backend has stored to events: names of today, data, and what a reader does with names that it does not know.
+"""Turn stored events into the events that readers see: current names, decoded data, and a policy for unknown names.
 
-An event is stored under the name that it had then, and read under today's. So this is between every backend and its
-readers, whatever it stores events in.
+An event is stored under the name that it had then, and read under its current one.
 """
 
 from __future__ import annotations
@@ -25,21 +24,20 @@ class EventReader:
         self.unknown: Unknown = unknown
 
     def check(self, query: EventQuery) -> None:
-        """InvalidQueryError unless it is a query, and every name in it one of today."""
+        """Raise InvalidQueryError unless it is a query in which every name is current."""
         check_query(query)
         for item in query.items:
             for name in item.names:
                 self.registry.spellings(name)
 
     def matches(self, query: EventQuery, stored: Event[Any]) -> bool:
-        """Whether a stored event is asked for, as it is named today. Its data is not looked at."""
-        return query.is_everything or query.matches(self._today(stored, None))
+        """Return whether a stored event matches under its current name. Its data is not decoded."""
+        return query.is_everything or query.matches(self._renamed(stored, None))
 
     def read(self, stored: Event[Any], *, whole: bool = False) -> Event[Any] | None:
-        """The event as readers see it, its data decoded; None if its name is unknown, and such are to be left out.
+        """Return the event with decoded data, or None if its name is unknown and the policy is "skip".
 
-        With `whole`, none is left out whatever the policy: an aggregate with a hole in its versions could not be saved
-        again, so "skip" gives such events with Raw data.
+        With `whole`, "skip" returns Raw data instead: an aggregate with a gap in its versions could not be saved again.
         """
         encoding, schema, payload = stored.encoded
         name, decode = self.decoder(stored.name, encoding, schema, stored.position, stored.aggregate)
@@ -52,14 +50,14 @@ class EventReader:
             data = Raw(name, encoding, schema, payload)
         else:
             return None
-        return self._today(stored, data)
+        return self._renamed(stored, data)
 
     def page(
         self, stored: Sequence[Event[Any]], seen: int, query: EventQuery, limit: int
     ) -> tuple[list[Event[Any]], int]:
-        """Up to `limit` events that match, of the stored ones behind the first `seen`, and how many are seen then.
+        """Return up to `limit` matching events after the first `seen` stored ones, and the new value of `seen`.
 
-        Where pages begin and end is nobody's business: what lies before an event that cannot be read is given out first.
+        Events before an unreadable one are returned first, as a page of their own.
         """
         page: list[Event[Any]] = []
         for number in range(seen, len(stored)):
@@ -79,9 +77,9 @@ class EventReader:
     def decoder(
         self, name: str, encoding: str, schema: int, position: int, aggregate: AggregateRef | None
     ) -> tuple[str, Callable[[Any], object] | None]:
-        """Today's name of an event that is stored so, and how its payload is read; None for an unknown name.
+        """Return the current name of a stored event and the decoder of its payload, which is None for an unknown name.
 
-        UnknownEventError, if that is the policy. For backends that read many events in one go, each in parts.
+        Raise UnknownEventError if that is the policy. Backends call it to read many events at once, each in parts.
         """
         try:
             return self.registry.canonical(name), self.registry.decoder(name, encoding, schema)
@@ -90,7 +88,7 @@ class EventReader:
                 raise UnknownEventError(name, position, aggregate) from None
             return name, None
 
-    def _today(self, stored: Event[Any], data: object) -> Event[Any]:
+    def _renamed(self, stored: Event[Any], data: object) -> Event[Any]:
         return restore(
             id_bytes(stored), self.registry.canonical(stored.name), data, time_micros(stored), stored.aggregate,
             stored.version, metadata_json(stored), tags_json(stored), stored.position, *stored.encoded,

@@ -1,12 +1,12 @@
-"""How a query becomes SQL, for every SQL backend: pure functions from an EventQuery to text and parameters.
+"""Translate an EventQuery to SQL text and parameters, for every SQL backend.
 
-The logical schema they rely on: `events e` (position, id, name_key, aggregate_key, version, time, tags…),
-`event_names` (key, name), `aggregates a` (key, name, id) and `event_tags` (tag, position).
+The logical schema: `events e` (position, id, name_key, aggregate_key, version, time, tags…), `event_names` (key, name),
+`aggregates a` (key, name, id) and `event_tags` (tag, position).
 
-Two shapes are built. `condition` is the plain WHERE clause: right for counting, and for small ranges. `select` reads a
-page in position order, and for a page a WHERE clause alone is not enough: with `name IN (…)` or an OR a planner either
-sorts all matches for every page or scans the whole log for a few. So a query is taken apart into branches, each of
-which an index serves in position order, each cut to the page's size, and the union of them is the page.
+`condition` builds a plain WHERE clause, which suits counting and small ranges. `select` reads a page in position order,
+for which a WHERE clause alone is not enough: with `name IN (…)` or an OR, a planner either sorts all matches for every page or
+scans the whole log for a few. So `select` splits a query into branches. An index serves each branch in position order,
+each is limited to the page size, and their union is the page.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery, QueryItem, Span
 
 MAX_BRANCHES = 64
-"""More alternatives than this are read as one filtered scan in position order."""
+"""A query with more branches than this becomes one filtered scan in position order."""
 MANY_TAGS = 8
-"""More tags than this are counted: a planner that makes a join of each would be at it for seconds."""
+"""More tags than this are counted instead of joined: a planner would take seconds over that many joins."""
 MAX_INTEGER = 2**63 - 1
 
 
@@ -34,24 +34,24 @@ class Sql(NamedTuple):
 
 
 class Dialect(NamedTuple):
-    """Where SQL databases differ."""
+    """The differences between SQL databases."""
 
     placeholder: Callable[[int], str]
-    """The n-th parameter (from 1), such as `?` or `$1`."""
+    """Returns the n-th parameter (from 1), such as `?` or `$1`."""
     uuid: Callable[[UUID], Any]
-    """An event id as it is stored."""
+    """Returns an event id as it is stored."""
     unindexed: Callable[[str], str] = lambda expression: f"+{expression}"
-    """An expression that the planner shall test but not look up by."""
+    """Returns an expression that the planner tests without using an index."""
     by_index: Callable[[str], str] = lambda index: ""
-    """Behind a table: the index to read it by, where the planner can be told."""
+    """Returns an index hint to put after a table, if the database has such hints."""
     table: Callable[[str], str] = lambda name: name
-    """A table as a statement names it, such as with its schema."""
+    """Returns a table's name in statements, for example qualified by a schema."""
     in_order: Callable[[str, str, str], str] = lambda left, right, on: f"{left} CROSS JOIN {right} ON {on}"
-    """Two tables and a condition as a join that reads its left side first, where the planner can be told."""
+    """Joins two tables on a condition; the join reads its left side first, if the database allows to force that."""
     pairs: bool = False
-    """Whether a name and the positions are asked for as a range of pairs, so that no index but theirs serves the order."""
+    """Whether to select names and positions as a range of pairs, so that only the index on both serves the order."""
     max_parameters: int = 32_766
-    """More in one statement are refused: this is SQLite's limit."""
+    """The maximum number of parameters in one statement; the default is SQLite's."""
 
 
 def _question_mark(number: int) -> str:
@@ -59,8 +59,8 @@ def _question_mark(number: int) -> str:
 
 
 def _indexed_by(index: str) -> str:
-    # After ANALYZE the planner would rather scan the log than read a name of average frequency by its index, and it
-    # does not know that the one that is asked for is rare.
+    # After ANALYZE the planner prefers scanning the log to reading a name of average frequency by its index, and it
+    # does not know that this name is rare.
     return f" INDEXED BY {index}"
 
 
@@ -71,11 +71,11 @@ def _uuid_bytes(event_id: UUID) -> bytes:
 SQLITE = Dialect(placeholder=_question_mark, uuid=_uuid_bytes, by_index=_indexed_by)
 
 Spellings = Callable[[str], Sequence[str]]
-"""An event name and those that it had before: `Registry.spellings`."""
+"""Returns an event name and its former names: `Registry.spellings`."""
 
 
 class _Builder:
-    """Collects parameters while clauses are written, in the order of their placeholders."""
+    """Collects parameters in the order of their placeholders while clauses are written."""
 
     def __init__(self, dialect: Dialect, spellings: Spellings) -> None:
         self.dialect = dialect
@@ -89,8 +89,8 @@ class _Builder:
     def sql(self, text: str) -> Sql:
         if len(self.parameters) > self.dialect.max_parameters:
             raise InvalidQueryError(
-                f"the query has {len(self.parameters)} values, one statement can take {self.dialect.max_parameters}: "
-                "ask in several queries"
+                f"the query has {len(self.parameters)} values, but one statement takes at most "
+                f"{self.dialect.max_parameters}: split it into several queries"
             )
         return Sql(text, self.parameters)
 
@@ -99,7 +99,7 @@ class _Builder:
         return f"{expression} = {bound[0]}" if len(bound) == 1 else f"{expression} IN ({', '.join(bound)})"
 
     def name_keys(self, names: Sequence[str]) -> str:
-        """A subquery for the keys of event names, older spellings included."""
+        """Return a subquery for the keys of event names, including former names."""
         table = self.dialect.table("event_names")
         return f"(SELECT key FROM {table} WHERE {self.one_of('name', _spelled(names, self.spellings))})"
 
@@ -115,7 +115,7 @@ class _Builder:
         return _any(alternatives)
 
     def clauses(self, item: QueryItem, without: str = "") -> list[str]:
-        """What the item demands of a row of `events e LEFT JOIN aggregates a`, but for the field `without`."""
+        """Return the item's conditions on a row of `events e LEFT JOIN aggregates a`, except for the field `without`."""
         plain = self.dialect.unindexed
         wanted: list[str] = []
         if item.names and without != "names":
@@ -146,7 +146,7 @@ class _Builder:
 
 
 def _any(alternatives: Sequence[str]) -> str:
-    """Joined with OR as a balanced tree: SQLite refuses expressions more than 1,000 levels deep."""
+    """Join with OR, as a balanced tree: SQLite refuses expressions more than 1,000 levels deep."""
     if len(alternatives) == 1:
         return f"({alternatives[0]})"
     half = len(alternatives) // 2
@@ -154,7 +154,7 @@ def _any(alternatives: Sequence[str]) -> str:
 
 
 class _Branch(NamedTuple):
-    """One index-served part of a query: an item, the field that drives, and the one value of it."""
+    """One part of a query: an item, the field whose index serves it, and one value of that field."""
 
     item: QueryItem
     field: str = ""
@@ -162,7 +162,7 @@ class _Branch(NamedTuple):
 
 
 def condition(query: EventQuery, dialect: Dialect, spellings: Spellings) -> Sql:
-    """The WHERE clause over `events e LEFT JOIN aggregates a ON a.key = e.aggregate_key`."""
+    """Return the WHERE clause over `events e LEFT JOIN aggregates a ON a.key = e.aggregate_key`."""
     build = _Builder(dialect, spellings)
     return build.sql(_condition(query, build))
 
@@ -174,7 +174,7 @@ def _condition(query: EventQuery, build: _Builder) -> str:
 
 
 def count(query: EventQuery, dialect: Dialect, spellings: Spellings) -> Sql:
-    """How many events match."""
+    """Return the statement that counts matching events."""
     if query.is_everything:
         return Sql(f"SELECT count(*) FROM {dialect.table('events')}", [])
     build = _Builder(dialect, spellings)
@@ -197,7 +197,7 @@ def select(
     limit: int,
     reverse: bool = False,
 ) -> Sql:
-    """A page: the columns of the first `limit` matching events with after < position ≤ upto, in position order.
+    """Return the statement for a page: the first `limit` matching events with after < position ≤ upto, in position order.
 
     `columns` are expressions over `e` (events) and `a` (its aggregate, if any).
     """
@@ -226,7 +226,7 @@ def _aggregate(dialect: Dialect) -> str:
 
 
 class _Window(NamedTuple):
-    """The part of the log that a page is of."""
+    """The part of the log that a page comes from."""
 
     after: int
     upto: int
@@ -238,7 +238,7 @@ class _Window(NamedTuple):
 
 
 def _branches(query: EventQuery, spellings: Spellings) -> list[_Branch]:
-    """The query as index-served branches; none if there would be too many to be worth it."""
+    """Split a query into branches that indexes serve; return none if there would be too many."""
     if query.is_everything:
         return [_Branch(QueryItem())]
     parts: list[_Branch] = []
@@ -259,19 +259,19 @@ def _branches(query: EventQuery, spellings: Spellings) -> list[_Branch]:
 
 
 def _refs(item: QueryItem) -> list[AggregateRef]:
-    """The aggregates that an item means by names and by ids: every pair. An id alone could be of any name."""
+    """Return all pairs of the item's aggregate names and ids; none if it gives ids without names."""
     if len(item.aggregate_names) * len(item.aggregate_ids) > MAX_BRANCHES:
         return []
     return [AggregateRef._make((name, id)) for name in item.aggregate_names for id in item.aggregate_ids]
 
 
 def _spelled(names: Sequence[str], spellings: Spellings) -> list[str]:
-    """The names and every other one that their events may be stored under."""
+    """Return the names and all former names under which their events may be stored."""
     return [old for name in names for old in spellings(name)]
 
 
 def _positions(part: _Branch, build: _Builder, window: _Window | None = None) -> str:
-    """A subquery for the positions of one branch: all of them, or its page."""
+    """Return a subquery for the positions of one branch: all, or those of a page."""
     dialect = build.dialect
     source, position, order = _events(dialect), "e.position", "e.position"
     value = part.value
@@ -297,7 +297,7 @@ def _positions(part: _Branch, build: _Builder, window: _Window | None = None) ->
 
         source += dialect.by_index("events_of_aggregate")
         drive = f"e.aggregate_key = {key()}"
-        # If the page before ended with this aggregate, go on at its version, not through all those before it again.
+        # If the previous page ended with this aggregate, continue at its version instead of scanning all earlier ones.
         if window is not None and window.after and window.direction == "ASC":
             beyond = f"e.version > coalesce(({at(window.after)}), 0)"
         elif window is not None and window.upto < MAX_INTEGER and window.direction == "DESC":

@@ -1,8 +1,7 @@
-"""The small stores over tables: snapshots, read models, checkpoints and leases, for backends that keep rows by key.
+"""Stores of snapshots, read models, checkpoints and leases, for backends whose storage is tables of JSON rows by key.
 
-A backend whose storage is a set of tables, each a mapping of keys to rows of plain JSON, writes its event store and
-takes the others from here. They are functions from what is stored to what is to be written; the backend says, in its
-`TableSession`, how a state is looked at, and how records are committed. examples/custom_backend.py is one.
+Such a backend implements only its event store. The stores here compute changes from the current state; the backend's
+`TableSession` gives access to that state and commits the changes. See examples/custom_backend.py.
 """
 
 from __future__ import annotations
@@ -50,20 +49,20 @@ T = TypeVar("T")
 V = TypeVar("V", bound="Tables")
 
 Record = list[Any]
-"""One change, as JSON: what it is, then its fields. Here `["put", table, key, row]`, `["drop", table, key]` and
-`["rename", table, to]`, which replaces the table `to`."""
+"""One change as JSON, its kind first: `["put", table, key, row]`, `["drop", table, key]` or `["rename", table, to]`,
+which replaces the table `to`."""
 
 
 class Tables:
-    """Tables of rows by key. A table is named by several words; a key is a str or an int, a row is JSON."""
+    """Tables of rows by key. Several words name a table; a key is a str or an int, a row is JSON."""
 
     def __init__(self) -> None:
         self.identity = ""
-        """Of the store: what checkpoints are saved under."""
+        """The identity of the store, which checkpoints record."""
         self.tables: dict[tuple[str, ...], dict[Any, Any]] = {}
 
     def apply(self, record: Record) -> None:
-        """Make the change that a record stands for."""
+        """Apply the change that a record describes."""
         match record:
             case ["put", table, key, row]:
                 self.tables.setdefault(tuple(table), {})[key] = row
@@ -72,40 +71,40 @@ class Tables:
             case ["rename", table, to]:
                 self.tables[tuple(to)] = self.tables.pop(tuple(table), {})
             case _:
-                raise ValueError(f"a record of no known kind: {record!r:.80}")
+                raise ValueError(f"unknown kind of record: {record!r:.80}")
 
     def table(self, *table: str) -> dict[Any, Any]:
-        """The rows of a table; none if nothing was ever put into it."""
+        """Return the rows of a table, which is empty if nothing was ever put into it."""
         return self.tables.get(table, {})
 
 
 class Change(NamedTuple, Generic[T]):
-    """What an operation wants to write, and what it answers once that is written."""
+    """The records that an operation writes, and the result that it returns once they are written."""
 
-    answer: T
+    result: T
     records: Sequence[Record] = ()
     events: Sequence[Event[Any]] = ()
-    """The new ones, for the bus."""
+    """New events, for the bus."""
 
 
 class TableSession(Protocol):
-    """How the stores get at what is stored."""
+    """Access to the state of a backend."""
 
     def check_open(self) -> None:
-        """StoreClosed once it is closed."""
+        """Raise StoreClosed if the session is closed."""
         ...
 
     def read(self, select: Callable[[Any], T]) -> T:
-        """What `select` answers of the state as it is at one moment."""
+        """Return what `select` returns for the state, which does not change meanwhile."""
         ...
 
     def write(self, work: Callable[[Any], Change[T]]) -> T:
-        """Let `work` look at the state and decide, commit what it wants, answer what it says: one writer at a time."""
+        """Call `work` with the state, commit its change and return its result; one writer at a time."""
         ...
 
 
 class Store:
-    """What the stores have in common."""
+    """The base class of the stores."""
 
     page_size = 500
 
@@ -114,7 +113,7 @@ class Store:
         self.runtime = runtime
 
     def pages(self, select: Callable[[Any], Iterable[T]]) -> Pages[T]:
-        """What `select` finds when the first page is fetched, in pages."""
+        """Return in pages what `select` finds when the first page is fetched."""
         rest: Iterator[T] | None = None
 
         async def fetch() -> Sequence[T]:
@@ -130,10 +129,10 @@ class Store:
 
 
 def reads(method: Callable[Concatenate[S, V, P], T]) -> Callable[Concatenate[S, P], CoroutineType[Any, Any, T]]:
-    """An operation that answers from the state."""
+    """Make an operation of a function that reads the state."""
 
     async def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        await self.runtime.sleep(0)  # it is in memory, so nobody has to wait; but others want to have a turn
+        await self.runtime.sleep(0)  # nothing to wait for, since the state is in memory, but let other tasks run
         return self.session.read(lambda state: method(self, state, *args, **kwargs))
 
     return run  # type: ignore[return-value]  # what pyright knows of an async function, mypy does not
@@ -142,21 +141,20 @@ def reads(method: Callable[Concatenate[S, V, P], T]) -> Callable[Concatenate[S, 
 def writes(
     method: Callable[Concatenate[S, V, P], Change[T]],
 ) -> Callable[Concatenate[S, P], CoroutineType[Any, Any, T]]:
-    """An operation that looks at the state, and says what to write: nothing, if it raises.
+    """Make an operation of a function from the state to a change. If it raises, nothing is written.
 
-    The runtime waits for the disk. Deciding, writing and publishing are one call of it, so it is harmless to cancel
-    whoever waits.
+    Deciding, writing and publishing are one call of the runtime, so cancelling the caller is harmless.
     """
 
     async def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        self.session.check_open()  # before the runtime starts a thread for it
+        self.session.check_open()  # before the runtime starts a thread
         return await self.runtime.call(lambda: self.session.write(lambda state: method(self, state, *args, **kwargs)))
 
     return run  # type: ignore[return-value]  # what pyright knows of an async function, mypy does not
 
 
 class Snapshots(Store):
-    """A table for each aggregate: the fields of a snapshot by version."""
+    """One table per aggregate: the fields of a snapshot by version."""
 
     @writes
     def save(self, tables: Tables, snapshot: Snapshot) -> Change[None]:
@@ -193,7 +191,7 @@ class Snapshots(Store):
 
 
 def _stored_snapshots(tables: Tables, only: AggregateRef | None) -> list[Snapshot]:
-    """The snapshots of one aggregate, or of all, by name, id and version."""
+    """Return the snapshots of one or all aggregates, by name, id and version."""
     names = sorted(name for name in tables.tables if name[0] == "snapshots") if only is None else [("snapshots", *only)]
     return [
         Snapshot(AggregateRef(*name[1:]), version, from_micros(time), schema, encoding, unpacked(data), deleted)
@@ -203,12 +201,12 @@ def _stored_snapshots(tables: Tables, only: AggregateRef | None) -> list[Snapsho
 
 
 def _dropped(snapshots: list[Snapshot]) -> Change[int]:
-    """The change that removes them."""
+    """Return the change that removes snapshots."""
     return Change(len(snapshots), [["drop", ["snapshots", *one.aggregate], one.version] for one in snapshots])
 
 
 class Models(Store):
-    """A table for each collection: version and data by id."""
+    """One table per collection: version and data by id."""
 
     @reads
     def get(self, tables: Tables, collection: str, id: str) -> ModelRecord | None:
@@ -284,7 +282,7 @@ class Models(Store):
 
 
 class Checkpoints(Store):
-    """A table: position and time by name."""
+    """One table: position and time by name."""
 
     @reads
     def get(self, tables: Tables, name: str) -> Checkpoint | None:
@@ -310,13 +308,13 @@ class Checkpoints(Store):
 
 
 def _stored_checkpoints(tables: Tables) -> list[Checkpoint]:
-    """All of them, by name."""
+    """Return all checkpoints, by name."""
     found = sorted(tables.table("checkpoints").items())
     return [checkpoint(name, position, tables.identity, time) for name, (position, time) in found]
 
 
 class Leases(Store):
-    """A table: owner, token and end by name; see `goes_lite.kit.leases`."""
+    """One table: owner, token and expiry by name; see `goes_lite.kit.leases`."""
 
     @writes
     def acquire(self, tables: Tables, name: str, owner: str, ttl: float) -> Change[Lease]:
@@ -346,19 +344,19 @@ def _stored_lease(tables: Tables, name: str) -> StoredLease:
 
 
 def _written(lease: Lease) -> Change[Lease]:
-    """The change that writes a lease down."""
+    """Return the change that stores a lease."""
     return Change(lease, [["put", ["leases"], lease.name, [lease.owner, lease.token, to_micros(lease.expires)]]])
 
 
 def packed(payload: str | bytes) -> Any:
-    """A payload as JSON, which has no bytes."""
+    """Return a payload as JSON, which has no bytes."""
     if isinstance(payload, bytes):
         return {"base64": base64.b64encode(payload).decode()}
     if not payload.isascii() and any("\ud800" <= character <= "\udfff" for character in payload):
-        raise errors.InvalidEventError("a payload is no valid Unicode: its codec should answer bytes")
+        raise errors.InvalidEventError("a payload is not valid Unicode: its codec should return bytes")
     return payload
 
 
 def unpacked(payload: Any) -> str | bytes:
-    """The payload that was `packed`."""
+    """Return the payload of a `packed` one."""
     return payload if isinstance(payload, str) else base64.b64decode(payload["base64"])

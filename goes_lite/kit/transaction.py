@@ -1,6 +1,6 @@
-"""A user's transaction, whatever the backend: which one the running code is inside of, the block, and what is done behind it.
+"""User transactions for any backend: the block, the transaction that the running code is in, and actions after the commit.
 
-A backend brings a session (from its BEGIN to its COMMIT) and the stores inside of it; the rest is here.
+A backend provides a session (from BEGIN to COMMIT) and the stores inside it.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from goes_lite.runtime import Runtime
 M = TypeVar("M")
 
 StoresInside: TypeAlias = tuple[EventStore, SnapshotStore, ModelStore, CheckpointStore]
-"""The stores of a transaction."""
+"""The stores inside a transaction."""
 
 
 class Session(Protocol):
-    """A transaction of one handle, for one block of code."""
+    """The transaction of one block on one handle."""
 
     @property
     def owner(self) -> object:
-        """What of the handle writes: what has to be the same for code to be inside of a transaction of that handle."""
+        """The writer of the handle, which identifies the handle."""
         ...
 
     @property
     def outer(self) -> Session | None:
-        """The transaction around it, of whatever backend."""
+        """The enclosing transaction, of any backend."""
         ...
 
     @property
@@ -47,7 +47,7 @@ class Session(Protocol):
 
     @property
     def committed(self) -> bool:
-        """Whether the COMMIT went through, also if whoever waited for it was cancelled."""
+        """Whether the COMMIT succeeded, even if the caller was cancelled meanwhile."""
         ...
 
     async def open(self) -> None: ...
@@ -57,29 +57,29 @@ class Session(Protocol):
 S = TypeVar("S", bound=Session)
 
 current_session: ContextVar[Session | None] = ContextVar("current_session", default=None)
-"""The transaction that the running code is inside of, if any."""
+"""The innermost transaction that the running code is in, if any."""
 
 
 def check_not_inside(owner: object) -> None:
-    """TransactionError if the running code is inside of a transaction of that handle."""
+    """Raise TransactionError if the running code is inside a transaction of that handle."""
     session = current_session.get()
     while session is not None:
         if session.owner is owner and session.active:
             raise TransactionError(
-                "a write outside the transaction that this code runs in would wait for its end for ever: "
+                "a write outside the transaction that this code runs in would wait forever for its end: "
                 "write through the transaction (tx.events, tx.models, …)"
             )
         session = session.outer
 
 
 class UserTransaction(ABC):
-    """What is the same of every backend's `goes_lite.contract.backend.Transaction`."""
+    """The part of `goes_lite.contract.backend.Transaction` that all backends share."""
 
     def __init__(self, runtime: Runtime, stores: StoresInside) -> None:
         self.runtime = runtime
         self.events, self.snapshots, self.models, self.checkpoints = stores
         self.actions: list[Callable[[], Awaitable[None]]] = []
-        """What is to be done once it is committed."""
+        """Called after the commit."""
 
     @abstractmethod
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
@@ -92,7 +92,7 @@ class UserTransaction(ABC):
 
 
 class TransactionBlock(AbstractAsyncContextManager[Transaction], Generic[S]):
-    """What `transaction()` answers: `session` makes one that is not open yet, `inside` what the block is given."""
+    """Context manager that `transaction()` returns. `session` creates a session, `inside` the transaction for the block."""
 
     def __init__(self, session: Callable[[], S], inside: Callable[[S], UserTransaction]) -> None:
         self._make = session
@@ -114,7 +114,7 @@ class TransactionBlock(AbstractAsyncContextManager[Transaction], Generic[S]):
         if entered is None:
             return
         session, transaction = entered
-        if current_session.get() is session:  # else a block that was entered later is still open
+        if current_session.get() is session:  # otherwise a block that was entered later is still open
             current_session.set(session.outer)
         try:
             await session.finish(commit=exc_type is None)
@@ -123,7 +123,7 @@ class TransactionBlock(AbstractAsyncContextManager[Transaction], Generic[S]):
                 for action in transaction.actions:
                     try:
                         await action()
-                    except Exception:  # the transaction is committed, and the other actions are due as well
-                        import logging  # where nothing goes wrong, nobody pays for it
+                    except Exception:  # the transaction is committed, and the other actions must run as well
+                        import logging  # imported only when something goes wrong
 
                         logging.getLogger("goes_lite").exception("an action after a commit failed")

@@ -1,7 +1,6 @@
-"""Watching for commits by others, for backends on an event loop: only while somebody follows, and a little longer.
+"""Watch for commits by others while the log is followed, for backends on an event loop.
 
-How one watches is the backend's business (`watch`); when, and how it ends, is here. What files need is a thread, see
-`goes_lite.sqlite`.
+A backend provides the watch itself; this module starts and ends it. `goes_lite.sqlite` watches files in a thread instead.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from goes_lite.runtime import Signal
 
 
 class LoopWatcher(ABC):
-    """Notifies a signal of commits by others. A watch outlives its last follower by `linger` seconds: most come back."""
+    """Notifies a signal of commits by others. A watch outlives its last follower by `linger` seconds, as most return soon."""
 
     def __init__(self, signal: Signal, linger: float) -> None:
         self.signal = signal
@@ -28,20 +27,20 @@ class LoopWatcher(ABC):
 
     @abstractmethod
     async def watch(self) -> None:
-        """Watch for as long as `wanted`, whatever fails, and notify the signal; also once the watch has begun."""
+        """Watch while `wanted`, despite failures, and notify the signal of each commit and once when the watch begins."""
 
     @abstractmethod
     def interrupt(self, watch: asyncio.Task[None]) -> None:
-        """Have the watch end soon: it is not wanted any more."""
+        """Make the watch end soon."""
 
     @property
     def wanted(self) -> bool:
-        """Whether somebody follows, or did just now."""
+        """Whether there are followers, or were within the last `linger` seconds."""
         return not self._closed and (self._followers > 0 or self._loop.time() - self._last_used <= self._linger)
 
     @contextlib.contextmanager
     def watching(self) -> Generator[None]:
-        """Watch while the block runs, and a little longer. Any thread may enter it."""
+        """Watch while the block runs. Any thread may enter it."""
         self._call(self._enter)
         try:
             yield
@@ -56,7 +55,7 @@ class LoopWatcher(ABC):
         if here:
             function()
         else:
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and so has the watch
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and the watch with it
                 self._loop.call_soon_threadsafe(function)
 
     def _enter(self) -> None:
@@ -69,7 +68,7 @@ class LoopWatcher(ABC):
         self._last_used = self._loop.time()
 
     async def close(self) -> None:
-        """End the watch, and wait until it has ended; none is begun any more."""
+        """End the watch, wait for its end, and start no other."""
         self._closed = True
         if self._task is not None:
             self.interrupt(self._task)

@@ -40,11 +40,13 @@ async def test_a_batch_that_is_stored_in_part_says_so(db: Backend) -> None:
     """Nothing differs here; it is the batch that is another one."""
     batch = story(A, 2)
     await db.events.append(batch)
-    with pytest.raises(DuplicateEventError, match="only a part"):
+    with pytest.raises(DuplicateEventError, match="only part of the batch"):
         await db.events.append([*batch, note("new")])
 
 
 async def test_a_gap_in_a_batch_says_where_it_is(db: Backend) -> None:
     """The aggregate, and both versions."""
-    with pytest.raises(InvalidEventError, match=r"version 3 of order\(a\) behind version 1: versions are contiguous"):
+    with pytest.raises(
+        InvalidEventError, match=r"version 3 of order\(a\) after version 1: versions must be contiguous"
+    ):
         await db.events.append([note("x", A, 1), note("y", A, 3)])
