@@ -3,7 +3,7 @@
     python3 .ci/test.py [--legs full,bare] [--all | --share N] [arguments for pytest]
 
 Needs Python ≥ 3.11 with venv and pip, and a package index; everything else is installed into `.venv/` and reused. The tests
-of a leg run in as many processes as there are cores, unless `-n` says otherwise.
+of a leg run in one process more than there are cores, since many wait for another process, unless `-n` says otherwise.
 
 A rule that holds for many backends, drivers and faces runs on one of each (see tests/shares.py): another `--share` takes
 others, `--all` takes all of them, and slow tests as well. The second leg runs what can differ without the optional
@@ -26,9 +26,9 @@ import env
 NO_TESTS = 5  # pytest's exit code where every test was deselected
 
 BARE = (
-    "tests/backends/test_sqlite.py tests/backends/test_sqlite_commits.py tests/backends/test_sqlite_opening.py "
+    "tests/backends/test_sqlite.py tests/backends/test_sqlite_commits.py "
     "tests/backends/test_sqlite_processes.py tests/codec tests/registry tests/processor/test_feed.py "
-    "tests/projection/test_inline.py tests/test_connect.py tests/test_demo.py tests/test_docs.py "
+    "tests/projection/test_inline.py tests/test_connect.py tests/test_demo.py "
     "tests/test_packaging.py tests/test_public_api.py tests/test_query.py tests/test_runtime.py tests/test_workers.py"
 ).split()
 """Tests of what the standard library does without the optional packages: SQLite, JSON, waking up, typing, printing."""
@@ -43,10 +43,10 @@ def run(leg: str, arguments: list[str]) -> int:
         print(error, flush=True)
         return 1
     if not any(argument.startswith(("-n", "--numprocesses")) or argument == "no:xdist" for argument in arguments):
-        arguments = ["-n", "auto", "--dist", "worksteal", *arguments]
+        arguments = ["-n", str(_cores() + 1), "--dist", "worksteal", *arguments]
     everything = "--all" in arguments
     marks = {"full": "" if everything else "not slow", "bare": "not once" if everything else "not slow and not once"}
-    if leg == "bare" and not any((env.ROOT / argument.partition("::")[0]).exists() for argument in arguments):
+    if leg == "bare" and not any(argument.startswith("tests") for argument in arguments):
         arguments = [*arguments, *BARE]
     # -P: test the installed package, not the current directory
     command = [python, "-P", "-m", "pytest", "-q", "--progress", "-m", marks.get(leg, ""), *arguments]
@@ -54,6 +54,11 @@ def run(leg: str, arguments: list[str]) -> int:
     environment = {"PYTHONPYCACHEPREFIX": str(env.ROOT / ".venv" / "bytecode"), **os.environ}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
     return subprocess.run(command, check=False, cwd=env.ROOT, env=environment).returncode
+
+
+def _cores() -> int:
+    """How many processes can run at a time."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def main() -> int:
