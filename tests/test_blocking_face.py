@@ -1,4 +1,4 @@
-"""The blocking face explains itself: each method says what the async one says, with the same parameters."""
+"""The blocking face is documented: each method has the docstring and the parameters of the async one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CLASSES = [cls for name in blocking.__all__ if inspect.isclass(cls := getattr(bl
 
 
 def members(cls: type[Any]) -> dict[str, Any]:
-    """The public methods and properties of a class."""
+    """Return the public methods and properties of a class."""
     return {name: inspect.getattr_static(cls, name) for name in dir(cls) if not name.startswith("_")}
 
 
@@ -30,6 +30,6 @@ def test_no_docstring_speaks_of_await(cls: type[Any]) -> None:
         assert "async" not in words or name in ("processor", "worker", "service", "database", "backend"), name
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+def test_a_missing_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="conect"):
         blocking.conect  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,4 +1,4 @@
-"""From a URL, a path, the environment or goes.toml to an open backend, and the errors on the way."""
+"""How a URL, a path, the environment or goes.toml becomes an open backend, and the errors on the way."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ connecting = sys.modules["goes_lite.database.connect"]
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No settings but those of the test."""
+    """Remove all settings but those of the test."""
     for name in ("GOES_LITE_URL", "GOES_LITE_BUS_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -46,7 +46,7 @@ def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def opened(url: Any = None, **options: Any) -> str:
-    """Where a store is that was opened, through both faces."""
+    """Open a store through both faces and return its location."""
 
     async def asynchronously() -> str:
         async with async_connect(url, **options) as db:
@@ -79,12 +79,12 @@ def opened(url: Any = None, **options: Any) -> str:
     ],
 )
 def test_addresses(url: Any, path: str, options: dict[str, Any]) -> None:
-    """A path is a path whatever is in it; a URL is decoded, its query becomes options of the right type."""
+    """A path may contain anything; a URL is decoded, and its query becomes options of the right type."""
     assert parse(url) == ("sqlite", path, options)
 
 
 def test_other_urls_are_left_to_their_backend() -> None:
-    """With everything that is in them."""
+    """Including everything that they contain."""
     url = "postgresql://user:secret@host:5432/db?sslmode=require#x"
     assert parse(url) == ("postgresql", url, {})
 
@@ -98,7 +98,7 @@ def test_other_urls_are_left_to_their_backend() -> None:
     ],
 )  # fmt: skip
 def test_bad_urls_are_config_errors(url: Any, tmp_path: Path) -> None:
-    """ConfigError, which is a ValueError, with a way out, and no file is made."""
+    """They raise ConfigError, a ValueError whose message has a way out, and no file is created."""
     for attempt in (lambda: blocking.connect(url), lambda: asyncio.run(_open(url))):
         with pytest.raises(ConfigError) as caught:
             attempt()
@@ -123,7 +123,7 @@ async def _open(url: Any, **options: Any) -> None:
     ids=repr,
 )  # fmt: skip
 def test_bad_options_are_config_errors(options: dict[str, Any], tmp_path: Path) -> None:
-    """They name the option; no file is made, on either face."""
+    """The error names the option, and no file is created, on either face."""
     for attempt in (lambda: blocking.connect("app.db", **options), lambda: asyncio.run(_open("app.db", **options))):
         with pytest.raises(ConfigError) as caught:
             attempt()
@@ -133,7 +133,7 @@ def test_bad_options_are_config_errors(options: dict[str, Any], tmp_path: Path) 
 
 
 def test_options_reach_the_store(tmp_path: Path) -> None:
-    """In the URL or as keywords, which win; the store states its durability."""
+    """From the URL or from keywords, which take precedence; the store states its durability."""
     cases: list[tuple[str, dict[str, Any], str]] = [
         ("app.db", {}, "os-crash"),
         ("app.db", {"durability": "normal"}, "process-crash"),
@@ -152,7 +152,7 @@ def test_options_reach_the_store(tmp_path: Path) -> None:
 
 
 def test_paths_are_relative_to_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And to the home folder with a tilde; the location is absolute, and stays what it was when the folder changes."""
+    """Or to the home folder with a tilde; the location is absolute and stays the same when the working folder changes."""
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
@@ -164,8 +164,8 @@ def test_paths_are_relative_to_the_working_folder(tmp_path: Path, monkeypatch: p
     assert opened(":memory:") == "sqlite:///:memory:"
 
 
-def test_the_environment_says_which_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """GOES_LITE_URL, options included; a URL that is given wins; an empty variable is none."""
+def test_the_environment_names_the_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """GOES_LITE_URL may include options; an explicit URL takes precedence; an empty variable counts as unset."""
     monkeypatch.setenv("GOES_LITE_URL", "sqlite:///env.db?durability=normal")
     assert opened().endswith("env.db")
     assert opened("given.db").endswith("given.db")
@@ -175,8 +175,8 @@ def test_the_environment_says_which_store(monkeypatch: pytest.MonkeyPatch, tmp_p
         blocking.connect()
 
 
-def test_goes_toml_says_which_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`url`, `bus` and options; keywords win over the URL's query, which wins over the file's; the environment comes first."""
+def test_goes_toml_names_the_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`url`, `bus` and options; precedence: keywords, the URL's query, the file; the environment overrides the file."""
     toml = tmp_path / "goes.toml"
     toml.write_text(
         'url = "sqlite:///toml.db?lock_timeout=3"\ndurability = "normal"\nlock_timeout = 9\n', encoding="utf-8"
@@ -200,7 +200,7 @@ def test_goes_toml_says_which_store(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     "text", ["url = ", "", "url = 5", 'url = ["a"]', "durability = 'normal'", 'url = ""', "\udcff"]
 )
 def test_a_wrong_goes_toml_is_a_config_error(tmp_path: Path, text: str) -> None:
-    """Which names the file."""
+    """The error names the file."""
     (tmp_path / "goes.toml").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(ConfigError, match=r"goes\.toml"):
         blocking.connect()
@@ -214,14 +214,14 @@ def test_a_goes_toml_that_cannot_be_read_is_a_config_error(tmp_path: Path) -> No
 
 
 def test_without_any_setting_the_error_says_what_to_do() -> None:
-    """Both ways are named."""
+    """It names both ways."""
     for attempt in (blocking.connect, lambda: asyncio.run(_open(None))):
         with pytest.raises(ConfigError, match=r"GOES_LITE_URL.*goes\.toml"):
             attempt()
 
 
 def test_unknown_schemes_name_what_is_installed() -> None:
-    """UnknownBackend, which is a LookupError, with a hint for what one may have meant."""
+    """UnknownBackend, a LookupError, hints at what may have been meant."""
     for attempt in (lambda: blocking.connect("sqlte:///a.db"), lambda: asyncio.run(_open("sqlte:///a.db"))):
         with pytest.raises(UnknownBackend, match="check the spelling") as caught:
             attempt()
@@ -241,7 +241,7 @@ def test_a_misspelt_bus_leaves_no_file(tmp_path: Path) -> None:
 
 
 class Registered:
-    """A backend of the test's own, which is the store in memory."""
+    """A backend of the test that opens a store in memory."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, dict[str, Any]]] = []
@@ -252,7 +252,7 @@ class Registered:
 
 
 def test_a_backend_can_be_registered() -> None:
-    """With the whole URL and the keywords; blocking, it runs on a loop thread unless it says that it is embedded."""
+    """It gets the whole URL and the keywords; on the blocking face it runs on a loop thread unless it is embedded."""
     factory = Registered()
     register_backend("mine", factory)
     assert factory_for("mine") is factory
@@ -270,7 +270,7 @@ def test_a_backend_can_be_registered() -> None:
 
 
 def test_entry_points_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A package that is installed serves its scheme, loaded when it is asked for."""
+    """An installed package serves its scheme and is loaded on first use."""
     point = importlib.metadata.EntryPoint("third", "goes_lite.sqlite:SQLiteBackend", "goes_lite.backends")
 
     def entry_points(*, group: str) -> list[importlib.metadata.EntryPoint]:
@@ -284,7 +284,7 @@ def test_entry_points_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_composed_backend_can_do_what_its_parts_can() -> None:
-    """Of the bus what the bus can do, of everything else what the stores can."""
+    """REPLAY comes from the bus, everything else from the stores."""
 
     class Busless:
         embedded = True
@@ -304,7 +304,7 @@ def test_a_composed_backend_can_do_what_its_parts_can() -> None:
 
 
 def test_a_bus_can_be_registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is a bus alone serves `bus=…` and no store; where it is no bus, it is a backend, whose bus is used."""
+    """A bus alone serves `bus=…` but no store; any other scheme means a backend, whose bus is used."""
     factory = Registered()
     register_bus("carrier", factory)
     assert bus_factory_for("carrier") is factory
@@ -327,7 +327,7 @@ def test_a_bus_can_be_registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_two_backends_are_composed(tmp_path: Path) -> None:
-    """The stores of the one, the bus of the other; both are closed; if the bus cannot be opened, the store is closed."""
+    """The stores of one and the bus of the other; both are closed, the store also if the bus cannot be opened."""
     register_backend("mine", Registered())
     with blocking.connect("app.db", bus="mine://bus", inline=True) as db:
         assert db.location.endswith("app.db + sqlite:///:memory:")
@@ -338,20 +338,20 @@ def test_two_backends_are_composed(tmp_path: Path) -> None:
     assert "closed" in repr(composed)
     with pytest.raises(StoreUnavailable):
         blocking.connect("app.db", bus="sqlite:///missing/folder.db")
-    with blocking.connect("app.db") as again:  # and would warn if the failed attempt had left it open
+    with blocking.connect("app.db") as again:  # it would warn if the failed attempt had left it open
         again.events.head()
 
 
 @pytest.fixture
 def without_apsw(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if apsw were not installed."""
+    """Behave as if apsw were not installed."""
     monkeypatch.setitem(sys.modules, "apsw", None)
     monkeypatch.setattr(_driver, "_loaded", {})
 
 
 @pytest.mark.usefixtures("without_apsw")
-def test_without_apsw_the_standard_library_serves() -> None:
-    """By itself; asking for apsw is DriverMissing, an ImportError that says what to install."""
+def test_without_apsw_the_standard_library_is_used() -> None:
+    """Automatically; requesting apsw raises DriverMissing, an ImportError that says what to install."""
     with blocking.connect("app.db") as db:
         assert cast(SQLiteBackend, db.backend).driver.startswith("sqlite3")
     for attempt in (lambda: blocking.connect("b.db", driver="apsw"), lambda: asyncio.run(_open("b.db", driver="apsw"))):
@@ -384,7 +384,7 @@ PLACES: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("where", PLACES)
 def test_places_that_cannot_hold_a_store(tmp_path: Path, where: str) -> None:
-    """StoreUnavailable, which is an OSError, with the path."""
+    """They raise StoreUnavailable, an OSError, with the path."""
     path = PLACES[where](tmp_path)
     for attempt in (lambda: blocking.connect(path), lambda: asyncio.run(_open(path))):
         with pytest.raises(StoreUnavailable) as caught:
@@ -395,7 +395,7 @@ def test_places_that_cannot_hold_a_store(tmp_path: Path, where: str) -> None:
 
 
 def test_a_handle_can_be_awaited_too() -> None:
-    """`await connect(…)` gives an open handle that the caller closes; a handle shows its state."""
+    """`await connect(…)` returns an open handle that the caller closes; its repr shows its state."""
 
     async def main() -> None:
         db = await connect("app.db")
@@ -410,7 +410,7 @@ def test_a_handle_can_be_awaited_too() -> None:
 
 
 def test_a_forgotten_handle_warns() -> None:
-    """ResourceWarning, on both faces; one whose opening failed does not."""
+    """With a ResourceWarning, on both faces; a handle that failed to open does not warn."""
     db = blocking.connect(":memory:")
     backend = cast(SQLiteBackend, db.backend)
     with pytest.warns(ResourceWarning, match="was not closed"):
@@ -420,7 +420,7 @@ def test_a_forgotten_handle_warns() -> None:
 
 
 def test_a_cancelled_opening_leaves_no_thread() -> None:
-    """Although the traceback of the cancellation keeps all that it was cancelled in."""
+    """Even though the traceback of the cancellation keeps its frames alive."""
     before = threading.enumerate()
 
     async def main() -> None:
@@ -437,8 +437,8 @@ def test_a_cancelled_opening_leaves_no_thread() -> None:
 
 
 @pytest.mark.parametrize("inline", [True, False])
-def test_closing_twice_is_fine(inline: bool) -> None:
-    """And afterwards everything else is StoreClosed, with the location."""
+def test_closing_twice_is_allowed(inline: bool) -> None:
+    """Afterwards everything else raises StoreClosed, with the location."""
     db = blocking.connect("app.db", inline=inline)
     db.close()
     db.close()
@@ -455,8 +455,8 @@ class Cup(Aggregate, name="cup"):
 
 
 @pytest.mark.parametrize("inline", [True, False])
-def test_what_use_is_given_may_use_the_handle(inline: bool) -> None:
-    """A change of an aggregate or of a read model looks something up first, on a loop thread as without one."""
+def test_a_function_passed_to_use_may_use_the_handle(inline: bool) -> None:
+    """For example to look something up before it changes an aggregate or a read model, with and without a loop thread."""
     with blocking.connect("sqlite:///:memory:", inline=inline) as db:
         heads: list[int] = []
 
@@ -469,6 +469,6 @@ def test_what_use_is_given_may_use_the_handle(inline: bool) -> None:
 
 
 def test_errors_of_connecting_have_one_base() -> None:
-    """BackendError catches whatever is wrong with a URL, an option or a driver."""
+    """BackendError catches all errors of URLs, options and drivers."""
     for error in (ConfigError, UnknownBackend, DriverMissing, AbilityMissing):
         assert issubclass(error, BackendError)

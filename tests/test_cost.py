@@ -1,7 +1,7 @@
-"""What operations cost, in statements, function calls and memory: numbers that a slow machine does not change.
+"""The cost of operations in statements, function calls and memory: numbers that do not depend on the machine.
 
-Whoever makes one of them dearer meets this file, and says why or finds another way; whoever makes one cheaper lowers the
-number. How fast that is on a clock is a matter of the benches.
+A change that raises one of them must say why here, or find another way; a change that lowers one lowers the number. The
+benches measure the time.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ class Sums(goes.ModelProjection[Sum], name="sums", collection="sums"):
 
 
 class Said:
-    """The statements that SQLite was given, of the connections that are opened while it listens."""
+    """The statements that SQLite executes on connections opened in the meantime."""
 
     def __init__(self) -> None:
         self.statements: list[str] = []
 
     def of(self, work: Callable[[], object]) -> list[str]:
-        """Those that the work needs: their first words, and which table."""
+        """Return the statements that the work needs: their first words, and the table."""
         self.statements.clear()
         work()
         return [" ".join(statement.split()[:2]) for statement in self.statements]
@@ -91,14 +91,14 @@ def driver(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def said(driver: str, monkeypatch: pytest.MonkeyPatch) -> Said:
-    """What is said to SQLite by any connection that is opened from here on."""
+    """Record the statements of all connections that are opened from now on."""
     found = Said()
     kind: Any = _driver.ApswDriver if driver == "apsw" else _driver.StdlibDriver
     opened = kind.open
 
     def listen(cursor: object, sql: str, bindings: object) -> bool:
         found.statements.append(sql)
-        return True  # go on with it
+        return True  # let it run
 
     def open_traced(self: Any, uri: str, *, read_only: bool) -> Any:
         connection = opened(self, uri, read_only=read_only)
@@ -123,17 +123,17 @@ def event(aggregate: str, version: int, **fields: Any) -> goes.Event[Counted]:
 
 
 def test_statements_of_an_append(tmp_path: Path, driver: str, said: Said) -> None:
-    """Of one event to an aggregate that is there: nothing is asked for twice."""
+    """One event of an existing aggregate: nothing is queried twice."""
     with store(tmp_path, driver) as db:
         db.events.append([event("a", 1)])
         statements = said.of(lambda: db.events.append([event("a", 2)]))
         found = [one for one in statements if one != "PRAGMA page_count"]
         assert found == ["BEGIN IMMEDIATE", "UPDATE aggregates", "INSERT INTO", "COMMIT"]
-        assert len(statements) - len(found) == (driver == "sqlite3")  # apsw is told how full the log is
+        assert len(statements) - len(found) == (driver == "sqlite3")  # apsw reports how full the log is
 
 
 def test_statements_of_a_batch_do_not_grow_with_it(tmp_path: Path, driver: str, said: Said) -> None:
-    """Only the rows do: no event is looked up, and no name twice."""
+    """Only the rows grow: no event is looked up, and no name twice."""
     with store(tmp_path, driver) as db:
         db.events.append([event("a", 1)])
         small = Counter(said.of(lambda: db.events.append([event("a", version) for version in range(2, 4)])))
@@ -144,18 +144,18 @@ def test_statements_of_a_batch_do_not_grow_with_it(tmp_path: Path, driver: str, 
 
 
 def test_statements_of_reading(tmp_path: Path, driver: str, said: Said) -> None:
-    """One for an aggregate, whatever its length; for a query one for each page, and one for where it ends."""
+    """One for an aggregate of any length; for a query one for each page, and one for its end."""
     with store(tmp_path, driver) as db:
         db.events.append([event("a", version) for version in range(1, 1001)])
         tallies = db.repository(Tally)
-        tallies.fetch("a")  # the connection is made ready
+        tallies.fetch("a")  # prepares the connection
         assert len(said.of(lambda: tallies.fetch("a"))) == 1
         assert len(said.of(lambda: db.events.query().list())) <= 8
         assert len(said.of(lambda: db.events.query(limit=10).list())) <= 2
 
 
 def test_statements_of_a_command(tmp_path: Path, driver: str, said: Said) -> None:
-    """Load what is new of the aggregate, append: nothing else, once the aggregate is remembered."""
+    """Once the aggregate is cached: load its new events and append, nothing else."""
     with store(tmp_path, driver) as db:
         db.commands.serve(Asked)
         for _ in range(3):
@@ -186,7 +186,7 @@ def test_statements_of_a_projection(tmp_path: Path, driver: str, said: Said) -> 
 
 
 def calls(work: Callable[[], object], times: int = 20) -> float:
-    """How many Python functions are called: on average, at the best of three, for now and then something else is done."""
+    """Return the average number of Python function calls, the best of three, as something else runs now and then."""
     return min(_calls(work, times) for _ in range(3))
 
 
@@ -253,7 +253,7 @@ def test_function_calls(tmp_path: Path) -> None:
 
 
 def test_memory_of_reading_does_not_grow_with_the_log(tmp_path: Path) -> None:
-    """What is held at most while all events are read, of a log that is four times as long."""
+    """The peak while all events are read is the same for a log that is four times as long."""
     with store(tmp_path, "sqlite3") as db:
 
         def peak() -> int:

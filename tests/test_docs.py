@@ -20,16 +20,16 @@ import goes_lite
 from goes_lite.cli import main as command_line
 
 NATS = "nats://127.0.0.1:4222"
-"""What pages call the server that the tests start."""
+"""The name that pages use for the server that the tests start."""
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 MODULE = re.compile(r"`(goes_lite(?:_\w+)?(?:\.\w+)+)`")
 LOGGERS = {"goes_lite.commands", "goes_lite.nats", "goes_lite.processor", "goes_lite.backends", "goes_lite.buses"}
-"""Names with dots that are no modules: those of loggers and of groups of entry points."""
+"""Dotted names that are not modules: those of loggers and of groups of entry points."""
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
-# What this interpreter has to import is where the page may have been: a built package, or this checkout.
+# The interpreter must import what is tested: a built package, or this checkout.
 RUNNER = """
 import sys
 sys.path.insert(0, sys.argv[2])
@@ -39,7 +39,7 @@ exec(compile(source, sys.argv[1], "exec"), {"__name__": "__main__"})
 
 
 class Block(NamedTuple):
-    """A fenced block of a page, and in which line it begins."""
+    """A fenced block of a page, and the line in which it begins."""
 
     language: str
     text: str
@@ -52,9 +52,9 @@ def blocks(page: Path) -> list[Block]:
 
 
 def program(page: Path) -> tuple[str, list[tuple[int, str]]]:
-    """The Python blocks of a page as one program with the page's line numbers, and what it should print, by line.
+    """Return the Python blocks of a page as one program with the page's line numbers, and the expected output by line.
 
-    A block of text right behind a Python block is what that block prints; a mark before each block tells which.
+    A text block right after a Python block is the output of that block; a marker before each block tells which.
     """
     found = blocks(page)
     lines: list[str] = []
@@ -74,7 +74,7 @@ def program(page: Path) -> tuple[str, list[tuple[int, str]]]:
 
 @pytest.fixture
 def nats_url() -> Iterator[str]:
-    """Of a server, for pages about NATS."""
+    """The URL of a server, for pages about NATS."""
     pytest.importorskip("nats", reason="nats-py is not installed")
     try:
         with nats.server() as server:
@@ -120,7 +120,7 @@ def test_python_blocks_run_and_print_what_the_page_says(
 
 
 def test_there_are_pages() -> None:
-    """A checkout and an sdist have them all."""
+    """A checkout and an sdist have all of them."""
     names = {page.name for page in PAGES}
 
     assert {"README.md", "index.md", "tutorial.md", "concepts.md", "guarantees.md", "sqlite.md", "events.md"} <= names
@@ -133,7 +133,7 @@ def test_blocks_say_their_language(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_of_ours_exist(page: Path) -> None:
-    """What the pages tell people to type is understood by the command line, and scripts are there."""
+    """The command line understands the commands on the pages, and the scripts exist."""
     for block in blocks(page):
         if block.language != "sh":
             continue
@@ -146,8 +146,8 @@ def test_commands_of_ours_exist(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    """Files that exist, and headings that are there."""
+def test_links_are_valid(page: Path) -> None:
+    """The files and headings exist."""
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         if "://" in target:
@@ -198,7 +198,7 @@ def test_the_picture_of_the_storeys_is_that_of_the_import_table() -> None:
 
 
 def test_every_module_that_a_page_names_exists() -> None:
-    """`goes_lite.contract.event_store`, `goes_lite.errors.KeyTaken`: an import finds it. The changelog names old ones too."""
+    """`goes_lite.contract.event_store`, `goes_lite.errors.KeyTaken`: an import finds it. The changelog may name old ones."""
     pages = [page for page in PAGES if page.name != "CHANGELOG.md"]
     names = {name for page in pages for name in MODULE.findall(page.read_text(encoding="utf-8"))}
     lists = {

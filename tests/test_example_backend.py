@@ -76,11 +76,11 @@ def connect(path: Path) -> goes.blocking.BlockingDatabase:
 
 
 def test_a_torn_line_was_never_written(path: Path) -> None:
-    """However much of the last line a crash has left: what was acknowledged is there, and the next commit cuts it off."""
+    """However much of the last line a crash left: acknowledged data is there, and the next commit cuts the rest off."""
     with connect(path) as db:
         db.models.put("c", "1", "1")
         whole = len(path.read_bytes())
-        db.models.put("c", "1", "2" * 20)  # longer than what will be written over it
+        db.models.put("c", "1", "2" * 20)  # longer than what overwrites it later
     torn = path.read_bytes()
     for size in range(whole, len(torn)):
         path.write_bytes(torn[:size])
@@ -92,7 +92,7 @@ def test_a_torn_line_was_never_written(path: Path) -> None:
 
 
 def test_a_damaged_line_is_not_passed_over(path: Path) -> None:
-    """A line that others follow was acknowledged once: the file is damaged, and is left as it is."""
+    """A line that others follow was acknowledged: the file is damaged, and is not changed."""
     with connect(path) as db:
         for number in range(3):
             db.models.put("c", "1", str(number))
@@ -138,7 +138,7 @@ def test_one_handle_at_a_time(path: Path) -> None:
     with connect(path) as db:
         with pytest.raises(errors.StoreLocked):
             connect(path.parent / "." / path.name)
-        assert db.models.put("c", "1", "1") == 1  # the first one goes on
+        assert db.models.put("c", "1", "1") == 1  # the first one still works
     connect(path).close()
 
 

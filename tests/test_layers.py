@@ -1,7 +1,7 @@
-"""The storeys of the house: which package may import which. See docs/architecture.md.
+"""The layers: which package may import which. See docs/architecture.md.
 
-Every import counts, also one inside a function and one that only a type checker sees: a name that is needed for a type is
-a dependency of whoever reads the code.
+Every import counts, including those inside functions and those for type checkers only: people who read the code depend on
+types, too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FEATURES = ["aggregate", "repository", "commands", "processor", "projection"]
 BACKEND = [*CONTRACT, "kit"]
 
 MAY_IMPORT: dict[str, list[str]] = {
-    # storey 1: how it fails, how it waits, how it becomes bytes
+    # storey 1: errors, waiting, bytes
     "errors": [],
     "runtime": ["errors"],
     "codec": ["errors"],
@@ -54,10 +54,10 @@ MAY_IMPORT: dict[str, list[str]] = {
     "__main__": ["*"],
     "__init__": ["*"],
 }
-"""Besides itself. What a program imports from `goes_lite` itself counts as storey 7."""
+"""In addition to itself. Imports from `goes_lite` itself count as storey 7."""
 
 ONE_FUNCTION = {("database", "sqlite"): "database/connect.py"}
-"""An import that one file alone may have: the scheme of the embedded backend is known without an entry point."""
+"""Imports that only one file may have: the scheme of the embedded backend is known without an entry point."""
 
 EXCEPTIONS: set[tuple[str, str]] = set()
 """Imports that are not yet as they should be."""
@@ -76,14 +76,14 @@ MODULES = _modules()
 
 
 def _module(name: str) -> str | None:
-    """The module that a dotted name lies in, None if it is none of ours."""
+    """Return the module that defines a dotted name, or None if it is not ours."""
     while name and name not in MODULES:
         name = name.rpartition(".")[0]
     return name or None
 
 
 def _imports(module: str) -> Iterator[str]:
-    """The modules that a module imports, wherever the import stands."""
+    """Return the modules that a module imports, at any place."""
     for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
         names: list[str] = []
         if isinstance(node, ast.Import):
@@ -93,13 +93,13 @@ def _imports(module: str) -> Iterator[str]:
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         for name in names:
             target = _module(name)
-            # A package is loaded before its modules, so naming it from inside is no dependency.
+            # A package is loaded before its modules, so an import from inside it is not a dependency.
             if target and target != module and not module.startswith(f"{target}."):
                 yield target
 
 
 def _room(module: str) -> str:
-    """The package of the table that a module belongs to."""
+    """Return the package of the table to which a module belongs."""
     top, _, rest = module.partition(".")
     return (rest.partition(".")[0] or "__init__") if top == "goes_lite" else top
 

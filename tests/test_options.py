@@ -1,4 +1,4 @@
-"""The options that type checkers see are those that the constructors take."""
+"""Type checkers see the options that the constructors accept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is installed: the packages, their type information, the entry points, and no dependency."""
+"""The installed distribution: packages, type information, entry points, and no dependencies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def distribution() -> metadata.Distribution:
 
 @pytest.fixture(scope="module")
 def files(distribution: metadata.Distribution) -> set[str]:
-    """The files of the wheel; a test of them is skipped where goes-lite was not installed from one."""
+    """The files of the wheel; skip the test if goes-lite was not installed from one."""
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     if origin.get("dir_info", {}).get("editable"):
         if "GOES_LITE_TEST_WHEEL" in os.environ:
@@ -42,7 +42,7 @@ def files(distribution: metadata.Distribution) -> set[str]:
 
 
 def requirements(distribution: metadata.Distribution) -> dict[str, set[str]]:
-    """The requirements by extra; those of no extra under the empty string."""
+    """Return the requirements by extra; those without an extra under the empty string."""
     found: dict[str, set[str]] = {extra: set() for extra in distribution.metadata.get_all("Provides-Extra") or ()}
     for line in distribution.requires or ():
         requirement, _, marker = (part.strip() for part in line.partition(";"))
@@ -79,7 +79,7 @@ def test_the_description_is_the_readme(distribution: metadata.Distribution) -> N
 
 @contextmanager
 def unless_its_driver_is_missing() -> Generator[None]:
-    """A package may refuse with DriverMissing, if that is true."""
+    """Import a package; it may raise DriverMissing, if the driver is missing indeed."""
     try:
         yield
     except DriverMissing as missing:
@@ -100,7 +100,7 @@ def test_entry_points_load(group: str, distribution: metadata.Distribution) -> N
 
 @pytest.mark.parametrize("package", sorted(PACKAGES))
 def test_packages_can_be_imported(package: str) -> None:
-    """Each of them has a docstring that says what it is; one whose driver is not installed says how to get it."""
+    """Each has a docstring; one whose driver is not installed says how to install it."""
     with unless_its_driver_is_missing():
         assert importlib.import_module(package).__doc__
 

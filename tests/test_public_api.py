@@ -1,4 +1,4 @@
-"""What `import goes_lite` gives, and what it costs: its public names, and no module that it does not need."""
+"""What `import goes_lite` provides and costs: its public names, and only the modules that it needs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import goes_lite
 
 
 def in_new_interpreter(code: str) -> list[str]:
-    """The lines that `code` prints in an interpreter of its own, with warnings as errors."""
+    """Run code in a new interpreter, with warnings as errors, and return the printed lines."""
     command = [sys.executable, "-P", "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", check=False, timeout=120)
     if done.returncode:
@@ -22,7 +22,7 @@ def in_new_interpreter(code: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def imported() -> set[str]:
-    """The modules that `import goes_lite` adds to those of an interpreter that has just started."""
+    """The modules that `import goes_lite` adds to those of a new interpreter."""
     code = "import sys; before = set(sys.modules); import goes_lite; print(*sys.modules.keys() - before, sep='\\n')"
     return set(in_new_interpreter(code))
 
@@ -47,7 +47,7 @@ def test_import_star_gives_the_public_names_and_nothing_else() -> None:
 
 
 def test_no_public_name_is_forgotten() -> None:
-    """Whatever of ours the package holds under a name without an underscore is public, so it is listed."""
+    """Everything of ours in the package without a leading underscore is public and must be listed."""
     ours = {name for name, value in vars(goes_lite).items() if getattr(value, "__module__", "").startswith("goes_lite")}
 
     assert {name for name in ours if not name.startswith("_")} - set(goes_lite.__all__) == set()
@@ -63,7 +63,7 @@ def test_import_needs_the_standard_library_only(imported: set[str]) -> None:
     "module", ["asyncio", "logging", "sqlite3", "importlib.metadata", "concurrent.futures", "goes_lite.testing"]
 )
 def test_import_leaves_out_what_only_some_programs_need(module: str, imported: set[str]) -> None:
-    """Each is imported where it is used: a blocking program needs no asyncio, one on memory no sqlite3."""
+    """They are imported where they are used: a blocking program needs no asyncio, a store in memory no sqlite3."""
     assert module not in imported
 
 
@@ -81,7 +81,7 @@ def test_import_starts_nothing() -> None:
 
 
 def test_it_can_be_imported_without_site_packages() -> None:
-    """`python -S`, as some embedders and tools run it."""
+    """As with `python -S`, which some embedders and tools use."""
     parent = goes_lite.__path__[0].removesuffix("goes_lite")
     code = f"import sys; sys.path.insert(0, {parent!r}); import goes_lite; print(goes_lite.__name__)"
     command = [sys.executable, "-S", "-P", "-W", "error", "-c", code]

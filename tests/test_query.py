@@ -1,4 +1,4 @@
-"""What a query means, what may be asked, and that the SQL says the same as `matches`."""
+"""The meaning of a query, its valid arguments, and that the SQL agrees with `matches`."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ BAD: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("fields", BAD, ids=lambda fields: f"{fields!r:.60}")
 def test_bad_fields_are_invalid_query_errors(fields: dict[str, Any]) -> None:
-    """Which are ValueErrors; the message says more than the type."""
+    """They are ValueErrors; the message says more than the type."""
     with pytest.raises(InvalidQueryError) as caught:
         EventQuery(**fields)
     assert isinstance(caught.value, ValueError)
@@ -80,7 +80,7 @@ def test_bad_fields_are_invalid_query_errors(fields: dict[str, Any]) -> None:
     ("first", "last"), [(2, 1), (NOON, NOON - timedelta(1)), (NOON, NOON.replace(tzinfo=None)), (1, "2"), (NOON, 1)]
 )
 def test_a_range_that_can_hold_nothing_is_refused(first: Any, last: Any) -> None:
-    """Between checks its ends when it is made; open ends are None."""
+    """Between checks its ends on creation; open ends are None."""
     with pytest.raises(InvalidQueryError):
         Between(first, last)
     assert Between(None, 5).first is None
@@ -88,7 +88,7 @@ def test_a_range_that_can_hold_nothing_is_refused(first: Any, last: Any) -> None
 
 
 def test_values_are_kept_as_a_sorted_set() -> None:
-    """The order in which they are given does not matter, nor how often, nor in what collection."""
+    """Their order, repetitions and the type of the collection do not matter."""
     one = EventQuery(["b", "a", "b"], tags=("x:2", "x:1"), aggregates=[("order", "2"), AggregateRef("order", "1")])
     two = EventQuery({"a", "b"}, tags=iter(["x:1", "x:2"]), aggregates=[("order", "1"), ("order", "2")])
     assert one == two
@@ -104,8 +104,8 @@ def test_a_uuid_stands_for_its_text() -> None:
     assert EventQuery(aggregates=[("order", uuid)]) == EventQuery(aggregates=[("order", str(uuid))])
 
 
-def test_queries_compare_by_what_they_ask() -> None:
-    """Alternatives in any order are equal; anything else is not, and a query is no other thing."""
+def test_queries_compare_by_meaning() -> None:
+    """Alternatives in any order are equal; anything else is not, nor is another type."""
     a, b = EventQuery(["a"]), EventQuery(["b"])
     assert a | b == b | a == EventQuery.any_of(a, b, a)
     assert hash(a | b) == hash(b | a)
@@ -118,7 +118,7 @@ def test_queries_compare_by_what_they_ask() -> None:
 
 
 def test_only_queries_can_be_united() -> None:
-    """TypeError from the operator, InvalidQueryError from any_of; of nothing there is no union."""
+    """The operator raises TypeError, any_of InvalidQueryError; there is no union of nothing."""
     with pytest.raises(TypeError):
         _ = EventQuery() | cast(Any, "a")
     with pytest.raises(InvalidQueryError):
@@ -127,8 +127,8 @@ def test_only_queries_can_be_united() -> None:
         EventQuery.any_of()
 
 
-def test_a_query_never_changes() -> None:
-    """Setting anything is an error."""
+def test_a_query_is_immutable() -> None:
+    """Setting any attribute is an error."""
     with pytest.raises(AttributeError, match="immutable"):
         cast(Any, EventQuery()).items = ()
     with pytest.raises(AttributeError):
@@ -144,15 +144,15 @@ def test_queries_can_be_copied_and_pickled() -> None:
 
 
 def test_events_can_be_copied_and_pickled() -> None:
-    """With every field, the position and the stored form too."""
+    """With every field, including the position and the stored form."""
     event = Event(A(), aggregate=("order", "1"), version=1, metadata={"a": "b"}, tags=["x:1"], registry=registry).at(7)
     for again in (copy.copy(event), copy.deepcopy(event), pickle.loads(pickle.dumps(event))):
         assert again == event
         assert (again.position, again.encoded, dict(again.metadata)) == (7, event.encoded, {"a": "b"})
 
 
-def test_repr_shows_what_was_asked() -> None:
-    """As one would write it; a union as a union."""
+def test_repr_shows_the_arguments() -> None:
+    """In the form in which one would write it; a union as a union."""
     query = EventQuery(["a"], versions=[1, Between(3, None)], min_time=NOON) | EventQuery()
     assert repr(EventQuery()) == "EventQuery()"
     assert repr(query) == (
@@ -169,14 +169,14 @@ def test_bounds_narrow_every_range() -> None:
 
 
 def test_everything_is_recognised() -> None:
-    """A query that demands nothing, also as one of several alternatives."""
+    """A query without restrictions, also as one of several alternatives."""
     assert EventQuery().is_everything
     assert (EventQuery(["a"]) | EventQuery()).is_everything
     assert not EventQuery(["a"]).is_everything
 
 
 def test_matches_is_and_across_fields_and_or_within() -> None:
-    """Except tags, which an event must carry all of; events of no aggregate match no field about aggregates."""
+    """Except tags, all of which an event must carry; events of no aggregate match no field about aggregates."""
     event = Event(A(), aggregate=("order", "1"), version=2, tags=["x:1", "y:2"], time=NOON, registry=registry)
     loose = Event(B(), tags=["x:1"], time=NOON, registry=registry)
     day = timedelta(days=1)
@@ -203,7 +203,7 @@ def test_matches_is_and_across_fields_and_or_within() -> None:
         assert (query.matches(event), query.matches(loose)) == (of_event, of_loose), query
 
 
-# --- the SQL says the same ----------------------------------------------------------------------------------------------
+# --- the SQL agrees -----------------------------------------------------------------------------------------------------
 
 REFS = [AggregateRef(name, id) for name in ("order", "invoice") for id in ("1", "2", "é")]
 TAGS = ["t:1", "t:2", "u:1"]
@@ -234,7 +234,7 @@ def logs(draw: st.DrawFn) -> list[Event[Any]]:
 
 
 def some(values: list[Any], most: int = 3) -> st.SearchStrategy[list[Any]]:
-    """Usually nothing, so that queries match something."""
+    """A strategy that usually draws nothing, so that queries match something."""
     return st.one_of(st.just([]), st.just([]), st.lists(st.sampled_from(values), max_size=most))
 
 
@@ -257,14 +257,14 @@ ITEMS = st.builds(
     ids=some([*IDS[:20], UUID(int=99)]),
 )
 QUERIES = st.lists(ITEMS, min_size=1, max_size=3).map(lambda items: EventQuery.any_of(*items))
-# More alternatives than are read by index: the other shape of the SQL.
+# More alternatives than are read by index: they use the other shape of the SQL.
 WIDE = st.tuples(ITEMS, st.just(EventQuery([f"name-{n}" for n in range(70)]))).map(lambda pair: pair[0] | pair[1])
 POSITIONS = st.one_of(st.none(), st.integers(0, 32))
 
 
 @pytest.mark.parametrize("where", ["memory", "file"])
 @pytest.mark.parametrize("driver", ["apsw", "sqlite3"])
-def test_a_store_answers_what_matches_says(driver: str, where: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_store_agrees_with_matches(driver: str, where: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Query with after, upto, limit and reverse; count; and conditions, which refuse exactly where something matches."""
     if driver == "apsw" and importlib.util.find_spec("apsw") is None:
         pytest.skip("apsw is not installed")

@@ -24,7 +24,7 @@ variable: ContextVar[str] = ContextVar("variable", default="unset")
 
 
 def test_a_signal_counts_and_wakes_threads() -> None:
-    """Every waiting thread, once the count differs from what it saw; at once if it does already."""
+    """It wakes every waiting thread as soon as the count differs from what the thread saw; at once if it already does."""
     signal = Signal()
     assert signal.count == 0
     woken: list[bool] = []
@@ -41,7 +41,7 @@ def test_a_signal_counts_and_wakes_threads() -> None:
 
 
 def test_a_signal_calls_back_once() -> None:
-    """At the next notification; not at all if the count differs already, or if it is forgotten."""
+    """At the next notification; never if the count already differs, or if the callback is forgotten."""
     signal = Signal()
     calls: list[str] = []
     first, second = (lambda: calls.append("first")), (lambda: calls.append("second"))
@@ -57,8 +57,8 @@ def test_a_signal_calls_back_once() -> None:
     assert calls == ["first"]
 
 
-def test_what_interrupts_a_thread_may_use_the_signal() -> None:
-    """A finalizer, or a handler of Ctrl-C, runs in the middle of whatever its thread does, such as notifying."""
+def test_code_that_interrupts_a_thread_may_use_the_signal() -> None:
+    """A finalizer or a handler of Ctrl-C can run at any point of its thread, such as in the middle of notifying."""
     signal = Signal()
 
     def interrupted() -> None:
@@ -74,7 +74,7 @@ def test_what_interrupts_a_thread_may_use_the_signal() -> None:
 
 
 def test_a_callback_may_use_the_signal() -> None:
-    """It is called without the lock, so that it can wait for the next notification."""
+    """It is called without the lock, so it can wait for the next notification."""
     signal = Signal()
     calls: list[int] = []
 
@@ -92,14 +92,14 @@ def test_a_callback_may_use_the_signal() -> None:
 
 
 def test_the_system_clock_is_aware() -> None:
-    """Times are UTC; durations only ever grow."""
+    """Times are in UTC; the monotonic clock never goes back."""
     clock = SystemClock()
     assert clock.now().tzinfo is timezone.utc
     assert clock.monotonic() <= clock.monotonic()
 
 
 def test_an_inline_runtime_blocks_and_never_suspends() -> None:
-    """Whatever is awaited through it has happened when it returns."""
+    """Everything awaited through it is done when the call returns."""
     runtime, signal = InlineRuntime(), Signal()
 
     async def main() -> list[Any]:
@@ -118,7 +118,7 @@ def test_an_inline_runtime_blocks_and_never_suspends() -> None:
 
 
 def test_a_loop_runtime_waits_without_blocking_the_loop() -> None:
-    """For a signal of another thread, for a time limit, for work in a thread; others go on meanwhile."""
+    """For a signal of another thread, for a time limit, for work in a thread; other tasks run in the meantime."""
 
     async def main() -> None:
         runtime, signal = LoopRuntime(), Signal()
@@ -149,7 +149,7 @@ def test_a_loop_runtime_waits_without_blocking_the_loop() -> None:
 
 
 def test_a_cancelled_wait_leaves_nothing_behind() -> None:
-    """The signal forgets the waiter, so that a follower which is cancelled a thousand times costs nothing."""
+    """The signal forgets the waiter, so a follower that is cancelled a thousand times costs nothing."""
 
     async def main() -> None:
         runtime, signal = LoopRuntime(), Signal()
@@ -166,7 +166,7 @@ def test_a_cancelled_wait_leaves_nothing_behind() -> None:
     asyncio.run(main())
 
 
-def test_a_signal_for_a_loop_that_is_gone() -> None:
+def test_a_signal_for_a_closed_loop() -> None:
     """A notification does not fail because a waiter's event loop was closed."""
     signal, runtime = Signal(), LoopRuntime()
     loop = asyncio.new_event_loop()
@@ -183,7 +183,7 @@ def test_a_signal_for_a_loop_that_is_gone() -> None:
 
 
 def test_drive_runs_what_never_suspends() -> None:
-    """The result or the exception of the coroutine; one that suspends is closed and refused."""
+    """It returns the result or raises the exception of the coroutine; one that suspends is closed and refused."""
 
     async def answer(value: int) -> int:
         return 10 // value
@@ -222,7 +222,7 @@ def portal(request: pytest.FixtureRequest) -> Any:
 
 
 def test_a_portal_gives_results_and_exceptions(portal: Any) -> None:
-    """As if the coroutine were a function; also StopAsyncIteration and cancellation."""
+    """As if the coroutine were a function; including StopAsyncIteration and cancellation."""
 
     async def answer(value: int) -> int:
         return 10 // value
@@ -238,7 +238,7 @@ def test_a_portal_gives_results_and_exceptions(portal: Any) -> None:
 
 
 def test_context_variables_go_in_and_come_back(portal: Any) -> None:
-    """A coroutine sees what the caller set, and what it sets is set for the caller: the same inline and on a loop."""
+    """A coroutine sees what the caller set, and the caller sees what the coroutine set, both inline and on a loop."""
 
     async def change(value: str) -> str:
         before = variable.get()
@@ -268,7 +268,7 @@ def test_context_variables_go_in_and_come_back(portal: Any) -> None:
 
 
 def test_many_threads_use_one_portal(portal: Any) -> None:
-    """Each gets the answer to its own question."""
+    """Each gets its own result."""
 
     async def double(value: int) -> int:
         return 2 * value
@@ -287,7 +287,7 @@ def test_many_threads_use_one_portal(portal: Any) -> None:
 
 
 def test_a_closed_loop_portal_refuses() -> None:
-    """StoreClosed with the location, and no warning about a coroutine that nobody awaited; closing twice is fine."""
+    """It raises StoreClosed with the location, without a warning about an unawaited coroutine; closing twice is allowed."""
 
     async def nothing() -> None:
         return None
@@ -304,7 +304,7 @@ def test_a_closed_loop_portal_refuses() -> None:
 
 
 def test_a_blocking_call_on_the_loop_thread_is_refused() -> None:
-    """RuntimeError instead of waiting for itself for ever."""
+    """It raises RuntimeError instead of waiting for itself forever."""
     portal = LoopPortal()
 
     async def nothing() -> None:
@@ -319,7 +319,7 @@ def test_a_blocking_call_on_the_loop_thread_is_refused() -> None:
 
 
 def calling(portal: Any, function: Callable[[int], object], argument: int = 1) -> object:
-    """What the user's function answers, called as the layer above calls it."""
+    """Call the user's function as the layer above does, and return its result."""
     called = portal.callback(function)
 
     async def run() -> object:
@@ -328,8 +328,8 @@ def calling(portal: Any, function: Callable[[int], object], argument: int = 1) -
     return portal.run(run())
 
 
-def test_a_callback_answers_and_raises(portal: Any) -> None:
-    """A plain function, a coroutine function, one that answers something awaitable, and one that is no function."""
+def test_a_callback_returns_and_raises(portal: Any) -> None:
+    """A plain function, a coroutine function, one that returns an awaitable, and a value that is not callable."""
 
     async def doubled(number: int) -> int:
         return 2 * number
@@ -352,8 +352,8 @@ def test_a_callback_sees_and_sets_context_variables(portal: Any) -> None:
         variable.reset(token)
 
 
-def test_a_callback_that_blocks_keeps_nobody_waiting(portal: Any) -> None:
-    """Others use the portal meanwhile, and so may the callback itself."""
+def test_a_callback_that_blocks_delays_nobody_else(portal: Any) -> None:
+    """Others can use the portal in the meantime, and so can the callback itself."""
 
     async def answer(value: int) -> int:
         return value
@@ -374,8 +374,8 @@ def test_a_callback_that_blocks_keeps_nobody_waiting(portal: Any) -> None:
     assert answers == [7]
 
 
-def test_a_callback_that_nobody_waits_for_any_more() -> None:
-    """Closing the portal does not wait for it, and it ends without a trace."""
+def test_an_abandoned_callback() -> None:
+    """Closing the portal does not wait for it, and it ends silently."""
     portal, entered, go_on = LoopPortal(), threading.Event(), threading.Event()
 
     def blocks(_: object) -> None:

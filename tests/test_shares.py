@@ -1,4 +1,4 @@
-"""The shares that `.ci/run` takes see every pair of rule, backend and face, though none of them runs every combination."""
+"""The shares of `.ci/run` cover every pair of rule, backend and face, although none of them runs every combination."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Home(NamedTuple):
 
 
 SQLITE = Home("SQLite", ("memory-apsw", "file-apsw", "file-sqlite3"))
-SERVERS = (0, 1)  # the share of the wheel is run without them
+SERVERS = (0, 1)  # the share of the wheel runs without servers
 HOMES = (
     SQLITE,
     Home("OnALoopThread", faces=("loop",)),
@@ -41,7 +41,7 @@ Run = tuple[str, str, str, str]
 
 
 def runs(suite: type[Contract], homes: tuple[Home, ...] = HOMES) -> set[Run]:
-    """What the shares run of a suite."""
+    """Return what the shares run of a suite."""
     found: set[Run] = set()
     for name, rule in rules_of(suite).items():
         for home in homes:
@@ -58,7 +58,7 @@ def kinds_of(suite: type[Contract], name: str, home: Home) -> list[tuple[str, st
 
 
 def every(suite: type[Contract], homes: tuple[Home, ...] = HOMES) -> set[Run]:
-    """What `--all` runs of it."""
+    """Return what `--all` runs of a suite."""
     return {
         (rule.id, home.hook, *kind)
         for name, rule in rules_of(suite).items()
@@ -108,5 +108,5 @@ def test_a_part_that_not_every_other_has_is_chosen_too() -> None:
 def test_ci_takes_all_of_them() -> None:
     script = (Path(__file__).parents[1] / ".ci" / "run").read_text(encoding="utf-8")
 
-    for share in shares.SHARES[1:]:  # 0 is what is run unless told
+    for share in shares.SHARES[1:]:  # 0 is the default
         assert f"--share {share} " in script

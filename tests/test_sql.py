@@ -1,4 +1,4 @@
-"""How queries become SQL: the shape of the text; that it means the same is proven in test_query.py."""
+"""How queries become SQL: the shape of the text. test_query.py proves that the meaning is the same."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def nothing_else(name: str) -> tuple[str, ...]:
 
 @pytest.mark.parametrize("query", QUERIES, ids=repr)
 def test_values_are_parameters_in_the_order_of_their_placeholders(query: EventQuery) -> None:
-    """Numbered placeholders run from 1 without a gap, one for each parameter; no value is in the text."""
+    """Placeholders are numbered from 1 without gaps, one for each parameter; the text contains no value."""
     for sql in (
         condition(query, POSTGRES, nothing_else),
         count(query, POSTGRES, nothing_else),
@@ -60,8 +60,8 @@ def test_the_placeholders_of_sqlite_are_question_marks() -> None:
     assert UUIDS[0].bytes in sql.parameters
 
 
-def test_every_spelling_of_a_name_is_asked_for() -> None:
-    """Each as a branch of its own, which the index of names serves."""
+def test_every_alias_of_a_name_is_queried() -> None:
+    """Each in a branch of its own, which uses the index of names."""
     sql = select(
         "e.position", EventQuery(["new"]), SQLITE, lambda name: (name, "old", "older"), after=0, upto=9, limit=5
     )
@@ -78,7 +78,7 @@ def test_many_alternatives_are_one_scan() -> None:
     assert "UNION" not in scan.text
 
 
-def test_alternatives_are_nested_only_as_deep_as_need_be() -> None:
+def test_alternatives_are_nested_no_deeper_than_necessary() -> None:
     """SQLite refuses expressions more than 1,000 levels deep, so an OR of thousands is a balanced tree."""
     query = EventQuery.any_of(*(EventQuery(versions=[Between(n, None)], names=["a"]) for n in range(5000)))
     text = condition(query, SQLITE, nothing_else).text
@@ -90,7 +90,7 @@ def test_alternatives_are_nested_only_as_deep_as_need_be() -> None:
 
 
 def test_more_parameters_than_a_statement_takes_are_refused() -> None:
-    """InvalidQueryError with the numbers, before the database is asked."""
+    """InvalidQueryError with the numbers, before the database is queried."""
     small = SQLITE._replace(max_parameters=10)
     with pytest.raises(InvalidQueryError, match="11 values.* 10"):
         condition(EventQuery(versions=range(11)), small, nothing_else)

@@ -1,4 +1,4 @@
-"""Type checkers find misspelt names and options, on both faces: nothing of the package looks like `Any` to them."""
+"""Type checkers find misspelt names and options on both faces: nothing in the package looks like `Any` to them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def program(tmp_path: Path) -> Path:
 
 
 def found(output: str, program: Path) -> list[int]:
-    """The lines of which a type checker says that something is wrong."""
+    """Return the lines in which a type checker reports an error."""
     pattern = rf"{re.escape(program.name)}:(\d+)(?::\d+)?(?: -|:) error"
     return sorted({int(line) for line in re.findall(pattern, output)})
 

@@ -1,4 +1,4 @@
-"""Blocking work of an event loop: what is answered, who waits for whom, and what becomes of what nobody waits for."""
+"""Blocking work of an event loop: results, who waits for whom, and abandoned work."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fail() -> None:
     raise LookupError("not there")
 
 
-def test_each_is_given_its_own_answer(workers: Workers) -> None:
+def test_each_caller_gets_its_own_result(workers: Workers) -> None:
     async def main() -> None:
         found = await asyncio.gather(*(workers.run(lambda n=n: n) for n in range(200)))  # type: ignore[misc]
         assert found == [*range(200)]
@@ -36,7 +36,7 @@ def test_each_is_given_its_own_answer(workers: Workers) -> None:
     asyncio.run(main())
 
 
-def test_an_error_goes_to_whoever_brought_the_work(workers: Workers) -> None:
+def test_an_error_goes_to_the_caller(workers: Workers) -> None:
     async def main() -> None:
         found = await asyncio.gather(
             workers.run(lambda: 1), workers.run(fail), workers.run(lambda: 2), return_exceptions=True
@@ -46,8 +46,8 @@ def test_an_error_goes_to_whoever_brought_the_work(workers: Workers) -> None:
     asyncio.run(main())
 
 
-def test_what_takes_long_keeps_nobody_waiting(workers: Workers) -> None:
-    """As long as there are threads: here each waits for the one that was brought after it."""
+def test_long_work_delays_no_other_work(workers: Workers) -> None:
+    """As long as there are threads: here each job waits for the one submitted after it."""
     done = [threading.Event() for _ in range(MOST)]
 
     def work(number: int) -> int:
@@ -64,8 +64,8 @@ def test_what_takes_long_keeps_nobody_waiting(workers: Workers) -> None:
     asyncio.run(main())
 
 
-def test_no_more_threads_than_were_asked_for(workers: Workers) -> None:
-    """The next one is done when one of those that take long has come back, and not before."""
+def test_no_more_threads_than_the_limit(workers: Workers) -> None:
+    """The next job runs when a long one has ended, and not before."""
     go_on = threading.Event()
     begun: list[int] = []
     all_begun = threading.Barrier(MOST + 1)
@@ -88,7 +88,7 @@ def test_no_more_threads_than_were_asked_for(workers: Workers) -> None:
     asyncio.run(main())
 
 
-def test_what_is_cancelled_before_it_began_is_not_done(workers: Workers) -> None:
+def test_work_cancelled_before_it_began_is_not_done(workers: Workers) -> None:
     one = Workers(1)
     begun, go_on = threading.Event(), threading.Event()
     done: list[str] = []
@@ -104,7 +104,7 @@ def test_what_is_cancelled_before_it_began_is_not_done(workers: Workers) -> None
         third = asyncio.ensure_future(one.run(lambda: done.append("third")))
         await asyncio.to_thread(begun.wait, 60)
         second.cancel()
-        first.cancel()  # it goes on all the same, and nobody waits for it
+        first.cancel()  # it continues nevertheless, and nobody waits for it
         with pytest.raises(asyncio.CancelledError):
             await first
         go_on.set()
@@ -115,8 +115,8 @@ def test_what_is_cancelled_before_it_began_is_not_done(workers: Workers) -> None
     assert done == ["long", "third"]
 
 
-def test_a_loop_that_has_ended_is_not_told_and_the_next_one_is_served(workers: Workers) -> None:
-    """Work of a loop that was closed meanwhile is finished; then, for another loop, long work still keeps nobody waiting."""
+def test_a_closed_loop_is_not_notified_and_the_next_one_is_served(workers: Workers) -> None:
+    """Work of a loop that was closed in the meantime is finished; for the next loop, long work still delays no other."""
     begun, go_on, finished = threading.Event(), threading.Event(), threading.Event()
 
     def long() -> None:
@@ -140,13 +140,13 @@ def test_a_loop_that_has_ended_is_not_told_and_the_next_one_is_served(workers: W
     asyncio.run(come())
 
 
-def test_a_loop_that_was_closed_before_it_came_for_an_answer_is_forgotten(workers: Workers) -> None:
+def test_a_loop_that_was_closed_before_it_took_a_result_is_forgotten(workers: Workers) -> None:
     go_on = threading.Event()
     loop = asyncio.new_event_loop()
     task = loop.create_task(workers.run(lambda: go_on.wait(60)))
     loop.run_until_complete(asyncio.sleep(0))
     go_on.set()
-    workers.close()  # when all is done, and the loop has been told
+    workers.close()  # when all is done, and the loop has been notified
     loop.close()
     closed = weakref.ref(loop)
     del loop, task
@@ -159,10 +159,10 @@ def test_a_loop_that_was_closed_before_it_came_for_an_answer_is_forgotten(worker
     assert closed() is None
 
 
-def test_looking_whether_work_is_finished_keeps_nothing_of_the_caller(
+def test_polling_for_finished_work_keeps_nothing_of_the_caller(
     workers: Workers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was in the context of somebody who has gone is gone, however long it takes until the next look."""
+    """The context of a caller that has ended is released, however long it takes until the next poll."""
     monkeypatch.setattr("goes_lite.runtime._workers.STALL", 60)
     variable: contextvars.ContextVar[object] = contextvars.ContextVar("variable")
     go_on = threading.Event()
@@ -186,7 +186,7 @@ def test_looking_whether_work_is_finished_keeps_nothing_of_the_caller(
         with contextlib.suppress(asyncio.CancelledError):
             await short
         del short
-        await asyncio.sleep(0)  # until the loop itself has forgotten it
+        await asyncio.sleep(0)  # until the loop itself has released it
         gc.collect()
         left = kept[0]()
         go_on.set()
@@ -197,7 +197,7 @@ def test_looking_whether_work_is_finished_keeps_nothing_of_the_caller(
 
 
 class Refusing(threading.Thread):
-    """A thread as on a system that has no more of them, as often as `refusals` tells."""
+    """A thread that fails to start `refusals` times, as on a system that has no more threads."""
 
     refusals = 0
 
@@ -216,7 +216,7 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> type[Refusing]:
 
 
 def test_without_a_thread_it_is_an_error_and_nothing_is_done_later(workers: Workers, refusing: type[Refusing]) -> None:
-    """And as soon as there is one again, all is well."""
+    """As soon as a thread can be started again, everything works."""
     done: list[int] = []
 
     async def main() -> None:
@@ -232,8 +232,8 @@ def test_without_a_thread_it_is_an_error_and_nothing_is_done_later(workers: Work
     assert done == []
 
 
-def test_without_another_thread_those_there_are_do_it(workers: Workers, refusing: type[Refusing]) -> None:
-    """What takes long keeps the others waiting then, but only until there is a thread again."""
+def test_without_another_thread_the_existing_ones_do_it(workers: Workers, refusing: type[Refusing]) -> None:
+    """Then long work delays other work, but only until another thread can be started."""
     go_on = threading.Event()
 
     async def main() -> None:
@@ -252,7 +252,7 @@ def test_without_another_thread_those_there_are_do_it(workers: Workers, refusing
     assert failed == []
 
 
-def test_closing_waits_for_what_is_under_way(workers: Workers) -> None:
+def test_closing_waits_for_work_in_progress(workers: Workers) -> None:
     done: list[int] = []
     begun = threading.Event()
 
