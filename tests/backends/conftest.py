@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,10 @@ from typing import Any, Protocol
 
 import pytest
 
-from tests.backends import faces, sqlite_kit
+from tests.backends import sqlite_kit
+from tests.conftest_kit import SQLitePlace, db, pytest_pyfunc_call
+
+__all__ = ["db", "pytest_pyfunc_call"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,57 +42,31 @@ _FACES = ("async-memory", "async-file", "blocking-memory", "blocking-file")
 _PLACES = [f"{face}-{driver}" for face in _FACES for driver in ("apsw", "sqlite3")]
 
 
-def _place(words: str, folder: Path) -> faces.Place:
+def _place(words: Any, folder: Path) -> SQLitePlace:
     face, where, driver = words.split("-")
     if driver == "apsw":
         pytest.importorskip("apsw", reason="apsw is not installed")
     if driver == "any":
         driver = "apsw" if importlib.util.find_spec("apsw") else "sqlite3"
-    return faces.Place(face, driver, ":memory:" if where == "memory" else str(folder / "store.db"))
+    return SQLitePlace(face, folder, memory=where == "memory", driver=driver)
 
 
 @pytest.fixture(params=[*_PLACES, "loop-memory-any", "loop-file-any"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> faces.Place:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> SQLitePlace:
     """An empty storage, in memory and in a file, on every face, with each driver."""
     return _place(request.param, tmp_path)
 
 
 @pytest.fixture(params=[words for words in _PLACES if "-file-" in words])
-def file(request: pytest.FixtureRequest, tmp_path: Path) -> faces.Place:
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> SQLitePlace:
     """An empty storage in a file, which several handles can share."""
     return _place(request.param, tmp_path)
 
 
 @pytest.fixture(params=[words for words in _PLACES if words.startswith("async")])
-def loop_place(request: pytest.FixtureRequest, tmp_path: Path) -> faces.Place:
+def loop_place(request: pytest.FixtureRequest, tmp_path: Path) -> SQLitePlace:
     """An empty storage on the async face."""
     return _place(request.param, tmp_path)
-
-
-@pytest.fixture
-def db(place: faces.Place) -> faces.Place:
-    """An open handle on an empty storage: opened where the test runs, see below."""
-    return place
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a test that is a coroutine on the face of its storage, whatever async plugin is installed."""
-    test = pyfuncitem.obj
-    if not inspect.iscoroutinefunction(test):
-        return None
-    arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(test).parameters}
-    place = next(value for value in arguments.values() if isinstance(value, faces.Place))
-
-    async def run() -> None:
-        if "db" not in arguments:
-            await test(**arguments)
-            return
-        async with place.open() as db:
-            await test(**{**arguments, "db": db})
-
-    place.run(run())
-    return True
 
 
 class Spawn(Protocol):

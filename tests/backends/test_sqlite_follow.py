@@ -8,22 +8,22 @@ from typing import Any
 from goes_lite_conformance.harness.samples import count, note, take
 
 from goes_lite.events.query import EventQuery
-from tests.backends.faces import Place
+from tests.conftest_kit import SQLitePlace
 
 
-async def test_a_waiting_follower_costs_nothing(loop_place: Place) -> None:
+async def test_a_waiting_follower_costs_nothing(loop_place: SQLitePlace) -> None:
     """It looks again when something was committed, and now and then; it does not spin."""
     async with loop_place.open() as db:
         await db.events.append([note("x")])
         waits = 0
         wait = db.runtime.wait
 
-        async def counted(*args: Any, **kwargs: Any) -> bool:
+        async def counted(*args: Any, **kwargs: Any) -> Any:
             nonlocal waits
             waits += 1
             return await wait(*args, **kwargs)
 
-        db.runtime.wait = counted  # type: ignore[method-assign]
+        db.runtime.wait = counted
         following = asyncio.create_task(take(db.events.follow(EventQuery(["sample.noted"]), after=1), 1))
         await asyncio.sleep(0.2)
         assert 0 < waits < 10

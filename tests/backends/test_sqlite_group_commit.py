@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from goes_lite_conformance.harness.samples import note, registry, story
@@ -19,14 +19,14 @@ from goes_lite.errors import (
 )
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
-from tests.backends.faces import Place
+from tests.conftest_kit import SQLitePlace
 
 A = AggregateRef("order", "a")
 
 
-async def data_version(db: Backend) -> int:
+async def data_version(db: Any) -> int:
     """A number that grows with each commit of others, as a reading connection of the backend sees it."""
-    readers = cast(Any, db).backend._readers
+    readers = db.backend._readers
 
     def look(connection: Any) -> int:
         return int(connection.execute("PRAGMA data_version").fetchall()[0][0])
@@ -34,7 +34,7 @@ async def data_version(db: Backend) -> int:
     def run() -> int:
         return int(readers.run(look))
 
-    return await db.runtime.call(run)
+    return int(await db.runtime.call(run))
 
 
 def commits(db: Any) -> int:
@@ -44,7 +44,7 @@ def commits(db: Any) -> int:
 
 
 @pytest.mark.parametrize("appenders", [64, 256])
-async def test_concurrent_appends_share_commits(loop_place: Place, appenders: int) -> None:
+async def test_concurrent_appends_share_commits(loop_place: SQLitePlace, appenders: int) -> None:
     """All succeed, each at positions of its own, in far fewer commits than appends."""
     async with loop_place.open() as db:
         before = commits(db)
@@ -60,7 +60,7 @@ async def test_concurrent_appends_share_commits(loop_place: Place, appenders: in
             assert [log[p - 1].data.text for p in one.positions] == [str(number), f"{number}+"]
 
 
-async def test_an_append_that_is_cancelled_in_the_queue_is_not_stored(loop_place: Place) -> None:
+async def test_an_append_that_is_cancelled_in_the_queue_is_not_stored(loop_place: SQLitePlace) -> None:
     """If its turn had not come: here a transaction holds the store."""
     async with loop_place.open() as db:
         async with db.transaction() as tx:
@@ -83,11 +83,11 @@ async def _outside(db: Backend, events: list[Event[Any]]) -> Appended:
     return await db.events.append(events)
 
 
-async def test_nothing_is_queued_behind_the_end(loop_place: Place) -> None:
+async def test_nothing_is_queued_behind_the_end(loop_place: SQLitePlace) -> None:
     """An append that passed every check just before the store was closed is refused, not forgotten."""
     async with loop_place.open() as db:
         await db.events.append([note("x")])
-        writer = cast(Any, db).backend.writer
+        writer = db.backend.writer
         await db.close()
         writer.check_usable = lambda: None
         with pytest.raises(StoreClosed):

@@ -8,7 +8,7 @@ import pytest
 
 from goes_lite.contract.checkpoints import Lease
 from goes_lite.errors import LeaseHeld
-from tests.backends.faces import Place
+from tests.conftest_kit import SQLitePlace
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=timezone.utc)
 
@@ -29,7 +29,7 @@ class FakeClock:
         self.time += timedelta(seconds=seconds)
 
 
-async def test_a_checkpoint_has_the_time_of_the_clock(place: Place) -> None:
+async def test_a_checkpoint_has_the_time_of_the_clock(place: SQLitePlace) -> None:
     """Of each save anew."""
     clock = FakeClock()
     async with place.open(clock=clock) as db:
@@ -41,7 +41,7 @@ async def test_a_checkpoint_has_the_time_of_the_clock(place: Place) -> None:
         assert [one.time for one in await db.checkpoints.all()] == [NOON + timedelta(seconds=1)] * 2
 
 
-async def test_a_lease_ends_when_it_should(place: Place) -> None:
+async def test_a_lease_ends_when_it_should(place: SQLitePlace) -> None:
     """After exactly its time, counted anew from each acquire and renew: held a microsecond before, free at its end."""
     clock = FakeClock()
     async with place.open(clock=clock) as db:
@@ -60,7 +60,7 @@ async def test_a_lease_ends_when_it_should(place: Place) -> None:
         assert (await db.leases.acquire("job", "bob", 10)).expires == NOON + timedelta(seconds=35)
 
 
-async def test_an_expired_lease_of_its_own_is_taken_anew(place: Place) -> None:
+async def test_an_expired_lease_of_its_own_is_taken_anew(place: SQLitePlace) -> None:
     """With a greater token, while a renewed one keeps its token however late it comes."""
     clock = FakeClock()
     async with place.open(clock=clock) as db:

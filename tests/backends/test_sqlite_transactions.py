@@ -19,7 +19,7 @@ from goes_lite.errors import (
     StoreReadOnly,
     TransactionError,
 )
-from tests.backends.faces import Place
+from tests.conftest_kit import SQLitePlace
 
 
 async def table(db: Backend) -> None:
@@ -87,7 +87,7 @@ async def test_a_transaction_that_sqlite_rolled_back_stays_so(db: Backend) -> No
     await db.events.append([note("z")])
 
 
-async def test_a_read_only_store_refuses_to_begin(file: Place) -> None:
+async def test_a_read_only_store_refuses_to_begin(file: SQLitePlace) -> None:
     """StoreReadOnly for transactions and for every write; reading works."""
     async with file.open() as db:
         await db.events.append(story(A, 1))
@@ -107,11 +107,11 @@ async def test_a_read_only_store_refuses_to_begin(file: Place) -> None:
         assert len(await db.events.load(A)) == await db.events.head() == 1
 
 
-async def test_a_block_that_is_cancelled_while_it_commits_is_settled(loop_place: Place) -> None:
+async def test_a_block_that_is_cancelled_while_it_commits_is_settled(loop_place: SQLitePlace) -> None:
     """When it has ended everybody sees what became of it, although COMMIT cannot be called back; its actions are done."""
     async with loop_place.open() as db:
         acted: list[str] = []
-        writer = cast(Any, db).backend.writer
+        writer = db.backend.writer
 
         async def act() -> None:
             acted.append("done")
@@ -141,12 +141,12 @@ async def test_a_block_that_is_cancelled_while_it_commits_is_settled(loop_place:
         assert acted == ["done"]
 
 
-async def test_a_task_that_outlives_the_transaction_may_write(loop_place: Place) -> None:
+async def test_a_task_that_outlives_the_transaction_may_write(loop_place: SQLitePlace) -> None:
     """A task that was started inside is refused while it is open, and welcome afterwards."""
     async with loop_place.open() as db:
         ended = asyncio.Event()
 
-        async def later() -> int:
+        async def later() -> Any:
             with pytest.raises(TransactionError):
                 await db.events.append([note("too early")])
             await ended.wait()
@@ -160,7 +160,7 @@ async def test_a_task_that_outlives_the_transaction_may_write(loop_place: Place)
         assert await task == 2
 
 
-async def test_other_tasks_wait_for_the_transaction(loop_place: Place) -> None:
+async def test_other_tasks_wait_for_the_transaction(loop_place: SQLitePlace) -> None:
     """Appends, reads and transactions of other tasks come before or behind it, never into it."""
     async with loop_place.open() as db:
 
@@ -172,7 +172,7 @@ async def test_other_tasks_wait_for_the_transaction(loop_place: Place) -> None:
                     await asyncio.sleep(0.0005)
             return positions
 
-        async def append(number: int) -> tuple[int, ...]:
+        async def append(number: int) -> Any:
             await asyncio.sleep(0.0005 * number)
             return (await db.events.append([note(f"plain {number}")])).positions
 

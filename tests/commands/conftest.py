@@ -1,25 +1,18 @@
-"""Loads what the tests of commands share, and opens it on each face."""
+"""What the tests of commands share: a place on each face."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.commands.commands_kit import World
+from tests.commands.commands_kit import registry
+from tests.conftest_kit import FACES, SQLitePlace
+from tests.conftest_kit import quiet as _quiet
+
+quiet = _quiet("goes_lite.commands")
 
 
-@pytest.fixture(params=["async", "blocking", "loop"])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
-    return World(request.param, tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Failures are logged, which is not what is looked at here."""
-    logger = logging.getLogger("goes_lite.commands")
-    logger.disabled = True
-    yield
-    logger.disabled = False
+@pytest.fixture(params=FACES)
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> SQLitePlace:
+    return SQLitePlace(request.param, tmp_path, registry)

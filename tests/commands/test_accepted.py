@@ -12,6 +12,8 @@ import pytest
 from goes_lite_conformance.harness.workers import Process
 
 import goes_lite as goes
+from goes_lite.commands import CommandBus
+from goes_lite.database import Database
 from goes_lite.errors import (
     CommandFailed,
     CommandMismatch,
@@ -23,19 +25,8 @@ from goes_lite.errors import (
 )
 from goes_lite.events.ids import new_id
 from goes_lite.testing import FakeClock
-from tests.commands.commands_kit import (
-    PATIENCE,
-    Greet,
-    Order,
-    Paid,
-    Pay,
-    Placed,
-    PlaceOrder,
-    Remind,
-    World,
-    raised,
-    registry,
-)
+from tests.commands.commands_kit import PATIENCE, Greet, Order, Paid, Pay, Placed, PlaceOrder, Remind, raised, registry
+from tests.conftest_kit import SQLitePlace
 
 
 def at_once(attempt: int) -> float:
@@ -46,9 +37,9 @@ def at_once(attempt: int) -> float:
 AT_ONCE: dict[str, Any] = {"backoff": at_once}
 
 
-def test_a_worker_does_them_and_anybody_may_ask_for_the_outcome(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+def test_a_worker_does_them_and_anybody_may_ask_for_the_outcome(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.serve(Order)
         placed = await commands.dispatch_async(PlaceOrder("1", 450))
         paid = await commands.dispatch_async(Pay("1", 50))
@@ -60,22 +51,22 @@ def test_a_worker_does_them_and_anybody_may_ask_for_the_outcome(world: World) ->
             assert await commands.outcome(placed, PATIENCE) is None
             assert await commands.outcome(paid, PATIENCE) == 400
             async with world.open() as other:
-                assert await world.commands(other).outcome(paid) == 400
+                assert await other.commands.outcome(paid) == 400
         assert (await commands.accepted(), worker.handled, worker.running) == ([], 2, False)
         assert await db.events.count() == 2
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_they_are_there_after_closing_and_opening(world: World) -> None:
+def test_they_are_there_after_closing_and_opening(world: SQLitePlace) -> None:
     ids = list[Any]()
 
     async def accept(db: Any) -> None:
         with goes.Context.bind(actor="ada", request="r-7"):
-            ids.append(await world.commands(db).dispatch_async(PlaceOrder("1", 450)))
+            ids.append(await db.commands.dispatch_async(PlaceOrder("1", 450)))
 
     async def work(db: Any) -> None:
-        commands = world.commands(db)
+        commands = db.commands
         commands.serve(Order)
         async with commands.worker():
             await commands.outcome(ids[0], PATIENCE)
@@ -84,15 +75,15 @@ def test_they_are_there_after_closing_and_opening(world: World) -> None:
             "actor": "ada", "request": "r-7", "correlation": str(ids[0]), "causation": str(ids[0]),
         }  # fmt: skip
 
-    world.run(accept)
-    world.run(work)
+    world.with_handle(accept)
+    world.with_handle(work)
 
 
-def test_with_a_transaction(world: World) -> None:
+def test_with_a_transaction(world: SQLitePlace) -> None:
     """Accepted if that commits, and not else."""
 
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+    async def test(db: Database) -> None:
+        commands = db.commands
 
         def inner(tx: Any) -> Any:
             return tx if world.face == "async" else tx.target
@@ -105,12 +96,12 @@ def test_with_a_transaction(world: World) -> None:
                 raise OSError
         assert [json.loads(one.payload) for one in await commands.accepted()] == [{"whom": "ada"}]
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_accepted_again_it_is_done_once(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands, calls, id = world.commands(db), list[Any](), new_id()
+def test_accepted_again_it_is_done_once(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands, calls, id = db.commands, list[Any](), new_id()
         commands.handle(Remind, calls.append)
         assert [await commands.dispatch_async(Remind("ada"), id=id) for _ in range(2)] == [id, id]
         with raised(CommandMismatch):
@@ -124,14 +115,14 @@ def test_accepted_again_it_is_done_once(world: World) -> None:
                 await commands.dispatch_async(Remind("bob"), id=id)
         assert calls == [Remind("ada")]
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_one_that_fails_is_tried_again_and_then_given_up(world: World) -> None:
+def test_one_that_fails_is_tried_again_and_then_given_up(world: SQLitePlace) -> None:
     """The others go on. It can be redriven, with all its attempts, or withdrawn."""
 
-    async def test(db: Any) -> None:
-        commands, calls, good = world.commands(db), list[str](), list[bool]()
+    async def test(db: Database) -> None:
+        commands, calls, good = db.commands, list[str](), list[bool]()
 
         def remind(command: Any) -> str:
             calls.append(command.whom)
@@ -158,12 +149,12 @@ def test_one_that_fails_is_tried_again_and_then_given_up(world: World) -> None:
         assert sorted(calls) == ["bad"] * 4 + ["other"]
         assert not await commands.withdraw(bad)
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_a_rejection_is_final_and_comes_back_as_itself(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+def test_a_rejection_is_final_and_comes_back_as_itself(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.serve(Order)
         await commands.dispatch(PlaceOrder("1", 450))
         id = await commands.dispatch_async(PlaceOrder("1", 450))
@@ -179,24 +170,24 @@ def test_a_rejection_is_final_and_comes_back_as_itself(world: World) -> None:
         with raised(CommandNotFound):
             await commands.outcome(id)
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_an_outcome_that_is_not_there_yet(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+def test_an_outcome_that_is_not_there_yet(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands = db.commands
         id = await commands.dispatch_async(Remind("ada"))
         with raised(CommandTimeout, begun=False, command="remind"):
             await commands.outcome(id, 0.01)
         with raised(CommandNotFound, "no command with the id", command_id=(other := new_id())):
             await commands.outcome(other)
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_a_worker_takes_what_its_bus_handles(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+def test_a_worker_takes_what_its_bus_handles(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.handle(Greet, lambda command: "greeted")
         remind = await commands.dispatch_async(Remind("ada"))
         greet = await commands.dispatch_async(Greet("ada"))
@@ -204,17 +195,17 @@ def test_a_worker_takes_what_its_bus_handles(world: World) -> None:
             assert await commands.outcome(greet, PATIENCE) == "greeted"
             assert [(one.id, one.attempts) for one in await commands.accepted()] == [(remind, 0)]
             async with world.open() as other:
-                others = world.commands(other)
+                others: CommandBus = other.commands
                 others.handle(Remind, lambda command: "reminded")
                 async with others.worker():
                     assert await commands.outcome(remind, PATIENCE) == "reminded"
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_one_that_is_too_late_is_given_up(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands, calls = world.commands(db), list[Any]()
+def test_one_that_is_too_late_is_given_up(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands, calls = db.commands, list[Any]()
         commands.handle(Remind, calls.append)
         id = await commands.dispatch_async(Remind("ada"), timeout=0)
         async with commands.worker():
@@ -222,40 +213,40 @@ def test_one_that_is_too_late_is_given_up(world: World) -> None:
                 await commands.outcome(id, PATIENCE)
         assert calls == []
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_what_cannot_be_read_is_given_up(world: World) -> None:
+def test_what_cannot_be_read_is_given_up(world: SQLitePlace) -> None:
     """Registered otherwise by whoever is to do it."""
     other = goes.Registry()
     other.commands.register("remind", int)
 
-    async def test(db: Any) -> None:
-        id = await world.commands(db).dispatch_async(Remind("ada"))
+    async def test(db: Database) -> None:
+        id = await db.commands.dispatch_async(Remind("ada"))
         async with world.open(registry=other) as changed:
-            commands = world.commands(changed)
+            commands: CommandBus = changed.commands
             commands.handle("remind", lambda number: number)
             async with commands.worker():
                 with raised(CommandFailed, "DecodeError", attempts=1):
                     await commands.outcome(id, PATIENCE)
 
-    world.run(test)
+    world.with_handle(test)
 
 
 @pytest.mark.parametrize("options", [{"attempts": 0}, {"concurrency": 0}, {"claim": 0}, {"backoff": 5}], ids=repr)
-def test_what_makes_no_worker(world: World, options: dict[str, Any]) -> None:
-    async def test(db: Any) -> None:
+def test_what_makes_no_worker(world: SQLitePlace, options: dict[str, Any]) -> None:
+    async def test(db: Database) -> None:
         with raised(ConfigError):
-            world.commands(db).worker(**options)
+            db.commands.worker(**options)
         with raised(InvalidEventError):
-            await world.commands(db).schedule(Remind("ada"), at=datetime(2026, 1, 1))
+            await db.commands.schedule(Remind("ada"), at=datetime(2026, 1, 1))
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_it_can_be_started_and_stopped_and_started(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+def test_it_can_be_started_and_stopped_and_started(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.handle(Remind, lambda command: command.whom)
         worker = commands.worker(concurrency=3)
         assert not worker.running
@@ -268,15 +259,15 @@ def test_it_can_be_started_and_stopped_and_started(world: World) -> None:
             assert await commands.outcome(await commands.dispatch_async(Remind("x")), PATIENCE) == "x"
         assert worker.handled == 21
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_closing_the_handle_ends_it(world: World) -> None:
-    async def test(db: Any) -> None:
+def test_closing_the_handle_ends_it(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
         async with world.open() as other:
-            commands = world.commands(other)
+            commands: CommandBus = other.commands
             commands.handle(Remind, lambda command: command.whom)
-            worker = commands.worker()
+            worker: Any = commands.worker()
             if world.face == "async":
                 worker.start()
             else:
@@ -285,7 +276,7 @@ def test_closing_the_handle_ends_it(world: World) -> None:
         await worker.stop()
         assert not worker.running
 
-    world.run(test)
+    world.with_handle(test)
 
 
 # --- at a time --------------------------------------------------------------------------------------------------------
@@ -323,15 +314,15 @@ def test_at_a_time_of_day(tmp_path: Path) -> None:
     asyncio.run(test())
 
 
-def test_the_past_is_now(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+def test_the_past_is_now(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.handle(Remind, lambda command: command.whom)
         id = await commands.schedule(Remind("ada"), at=datetime(2020, 1, 1, tzinfo=timezone.utc))
         async with commands.worker():
             assert await commands.outcome(id, PATIENCE) == "ada"
 
-    world.run(test)
+    world.with_handle(test)
 
 
 def test_pauses_between_attempts(tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 import goes_lite as goes
+from goes_lite.database import Database
 from goes_lite.errors import ConfigError
 from goes_lite.events.ids import new_id
-from tests.commands.commands_kit import PATIENCE, Order, Pay, Placed, PlaceOrder, Remind, World, raised, registry
+from tests.commands.commands_kit import PATIENCE, Order, Pay, Placed, PlaceOrder, Remind, raised, registry
+from tests.conftest_kit import SQLitePlace
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=timezone.utc)
 
@@ -78,12 +80,12 @@ def test_what_cannot_be_kept_is_refused(wrong: dict[str, Any]) -> None:
     assert goes.Context.current() == goes.Context()
 
 
-def test_from_a_command_to_an_event_to_a_command_to_an_event(world: World) -> None:
+def test_from_a_command_to_an_event_to_a_command_to_an_event(world: SQLitePlace) -> None:
     """Through a handler of the log, which may run anywhere and at any time: correlation and actor stay, causes are a chain."""
     id = new_id()
 
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.serve(Order)
 
         async def pay(event: goes.Event[Any]) -> None:
@@ -101,12 +103,12 @@ def test_from_a_command_to_an_event_to_a_command_to_an_event(world: World) -> No
         assert dict(paid.metadata) == {**placed.metadata, "causation": paid.metadata["causation"]}
         assert paid.metadata["causation"] not in (str(id), str(placed.id))  # that of the command in between
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_a_command_knows_the_event_that_it_follows_from(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands, seen = world.commands(db), list[dict[str, str]]()
+def test_a_command_knows_the_event_that_it_follows_from(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands, seen = db.commands, list[dict[str, str]]()
 
         async def look(command: Any, proceed: Any) -> Any:
             seen.append(dict(command.metadata))
@@ -128,7 +130,7 @@ def test_a_command_knows_the_event_that_it_follows_from(world: World) -> None:
             {"correlation": placed.metadata["correlation"], "causation": str(placed.id)},
         ]
 
-    world.run(test)
+    world.with_handle(test)
 
 
 def test_handlers_of_a_bus_have_it_too(tmp_path: Path) -> None:
@@ -169,10 +171,10 @@ def test_in_tasks_and_threads() -> None:
     assert seen[1] == "ada"
 
 
-def test_decisions_have_it(world: World) -> None:
+def test_decisions_have_it(world: SQLitePlace) -> None:
     model = goes.DecisionModel(goes.EventQuery(["order.placed"]), 0, lambda count, event: count + 1)
 
-    async def test(db: Any) -> None:
+    async def test(db: Database) -> None:
         def made(count: int) -> list[goes.Event[Any]]:
             return [goes.Event(Placed(count), metadata={"own": "x"}, registry=registry)]
 
@@ -184,4 +186,4 @@ def test_decisions_have_it(world: World) -> None:
             {"own": "x"},
         ]
 
-    world.run(test)
+    world.with_handle(test)

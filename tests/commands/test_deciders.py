@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 import goes_lite as goes
+from goes_lite.database import Database
 from goes_lite.errors import CommandRejected, ConfigError, RegistrationError
-from tests.commands.commands_kit import World, raised
+from tests.commands.commands_kit import raised
+from tests.conftest_kit import SQLitePlace
 
 registry = goes.Registry()
 
@@ -86,8 +88,8 @@ def deciding(command: Deposit | Close) -> Any:
     return change
 
 
-def test_in_a_repository(world: World) -> None:
-    async def test(db: Any) -> None:
+def test_in_a_repository(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
         repository = db.repository(accounts.aggregate)
         await repository.use("1", deciding(Deposit("1", 5)), create=True)
         await repository.use("1", deciding(Close("1")))
@@ -97,12 +99,12 @@ def test_in_a_repository(world: World) -> None:
         with raised(CommandRejected):
             await repository.use("1", deciding(Deposit("1", 5)))
 
-    world.run(test, registry=registry)
+    world.with_handle(test, registry=registry)
 
 
-def test_with_commands(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+def test_with_commands(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.serve(accounts.aggregate)
         assert commands.handled == ("deposit", "close")
         await commands.dispatch(Deposit("1", 5))
@@ -112,10 +114,10 @@ def test_with_commands(world: World) -> None:
             await commands.dispatch(Deposit("1", 5))
         assert await db.events.count() == 3
 
-    world.run(test, registry=registry)
+    world.with_handle(test, registry=registry)
 
 
-def test_snapshots_keep_the_state(world: World) -> None:
+def test_snapshots_keep_the_state(world: SQLitePlace) -> None:
     async def test(db: Any) -> None:
         repository = db.repository(accounts.aggregate, snapshots=goes.Every(2))
         for cents in (1, 2, 3):
@@ -125,7 +127,7 @@ def test_snapshots_keep_the_state(world: World) -> None:
         assert '"state":{"cents":3,"open":true}' in snapshot.state
         assert (await repository.fetch("1")).state == Account(6)
 
-    world.run(test, registry=registry)
+    world.with_handle(test, registry=registry)
 
 
 def test_the_functions_are_tested_as_they_are() -> None:

@@ -12,8 +12,10 @@ import pytest
 from goes_lite_conformance.harness.contract import in_thread
 
 import goes_lite as goes
+from goes_lite.database import Database
 from goes_lite.errors import AppendConditionFailed, ConfigError, InvalidEventError, InvalidQueryError
-from tests.commands.commands_kit import PATIENCE, World, raised
+from tests.commands.commands_kit import PATIENCE, raised
+from tests.conftest_kit import SQLitePlace
 
 registry = goes.Registry()
 
@@ -93,8 +95,8 @@ def nothing(*states: Any) -> list[goes.Event[Any]]:
     return []
 
 
-def test_rules_about_several_models_at_once(world: World) -> None:
-    async def test(db: Any) -> None:
+def test_rules_about_several_models_at_once(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
         await db.events.append([defined("a", 2), defined("b", 9), defined("c", 9)])
 
         async def ask(course: str, student: str) -> Any:
@@ -109,13 +111,13 @@ def test_rules_about_several_models_at_once(world: World) -> None:
             await ask("a", "cy")
         assert await db.events.count() == 6
 
-    world.run(test, registry=registry)
+    world.with_handle(test, registry=registry)
 
 
-def test_what_came_in_between_has_it_decided_anew(world: World) -> None:
+def test_what_came_in_between_has_it_decided_anew(world: SQLitePlace) -> None:
     """On what is there by then; something that does not matter does not count."""
 
-    async def test(db: Any) -> None:
+    async def test(db: Database) -> None:
         seen = list[int]()
         await db.events.append([defined("a", 5), defined("b", 5)])
 
@@ -134,11 +136,11 @@ def test_what_came_in_between_has_it_decided_anew(world: World) -> None:
         def append(event: goes.Event[Any]) -> None:
             in_thread(lambda: other.events.append([event]), PATIENCE)  # for it blocks
 
-        world.run(test, registry=registry)
+        world.with_handle(test, registry=registry)
 
 
-def test_after_the_last_try_it_is_an_error(world: World) -> None:
-    async def test(db: Any) -> None:
+def test_after_the_last_try_it_is_an_error(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
         calls = list[bool]()
 
         def decide(taken: bool) -> list[goes.Event[Any]]:
@@ -155,11 +157,11 @@ def test_after_the_last_try_it_is_an_error(world: World) -> None:
         def append(event: goes.Event[Any]) -> None:
             in_thread(lambda: other.events.append([event]), PATIENCE)  # for it blocks
 
-        world.run(test, registry=registry)
+        world.with_handle(test, registry=registry)
 
 
-def test_a_state_that_is_changed_in_place_begins_anew_each_time(world: World) -> None:
-    async def test(db: Any) -> None:
+def test_a_state_that_is_changed_in_place_begins_anew_each_time(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
         model, seen = load("ada"), list[set[str]]()
 
         def decide(courses: set[str]) -> list[goes.Event[Any]]:
@@ -173,19 +175,19 @@ def test_a_state_that_is_changed_in_place_begins_anew_each_time(world: World) ->
             await db.decide(model, decide=decide)
         assert (seen, model.initial) == ([{"a"}, {"a", "b"}], set())
 
-    world.run(test, registry=registry)
+    world.with_handle(test, registry=registry)
 
 
-def test_nothing_may_be_decided(world: World) -> None:
-    async def test(db: Any) -> None:
+def test_nothing_may_be_decided(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
         assert (await db.decide(taken("ada"), decide=nothing)).positions == ()
 
-    world.run(test, registry=registry)
+    world.with_handle(test, registry=registry)
 
 
 @pytest.mark.parametrize("answer", [None, 5, "text", [Named("x")], {"a": 1}], ids=repr)
-def test_what_is_no_decision(world: World, answer: Any) -> None:
-    async def test(db: Any) -> None:
+def test_what_is_no_decision(world: SQLitePlace, answer: Any) -> None:
+    async def test(db: Database) -> None:
         def decide(taken: bool) -> Any:
             return answer
 
@@ -194,10 +196,10 @@ def test_what_is_no_decision(world: World, answer: Any) -> None:
         with goes.Context.bind(actor="ada"), raised(InvalidEventError):
             await db.decide(taken("ada"), decide=decide)
 
-    world.run(test, registry=registry)
+    world.with_handle(test, registry=registry)
 
 
-def test_wrong_arguments(world: World) -> None:
+def test_wrong_arguments(world: SQLitePlace) -> None:
     async def test(db: Any) -> None:
         with raised(ConfigError, "at least one DecisionModel"):
             await db.decide(decide=list)
@@ -206,7 +208,7 @@ def test_wrong_arguments(world: World) -> None:
         with raised(ConfigError, "tries must be an int"):
             await db.decide(taken("ada"), decide=nothing, tries=0)
 
-    world.run(test, registry=registry)
+    world.with_handle(test, registry=registry)
     with raised(ConfigError, "evolve must be a function"):
         goes.DecisionModel(goes.EventQuery(), 0, 5)  # type: ignore[arg-type]
     with raised(InvalidQueryError):

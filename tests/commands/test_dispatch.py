@@ -8,6 +8,7 @@ import pytest
 from goes_lite_conformance.harness.contract import in_thread
 
 import goes_lite as goes
+from goes_lite.database import Database
 from goes_lite.errors import (
     AggregateNotFound,
     CommandNotHandled,
@@ -16,24 +17,13 @@ from goes_lite.errors import (
     RegistrationError,
     UnregisteredTypeError,
 )
-from tests.commands.commands_kit import (
-    PATIENCE,
-    Greet,
-    Order,
-    Paid,
-    Pay,
-    Placed,
-    PlaceOrder,
-    Remind,
-    World,
-    raised,
-    registry,
-)
+from tests.commands.commands_kit import PATIENCE, Greet, Order, Paid, Pay, Placed, PlaceOrder, Remind, raised, registry
+from tests.conftest_kit import SQLitePlace
 
 
-def test_a_function_handles_a_command(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands, got = world.commands(db), list[Any]()
+def test_a_function_handles_a_command(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands, got = db.commands, list[Any]()
 
         async def remind(command: Remind) -> str:
             got.append(command)
@@ -44,14 +34,14 @@ def test_a_function_handles_a_command(world: World) -> None:
         assert got == [Remind("ada")]
         assert commands.handled == ("remind",)
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_methods_of_an_aggregate_handle_commands(world: World) -> None:
+def test_methods_of_an_aggregate_handle_commands(world: SQLitePlace) -> None:
     """Load, handle, save: what is recorded is stored, what is returned comes back."""
 
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.serve(Order)
         assert await commands.dispatch(PlaceOrder("1", 450)) is None
         assert await commands.dispatch(Pay("1", 50)) == 400
@@ -61,12 +51,12 @@ def test_methods_of_an_aggregate_handle_commands(world: World) -> None:
             (("order", "1"), 2, Paid(50)),
         ]
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_what_a_handler_raises_comes_through_and_nothing_is_stored(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+def test_what_a_handler_raises_comes_through_and_nothing_is_stored(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.serve(Order)
         commands.handle(Remind, lambda command: 1 / 0)
         with raised(ZeroDivisionError):
@@ -80,29 +70,29 @@ def test_what_a_handler_raises_comes_through_and_nothing_is_stored(world: World)
             await commands.dispatch(PlaceOrder("1", 500))
         assert await db.events.count() == 1
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_nothing_handles_it(world: World) -> None:
-    async def test(db: Any) -> None:
+def test_nothing_handles_it(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
         with raised(CommandNotHandled, "no handler for the command 'greet'", command="greet"):
-            await world.commands(db).dispatch(Greet("ada"))
+            await db.commands.dispatch(Greet("ada"))
 
-    world.run(test)
+    world.with_handle(test)
 
 
 @pytest.mark.parametrize("command", [5, "greet", Greet, None, Placed(5)])
-def test_what_is_no_command(world: World, command: Any) -> None:
-    async def test(db: Any) -> None:
+def test_what_is_no_command(world: SQLitePlace, command: Any) -> None:
+    async def test(db: Database) -> None:
         with raised(UnregisteredTypeError, "is not registered as a command: decorate the class with @command"):
-            await world.commands(db).dispatch(command)
+            await db.commands.dispatch(command)
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_a_command_has_one_handler(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+def test_a_command_has_one_handler(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.handle(Remind, print)
         for again in (Remind, "remind", "reminder.send"):
             with raised(RegistrationError, "'remind' already has a handler"):
@@ -111,12 +101,12 @@ def test_a_command_has_one_handler(world: World) -> None:
         with raised(RegistrationError, "already has a handler"):
             commands.serve(Order)
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_what_cannot_handle(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+def test_what_cannot_handle(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands = db.commands
 
         class Mute(goes.Aggregate, name="mute", registry=registry):
             pass
@@ -128,7 +118,7 @@ def test_what_cannot_handle(world: World) -> None:
         with raised(UnregisteredTypeError, "int is not registered as a command"):
             commands.handle(int, print)
 
-    world.run(test)
+    world.with_handle(test)
     with goes.blocking.connect("sqlite:///:memory:", registry=registry) as db, raised(ConfigError, "not 5"):
         db.commands.handle(Remind, 5)  # type: ignore[arg-type]
 
@@ -159,39 +149,39 @@ def test_decorations_that_are_none() -> None:
         goes.handles(Remind)(5)  # type: ignore[type-var]
 
 
-def test_a_command_that_does_not_say_what_it_is_for(world: World) -> None:
+def test_a_command_that_does_not_say_what_it_is_for(world: SQLitePlace) -> None:
     class Reminded(goes.Aggregate, name="reminded", registry=registry):
         @goes.handles(Remind)
         def remind(self, command: Remind) -> None: ...
 
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.serve(Reminded)
         with raised(ConfigError, "'remind' has no 'id' that is a str or UUID"):
             await commands.dispatch(Remind("ada"))
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_a_subclass_has_the_last_word(world: World) -> None:
+def test_a_subclass_has_the_last_word(world: SQLitePlace) -> None:
     class Loud(Order, name="loud-order"):
         def pay(self, command: Pay) -> int:
             return 2 * super().pay(command)
 
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.serve(Loud)
         await commands.dispatch(PlaceOrder("1", 10))
         assert await commands.dispatch(Pay("1", 1)) == 18
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_a_transaction_of_a_function(world: World) -> None:
+def test_a_transaction_of_a_function(world: SQLitePlace) -> None:
     """What it writes there commits when it returns, and not if it raises."""
 
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+    async def test(db: Database) -> None:
+        commands = db.commands
 
         async def remind(command: Remind, tx: Any) -> None:
             await tx.models.put("reminders", command.whom, "{}")
@@ -204,12 +194,12 @@ def test_a_transaction_of_a_function(world: World) -> None:
             await commands.dispatch(Remind("bad"))
         assert [record.id async for record in db.models.query("reminders")] == ["ada"]
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_a_conflict_is_tried_again_on_an_aggregate_as_it_is_by_then(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+def test_a_conflict_is_tried_again_on_an_aggregate_as_it_is_by_then(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands = db.commands
         seen = list[int]()
 
         class Rushed(goes.Aggregate, name="rushed", registry=registry):
@@ -236,4 +226,4 @@ def test_a_conflict_is_tried_again_on_an_aggregate_as_it_is_by_then(world: World
         def append(event: goes.Event[Any]) -> None:
             in_thread(lambda: other.events.append([event]), PATIENCE)  # for it blocks
 
-        world.run(test)
+        world.with_handle(test)

@@ -12,9 +12,11 @@ import pytest
 
 import goes_lite as goes
 from goes_lite.commands import middleware
+from goes_lite.database import Database
 from goes_lite.errors import CommandRejected, CommandTimeout, ConfigError
 from goes_lite.testing import FakeClock
-from tests.commands.commands_kit import Greet, Order, PlaceOrder, Remind, World, raised, registry
+from tests.commands.commands_kit import Greet, Order, PlaceOrder, Remind, raised, registry
+from tests.conftest_kit import SQLitePlace
 
 
 def logged(log: list[Any], entry: object, *, keep: bool = False) -> list[Any]:
@@ -23,9 +25,9 @@ def logged(log: list[Any], entry: object, *, keep: bool = False) -> list[Any]:
     return log if keep else []
 
 
-def test_the_first_is_the_outermost_and_dispatch_lies_around_handling(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands, order = world.commands(db), list[str]()
+def test_the_first_is_the_outermost_and_dispatch_lies_around_handling(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands, order = db.commands, list[str]()
 
         def named(name: str) -> Any:
             async def around(command: Any, proceed: Any) -> Any:
@@ -43,12 +45,12 @@ def test_the_first_is_the_outermost_and_dispatch_lies_around_handling(world: Wor
         names = ["dispatch", "handling 1", "handling 2"]
         assert order == [*(f"{name} in" for name in names), "handler", *(f"{name} out" for name in reversed(names))]
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_it_sees_the_command_and_may_change_it_repeat_it_or_answer_itself(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands, seen, got = world.commands(db), list[Any](), list[Any]()
+def test_it_sees_the_command_and_may_change_it_repeat_it_or_answer_itself(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands, seen, got = db.commands, list[Any](), list[Any]()
 
         async def twice(command: Any, proceed: Any) -> Any:
             seen.append((command.name, command.data, command.once))
@@ -65,12 +67,12 @@ def test_it_sees_the_command_and_may_change_it_repeat_it_or_answer_itself(world:
         assert got == [Remind("ada"), Remind("bob")]
         assert seen == [("remind", Remind("ada"), False), ("greet", Greet("ada"), False)]
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_errors_pass_through_as_they_are(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands, seen = world.commands(db), list[BaseException]()
+def test_errors_pass_through_as_they_are(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands, seen = db.commands, list[BaseException]()
 
         async def look(command: Any, proceed: Any) -> Any:
             try:
@@ -85,7 +87,7 @@ def test_errors_pass_through_as_they_are(world: World) -> None:
             await commands.dispatch(Remind("ada"))
         assert seen == [caught.value]
 
-    world.run(test)
+    world.with_handle(test)
 
 
 def test_a_plain_function_on_an_event_loop_hands_on_what_it_is_to_await() -> None:
@@ -98,7 +100,7 @@ def test_a_plain_function_on_an_event_loop_hands_on_what_it_is_to_await() -> Non
     asyncio.run(test())
 
 
-def test_what_is_no_middleware(world: World) -> None:
+def test_what_is_no_middleware(world: SQLitePlace) -> None:
     with goes.blocking.connect("sqlite:///:memory:", registry=registry) as db:
         with raised(ConfigError, "a middleware must be a function"):
             db.commands.use(5)  # type: ignore[arg-type]
@@ -109,12 +111,12 @@ def test_what_is_no_middleware(world: World) -> None:
 # --- those that are shipped -------------------------------------------------------------------------------------------
 
 
-def test_logging(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_logging(world: SQLitePlace, caplog: pytest.LogCaptureFixture) -> None:
     """What a command says is not logged."""
     logger = logging.getLogger("test.commands")
 
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.use(middleware.logging(logger))
         commands.handle(Remind, lambda command: None)
         commands.handle(Greet, lambda command: 1 / 0)
@@ -123,7 +125,7 @@ def test_logging(world: World, caplog: pytest.LogCaptureFixture) -> None:
             await commands.dispatch(Greet("a secret"))
 
     with caplog.at_level(logging.INFO, "test.commands"):
-        world.run(test)
+        world.with_handle(test)
     done, failed = caplog.records
     assert (done.levelno, failed.levelno) == (logging.INFO, logging.WARNING)
     assert done.getMessage().startswith("remind ")
@@ -132,9 +134,9 @@ def test_logging(world: World, caplog: pytest.LogCaptureFixture) -> None:
     assert "secret" not in caplog.text
 
 
-def test_timing(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands, told = world.commands(db), list[tuple[str, float, Any]]()
+def test_timing(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands, told = db.commands, list[tuple[str, float, Any]]()
         commands.use(middleware.timing(lambda name, seconds, error: told.append((name, seconds, error))))
         commands.handle(Remind, lambda command: None)
         commands.handle(Greet, lambda command: 1 / 0)
@@ -144,12 +146,12 @@ def test_timing(world: World) -> None:
         assert [(name, error) for name, _, error in told] == [("remind", None), ("greet", caught.value)]
         assert all(seconds >= 0 for _, seconds, _ in told)
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_retry(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands, calls = world.commands(db), list[str]()
+def test_retry(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands, calls = db.commands, list[str]()
         commands.use(middleware.retry(3, on=OSError, backoff=lambda attempt: 0, runtime=db.runtime))
 
         def remind(command: Any) -> str:
@@ -168,14 +170,14 @@ def test_retry(world: World) -> None:
             await commands.dispatch(Remind("other"))
         assert calls == ["ada"] * 3 + ["bad"] * 3 + ["other"]
 
-    world.run(test)
+    world.with_handle(test)
     with raised(ConfigError):
         middleware.retry(0, runtime=None)  # type: ignore[arg-type]
 
 
-def test_authorise(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+def test_authorise(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.use(middleware.authorise(lambda command: command.context.actor == "ada"), around="dispatch")
         commands.handle(Remind, lambda command: "done")
         with goes.Context.bind(actor="ada"):
@@ -188,16 +190,16 @@ def test_authorise(world: World) -> None:
         with raised(CommandRejected, "'nobody' may not"):
             await commands.dispatch(Remind("x"))
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_validate(world: World) -> None:
+def test_validate(world: SQLitePlace) -> None:
     def check(command: Any) -> None:
         if not command.whom:
             raise ValueError("nobody to remind")
 
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.use(middleware.validate(check))
         commands.handle(Remind, lambda command: "done")
         assert await commands.dispatch(Remind("x")) == "done"
@@ -205,14 +207,14 @@ def test_validate(world: World) -> None:
             await commands.dispatch(Remind(""))
         assert type(caught.value.__cause__) is ValueError
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_deduplicate(world: World) -> None:
+def test_deduplicate(world: SQLitePlace) -> None:
     """By a key of the request, per name; None counts always."""
 
-    async def test(db: Any) -> None:
-        commands, calls = world.commands(db), list[Any]()
+    async def test(db: Database) -> None:
+        commands, calls = db.commands, list[Any]()
         commands.use(middleware.deduplicate(lambda command: command.context.values.get("request")), around="dispatch")
         commands.handle(Remind, lambda command: len(logged(calls, command, keep=True)))
         commands.handle(Greet, lambda command: len(logged(calls, command, keep=True)))
@@ -221,15 +223,15 @@ def test_deduplicate(world: World) -> None:
             assert await commands.dispatch(Greet("ada")) == 2
         assert [await commands.dispatch(Remind("ada")) for _ in range(2)] == [3, 4]
 
-    world.run(test)
+    world.with_handle(test)
 
 
 # --- deadlines --------------------------------------------------------------------------------------------------------
 
 
-def test_too_late_it_is_not_begun(world: World) -> None:
-    async def test(db: Any) -> None:
-        commands, calls = world.commands(db), list[Any]()
+def test_too_late_it_is_not_begun(world: SQLitePlace) -> None:
+    async def test(db: Database) -> None:
+        commands, calls = db.commands, list[Any]()
         commands.handle(Remind, calls.append)
         with raised(CommandTimeout, "it was not begun", begun=False):
             await commands.dispatch(Remind("ada"), timeout=0)
@@ -240,7 +242,7 @@ def test_too_late_it_is_not_begun(world: World) -> None:
         with raised(ConfigError, "not -1"):
             await commands.dispatch(Remind("ada"), timeout=-1)
 
-    world.run(test)
+    world.with_handle(test)
 
 
 def test_a_handler_that_hangs_is_cancelled(tmp_path: Path) -> None:

@@ -13,34 +13,36 @@ import pytest
 from goes_lite_conformance.harness.workers import Process
 
 import goes_lite as goes
+from goes_lite.database import Database
 from goes_lite.errors import CommandMismatch, ConfigError, EncodeError
 from goes_lite.events.ids import new_id
-from tests.commands.commands_kit import Order, Pay, PlaceOrder, Remind, World, raised, registry
+from tests.commands.commands_kit import Order, Pay, PlaceOrder, Remind, raised, registry
+from tests.conftest_kit import SQLitePlace
 
 
-def test_dispatched_again_it_is_not_done_again(world: World) -> None:
+def test_dispatched_again_it_is_not_done_again(world: SQLitePlace) -> None:
     """Here, and on another handle; the result is the same."""
     id = new_id()
 
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.serve(Order)
         await commands.dispatch(PlaceOrder("1", 450))
         assert [await commands.dispatch(Pay("1", 50), id=id) for _ in range(3)] == [400] * 3
         async with world.open() as other:
-            world.commands(other).serve(Order)
-            assert await world.commands(other).dispatch(Pay("1", 50), id=id) == 400
+            other.commands.serve(Order)
+            assert await other.commands.dispatch(Pay("1", 50), id=id) == 400
         assert await commands.dispatch(Pay("1", 50)) == 350  # one without an id counts each time
         assert await db.events.count() == 3
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_another_command_with_the_same_id_is_refused(world: World) -> None:
+def test_another_command_with_the_same_id_is_refused(world: SQLitePlace) -> None:
     id = new_id()
 
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.serve(Order)
         commands.handle(Remind, lambda command: None)
         await commands.dispatch(PlaceOrder("1", 450), id=id)
@@ -49,14 +51,14 @@ def test_another_command_with_the_same_id_is_refused(world: World) -> None:
         with raised(CommandMismatch, "used before, as 'order.place'", command="remind", command_id=id):
             await commands.dispatch(Remind("ada"), id=id)
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_one_that_failed_may_be_tried_again(world: World) -> None:
+def test_one_that_failed_may_be_tried_again(world: SQLitePlace) -> None:
     id = new_id()
 
-    async def test(db: Any) -> None:
-        commands, calls = world.commands(db), list[str]()
+    async def test(db: Database) -> None:
+        commands, calls = db.commands, list[str]()
 
         async def remind(command: Remind, tx: Any) -> str:
             calls.append(command.whom)
@@ -72,7 +74,7 @@ def test_one_that_failed_may_be_tried_again(world: World) -> None:
         assert await commands.dispatch(Remind("ada"), id=id) == "done"
         assert [record.id async for record in db.models.query("reminders")] == ["2"]
 
-    world.run(test)
+    world.with_handle(test)
 
 
 @dataclass(frozen=True)
@@ -93,27 +95,27 @@ def test_a_result_is_kept_as_what_it_is_annotated_as() -> None:
 
 
 @pytest.mark.parametrize("result", [5, "text", None, True, 1.5, [1, {"a": None}]])
-def test_a_plain_result_needs_no_annotation(world: World, result: Any) -> None:
+def test_a_plain_result_needs_no_annotation(world: SQLitePlace, result: Any) -> None:
     id = new_id()
 
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+    async def test(db: Database) -> None:
+        commands = db.commands
         commands.handle(Remind, lambda command: result)
         found = [await commands.dispatch(Remind("ada"), id=id) for _ in range(2)]
         assert found == [result] * 2
         assert type(found[1]) is type(result)
 
-    world.run(test)
+    world.with_handle(test)
 
 
 @pytest.mark.parametrize(
     "result", [object(), {1, 2}, (1, 2), {5: 6}, float("nan")], ids=["object", "set", "tuple", "int keys", "nan"]
 )
-def test_a_result_that_cannot_be_kept_is_an_error_and_nothing_is_stored(world: World, result: Any) -> None:
+def test_a_result_that_cannot_be_kept_is_an_error_and_nothing_is_stored(world: SQLitePlace, result: Any) -> None:
     """Also where the JSON would come back as something else."""
 
-    async def test(db: Any) -> None:
-        commands = world.commands(db)
+    async def test(db: Database) -> None:
+        commands = db.commands
 
         async def remind(command: Remind, tx: Any) -> Any:
             await tx.models.put("reminders", command.whom, "{}")
@@ -125,23 +127,23 @@ def test_a_result_that_cannot_be_kept_is_an_error_and_nothing_is_stored(world: W
         assert await db.models.get("reminders", "ada") is None
         assert await commands.dispatch(Remind("ada")) is result  # it need not be kept
 
-    world.run(test)
+    world.with_handle(test)
 
 
 @pytest.mark.parametrize("id", ["x", 5, b"0" * 16])
-def test_what_is_no_id(world: World, id: Any) -> None:
-    async def test(db: Any) -> None:
+def test_what_is_no_id(world: SQLitePlace, id: Any) -> None:
+    async def test(db: Database) -> None:
         with raised(ConfigError, "the id of a command must be a UUID"):
-            await world.commands(db).dispatch(Remind("ada"), id=id)
+            await db.commands.dispatch(Remind("ada"), id=id)
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_receipts_can_be_forgotten(world: World) -> None:
+def test_receipts_can_be_forgotten(world: SQLitePlace) -> None:
     id = new_id()
 
-    async def test(db: Any) -> None:
-        commands, calls = world.commands(db), list[Any]()
+    async def test(db: Database) -> None:
+        commands, calls = db.commands, list[Any]()
         commands.handle(Remind, calls.append)
         await commands.dispatch(Remind("ada"), id=id)
         begun = db.runtime.clock.now()
@@ -150,7 +152,7 @@ def test_receipts_can_be_forgotten(world: World) -> None:
         await commands.dispatch(Remind("ada"), id=id)
         assert calls == [Remind("ada"), Remind("bob"), Remind("ada")]
 
-    world.run(test)
+    world.with_handle(test)
 
 
 def test_at_the_same_time_it_is_done_once(tmp_path: Path) -> None:

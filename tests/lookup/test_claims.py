@@ -11,23 +11,11 @@ from typing import Any
 import pytest
 
 import goes_lite as goes
-from goes_lite.contract.backend import Backend
+from goes_lite.database import Database
 from goes_lite.errors import AppendConditionFailed, KeyTaken
 from goes_lite.events.fields import check_tag
-from tests.lookup.lookup_kit import (
-    KEYS,
-    A,
-    B,
-    C,
-    EmailChanged,
-    Greeted,
-    History,
-    Joined,
-    Left,
-    World,
-    emails,
-    registry,
-)
+from tests.conftest_kit import SQLitePlace
+from tests.lookup.lookup_kit import KEYS, A, B, C, EmailChanged, Greeted, History, Joined, Left, emails, registry
 
 
 @pytest.mark.parametrize(
@@ -45,11 +33,11 @@ def test_tags(key: str, tag: str) -> None:
     assert check_tag(tag) == tag
 
 
-def test_a_key_is_claimed_and_given_up(world: World) -> None:
+def test_a_key_is_claimed_and_given_up(world: SQLitePlace) -> None:
     """A claim asks the log by tag; one that is out of date is refused by the append."""
 
-    async def test(db: Backend) -> None:
-        history, bound = History(), world.bound(db)
+    async def test(db: Database) -> None:
+        history, bound = History(), db.lookup(emails)
         first, second = await bound.claim("x"), await bound.claim("x")
         assert first == goes.AppendCondition(goes.EventQuery(tags=["emails:x"]), 0)
         await db.events.append([history.event(Joined("x"), A, [emails.tag("x")])], condition=first)
@@ -71,14 +59,14 @@ def test_a_key_is_claimed_and_given_up(world: World) -> None:
         await db.events.append([history.event(Left("y"), A, [emails.tag("y")])])
         assert (await bound.claim("y")).after == 3
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_a_claim_is_not_kept_up_by_others(world: World) -> None:
+def test_a_claim_is_not_kept_up_by_others(world: SQLitePlace) -> None:
     """Events of other keys, of other lookups and without tags do not make an append fail, and take no key."""
 
-    async def test(db: Backend) -> None:
-        history, bound = History(), world.bound(db)
+    async def test(db: Database) -> None:
+        history, bound = History(), db.lookup(emails)
         other = goes.Lookup("others", KEYS)
         condition = await bound.claim("x")
         await db.events.append([
@@ -91,14 +79,14 @@ def test_a_claim_is_not_kept_up_by_others(world: World) -> None:
         await db.events.append([history.event(Joined("x"), None, tags), history.event(Greeted(), A, tags)])
         assert (await bound.claim("x")).after == 6
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_claims_of_two_keys_are_united(world: World) -> None:
+def test_claims_of_two_keys_are_united(world: SQLitePlace) -> None:
     """All or none of them."""
 
-    async def test(db: Backend) -> None:
-        history, bound = History(), world.bound(db)
+    async def test(db: Database) -> None:
+        history, bound = History(), db.lookup(emails)
 
         async def claim_both() -> goes.AppendCondition:
             one, other = await bound.claim("x"), await bound.claim("y")
@@ -112,13 +100,13 @@ def test_claims_of_two_keys_are_united(world: World) -> None:
         await db.events.append([history.event(Left("y"), A, [emails.tag("y")])])
         await db.events.append(both, condition=await claim_both())
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_of_64_tasks_one_gets_the_key(world: World) -> None:
+def test_of_64_tasks_one_gets_the_key(world: SQLitePlace) -> None:
     """Also when it is given up and claimed by all of them again."""
 
-    async def claim(db: Backend, bound: Any, ref: goes.AggregateRef, winners: list[goes.AggregateRef]) -> None:
+    async def claim(db: Database, bound: Any, ref: goes.AggregateRef, winners: list[goes.AggregateRef]) -> None:
         try:
             condition = await bound.claim("x")
             event = History().event(Joined("x"), ref, [emails.tag("x")])
@@ -127,8 +115,8 @@ def test_of_64_tasks_one_gets_the_key(world: World) -> None:
             return
         winners.append(ref)
 
-    async def test(db: Backend) -> None:
-        bound, history = world.bound(db), History()
+    async def test(db: Database) -> None:
+        bound, history = db.lookup(emails), History()
         for turn in range(3):
             winners: list[goes.AggregateRef] = []
             aggregates = [goes.AggregateRef("customer", f"{turn}-{number}") for number in range(64)]
@@ -138,7 +126,7 @@ def test_of_64_tasks_one_gets_the_key(world: World) -> None:
             history.versions[winners[0]] = 1
             await db.events.append([history.event(Left("x"), winners[0], [emails.tag("x")])])
 
-    world.run(test)
+    world.with_handle(test)
 
 
 def test_of_64_threads_one_gets_the_key(tmp_path: Path) -> None:

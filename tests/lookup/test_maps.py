@@ -7,8 +7,9 @@ from typing import Any, cast
 import pytest
 
 import goes_lite as goes
-from goes_lite.contract.backend import Backend
+from goes_lite.database import Database
 from goes_lite.errors import InvalidQueryError, ProcessorStopped, RegistrationError
+from tests.conftest_kit import SQLitePlace
 from tests.lookup.lookup_kit import (
     KEYS,
     PATIENCE,
@@ -20,18 +21,17 @@ from tests.lookup.lookup_kit import (
     History,
     Joined,
     Left,
-    World,
     emails,
     registry,
 )
 
 
-def test_a_key_is_found_by_its_aggregate_and_the_other_way_round(world: World) -> None:
+def test_a_key_is_found_by_its_aggregate_and_the_other_way_round(world: SQLitePlace) -> None:
     """Until it changes, or goes; events of no aggregate, and of other kinds, are passed over."""
 
-    async def test(db: Backend) -> None:
-        history, bound = History(), world.bound(db)
-        async with world.projection(db):
+    async def test(db: Database) -> None:
+        history, bound = History(), db.lookup(emails)
+        async with db.projection(emails):
             await db.events.append(history.events((A, Joined("a@x")), (B, Joined("b@x")), (None, Joined("a@x"))))
             await bound.wait_ready(PATIENCE)
             assert [await bound.find(key) for key in ("a@x", "b@x", "A@x", "")] == [A, B, None, None]
@@ -47,15 +47,15 @@ def test_a_key_is_found_by_its_aggregate_and_the_other_way_round(world: World) -
             assert await bound.key_of(A) is None
         assert [record.id for place in emails.places for record in await db.models.query(place).list()] == []
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_two_aggregates_with_one_key_are_both_kept(world: World) -> None:
+def test_two_aggregates_with_one_key_are_both_kept(world: SQLitePlace) -> None:
     """In the order in which they got it; what takes it from one leaves it to the other; getting it again is nothing new."""
 
-    async def test(db: Backend) -> None:
-        history, bound = History(), world.bound(db)
-        async with world.projection(db):
+    async def test(db: Database) -> None:
+        history, bound = History(), db.lookup(emails)
+        async with db.projection(emails):
             await db.events.append(
                 history.events((B, Joined("x")), (A, Joined("x")), (C, Joined("x")), (B, Joined("x")))
             )
@@ -71,68 +71,68 @@ def test_two_aggregates_with_one_key_are_both_kept(world: World) -> None:
             assert await bound.all("x") == [A, B]
             assert await bound.all("y") == []
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_each_lookup_has_maps_of_its_own(world: World) -> None:
+def test_each_lookup_has_maps_of_its_own(world: SQLitePlace) -> None:
     """Also of the same events, and of the same keys; beside its own, it writes nothing."""
     domains = goes.Lookup("domains", {Joined: lambda event: event.data.email.partition("@")[2], Left: None})
 
-    async def test(db: Backend) -> None:
+    async def test(db: Database) -> None:
         history = History()
-        handle = world.inline(world.inline(db), domains)
+        handle = db.inline(emails).inline(domains)
         await handle.events.append(history.events((A, Joined("x")), (B, Joined("y@x")), (C, Joined("z@x"))))
-        assert await world.bound(db).all("x") == [A]
-        assert await world.bound(db, domains).all("x") == [B, C]
-        assert await world.bound(db, domains).key_of(A) == ""
+        assert await db.lookup(emails).all("x") == [A]
+        assert await db.lookup(domains).all("x") == [B, C]
+        assert await db.lookup(domains).key_of(A) == ""
         await handle.events.append(history.events((A, EmailChanged("x", None)), (B, Left("y@x"))))
-        assert await world.bound(db).all("x") == []
-        assert await world.bound(db, domains).all("x") == [C]
+        assert await db.lookup(emails).all("x") == []
+        assert await db.lookup(domains).all("x") == [C]
 
-    world.run(test)
+    world.with_handle(test)
 
 
 def five(event: goes.Event[Any]) -> int:
     return 5
 
 
-def test_inline_it_is_right_when_the_append_returns(world: World) -> None:
+def test_inline_it_is_right_when_the_append_returns(world: SQLitePlace) -> None:
     """And ready; what it cannot take is not stored."""
 
-    async def test(db: Backend) -> None:
-        history, handle = History(), world.inline(db)
+    async def test(db: Database) -> None:
+        history, handle = History(), db.inline(emails)
         await handle.events.append(history.events((A, Joined("x"))))
-        await world.bound(handle).wait_ready(0)
-        assert await world.bound(handle).find("x") == A
+        await handle.lookup(emails).wait_ready(0)
+        assert await handle.lookup(emails).find("x") == A
 
         numbers = goes.Lookup("numbers", {Left: cast(Any, five)})
         with pytest.raises(InvalidQueryError, match="a key of 'numbers' must be a str, not int: 5"):
-            await world.inline(db, numbers).events.append(history.events((B, Left("x"))))
+            await db.inline(numbers).events.append(history.events((B, Left("x"))))
         assert await db.events.head() == 1
 
-    world.run(test)
+    world.with_handle(test)
 
 
-def test_a_function_that_answers_another_type_stops_the_projection(world: World) -> None:
+def test_a_function_that_answers_another_type_stops_the_projection(world: SQLitePlace) -> None:
     """In front of the event."""
     numbers = goes.Lookup("numbers", {Left: cast(Any, five), Joined: lambda event: event.data.email})
 
-    async def test(db: Backend) -> None:
+    async def test(db: Database) -> None:
         history = History()
         await db.events.append(history.events((A, Joined("x")), (B, Left("x"))))
         with pytest.raises(ProcessorStopped) as stopped:
-            await world.projection(db, numbers, retry=goes.Retry(1)).run()
+            await db.projection(numbers, retry=goes.Retry(1)).run()
         assert stopped.value.position == 2
         assert isinstance(stopped.value.__cause__, InvalidQueryError)
-        assert await world.bound(db, numbers).find("x") == A
+        assert await db.lookup(numbers).find("x") == A
 
-    world.run(test)
+    world.with_handle(test)
 
 
 @pytest.mark.parametrize("key", [5, None, b"x", ["x"]], ids=repr)
-def test_a_key_is_a_str(world: World, key: Any) -> None:
-    async def test(db: Backend) -> None:
-        bound = world.bound(db)
+def test_a_key_is_a_str(world: SQLitePlace, key: Any) -> None:
+    async def test(db: Database) -> None:
+        bound = db.lookup(emails)
         for question in (bound.find, bound.all, bound.claim):
             with pytest.raises(InvalidQueryError, match="a key of 'emails' must be a str"):
                 await question(key)
@@ -141,7 +141,7 @@ def test_a_key_is_a_str(world: World, key: Any) -> None:
         with pytest.raises(InvalidQueryError, match="an aggregate must be"):
             await bound.key_of(key)
 
-    world.run(test)
+    world.with_handle(test)
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeVar, cast
-
-from goes_lite_conformance.harness.faces import _Awaited, _AwaitedProcessor
-from goes_lite_conformance.harness.place import Beside
-from goes_lite_conformance.harness.place import until as _until
+from typing import Any, TypeVar, cast
 
 import goes_lite as goes
 from goes_lite.blocking import BlockingTransaction
-from goes_lite.runtime import drive
 
 T = TypeVar("T")
 
@@ -238,51 +231,6 @@ def story(order: str, *data: object, after: int = 0) -> list[goes.Event[Any]]:
     return [event(one, order, version) for version, one in enumerate(data, start=after + 1)]
 
 
-class Place(NamedTuple):
-    """An empty storage, and the face through which a test works on it."""
-
-    face: str
-    """async, blocking (inline) or loop (blocking, over a loop thread)."""
-    path: str
-
-    def open(self, **options: Any) -> AbstractAsyncContextManager[Any]:
-        """A new handle on it, awaited whatever the face."""
-        settings: dict[str, Any] = {"registry": registry, "durability": "normal", **options}
-        if self.face == "async":
-            return goes.connect(self.path, **settings)
-        return _opened(self.path, {"inline": self.face == "blocking", **settings})
-
-    def function(self, function: Callable[..., Coroutine[Any, Any, T]]) -> Callable[..., Any]:
-        """What a test has written to be awaited, as functions are on this face."""
-        return function if self.face == "async" else lambda *args: drive(function(*args))
-
-    def run(self, test: Coroutine[Any, Any, Any]) -> None:
-        """Run a test to its end."""
-        if self.face == "async":
-            asyncio.run(test)
-        else:
-            drive(test)
-
-
-@asynccontextmanager
-async def _opened(path: str, settings: dict[str, Any]) -> AsyncGenerator[Any]:
-    with goes.blocking.connect(path, **settings) as db:
-        yield Handle(db)
-
-
-class Handle(_Awaited):
-    """A blocking handle that is used like an async one."""
-
-    def __getattr__(self, name: str) -> Any:
-        return {"projection": self._projection, "inline": self._inline}.get(name) or super().__getattr__(name)
-
-    def _projection(self, *args: Any, **options: Any) -> _AwaitedProcessor:
-        return _AwaitedProcessor(self.target.projection(*args, **options))
-
-    def _inline(self, *projections: goes.Projection) -> Handle:
-        return Handle(self.target.inline(*projections))
-
-
 async def bills(db: Any, collection: str = "bills") -> dict[str, Bill]:
     """The read models of Bills, as everybody sees them."""
     return {record.id: Bill(**json.loads(record.data)) for record in await db.models.query(collection).list()}
@@ -321,16 +269,6 @@ async def traces(db: Any) -> tuple[list[str], list[str], set[str]]:
     tables = await db.select("SELECT name FROM sqlite_schema WHERE type = 'table' AND name LIKE 'days%'")
     checkpoints = [checkpoint.name for checkpoint in await db.checkpoints.all()]
     return checkpoints, [name for (name,) in collections], {name for (name,) in tables}
-
-
-async def until(place: Place, condition: Callable[[], Awaitable[bool]]) -> None:
-    """Let others go on until the condition holds; AssertionError if it never does."""
-    await _until(cast(Any, place), condition)
-
-
-def beside(place: Place, coroutine: Coroutine[Any, Any, Any]) -> Beside:
-    """Let something go on beside the test: in a task on the async face, in a thread on the others."""
-    return Beside(coroutine, loop=place.face == "async")
 
 
 PATIENCE = 30.0

@@ -19,7 +19,8 @@ from goes_lite.errors import (
     RegistrationError,
     UnregisteredTypeError,
 )
-from tests.projection.projection_kit import Amount, Bill, Bills, Days, Paid, Place, Placed, event, registry
+from tests.conftest_kit import SQLitePlace
+from tests.projection.projection_kit import Amount, Bill, Bills, Days, Paid, Placed, event, registry
 
 T = TypeVar("T")
 
@@ -309,11 +310,11 @@ async def test_what_cannot_be_made_anew_is_told_before(db: Any) -> None:
     assert await db.models.query("goes:processors").list() == []
 
 
-def test_a_store_that_is_only_read_projects_nothing(place: Place) -> None:
+def test_a_store_that_is_only_read_projects_nothing(place: SQLitePlace) -> None:
     """AbilityMissing, which says what is missing; folding is reading."""
-    with goes.blocking.connect(place.path, registry=registry) as db:
+    with goes.blocking.connect(place.url, registry=registry) as db:
         db.events.append([event(Placed("ann", 5), "1", 1)])
-    with goes.blocking.connect(place.path, registry=registry, read_only=True) as db:
+    with goes.blocking.connect(place.url, registry=registry, read_only=True) as db:
         for run in (db.projection, db.inline):
             with pytest.raises(AbilityMissing, match="transactions"):
                 run(Days())

@@ -16,13 +16,13 @@ from goes_lite.errors import (
     TransactionError,
     UnknownEventError,
 )
+from tests.conftest_kit import SQLitePlace
 from tests.projection.projection_kit import (
     Bill,
     Bills,
     Days,
     Failing,
     Paid,
-    Place,
     Placed,
     bills,
     days,
@@ -65,7 +65,7 @@ class Choosy(Bills):
 # --- in the transaction of the append ---------------------------------------------------------------------------------
 
 
-async def test_the_read_model_is_right_when_the_append_returns(db: Any, place: Place) -> None:
+async def test_the_read_model_is_right_when_the_append_returns(db: Any, place: SQLitePlace) -> None:
     """For every reader, of whatever handle; the handle it was made of is as it was."""
     inline = db.inline(Bills(), Days())
     async with place.open() as other:

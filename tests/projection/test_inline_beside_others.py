@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from goes_lite_conformance.harness import until
 
 import goes_lite as goes
 from goes_lite.contract.checkpoints import Checkpoint
@@ -19,6 +20,7 @@ from goes_lite.errors import (
 )
 from goes_lite.projection import InlineBackend
 from goes_lite.testing import FakeClock
+from tests.conftest_kit import SQLitePlace
 from tests.projection.projection_kit import (
     PATIENCE,
     Bill,
@@ -28,10 +30,8 @@ from tests.projection.projection_kit import (
     Failing,
     Ignored,
     Paid,
-    Place,
     Placed,
     act,
-    beside,
     bills,
     caught_up,
     days,
@@ -41,7 +41,6 @@ from tests.projection.projection_kit import (
     registry,
     statements,
     story,
-    until,
 )
 
 
@@ -161,7 +160,7 @@ async def test_a_checkpoint_of_another_store(db: Any) -> None:
     assert await db.events.head() == 1
 
 
-async def test_a_processor_of_the_same_projection(db: Any, place: Place) -> None:
+async def test_a_processor_of_the_same_projection(db: Any, place: SQLitePlace) -> None:
     """Whoever comes first counts an event, and the other does not: whatever it is that both have to pass over."""
     writing = 60
 
@@ -172,7 +171,7 @@ async def test_a_processor_of_the_same_projection(db: Any, place: Place) -> None
             await handle.events.append(story(order, data, after=n % 3))
 
     async with place.open() as other, other.projection(Bills(), batch=2) as processor:
-        writers = [beside(place, write(handle, n)) for n, handle in enumerate((db.inline(Bills()), db, other))]
+        writers = [place.beside(write(handle, n)) for n, handle in enumerate((db.inline(Bills()), db, other))]
         for writer in writers:
             await writer.result()
         await processor.wait_for(3 * writing, PATIENCE)
@@ -181,7 +180,7 @@ async def test_a_processor_of_the_same_projection(db: Any, place: Place) -> None
     assert (await db.checkpoints.get("bills")).position == 3 * writing
 
 
-async def test_a_processor_that_has_passed_over_less(place: Place) -> None:
+async def test_a_processor_that_has_passed_over_less(place: SQLitePlace) -> None:
     """What it has yet to save, of events that are for nobody, does not bring the checkpoint back."""
     async with place.open(clock=FakeClock()) as db:  # so that it saves nothing before it is stopped
         async with db.projection(Bills(), schedule=goes.Continuously(debounce=10)) as processor:
@@ -199,7 +198,7 @@ async def handled(db: Database) -> bool:
     return found is not None and found.position == 1
 
 
-async def test_an_append_while_a_processor_begins(loop_place: Place) -> None:
+async def test_an_append_while_a_processor_begins(loop_place: SQLitePlace) -> None:
     """It has seen that there is no checkpoint yet, and must not put one at the beginning over the one that is there now."""
 
     class Meddling(Checkpoints):
@@ -274,7 +273,7 @@ async def test_nothing_is_written_where_there_is_nothing_new(db: Any) -> None:
 # --- the handle -------------------------------------------------------------------------------------------------------
 
 
-async def test_it_is_the_same_handle_in_another_guise(loop_place: Place) -> None:
+async def test_it_is_the_same_handle_in_another_guise(loop_place: SQLitePlace) -> None:
     """All but appending is as it was, on the same connections."""
     async with loop_place.open() as db:
         inline: Database = db.inline(Bills())
@@ -295,20 +294,20 @@ async def test_it_is_the_same_handle_in_another_guise(loop_place: Place) -> None
         assert [info.version for info in await inline.events.aggregates().list()] == [2]
         assert await anext(inline.events.follow(after=1)) == stored[1]
         assert await inline.select("SELECT count(*) FROM events") == [(2,)]
-        await inline.backup(loop_place.path + ".copy")
+        await inline.backup(loop_place.url + ".copy")
         assert await inline.events.delete(goes.AggregateRef("order", "1")) == 2
         await inline.close()
         await inline.close()
 
 
-def test_both_guises_may_be_closed(place: Place) -> None:
+def test_both_guises_may_be_closed(place: SQLitePlace) -> None:
     """They are one handle: the second time is fine, in either order."""
     for face in (True, False):
-        with goes.blocking.connect(place.path, registry=registry, inline=face) as db, db.inline(Bills()) as inline:
+        with goes.blocking.connect(place.url, registry=registry, inline=face) as db, db.inline(Bills()) as inline:
             inline.events.append([event(Ignored())])
         with pytest.raises(goes.errors.StoreClosed):
             inline.events.head()
-        db = goes.blocking.connect(place.path, registry=registry, inline=face)
+        db = goes.blocking.connect(place.url, registry=registry, inline=face)
         inline = db.inline(Bills())
         db.close()
         inline.close()

@@ -8,6 +8,7 @@ import pytest
 
 import goes_lite as goes
 from goes_lite.errors import DecodeError, InvalidQueryError
+from tests.conftest_kit import SQLitePlace
 from tests.projection.projection_kit import (
     Bill,
     Bills,
@@ -15,7 +16,6 @@ from tests.projection.projection_kit import (
     Failing,
     Ignored,
     Paid,
-    Place,
     Placed,
     Tagged,
     WordAdded,
@@ -115,7 +115,7 @@ async def test_what_is_answered_is_the_caller_s_own(db: Any) -> None:
     assert await db.live(Bills()) == folded(await log(db))
 
 
-async def test_of_a_handle_that_only_reads(place: Place) -> None:
+async def test_of_a_handle_that_only_reads(place: SQLitePlace) -> None:
     async with place.open() as db:
         await filled(db)
     async with place.open(read_only=True) as db:

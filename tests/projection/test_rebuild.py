@@ -7,11 +7,13 @@ import hashlib
 from typing import Any
 
 import pytest
+from goes_lite_conformance.harness import until
 
 import goes_lite as goes
 from goes_lite.errors import ProcessorStopped
 from goes_lite.projection import Progress
 from goes_lite.testing import FakeClock
+from tests.conftest_kit import SQLitePlace
 from tests.projection.projection_kit import (
     Bill,
     Bills,
@@ -20,7 +22,6 @@ from tests.projection.projection_kit import (
     Enough,
     Few,
     Ignored,
-    Place,
     Placed,
     WordAdded,
     bills,
@@ -33,7 +34,6 @@ from tests.projection.projection_kit import (
     log,
     story,
     traces,
-    until,
 )
 
 LEFT = (["bills"], ["bills", "goes:processors", "goes:projections"], set[str]())
@@ -139,7 +139,7 @@ async def test_accept_that_raises_ends_it(db: Any) -> None:
     assert await bills(db) == folded(await log(db), factor=2)
 
 
-async def test_accept_may_look_at_both(db: Any, place: Place) -> None:
+async def test_accept_may_look_at_both(db: Any, place: SQLitePlace) -> None:
     """While it is asked, everybody still sees the live one."""
     await filled(db)
     seen: list[Any] = []
@@ -157,7 +157,7 @@ async def test_accept_may_look_at_both(db: Any, place: Place) -> None:
 # --- progress, and going on -------------------------------------------------------------------------------------------
 
 
-async def test_progress_is_told_after_each_batch(place: Place) -> None:
+async def test_progress_is_told_after_each_batch(place: SQLitePlace) -> None:
     """Where it is, where the live one is, how many events it has handled, how fast, and how long it may take still."""
     clock, told = FakeClock(), list[Progress]()
     async with place.open(clock=clock) as db:
@@ -194,7 +194,7 @@ async def test_progress_that_raises_ends_it_and_it_goes_on_later(db: Any) -> Non
     assert await traces(db) == LEFT
 
 
-async def test_a_cancelled_rebuild_goes_on_later(loop_place: Place) -> None:
+async def test_a_cancelled_rebuild_goes_on_later(loop_place: SQLitePlace) -> None:
     async with loop_place.open() as db:
         await filled(db)
         reached = asyncio.Event()
@@ -262,7 +262,7 @@ async def test_one_that_was_made_further_than_the_live_one(db: Any) -> None:
     assert await bills(db) == folded(await log(db), factor=2)
 
 
-async def test_a_live_one_that_begins_again_meanwhile(db: Any, place: Place) -> None:
+async def test_a_live_one_that_begins_again_meanwhile(db: Any, place: SQLitePlace) -> None:
     """The new one begins again as well: it never gets ahead of the live one."""
     await filled(db)
     async with place.open() as other, other.projection(Few(4), batch=1, retry=goes.Retry(1)) as few:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from goes_lite_conformance.harness import until
 
 import goes_lite as goes
 from goes_lite.errors import CheckpointMismatch, DecodeError, LeaseHeld, LeaseLost, ProcessorStopped, ProjectionOutdated
 from goes_lite.projection import Progress
+from tests.conftest_kit import SQLitePlace
 from tests.projection.projection_kit import (
     PATIENCE,
     Bill,
@@ -16,10 +18,8 @@ from tests.projection.projection_kit import (
     DoubleBills,
     Failing,
     Paid,
-    Place,
     Placed,
     at_once,
-    beside,
     bills,
     caught_up,
     failed,
@@ -27,7 +27,6 @@ from tests.projection.projection_kit import (
     folded,
     log,
     story,
-    until,
 )
 
 LEFT = (["bills"], ["bills", "goes:processors", "goes:projections"], set[str]())
@@ -41,7 +40,7 @@ def no(parity: goes.Parity) -> bool:
 # --- beside others ----------------------------------------------------------------------------------------------------
 
 
-async def test_two_rebuilds_at_once(db: Any, place: Place) -> None:
+async def test_two_rebuilds_at_once(db: Any, place: SQLitePlace) -> None:
     """The second is LeaseHeld, whichever versions the two are of, and does no harm to the first."""
     await filled(db)
     held: list[str] = []
@@ -60,7 +59,7 @@ async def test_two_rebuilds_at_once(db: Any, place: Place) -> None:
     assert await bills(db) == folded(await log(db), factor=2)
 
 
-async def test_one_that_was_overtaken_by_a_higher_version(db: Any, place: Place) -> None:
+async def test_one_that_was_overtaken_by_a_higher_version(db: Any, place: SQLitePlace) -> None:
     """ProjectionOutdated, and what the other has put in the place stays there."""
     await filled(db)
 
@@ -76,7 +75,7 @@ async def test_one_that_was_overtaken_by_a_higher_version(db: Any, place: Place)
 
 
 @pytest.mark.parametrize("position", [2, 10])
-async def test_one_whose_lease_was_taken(db: Any, place: Place, position: int) -> None:
+async def test_one_whose_lease_was_taken(db: Any, place: SQLitePlace, position: int) -> None:
     """It was taken for dead. What it still wants to write is refused: the one behind it makes the same read model."""
     await filled(db)
 
@@ -96,7 +95,7 @@ async def test_one_whose_lease_was_taken(db: Any, place: Place, position: int) -
     assert await db.models.get("goes:rebuild:bills", "its own") is not None
 
 
-async def test_while_the_live_one_and_writers_go_on(db: Any, place: Place) -> None:
+async def test_while_the_live_one_and_writers_go_on(db: Any, place: SQLitePlace) -> None:
     """At the end the read model is what a plain fold of the log makes: no gap, and nothing counts twice."""
     await filled(db, 30)
     async with place.open() as other, place.open() as third:
@@ -111,7 +110,7 @@ async def test_while_the_live_one_and_writers_go_on(db: Any, place: Place) -> No
             return version
 
         async with other.projection(Bills(), batch=3) as live:
-            writers = [beside(place, write(handle, writer)) for writer, handle in enumerate((other, third))]
+            writers = [place.beside(write(handle, writer)) for writer, handle in enumerate((other, third))]
             parities = [await db.projection(Bills(), batch=5).rebuild() for _ in range(3)]
             writing = False
             written = [await writer.result() for writer in writers]
@@ -122,7 +121,7 @@ async def test_while_the_live_one_and_writers_go_on(db: Any, place: Place) -> No
     assert await db.events.head() == 60 + sum(written)
 
 
-async def test_a_new_version_while_writers_go_on(db: Any, place: Place) -> None:
+async def test_a_new_version_while_writers_go_on(db: Any, place: SQLitePlace) -> None:
     """The old instance ends, the new one goes on where the rebuild has come to."""
     await filled(db, 30)
     async with place.open() as other, db.projection(Bills(), batch=3) as old:
@@ -134,7 +133,7 @@ async def test_a_new_version_while_writers_go_on(db: Any, place: Place) -> None:
                 await other.events.append(story(f"w{version // 10}", Placed("ann", 1), Paid(1), after=version % 10))
                 version += 2
 
-        writer = beside(place, write())
+        writer = place.beside(write())
         parity = await other.projection(DoubleBills(), batch=5).rebuild()
         await until(place, lambda: failed(old))
         async with other.projection(DoubleBills(), on_new_version="stop") as new:
@@ -146,7 +145,7 @@ async def test_a_new_version_while_writers_go_on(db: Any, place: Place) -> None:
     assert await bills(db) == folded(await log(db), factor=2)
 
 
-async def test_a_live_one_that_never_rests_is_caught_up_with(db: Any, place: Place) -> None:
+async def test_a_live_one_that_never_rests_is_caught_up_with(db: Any, place: SQLitePlace) -> None:
     """What it does between two looks at it is done in the transaction of the switch, which keeps it from doing more."""
     await filled(db)
     ahead = 10
@@ -221,7 +220,7 @@ async def test_dead_letters_go_with_the_read_model(db: Any) -> None:
     assert await bills(db) == {"1": Bill(1005, 3), "2": Bill(1000, 4)}
 
 
-async def test_strict_order_is_kept_while_it_is_switched(db: Any, place: Place) -> None:
+async def test_strict_order_is_kept_while_it_is_switched(db: Any, place: SQLitePlace) -> None:
     """What the live one does meanwhile is held back by the new one, if that has parked an event of the aggregate."""
     park = goes.Retry(1, then="park", order="strict")
     await db.events.append(story("1", Placed("ann", 5), Failing(1)))
@@ -267,7 +266,7 @@ async def test_an_event_that_cannot_be_read(db: Any) -> None:
     assert await bills(db) == {"1": Bill(5, 2)}
 
 
-async def test_an_event_that_fails_while_it_is_switched(db: Any, place: Place) -> None:
+async def test_an_event_that_fails_while_it_is_switched(db: Any, place: SQLitePlace) -> None:
     """What is done in the transaction of the switch is undone with it, tried again, and given up as `retry` says."""
     await filled(db)
     asked: list[goes.Parity] = []

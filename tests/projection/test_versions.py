@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from goes_lite_conformance.harness import until
 
 import goes_lite as goes
 from goes_lite.errors import ProcessorBehind, ProcessorStopped, ProjectionOutdated
+from tests.conftest_kit import SQLitePlace
 from tests.projection.projection_kit import (
     PATIENCE,
     Bill,
@@ -19,7 +21,6 @@ from tests.projection.projection_kit import (
     Failing,
     Ignored,
     Paid,
-    Place,
     Placed,
     at_once,
     bills,
@@ -30,13 +31,12 @@ from tests.projection.projection_kit import (
     log,
     story,
     traces,
-    until,
 )
 
 # --- what becomes of it -----------------------------------------------------------------------------------------------
 
 
-async def test_rebuild_empties_it_and_makes_it_anew(db: Any, place: Place) -> None:
+async def test_rebuild_empties_it_and_makes_it_anew(db: Any, place: SQLitePlace) -> None:
     """In place: what readers of another handle see is half-made, until it is whole."""
     await filled(db)
     async with place.open() as reader:
@@ -61,7 +61,7 @@ class Stopping(DoubleBills):
         return super().key(event)
 
 
-async def test_beside_leaves_it_until_the_new_one_is_made(db: Any, place: Place) -> None:
+async def test_beside_leaves_it_until_the_new_one_is_made(db: Any, place: SQLitePlace) -> None:
     """Readers see the old one whatever happens to the new one, then the new one as a whole; and it goes on from there."""
     await filled(db)
     old = await bills(db)
@@ -162,7 +162,7 @@ async def active(db: Any, processor: Any) -> None:
         seen = db.commits.count
 
 
-async def test_an_old_instance_stops_when_a_new_version_took_over(db: Any, place: Place) -> None:
+async def test_an_old_instance_stops_when_a_new_version_took_over(db: Any, place: SQLitePlace) -> None:
     """As soon as it wants to write: with an event that is for it. What comes is the new one's, and counts once."""
     await filled(db)
     async with place.open() as other, db.projection(Bills()) as old:
@@ -185,7 +185,7 @@ class Wider(Bills, version=2):
         bill.cents += 1000
 
 
-async def test_an_old_instance_does_not_pass_over_what_is_for_the_new_version(db: Any, place: Place) -> None:
+async def test_an_old_instance_does_not_pass_over_what_is_for_the_new_version(db: Any, place: SQLitePlace) -> None:
     """An event that only the new version has a method for: the old one must not put the checkpoint behind it."""
     await filled(db)
     async with place.open() as other, db.projection(Bills()) as old:
@@ -202,7 +202,7 @@ async def ended(processor: Any) -> bool:
     return (await processor.stats()).state not in ("standby", "active")
 
 
-async def test_the_new_version_waits_for_the_old_one_to_end(db: Any, place: Place) -> None:
+async def test_the_new_version_waits_for_the_old_one_to_end(db: Any, place: SQLitePlace) -> None:
     """While an old instance is active the new one stands by; then it takes over and makes the read model anew."""
     await filled(db)
     async with place.open() as other:
@@ -256,7 +256,7 @@ class Halting(DoubleBills):
         return super().placed(bill, event)
 
 
-async def test_it_can_be_stopped_while_it_makes_a_new_one_beside(db: Any, place: Place) -> None:
+async def test_it_can_be_stopped_while_it_makes_a_new_one_beside(db: Any, place: SQLitePlace) -> None:
     """It ends after the batch at hand; the old one is as it was, and the next start goes on where it was."""
     await filled(db)
     old, halting = await bills(db), Halting()
@@ -291,7 +291,7 @@ class Counting(DoubleBills):
         return super().key(event)
 
 
-async def test_beside_waits_for_another_rebuild(db: Any, place: Place) -> None:
+async def test_beside_waits_for_another_rebuild(db: Any, place: SQLitePlace) -> None:
     """One that was called for, or of a program that was killed: when that is over it is looked at what there is to do."""
     await filled(db)
     lease = await db.leases.acquire("goes:rebuild:bills", "somebody", 1000.0)

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
-from goes_lite_conformance import Contract, Storage
-from goes_lite_conformance.harness.faces import _AwaitedProcessor
 from goes_lite_conformance.harness.place import Place, until
-from goes_lite_conformance.harness.storage import Declared
-from goes_lite_conformance.rule import Face
 
 import goes_lite as goes
 from goes_lite.contract.backend import Backend
-from goes_lite.runtime import Runtime, Signal, drive
+from goes_lite.runtime import Runtime, Signal
 from goes_lite.sqlite import SQLiteBackend
 from goes_lite.testing import FakeClock
 
@@ -44,48 +38,14 @@ def notes(first: int, last: int) -> list[goes.Event[Noted]]:
     return [note(number) for number in range(first, last + 1)]
 
 
-# --- a face, a bus ---------------------------------------------------------------------------------------------------
+async def passing(place: Place, clock: FakeClock, condition: Callable[[], bool]) -> None:
+    """Let time pass until it holds."""
 
+    def holds() -> bool:
+        clock.advance(5)
+        return condition()
 
-class File(Contract):
-    """A file in the folder of the test."""
-
-    options: ClassVar[dict[str, Any]] = {"registry": registry, "durability": "normal"}
-
-    def url(self, storage: Storage) -> str:
-        return f"sqlite:///{storage.folder}/app.db"
-
-
-class World(Place):
-    """A storage, and the face through which a test works on it."""
-
-    def __init__(self, face: Face, folder: Path) -> None:
-        super().__init__(File(), Storage.fresh(folder), face, Declared(), 1)
-
-    def relay(self, db: Any, bus: Any = None, **options: Any) -> Any:
-        """A relay, awaited on every face."""
-        if self.face == "async":
-            return db.relay(bus, **options)
-        return _AwaitedProcessor(db.target.relay(bus, **options))
-
-    async def until(self, condition: Callable[[], bool | Awaitable[bool]]) -> None:
-        """Let others go on until it holds."""
-        await until(self, condition)
-
-    async def passing(self, clock: FakeClock, condition: Callable[[], bool]) -> None:
-        """Let time pass until it holds."""
-
-        def holds() -> bool:
-            clock.advance(5)
-            return condition()
-
-        await self.until(holds)
-
-    def run(self, test: Coroutine[Any, Any, None]) -> None:
-        if self.face == "async":
-            asyncio.run(test)
-        else:
-            drive(test)
+    await until(place, holds)
 
 
 class FakeBus:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from goes_lite_conformance.harness import until
+
 import goes_lite as goes
 from goes_lite.contract.backend import Backend
-from tests.relay.relay_kit import PATIENCE, FakeBus, Other, World, note, notes, registry, stands
+from tests.conftest_kit import SQLitePlace
+from tests.relay.relay_kit import PATIENCE, FakeBus, Other, note, notes, registry, stands
 
 
-def test_everything_is_published_in_the_order_of_the_log(world: World, bus: FakeBus) -> None:
+def test_everything_is_published_in_the_order_of_the_log(world: SQLitePlace, bus: FakeBus) -> None:
     """What was stored before and what is stored while it runs: the very events, with ids and positions."""
 
     async def test() -> None:
         async with world.open() as db:
             await db.events.append([note(number, str(number % 3), number // 3 + 1) for number in range(250)])
-            async with world.relay(db, bus) as relay:
+            async with db.relay(bus) as relay:
                 for number in range(250, 300):
                     await db.events.append([note(number, str(number % 3), number // 3 + 1)])
                 await relay.wait_for(300, PATIENCE)
@@ -28,17 +31,17 @@ def test_everything_is_published_in_the_order_of_the_log(world: World, bus: Fake
     world.run(test())
 
 
-def test_a_call_of_publish_takes_a_batch(world: World, bus: FakeBus) -> None:
+def test_a_call_of_publish_takes_a_batch(world: SQLitePlace, bus: FakeBus) -> None:
     """Of 100 by default, else as many as `batch` says; a relay goes on behind what was published before."""
 
     async def test() -> None:
         async with world.open() as db:
             last = await db.events.append(notes(1, 201))
-            async with world.relay(db, bus) as relay:
+            async with db.relay(bus) as relay:
                 await relay.wait_for(last.position, PATIENCE)
             assert bus.calls == 3
             last = await db.events.append(notes(202, 221))
-            async with world.relay(db, bus, batch=10) as relay:
+            async with db.relay(bus, batch=10) as relay:
                 await relay.wait_for(last.position, PATIENCE)
             assert bus.calls == 5
             assert bus.numbers == list(range(1, 222))
@@ -46,7 +49,7 @@ def test_a_call_of_publish_takes_a_batch(world: World, bus: FakeBus) -> None:
     world.run(test())
 
 
-def test_filters(world: World, bus: FakeBus) -> None:
+def test_filters(world: SQLitePlace, bus: FakeBus) -> None:
     """`query` and `start` say what is published; relays of other names have places of their own."""
 
     async def test() -> None:
@@ -55,10 +58,10 @@ def test_filters(world: World, bus: FakeBus) -> None:
             query = goes.EventQuery(["relay.other"])
             others = FakeBus()
             async with (
-                world.relay(db, bus, name="news", start="now") as news,
-                world.relay(db, others, name="others", query=query, start=1) as some,
+                db.relay(bus, name="news", start="now") as news,
+                db.relay(others, name="others", query=query, start=1) as some,
             ):
-                await world.until(lambda: there(db, "news", 3))
+                await until(world, lambda: there(db, "news", 3))
                 mixed = [note(4), goes.Event(Other(5), registry=registry), note(6)]
                 last = await db.events.append(mixed)
                 await news.wait_for(last.position, PATIENCE)

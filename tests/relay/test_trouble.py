@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from goes_lite_conformance.harness import until
 
 import goes_lite as goes
 from goes_lite.database.connect import register_backend
 from goes_lite.errors import BusError, LeaseError, ProcessorStopped, StoreUnavailable
 from goes_lite.processor import relay as relaying
 from goes_lite.testing import FakeClock
-from tests.relay.relay_kit import PATIENCE, Carrier, FakeBus, Noted, Other, World, note, notes, registry, stands
+from tests.conftest_kit import SQLitePlace
+from tests.relay.relay_kit import PATIENCE, Carrier, FakeBus, Noted, Other, note, notes, passing, registry, stands
 
 
 @pytest.mark.parametrize(
@@ -25,7 +27,7 @@ from tests.relay.relay_kit import PATIENCE, Carrier, FakeBus, Noted, Other, Worl
     ],
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
-def test_a_bus_that_fails_is_tried_again_for_ever(world: World, bus: FakeBus, error: Exception) -> None:
+def test_a_bus_that_fails_is_tried_again_for_ever(world: SQLitePlace, bus: FakeBus, error: Exception) -> None:
     """Whatever it raises, and however often: saves go on, nothing is passed over or parked, and it tells what is wrong."""
     failures: list[int] = []
 
@@ -41,12 +43,12 @@ def test_a_bus_that_fails_is_tried_again_for_ever(world: World, bus: FakeBus, er
     async def test() -> None:
         async with world.open(clock=clock) as db:
             await db.events.append(notes(1, 4))
-            async with world.relay(db, bus) as relay:
-                await world.passing(clock, lambda: len(failures) > 1)
+            async with db.relay(bus) as relay:
+                await passing(world, clock, lambda: len(failures) > 1)
                 stats = await relay.stats()
                 assert (stats.state, stats.position, stats.lag, stats.error) == ("active", 0, 4, error)
                 last = await db.events.append(notes(5, 6))
-                await world.passing(clock, lambda: bus.numbers[-1] == 6)
+                await passing(world, clock, lambda: bus.numbers[-1] == 6)
                 await relay.wait_for(last.position)
                 assert await relay.parked() == []
             assert bus.once == [1, 2, 3, 4, 5, 6]
@@ -56,7 +58,7 @@ def test_a_bus_that_fails_is_tried_again_for_ever(world: World, bus: FakeBus, er
 
 
 @pytest.mark.parametrize("world", ["async", "loop"], indirect=True)
-def test_a_bus_that_ends_a_call_by_cancellation_has_not_taken_the_events(world: World, bus: FakeBus) -> None:
+def test_a_bus_that_ends_a_call_by_cancellation_has_not_taken_the_events(world: SQLitePlace, bus: FakeBus) -> None:
     """A client may cancel what it waits for itself: that is a failure like any other."""
     cancelled: list[int] = []
 
@@ -68,7 +70,7 @@ def test_a_bus_that_ends_a_call_by_cancellation_has_not_taken_the_events(world: 
             await bus.publish(events)
 
     async def test() -> None:
-        async with world.open() as db, world.relay(db, Cancelling()) as relay:
+        async with world.open() as db, db.relay(Cancelling()) as relay:
             last = await db.events.append(notes(1, 4))
             await relay.wait_for(last.position, PATIENCE)
             assert type((await relay.stats()).error) is BusError
@@ -77,7 +79,7 @@ def test_a_bus_that_ends_a_call_by_cancellation_has_not_taken_the_events(world: 
     world.run(test())
 
 
-def test_a_save_never_fails_because_of_the_bus(world: World, bus: FakeBus) -> None:
+def test_a_save_never_fails_because_of_the_bus(world: SQLitePlace, bus: FakeBus) -> None:
     """On a composed handle: not while the bus is away, and not when it is gone for good."""
     down = True
     bus.trouble = lambda event: BusError("down") if down else None
@@ -85,12 +87,12 @@ def test_a_save_never_fails_because_of_the_bus(world: World, bus: FakeBus) -> No
 
     async def test() -> None:
         nonlocal down
-        async with world.open(bus="carrier://") as db, world.relay(db) as relay:
+        async with world.open(bus="carrier://") as db, db.relay() as relay:
             for number in range(20):
                 await db.events.append([note(number)])
             async with db.transaction() as tx:
                 last = await tx.events.append([note(20)])
-            await world.until(lambda: bus.calls > 0)
+            await until(world, lambda: bus.calls > 0)
             down = False
             await relay.wait_for(last.position, PATIENCE)
             assert bus.once == list(range(21))
@@ -98,15 +100,15 @@ def test_a_save_never_fails_because_of_the_bus(world: World, bus: FakeBus) -> No
     world.run(test())
 
 
-def test_a_bus_that_waits_keeps_the_relay_waiting(world: World, bus: FakeBus) -> None:
+def test_a_bus_that_waits_keeps_the_relay_waiting(world: SQLitePlace, bus: FakeBus) -> None:
     """And nobody else; when it goes on, so does the relay."""
 
     async def test() -> None:
         async with world.open() as db:
             bus.runtime = db.runtime
             await db.events.append(notes(1, 4))
-            async with world.relay(db, bus, batch=2) as relay:
-                await world.until(lambda: bus.inside == 1)
+            async with db.relay(bus, batch=2) as relay:
+                await until(world, lambda: bus.inside == 1)
                 last = await db.events.append(notes(5, 6))
                 stats = await relay.stats()
                 assert (stats.state, stats.lag, bus.calls, bus.heard) == ("active", 6, 1, [])
@@ -118,7 +120,7 @@ def test_a_bus_that_waits_keeps_the_relay_waiting(world: World, bus: FakeBus) ->
 
 
 def test_a_bus_that_waits_for_ever_does_not_keep_the_relay_from_stopping(
-    world: World, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
+    world: SQLitePlace, bus: FakeBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was under way is published again by the next one."""
     monkeypatch.setattr(relaying, "GRACE", 0.05)
@@ -127,32 +129,32 @@ def test_a_bus_that_waits_for_ever_does_not_keep_the_relay_from_stopping(
         async with world.open() as db:
             bus.runtime = db.runtime
             last = await db.events.append(notes(1, 4))
-            async with world.relay(db, bus) as relay:
-                await world.until(lambda: bus.inside == 1)
+            async with db.relay(bus) as relay:
+                await until(world, lambda: bus.inside == 1)
             assert (await relay.stats()).state == "stopped"
             assert await stands(db) == 0
             assert await db.leases.get("relay") is None
             if world.face != "blocking":
                 assert bus.inside == 0
             bus.let.notify()
-            await world.until(lambda: bus.inside == 0)
-            async with world.relay(db, bus) as relay:
+            await until(world, lambda: bus.inside == 0)
+            async with db.relay(bus) as relay:
                 await relay.wait_for(last.position, PATIENCE)
             assert bus.once == [1, 2, 3, 4]
 
     world.run(test())
 
 
-def test_a_call_under_way_is_waited_for_when_the_relay_stops(world: World, bus: FakeBus) -> None:
+def test_a_call_under_way_is_waited_for_when_the_relay_stops(world: SQLitePlace, bus: FakeBus) -> None:
     """So a bus that is only slow gets nothing twice."""
 
     async def test() -> None:
         async with world.open() as db:
             bus.runtime = db.runtime
             last = await db.events.append(notes(1, 4))
-            relay = world.relay(db, bus)
+            relay = db.relay(bus)
             async with relay:
-                await world.until(lambda: bus.inside == 1)
+                await until(world, lambda: bus.inside == 1)
                 threading.Timer(0.05, bus.let.notify).start()
             assert bus.numbers == [1, 2, 3, 4]
             assert await stands(db) == last.position
@@ -160,14 +162,14 @@ def test_a_call_under_way_is_waited_for_when_the_relay_stops(world: World, bus: 
     world.run(test())
 
 
-def test_a_full_subscriber_of_another_bus_in_the_process(world: World) -> None:
+def test_a_full_subscriber_of_another_bus_in_the_process(world: SQLitePlace) -> None:
     """An in-process bus waits for it, and so does the relay; the subscriber gets everything in order."""
 
     async def test() -> None:
         async with world.open(bus="sqlite:///:memory:") as db:
             subscription = db.bus.subscribe(["relay.*"], capacity=5)
             last = await db.events.append(notes(1, 50))
-            async with world.relay(db, batch=10) as relay:
+            async with db.relay(batch=10) as relay:
                 numbers = list[int]()
                 for _ in range(50):
                     delivery = await anext(aiter(subscription))
@@ -181,7 +183,7 @@ def test_a_full_subscriber_of_another_bus_in_the_process(world: World) -> None:
     world.run(test())
 
 
-def test_closing_everything_while_the_bus_is_down_ends_the_relay(world: World, bus: FakeBus) -> None:
+def test_closing_everything_while_the_bus_is_down_ends_the_relay(world: SQLitePlace, bus: FakeBus) -> None:
     """As stopped: that is no failure."""
     bus.trouble = lambda event: BusError("down")
 
@@ -189,11 +191,11 @@ def test_closing_everything_while_the_bus_is_down_ends_the_relay(world: World, b
         clock = FakeClock()
         async with world.open(clock=clock) as db:
             await db.events.append(notes(1, 4))
-            relay = world.relay(db, bus)
+            relay = db.relay(bus)
             relay.start()
-            await world.until(lambda: bus.calls > 0)
+            await until(world, lambda: bus.calls > 0)
         state = relay.target.processor if world.face != "async" else relay
-        await world.passing(clock, lambda: state._state == "stopped")
+        await passing(world, clock, lambda: state._state == "stopped")
 
     world.run(test())
 
@@ -201,7 +203,7 @@ def test_closing_everything_while_the_bus_is_down_ends_the_relay(world: World, b
 # --- events in trouble -----------------------------------------------------------------------------------------------
 
 
-def test_a_retry_gives_up_an_event_that_the_bus_refuses(world: World, bus: FakeBus) -> None:
+def test_a_retry_gives_up_an_event_that_the_bus_refuses(world: SQLitePlace, bus: FakeBus) -> None:
     """After its attempts, alone; but never for what is wrong with the bus."""
     down = 20
 
@@ -220,7 +222,7 @@ def test_a_retry_gives_up_an_event_that_the_bus_refuses(world: World, bus: FakeB
     async def test() -> None:
         async with world.open() as db:
             last = await db.events.append(notes(1, 5))
-            async with world.relay(db, bus, retry=retry) as relay:
+            async with db.relay(bus, retry=retry) as relay:
                 await relay.wait_for(last.position, PATIENCE)
                 [letter] = await relay.parked()
                 assert (letter.position, letter.attempts, letter.error) == (2, 3, "InvalidEventError: too large")
@@ -228,12 +230,12 @@ def test_a_retry_gives_up_an_event_that_the_bus_refuses(world: World, bus: FakeB
                 assert down == 0
                 bus.trouble = lambda event: None
                 await relay.redrive()
-                await world.until(lambda: 2 in bus.numbers)
+                await until(world, lambda: 2 in bus.numbers)
 
     world.run(test())
 
 
-def test_an_event_that_cannot_be_read_stops_it(world: World, bus: FakeBus) -> None:
+def test_an_event_that_cannot_be_read_stops_it(world: SQLitePlace, bus: FakeBus) -> None:
     """In front of that event; on a handle that reads what it does not know as raw data, it is published."""
     knows_less = goes.Registry()
     knows_less.register("relay.noted", Noted)
@@ -243,10 +245,10 @@ def test_an_event_that_cannot_be_read_stops_it(world: World, bus: FakeBus) -> No
             last = await db.events.append([note(1), goes.Event(Other(2), registry=registry), note(3)])
         async with world.open(registry=knows_less) as db:
             with pytest.raises(ProcessorStopped) as stopped:
-                await world.relay(db, bus).run()
+                await db.relay(bus).run()
             assert stopped.value.position == 2
             assert bus.numbers == [1]
-        async with world.open(registry=knows_less, unknown="raw") as db, world.relay(db, bus) as relay:
+        async with world.open(registry=knows_less, unknown="raw") as db, db.relay(bus) as relay:
             await relay.wait_for(last.position, PATIENCE)
             assert [event.name for event in bus.heard] == ["relay.noted", "relay.other", "relay.noted"]
             assert bus.heard[1].encoded.payload == '{"number":2}'

@@ -7,10 +7,9 @@ from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
 from goes_lite.repository import Repository
-from tests.repository.repository_kit import Account, Moved, Noted, asynchronous, filled, memory, spied, state
+from tests.repository.repository_kit import Account, Moved, Noted, filled, memory, spied, state
 
 
-@asynchronous
 async def test_the_cache_never_hands_out_one_instance_twice() -> None:
     """Neither the caller's changes nor a nested list of the state reach anybody else."""
     async with memory() as db:
@@ -26,7 +25,6 @@ async def test_the_cache_never_hands_out_one_instance_twice() -> None:
         assert state(await accounts.fetch("a")) == (1, False, 0, ["one"], None)
 
 
-@asynchronous
 async def test_the_cache_loads_only_what_is_new() -> None:
     """Its own last event (to know that it is still the one) and those after it, whoever wrote them."""
     async with memory() as db:
@@ -43,7 +41,6 @@ async def test_the_cache_loads_only_what_is_new() -> None:
             assert spy.taken() == loads
 
 
-@asynchronous
 async def test_the_cache_is_bounded_and_drops_the_least_recently_used() -> None:
     async with memory() as db:
         backend, spy = spied(db)
@@ -61,7 +58,6 @@ async def test_the_cache_is_bounded_and_drops_the_least_recently_used() -> None:
         assert "2 of at most 2" in repr(accounts)
 
 
-@asynchronous
 async def test_an_aggregate_that_cannot_be_copied_is_fetched_all_the_same() -> None:
     """It is not cached, and that is reported once."""
     reports: list[str] = []

@@ -11,10 +11,9 @@ from goes_lite.errors import ConfigError, RegistrationError
 from goes_lite.events.registry import Registry
 from goes_lite.repository import Repository
 from goes_lite.repository.schedule import Every
-from tests.repository.repository_kit import Account, asynchronous, memory
+from tests.repository.repository_kit import Account, memory
 
 
-@asynchronous
 async def test_options_that_make_no_sense_are_refused() -> None:
     async with memory() as db:
         for options in (
@@ -32,7 +31,6 @@ async def test_options_that_make_no_sense_are_refused() -> None:
             Repository(db, Aggregate)
 
 
-@asynchronous
 async def test_class_and_backend_must_share_a_registry() -> None:
     """Else one would write what the other cannot read."""
 
@@ -44,7 +42,6 @@ async def test_class_and_backend_must_share_a_registry() -> None:
             Repository(db, Elsewhere)
 
 
-@asynchronous
 async def test_a_backend_makes_its_repositories() -> None:
     """`db.repository(Account, …)` takes the options of Repository; its repr says what it is."""
     async with memory() as db:

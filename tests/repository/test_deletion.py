@@ -8,13 +8,12 @@ from goes_lite.errors import AggregateDeleted, AggregateNotFound
 from goes_lite.events.fields import AggregateRef
 from goes_lite.repository import Repository
 from goes_lite.repository.schedule import Every
-from tests.repository.repository_kit import Account, Closed, Reopened, asynchronous, filled, memory, state
+from tests.repository.repository_kit import Account, Closed, Reopened, filled, memory, state
 
 # --- deleting by an event ---------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("snapshots", [None, Every(1)])
-@asynchronous
 async def test_soft_deletion_is_seen_by_every_way_of_reading(snapshots: Every | None) -> None:
     """Also where a snapshot covers the event that deleted it: fetch, exists, use, query and fetch_version agree."""
     async with memory() as db:
@@ -43,7 +42,6 @@ async def test_soft_deletion_is_seen_by_every_way_of_reading(snapshots: Every | 
 # --- deleting for good ------------------------------------------------------------------------------------------------
 
 
-@asynchronous
 async def test_hard_deletion_takes_everything_along() -> None:
     """Events, snapshots, the cached instance; afterwards the id begins again at version 1. Unknown ids are 0."""
     told: list[tuple[AggregateRef, int]] = []
@@ -65,7 +63,6 @@ async def test_hard_deletion_takes_everything_along() -> None:
 
 @pytest.mark.parametrize("versions", [0, 1, 3, 5])
 @pytest.mark.parametrize("way", ["cache", "snapshot"])
-@asynchronous
 async def test_an_aggregate_that_began_again_shows_nothing_of_its_former_life(way: str, versions: int) -> None:
     """Somebody else began it anew, with fewer, as many or more versions than this repository remembers.
 

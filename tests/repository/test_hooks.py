@@ -12,10 +12,9 @@ from goes_lite.contract.event_store import Appended
 from goes_lite.errors import ConcurrencyError
 from goes_lite.events.fields import AggregateRef
 from goes_lite.repository import Repository
-from tests.repository.repository_kit import Account, asynchronous, filled, memory, state
+from tests.repository.repository_kit import Account, filled, memory, state
 
 
-@asynchronous
 async def test_hooks_are_told_at_their_turn() -> None:
     """before_save sees pending events, after_save settled ones and their positions; coroutine functions are awaited."""
     told: list[tuple[str, int, int]] = []
@@ -37,7 +36,6 @@ async def test_hooks_are_told_at_their_turn() -> None:
         assert told == [("before", 2, 2), ("after", 2, 0)]
 
 
-@asynchronous
 async def test_a_hook_before_the_save_can_stop_it_or_add_to_it() -> None:
     """What it raises comes through, even a ConcurrencyError, once, and nothing is written; what it records is saved."""
     calls: list[int] = []
@@ -59,7 +57,6 @@ async def test_a_hook_before_the_save_can_stop_it_or_add_to_it() -> None:
 
 
 @pytest.mark.parametrize("on_error", ["told", "silent", "failing"])
-@asynchronous
 async def test_a_hook_that_fails_after_the_commit_does_not_fail_the_save(
     on_error: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -90,7 +87,6 @@ async def test_a_hook_that_fails_after_the_commit_does_not_fail_the_save(
     assert "after_delete" in told[1]
 
 
-@asynchronous
 async def test_a_failing_conflict_hook_does_not_hide_the_conflict() -> None:
     reports: list[str] = []
 

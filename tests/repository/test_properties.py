@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from copy import deepcopy
 from typing import Any
 
@@ -10,18 +11,7 @@ from hypothesis import strategies as st
 
 from goes_lite.repository import Repository
 from goes_lite.repository.schedule import Every
-from tests.repository.repository_kit import (
-    Account,
-    Closed,
-    Moved,
-    Noted,
-    Opened,
-    Reopened,
-    WordAdded,
-    asynchronous,
-    memory,
-    state,
-)
+from tests.repository.repository_kit import Account, Closed, Moved, Noted, Opened, Reopened, WordAdded, memory, state
 
 COMMANDS = st.lists(
     st.one_of(
@@ -56,35 +46,38 @@ def folded(history: list[Any]) -> tuple[Any, ...]:
 
 
 @given(COMMANDS, st.one_of(st.none(), st.integers(1, 4)), st.integers(0, 2))
-@asynchronous
-async def test_any_sequence_of_commands_gives_the_state_of_a_plain_fold(
+def test_any_sequence_of_commands_gives_the_state_of_a_plain_fold(
     commands: list[Any], every: int | None, cache: int
 ) -> None:
     """With snapshots or without, cached or not, saved in whatever batches, deleted and begun again.
 
     And so does every version on the way.
     """
-    async with memory() as db:
-        accounts = Repository(db, Account, snapshots=Every(every) if every else None, cache=cache)
-        account = accounts.new("a")
-        saved: list[Any] = []
-        pending: list[Any] = []
-        for command in commands:
-            match command:
-                case "save":
-                    await accounts.save(account)
-                    saved, pending = saved + pending, []
-                case "fetch":
-                    account = await accounts.fetch("a", create=True, deleted=True)
-                    pending = []
-                case "delete":
-                    await accounts.delete("a")
-                    account = accounts.new("a")
-                    saved, pending = [], []
-                case _:
-                    account.record(deepcopy(command))
-                    pending.append(command)
-            assert state(account) == folded(saved + pending)
-        assert state(await accounts.fetch("a", create=True, deleted=True)) == folded(saved)
-        for version in range(1, len(saved) + 1):
-            assert state(await accounts.fetch_version("a", version, deleted=True)) == folded(saved[:version])
+
+    async def test() -> None:
+        async with memory() as db:
+            accounts = Repository(db, Account, snapshots=Every(every) if every else None, cache=cache)
+            account = accounts.new("a")
+            saved: list[Any] = []
+            pending: list[Any] = []
+            for command in commands:
+                match command:
+                    case "save":
+                        await accounts.save(account)
+                        saved, pending = saved + pending, []
+                    case "fetch":
+                        account = await accounts.fetch("a", create=True, deleted=True)
+                        pending = []
+                    case "delete":
+                        await accounts.delete("a")
+                        account = accounts.new("a")
+                        saved, pending = [], []
+                    case _:
+                        account.record(deepcopy(command))
+                        pending.append(command)
+                assert state(account) == folded(saved + pending)
+            assert state(await accounts.fetch("a", create=True, deleted=True)) == folded(saved)
+            for version in range(1, len(saved) + 1):
+                assert state(await accounts.fetch_version("a", version, deleted=True)) == folded(saved[:version])
+
+    asyncio.run(test())

@@ -12,10 +12,9 @@ from goes_lite.errors import InvalidEventError, InvalidQueryError
 from goes_lite.events.event import Event
 from goes_lite.repository import Repository
 from goes_lite.repository.schedule import Every
-from tests.repository.repository_kit import NOON, Account, Closed, Moved, asynchronous, filled, memory, spied
+from tests.repository.repository_kit import NOON, Account, Closed, Moved, filled, memory, spied
 
 
-@asynchronous
 async def test_query_gives_the_aggregates_of_the_class_by_id() -> None:
     """Each complete, without those of other classes and those deleted; ids are ordered by code point."""
 
@@ -37,7 +36,6 @@ async def test_query_gives_the_aggregates_of_the_class_by_id() -> None:
         assert everything == ["B", "a", "b", "é", "😀"]
 
 
-@asynchronous
 async def test_query_filters() -> None:
     """By ids (unknown ones are left out), behind an id, by the time of the last event, up to a limit; together."""
     async with memory() as db:
@@ -71,7 +69,6 @@ async def test_query_filters() -> None:
             accounts.query(updated_since=datetime(2026, 3, 1))
 
 
-@asynchronous
 async def test_query_loads_one_at_a_time_and_can_go_on_after_an_error() -> None:
     """Nothing before it is asked for; nothing that was loaded is lost to an aggregate that cannot be."""
 

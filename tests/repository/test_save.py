@@ -12,10 +12,9 @@ from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
 from goes_lite.repository import Repository
 from goes_lite.repository.schedule import Every
-from tests.repository.repository_kit import Account, asynchronous, filled, memory, spied, state
+from tests.repository.repository_kit import Account, filled, memory, spied, state
 
 
-@asynchronous
 async def test_what_is_saved_is_fetched() -> None:
     """Afterwards nothing is pending; the fetched one is another instance in the same state; positions are answered."""
     async with memory() as db:
@@ -36,7 +35,6 @@ async def test_what_is_saved_is_fetched() -> None:
         assert tuple(event.position for event in stored) == appended.positions
 
 
-@asynchronous
 async def test_saving_without_pending_events_does_nothing() -> None:
     """No append, no hook, an empty answer, whatever the condition says."""
     called: list[str] = []
@@ -50,7 +48,6 @@ async def test_saving_without_pending_events_does_nothing() -> None:
         assert called == []
 
 
-@asynchronous
 async def test_fetching_what_does_not_exist() -> None:
     """AggregateNotFound; with create=True a new one with that id, which exists only once it is saved with an event."""
     async with memory() as db:
@@ -67,7 +64,6 @@ async def test_fetching_what_does_not_exist() -> None:
         assert await accounts.exists("a")
 
 
-@asynchronous
 async def test_a_conflict_leaves_the_aggregate_as_it_was() -> None:
     """ConcurrencyError says both versions; pending events, version and state stay, and nothing is written."""
     async with memory() as db:
@@ -85,7 +81,6 @@ async def test_a_conflict_leaves_the_aggregate_as_it_was() -> None:
         assert (await accounts.fetch("a")).balance == 10
 
 
-@asynchronous
 async def test_saving_the_same_events_again_is_safe() -> None:
     """A lost acknowledgement: the events are stored, the caller does not know, and saves the same instance again."""
     async with memory() as db:
@@ -107,7 +102,6 @@ async def test_saving_the_same_events_again_is_safe() -> None:
         assert len(await db.events.load(account.ref)) == 1
 
 
-@asynchronous
 async def test_events_recorded_while_a_save_is_under_way_stay_pending() -> None:
     """They were not in the append, so they are not taken for saved, and no snapshot takes them for stored."""
     errors: list[str] = []
@@ -126,7 +120,6 @@ async def test_events_recorded_while_a_save_is_under_way_stay_pending() -> None:
         assert state(await accounts.fetch("a")) == (2, False, 7, [], "Ann")
 
 
-@asynchronous
 async def test_several_aggregates_are_saved_all_or_none() -> None:
     """One conflict among them, and none is written; each after_save is told its own events and positions."""
     told: list[tuple[str, int, tuple[int, ...]]] = []
@@ -156,7 +149,6 @@ async def test_several_aggregates_are_saved_all_or_none() -> None:
         assert (await accounts.fetch("b")).balance == 4
 
 
-@asynchronous
 async def test_an_aggregate_of_another_class_is_refused() -> None:
     """The snapshots and hooks here are those of one class; a subclass of another name is another aggregate."""
 

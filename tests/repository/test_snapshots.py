@@ -18,10 +18,9 @@ from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.repository import Repository
 from goes_lite.repository.schedule import Every
-from tests.repository.repository_kit import Account, Moved, asynchronous, filled, memory, spied, state
+from tests.repository.repository_kit import Account, Moved, filled, memory, spied, state
 
 
-@asynchronous
 async def test_a_snapshot_shortens_the_load() -> None:
     """The events up to the snapshot are not loaded, but for its own one; the state is the same."""
     async with memory() as db:
@@ -38,7 +37,6 @@ async def test_a_snapshot_shortens_the_load() -> None:
         assert fetched.last_event_id == account.last_event_id
 
 
-@asynchronous
 async def test_one_snapshot_per_save_and_only_when_due() -> None:
     """A save that passes a multiple takes one, at the version that it reached; other saves take none."""
     async with memory() as db:
@@ -54,7 +52,6 @@ async def test_one_snapshot_per_save_and_only_when_due() -> None:
         assert versions == [7, 9]
 
 
-@asynchronous
 async def test_old_snapshots_are_pruned_when_one_is_taken() -> None:
     """The newest `keep_snapshots` of that aggregate stay, and all of the others'."""
     async with memory() as db:
@@ -83,7 +80,6 @@ async def _replaced(db: Backend, snapshot: Snapshot, **changes: Any) -> None:
     ],
     ids=["another schema", "damaged", "foreign", "unknown encoding", "ahead of the history", "of another version"],
 )
-@asynchronous
 async def test_a_snapshot_that_does_not_fit_is_ignored(changes: dict[str, Any], reported: bool) -> None:
     """The events are replayed; nothing is raised. Only what cannot be explained by an older program is reported."""
     errors: list[str] = []
@@ -98,7 +94,6 @@ async def test_a_snapshot_that_does_not_fit_is_ignored(changes: dict[str, Any], 
         assert ["does not fit" in error for error in errors] == [True] * reported
 
 
-@asynchronous
 async def test_an_older_snapshot_serves_if_the_newest_does_not_fit() -> None:
     """As after a newer program wrote one: the next one down is taken, and the events after it are all applied."""
     async with memory() as db:
@@ -113,7 +108,6 @@ async def test_an_older_snapshot_serves_if_the_newest_does_not_fit() -> None:
         assert spy.taken() == [(2, None, 4)]
 
 
-@asynchronous
 async def test_an_attribute_that_is_new_makes_a_snapshot_unfit() -> None:
     """Its default would hide what the events before the snapshot say about it; nobody has to raise the schema for it.
 
@@ -149,7 +143,6 @@ async def test_an_attribute_that_is_new_makes_a_snapshot_unfit() -> None:
         assert less.total == 3  # Less applies nothing, so this is the snapshot's
 
 
-@asynchronous
 async def test_an_attribute_that_was_not_set_stays_so() -> None:
     """A snapshot is taken and fits although an annotated attribute has no value yet."""
     async with memory() as db:
@@ -164,7 +157,6 @@ async def test_an_attribute_that_was_not_set_stays_so() -> None:
         assert not hasattr(fetched, "owner")
 
 
-@asynchronous
 async def test_state_that_a_snapshot_would_lose_is_reported_and_not_taken() -> None:
     """An attribute that the class does not annotate: the save succeeds, the way out is named, loading stays right."""
     errors: list[str] = []
@@ -188,7 +180,6 @@ async def test_state_that_a_snapshot_would_lose_is_reported_and_not_taken() -> N
         assert (await things.fetch("s")).hidden == 3
 
 
-@asynchronous
 async def test_a_snapshot_of_the_authors_own() -> None:
     """snapshot_state, restore_state and snapshot_type; without a type it is plain JSON.
 
@@ -249,7 +240,6 @@ def _record(aggregate: Aggregate, data: object) -> None:
     aggregate.record(data)
 
 
-@asynchronous
 async def test_a_state_that_snapshots_cannot_encode_is_found_at_construction() -> None:
     """Where the schedule and the class are put together, and not at the first save that is due."""
 
@@ -262,7 +252,6 @@ async def test_a_state_that_snapshots_cannot_encode_is_found_at_construction() -
             Repository(db, Opaque, snapshots=Every(1))
 
 
-@asynchronous
 async def test_a_failing_snapshot_store_does_not_fail_the_save() -> None:
     """It is reported to on_error, and without that to the log; the save answers its positions."""
     errors: list[tuple[str, Exception]] = []
@@ -284,7 +273,6 @@ async def test_a_failing_snapshot_store_does_not_fail_the_save() -> None:
         assert (await accounts.fetch("a")).version == 1
 
 
-@asynchronous
 async def test_a_snapshot_can_be_taken_by_hand() -> None:
     """Of stored events only: AggregateError for a new aggregate and for one with pending events."""
     async with memory() as db:

@@ -12,7 +12,7 @@ from goes_lite.errors import AggregateNotFound, ConcurrencyError, InvalidEventEr
 from goes_lite.repository import Repository
 from goes_lite.repository import _history as history
 from goes_lite.repository.schedule import Every
-from tests.repository.repository_kit import NOON, Account, Moved, asynchronous, filled, memory, state
+from tests.repository.repository_kit import NOON, Account, Moved, filled, memory, state
 
 
 async def _timed(db: Backend, *hours: int) -> Repository[Account]:
@@ -25,7 +25,6 @@ async def _timed(db: Backend, *hours: int) -> Repository[Account]:
 
 
 @pytest.mark.parametrize("snapshots", [None, Every(2)])
-@asynchronous
 async def test_fetch_version_gives_the_state_at_a_version(snapshots: Every | None) -> None:
     """Every version, with snapshots before, at and behind it; one behind it is not used."""
     async with memory() as db:
@@ -47,7 +46,6 @@ async def test_fetch_version_gives_the_state_at_a_version(snapshots: Every | Non
 
 
 @pytest.mark.parametrize("page", [1, 2, 500])
-@asynchronous
 async def test_fetch_version_gives_the_state_at_a_time(page: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """All events up to and including that time, in whatever zone it is given; also over several pages of events."""
     monkeypatch.setattr(history, "PAGE", page)
@@ -70,7 +68,6 @@ async def test_fetch_version_gives_the_state_at_a_time(page: int, monkeypatch: p
             await accounts.fetch_version("a", datetime(2026, 3, 1))
 
 
-@asynchronous
 async def test_time_travel_stops_at_the_first_later_event() -> None:
     """Versions are the order, not times: a clock that ran back does not tear a hole into the history."""
     async with memory() as db:
@@ -79,7 +76,6 @@ async def test_time_travel_stops_at_the_first_later_event() -> None:
         assert (await accounts.fetch_version("a", NOON + timedelta(hours=5))).version == 3
 
 
-@asynchronous
 async def test_a_past_version_cannot_be_changed() -> None:
     """Saving it is a conflict, so history is never forked."""
     async with memory() as db:

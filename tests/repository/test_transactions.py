@@ -9,10 +9,9 @@ from goes_lite.errors import AppendConditionFailed
 from goes_lite.events.query import EventQuery
 from goes_lite.repository import Repository
 from goes_lite.repository.schedule import Every
-from tests.repository.repository_kit import Account, asynchronous, filled, memory, state
+from tests.repository.repository_kit import Account, filled, memory, state
 
 
-@asynchronous
 async def test_a_repository_within_a_transaction_commits_with_it() -> None:
     """Until the commit the events are pending and nobody is told; hooks and snapshots come behind it."""
     told: list[int] = []
@@ -41,7 +40,6 @@ async def test_a_repository_within_a_transaction_commits_with_it() -> None:
         assert snapshot.version == 3
 
 
-@asynchronous
 async def test_a_rollback_leaves_the_aggregate_as_if_it_was_never_saved() -> None:
     """Its events are pending still, nobody was told, nothing is cached, and it can be saved again."""
     told: list[int] = []
@@ -74,7 +72,6 @@ async def test_a_rollback_leaves_the_aggregate_as_if_it_was_never_saved() -> Non
         assert (await accounts.fetch("a")).balance == 3
 
 
-@asynchronous
 async def test_a_conflict_within_a_transaction_is_not_tried_again() -> None:
     """What would have to be tried again is the whole transaction."""
     calls: list[int] = []

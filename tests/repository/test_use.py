@@ -17,10 +17,9 @@ from goes_lite.events.query import EventQuery
 from goes_lite.repository import Repository
 from goes_lite.repository._queues import queues_of
 from goes_lite.repository.schedule import Every
-from tests.repository.repository_kit import Account, asynchronous, filled, memory, spied, state
+from tests.repository.repository_kit import Account, filled, memory, spied, state
 
 
-@asynchronous
 async def test_use_fetches_changes_saves_and_answers_the_aggregate() -> None:
     """`change` may be a function or a coroutine function; what it returns is ignored."""
     async with memory() as db:
@@ -39,7 +38,6 @@ async def test_use_fetches_changes_saves_and_answers_the_aggregate() -> None:
             await accounts.use("b", change)
 
 
-@asynchronous
 async def test_use_retries_on_a_fresh_instance() -> None:
     """The second try sees what was stored meanwhile and nothing of what the first try did."""
     seen: list[tuple[int, int, list[str]]] = []
@@ -66,7 +64,6 @@ async def test_use_retries_on_a_fresh_instance() -> None:
         assert (result.version, (await accounts.fetch("a")).balance) == (3, 101)
 
 
-@asynchronous
 async def test_use_gives_up_after_its_tries() -> None:
     """The ConcurrencyError of the last try comes through; there are exactly `tries` of them.
 
@@ -102,7 +99,6 @@ async def test_use_gives_up_after_its_tries() -> None:
         assert all(0 <= pause <= 0.25 for pause in pauses)
 
 
-@asynchronous
 async def test_a_change_that_uses_its_own_aggregate_gives_up_in_the_end() -> None:
     """It refuses itself at every try; it does not wait for itself for ever."""
     async with memory() as db:
@@ -118,7 +114,6 @@ async def test_a_change_that_uses_its_own_aggregate_gives_up_in_the_end() -> Non
         assert (await accounts.fetch("a")).balance == 3
 
 
-@asynchronous
 async def test_an_error_in_change_comes_through_and_nothing_is_saved() -> None:
     """As itself, at once, even if it is a ConcurrencyError of something else."""
     calls: list[int] = []
@@ -139,7 +134,6 @@ async def test_an_error_in_change_comes_through_and_nothing_is_saved() -> None:
         assert (await accounts.fetch("a")).version == 1
 
 
-@asynchronous
 async def test_a_change_that_records_nothing_writes_nothing() -> None:
     async with memory() as db:
         accounts = Repository(db, Account)
@@ -147,7 +141,6 @@ async def test_a_change_that_records_nothing_writes_nothing() -> None:
         assert (untouched.version, await db.events.head(), await accounts.exists("a")) == (0, 0, False)
 
 
-@asynchronous
 async def test_a_condition_from_change_is_judged_with_the_save() -> None:
     """A dynamic consistency boundary: what the decision read lies beyond the aggregate.
 
@@ -181,7 +174,6 @@ async def test_a_condition_from_change_is_judged_with_the_save() -> None:
         assert len(late.pending) == 1
 
 
-@asynchronous
 async def test_32_tasks_on_one_aggregate_lose_no_change() -> None:
     """Every change is made exactly once, on top of all the others."""
     async with memory() as db:

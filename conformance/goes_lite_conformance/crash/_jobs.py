@@ -21,9 +21,9 @@ from goes_lite_conformance.crash.writing import (
     counting,
     plain,
     registry,
-    run,
     write_on,
 )
+from goes_lite_conformance.harness.faces import run
 from goes_lite_conformance.harness.place import Place
 from goes_lite_conformance.harness.samples import snapshot
 from goes_lite_conformance.harness.workers import listen, say

@@ -6,7 +6,6 @@ number and the versions that it builds on. So a listener can reconstruct every o
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import json
 import random
@@ -24,10 +23,8 @@ from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
 from goes_lite.events.registry import Registry
-from goes_lite.runtime import drive
 from goes_lite_conformance.harness.samples import NOON
 from goes_lite_conformance.harness.workers import say
-from goes_lite_conformance.rule import Face
 
 SIZES = (1, 1, 1, 2, 5, 40)
 """The sizes of batches."""
@@ -180,11 +177,3 @@ def counting(
         transaction.on_commit(committed)
 
     return count
-
-
-def run(face: Face, work: Coroutine[Any, Any, None]) -> None:
-    """Run a job on a face."""
-    if face == "async":
-        asyncio.run(work)
-    else:
-        drive(work)

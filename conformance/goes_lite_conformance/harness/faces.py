@@ -6,6 +6,7 @@ nothing in it suspends.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable, Coroutine
 from types import TracebackType
@@ -14,6 +15,15 @@ from typing import Any, Self, cast
 from goes_lite.blocking import BlockingDatabase
 from goes_lite.database import Database
 from goes_lite.runtime import drive
+from goes_lite_conformance.rule import Face
+
+
+def run(face: Face, work: Coroutine[Any, Any, Any]) -> None:
+    """Run a coroutine to its end, as the face runs it."""
+    if face == "async":
+        asyncio.run(work)
+    else:
+        drive(work)
 
 
 def awaited(db: BlockingDatabase) -> Database:
@@ -36,6 +46,8 @@ class _Awaited:
             return _Awaited(value)
         if name in _WRAPPED:
             return _wrapping(value, _WRAPPED[name])
+        if name == "commands":
+            return _AwaitedCommands(value)
         if name == "watch":
             return value
         if name == "on_commit":
@@ -118,6 +130,22 @@ class _AwaitedProcessor(_Awaited):
         self.target.__exit__(kind, error, traceback)
 
 
+class _AwaitedCommands(_Awaited):
+    """A command bus; handlers and middleware that a rule has written to be awaited become plain functions."""
+
+    def handle(self, command: Any, handler: Any, **options: Any) -> None:
+        self.target.handle(command, _function(handler), **options)
+
+    def serve(self, aggregate: Any, **options: Any) -> None:
+        self.target.serve(aggregate, **options)
+
+    def use(self, *middleware: Any, **options: Any) -> None:
+        self.target.use(*map(_middleware, middleware), **options)
+
+    def worker(self, **options: Any) -> _AwaitedProcessor:
+        return _AwaitedProcessor(self.target.worker(**options))
+
+
 class _AwaitedBlock:
     def __init__(self, block: Any) -> None:
         self._block = block
@@ -155,6 +183,20 @@ def _function(handler: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def _middleware(middleware: Any) -> Any:
+    """A plain function, unless it is one of the library, which is for either face."""
+    if not inspect.iscoroutinefunction(middleware) or middleware.__module__ == "goes_lite.commands.middleware":
+        return middleware
+
+    def call(command: Any, proceed: Any) -> Any:
+        async def proceeding(command: Any) -> Any:
+            return proceed(command)
+
+        return drive(middleware(command, proceeding))
+
+    return call
+
+
 def _within(method: Callable[[Any], Any]) -> Callable[[_Awaited], _Awaited]:
     def call(transaction: _Awaited) -> _Awaited:
         return _Awaited(method(transaction.target))
@@ -177,6 +219,10 @@ _WRAPPED: dict[str, type[Any]] = {
     "follow": _AwaitedPages,
     "models_of": _Awaited,
     "repository": _Awaited,
+    "inline": _Awaited,
+    "lookup": _Awaited,
+    "projection": _AwaitedProcessor,
+    "relay": _AwaitedProcessor,
     "transaction": _AwaitedBlock,
     "subscribe": _AwaitedSubscription,
     "handle": _Awaited,

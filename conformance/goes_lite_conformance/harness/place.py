@@ -24,12 +24,16 @@ from goes_lite_conformance.rule import Face
 
 PATIENCE = 30.0
 """Seconds after which something that goes on beside a rule is taken for stuck."""
+UNKNOWN = Declared()
+"""Of a storage that no handle was asked about."""
 
 
 class Place:
     """An empty storage, and the face through which a rule works on it."""
 
-    def __init__(self, hook: Hook, storage: Storage, face: Face, declared: Declared, rounds: int) -> None:
+    def __init__(
+        self, hook: Hook, storage: Storage, face: Face, declared: Declared = UNKNOWN, rounds: int = 1, **options: Any
+    ) -> None:
         self.hook = hook
         self.storage = storage
         self.face: Face = face
@@ -37,6 +41,7 @@ class Place:
         self.durability: Durability = declared.durability
         self.rounds = rounds
         """By how much a soak run multiplies the work of races and kills; 1 otherwise."""
+        self._options = {**hook.options, **options}
         self._workers: list[Worker] = []
 
     def __repr__(self) -> str:
@@ -65,13 +70,15 @@ class Place:
         return blocking.connect(self.url, **self._settings(options))
 
     def _settings(self, options: dict[str, Any]) -> dict[str, Any]:
-        return {"registry": registry, "bus": self.hook.bus(self.storage), **self.hook.options, **options}
+        return {"registry": registry, "bus": self.hook.bus(self.storage), **self._options, **options}
 
     @contextmanager
     def another(self) -> Generator[Place]:
         """Another storage of the same kind, empty at first and removed afterwards, on the same face."""
         storage = Storage.fresh(Path(tempfile.mkdtemp(dir=self.storage.folder)), self.storage.variant)
-        place = Place(self.hook, storage, self.face, Declared(self.abilities, self.durability), self.rounds)
+        place = Place(
+            self.hook, storage, self.face, Declared(self.abilities, self.durability), self.rounds, **self._options
+        )
         try:
             yield place
         finally:

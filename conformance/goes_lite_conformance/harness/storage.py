@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 from uuid import uuid4
 
 from goes_lite.contract.backend import Durability
@@ -35,8 +35,7 @@ class Declared(NamedTuple):
 class Hook(Protocol):
     """How a backend is opened on a storage: what a `Contract` is asked for, see there."""
 
-    @property
-    def options(self) -> dict[str, Any]: ...
+    options: ClassVar[dict[str, Any]]
 
     def url(self, storage: Storage) -> str: ...
     def bus(self, storage: Storage) -> str | None: ...

@@ -15,7 +15,8 @@ from goes_lite.database import Database
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.sqlite import SQLiteBackend, checkpointer
-from goes_lite_conformance.crash.writing import COUNTED, Written, count_next, registry, run, write_on
+from goes_lite_conformance.crash.writing import COUNTED, Written, count_next, registry, write_on
+from goes_lite_conformance.harness.faces import run
 from goes_lite_conformance.harness.place import Place
 from goes_lite_conformance.harness.samples import NOON
 from goes_lite_conformance.harness.storage import Declared

@@ -8,8 +8,6 @@ Belongs here: rules about generated sequences, the machine that runs them, and t
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from typing import Any, NamedTuple
 
 from hypothesis import HealthCheck, given, settings
@@ -22,9 +20,9 @@ from goes_lite.errors import GoesError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
-from goes_lite.runtime import drive
 from goes_lite_conformance.harness.asserts import same
 from goes_lite_conformance.harness.contract import Contract
+from goes_lite_conformance.harness.faces import run
 from goes_lite_conformance.harness.place import Place
 from goes_lite_conformance.rule import patience
 from goes_lite_conformance.stateful._machine import StoreMachine, outcome, placed, shown
@@ -48,14 +46,6 @@ def effort(place: Place) -> settings:
         report_multiple_bugs=False,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
     )
-
-
-def run(place: Place, coroutine: Coroutine[Any, Any, None]) -> None:
-    """Run one example to its end on the face of the place."""
-    if place.face == "async":
-        asyncio.run(coroutine)
-    else:
-        drive(coroutine)
 
 
 class Attempt(NamedTuple):
@@ -155,7 +145,7 @@ class StatefulTests(Contract):
                         await side_by_side(fresh, [db, other], everybody)
 
             with place.another() as fresh:
-                run(fresh, compare(fresh))
+                run(fresh.face, compare(fresh))
 
         work()
 
@@ -168,7 +158,7 @@ def with_store(place: Place, compare: Any) -> None:
             await compare(db)
 
     with place.another() as fresh:
-        run(fresh, use(fresh))
+        run(fresh.face, use(fresh))
 
 
 async def side_by_side(place: Place, handles: list[Backend], everybody: list[list[tuple[list[Draft], bool]]]) -> None:
