@@ -348,7 +348,7 @@ def test_info_shows_what_is_in_a_store_and_what_it_runs_on(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["log", "info"])
 def test_a_missing_store_is_not_created(name: str, tmp_path: Path) -> None:
     assert fails(name, "app.db", cwd=tmp_path) == (
-        f"{tmp_path.resolve() / 'app.db'}: does not exist, and opening read-only creates nothing: check the path"
+        f"{tmp_path.resolve() / 'app.db'}: does not exist, and opening it read-only does not create it: check the path"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -1,16 +1,16 @@
 """The embedded backend: everything in one SQLite file (WAL), or in memory.
 
-    sqlite:///app.db              a path relative to the working folder; `app.db` alone means the same
+    sqlite:///app.db              a path relative to the working directory; `app.db` alone means the same
     sqlite:////var/lib/app.db     an absolute path
-    sqlite:///:memory:            in memory, gone when it is closed
+    sqlite:///:memory:            in memory, discarded on close
 
 Options, in the URL's query or as keywords of `connect`
     durability    'full' (default): an acknowledged append survives a power cut. 'normal': it survives the process being
-                  killed; the last commits before a power cut may be lost, the file stays sound. 'memory': as 'normal',
-                  but a power cut can damage the file: for files that can be made again.
+                  killed; the last commits before a power cut may be lost, the file stays intact. 'memory': like 'normal',
+                  but a power cut can damage the file; for files that can be recreated.
     driver        'apsw' or 'sqlite3'; by default apsw if it is installed.
-    read_only     'true': nothing is changed; works on read-only files and folders. (Where it can, SQLite makes a -shm and
-                  an empty -wal beside the file, and the next writer removes them.)
+    read_only     'true': nothing is changed; works on read-only files and folders. (If it can, SQLite creates a -shm and
+                  an empty -wal next to the file, which the next writer removes.)
     lock_timeout  seconds to wait for other writers before StoreLocked; 30 by default.
 """
 
@@ -67,7 +67,7 @@ from goes_lite.sqlite._writer import Writer
 
 _open_backends: WeakSet[SQLiteBackend] = WeakSet()
 EXIT_PATIENCE = 1.0
-"""How many seconds the end of the process waits for a transaction that somebody began and never ended."""
+"""How many seconds the end of the process waits for a transaction that is still open."""
 
 MAX_LOCK_TIMEOUT = 1_000_000
 """In seconds: SQLite takes milliseconds as a 32-bit integer."""
@@ -81,14 +81,14 @@ def address_of(
     read_only: bool = False,
     lock_timeout: float = 30.0,
 ) -> FileAddress:
-    """What a location (a path or ':memory:') and options ask for; ConfigError if they contradict each other."""
+    """Return the address for a location (a path or ':memory:') and options; raise ConfigError if they are invalid."""
     if type(lock_timeout) not in (int, float) or not 0 < lock_timeout <= MAX_LOCK_TIMEOUT:
-        raise ConfigError(f"lock_timeout={lock_timeout!r}: a number of seconds > 0 and ≤ {MAX_LOCK_TIMEOUT}")
+        raise ConfigError(f"lock_timeout={lock_timeout!r}: must be a number of seconds > 0 and ≤ {MAX_LOCK_TIMEOUT}")
     if type(read_only) is not bool:
-        raise ConfigError(f"read_only={read_only!r}: True or False")
+        raise ConfigError(f"read_only={read_only!r}: must be True or False")
     memory = location == ":memory:"
     if memory and read_only:
-        raise ConfigError("a store in memory cannot be read-only: it would be empty for ever")
+        raise ConfigError("a store in memory cannot be read-only, since it would stay empty: leave out read_only")
     path = location if memory else os.path.abspath(os.path.expanduser(location))
     return FileAddress(path, driver(driver_name), parse_durability(durability), read_only, lock_timeout)
 
@@ -102,7 +102,7 @@ class SQLiteBackend(Backend):
     def __init__(self, address: FileAddress, runtime: Runtime, registry: Registry, unknown: Unknown = "error") -> None:
         given = address.path
         if not address.memory:
-            # The name behind symbolic links: SQLite puts the -wal and -shm there, and all have to agree on the lock file.
+            # Resolve symbolic links, as SQLite does for the -wal and -shm: all handles must agree on the lock file.
             address = address._replace(path=os.path.realpath(address.path))
         check_place(address)
         self.location = address.location
@@ -112,7 +112,6 @@ class SQLiteBackend(Backend):
         self._closed = True  # until it is open
         self._sql_of_transactions = sql_of_transactions(address.driver)
         self._sql_of_readers = sql_of_readers(address.driver, address.location)
-        """Statements of the user's that were seen to begin, commit and roll back nothing."""
         self._claimed = "" if address.memory else _guard.claim(given, address.driver.name)
         self._writer: Writer | None = None
         self._readers = Readers(address)
@@ -169,7 +168,7 @@ class SQLiteBackend(Backend):
         made: list[SQLiteBackend] = []
         try:
             return await runtime.call(opened)
-        except BaseException:  # cancelled, it may be open all the same
+        except BaseException:  # even if cancelled, it may be open
             await runtime.close()
             for backend in made:
                 await backend.close()
@@ -177,7 +176,7 @@ class SQLiteBackend(Backend):
 
     @staticmethod
     def scratch(location: str, name: str) -> str:
-        """The location of another store, for tests: a file beside this one, or another store in memory."""
+        """Return the location of another store, for tests: a file next to this one, or another store in memory."""
         if location == ":memory:":
             return location
         path, suffix = os.path.splitext(location)
@@ -185,9 +184,9 @@ class SQLiteBackend(Backend):
 
     @staticmethod
     async def erase(location: str, **options: Any) -> None:
-        """Remove a store for good, with its -wal, -shm and -lock, if there is one; in memory there is nothing to remove.
+        """Remove a store permanently, if it exists, with its -wal, -shm and -lock.
 
-        ForeignFile if the file is not a store, StoreLocked or UnsafeAccess if it is in use.
+        Raise ForeignFile if the file is not a store, StoreLocked or UnsafeAccess if it is in use.
         """
         if location == ":memory:":
             return
@@ -199,12 +198,12 @@ class SQLiteBackend(Backend):
 
     @property
     def driver(self) -> str:
-        """Which driver is in use, and with which SQLite."""
+        """The driver in use, with its version of SQLite."""
         return f"{self._address.driver.name} (SQLite {'.'.join(map(str, self._address.driver.version))})"
 
     @property
     def wal_reset_bug(self) -> bool:
-        """Whether the SQLite in use has the WAL-reset bug, so that checkpoints keep all writers out."""
+        """Whether the SQLite in use has the WAL-reset bug, so that checkpoints block all writers."""
         return wal_reset_bug(self._address.driver.version)
 
     def __repr__(self) -> str:
@@ -222,10 +221,10 @@ class SQLiteBackend(Backend):
         return await self._executor.read(lambda connection: self._sql_of_readers.run(connection, sql, parameters))
 
     async def backup(self, path: str | os.PathLike[str]) -> None:
-        """Write a complete, compact copy of the store, as it is now, to a new file. Others may write meanwhile.
+        """Write a complete, compact copy of the current store to a new file, while others may write.
 
-        The copy is another life of the store: it has an identity of its own, and its checkpoints belong to that.
-        ConfigError if the file exists. (Copying a live file by other means loses what is still in its -wal.)
+        The copy has an identity of its own, to which its checkpoints belong. Raise ConfigError if the file exists.
+        (Copying a live file by other means loses what is still in its -wal.)
         """
         self._readers.check_usable()
         await self.runtime.call(lambda: self._back_up(os.path.abspath(path)))
@@ -234,9 +233,7 @@ class SQLiteBackend(Backend):
         if self._address.memory:
             self.writer.read(lambda connection: back_up(connection, self._address, copy))
             return
-        connection = open_reader(
-            self._address
-        )  # one of its own, since it is the only one that may write (another file)
+        connection = open_reader(self._address)  # not a pooled one, since it must be able to write the other file
         try:
             connection.execute("PRAGMA query_only = OFF")
             back_up(connection, self._address, copy)
@@ -246,7 +243,7 @@ class SQLiteBackend(Backend):
     def _stores(
         self, executor: AnyExecutor, commits: Commits | None, published: Published | None
     ) -> tuple[LogEvents, SQLiteSnapshots, SQLiteModels, SQLiteCheckpoints]:
-        """The stores of the handle, or of a transaction, which learns of no commits."""
+        """Return the stores of the handle, or of a transaction, which has no `commits`."""
         return (
             LogEvents(SQLiteEventRows(executor, self._reader), executor, self._reader, commits, published),
             SQLiteSnapshots(executor),
@@ -256,7 +253,7 @@ class SQLiteBackend(Backend):
 
     @property
     def writer(self) -> Writer:
-        """The group committer; StoreReadOnly if there is none."""
+        """The group committer. Raises StoreReadOnly if there is none."""
         if self._writer is None:
             self._readers.refuse_write()
         return self._writer
@@ -270,9 +267,9 @@ class SQLiteBackend(Backend):
         try:
             await self._bus.close()
             await self.runtime.call(self._close_connections)
-        finally:  # whoever is cancelled here has closed it nevertheless
+        finally:  # a cancelled close still closes
             await self.runtime.close()
-            self._close_connections()  # nothing is left to do, unless it was cancelled
+            self._close_connections()  # does nothing, unless the call above was cancelled
 
     def _close_connections(self, patience: float = -1) -> None:
         self._watcher.close()
@@ -307,7 +304,7 @@ class SQLiteBackend(Backend):
         if not getattr(self, "_closed", True) and not sys.is_finalizing():
             self._release()
             if self._writer is not None:
-                self._writer.end_thread()  # which has kept the connection open
+                self._writer.end_thread()  # which keeps the connection open
             message = f"{self!r} was not closed: use it in a with block, or close it"
             warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
 
@@ -323,7 +320,7 @@ def _address(location: str, options: dict[str, Any]) -> FileAddress:
 
 
 def _read(connection: Connection, address: FileAddress) -> tuple[str, int]:
-    """The identity and the head of the store, read once at opening."""
+    """Return the identity and the head of the store."""
     try:
         return identity(connection), head(connection)
     except KeyError as exc:

@@ -1,9 +1,8 @@
-"""Appending a batch, as one function of the writing connection: check versions, check the condition, insert.
+"""Append a batch, as one function of the writing connection: check versions, check the condition, insert.
 
-It runs inside a transaction and may be run again after a rollback, so it keeps nothing outside the database. Ids are
-not looked up in the usual case: a retry shows in the version of its aggregates, and a used id in the unique index. An
-event alone is inserted without looking at anything: that its aggregate is as expected is a condition of the statement
-that moves it.
+It runs inside a transaction and may run again after a rollback, so it keeps no state outside the database. Usually it
+does not look up ids: the versions of its aggregates reveal a retry, and the unique index a used id. A single event is
+inserted without any lookup: the statement that updates its aggregate checks the expected version.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _EVENT_ALONE = (
     "VALUES (?, (SELECT key FROM event_names WHERE name = ?), (SELECT key FROM aggregates WHERE name = ? AND id = ?), "
     "?, ?, ?, ?, ?, ?, ?)"
 )
-"""It takes the next position. Without its name it is refused, since every event has a name."""
+"""Takes the next position. Fails with NOT NULL if the event's name is not stored yet."""
 _TAG = "INSERT INTO event_tags (tag, position) VALUES (?, ?)"
 _STORED = (
     "SELECT e.position, n.name, a.name, a.id, e.version, e.time, e.encoding, e.schema, e.data, e.metadata, e.tags "
@@ -50,13 +49,13 @@ _STORED = (
 
 
 def head(connection: Connection) -> int:
-    """The highest position that was ever given out."""
+    """Return the highest position that was ever used."""
     rows = connection.execute(HEAD).fetchall()
     return rows[0][0] if rows else 0
 
 
 class Append:
-    """One append: `run` on the writing connection answers what became of it, and the head before it."""
+    """One append, which `run` executes on the writing connection."""
 
     __slots__ = ("_batch", "_condition", "_driver", "_registry", "before")
 
@@ -68,7 +67,7 @@ class Append:
         self._registry = registry
         self._driver = driver
         self.before = -1
-        """The head before the append, once it has inserted."""
+        """The head before the append, known once it inserts."""
 
     def run(self, connection: Connection) -> Appended:
         self.before = -1
@@ -83,16 +82,16 @@ class Append:
                 if self.before < 0:
                     self.before = head(connection)
                 if self._find_stored(connection):
-                    # A used id under a version that fits: never a retry. Raising has this transaction undone.
+                    # A used id with a version that fits is never a retry. Raising rolls the transaction back.
                     self._repeated(connection, exc)
             raise
-        except (UnicodeEncodeError, OverflowError) as exc:  # a codec of the user's own gave out what is no text
+        except (UnicodeEncodeError, OverflowError) as exc:  # a custom codec returned invalid text
             raise InvalidEventError(
                 f"an event of the batch has a value that SQLite cannot store: {exc!s:.200}"
             ) from exc
 
     def _insert_alone(self, connection: Connection) -> Appended | None:
-        """Insert the one event; None, and nothing has changed, if its aggregate is not at the expected version."""
+        """Insert the only event; return None and change nothing if its aggregate is not at the expected version."""
         execute, changes = connection.execute, self._driver.changes
         (event,), ((ref, step),) = self._batch.events, self._batch.steps.items()
         if step.version > MAX_INTEGER:
@@ -126,7 +125,7 @@ class Append:
 
     def _check_and_insert(self, connection: Connection) -> Appended:
         if not self._batch.steps and (stored := self._find_stored(connection)):
-            return check_repeated(self._batch, stored, self._registry)  # no aggregate's version would tell
+            return check_repeated(self._batch, stored, self._registry)  # no aggregate's version reveals the retry
         keys: dict[AggregateRef | None, int | None] = {None: None}
         for ref, step in self._batch.steps.items():
             rows = connection.execute(_AGGREGATE, ref).fetchall()
@@ -140,7 +139,7 @@ class Append:
         return self._insert(connection, keys)
 
     def _conflict(self, connection: Connection, condition: AppendCondition) -> int:
-        """The position of an event that the condition forbids, 0 if there is none."""
+        """Return the position of an event that the condition forbids, or 0."""
         page = select(
             "e.position", condition.query, SQLITE, self._registry.spellings,
             after=min(condition.after, MAX_INTEGER), upto=MAX_INTEGER, limit=1, reverse=True,
@@ -186,7 +185,7 @@ class Append:
         return Appended(tuple(range(self.before + 1, position + 1)))
 
     def _find_stored(self, connection: Connection) -> dict[bytes, Event[None]]:
-        """What is stored under the ids of the events (by others than this very run), by id."""
+        """Return the stored events that have ids of the batch, by id, except those that this run inserted."""
         found: dict[bytes, Event[None]] = {}
         for event in self._batch.events:
             key = id_bytes(event)
@@ -200,7 +199,7 @@ class Append:
         return found
 
     def _repeated(self, connection: Connection, otherwise: Exception) -> Appended:
-        """The original positions, if these very events are stored already; else the error that led here."""
+        """Return the original positions if exactly these events are stored already; otherwise raise the given error."""
         stored = self._find_stored(connection)
         if not stored:
             raise otherwise

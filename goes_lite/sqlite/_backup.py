@@ -1,9 +1,8 @@
-"""A complete copy of a live store, as the beginning of another life of it.
+"""Copy a live store completely, under a new epoch.
 
-VACUUM INTO reads in one transaction, so the copy is of one moment, and compact. Once the copy is in use, it and the
-original go different ways under the same positions. So the copy gets an epoch of its own: a checkpoint that was kept
-outside, of the one, is not mistaken for one of the other. The checkpoints inside the copy belong to it and go with it;
-its leases are nobody's.
+VACUUM INTO reads in one transaction, so the copy is consistent and compact. Once the copy is in use, it and the original
+have different events at the same positions. The new epoch keeps a checkpoint that is stored elsewhere from being mistaken
+for one of the other store. The checkpoints inside the copy move to its epoch; its leases are released.
 """
 
 from __future__ import annotations
@@ -20,32 +19,32 @@ from goes_lite.sqlite._schema import identity
 
 
 def back_up(connection: Connection, address: FileAddress, copy: str) -> None:
-    """Write the copy to a path where no file is (else ConfigError). It appears there when it is complete."""
+    """Write the copy to a new file, which appears once it is complete. Raise ConfigError if the file exists."""
     if os.path.exists(copy):
-        raise ConfigError(f"backup to {copy!r}: the file exists and is not overwritten")
+        raise ConfigError(f"cannot back up to {copy!r}: the file exists; choose a new one")
     part = f"{copy}.part-{new_id_text()}"
     try:
         connection.execute("VACUUM INTO ?", (part,)).fetchall()
-        _begin_anew(address.driver.open(f"file:{quote(part)}", read_only=False))
+        _begin_epoch(address.driver.open(f"file:{quote(part)}", read_only=False))
         _put(part, copy)
     except address.driver.error as exc:
         raise translate(exc, address.driver.code(exc), copy) from exc
     finally:
         with contextlib.suppress(FileNotFoundError):
-            os.remove(part)  # half of it is no backup
+            os.remove(part)  # a partial backup is useless
 
 
 def _put(part: str, copy: str) -> None:
-    """Give the complete copy its name, unless somebody else took the name meanwhile."""
+    """Give the complete copy its name, unless a file of that name was created meanwhile."""
     try:
         os.link(part, copy)  # unlike rename, never replaces a file
     except FileExistsError:
-        raise ConfigError(f"backup to {copy!r}: the file exists and is not overwritten") from None
+        raise ConfigError(f"cannot back up to {copy!r}: the file exists; choose a new one") from None
     except OSError:
         os.rename(part, copy)  # a file system without links
 
 
-def _begin_anew(connection: Connection) -> None:
+def _begin_epoch(connection: Connection) -> None:
     try:
         before = identity(connection)
         connection.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""Checkpoints and leases over SQLite; see `goes_lite.contract.checkpoints` for what is promised."""
+"""The checkpoint and lease stores of SQLite; `goes_lite.contract.checkpoints` is the contract."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class SQLiteCheckpoints:
 
 
 class SQLiteLeases:
-    """Leases in the table of that name, by the clock of the machine that has the file."""
+    """Leases in the table of that name, by the clock of the local machine."""
 
     def __init__(self, executor: AnyExecutor, clock: Clock) -> None:
         self._executor = executor

@@ -1,7 +1,7 @@
-"""Opening the file: what may be opened, how it is set up, and the pool of connections that only read.
+"""Open the file: which files are accepted, how connections are set up, and the pool of read-only connections.
 
-A file that is not ours, newer than we are, damaged, or in a place where SQLite's locks do not work is refused before
-anything is written to it.
+A foreign, newer or damaged file, or one in a place where SQLite's locks do not work, is refused before anything is
+written to it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ DurabilityOption = Literal["full", "normal", "memory"]
 _SYNCHRONOUS: dict[str, str] = {"full": "FULL", "normal": "NORMAL", "memory": "OFF"}
 
 WRITER_BUSY = 0.1
-"""How many seconds at a time the writing connection lets SQLite wait: while it does, Python hears no Ctrl-C."""
+"""How many seconds at a time the writing connection lets SQLite wait; meanwhile Python does not react to Ctrl-C."""
 MOUNTS = "/proc/self/mountinfo"
 
 NETWORK_FILESYSTEMS = frozenset(
@@ -64,7 +64,7 @@ class FileAddress(NamedTuple):
 
 
 def check_place(address: FileAddress) -> None:
-    """Refuse, before SQLite is asked, what cannot become or be a store: folders, missing folders, network disks."""
+    """Refuse, before SQLite sees it, a path that cannot be a store: a folder, a missing folder, a network file system."""
     if address.memory:
         return
     path = address.path
@@ -74,9 +74,9 @@ def check_place(address: FileAddress) -> None:
     if not os.path.isdir(folder):
         raise StoreUnavailable(path, f"the folder {folder!r} does not exist: create it first")
     if address.read_only and not os.path.exists(path):
-        raise StoreUnavailable(path, "does not exist, and opening read-only creates nothing: check the path")
+        raise StoreUnavailable(path, "does not exist, and opening it read-only does not create it: check the path")
     if os.path.exists(path) and os.path.getsize(path) == 1:
-        # SQLite would take it for an empty file, and write over it
+        # SQLite would treat it as an empty file and overwrite it
         raise ForeignFile(path, "it is not an SQLite database but a single byte")
     kind = filesystem_of(folder)
     if kind in NETWORK_FILESYSTEMS and not address.read_only:
@@ -84,12 +84,12 @@ def check_place(address: FileAddress) -> None:
 
 
 def filesystem_of(folder: str, mounts: str | None = None) -> str:
-    """The type of the file system that holds the folder; '' where the system does not tell (all but Linux)."""
+    """Return the type of the folder's file system, or '' where that is unknown (on systems other than Linux)."""
     if sys.platform == "win32" and folder.startswith(("\\\\", "//")):
         return "smb3"
     try:
         with open(mounts or MOUNTS, "rb") as lines:
-            # proc(5): field 5 is the mount point, with octal escapes; behind ' - ' comes the type
+            # proc(5): field 5 is the mount point, with octal escapes; the type follows ' - '
             found = [(line.split(b" ")[4], line.partition(b" - ")[2].split(b" ")[0]) for line in lines]
     except (OSError, IndexError):
         return ""
@@ -104,17 +104,17 @@ def filesystem_of(folder: str, mounts: str | None = None) -> str:
 
 
 def set_busy_timeout(connection: Connection, seconds: float) -> None:
-    """For how long SQLite itself waits for a lock."""
+    """Set how long SQLite itself waits for a lock."""
     connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}").fetchall()
 
 
 def open_writer(address: FileAddress) -> Connection:
-    """The one connection that writes: creates and upgrades the file as needed."""
+    """Open the only writing connection, creating and upgrading the file as needed."""
     return _open(address, writer=True)
 
 
 def open_reader(address: FileAddress) -> Connection:
-    """A connection that only reads."""
+    """Open a connection that only reads."""
     return _open(address, writer=False)
 
 
@@ -122,7 +122,7 @@ def _open(address: FileAddress, *, writer: bool) -> Connection:
     if address.memory:
         connection = _connect(address, ":memory:")
     elif not address.read_only:
-        # only a writer creates: a reader must not leave an empty file where a store was taken away
+        # only a writer creates: a reader must not leave an empty file where a store was removed
         connection = _connect(address, f"file:{quote(address.path)}?mode={'rwc' if writer else 'rw'}")
     else:
         connection = _connect_read_only(address)
@@ -145,7 +145,7 @@ def _connect(address: FileAddress, uri: str) -> Connection:
 
 
 def _connect_read_only(address: FileAddress) -> Connection:
-    """Read-only works if the -wal and -shm files are there or can be made; else, without a -wal, the file is final."""
+    """Open read-only, which needs the -wal and -shm files, or a file without a -wal, which is opened as immutable."""
     uri = f"file:{quote(address.path)}?mode=ro"
     connection = _connect(address, uri)
     try:
@@ -159,11 +159,11 @@ def _connect_read_only(address: FileAddress) -> Connection:
         if os.path.exists(wal) and os.path.getsize(wal):
             raise StoreUnavailable(
                 address.location,
-                "its -wal holds events that are not in the file yet, and to read them SQLite needs a -shm beside it, which "
-                "cannot be made here: copy the file with its -wal to a folder where files can be made",
+                "its -wal holds events that are not in the file yet, and reading them needs a -shm file, which cannot be "
+                "created here: copy the file with its -wal to a writable folder",
             ) from exc
-        # Nobody can be writing (the folder is read-only and no log of unfinished business lies there), so locks and
-        # shared memory are not needed: https://www.sqlite.org/wal.html#readonly
+        # Nobody can be writing (the folder is read-only, and there is no unfinished -wal), so no locks or shared memory
+        # are needed: https://www.sqlite.org/wal.html#readonly
         return _connect(address, uri + "&immutable=1")
     return connection
 
@@ -171,8 +171,8 @@ def _connect_read_only(address: FileAddress) -> Connection:
 def _set_up(connection: Connection, address: FileAddress, *, writer: bool) -> None:
     execute = connection.execute
     set_busy_timeout(connection, address.lock_timeout)
-    # The file may come from anybody: functions and tables that its schema names are not trusted, pages are checked
-    # (https://www.sqlite.org/security.html). Memory-mapping would turn a damaged or truncated file into a crash.
+    # The file may come from an untrusted source: its schema may not call unsafe functions, and pages are checked
+    # (https://www.sqlite.org/security.html). With memory-mapping, a damaged or truncated file could crash the process.
     execute("PRAGMA trusted_schema = OFF")
     execute("PRAGMA cell_size_check = ON")
     execute("PRAGMA mmap_size = 0").fetchall()
@@ -180,9 +180,7 @@ def _set_up(connection: Connection, address: FileAddress, *, writer: bool) -> No
         version = _schema.check(connection, address.location)
         if version < _schema.VERSION:
             state = (
-                f"was written by an older goes_lite (schema {version})"
-                if version
-                else "is empty, there is no store in it"
+                f"was written by an older goes_lite (schema {version})" if version else "is empty and contains no store"
             )
             raise StoreUnavailable(address.location, f"{state}: open it for writing first")
         execute("PRAGMA query_only = ON")
@@ -192,7 +190,7 @@ def _set_up(connection: Connection, address: FileAddress, *, writer: bool) -> No
         mode = _use_log(connection, address)
         if mode != "wal":
             raise StoreUnavailable(address.location, f"cannot use a write-ahead log here (journal mode {mode!r})")
-        # Checkpoints are ours: they run after a commit, never inside one.
+        # `Checkpointer` runs checkpoints after a commit, never inside one.
         execute("PRAGMA wal_autocheckpoint = 0").fetchall()
         execute("PRAGMA journal_size_limit = 16777216").fetchall()
     if sys.platform == "darwin" and address.durability == "full":
@@ -203,21 +201,21 @@ def _set_up(connection: Connection, address: FileAddress, *, writer: bool) -> No
 
 
 def _use_log(connection: Connection, address: FileAddress) -> str:
-    """Switch to a write-ahead log; the journal mode that is in use then."""
+    """Switch to a write-ahead log and return the resulting journal mode."""
     deadline = time.monotonic() + address.lock_timeout
     while True:
         try:
             return str(connection.execute("PRAGMA journal_mode = WAL").fetchall()[0][0])
         except address.driver.error as exc:
-            # Of those who do this to a new file at once SQLite refuses all but one without waiting: each holds the lock
-            # for reading that the others would wait for.
+            # If several processes do this to a new file at once, SQLite refuses all but one without waiting: each holds
+            # the read lock that the others would wait for.
             if address.driver.code(exc) & 0xFF != BUSY or time.monotonic() >= deadline:
                 raise
         time.sleep(0.01 * random.random())
 
 
 class Readers:
-    """A pool of connections that only read; each is lent to one operation at a time."""
+    """A pool of read-only connections; each serves one operation at a time."""
 
     def __init__(self, address: FileAddress) -> None:
         self.address = address
@@ -231,7 +229,7 @@ class Readers:
             raise (StoreForked if self.forked else StoreClosed)(self.address.location)
 
     def run(self, work: Callable[[Connection], T]) -> T:
-        """Run one read operation, with driver errors as ours."""
+        """Run a read operation and translate driver errors."""
         self.check_usable()
         try:
             connection = self._idle.pop()
@@ -246,18 +244,18 @@ class Readers:
             driver = self.address.driver
             raise translate(exc, driver.code(exc), self.address.location, waited=self.address.lock_timeout) from exc
         finally:
-            # Handed back in any case: every statement is read to its end before work returns or raises.
+            # Always reusable: every statement is read to its end before work returns or raises.
             self._idle.append(connection)
             if self.closed:
                 self.close()
 
     def lend(self, connection: Connection) -> None:
-        """Take an open connection into the pool."""
+        """Add an open connection to the pool."""
         self.all.append(connection)
         self._idle.append(connection)
 
     def refuse_write(self) -> NoReturn:
-        """What a store without a writer says to a write."""
+        """Refuse a write to a store without a writer."""
         self.check_usable()
         raise StoreReadOnly(self.address.location, "opened read-only", "open it without read_only to write")
 
@@ -269,5 +267,5 @@ class Readers:
 
 def parse_durability(value: str) -> DurabilityOption:
     if value not in _SYNCHRONOUS:
-        raise ConfigError(f"durability={value!r} is not known: use 'full' (the default), 'normal' or 'memory'")
+        raise ConfigError(f"unknown durability={value!r}: use 'full' (the default), 'normal' or 'memory'")
     return value  # type: ignore[return-value]

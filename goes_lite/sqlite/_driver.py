@@ -1,8 +1,8 @@
-"""The two drivers, apsw and the standard library's sqlite3, behind one small seam; and their errors as ours.
+"""One interface for both drivers, apsw and the standard library's sqlite3, and the translation of their errors.
 
-Both give connections with the same `execute(...).fetchall()`, `executemany` and `close`, so everything else is written
-once. What differs is here: opening, a few names, and which attribute of an exception holds SQLite's result code.
-Codes decide, never message texts (https://www.sqlite.org/rescode.html).
+Connections of both have the same `execute(...).fetchall()`, `executemany` and `close`. This module covers the differences:
+opening, a few names, and which attribute of an exception holds SQLite's result code. Result codes determine the translated
+error, never message texts (https://www.sqlite.org/rescode.html).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Cursor(Protocol):
 
 
 class Connection(Protocol):
-    """What both drivers' connections can do."""
+    """The common part of both drivers' connections."""
 
     def execute(self, sql: str, parameters: Sequence[Any] = (), /) -> Cursor: ...
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> Any: ...
@@ -50,52 +50,52 @@ Authorizer = Callable[[int, str | None, str | None, str | None, str | None], int
 
 
 class Driver(Protocol):
-    """One way to reach SQLite."""
+    """A driver for SQLite."""
 
     name: DriverName
     version: tuple[int, ...]
-    """Of the SQLite library that it brings or links."""
+    """The version of its SQLite library."""
     error: tuple[type[Exception], ...]
-    """What it raises."""
+    """The exceptions that it raises."""
 
     def open(self, uri: str, *, read_only: bool) -> Connection: ...
 
     changes: Callable[[Any], int]
-    """Rows changed over the life of a connection: whether an operation wrote anything."""
+    """Returns the number of rows changed over the life of a connection, which tells whether an operation wrote."""
     in_transaction: Callable[[Any], bool]
 
     def last_key(self, connection: Connection, cursor: Cursor) -> int:
-        """The key of the row that the statement has inserted, the last one on the connection."""
+        """Return the key of the row that the last statement of the connection inserted."""
         ...
 
     def on_commit(self, connection: Connection, tell: Callable[[object, str, int], int]) -> bool:
-        """Call at each commit of the connection, with how many pages the -wal holds then; False if nothing can."""
+        """Call `tell` at each commit with the number of pages in the -wal; return False if the driver cannot do that."""
         ...
 
     def authorize(self, connection: Connection, check: Authorizer | None) -> None:
-        """Have SQLite ask before it compiles anything; None: no more. Makes it compile cached statements anew."""
+        """Set or, with None, remove the authorizer. SQLite then recompiles cached statements."""
         ...
 
     def code(self, error: Exception) -> int:
-        """SQLite's extended result code."""
+        """Return SQLite's extended result code."""
         ...
 
 
 class StdlibDriver:
-    """The sqlite3 module of the standard library, with whatever SQLite Python was built with."""
+    """The sqlite3 module of the standard library, with the SQLite that Python was built with."""
 
     name: DriverName = "sqlite3"
     version: tuple[int, ...] = sqlite3.sqlite_version_info
     error: tuple[type[Exception], ...] = (sqlite3.Error,)
 
     def __init__(self) -> None:
-        # Of C, so that asking is no call of Python: they are asked for each operation.
+        # Implemented in C: they are called for each operation.
         self.changes: Callable[[Any], int] = attrgetter("total_changes")
         self.in_transaction: Callable[[Any], bool] = attrgetter("in_transaction")
 
     def open(self, uri: str, *, read_only: bool) -> Connection:
-        # isolation_level=None: the module begins no transactions of its own. check_same_thread=False: the pool hands
-        # a connection to one thread at a time.
+        # isolation_level=None: the module begins no transactions itself. check_same_thread=False: the pool gives a
+        # connection to one thread at a time.
         connection = sqlite3.connect(
             uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256
         )
@@ -119,7 +119,7 @@ class StdlibDriver:
 
 
 class ApswDriver:
-    """apsw, which brings a current SQLite of its own."""
+    """apsw, which includes a current SQLite."""
 
     name: DriverName = "apsw"
 
@@ -161,7 +161,7 @@ _loaded: dict[str, Driver] = {}
 
 
 def driver(name: str | None) -> Driver:
-    """The driver of that name; without a name apsw if it is installed, else sqlite3. DriverMissing, ConfigError."""
+    """Return the driver of that name; without a name, apsw if it is installed, otherwise sqlite3."""
     if name is None:
         try:
             return driver("apsw")
@@ -170,7 +170,7 @@ def driver(name: str | None) -> Driver:
     if name not in _loaded:
         make = _DRIVERS.get(name)
         if make is None:
-            raise ConfigError(f"driver={name!r} is not known: use 'apsw' or 'sqlite3', or leave it out")
+            raise ConfigError(f"unknown driver={name!r}: use 'apsw' or 'sqlite3', or leave it out")
         _loaded[name] = make()
     return _loaded[name]
 
@@ -179,7 +179,7 @@ _WAL_RESET_BACKPORTS = ((3, 44, 6), (3, 50, 7))
 
 
 def wal_reset_bug(version: tuple[int, ...]) -> bool:
-    """Whether this SQLite can lose or damage data when two connections checkpoint and write at once.
+    """Return whether this SQLite can lose or damage data when two connections checkpoint and write at once.
 
     The WAL-reset bug of 3.7.0 to 3.51.2, fixed in 3.51.3 and in the branches 3.44.6 and 3.50.7
     (https://www.sqlite.org/wal.html#walresetbug).
@@ -196,14 +196,14 @@ PROTOCOL, SCHEMA, CONSTRAINT = 15, 17, 19
 NOT_NULL = CONSTRAINT | 5 << 8
 
 
-_TO_READ = "open it with read_only=True to read it, or move it to where it can be written"
+_TO_READ = "open it with read_only=True to read it, or move it to a writable folder"
 
 
 def translate(error: Exception, code: int, location: str, *, waited: float = 0.0) -> GoesError:
-    """What a driver's error means to a user of goes_lite."""
+    """Translate a driver's error to one of goes_lite."""
     primary = code & 0xFF
     detail = f"{error} (SQLite code {code})"
-    if primary in (BUSY, LOCKED, PROTOCOL):  # the last: it could not begin to read for so long that it gave up
+    if primary in (BUSY, LOCKED, PROTOCOL):  # PROTOCOL: SQLite gave up trying to begin a read
         return StoreLocked(location, waited)
     if primary == READONLY:
         return StoreReadOnly(location, "the file or its folder is read-only", _TO_READ)
@@ -222,5 +222,5 @@ def translate(error: Exception, code: int, location: str, *, waited: float = 0.0
 
 def _no_room(code: int) -> bool:
     # SQLITE_IOERR_WRITE, _TRUNCATE, _FSYNC, _SHMSIZE: with a file-size limit the kernel refuses the write with EFBIG,
-    # which SQLite does not tell from other failed writes; on a healthy disk there is no other common cause.
+    # which SQLite does not distinguish from other failed writes; on a healthy disk there is no other common cause.
     return code >> 8 in (3, 4, 6, 19)

@@ -1,4 +1,4 @@
-"""Removing a store for good, for tests: only what is a store, and nobody uses."""
+"""Remove a store permanently, for tests; refuses foreign files and stores in use."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from goes_lite.sqlite._connection import FileAddress, check_place, set_busy_time
 from goes_lite.sqlite._driver import BUSY, LOCKED, Connection, translate
 
 PATIENCE = 1.0
-"""How many seconds whoever is about to let go of the file has to do so."""
+"""How many seconds to wait for other users of the file to close it."""
 
 
 def erase(address: FileAddress) -> None:
     """Remove the database, its -wal, -shm and -lock.
 
-    ForeignFile, StoreTooNew or StoreDamaged if it is not a store of ours, StoreLocked or UnsafeAccess if it is in use.
+    Raise ForeignFile, StoreTooNew or StoreDamaged if it is not a usable store, StoreLocked or UnsafeAccess if it is in use.
     """
     path = os.path.realpath(address.path)
     address = address._replace(path=path)
@@ -27,13 +27,13 @@ def erase(address: FileAddress) -> None:
         return
     check_place(address)
     if address.read_only:
-        raise StoreReadOnly(address.location, "asked for read-only", "leave out read_only to remove it")
+        raise StoreReadOnly(address.location, "opened read-only", "leave out read_only to remove it")
     claimed = _guard.claim(path, address.driver.name)
     try:
         _check(address)
     finally:
         _guard.release(claimed, address.driver.name)
-    for suffix in ("-lock", "-wal", "-shm", ""):  # the database last: what is left half-way is still a store
+    for suffix in ("-lock", "-wal", "-shm", ""):  # the database last: after an interruption it is still a store
         with contextlib.suppress(FileNotFoundError):
             os.remove(path + suffix)
 
@@ -53,7 +53,7 @@ def _check(address: FileAddress) -> None:
 
 
 def _only_user(connection: Connection, address: FileAddress) -> None:
-    """Leaving the write-ahead log is what SQLite allows to the only connection alone: StoreLocked for others."""
+    """Raise StoreLocked if there are other connections: SQLite lets only the last one leave the write-ahead log."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:

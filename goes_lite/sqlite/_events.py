@@ -1,4 +1,4 @@
-"""The rows of the event store in SQLite: its statements, and what becomes of their results."""
+"""The event store's statements for SQLite, and the conversion of their results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _AGGREGATES = "SELECT name, id, version, first_time, last_time FROM aggregates W
 
 
 class SQLiteEventRows:
-    """See `goes_lite.kit.events.EventRows`."""
+    """Implements `goes_lite.kit.events.EventRows`."""
 
     page_size = 1024
 

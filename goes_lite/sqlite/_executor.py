@@ -1,4 +1,4 @@
-"""Where the operations of a handle run: reads on pooled connections, writes through the group committer."""
+"""Run the operations of a handle: reads on pooled connections, writes through the group committer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class DirectExecutor:
-    """Outside of transactions."""
+    """Runs operations outside transactions."""
 
     def __init__(self, runtime: Runtime, writer: Writer | None, readers: Readers, append: MakeAppend) -> None:
         self._runtime = runtime
@@ -28,11 +28,11 @@ class DirectExecutor:
         self._readers = readers
         self._append = append
         self.handle: object = None
-        """What must not be collected, and so closed, while one of its stores is in use."""
+        """Kept from being garbage-collected, and so closed, while one of its stores is in use."""
         self._memory = readers.address.memory
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        self._readers.check_usable()  # before the runtime starts a thread for it
+        self._readers.check_usable()  # before the runtime starts a thread
         if self._memory:
             return await self._read_memory(work)
         if self._runtime.inline:
@@ -40,8 +40,8 @@ class DirectExecutor:
         return await self._runtime.call(lambda: self._readers.run(work))
 
     async def _read_memory(self, work: Callable[[Connection], T]) -> T:
-        # One connection is all there is. Inside a transaction of this very store the only way to read is through it
-        # (waiting for its end would be for ever); everybody else waits, and sees committed data only.
+        # There is only one connection. Code inside a transaction of this store must read through it, since it would wait
+        # for its own end; all others wait and see committed data only.
         writer = self._writer
         if writer is None:
             raise StoreClosed(self._readers.address.location)
@@ -55,7 +55,7 @@ class DirectExecutor:
         return await self._runtime.call(lambda: writer.read(work))
 
     def write(self, work: Callable[[Connection], T], *, atomic: bool = False) -> Awaitable[T]:
-        """Run a write in a transaction; what it writes before it raises is undone, `atomic` or not."""
+        """Run a write in a transaction, which is rolled back if the write raises, `atomic` or not."""
         if self._writer is None:
             self._readers.refuse_write()
         return self._writer.run(work)

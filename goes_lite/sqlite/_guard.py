@@ -1,16 +1,16 @@
-"""Keeping a live file's locks: nobody opens it behind SQLite's back, nobody uses it after a fork.
+"""Protect the locks of a live file: no access that bypasses SQLite, no use after a fork.
 
 POSIX drops all of a process's locks on a file when the process closes *any* descriptor of it. A program that reads
 `app.db-shm`, copies `app.db` with shutil, or opens it with a second SQLite library thereby lets another process write
-at the same time: both get an OK, and the events of one are gone. An audit hook sees such an `open` (or
-`sqlite3.connect`) before it happens and refuses it with UnsafeAccess. C libraries other than Python's own are not seen,
-nor is a link of another name to the file, so one driver per file and process stays a rule for people too. On Windows
-locks are not lost that way, and there is no hook.
+at the same time: both writes succeed, and the events of one are lost. An audit hook intercepts such an `open` (or
+`sqlite3.connect`) and refuses it with UnsafeAccess. It does not see C libraries other than Python's own, nor hard links
+under another name, so people must also keep to one driver per file and process. Windows does not lose locks that way,
+and there is no hook.
 
-SQLite forbids carrying a connection over a fork: the child must not even close it. So the child's handles are marked,
-raise StoreForked, and their connections are kept from ever being finalised. Nor can the child open the same file anew:
-the library in it goes on believing that it holds the locks which only the parent has, so it would take none, and the
-parent would delete the -wal that the child writes to. That is StoreForked as well.
+SQLite forbids carrying a connection over a fork: the child must not even close it. So the child's handles are marked and
+raise StoreForked, and their connections are never finalized. The child cannot reopen the same file either: its SQLite
+library still believes that it holds the locks of the parent, so it would take none, and the parent would delete the -wal
+that the child writes to. That raises StoreForked as well.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from weakref import WeakSet
 from goes_lite.errors import StoreForked, UnsafeAccess
 
 _SUFFIXES = ("", "-wal", "-shm")
-_live: dict[str, Counter[str]] = {}  # real path of a database -> how many handles use which driver
+_live: dict[str, Counter[str]] = {}  # real path of a database -> number of handles by driver
 _called: dict[str, set[str]] = {}  # real path of a database -> the base names under which it was opened
-_names: set[str] = set()  # all of them, with the suffixes: a cheap first test
+_names: set[str] = set()  # all base names, with the suffixes: a cheap first test
 _inherited: set[tuple[int, int]] = set()  # device and inode of the files that were open when this process was forked
-_lock = threading.RLock()  # an abandoned handle is released by the garbage collector, at any point
+_lock = threading.RLock()  # reentrant, since the garbage collector may release an abandoned handle at any point
 _hooked = False
 
 
 def claim(path: str, driver: str) -> str:
     """Guard the file until `release`.
 
-    UnsafeAccess if this process has it open with the other driver, StoreForked if it inherited it open.
+    Raise UnsafeAccess if this process has it open with the other driver, StoreForked if it inherited it open.
     """
     global _hooked  # noqa: PLW0603
     real = os.path.realpath(path)
@@ -48,14 +48,14 @@ def claim(path: str, driver: str) -> str:
         others = [name for name, handles in drivers.items() if handles and name != driver]
         if others and os.name == "posix":
             raise UnsafeAccess(
-                path, f"opening it with the driver {driver!r} beside {others[0]!r} (two SQLite libraries)"
+                path, f"opening it with the driver {driver!r} as well as {others[0]!r} (two SQLite libraries)"
             )
         drivers[driver] += 1
         _called.setdefault(real, set()).update((os.path.basename(real), os.path.basename(path)))
         _name_all()
         if not _hooked and os.name == "posix":
             _hooked = True
-            sys.addaudithook(_hook)  # cannot be removed again; idle, it costs a comparison per audited event
+            sys.addaudithook(_hook)  # cannot be removed; when idle, it costs a comparison per audited event
     return real
 
 
@@ -97,7 +97,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         if event == "open":
             raise UnsafeAccess(database, f"opening {os.path.basename(real)!r} as a plain file")
         if "sqlite3" not in drivers:
-            raise UnsafeAccess(database, "opening it with the sqlite3 module beside apsw (two SQLite libraries)")
+            raise UnsafeAccess(database, "opening it with the sqlite3 module as well as apsw (two SQLite libraries)")
 
 
 # --- forks ---------------------------------------------------------------------------------------------------------
@@ -106,12 +106,12 @@ _forkable: WeakSet[Any] = WeakSet()
 
 
 def on_fork(handle: object) -> None:
-    """Have `handle.after_fork_in_child()` called in a forked child."""
+    """Call `handle.after_fork_in_child()` in a forked child."""
     _forkable.add(handle)
 
 
 def leak(*objects: object) -> None:
-    """Keep the objects from ever being finalised, also at the end of the process."""
+    """Keep the objects from being finalized, even at the end of the process."""
     import ctypes
 
     for thing in objects:

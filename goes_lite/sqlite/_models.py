@@ -1,4 +1,4 @@
-"""The ModelStore over SQLite; see `goes_lite.contract.model_store.ModelStore` for what is promised."""
+"""The ModelStore of SQLite; `goes_lite.contract.model_store.ModelStore` is the contract."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from goes_lite.sqlite._driver import Connection, Row
 from goes_lite.sqlite._executor import AnyExecutor
 
 PAGE = 1024
-"""The most records of a page."""
+"""The maximum number of records in a page."""
 
 _VERSION = "SELECT version FROM models WHERE collection = ? AND id = ?"
 _VALID = "SELECT json_valid(?)"
@@ -34,7 +34,7 @@ _PUT = (
     "SET version = version + 1, data = excluded.data RETURNING version"
 )
 _PUT_VALID = (
-    # what is no JSON becomes NULL, which the table refuses: whether it is valid is asked once, on the way
+    # invalid JSON becomes NULL, which the table refuses
     "INSERT INTO models (collection, id, version, data) VALUES (?, ?, 1, iif(json_valid(?3), ?3, NULL)) "
     "ON CONFLICT (collection, id) DO UPDATE SET version = version + 1, data = excluded.data"
 )
@@ -42,7 +42,7 @@ _DELETE = "DELETE FROM models WHERE collection = ? AND id = ?"
 _CLEAR = "DELETE FROM models WHERE collection = ?"
 _RENAME = "UPDATE models SET collection = ? WHERE collection = ?"
 _GET = "SELECT collection, id, version, data FROM models WHERE collection = ? AND id = ?"
-# all in one statement, and so as of one moment; CROSS: ids are looked up in the table, never the table's rows in the ids
+# one statement, so that all are of one moment; CROSS JOIN looks up the ids in the table, never the table's rows in the ids
 _GET_MANY = (
     "SELECT m.collection, m.id, m.version, m.data FROM json_each(?) AS asked CROSS JOIN models AS m "
     "ON m.collection = ? AND m.id = asked.value"
@@ -125,7 +125,7 @@ class SQLiteModels:
             types, comparable = _comparable(value)
             clauses.append("json_extract(data, ?) IS ?")
             parameters += [path, comparable]
-            if types:  # json_extract answers 1 for true, and the text of an array
+            if types:  # json_extract returns 1 for true, and an array as text
                 clauses.append(f"json_type(data, ?) IN ({types})")
                 parameters.append(path)
         direction, beyond = ("DESC", "<") if reverse else ("ASC", ">")
@@ -147,7 +147,7 @@ class SQLiteModels:
                 lambda connection: connection.execute(f"{sql} {order}", (*values, number)).fetchall()
             )
 
-        # the id makes the order total, so that a page can begin after the last row of the one before
+        # the id makes the order total, so that a page can begin after the last row of the previous one
         return keyset_pages(page, _key, _record, limit=upper_bound("limit", limit), most=PAGE)
 
     async def clear(self, collection: str) -> int:
@@ -176,7 +176,7 @@ def _record(row: Row) -> ModelRecord:
 
 
 def _rows(connection: Connection, collection: str, written: list[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
-    """What is bound to the statement of `put_many`; data that is no JSON raises, here or there."""
+    """Yield the rows for the statement of `put_many`; invalid JSON raises, here or there."""
     for id, data in written:
         if type(data) is not str or "\0" in data or "\\u" in data:
             _check_json(connection, collection, id, data)
@@ -187,7 +187,7 @@ def _rows(connection: Connection, collection: str, written: list[tuple[str, str]
 
 def _check_json(connection: Connection, collection: str, id: str, data: str) -> None:
     if not _is_json(connection, data):
-        parse_model(collection, id, data)  # which says what is wrong
+        parse_model(collection, id, data)  # raises with the details
         raise ModelError(collection, id, f"the data of the model {id!r:.80} is nested too deep: {data!r:.80}")
 
 
@@ -195,7 +195,7 @@ def _is_json(connection: Connection, data: object) -> bool:
     try:
         return (
             isinstance(data, str)
-            and "\0" not in data  # where SQLite would take the text for ended
+            and "\0" not in data  # where the text would end for SQLite
             and bool(connection.execute(_VALID, (data,)).fetchall()[0][0])
         )
     except UnicodeEncodeError:
@@ -209,12 +209,12 @@ def _check_version(connection: Connection, collection: str, id: str, expected: i
 
 
 def _path(names: tuple[str, ...]) -> str:
-    """As a JSON path, each name quoted, so that any name is just a name."""
+    """Return a JSON path in which each name is quoted, so that none has a special meaning."""
     return "$" + "".join(f'."{name}"' for name in names)
 
 
 def _comparable(value: Any) -> tuple[str, Any]:
-    """The JSON types that equal the value at all, and the value as json_extract would answer it."""
+    """Return the JSON types that can equal the value, and the value as json_extract returns it."""
     if value is None:
         return "", None
     if isinstance(value, bool):
@@ -223,7 +223,7 @@ def _comparable(value: Any) -> tuple[str, Any]:
 
 
 def _plain(data: str) -> str:
-    """The same JSON with no letter written as an escape: a path of older SQLite does not find such a key."""
+    """Return the JSON without escaped letters: paths in older versions of SQLite do not find keys with them."""
     return _ESCAPE.sub(_unescaped, data) if "\\u" in data else data
 
 

@@ -1,4 +1,4 @@
-"""A piece of work on its way through the writer, and how those who wait for it learn of its end."""
+"""Operations of the writer, and how the threads and tasks that wait for them get the results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Work = Callable[[Connection], T]
 
 
 class Operation(Generic[T]):
-    """One piece of work on its way through the writer."""
+    """A function of the connection, and its result."""
 
     __slots__ = ("committed", "done", "error", "future", "result", "turn", "work")
 
@@ -27,7 +27,7 @@ class Operation(Generic[T]):
         """Called after the commit, on the writer's thread, in commit order."""
         self.future = future
         self.turn: SimpleQueue[None] | None = None
-        """Where the thread that waits for it is woken, once it waits: to find it done, or to lead."""
+        """Wakes the waiting thread, which finds the operation done or becomes the leader."""
         self.done = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -39,12 +39,12 @@ class Operation(Generic[T]):
 
 def call_in(future: asyncio.Future[Any] | None, settle: Callable[[asyncio.Future[Any]], None]) -> None:
     if future is not None:
-        with contextlib.suppress(RuntimeError):  # its loop was closed: nobody waits any more
+        with contextlib.suppress(RuntimeError):  # its loop was closed, so nobody waits
             future.get_loop().call_soon_threadsafe(lambda: None if future.done() else settle(future))
 
 
 def resolve(operations: Sequence[Operation[Any]]) -> None:
-    """Give the results to those who wait for them, with one call per event loop instead of one per operation."""
+    """Deliver results, with one call per event loop instead of one per operation."""
     by_loop: dict[asyncio.AbstractEventLoop, list[Operation[Any]]] = {}
     for op in operations:
         if op.turn is not None:

@@ -1,4 +1,4 @@
-"""Rows into events: the only place that knows the order of the columns."""
+"""Convert rows to events: the only place that knows the order of the columns."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ COLUMNS = (
 )
 
 _Decoder = tuple[str, Callable[[Any], object] | None]
-"""Today's name of the event, and how its payload is read; None for an unknown name."""
+"""The current name of the event and the decoder of its payload, which is None for an unknown name."""
 
 
 class RowReader(EventReader):
-    """Makes events of rows: what `read` does event by event, in one go."""
+    """Converts many rows at once, with the result of `read` for each."""
 
     def __init__(self, registry: Registry, unknown: Unknown, driver: Driver, location: str) -> None:
         super().__init__(registry, unknown)
@@ -33,7 +33,7 @@ class RowReader(EventReader):
     def events(
         self, connection: Connection, rows: Iterable[Row], *, whole: AggregateRef | None = None
     ) -> list[Event[Any]]:
-        """The events of the rows. With `whole`, they are those of that aggregate, and none is left out."""
+        """Return the events of the rows. With `whole`, they all belong to that aggregate, and none is left out."""
         found: list[Event[Any]] = []
         self.read_into(connection, rows, found, whole=whole)
         return found
@@ -41,7 +41,7 @@ class RowReader(EventReader):
     def read_into(
         self, connection: Connection, rows: Iterable[Row], found: list[Event[Any]], *, whole: AggregateRef | None = None
     ) -> None:
-        """Put the events of the rows into `found`: if one of them cannot be read, those before it are there."""
+        """Append the events of the rows to `found`; if one is unreadable, those before it are there."""
         decoders: dict[tuple[int, str, int], _Decoder] = {}
         append = found.append
         ref = whole
@@ -60,7 +60,7 @@ class RowReader(EventReader):
             metadata,
             tags,
         ) in rows:
-            if whole is None and (ref is None or ref != (aggregate, aggregate_id)):  # those of one often come in a row
+            if whole is None and (ref is None or ref != (aggregate, aggregate_id)):  # often the same as before
                 ref = None if aggregate is None else make_ref((aggregate, aggregate_id))
             decoder = decoders.get((key, encoding, schema))
             if decoder is None:
@@ -85,9 +85,9 @@ class RowReader(EventReader):
             rows = connection.execute("SELECT name FROM event_names WHERE key = ?", (key,)).fetchall()
             if not rows:
                 raise StoreDamaged(
-                    self._location, f"the event at position {position} has the name {key}, which is not there"
+                    self._location, f"the event at position {position} has the name key {key}, which does not exist"
                 )
             name = rows[0][0]
-            if not self._driver.in_transaction(connection):  # else it may be rolled back, and the key be given anew
+            if not self._driver.in_transaction(connection):  # otherwise a rollback may free the key for another name
                 self._names[key] = name
         return name

@@ -1,8 +1,8 @@
 """The tables, as an ordered list of migrations; the n-th takes a file from `user_version` n-1 to n.
 
-People open the file with other tools, so it is plain: STRICT tables, JSON as text, times as microseconds since 1970
-UTC, and views that show the log as one would want to read it. Aggregates and event names have integer keys, which
-keeps rows and indices small. Positions come from AUTOINCREMENT: one that was used once is never used again.
+The schema is simple, because people open the file with other tools: STRICT tables, JSON as text, times as microseconds
+since 1970 UTC, and readable views of the log. Aggregates and event names have integer keys, which keeps rows and indexes
+small. Positions come from AUTOINCREMENT, so none is ever reused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from goes_lite.events.ids import new_id_text
 from goes_lite.sqlite._driver import Connection
 
 APPLICATION_ID = 0x676F_6573
-"""'goes' in the header of the file, so that `file` and others can tell whose it is."""
+"""'goes' in the header of the file, so that tools such as `file` can identify it."""
 
 _TIME = (
     "strftime('%Y-%m-%dT%H:%M:%S', ({0} - (({0} % 1000000) + 1000000) % 1000000) / 1000000, 'unixepoch')"
@@ -106,11 +106,11 @@ VERSION = len(MIGRATIONS)
 
 
 def check(connection: Connection, location: str) -> int:
-    """The schema version of the file, 0 if it is new and empty. It is not changed.
+    """Return the schema version of the file, or 0 if it is new and empty, without changing it.
 
-    Raises ForeignFile if it belongs to another program, StoreTooNew if a newer goes_lite wrote it.
+    Raise ForeignFile if it belongs to another program, StoreTooNew if a newer goes_lite wrote it.
     """
-    # All of it as of one moment: else another process that makes a store here, in between, would look like a stranger.
+    # In one transaction: otherwise a store that another process is just creating would look foreign.
     connection.execute("BEGIN")
     try:
         return _check(connection, location)
@@ -136,7 +136,7 @@ def _check(connection: Connection, location: str) -> int:
 
 
 def migrate(connection: Connection, location: str, *, until: int | None = None) -> None:
-    """Bring the file up to date, in one transaction. Several processes may do this at once; one does the work."""
+    """Migrate the file in one transaction. Several processes may call this at once; one does the work."""
     until = VERSION if until is None else until
     if check(connection, location) >= until:
         return
@@ -160,6 +160,6 @@ def migrate(connection: Connection, location: str, *, until: int | None = None) 
 
 
 def identity(connection: Connection) -> str:
-    """Which store this is, in which life: what a checkpoint belongs to."""
+    """Return the store's identity with its epoch, to which checkpoints belong."""
     values = {key: value for key, value in connection.execute("SELECT key, value FROM store").fetchall()}  # noqa: C416 - dict() of untyped rows
     return f"{values['id']}/{values['epoch']}"

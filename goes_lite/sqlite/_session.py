@@ -1,7 +1,7 @@
-"""A user's transaction: the writing connection, from BEGIN to COMMIT, for one block of code.
+"""User transactions: the writing connection, from BEGIN to COMMIT, for one block of code.
 
-On the blocking face the calling thread holds the writer's lock; on the async face the writer's thread serves this
-session alone, step by step, until it ends. Everything else that wants to write waits.
+On the blocking face the calling thread holds the writer's lock; on the async face the writer's thread serves only this
+session until it ends. All other writes wait.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class SQLiteSession:
         self._opened: asyncio.Future[None] | None = None
         self.active = False
         self.committed = False
-        """Whether the COMMIT succeeded, also if the task that waited for it was cancelled."""
+        """Whether the COMMIT succeeded, even if the waiting task was cancelled."""
 
     @property
     def owner(self) -> Writer:
@@ -71,9 +71,9 @@ class SQLiteSession:
         self.active = True
 
     async def run(self, work: Work[T], *, savepoint: bool) -> T:
-        """Run an operation inside the transaction; if it raises, what it wrote is undone and nothing else.
+        """Run an operation inside the transaction. If it raises, only its own writes are undone.
 
-        It needs no savepoint if only its last statement writes, or none: SQLite undoes a statement that fails.
+        It needs no savepoint if at most its last statement writes: SQLite undoes a statement that fails.
         """
         if not self.active:
             raise TransactionError("the transaction has ended: begin another")
@@ -82,9 +82,9 @@ class SQLiteSession:
         return await self._do(partial(self._savepoint if savepoint else self._alive, work))
 
     async def finish(self, *, commit: bool) -> None:
-        """COMMIT or ROLLBACK, give the connection back, then do what waits for the commit."""
+        """COMMIT or ROLLBACK, release the connection, then call the `after_commit` callbacks."""
         self.active = False
-        if self.writer.forked:  # the transaction is the parent's, whose business its end is
+        if self.writer.forked:  # the transaction belongs to the parent
             if commit:
                 self.writer.check_usable()
             return
@@ -125,10 +125,10 @@ class SQLiteSession:
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            # The COMMIT or ROLLBACK is on its way: when the block has ended, everybody can see which it was.
+            # The COMMIT or ROLLBACK is under way: its outcome must be visible when the block ends.
             await asyncio.wait([future])
             if not future.cancelled():
-                future.exception()  # the cancellation is what is raised
+                future.exception()  # marks it as retrieved; the cancellation propagates
             raise
 
     def _alive(self, work: Work[T], connection: Connection) -> T:
@@ -149,12 +149,12 @@ class SQLiteSession:
         return result
 
     def _check_alive(self) -> None:
-        # A full disk, or the user's own INSERT OR ROLLBACK, ends a transaction. A savepoint would quietly begin another.
+        # A full disk or an INSERT OR ROLLBACK ends the transaction; a savepoint would silently begin another.
         if not self.writer.driver.in_transaction(self.writer.transactions.connection):
             raise TransactionError("the transaction was rolled back by an earlier error inside it: begin another")
 
     def serve(self) -> None:
-        """On the writer's thread: hold the connection and do what the session's task asks for, until it finishes."""
+        """Hold the connection on the writer's thread and run the session's operations until it finishes."""
         writer, opened = self.writer, self._opened
         with writer.lock:
             try:
@@ -175,7 +175,7 @@ class SQLiteSession:
 
 
 class SessionExecutor:
-    """Everything inside one transaction: reads see what it wrote."""
+    """Runs operations inside a transaction, whose reads see its own writes."""
 
     def __init__(self, session: SQLiteSession, append: MakeAppend) -> None:
         self._session = session
@@ -185,7 +185,7 @@ class SessionExecutor:
         return await self._session.run(work, savepoint=False)
 
     async def write(self, work: Work[T], *, atomic: bool = False) -> T:
-        """Run a write; `atomic` if only its last statement writes, so that it needs no savepoint."""
+        """Run a write; with `atomic`, only its last statement writes, so that it needs no savepoint."""
         return await self._session.run(work, savepoint=not atomic)
 
     async def append(
@@ -197,7 +197,7 @@ class SessionExecutor:
 
 
 class SQLiteTransaction(UserTransaction):
-    """See `goes_lite.contract.backend.Transaction`."""
+    """Implements `goes_lite.contract.backend.Transaction`."""
 
     def __init__(self, runtime: Runtime, session: SQLiteSession, sql: UserSql, stores: StoresInside) -> None:
         super().__init__(runtime, stores)
@@ -205,5 +205,5 @@ class SQLiteTransaction(UserTransaction):
         self._sql = sql
 
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement of the user's own and return its rows; BEGIN, COMMIT and the like are refused."""
+        """Run one SQL statement and return its rows; BEGIN, COMMIT and the like are refused."""
         return await self.session.run(lambda connection: self._sql.run(connection, sql, parameters), savepoint=True)

@@ -1,4 +1,4 @@
-"""The SnapshotStore over SQLite; see `goes_lite.contract.snapshot_store.SnapshotStore` for what is promised."""
+"""The SnapshotStore of SQLite; `goes_lite.contract.snapshot_store.SnapshotStore` is the contract."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from goes_lite.sqlite._driver import Connection, Row
 from goes_lite.sqlite._executor import AnyExecutor
 
 PAGE = 128
-"""The most snapshots of a page: a state may be large."""
+"""The maximum number of snapshots in a page; a state may be large."""
 
 _COLUMNS = "name, id, version, time, schema, encoding, state, deleted"
 _SAVE = (

@@ -1,12 +1,12 @@
-"""Fair turns for the writers of several processes, by two byte-range locks on a side file.
+"""Fair turns for the writers of several processes, by two byte-range locks on a separate file.
 
-SQLite's own busy handler lets one process starve the others: of four that write flat out, one made 8.7 k commits in
-three seconds and another 1. Here a writer first queues (range 0), then takes the writer's place (range 1) and lets
-the next one queue, so nobody can pass twice while another waits. SQLite's lock stays what keeps the data right; this
-one only decides whose turn it is, and the kernel releases it when a process dies.
+With SQLite's own busy handler one process can starve the others: of four that wrote continuously, one made 8.7 k commits
+in three seconds and another 1. Here a writer first queues (range 0), then takes the writer's place (range 1) and lets
+the next one queue, so none can pass twice while another waits. SQLite's lock still protects the data; this one only
+decides whose turn it is, and the kernel releases it when a process dies.
 
-Linux has locks that belong to the open file (F_OFD_SETLK); elsewhere on POSIX `flock` on the whole file is one lock
-for both places, less fair but far better than none; on Windows `msvcrt.locking` locks ranges. The database, its -wal
+Linux has locks that belong to the open file (F_OFD_SETLK). On other POSIX systems `flock` on the whole file is one lock
+for both ranges, less fair but far better than none; on Windows `msvcrt.locking` locks ranges. The database, its -wal
 and its -shm are never opened here: closing them would drop SQLite's own locks.
 """
 
@@ -30,9 +30,9 @@ Lock: TypeAlias = Callable[[], object]
 
 
 def _locks(file: int) -> Mapping[tuple[int, bool], Lock]:
-    """For a range, and whether it is wanted or given back: what raises OSError at once if somebody else has it.
+    """Return the function that takes (True) or releases (False) each range, or takes both ranges at once.
 
-    Both ranges may be wanted at once too.
+    It raises OSError immediately if another process holds the range.
     """
     if sys.platform == "win32":
         import msvcrt
@@ -42,13 +42,13 @@ def _locks(file: int) -> Mapping[tuple[int, bool], Lock]:
             msvcrt.locking(file, msvcrt.LK_NBLCK if wanted else msvcrt.LK_UNLCK, 1)
 
         def cannot() -> None:
-            raise BlockingIOError("what was locked at once could not be given back one by one")
+            raise BlockingIOError("ranges that are locked together cannot be released separately")
 
         return {one: partial(lock_windows, *one) for one in _RANGES} | {(_BOTH, True): cannot}
 
     import fcntl
 
-    # the layout below is that of 64-bit Linux (macOS has a lock of that name too, with another layout)
+    # the layout below is that of 64-bit Linux (macOS has a lock of that name, too, with another layout)
     linux = sys.platform == "linux" and sys.maxsize > 2**32
     set_lock = cast("int | None", getattr(fcntl, "F_OFD_SETLK", None)) if linux else None
     if set_lock is None:
@@ -70,7 +70,7 @@ def _locks(file: int) -> Mapping[tuple[int, bool], Lock]:
 
 
 class Turnstile:
-    """One process's way through. `enter` and `leave` are called by one thread at a time."""
+    """The turnstile of one handle. One thread at a time calls `enter` and `leave`."""
 
     def __init__(self, path: str, location: str) -> None:
         self._location = location
@@ -86,10 +86,10 @@ class Turnstile:
         self.inside = self._queued = False
 
     def enter(self, timeout: float) -> None:
-        """Wait for this process's turn; StoreLocked if it does not come within `timeout` seconds."""
+        """Wait for the turn; raise StoreLocked if it does not come within `timeout` seconds."""
         try:
             self._queued = True
-            # Usually nobody else is there, and one call does. Nobody is passed by it: who waits has one of the two.
+            # Usually nobody else waits, and one call suffices. It is fair, since a waiting process holds one of the two.
             try:
                 self._take_both()
             except OSError:
@@ -97,19 +97,18 @@ class Turnstile:
             self.inside = True
             self._give_queue()
             self._queued = False
-        except BaseException:  # an interrupt too: a place in the queue that is kept would stop everybody for good
+        except BaseException:  # interrupts included: a range that stays locked would stop everyone permanently
             self.inside = True
             self.leave()
             raise
 
     def _wait(self, timeout: float) -> None:
-        """First for the queue, then for the place."""
+        """Wait for the queue, then for the place."""
         deadline = 0.0
         for take, pause in ((self._take_queue, 0.0004), (self._take_place, 0.0001)):
             while not self._try(take):
-                # A lock that blocks in the kernel could not be given up at the deadline. Whoever waits for the
-                # place is alone there and looks often; those in the queue look less often and at random, so that
-                # none is always the last.
+                # Waiting in the kernel could not end at the deadline. The only process that waits for the place tries
+                # often; those in the queue try less often and at random intervals, so that none is always last.
                 deadline = deadline or time.monotonic() + timeout
                 if time.monotonic() > deadline:
                     raise StoreLocked(self._location, timeout)
@@ -118,7 +117,7 @@ class Turnstile:
     def _try(self, take: Lock) -> bool:
         try:
             take()
-        except (BlockingIOError, PermissionError):  # EAGAIN, EACCES: somebody else has it
+        except (BlockingIOError, PermissionError):  # EAGAIN, EACCES: another process has it
             return False
         except OSError as exc:
             raise StoreUnavailable(self._location, f"its lock file cannot be locked: {exc}") from exc
@@ -127,13 +126,13 @@ class Turnstile:
     def leave(self) -> None:
         if self.inside:
             self.inside = False
-            if self._queued:  # a way in that was broken off
+            if self._queued:  # `enter` was interrupted
                 self._queued = False
                 self._give_queue()
             self._give_place()
 
     def close(self) -> None:
-        """Give the file back to the system, and with it whatever is held."""
+        """Close the file, which releases its locks."""
         self.inside = False
         if self._file >= 0:
             os.close(self._file)
@@ -144,16 +143,16 @@ def _refused(error: OSError, path: str, location: str) -> StoreError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StoreReadOnly(
             location,
-            f"the lock file {path!r} of its writers cannot be opened",
+            f"its lock file {path!r} cannot be opened for writing",
             "allow writing to it, or open with read_only=True",
         )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(location)
-    return StoreUnavailable(location, f"the lock file of its writers cannot be opened: {error}")
+    return StoreUnavailable(location, f"its lock file cannot be opened: {error}")
 
 
 class NoTurnstile:
-    """For stores that only one handle can reach."""
+    """The turnstile of a store that only one handle can reach."""
 
     inside = False
 

@@ -1,8 +1,8 @@
-"""The user's own SQL on our connections: each statement is checked once, by SQLite's authorizer, for what it would do.
+"""Run the user's SQL; SQLite's authorizer checks each statement once for what it does.
 
-A statement text tells nothing reliably (comments, several statements, WITH … INSERT); the authorizer is asked by the
-compiler itself. Setting it makes the connection compile its cached statements anew, so a text that has run is
-remembered and not checked again.
+A statement's text is unreliable (comments, several statements, WITH … INSERT); SQLite's compiler itself calls the
+authorizer. Setting it makes the connection recompile its cached statements, so a text that has run is remembered and not
+checked again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _REMEMBERED = 1000
 
 
 class UserSql:
-    """Runs statements that do nothing but what `allows` says; others raise `refusal(sql)` and have done nothing."""
+    """Runs statements whose actions `allows` accepts; others raise `refusal(sql)` without any effect."""
 
     def __init__(self, driver: Driver, allows: Callable[[int], bool], refusal: Callable[[str], GoesError]) -> None:
         self._driver = driver
@@ -32,16 +32,16 @@ class UserSql:
         self._check = check
 
     def run(self, connection: Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:
-        """The rows of the statement."""
+        """Run a statement and return its rows."""
         if not isinstance(sql, str):
-            raise TransactionError(f"an SQL statement is a str, not {sql!r:.80}")
+            raise TransactionError(f"an SQL statement must be a str, not {sql!r:.80}")
         if sql in self._checked:
             return connection.execute(sql, parameters).fetchall()
         self._driver.authorize(connection, self._check)
         try:
             rows = connection.execute(sql, parameters).fetchall()
         except self._driver.error as exc:
-            # a cached statement that is compiled anew under the authorizer fails with SCHEMA
+            # a cached statement that is recompiled under the authorizer fails with SCHEMA
             if self._driver.code(exc) & 0xFF in (AUTH, SCHEMA):
                 raise self._refusal(sql) from exc
             raise
@@ -53,18 +53,22 @@ class UserSql:
 
 
 def sql_of_transactions(driver: Driver) -> UserSql:
-    """What `Transaction.execute` runs: anything but BEGIN, COMMIT and their like."""
+    """Return the checker for `Transaction.execute`: anything except BEGIN, COMMIT and the like."""
 
     def refusal(sql: str) -> GoesError:
-        return TransactionError(f"{sql!r:.80} inside a transaction: it commits when its block ends, raise to roll back")
+        return TransactionError(
+            f"cannot run {sql!r:.80} inside a transaction, which commits when its block ends: raise to roll back"
+        )
 
     return UserSql(driver, lambda action: action not in (_TRANSACTION, _SAVEPOINT), refusal)
 
 
 def sql_of_readers(driver: Driver, location: str) -> UserSql:
-    """What `select` runs: statements that only read."""
+    """Return the checker for `select`: statements that only read."""
 
     def refusal(sql: str) -> GoesError:
-        return StoreReadOnly(location, f"select() only reads, and {sql!r:.80} does more", "write in a transaction")
+        return StoreReadOnly(
+            location, f"select() cannot run {sql!r:.80}, which does not only read", "write in a transaction"
+        )
 
     return UserSql(driver, lambda action: action in (_READ, _SELECT, _FUNCTION, _RECURSIVE), refusal)

@@ -1,9 +1,9 @@
-"""How those who follow the log learn of commits: of this handle, of other handles and threads, of other processes.
+"""How followers of the log learn of commits: of this handle, of other handles and threads, of other processes.
 
 All handles of one process on one file share a `Signal`; a commit notifies it at once. For other processes a watcher
-thread looks at `PRAGMA data_version`, which tells whether any other connection committed, at 2 µs a look. With
-watchfiles installed the operating system's file notifications shorten the wait; they are only a hint, since one that
-comes too often costs a look and one that does not come costs a poll interval, never an event.
+thread polls `PRAGMA data_version`, which shows whether another connection committed and takes 2 µs. With watchfiles
+installed, the operating system's file notifications shorten the wait. They are only hints: a spurious one costs a poll, a
+missing one a poll interval, never an event.
 
 The *folder* is watched, and the three files are never opened: closing them would drop SQLite's locks.
 """
@@ -22,12 +22,12 @@ from goes_lite.sqlite._connection import FileAddress, open_reader
 from goes_lite.sqlite._driver import Connection
 
 POLL_FIRST, POLL_ACTIVE, POLL_IDLE = 0.001, 0.005, 0.05
-"""Seconds between looks: after a change, growing to the second; when nothing happened for `IDLE_AFTER`, the third."""
+"""Seconds between polls: the first after a change, growing to the second; the third after `IDLE_AFTER` without changes."""
 IDLE_AFTER = 60.0
 LINGER = 1.0
-"""A watcher outlives its last follower by this, since most come back for the next page."""
+"""Seconds by which a watcher outlives its last follower, since most return for the next page."""
 RETRY = 1.0
-"""Seconds after which those who wait look for themselves, and the watch begins anew, where it could not look."""
+"""Seconds after a failed poll until followers are woken to look for themselves, and the watch restarts."""
 
 
 _signals: WeakValueDictionary[object, Signal] = WeakValueDictionary()
@@ -35,7 +35,7 @@ _signals_lock = threading.Lock()
 
 
 def commit_signal(address: FileAddress) -> Signal:
-    """The signal that all handles of this process on the same file share; one of its own for a store in memory."""
+    """Return the signal that all handles of this process on the same file share, or a new one for a store in memory."""
     if address.memory:
         return Signal()
     status = os.stat(address.path)
@@ -44,7 +44,7 @@ def commit_signal(address: FileAddress) -> Signal:
 
 
 class Watcher:
-    """Notifies a signal of commits by other processes, while somebody follows."""
+    """Notifies a signal of commits by other processes while there are followers."""
 
     def __init__(self, address: FileAddress, signal: Signal) -> None:
         self._address = address
@@ -54,14 +54,14 @@ class Watcher:
         self._last_used = 0.0
         self._hint = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._stop = threading.Event()  # of the threads that run now, if it is not set
+        self._stop = threading.Event()  # ends the current threads; set if there are none
         self._stop.set()
         self._closed = False
         self.connection: Connection | None = None
 
     @contextlib.contextmanager
     def watching(self) -> Generator[None]:
-        """Watch while the block runs, and a little longer."""
+        """Watch while the block runs, and `LINGER` seconds longer."""
         if self._address.memory:
             yield
             return
@@ -92,7 +92,7 @@ class Watcher:
                     self._look(connection, stop)
                 finally:
                     connection.close()
-            except Exception:  # noqa: BLE001 - whoever waits looks for himself then, and meets the same error
+            except Exception:  # noqa: BLE001 - followers look for themselves then, and get the same error
                 stop.wait(RETRY)
                 self._end_if_unused(stop)
                 self._signal.notify()
@@ -100,10 +100,10 @@ class Watcher:
     def _end_if_unused(self, stop: threading.Event) -> None:
         with self._lock:
             if not self._followers and time.monotonic() - self._last_used > LINGER:
-                stop.set()  # the next who waits starts another
+                stop.set()  # the next follower starts another
 
     def _look(self, connection: Connection, stop: threading.Event) -> None:
-        # The first look counts as a change, so that whoever looked at the log before it looks again.
+        # The first poll counts as a change, so that followers that looked at the log before it look again.
         seen, changed, pause = -1, 0.0, POLL_FIRST
         while not stop.is_set():
             version = _data_version(connection)
@@ -140,7 +140,7 @@ class Watcher:
                 self._hint.set()
 
     def close(self) -> None:
-        """End the threads, and wait until they have ended; none is started any more."""
+        """End the threads, wait for them, and start no others."""
         with self._lock:
             self._closed = True
             self._stop.set()

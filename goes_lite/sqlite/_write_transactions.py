@@ -1,4 +1,4 @@
-"""Transactions on the writing connection: whose turn it is, BEGIN, COMMIT or ROLLBACK, and SQLite's errors as ours."""
+"""Transactions on the writing connection: turns, BEGIN, COMMIT or ROLLBACK, and the translation of errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class WriteTransactions:
         set_busy_timeout(connection, WRITER_BUSY)
 
     def begin(self) -> None:
-        """BEGIN, when it is this process's turn; StoreLocked if that takes longer than the lock timeout."""
+        """Wait for the turn, then BEGIN; raise StoreLocked if that takes longer than the lock timeout."""
         started = time.monotonic()
         timeout = self.address.lock_timeout
         self.turnstile.enter(timeout)
@@ -32,7 +32,7 @@ class WriteTransactions:
                     self.connection.execute("BEGIN IMMEDIATE")
                     return
                 except self.driver.error as exc:
-                    # SQLite waits for a moment at a time, so that Ctrl-C is heard and the time limit is one for both
+                    # SQLite waits briefly at a time, so that Ctrl-C works and both waits share one time limit
                     waited = time.monotonic() - started
                     if self.driver.code(exc) & 0xFF != BUSY or waited >= timeout:
                         raise self.translated(exc, waited) from exc
@@ -41,7 +41,7 @@ class WriteTransactions:
             raise
 
     def end(self, *, changed: bool = True) -> None:
-        """COMMIT (or ROLLBACK, if there is nothing to commit) and let the next process pass."""
+        """COMMIT (or ROLLBACK if there is nothing to commit) and end the turn."""
         try:
             if changed:
                 self.checkpointer.before_commit()
@@ -51,12 +51,12 @@ class WriteTransactions:
         self.turnstile.leave()
 
     def rollback(self) -> None:
-        """ROLLBACK, if it is still needed, and let the next process pass."""
+        """ROLLBACK if necessary, and end the turn."""
         try:
             if self.driver.in_transaction(self.connection):  # a full disk makes SQLite roll back by itself
                 self.connection.execute("ROLLBACK")
         except self.driver.error:
-            pass  # SQLite is out of the transaction all the same; if not, the next BEGIN says so
+            pass  # SQLite has left the transaction anyway; if not, the next BEGIN fails
         finally:
             self.turnstile.leave()
 

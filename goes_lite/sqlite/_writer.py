@@ -1,16 +1,15 @@
-"""The one connection that writes, and group commit: whatever waits is committed together, with one fsync for all.
+"""The writing connection and group commit: all queued operations are committed together, with one fsync.
 
-An operation is a function of the connection. On the blocking face the thread that brings one becomes the leader if
-nobody leads: it runs everything queued, its own included, and the others are woken when theirs is done. They do not
-wait for the lock: it may be with the next leader by then. On the async face a thread of the writer's own does the
-same. Either way
+An operation is a function of the connection. On the blocking face, a calling thread becomes the leader if there is none:
+it runs everything queued, including its own operation, and wakes the others when theirs are done. They do not wait for
+the lock, which the next leader may hold by then. On the async face, the writer's own thread does the same. Either way
 
-* an operation that raises before it wrote anything disturbs nobody,
-* if one fails half-way, the transaction is rolled back and each of the group runs again alone, so operations must be
-  repeatable: they are functions of an immutable batch,
-* results are given out after the commit, never before.
+* an operation that raises before it wrote anything does not affect others,
+* if one fails after a write, the transaction is rolled back and each operation of the group runs again alone, so
+  operations must be repeatable: they are functions of an immutable batch,
+* results are delivered after the commit, never before.
 
-Transactions of the user (`_session.SQLiteSession`) hold the connection from BEGIN to COMMIT; the queue waits.
+User transactions (`_session.SQLiteSession`) hold the connection from BEGIN to COMMIT; the queue waits.
 """
 
 from __future__ import annotations
@@ -38,13 +37,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOMENT = 0.00004
-"""How many seconds a leader waits for the next of those who shared the last commit."""
+"""How many seconds a leader waits for the next operation of a thread that shared the last commit."""
 GROUP = 512
-"""The most operations in one transaction: bounds how long the first of them waits for its answer."""
+"""The maximum number of operations in one transaction, which bounds how long the first of them waits."""
 
 
 class Guest(Protocol):
-    """Who has the writer's thread to itself for a while: a transaction of the user."""
+    """A user transaction, which occupies the writer's thread until it ends."""
 
     def serve(self) -> None:
         """Hold the connection until the transaction ends."""
@@ -70,13 +69,13 @@ class Writer:
         self.driver = address.driver
         self.transactions = WriteTransactions(connection, address, turnstile)
         self.lock = threading.Lock()
-        self._gate = threading.RLock()  # nothing is put into the inbox behind the None that ends the thread
+        self._gate = threading.RLock()  # nothing may follow the None in the inbox that ends the thread
         self._ending = False
         self._committing: Sequence[Operation[Any]] = ()
-        """Whose COMMIT is under way: all that tells, after an interrupt, whether it has happened."""
+        """The group whose COMMIT is under way: after an interrupt, nothing else shows whether it happened."""
         self._queue: deque[Operation[Any]] = deque()
         self._companions = 1
-        """How many operations the last leader found."""
+        """The number of operations that the last leader found."""
         self._inbox: SimpleQueue[Operation[Any] | Guest | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -84,11 +83,11 @@ class Writer:
     def __repr__(self) -> str:
         return f"<Writer {self.address.location}: {len(self._queue)} queued{', closed' if self._closed else ''}>"
 
-    # --- the two entrances ----------------------------------------------------------------------------------------
+    # --- entry points ---------------------------------------------------------------------------------------------
 
     async def run(self, work: Work[T], committed: Callable[[T], None] | None = None) -> T:
-        """Run an operation, commit it (with others), then answer its result."""
-        if self._ending or self.forked:  # else it is usable, and asking would be a call
+        """Run an operation, commit it (with others), and return its result."""
+        if self._ending or self.forked:  # inlined from `check_usable`, to save a call
             self.check_usable()
         if current_session.get() is not None:
             check_not_inside(self)
@@ -101,7 +100,7 @@ class Writer:
         return await future
 
     def read(self, work: Work[T]) -> T:
-        """Run a read on the writing connection, between transactions: for a store in memory, which has but this one."""
+        """Run a read on the writing connection between transactions: a store in memory has no other."""
         self.check_usable()
         self.acquire()
         try:
@@ -119,9 +118,9 @@ class Writer:
             raise StoreClosed(self.address.location)
 
     def acquire(self) -> None:
-        """Take the lock for a transaction, or a read, and first commit what waits for it: that came before.
+        """Take the lock for a transaction or a read, after committing the operations that were queued before.
 
-        One who comes again and again would else have the lock back each time before those who wait are awake.
+        Otherwise a thread that calls this repeatedly would retake the lock each time before the waiting ones wake up.
         """
         if not self.lock.acquire(timeout=self.address.lock_timeout):
             raise StoreLocked(self.address.location, self.address.lock_timeout)
@@ -133,13 +132,13 @@ class Writer:
             raise
 
     def release(self) -> None:
-        """Give the lock back, and let a thread whose operation is queued take it."""
+        """Release the lock and wake a thread whose operation is queued."""
         self.lock.release()
         if self._queue:
             self._wake_next()
 
     def _wake_next(self) -> None:
-        with contextlib.suppress(IndexError):  # somebody took them meanwhile
+        with contextlib.suppress(IndexError):  # another thread took them meanwhile
             self._queue[0].wake()
 
     def _lead(self, operation: Operation[T]) -> T:
@@ -148,7 +147,7 @@ class Writer:
             leads = self.lock.acquire(blocking=False) or self._wait(operation)
         except BaseException:
             self._withdraw(operation)
-            self._wake_next()  # it may have been our turn
+            self._wake_next()  # this thread may have been the one that was woken
             raise
         if leads:
             try:
@@ -159,7 +158,7 @@ class Writer:
                         raise StoreClosed(self.address.location)
                     self._commit_queued()
             except BaseException:
-                self._withdraw(operation)  # whoever was interrupted must not find it stored by somebody later
+                self._withdraw(operation)  # nobody may store it after its caller was interrupted
                 raise
             finally:
                 self.release()
@@ -169,8 +168,8 @@ class Writer:
         return result
 
     def _wait(self, operation: Operation[Any]) -> bool:
-        """Until the thread has the lock, and leads: True; or until the operation is done: False. StoreLocked."""
-        # From here on whoever is done with it, or gives the lock back, finds somebody to wake: looked at again after.
+        """Wait until the thread has the lock and leads (True), or the operation is done (False); or raise StoreLocked."""
+        # Set before checking again: a thread that finishes the operation or releases the lock from here on wakes this one.
         operation.turn = SimpleQueue()
         timeout = self.address.lock_timeout
         end: float | None = time.monotonic() + timeout
@@ -182,11 +181,11 @@ class Writer:
             except Empty:
                 if self._withdraw(operation):
                     raise StoreLocked(self.address.location, timeout) from None
-                end = None  # a leader has it already: only the leader knows what becomes of it
+                end = None  # a leader has taken it already, and only the leader knows the outcome
         return False
 
     def _gather(self) -> None:
-        """Give those who shared the last commit a moment to come with their next operation: one fsync is many moments."""
+        """Wait a moment for the next operations of threads that shared the last commit; an fsync takes much longer."""
         queue = self._queue
         found, end = 0, 0.0
         while len(queue) < self._companions:
@@ -195,11 +194,11 @@ class Writer:
                 found, end = len(queue), now + MOMENT
             elif now >= end:
                 break
-            time.sleep(0)  # the others have the interpreter; whoever really sleeps is awake only after two moments
+            time.sleep(0)  # lets the others run; a real sleep would take more than twice `MOMENT`
         self._companions = len(queue)
 
     def _withdraw(self, operation: Operation[Any]) -> bool:
-        """Take an operation off the queue; False if it is not there any more."""
+        """Remove an operation from the queue; return False if it is no longer there."""
         try:
             self._queue.remove(operation)
         except ValueError:
@@ -216,8 +215,8 @@ class Writer:
             self._inbox.put(item)
 
     def _serve(self) -> None:
-        """The writer's own thread: take what there is, commit it, until None comes."""
-        while self._serve_next():  # in a frame of its own, so that waiting keeps no operation (and its backend) alive
+        """Run the writer's own thread: commit whatever arrives, until None does."""
+        while self._serve_next():  # in its own frame, so that waiting keeps no operation (and its backend) alive
             pass
 
     def _serve_next(self) -> bool:
@@ -232,7 +231,7 @@ class Writer:
             while self._queue:
                 try:
                     self._commit_queued()
-                except Exception as exc:  # noqa: BLE001 - those who wait for the thread must not wait for ever
+                except Exception as exc:  # noqa: BLE001 - callers must not wait forever
                     self._fail_queued(exc)
         if item is not None and not isinstance(item, Operation):
             item.serve()
@@ -241,34 +240,34 @@ class Writer:
     # --- committing -------------------------------------------------------------------------------------------------
 
     def _commit_queued(self) -> None:
-        """Take a group off the queue and commit it. The lock is held."""
+        """Take a group off the queue and commit it. The caller holds the lock."""
         queue = self._queue
         group: list[Operation[Any]] = []
         try:
             try:
-                # In one call: wherever an interrupt hits, what has left the queue is in the group.
+                # One call, so that after an interrupt everything that has left the queue is in the group.
                 group.extend(islice(iter(queue.popleft, None), min(len(queue), GROUP)))
             except IndexError:
-                pass  # somebody has given up meanwhile, and there is one less
+                pass  # an operation was withdrawn meanwhile
             live = group if self.inline else [op for op in group if op.future is None or not op.future.cancelled()]
             changed = self._commit(live)
         except BaseException:
-            # An interrupt (KeyboardInterrupt) hit the leader. What is committed stays so; the rest is run again by
-            # whoever waits next and thereby leads.
+            # An interrupt (KeyboardInterrupt) hit the leader. Committed operations stay done; the next leader runs the
+            # rest again.
             if self._committing and not self.driver.in_transaction(self.transactions.connection):
                 for op in self._committing:
-                    op.done = True  # it came between COMMIT and this very line in `_commit`
+                    op.done = True  # it came between COMMIT and the same line in `_commit`
             self._committing = ()
             self.transactions.rollback()
             queue.extendleft(op for op in reversed(group) if not op.done)
-            self._answer([op for op in group if op.done], changed=True)
+            self._deliver([op for op in group if op.done], changed=True)
             raise
-        self._answer(live, changed=changed)
+        self._deliver(live, changed=changed)
         if changed:
             self.transactions.checkpointer.after_commit()
 
-    def _answer(self, operations: Sequence[Operation[Any]], *, changed: bool) -> None:
-        """Tell everybody what became of operations that are done."""
+    def _deliver(self, operations: Sequence[Operation[Any]], *, changed: bool) -> None:
+        """Deliver the results of operations that are done."""
         try:
             for op in operations:
                 if op.committed is not None and op.error is None:
@@ -286,11 +285,11 @@ class Writer:
         resolve(failed)
 
     def _commit(self, group: Sequence[Operation[Any]]) -> bool:
-        """Run the operations in one transaction; if one fails half-way, each in its own. Whether anything changed."""
+        """Run the operations in one transaction, or, if one fails after a write, each alone; return whether anything changed."""
         connection, driver = self.transactions.connection, self.driver
         try:
             self.transactions.begin()
-        except Exception as exc:  # noqa: BLE001 - it goes to all who brought an operation
+        except Exception as exc:  # noqa: BLE001 - delivered to all callers
             for op in group:
                 op.error, op.done = exc, True
             return False
@@ -300,7 +299,7 @@ class Writer:
             op.error = None
             try:
                 op.result = op.work(connection)
-            except Exception as exc:  # noqa: BLE001 - it goes to whoever brought the operation
+            except Exception as exc:  # noqa: BLE001 - delivered to the caller
                 op.error = self.transactions.translated(exc)
                 if driver.changes(connection) != before or not driver.in_transaction(connection):
                     failed = op.error
@@ -318,7 +317,7 @@ class Writer:
         if failed is not None:
             self.transactions.rollback()
             if len(group) > 1:
-                changed = [self._commit([op]) for op in group]  # each has its turn, whatever becomes of the others
+                changed = [self._commit([op]) for op in group]
                 return any(changed)
         for op in group:
             op.done = True
@@ -328,10 +327,10 @@ class Writer:
     # --- the end ------------------------------------------------------------------------------------------------------
 
     def close(self, *, patience: float = -1) -> None:
-        """Finish what is queued, then close the connection. Blocks; safe to call twice.
+        """Finish the queued operations, then close the connection. Blocks; safe to call twice.
 
-        With `patience`, at the end of the process, a transaction that is still open after so many seconds is left to
-        the system, which undoes it.
+        With `patience`, at the end of the process, a transaction that is still open after that many seconds is left to be
+        rolled back when the process ends.
         """
         if self.forked:
             return
@@ -351,12 +350,12 @@ class Writer:
             self.release()
 
     def end_thread(self) -> None:
-        """Take nothing new, and have the thread end behind what there is."""
+        """Refuse new operations, and end the thread after the queued ones."""
         with self._gate:
             if not self._ending:
                 self._ending = True
                 self._inbox.put(None)
 
     def after_fork_in_child(self) -> None:
-        """The parent's lock file must not stay open in the child, or its lock would outlive the parent."""
+        """Close the parent's lock file in the child, where its lock would outlive the parent."""
         self.transactions.turnstile.close()

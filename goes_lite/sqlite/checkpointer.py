@@ -1,12 +1,11 @@
-"""When the -wal is moved into the file: behind a commit, once enough is in it, so that it stays bounded.
+"""Checkpoint the -wal into the file after a commit, once it is large enough, so that it stays bounded.
 
-SQLite's own automatic checkpoint runs inside COMMIT and is off. After a checkpoint the next writer begins the -wal anew
-in the same file, and writing over a file is much cheaper to sync than growing one; so it is not cut each time, and its
-size alone does not tell how much is in it. apsw is told by SQLite, at each commit. The standard library's sqlite3 is not:
-hence an estimate of the pages written, from the rows that SQLite counts as changed and the pages that the database has
-grown by; and now and then the size of the -wal, for what the estimate is wrong about. Not each time: on systems that give
-a file a fine-grained time stamp once it was asked for, the next write has to store that time, and every commit of one
-event took a third longer.
+SQLite's own automatic checkpoint runs inside COMMIT and is off. After a checkpoint the next writer restarts the -wal in
+the same file, because overwriting a file is much cheaper to sync than growing it; so the -wal is not truncated each time,
+and its size does not show how full it is. SQLite reports that to apsw at each commit, but not to the standard library's
+sqlite3. There it is estimated from the changed rows and the growth of the database in pages, and from time to time
+corrected by the size of the -wal. Not each time: on systems that give a file a fine-grained timestamp after a stat, the
+next write must store it, and every commit of one event took a third longer.
 """
 
 from __future__ import annotations
@@ -19,19 +18,17 @@ from goes_lite.sqlite._driver import Connection, wal_reset_bug
 from goes_lite.sqlite._turnstile import AnyTurnstile
 
 PAGES = 2000
-"""How many pages are written between two checkpoints: 8 MB. Each one syncs twice, and writes a page once that was written
-many times."""
+"""The number of pages between two checkpoints: 8 MB. A checkpoint syncs twice, and writes each changed page once."""
 PAGES_PER_COMMIT, ROWS_PER_PAGE = 6, 8
 """A commit writes a leaf of each table and index that it touches, and more for many rows."""
 LOOK_EVERY = 16
-"""After so many commits the size of the -wal is looked at, with stat, which opens nothing."""
+"""The number of commits between two looks at the size of the -wal, with stat, which opens no file."""
 PAGE = 4096 + 24
-"""Bytes of a page in the -wal: SQLite's usual ones, and what is before each."""
+"""The bytes of a page in the -wal: SQLite's default page size and a header."""
 LIMIT = 2 * PAGES
-"""So many pages in the -wal call for a checkpoint that waits for readers and cuts the file: others did not let it begin
-anew."""
+"""With this many pages in the -wal, since readers kept it from restarting, a checkpoint waits for them and truncates it."""
 BUSY = 0.2
-"""How many seconds such a checkpoint waits for readers; they read in pages, so they are soon done."""
+"""How many seconds such a checkpoint waits for readers, which read in pages and so finish soon."""
 
 
 class Checkpointer:
@@ -40,7 +37,7 @@ class Checkpointer:
     def __init__(self, connection: Connection, address: FileAddress, turnstile: AnyTurnstile) -> None:
         self._connection = connection
         self._turnstile = turnstile
-        # A SQLite with the WAL-reset bug must only run checkpoints that keep writers out.
+        # A SQLite with the WAL-reset bug may only run checkpoints that block writers.
         self._usual = "RESTART" if wal_reset_bug(address.driver.version) else "PASSIVE"
         self._harmless: tuple[type[Exception], ...] = (*address.driver.error, StoreError)
         self._estimate: _Estimate | None = None
@@ -49,15 +46,15 @@ class Checkpointer:
             self._estimate = _Estimate(connection, address)
 
     def before_commit(self) -> None:
-        """Look at what is about to be committed: inside the transaction, where SQLite answers without any lock."""
+        """Measure the pending changes inside the transaction, where SQLite needs no further lock."""
         if self._estimate is not None:
             try:
                 self._estimate.look()
             except self._harmless:
-                pass  # if something is wrong, COMMIT says so
+                pass  # if something is wrong, COMMIT fails
 
     def after_commit(self) -> None:
-        """Run a checkpoint if one is due. It never fails: the commit has happened, and what cannot run now is due again."""
+        """Run a checkpoint if one is due. Never raises, since the commit has happened; a failed checkpoint becomes due again."""
         try:
             full = self._told.full if self._estimate is None else self._estimate.due()
             if full:
@@ -77,25 +74,25 @@ class Checkpointer:
 
 
 class _Told:
-    """How full the -wal is, for a driver that is told."""
+    """The size of the -wal, for a driver that SQLite reports it to."""
 
     def __init__(self) -> None:
         self._checked = 0
-        """How many there were at the last checkpoint, which may not have let the -wal begin anew."""
+        """The number of pages at the last checkpoint, which may not have restarted the -wal."""
         self.full = 0
-        """The size of the -wal in pages, if a checkpoint is due; else 0."""
+        """The size of the -wal in pages if a checkpoint is due, otherwise 0."""
 
     def committed(self, connection: object, database: str, pages: int) -> int:
         """Called by SQLite at each commit."""
         if pages < self._checked:
-            self._checked = 0  # it has begun anew
+            self._checked = 0  # it has restarted
         if pages - self._checked >= PAGES:
             self._checked = self.full = pages
         return 0
 
 
 class _Estimate:
-    """How full the -wal may be, for a driver that is not told."""
+    """The estimated size of the -wal, for other drivers."""
 
     def __init__(self, connection: Connection, address: FileAddress) -> None:
         self._connection = connection
@@ -108,7 +105,7 @@ class _Estimate:
         self._size = 0
 
     def look(self) -> None:
-        """Note what the transaction that is open has written."""
+        """Count what the open transaction has written."""
         rows, page_count = self._driver.changes(self._connection), self._count_pages()
         grown = max(0, page_count - self._page_count)
         self._pages += PAGES_PER_COMMIT + max((rows - self._rows) // ROWS_PER_PAGE, grown)
@@ -116,14 +113,14 @@ class _Estimate:
         self._commits += 1
 
     def due(self) -> int:
-        """The size of the -wal in pages, if a checkpoint is due; else 0."""
+        """Return the size of the -wal in pages if a checkpoint is due, otherwise 0."""
         if self._pages < PAGES and self._commits % LOOK_EVERY:
             return 0
         try:
             size = os.stat(self._wal).st_size // PAGE
         except OSError:
             return 0
-        self._size = min(self._size, size)  # it was cut, by us or by another process
+        self._size = min(self._size, size)  # this or another process may have truncated it
         if self._pages < PAGES and size - self._size < PAGES:
             return 0
         self._pages, self._size = 0, size

@@ -32,7 +32,7 @@ def test_a_backup_while_others_write(tmp_path: Path, driver: str, spawn: Spawn) 
                 log = [(event.position, event.id) for event in restored.events.query()][:-1]
                 assert log == [(event.position, event.id) for event in db.events.query(upto=len(log))]
             check_file(copy)
-        with pytest.raises(ConfigError, match="exists and is not overwritten"):
+        with pytest.raises(ConfigError, match="the file exists"):
             db.backup(path)
     writer.tell("stop")
     writer.hear()
