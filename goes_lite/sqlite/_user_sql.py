@@ -67,8 +67,6 @@ def sql_of_readers(driver: Driver, location: str) -> UserSql:
     """Return the checker for `select`: statements that only read."""
 
     def refusal(sql: str) -> GoesError:
-        return StoreReadOnly(
-            location, f"select() cannot run {sql!r:.80}, which does not only read", "write in a transaction"
-        )
+        return StoreReadOnly(location, f"select() only reads, so it cannot run {sql!r:.80}", "write in a transaction")
 
     return UserSql(driver, lambda action: action in (_READ, _SELECT, _FUNCTION, _RECURSIVE), refusal)
