@@ -1,18 +1,18 @@
 """The MongoDB backend: the same promises on documents. It needs pymongo: pip install 'goes-lite[mongo]'.
 
     mongodb://host/database                       the collections are store, events, aggregates, … of that database
-    mongodb://host/database?prefix=orders_        they are orders_store, orders_events, …: a store of its own
-    mongodb+srv://cluster.example.com/database    as the driver finds it
+    mongodb://host/database?prefix=orders_        they are orders_store, orders_events, …: another store
+    mongodb+srv://cluster.example.com/database    the driver resolves the servers
 
 Options, in the URL's query or as keywords of `connect`
-    database          in place of the one in the URL; goes_lite by default.
-    prefix            what the names of the collections begin with.
+    database          overrides the one in the URL; goes_lite by default.
+    prefix            the prefix of the names of the collections.
     lock_timeout      seconds to wait for other transactions before StoreLocked; 30 by default.
-    connect_timeout   seconds that opening the handle goes on trying; 10.
-    retry_timeout     seconds that an operation goes on trying while there is no primary; 30.
+    connect_timeout   seconds that opening the handle is retried; 10.
+    retry_timeout     seconds that an operation is retried while there is no primary; 30.
 
-Every other parameter of the query (replicaSet, tls, authSource, …) is the driver's. The server has to be a replica set,
-of one member at least, of MongoDB 5.0 or newer.
+All other parameters of the query (replicaSet, tls, authSource, …) are passed to the driver. The server must be a replica
+set, of at least one member, of MongoDB 5.0 or newer.
 """
 
 from __future__ import annotations
@@ -114,18 +114,18 @@ class MongoBackend(Backend):
 
     @staticmethod
     def ddl(prefix: str = "") -> Iterator[str]:
-        """The commands that make a store, for users who may not make collections: for mongosh, in its database."""
+        """Yield the mongosh commands that create a store, for users without the right to create collections."""
         for command in _schema.commands(prefix):
             yield f"db.runCommand({json.dumps(command)})"
 
     @staticmethod
     def scratch(location: str, name: str) -> str:
-        """The URL of another store, for tests: another prefix in the same database."""
+        """Return the URL of another store, for tests: another prefix in the same database."""
         return with_prefix(location, f"{name}_")
 
     @staticmethod
     async def erase(location: str, **options: Any) -> None:
-        """Drop the collections of a store, if there are any; ForeignFile if they are not a store's."""
+        """Drop the collections of a store, if they exist; raise ForeignFile if they are not a store's."""
         connection = Connection(address_of(location, options))
         try:
             await _schema.erase(connection.database, connection.collections, connection.address)
@@ -140,7 +140,7 @@ class MongoBackend(Backend):
         return f"<MongoBackend {self.location}: {'closed' if self._closed else self.durability}, {self.driver}>"
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """A transaction; `tx.session` is the driver's, for documents of your own."""
+        """Return a transaction; `tx.session` is the driver's session, for documents of your own."""
         return TransactionBlock(lambda: MongoSession(self.executor), self._inside)
 
     def _inside(self, session: MongoSession) -> MongoTransaction:
@@ -153,7 +153,7 @@ class MongoBackend(Backend):
     def _stores(
         self, executor: AnyExecutor, commits: Commits | None, published: Published | None
     ) -> tuple[LogEvents, MongoSnapshots, MongoModels, MongoCheckpoints]:
-        """The stores of the handle, or of a transaction, which learns of no commits."""
+        """Return the stores of the handle, or of a transaction, which has no `commits`."""
         rows = MongoEventRows(executor, self._found, self._reader)
         return (
             LogEvents(rows, executor, self._reader, commits, published),
@@ -176,7 +176,7 @@ class MongoBackend(Backend):
             self._connection.closed = True
             self._signal.notify()  # followers wake up and find the store closed
             await self._watcher.close()
-        finally:  # whoever is cancelled here has closed it nevertheless
+        finally:  # a failed close still closes
             await self._connection.close()
             await self.runtime.close()
 

@@ -1,9 +1,8 @@
-"""Transactions whose program is gone: the server would keep them, and the turn to append with them, for a minute.
+"""End transactions of dead programs, which would otherwise block appends for a minute.
 
-MongoDB ends the transaction of a program that has died only when its time is over (`transactionLifetimeLimitSeconds`, 60
-by default). So whoever finds the log taken looks for open transactions of goes_lite whose connection exists no more, and
-ends them. That can do no harm: what such a transaction has written is not committed, and would it come back, over another
-connection, it would be run again.
+MongoDB ends the transaction of a program that died only after `transactionLifetimeLimitSeconds`, 60 by default. So a handle
+that finds the log locked looks for open transactions of goes_lite whose connection no longer exists, and ends them. That is
+harmless: such a transaction is not committed, and if its program is alive and reconnects, it retries.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
     from goes_lite_mongo._driver import Document
 
 NAME = "goes_lite"
-"""How the server is told who we are: beside the driver's own name."""
+"""Identifies our connections on the server, in addition to the driver's own name."""
 _YOUNG = 100_000
-"""Microseconds: the list is not made in one moment, so who has just connected may be missing in it."""
+"""Microseconds: the list is not a snapshot, so a new connection may be missing from it."""
 
 _SEEN: list[dict[str, Any]] = [
-    # of this user alone, which needs no privilege
+    # only this user's, which needs no privilege
     {"$currentOp": {"allUsers": False, "idleConnections": True, "idleSessions": True}},
     {"$project": {"type": 1, "connectionId": 1, "lsid": 1, "driver": "$clientMetadata.driver.name",
                   "age": "$transaction.timeOpenMicros"}},
@@ -31,7 +30,7 @@ _SEEN: list[dict[str, Any]] = [
 
 
 async def end_abandoned(client: AsyncMongoClient[Document]) -> None:
-    """End the transactions of handles whose connection is gone; nothing where the server does not let us."""
+    """End the transactions of handles whose connection is gone, if the server permits it."""
     try:
         async with await client.admin.aggregate(_SEEN) as cursor:
             rows = await cursor.to_list()
@@ -47,4 +46,4 @@ async def end_abandoned(client: AsyncMongoClient[Document]) -> None:
         if gone:
             await client.admin.command("killSessions", gone)
     except DRIVER_ERRORS:
-        return  # behind mongos, a server with other ideas of rights, or none at all: then it takes the minute
+        return  # mongos, missing privileges, or no server: then it takes the minute

@@ -1,11 +1,11 @@
-"""Appending: what is looked up for a group of appends, what is decided for each of them, what is written for all.
+"""Append a group: look up what it needs, decide each append, write all accepted ones.
 
-It runs inside a transaction that has moved the counter of the log first, so nobody else can append until it ends, and what
-was looked up stays true: one look, then every decision in Python, then the writes. An append that is refused has written
-nothing, and disturbs none of the others in its group. (An error of the server's would undo the whole transaction.)
+It runs in a transaction that first moves the counter of the log, so nobody else can append until it ends, and what it looks
+up stays true: one lookup, then every decision in Python, then the writes. A refused append writes nothing and does not
+affect the others of its group. (A server error would roll back the whole transaction.)
 
-Mostly everything is as the appends expect it. So they may be written without a look, in such a way that the server finds
-out if anything is not (`foresee`); then nothing of it is stored, and it is done again with a look.
+Usually everything is as the appends expect. So they can be written without a lookup, in such a way that the server detects
+a failed assumption (`foresee`); then nothing is stored, and the group runs again with a lookup.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from goes_lite_mongo._schema import STORE, Collections
 
 
 async def take_turn(found: Collections, session: ClientSession, events: int = 0) -> int:
-    """Become the one who may append until the transaction ends; the head of the log, which is moved by so many events."""
+    """Lock the log until the transaction ends, move the head by a number of events, and return the head before."""
     moved = {"$inc": {"turns": 1, "head": Int64(events)}}
     row = await found.store.find_one_and_update(
         {"_id": STORE}, moved, return_document=ReturnDocument.BEFORE, session=session
     )
     if row is None:
-        raise StoreDamaged(found.store.full_name, "it does not say where the log ends")
+        raise StoreDamaged(found.store.full_name, "its document with the head of the log is missing")
     return int(row["head"])
 
 
 class Group:
-    """Some appends on their way into one transaction: look, decide on each in turn, write."""
+    """The appends of one transaction: look or foresee, decide each in turn, write."""
 
     def __init__(self, found: Collections, reader: EventReader) -> None:
         self._found = found
@@ -52,13 +52,13 @@ class Group:
         self._moved: dict[AggregateRef, tuple[int, int]] = {}
         self._foreseen: dict[AggregateRef, int] | None = None
         self._head = 0
-        """Where the counter stands in this transaction."""
+        """The counter of the log in this transaction."""
         self.events: list[Event[Any]] = []
-        """What is to be written, in position order, behind `before`."""
+        """The events to write after position `before`, in order."""
         self.before = 0
 
     def foresee(self, batches: Sequence[AppendBatch], head: int, moved: int) -> None:
-        """Take it that the aggregates are where the events expect them, and that none of the events is stored."""
+        """Assume that the aggregates have the expected versions, and that none of the events is stored."""
         self.before, self._head = head, head + moved
         for batch in batches:
             for ref, step in batch.steps.items():
@@ -66,7 +66,7 @@ class Group:
         self._foreseen = dict(self._versions)
 
     async def look(self, session: ClientSession, batches: Sequence[AppendBatch], head: int, moved: int = 0) -> None:
-        """Learn where the aggregates are, and which of the events are stored already."""
+        """Look up the aggregates' versions, and which of the events are stored already."""
         self.before, self._head = head, head + moved
         ids = [Binary(id_bytes(event), 4) for batch in batches for event in batch.events]
         refs = [*dict.fromkeys(ref for batch in batches for ref in batch.steps)]
@@ -81,7 +81,7 @@ class Group:
         self._stored = {bytes(row["id"]): stored(row) for row in rows}
 
     async def decide(self, session: ClientSession, batch: AppendBatch, condition: AppendCondition | None) -> Appended:
-        """What becomes of one append; what is raised is what it is refused with."""
+        """Return the result of one append, or raise the error that refuses it."""
         if self._stored and any(id_bytes(event) in self._stored for event in batch.events):
             return check_repeated(batch, self._stored, self._reader.registry)
         for ref, step in batch.steps.items():
@@ -105,7 +105,7 @@ class Group:
         return Appended(positions)
 
     async def _conflict(self, session: ClientSession, condition: AppendCondition) -> int:
-        """The highest position of an event that the condition forbids, 0 if there is none."""
+        """Return the highest position of an event that the condition forbids, or 0."""
         for event in reversed(self.events):
             if event.position <= condition.after:
                 break
@@ -119,7 +119,7 @@ class Group:
         return 0 if row is None else int(row["_id"])
 
     async def write(self, session: ClientSession) -> bool:
-        """Store what was accepted; False, or a duplicate key, if it was not as foreseen: then nothing may be committed."""
+        """Write the accepted events. Returning False or a duplicate key means that an assumption failed: do not commit."""
         await self._found.events.insert_many([document(event) for event in self.events], session=session)
         if self._moved:
             moves = [self._move(ref, *times) for ref, times in self._moved.items()]

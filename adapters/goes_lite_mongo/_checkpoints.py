@@ -1,7 +1,7 @@
-"""Checkpoints and leases over MongoDB; see `goes_lite.contract.checkpoints` for what is promised.
+"""The checkpoint and lease stores of MongoDB; `goes_lite.contract.checkpoints` is the contract.
 
-Time is the server's, so that programs on machines whose clocks differ agree about a lease, unless the handle has a clock
-of its own.
+Time is the server's, so that machines with different clocks agree about a lease, unless the runtime has another clock than
+the system's, as in tests.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class MongoCheckpoints:
 
         async def work(session: ClientSession) -> None:
             if lease is not None:
-                # Written to, not only read: then nobody can take the lease over before this is committed.
+                # A write, not only a read, so that nobody can take over the lease before this is committed.
                 held = {"_id": lease.name, "owner": lease.owner, "token": Int64(lease.token)}
                 kept = await self._found.leases.update_one(held, {"$inc": {"saves": 1}}, session=session)
                 if not kept.matched_count:
@@ -123,10 +123,10 @@ class MongoLeases:
 
 
 async def _identity(found: Collections, clock: Clock, session: ClientSession) -> tuple[str, int]:
-    """Which store it is, and the time: that of the server, unless the clock is one of the user's."""
+    """Return the store's identity and the time: the server's, unless the clock is not the system's."""
     row = await found.store.find_one({"_id": STORE}, {"identity": 1, "now": "$$NOW"}, session=session)
     if row is None:
-        raise StoreDamaged(found.store.full_name, "it does not say which store it is")
+        raise StoreDamaged(found.store.full_name, "its document with the identity of the store is missing")
     return row["identity"], to_micros(row["now"] if isinstance(clock, SystemClock) else clock.now())
 
 

@@ -1,4 +1,4 @@
-"""The client of one handle, and how its operations are run: reads, and transactions that are run again where that helps."""
+"""The client of one handle, which runs reads and transactions, with retries."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ T = TypeVar("T")
 Work = Callable[[ClientSession], Awaitable[T]]
 
 PAUSE, LONGEST_WAIT, LONGEST_PAUSE = 0.002, 0.05, 0.25
-"""Seconds between two tries: they grow from the first to the second, or to the third while there is no primary."""
+"""Seconds between two attempts, growing from the first to the second, or to the third while there is no primary."""
 LOOK = 0.25
-"""Seconds between two looks for transactions that nobody will end."""
+"""Seconds between two searches for abandoned transactions."""
 SELECTION = 1.0
-"""Seconds for which the driver looks for a primary before we are asked whether to go on."""
+"""Seconds for which the driver looks for a primary before it raises and `Retries` decides."""
 _WIRE_OF_5_0 = 13
 
 
 class Retries:
-    """How often one operation is tried: for a while if others are in its way, for another if there is no primary."""
+    """Implements `goes_lite.kit.committer.Retries`, with separate limits for conflicts and for a missing primary."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -59,7 +59,6 @@ class Retries:
         self._lost: Patience | None = None
 
     async def again(self, error: Exception, /) -> bool:
-        """True, behind a pause, if the same may work now."""
         connection, address = self._connection, self._connection.address
         if connection.closed:
             return False
@@ -73,7 +72,6 @@ class Retries:
         return await self._locked.again()
 
     def translated(self, error: Exception, /) -> Exception:
-        """What it means to the user; called once it is not tried again."""
         if isinstance(error, GoesError) or not isinstance(error, DRIVER_ERRORS):
             return error
         if conflict(error) and not lost(error):
@@ -82,7 +80,7 @@ class Retries:
 
 
 class Connection:
-    """One handle's way to the servers."""
+    """The connection of one handle to the servers."""
 
     def __init__(self, address: ServerAddress) -> None:
         self.address = address
@@ -90,12 +88,12 @@ class Connection:
         self._loop = asyncio.get_running_loop()
         self._process = os.getpid()
         self._seen: Timestamp | None = None
-        """When our last commit was: a read of ours sees it, though another server be primary by then."""
+        """The time of our last commit, which our reads see even if another server has become primary."""
         self.server = ""
-        """Its version, once it is open."""
+        """The server's version, once connected."""
         self._looked = float("-inf")
         self.own: set[bytes] = set()
-        """The ids of the sessions that our transactions are in."""
+        """The ids of our transactions' sessions."""
         try:
             self.client: AsyncMongoClient[Document] = AsyncMongoClient(
                 address.url,
@@ -130,7 +128,7 @@ class Connection:
         return Retries(self)
 
     async def make_way(self) -> None:
-        """Somebody's transaction is in the way: end it if that somebody is dead."""
+        """End conflicting transactions whose programs are dead."""
         now = self._loop.time()
         if now - self._looked > LOOK:
             self._looked = now
@@ -140,7 +138,7 @@ class Connection:
         return translate(error, self.address.location)
 
     async def open(self) -> Document:
-        """Find a primary, make the collections if need be, and answer which store it is."""
+        """Find a primary, create the collections if necessary, and return the document that identifies the store."""
         patience = Patience(self.address.connect_timeout, PAUSE, LONGEST_PAUSE)
         while True:
             try:
@@ -154,7 +152,7 @@ class Connection:
                     raise self.translated(exc) from exc
 
     async def read(self, work: Work[T]) -> T:
-        """Run an operation that only reads, again where the connection broke."""
+        """Run a read, again if the connection broke."""
         self.check_loop()
         retries = self.retries()
         while True:
@@ -171,15 +169,15 @@ class Connection:
                     raise retries.translated(exc) from exc
 
     async def begin(self, session: ClientSession) -> None:
-        """Begin a transaction, as all of ours are."""
+        """Begin a transaction with our read and write concerns."""
         self.own.add(session_id(session))
         await session.start_transaction(read_concern=ReadConcern("snapshot"), write_concern=_schema.DURABLE)
 
-    async def commit(self, session: ClientSession, doubt: Callable[[], None] = lambda: None) -> None:
-        """Commit, however often that has to be asked for. `doubt` is called once nobody knows whether it has happened.
+    async def commit(self, session: ClientSession, in_doubt: Callable[[], None] = lambda: None) -> None:
+        """Commit, with retries. Call `in_doubt` when the outcome becomes unknown.
 
-        The server remembers the last transaction of a session, so a commit that is asked for again happens once; if it
-        has not happened, the error says that the transaction may be run again.
+        The server remembers the last transaction of a session, so a retried commit takes effect once; if it cannot, the
+        error says that the transaction may be retried.
         """
         patience: Patience | None = None
         while True:
@@ -188,13 +186,13 @@ class Connection:
             except DRIVER_ERRORS as exc:
                 if not unknown_result(exc):
                     raise
-                doubt()
+                in_doubt()
                 patience = patience or Patience(self.address.retry_timeout, PAUSE, LONGEST_PAUSE)
                 if not await patience.again():
                     raise StoreUnavailable(
                         self.address.location,
-                        "the primary went away during a commit and could not be asked about it since, so what was written "
-                        "may be stored or not: look before you write it again",
+                        "the primary went away during a commit and has been unreachable since, so the write may or may not "
+                        "be stored: check before you write it again",
                     ) from exc
             else:
                 time = session.operation_time
@@ -203,7 +201,7 @@ class Connection:
                 return
 
     async def transact(self, work: Work[T]) -> T:
-        """Run an operation in a transaction of its own, again where the server undid it."""
+        """Run an operation in a transaction of its own, again if the server rolled it back."""
         retries = self.retries()
         while True:
             try:
@@ -228,25 +226,25 @@ class Connection:
 
 
 async def abort(session: ClientSession) -> None:
-    """Roll back; where even that fails, the server does it by itself."""
+    """Roll back; if that fails, the server does it."""
     if session.in_transaction:
-        await session.abort_transaction()  # the driver swallows what goes wrong with it
+        await session.abort_transaction()  # the driver ignores errors here
 
 
 def session_id(session: ClientSession) -> bytes:
-    """What the server calls the session."""
+    """Return the server's id of the session."""
     return bytes(session.session_id["id"])
 
 
 def check_replica_set(hello: Document, location: str) -> None:
-    """StoreUnavailable for a server that has no transactions, or is too old."""
+    """Raise StoreUnavailable if the server does not support transactions or is too old."""
     if hello["maxWireVersion"] < _WIRE_OF_5_0:
-        raise StoreUnavailable(location, "the server is older than MongoDB 5.0, the oldest that will do")
+        raise StoreUnavailable(location, "the server is older than MongoDB 5.0: upgrade it")
     if hello.get("setName") or hello.get("msg") == "isdbgrid":
         return
     how = "start mongod with --replSet rs0, and run rs.initiate() once in mongosh"
     if hello.get("isreplicaset"):
         raise StoreUnavailable(location, f"the replica set is not initiated yet: {how.partition(', and ')[2]}")
     raise StoreUnavailable(
-        location, f"this is a standalone server, and transactions need a replica set, which may be of one server: {how}"
+        location, f"a standalone server has no transactions; use a replica set, of one member at least: {how}"
     )

@@ -1,4 +1,4 @@
-"""JSON as BSON documents, and back, exactly; where BSON could not give the same text back, it is kept as text."""
+"""Convert JSON to BSON and back exactly; JSON that BSON cannot reproduce is stored as text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def native(text: str) -> tuple[bool, Any]:
-    """Whether JSON comes back from BSON as the same text, and what is stored then."""
+    """Return whether BSON reproduces the same JSON text, and the value to store if so."""
     try:
         value = json.loads(text)
         return (True, value) if _plain(value, _DEPTH) and _dumps(value) == text else (False, None)
@@ -19,12 +19,12 @@ def native(text: str) -> tuple[bool, Any]:
 
 
 def text_of(value: Any) -> str:
-    """The JSON that `native` took."""
+    """Return the JSON text of a `native` value."""
     return _dumps(value)
 
 
 def _plain(value: Any, depth: int) -> bool:
-    """Whether it is the same when it comes back."""
+    """Return whether BSON reproduces the value."""
     kind: type[object] = type(value)  # pyright: ignore[reportUnknownVariableType]
     if kind is str:
         return bool(value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value))
@@ -38,12 +38,12 @@ def _plain(value: Any, depth: int) -> bool:
 
 
 def _safe(key: str) -> bool:
-    """Whether a key means nothing to the server or the driver: not an operator, a path, or a reference."""
+    """Return whether a key has no special meaning to the server or the driver: no operator, path or reference."""
     return not key.startswith("$") and "." not in key and "\0" not in key and _plain(key, 0)
 
 
 def queryable(value: Any, depth: int = _DEPTH) -> Any:
-    """A document like this one that BSON can hold, for queries of its fields."""
+    """Return a similar document that BSON can store, for queries of its fields."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):
@@ -53,7 +53,7 @@ def queryable(value: Any, depth: int = _DEPTH) -> Any:
         return {
             key.encode("utf-8", "replace").decode(): queryable(one, depth - 1)
             for key, one in found.items()
-            if "\0" not in key and key != "$ref"  # the driver would take that for a reference
+            if "\0" not in key and key != "$ref"  # a reference to the driver
         }
     if isinstance(value, list):
         return [queryable(one, depth - 1) for one in value] if depth else None  # pyright: ignore[reportUnknownVariableType]

@@ -1,4 +1,4 @@
-"""pymongo: what its errors mean. The only file that knows codes and labels of the server's."""
+"""pymongo: types, and the translation of errors. The only module that knows the server's codes and labels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Collection: TypeAlias = AsyncCollection[Document]
 ClientSession: TypeAlias = AsyncClientSession
 
 DRIVER_ERRORS = (PyMongoError, BSONError, OverflowError, UnicodeEncodeError)
-"""Whatever the driver raises on its own account."""
+"""The exceptions that the driver raises."""
 
 UNAUTHORIZED, LOGIN, EXISTS, NO_TRANSACTION, LOST_HISTORY = 13, 18, 48, 251, 286
 _TRANSIENT, _UNKNOWN = "TransientTransactionError", "UnknownTransactionCommitResult"
@@ -44,45 +44,45 @@ _TOO_LARGE = frozenset((10334, 17280, 17419, 17420))
 
 
 def code(error: BaseException) -> int:
-    """The server's number for it; 0 if the server had nothing to do with it."""
+    """Return the server's code of an error, or 0 if it did not come from the server."""
     return error.code or 0 if isinstance(error, OperationFailure) else 0
 
 
 def unknown_result(error: BaseException) -> bool:
-    """Whether nobody knows whether a commit has happened: it may be asked for again, and happens once."""
+    """Return whether the outcome of a commit is unknown; it can be retried, and takes effect once."""
     return isinstance(error, PyMongoError) and error.has_error_label(_UNKNOWN)
 
 
 def conflict(error: BaseException) -> bool:
-    """Whether the server undid a transaction that may simply be run again."""
+    """Return whether the server rolled back a transaction that can simply be retried."""
     return isinstance(error, PyMongoError) and error.has_error_label(_TRANSIENT)
 
 
 def lost(error: BaseException) -> bool:
-    """Whether the connection, or the primary, is what failed, so that the same may work in a moment."""
+    """Return whether the connection or the primary failed, so that a retry may work."""
     if isinstance(error, OperationFailure):
         return error.has_error_label("RetryableWriteError") or code(error) in _NO_PRIMARY
     return isinstance(error, ConnectionFailure) and not isinstance(error, ConfigurationError)
 
 
 _NO_PRIMARY = frozenset((91, 189, 10107, 11600, 11602, 13435, 13436))
-"""It shuts down, it stepped down, it is none, it recovers."""
+"""The server shuts down, stepped down, is not a primary, or recovers."""
 
 
 def duplicate(error: BaseException) -> bool:
-    """Whether a key is there already."""
+    """Return whether a key exists already."""
     if isinstance(error, BulkWriteError):
         return any(one["code"] == _DUPLICATE for one in error.details["writeErrors"])
     return code(error) == _DUPLICATE
 
 
 def again(error: BaseException) -> bool:
-    """Whether the whole transaction may work if it is run once more; a duplicate key is one that another has just made."""
+    """Return whether the whole transaction may work if retried; another one has just inserted a duplicate key."""
     return conflict(error) or lost(error) or duplicate(error)
 
 
 def translate(error: Exception, location: str) -> GoesError:
-    """What an error of the driver means to a user of goes_lite. It names hosts, never a password."""
+    """Translate a driver's error to one of goes_lite. Its text may name hosts, but contains no password."""
     if isinstance(error, GoesError):
         return error
     number, text = code(error), str(error).partition(", full error:")[0].partition(", Timeout:")[0]
@@ -93,16 +93,16 @@ def translate(error: Exception, location: str) -> GoesError:
         )
     if number == UNAUTHORIZED:
         return StoreReadOnly(
-            location, f"the user may not do that ({text})", "grant the role readWrite, see docs/mongodb.md"
+            location, f"the user lacks a privilege ({text})", "grant the role readWrite, see docs/mongodb.md"
         )
     if number == _FULL:
         return StoreFull(location)
     if number == NO_TRANSACTION:
         return TransactionError("the transaction was rolled back by an earlier error inside it: begin another")
     if number in _TOO_LARGE or isinstance(error, (DocumentTooLarge, BSONError, OverflowError, UnicodeEncodeError)):
-        return InvalidEventError(f"a value that MongoDB cannot store: {text:.200}. One document has at most 16 MB")
+        return InvalidEventError(f"MongoDB cannot store a value: {text:.200}. A document has at most 16 MB")
     if lost(error):
-        return StoreUnavailable(location, f"no primary can be reached: {detail}")
+        return StoreUnavailable(location, f"no primary is reachable: {detail}")
     if conflict(error):
         return TransactionConflict(f"{location}: {detail}")
     if number == _TOO_OLD:

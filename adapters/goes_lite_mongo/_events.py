@@ -1,4 +1,4 @@
-"""The documents of the event store in MongoDB: what is asked for, and what becomes of it."""
+"""The event store's operations for MongoDB, and the conversion of their results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from goes_lite_mongo._session import AnyExecutor
 
 
 class MongoEventRows:
-    """See `goes_lite.kit.events.EventRows`."""
+    """Implements `goes_lite.kit.events.EventRows`."""
 
     page_size = 512
 

@@ -1,4 +1,4 @@
-"""Where the operations of a handle run: writes in transactions of their own, appends through the group committer."""
+"""Run the operations of a handle: writes in transactions of their own, appends through the group committer."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 
 class DirectExecutor:
-    """Outside of the user's transactions."""
+    """Runs operations outside user transactions."""
 
     def __init__(self, connection: Connection, group: Callable[[], Group], notify: Callable[[], None]) -> None:
         self.connection = connection
         self.closing = False
         self.handle: object = None
-        """What must not be collected while one of its stores is in use."""
+        """Kept from being garbage-collected while one of its stores is in use."""
         self.notify = notify
         self.turns = Turns(connection.address.location, connection.address.lock_timeout)
         writer = Writer(connection, group, self.turns.shared)
@@ -42,15 +42,15 @@ class DirectExecutor:
     async def read(self, work: Work[T]) -> T:
         self.connection.check_loop()
         self.check_usable()
-        # A task of its own, as for writes: the driver, cancelled while it connects, would leave a socket open.
+        # In a task of its own, as writes: if cancelled while connecting, the driver would leave a socket open.
         return await self._detached.run(self.connection.read(work))
 
     async def write(self, work: Work[T]) -> T:
-        """Run a write, which may be run several times; if it raises, nothing is written."""
+        """Run a write, which must be repeatable; if it raises, nothing is written."""
         self.check_usable()
         self.connection.check_loop()
         check_not_inside(self)
-        # Whoever waits for it may be cancelled, and it is done wholly or not at all.
+        # Even if the caller is cancelled, it happens completely or not at all.
         return await self._detached.run(self._write(work))
 
     async def _write(self, work: Work[T]) -> T:
@@ -68,7 +68,7 @@ class DirectExecutor:
         return await self._committer.append(batch, condition, committed)
 
     async def delete(self, work: Work[T]) -> T:
-        """Run a write that takes events away."""
+        """Run a write that deletes events."""
 
         async def alone(session: ClientSession) -> T:
             await take_turn(self.connection.collections, session)
@@ -77,9 +77,9 @@ class DirectExecutor:
         return await self.write(alone)
 
     async def close(self) -> None:
-        """Take nothing new, and finish what there is."""
+        """Refuse new operations and finish the current ones."""
         self.closing = True
         await self._committer.close()
         await self._detached.join()
-        async with self.turns.alone():  # a transaction that somebody is inside of
+        async with self.turns.alone():  # waits for an open transaction
             pass

@@ -1,4 +1,4 @@
-"""How an EventQuery becomes a filter of MongoDB's; `EventQuery.matches` is what it means."""
+"""Translate an EventQuery to a MongoDB filter; `EventQuery.matches` is the definition."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from goes_lite.events.query import EventQuery, QueryItem, Span
 from goes_lite_mongo._driver import Document
 
 Spellings = Callable[[str], Sequence[str]]
-"""An event name and those that it had before: `Registry.spellings`."""
+"""Returns an event name and its former names: `Registry.spellings`."""
 
 
 def window(query: EventQuery, spellings: Spellings, after: int, upto: int) -> Document:
-    """The filter for the events that match, with after < position ≤ upto."""
+    """Return the filter for matching events with after < position ≤ upto."""
     place: Document = {"_id": {"$gt": after, "$lte": upto}}
     wanted = condition(query, spellings)
     return {"$and": [place, wanted]} if wanted else place
 
 
 def condition(query: EventQuery, spellings: Spellings) -> Document:
-    """The filter for the events that match; an empty one if all do."""
+    """Return the filter for matching events, which is empty if all match."""
     if query.is_everything:
         return {}
     alternatives = [_item(item, spellings) for item in query.items]

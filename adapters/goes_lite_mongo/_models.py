@@ -1,4 +1,4 @@
-"""The ModelStore over MongoDB; see `goes_lite.contract.model_store.ModelStore` for what is promised."""
+"""The ModelStore of MongoDB; `goes_lite.contract.model_store.ModelStore` is the contract."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from goes_lite_mongo._schema import Collections
 from goes_lite_mongo._session import AnyExecutor
 
 PAGE = 512
-"""The most records of a page."""
+"""The maximum number of records in a page."""
 
 
 class MongoModels:
-    """Read models in the collection of that name, as documents; with their text where it is not that of the document."""
+    """Read models in the collection of that name, as documents, and as text where BSON cannot reproduce it."""
 
     def __init__(self, executor: AnyExecutor, found: Collections) -> None:
         self._executor = executor
@@ -131,8 +131,8 @@ class MongoModels:
                 if last is not None:
                     # `$expr`, because the plain operators only compare values of one type
                     at = {"$literal": last["k"]}
-                    behind = {"$and": [{"$eq": ["$k", at]}, {beyond: ["$_id", {"$literal": last["_id"]}]}]}
-                    found.append({"$match": {"$expr": {"$or": [{beyond: ["$k", at]}, behind]}}})
+                    later = {"$and": [{"$eq": ["$k", at]}, {beyond: ["$_id", {"$literal": last["_id"]}]}]}
+                    found.append({"$match": {"$expr": {"$or": [{beyond: ["$k", at]}, later]}}})
             return [*found, {"$sort": sort}, {"$limit": number}]
 
         def page(last: Document | None, number: int) -> Awaitable[list[Document]]:
@@ -181,12 +181,12 @@ def _key(collection: str, id: str) -> Document:
 
 
 def _all(collection: str) -> Document:
-    """The keys of a whole collection: documents compare field by field, and a list is more than any text."""
+    """Return the range of a collection's keys: documents compare field by field, and a list is greater than any text."""
     return {"$gte": _key(collection, ""), "$lt": {"collection": collection, "id": []}}
 
 
 def _fields(collection: str, id: str, data: str) -> Document:
-    """How JSON text is kept."""
+    """Return the stored fields for JSON text."""
     value = parse_model(collection, id, data)
     exact, document = native(data)
     return {"doc": document} if exact else {"doc": queryable(value), "text": data}
@@ -199,7 +199,7 @@ def _record(row: Document) -> ModelRecord:
 
 
 def _field(names: tuple[str, ...]) -> Any:
-    """The field as an expression; each name is the key of a document, never of the items of a list."""
+    """Return the field as an expression; each name is the key of a document, never of the items of a list."""
     found: Any = "$doc"
     for name in names:
         within: Document = {"$cond": [{"$eq": [{"$type": found}, "object"]}, found, {"$literal": {}}]}
@@ -215,7 +215,7 @@ def _condition(names: tuple[str, ...], value: Any) -> Document:
 
 
 def _sort_key(names: tuple[str, ...]) -> Document:
-    """What records are sorted by: null, then numbers (false and true as 0 and 1), then text, as BSON has it."""
+    """Return the sort key: null, then numbers (false and true as 0 and 1), then text, in the order of BSON."""
     field = _field(names)
     kind = {"$type": field}
     branches = [

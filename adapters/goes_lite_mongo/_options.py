@@ -1,4 +1,4 @@
-"""What a URL and options ask for: which servers, which database, which collections, how patient to be."""
+"""The options of a handle, from a URL and keywords."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _KNOWN = ("database", "prefix", *_TIMES)
 
 @dataclass(frozen=True)
 class ServerAddress:
-    """What to connect to and how."""
+    """The servers, and how to connect to them."""
 
     url: str = field(repr=False)
-    """The URL as the driver gets it, password and all: never shown."""
+    """The URL for the driver, including the password: never shown."""
     location: str
     """The URL without a password, with the database and the prefix."""
     database: str = DATABASE
@@ -32,10 +32,10 @@ class ServerAddress:
 
 
 def address_of(url: str, options: dict[str, Any]) -> ServerAddress:
-    """The address of a URL and of options, which come on top of those in the URL; ConfigError."""
+    """Return the address for a URL and options, which override those in the URL; raise ConfigError if one is invalid."""
     parts = urlsplit(url)
     if parts.fragment or url.endswith("#"):
-        raise ConfigError("mongodb: a # ends a URL: write %23 for one in a password or name")
+        raise ConfigError("mongodb: '#' ends the URL: write %23 in a password or name")
     query = parse_qsl(parts.query, keep_blank_values=True)
     given: dict[str, Any] = {}
     for name, value in query:
@@ -44,7 +44,7 @@ def address_of(url: str, options: dict[str, Any]) -> ServerAddress:
     for name in options:
         if name not in _KNOWN:
             raise ConfigError(
-                f"mongodb: no option is called {name!r}: they are {', '.join(_KNOWN)}; others belong in the URL"
+                f"mongodb: unknown option {name!r}: use one of {', '.join(_KNOWN)}; the driver's go into the URL"
             )
     given.update(options)
     database = _name(
@@ -66,7 +66,7 @@ def address_of(url: str, options: dict[str, Any]) -> ServerAddress:
 
 
 def with_prefix(url: str, prefix: str) -> str:
-    """The same URL with another prefix."""
+    """Return the URL with another prefix."""
     parts = urlsplit(url)
     query = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name != "prefix"]
     return parts._replace(path=parts.path or "/", query=urlencode([*query, ("prefix", prefix)])).geturl()
@@ -76,16 +76,16 @@ def _number(name: str, value: str) -> float:
     try:
         return float(value)
     except ValueError:
-        raise ConfigError(f"mongodb: {name}={value!r}: a number of seconds") from None
+        raise ConfigError(f"mongodb: {name}={value!r}: must be a number of seconds") from None
 
 
 def _seconds(name: str, value: Any) -> float:
     if type(value) not in (int, float) or not 0 < value <= MAX_SECONDS:
-        raise ConfigError(f"mongodb: {name}={value!r}: a number of seconds > 0 and ≤ {MAX_SECONDS:g}")
+        raise ConfigError(f"mongodb: {name}={value!r}: must be a number of seconds > 0 and ≤ {MAX_SECONDS:g}")
     return float(value)
 
 
 def _name(name: str, value: Any, pattern: str) -> str:
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
-        raise ConfigError(f"mongodb: {name}={value!r:.80}: none that MongoDB can have; letters, digits and _ will do")
+        raise ConfigError(f"mongodb: {name}={value!r:.80}: not a valid name in MongoDB; use letters, digits and _")
     return value

@@ -1,4 +1,4 @@
-"""Events into documents and back: the only place that knows what a stored event looks like."""
+"""Convert events to documents and back: the only place that knows the fields of a stored event."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _Decoder = tuple[str, Callable[[Any], object] | None]
 
 
 def document(event: Event[Any]) -> Document:
-    """A stored event. Fields that there is nothing for are left out."""
+    """Return an event as a document without empty fields."""
     encoding, schema, payload = event.encoded
     row: Document = {"_id": Int64(event.position), "id": Binary(id_bytes(event), 4), "name": event.name}
     if event.aggregate is not None:
@@ -41,7 +41,7 @@ def document(event: Event[Any]) -> Document:
 
 
 def put_payload(row: Document, field: str, encoding: str, payload: str | bytes) -> None:
-    """Store encoded data: as a document where it is JSON that comes back exactly, as text or bytes where not."""
+    """Store a payload: as a document if it is JSON that BSON reproduces exactly, otherwise as text or bytes."""
     if isinstance(payload, bytes):
         row["bytes"] = Binary(payload)
         return
@@ -53,14 +53,14 @@ def put_payload(row: Document, field: str, encoding: str, payload: str | bytes) 
 
 
 def payload_of(row: Document, field: str) -> str | bytes:
-    """What `put_payload` stored."""
+    """Return the payload that `put_payload` stored."""
     if "text" in row:
         return str(row["text"])
     return bytes(row["bytes"]) if "bytes" in row else text_of(row[field])
 
 
 def stored(row: Document) -> Event[None]:
-    """The event as it is stored, its data not decoded."""
+    """Return the event of a document, without decoding its data."""
     found = row.get("aggregate")
     ref = None if found is None else AggregateRef._make((found["name"], found["id"]))
     return restore(
@@ -85,16 +85,16 @@ def _tags(row: Document) -> frozenset[str] | None:
 
 
 def versions(ref: AggregateRef, last: int) -> Document:
-    """The keys of one aggregate's snapshots: documents compare field by field."""
+    """Return the range of an aggregate's snapshot keys up to version `last`: documents compare field by field."""
     key: Document = {"name": ref.name, "id": ref.id}
     return {"$gte": {**key, "version": Int64(0)}, "$lte": {**key, "version": Int64(last)}}
 
 
 class RowReader(EventReader):
-    """Makes events of documents: what `read` does event by event, in one go."""
+    """Converts many documents at once, with the result of `read` for each."""
 
     def events(self, rows: Iterable[Document], *, whole: AggregateRef | None = None) -> list[Event[Any]]:
-        """The events. With `whole`, they are those of that aggregate, and none is left out."""
+        """Return the events of the documents. With `whole`, they all belong to that aggregate, and none is left out."""
         found: list[Event[Any]] = []
         self.read_into(rows, found, whole=whole)
         return found
@@ -102,7 +102,7 @@ class RowReader(EventReader):
     def read_into(
         self, rows: Iterable[Document], found: list[Event[Any]], *, whole: AggregateRef | None = None
     ) -> None:
-        """Put the events into `found`: if one of them cannot be read, those before it are there."""
+        """Append the events to `found`; if one is unreadable, those before it are there."""
         decoders: dict[tuple[str, str, int], _Decoder] = {}
         ref = whole
         for row in rows:

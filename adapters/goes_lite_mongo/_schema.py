@@ -1,4 +1,4 @@
-"""The collections of a store and their indexes: what they are, how they are made and checked, how they are removed."""
+"""The collections of a store and their indexes: create, check and drop them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _INDEXES: dict[str, Document] = {
     "events_by_name": {"key": {"name": 1, "_id": 1}},
     "events_by_tag": {"key": {"tags": 1, "_id": 1}},
 }
-"""Those of the collection of events. Everything else is found by its _id, which says what it is."""
+"""The indexes of the collection of events; the other collections only need their _id."""
 
 
 class Collections(NamedTuple):
@@ -49,7 +49,7 @@ class Collections(NamedTuple):
 
 
 def collections(database: AsyncDatabase[Document], address: ServerAddress) -> Collections:
-    """As they are read and written: nothing that could be rolled back is seen, and what is acknowledged stays."""
+    """Return the collections with majority concerns: no read sees data that may be rolled back, no acknowledged write is lost."""
     return Collections(*(
         database.get_collection(
             address.prefix + name,
@@ -62,7 +62,7 @@ def collections(database: AsyncDatabase[Document], address: ServerAddress) -> Co
 
 
 def commands(prefix: str = "") -> Iterator[Document]:
-    """The commands that make a store, for users who may not."""
+    """Yield the commands that create a store."""
     for name in _NAMES:
         yield {"create": prefix + name}
     indexes = [{"name": name, **definition} for name, definition in _INDEXES.items()]
@@ -70,21 +70,21 @@ def commands(prefix: str = "") -> Iterator[Document]:
 
 
 async def migrate(database: AsyncDatabase[Document], found: Collections, address: ServerAddress) -> Document:
-    """Make what is not there, check what is, and answer the document that says which store it is."""
+    """Create missing collections, check the existing ones, and return the document that identifies the store."""
     stored = await found.store.find_one({"_id": STORE})
     if stored is None:
         there = {*await database.list_collection_names(filter={"name": {"$in": [one.name for one in found]}})}
         if there and await found.events.find_one() is not None:
-            raise ForeignFile(address.location, f"the collection {found.events.name!r} is not of a store")
+            raise ForeignFile(address.location, f"the collection {found.events.name!r} does not belong to a store")
         await asyncio.gather(*(_create(database, one.name) for one in found if one.name not in there))
     await _check_indexes(found, address)
     if stored is None:
-        # whoever is first gives the identity
+        # the first process sets the identity
         fresh = {"identity": f"{uuid4()}/1", "schema": SCHEMA, "head": 0, "turns": 0}
         await found.store.update_one({"_id": STORE}, {"$setOnInsert": fresh}, upsert=True)
         stored = await found.store.find_one({"_id": STORE})
     if stored is None or not isinstance(stored.get("identity"), str) or type(stored.get("schema")) is not int:
-        raise StoreDamaged(address.location, f"{found.store.name!r} does not say which store it is")
+        raise StoreDamaged(address.location, f"{found.store.name!r} does not identify the store")
     if stored["schema"] > SCHEMA:
         raise StoreTooNew(address.location, stored["schema"], SCHEMA)
     return stored
@@ -99,7 +99,7 @@ async def _create(database: AsyncDatabase[Document], name: str) -> None:
 
 
 async def _check_indexes(found: Collections, address: ServerAddress) -> None:
-    """Each index has to be what its name says: one without `unique` would let in what no store may have."""
+    """Create missing indexes and check the others: without `unique`, for example, one would accept duplicate ids."""
     there = {index["name"]: index async for index in await found.events.list_indexes()}
     missing = _INDEXES.keys() - there.keys()
     if missing:
@@ -109,7 +109,7 @@ async def _check_indexes(found: Collections, address: ServerAddress) -> None:
         if {"key": dict(there[name]["key"]), **{key: there[name].get(key) for key in _options(name)}} != _INDEXES[name]:
             raise StoreDamaged(
                 address.location,
-                f"the index {name!r} of {found.events.name!r} has another definition: drop it, and connect again",
+                f"the index {name!r} of {found.events.name!r} has another definition: drop it and connect again",
             )
 
 
@@ -118,20 +118,20 @@ def _options(name: str) -> dict[str, Any]:
 
 
 async def erase(database: AsyncDatabase[Document], found: Collections, address: ServerAddress) -> None:
-    """Drop the collections of a store; ForeignFile, and nothing is dropped, if they are not a store's."""
+    """Drop the collections of a store; if they are not a store's, raise ForeignFile and drop nothing."""
     there = await database.list_collection_names(filter={"name": {"$in": [one.name for one in found]}})
     if not there:
         return
     if await found.store.find_one({"_id": STORE, "identity": {"$type": "string"}}) is None:
-        raise ForeignFile(address.location, f"{found.store.name!r} does not say that it is one")
+        raise ForeignFile(address.location, f"{found.store.name!r} does not identify a store")
     dropping = asyncio.ensure_future(_drop(found))
     while not dropping.done():
         await asyncio.wait([dropping], timeout=0.2)
-        if not dropping.done():  # a transaction is open; if nobody will ever end it, we do
+        if not dropping.done():  # a transaction is open; end it if it is abandoned
             await end_abandoned(database.client)
     await dropping
 
 
 async def _drop(found: Collections) -> None:
     await asyncio.gather(*(one.drop() for one in found if one is not found.store))
-    await found.store.drop()  # what says that it is a store goes last
+    await found.store.drop()  # last, since it identifies the store

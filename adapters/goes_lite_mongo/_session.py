@@ -1,4 +1,4 @@
-"""A transaction of the user: a session of the driver's, from its begin to its commit, for one block of code."""
+"""User transactions: a driver session, from begin to commit, for one block of code."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ class MongoSession:
         self.after_commit: list[Callable[[], None]] = []
         self.active = False
         self.committed = False
-        """Whether the commit went through, also if whoever waited for it was cancelled."""
+        """Whether the commit succeeded, even if the caller was cancelled."""
         self.head = 0
         self._session: ClientSession | None = None
         self._broken = False
         self._stack = AsyncExitStack()
-        self._one = asyncio.Lock()  # a session does one thing at a time, though tasks of the block may be several
+        self._one = asyncio.Lock()  # a session runs one operation at a time, but the block may use several tasks
 
     @property
     def session(self) -> ClientSession:
-        """The driver's session; TransactionError once the transaction is over."""
+        """The driver's session. Raises TransactionError after the end of the transaction."""
         if self._session is None or not self.active:
-            raise TransactionError("the transaction is over: begin another one")
+            raise TransactionError("the transaction has ended: begin another")
         return self._session
 
     @property
@@ -67,7 +67,7 @@ class MongoSession:
         self.active = True
 
     async def _begin(self, session: ClientSession) -> None:
-        """Begin, and take the turn among all who write to the log: who has it meets no conflict with them later."""
+        """Begin and lock the log, so that no other append can conflict later."""
         connection = self.executor.connection
         retries = connection.retries()
         while True:
@@ -85,7 +85,7 @@ class MongoSession:
                 return
 
     async def run(self, work: Work[T]) -> T:
-        """Run an operation in it. What is refused has written nothing; an error of the server's undoes the transaction."""
+        """Run an operation inside the transaction. A refused one has written nothing; a server error rolls back everything."""
         session = self.session
         return await uninterrupted(self._run(session, work))
 
@@ -110,7 +110,7 @@ class MongoSession:
         return self.executor.connection.translated(error)
 
     async def finish(self, *, commit: bool) -> None:
-        """Commit or roll back, and wait for it, though whoever waits be cancelled: behind it all can see which it was."""
+        """Commit or roll back and wait for it, even if cancelled: afterwards the outcome is visible to all."""
         if self.active:
             self.active = False
             await uninterrupted(self._finish(commit=commit))
@@ -138,7 +138,7 @@ class MongoSession:
 
 
 class SessionExecutor:
-    """Everything inside one transaction: reads see what it wrote."""
+    """Runs operations inside a transaction, whose reads see its own writes."""
 
     def __init__(self, session: MongoSession, group: Callable[[], Group]) -> None:
         self._session = session
@@ -174,7 +174,7 @@ AnyExecutor: TypeAlias = DirectExecutor | SessionExecutor
 
 
 class MongoTransaction(UserTransaction):
-    """See `goes_lite.contract.backend.Transaction`."""
+    """Implements `goes_lite.contract.backend.Transaction`."""
 
     def __init__(self, runtime: Runtime, session: MongoSession, stores: StoresInside) -> None:
         super().__init__(runtime, stores)
@@ -185,13 +185,13 @@ class MongoTransaction(UserTransaction):
     def session(self) -> ClientSession:
         """The driver's session, for documents of your own in the same transaction: `…insert_one(doc, session=tx.session)`.
 
-        The commit stays ours. An error of the server's, such as a duplicate key, undoes the whole transaction.
+        Do not commit it. A server error, such as a duplicate key, rolls back the whole transaction.
         """
         return self._session.session
 
     @property
     def database(self) -> AsyncDatabase[Document]:
-        """The driver's database that the store is in."""
+        """The driver's database, which contains the store."""
         return self._connection.database
 
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""The SnapshotStore over MongoDB; see `goes_lite.contract.snapshot_store.SnapshotStore` for what is promised."""
+"""The SnapshotStore of MongoDB; `goes_lite.contract.snapshot_store.SnapshotStore` is the contract."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from goes_lite_mongo._schema import Collections
 from goes_lite_mongo._session import AnyExecutor
 
 PAGE = 64
-"""The most snapshots of a page: a state may be large."""
+"""The maximum number of snapshots in a page; a state may be large."""
 PART = 512
-"""How many snapshots are deleted with one command."""
+"""How many snapshots one command deletes."""
 
 
 class MongoSnapshots:
-    """Snapshots in the collection of that name, each found by its name, id and version."""
+    """Snapshots in the collection of that name, by name, id and version."""
 
     def __init__(self, executor: AnyExecutor, found: Collections) -> None:
         self._executor = executor

@@ -1,4 +1,4 @@
-"""Who of one handle may write: a transaction of the user alone, or everybody else side by side. First come, first served."""
+"""Turns of the writers of one handle: a user transaction alone, or other writes concurrently; first come, first served."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from goes_lite.errors import StoreLocked
 
 
 class Turns:
-    """A lock that is held by one, or shared by many."""
+    """A lock that one holds alone, or many share."""
 
     def __init__(self, location: str, timeout: float) -> None:
         self._location = location
@@ -22,7 +22,7 @@ class Turns:
 
     @asynccontextmanager
     async def shared(self) -> AsyncGenerator[None]:
-        """Beside all others who share; StoreLocked if a transaction keeps it for too long."""
+        """Hold the lock together with others; raise StoreLocked if a transaction holds it for too long."""
         await self._enter()
         self._sharing += 1
         self._none.clear()
@@ -36,7 +36,7 @@ class Turns:
 
     @asynccontextmanager
     async def alone(self) -> AsyncGenerator[None]:
-        """With nobody else."""
+        """Hold the lock alone."""
         await self._enter()
         try:
             await self._none.wait()

@@ -1,8 +1,8 @@
-"""How those who follow learn of commits of other handles and processes: by a change stream, or by looking.
+"""How followers of the log learn of commits by other handles and processes: by a change stream, or by polling.
 
-A change stream only wakes; where the log stands is what positions say. So nothing depends on its tokens: when the server
-has forgotten one, another stream is opened, and all look once. Who may not open one asks the server every 20 ms whether
-anything was committed at all, which everybody may.
+A change stream only wakes followers, which then read the log. So nothing depends on its tokens: if the server has forgotten
+one, another stream is opened, and all followers look once. A user without the privilege for streams polls the server every
+20 ms for commits of any kind, which needs no privilege.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from goes_lite_mongo._driver import DRIVER_ERRORS, UNAUTHORIZED, code
 LINGER = 1.0
 """Seconds."""
 RETRY, POLL = 0.1, 0.02
-"""Seconds until another watch is begun where one broke, and between looks where no stream may be opened."""
+"""Seconds until another watch begins after one broke, and between polls without a stream."""
 
 
 class Watcher(LoopWatcher):
@@ -37,18 +37,18 @@ class Watcher(LoopWatcher):
             except (*DRIVER_ERRORS, StoreError) as exc:
                 self._streams = self._streams and code(exc) != UNAUTHORIZED
                 await asyncio.sleep(RETRY)
-            self.signal.notify()  # whoever waits looks for himself, and meets the same error
+            self.signal.notify()  # followers look for themselves, and get the same error
 
     async def _listen(self) -> None:
         connection = self._connection
         names = [one.name for one in connection.collections if one is not connection.collections.events]
         pipeline: list[dict[str, Any]] = [{"$match": {"ns.coll": {"$in": names}}}, {"$project": {"_id": 1, "lsid": 1}}]
         async with await connection.database.watch(pipeline, max_await_time_ms=200) as stream:
-            self.signal.notify()  # so that whoever looked before it was open looks again
+            self.signal.notify()  # so that followers that looked before it was open look again
             while self.wanted:
                 change = await stream.try_next()
                 if change is not None and bytes(change.get("lsid", {}).get("id", b"")) not in connection.own:
-                    self.signal.notify()  # of our own commits everybody was told already
+                    self.signal.notify()  # our own commits have notified followers already
 
     async def _poll(self) -> None:
         seen: object = None

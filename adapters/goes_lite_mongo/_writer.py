@@ -1,4 +1,4 @@
-"""A group of appends in one transaction; see `goes_lite.kit.committer`. It takes four round trips where nothing is unexpected."""
+"""Write a group of appends in one transaction; see `goes_lite.kit.committer`. It usually takes four round trips."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from goes_lite_mongo._connection import Connection, abort
 from goes_lite_mongo._driver import duplicate
 
 GROUP_EVENTS = 2000
-"""About the most events in one transaction."""
+"""The approximate maximum number of events in one transaction."""
 
 
 class Writer:
@@ -26,7 +26,7 @@ class Writer:
         self._turn = turn
 
     async def write(self, group: Sequence[Operation]) -> bool:
-        """One transaction; whether anything was written. A GoesError of one operation is kept with it."""
+        """Write a group in one transaction; return whether anything was written. An operation keeps its own GoesError."""
         async with self._turn():
             if not any(operation.condition is not None or operation.in_doubt for operation in group):
                 with suppress(_UnforeseenError):
@@ -56,7 +56,7 @@ class Writer:
                     raise _UnforeseenError
             except BaseException as exc:
                 await abort(session)
-                if not look and (duplicate(exc) or isinstance(exc, OverflowError)):  # a version beyond all numbers
+                if not look and (duplicate(exc) or isinstance(exc, OverflowError)):  # a version beyond 64 bits
                     raise _UnforeseenError from exc
                 raise
             await connection.commit(session, partial(mark_in_doubt, group))
@@ -64,4 +64,4 @@ class Writer:
 
 
 class _UnforeseenError(Exception):
-    """Something is not as the appends expect it: one has to look."""
+    """An assumption failed: the group must look."""

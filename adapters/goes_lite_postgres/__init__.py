@@ -1,23 +1,23 @@
 """The PostgreSQL backend: the same promises on a server. It needs asyncpg: pip install 'goes-lite[postgres]'.
 
     postgresql://user@host/database                     the tables are in the schema goes_lite
-    postgresql://user@host/database?schema=orders       in another one: a store of its own
+    postgresql://user@host/database?schema=orders       another schema is another store
 
 Options, in the URL's query or as keywords of `connect`
-    schema            where the tables are; made if it is not there.
-    pool_size         the most connections of a handle: one that commits, one that listens, half of the rest for reads.
+    schema            the schema of the tables; created if it does not exist.
+    pool_size         the maximum number of connections: one commits, one listens, half of the others read.
     lock_timeout      seconds to wait for other writers and transactions before StoreLocked; 30 by default.
-    connect_timeout   seconds that opening a connection may take, and that opening the handle goes on trying; 10.
-    retry_timeout     seconds that an operation goes on trying while the server is away; 30.
-    command_timeout   seconds after which a server that says nothing to the listening connection is taken for gone; 60.
-    durability        'full' (default): what is acknowledged is on the server's disk, whatever the server is set up to.
-                      'normal': the server acknowledges before that; a crash of it may lose the last moments.
-    application_name  what the server calls the connections; goes_lite.
-    pooler            'true' behind a pooler of transactions, such as PgBouncer: nothing is prepared, nothing listens.
-    listen            'false': look for commits of others every 50 ms instead of having the server tell.
-    jsonb             'true': the table of events gets a column `document`, their JSON as jsonb, and an index for it.
+    connect_timeout   seconds that opening a connection may take, and that opening the handle is retried; 10.
+    retry_timeout     seconds that an operation is retried while the server is away; 30.
+    command_timeout   seconds without a response after which the server is considered gone; 60.
+    durability        'full' (default): acknowledged events are on the server's disk, whatever the server's settings.
+                      'normal': the server acknowledges earlier; if it crashes, the last moments may be lost.
+    application_name  the name of the connections on the server; goes_lite.
+    pooler            'true' with a transaction pooler such as PgBouncer in between: no prepared statements, no LISTEN.
+    listen            'false': poll for commits of others every 50 ms instead of using LISTEN.
+    jsonb             'true': the table of events gets an indexed column `document`, with their JSON as jsonb.
 
-Every other parameter of the query (sslmode, host, target_session_attrs, …) is the driver's.
+All other parameters of the query (sslmode, host, target_session_attrs, …) are passed to the driver.
 """
 
 from __future__ import annotations
@@ -132,19 +132,19 @@ class PostgresBackend(Backend):
 
     @staticmethod
     def ddl(schema: str = SCHEMA) -> Iterator[str]:
-        """The statements that make the tables of a store, for roles that may not make them themselves."""
+        """Return the statements that create the tables of a store, for roles without the right to create them."""
         return _schema.ddl(schema)
 
     @staticmethod
     def scratch(location: str, name: str) -> str:
-        """The URL of another store, for tests: another schema of the same database."""
+        """Return the URL of another store, for tests: another schema of the same database."""
         return with_schema(location, name)
 
     @staticmethod
     async def erase(location: str, **options: Any) -> None:
-        """Drop the schema of a store with all that is in it, if there is one; of the schema public, only the tables.
+        """Drop the schema of a store, if it exists, with everything in it; in the schema public, only the store's tables.
 
-        ForeignFile if it is not a store's; StoreLocked if a transaction is open in it.
+        Raise ForeignFile if it is not a store's; StoreLocked if a transaction is open in it.
         """
         address = address_of(location, options)
         pool = Pool(address)
@@ -163,7 +163,7 @@ class PostgresBackend(Backend):
         return f"<PostgresBackend {self.location}: {'closed' if self._closed else self.durability}, {self.driver}>"
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """A transaction; `tx.connection` is the driver's, for whatever else it can do."""
+        """Return a transaction; `tx.connection` is the driver's connection."""
         return TransactionBlock(lambda: PostgresSession(self.executor), self._inside)
 
     def _inside(self, session: PostgresSession) -> PostgresTransaction:
@@ -185,7 +185,7 @@ class PostgresBackend(Backend):
     def _stores(
         self, executor: AnyExecutor, names: Names, commits: Commits | None, published: Published | None
     ) -> tuple[LogEvents, PostgresSnapshots, PostgresModels, PostgresCheckpoints]:
-        """The stores of the handle, or of a transaction, which learns of no commits."""
+        """Return the stores of the handle, or of a transaction, which has no `commits`."""
         _, events, snapshots, models, checkpoints = self._sql
         rows = PostgresEventRows(executor, events, self._dialect, self._reader, names)
         return (
@@ -207,7 +207,7 @@ class PostgresBackend(Backend):
             await self._watcher.close()
             await self._announcer.close()
             await self._pool.close()
-        finally:  # whoever is cancelled here has closed it nevertheless
+        finally:  # a cancelled close still closes
             self._pool.terminate()
             await self.runtime.close()
 
@@ -218,7 +218,7 @@ class PostgresBackend(Backend):
 
 
 class _Opened:
-    """What is read once, when a handle is opened."""
+    """What opening a handle reads from the server."""
 
     def __init__(self, identity: str, head: int, server: str, settings: dict[str, str]) -> None:
         self.identity = identity
@@ -233,7 +233,7 @@ class _Opened:
 
     @classmethod
     async def of(cls, pool: Pool) -> _Opened:
-        """Connect, make the tables if need be, and look around."""
+        """Connect, create the tables if necessary, and read the settings."""
         patience = pool.opening()
         while True:
             connection = await pool.connect(patience)

@@ -1,10 +1,9 @@
-"""Appending: what is looked up for a group of appends, what is decided for each of them, what is written for all.
+"""Append a group: look up what it needs, decide each append, write all accepted ones.
 
-Two ways lead there. Mostly everything is as those who append expect it, so it is decided upon that, and the function that
-writes looks whether it is so (`Group.foresee`). Where it is not, or where more has to be known, the group runs inside a
-transaction that holds the lock of the log (see `_statements`), so that what was looked up stays true until the commit: one
-look, then every decision, then one statement that writes. An append that is refused has written nothing, and disturbs none of
-the others in its group.
+There are two ways. Usually everything is as the appends expect, so they are decided on that assumption, which the function
+that writes verifies (`Group.foresee`). If it does not hold, or more must be known, the group runs in a transaction that
+holds the lock of the log (see `_statements`), so that what it looks up stays true until the commit: one lookup, then every
+decision, then one statement that writes. A refused append writes nothing and does not affect the others of its group.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from goes_lite_postgres._rows import packed, unpacked
 
 
 class AppendSql:
-    """The statements that look, with the names of one store's tables; those that write are in `_function`."""
+    """The statements that look up, for the tables of one store; those that write are in `_function`."""
 
     def __init__(self, address: ServerAddress) -> None:
         table = address.table
@@ -48,10 +47,10 @@ class AppendSql:
 
 
 class Move(NamedTuple):
-    """What a group does to one aggregate."""
+    """The change of one aggregate by a group."""
 
     number: int
-    """From 1, in the order of their first events."""
+    """From 1, in the order of the aggregates' first events."""
     expected: int
     version: int
     begins: int
@@ -61,7 +60,7 @@ class Move(NamedTuple):
 
 
 class Group:
-    """Some appends on their way into one transaction: look or foresee, decide on each in turn, write."""
+    """The appends of one transaction: look or foresee, decide each in turn, write."""
 
     def __init__(self, sql: AppendSql, dialect: Dialect, reader: EventReader, names: Names) -> None:
         self._sql = sql
@@ -73,14 +72,14 @@ class Group:
         self._accepted: set[bytes] = set()
         self._moved: dict[AggregateRef, Move] = {}
         self.events: list[Event[Any]] = []
-        """What is to be written, in position order, behind `before`."""
+        """The events to write after position `before`, in order."""
         self.before = 0
         self._with_positions: list[Event[Any]] = []
 
     def foresee(self, batches: Sequence[AppendBatch]) -> bool:
-        """Take every aggregate to be where the first append expects it, no event to be stored, the log to be empty.
+        """Assume that every aggregate is at the version that its first append expects, and that no event is stored.
 
-        False if that is not worth a try: a name has no number yet, or one event is there twice.
+        Return False if that cannot work: the key of a name is unknown, or the group contains an event twice.
         """
         for batch in batches:
             for ref, step in batch.steps.items():
@@ -91,7 +90,7 @@ class Group:
         )
 
     async def look(self, connection: Connection, batches: Sequence[AppendBatch]) -> None:
-        """Learn where the log and the aggregates are, and which of the events are stored already."""
+        """Look up the head, the aggregates' versions, and which of the events are stored already."""
         ids = [id_bytes(event).hex() for batch in batches for event in batch.events]
         refs = [*dict.fromkeys(ref for batch in batches for ref in batch.steps)]
         row = await connection.fetchrow(self._sql.look, ids, [ref.name for ref in refs], [ref.id for ref in refs])
@@ -109,7 +108,7 @@ class Group:
                 )  # fmt: skip
 
     async def decide(self, connection: Connection, batch: AppendBatch, condition: AppendCondition | None) -> Appended:
-        """What becomes of one append; what is raised is what it is refused with."""
+        """Return the result of one append, or raise the error that refuses it."""
         if (self._stored or self._accepted) and (repeated := self._repeated(batch)):
             return check_repeated(batch, repeated, self._reader.registry)
         for ref, step in batch.steps.items():
@@ -121,7 +120,7 @@ class Group:
         return self._accept(batch)
 
     def _repeated(self, batch: AppendBatch) -> dict[bytes, Event[Any]]:
-        """What has an id of the batch, in the store or further ahead in the group."""
+        """Return the events with an id of the batch that are stored or come earlier in the group."""
         ids = {id_bytes(event) for event in batch.events}
         found = {id: event for id, event in self._stored.items() if id in ids}
         if not ids.isdisjoint(self._accepted):
@@ -129,7 +128,7 @@ class Group:
         return found
 
     def _placed(self) -> list[Event[Any]]:
-        """What was accepted, with its positions."""
+        """Return the accepted events with their positions."""
         placed = self._with_positions
         begin = len(placed)
         placed += (event.at(position) for position, event in enumerate(self.events[begin:], self.before + begin + 1))
@@ -152,7 +151,7 @@ class Group:
         return Appended(tuple(range(self.before + number + 1, self.before + len(self.events) + 1)))
 
     async def _conflict(self, connection: Connection, condition: AppendCondition) -> int:
-        """The highest position of an event that the condition forbids, 0 if there is none."""
+        """Return the highest position of an event that the condition forbids, or 0."""
         ours = (event for event in reversed(self._placed()) if event.position > condition.after)
         position: int = next((event.position for event in ours if self._reader.matches(condition.query, event)), 0)
         if position:
@@ -165,14 +164,14 @@ class Group:
         return int(rows[0][0]) if rows else 0
 
     async def write(self, connection: Connection, sql: str) -> int | None:
-        """Store what was accepted and answer the position before it; None if not all is as expected, and nothing stored.
+        """Store the accepted events and return the position before them, or None, storing nothing, if an assumption failed.
 
-        Raises InvalidEventError for a value that PostgreSQL has no place for.
+        Raise InvalidEventError for a value that PostgreSQL cannot store.
         """
         try:
             return await self._write(connection, sql)
         except DRIVER_ERRORS as exc:
-            if unstorable(exc):  # a codec of the user's own gave out what is no text, or jsonb does not take it
+            if unstorable(exc):  # a custom codec returned invalid text, or jsonb refuses a value
                 raise InvalidEventError(
                     f"an event of the batch has a value that PostgreSQL cannot store: {exc!s:.200}"
                 ) from exc

@@ -1,7 +1,7 @@
-"""Checkpoints and leases over PostgreSQL; see `goes_lite.contract.checkpoints` for what is promised.
+"""The checkpoint and lease stores of PostgreSQL; `goes_lite.contract.checkpoints` is the contract.
 
-A lease is a row, not a lock of a session: so it works through poolers, and outlives the connection. Time is the server's;
-but where a program was given a clock, as tests are, it is that one.
+A lease is a row, not a lock of a session, so it works through poolers and outlives the connection. Time is the server's,
+unless the runtime has another clock than the system's, as in tests.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NOW = "coalesce($1::bigint, (extract(epoch FROM clock_timestamp()) * 1000000)::
 
 
 class CheckpointSql:
-    """The statements, with the names of one store's tables."""
+    """The statements for the tables of one store."""
 
     def __init__(self, address: ServerAddress) -> None:
         checkpoints, leases, store = map(address.table, ("checkpoints", "leases", "store"))
@@ -32,7 +32,7 @@ class CheckpointSql:
         )
         self.delete = f"DELETE FROM {checkpoints} WHERE name = $1 RETURNING 1"
         self.lease = f"SELECT owner, token, expires FROM {leases} WHERE name = $1"
-        # Shared, so that nobody can take the lease over before what is written under it is committed.
+        # FOR SHARE, so that nobody can take over the lease before the write under it is committed.
         self.keep_lease = f"{self.lease} FOR SHARE"
         self.held = f"SELECT owner, token, expires FROM {leases} WHERE name = $2 AND expires > {_NOW}"
         self.acquire = (
@@ -53,7 +53,7 @@ class CheckpointSql:
 
 
 def micros(clock: Clock) -> int | None:
-    """What a clock of the user's says; None for that of the machine: then the server's is asked."""
+    """Return the time of a custom clock, or None for the system's, which the server's replaces."""
     return None if isinstance(clock, SystemClock) else to_micros(clock.now())
 
 
@@ -120,7 +120,7 @@ class PostgresLeases:
             )
             if until is None:
                 check_current(lease, await _stored(connection, self._sql.lease, lease.name))
-                raise LeaseLost(lease.name, None, lease.token, lease.token)  # it came back in this very moment
+                raise LeaseLost(lease.name, None, lease.token, lease.token)  # it became current again just now
             return lease._replace(expires=from_micros(until))
 
         return await self._executor.write(work)

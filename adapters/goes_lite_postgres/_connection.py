@@ -1,8 +1,8 @@
-"""The connections of one handle: opened when they are needed, lent to one operation at a time, replaced when they break.
+"""The connection pool of one handle: connections open on demand, serve one operation at a time, and are replaced when broken.
 
-The driver's own pool is not used: it resets a connection behind each use, which costs a round trip and is for nothing,
-since no operation leaves anything behind in a session. What it does not do is needed: reads have connections that no
-write can take from them, so that code inside a transaction can always read, however many transactions wait.
+The driver's own pool does not fit. It resets a connection after each use, a round trip that is not needed, since no
+operation leaves state in its session. And it does not reserve connections for reads, which let code inside a transaction
+always read, however many transactions wait.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from goes_lite_postgres._options import ServerAddress
 T = TypeVar("T")
 
 PAUSE, LONGEST_PAUSE = 0.02, 1.0
-"""Seconds between two tries while the server is away: they grow from the first to the second."""
+"""Seconds between two attempts while the server is away, growing from the first to the second."""
 
 
 class Pool:
@@ -50,7 +50,7 @@ class Pool:
 
     @property
     def pids(self) -> set[int]:
-        """Of the server's processes at the other ends: who a notification of our own comes from."""
+        """The server processes of our connections, which identify our own notifications."""
         return {connection.get_server_pid() for connection in self._open if not connection.is_closed()}
 
     def check_usable(self) -> None:
@@ -71,19 +71,19 @@ class Pool:
     # --- lending --------------------------------------------------------------------------------------------------------
 
     def reading(self) -> Lent:
-        """A connection for an operation that waits for nobody else's lock."""
+        """Return a connection for an operation that waits for no locks."""
         return Lent(self, self._reads)
 
     def writing(self) -> Lent:
-        """A connection for an operation that may have to wait for locks."""
+        """Return a connection for an operation that may wait for locks."""
         return Lent(self, self._writes)
 
     def committing(self) -> Lent:
-        """The connection of the group committer."""
+        """Return the connection of the group committer."""
         return Lent(self, self._commits)
 
     async def connection(self) -> Connection:
-        """One that is idle, else a new one. What opening raises is the driver's error."""
+        """Return an idle connection or open a new one, which may raise the driver's errors."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.is_closed():
@@ -92,13 +92,13 @@ class Pool:
         return await self.open()
 
     async def open(self) -> Connection:
-        """A new connection, which `drop` closes."""
+        """Open a new connection, which `drop` closes."""
         address = self.address
         connection: Connection = await asyncpg.connect(
             address.dsn,
             timeout=address.connect_timeout,
             command_timeout=None,
-            # behind a pooler of transactions the next statement may meet another server process
+            # with a transaction pooler, the next statement may run in another server process
             statement_cache_size=0 if address.pooler else 200,
             max_cached_statement_lifetime=0,
             server_settings={"application_name": address.application_name},
@@ -110,7 +110,7 @@ class Pool:
         return connection
 
     def give_back(self, connection: Connection) -> None:
-        """Into the pool again, if it is sound: outside of any transaction."""
+        """Return a connection to the pool, unless it is closed or still in a transaction."""
         if connection.is_closed() or connection.is_in_transaction():
             connection.terminate()
             self._open.discard(connection)
@@ -118,25 +118,25 @@ class Pool:
             self._idle.append(connection)
 
     async def drop(self, connection: Connection) -> None:
-        """Close a connection for good."""
+        """Close a connection."""
         self._open.discard(connection)
         with suppress(*DRIVER_ERRORS):
             await connection.close(timeout=2)
 
     async def close(self) -> None:
-        """Wait until everything is given back, and close it."""
+        """Wait until all connections are returned, and close them."""
         self.closed = True
         for turns, permits in self._permits:
             for _ in range(permits):
                 await turns.acquire()
         for turns, permits in self._permits:
             for _ in range(permits):
-                turns.release()  # for those who come too late, and are told so
+                turns.release()  # so that later callers get StoreClosed instead of waiting
         while self._idle:
             await self.drop(self._idle.pop())
 
     def terminate(self) -> None:
-        """Let go of every connection at once, without a word to the server."""
+        """Drop every connection immediately, without telling the server."""
         self.closed = True
         for connection in self._open:
             connection.terminate()
@@ -146,7 +146,7 @@ class Pool:
     # --- running ----------------------------------------------------------------------------------------------------------
 
     async def connect(self, patience: Patience) -> Connection:
-        """A connection, though the server may be away for a while; the driver's error as ours, if it stays away."""
+        """Return a connection, retrying while the server is away; raise the translated error if it stays away."""
         while True:
             self.check_usable()
             try:
@@ -156,11 +156,11 @@ class Pool:
                     raise translate(exc, self.address.location) from exc
 
     def bounded(self) -> asyncio.Timeout:
-        """For how long the server may say nothing to what may have to wait for locks, before it is taken for gone."""
+        """Return the timeout after which a server is considered gone by an operation that may wait for locks."""
         return asyncio.timeout(self.address.lock_timeout + self.address.command_timeout)
 
     async def read(self, work: Callable[[Connection], Awaitable[T]], *, bounded: bool = True) -> T:
-        """Run an operation that only reads, again where the connection broke, or hangs (unless it may take its time)."""
+        """Run a read, again if the connection broke or, with `bounded`, hangs."""
         self.check_loop()
         patience: Patience | None = None
         while True:
@@ -181,11 +181,11 @@ class Pool:
                 raise self.translated(error) from error
 
     def opening(self) -> Patience:
-        """For how long opening a handle goes on trying."""
+        """Return how long to retry opening a handle."""
         return Patience(self.address.connect_timeout, PAUSE, LONGEST_PAUSE)
 
     def patience(self) -> Patience:
-        """For how long an operation goes on trying."""
+        """Return how long to retry an operation."""
         return Patience(self.address.retry_timeout, PAUSE, LONGEST_PAUSE)
 
     def translated(self, error: Exception) -> GoesError:
@@ -193,7 +193,7 @@ class Pool:
 
 
 class Lent:
-    """A connection for the time of a block."""
+    """A connection for the duration of a block."""
 
     __slots__ = ("_connection", "_pool", "_turns")
 

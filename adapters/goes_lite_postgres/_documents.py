@@ -1,4 +1,4 @@
-"""Read models as PostgreSQL's jsonb: how a query of fields is asked, and what is put in the place of what jsonb refuses."""
+"""Read models as jsonb: the conditions of queries, and replacements for values that jsonb refuses."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _REFUSED = re.compile("[\0\ud800-\udfff]")
 
 
 def queryable(data: str) -> str | None:
-    """JSON that jsonb takes instead of this one; None if it takes this one, as it nearly always does.
+    """Return JSON that jsonb accepts instead of this one; None if it accepts this one, as it nearly always does.
 
-    jsonb has neither U+0000 nor half of a surrogate pair, and a number of it ends somewhere. None of these can be asked for
-    in a query, but the other fields of such a document can.
+    jsonb has no U+0000, no half of a surrogate pair and no unlimited numbers. Queries cannot find these values, but they can
+    find the other fields of such a document.
     """
     return json.dumps(_clean(json.loads(data))) if _SUSPICIOUS.search(data) else None
 
@@ -38,7 +38,7 @@ def _clean(value: Any) -> Any:
 
 
 def conditions(query: ModelQuery, parameters: list[Any]) -> list[str]:
-    """What `where` demands of a row `m`; the values are put behind the parameters."""
+    """Return the conditions of `where` on a row `m`, and append their values to the parameters."""
     wanted: list[str] = []
     for names, value in query.where:
         field = _field(names, parameters)
@@ -53,13 +53,13 @@ def conditions(query: ModelQuery, parameters: list[Any]) -> list[str]:
 
 
 def _equals(field: str, value: float, parameters: list[Any]) -> str:
-    """Numbers that are equal as Python reads them: one with a point or an exponent is a float, and so the nearest one."""
+    """Compare numbers as Python does: one with a point or an exponent is a float, and so the nearest one."""
     parameters.append(format(Decimal(value), "f"))
     exact = f"${len(parameters)}::text::numeric"
     parameters.append(float(value) if abs(value) < 2**53 or isinstance(value, float) else None)
     nearest = f"${len(parameters)}::float8"
     number = f"({field})::numeric"
-    # CASE keeps the order: what is no number is not taken for one, and what is too large for a float is not made one
+    # CASE fixes the order of evaluation: no cast of a non-number to numeric, or of a number that is too large to float8
     return (
         f"CASE WHEN jsonb_typeof({field}) <> 'number' THEN false WHEN {number} = {exact} THEN true "
         f"WHEN scale({number}) = 0 OR abs({number}) > 1e308 THEN false ELSE {number}::float8 = {nearest} END"
@@ -67,7 +67,7 @@ def _equals(field: str, value: float, parameters: list[Any]) -> str:
 
 
 def sort_keys(names: tuple[str, ...], parameters: list[Any]) -> tuple[str, str, str]:
-    """What rows are sorted by for a field: None first, then numbers, then text (and the text of whatever else it is)."""
+    """Return the sort keys for a field: None first, then numbers, then text (and anything else as text)."""
     field = _field(names, parameters)
     kind = f"jsonb_typeof({field})"
     return (
@@ -78,7 +78,7 @@ def sort_keys(names: tuple[str, ...], parameters: list[Any]) -> tuple[str, str, 
 
 
 def _field(names: tuple[str, ...], parameters: list[Any]) -> str:
-    """The field as jsonb; each name is the key of an object, never the number of an element."""
+    """Return the field as jsonb; each name is the key of an object, never the index of an element."""
     path = f"({DOCUMENT})"
     for name in names:
         parameters.append(name)

@@ -1,4 +1,4 @@
-"""asyncpg: what a connection is, and what its errors mean. The only file that knows SQLSTATE codes."""
+"""asyncpg: types, and the translation of errors. The only module that knows SQLSTATE codes."""
 
 from __future__ import annotations
 
@@ -29,53 +29,53 @@ else:
 
 SERIALIZATION, DEADLOCK, UNIQUE, READ_ONLY = "40001", "40P01", "23505", "25006"
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError)
-"""Whatever the driver raises on its own account; a TimeoutError is an OSError.
+"""The exceptions that the driver raises; a TimeoutError is an OSError.
 
-Some errors of goes_lite are OSErrors as well: where both can come, GoesError is caught first.
+Some errors of goes_lite are OSErrors as well: where both can occur, catch GoesError first.
 """
 
 _GONE = frozenset(("57P01", "57P02", "57P03", "57P05", "25P03"))
-"""The server ended the connection, or is about to start: shutdown, crash, idle for too long."""
+"""The server ended the connection (shutdown, crash, idle for too long), or is starting."""
 _FULL = frozenset(("53100", "53400"))
 _BUSY = "53300"
 _LOGIN = ("28",)
 
 
 def code(error: BaseException) -> str:
-    """Its SQLSTATE; '' if the server had nothing to do with it."""
+    """Return the SQLSTATE of an error, or '' if it did not come from the server."""
     state: Any = getattr(error, "sqlstate", None)
     return state if isinstance(state, str) else ""
 
 
 def lost(error: BaseException, connection: Connection | None = None) -> bool:
-    """Whether the connection is what failed, so that the same may work on another one."""
+    """Return whether the connection failed, so that another one may work."""
     state = code(error)
     if state:
         return state in _GONE or state.startswith("08")
-    if isinstance(error, (OSError, EOFError)):  # refused, reset, timed out; what TLS raises is an OSError, too
+    if isinstance(error, (OSError, EOFError)):  # refused, reset, timed out; errors of TLS are OSErrors, too
         return True
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-        return True  # while another server takes over, there is none that may be written to
+        return True  # during a failover no server is writable
     return connection is not None and connection.is_closed()
 
 
 def worth_waiting(error: BaseException) -> bool:
-    """Whether connecting may work in a moment: the server is not there yet, or has no connection left."""
+    """Return whether connecting may soon work: the server is not up yet, or has no connection left."""
     return lost(error) or code(error) == _BUSY
 
 
 def conflict(error: BaseException) -> bool:
-    """Whether PostgreSQL undid a transaction that may simply be run again."""
+    """Return whether PostgreSQL rolled back a transaction that can simply be retried."""
     return code(error) in (SERIALIZATION, DEADLOCK)
 
 
 def unstorable(error: BaseException) -> bool:
-    """Whether a value is none that PostgreSQL has: the driver finds that out, or the server, of jsonb for example."""
+    """Return whether the driver or the server refused a value, for example jsonb."""
     return code(error)[:2] == "22"
 
 
 def translate(error: Exception, location: str, *, waited: float = 0.0) -> GoesError:
-    """What an error of the driver means to a user of goes_lite. None of it shows a password: the server knows none."""
+    """Translate a driver's error to one of goes_lite. Its text contains no password, since the server's does not."""
     if isinstance(error, GoesError):
         return error
     state, text = code(error), _text(error)
@@ -85,13 +85,9 @@ def translate(error: Exception, location: str, *, waited: float = 0.0) -> GoesEr
     if state in (SERIALIZATION, DEADLOCK):
         return TransactionConflict(f"{location}: {detail}")
     if state == READ_ONLY:
-        return StoreReadOnly(
-            location, f"PostgreSQL only reads here ({text})", "connect to a server that may be written to"
-        )
+        return StoreReadOnly(location, f"this PostgreSQL server is read-only ({text})", "connect to a writable server")
     if state == "42501":
-        return StoreReadOnly(
-            location, f"the role may not do that ({text})", "grant it the rights, see docs/postgres.md"
-        )
+        return StoreReadOnly(location, f"the role lacks a privilege ({text})", "grant it, see docs/postgres.md")
     if state in _FULL:
         return StoreFull(location)
     if state == "25P02":

@@ -1,11 +1,11 @@
-"""How a transaction ends, and what is known of it when the connection breaks in that very moment.
+"""End transactions, and find out what happened if the connection breaks during a COMMIT.
 
-Each transaction that has written something leaves a mark with its last statement: a row that it shares with no other one
-that is under way, with a number that none has had before. So a COMMIT that nobody has confirmed is not in doubt for long: as
-soon as the server can be reached again, and has done with that transaction, the mark says whether it has happened.
+The last statement of each transaction that wrote something leaves a mark: a row that no other open transaction uses, with
+a new number. So an unconfirmed COMMIT is not in doubt for long: once the server is reachable again and has finished that
+transaction, the mark shows whether it was committed.
 
-What the server itself says of a transaction's number (`pg_xact_status`) tells only when it is over. After a crash it gives
-numbers out again that had not reached the disk, and would tell of another's.
+The server's own status of a transaction id (`pg_xact_status`) only shows that the transaction is over. After a crash the
+server reuses ids that had not reached the disk, whose status would be that of another transaction.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from goes_lite_postgres._statements import ROLLBACK, STATUS, Statements
 
 _NO_SUCH_NUMBER = "22023"
 FORGET = 1.0
-"""Seconds that closing a handle takes at most to remove its marks; what is left is removed by others, a week later."""
+"""Maximum seconds that closing a handle spends on removing its marks; other handles remove the rest a week later."""
 
 
 async def rollback(connection: Connection) -> None:
-    """Leave the transaction; a connection on which that fails is closed."""
+    """Roll back; if that fails, terminate the connection."""
     if connection.is_closed():
         return
     try:
@@ -36,7 +36,7 @@ async def rollback(connection: Connection) -> None:
 
 
 class Noted(NamedTuple):
-    """A transaction that has left its mark, and is to be committed."""
+    """A transaction that has left its mark and can be committed."""
 
     xid: str
     mark: str
@@ -50,17 +50,17 @@ class Ends:
         self.sql = sql
         self._pool = pool
         self._free: dict[str, int] = {}
-        """Marks of transactions that are over, and their numbers."""
+        """Marks of finished transactions, and their numbers."""
         self._used: list[str] = []
 
     async def note(self, connection: Connection) -> Noted | None:
-        """The last statement of a transaction; None if it has written nothing. What it raises is the driver's error."""
+        """Run the last statement of a transaction; return None if it wrote nothing. Raises the driver's errors."""
         if self._free:
             mark, number = self._free.popitem()
         else:
             mark, number = uuid4().hex, 0
             self._used.append(mark)
-        # Should this fail, the mark is not used again: the server may take a while to notice, and keep it locked.
+        # If this fails, the mark is not reused: the server may take a while to notice and keep it locked.
         xid: str | None = await connection.fetchval(self.sql.note, mark, number + 1)
         if xid is None:
             self._free[mark] = number
@@ -68,9 +68,9 @@ class Ends:
         return Noted(xid, mark, number + 1)
 
     async def commit(self, connection: Connection, noted: Noted | None) -> bool:
-        """End the transaction well; False if the connection broke before that, so that nothing was written.
+        """Commit; return False if the connection broke first, so that nothing was written.
 
-        A GoesError if the server refuses, or if nobody can tell any more.
+        Raise a GoesError if the server refuses, or if the outcome remains unknown.
         """
         if noted is None:
             await rollback(connection)
@@ -93,7 +93,7 @@ class Ends:
         return happened
 
     async def _happened(self, noted: Noted) -> bool:
-        """Whether the transaction was committed; StoreUnavailable if the server cannot be asked."""
+        """Return whether the transaction was committed; raise StoreUnavailable if the server stays unreachable."""
         patience = self._pool.patience()
         while True:
             with suppress(*DRIVER_ERRORS):
@@ -110,15 +110,15 @@ class Ends:
                 raise self._in_doubt()
 
     def _in_doubt(self) -> StoreUnavailable:
-        """The server went away during a COMMIT and stayed away."""
+        """Return the error for a server that went away during a COMMIT and stayed away."""
         return StoreUnavailable(
             self._pool.address.location,
-            "the server went away during a commit and could not be asked about it since, so what was written may be stored "
-            "or not: look before you write it again",
+            "the server went away during a commit and has been unreachable since, so the write may or may not be stored: "
+            "check before you write it again",
         )
 
     async def close(self) -> None:
-        """Remove the marks, if the server is there."""
+        """Remove the marks, if the server is reachable."""
         if not self._used or self._pool.closed:
             return
         with suppress(GoesError, *DRIVER_ERRORS):
@@ -127,11 +127,11 @@ class Ends:
 
 
 async def _is_over(connection: Connection, xid: str) -> bool:
-    """Whether nobody is at work in a transaction of that number."""
+    """Return whether no transaction of that id is in progress."""
     try:
         status: str | None = await connection.fetchval(STATUS, xid)
     except DRIVER_ERRORS as exc:
-        if code(exc) == _NO_SUCH_NUMBER:  # it was lost in a crash, or another server has taken over
+        if code(exc) == _NO_SUCH_NUMBER:  # lost in a crash or a failover
             return True
         raise
     return status != "in progress"

@@ -1,4 +1,4 @@
-"""The rows of the event store in PostgreSQL: its statements, and what becomes of their results."""
+"""The event store's statements for PostgreSQL, and the conversion of their results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from goes_lite_postgres._session import AnyExecutor
 T = TypeVar("T")
 
 MAX_ARGUMENTS = 32_767
-"""Of one statement: the driver counts them with 16 bits."""
+"""The maximum for one statement: the driver counts them with 16 bits."""
 
 
 def _numbered(number: int) -> str:
@@ -34,12 +34,12 @@ def _unchanged(value: T) -> T:
 
 
 def _in_order(left: str, right: str, on: str) -> str:
-    # OFFSET keeps the planner from choosing another way to join, such as reading the whole log beside the left side
+    # OFFSET keeps the planner from choosing another join, such as reading the whole log as well as the left side
     return f"{left} CROSS JOIN LATERAL (SELECT * FROM {right} WHERE {on} OFFSET 0) e"
 
 
 def dialect_of(address: ServerAddress) -> Dialect:
-    """How queries become the SQL of PostgreSQL, on the tables of one store."""
+    """Return the dialect for queries on the tables of one store."""
     return Dialect(
         placeholder=_numbered,
         uuid=_unchanged,
@@ -52,7 +52,7 @@ def dialect_of(address: ServerAddress) -> Dialect:
 
 
 class EventSql:
-    """The statements, with the names of one store's tables."""
+    """The statements for the tables of one store."""
 
     def __init__(self, address: ServerAddress) -> None:
         table = address.table
@@ -74,7 +74,7 @@ class EventSql:
         tags = f"SELECT tag, e.position FROM {table('events')} e, {each} WHERE e.aggregate_key = $1"
         self.delete = (
             f"DELETE FROM {table('snapshots')} WHERE name = $1 AND id = $2",
-            # a position is never used again, so the head stays where it is
+            # positions are never reused, so the head stays where it is
             f"UPDATE {table('store')} SET head = greatest(head, (SELECT max(position) FROM {table('events')}))",
             f"DELETE FROM {table('event_tags')} t WHERE (t.tag, t.position) IN ({tags})",
             f"WITH gone AS (DELETE FROM {table('events')} WHERE aggregate_key = $1 RETURNING 1) SELECT count(*) FROM gone",
@@ -83,7 +83,7 @@ class EventSql:
 
 
 class PostgresEventRows:
-    """See `goes_lite.kit.events.EventRows`."""
+    """Implements `goes_lite.kit.events.EventRows`."""
 
     page_size = 1024
 

@@ -1,4 +1,4 @@
-"""Where the operations of a handle run: on its own connections, appends through the group committer."""
+"""Run the operations of a handle: on pooled connections, appends through the group committer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Work = Callable[[Connection], Awaitable[T]]
 
 
 class DirectExecutor:
-    """Outside of transactions."""
+    """Runs operations outside transactions."""
 
     def __init__(self, pool: Pool, sql: Statements, committer: Committer, notify: Callable[[], None]) -> None:
         self.pool = pool
@@ -32,10 +32,10 @@ class DirectExecutor:
         self.ends = Ends(pool, sql)
         self.closing = False
         self.handle: object = None
-        """What must not be collected while one of its stores is in use."""
+        """Kept from being garbage-collected while one of its stores is in use."""
         self._committer = committer
         self.notify = notify
-        self._turn = asyncio.Lock()  # so that those who wait for a turn need no connection for it
+        self._turn = asyncio.Lock()  # so that waiting for a turn needs no connection
         self._detached = DetachedTasks()
 
     def check_usable(self) -> None:
@@ -48,16 +48,16 @@ class DirectExecutor:
         return await self.pool.read(work)
 
     async def select(self, work: Work[T]) -> T:
-        """A read of the user's, which may take as long as it takes."""
+        """Run a user's read, without a time limit."""
         self.check_usable()
         return await self.pool.read(work, bounded=False)
 
     async def write(self, work: Work[T], *, exclusive: bool = False) -> T:
-        """Run a write; `exclusive` ones, of several rows, take turns with transactions."""
+        """Run a write; `exclusive` writes, of several rows, take turns with transactions."""
         self.check_usable()
         self.pool.check_loop()
         check_not_inside(self)
-        # Whoever waits for it may be cancelled, and it is done wholly or not at all.
+        # Even if the caller is cancelled, it happens completely or not at all.
         return await self._detached.run(self._write(work, exclusive=exclusive))
 
     async def _write(self, work: Work[T], *, exclusive: bool) -> T:
@@ -99,7 +99,7 @@ class DirectExecutor:
 
     @asynccontextmanager
     async def turn(self) -> AsyncGenerator[None]:
-        """The turn of this handle among the transactions of the store."""
+        """Take this handle's turn among the transactions of the store."""
         seconds = self.pool.address.lock_timeout
         try:
             async with asyncio.timeout(seconds):
@@ -120,7 +120,7 @@ class DirectExecutor:
         return await self._committer.append(batch, condition, committed)
 
     async def delete(self, work: Work[T]) -> T:
-        """Run a write that takes events away."""
+        """Run a write that deletes events."""
 
         async def locked(connection: Connection) -> T:
             await connection.execute(self.sql.lock_log)
@@ -129,10 +129,10 @@ class DirectExecutor:
         return await self.write(locked, exclusive=True)
 
     async def close(self) -> None:
-        """Take nothing new, and finish what there is."""
+        """Refuse new operations and finish the current ones."""
         self.closing = True
         await self._committer.close()
         await self._detached.join()
-        async with self._turn:  # a transaction that somebody is inside of
+        async with self._turn:  # waits for an open transaction
             pass
         await self.ends.close()

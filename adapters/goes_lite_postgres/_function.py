@@ -1,16 +1,15 @@
-"""Functions in the database: all that an append needs in one round trip to the server, and the last word of other writes.
+"""Functions in the database: an append in one round trip, and the last statement of other writes.
 
-`append_events` called alone is a transaction of its own: it takes the lock of the log, looks whether everything is as
-whoever appends expects it, stores the events and is committed, with one message there and one back. If anything is not as
-expected it stores nothing and answers NULL; then somebody has to look closer, see `_writer`. Called with the lock in hand it
-does the same without the first step.
+`append_events` called on its own is a transaction: it takes the lock of the log, verifies the caller's expectations, stores
+the events and commits, in one round trip. If an expectation fails it stores nothing and returns NULL; then `_writer` looks
+closer. Called with the lock held, it does the same without the first step.
 
-Each of its statements looks anew (a function that is VOLATILE does so at READ COMMITTED), so behind the lock it sees what
-the last owner of the lock has committed. At any other level it would not, so there it answers NULL.
+Each of its statements takes a new snapshot (as in any VOLATILE function at READ COMMITTED), so after taking the lock it
+sees what the last owner committed. At any other isolation level it would not, so there it returns NULL.
 
-Each session plans it once, which would else be done for each call and take as long as the rest. So plans must not depend on
-the size of tables: without `enable_seqscan` an index is taken of small ones, too, and OFFSET 0 has it asked once for each
-aggregate, instead of joining all of them.
+Each session plans the function once; planning each call would take as long as the rest. So plans must not depend on the
+size of tables: without `enable_seqscan` small tables use an index, too, and OFFSET 0 makes it one lookup per aggregate
+instead of a join of all.
 """
 
 APPEND_EVENTS = """CREATE FUNCTION {schema}.append_events(
@@ -75,9 +74,9 @@ BEGIN
     RETURN before;
 END
 {quote}"""
-"""Of a schema; `quote` begins and ends its body, and is no part of the schema's name.
+"""`quote` delimits the body and must not occur in the name of the schema.
 
-Its parameters are of each aggregate, of each tag, of each event; the numbers of events and aggregates begin at 1.
+The parameters are per aggregate, per tag and per event; events and aggregates are numbered from 1.
 """
 
 NOTE_COMMIT = """CREATE FUNCTION {schema}.note_commit(mark uuid, mark_number bigint) RETURNS text LANGUAGE plpgsql AS {quote}
@@ -91,4 +90,4 @@ BEGIN
     RETURN pg_current_xact_id_if_assigned()::text;
 END
 {quote}"""
-"""What tells afterwards whether the transaction was committed, see `_ends`."""
+"""The mark shows afterwards whether the transaction was committed, see `_ends`."""

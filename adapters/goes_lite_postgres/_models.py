@@ -1,4 +1,4 @@
-"""The ModelStore over PostgreSQL; see `goes_lite.contract.model_store.ModelStore` for what is promised."""
+"""The ModelStore of PostgreSQL; `goes_lite.contract.model_store.ModelStore` is the contract."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from goes_lite_postgres._options import ServerAddress
 from goes_lite_postgres._session import AnyExecutor
 
 PAGE = 1024
-"""The most records of a page."""
+"""The maximum number of records in a page."""
 
 _COLUMNS = "m.collection, m.id, m.version, m.data"
 
 
 class ModelSql:
-    """The statements, with the names of one store's tables."""
+    """The statements for the tables of one store."""
 
     def __init__(self, address: ServerAddress) -> None:
         table = self.table = address.table("models")
@@ -100,7 +100,7 @@ class PostgresModels:
         return actual
 
     async def put_many(self, collection: str, models: Mapping[str, str | None]) -> None:
-        items = sorted(check_models(collection, models))  # in one order, so that two who do this wait for each other
+        items = sorted(check_models(collection, models))  # one lock order, so that two such writes cannot deadlock
         written = [
             (id, data, queryable(data)) for id, data in items if data is not None and _is_json(collection, id, data)
         ]
@@ -163,7 +163,7 @@ class PostgresModels:
             sql += f" ORDER BY {order} LIMIT ${len(values)}"
             return self._executor.read(lambda connection: connection.fetch(sql, *values))
 
-        # the id makes the order total, so that a page can begin after the last row of the one before
+        # the id makes the order total, so that a page can begin after the last row of the previous one
         return keyset_pages(page, _key, _record, limit=upper_bound("limit", limit), most=PAGE)
 
     async def clear(self, collection: str) -> int:
@@ -200,5 +200,5 @@ def _is_json(collection: str, id: str, data: str) -> bool:
 
 
 def _check_is_version(collection: str, id: str, expected: int | None) -> None:
-    """InvalidQueryError for what is no version at all."""
+    """Raise InvalidQueryError unless `expected` is None or a version."""
     check_expected(collection, id, expected, expected if type(expected) is int else 0)

@@ -1,7 +1,7 @@
-"""Names of events and their numbers, as far as this handle has met them.
+"""A cache of event names and their keys.
 
-A number is drawn from a sequence, so one that was rolled back is never another name's: what number means which name
-holds for ever. The other way round holds once it is committed, so inside a transaction of the user it is not kept.
+Keys come from a sequence, so the key of a rolled-back name is never reused: a key means the same name forever. The reverse
+holds only once it is committed, so a user transaction does not cache the keys of names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from goes_lite_postgres._options import ServerAddress
 
 
 class Names:
-    """Of one store."""
+    """The event names of one store."""
 
     def __init__(self, address: ServerAddress, known: dict[int, str] | None = None) -> None:
         table = address.table("event_names")
@@ -28,15 +28,15 @@ class Names:
         self._keys: dict[str, int] = {}
 
     def inside(self) -> Names:
-        """The names as a transaction of the user sees them."""
+        """Return the names as a user transaction sees them."""
         return Names(self._address, self._names)
 
     def known(self, names: Iterable[str]) -> bool:
-        """Whether this handle knows the numbers of all of them."""
+        """Return whether the keys of all names are cached."""
         return all(name in self._keys for name in names)
 
     async def keys(self, connection: Connection, names: set[str]) -> dict[str, int]:
-        """The numbers of the names, made where there is none: then the lock of the log is held."""
+        """Return the keys of names, creating missing ones; the caller holds the lock of the log if there may be any."""
         missing = names - self._keys.keys()
         if not missing:
             return self._keys
@@ -48,16 +48,18 @@ class Names:
             self._keys.update(found)
             return self._keys
         made = {name: key for key, name in await connection.fetch(self._make, new)}
-        # Not kept on the side: should this transaction be rolled back, the next has to make them again.
+        # New keys are not cached: if this transaction is rolled back, the next must create them again.
         self._keys.update(found)
         return {**self._keys, **made}
 
     async def names(self, connection: Connection, keys: Iterable[int]) -> dict[int, str]:
-        """The names of the numbers, and of others."""
+        """Return a mapping with at least these keys to their names."""
         missing = {*keys} - self._names.keys()
         if missing:
             rows = await connection.fetch(self._by_key, [*missing])
             self._names.update((row[0], row[1]) for row in rows)
             if left := missing - self._names.keys():
-                raise StoreDamaged(self._address.location, f"events have the names {sorted(left)}, which are not there")
+                raise StoreDamaged(
+                    self._address.location, f"events have the name keys {sorted(left)}, which do not exist"
+                )
         return self._names

@@ -1,4 +1,4 @@
-"""What a URL and options ask for: where the server is, which schema, how many connections, how patient to be."""
+"""The options of a handle, from a URL and keywords."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SECRET = "password"  # noqa: S105 - the name of it
 
 @dataclass(frozen=True)
 class ServerAddress:
-    """What to connect to and how."""
+    """The server, and how to connect to it."""
 
     dsn: str = field(repr=False)
-    """The URL as the driver gets it, password and all: never shown."""
+    """The URL for the driver, including the password: never shown."""
     location: str
     """The URL without a password, with the schema."""
     schema: str = SCHEMA
@@ -36,30 +36,30 @@ class ServerAddress:
     jsonb: bool = False
 
     def table(self, name: str) -> str:
-        """A table of the store, as statements name it."""
+        """Return the qualified name of a table of the store."""
         return f"{quoted(self.schema)}.{name}"
 
     def key(self, what: str) -> int:
-        """The number of an advisory lock of this store: one of 64 bits, so that no two stores of a database share one."""
+        """Return the key of an advisory lock of this store: 64 bits, so that no two stores of a database share one."""
         digest = hashlib.sha256(f"goes_lite {what} {self.schema}".encode()).digest()
         return int.from_bytes(digest[:8], "big", signed=True)
 
     @property
     def channel(self) -> str:
-        """Where commits of this store are announced; a name of at most 63 bytes, whatever the schema is called."""
+        """The channel on which commits of this store are announced: at most 63 bytes, whatever the name of the schema."""
         return f"goes_lite_{hashlib.sha256(self.schema.encode()).hexdigest()[:32]}"
 
 
 def quoted(name: str) -> str:
-    """An identifier, as SQL has it."""
+    """Quote an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def address_of(url: str, options: dict[str, Any]) -> ServerAddress:
-    """The address of a URL and of options, which come on top of those in the URL; ConfigError."""
+    """Return the address for a URL and options, which override those in the URL; raise ConfigError if one is invalid."""
     parts = urlsplit(url)
     given: dict[str, Any] = {}
-    passed: list[tuple[str, str]] = []  # the others are the driver's: sslmode, host, target_session_attrs, …
+    passed: list[tuple[str, str]] = []  # for the driver: sslmode, host, target_session_attrs, …
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name in _OPTIONS:
             given[name] = _parsed(name, value)
@@ -68,19 +68,19 @@ def address_of(url: str, options: dict[str, Any]) -> ServerAddress:
     for name, value in options.items():
         if name not in _OPTIONS:
             known = ", ".join(_OPTIONS)
-            raise ConfigError(f"postgresql: no option is called {name!r}: they are {known}; others belong in the URL")
+            raise ConfigError(f"postgresql: unknown option {name!r}: use one of {known}; the driver's go into the URL")
         given[name] = value
     for name, value in given.items():
         given[name] = _OPTIONS[name](name, value)
     schema = given.get("schema", SCHEMA)
     dsn = parts._replace(scheme="postgresql", query=urlencode(passed), fragment="").geturl()
     if parts.fragment or url.endswith("#"):
-        raise ConfigError("postgresql: a # ends a URL: write %23 for one in a password or name")
+        raise ConfigError("postgresql: '#' ends the URL: write %23 in a password or name")
     return ServerAddress(dsn, _shown(url, passed, schema), **given)
 
 
 def with_schema(url: str, schema: str) -> str:
-    """The same URL with another schema."""
+    """Return the URL with another schema."""
     parts = urlsplit(url)
     query = [(name, value) for name, value in parse_qsl(parts.query, keep_blank_values=True) if name != "schema"]
     return parts._replace(query=urlencode([*query, ("schema", schema)])).geturl()
@@ -95,59 +95,57 @@ def _shown(url: str, passed: list[tuple[str, str]], schema: str) -> str:
 
 
 def _parsed(name: str, value: str) -> Any:
-    """The value of an option that stands in a URL, and so is text."""
+    """Parse the value of an option in a URL."""
     check = _OPTIONS[name]
     if check is _flag:
         if value.lower() not in ("true", "false", "1", "0", "yes", "no"):
-            raise ConfigError(f"postgresql: {name}={value!r}: true or false")
+            raise ConfigError(f"postgresql: {name}={value!r}: must be true or false")
         return value.lower() in ("true", "1", "yes")
     if check in (_seconds, _connections):
         try:
             return int(value) if check is _connections else float(value)
         except ValueError:
-            raise ConfigError(f"postgresql: {name}={value!r}: a number") from None
+            raise ConfigError(f"postgresql: {name}={value!r}: must be a number") from None
     return value
 
 
 def _flag(name: str, value: Any) -> bool:
     if type(value) is not bool:
-        raise ConfigError(f"postgresql: {name}={value!r}: True or False")
+        raise ConfigError(f"postgresql: {name}={value!r}: must be True or False")
     return value
 
 
 def _seconds(name: str, value: Any) -> float:
     if type(value) not in (int, float) or not 0 < value <= MAX_SECONDS:
-        raise ConfigError(f"postgresql: {name}={value!r}: a number of seconds > 0 and ≤ {MAX_SECONDS:g}")
+        raise ConfigError(f"postgresql: {name}={value!r}: must be a number of seconds > 0 and ≤ {MAX_SECONDS:g}")
     return float(value)
 
 
 def _connections(name: str, value: Any) -> int:
     if type(value) is not int or not MIN_POOL <= value <= 1000:
         raise ConfigError(
-            f"postgresql: {name}={value!r}: a number of connections from {MIN_POOL} (one that commits, one that listens, one "
-            "for reads, one for other writes) to 1000"
+            f"postgresql: {name}={value!r}: must be a number of connections from {MIN_POOL} (one that commits, one that "
+            "listens, one for reads, one for other writes) to 1000"
         )
     return value
 
 
 def _durability(name: str, value: Any) -> str:
     if value not in ("full", "normal"):
-        raise ConfigError(f"postgresql: {name}={value!r} is not known: use 'full' (the default) or 'normal'")
+        raise ConfigError(f"postgresql: unknown {name}={value!r}: use 'full' (the default) or 'normal'")
     return str(value)
 
 
 def _text(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value or not value.isprintable():
-        raise ConfigError(f"postgresql: {name}={value!r:.80}: a text that can be printed")
+        raise ConfigError(f"postgresql: {name}={value!r:.80}: must be printable text")
     return value
 
 
 def _schema(name: str, value: Any) -> str:
     text = _text(name, value)
     if len(text.encode()) > 63 or text.startswith("pg_"):
-        raise ConfigError(
-            f"postgresql: {name}={value!r:.80}: the name of a schema has at most 63 bytes and does not begin with pg_"
-        )
+        raise ConfigError(f"postgresql: {name}={value!r:.80}: must have at most 63 bytes and not begin with pg_")
     return text
 
 

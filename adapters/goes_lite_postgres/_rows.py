@@ -1,4 +1,4 @@
-"""Rows into events, and payloads into columns: the only place that knows the order of the columns."""
+"""Convert rows to events and payloads to columns: the only place that knows the order of the columns."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ NAME_KEY = 2
 
 
 def packed(payload: str | bytes) -> tuple[str | None, bytes | None]:
-    """A payload as two columns: text in the first, bytes in the second. Text with a NUL, which no text column takes, in both."""
+    """Return a payload as two columns: text, and bytes. Text with a NUL, which no text column accepts, uses both."""
     if isinstance(payload, bytes):
         return None, payload
     return ("", payload.encode()) if "\0" in payload else (payload, None)
 
 
 def unpacked(text: str | None, binary: bytes | None) -> str | bytes:
-    """A payload from its two columns."""
+    """Return a payload from its two columns."""
     if binary is None:
         return text or ""
     return binary if text is None else binary.decode()
 
 
 class RowReader(EventReader):
-    """Makes events of rows: what `read` does event by event, in one go."""
+    """Converts many rows at once, with the result of `read` for each."""
 
     def read_into(
         self,
@@ -44,9 +44,9 @@ class RowReader(EventReader):
         *,
         whole: AggregateRef | None = None,
     ) -> None:
-        """Put the events of the rows into `found`: if one of them cannot be read, those before it are there.
+        """Append the events of the rows to `found`; if one is unreadable, those before it are there.
 
-        With `whole`, they are those of that aggregate, and none is left out.
+        With `whole`, they all belong to that aggregate, and none is left out.
         """
         decoders: dict[tuple[int, str, int], tuple[str, Callable[[Any], object] | None]] = {}
         append = found.append
@@ -67,7 +67,7 @@ class RowReader(EventReader):
             metadata,
             tags,
         ) in rows:
-            if whole is None and (ref is None or ref != (aggregate, aggregate_id)):  # those of one often come in a row
+            if whole is None and (ref is None or ref != (aggregate, aggregate_id)):  # often the same as before
                 ref = None if aggregate is None else make_ref((aggregate, aggregate_id))
             payload = text if binary is None else unpacked(text, binary)
             decoder = decoders.get((key, encoding, schema))

@@ -1,11 +1,11 @@
 """The tables, as an ordered list of migrations; the n-th takes a schema of the database from version n-1 to n.
 
-People look at it with other tools, so it is plain: JSON as text, times as microseconds since 1970 UTC, and views that
-show the log as one would want to read it. Aggregates and event names have integer keys, which keeps rows and indices
-small. Positions are not drawn from a sequence: they are counted under the lock of the store, see `_function`.
+The tables are simple, because people look at them with other tools: JSON as text, times as microseconds since 1970 UTC,
+and readable views of the log. Aggregates and event names have integer keys, which keeps rows and indexes small. Positions
+do not come from a sequence: they are counted under the lock of the log, see `_function`.
 
-There are no foreign keys: only `append_events` writes events, in one statement with what they refer to, and the
-trigger of a foreign key costs more per event than storing it.
+There are no foreign keys: only `append_events` writes events, together with the rows that they refer to, and the trigger
+of a foreign key costs more per event than storing it.
 """
 
 from __future__ import annotations
@@ -118,12 +118,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 )  # fmt: skip
 
 JSONB = (
-    # jsonb has no U+0000: of an event with one there is no document. The text is what events are made of, in any case.
+    # jsonb has no U+0000, so an event with one has no document. Events are always read from the text.
     """ALTER TABLE {schema}.events ADD COLUMN document jsonb GENERATED ALWAYS AS
         (CASE WHEN encoding = 'json' AND binary_data IS NULL AND strpos(data, '\\u0000') = 0 THEN data::jsonb END) STORED""",
     "CREATE INDEX events_by_document ON {schema}.events USING gin (document jsonb_path_ops)",
 )
-"""For those who want to ask for events by what is in them, with SQL of their own: the option `jsonb`."""
+"""The statements of the option `jsonb`, for the user's SQL on the data of events."""
 
 VERSION = len(MIGRATIONS)
 TABLES = (
@@ -141,7 +141,7 @@ TABLES = (
 
 
 def ddl(schema: str, *, since: int = 0) -> Iterator[str]:
-    """The statements that make the tables, or bring those of a version up to date."""
+    """Yield the statements that create the tables, or migrate those of version `since`."""
     name = quoted(schema)
     quote = f"$goes_{sha256(name.encode()).hexdigest()[:16]}$"
     if not since:
@@ -155,9 +155,9 @@ def ddl(schema: str, *, since: int = 0) -> Iterator[str]:
 
 
 async def check(connection: Connection, address: ServerAddress) -> int:
-    """The version of the tables, 0 if there are none. Nothing is changed.
+    """Return the version of the tables, or 0 if there are none, without changing anything.
 
-    Raises ForeignFile if the schema has tables of those names that are not a store's, StoreTooNew for a newer store's.
+    Raise ForeignFile if the schema has other tables of these names, StoreTooNew if a newer goes_lite created them.
     """
     found: list[str] = await connection.fetchval(
         "SELECT array_agg(c.relname::text) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
@@ -173,8 +173,8 @@ async def check(connection: Connection, address: ServerAddress) -> int:
     try:
         version: int | None = await connection.fetchval(f"SELECT version FROM {address.table('store')}")
     except DRIVER_ERRORS as exc:
-        if code(exc)[:3] == "427":  # no such column, or one of another type
-            raise ForeignFile(address.location, f"the table 'store' is not one of goes_lite: {exc}") from exc
+        if code(exc)[:3] == "427":  # no such column, or another type
+            raise ForeignFile(address.location, f"the table 'store' does not belong to goes_lite: {exc}") from exc
         raise
     if version is None or version < 1:
         raise StoreDamaged(address.location, f"its schema version is {version}")
@@ -184,7 +184,7 @@ async def check(connection: Connection, address: ServerAddress) -> int:
 
 
 async def migrate(connection: Connection, address: ServerAddress) -> None:
-    """Bring the tables up to date, in one transaction. Several processes may do this at once; one does the work."""
+    """Migrate the tables in one transaction. Several processes may call this at once; one does the work."""
     if await check(connection, address) >= VERSION and (not address.jsonb or await _has_documents(connection, address)):
         return
     async with connection.transaction(isolation="read_committed"):
@@ -192,7 +192,7 @@ async def migrate(connection: Connection, address: ServerAddress) -> None:
         version = await check(connection, address)  # another process may have been faster
         try:
             for statement in ddl(address.schema, since=version) if version < VERSION else ():
-                # asked first: who may use a schema, but make none, may not even say IF NOT EXISTS
+                # checked first, since a role without the right to create schemas may not even use IF NOT EXISTS
                 if not statement.startswith("CREATE SCHEMA") or not await _exists(connection, address):
                     await connection.execute(statement)
             if address.jsonb and not await _has_documents(connection, address):
@@ -203,14 +203,14 @@ async def migrate(connection: Connection, address: ServerAddress) -> None:
                 text = translate(exc, address.location)
                 raise StoreUnavailable(
                     address.location,
-                    f"its tables are not there or of an older version, and this role may not make them ({text}): have somebody "
-                    f"who may run what `goes-lite schema postgresql --schema {address.schema}` prints",
+                    f"its tables are missing or outdated, and this role may not create them ({text}): let a privileged role "
+                    f"run the output of `goes-lite schema postgresql --schema {address.schema}`",
                 ) from exc
             raise
 
 
 async def _has_documents(connection: Connection, address: ServerAddress) -> bool:
-    """Whether events have the column that `JSONB` makes, or another one of that name."""
+    """Return whether events have the column that `JSONB` adds, or another one of that name."""
     found: bool = await connection.fetchval(
         "SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass($1) AND attname = 'document')",
         address.table("events"),
@@ -224,7 +224,7 @@ async def _exists(connection: Connection, address: ServerAddress) -> bool:
 
 
 async def identity(connection: Connection, address: ServerAddress) -> str:
-    """Which store this is, in which life: what a checkpoint belongs to."""
+    """Return the store's identity with its epoch, to which checkpoints belong."""
     row = await connection.fetchrow(f"SELECT id, epoch FROM {address.table('store')}")
     if row is None:
         raise StoreDamaged(address.location, "the table 'store' is empty")
@@ -232,7 +232,7 @@ async def identity(connection: Connection, address: ServerAddress) -> str:
 
 
 async def erase(connection: Connection, address: ServerAddress) -> None:
-    """Drop the schema with all that is in it; nothing happens if there is none. ForeignFile if it is no store's."""
+    """Drop the schema, if it exists, with everything in it; raise ForeignFile if it is not a store's."""
     async with connection.transaction():
         await connection.execute(f"SET LOCAL lock_timeout = {int(address.lock_timeout * 1000)}")
         if not await check(connection, address):
@@ -240,7 +240,7 @@ async def erase(connection: Connection, address: ServerAddress) -> None:
         if address.schema != "public":
             await connection.execute(f"DROP SCHEMA {quoted(address.schema)} CASCADE")
             return
-        for view in ("event_log", "aggregate_list"):  # what else is in there is somebody else's
+        for view in ("event_log", "aggregate_list"):  # everything else in this schema belongs to others
             await connection.execute(f"DROP VIEW IF EXISTS {address.table(view)}")
         for function in ("append_events", "note_commit"):
             await connection.execute(f"DROP FUNCTION IF EXISTS {address.table(function)}")

@@ -1,4 +1,4 @@
-"""A transaction of the user: a connection, from BEGIN to COMMIT, for one block of code."""
+"""User transactions: a connection, from BEGIN to COMMIT, for one block of code."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class PostgresSession:
         self.after_commit: list[Callable[[], None]] = []
         self.active = False
         self.committed = False
-        """Whether the COMMIT went through, also if whoever waited for it was cancelled."""
+        """Whether the COMMIT succeeded, even if the caller was cancelled."""
         self._stack = AsyncExitStack()
         self._connection: Connection | None = None
-        self._one = asyncio.Lock()  # a connection does one thing at a time, though tasks of the block may be several
+        self._one = asyncio.Lock()  # a connection runs one statement at a time, but the block may use several tasks
         self._has_log = False
 
     @property
     def connection(self) -> Connection:
-        """The driver's connection; TransactionError once the transaction is over."""
+        """The driver's connection. Raises TransactionError after the end of the transaction."""
         if self._connection is None:
-            raise TransactionError("the transaction is over: begin another one")
+            raise TransactionError("the transaction has ended: begin another")
         return self._connection
 
     @property
@@ -61,7 +61,7 @@ class PostgresSession:
         self.active = True
 
     async def _begun(self, stack: AsyncExitStack) -> Connection:
-        """A connection on which the transaction has begun; nothing is lost yet if one breaks, so then another is taken."""
+        """Begin the transaction; if the connection breaks, nothing is lost yet, and another one is used."""
         pool, patience = self.executor.pool, self.executor.pool.patience()
         while True:
             async with AsyncExitStack() as attempt:
@@ -81,7 +81,7 @@ class PostgresSession:
                     return connection
 
     async def run(self, work: Work[T]) -> T:
-        """Run an operation in the transaction."""
+        """Run an operation inside the transaction."""
         async with self._one:
             connection = self.connection
             try:
@@ -91,8 +91,8 @@ class PostgresSession:
             except DRIVER_ERRORS as exc:
                 raise self._translated(exc, connection) from exc
 
-    async def run_apart(self, work: Work[T]) -> T:
-        """Run an operation that may fail without undoing what was done before it."""
+    async def run_in_savepoint(self, work: Work[T]) -> T:
+        """Run an operation that can fail without rolling back the transaction."""
         async with self._one:
             connection = self.connection
             try:
@@ -109,7 +109,7 @@ class PostgresSession:
             return result
 
     async def lock_log(self) -> None:
-        """Take the lock that positions are counted under, for the rest of the transaction."""
+        """Take the lock of the log, which orders positions, for the rest of the transaction."""
         if not self._has_log:
             await self.connection.execute(self.executor.sql.lock_log)
             self._has_log = True
@@ -119,7 +119,7 @@ class PostgresSession:
         return _broken(pool.address.location) if lost(error, connection) else pool.translated(error)
 
     async def finish(self, *, commit: bool) -> None:
-        """COMMIT or ROLLBACK, and wait for it, though whoever waits be cancelled: behind it everybody can see which it was."""
+        """COMMIT or ROLLBACK and wait for it, even if cancelled: afterwards the outcome is visible to all."""
         if self.active:
             self.active = False
             await uninterrupted(self._finish(commit=commit))
@@ -138,7 +138,7 @@ class PostgresSession:
     async def _commit(self, connection: Connection) -> None:
         executor = self.executor
         try:
-            noted = await executor.ends.note(connection)  # where an error has undone the transaction, this one tells
+            noted = await executor.ends.note(connection)  # fails if an earlier error rolled the transaction back
         except DRIVER_ERRORS as exc:
             await rollback(connection)
             raise self._translated(exc, connection) from exc
@@ -152,7 +152,7 @@ class PostgresSession:
 
 
 class SessionExecutor:
-    """Everything inside one transaction: reads see what it wrote."""
+    """Runs operations inside a transaction, whose reads see its own writes."""
 
     def __init__(self, session: PostgresSession, group: Callable[[], Group]) -> None:
         self._session = session
@@ -192,7 +192,7 @@ AnyExecutor: TypeAlias = DirectExecutor | SessionExecutor
 
 
 class PostgresTransaction(UserTransaction):
-    """See `goes_lite.contract.backend.Transaction`."""
+    """Implements `goes_lite.contract.backend.Transaction`."""
 
     def __init__(self, runtime: Runtime, session: PostgresSession, stores: StoresInside) -> None:
         super().__init__(runtime, stores)
@@ -200,17 +200,17 @@ class PostgresTransaction(UserTransaction):
 
     @property
     def connection(self) -> Connection:
-        """The driver's own connection, for COPY, cursors and whatever else asyncpg can do; the transaction stays ours.
+        """The driver's connection, for COPY, cursors and other features of asyncpg; do not end the transaction on it.
 
-        An error of the server's on it undoes the whole transaction, unless you set a savepoint
+        A server error on it rolls back the whole transaction, unless you set a savepoint
         (`async with tx.connection.transaction()`).
         """
         return self.session.connection
 
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement of the user's own and return its rows; BEGIN, COMMIT and the like are refused."""
+        """Run one SQL statement and return its rows; BEGIN, COMMIT and the like are refused."""
         statement = check_statement(sql)
-        return await self.session.run_apart(lambda connection: execute(connection, statement, parameters))
+        return await self.session.run_in_savepoint(lambda connection: execute(connection, statement, parameters))
 
 
 def _broken(location: str) -> StoreUnavailable:

@@ -1,4 +1,4 @@
-"""The SnapshotStore over PostgreSQL; see `goes_lite.contract.snapshot_store.SnapshotStore` for what is promised."""
+"""The SnapshotStore of PostgreSQL; `goes_lite.contract.snapshot_store.SnapshotStore` is the contract."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from goes_lite_postgres._rows import packed, unpacked
 from goes_lite_postgres._session import AnyExecutor
 
 PAGE = 128
-"""The most snapshots of a page: a state may be large."""
+"""The maximum number of snapshots in a page; a state may be large."""
 
 _COLUMNS = "name, id, version, time, schema, encoding, state, binary_state, deleted"
 
 
 class SnapshotSql:
-    """The statements, with the names of one store's tables."""
+    """The statements for the tables of one store."""
 
     def __init__(self, address: ServerAddress) -> None:
         table = address.table("snapshots")

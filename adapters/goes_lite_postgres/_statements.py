@@ -1,18 +1,17 @@
-"""The statements around every write: how a transaction begins, what it waits for, how it ends and is announced.
+"""The statements around every write: how a transaction begins, what it waits for, how it ends.
 
-**Order.** Positions are counted under an advisory lock that is held from before the first look at the log until the
-transaction is over, so they rise in commit order: whoever sees one has seen all before it. PostgreSQL releases the lock
-after the commit is visible, and READ COMMITTED has each statement look anew, so whoever gets the lock sees what its
-last owner has committed. It is said in so many words, for servers and roles may have another level by default, and
-there the first look would be from before the wait. The lock belongs to the transaction, never to the session, so it works
-behind poolers, and it is gone when its owner is.
+**Order.** Positions are counted under an advisory lock, held from before the first read of the log until the end of the
+transaction, so they increase in commit order: a reader that sees one has seen all before it. PostgreSQL releases the lock
+after the commit is visible, and at READ COMMITTED each statement takes a new snapshot, so the next owner sees what the
+last one committed. The level is set explicitly, since servers and roles may have another default, at which the first read
+would be from before the wait. The lock belongs to the transaction, not the session, so it works through poolers and ends
+with its owner.
 
-**Turns.** Transactions of the user have a lock of their own, so that they take turns, as on every backend: what one
-decides upon what it reads is never decided twice. It keeps no append waiting; a transaction takes the other lock, too,
-when it appends.
+**Turns.** User transactions have a lock of their own, so that they take turns, as on every backend, and no two decide on
+the same data. It does not block appends; a transaction takes the other lock, too, when it appends.
 
-**Announcements** (`_wakeup`) are no part of a transaction: there NOTIFY would take a lock of the whole server, which all
-who commit would queue for.
+**Announcements** (`_wakeup`) are not part of a transaction: there, NOTIFY would take a lock of the whole server, for which
+all commits would queue.
 """
 
 from __future__ import annotations
@@ -25,36 +24,36 @@ STATUS = "SELECT pg_xact_status($1::text::xid8)"
 ROLLBACK = "ROLLBACK"
 
 STALLED = 10
-"""Seconds after which the server ends a transaction of ours in which we say nothing: a machine that is gone holds no locks."""
+"""Seconds after which the server ends an idle transaction, so that a machine that is gone holds no locks."""
 
 
 class Statements(NamedTuple):
-    """Of one store."""
+    """The statements for one store."""
 
     begin: str
-    """One write that concerns rows of its own."""
+    """Begins a write of a single row."""
     begin_exclusive: str
-    """One write that takes its turn with the transactions of the user."""
+    """Begins a write that takes turns with user transactions."""
     append: str
-    """An append as a transaction of its own; nothing happens if something is not as expected, see `_function`."""
+    """Appends as a transaction of its own; does nothing if an expectation fails, see `_function`."""
     begin_append: str
-    """Appends that have to look closer: with the lock of the log."""
+    """Begins appends that must look closer, with the lock of the log."""
     begin_session: str
-    """A transaction of the user; with the tables of the store within reach, and without a limit between statements."""
+    """Begins a user transaction, with the store's tables on the search path and no time limit between statements."""
     lock_log: str
     write: str
-    """What was decided upon with the lock of the log in hand."""
+    """Writes what was decided under the lock of the log."""
     note: str
-    """Of a mark and its number: the last statement before the commit. The transaction's number, None if it wrote nothing."""
+    """Sets a mark's number, as the last statement before the commit; returns the transaction id, None if it wrote nothing."""
     noted: str
-    """The number that a mark has."""
+    """Returns the number of a mark."""
     forget: str
-    """Of marks that nobody needs any more, and of those that somebody forgot a week ago."""
+    """Removes marks that are no longer needed, and those that others left a week ago."""
     commit: str
 
 
 def statements(address: ServerAddress, *, raise_durability: bool) -> Statements:
-    """With `raise_durability`, commits wait for the server's disk though it is set up to acknowledge them before."""
+    """Return the statements. With `raise_durability`, commits wait for the disk although the server's default is not to."""
     begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
     limits = f"; SET LOCAL lock_timeout = {int(address.lock_timeout * 1000)}"
     mode = "off" if address.durability == "normal" else "on" if raise_durability else ""

@@ -1,8 +1,8 @@
-"""The user's own SQL on our connections: in a transaction anything but what would end it, outside of one only reads.
+"""Run the user's SQL: inside a transaction anything that does not end it, outside only reads.
 
-That a statement only reads is for the server to say: it runs in a transaction that may do nothing else. A statement that
-ends a transaction is known by its first word: there is one statement in a call (the server prepares no two), a word
-that is hidden in a comment is no first one, and procedures cannot end a transaction that they were not called outside of.
+A read runs in a READ ONLY transaction, so the server refuses anything else. The first word tells whether a statement ends
+a transaction: a call has only one statement (the server cannot prepare several), comments are skipped, and a procedure
+that is called inside a transaction cannot end it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BLANK = re.compile(r"(?:\s|;|--[^\n\r]*)+")
 
 
 def first_word(sql: str) -> str:
-    """The first word of a statement, in capitals, behind blanks, semicolons and comments, which may be nested."""
+    """Return the first word in capitals, after blanks, semicolons and comments, which may be nested."""
     at = 0
     while True:
         if blank := _BLANK.match(sql, at):
@@ -41,26 +41,28 @@ def first_word(sql: str) -> str:
 
 
 def check_statement(sql: object) -> str:
-    """TransactionError if it is no statement, or one that would end the transaction."""
+    """Return the statement; raise TransactionError unless it is a str and does not end the transaction."""
     if not isinstance(sql, str):
-        raise TransactionError(f"an SQL statement is a str, not {sql!r:.80}")
+        raise TransactionError(f"an SQL statement must be a str, not {sql!r:.80}")
     if first_word(sql) in _ENDS:
-        raise TransactionError(f"{sql!r:.80} inside a transaction: it commits when its block ends, raise to roll back")
+        raise TransactionError(
+            f"cannot run {sql!r:.80} inside a transaction, which commits when its block ends: raise to roll back"
+        )
     return sql
 
 
 async def execute(connection: Connection, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """The rows of a statement."""
+    """Run a statement and return its rows."""
     return [tuple(row) for row in await connection.fetch(sql, *parameters)]
 
 
 async def select(
     connection: Connection, pool: Pool, path: str, sql: str, parameters: Sequence[Any]
 ) -> list[tuple[Any, ...]]:
-    """The rows of a statement that only reads; StoreReadOnly if it would do more."""
+    """Run a statement and return its rows; raise StoreReadOnly if it does not only read."""
     if first_word(sql) in _ENDS:
         raise StoreReadOnly(
-            pool.address.location, f"select() only reads, and {sql!r:.80} does more", "use a transaction"
+            pool.address.location, f"select() only reads, so it cannot run {sql!r:.80}", "use a transaction"
         )
     await connection.execute(f"BEGIN READ ONLY; {path}")
     try:
@@ -68,7 +70,7 @@ async def select(
     except DRIVER_ERRORS as exc:
         if code(exc) == READ_ONLY:
             raise StoreReadOnly(
-                pool.address.location, f"select() only reads, and {sql!r:.80} does more", "write in a transaction"
+                pool.address.location, f"select() only reads, so it cannot run {sql!r:.80}", "use a transaction"
             ) from exc
         raise
     finally:

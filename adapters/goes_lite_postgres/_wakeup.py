@@ -1,14 +1,13 @@
-"""How those who follow the log learn of commits by other handles and processes.
+"""How followers of the log learn of commits by other handles and processes.
 
-LISTEN is the hint, a poll is the truth. A connection of its own listens to the store's channel, and looks at the
-server's snapshot from time to time: as text it differs from the one before whenever any transaction has ended in
-between, of whatever database; so it may say too much, never too little. Where a pooler is in between, which knows no
-LISTEN, the poll alone does it, more often.
+LISTEN is a hint, polling is reliable. A separate connection listens to the store's channel and polls the server's snapshot,
+whose text changes whenever a transaction ends, in any database; so it may wake followers needlessly, but misses nothing.
+With a pooler in between, which does not support LISTEN, polling alone does the work, more often.
 
-Whoever waits has looked at the log before; so once the channel is listened to, everybody is woken to look again.
+Followers may have looked at the log before the channel was open, so all of them are then woken to look again.
 
-Commits are announced behind them, on a connection of reads: nobody who commits waits for that, and of many commits in a row
-few are announced.
+Commits are announced afterwards, on a connection for reads: no commit waits for that, and of many commits in quick
+succession only a few are announced.
 """
 
 from __future__ import annotations
@@ -23,18 +22,18 @@ from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, READ_ONLY, Connection, code
 
 POLL_LISTENING, POLL_ALONE = 1.0, 0.05
-"""Seconds between looks, with LISTEN and without."""
+"""Seconds between polls, with LISTEN and without."""
 LINGER = 5.0
 """Seconds."""
 RETRY = 0.5
-"""Seconds after which those who wait look for themselves, and begin another watch, where one could not look."""
+"""Seconds after a failed watch until followers are woken to look for themselves, and another watch begins."""
 PACE = 0.005
-"""Seconds between two announcements: of what is committed in between, only the last is told."""
+"""Seconds between two announcements; one covers all commits in between."""
 SNAPSHOT = "SELECT pg_current_snapshot()::text"
 
 
 class Announcer:
-    """Tells others that something was committed: at once, but no more often than `PACE` allows."""
+    """Announces commits to others: immediately, but no more often than `PACE` allows."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -43,7 +42,7 @@ class Announcer:
         self._task: asyncio.Task[None] | None = None
 
     def announce(self) -> None:
-        """Have it announced soon."""
+        """Announce a commit soon."""
         self._due = True
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._announce(), name="goes_lite-announcer")
@@ -52,7 +51,7 @@ class Announcer:
         pool = self._pool
         while self._due:
             self._due = False
-            # Whoever is not told looks for himself before long.
+            # Followers that are not notified find the events by polling.
             with contextlib.suppress(GoesError, *DRIVER_ERRORS):
                 async with asyncio.timeout(POLL_LISTENING):
                     await pool.read(lambda connection: connection.execute(f"NOTIFY {pool.address.channel}"))
@@ -61,7 +60,7 @@ class Announcer:
                     await self._closing.wait()
 
     async def close(self) -> None:
-        """Wait until what was committed is announced."""
+        """Wait until all commits are announced."""
         self._closing.set()
         if self._task is not None:
             await asyncio.wait([self._task])
@@ -80,7 +79,7 @@ class Watcher(LoopWatcher):
             try:
                 connection = await self._pool.open()
             except (*DRIVER_ERRORS, StoreError):
-                await self._pause(RETRY)  # whoever waits looks for himself then, and meets the same error
+                await self._pause(RETRY)  # followers look for themselves then, and get the same error
             else:
                 try:
                     await self._look(connection)
@@ -96,18 +95,18 @@ class Watcher(LoopWatcher):
         pause = POLL_ALONE
         if pool.address.listen and not pool.address.pooler:
             try:
-                # A callback, so that a notification is heard while nothing is asked. The connection ends with the watch.
+                # The callback also runs while no query does. The connection ends with the watch.
                 await connection.add_listener(pool.address.channel, self._heard)
                 pause = POLL_LISTENING
             except DRIVER_ERRORS as exc:
-                if code(exc) != READ_ONLY:  # a standby has commits, but nobody announces them there
+                if code(exc) != READ_ONLY:  # a standby has commits, but no announcements
                     raise
         seen = ""
         while True:
-            async with asyncio.timeout(pool.address.command_timeout):  # a connection may hang without a word
+            async with asyncio.timeout(pool.address.command_timeout):  # a connection may hang silently
                 snapshot: str = await connection.fetchval(SNAPSHOT)
             if snapshot != seen:
-                # The first look counts as a change, so that whoever looked at the log before it looks again.
+                # The first poll counts as a change, so that followers that looked at the log before it look again.
                 seen = snapshot
                 self.signal.notify()
             await self._pause(pause)
@@ -117,7 +116,7 @@ class Watcher(LoopWatcher):
                 raise ConnectionResetError("the connection that listens is closed")
 
     def _heard(self, connection: object, pid: int, channel: str, payload: object) -> None:
-        if pid not in self._pool.pids:  # of our own commits everybody was told already
+        if pid not in self._pool.pids:  # our own commits have notified followers already
             self.signal.notify()
 
     async def _pause(self, seconds: float) -> None:

@@ -1,6 +1,6 @@
-"""A group of appends in one transaction, with one fsync for all; see `goes_lite.kit.committer`.
+"""Write a group of appends in one transaction, with one fsync; see `goes_lite.kit.committer`.
 
-Where nothing has to be looked up it takes one round trip, else one for each of the steps.
+It takes one round trip if nothing has to be looked up, otherwise one for each step.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from goes_lite_postgres._ends import rollback
 from goes_lite_postgres._statements import Statements
 
 GROUP_EVENTS = 5000
-"""About the most events in one transaction."""
+"""The approximate maximum number of events in one transaction."""
 
 
 class Retries:
-    """See `goes_lite.kit.committer.Retries`."""
+    """Implements `goes_lite.kit.committer.Retries`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
@@ -31,7 +31,7 @@ class Retries:
 
     async def again(self, error: Exception, /) -> bool:
         if isinstance(error, GoesError) or not isinstance(error, DRIVER_ERRORS):
-            return False  # a value that cannot be stored; or the server cannot be reached at all
+            return False  # a value that cannot be stored, or the server is unreachable
         return (lost(error) or conflict(error)) and not self._pool.closed and await self._patience.again()
 
     def translated(self, error: Exception, /) -> Exception:
@@ -47,7 +47,7 @@ class Writer:
         self._group = group
 
     async def write(self, group: Sequence[Operation]) -> bool:
-        """One transaction; whether anything was written. A GoesError of one operation is kept with it."""
+        """Write a group in one transaction; return whether anything was written. An operation keeps its own GoesError."""
         async with self._pool.committing() as connection, self._pool.bounded():
             return await self._transact(connection, group)
 
@@ -65,9 +65,7 @@ class Writer:
                 await rollback(connection)
                 return False
             if await appends.write(connection, self._sql.write) != appends.before:
-                raise StoreDamaged(
-                    self._pool.address.location, "what was looked up under the lock of the log has changed"
-                )
+                raise StoreDamaged(self._pool.address.location, "the log changed although its lock was held")
             committing = True
             await connection.execute(self._sql.commit)
         except GoesError:
@@ -78,10 +76,10 @@ class Writer:
                 connection.terminate()
                 if committing:
                     mark_in_doubt(group)
-                raise ConnectionResetError(*exc.args) from exc  # also where the driver has no code for it
+                raise ConnectionResetError(*exc.args) from exc  # even if the driver has no code for it
             await rollback(connection)
             raise
-        except asyncio.CancelledError:  # the server has not answered for too long; it may never do
+        except asyncio.CancelledError:  # the server has not responded for too long, and may never do so
             connection.terminate()
             if committing:
                 mark_in_doubt(group)
@@ -92,7 +90,7 @@ class Writer:
         return True
 
     async def _as_expected(self, connection: Connection, group: Sequence[Operation]) -> bool:
-        """The transaction in one round trip, for a group that does not have to look; False if nothing was written so."""
+        """Try to write a group in one round trip, without looking; return False if nothing was written."""
         if any(operation.condition is not None for operation in group):
             return False
         appends = self._group()

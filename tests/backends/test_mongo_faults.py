@@ -144,7 +144,7 @@ def test_a_commit_of_which_nobody_can_tell(faulty: mongo.MongoServer) -> None:
             fail(faulty, "commitTransaction", 10_000, closeConnection=True)
             with pytest.raises(AppendInDoubtError):
                 await db.events.append([event])
-            with pytest.raises(StoreUnavailable, match="may be stored or not"):
+            with pytest.raises(StoreUnavailable, match="may or may not be stored"):
                 await db.models.put("c", "1", "{}")
             failed(faulty)
             assert (await db.events.append([event])).position == 1

@@ -154,7 +154,7 @@ def test_the_connection_is_handed_out() -> None:
                     await connection.execute("DELETE FROM mine")
                     raise ZeroDivisionError
             assert await db.select("SELECT count(*) FROM mine") == [(2,)]
-            with pytest.raises(TransactionError, match="over"):
+            with pytest.raises(TransactionError, match="has ended"):
                 connection_of(tx)
 
     asyncio.run(run())

@@ -179,7 +179,7 @@ def test_a_role_that_only_reads() -> None:
         async with goes.connect(limited, registry=registry) as db:
             assert [event.data.text async for event in db.events.query()] == ["1"]
             for call in (lambda: db.events.append([note("2")]), lambda: db.models.put("c", "1", "{}")):
-                with pytest.raises(StoreReadOnly, match="the role may not do that"):
+                with pytest.raises(StoreReadOnly, match="the role lacks a privilege"):
                     await call()
 
     asyncio.run(run())
