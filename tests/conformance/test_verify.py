@@ -193,7 +193,7 @@ DAMAGES: dict[str, tuple[Sequence[str], str]] = {
     ),
     "the head has gone back": (
         ["UPDATE sqlite_sequence SET seq = seq - 1 WHERE name = 'events'"],
-        "13 events are counted, but the log has 12",
+        "the head is 14, but there is an event at position 15",
     ),
     "the head has gone back behind an aggregate": (
         ["UPDATE sqlite_sequence SET seq = 4 WHERE name = 'events'"],
