@@ -239,7 +239,7 @@ def test_whoever_may_do_little(tmp_path: Path) -> None:
                 await other.events.append([noted(str(number))])
                 async with asyncio.timeout(10):
                     assert (await coming).data == str(number)
-            backend: Any = db
+            backend: Any = db.backend
             assert not backend._watcher._streams
         async with goes.connect(url("reader"), registry=registry) as db:
             assert await db.events.count() == 5
