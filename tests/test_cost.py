@@ -175,7 +175,7 @@ def test_statements_of_a_projection(tmp_path: Path, driver: str, said: Said) -> 
                 time.sleep(0.1)
             return count
 
-        needed = []
+        needed: list[int] = []
         for version in range(1, 6):
             all_said()
             said.statements.clear()

@@ -223,7 +223,7 @@ def importable(name: str) -> bool:
 
 def test_ways_to_run_the_checks_call_scripts_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     """The hooks, the workflow and the page for contributors spell no command of their own."""
-    monkeypatch.syspath_prepend(ROOT / ".ci")
+    monkeypatch.setattr(sys, "path", [str(ROOT / ".ci"), *sys.path])
     checks = runpy.run_path(str(ROOT / ".ci" / "check.py"))["CHECKS"]
     for name in (".pre-commit-config.yaml", ".github/workflows/ci.yml", "CONTRIBUTING.md"):
         text = (ROOT / name).read_text(encoding="utf-8")

@@ -37,15 +37,16 @@ def state_type(aggregate: type[Any], base: type[Any]) -> StateType:
     return found
 
 
-def attributes(aggregate: Any, base: type[Any]) -> dict[str, Any]:
+def attributes(aggregate: object, base: type[Any]) -> dict[str, Any]:
     """Return the annotated attributes that are set.
 
     AggregateError if the instance has other attributes, which a snapshot would lose.
     """
-    names = state_type(type(aggregate), base).attributes
+    cls = type(aggregate)
+    names = state_type(cls, base).attributes
     if names is None:  # called by an override that extends it
-        names = state_hints(type(aggregate), base)
-    for name in (*vars(aggregate), *own_slots(type(aggregate), base)):
+        names = state_hints(cls, base)
+    for name in (*vars(aggregate), *own_slots(cls, base)):
         if name not in names:
             raise AggregateError(
                 aggregate.ref,

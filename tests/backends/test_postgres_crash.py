@@ -187,7 +187,7 @@ def test_appends_of_which_nobody_heard_the_end(monkeypatch: pytest.MonkeyPatch) 
     async def run() -> list[str]:
         unheard: list[str] = []
         async with goes.connect(store_url(), registry=registry) as db:
-            backend: Any = db
+            backend: Any = db.backend
             alone = backend.executor.sql.append
             await db.events.append([note("the name gets its number")])
             await db.events.append([note("this handle learns of it")])
@@ -217,7 +217,7 @@ def test_commits_of_which_nobody_heard_the_end() -> None:
 
     async def run() -> None:
         async with goes.connect(store_url(), registry=registry) as db:
-            backend: Any = db
+            backend: Any = db.backend
             executor = backend.executor
             # The server ends its own process in the very message that commits, so its answer is never heard.
             ends = executor.ends
@@ -251,7 +251,7 @@ def test_a_connection_that_hangs() -> None:
         async with goes.connect(url, registry=registry) as db, goes.connect(url) as other:
             for number in range(1, 4):
                 await asyncio.gather(db.events.append([note("x")]), db.models.put("c", "1", "{}"), db.events.head())
-                backend: Any = db
+                backend: Any = db.backend
                 stopped = backend._pool.pids
                 for pid in stopped:
                     os.kill(pid, signal.SIGSTOP)

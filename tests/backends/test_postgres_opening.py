@@ -328,7 +328,7 @@ def test_a_handle_belongs_to_its_loop() -> None:
 def test_who_forgets_to_close_is_told() -> None:
     async def forget() -> None:
         db = await goes.connect(store_url())
-        backend: Any = db
+        backend: Any = db.backend
         with pytest.warns(ResourceWarning, match="was not closed"):
             db.__del__()  # type: ignore[attr-defined]
         await backend.close()
