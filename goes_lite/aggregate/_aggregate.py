@@ -241,7 +241,7 @@ class Aggregate:
         """
         from goes_lite.aggregate._state import attributes
 
-        return attributes(self, Aggregate)
+        return attributes(self, type(self), Aggregate)
 
     def restore_state(self, state: Any) -> None:
         """Restore what `snapshot_state` of the same schema returned; by default, set the attributes.

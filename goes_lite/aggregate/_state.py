@@ -37,12 +37,11 @@ def state_type(aggregate: type[Any], base: type[Any]) -> StateType:
     return found
 
 
-def attributes(aggregate: object, base: type[Any]) -> dict[str, Any]:
-    """Return the annotated attributes that are set.
+def attributes(aggregate: Any, cls: type[Any], base: type[Any]) -> dict[str, Any]:
+    """Return the annotated attributes of an instance of `cls` that are set.
 
     AggregateError if the instance has other attributes, which a snapshot would lose.
     """
-    cls = type(aggregate)
     names = state_type(cls, base).attributes
     if names is None:  # called by an override that extends it
         names = state_hints(cls, base)
@@ -50,7 +49,7 @@ def attributes(aggregate: object, base: type[Any]) -> dict[str, Any]:
         if name not in names:
             raise AggregateError(
                 aggregate.ref,
-                f"{type(aggregate).__qualname__}.{name} is not annotated in the class, so a snapshot would lose it: "
+                f"{cls.__qualname__}.{name} is not annotated in the class, so a snapshot would lose it: "
                 "annotate it there, or override snapshot_state() and restore_state()",
             )
     return {name: getattr(aggregate, name) for name in names if hasattr(aggregate, name)}
