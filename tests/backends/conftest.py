@@ -6,11 +6,11 @@ import importlib.util
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
+from goes_lite_conformance.harness import Processes
 
-from tests.backends import sqlite_kit
 from tests.conftest_kit import SQLitePlace, db, pytest_pyfunc_call
 
 __all__ = ["db", "pytest_pyfunc_call"]
@@ -20,8 +20,9 @@ __all__ = ["db", "pytest_pyfunc_call"]
 def _no_server_is_left() -> Iterator[None]:
     """Servers that tests share are started by the first that asks, and end with the run."""
     yield
-    if "goes_lite_conformance.servers.postgres" in sys.modules:
-        sys.modules["goes_lite_conformance.servers.postgres"].close_shared()
+    for name in ("postgres", "mongo"):
+        if server := sys.modules.get(f"goes_lite_conformance.servers.{name}"):
+            server.close_shared()
 
 
 @pytest.fixture
@@ -69,29 +70,8 @@ def loop_place(request: pytest.FixtureRequest, tmp_path: Path) -> SQLitePlace:
     return _place(request.param, tmp_path)
 
 
-class Spawn(Protocol):
-    def __call__(self, job: str, **arguments: Any) -> sqlite_kit.Worker: ...
-
-
 @pytest.fixture
-def spawn() -> Iterator[Spawn]:
+def spawn() -> Iterator[Processes]:
     """Start a worker process on a job of sqlite_jobs; whatever still runs is killed at the end of the test."""
-    workers: list[sqlite_kit.Worker] = []
-
-    def start(job: str, **arguments: Any) -> sqlite_kit.Worker:
-        workers.append(sqlite_kit.Worker(job, **arguments))
-        return workers[-1]
-
-    yield start
-    for worker in workers:
-        worker.kill()
-    for worker in workers:
-        worker.close()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _mongo_ended() -> Iterator[None]:
-    """The server that tests of this process have shared ends with them."""
-    yield
-    if mongo := sys.modules.get("goes_lite_conformance.servers.mongo"):
-        mongo.close_shared()
+    with Processes("tests.backends.sqlite_jobs", "-W", "error") as spawn:
+        yield spawn

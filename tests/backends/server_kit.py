@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 from collections import Counter
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+from goes_lite_conformance.harness import Processes
 from goes_lite_conformance.harness.samples import note, registry
-from goes_lite_conformance.harness.workers import Process
 
 import goes_lite as goes
-
-
-class Worker(Process):
-    """A process that does a job of server_jobs."""
-
-    def __init__(self, job: str, **arguments: Any) -> None:
-        super().__init__(job, "-m", "tests.backends.server_jobs", job, json.dumps(arguments))
-
-
-@contextmanager
-def workers() -> Generator[list[Worker]]:
-    """Those that are put into the list are gone when the block ends."""
-    running: list[Worker] = []
-    try:
-        yield running
-    finally:
-        for worker in running:
-            worker.kill()
-        for worker in running:
-            worker.close()
-
 
 READERS = ("follow", "follow", "query")
 WRITERS, KILLED = 8, 3
@@ -84,15 +60,13 @@ def tail(url: str, each: int, *, mutants: str = "", mutant: str = "", killed: in
                 async for event in db.events.query()
             ]
 
-    with workers() as running:
-        readers = [Worker("read", url=url, how=how) for how in READERS]
-        running += readers
+    with Processes("tests.backends.server_jobs") as start:
+        readers = [start("read", url=url, how=how) for how in READERS]
         writers = [
-            Worker("write", url=url, writer=f"w{number}", count=each, mutants=mutants, mutant=mutant)
+            start("write", url=url, writer=f"w{number}", count=each, mutants=mutants, mutant=mutant)
             for number in range(WRITERS)
         ]
-        running += writers
-        for worker in running:
+        for worker in readers + writers:
             worker.expect("ready")
         said: list[Any] = []
         for victim in writers[:killed]:

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from goes_lite_conformance.harness.workers import Process
-
 from goes_lite.blocking import BlockingDatabase, connect
 from goes_lite.events.event import Event
 from goes_lite.events.registry import Registry
@@ -123,16 +121,6 @@ def check_file(path: str | os.PathLike[str]) -> list[Noted]:
     torn = {noted.batch for noted in notes if noted.batch and sizes[noted.batch] != noted.size}
     assert not torn, "batches are stored in part"
     return notes
-
-
-# --- workers, seen from the test ------------------------------------------------------------------------------------
-
-
-class Worker(Process):
-    """A process that does one of `sqlite_jobs`."""
-
-    def __init__(self, job: str, **arguments: Any) -> None:
-        super().__init__(job, "-W", "error", "-m", "tests.backends.sqlite_jobs", job, json.dumps(arguments))
 
 
 # --- workers, seen from inside --------------------------------------------------------------------------------------

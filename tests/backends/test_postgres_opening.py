@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import pytest
+from goes_lite_conformance.harness import Processes
 from goes_lite_conformance.harness.samples import Noted, note, registry
 
 import goes_lite as goes
@@ -27,7 +28,6 @@ from goes_lite.errors import (
 )
 from goes_lite.events.registry import Registry
 from tests.backends.postgres_kit import needs_postgres, server_url, store_url
-from tests.backends.server_kit import Worker, workers
 
 needs_postgres()
 
@@ -74,8 +74,8 @@ async def raised(opening: Coroutine[Any, Any, Any] | Any) -> Exception:
 def test_twenty_processes_at_once() -> None:
     """Of 20 who open a store that is not there yet, each succeeds, and it is one store."""
     url = store_url(pool_size=4)
-    with workers() as running:
-        running += [Worker("open_store", url=url) for _ in range(20)]
+    with Processes("tests.backends.server_jobs") as start:
+        running = [start("open_store", url=url) for _ in range(20)]
         for worker in running:
             worker.expect("ready")
         for worker in running:
@@ -163,7 +163,7 @@ def test_the_printed_tables_are_the_ones_that_are_made(capsys: pytest.CaptureFix
 
 def test_sqlite_has_no_tables_to_print(capsys: pytest.CaptureFixture[str]) -> None:
     assert command_line.main(["schema", "sqlite"]) == 2
-    assert "'sqlite' has no schema to be made by hand" in capsys.readouterr().err
+    assert "'sqlite' has no schema to create by hand" in capsys.readouterr().err
 
 
 def test_a_role_that_only_reads() -> None:
@@ -330,8 +330,8 @@ def test_who_forgets_to_close_is_told() -> None:
         db = await goes.connect(store_url())
         backend: Any = db.backend
         with pytest.warns(ResourceWarning, match="was not closed"):
-            db.__del__()  # type: ignore[attr-defined]
-        await backend.close()
+            backend.__del__()
+        await db.close()
 
     with warnings.catch_warnings():
         asyncio.run(forget())

@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from goes_lite_conformance.harness import Processes
 
 from goes_lite.errors import ConfigError
-from tests.backends.conftest import Spawn
 from tests.backends.sqlite_kit import check_file, fill, note, numbers, store
 
 
-def test_a_backup_while_others_write(tmp_path: Path, driver: str, spawn: Spawn) -> None:
+def test_a_backup_while_others_write(tmp_path: Path, driver: str, spawn: Processes) -> None:
     """It holds every event that was committed before it began, and of those after it a contiguous part; it opens."""
     path = str(tmp_path / "app.db")
     fill(path, driver, 100)
@@ -39,7 +39,7 @@ def test_a_backup_while_others_write(tmp_path: Path, driver: str, spawn: Spawn) 
     writer.finish()
 
 
-def test_a_backup_that_fails_leaves_nothing(path: str, driver: str, spawn: Spawn) -> None:
+def test_a_backup_that_fails_leaves_nothing(path: str, driver: str, spawn: Processes) -> None:
     """No room for the copy: StoreFull, which names the copy, and no half of one that looks like a backup."""
     pytest.importorskip("resource", reason="no RLIMIT_FSIZE here")
     fill(path, driver, 200)

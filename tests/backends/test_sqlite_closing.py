@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from goes_lite_conformance.harness import Processes
 
 import goes_lite
 from goes_lite.errors import StoreClosed
 from goes_lite.events.query import EventQuery
 from goes_lite.sqlite import _guard
 from goes_lite.sqlite._operation import Operation
-from tests.backends.conftest import Spawn
 from tests.backends.sqlite_kit import check_file, note, numbers, our_threads, registry, store, writer_of
 
 # --- closing --------------------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ FACES = ["blocking", "transaction", "thread", "async", "async-open-loop", "async
 
 
 @pytest.mark.parametrize("face", FACES)
-def test_the_interpreter_ends_with_open_handles(path: str, driver: str, face: str, spawn: Spawn) -> None:
+def test_the_interpreter_ends_with_open_handles(path: str, driver: str, face: str, spawn: Processes) -> None:
     """However a program ends without closing: exit code 0, and nothing on stderr.
 
     What was acknowledged is stored, what was in the queue too, and what was in a transaction is not.

@@ -6,13 +6,13 @@ import threading
 from typing import Any
 
 import pytest
+from goes_lite_conformance.harness import Processes
 
 from goes_lite.blocking import BlockingDatabase
 from goes_lite.errors import StoreUnavailable
 from goes_lite.runtime import Signal
 from goes_lite.sqlite import _connection, _wakeup
 from goes_lite.sqlite._driver import Connection
-from tests.backends.conftest import Spawn
 from tests.backends.sqlite_kit import note, store
 
 PATIENCE = 30
@@ -26,7 +26,7 @@ def settled(db: BlockingDatabase) -> int:
             return seen
 
 
-def test_a_handle_that_only_reads_learns_of_commits(path: str, driver: str, spawn: Spawn) -> None:
+def test_a_handle_that_only_reads_learns_of_commits(path: str, driver: str, spawn: Processes) -> None:
     """Of other handles in its process at once, and of those of other processes."""
     with store(path, driver) as writer, store(path, driver, read_only=True) as db:
         seen = settled(db)
@@ -75,7 +75,7 @@ def test_who_waits_looks_for_himself_where_nobody_else_can(
 
 
 def test_a_watch_that_breaks_off_is_taken_up_again(
-    path: str, driver: str, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+    path: str, driver: str, spawn: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An error while it looks ends it; whoever waits is woken, and the next to wait is told of commits as ever."""
     look, errors = _wakeup._data_version, [StoreUnavailable(path, "cannot be read: is the disk all right?")]
@@ -101,7 +101,7 @@ def test_a_watch_that_breaks_off_is_taken_up_again(
 
 
 def test_a_watch_goes_on_for_who_stays_in_its_block(
-    path: str, driver: str, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+    path: str, driver: str, spawn: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It cannot look for a while, and nobody else begins to wait: it is taken up again all the same."""
     open_reader, refused = _connection.open_reader, threading.Event()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import time
 
-from tests.backends.conftest import Spawn
+from goes_lite_conformance.harness import Processes
+
 from tests.backends.sqlite_kit import Noted, check_file, note, store
 
 
-def test_a_file_whose_writers_were_killed(path: str, driver: str, spawn: Spawn, rounds: int) -> None:
+def test_a_file_whose_writers_were_killed(path: str, driver: str, spawn: Processes, rounds: int) -> None:
     """G5: a writer is killed in the midst of its work, again and again on the same file; nothing waits for the disk.
 
     Every event that it acknowledged is there once, at its position, no batch is torn, the tables agree, SQLite finds

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from goes_lite_conformance.harness import Processes
 
 from goes_lite.errors import CodecError, ForeignFile, GoesError, StoreDamaged, StoreError
 from goes_lite.events.fields import AggregateRef
 from goes_lite.sqlite import SQLiteBackend
-from tests.backends.conftest import Spawn
 from tests.backends.sqlite_kit import BIG, check_file, files, fill, left, note, numbers, sql, store
 
 # --- damage ---------------------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def test_a_truncated_file(path: str, driver: str, keep: float) -> None:
     assert left(path) == {"": before[: int(len(before) * keep)]}
 
 
-def test_a_damaged_log(path: str, driver: str, spawn: Spawn) -> None:
+def test_a_damaged_log(path: str, driver: str, spawn: Processes) -> None:
     """The -wal of a killed writer, cut in the middle of a frame: what lies before the cut is there, whole batches only."""
     worker = spawn("crash", path=path, driver=driver, process=1, seed=1)
     worker.expect("ready")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 import pytest
+from goes_lite_conformance.harness import Processes
 
-from tests.backends.conftest import Spawn
 from tests.backends.sqlite_kit import check_file, note, numbers, store
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_cannot_harm_its_parent(path: str, driver: str, spawn: Spawn) -> None:
+def test_a_forked_child_cannot_harm_its_parent(path: str, driver: str, spawn: Processes) -> None:
     """Every use in the child is StoreForked; when it is gone the parent's locks are there and its work goes on.
 
     So is opening the same file anew: the SQLite in the child would take no locks, since it believes to have the parent's.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from goes_lite_conformance.harness import Processes
 
 from goes_lite.errors import StoreFull
-from tests.backends.conftest import Spawn
 from tests.backends.sqlite_kit import check_file
 
 
-def test_a_file_size_limit(path: str, driver: str, spawn: Spawn) -> None:
+def test_a_file_size_limit(path: str, driver: str, spawn: Processes) -> None:
     """An event for which there is no room is StoreFull; smaller ones still fit, and later there is room again."""
     pytest.importorskip("resource", reason="no RLIMIT_FSIZE here")
     sizes = [1000, 4_000_000, 1000, 400_000, 1000]
@@ -31,7 +31,7 @@ def test_a_file_size_limit(path: str, driver: str, spawn: Spawn) -> None:
 
 
 @pytest.mark.parametrize("big", [400_000, 4_000_000], ids=["at commit", "half-way"])
-def test_no_room_for_one_of_a_group(path: str, driver: str, big: int, spawn: Spawn) -> None:
+def test_no_room_for_one_of_a_group(path: str, driver: str, big: int, spawn: Processes) -> None:
     """Those who are committed together with an event for which there is no room are stored nevertheless."""
     pytest.importorskip("resource", reason="no RLIMIT_FSIZE here")
     worker = spawn("fill_group", path=path, driver=driver, room=400_000, big=big)
@@ -41,7 +41,7 @@ def test_no_room_for_one_of_a_group(path: str, driver: str, big: int, spawn: Spa
     assert [noted.number for noted in check_file(path)] == [0, 1, 2, 4, 5]
 
 
-def test_a_full_disk(tmp_path: Path, driver: str, spawn: Spawn) -> None:
+def test_a_full_disk(tmp_path: Path, driver: str, spawn: Processes) -> None:
     """A disk that is really full: StoreFull, everything before it is intact, and with more room the store goes on."""
     worker = spawn("fill_disk", path=str(tmp_path / "app.db"), driver=driver, size=3_000_000)
     if (said := worker.hear()) != "mounted":
@@ -52,7 +52,7 @@ def test_a_full_disk(tmp_path: Path, driver: str, spawn: Spawn) -> None:
     worker.finish()
 
 
-def test_a_transaction_that_a_full_disk_ended(path: str, driver: str, spawn: Spawn) -> None:
+def test_a_transaction_that_a_full_disk_ended(path: str, driver: str, spawn: Processes) -> None:
     """SQLite rolls back by itself then. The rest of the block must not be committed piece by piece."""
     pytest.importorskip("resource", reason="no RLIMIT_FSIZE here")
     worker = spawn("fill_transaction", path=path, driver=driver, room=400_000, big=8_000_000)

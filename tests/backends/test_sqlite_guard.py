@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from goes_lite_conformance.harness import Processes
 
 from goes_lite.errors import StoreUnavailable, UnsafeAccess
 from goes_lite.sqlite import _guard
-from tests.backends.conftest import Spawn
 from tests.backends.sqlite_kit import note, numbers, store
 
 needs_guard = pytest.mark.skipif(os.name != "posix", reason="only POSIX loses locks when a file is closed")
 
 
 @needs_guard
-def test_the_files_cannot_be_opened_behind_sqlite(path: str, driver: str, spawn: Spawn, tmp_path: Path) -> None:
+def test_the_files_cannot_be_opened_behind_sqlite(path: str, driver: str, spawn: Processes, tmp_path: Path) -> None:
     """UnsafeAccess for whatever opens the database, its -wal or its -shm in the same process.
 
     The locks remain, which another process proves: it cannot write while a transaction is open.
@@ -51,7 +51,7 @@ def test_the_files_cannot_be_opened_behind_sqlite(path: str, driver: str, spawn:
 
 
 @needs_guard
-def test_a_second_library_is_refused(path: str, spawn: Spawn) -> None:
+def test_a_second_library_is_refused(path: str, spawn: Processes) -> None:
     """sqlite3.connect beside apsw, by any spelling of the name: UnsafeAccess, and the locks remain."""
     pytest.importorskip("apsw", reason="apsw is not installed")
     lock = spawn("try_lock", path=path)
@@ -93,7 +93,7 @@ def test_two_drivers_on_one_file(path: str, first: str, second: str) -> None:
         assert numbers(db) == [1, 2]
 
 
-def test_the_same_library_may_look(path: str, spawn: Spawn) -> None:
+def test_the_same_library_may_look(path: str, spawn: Processes) -> None:
     """sqlite3.connect beside a store on sqlite3: one library knows of all its locks."""
     lock = spawn("try_lock", path=path)
     with store(path, "sqlite3") as db:

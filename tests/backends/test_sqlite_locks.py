@@ -11,17 +11,17 @@ from collections import deque
 from typing import Any
 
 import pytest
+from goes_lite_conformance.harness import Processes
 
 import goes_lite
 from goes_lite.errors import StoreLocked
 from goes_lite.sqlite._operation import Operation
-from tests.backends.conftest import Spawn
 from tests.backends.sqlite_kit import check_file, note, numbers, registry, store, writer_of
 
 # --- other programs, processes and threads --------------------------------------------------------------------------
 
 
-def test_locked_by_another_program(path: str, driver: str, spawn: Spawn) -> None:
+def test_locked_by_another_program(path: str, driver: str, spawn: Processes) -> None:
     """StoreLocked once the lock timeout is over, with how long it waited; when the other lets go, all is well."""
     with store(path, driver, lock_timeout=0.25) as db:
         db.events.append([note(1)])
@@ -44,7 +44,7 @@ def test_locked_by_another_program(path: str, driver: str, spawn: Spawn) -> None
         assert numbers(db) == [1, 3, 4]
 
 
-def test_locked_by_another_program_async(path: str, driver: str, spawn: Spawn) -> None:
+def test_locked_by_another_program_async(path: str, driver: str, spawn: Processes) -> None:
     """The same on the async face: all who wait get the error, and the loop goes on meanwhile."""
     store(path, driver).close()
     holder = spawn("hold_foreign", path=path)
@@ -63,7 +63,7 @@ def test_locked_by_another_program_async(path: str, driver: str, spawn: Spawn) -
     assert sorted(noted.number for noted in check_file(path)) == [0, 1, 2, 3, 4]
 
 
-def test_one_process_waits_for_another(path: str, driver: str, spawn: Spawn) -> None:
+def test_one_process_waits_for_another(path: str, driver: str, spawn: Processes) -> None:
     """A process that stays in its transaction for longer than another's lock timeout: StoreLocked there too."""
     holder = spawn("stay_inside", path=path, driver=driver)
     holder.expect("inside")
@@ -104,7 +104,7 @@ MOMENTS = ["taking them", "in the queue", "after the lock", "at work", "before C
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_an_interrupted_leader(
-    path: str, driver: str, moment: str, spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+    path: str, driver: str, moment: str, spawn: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """KeyboardInterrupt hits the thread that commits for itself and for another.
 
@@ -208,7 +208,7 @@ def test_one_gives_up_while_a_leader_takes_what_there_is(path: str, driver: str)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT to send")
-def test_ctrl_c_is_heard_while_sqlite_waits(path: str, driver: str, spawn: Spawn) -> None:
+def test_ctrl_c_is_heard_while_sqlite_waits(path: str, driver: str, spawn: Processes) -> None:
     """A writer that waits for another program's lock, with a long lock timeout, hears Ctrl-C; and can go on later."""
     store(path, driver).close()
     holder = spawn("hold_foreign", path=path)

@@ -7,11 +7,11 @@ import threading
 from typing import Any, cast
 
 import pytest
+from goes_lite_conformance.harness import Processes
 
 from goes_lite.errors import ConfigError
 from goes_lite.sqlite import SQLiteBackend
 from goes_lite.sqlite import _driver as drivers
-from tests.backends.conftest import Spawn
 from tests.backends.sqlite_kit import check_file, note, numbers, sql, store
 
 # --- big things -----------------------------------------------------------------------------------------------------
@@ -68,7 +68,7 @@ def test_the_log_stays_bounded(path: str, driver: str) -> None:
     assert largest < 32_000_000
 
 
-def test_the_log_recovers_from_a_long_reader(path: str, driver: str, spawn: Spawn) -> None:
+def test_the_log_recovers_from_a_long_reader(path: str, driver: str, spawn: Processes) -> None:
     """A program that keeps a read transaction open makes the -wal grow; when it ends, the -wal shrinks again."""
     with store(path, driver, durability="normal") as db:
         db.events.append([note(0)])

@@ -9,11 +9,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from goes_lite_conformance.harness import Processes
 
 from goes_lite.errors import StoreError, StoreLocked, StoreTooNew, StoreUnavailable
 from goes_lite.sqlite import _connection, _schema, address_of
 from goes_lite.sqlite import _driver as drivers
-from tests.backends.conftest import Spawn
 from tests.backends.sqlite_kit import check_file, files, note, numbers, store
 
 NEXT = (
@@ -114,7 +114,7 @@ def test_a_first_schema_that_fails_leaves_an_empty_file(
     check_file(path)
 
 
-def test_processes_open_a_new_file_at_once(tmp_path: Path, driver: str, spawn: Spawn, rounds: int) -> None:
+def test_processes_open_a_new_file_at_once(tmp_path: Path, driver: str, spawn: Processes, rounds: int) -> None:
     """Of processes that open the same new file at the same time, one makes the store and all use it."""
     paths = [str(tmp_path / f"{number}.db") for number in range(5 * rounds)]
     workers = [spawn("open_new", paths=paths, driver=driver) for _ in range(20)]

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from goes_lite_conformance.harness import Processes
 
 from goes_lite.errors import ForeignFile, NetworkFilesystem, StoreReadOnly, StoreUnavailable
 from goes_lite.events.fields import AggregateRef
 from goes_lite.sqlite import _connection
-from tests.backends.conftest import Spawn
 from tests.backends.sqlite_kit import check_file, files, fill, left, note, numbers, sql, store
 
 # --- files that are no stores ---------------------------------------------------------------------------------------
@@ -43,7 +43,7 @@ def test_a_database_of_another_program_is_left_alone(path: str, driver: str, kin
     assert left(path) == before
 
 
-def test_a_foreign_database_in_use_is_left_alone(path: str, driver: str, spawn: Spawn) -> None:
+def test_a_foreign_database_in_use_is_left_alone(path: str, driver: str, spawn: Processes) -> None:
     """The same while the other program has it open, with changes that are only in its -wal."""
     sql(path, "PRAGMA journal_mode = WAL", "CREATE TABLE events (n)")
     holder = spawn("read_long", path=path)
@@ -118,7 +118,7 @@ def lock_up(folder: Path) -> None:
     folder.chmod(0o555)
 
 
-def as_nobody(spawn: Spawn, path: str, driver: str, *, read_only: bool, write: bool = False) -> list[Any]:
+def as_nobody(spawn: Processes, path: str, driver: str, *, read_only: bool, write: bool = False) -> list[Any]:
     worker = spawn("as_nobody", path=path, driver=driver, read_only=read_only, write=write)
     said = worker.rest()
     worker.finish()
@@ -126,7 +126,7 @@ def as_nobody(spawn: Spawn, path: str, driver: str, *, read_only: bool, write: b
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no POSIX permissions here")
-def test_a_read_only_file_and_folder_can_be_read(public: Path, driver: str, spawn: Spawn) -> None:
+def test_a_read_only_file_and_folder_can_be_read(public: Path, driver: str, spawn: Processes) -> None:
     """With read_only=True, by a user who may not even make the -shm that SQLite wants; writing is StoreReadOnly."""
     path = str(public / "app.db")
     fill(path, driver, 3)
@@ -138,7 +138,7 @@ def test_a_read_only_file_and_folder_can_be_read(public: Path, driver: str, spaw
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no POSIX permissions here")
-def test_a_read_only_file_cannot_be_opened_for_writing(public: Path, driver: str, spawn: Spawn) -> None:
+def test_a_read_only_file_cannot_be_opened_for_writing(public: Path, driver: str, spawn: Processes) -> None:
     """Without read_only=True it is StoreReadOnly, which names that option."""
     path = str(public / "app.db")
     fill(path, driver, 3)
@@ -153,7 +153,7 @@ def test_a_read_only_file_cannot_be_opened_for_writing(public: Path, driver: str
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no POSIX permissions here")
-def test_what_a_killed_writer_left_can_be_read(public: Path, driver: str, spawn: Spawn) -> None:
+def test_what_a_killed_writer_left_can_be_read(public: Path, driver: str, spawn: Processes) -> None:
     """The acknowledged events in the -wal of a killed writer are seen by those who only read.
 
     Where that is impossible (a read-only folder without the -shm), it is an error, never a store without its newest
@@ -182,7 +182,7 @@ def test_what_a_killed_writer_left_can_be_read(public: Path, driver: str, spawn:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no POSIX permissions here")
-def test_a_reader_of_another_user_sees_a_live_store(public: Path, driver: str, spawn: Spawn) -> None:
+def test_a_reader_of_another_user_sees_a_live_store(public: Path, driver: str, spawn: Processes) -> None:
     """One user writes, another may only read: that one sees what is committed."""
     path = str(public / "app.db")
     with store(path, driver) as db:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from goes_lite_conformance.harness import Processes
 
 from goes_lite.kit import events
 from goes_lite.sqlite._turnstile import Turnstile
 from goes_lite.sqlite._wakeup import Watcher
-from tests.backends.conftest import Spawn
 from tests.backends.sqlite_kit import check_file, note, numbers, store
 
 
@@ -48,7 +48,7 @@ def test_nobody_passes_twice_while_another_waits(path: str) -> None:
     assert passed == ["second", "first"]
 
 
-def test_writers_take_turns(path: str, driver: str, spawn: Spawn) -> None:
+def test_writers_take_turns(path: str, driver: str, spawn: Processes) -> None:
     """Of four processes that write flat out none starves: none is behind another by more than a factor of three.
 
     (With SQLite's own lock alone one of them made 1 commit, another 8,000.)
@@ -74,7 +74,7 @@ def test_writers_take_turns(path: str, driver: str, spawn: Spawn) -> None:
 
 
 @pytest.mark.parametrize("watchfiles", [pytest.param(True, id="watchfiles"), pytest.param(False, id="polling")])
-def test_follow_wakes_across_processes(path: str, driver: str, watchfiles: bool, spawn: Spawn) -> None:
+def test_follow_wakes_across_processes(path: str, driver: str, watchfiles: bool, spawn: Processes) -> None:
     """G8: a commit in another process wakes a follower, with watchfiles and without, though it never looks by itself."""
     if watchfiles:
         pytest.importorskip("watchfiles", reason="watchfiles is not installed")
@@ -114,7 +114,7 @@ def test_follow_wakes_across_handles(path: str, driver: str, monkeypatch: pytest
         assert arrived == list(range(1, 21))
 
 
-def test_the_other_driver_in_another_process(path: str, spawn: Spawn) -> None:
+def test_the_other_driver_in_another_process(path: str, spawn: Processes) -> None:
     """Two drivers may share a file as long as each has a process of its own."""
     pytest.importorskip("apsw", reason="apsw is not installed")
     other = spawn("commit", path=path, driver="sqlite3")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,9 @@ import pytest
 
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime, Runtime, drive
 from tests.bus import bus_kit, nats_kit
+from tests.conftest_kit import quiet as _quiet
+
+quiet = _quiet("goes_lite.bus")
 
 
 @pytest.fixture(params=["loop", "inline"])
@@ -31,15 +33,6 @@ def run(request: pytest.FixtureRequest) -> bus_kit.Run:
             drive(with_bus(rule, InlineRuntime, log))
 
     return run
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> Iterator[None]:
-    """Disable the log of failed handlers, which these tests do not check."""
-    logger = logging.getLogger("goes_lite.bus")
-    logger.disabled = True
-    yield
-    logger.disabled = False
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import json
 import os
 import time
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from uuid import uuid4
 
 import pytest
 from goes_lite_conformance import Contract, Storage
-from goes_lite_conformance.harness.workers import Process
+from goes_lite_conformance.harness import Process, Processes
 from goes_lite_conformance.servers import ServerMissing
 from goes_lite_conformance.servers import nats as servers
 
@@ -122,7 +121,7 @@ class World:
         self.server = server
         self.folder = folder
         self.prefix = f"t{uuid4().hex[:16]}"
-        self._workers: list[Process] = []
+        self._start = Processes("tests.bus.nats_jobs", "-W", "error")
 
     def bus(self, **options: object) -> str:
         said = "&".join(f"{key}={value}" for key, value in {"prefix": self.prefix, **options}.items())
@@ -140,15 +139,10 @@ class World:
     def spawn(self, job: str, name: str = "app", **arguments: object) -> Process:
         """Start another process on a job of nats_jobs."""
         options = {key: arguments.pop(key) for key in ("mode", "lease") if key in arguments}
-        said = json.dumps({"path": self.store(name), "bus": self.bus(**options), **arguments})
-        self._workers.append(Process(job, "-W", "error", "-m", "tests.bus.nats_jobs", job, said))
-        return self._workers[-1]
+        return self._start(job, path=self.store(name), bus=self.bus(**options), **arguments)
 
     def end(self) -> None:
-        for worker in self._workers:
-            worker.kill()
-        for worker in self._workers:
-            worker.close()
+        self._start.end()
 
 
 async def until(condition: Callable[[], object], seconds: float = PATIENCE) -> None:

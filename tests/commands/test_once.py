@@ -191,14 +191,10 @@ def test_at_the_same_time_it_is_done_once(tmp_path: Path) -> None:
 def test_killed_between_the_commit_and_the_answer(tmp_path: Path) -> None:
     """Whoever did not get the answer dispatches again, and gets it; the events are there once."""
     path, id = str(tmp_path / "app.db"), new_id()
-    worker = Process(
-        "dispatch", "-W", "error", "-m", "tests.commands.commands_jobs", json.dumps({"path": path, "id": str(id)}),
-    )  # fmt: skip
-    try:
+    arguments = json.dumps({"path": path, "id": str(id)})
+    with Process("dispatch", "-W", "error", "-m", "tests.commands.commands_jobs", arguments) as worker:
         worker.expect("committed")
         worker.kill()
-    finally:
-        worker.close()
     with goes.blocking.connect(path, registry=registry) as db:
         db.commands.serve(Order)
         assert db.events.count() == 2

@@ -5,20 +5,17 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from goes_lite_conformance.harness.workers import Process
+from goes_lite_conformance.harness import Processes
 
 from tests.projection.fire_jobs import LEASE, Effects, Tallies, Tally, store
 
-Spawn = Callable[..., Process]
 PATIENCE = 120.0
 
 
@@ -28,16 +25,9 @@ def path(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def spawn() -> Iterator[Spawn]:
-    workers: list[Process] = []
-
-    def start(job: str, **arguments: Any) -> Process:
-        workers.append(Process(job, "-m", "tests.projection.fire_jobs", job, json.dumps(arguments)))
-        return workers[-1]
-
-    yield start
-    for worker in workers:
-        worker.close()
+def spawn() -> Iterator[Processes]:
+    with Processes("tests.projection.fire_jobs") as spawn:
+        yield spawn
 
 
 def check(path: str, *, kills: int) -> None:
@@ -73,7 +63,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_a_worker_that_is_killed_again_and_again(path: str, spawn: Spawn, rounds: int) -> None:
+def test_a_worker_that_is_killed_again_and_again(path: str, spawn: Processes, rounds: int) -> None:
     """Two writers append; the only process that projects is killed at random moments, and another one begins."""
     store(path).close()
     chance = random.Random(rounds)
@@ -97,7 +87,7 @@ def test_a_worker_that_is_killed_again_and_again(path: str, spawn: Spawn, rounds
     print(f"{4000 * rounds} events, {kills} kills")
 
 
-def test_three_workers_of_which_the_active_one_is_killed(path: str, spawn: Spawn, rounds: int) -> None:
+def test_three_workers_of_which_the_active_one_is_killed(path: str, spawn: Processes, rounds: int) -> None:
     """Whichever holds the lease is killed; another one takes over, and effects are counted once per event."""
     store(path).close()
     writers = [spawn("append", path=path, process=n, events=2000 * rounds, seed=10 + n) for n in range(2)]

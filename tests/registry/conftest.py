@@ -6,10 +6,10 @@ import pytest
 
 from goes_lite.codec import StdlibJson
 from goes_lite.events.registry import Registry
-from tests.registry import registry_kit
+from tests.codec import codec_kit
 
 
-@pytest.fixture(params=["stdlib", pytest.param("msgspec", marks=registry_kit.needs_msgspec)])
+@pytest.fixture(params=["stdlib", pytest.param("msgspec", marks=codec_kit.needs_msgspec)])
 def registry(request: pytest.FixtureRequest) -> Registry:
     """An empty registry, with each JSON implementation."""
     if request.param == "stdlib":

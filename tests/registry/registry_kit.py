@@ -5,14 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from importlib.util import find_spec
 from typing import Any, NamedTuple, TypedDict
-
-import pytest
-
-needs_msgspec = pytest.mark.skipif(find_spec("msgspec") is None, reason="msgspec is not installed")
-HAS_PROTOBUF = find_spec("google") is not None and find_spec("google.protobuf") is not None
-needs_protobuf = pytest.mark.skipif(not HAS_PROTOBUF, reason="protobuf is not installed")
 
 
 @dataclass(frozen=True)

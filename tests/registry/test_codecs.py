@@ -10,7 +10,8 @@ import pytest
 from goes_lite.codec import FunctionCodec, StdlibJson
 from goes_lite.errors import DecodeError, RegistrationError
 from goes_lite.events.registry import Encoded, Raw, Registry
-from tests.registry.registry_kit import Note, Placed, needs_msgspec, needs_protobuf, upcaster
+from tests.codec.codec_kit import needs_msgspec, needs_protobuf
+from tests.registry.registry_kit import Note, Placed, upcaster
 
 # --- codecs ---------------------------------------------------------------------------------------------------------
 

@@ -22,15 +22,12 @@ def test_killed_in_the_middle_of_publishing_it_leaves_nothing_out(tmp_path: Path
         db.events.append(events)
         for number in kills:
             arguments = json.dumps({"path": path, "stuck_at": number})
-            worker = Process("relay", "-W", "error", "-m", "tests.relay.relay_jobs", arguments)
-            try:
+            with Process("relay", "-W", "error", "-m", "tests.relay.relay_jobs", arguments) as worker:
                 worker.expect(number)
                 checkpoint = db.checkpoints.get("relay")
                 assert checkpoint is not None
                 assert checkpoint.position == (number - 1) // 10 * 10
                 worker.kill()
-            finally:
-                worker.close()
         bus: Any = FileBus(path + ".heard")
         with db.relay(bus, batch=10) as relay:
             relay.wait_for(40, PATIENCE)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from types import SimpleNamespace
-from typing import Any, ParamSpec, cast
+from typing import Any, ParamSpec
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate, applies
-from goes_lite.contract.event_store import AppendCondition, Appended
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.event_store import AppendCondition, Appended, EventStore
+from goes_lite.contract.wrapping import WrappedBackend, WrappedStore
 from goes_lite.database import Database
 from goes_lite.database.connect import connect
 from goes_lite.events.event import Event
@@ -100,24 +101,24 @@ def memory() -> AbstractAsyncContextManager[Database]:
     return connect("sqlite:///:memory:")
 
 
-class Spied:
+class Spied(WrappedStore):
     """A store that writes down which events of an aggregate were loaded: (after, upto, how many)."""
 
-    def __init__(self, events: Any) -> None:
-        self._events = events
+    def __init__(self, store: EventStore) -> None:
+        super().__init__(store)
         self.loads: list[tuple[int, int | None, int]] = []
         self.before_append: Callable[[], Awaitable[object]] | None = None
         self.after_append: Callable[[], object] | None = None
 
     async def load(self, aggregate: AggregateRef, *, after: int = 0, upto: int | None = None) -> list[Event[Any]]:
-        found: list[Event[Any]] = await self._events.load(aggregate, after=after, upto=upto)
+        found = await super().load(aggregate, after=after, upto=upto)
         self.loads.append((after, upto, len(found)))
         return found
 
-    async def append(self, events: Any, *, condition: AppendCondition | None = None) -> Appended:
+    async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
         if self.before_append is not None:
             await self.before_append()
-        appended: Appended = await self._events.append(events, condition=condition)
+        appended = await super().append(events, condition=condition)
         if self.after_append is not None:
             self.after_append()
         return appended
@@ -126,17 +127,12 @@ class Spied:
         loads, self.loads = self.loads, []
         return loads
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._events, name)
 
-
-def spied(db: Database, **replaced: Any) -> tuple[Database, Spied]:
+def spied(db: Backend, **replaced: Any) -> tuple[WrappedBackend, Spied]:
     """The backend with a spied event store, and whatever else is to be replaced."""
-    spy = Spied(db.events)
-    parts: dict[str, Any] = {
-        name: getattr(db, name) for name in ("location", "registry", "runtime", "snapshots", "transaction")
-    }
-    return cast("Database", SimpleNamespace(**{**parts, "events": spy, **replaced})), spy
+    backend, spy = WrappedBackend(db), Spied(db.events)
+    vars(backend).update(replaced, events=spy)
+    return backend, spy
 
 
 async def filled(repository: Repository[Account], id: str, moves: int) -> Account:

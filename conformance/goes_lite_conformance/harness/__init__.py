@@ -10,7 +10,7 @@ from goes_lite_conformance.harness.contract import Contract, in_thread
 from goes_lite_conformance.harness.faces import awaited, run
 from goes_lite_conformance.harness.place import Beside, Moment, Place, pause, until
 from goes_lite_conformance.harness.storage import Declared, Hook, Storage
-from goes_lite_conformance.harness.workers import Process, Worker, listen, say
+from goes_lite_conformance.harness.workers import Process, Processes, Worker, listen, say
 from goes_lite_conformance.rule import Face
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Moment",
     "Place",
     "Process",
+    "Processes",
     "Storage",
     "Worker",
     "awaited",

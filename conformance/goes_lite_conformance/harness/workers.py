@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from goes_lite_conformance.harness.storage import Hook, Storage
 
@@ -95,6 +95,12 @@ class Process:
         """Wait for its end, which has to be a good one, without a word on stderr."""
         assert (self.process.wait(PATIENCE), self.errors) == (0, "")
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Leave nothing behind."""
         if self.process.poll() is None:
@@ -106,6 +112,32 @@ class Process:
             assert pipe is not None
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
+
+
+class Processes:
+    """Start processes on the jobs of a module, as `python -m module JOB {"argument": …}`; none outlives the block."""
+
+    def __init__(self, module: str, *flags: str) -> None:
+        self._command = [*flags, "-m", module]
+        self._started: list[Process] = []
+
+    def __call__(self, job: str, **arguments: Any) -> Process:
+        """Start one."""
+        self._started.append(Process(job, *self._command, job, json.dumps(arguments)))
+        return self._started[-1]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Kill what still runs."""
+        for process in self._started:
+            process.kill()
+        for process in self._started:
+            process.close()
 
 
 class Worker(Process):
