@@ -45,7 +45,7 @@ def attributes(aggregate: Any, cls: type[Any], base: type[Any]) -> dict[str, Any
     names = state_type(cls, base).attributes
     if names is None:  # called by an override that extends it
         names = state_hints(cls, base)
-    for name in (*vars(aggregate), *own_slots(cls, base)):
+    for name in (*aggregate.__dict__, *own_slots(cls, base)):
         if name not in names:
             raise AggregateError(
                 aggregate.ref,
