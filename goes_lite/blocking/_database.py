@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
+from weakref import WeakSet
 
 from goes_lite.aggregate import Aggregate
 from goes_lite.blocking._bus import BlockingEventBus
@@ -28,7 +30,7 @@ from goes_lite.database import Database
 from goes_lite.events.query import EventQuery
 from goes_lite.events.registry import Registry
 from goes_lite.runtime import Runtime
-from goes_lite.runtime.portal import Portal
+from goes_lite.runtime.portal import LoopPortal, Portal
 
 if TYPE_CHECKING:  # imported on first use, as on the async face
     from goes_lite.blocking._commands import BlockingCommandBus
@@ -48,6 +50,20 @@ M = TypeVar("M")
 S = TypeVar("S")
 S2 = TypeVar("S2")
 S3 = TypeVar("S3")
+
+
+EXIT_PATIENCE = 5.0
+"""How long, in seconds, a handle that a program left open may take to close when the interpreter exits."""
+
+_on_loops: WeakSet[BlockingDatabase] = WeakSet()
+"""The open handles on loop threads, which end with the interpreter. An embedded backend sees to itself."""
+
+
+@atexit.register
+def _close_on_loops() -> None:
+    for db in list(_on_loops):
+        with suppress(Exception):  # the program is over, and what was acknowledged is stored
+            db._close_at_exit()
 
 
 class BlockingDatabase:
@@ -70,6 +86,8 @@ class BlockingDatabase:
         self.leases = BlockingLeaseStore(backend.leases, portal)
         self.bus = BlockingEventBus(backend.bus, portal)
         self.commits = BlockingCommits(backend.commits, portal)
+        if isinstance(portal, LoopPortal):
+            _on_loops.add(self)
 
     def __repr__(self) -> str:
         return f"<blocking {self.backend!r}>"
@@ -293,6 +311,21 @@ class BlockingDatabase:
         ):  # the latter: another handle on the same backend was closed, see `inline`
             return
         self._portal.run(self.backend.close())
+        self._closed = True
+        self._portal.close()
+
+    def _close_at_exit(self) -> None:
+        """Close a handle that the program left open, within a bounded time."""
+        if self._closed or self._portal.closed:
+            return
+
+        async def close() -> None:
+            import asyncio
+
+            async with asyncio.timeout(EXIT_PATIENCE):
+                await self.backend.close()
+
+        self._portal.run(close())
         self._closed = True
         self._portal.close()
 
