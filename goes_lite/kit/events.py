@@ -164,16 +164,15 @@ class LogEvents:
             # Rows may be left out (unknown="skip"), so an empty page is the end only if it had no rows either.
             while not events and left and low < high:
                 events, edge, more = await self._rows.page(query, low, high, min(size, left), reverse=reverse)
-                left -= len(events)
+                if more and not ends and left > len(events):  # events appended after this are not part of the result
+                    high, ends = min(high, await self._rows.head()), True
+                # Nothing is awaited from here on: a fetch that is cancelled is repeated from the same place.
+                left = left - len(events) if more else 0
                 size = min(size * 4, most)
-                if not more:
-                    left = 0
-                elif reverse:
+                if reverse:
                     high = edge - 1
                 else:
                     low = edge
-                    if left and not ends:  # events appended after this are not part of the result
-                        high, ends = min(high, await self._rows.head()), True
             return events
 
         return Pages(fetch)
