@@ -44,7 +44,7 @@ class Bench:
         from goes_lite_conformance import by_url  # needs pytest, and only a URL needs it
 
         self._made += 1
-        return by_url.beside(self.url, f"bench{self._made}")
+        return by_url.next_to(self.url, f"bench{self._made}")
 
     def options(self, durability: str = "full") -> dict[str, Any]:
         """Return the options to connect with."""

@@ -227,8 +227,8 @@ def _described(arguments: argparse.Namespace, by_url: ModuleType) -> About:
         raise ConfigError(
             "--faces loop is for embedded backends: the blocking face of this one is on a loop thread anyway"
         )
-    url = by_url.beside(arguments.url, name)
-    bus = by_url.bus_beside(arguments.bus, name) if arguments.bus else None
+    url = by_url.next_to(arguments.url, name)
+    bus = by_url.bus_next_to(arguments.bus, name) if arguments.bus else None
 
     async def look() -> About:
         async with asyncio.timeout(CONNECTING), connect(url, bus=bus) as db:

@@ -57,7 +57,7 @@ BUS_SUITES: tuple[type[Contract], ...] = (EventBusTests,)
 """The suites about a bus that is not the backend's own."""
 
 
-def beside(url: str, name: str) -> str:
+def next_to(url: str, name: str) -> str:
     """Return the URL of a storage called `name`, next to the one that a URL names; raise ConfigError if that is impossible."""
     if PLACEHOLDER in url:
         return url.replace(PLACEHOLDER, name)
@@ -75,7 +75,7 @@ def beside(url: str, name: str) -> str:
     return f"sqlite:///{quote(location, safe='/:~')}{query}{options}"
 
 
-def bus_beside(url: str, name: str) -> str:
+def bus_next_to(url: str, name: str) -> str:
     """Return the URL of a separate bus for the storage called `name`, next to the one that a URL names."""
     if PLACEHOLDER in url:
         return url.replace(PLACEHOLDER, name)
@@ -90,7 +90,7 @@ def bus_beside(url: str, name: str) -> str:
 
 
 async def erase_bus(url: str) -> None:
-    """Remove what a bus named by `bus_beside` has kept, if it can."""
+    """Remove what a bus named by `bus_next_to` has kept, if it can."""
     address = parse(url)
     remove = getattr(bus_factory_for(address.scheme), "erase", None)
     if remove is not None:
@@ -98,7 +98,7 @@ async def erase_bus(url: str) -> None:
 
 
 async def erase(url: str) -> bool:
-    """Remove a storage named by `beside`; return whether the backend can do that."""
+    """Remove a storage named by `next_to`; return whether the backend can do that."""
     address = parse(url)
     remove = getattr(factory_for(address.scheme), "erase", None)
     if remove is None:
@@ -155,10 +155,10 @@ class ByUrl(Contract):
     def url(self, storage: Storage) -> str:
         if not os.environ.get(URL):
             raise ConfigError(f"{URL} is not set: set it to the URL of the backend to judge, such as sqlite:///app.db")
-        return beside(os.environ[URL], storage.name)
+        return next_to(os.environ[URL], storage.name)
 
     def bus(self, storage: Storage) -> str | None:
-        return bus_beside(os.environ[BUS], storage.name) if os.environ.get(BUS) else None
+        return bus_next_to(os.environ[BUS], storage.name) if os.environ.get(BUS) else None
 
     async def erase(self, storage: Storage) -> None:
         await erase(self.url(storage))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from goes_lite_conformance.harness.place import PATIENCE, Beside
+from goes_lite_conformance.harness.place import PATIENCE, Alongside
 
 from goes_lite.contract.event_bus import Delivery, Subscription
 from goes_lite.contract.event_store import EventStore, Pages
@@ -71,8 +71,8 @@ class Program:
             self.runtime, store if log else None, head=log.last if log else None, max_dead_letters=50
         )
 
-    def beside(self, coroutine: Coroutine[Any, Any, Any]) -> Beside:
-        return Beside(coroutine, loop=not self.runtime.inline)
+    def alongside(self, coroutine: Coroutine[Any, Any, Any]) -> Alongside:
+        return Alongside(coroutine, loop=not self.runtime.inline)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Let others run until the condition holds; it is checked whenever one of them starts to wait."""

@@ -14,7 +14,7 @@ from tests.bus.bus_kit import Program, Run, data, events, take
 def test_a_closed_bus_refuses_publishers_even_those_that_wait(run: Run) -> None:
     async def rule(p: Program) -> None:
         full = p.bus.subscribe(capacity=1)
-        publisher = p.beside(p.bus.publish(events(1, 2)))
+        publisher = p.alongside(p.bus.publish(events(1, 2)))
         await p.waiting(1)
         await p.bus.close()
         with pytest.raises(BusError, match="closed"):

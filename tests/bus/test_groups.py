@@ -53,7 +53,7 @@ def test_a_group_without_members_still_collects_events(run: Run) -> None:
 def test_the_last_member_that_leaves_releases_a_waiting_publisher(run: Run) -> None:
     async def rule(p: Program) -> None:
         member = p.bus.subscribe(group="mail", capacity=1)
-        publisher = p.beside(p.bus.publish(events(1, 2)))
+        publisher = p.alongside(p.bus.publish(events(1, 2)))
         await p.waiting(1)
         await member.close()
         await publisher.result()
@@ -72,7 +72,7 @@ def test_nak_redelivers_at_once_or_after_the_delay(run: Run) -> None:
         assert (first.event.data, first.attempt) == (1, 2)
         await first.nak(5)
         assert await data(subscription, 1) == [2]
-        third = p.beside(take(subscription, 1))
+        third = p.alongside(take(subscription, 1))
         await p.waiting(1)
         assert p.clock.waiters == (5,)
         p.clock.advance(4.5)
@@ -106,7 +106,7 @@ def test_an_event_unsettled_after_ack_wait_is_redelivered(run: Run) -> None:
         await p.bus.publish(events(1))
         waiting = None
         (late,) = await take(hung, 1, ack=False)
-        waiting = p.beside(take(other, 1))
+        waiting = p.alongside(take(other, 1))
         await p.waiting(1)
         p.clock.advance(10)
         (again,) = await waiting.result()
@@ -124,7 +124,7 @@ def test_an_event_that_was_taken_back_cannot_be_acked_before_redelivery_either(r
         await p.bus.publish(events(1, 2))
         (late,) = await take(hung, 1, ack=False)
         (working,) = await take(busy, 1, ack=False)
-        waiting = p.beside(take(busy, 1))
+        waiting = p.alongside(take(busy, 1))
         await p.waiting(1)
         p.clock.advance(10)
         await p.until(lambda: hung.queued == 1)

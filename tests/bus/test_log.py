@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 import pytest
-from goes_lite_conformance.harness.place import Beside
+from goes_lite_conformance.harness.place import Alongside
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -152,11 +152,11 @@ def test_a_publisher_gets_the_room_that_a_refill_leaves(stored: list[Event[int]]
     log.commit(*stored)
     p = Program(InlineRuntime, log)
     subscription = p.bus.subscribe(["order.*"], start="beginning", capacity=4)
-    publishers: list[Beside] = []
+    publishers: list[Alongside] = []
 
     def interfere() -> None:
         log.interfere = lambda: None
-        publishers.append(p.beside(p.bus.publish(events(*range(10, 16)))))
+        publishers.append(p.alongside(p.bus.publish(events(*range(10, 16)))))
         drive(p.waiting(1))
 
     log.interfere = interfere
@@ -170,7 +170,7 @@ def test_a_publisher_gets_the_room_that_a_refill_leaves(stored: list[Event[int]]
 def test_publishers_that_never_pause_do_not_starve_the_log(run: Run) -> None:
     async def rule(p: Program) -> None:
         subscription = p.bus.subscribe(start="beginning", capacity=2)
-        publisher = p.beside(p.bus.publish(events(*[0] * 40)))
+        publisher = p.alongside(p.bus.publish(events(*[0] * 40)))
         await p.waiting(1)
         assert {1, 2} <= set(await data(subscription, 20))
         await data(subscription, 22)
@@ -270,7 +270,7 @@ def test_offers_from_several_threads_arrive_once_in_order() -> None:
                 commit = p.log.commit(event(data=n))
             p.bus.offer(*commit)
 
-    consumer = p.beside(take(subscription, 800))
+    consumer = p.alongside(take(subscription, 800))
     writers = [threading.Thread(target=write) for _ in range(4)]
     for writer in writers:
         writer.start()

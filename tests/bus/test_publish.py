@@ -22,7 +22,7 @@ def test_a_full_subscriber_blocks_its_publisher_and_nobody_else(run: Run) -> Non
 
     async def rule(p: Program) -> None:
         slow, quick = p.bus.subscribe(capacity=2), p.bus.subscribe()
-        publisher = p.beside(p.bus.publish(events(1, 2, 3, 4, 5)))
+        publisher = p.alongside(p.bus.publish(events(1, 2, 3, 4, 5)))
         await p.waiting(1)
         assert await data(quick, 5) == [1, 2, 3, 4, 5]
         assert (slow.queued, publisher.ended) == (2, False)
@@ -37,9 +37,9 @@ def test_waiting_publishers_are_served_in_order(run: Run) -> None:
 
     async def rule(p: Program) -> None:
         slow = p.bus.subscribe(capacity=1)
-        first = p.beside(p.bus.publish(events(1, 2, 3)))
+        first = p.alongside(p.bus.publish(events(1, 2, 3)))
         await p.waiting(1)
-        second = p.beside(p.bus.publish(events(4)))
+        second = p.alongside(p.bus.publish(events(4)))
         await p.waiting(2)
         assert await data(slow, 4) == [1, 2, 3, 4]
         await first.result()
@@ -54,7 +54,7 @@ def test_a_publisher_is_released_when_the_subscriber_it_waits_for_ends(run: Run)
     async def rule(p: Program) -> None:
         for ending in ("close", "abandon"):
             full = p.bus.subscribe(capacity=1)
-            publisher = p.beside(p.bus.publish(events(1, 2)))
+            publisher = p.alongside(p.bus.publish(events(1, 2)))
             await p.waiting(1)
             if ending == "close":
                 await full.close()

@@ -179,7 +179,7 @@ def test_a_hook_that_is_missing_says_what_to_do(run: Run) -> None:
 
     result.assert_outcomes(errors=2)
     result.stdout.fnmatch_lines(
-        ["*NotImplementedError: TestIt has to say url(self, storage): how its backend is opened"]
+        ["*NotImplementedError: TestIt must define url(self, storage), which says how its backend is opened"]
     )
 
 
@@ -370,7 +370,7 @@ def test_a_hook_inside_a_function_cannot_be_found_by_another_process(run: Run, p
 
     result.assert_outcomes(failed=2)
     result.stdout.fnmatch_lines(
-        ["E*TypeError: make.<locals>.TestIt is made inside a function, where another process *"]
+        ["E*TypeError: make.<locals>.TestIt is defined inside a function, where another process *"]
     )
 
 

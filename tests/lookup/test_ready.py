@@ -27,7 +27,7 @@ def test_ready_means_caught_up(world: SQLitePlace) -> None:
         with pytest.raises(ProcessorBehind) as behind:
             await bound.wait_ready(0.01)
         assert (behind.value.processor, behind.value.position, behind.value.reached) == ("emails", 26, 0)
-        waiting = world.beside(bound.wait_ready(PATIENCE))
+        waiting = world.alongside(bound.wait_ready(PATIENCE))
         async with db.projection(emails, batch=3):
             await waiting.result()
             assert len(await bound.all("x")) == 25

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from goes_lite_conformance.harness.faces import awaited
-from goes_lite_conformance.harness.place import Beside
+from goes_lite_conformance.harness.place import Alongside
 
 import goes_lite as goes
 from goes_lite.blocking import BlockingDatabase
@@ -92,8 +92,8 @@ class World:
         else:
             drive(test)
 
-    def beside(self, coroutine: Coroutine[Any, Any, Any]) -> Beside:
-        return Beside(coroutine, loop=self.face == "async")
+    def alongside(self, coroutine: Coroutine[Any, Any, Any]) -> Alongside:
+        return Alongside(coroutine, loop=self.face == "async")
 
     async def waiting(self, n: int = 2) -> None:
         """Until n wait by the clock: a processor that has nothing to do is two of them, with the renewal of its lease."""

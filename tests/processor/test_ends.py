@@ -65,7 +65,7 @@ def test_stop_waits_as_long_as_it_is_told_by_the_clock_of_the_handle(world: Worl
                 await processor.stop(timeout)
                 return others_at_work()
 
-            stopping = world.beside(stop())
+            stopping = world.alongside(stop())
             await world.until(lambda: stopping.ended or timeout in world.clock.waiters)
             world.clock.advance(timeout)
             left = await stopping.result()
@@ -90,7 +90,7 @@ def test_cancelling_stop_leaves_it_stopping(tmp_path: Path) -> None:
             processor = db.processor(NAME, gate)
             processor.start()
             await world.until(lambda: gate.inside == 1)
-            stopping = world.beside(processor.stop())
+            stopping = world.alongside(processor.stop())
             await asyncio.sleep(0)
             stopping.cancel()
             assert type(await stopping.outcome()) is asyncio.CancelledError
@@ -327,7 +327,7 @@ def test_waiting_is_over_when_the_time_is(world: World) -> None:
     async def rule() -> None:
         async with world.open() as db:
             processor = db.processor(NAME, nothing)
-            waiting = world.beside(processor.wait_for(5, 30))
+            waiting = world.alongside(processor.wait_for(5, 30))
             await world.waiting(1)
             world.clock.advance(29)
             await world.waiting(1)
@@ -343,7 +343,7 @@ def test_waiting_is_over_when_the_time_is(world: World) -> None:
 def test_one_may_wait_for_ever(world: World, timeout: float) -> None:
     async def rule() -> None:
         async with world.open(clock=None) as db, db.processor(NAME, nothing) as processor:
-            waiting = world.beside(processor.wait_for(1, timeout))
+            waiting = world.alongside(processor.wait_for(1, timeout))
             await db.events.append([note(1)])
             await waiting.result()
 

@@ -209,7 +209,7 @@ def test_an_unreadable_event_stops_it_whatever_it_was_looking_for(world: World, 
             await db.events.append([Event(Fragile(2), registry=registry, time=time)])
             damaged.add(2)
             processor = db.processor(NAME, nothing, **options)
-            running = world.beside(processor.run())
+            running = world.alongside(processor.run())
             while not running.ended:
                 world.clock.advance(1)
                 await world.until(lambda: running.ended or len(world.clock.waiters) == 2)

@@ -150,7 +150,7 @@ def test_stopping_does_not_go_through_all_that_is_to_be_redriven(world: World) -
             await second.redrive()
             second.start()
             await world.until(lambda: gate.entered == [1])
-            stopping = world.beside(second.stop())
+            stopping = world.alongside(second.stop())
             await world.until(lambda: world.stopping(second))
             gate.open()
             await stopping.result()

@@ -109,9 +109,9 @@ def test_closing_the_store_ends_a_pause(world: World) -> None:
         async with world.open() as db:
             await db.events.append([note(1)])
             active, standby = db.processor(NAME, calls, retry=Retry(backoff=tens)), db.processor(NAME, calls)
-            running = [world.beside(active.run())]
+            running = [world.alongside(active.run())]
             await world.until(lambda: world.clock.waiters[-1:] == (10,))
-            running.append(world.beside(standby.run()))
+            running.append(world.alongside(standby.run()))
             await world.until(lambda: world.clock.waiters[:1] == (0.2,))
         for one in running:
             await one.result()

@@ -171,7 +171,7 @@ async def test_a_processor_of_the_same_projection(db: Any, place: SQLitePlace) -
             await handle.events.append(story(order, data, after=n % 3))
 
     async with place.open() as other, other.projection(Bills(), batch=2) as processor:
-        writers = [place.beside(write(handle, n)) for n, handle in enumerate((db.inline(Bills()), db, other))]
+        writers = [place.alongside(write(handle, n)) for n, handle in enumerate((db.inline(Bills()), db, other))]
         for writer in writers:
             await writer.result()
         await processor.wait_for(3 * writing, PATIENCE)

@@ -110,7 +110,7 @@ async def test_while_the_live_one_and_writers_go_on(db: Any, place: SQLitePlace)
             return version
 
         async with other.projection(Bills(), batch=3) as live:
-            writers = [place.beside(write(handle, writer)) for writer, handle in enumerate((other, third))]
+            writers = [place.alongside(write(handle, writer)) for writer, handle in enumerate((other, third))]
             parities = [await db.projection(Bills(), batch=5).rebuild() for _ in range(3)]
             writing = False
             written = [await writer.result() for writer in writers]
@@ -133,7 +133,7 @@ async def test_a_new_version_while_writers_go_on(db: Any, place: SQLitePlace) ->
                 await other.events.append(story(f"w{version // 10}", Placed("ann", 1), Paid(1), after=version % 10))
                 version += 2
 
-        writer = place.beside(write())
+        writer = place.alongside(write())
         parity = await other.projection(DoubleBills(), batch=5).rebuild()
         await until(place, lambda: failed(old))
         async with other.projection(DoubleBills(), on_new_version="stop") as new:

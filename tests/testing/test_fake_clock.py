@@ -20,7 +20,7 @@ PATIENCE = 10.0  # seconds after which a test that hangs fails; nothing is measu
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 
 
-class Beside:
+class Alongside:
     """A coroutine that runs beside the test: in a task, or in a thread."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], *, threads: bool) -> None:
@@ -52,8 +52,8 @@ class Program:
         self.clock = FakeClock()
         self.runtime = InlineRuntime(self.clock) if threads else LoopRuntime(self.clock)
 
-    def beside(self, coroutine: Coroutine[Any, Any, Any]) -> Beside:
-        return Beside(coroutine, threads=self.threads)
+    def alongside(self, coroutine: Coroutine[Any, Any, Any]) -> Alongside:
+        return Alongside(coroutine, threads=self.threads)
 
     async def waiting(self, n: int = 1) -> None:
         if self.threads:
@@ -100,7 +100,7 @@ def test_the_time_of_day_jumps_and_durations_do_not_notice(run: Callable[[Rule],
     """Forward and back; who waits goes on waiting for as long as before."""
 
     async def rule(p: Program) -> None:
-        sleeping = p.beside(p.runtime.sleep(10))
+        sleeping = p.alongside(p.runtime.sleep(10))
         await p.waiting()
         p.clock.set(NOON + timedelta(days=1))
         assert (p.clock.now(), p.clock.monotonic(), p.clock.waiters) == (NOON + timedelta(days=1), 0, (10,))
@@ -162,7 +162,7 @@ def test_it_shows_its_state_on_a_line() -> None:
 
 def test_a_pause_is_over_when_its_time_has_come_and_not_before(run: Callable[[Rule], None]) -> None:
     async def rule(p: Program) -> None:
-        sleeping = p.beside(p.runtime.sleep(10))
+        sleeping = p.alongside(p.runtime.sleep(10))
         await p.waiting()
         assert p.clock.waiters == (10,)
         p.clock.advance(9.5)
@@ -178,7 +178,7 @@ def test_a_time_limit_is_by_the_clock(run: Callable[[Rule], None]) -> None:
     """Running out of it is False."""
 
     async def rule(p: Program) -> None:
-        waiting = p.beside(p.runtime.wait(Signal(), 0, 3600))
+        waiting = p.alongside(p.runtime.wait(Signal(), 0, 3600))
         await p.waiting()
         p.clock.advance(3600)
         assert await waiting.result() is False
@@ -191,7 +191,7 @@ def test_a_signal_wakes_at_once(run: Callable[[Rule], None]) -> None:
 
     async def rule(p: Program) -> None:
         signal = Signal()
-        waiting = [p.beside(p.runtime.wait(signal, 0, limit)) for limit in (10, None)]
+        waiting = [p.alongside(p.runtime.wait(signal, 0, limit)) for limit in (10, None)]
         await p.waiting(2)
         assert p.clock.waiters == (10, None)
         signal.notify()
@@ -205,7 +205,7 @@ def test_a_signal_wakes_at_once(run: Callable[[Rule], None]) -> None:
 def test_what_waits_without_a_limit_waits_however_much_time_passes(run: Callable[[Rule], None]) -> None:
     async def rule(p: Program) -> None:
         signal = Signal()
-        waiting = p.beside(p.runtime.wait(signal, 0))
+        waiting = p.alongside(p.runtime.wait(signal, 0))
         await p.waiting()
         p.clock.advance(1e9)
         assert (p.clock.waiters, waiting.outcome) == ((None,), [])
@@ -222,10 +222,10 @@ def test_who_has_no_time_does_not_wait(run: Callable[[Rule], None], limit: float
     async def rule(p: Program) -> None:
         signal = Signal()
         began = p.clock.changed.count
-        assert await p.beside(p.runtime.wait(signal, 0, limit)).result() is False
+        assert await p.alongside(p.runtime.wait(signal, 0, limit)).result() is False
         signal.notify()
-        assert await p.beside(p.runtime.wait(signal, 0, limit)).result() is True
-        await p.beside(p.runtime.sleep(0)).result()
+        assert await p.alongside(p.runtime.wait(signal, 0, limit)).result() is True
+        await p.alongside(p.runtime.sleep(0)).result()
         assert p.clock.changed.count == began
 
     run(rule)
@@ -236,8 +236,8 @@ def test_who_comes_too_late_for_a_signal_does_not_wait(run: Callable[[Rule], Non
         signal = Signal()
         signal.notify()
         began = p.clock.changed.count
-        assert await p.beside(p.runtime.wait(signal, 0, 10)).result() is True
-        assert await p.beside(p.runtime.wait(signal, 0)).result() is True
+        assert await p.alongside(p.runtime.wait(signal, 0, 10)).result() is True
+        assert await p.alongside(p.runtime.wait(signal, 0)).result() is True
         assert p.clock.changed.count == began
 
     run(rule)
@@ -256,7 +256,7 @@ def test_others_have_a_turn_while_one_pauses_for_no_time() -> None:
 
 def test_many_wait_and_are_woken_when_their_time_has_come(run: Callable[[Rule], None]) -> None:
     async def rule(p: Program) -> None:
-        sleeping = [p.beside(p.runtime.sleep(wait)) for wait in (30, 10, 20, 10)]
+        sleeping = [p.alongside(p.runtime.sleep(wait)) for wait in (30, 10, 20, 10)]
         await p.waiting(4)
         assert p.clock.waiters == (10, 10, 20, 30)
         p.clock.advance(15)
@@ -302,7 +302,7 @@ def test_who_is_woken_waits_no_more_even_before_they_run(run: Callable[[Rule], N
                 ticks.append(p.clock.monotonic())
                 await p.runtime.wait(changed, seen, 10)
 
-        working = p.beside(work())
+        working = p.alongside(work())
         await p.waiting()
         for n in range(1, 20):
             p.clock.advance(10)
@@ -321,7 +321,7 @@ def test_who_is_woken_waits_no_more_even_before_they_run(run: Callable[[Rule], N
 
 def test_a_test_that_waits_in_vain_for_somebody_to_wait_fails(run: Callable[[Rule], None]) -> None:
     async def rule(p: Program) -> None:
-        sleeping = p.beside(p.runtime.sleep(7))
+        sleeping = p.alongside(p.runtime.sleep(7))
         await p.waiting()
         with pytest.raises(AssertionError, match=r"fewer than 2 waiters.*\(7.0,\)"):
             if p.threads:
@@ -357,7 +357,7 @@ def test_a_wait_that_is_over_leaves_nothing_behind(run: Callable[[Rule], None]) 
     async def rule(p: Program) -> None:
         signal = Signal()
         for _ in range(20):
-            waiting = p.beside(p.runtime.wait(signal, 0, 10))
+            waiting = p.alongside(p.runtime.wait(signal, 0, 10))
             await p.waiting()
             p.clock.advance(10)
             assert await waiting.result() is False

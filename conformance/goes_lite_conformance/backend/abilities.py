@@ -132,7 +132,7 @@ class AbilityRules(Contract):
         worker.expect([])
         following = db.events.follow(after=0)
         for number in range(3):
-            waiting = place.beside(take(following, 1))
+            waiting = place.alongside(take(following, 1))
             worker.tell(str(number))
             assert await waiting.result() == [str(number)]
             worker.hear()

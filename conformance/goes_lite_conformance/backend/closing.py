@@ -181,7 +181,7 @@ class ClosingRules(Contract):
                 arrived.come()
                 await anext(following)
 
-            follower = place.beside(follow())
+            follower = place.alongside(follow())
             await arrived.wait()
         error = await follower.outcome()
         assert type(error) is StoreClosed, repr(error)
@@ -202,7 +202,7 @@ class ClosingRules(Contract):
                         arrived.come()
                 return heard
 
-            listener = place.beside(listen())
+            listener = place.alongside(listen())
             await arrived.wait()
         assert await listener.result() == ["x"]
 
@@ -222,7 +222,7 @@ class ClosingRules(Contract):
 
         for turn in range(3):
             async with place.open() as db:
-                workers = [place.beside(work(db, f"{turn}-{n}")) for n in range(3)]
+                workers = [place.alongside(work(db, f"{turn}-{n}")) for n in range(3)]
                 await db.events.append([note(f"own-{turn}")])
                 acknowledged.append(f"own-{turn}")
             for worker in workers:
@@ -255,9 +255,9 @@ class ClosingRules(Contract):
                     await go_on.wait()
                     await tx.events.append([note("2")])
 
-            transaction = place.beside(transact())
+            transaction = place.alongside(transact())
             await inside.wait()
-            closing = place.beside(db.close())
+            closing = place.alongside(db.close())
             go_on.come()
             await closing.result()
             await transaction.result()

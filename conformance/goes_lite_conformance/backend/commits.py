@@ -14,7 +14,7 @@ from goes_lite.errors import InvalidQueryError, StoreClosed
 from goes_lite.runtime import Signal
 from goes_lite_conformance.harness.asserts import each_refused, refused
 from goes_lite_conformance.harness.contract import Contract
-from goes_lite_conformance.harness.place import Beside, Moment, Place, until
+from goes_lite_conformance.harness.place import Alongside, Moment, Place, until
 from goes_lite_conformance.harness.samples import A, note, snapshot, story
 from goes_lite_conformance.harness.workers import listen, say
 from goes_lite_conformance.rule import needs, only
@@ -68,9 +68,9 @@ async def changes(db: Backend) -> dict[str, Callable[[], Awaitable[Any]]]:
     }
 
 
-async def waiting(place: Place, db: Backend, seen: int, timeout: float | None = None) -> Beside:
+async def waiting(place: Place, db: Backend, seen: int, timeout: float | None = None) -> Alongside:
     """Return a call that waits for a commit, and is most likely waiting by now."""
-    asking = place.beside(db.commits.wait(seen, timeout))
+    asking = place.alongside(db.commits.wait(seen, timeout))
     for _ in range(5):  # lets it run
         await db.events.head()
     return asking
@@ -78,7 +78,7 @@ async def waiting(place: Place, db: Backend, seen: int, timeout: float | None = 
 
 async def waited(place: Place, db: Backend, seen: int, timeout: float | None = None) -> bool:
     """Return the result of waiting; raise AssertionError if the wait does not end."""
-    answer: bool = await place.beside(db.commits.wait(seen, timeout)).result()
+    answer: bool = await place.alongside(db.commits.wait(seen, timeout)).result()
     return answer
 
 
@@ -148,7 +148,7 @@ class CommitsRules(Contract):
                     return looks
                 await db.commits.wait(seen)
 
-        consumers = [place.beside(consume()) for _ in range(3)]
+        consumers = [place.alongside(consume()) for _ in range(3)]
         for _ in range(last):
             await db.models.put("c", "1", "1")
         for consumer in consumers:
@@ -304,7 +304,7 @@ class CommitsRules(Contract):
             return signal.count
 
         async with place.open() as db:
-            watcher = place.beside(watch(db))
+            watcher = place.alongside(watch(db))
             await watching.wait()
             await quiet(place, db)
             seen = signal.count

@@ -163,7 +163,7 @@ class HandleRules(Contract):
         async with place.open() as other:
             following = {"db": db.events.follow(after=0), "other": other.events.follow(after=0)}
             for number in range(3):
-                waiting = [place.beside(take(pages, 2)) for pages in following.values()]
+                waiting = [place.alongside(take(pages, 2)) for pages in following.values()]
                 await db.events.append([note(f"db-{number}")])
                 await other.events.append([note(f"other-{number}")])
                 for one in waiting:
@@ -174,7 +174,7 @@ class HandleRules(Contract):
         """BE-HANDLE-010: Closing one handle does not affect the others, nor their waiting followers."""
         async with place.open() as other:
             await other.events.append([note("1")])
-            waiting = place.beside(take(db.events.follow(after=0), 2))
+            waiting = place.alongside(take(db.events.follow(after=0), 2))
         await db.events.append([note("2")])
         assert await waiting.result() == ["1", "2"]
 

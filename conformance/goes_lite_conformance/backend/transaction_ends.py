@@ -158,7 +158,7 @@ class TransactionEndRules(Contract):
     async def test_followers_see_it_whole_and_never_what_was_rolled_back(self, place: Place, db: Backend) -> None:
         """BE-TX-027: A follower gets the events of a transaction after its commit, in order, and no others."""
         following = db.events.follow(after=0)
-        follower = place.beside(take(following, 5))
+        follower = place.alongside(take(following, 5))
         await db.events.append([note("0")])
         with pytest.raises(ZeroDivisionError):
             async with db.transaction() as tx:
@@ -191,7 +191,7 @@ class TransactionEndRules(Contract):
             return heard
 
         async with db.bus.subscribe(["sample.noted"]) as subscription:
-            listener = place.beside(hear(3))
+            listener = place.alongside(hear(3))
             with pytest.raises(ZeroDivisionError):
                 async with db.transaction() as tx:
                     await tx.events.append([note("rolled back")])

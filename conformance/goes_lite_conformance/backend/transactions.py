@@ -197,7 +197,7 @@ class TransactionRules(Contract):
                 begun.come()
             return seen
 
-        reader = place.beside(read())
+        reader = place.alongside(read())
         await begun.wait()
         for number in range(10):
             with pytest.raises(ZeroDivisionError):

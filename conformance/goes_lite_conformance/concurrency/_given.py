@@ -13,7 +13,7 @@ from goes_lite.errors import ConcurrencyError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EVERYTHING, EventQuery
-from goes_lite_conformance.harness.place import Beside, Place, pause
+from goes_lite_conformance.harness.place import Alongside, Place, pause
 from goes_lite_conformance.harness.samples import note
 
 CONTENDERS = 64
@@ -89,9 +89,9 @@ async def polled(
     return seen
 
 
-def reading(place: Place, db: Backend) -> list[Beside]:
+def reading(place: Place, db: Backend) -> list[Alongside]:
     """Start a follower and a polling reader."""
-    return [place.beside(followed(db)), place.beside(polled(place, db))]
+    return [place.alongside(followed(db)), place.alongside(polled(place, db))]
 
 
 def saw_all(seen: Sequence[Event[Any]], stored: Sequence[Event[Any]], query: EventQuery = EVERYTHING) -> None:

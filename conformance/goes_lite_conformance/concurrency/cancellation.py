@@ -131,11 +131,11 @@ class CancellationRules(Contract):
                 begun.come()
                 await over.wait()
 
-        holder = place.beside(hold())
+        holder = place.alongside(hold())
         await begun.wait()
         waits: list[Callable[[], Coroutine[Any, Any, Any]]] = [lambda: db.events.append([note("append")]), begin]
-        cancelled = [place.beside(wait()) for wait in waits * 4]
-        behind = [place.beside(wait()) for wait in waits]
+        cancelled = [place.alongside(wait()) for wait in waits * 4]
+        behind = [place.alongside(wait()) for wait in waits]
         await asyncio.sleep(0)
         for one in cancelled:
             one.cancel()

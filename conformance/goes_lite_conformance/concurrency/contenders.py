@@ -68,7 +68,7 @@ class ContenderRules(Contract):
             assert len(stored) == 2 * len(orders) * (done + 1)
 
     async def test_positions_tell_who_came_first(self, place: Place, db: Backend) -> None:
-        """CC-CONTEND-004: An append that begins after another was acknowledged gets the higher position, whoever makes it."""
+        """CC-CONTEND-004: An append that begins after another was acknowledged gets the higher position, on any handle."""
         acknowledged = 0
 
         async def work(number: int) -> None:
@@ -142,7 +142,7 @@ class ContenderRules(Contract):
             return sum([await db.events.delete(A) for _ in range(4)])
 
         for _ in range(place.rounds):
-            erasing = [place.beside(erase()) for _ in range(4)]
+            erasing = [place.alongside(erase()) for _ in range(4)]
             succeeded(await place.together(*(insist(db, str(number), A) for number in range(CONTENDERS // 2))))
             erased = sum([await one.result() for one in erasing])
             left = len(await log(db))

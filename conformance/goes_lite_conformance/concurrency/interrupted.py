@@ -160,7 +160,7 @@ class InterruptionRules(Contract):
             for _ in range(4):
                 await db.events.count()
 
-        reading = [place.beside(read()) for _ in range(CONTENDERS)]
+        reading = [place.alongside(read()) for _ in range(CONTENDERS)]
         outcomes = await place.together(*(transact(number) for number in range(len(refs))))
         succeeded([await one.outcome() for one in reading])
         for number, (ref, outcome) in enumerate(zip(refs, outcomes, strict=True)):

@@ -45,7 +45,7 @@ class PublisherRules(Contract):
         """CC-BUS-001: However many publish at once, every subscriber gets every event once, those of each publisher in order."""
         publishers = PUBLISHERS * place.rounds
         async with db.bus.subscribe() as one, db.bus.subscribe(["sample.*"]) as two:
-            listeners = [place.beside(hear(each, publishers * 2 * EACH)) for each in (one, two)]
+            listeners = [place.alongside(hear(each, publishers * 2 * EACH)) for each in (one, two)]
             succeeded(await place.together(*(publish(db, number) for number in range(publishers))))
             for listener in listeners:
                 in_order(await listener.result(), publishers)
@@ -55,7 +55,7 @@ class PublisherRules(Contract):
         """CC-BUS-002: Subscribers with little capacity miss nothing: publishers wait for them, and none waits for ever."""
         publishers = PUBLISHERS * place.rounds
         async with db.bus.subscribe(capacity=2, max_pending=1) as one, db.bus.subscribe(capacity=3) as two:
-            listeners = [place.beside(hear(each, publishers * 2 * EACH)) for each in (one, two)]
+            listeners = [place.alongside(hear(each, publishers * 2 * EACH)) for each in (one, two)]
             succeeded(await place.together(*(publish(db, number) for number in range(publishers))))
             for listener in listeners:
                 in_order(await listener.result(), publishers)
@@ -75,7 +75,7 @@ class PublisherRules(Contract):
                     all_heard.come()
 
         members = [db.bus.subscribe(group="workers", max_pending=4) for _ in range(3)]
-        workers = [place.beside(work(member)) for member in members]
+        workers = [place.alongside(work(member)) for member in members]
         succeeded(await place.together(*(publish(db, number) for number in range(publishers))))
         await all_heard.wait()
         for member in members:
@@ -101,6 +101,6 @@ class PublisherRules(Contract):
                 await db.events.append([note("x"), note(str(number))])
 
         async with db.bus.subscribe() as subscription:
-            listener = place.beside(listen(subscription))
+            listener = place.alongside(listen(subscription))
             succeeded(await place.together(*(append(number) for number in range(16 * place.rounds))))
             assert await listener.result() == [event.position for event in await db.events.query().list()]

@@ -55,7 +55,7 @@ class ReaderRules(Contract):
         It gets nothing of what was refused meanwhile. The same holds for followers with a query.
         """
         queries = (EventQuery(), TAGGED, COUNTED)
-        readers = [place.beside(followed(db, query)) for query in queries]
+        readers = [place.alongside(followed(db, query)) for query in queries]
         await everybody_writes(place, db)
         stored = await log(db)
         for query, reader in zip(queries, readers, strict=True):
@@ -64,7 +64,7 @@ class ReaderRules(Contract):
     async def test_a_polling_reader_sees_everything(self, place: Place, db: Backend) -> None:
         """CC-READ-002: A reader that repeatedly queries for events after the last one it saw misses none and repeats none."""
         asked: Sequence[tuple[EventQuery, int | None]] = ((EventQuery(), 1), (TAGGED, None))
-        readers = [place.beside(polled(place, db, query, limit=limit)) for query, limit in asked]
+        readers = [place.alongside(polled(place, db, query, limit=limit)) for query, limit in asked]
         await everybody_writes(place, db)
         stored = await log(db)
         for (query, _), reader in zip(asked, readers, strict=True):
@@ -90,7 +90,7 @@ class ReaderRules(Contract):
                         break
                 found.append((begun, some))
 
-        readers = [place.beside(begin_again()) for _ in range(4)]
+        readers = [place.alongside(begin_again()) for _ in range(4)]
         succeeded(await place.together(*(write(db, number) for number in range(WRITERS * place.rounds))))
         over.come()
         await end(db)
@@ -122,7 +122,7 @@ class ReaderRules(Contract):
                 head = now
             return seen
 
-        readers = [place.beside(look()) for _ in range(2)]
+        readers = [place.alongside(look()) for _ in range(2)]
         await everybody_writes(place, db)
         done.come()
         stored = await log(db)
@@ -150,7 +150,7 @@ class ReaderRules(Contract):
                 assert len(await db.events.load(AggregateRef("own", "1"))) % size == 0
 
         async with place.open() as second, place.open() as third:
-            readers = [place.beside(look(handle)) for handle in (second, third)]
+            readers = [place.alongside(look(handle)) for handle in (second, third)]
             succeeded(await place.together(*(append(number) for number in range(4 * place.rounds))))
             done.come()
             succeeded([await reader.outcome() for reader in readers])
@@ -174,7 +174,7 @@ class ReaderRules(Contract):
                     version = len(await db.events.load(A))
                     await db.events.append([note(f"{number}-{step}", A, version + 1)])
 
-        readers = [place.beside(look()) for _ in range(2)]
+        readers = [place.alongside(look()) for _ in range(2)]
         succeeded(await place.together(*(append(number) for number in range(4 * place.rounds))))
         done.come()
         succeeded([await reader.outcome() for reader in readers])

@@ -107,9 +107,9 @@ class SlowTransactionRules(Contract):
                     pass
 
             async with place.open() as other, place.open() as third:
-                holder = place.beside(hold())
+                holder = place.alongside(hold())
                 await begun.wait()
-                writer = place.beside(other.events.append([note("fast")]))
+                writer = place.alongside(other.events.append([note("fast")]))
                 await nothing_shows(third, positions[0], writer)
                 over.come()
                 await holder.result()
@@ -125,7 +125,7 @@ class SlowTransactionRules(Contract):
         async with place.open() as other:
             for expected in (["slow", "slow", "fast"], ["fast"]):
                 position = holder.hear()
-                writer = place.beside(db.events.append([note("fast")]))
+                writer = place.alongside(db.events.append([note("fast")]))
                 await nothing_shows(other, position, writer)
                 holder.tell()
                 holder.expect("ended")
@@ -154,7 +154,7 @@ class SlowTransactionRules(Contract):
                 number = json.loads(record.data) if record else 0
                 assert before <= number <= behind, f"{number} in the model, between {before} and {behind} events"
 
-        reader = place.beside(look())
+        reader = place.alongside(look())
         await write()
         done.come()
         await reader.result()

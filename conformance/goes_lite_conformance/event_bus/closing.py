@@ -41,7 +41,7 @@ class BusCloseRules(Contract):
 
         idle = [db.bus.subscribe(["sample.counted"], group=group) for group in (None, "g")]
         busy = db.bus.subscribe()
-        waiting = [place.beside(rest(subscription)) for subscription in idle]
+        waiting = [place.alongside(rest(subscription)) for subscription in idle]
         await db.bus.publish([note("1"), note("2")])
         await take_texts(busy, 1)
         await db.bus.close()
@@ -70,7 +70,7 @@ class BusCloseRules(Contract):
         handlings = [db.bus.handle(["sample.noted"], handler(place, handle)), db.bus.handle(["other.*"], print)]
         await db.bus.publish([note("1"), note("2")])
         await begun.wait()
-        closing = place.beside(db.bus.close())
+        closing = place.alongside(db.bus.close())
         await until(place, lambda: not handlings[0].running)
         assert not closing.ended
         go_on.come()
@@ -80,7 +80,7 @@ class BusCloseRules(Contract):
     async def test_closing_beside_a_publisher(self, place: Place, db: Backend) -> None:
         """EB-CLOSE-005: A publish call in progress when the bus is closed ends, with success or BusError; it never hangs."""
         full = db.bus.subscribe(capacity=1)
-        publishing = place.beside(db.bus.publish([note(str(n)) for n in range(50)]))
+        publishing = place.alongside(db.bus.publish([note(str(n)) for n in range(50)]))
         await take(full, 1)
         await db.bus.close()
         error = await publishing.outcome()

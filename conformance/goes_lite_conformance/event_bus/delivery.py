@@ -70,7 +70,7 @@ class DeliveryRules(Contract):
     async def test_publishing_wakes_a_waiting_subscriber(self, place: Place, db: Backend) -> None:
         """EB-PUB-007: Publishing wakes a subscriber that waits."""
         subscription = db.bus.subscribe()
-        waiting = place.beside(take_texts(subscription, 2))
+        waiting = place.alongside(take_texts(subscription, 2))
         await db.bus.publish([note("1")])
         await db.bus.publish([note("2")])
         assert await waiting.result() == ["1", "2"]
@@ -87,7 +87,7 @@ class DeliveryRules(Contract):
         """EB-PUB-009: A subscriber with room receives everything at once, however full another one is."""
         full = db.bus.subscribe(capacity=1, max_pending=1)
         free = db.bus.subscribe()
-        publishing = place.beside(db.bus.publish([note(str(n)) for n in range(20)]))
+        publishing = place.alongside(db.bus.publish([note(str(n)) for n in range(20)]))
         assert await take_texts(free, 20) == [str(n) for n in range(20)]
         assert await take_texts(full, 20) == [str(n) for n in range(20)]
         await publishing.result()
@@ -123,7 +123,7 @@ class DeliveryRules(Contract):
             for start in range(0, 60, 2):
                 await db.bus.publish([note(text) for text in said(name)[start : start + 2]])
 
-        publishing = [place.beside(publish(name)) for name in "abcd"]
+        publishing = [place.alongside(publish(name)) for name in "abcd"]
         got = await take_texts(subscription, 240)
         for one in publishing:
             await one.result()
@@ -136,11 +136,11 @@ class DeliveryRules(Contract):
         """EB-PUB-013: A cancelled call may have delivered some events, in order and once; it delivers none later."""
         subscription = db.bus.subscribe(capacity=2)
         for turn in range(1, 6):
-            publishing = place.beside(db.bus.publish([note(str(number)) for number in range(20)]))
+            publishing = place.alongside(db.bus.publish([note(str(number)) for number in range(20)]))
             got = await take_texts(subscription, turn)
             publishing.cancel()
             await publishing.outcome()
-            after = place.beside(db.bus.publish([note("after")]))
+            after = place.alongside(db.bus.publish([note("after")]))
             while "after" not in got:
                 got += await take_texts(subscription, 1)
             await after.result()
@@ -170,7 +170,7 @@ class DeliveryRules(Contract):
         subscription = db.bus.subscribe(max_pending=2)
         await db.bus.publish([note(str(n)) for n in range(4)])
         first, second = await take(subscription, 2, ack=False)
-        waiting = place.beside(take_texts(subscription, 1))
+        waiting = place.alongside(take_texts(subscription, 1))
         await db.bus.publish([note("4")])
         assert not waiting.ended
         await second.ack()
@@ -181,7 +181,7 @@ class DeliveryRules(Contract):
     async def test_closing_ends_the_iteration(self, place: Place, db: Backend) -> None:
         """EB-SUB-004: Closing a subscription ends its iteration, even one that waits; closing it twice is fine."""
         subscription = db.bus.subscribe()
-        waiting = place.beside(_rest(subscription))
+        waiting = place.alongside(_rest(subscription))
         await subscription.close()
         await subscription.close()
         assert await waiting.result() == []
@@ -206,7 +206,7 @@ class DeliveryRules(Contract):
     async def test_a_publisher_is_released_by_a_subscriber_that_leaves(self, place: Place, db: Backend) -> None:
         """EB-SUB-007: Closing a full subscription releases a publisher that waits for room in it."""
         full = db.bus.subscribe(capacity=1, max_pending=1)
-        publishing = place.beside(db.bus.publish([note(str(n)) for n in range(10)]))
+        publishing = place.alongside(db.bus.publish([note(str(n)) for n in range(10)]))
         await take(full, 1, ack=False)
         await full.close()
         await publishing.result()

@@ -30,7 +30,7 @@ class GroupRules(Contract):
                 got.append(delivery.event.data.text)
                 await delivery.ack()
 
-        working = [place.beside(work(member)) for member in members]
+        working = [place.alongside(work(member)) for member in members]
         await db.bus.publish([note(str(n)) for n in range(60)])
         await until(place, lambda: len(got) >= 60)
         for member in members:
@@ -125,7 +125,7 @@ class GroupRules(Contract):
         abandoned, staying = db.bus.subscribe(group="g"), db.bus.subscribe(group="g")
         await db.bus.publish([note("1")])
         deliveries = await take(abandoned, 1, ack=False)
-        waiting = place.beside(take(staying, 1))
+        waiting = place.alongside(take(staying, 1))
         del abandoned
         deliveries.clear()
         gc.collect()
@@ -137,9 +137,9 @@ class GroupRules(Contract):
         one, other = db.bus.subscribe(group="g", max_pending=1), db.bus.subscribe(group="g")
         await db.bus.publish([note("1")])
         (first,) = await take(one, 1, ack=False)
-        waiting = place.beside(take(other, 1, ack=False))
+        waiting = place.alongside(take(other, 1, ack=False))
         await db.bus.dead_letters()  # lets it start
-        closing = place.beside(one.close())
+        closing = place.alongside(one.close())
         (again,) = await waiting.result()
         await closing.result()
         assert (again.event, again.attempt) == (first.event, 2)
@@ -163,7 +163,7 @@ class GroupRules(Contract):
                             await delivery.ack()
                             done.append(delivery.event.data.text)
 
-        working = [place.beside(work()) for _ in range(3)]
+        working = [place.alongside(work()) for _ in range(3)]
         await until(place, lambda: len(done) >= 100)
         await db.bus.publish([note("end")])
         for one in working:
@@ -192,7 +192,7 @@ class GroupRules(Contract):
                     done.append(text)
                     await delivery.ack()
 
-        working = [place.beside(work(member)) for member in members]
+        working = [place.alongside(work(member)) for member in members]
         await until(place, lambda: len(done) >= 24)
         for member in members:
             await member.close()

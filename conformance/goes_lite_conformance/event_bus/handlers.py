@@ -151,7 +151,7 @@ class HandlerRules(Contract):
         handling = db.bus.handle(["*"], gate.handler, group="g")
         await db.bus.publish([note("1"), note("2")])
         await until(place, lambda: gate.entered == 1)
-        stopping = place.beside(handling.stop())
+        stopping = place.alongside(handling.stop())
         await until(place, lambda: not handling.running)
         assert not stopping.ended
         gate.open()

@@ -98,7 +98,7 @@ class LogRules(Contract):
                 found.append((await db.events.find(event.id) == event, await db.events.head() >= event.position))
             return found
 
-        listening = place.beside(listen())
+        listening = place.alongside(listen())
         for version in range(20):
             await db.events.append(story(A, 1, after=version))
         assert await listening.result() == [(True, True)] * 20
@@ -181,7 +181,7 @@ class LogRules(Contract):
             for number in range(100, 150):
                 await db.events.append([note(str(number))])
 
-        appending = place.beside(append())
+        appending = place.alongside(append())
         subscription = db.bus.subscribe(start="beginning", capacity=8)
         assert await take_texts(subscription, 150) == [str(n) for n in range(150)]
         await appending.result()

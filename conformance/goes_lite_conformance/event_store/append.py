@@ -130,7 +130,7 @@ class AppendRules(Contract):
                 half = size // 2
                 await db.events.append([*story(A, half, after=number * half), *(note() for _ in range(half))])
 
-        writing = place.beside(write())
+        writing = place.alongside(write())
         while not writing.ended:
             assert len(await db.events.query().list()) % size == 0
             assert await db.events.count() % size == 0

@@ -10,7 +10,7 @@ from goes_lite.errors import ConcurrencyError
 from goes_lite.events.query import Between, EventQuery
 from goes_lite_conformance.harness.asserts import refused, same
 from goes_lite_conformance.harness.contract import Contract
-from goes_lite_conformance.harness.place import Beside, Place
+from goes_lite_conformance.harness.place import Alongside, Place
 from goes_lite_conformance.harness.samples import NOON, A, B, count, note, story, take
 from goes_lite_conformance.harness.workers import listen, say
 from goes_lite_conformance.rule import needs
@@ -26,9 +26,9 @@ def commit_each(place: Place) -> None:
             db.events.append([note(text)])
 
 
-async def waiting(place: Place, db: Backend, following: Any) -> Beside:
+async def waiting(place: Place, db: Backend, following: Any) -> Alongside:
     """Return a call that asks a follower for its next event, and is most likely waiting by now."""
-    asking = place.beside(take(following, 1))
+    asking = place.alongside(take(following, 1))
     for _ in range(5):  # lets it run
         await db.events.head()
     return asking

@@ -148,10 +148,10 @@ class FollowTogetherRules(Contract):
                 seen.append(event.data.text)
 
         for number in range(60):
-            asking = place.beside(follow())
+            asking = place.alongside(follow())
             for _ in range(number % 7 + 1):
                 await asyncio.sleep(0)
-            appending = place.beside(db.events.append([note(str(number))]))
+            appending = place.alongside(db.events.append([note(str(number))]))
             for _ in range(number % 11):
                 await asyncio.sleep(0.0002 * (number % 3))
             asking.cancel()

@@ -8,13 +8,13 @@ from __future__ import annotations
 from goes_lite_conformance.harness.asserts import each_refused, refused, same, unchanged
 from goes_lite_conformance.harness.contract import Contract, in_thread
 from goes_lite_conformance.harness.faces import awaited, run
-from goes_lite_conformance.harness.place import Beside, Moment, Place, pause, until
+from goes_lite_conformance.harness.place import Alongside, Moment, Place, pause, until
 from goes_lite_conformance.harness.storage import Declared, Hook, Storage
 from goes_lite_conformance.harness.workers import Process, Processes, Worker, listen, say
 from goes_lite_conformance.rule import Face
 
 __all__ = [
-    "Beside",
+    "Alongside",
     "Contract",
     "Declared",
     "Face",

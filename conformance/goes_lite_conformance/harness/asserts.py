@@ -1,4 +1,4 @@
-"""What the rules assert in more than one place: which error came, with which attributes; which events differ, and how."""
+"""What the rules assert in more than one place: which error was raised, with which attributes; which events differ, and how."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIELDS = ("id", "name", "data", "time", "aggregate", "version", "metadata", "tag
 
 @contextmanager
 def refused(error: type[BaseException], **attributes: Any) -> Generator[pytest.ExceptionInfo[Any]]:
-    """The block raises exactly this error, with these attributes, and a message that says something."""
+    """Assert that the block raises exactly this error, with these attributes and a real message."""
     with pytest.raises(error) as caught:
         yield caught
     raised = caught.value
@@ -31,7 +31,7 @@ def refused(error: type[BaseException], **attributes: Any) -> Generator[pytest.E
 
 
 async def each_refused(error: type[BaseException], calls: Mapping[str, Callable[[], Any]], **attributes: Any) -> None:
-    """Each of the calls raises this error, with these attributes; `calls` says what each is about."""
+    """Assert that each of the calls raises this error, with these attributes; the keys of `calls` describe them."""
     for what, call in calls.items():
         try:
             result = await call()
@@ -46,14 +46,14 @@ async def each_refused(error: type[BaseException], calls: Mapping[str, Callable[
 
 @asynccontextmanager
 async def unchanged(db: Backend) -> AsyncGenerator[None]:
-    """The block changes nothing that a reader can find out about the events of the store."""
+    """Assert that the block changes nothing that a reader can see of the events of the store."""
     before = await everything(db)
     yield
     assert await everything(db) == before, "the store was changed"
 
 
 def same(found: Sequence[Event[Any]], stored: Sequence[Event[Any]]) -> None:
-    """The events found are those stored, in this order, every field the same."""
+    """Assert that the events found are those stored, in this order, with equal fields."""
     ids, known = {event.id for event in found}, {event.id for event in stored}
     missing = [event for event in stored if event.id not in ids]
     extra = [event for event in found if event.id not in known]

@@ -31,14 +31,14 @@ from goes_lite_conformance.harness.storage import Declared, Storage
 from goes_lite_conformance.rule import _ID, PATIENCE, Face, Rule, rule_of
 
 GRACE = 2.0
-"""Seconds in which one that is stuck has to close what it has opened, once it is cancelled."""
+"""Seconds that a stuck rule has to close what it opened, once it is cancelled."""
 
 CHOICE = pytest.StashKey[Callable[[str, Sequence[tuple[str, str]]], tuple[str, str]]]()
 """Where a conftest.py leaves, in the stash of the config, how one of the (variant, face) of a rule is chosen for a run."""
 
 
 class Contract:
-    """Base of every suite, with the one thing that it has to be told: the URL of a backend, on a fresh storage.
+    """Base of every suite. A subclass says one thing: the URL of a backend, on a fresh storage.
 
     class Acme(Contract):
         def url(self, storage: Storage) -> str:
@@ -48,24 +48,26 @@ class Contract:
     """
 
     faces: ClassVar[tuple[Face, ...]] = ("async", "blocking")
-    """On which faces the rules are run: "async", "blocking", and "loop" (an embedded backend on a loop thread)."""
+    """The faces that the rules run on: "async", "blocking", and "loop" (an embedded backend on a loop thread)."""
 
     variants: ClassVar[tuple[str, ...]] = ("",)
-    """Every rule is run once for each; `Storage.variant` says which one it is."""
+    """Every rule runs once for each; `Storage.variant` is the one."""
 
     options: ClassVar[dict[str, Any]] = {}
-    """Options for `connect` beside the URL."""
+    """Further options for `connect`."""
 
     def url(self, storage: Storage) -> str:
         """The URL of a storage: `connect` opens a new handle on it each time. Called again, it is the same storage."""
-        raise NotImplementedError(f"{type(self).__name__} has to say url(self, storage): how its backend is opened")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define url(self, storage), which says how its backend is opened"
+        )
 
     def bus(self, storage: Storage) -> str | None:
-        """The URL of a bus of its own for the storage, where it is not the backend's: for suites about the bus."""
+        """The URL of a separate bus for the storage, for suites about the bus; None for the bus of the backend."""
         return None
 
     async def erase(self, storage: Storage) -> None:
-        """Remove what a test left in a storage. What lies in `storage.folder` goes by itself."""
+        """Remove what a test left in a storage. The folder `storage.folder` is removed anyway."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -108,7 +110,7 @@ _declared: dict[tuple[type[Contract], str], Declared] = {}
 
 
 def declared_by(suite: type[Contract], variant: str) -> Declared:
-    """What a handle on a storage of that kind says of itself; looked at once."""
+    """Return what a handle on a storage of that kind declares; looked up once."""
     if (suite, variant) not in _declared:
         hook = suite()
         with tempfile.TemporaryDirectory(prefix="goes-", ignore_cleanup_errors=True) as folder:
@@ -124,7 +126,7 @@ def declared_by(suite: type[Contract], variant: str) -> Declared:
 
 
 def _check_names(suite: type[Contract]) -> None:
-    """TypeError if a suite is put together of parts that give two rules one name: one of them would be lost."""
+    """Raise TypeError if two parts of a suite have a rule of the same name: one of them would be lost."""
     owners: dict[str, type] = {}
     for part in suite.__mro__:
         for name, member in vars(part).items():
@@ -138,12 +140,12 @@ def _rounds(request: pytest.FixtureRequest) -> int:
 
 
 def _is_plain_rule(member: object) -> bool:
-    """Whether it is a function with the id of a rule, not yet made a test."""
+    """Whether it is a function with the id of a rule that is not a test yet."""
     return inspect.isfunction(member) and not hasattr(member, "rule") and bool(_ID.match(inspect.getdoc(member) or ""))
 
 
 def _plain(test: Callable[..., Coroutine[Any, Any, None] | None]) -> Callable[..., None]:
-    """The test as pytest sees it: a function that runs the rule on the face of its place."""
+    """Return the test that pytest sees: a function that runs the rule on the face of its place."""
     rule = rule_of(test)
     parameters = list(inspect.signature(test).parameters.values())
     names = [parameter.name for parameter in parameters]
@@ -181,7 +183,7 @@ def _plain(test: Callable[..., Coroutine[Any, Any, None] | None]) -> Callable[..
 
 
 def _run(place: Place, test: Coroutine[Any, Any, None], ends: list[Callable[[], object]]) -> None:
-    """Run it on the face of the place; into `ends` goes what cancels it, from another thread, where it can be cancelled."""
+    """Run a rule on the face of the place; add to `ends` what cancels it from another thread, if it can be cancelled."""
     __tracebackhide__ = True
     if place.face != "async":
         drive(test)
@@ -198,7 +200,7 @@ def _run(place: Place, test: Coroutine[Any, Any, None], ends: list[Callable[[], 
 
 
 def _since(code: CodeType, found: TracebackType | None) -> TracebackType | None:
-    """The part of a traceback that begins in the rule; all of it if it was not there."""
+    """Return the part of a traceback that begins in the rule, or all of it."""
     part = found
     while part is not None and part.tb_frame.f_code is not code:
         part = part.tb_next
@@ -211,7 +213,7 @@ def in_thread(
     coroutine: Coroutine[Any, Any, Any] | None = None,
     ends: Sequence[Callable[[], object]] = (),
 ) -> Any:
-    """What the work answers or raises, done in a thread of its own; AssertionError if it hangs, saying where.
+    """Run the work in a thread of its own and return or raise its outcome; AssertionError if it hangs, with the place.
 
     If the work is to run a coroutine in an event loop, and it waits, that is where the coroutine waits. What hangs is
     ended, if it has said how, so that it closes what it has opened.
@@ -234,7 +236,7 @@ def in_thread(
         stack = list(_awaiting(coroutine)) or (traceback.extract_stack(frame) if frame else [])
         where = "".join(traceback.format_list(stack))
         for end in ends:
-            with suppress(RuntimeError):  # the loop is closed: it has ended meanwhile
+            with suppress(RuntimeError):  # the loop is closed: the rule has just ended
                 end()
             thread.join(GRACE)
         raise AssertionError(f"it hangs: after {seconds:g} s it is still at\n{where}")
@@ -244,7 +246,7 @@ def in_thread(
 
 
 def _awaiting(coroutine: Any) -> Iterator[traceback.FrameSummary]:
-    """Where a coroutine is suspended, down to what it waits for; nothing if it is running."""
+    """Yield where a coroutine is suspended, down to what it waits for; nothing if it is running."""
     while inspect.iscoroutine(coroutine) and coroutine.cr_suspended and (frame := coroutine.cr_frame):
         yield traceback.FrameSummary(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
         coroutine = coroutine.cr_await

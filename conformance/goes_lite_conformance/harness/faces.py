@@ -1,4 +1,4 @@
-"""The blocking face as the rules see it: a thin layer that gives `await` to what has none.
+"""The blocking face as the rules see it: a thin layer that makes it awaitable.
 
 A rule is written once, over the async protocols. Through this layer it works on what a blocking program works with, and
 nothing in it suspends.
@@ -19,7 +19,7 @@ from goes_lite_conformance.rule import Face
 
 
 def run(face: Face, work: Coroutine[Any, Any, Any]) -> None:
-    """Run a coroutine to its end, as the face runs it."""
+    """Run a coroutine to its end, in the way of the face."""
     if face == "async":
         asyncio.run(work)
     else:
@@ -27,7 +27,7 @@ def run(face: Face, work: Coroutine[Any, Any, Any]) -> None:
 
 
 def awaited(db: BlockingDatabase) -> Database:
-    """A blocking handle that is used like an async one."""
+    """Return a blocking handle that can be used like an async one."""
     return cast("Database", _Awaited(db))
 
 
@@ -131,7 +131,7 @@ class _AwaitedProcessor(_Awaited):
 
 
 class _AwaitedCommands(_Awaited):
-    """A command bus; handlers and middleware that a rule has written to be awaited become plain functions."""
+    """A command bus; handlers and middleware that a rule wrote as coroutine functions become plain functions."""
 
     def handle(self, command: Any, handler: Any, **options: Any) -> None:
         self.target.handle(command, _function(handler), **options)
@@ -174,7 +174,7 @@ def _processor(make: Callable[..., Any]) -> Callable[..., _AwaitedProcessor]:
 
 
 def _function(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """A plain function, as handlers are on this face, of what the rule has written to be awaited."""
+    """Return a plain function, as handlers are on this face, for a coroutine function of the rule."""
 
     def call(events: Any, *transaction: Any) -> Any:
         result = handler(events, *map(_Awaited, transaction))
@@ -184,7 +184,7 @@ def _function(handler: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _middleware(middleware: Any) -> Any:
-    """A plain function, unless it is one of the library, which is for either face."""
+    """Return a plain function, unless it is one of the library, which serves both faces."""
     if not inspect.iscoroutinefunction(middleware) or middleware.__module__ == "goes_lite.commands.middleware":
         return middleware
 

@@ -1,4 +1,4 @@
-"""What a worker process runs: the job that its command line names, on the storage of a rule.
+"""What a worker process runs: the job named by its command line, on the storage of a rule.
 
 The hook that opens the storage is found in the file that its class is written in.
 """
@@ -37,7 +37,7 @@ def _place(task: dict[str, Any]) -> Place:
 
 
 def main() -> None:
-    """Do the job that the command line names."""
+    """Do the job named by the command line."""
     task = json.loads(sys.argv[1])
     module, name = task["job"]
     getattr(importlib.import_module(module), name)(_place(task), **task["arguments"])

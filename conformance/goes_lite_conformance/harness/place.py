@@ -23,9 +23,9 @@ from goes_lite_conformance.harness.workers import Worker
 from goes_lite_conformance.rule import Face
 
 PATIENCE = 30.0
-"""Seconds after which something that goes on beside a rule is taken for stuck."""
+"""Seconds after which something that runs alongside a rule counts as stuck."""
 UNKNOWN = Declared()
-"""Of a storage that no handle was asked about."""
+"""The declaration of a storage that has not been opened yet."""
 
 
 class Place:
@@ -40,7 +40,7 @@ class Place:
         self.abilities = declared.abilities
         self.durability: Durability = declared.durability
         self.rounds = rounds
-        """By how much a soak run multiplies the work of races and kills; 1 otherwise."""
+        """The factor by which a soak run multiplies races and kills; 1 otherwise."""
         self._options = {**hook.options, **options}
         self._workers: list[Worker] = []
 
@@ -52,7 +52,7 @@ class Place:
         return self.hook.url(self.storage)
 
     def open(self, *, face: Face | None = None, **options: Any) -> AbstractAsyncContextManager[Database]:
-        """A new handle on the storage, awaited whatever the face: `async with place.open() as db`.
+        """Open a handle on the storage, to be awaited on every face: `async with place.open() as db`.
 
         The options are those of `connect`; the registry is that of the sample events by default. A backend without the
         ability "persistent" gives an empty storage each time. Where the bus is another's, a relay publishes to it.
@@ -66,7 +66,7 @@ class Place:
         return _opened(self.url, settings)
 
     def blocking(self, **options: Any) -> blocking.BlockingDatabase:
-        """A new handle on the storage with its blocking face as it is, for rules about that face."""
+        """Open a blocking handle on the storage, for rules about that face."""
         return blocking.connect(self.url, **self._settings(options))
 
     def _settings(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Place:
 
     @contextmanager
     def another(self) -> Generator[Place]:
-        """Another storage of the same kind, empty at first and removed afterwards, on the same face."""
+        """Another storage of the same kind and on the same face, empty at first and removed afterwards."""
         storage = Storage.fresh(Path(tempfile.mkdtemp(dir=self.storage.folder)), self.storage.variant)
         place = Place(
             self.hook, storage, self.face, Declared(self.abilities, self.durability), self.rounds, **self._options
@@ -86,23 +86,23 @@ class Place:
             with ThreadPoolExecutor(1) as thread:  # an event loop may be running in this one
                 thread.submit(lambda: asyncio.run(self.hook.erase(storage))).result()
 
-    def beside(self, coroutine: Coroutine[Any, Any, Any]) -> Beside:
-        """Let something go on beside the rule: in a task on the async face, in a thread on the others."""
-        return Beside(coroutine, loop=self.face == "async")
+    def alongside(self, coroutine: Coroutine[Any, Any, Any]) -> Alongside:
+        """Run a coroutine alongside the rule: in a task on the async face, in a thread on the others."""
+        return Alongside(coroutine, loop=self.face == "async")
 
     async def together(self, *coroutines: Coroutine[Any, Any, Any]) -> list[Any]:
-        """What they answer, run side by side; an exception is an answer, too."""
-        running = [self.beside(coroutine) for coroutine in coroutines]
+        """Run them at the same time and return their results; an exception is a result, too."""
+        running = [self.alongside(coroutine) for coroutine in coroutines]
         return [await one.outcome() for one in running]
 
     def spawn(self, job: Callable[..., None], **arguments: Any) -> Worker:
-        """Start another process on a job (see `_workers`) with this storage; killed at the end if it still runs."""
+        """Start another process on a job (see `workers`) with this storage; it is killed at the end if it still runs."""
         worker = Worker(self.hook, self.storage, job, arguments)
         self._workers.append(worker)
         return worker
 
     def end(self) -> None:
-        """Leave no process behind."""
+        """Kill every process that still runs."""
         for worker in self._workers:
             worker.kill()
         for worker in self._workers:
@@ -122,7 +122,7 @@ async def _opened(url: str, settings: dict[str, Any]) -> AsyncGenerator[Database
 
 
 async def until(place: Place, condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Let others go on until the condition holds; AssertionError if it never does.
+    """Let others run until the condition holds; AssertionError if it never does.
 
     Looked at again and again, for what it is about may happen in a task, in a thread, in a server, or by itself.
     """
@@ -131,26 +131,26 @@ async def until(place: Place, condition: Callable[[], bool | Awaitable[bool]]) -
         holds = condition()
         if holds if isinstance(holds, bool) else await holds:
             return
-        assert time.monotonic() < deadline, "it never came true"
+        assert time.monotonic() < deadline, "the condition never held"
         await pause(place)
 
 
 async def pause(place: Place) -> None:
-    """Give others a moment: who asks without end would keep threads and tasks beside it from getting anywhere."""
+    """Yield to others: a loop without a pause would starve the threads and tasks that it waits for."""
     if place.face == "async":
         await asyncio.sleep(0.001)
     else:
-        time.sleep(0.001)  # noqa: ASYNC251 - on the blocking face one waits by blocking
+        time.sleep(0.001)  # noqa: ASYNC251 - the blocking face waits by blocking
 
 
 class Moment:
-    """Something that one side of a rule brings about and the other waits for, whatever the face."""
+    """A moment that one side of a rule announces and the other waits for, on any face."""
 
     def __init__(self, place: Place) -> None:
         self._event = asyncio.Event() if place.face == "async" else threading.Event()
 
     def come(self) -> None:
-        """It is now."""
+        """Announce it."""
         self._event.set()
 
     @property
@@ -158,7 +158,7 @@ class Moment:
         return self._event.is_set()
 
     async def wait(self) -> None:
-        """Until it has come; AssertionError if it does not."""
+        """Wait for it; AssertionError if it does not come."""
         if isinstance(self._event, threading.Event):
             assert self._event.wait(PATIENCE), "what the rule waits for does not come"
             return
@@ -169,8 +169,8 @@ class Moment:
             raise AssertionError("what the rule waits for does not come") from None
 
 
-class Beside:
-    """Something that goes on beside a rule."""
+class Alongside:
+    """A coroutine that runs alongside a rule."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], *, loop: bool) -> None:
         self._coroutine = coroutine
@@ -181,7 +181,7 @@ class Beside:
         if loop:
             self._task = asyncio.get_running_loop().create_task(self._run(coroutine))
         else:
-            self._thread = threading.Thread(target=lambda: drive(self._run(coroutine)), name="beside", daemon=True)
+            self._thread = threading.Thread(target=lambda: drive(self._run(coroutine)), name="alongside", daemon=True)
             self._thread.start()
 
     async def _run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
@@ -192,7 +192,7 @@ class Beside:
 
     @property
     def ended(self) -> bool:
-        """Whether it has come to its end."""
+        """Whether it has ended."""
         return bool(self._answer) or self._error is not None
 
     def cancel(self) -> None:
@@ -201,7 +201,7 @@ class Beside:
         self._task.cancel()
 
     async def outcome(self, within: float | None = None) -> Any:
-        """What it answered, or the exception that it raised; AssertionError if it does not come to an end."""
+        """Return its result, or the exception that it raised; AssertionError if it does not end."""
         within = PATIENCE if within is None else within
         if self._thread is not None:
             self._thread.join(within)
@@ -210,11 +210,11 @@ class Beside:
             if self._task.cancelled() and not self.ended:  # before it began
                 self._coroutine.close()
                 self._error = asyncio.CancelledError()
-        assert self.ended, f"it is still going on after {within:g} s"
+        assert self.ended, f"it still runs after {within:g} s"
         return self._error if self._error is not None else self._answer[0]
 
     async def result(self, within: float | None = None) -> Any:
-        """What it answered; raises what it raised."""
+        """Return its result, or raise its exception."""
         outcome = await self.outcome(within)
         if self._error is not None:
             raise self._error

@@ -16,7 +16,7 @@ from goes_lite.events.query import EVERYTHING, EventQuery
 from goes_lite.events.registry import Registry
 
 registry = Registry()
-"""What every storage of the suites is opened with."""
+"""The registry that every storage of the suites is opened with."""
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123_456, tzinfo=timezone.utc)
 A, B, C = (AggregateRef("order", id) for id in "abc")
@@ -29,13 +29,13 @@ CONFUSABLE = (
     "'", "a'", "''", '"', "`", "\\", "a\\", "\\a", "$1", ":1", "@a", "{0}", "%s",
     "$where", ">", "a;--", "'; DROP TABLE events; --",
 )  # fmt: skip
-"""Texts that are all different, and that a collation, a pattern or careless quoting takes for one another."""
+"""Different texts that a collation, a pattern or careless quoting would confuse."""
 
 
 @registry.event("sample.noted")
 @dataclass(frozen=True)
 class Noted:
-    """Something with a text."""
+    """An event with a text."""
 
     text: str = ""
 
@@ -43,7 +43,7 @@ class Noted:
 @registry.event("sample.counted")
 @dataclass(frozen=True)
 class Counted:
-    """Something with a number."""
+    """An event with a number."""
 
     number: int = 0
 
@@ -51,13 +51,13 @@ class Counted:
 @registry.event("other.closed")
 @dataclass(frozen=True)
 class Closed:
-    """Something with nothing."""
+    """An event without data."""
 
 
 careless = Registry(
     codec=FunctionCodec("own", lambda value: value.text, lambda payload, _: Noted(str(payload)), text=True)
 )
-"""Takes any text for a payload, also one that has no encoding."""
+"""Accepts any text as a payload, even one that cannot be encoded."""
 careless.register("sample.noted", Noted)
 
 
@@ -67,35 +67,35 @@ def note(
     version: int = 0,
     **fields: Any,
 ) -> Event[Noted]:
-    """One event of the type Noted."""
+    """Return an event of the type Noted."""
     return Event(Noted(text), aggregate=aggregate, version=version, registry=registry, **fields)
 
 
 def count(
     number: int, aggregate: AggregateRef | tuple[str, str | UUID] | None = None, version: int = 0, **fields: Any
 ) -> Event[Counted]:
-    """One event of the type Counted."""
+    """Return an event of the type Counted."""
     return Event(Counted(number), aggregate=aggregate, version=version, registry=registry, **fields)
 
 
 def story(aggregate: AggregateRef, versions: int, *, after: int = 0, **fields: Any) -> list[Event[Noted]]:
-    """So many contiguous events of one aggregate, behind version `after`; their texts are `id-version`."""
+    """Return contiguous events of one aggregate, after version `after`; their texts are `id-version`."""
     return [note(f"{aggregate.id}-{v}", aggregate, v, **fields) for v in range(after + 1, after + versions + 1)]
 
 
 def snapshot(ref: AggregateRef, version: int, state: str | bytes = "{}", **fields: Any) -> Snapshot:
-    """One snapshot; its other fields can be given by name."""
+    """Return a snapshot; its other fields can be given by name."""
     defaults: dict[str, Any] = {"time": NOON, "schema": 1, "encoding": "json", "state": state}
     return Snapshot(ref, version, **{**defaults, **fields})
 
 
 async def texts(db: Backend, query: EventQuery = EVERYTHING, **options: Any) -> list[str]:
-    """The texts of all events (of the type Noted) that the query gives, in its order."""
+    """Return the texts of all events (of the type Noted) that the query yields, in its order."""
     return [event.data.text for event in await db.events.query(query, **options).list()]
 
 
 async def everything(db: Backend | Transaction) -> tuple[Any, ...]:
-    """All that a reader can find out about the events of a store: for rules about what leaves it unchanged."""
+    """Return all that a reader can see of the events of a store, for rules about what leaves it unchanged."""
     events = await db.events.query().list()
     return (
         events,
@@ -107,7 +107,7 @@ async def everything(db: Backend | Transaction) -> tuple[Any, ...]:
 
 
 async def take(pages: Any, number: int) -> list[str]:
-    """The texts of the next `number` events (of the type Noted)."""
+    """Return the texts of the next `number` events (of the type Noted)."""
     return [(await anext(pages)).data.text for _ in range(number)]
 
 
@@ -120,7 +120,7 @@ async def fill(stores: Backend | Transaction) -> None:
 
 
 async def contents(stores: Backend | Transaction) -> dict[str, Any]:
-    """All that a reader can find out about these stores, but for the time of checkpoints."""
+    """Return all that a reader can see of these stores, except the times of checkpoints."""
     return {
         "events": await everything(stores),
         "snapshots": await stores.snapshots.query().list(),

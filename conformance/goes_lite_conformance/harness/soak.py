@@ -1,4 +1,4 @@
-"""What suites share whose rules kill, cut or break something again and again: how a long run tells how far it is."""
+"""The progress of suites whose rules kill, cut or break something many times."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ EVERY = 5.0
 
 
 class Soaking(Contract):
-    """A suite whose rules say how far they have come, on stderr, if there is more than one round."""
+    """A suite whose rules report their progress on stderr if there is more than one round."""
 
     _said = 0.0
     _uncaptured: Callable[[], AbstractContextManager[Any]]
 
     @pytest.fixture(autouse=True)
     def _beside_pytest(self, request: pytest.FixtureRequest) -> None:
-        """A way past pytest, which keeps to itself what tests print."""
+        """Bypass pytest, which captures what tests print."""
         capture: Any = request.config.pluginmanager.get_plugin("capturemanager")
         self._uncaptured = nullcontext if capture is None else capture.global_and_fixture_disabled
         self._test = request.node.nodeid.rpartition("::")[2]
 
     def tell(self, place: Place, text: str, *, last: bool = False) -> None:
-        """Print a line about this rule, unless there was one just now; the `last` one in any case."""
+        """Print a line about this rule, unless there was one a moment ago; the `last` one always."""
         if place.rounds <= 1 or (time.monotonic() - self._said < EVERY and not last):
             return
         self._said = time.monotonic()

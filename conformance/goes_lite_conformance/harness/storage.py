@@ -1,4 +1,4 @@
-"""Where one backend keeps things, and the hook that says how it is opened there."""
+"""Where a backend under test keeps its data, and the hook that says how to open it there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from goes_lite.contract.backend import Durability
 
 
 class Storage(NamedTuple):
-    """A place for one backend to keep things in, empty at first, used by one test."""
+    """A place for the data of one backend, empty at first, used by one test."""
 
     folder: Path
     """An empty folder, removed afterwards."""
@@ -21,19 +21,19 @@ class Storage(NamedTuple):
 
     @classmethod
     def fresh(cls, folder: Path, variant: str = "") -> Storage:
-        """One that nobody has used, in an empty folder."""
+        """Return a new one, in an empty folder."""
         return cls(folder, f"t{uuid4().hex[:16]}", variant)
 
 
 class Declared(NamedTuple):
-    """What a backend says of itself."""
+    """What a backend declares about itself."""
 
     abilities: frozenset[str] = frozenset()
     durability: Durability = "memory"
 
 
 class Hook(Protocol):
-    """How a backend is opened on a storage: what a `Contract` is asked for, see there."""
+    """How a backend is opened on a storage: the part of `Contract` that a place needs."""
 
     options: ClassVar[dict[str, Any]]
 

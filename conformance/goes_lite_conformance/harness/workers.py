@@ -1,4 +1,4 @@
-"""Other processes on the storage of a rule, which do a job and are talked to over pipes.
+"""Other processes on the storage of a rule, which do a job and exchange lines with the rule over pipes.
 
 A job is a function of a module of this package, `def job(place: Place, **arguments) -> None`: it opens the storage with
 `place.blocking()` (or `place.open()`), says what it does with `say`, and waits for the rule with `listen`. What is said
@@ -21,15 +21,15 @@ from typing import Any, Self
 from goes_lite_conformance.harness.storage import Hook, Storage
 
 PATIENCE = 120.0
-"""Seconds after which a worker that says nothing is taken for stuck."""
+"""Seconds after which a silent worker counts as stuck."""
 
 
 class Process:
-    """Another process, which is talked to over its pipes: a Python with the given arguments."""
+    """Another process of Python with the given arguments, connected by pipes."""
 
     def __init__(self, job: str, *arguments: str) -> None:
         self.job = job
-        """What it does, in a word."""
+        """The name of its job."""
         self.process = subprocess.Popen(
             [sys.executable, "-P", *arguments],
             stdin=subprocess.PIPE,
@@ -57,42 +57,42 @@ class Process:
         self._errors.append(self.process.stderr.read())
 
     def hear(self, within: float = PATIENCE) -> Any:
-        """The next thing that it says; None at its end."""
+        """Return the next thing that it says; None at its end."""
         try:
             line = self._lines.get(timeout=within)
         except queue.Empty:
             self.kill()
             raise AssertionError(f"{self!r} is stuck:\n{self.errors}") from None
-        return json.loads(line) if line.endswith(b"\n") else None  # a line torn by a kill was never said
+        return json.loads(line) if line.endswith(b"\n") else None  # a line that a kill cut short does not count
 
     def expect(self, said: Any) -> None:
-        """Hear exactly this."""
+        """Wait for exactly this."""
         heard = self.hear()
         assert heard == said, f"{self!r} said {heard!r} instead of {said!r}\n{self.errors if heard is None else ''}"
 
     def tell(self, told: Any = "go on") -> None:
-        """Send it something that it waits for."""
+        """Send it a value."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(told).encode() + b"\n")
         self.process.stdin.flush()
 
     def rest(self) -> list[Any]:
-        """Everything that it still says, to its end."""
+        """Return everything that it still says until its end."""
         return list(iter(self.hear, None))
 
     def kill(self) -> None:
-        """SIGKILL, or what ends a process at once on this system."""
+        """Send SIGKILL, or end the process at once in the way of this system."""
         self.process.kill()
 
     @property
     def errors(self) -> str:
-        """What it wrote on stderr, once it has ended."""
+        """What it wrote to stderr, once it has ended."""
         self.process.wait(PATIENCE)
         self._readers[1].join(PATIENCE)
         return b"".join(self._errors).decode(errors="replace")
 
     def finish(self) -> None:
-        """Wait for its end, which has to be a good one, without a word on stderr."""
+        """Wait for its end; AssertionError if it fails or writes to stderr."""
         assert (self.process.wait(PATIENCE), self.errors) == (0, "")
 
     def __enter__(self) -> Self:
@@ -102,7 +102,7 @@ class Process:
         self.close()
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Kill it and close its pipes."""
         if self.process.poll() is None:
             self.kill()
         self.process.wait()
@@ -146,7 +146,7 @@ class Worker(Process):
     def __init__(self, hook: Hook, storage: Storage, job: Callable[..., None], arguments: dict[str, Any]) -> None:
         cls = type(hook)
         if "<locals>" in cls.__qualname__:
-            raise TypeError(f"{cls.__qualname__} is made inside a function, where another process cannot find it")
+            raise TypeError(f"{cls.__qualname__} is defined inside a function, where another process cannot find it")
         task = {
             "hook": [inspect.getfile(cls), cls.__module__, cls.__qualname__],
             "storage": [str(storage.folder), storage.name, storage.variant],
@@ -161,12 +161,12 @@ class Worker(Process):
 
 
 def say(said: Any) -> None:
-    """Tell the rule something. One write, so that a kill leaves a whole line or none."""
+    """Send a value to the rule, in one write, so that a kill leaves a whole line or none."""
     os.write(1, json.dumps(said).encode() + b"\n")
 
 
 def listen() -> Any:
-    """Wait for the rule to say something; EOFError when it is gone."""
+    """Wait for a value from the rule; EOFError when it has ended."""
     line = sys.stdin.readline()
     if not line:
         raise EOFError("the test is gone")

@@ -101,7 +101,7 @@ class BulkReadRules(Contract):
                 moments.append(await read_many(db, ids))
                 await pause(place)
 
-        writing, looking = place.beside(write()), place.beside(look())
+        writing, looking = place.alongside(write()), place.alongside(look())
         await writing.result()
         await looking.result()
         torn = [found for found in moments if len(set(found.values())) != 1]

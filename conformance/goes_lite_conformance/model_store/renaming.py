@@ -103,7 +103,7 @@ class RenameRules(Contract):
                     return
                 await pause(place)
 
-        looking = place.beside(look())
+        looking = place.alongside(look())
         await switch()
         await looking.result()
         assert torn == []

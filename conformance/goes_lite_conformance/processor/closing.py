@@ -25,9 +25,9 @@ class CloseRules(Contract):
         """PR-CLOSE-001: Closing the backend ends `run` without an error, whether the instance is active or stands by."""
         async with place.open() as db:
             active, standby = db.processor(NAME, Ear()), db.processor(NAME, Ear())
-            running = [place.beside(active.run())]
+            running = [place.alongside(active.run())]
             await becomes(place, active, "active")
-            running.append(place.beside(standby.run()))
+            running.append(place.alongside(standby.run()))
             await becomes(place, standby, "standby")
         for one in running:
             assert await one.result() is None
@@ -39,7 +39,7 @@ class CloseRules(Contract):
         held, ear = Held(place), Ear()
         async with place.open() as db:
             last = (await db.events.append([note("1"), note("2")])).position
-            running = place.beside(db.processor(NAME, held, lease=0.1).run())
+            running = place.alongside(db.processor(NAME, held, lease=0.1).run())
             await held.entered.wait()
         held.let.come()
         await running.result()
@@ -72,7 +72,7 @@ class CloseRules(Contract):
         ear, last = Ear(), 0
         for number in range(20):
             processor = db.processor(NAME, ear)
-            running = place.beside(processor.run())
+            running = place.alongside(processor.run())
             last = (await db.events.append([note(f"{number} {n}") for n in range(5)])).position
             for _ in range(number * 3):
                 await asyncio.sleep(0)

@@ -143,7 +143,7 @@ class OnceRules(Contract):
 
         last = (await db.events.append([note("1"), note("2"), note("3")])).position
         processor = db.processor(NAME, handle, transactional=True)
-        running = place.beside(processor.run())
+        running = place.alongside(processor.run())
         await entered.wait()
         running.cancel()
         assert type(await running.outcome()) is asyncio.CancelledError

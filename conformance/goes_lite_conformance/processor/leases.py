@@ -58,7 +58,7 @@ class LeaseRules(Contract):
         """PR-LEASE-002: Of the instances of one name, one is active; the others stand by and handle nothing."""
         ears = [Ear() for _ in range(3)]
         instances = [db.processor(NAME, ear) for ear in ears]
-        running = [place.beside(instance.run()) for instance in instances]
+        running = [place.alongside(instance.run()) for instance in instances]
 
         async def states() -> list[str]:
             return sorted([(await instance.stats()).state for instance in instances])

@@ -108,7 +108,7 @@ class RunRules(Contract):
         """PR-RUN-007: `run` works until `stop` is called from elsewhere, and then returns."""
         ear = Ear()
         processor = db.processor(NAME, ear)
-        running = place.beside(processor.run())
+        running = place.alongside(processor.run())
         last = (await db.events.append([note("1")])).position
         await reached(place, db, last)
         assert not running.ended
@@ -124,7 +124,7 @@ class RunRules(Contract):
         await db.events.append([note("2"), note("3")])
         async with db.processor(NAME, held) as processor:
             await held.entered.wait()
-            stopping = place.beside(processor.stop())
+            stopping = place.alongside(processor.stop())
             assert not stopping.ended
             held.let.come()
             await stopping.result()
@@ -138,7 +138,7 @@ class RunRules(Contract):
         for number, text in enumerate(("1", "2", "3")):
             last = (await db.events.append([note(text)])).position
             if number == 1:
-                running = place.beside(processor.run())
+                running = place.alongside(processor.run())
                 await reached(place, db, last)
                 await processor.stop()
                 await running.result()
@@ -159,7 +159,7 @@ class RunRules(Contract):
         with refused(ConfigError):
             await processor.run()
         await processor.stop()
-        running = place.beside(processor.run())
+        running = place.alongside(processor.run())
         await becomes(place, processor, "active")
         with refused(ConfigError):
             processor.start()

