@@ -1,6 +1,6 @@
-"""Check the sources without running the tests: style, types, and what is generated.
+"""Check the sources without running the tests: style, types, what is generated, and that type checkers find typos.
 
-    python3 .ci/check.py [NAME ...]     format, lint, mypy, pyright, generated; all of them by default
+    python3 .ci/check.py [NAME ...]     format, lint, mypy, pyright, generated, typos; all of them by default
 
 Needs Python ≥ 3.11 with venv and pip, and a package index the first time. `.ci/run`, the pre-commit hooks and the workflow
 call this, so each command is written here and nowhere else.
@@ -20,6 +20,7 @@ CHECKS = {  # name: the arguments of Python, for each command of the check
     "mypy": ["-m mypy"],
     "pyright": ["-m pyright --pythonpath {python}"],
     "generated": [".ci/blocking.py --check", ".ci/storeys.py --check"],
+    "typos": ["-P -m pytest -q tests/test_typos.py"],
 }
 
 
