@@ -195,7 +195,8 @@ class Connection:
             if task is not None and not task.cancelled():
                 task.exception()  # retrieved, so that nobody logs it
         if self._started:  # or the driver fails on what it has not set up
-            with suppress(NatsError, OSError):
+            # TypeError: what a transport of Python 3.13 raises if the broker vanishes at this very moment
+            with suppress(NatsError, OSError, TypeError):
                 await self._client.close()
         if self._replies is not None:
             self._replies.cancel()
