@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from types import TracebackType
@@ -306,18 +306,10 @@ class BlockingDatabase:
 
     def close(self) -> None:
         """Finish what is in progress, then release everything. Closing twice is allowed; any other use raises StoreClosed."""
-        if (
-            self._closed or self._portal.closed
-        ):  # the latter: another handle on the same backend was closed, see `inline`
-            return
-        self._portal.run(self.backend.close())
-        self._closed = True
-        self._portal.close()
+        self._close_with(self.backend.close)
 
     def _close_at_exit(self) -> None:
         """Close a handle that the program left open, within a bounded time."""
-        if self._closed or self._portal.closed:
-            return
 
         async def close() -> None:
             import asyncio
@@ -325,6 +317,12 @@ class BlockingDatabase:
             async with asyncio.timeout(EXIT_PATIENCE):
                 await self.backend.close()
 
+        self._close_with(close)
+
+    def _close_with(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        # The portal may be closed already: another handle on the same backend was closed, see `inline`.
+        if self._closed or self._portal.closed:
+            return
         self._portal.run(close())
         self._closed = True
         self._portal.close()
