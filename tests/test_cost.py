@@ -243,7 +243,7 @@ def test_function_calls(tmp_path: Path) -> None:
     most = {
         "make an event": 14,
         "append one event": 55,
-        "append a hundred, each": 30,
+        "append a hundred, each": 26.5,
         "save a new aggregate": 74,
         "dispatch a command": 162,
         "fetch 500 events, each": 7.5,

@@ -25,9 +25,9 @@ def new_id_bytes() -> bytes:
         noise = _random.pop()
     except IndexError:
         drawn = bytearray(os.urandom(8 * _CHUNKS))
-        drawn[::8] = bytes(byte & 0x3F | 0x80 for byte in drawn[::8])  # the variant
+        drawn[::8] = bytes([byte & 0x3F | 0x80 for byte in drawn[::8]])  # the variant
         noise = bytes(drawn[:8])
-        _random.extend(bytes(drawn[i : i + 8]) for i in range(8, len(drawn), 8))
+        _random.extend([bytes(drawn[i : i + 8]) for i in range(8, len(drawn), 8)])
     milliseconds, rest = divmod(time.time_ns(), 1_000_000)
     return (milliseconds << 16 | 0x7000 | (rest << 12) // 1_000_000).to_bytes(8, "big") + noise
 
