@@ -5,11 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from goes_lite.errors import InvalidQueryError
 from goes_lite.events.event import Event
 from goes_lite.runtime import Runtime, Signal
+
+if TYPE_CHECKING:
+    import asyncio
 
 Published = Callable[[Sequence[Event[Any]], int], None]
 """Called after each commit of events, with the events and the head before them."""
@@ -25,6 +28,9 @@ class Commits(Protocol):
 
     Read `count` before looking, then wait, and nothing is missed. It may wake without cause, but never fails to wake.
     """
+
+    readings: set[asyncio.Future[None]]
+    """What appends of this handle wait for; see `hold_appends`."""
 
     @property
     def count(self) -> int:
@@ -71,6 +77,7 @@ class SignalCommits:
         self._runtime = runtime
         self._check_open = check_open
         self._watching = watching
+        self.readings: set[asyncio.Future[None]] = set()
 
     @property
     def count(self) -> int:
@@ -103,6 +110,24 @@ class SignalCommits:
             finally:
                 watched = False
                 self._signal.forget(tell)
+
+
+def hold_appends(commits: Commits, reading: asyncio.Future[None]) -> None:
+    """Let appends of the handle that are called from now on wait until something is read.
+
+    So what a program starts and what it appends next are in this order, although the start is in the background.
+    """
+    commits.readings.add(reading)
+    reading.add_done_callback(commits.readings.discard)
+
+
+async def held(commits: Commits) -> None:
+    """Wait for what an append has to wait for, on the running event loop."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    if here := [reading for reading in commits.readings if reading.get_loop() is loop]:
+        await asyncio.wait(here)
 
 
 def check_wait(seen: object, timeout: float | None) -> float | None:

@@ -117,7 +117,7 @@ class Database(WrappedBackend):
         - It stores its position under its name and resumes there: after a stop, after a crash, in another process. `start`
           says where it begins the first time: at the 'beginning', 'now', with the 'last' matching event, after a position,
           or at the first event that is not older than an aware datetime (from there on by position, whatever the clocks
-          said).
+          said). 'now' and 'last' mean the log when it is started, even if it becomes active much later.
         - Of all instances with the same name, in all processes, one is active; the others stand by. One of them takes over
           within 0.2 seconds after the active one stops, and at most `lease` seconds after it is killed.
         - Without a transaction, the handler is called with the event **at least once**: after a crash it may be called

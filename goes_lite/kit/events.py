@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeAlias
 from uuid import UUID
 
-from goes_lite.contract.commits import Commits, Published
+from goes_lite.contract.commits import Commits, Published, held
 from goes_lite.contract.event_store import (
     AggregateInfo,
     AppendCondition,
@@ -123,6 +123,8 @@ class LogEvents:
         if not batch.events:
             await self._rows.head()  # nothing to write, but a closed store raises StoreClosed
             return Appended(())
+        if self._commits is not None and self._commits.readings:
+            await held(self._commits)
         if condition is not None:
             check_condition(condition)
             self._reader.check(condition.query)

@@ -3,43 +3,46 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Generator
 from contextlib import contextmanager, suppress
 from contextvars import Context, ContextVar
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
 from goes_lite.contract.backend import TRANSACTIONS, Backend, Transaction
 from goes_lite.contract.checkpoints import Lease, check_owned_name
-from goes_lite.contract.commits import check_wait
+from goes_lite.contract.commits import check_wait, hold_appends
 from goes_lite.contract.event_bus import Start
 from goes_lite.contract.event_store import check_position
 from goes_lite.errors import (
     TRANSIENT,
     AbilityMissing,
     ConfigError,
+    GoesError,
     InvalidQueryError,
     LeaseHeld,
     LeaseLost,
-    ModelNotFound,
     ProcessorBehind,
     StoreClosed,
 )
 from goes_lite.events.event import Event
 from goes_lite.events.query import EVERYTHING, EventQuery, check_query
+from goes_lite.processor._requests import Requestable
 from goes_lite.processor._retry import Retry
 from goes_lite.processor._schedule import Continuously, ProcessorSchedule
 from goes_lite.processor._stats import State, Stats, stats_of
 from goes_lite.processor._worker import Worker, store_backoff
-from goes_lite.processor.feed import check_start
+from goes_lite.processor.feed import check_start, first_position
 from goes_lite.processor.held_lease import STANDBY_INTERVAL, HeldLease, new_owner
-from goes_lite.processor.records import MAX_NAME, ParkedEvent, Requests, parked_events, requests
+from goes_lite.processor.records import MAX_NAME, parked_events, requests
 from goes_lite.processor.target import Stopping, Target
 from goes_lite.runtime import Signal
-from goes_lite.runtime.background import Background
+from goes_lite.runtime.background import Background, Done, at_once
 
 logger = logging.getLogger("goes_lite.processor")
+
+AT_START = ("now", "last")
+"""The starts that mean the log as it is at the moment."""
 
 GRACE = 1.0
 """The minimum time, in seconds, for which `stop` waits after cancelling."""
@@ -48,7 +51,7 @@ _at_work: ContextVar[Processor | None] = ContextVar("_at_work", default=None)
 """The processor whose handler is running here: in its task, its thread, or anything that the handler started."""
 
 
-class Processor:
+class Processor(Requestable):
     """A named, durable consumer of the log; see `Database.processor` for how to create one and what it promises."""
 
     def __init__(
@@ -106,6 +109,8 @@ class Processor:
         self._stopping = False
         self._held: HeldLease | None = None
         self._work: Background | None = None
+        self._first: int | None = None
+        """What 'now' or 'last' meant when it was started, until it has a checkpoint."""
         self._waiters: set[Signal] = set()
         self._position = 0
         self._handled = self._handled_before = 0
@@ -123,6 +128,7 @@ class Processor:
         """
         self._claim()
         try:
+            await self._note_first()
             await self._run()
         finally:
             self._ended()
@@ -194,8 +200,11 @@ class Processor:
             self._held, self._state = None, "standby"
             await held.release()
 
-    def start(self) -> None:
+    def start(self) -> Awaitable[None]:
         """Run in the background: in a task on the event loop, or in a thread of a blocking program. `stop` ends it.
+
+        With `start="now"` or "last", that is the end of the log at this call, not when it becomes active. What this handle
+        appends later counts as later; await the result (or use `async with`), and so does what anybody else appends.
 
         An error that ends it earlier is in `error`, in `stats` and in the log. It does not inherit context variables, since
         it outlives the caller's work; started inside a transaction block, it begins after the end of the block.
@@ -203,18 +212,35 @@ class Processor:
         self._claim()
         work = Background(self.backend.runtime, f"goes_lite-processor {self.name}")
         try:
-            Context().run(work.start, self._run_logged(), self._ended)
+            noted = self._noting_first()
+            Context().run(work.start, self._run_logged(noted), self._ended)
         except BaseException:
             self._ended()
             raise
         self._work = work
+        return noted
+
+    def _noting_first(self) -> Awaitable[None]:
+        if self.start_at not in AT_START:
+            return Done()
+        noted = at_once(self.backend.runtime, self._note_first(), f"goes_lite-start {self.name}")
+        if not isinstance(noted, Done):
+            hold_appends(self.backend.commits, noted)
+        return noted
+
+    async def _note_first(self) -> None:
+        self._first = None
+        if self.start_at in AT_START:
+            with suppress(GoesError):  # tried again when it becomes active
+                self._first = await first_position(self.backend.events, self.start_at, self.query)
 
     def _ended(self) -> None:
         self._running = False
 
-    async def _run_logged(self) -> None:
+    async def _run_logged(self, noted: Awaitable[None]) -> None:
         _at_work.set(self)
         try:
+            await noted
             await self._run()
         except Exception:
             logger.exception("%r ended", self)
@@ -235,7 +261,7 @@ class Processor:
             await self._work.join(max(timeout or 0.0, GRACE))
 
     async def __aenter__(self) -> Self:
-        self.start()
+        await self.start()
         return self
 
     async def __aexit__(
@@ -290,38 +316,6 @@ class Processor:
         checkpoint = await self.backend.checkpoints.get(self.name)
         return max(checkpoint.position if checkpoint else 0, self._position if self._held else 0)
 
-    async def trigger(self) -> None:
-        """Request a run now, whatever the schedule, from the active instance in any process, or else the next one."""
-        await self._ask(lambda found: replace(found, triggers=found.triggers + 1))
-
-    async def reset(self) -> None:
-        """Request that it discards its progress and starts over like a new one, from the active instance or the next one.
-
-        Dead letters are removed. Removing what its handlers wrote is up to you (a projection does that itself).
-        """
-        await self._ask(lambda found: replace(found, resets=found.resets + 1))
-
-    async def parked(self) -> list[ParkedEvent]:
-        """Return the dead letters, in the order of the log."""
-        return await parked_events(self.backend.models, self.name, self.backend.runtime).query().list()
-
-    async def redrive(self, *letters: ParkedEvent) -> None:
-        """Request that these dead letters, or all, are handled again by the active instance, in the order of the log.
-
-        One that fails again is parked again, after one attempt. Letters that no longer exist are ignored.
-        """
-        store = parked_events(self.backend.models, self.name, self.backend.runtime)
-        for letter in letters or await self.parked():
-            with suppress(ModelNotFound):
-                await store.use(letter.key, lambda found: replace(found, due=found.due + 1))
-        await self._ask(lambda found: replace(found, redrives=found.redrives + 1))
-
-    async def drop(self, letter: ParkedEvent) -> bool:
-        """Drop a dead letter; False if it no longer exists. Events that were held back because of it are handled."""
-        dropped = await parked_events(self.backend.models, self.name, self.backend.runtime).delete(letter.key)
-        await self._ask(lambda found: replace(found, redrives=found.redrives + 1))
-        return dropped
-
     async def stats(self) -> Stats:
         """Return its state and progress, as known to this instance."""
         stats = await stats_of(self.backend, self.name, self.query)
@@ -334,9 +328,6 @@ class Processor:
             error=self.error,
         )  # fmt: skip
 
-    async def _ask(self, change: Callable[[Requests], Requests]) -> None:
-        await requests(self.backend.models, self.backend.runtime).use(self.name, change, default=Requests())
-
     # --- overridden by ProjectionProcessor ----------------------------------------------------------------------------------
 
     async def prepare(self, lease: Lease) -> None:
@@ -347,11 +338,18 @@ class Processor:
 
     async def begin_again(self, lease: Lease, position: int) -> None:
         """Discard its progress up to `position`."""
+        self._first = None
         await parked_events(self.backend.models, self.name, self.backend.runtime).clear()
         await self.backend.checkpoints.save(self.name, 0, lease=lease)  # LeaseLost if another instance has taken over
         await self.backend.checkpoints.delete(self.name)
 
     # --- the Host of its work--------------------------------------------------------------------------------------------
+
+    async def first_position(self) -> int:
+        """Return the position after which it begins without a checkpoint."""
+        return (
+            await first_position(self.backend.events, self.start_at, self.query) if self._first is None else self._first
+        )
 
     @property
     def at_work(self) -> bool:
@@ -374,7 +372,7 @@ class Processor:
 
     def reached(self, position: int) -> None:
         """Note the position that it has reached."""
-        self._position = position
+        self._position, self._first = position, None
         self._tell()
 
     def handled(self, events: int, position: int) -> None:

@@ -13,7 +13,7 @@ from goes_lite.contract.checkpoints import Lease
 from goes_lite.errors import TRANSIENT, CheckpointMismatch
 from goes_lite.processor._schedule import Pending
 from goes_lite.processor.batches import BatchRunner
-from goes_lite.processor.feed import Feed, Unreadable, first_position, oldest
+from goes_lite.processor.feed import Feed, Unreadable, oldest
 from goes_lite.processor.records import Requests, requests
 from goes_lite.processor.target import Displaced, Host
 from goes_lite.runtime.backoff import MAX_PAUSE, Backoff
@@ -73,7 +73,7 @@ class Worker:
             await processor.begin_again(self._lease, min(checkpoint.position, head) if checkpoint else 0)
             checkpoint = await self._backend.checkpoints.get(processor.name)
         if checkpoint is None:
-            await self._runner.begin(await first_position(events, processor.start_at, processor.query), known=False)
+            await self._runner.begin(await processor.first_position(), known=False)
         else:
             ahead = checkpoint.position > head and checkpoint.position != processor.start_at
             if checkpoint.store != self._backend.identity or ahead:

@@ -66,6 +66,10 @@ class Host(Protocol):
     retry: Retry
     wake: Signal
 
+    async def first_position(self) -> int:
+        """Return the position after which it begins without a checkpoint."""
+        ...
+
     @property
     def at_work(self) -> bool:
         """Whether it should continue: it was not asked to stop, and it holds its lease."""

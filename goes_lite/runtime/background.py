@@ -6,7 +6,7 @@ Rule of this file: only this file decides which of the two it is. The owner who 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from goes_lite.errors import GoesError
@@ -61,6 +61,34 @@ class DetachedTasks:
             await asyncio.wait(self._running)
 
 
+class Done:
+    """Awaitable, and already done."""
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return
+        yield
+
+
+def at_once(runtime: Runtime, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None] | Done:
+    """Run a short coroutine, with the context variables of the caller: inline to its end, else in a task."""
+    if not runtime.inline:
+        return _running_loop(coroutine, name).create_task(coroutine, name=name)
+    drive(coroutine)
+    return Done()
+
+
+def _running_loop(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.AbstractEventLoop:
+    import asyncio
+
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        coroutine.close()
+        raise GoesError(
+            f"{name} needs a running event loop: start it in a coroutine, or use the blocking face"
+        ) from None
+
+
 class Background:
     """One coroutine that runs in the background once it is started."""
 
@@ -96,15 +124,7 @@ class Background:
             self._thread = threading.Thread(target=run, name=self._name, daemon=True)
             self._thread.start()
             return
-        import asyncio
-
-        try:
-            self._loop = asyncio.get_running_loop()
-        except RuntimeError:
-            coroutine.close()
-            raise GoesError(
-                f"{self._name} needs a running event loop: start it in a coroutine, or use the blocking face"
-            ) from None
+        self._loop = _running_loop(coroutine, self._name)
         self._task = self._loop.create_task(coroutine, name=self._name)
         self._task.add_done_callback(finish)
 

@@ -15,6 +15,7 @@ from typing import Any, Self, cast
 from goes_lite.blocking import BlockingDatabase
 from goes_lite.database import Database
 from goes_lite.runtime import drive
+from goes_lite.runtime.background import Done
 from goes_lite_conformance.rule import Face
 
 
@@ -117,8 +118,9 @@ class _AwaitedSubscription:
 
 
 class _AwaitedProcessor(_Awaited):
-    def start(self) -> None:
+    def start(self) -> Done:
         self.target.start()
+        return Done()
 
     async def __aenter__(self) -> Self:
         self.target.__enter__()
