@@ -127,17 +127,23 @@ class BlockingCommandBus:
         """Return the accepted commands that are not handled yet, in the order in which they are due; or the failed ones."""
         return self._portal.run(self._commands.accepted(failed=failed))
 
-    def withdraw(self, id: UUID) -> bool:
-        """Remove an accepted command, waiting or failed; False if there is none. One that has begun may still be handled."""
-        return self._portal.run(self._commands.withdraw(id))
+    def withdraw(self, id: UUID, *, tx: Any = None) -> bool:
+        """Remove an accepted command, waiting or failed; False if there is none. One that has begun may still be handled.
 
-    def redrive(self, id: UUID) -> bool:
-        """Retry a failed command, with all its attempts; False if there is none."""
-        return self._portal.run(self._commands.redrive(id))
+        With `tx` it is removed only if that transaction commits.
+        """
+        return self._portal.run(self._commands.withdraw(id, tx=tx))
 
-    def forget(self, before: datetime) -> int:
-        """Remove the receipts of commands handled before that time; return how many. Their ids count again after that."""
-        return self._portal.run(self._commands.forget(before))
+    def redrive(self, id: UUID, *, tx: Any = None) -> bool:
+        """Retry a failed command, with all its attempts; False if there is none. With `tx`, if that transaction commits."""
+        return self._portal.run(self._commands.redrive(id, tx=tx))
+
+    def forget(self, before: datetime, *, tx: Any = None) -> int:
+        """Remove the receipts of commands handled before that time; return how many. Their ids count again after that.
+
+        With `tx` they are removed only if that transaction commits.
+        """
+        return self._portal.run(self._commands.forget(before, tx=tx))
 
     def worker(
         self,

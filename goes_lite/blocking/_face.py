@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from goes_lite.blocking._transaction import BlockingTransaction
 from goes_lite.contract.backend import Transaction
+from goes_lite.errors import ConfigError
 from goes_lite.runtime import call
 from goes_lite.runtime.portal import Portal
 
@@ -33,7 +34,9 @@ class BlockingFace:
         return blocking
 
     def unwrap(self, tx: Any, /) -> Transaction:
-        return cast("BlockingTransaction", tx).transaction
+        if not isinstance(tx, BlockingTransaction):
+            raise ConfigError(f"tx must be a transaction, as transaction() provides it, not {tx!r:.80}")
+        return tx.transaction
 
     def function(self, function: Callable[..., object], /) -> Callable[..., object]:
         return self._portal.callback(function)

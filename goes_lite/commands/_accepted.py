@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal
-from uuid import UUID
+from uuid import NAMESPACE_OID, UUID, uuid5
 
+from goes_lite.codec import codec
 from goes_lite.commands._command import Command
 from goes_lite.contract.backend import Backend, Transaction
+from goes_lite.contract.model_store import ModelRecord
 from goes_lite.contract.models import Models
-from goes_lite.errors import CommandError, CommandFailed, CommandRejected
+from goes_lite.errors import CodecError, CommandError, CommandFailed, CommandRejected, DecodeError
 from goes_lite.events.fields import from_micros
 
 COLLECTION = "goes:commands"
@@ -79,9 +83,35 @@ def accept(backend: Backend, command: Command[Any], due: int) -> AcceptedCommand
     )  # fmt: skip
 
 
+@cache
+def _decoder() -> Callable[[str], AcceptedCommand]:
+    return codec("json").decoder(AcceptedCommand)
+
+
+def read(record: ModelRecord, now: datetime) -> AcceptedCommand:
+    """Return an accepted command. For a record that cannot be read, a failed one that contains all of it as its payload."""
+    try:
+        accepted = _decoder()(record.data)
+        if str(accepted.id) != record.id:
+            raise DecodeError("$.id", f"it is {str(accepted.id)!r} in the record of another")
+        return accepted
+    except CodecError as exc:
+        try:
+            id = UUID(record.id)
+        except ValueError:
+            id = uuid5(NAMESPACE_OID, record.id)
+        return AcceptedCommand(
+            id, "?", "?", 0, record.data, False, {}, None, now, 0, state="failed",
+            **error_fields(DecodeError("$", f"the record {record.id!r:.80} in {COLLECTION!r} is damaged: {exc}")),
+        )  # fmt: skip
+
+
 def restored(backend: Backend, accepted: AcceptedCommand) -> Command[Any]:
     """Return the command as it was dispatched, as the current type. DecodeError, UnknownEventError."""
-    payload = base64.b64decode(accepted.payload) if accepted.binary else accepted.payload
+    try:
+        payload = base64.b64decode(accepted.payload, validate=True) if accepted.binary else accepted.payload
+    except ValueError as exc:
+        raise DecodeError("$", f"the payload is not base64: {exc}", name=accepted.command) from exc
     data = backend.registry.commands.decode(accepted.command, accepted.encoding, accepted.schema, payload)
     name = backend.registry.commands.canonical(accepted.command)
     return Command(accepted.id, name, data, accepted.metadata, accepted.deadline, once=True)
@@ -104,7 +134,10 @@ def error_fields(error: Exception) -> dict[str, Any]:
 
 def failure(accepted: AcceptedCommand) -> CommandError:
     """Return why it failed, as an error: the type that its handler raised may be unknown here."""
-    details = json.loads(accepted.details)
+    try:
+        details = dict(json.loads(accepted.details))
+    except (TypeError, ValueError):  # written by another tool
+        details = {"details": accepted.details}
     if accepted.rejected:
         error: CommandError = CommandRejected(accepted.code, accepted.error.partition(": ")[2], details=details)
         error.command, error.command_id = accepted.command, accepted.id

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
-from goes_lite.commands._accepted import AcceptedCommand, accept, accepted_in, failure
+from goes_lite.commands._accepted import COLLECTION, AcceptedCommand, accept, accepted_in, failure, read
 from goes_lite.commands._command import Command
 from goes_lite.commands._deadline import DeadlinePassed, within
 from goes_lite.commands._dispatcher import Handler
@@ -20,11 +20,12 @@ from goes_lite.commands._receipts import Receipts, receipts_of, unknown_handler
 from goes_lite.commands._remote import RemoteCommands
 from goes_lite.commands._service import CommandService
 from goes_lite.commands._worker import CommandWorker
-from goes_lite.contract.backend import Backend
+from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.command_transport import CarriesCommands
 from goes_lite.errors import (
     AbilityMissing,
     BusError,
+    CodecError,
     CommandError,
     CommandMismatch,
     CommandNotFound,
@@ -199,9 +200,10 @@ class CommandBus:
         with self.backend.commits.watch(changed):
             while True:
                 seen = changed.count
-                accepted = await accepted_in(self.backend).find(str(id))
-                if accepted is None:
+                record = await self.backend.models.get(COLLECTION, str(id))
+                if record is None:
                     return await self._receipt(id)
+                accepted = read(record, clock.now())
                 if accepted.state == "failed":
                     raise failure(accepted)
                 left = None if deadline is None else deadline - clock.monotonic()
@@ -213,15 +215,18 @@ class CommandBus:
 
     async def accepted(self, *, failed: bool = False) -> list[AcceptedCommand]:
         """Return the accepted commands that are not handled yet, in the order in which they are due; or the failed ones."""
-        state = "failed" if failed else "waiting"
-        return await accepted_in(self.backend).query(where={"state": state}, order_by="due").list()
+        where, now = {"state": "failed" if failed else "waiting"}, self.backend.runtime.clock.now()
+        return [read(one, now) async for one in self.backend.models.query(COLLECTION, where=where, order_by="due")]
 
-    async def withdraw(self, id: UUID) -> bool:
-        """Remove an accepted command, waiting or failed; False if there is none. One that has begun may still be handled."""
-        return await accepted_in(self.backend).delete(str(id))
+    async def withdraw(self, id: UUID, *, tx: Any = None) -> bool:
+        """Remove an accepted command, waiting or failed; False if there is none. One that has begun may still be handled.
 
-    async def redrive(self, id: UUID) -> bool:
-        """Retry a failed command, with all its attempts; False if there is none."""
+        With `tx` it is removed only if that transaction commits.
+        """
+        return await accepted_in(self._store(tx)).delete(str(id))
+
+    async def redrive(self, id: UUID, *, tx: Any = None) -> bool:
+        """Retry a failed command, with all its attempts; False if there is none. With `tx`, if that transaction commits."""
         now, failed = self._now(), False
 
         def change(found: AcceptedCommand) -> AcceptedCommand:
@@ -230,17 +235,21 @@ class CommandBus:
             return replace(found, state="waiting", attempts=0, due=now) if failed else found
 
         with suppress(ModelNotFound):
-            await accepted_in(self.backend).use(str(id), change)
+            await accepted_in(self._store(tx)).use(str(id), change)
         return failed
 
-    async def forget(self, before: datetime) -> int:
-        """Remove the receipts of commands handled before that time; return how many. Their ids count again after that."""
+    async def forget(self, before: datetime, *, tx: Any = None) -> int:
+        """Remove the receipts of commands handled before that time; return how many. Their ids count again after that.
+
+        With `tx` they are removed only if that transaction commits.
+        """
         to_micros(before)
-        receipts, removed = receipts_of(self.backend), 0
-        async for record in self.backend.models.query(receipts.collection):
-            receipt = await receipts.find(record.id)
-            if receipt is not None and receipt.time < before:
-                removed += await receipts.delete(record.id)
+        receipts, removed = receipts_of(self._store(tx)), 0
+        async for record in receipts.store.query(receipts.collection):
+            with suppress(CodecError):  # one that cannot be read may be needed once it is repaired
+                receipt = await receipts.find(record.id)
+                if receipt is not None and receipt.time < before:
+                    removed += await receipts.delete(record.id)
         return removed
 
     def worker(
@@ -309,6 +318,10 @@ class CommandBus:
             new_id() if id is None else id, name, command, context.metadata, context.deadline, id is not None
         )
 
+    def _store(self, tx: Any) -> Backend | Transaction:
+        store: Backend | Transaction = self.backend if tx is None else self._face.unwrap(tx)
+        return store
+
     def _now(self) -> int:
         return to_micros(self.backend.runtime.clock.now())
 
@@ -317,7 +330,7 @@ class CommandBus:
 
         async def keep(command: Command[Any]) -> UUID:
             kept = accept(self.backend, command, due)
-            store = self.backend if tx is None else self._face.unwrap(tx)
+            store = self._store(tx)
             if id is not None and await Receipts(self.backend, unknown_handler).find(command):
                 return command.id  # it was handled before
             try:
@@ -337,7 +350,7 @@ class CommandBus:
 
     async def _receipt(self, id: UUID) -> Any:
         receipt = await receipts_of(self.backend).find(str(id))
-        if receipt is None:
+        if receipt is None or receipt.begun:
             raise CommandNotFound(id)
         return self._receipts(receipt.command).result(receipt)
 

@@ -7,6 +7,7 @@ never handled halfway, and never twice.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import FunctionType
 from typing import Any, NamedTuple, TypeVar, cast
 from uuid import UUID
@@ -16,7 +17,7 @@ from goes_lite.commands._command import Command
 from goes_lite.commands._receipts import Receipt, Receipts
 from goes_lite.contract.backend import TRANSACTIONS, Backend
 from goes_lite.contract.event_store import AppendCondition, Appended
-from goes_lite.errors import AbilityMissing, ConfigError, ModelConflict, RegistrationError
+from goes_lite.errors import AbilityMissing, ConfigError, RegistrationError
 from goes_lite.events.marks import Marked, mark, marked_methods
 from goes_lite.repository import Refusal, Repository
 from goes_lite.runtime import call
@@ -89,26 +90,16 @@ class FunctionHandler:
         self.receipts = Receipts(backend, function)
 
     async def handle(self, command: Command[Any]) -> object:
-        if command.once and (found := await self.receipts.find(command)):
-            return found[0]
+        return await self.receipts.once(command, partial(self._work, command), atomic=self._transactional)
+
+    async def _work(self, command: Command[Any]) -> object:
         if not self._transactional:
-            result = await call(self._function, command.data)
+            return await call(self._function, command.data)
+        async with self._backend.transaction() as tx:
+            result = await call(self._function, command.data, self._face.transaction(tx))
             if command.once:
-                try:
-                    await self.receipts.put(self._backend, command, self.receipts.make(command, result))
-                except ModelConflict:  # it was handled concurrently, and that one counts
-                    return (await self.receipts.find(command) or (result,))[0]
-            return result
-        try:
-            async with self._backend.transaction() as tx:
-                result = await call(self._function, command.data, self._face.transaction(tx))
-                if command.once:
-                    await self.receipts.put(tx, command, self.receipts.make(command, result))
-            return result
-        except ModelConflict:
-            if command.once and (found := await self.receipts.find(command)):
-                return found[0]
-            raise  # about a read model of the function
+                await self.receipts.put(tx, command, self.receipts.make(command, result))
+        return result
 
 
 class AggregateHandler:
@@ -121,11 +112,13 @@ class AggregateHandler:
         self._repository = repository
         self._method = face.function(method)
         self._mark = mark
+        self._atomic = TRANSACTIONS in backend.abilities
         self.receipts = Receipts(backend, method)
 
     async def handle(self, command: Command[Any]) -> object:
-        if command.once and (found := await self.receipts.find(command)):
-            return found[0]
+        return await self.receipts.once(command, partial(self._work, command), atomic=self._atomic)
+
+    async def _work(self, command: Command[Any]) -> object:
         result: object = None
         receipt: Receipt | None = None
 
@@ -137,13 +130,8 @@ class AggregateHandler:
             return result if isinstance(result, AppendCondition) else None
 
         async def save(aggregates: Sequence[Any], condition: AppendCondition | None) -> Appended | Refusal:
-            if receipt is None:
+            if receipt is None or not self._atomic:
                 return await self._repository._append(aggregates, condition)
-            if TRANSACTIONS not in self._backend.abilities:
-                outcome = await self._repository._append(aggregates, condition)
-                if isinstance(outcome, Appended):
-                    await self.receipts.put(self._backend, command, receipt)
-                return outcome
             try:
                 async with self._backend.transaction() as tx:
                     outcome = await self._repository.within(tx)._append(aggregates, condition)
@@ -154,12 +142,7 @@ class AggregateHandler:
                 return refused.outcome
             return outcome
 
-        try:
-            await self._repository._use_and_save(self._id(command), change, save, create=self._mark.create)
-        except ModelConflict:
-            if command.once and (found := await self.receipts.find(command)):
-                return found[0]
-            raise
+        await self._repository._use_and_save(self._id(command), change, save, create=self._mark.create)
         return result
 
     def _id(self, command: Command[Any]) -> str | UUID:

@@ -1,7 +1,9 @@
 """Receipts: that a command was handled, and its result. They make an id count once.
 
-A receipt commits together with what the command wrote, so a crash leaves both or neither. It is a read model, in a
-collection whose name begins with `goes:`, so every backend stores it and other tools can read it.
+A receipt commits together with what the command wrote, so a crash leaves both or neither. Where it cannot (a function that
+writes elsewhere, a backend without transactions), a receipt says first that the command is begun: others with the same id
+wait for it. It is a read model, in a collection whose name begins with `goes:`, so every backend stores it and other tools
+can read it.
 """
 
 from __future__ import annotations
@@ -9,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, get_type_hints
 
@@ -18,9 +21,13 @@ from goes_lite.codec import codec
 from goes_lite.commands._command import Command
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.models import Models
-from goes_lite.errors import CommandMismatch, EncodeError
+from goes_lite.errors import CommandMismatch, EncodeError, GoesError, ModelConflict, StoreError
+from goes_lite.runtime import Signal
 
 COLLECTION = "goes:receipts"
+
+PATIENCE = 5.0
+"""How many seconds a command that was begun elsewhere keeps others with its id waiting: whoever began it may be dead."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,8 @@ class Receipt:
     """The result of its handler, as JSON; None for None."""
     time: datetime
     """When it was handled (aware, UTC)."""
+    begun: bool = False
+    """Whether it is only begun: there is no result yet."""
 
 
 def receipts_of(store: Backend | Transaction) -> Models[Receipt]:
@@ -108,7 +117,70 @@ class Receipts:
             return None
         if receipt.command != command.name or receipt.data != self._digest(command):
             raise CommandMismatch(command.name, command.id, receipt.command)
-        return (self.result(receipt),)
+        return None if receipt.begun else (self.result(receipt),)
+
+    async def once(self, command: Command[Any], work: Callable[[], Awaitable[object]], *, atomic: bool) -> object:
+        """Return the result of a command: that of the work, or of whoever handled it before or at the same time.
+
+        With `atomic`, the work itself commits the receipt together with what it writes.
+        """
+        if not command.once:
+            return await work()
+        if found := await self.find(command):
+            return found[0]
+        try:
+            return await (work() if atomic else self._alone(command, work))
+        except Exception:
+            # Its duplicate may have been faster, and this one ran into what that one wrote.
+            with suppress(StoreError):
+                if found := await self.find(command):
+                    return found[0]
+            raise
+
+    async def _alone(self, command: Command[Any], work: Callable[[], Awaitable[object]]) -> object:
+        """Do the work while others with the same id wait, and store the receipt after it."""
+        id, receipts = str(command.id), receipts_of(self._backend)
+        while not (version := await self._begin(command)):
+            if found := await self.find(command):
+                return found[0]
+        try:
+            result = await work()
+            receipt = self.make(command, result)
+        except BaseException:
+            with suppress(GoesError):  # another took over, or the store is gone
+                await receipts.delete(id, expected=version)
+            raise
+        while True:
+            try:
+                await receipts.put(id, receipt, expected=version)
+            except ModelConflict:  # another took over: whichever of the two ends first counts
+                if found := await self.find(command):
+                    return found[0]
+                record = await self._backend.models.get(COLLECTION, id)
+                version = record.version if record else 0
+            else:
+                return result
+
+    async def _begin(self, command: Command[Any]) -> int:
+        """Note that the command is begun, and return the version of that receipt; 0 if it was handled elsewhere."""
+        id, receipts, runtime = str(command.id), receipts_of(self._backend), self._backend.runtime
+        begun = replace(self.make(command, None), begun=True)
+        with suppress(ModelConflict):
+            return await receipts.put(id, begun, expected=0)
+        changed, watched, since = Signal(), 0, 0.0
+        with self._backend.commits.watch(changed):
+            while not await self.find(command):
+                seen = changed.count
+                record = await self._backend.models.get(COLLECTION, id)
+                now = runtime.clock.monotonic()  # not the time of day, which may be set
+                if record is not None and record.version != watched:
+                    watched, since = record.version, now
+                if record is None or now - since >= PATIENCE:
+                    with suppress(ModelConflict):
+                        return await receipts.put(id, begun, expected=record.version if record else 0)
+                else:
+                    await runtime.wait(changed, seen, since + PATIENCE - now)
+        return 0
 
     def decode(self, text: str | None) -> Any:
         """Decode a result: as the annotated return type of the handler, else as plain JSON. DecodeError."""

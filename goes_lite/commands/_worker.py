@@ -15,9 +15,10 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from goes_lite.commands._accepted import AcceptedCommand, accepted_in, error_fields, restored
+from goes_lite.commands._accepted import COLLECTION, AcceptedCommand, accepted_in, error_fields, read, restored
 from goes_lite.commands._command import Command
 from goes_lite.commands._dispatcher import Dispatcher
+from goes_lite.contract.model_store import ModelRecord
 from goes_lite.errors import (
     TRANSIENT,
     BusError,
@@ -27,6 +28,7 @@ from goes_lite.errors import (
     CommandTimeout,
     ConfigError,
     GoesError,
+    ModelConflict,
     ModelNotFound,
     StoreClosed,
     UnknownEventError,
@@ -135,7 +137,7 @@ class CommandWorker:
                     failures = 0
                 except StoreClosed:
                     raise
-                except GoesError as exc:  # the store is not usable just now, or has something unreadable
+                except Exception as exc:  # noqa: BLE001 - the store is not usable just now
                     failures += 1
                     self._failed(exc)
                     wait = store_backoff(failures)
@@ -145,10 +147,14 @@ class CommandWorker:
     async def _take(self) -> float | None:
         """Handle some due commands; return the seconds until the next look, None to wait for a change."""
         now = self._now()
-        waiting = accepted_in(self._backend).query(where={"state": "waiting"}, order_by="due")
+        waiting = self._backend.models.query(COLLECTION, where={"state": "waiting"}, order_by="due")
         candidates: list[AcceptedCommand] = []
         later: int | None = None
-        async for accepted in waiting:
+        async for record in waiting:
+            accepted = read(record, self._backend.runtime.clock.now())
+            if accepted.state != "waiting":  # it cannot be read, and must not stop the others
+                await self._park(record, accepted)
+                continue
             if not (self._bus.forwards or self._bus.handler_of(accepted.command)):
                 continue
             if accepted.due > now:
@@ -167,6 +173,11 @@ class CommandWorker:
         if candidates:
             return 0
         return None if later is None else min(MAX_SLEEP, (later - now) / 1_000_000)
+
+    async def _park(self, record: ModelRecord, failed: AcceptedCommand) -> None:
+        logger.warning("%r gives up on a command: %s", self, failed.error)
+        with suppress(ModelConflict):  # changed in the meantime
+            await accepted_in(self._backend).put(record.id, failed, expected=record.version)
 
     async def _claimed(self, accepted: AcceptedCommand) -> AcceptedCommand | None:
         now = self._now()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from goes_lite.errors import ConfigError
+
 
 class Face(Protocol):
     """How a program's functions are called: as coroutine functions, or as blocking ones."""
@@ -14,7 +16,7 @@ class Face(Protocol):
         ...
 
     def unwrap(self, tx: Any, /) -> Any:
-        """Return the transaction behind one that a function of the program was given."""
+        """Return the transaction behind one that a function of the program was given; ConfigError if it is none."""
         ...
 
     def function(self, function: Callable[..., object], /) -> Callable[..., object]:
@@ -33,6 +35,8 @@ class AsyncFace:
         return tx
 
     def unwrap(self, tx: Any, /) -> Any:
+        if not hasattr(tx, "on_commit"):
+            raise ConfigError(f"tx must be a transaction, as transaction() provides it, not {tx!r:.80}")
         return tx
 
     def function(self, function: Callable[..., object], /) -> Callable[..., object]:

@@ -9,7 +9,7 @@ import time
 from typing import Any
 from uuid import UUID
 
-from goes_lite_conformance.harness.workers import say
+from goes_lite_conformance.harness.workers import listen, say
 
 import goes_lite as goes
 from tests.commands.commands_kit import Greet, Order, Pay, PlaceOrder, Remind, registry
@@ -50,6 +50,21 @@ def work(path: str, hands: int) -> None:
             threading.Event().wait()
 
 
+def twin(folder: str, ids: dict[str, list[str]]) -> None:
+    """Dispatches commands that another process dispatches at the same time."""
+    from tests.commands import test_duplicates
+
+    for handler, numbers in ids.items():
+        with goes.blocking.connect(f"{folder}/{handler}.db", registry=registry, durability="normal") as db:
+            getattr(test_duplicates, handler)(db, lambda: None)
+            say(handler)
+            listen()
+            say(sorted({str(db.commands.dispatch(PlaceOrder(id, 5), id=UUID(id))) for id in numbers}))
+
+
 if __name__ == "__main__":
     arguments = json.loads(sys.argv[1])
-    dispatch(**arguments) if "id" in arguments else work(**arguments)
+    if "ids" in arguments:
+        twin(**arguments)
+    else:
+        dispatch(**arguments) if "id" in arguments else work(**arguments)

@@ -21,6 +21,7 @@ from goes_lite.errors import (
     CommandRejected,
     CommandTimeout,
     ConfigError,
+    DecodeError,
     InvalidEventError,
 )
 from goes_lite.events.ids import new_id
@@ -95,6 +96,43 @@ def test_with_a_transaction(world: SQLitePlace) -> None:
                 await commands.dispatch_async(Remind("bob"), tx=inner(tx))
                 raise OSError
         assert [json.loads(one.payload) for one in await commands.accepted()] == [{"whom": "ada"}]
+
+    world.with_handle(test)
+
+
+def test_withdrawn_redriven_and_forgotten_in_a_transaction(world: SQLitePlace) -> None:
+    """If that commits, and not else; something else than a transaction is refused."""
+
+    async def test(db: Database) -> None:
+        commands = db.commands
+        commands.handle(Remind, lambda command: command.whom)
+
+        def inner(tx: Any) -> Any:
+            return tx if world.face == "async" else tx.target
+
+        late = datetime.now(timezone.utc) + timedelta(days=3)
+        id = await commands.schedule(Remind("ada"), at=late)
+        await commands.dispatch(Remind("bob"), id=new_id())
+        await db.models.put("goes:commands", "f", json.dumps({**STORED, "state": "failed"}))
+        with pytest.raises(OSError):
+            async with db.transaction() as tx:
+                assert await commands.withdraw(id, tx=inner(tx))
+                assert await commands.forget(late, tx=inner(tx)) == 1
+                raise OSError
+        assert [one.id for one in await commands.accepted()] == [id]
+        async with db.transaction() as tx:
+            assert await commands.withdraw(id, tx=inner(tx))
+            assert not await commands.withdraw(id, tx=inner(tx))
+            assert not await commands.redrive(id, tx=inner(tx))
+            assert await commands.forget(late, tx=inner(tx)) == 1
+            assert [one.id for one in await commands.accepted()] == [id]
+        assert await commands.accepted() == []
+        assert await commands.forget(late) == 0
+        for wrong in (5, "tx", db.backend if world.face == "async" else db):
+            with raised(ConfigError, "tx must be a transaction"):
+                await commands.withdraw(id, tx=wrong)
+            with raised(ConfigError, "tx must be a transaction"):
+                await commands.dispatch_async(Remind("ada"), tx=wrong)
 
     world.with_handle(test)
 
@@ -229,6 +267,76 @@ def test_what_cannot_be_read_is_given_up(world: SQLitePlace) -> None:
             async with commands.worker():
                 with raised(CommandFailed, "DecodeError", attempts=1):
                     await commands.outcome(id, PATIENCE)
+
+    world.with_handle(test)
+
+
+STORED: dict[str, Any] = {
+    "id": "0199aaaa-0000-7000-8000-000000000001", "command": "remind", "encoding": "json", "schema": 1,
+    "payload": '{"whom":"ada"}', "binary": False, "metadata": {}, "deadline": None, "time": "2026-01-01T00:00:00Z", "due": 1,
+    "state": "waiting",
+}  # fmt: skip
+DAMAGED: list[Any] = [
+    {**STORED, "payload": "{"}, {**STORED, "encoding": "rot13"}, {**STORED, "binary": True, "payload": "ä"},
+    {**STORED, "schema": "new"}, {**STORED, "metadata": None}, {**STORED, "time": "noon"}, {**STORED, "due": None},
+    {"state": "waiting"}, {**STORED, "id": "1"}, {**STORED, "id": str(new_id())}, {**STORED, "deadline": "soon"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("stored", DAMAGED, ids=range(len(DAMAGED)))
+def test_a_damaged_one_does_not_stop_the_others(world: SQLitePlace, stored: dict[str, Any]) -> None:
+    """It is given up at once, with a typed error, and can still be listed, redriven and withdrawn."""
+
+    async def test(db: Database) -> None:
+        commands, id = db.commands, new_id()
+        commands.handle(Remind, lambda command: command.whom)
+        await db.models.put(
+            "goes:commands",
+            str(id),
+            json.dumps({**stored, "id": str(id) if stored.get("id") == STORED["id"] else stored.get("id")}),
+        )
+        good = await commands.dispatch_async(Remind("bob"))
+        assert len(await commands.accepted()) == 2
+        async with commands.worker():
+            assert await commands.outcome(good, PATIENCE) == "bob"
+            with pytest.raises(CommandFailed, match="Error: ") as caught:
+                await commands.outcome(id, PATIENCE)
+            assert "Error: " in caught.value.error
+        (failed,) = await commands.accepted(failed=True)
+        assert failed.error == caught.value.error
+        assert await commands.redrive(id)
+        assert await commands.withdraw(id)
+
+    world.with_handle(test)
+
+
+def test_one_of_an_unknown_name_waits_and_does_not_stop_the_others(world: SQLitePlace) -> None:
+    """Another program on the store may know it."""
+
+    async def test(db: Database) -> None:
+        commands, id = db.commands, new_id()
+        commands.handle(Remind, lambda command: command.whom)
+        await db.models.put("goes:commands", str(id), json.dumps({**STORED, "id": str(id), "command": "unheard.of"}))
+        good = await commands.dispatch_async(Remind("bob"))
+        async with commands.worker():
+            assert await commands.outcome(good, PATIENCE) == "bob"
+        assert [(one.command, one.attempts) for one in await commands.accepted()] == [("unheard.of", 0)]
+
+    world.with_handle(test)
+
+
+def test_a_damaged_receipt_is_kept(world: SQLitePlace) -> None:
+    """Its command is not handled again, and the other receipts can still be removed."""
+
+    async def test(db: Database) -> None:
+        commands, id = db.commands, new_id()
+        commands.handle(Remind, lambda command: command.whom)
+        await commands.dispatch(Remind("bob"), id=new_id())
+        await db.models.put("goes:receipts", str(id), "{}")
+        with raised(DecodeError):
+            await commands.dispatch(Remind("ada"), id=id)
+        assert await commands.forget(datetime.now(timezone.utc) + timedelta(days=1)) == 1
+        assert [one.id async for one in db.models.query("goes:receipts")] == [str(id)]
 
     world.with_handle(test)
 
