@@ -331,6 +331,7 @@ def test_tolerates_clocks_that_run_back(repo: Repo, tmp_path: Path) -> None:
     check_against_git(repo, tmp_path / "h.db")
 
 
+@pytest.mark.slow
 def test_resumes_after_being_killed(repo: Repo, tmp_path: Path) -> None:
     total = 1500
     stream = "".join(

@@ -288,6 +288,7 @@ def test_says_when_the_file_is_missing_or_another_one(tmp_path: Path) -> None:
     assert rows(out)["declined"] == "3   (60.0%)"
 
 
+@pytest.mark.slow
 def test_resumes_after_being_killed(tmp_path: Path) -> None:
     log = tmp_path / "log.xes"
     steps = [event("W_Call", f"2011-10-01T00:00:{second:02}Z") for second in range(20)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 import goes_lite as goes
 from tests.backends.mongo_kit import needs_mongo, store_url
 from tests.backends.server_kit import KILLED, WRITERS, Seen, tail
@@ -22,6 +24,7 @@ def run(url: str, each: int, mutant: str = "", killed: int = KILLED) -> Seen:
     return tail(url, each, mutants="tests.backends.mongo_mutants", mutant=mutant, killed=killed)
 
 
+@pytest.mark.slow
 def test_no_reader_skips_or_repeats(rounds: int) -> None:
     """Of 8 writing processes some sleep in their transactions, some roll back, and 3 are killed; 3 readers see all of it."""
     seen = run(store_url(), 60 * rounds)
@@ -33,6 +36,7 @@ def test_no_reader_skips_or_repeats(rounds: int) -> None:
     assert [position for position, _, _ in seen.stored] == list(range(1, len(seen.stored) + 1))
 
 
+@pytest.mark.slow
 def test_with_the_counter_outside_of_the_transaction_readers_skip() -> None:
     """A position that is drawn before the transaction may be committed behind a later one: the judge above sees it."""
     seen = run(store_url(retry_timeout=0.1), 60, mutant="counter", killed=0)

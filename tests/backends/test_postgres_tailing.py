@@ -50,6 +50,7 @@ def test_no_reader_skips_or_repeats(rounds: int) -> None:
     assert [position for position, _, _ in seen.stored] == list(range(1, len(seen.stored) + 1))
 
 
+@pytest.mark.slow
 def test_without_the_lock_appends_collide() -> None:
     """The lock is what gives each append its turn: without it two count the same positions, and one of them is refused.
 
@@ -61,6 +62,7 @@ def test_without_the_lock_appends_collide() -> None:
     assert (seen.missed, seen.repeated) == (0, 0)
 
 
+@pytest.mark.slow
 def test_with_a_sequence_in_its_place_readers_skip() -> None:
     """Positions from a sequence, without the lock: what most event stores do. The judge of the first test sees it."""
     seen = run(store_url(retry_timeout=0.1), 120, "sequence", killed=0)
@@ -68,6 +70,7 @@ def test_with_a_sequence_in_its_place_readers_skip() -> None:
     assert seen.missed > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
 def test_the_isolation_level_of_the_server_does_not_matter(level: str) -> None:
     """Where sessions begin at another level by default, what is looked at under the lock is still what was committed."""

@@ -117,7 +117,7 @@ def test_a_first_schema_that_fails_leaves_an_empty_file(
 def test_processes_open_a_new_file_at_once(tmp_path: Path, driver: str, spawn: Processes, rounds: int) -> None:
     """Of processes that open the same new file at the same time, one makes the store and all use it."""
     paths = [str(tmp_path / f"{number}.db") for number in range(5 * rounds)]
-    workers = [spawn("open_new", paths=paths, driver=driver) for _ in range(20)]
+    workers = [spawn("open_new", paths=paths, driver=driver) for _ in range(8)]
     for worker in workers:
         worker.expect("ready")
     for worker in workers:
@@ -127,7 +127,7 @@ def test_processes_open_a_new_file_at_once(tmp_path: Path, driver: str, spawn: P
         worker.finish()
     for path, answers in zip(paths, zip(*heard, strict=True), strict=True):
         assert len({identity for identity, _ in answers}) == 1
-        assert sorted(position for _, position in answers) == list(range(1, 21))
+        assert sorted(position for _, position in answers) == list(range(1, 9))
         check_file(path)
 
 

@@ -65,6 +65,7 @@ def test_not_syncing_at_all_is_caught(disk: Place) -> None:
     assert "seed 1, cut" in caught.value.__notes__[0]
 
 
+@pytest.mark.slow
 def test_the_judge_finds_nothing_where_nothing_is_lost(disk: Place) -> None:
     """The same cuts of a store that is set up as it should be."""
     cuts = PowerCuts(lossless=True)

@@ -223,6 +223,7 @@ def test_an_in_process_bus_carries_no_commands(tmp_path: Any) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_one_of_two_services_dies(world: World) -> None:
     """Each of 64 clients gets one reply, and each command has one effect; nobody waits beyond the deadline."""
     each = 6
@@ -260,6 +261,7 @@ def test_one_of_two_services_dies(world: World) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_service_dies_while_it_handles_a_queued_command(world: World) -> None:
     """Another service handles it as soon as the lease is over."""
     first = world.spawn("service", "shared", hold=60.0, lease=1)

@@ -47,6 +47,7 @@ def test_a_member_of_a_group_is_killed(world: World) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.slow
 def test_a_broker_is_killed_under_a_relay(tmp_path: Path, rounds: int) -> None:
     """Events stored meanwhile arrive, all of them, each aggregate in order. Storing never waits for the broker."""
     kills = 20 * rounds

@@ -63,6 +63,7 @@ def until(condition: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_again_and_again(path: str, spawn: Processes, rounds: int) -> None:
     """Two writers append; the only process that projects is killed at random moments, and another one begins."""
     store(path).close()
