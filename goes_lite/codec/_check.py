@@ -108,10 +108,9 @@ class _Source:
         if kind == "dict":
             keys = self.each(shape.parts[0], v, depth)
             return _all_of(exact, keys, self.each(shape.parts[1], f"{v}.values()", depth))
-        if kind in ("tuple", "namedtuple"):
-            parts = list(shape.parts) or [field.shape for field in shape.fields]
-            tests = [self.test(part, f"{v}[{index}]", depth) for index, part in enumerate(parts)]
-            return _all_of(exact, f"len({v}) == {len(parts)}", *tests)
+        if kind == "tuple":
+            tests = [self.test(part, f"{v}[{index}]", depth) for index, part in enumerate(shape.parts)]
+            return _all_of(exact, f"len({v}) == {len(tests)}", *tests)
         return exact
 
     def of_part(self, part: Shape, v: str, depth: int) -> str:

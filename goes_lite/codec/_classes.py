@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import typing
 from collections.abc import Callable, Mapping
@@ -40,10 +41,21 @@ def describe_class(
     try:
         hints = _hints(cls, args)
         fields(describe, shape, cls, hints)
+        _check_names(shape, cls)
     except BaseException:
         del known[hint]
         raise
     return shape
+
+
+def _check_names(shape: Shape, cls: type[Any]) -> None:
+    for field in shape.fields:
+        for base in getattr(cls, "__mro__", (cls,)):
+            if field.name.startswith(f"_{base.__name__.lstrip('_')}__"):
+                raise RegistrationError(
+                    f"{cls.__name__}.{field.name}: Python puts the name of the class into that of a field with two leading "
+                    "underscores, so renaming the class would lose what is stored: use one underscore"
+                )
 
 
 def _hints(cls: type[Any], args: tuple[Any, ...]) -> dict[str, Any]:
@@ -89,11 +101,36 @@ def _dataclass(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str
             inner = describe(hints[field.name], f"{cls.__name__}.{field.name}")
             stored.append(Field(field.name, inner, default=default, factory=factory))
         else:
-            inner = Shape("any", object, "computed")
-            computed.append(Field(field.name, inner, default=default, factory=factory))
+            compared = field.compare if field.compare is not None else True
+            inner = _computed(describe, hints[field.name], f"{cls.__name__}.{field.name}", "compare", compared=compared)
+            computed.append(Field(field.name, inner, default=default, factory=factory, compared=compared))
     shape.fields, shape.computed = tuple(stored), tuple(computed)
     shape.frozen = bool(cls.__dataclass_params__.frozen)
     shape.build = "set"
+    try:
+        object.__new__(cls)
+    except TypeError as exc:  # an abstract class, or one that is also a dict, an exception, …
+        raise RegistrationError(
+            f"{cls.__name__}: only its fields are stored, and it cannot be made from them ({exc}): "
+            "use a class that derives from nothing built-in"
+        ) from None
+    members = [inspect.getattr_static(cls, field.name, None) for field in stored]
+    shape.runs_code = hasattr(cls, "__post_init__") or any(
+        hasattr(type(member), "__set__") and not inspect.ismemberdescriptor(member) for member in members
+    )
+
+
+def _computed(describe: Describe, hint: Any, where: str, option: str, *, compared: bool) -> Shape:
+    """Return the shape of a field that is not stored but made again, which is checked when the value is written."""
+    if not compared:
+        return Shape("any", object, "computed")
+    try:
+        return describe(hint, where)
+    except RegistrationError as exc:
+        raise RegistrationError(
+            f"{exc} (a field with init=False is not stored but made again, and has to be equal then: "
+            f"with {option}=False it does not count)"
+        ) from exc
 
 
 def _attrs(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str, Any]) -> None:
@@ -109,8 +146,14 @@ def _attrs(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str, An
             required = type(attribute.default).__name__ == "_Nothing"
             stored.append(Field(attribute.name, inner, argument=attribute.alias, required=required))
         else:
-            computed.append(Field(attribute.name, Shape("any", object, "computed"), required=False))
+            compared = bool(attribute.eq)
+            inner = _computed(describe, hint, f"{cls.__name__}.{attribute.name}", "eq", compared=compared)
+            computed.append(Field(attribute.name, inner, required=False, compared=compared))
+        shape.runs_code |= bool(attribute.converter or attribute.validator)
     shape.fields, shape.computed = tuple(stored), tuple(computed)
+    generated = cls.__init__.__code__.co_filename.startswith("<attrs generated")
+    hooks = hasattr(cls, "__attrs_pre_init__") or hasattr(cls, "__attrs_post_init__")
+    shape.runs_code |= hooks or not generated
     properties = getattr(cls, "__attrs_props__", None)  # attrs 25.4 and later; with older ones all count as mutable
     shape.frozen = bool(getattr(properties, "is_frozen", False))
 
@@ -133,6 +176,7 @@ def _struct(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str, A
         for name, key, default in zip(names, keys, padded, strict=True)
     )
     shape.frozen = bool(config.frozen)
+    shape.runs_code = hasattr(cls, "__post_init__")
 
 
 def _namedtuple(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str, Any]) -> None:
@@ -143,6 +187,8 @@ def _namedtuple(describe: Describe, shape: Shape, cls: type[Any], hints: dict[st
         for name in names
     )
     shape.frozen = True
+    owner = next(base for base in cls.__mro__ if "_fields" in vars(base))
+    shape.runs_code = cls.__new__ is not owner.__new__
 
 
 def _typeddict(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str, Any]) -> None:

@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from goes_lite.codec._equal import TOO_DEEP, check_equal, too_deep, unbounded, uncertain, with_computed
+from goes_lite.codec._problem import Problem
 from goes_lite.codec._read import reader
-from goes_lite.codec._scalars import Problem
 from goes_lite.codec._shapes import Shape, Unresolved
 from goes_lite.codec._write import writer
 from goes_lite.codec.types import describe
@@ -30,15 +31,23 @@ class StdlibJson:
             pass  # its class may be defined later in the module
 
     def encoder(self, type: Any, /) -> Callable[[Any], str]:
-        write = writer(shape_of(type))
+        shape = shape_of(type)
+        write = writer(shape)
+        any_depth = unbounded(shape)
+        check = _check_reading(shape) if uncertain(shape) else None
 
         def encode(value: Any) -> str:
             try:
-                return write(value)
+                text = write(value)
+                if any_depth and too_deep(text):
+                    raise Problem(TOO_DEEP)
+                if check is not None:
+                    check(value, text)
             except Problem as problem:
                 raise EncodeError(problem.where(), problem.text) from problem.__cause__
             except RecursionError:
-                raise EncodeError("$", "the value is nested too deeply, or contains itself") from None
+                raise EncodeError("$", TOO_DEEP) from None
+            return text
 
         return encode
 
@@ -80,6 +89,21 @@ def plain_reader(shape: Shape) -> Callable[[Any], Any]:
             raise DecodeError("$", "the value is nested too deeply, or contains itself") from None
 
     return from_plain
+
+
+def _check_reading(shape: Shape) -> Callable[[Any, str], None]:
+    """Return the function that raises Problem unless the text of a value is read as an equal one."""
+    read, whole = reader(shape), writer(with_computed(shape, {}))
+
+    def check(value: Any, text: str) -> None:
+        try:
+            again = read(loads(text))
+        except Problem as problem:
+            problem.text = f"cannot be read back: {problem.text}"
+            raise
+        check_equal(whole(value), whole(again), loads)
+
+    return check
 
 
 def shape_of(type: Any) -> Shape:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from keyword import iskeyword
 from typing import Any
 
-from goes_lite.codec._check import checker, decoded_checker
+from goes_lite.codec._check import Check, checker, decoded_checker
+from goes_lite.codec._equal import TOO_DEEP, too_deep, unbounded, uncertain
 from goes_lite.codec._json import StdlibJson, loads, plain_reader, shape_of
 from goes_lite.codec._shapes import Shape
 from goes_lite.errors import DecodeError, DriverMissing, EncodeError
@@ -31,12 +32,34 @@ class MsgspecJson(StdlibJson):
             return exact
         check = checker(shape)
         native = msgspec.json.Encoder().encode
+        if unbounded(shape) or uncertain(shape):
+            return self._careful(type, shape, check)
 
         def encode(value: Any) -> str:
             try:
                 if check(value):
                     return native(value).decode()
             except Exception:  # noqa: BLE001  (a field never set, a lone surrogate, a value that contains itself…)
+                return exact(value)
+            return exact(value)
+
+        return encode
+
+    def _careful(self, type: Any, shape: Shape, check: Check) -> Callable[[Any], str]:
+        """Return the encoder that looks whether a value can be read, and as an equal one."""
+        exact = super().encoder(type)
+        again = self.decoder(type) if uncertain(shape) else None
+        native = msgspec.json.Encoder().encode
+
+        def encode(value: Any) -> str:
+            try:
+                if check(value):
+                    text = native(value).decode()
+                    if not too_deep(text) and (
+                        again is None or (check(made := again(text)) and native(made).decode() == text)
+                    ):
+                        return text
+            except Exception:  # noqa: BLE001
                 return exact(value)
             return exact(value)
 
@@ -92,11 +115,18 @@ class MsgspecMsgpack:
         shape = shape_of(type)
         check = checker(shape, utc_only=True) if _writes(shape) else _never
         native = msgspec.msgpack.Encoder().encode
+        # What needs a closer look is written as JSON too, which has it.
+        careful = unbounded(shape) or uncertain(shape)
+        look = (MsgspecJson() if _writes(shape) else self._json).encoder(type)
 
         def encode(value: Any) -> bytes:
             try:
                 if check(value):
+                    if careful:
+                        look(value)
                     return native(value)
+            except EncodeError:
+                raise
             except Exception:  # noqa: BLE001
                 return encode_document(value)
             return encode_document(value)
@@ -109,7 +139,7 @@ class MsgspecMsgpack:
             except OverflowError:
                 raise EncodeError("$", "msgpack has integers of 64 bits, and one is larger") from None
             except RecursionError:
-                raise EncodeError("$", "the value is nested too deeply") from None
+                raise EncodeError("$", TOO_DEEP) from None
 
         return encode
 
@@ -168,6 +198,8 @@ def _reads(shape: Shape) -> bool:
     for inner in shape.walk():
         if inner.kind == "dict" and inner.parts[0].kind == "Decimal":
             return False  # it reads the key "-0" as the number 0
+        if inner.kind == "namedtuple":
+            return False  # an object, so that fields can be added and removed; msgspec has arrays
         if inner.kind == "literal" and any(type(value) is bool for value in inner.values):
             return False
         if inner.kind == "object" and (inner.computed or _is_attrs(inner.type) or not _plainly_named(inner)):

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from math import isfinite
 from typing import Any
 
-from goes_lite.codec._scalars import READ, Problem, key_step, mismatch, read_float, shown
+from goes_lite.codec._problem import Problem, key_step, mismatch, shown
+from goes_lite.codec._scalars import READ, read_float
 from goes_lite.codec._shapes import DICT, LIST, MISSING, Field, Shape, class_of, forms
 
 Read = Callable[[Any], Any]
@@ -178,20 +179,26 @@ def _tuple(shape: Shape, known: dict[int, Read]) -> Read:
 
 def _namedtuple(shape: Shape, known: dict[int, Read]) -> Read:
     cls = shape.type
-    readers = [(field.name, reader(field.shape, known)) for field in shape.fields]
+    fields = [(field, reader(field.shape, known)) for field in shape.fields]
     least = sum(field.required for field in shape.fields)
 
     def read(plain: Any) -> Any:
-        if not isinstance(plain, _ARRAYS):
+        if hasattr(plain, "_asdict"):  # an upcaster returned one, perhaps of another class
+            plain = plain._asdict()
+        if type(plain) is DICT:
+            given = [plain.get(field.key, MISSING) for field, _ in fields]
+        elif isinstance(plain, _ARRAYS):  # other programs write them so; what is missing at the end has defaults
+            if not least <= len(plain) <= len(fields):
+                raise Problem(f"expected {shape.label} of {len(fields)} items, got an array of {len(plain)}")
+            given = [*plain, *(MISSING,) * (len(fields) - len(plain))]
+        else:
             raise mismatch(shape.label, plain)
-        if not least <= len(plain) <= len(readers):
-            raise Problem(f"expected {shape.label} of {len(readers)} items, got an array of {len(plain)}")
         items: list[Any] = []
         try:
-            for (_, read_item), item in zip(readers, plain, strict=False):
-                items.append(read_item(item))
+            for (field, read_item), item in zip(fields, given, strict=True):
+                items.append(_absent(shape, field) if item is MISSING else read_item(item))
         except Problem as problem:
-            problem.path.append(f".{readers[len(items)][0]}")
+            problem.path.append(f".{fields[len(items)][0].name}")
             raise
         return _made(shape, cls, *items)
 

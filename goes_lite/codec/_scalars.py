@@ -14,43 +14,16 @@ from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
 from json.encoder import encode_basestring
 from math import isfinite
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
+from goes_lite.codec._problem import Problem, mismatch, shown
 from goes_lite.codec._shapes import class_of
 
+T = TypeVar("T")
 
-class Problem(Exception):
-    """An invalid value; each enclosing container adds its step of the path (innermost first)."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.text = text
-        self.path: list[str] = []
-
-    def where(self) -> str:
-        """Return the path, such as `$.items[2].price`."""
-        return "$" + "".join(reversed(self.path))
-
-
-def mismatch(expected: str, got: object) -> Problem:
-    """Return the problem of a value of the wrong type."""
-    return Problem(f"expected {expected}, got {'None' if got is None else type(got).__name__}")
-
-
-def shown(value: object) -> str:
-    """Return a shortened value for a message."""
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001  (an integer of too many digits, a custom __repr__)
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= 60 else f"{text[:59]}…"
-
-
-def key_step(key: object) -> str:
-    """Return one step of a path into a dict."""
-    return f".{key}" if isinstance(key, str) and key.isidentifier() and len(key) <= 60 else f"[{shown(key)}]"
-
+#: The first int of more digits than Python reads by default, whatever the limit of the process that writes it.
+_TOO_LARGE = 10**4300
 
 # --- writing --------------------------------------------------------------------------------------------------------
 
@@ -72,9 +45,11 @@ def int_text(value: Any) -> str:
     if type(value) is not int:
         raise mismatch("int", value)
     try:
-        return repr(value)
-    except ValueError:
-        raise Problem("an integer of more than 4300 digits cannot be stored") from None
+        if value.bit_length() < 14_285 or abs(value) < _TOO_LARGE:
+            return repr(value)
+    except ValueError:  # the process allows fewer
+        pass
+    raise Problem("an integer of more than 4300 digits cannot be stored")
 
 
 def bool_text(value: Any) -> str:
@@ -148,8 +123,18 @@ def datetime_text(value: Any) -> str:
         raise Problem(f"a datetime needs a time zone, {value.isoformat()} has none: use datetime.now(UTC)")
     if value.tzinfo is not UTC:
         _whole_minutes(value)
+    if type(value) is not datetime:
+        day, clock = (value.year, value.month, value.day), (value.hour, value.minute, value.second, value.microsecond)
+        value = _plain(value, datetime(*day, *clock, tzinfo=value.tzinfo, fold=value.fold))
     text = value.isoformat()
     return f'"{text[:-6]}Z"' if text.endswith(("+00:00", "-00:00")) else f'"{text}"'
+
+
+def _plain(value: Any, plain: T) -> T:
+    """Return the value that a subclass stands for (libraries fake the clock so), unless it holds more than that."""
+    if not value == plain:  # which a subclass may define
+        raise Problem(f"{shown(value)} of {type(value).__name__} is more than {shown(plain)}, which would be stored")
+    return plain
 
 
 def time_text(value: Any) -> str:
@@ -167,6 +152,8 @@ def date_text(value: Any) -> str:
     """YYYY-MM-DD; a datetime is no date, since it would lose its time."""
     if isinstance(value, datetime) or not isinstance(value, date):
         raise mismatch("date", value)
+    if type(value) is not date:
+        value = _plain(value, date(value.year, value.month, value.day))
     return f'"{value.isoformat()}"'
 
 
@@ -174,6 +161,8 @@ def timedelta_text(value: Any) -> str:
     """An ISO 8601 duration of days and seconds: P1DT2.5S, -PT3S, P0D."""
     if not isinstance(value, timedelta):
         raise mismatch("timedelta", value)
+    if type(value) is not timedelta:
+        value = _plain(value, timedelta(value.days, value.seconds, value.microseconds))
     sign = ""
     if value.days < 0:
         sign = "-"
@@ -193,7 +182,7 @@ def uuid_text(value: Any) -> str:
     """The 36 characters."""
     if not isinstance(value, UUID):
         raise mismatch("UUID", value)
-    return f'"{value}"'
+    return f'"{value if type(value) is UUID else UUID(int=value.int)}"'
 
 
 def decimal_text(value: Any) -> str:

@@ -20,7 +20,7 @@ FORMS = {
     "tuple": "an array",
     "set": "an array",
     "frozenset": "an array",
-    "namedtuple": "an array",
+    "namedtuple": "an object",
     "dict": "an object",
     "object": "an object",
     "typeddict": "an object",
@@ -44,7 +44,7 @@ class_of: Callable[[Any], type[Any]] = type
 class Field:
     """One field of an object: attribute `name`, JSON `key`, and the default for an absent key."""
 
-    __slots__ = ("argument", "default", "factory", "key", "name", "required", "shape")
+    __slots__ = ("argument", "compared", "default", "factory", "key", "name", "required", "shape")
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class Field:
         default: Any = MISSING,
         factory: Callable[[], Any] | None = None,
         required: bool | None = None,
+        compared: bool = True,
     ) -> None:
         self.name = name
         self.shape = shape
@@ -64,6 +65,7 @@ class Field:
         self.default = default
         self.factory = factory
         self.required = (default is MISSING and factory is None) if required is None else required
+        self.compared = compared  # whether values that differ in this field are different values
 
 
 class Shape:
@@ -73,7 +75,7 @@ class Shape:
     an object. A recursive type is a shape that contains itself.
     """
 
-    __slots__ = ("build", "computed", "fields", "frozen", "kind", "label", "parts", "type", "values")
+    __slots__ = ("build", "computed", "fields", "frozen", "kind", "label", "parts", "runs_code", "type", "values")
 
     def __init__(self, kind: str, type: Any, label: str) -> None:
         self.kind = kind
@@ -85,6 +87,7 @@ class Shape:
         self.frozen = False
         self.build = "call"  # how an object is created: "call" its constructor, or "set" its attributes
         self.computed: tuple[Field, ...] = ()  # fields with init=False: not stored, computed on reading
+        self.runs_code = False  # whether reading runs code of the class: __post_init__, converters, …
 
     def __repr__(self) -> str:
         return f"<Shape {self.kind} {self.label}>"

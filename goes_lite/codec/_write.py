@@ -10,7 +10,8 @@ from collections.abc import Callable
 from json.encoder import encode_basestring
 from typing import Any
 
-from goes_lite.codec._scalars import WRITE, Problem, float_text, int_text, key_step, mismatch, shown, str_text
+from goes_lite.codec._problem import Problem, key_step, mismatch, shown
+from goes_lite.codec._scalars import WRITE, float_text, int_text, str_text
 from goes_lite.codec._shapes import DICT, LIST, Shape, class_of, forms, type_of
 
 Write = Callable[[Any], str]
@@ -179,15 +180,9 @@ def _by_number(text: str) -> tuple[float, str]:
 
 def _tuple(shape: Shape, known: dict[int, Write]) -> Write:
     writers = [writer(part, known) for part in shape.parts]
-    cls = shape.type if shape.kind == "namedtuple" else tuple
-    if shape.kind == "namedtuple":
-        writers = [writer(field.shape, known) for field in shape.fields]
-        steps = [f".{field.name}" for field in shape.fields]
-    else:
-        steps = [f"[{index}]" for index in range(len(writers))]
 
     def write(value: Any) -> str:
-        if type(value) is not cls:
+        if type(value) is not tuple:
             raise mismatch(shape.label, value)
         if len(value) != len(writers):
             raise Problem(f"expected {shape.label}, got a tuple of {len(value)}")
@@ -196,7 +191,7 @@ def _tuple(shape: Shape, known: dict[int, Write]) -> Write:
             for write_item, item in zip(writers, value, strict=True):
                 parts.append(write_item(item))
         except Problem as problem:
-            problem.path.append(steps[len(parts)])
+            problem.path.append(f"[{len(parts)}]")
             raise
         return f"[{','.join(parts)}]"
 
@@ -224,7 +219,7 @@ def _dict(shape: Shape, known: dict[int, Write]) -> Write:
         parts: list[str] = []
         key: Any = None
         try:
-            for key, item in value.items():
+            for key, item in DICT.items(value):  # not what a subclass makes of them
                 parts.append(f"{_key(write_key, key)}:{write_item(item)}")
         except Problem as problem:
             problem.path.append(key_step(key))
@@ -285,7 +280,7 @@ def _object(shape: Shape, known: dict[int, Write]) -> Write:
         except Problem as problem:
             problem.path.append(f".{name}")
             raise
-        except AttributeError:
+        except (AttributeError, IndexError):
             unset = Problem(f"this field of {shape.label} was never set")
             unset.path.append(f".{name}")
             raise unset from None
@@ -304,7 +299,7 @@ _WRITERS: dict[str, Callable[[Shape, dict[int, Write]], Write]] = {
     "set": _set,
     "frozenset": _set,
     "tuple": _tuple,
-    "namedtuple": _tuple,
+    "namedtuple": _object,
     "dict": _dict,
     "typeddict": _typeddict,
     "object": _object,

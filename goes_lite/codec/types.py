@@ -126,6 +126,10 @@ class _Describer:
                     f"{where}: {key.label} cannot be the key of a dict, because JSON keys are strings: "
                     "use str, int, bytes, UUID, Decimal, an Enum, or a date or time type"
                 )
+            if len(set(map(str, key.values))) < len(key.values):
+                raise RegistrationError(
+                    f"{where}: keys of JSON are strings, so two keys of {key.label} would be the same"
+                )
             shape.parts = (key, self.shape(args[1] if args else Any, where))
             return shape
         if isinstance(origin, type):
