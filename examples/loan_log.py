@@ -27,7 +27,7 @@ import sys
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -337,12 +337,18 @@ def project(tx: goes.blocking.BlockingTransaction, cases: list[list[goes.Event[A
     tx.execute(ADD_ACTIVITIES, (json.dumps([(*key, count) for key, count in activities.items()]),))
 
 
+def free(id: str, trace: Trace, taken: Collection[str]) -> str:
+    """Return the id, or one made of it that no other case has: a log may name several cases alike."""
+    while id in taken:
+        id = f"{id}#{trace.number + 1}"
+    return id
+
+
 def write(db: goes.blocking.BlockingDatabase, traces: list[Trace]) -> int:
     """Write cases and their share of the figures together, and return the number of their steps."""
     ids: dict[str, Trace] = {}
     for trace in traces:
-        id = case_id(trace)
-        ids[f"{id}#{trace.number + 1}" if id in ids else id] = trace
+        ids[free(case_id(trace), trace, ids)] = trace
     while True:
         cases = [events_of(trace, id) for id, trace in ids.items()]
         try:
@@ -353,7 +359,7 @@ def write(db: goes.blocking.BlockingDatabase, traces: list[Trace]) -> int:
             return sum(len(case) - 1 for case in cases)
         except goes.errors.ConcurrencyError as error:  # an earlier batch has a case of that name
             taken = error.aggregate.id
-            ids = {f"{id}#{trace.number + 1}" if id == taken else id: trace for id, trace in ids.items()}
+            ids = {free(id, trace, ids) if id == taken else id: trace for id, trace in ids.items()}
         except goes.errors.DuplicateEventError:
             raise Problem(RACE) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import re
 from decimal import Decimal
 from pathlib import Path
@@ -206,6 +207,27 @@ def test_keeps_cases_of_one_name_apart_across_batches(tmp_path: Path) -> None:
         assert [(info.aggregate.id, info.version) for info in db.events.aggregates()] == [
             ("other", 3001), ("same", 3001), ("same#3", 11),
         ]  # fmt: skip
+    assert "0 new cases" in loan(log)[0]
+
+
+@pytest.mark.parametrize("names", [("x", "x#3", "x"), ("x", "x", "x#2"), ("x#3", "x", "x", "x#3", "x")])
+def test_keeps_cases_apart_whose_names_look_like_made_ones(tmp_path: Path, names: tuple[str, ...]) -> None:
+    steps = [f"A_{number}" for number in range(len(names))]
+    log = tmp_path / "log.xes"
+    log.write_text(
+        HEAD
+        + "".join(trace(name, 1, event(step, "2011-10-01T00:00:00Z")) for name, step in zip(names, steps, strict=True))
+        + "</log>"
+    )
+
+    out, _ = loan(log)
+
+    assert rows(out)["cases"] == str(len(names))
+    with goes.blocking.connect(tmp_path / "cases.db", unknown="raw") as db:
+        found = [
+            json.loads(event.encoded.payload)["activity"] for event in db.events.query(goes.EventQuery(["case.step"]))
+        ]
+    assert found == steps
     assert "0 new cases" in loan(log)[0]
 
 
