@@ -21,9 +21,13 @@ Fields = dict[str, Any]
 """Hints by name."""
 
 
+def always(value: object) -> Callable[[], Any]:
+    return lambda: value
+
+
 def of_dataclass(fields: Fields, defaults: Fields) -> Any:
     made: list[Any] = [
-        (name, hint, field(default_factory=lambda value=defaults[name]: value) if name in defaults else field())
+        (name, hint, field(default_factory=always(defaults[name])) if name in defaults else field())
         for name, hint in fields.items()
     ]
     return make_dataclass("Made", made, kw_only=True)
@@ -34,7 +38,7 @@ def of_attrs(fields: Fields, defaults: Fields) -> Any:
 
     made: dict[str, Any] = {}
     for name, hint in fields.items():
-        extra: Any = {"factory": lambda value=defaults[name]: value} if name in defaults else {}
+        extra: Any = {"factory": always(defaults[name])} if name in defaults else {}
         made[name] = attrs.field(type=hint, kw_only=True, **extra)
     return attrs.make_class("Made", made)
 
@@ -43,9 +47,7 @@ def of_struct(fields: Fields, defaults: Fields) -> Any:
     import msgspec
 
     made: list[Any] = [
-        (name, hint, msgspec.field(default_factory=lambda value=defaults[name]: value))
-        if name in defaults
-        else (name, hint)
+        (name, hint, msgspec.field(default_factory=always(defaults[name]))) if name in defaults else (name, hint)
         for name, hint in fields.items()
     ]
     return msgspec.defstruct("Made", made, kw_only=True)
@@ -88,7 +90,8 @@ def test_what_is_read_equals_what_was_written_after_each_documented_evolution(da
     hints = {name: hint for name, (hint, _) in (before | added).items()}
     today = data.draw(st.sampled_from(KINDS))({name: hints[name] for name in order}, defaults)
     name = data.draw(st.sampled_from(["made", "made.today"]))
-    schema, reader, encoding = (data.draw(st.sampled_from(some)) for some in ((1, 2), CODECS, CODECS))
+    schema = data.draw(st.sampled_from([1, 2]))
+    reader, encoding = (data.draw(st.sampled_from(CODECS)) for _ in range(2))
 
     old = goes.Registry(codec=StdlibJson() if encoding == "stdlib" else encoding)
     old.register("made", once)
