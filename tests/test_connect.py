@@ -18,7 +18,8 @@ from goes_lite import blocking, connect
 from goes_lite import connect as async_connect
 from goes_lite.aggregate import Aggregate
 from goes_lite.contract.backend import Backend
-from goes_lite.database.connect import bus_factory_for, factory_for, parse, register_backend, register_bus, settings
+from goes_lite.database.address import parse
+from goes_lite.database.connect import bus_factory_for, factory_for, register_backend, register_bus, settings
 from goes_lite.errors import (
     AbilityMissing,
     BackendError,
@@ -94,7 +95,11 @@ def test_other_urls_are_left_to_their_backend() -> None:
     [
         "", "a\0b", b"app.db", 5, ["app.db"], "sqlite://app.db", "sqlite://host/app.db", "sqlite://", "sqlite:///",
         "sqlite:///a%00b", "sqlite:///app.db#x", "sqlite:///app.db#", "sqlite:///app.db?read_only=maybe",
-        "sqlite:///app.db?lock_timeout=soon",
+        "sqlite:///app.db?lock_timeout=soon", "sqlite:app.db", "sqlite:/app.db", "SQLite:app.db", "file:app.db",
+        "file::memory:?cache=shared", "jdbc:sqlite:app.db", "postgresql:app", "sqlite://[x/app.db",
+        ":memory", ":memory:?cache=shared", "app.db?mode=ro", "app.db?durability=normal", "app.db ", " app.db", "app.db\n",
+        "sqlite:///app.db\n", "sqlite:///a\nb.db", "sqlite:///a%0Ab.db", "data/", "sqlite:///data/", "\udcff.db",
+        "sqlite:///%ff.db", Path("\udcff.db"), "sqlite:///app.db?mode=ro",
     ],
 )  # fmt: skip
 def test_bad_urls_are_config_errors(url: Any, tmp_path: Path) -> None:
@@ -105,6 +110,36 @@ def test_bad_urls_are_config_errors(url: Any, tmp_path: Path) -> None:
         assert isinstance(caught.value, ValueError)
         assert len(str(caught.value)) > 20
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://ada:{}@host/app.db", "sqlite://ada:{}@host/app.db\n", "sqlite:ada:{}@host/app.db", "ada:{}@host/app.db",
+        "postgresql:ada:{}@host/app", "postgresql://ada:{}\u2100@host/app", "postgresql://ada:{}@[host/app",
+        "postgresql://ada:{}/{}@host/app", "postgresql://ada:{}?{}@host/app", "postgresql://ada:{}#{}@host/app",
+        "postgresql://ada:{}@host:port/app", "postgresql://ada:{}@one:5432,two:port/app", "postgresqll://ada:{}@host/app",
+        "mongodb://ada:{}\u2100@host/app", "mongodb://ada:{}/{}@host/app", "mongodb://ada:{}@host:port/app",
+        "nats://ada:{}\u2100@host", "nats://ada:{}@host:port", "nats://ada:{}@host/app", "nats:ada:{}@host",
+    ],
+)  # fmt: skip
+def test_a_message_contains_no_password(url: str, tmp_path: Path) -> None:
+    """Of no URL that cannot be read, whatever its backend; not even a part of it. The error is one of configuration."""
+    pytest.importorskip("asyncpg", reason="asyncpg is not installed")
+    pytest.importorskip("pymongo", reason="pymongo is not installed")
+    pytest.importorskip("nats", reason="nats-py is not installed")
+    url = url.replace("{}", "hunter2")
+    given: Any = {"url": "app.db", "bus": url} if url.startswith("nats") else {"url": url}
+    for attempt in (lambda: blocking.connect(**given), lambda: asyncio.run(_open(**given))):
+        with pytest.raises((ConfigError, UnknownBackend)) as caught:
+            attempt()
+        error: BaseException | None = caught.value
+        while error is not None:  # a traceback shows the causes as well
+            assert "hunter2" not in str(error)
+            error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    with pytest.raises(ConfigError) as refused:
+        blocking.connect(cast("str", url.encode()))
+    assert "hunter2" not in str(refused.value)
 
 
 async def _open(url: Any, **options: Any) -> None:

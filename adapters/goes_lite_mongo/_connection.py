@@ -101,7 +101,7 @@ class Connection:
                 tz_aware=True,
                 driver=DriverInfo(NAME),
             )
-        except DRIVER_ERRORS as exc:
+        except (*DRIVER_ERRORS, ValueError) as exc:  # ValueError: a port that is not a number
             raise ConfigError(f"mongodb: {address.location}: {exc}") from None
         self.database = self.client[address.database]
         self.collections = _schema.collections(self.database, address)

@@ -76,6 +76,10 @@ def address_of(url: str, options: dict[str, Any]) -> ServerAddress:
     dsn = parts._replace(scheme="postgresql", query=urlencode(passed), fragment="").geturl()
     if parts.fragment or url.endswith("#"):
         raise ConfigError("postgresql: '#' ends the URL: write %23 in a password or name")
+    for host in parts.netloc.rpartition("@")[2].split(","):
+        port = host.rpartition("]")[2].partition(":")[2]
+        if port and not port.isdecimal():
+            raise ConfigError(f"postgresql: the port {port!r} is not a number: write host, or host:5432")
     return ServerAddress(dsn, _shown(url, passed, schema), **given)
 
 

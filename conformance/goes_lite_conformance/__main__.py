@@ -27,7 +27,8 @@ import pytest
 import goes_lite
 from goes_lite.cli.terminal import BOLD, GREEN, RED, Terminal
 from goes_lite.contract.event_bus import REPLAY
-from goes_lite.database.connect import connect, factory_for, parse
+from goes_lite.database.address import parse
+from goes_lite.database.connect import connect, factory_for
 from goes_lite.errors import ConfigError, GoesError
 from goes_lite_conformance.report.progress import Progress
 from goes_lite_conformance.report.verdict import About, Outcome, Verdict, ranges

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from typing import Any, ClassVar, cast
 from urllib.parse import quote, urlsplit
 
-from goes_lite.database.connect import bus_factory_for, factory_for, parse
+from goes_lite.database.address import parse
+from goes_lite.database.connect import bus_factory_for, factory_for
 from goes_lite.errors import ConfigError
 from goes_lite_conformance import (
     BackendTests,

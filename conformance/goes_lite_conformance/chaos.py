@@ -18,7 +18,8 @@ from goes_lite.contract.backend import Backend, Unknown
 from goes_lite.contract.event_store import AppendCondition, Appended, EventStore, Pages
 from goes_lite.contract.factory import BackendFactory
 from goes_lite.contract.wrapping import WrappedStore
-from goes_lite.database.connect import factory_for, parse, register_backend
+from goes_lite.database.address import parse
+from goes_lite.database.connect import factory_for, register_backend
 from goes_lite.errors import AppendInDoubtError, ConcurrencyError, StoreUnavailable
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef

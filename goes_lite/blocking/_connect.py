@@ -7,7 +7,8 @@ from typing import Any
 
 from goes_lite.blocking._database import BlockingDatabase
 from goes_lite.contract.backend import Unknown
-from goes_lite.database.connect import bus_factory_for, factory_for, open_backend, parse, settings
+from goes_lite.database.address import parse
+from goes_lite.database.connect import bus_factory_for, factory_for, open_backend, settings
 from goes_lite.events.registry import Registry
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime
 from goes_lite.runtime.portal import InlinePortal, LoopPortal, Portal

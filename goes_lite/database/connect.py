@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from types import TracebackType
-from typing import Any, NamedTuple, cast
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any, cast
 
 from goes_lite.contract.backend import Backend, Unknown
 from goes_lite.contract.factory import BackendFactory, BusFactory
 from goes_lite.database import Database
+from goes_lite.database.address import Address, parse
 from goes_lite.errors import ConfigError, UnknownBackend
 from goes_lite.events.registry import Registry, default_registry
 from goes_lite.runtime import Clock, LoopRuntime, Runtime
@@ -19,14 +19,6 @@ ENTRY_POINTS = "goes_lite.backends"
 BUS_ENTRY_POINTS = "goes_lite.buses"
 CONFIG_FILE = "goes.toml"
 _URL, _BUS_URL = "GOES_LITE_URL", "GOES_LITE_BUS_URL"
-
-
-class Address(NamedTuple):
-    """A parsed URL."""
-
-    scheme: str
-    location: str
-    options: dict[str, Any]
 
 
 _registered: dict[str, BackendFactory] = {}
@@ -41,50 +33,6 @@ def register_backend(scheme: str, factory: BackendFactory) -> None:
 def register_bus(scheme: str, factory: BusFactory) -> None:
     """Register a bus without stores for a URL scheme in this process; `connect(…, bus=…)` can then open it."""
     _registered_buses[scheme] = factory
-
-
-def parse(url: str | os.PathLike[str]) -> Address:
-    """Parse a URL or a path into an address; ConfigError if it is neither."""
-    text = os.fspath(url) if isinstance(url, os.PathLike) else url
-    if not isinstance(text, str) or not text or "\0" in text:
-        raise ConfigError(f"connect() takes a path or URL, not {url!r:.80}")
-    scheme, separator, _ = text.partition("://")
-    if not separator:
-        # this includes a Windows drive (C:\…), which has no //
-        return Address("sqlite", text, {})
-    if scheme != "sqlite":
-        return Address(scheme, text, {})
-    parts = urlsplit(text)
-    if parts.netloc:
-        raise ConfigError(
-            f"{text!r} names a host: write sqlite:///relative.db, sqlite:////absolute.db or sqlite:///:memory:"
-        )
-    if parts.fragment or text.endswith("#"):
-        raise ConfigError(f"{text!r} has a #, which ends a URL: write %23 for a # in the name of the file")
-    path = unquote(parts.path[1:])
-    if "\0" in path:
-        raise ConfigError(f"{text!r} has a NUL in its path, which no file can have")
-    if not path:
-        raise ConfigError(f"{text!r} names no file: write sqlite:///app.db, or sqlite:///:memory: for one in memory")
-    options: dict[str, Any] = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if "read_only" in options:
-        options["read_only"] = _boolean("read_only", options["read_only"])
-    if "lock_timeout" in options:
-        options["lock_timeout"] = _number("lock_timeout", options["lock_timeout"])
-    return Address(scheme, path, options)
-
-
-def _boolean(name: str, value: str) -> bool:
-    if value.lower() not in ("true", "false", "1", "0", "yes", "no"):
-        raise ConfigError(f"{name}={value!r}: must be true or false")
-    return value.lower() in ("true", "1", "yes")
-
-
-def _number(name: str, value: str) -> float:
-    try:
-        return float(value)
-    except ValueError:
-        raise ConfigError(f"{name}={value!r}: must be a number of seconds") from None
 
 
 def factory_for(scheme: str) -> BackendFactory:
@@ -150,7 +98,7 @@ def settings(
             'in the working folder with url = "…"'
         )
     if not isinstance(chosen, str):
-        raise ConfigError(f"the url in {source} must be a string, not {chosen!r:.80}")
+        raise ConfigError(f"the url in {source} must be a string, not a {type(chosen).__name__}")
     address = parse(chosen)
     return address._replace(options={**configured, **address.options, **options}), bus
 

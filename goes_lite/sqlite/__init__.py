@@ -50,12 +50,14 @@ from goes_lite.sqlite import _guard
 from goes_lite.sqlite._append import Append, head
 from goes_lite.sqlite._backup import back_up
 from goes_lite.sqlite._checkpoints import SQLiteCheckpoints, SQLiteLeases
-from goes_lite.sqlite._connection import FileAddress, Readers, check_place, open_reader, open_writer, parse_durability
+from goes_lite.sqlite._connection import FileAddress, Readers, open_reader, open_writer, parse_durability
 from goes_lite.sqlite._driver import Connection, driver, translate, wal_reset_bug
 from goes_lite.sqlite._erase import erase
 from goes_lite.sqlite._events import SQLiteEventRows
 from goes_lite.sqlite._executor import AnyExecutor, DirectExecutor
 from goes_lite.sqlite._models import SQLiteModels
+from goes_lite.sqlite._place import check_place
+from goes_lite.sqlite._rights import share_group
 from goes_lite.sqlite._rows import RowReader
 from goes_lite.sqlite._schema import identity
 from goes_lite.sqlite._session import SessionExecutor, SQLiteSession, SQLiteTransaction
@@ -121,6 +123,8 @@ class SQLiteBackend(Backend):
                 self.identity, position = _read(connection, address)
                 self._signal = commit_signal(address)
                 if not address.read_only:
+                    for suffix in () if address.memory else ("-wal", "-shm"):
+                        share_group(address.path, address.path + suffix)
                     turnstile = NoTurnstile() if address.memory else Turnstile(address.path + "-lock", address.location)
                     self._writer = Writer(connection, address, turnstile, self._signal.notify, inline=runtime.inline)
             except BaseException:
@@ -227,7 +231,7 @@ class SQLiteBackend(Backend):
         (Copying a live file by other means loses what is still in its -wal.)
         """
         self._readers.check_usable()
-        await self.runtime.call(lambda: self._back_up(os.path.abspath(path)))
+        await self.runtime.call(lambda: self._back_up(os.path.abspath(os.path.expanduser(path))))
 
     def _back_up(self, copy: str) -> None:
         if self._address.memory:

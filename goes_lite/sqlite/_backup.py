@@ -8,27 +8,40 @@ for one of the other store. The checkpoints inside the copy move to its epoch; i
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from urllib.parse import quote
 
-from goes_lite.errors import ConfigError
+from goes_lite.errors import ConfigError, GoesError, StoreFull, StoreUnavailable
 from goes_lite.events.ids import new_id_text
 from goes_lite.sqlite._connection import FileAddress
 from goes_lite.sqlite._driver import Connection, translate
+from goes_lite.sqlite._rights import create_like
 from goes_lite.sqlite._schema import identity
 
 
 def back_up(connection: Connection, address: FileAddress, copy: str) -> None:
     """Write the copy to a new file, which appears once it is complete. Raise ConfigError if the file exists."""
-    if os.path.exists(copy):
+    if os.path.lexists(copy):
         raise ConfigError(f"cannot back up to {copy!r}: the file exists; choose a new one")
+    for suffix in ("-wal", "-shm", "-journal"):
+        if os.path.lexists(copy + suffix):  # SQLite would take it for a part of the copy
+            raise ConfigError(
+                f"cannot back up to {copy!r}: {copy + suffix!r} of another file exists; choose a new name"
+            )
     part = f"{copy}.part-{new_id_text()}"
     try:
+        create_like(None if address.memory else address.path, part)
         connection.execute("VACUUM INTO ?", (part,)).fetchall()
         _begin_epoch(address.driver.open(f"file:{quote(part)}", read_only=False))
         _put(part, copy)
     except address.driver.error as exc:
         raise translate(exc, address.driver.code(exc), copy) from exc
+    except OSError as exc:
+        if isinstance(exc, GoesError):
+            raise
+        full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise (StoreFull(copy) if full else StoreUnavailable(copy, f"cannot be created: {exc.strerror}")) from exc
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.remove(part)  # a partial backup is useless

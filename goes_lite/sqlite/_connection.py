@@ -1,14 +1,12 @@
 """Open the file: which files are accepted, how connections are set up, and the pool of read-only connections.
 
-A foreign, newer or damaged file, or one in a place where SQLite's locks do not work, is refused before anything is
-written to it.
+A foreign, newer or damaged file is refused before anything is written to it; `_place` refuses places before that.
 """
 
 from __future__ import annotations
 
 import os
 import random
-import re
 import sys
 import time
 from collections import deque
@@ -18,9 +16,7 @@ from urllib.parse import quote
 
 from goes_lite.errors import (
     ConfigError,
-    ForeignFile,
     GoesError,
-    NetworkFilesystem,
     StoreClosed,
     StoreForked,
     StoreReadOnly,
@@ -36,12 +32,6 @@ _SYNCHRONOUS: dict[str, str] = {"full": "FULL", "normal": "NORMAL", "memory": "O
 
 WRITER_BUSY = 0.1
 """How many seconds at a time the writing connection lets SQLite wait; meanwhile Python does not react to Ctrl-C."""
-MOUNTS = "/proc/self/mountinfo"
-
-NETWORK_FILESYSTEMS = frozenset(
-    "nfs nfs3 nfs4 cifs smb2 smb3 smbfs 9p afs ceph glusterfs lustre ncpfs vboxsf vmhgfs drvfs davfs fuse.sshfs "
-    "fuse.rclone fuse.s3fs fuse.glusterfs fuse.davfs2 fuse.gvfsd-fuse fuse.vmhgfs-fuse".split()
-)
 
 
 class FileAddress(NamedTuple):
@@ -61,46 +51,6 @@ class FileAddress(NamedTuple):
     @property
     def location(self) -> str:
         return "sqlite:///:memory:" if self.memory else self.path
-
-
-def check_place(address: FileAddress) -> None:
-    """Refuse, before SQLite sees it, a path that cannot be a store: a folder, a missing folder, a network file system."""
-    if address.memory:
-        return
-    path = address.path
-    folder = os.path.dirname(path)
-    if os.path.isdir(path):
-        raise StoreUnavailable(path, "is a folder: name a file in it, such as 'app.db'")
-    if not os.path.isdir(folder):
-        raise StoreUnavailable(path, f"the folder {folder!r} does not exist: create it first")
-    if address.read_only and not os.path.exists(path):
-        raise StoreUnavailable(path, "does not exist, and opening it read-only does not create it: check the path")
-    if os.path.exists(path) and os.path.getsize(path) == 1:
-        # SQLite would treat it as an empty file and overwrite it
-        raise ForeignFile(path, "it is not an SQLite database but a single byte")
-    kind = filesystem_of(folder)
-    if kind in NETWORK_FILESYSTEMS and not address.read_only:
-        raise NetworkFilesystem(path, kind)
-
-
-def filesystem_of(folder: str, mounts: str | None = None) -> str:
-    """Return the type of the folder's file system, or '' where that is unknown (on systems other than Linux)."""
-    if sys.platform == "win32" and folder.startswith(("\\\\", "//")):
-        return "smb3"
-    try:
-        with open(mounts or MOUNTS, "rb") as lines:
-            # proc(5): field 5 is the mount point, with octal escapes; the type follows ' - '
-            found = [(line.split(b" ")[4], line.partition(b" - ")[2].split(b" ")[0]) for line in lines]
-    except (OSError, IndexError):
-        return ""
-    real = os.path.realpath(folder)
-    best, kind = -1, ""
-    for mount, fstype in found:
-        point = os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), mount))
-        inside = real == point or real.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= best:
-            best, kind = len(point), os.fsdecode(fstype)
-    return kind
 
 
 def set_busy_timeout(connection: Connection, seconds: float) -> None:

@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 from goes_lite.errors import StoreLocked, StoreReadOnly
 from goes_lite.sqlite import _guard, _schema
-from goes_lite.sqlite._connection import FileAddress, check_place, set_busy_timeout
+from goes_lite.sqlite._connection import FileAddress, set_busy_timeout
 from goes_lite.sqlite._driver import BUSY, LOCKED, Connection, translate
+from goes_lite.sqlite._place import check_place
 
 PATIENCE = 1.0
 """How many seconds to wait for other users of the file to close it."""

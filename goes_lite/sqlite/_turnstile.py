@@ -22,6 +22,7 @@ from functools import partial
 from typing import TypeAlias, cast
 
 from goes_lite.errors import StoreError, StoreFull, StoreLocked, StoreReadOnly, StoreUnavailable
+from goes_lite.sqlite._rights import NO_LINK, mode_of, share
 
 _QUEUE, _PLACE, _BOTH = 0, 1, 2
 _RANGES = [(place, wanted) for place in (_QUEUE, _PLACE) for wanted in (True, False)]
@@ -74,11 +75,7 @@ class Turnstile:
 
     def __init__(self, path: str, location: str) -> None:
         self._location = location
-        try:
-            flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-            self._file = os.open(path, flags, 0o666)
-        except OSError as exc:
-            raise _refused(exc, path, location) from exc
+        self._file = _open(path, location)
         locks = _locks(self._file)
         self._take_queue, self._take_place = locks[_QUEUE, True], locks[_PLACE, True]
         self._give_queue, self._give_place = locks[_QUEUE, False], locks[_PLACE, False]
@@ -139,12 +136,22 @@ class Turnstile:
             self._file = -1
 
 
+def _open(path: str, location: str) -> int:
+    """Open or create the lock file of a store, for all who may write to the store."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, mode_of(location))
+    except OSError as exc:
+        raise _refused(exc, path, location) from exc
+    share(location, file)
+    return file
+
+
 def _refused(error: OSError, path: str, location: str) -> StoreError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StoreReadOnly(
             location,
             f"its lock file {path!r} cannot be opened for writing",
-            "allow writing to it, or open with read_only=True",
+            "give it the group and mode of the store, or open with read_only=True",
         )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFull(location)

@@ -194,6 +194,23 @@ def as_nobody(path: str, driver: str, read_only: bool, write: bool) -> None:
 
 
 @job
+def as_member(path: str, driver: str, user: int, own: int, group: int, number: int) -> None:
+    """Append as a user whose group is another than the store's, of which it is a member; stay until told to end."""
+    with tempfile.TemporaryDirectory() as folder, store(f"{folder}/app.db", driver) as db:
+        db.events.append([note(0)])  # everything is imported while it can be read
+    os.setgroups([group])
+    os.setgid(own)
+    os.setuid(user)
+    try:
+        with store(path, driver) as db:
+            db.events.append([note(number)])
+            say("stored")
+            listen()
+    except Exception as error:
+        say([type(error).__name__, str(error)])
+
+
+@job
 def exit_open(path: str, driver: str, face: str) -> None:
     """End the interpreter with handles that nobody closed."""
     if face == "blocking":

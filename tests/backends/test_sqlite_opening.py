@@ -17,7 +17,7 @@ from goes_lite_conformance.harness import Processes
 
 from goes_lite.errors import ForeignFile, NetworkFilesystem, StoreReadOnly, StoreUnavailable
 from goes_lite.events.fields import AggregateRef
-from goes_lite.sqlite import _connection
+from goes_lite.sqlite import _place
 from tests.backends.sqlite_kit import check_file, files, fill, left, note, numbers, sql, store
 
 # --- files that are no stores ---------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ MOUNTINFO = """\
 
 
 @pytest.mark.skipif(os.name == "nt", reason="mountinfo is Linux's")
-def test_the_type_of_a_file_system_is_found(tmp_path: Path) -> None:
+def test_the_type_of_a_file_system_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The innermost mount counts, of several on one folder the last; names are as awkward as they are in mountinfo."""
     mounts = tmp_path / "mountinfo"
     mounts.write_text(MOUNTINFO)
@@ -242,8 +242,10 @@ def test_the_type_of_a_file_system_is_found(tmp_path: Path) -> None:
         "/mnt/with space\\and\u00fc/x": "fuse.sshfs",
         "/mnt/over/x": "cifs",
     }
-    assert {folder: _connection.filesystem_of(folder, str(mounts)) for folder in kinds} == kinds
-    assert _connection.filesystem_of("/", str(tmp_path / "missing")) == ""
+    monkeypatch.setattr(_place, "MOUNTS", str(mounts))
+    assert {folder: _place.filesystem_of(folder, _place.mounted()) for folder in kinds} == kinds
+    monkeypatch.setattr(_place, "MOUNTS", str(tmp_path / "missing"))
+    assert _place.filesystem_of("/", _place.mounted()) == ""
 
 
 @pytest.mark.skipif(os.name == "nt", reason="mountinfo is Linux's")
@@ -255,7 +257,7 @@ def test_a_network_file_system_is_refused(tmp_path: Path, driver: str, monkeypat
     fill(path, driver, 3)
     mounts = tmp_path / "mountinfo"
     mounts.write_text(f"28 1 254:1 / / rw - ext4 /dev/vda1 rw\n40 28 0:50 / {share} rw - nfs4 server:/export rw\n")
-    monkeypatch.setattr(_connection, "MOUNTS", str(mounts))
+    monkeypatch.setattr(_place, "MOUNTS", str(mounts))
     (tmp_path / "link.db").symlink_to(path)
     for name in (path, str(share / "new.db"), str(tmp_path / "link.db")):
         with pytest.raises(NetworkFilesystem, match="use a local disk") as refused:
