@@ -6,6 +6,16 @@ What a class statement means, how an event is recorded and applied, and how the 
 from __future__ import annotations
 
 from goes_lite.aggregate._aggregate import Aggregate, last_event, mark_committed, mark_saved, resume, unsaved
-from goes_lite.aggregate._definition import applies, definition_of
+from goes_lite.aggregate._definition import applies, check_class, definition_of
 
-__all__ = ["Aggregate", "applies", "definition_of", "last_event", "mark_committed", "mark_saved", "resume", "unsaved"]
+__all__ = [
+    "Aggregate",
+    "applies",
+    "check_class",
+    "definition_of",
+    "last_event",
+    "mark_committed",
+    "mark_saved",
+    "resume",
+    "unsaved",
+]

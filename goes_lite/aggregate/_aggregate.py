@@ -12,9 +12,16 @@ from datetime import datetime
 from typing import Any, ClassVar, TypeVar
 from uuid import UUID
 
-from goes_lite.aggregate._definition import Definition, check_attributes, definition_of, own_slots
+from goes_lite.aggregate._definition import (
+    Definition,
+    check_applied,
+    check_attributes,
+    definition_of,
+    own_slots,
+    unapplied,
+    uninitialised,
+)
 from goes_lite.errors import AggregateError, InvalidEventError
-from goes_lite.events.context import recorded
 from goes_lite.events.event import Event, restore
 from goes_lite.events.fields import AggregateRef, aggregate_id
 from goes_lite.events.ids import new_id_text
@@ -42,6 +49,7 @@ class Aggregate:
       schema       version of the snapshots; raise it whenever the meaning of the state changes.
       deleted_by   event type or types (or names) that delete the aggregate softly: `deleted` becomes true.
       restored_by  those that restore it.
+      ignores      those that change nothing else. Every other event that it records needs an applier.
       registry     where its events are registered; the default registry by default.
 
     The appliers set the state. Attributes that are annotated in the class body are part of snapshots; their defaults must be
@@ -78,6 +86,7 @@ class Aggregate:
         schema: int | None = None,
         deleted_by: EventKind | Iterable[EventKind] = (),
         restored_by: EventKind | Iterable[EventKind] = (),
+        ignores: EventKind | Iterable[EventKind] = (),
         registry: Registry | None = None,
         **kwargs: Any,
     ) -> None:
@@ -93,6 +102,7 @@ class Aggregate:
             registry=registry or (base.registry if base else default_registry),
             deleted_by=deleted_by,
             restored_by=restored_by,
+            ignores=ignores,
         )
 
     def __init__(self, id: str | UUID | None = None) -> None:
@@ -111,12 +121,18 @@ class Aggregate:
     @property
     def id(self) -> str:
         """Its id, unique among the aggregates of its name."""
-        return self._goes_ref.id
+        try:
+            return self._goes_ref.id
+        except AttributeError:
+            raise uninitialised(type(self)) from None
 
     @property
     def ref(self) -> AggregateRef:
-        """Its name and id."""
-        return self._goes_ref
+        """Its name and id. RegistrationError if its `__init__` did not call that of Aggregate."""
+        try:
+            return self._goes_ref
+        except AttributeError:
+            raise uninitialised(type(self)) from None
 
     @property
     def version(self) -> int:
@@ -173,9 +189,15 @@ class Aggregate:
         - The data is captured: later changes to it, or to state built from it, change no event.
         - If the event cannot be created, or its applier raises, the error propagates and neither the version nor the
           pending events change. (What the applier did before it raised is not undone: an applier decides nothing.)
-        - AggregateError inside an applier, which must not record events.
+        - AggregateError inside an applier, which must not record events; and for an event that the class does not apply
+          (`applies`, `deleted_by`, `restored_by`) or name in `ignores`. A class with neither appliers nor attributes
+          records any event.
         """
-        if self._goes_applying:
+        try:
+            applying = self._goes_applying
+        except AttributeError:
+            raise uninitialised(type(self)) from None
+        if applying:
             raise AggregateError(
                 self._goes_ref,
                 f"{self._goes_ref}: an applier must not record events, because it runs again at every load: "
@@ -189,13 +211,16 @@ class Aggregate:
             version=self._goes_version + 1,
             id=id,
             time=time,
-            metadata=recorded(metadata),
+            metadata=metadata,
             tags=tags,
             registry=definition.registry,
         )
+        applier = definition.appliers[event.name]
+        if applier is unapplied:
+            check_applied(self, event)
         self._goes_applying = True
         try:
-            definition.appliers[event.name](self, event if event.data is data else _twin(event, definition.registry))
+            applier(self, event if event.data is data else _twin(event, definition.registry))
         finally:
             self._goes_applying = False
         self._goes_pending.append(event)

@@ -7,13 +7,13 @@ such a class are found when it is defined, or at the latest when its first event
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from types import FunctionType
-from typing import Any, ClassVar, Final, NamedTuple, TypeVar, get_origin, get_type_hints, overload
+from typing import Any, ClassVar, Final, NamedTuple, TypeVar, cast, get_origin, get_type_hints, overload
 
-from goes_lite.errors import RegistrationError, UnregisteredTypeError
+from goes_lite.codec.generics import annotations_of, bound_hints
+from goes_lite.errors import AggregateError, RegistrationError, UnregisteredTypeError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import check_name
 from goes_lite.events.marks import EventKind, check_kinds, mark, marked_methods
@@ -27,6 +27,7 @@ Applier = Callable[[Any, Event[Any]], object]
 
 _MARK = "__goes_applies__"
 _COROUTINE = 0x80  # inspect.CO_COROUTINE: importing inspect would double the import time of goes_lite
+_VARARGS = 0x04  # inspect.CO_VARARGS
 _CONSTANT = re.compile(r"(^|\.)(ClassVar|Final)\b")
 
 
@@ -94,16 +95,19 @@ class Appliers(dict[str, Applier]):
         if self._unresolved:
             self._resolve()
             for kind in self._unresolved:
-                if isinstance(kind, type):
-                    raise UnregisteredTypeError(kind)
+                raise UnregisteredTypeError(kind)
         # The name of an applier may have become an alias of another name since, and then counts as that.
-        found = self._by_name.get(name) or self._by_name.get(self._registry.canonical(name), _nothing)
+        found = self._by_name.get(name) or self._by_name.get(self._registry.canonical(name), unapplied)
         if name in self._registry:
             self[name] = found
         return found
 
 
-def _nothing(aggregate: Any, event: Event[Any]) -> None:
+def unapplied(aggregate: Any, event: Event[Any]) -> None:
+    """Stands for the applier that a class does not have: old events load without one, new ones are not recorded."""
+
+
+def _ignored(aggregate: Any, event: Event[Any]) -> None:
     """The applier of events that do not change the state."""
 
 
@@ -123,7 +127,10 @@ class Definition(NamedTuple):
     registry: Registry
     deleted_by: tuple[EventKind, ...]
     restored_by: tuple[EventKind, ...]
+    ignores: tuple[EventKind, ...]
     appliers: Appliers
+    stateless: bool
+    """Whether it declares neither appliers nor attributes: then nothing can have been forgotten."""
 
     @classmethod
     def of(
@@ -137,6 +144,7 @@ class Definition(NamedTuple):
         registry: Registry,
         deleted_by: EventKind | Iterable[EventKind],
         restored_by: EventKind | Iterable[EventKind],
+        ignores: EventKind | Iterable[EventKind],
     ) -> Definition:
         """Return the definition of a new class; what it leaves out is inherited. `switch` sets `deleted`."""
         if name is not None:
@@ -145,24 +153,27 @@ class Definition(NamedTuple):
             raise RegistrationError(
                 f"{aggregate.__qualname__}: the schema of snapshots must be an int ≥ 1, not {schema!r}"
             )
-        deleting = (*(base.deleted_by if base else ()), *_kinds(deleted_by))
-        restoring = (*(base.restored_by if base else ()), *_kinds(restored_by))
+        deleting = (*(base.deleted_by if base else ()), *_kinds("deleted_by", deleted_by))
+        restoring = (*(base.restored_by if base else ()), *_kinds("restored_by", restored_by))
+        ignoring = (*(base.ignores if base else ()), *_kinds("ignores", ignores))
         for kind in deleting:
             if kind in restoring:
                 raise RegistrationError(f"{aggregate.__qualname__}: {kind!r} cannot both delete and restore it")
-        methods: dict[EventKind, Applier] = {
-            kind: getattr(aggregate, method.attribute) for kind, method in marked_methods(aggregate, _MARK).items()
-        }
+        marked = marked_methods(aggregate, _MARK)
+        methods: dict[EventKind, Applier] = {kind: getattr(aggregate, one.attribute) for kind, one in marked.items()}
+        methods = dict.fromkeys(ignoring, _ignored) | methods
         for kinds, deleted in ((deleting, True), (restoring, False)):
             for kind in kinds:
-                methods[kind] = _switching(methods.get(kind, _nothing), switch, deleted)
+                methods[kind] = _switching(methods.get(kind, _ignored), switch, deleted)
         return cls(
             name if name is not None else base.name if base else "",
             schema if schema is not None else base.schema if base else 1,
             registry,
             deleting,
             restoring,
+            ignoring,
             Appliers(registry, methods),
+            stateless=not marked and not _declares_state(aggregate),
         )
 
 
@@ -174,6 +185,66 @@ def definition_of(aggregate: type[Any]) -> Definition:
             f"{aggregate.__qualname__} has no aggregate name: write class {aggregate.__name__}(…, name='some-name')"
         )
     return definition
+
+
+def check_class(aggregate: object) -> Definition:
+    """Return the definition of a class; RegistrationError unless a repository can create its instances."""
+    if not isinstance(aggregate, type) or not hasattr(aggregate, "_goes_definition"):
+        raise RegistrationError(f"an aggregate class must be a subclass of Aggregate, not {aggregate!r:.80}")
+    definition = definition_of(aggregate)
+    init: Any = getattr(aggregate, "__init__")  # noqa: B009 - mypy refuses it on an instance of type
+    if not isinstance(init, FunctionType):
+        return definition
+    code = init.__code__
+    if _is_generated(aggregate):
+        raise uninitialised(aggregate)
+    required = code.co_argcount - len(init.__defaults__ or ())
+    if (
+        required > 2
+        or (code.co_argcount < 2 and not code.co_flags & _VARARGS)
+        or code.co_kwonlyargcount > len(init.__kwdefaults__ or ())
+    ):
+        raise RegistrationError(
+            f"{aggregate.__qualname__}.__init__ must work with the id alone: a repository creates instances with it. Write "
+            "__init__(self, id=None), and set everything else in appliers"
+        )
+    return definition
+
+
+def uninitialised(aggregate: type[Any]) -> RegistrationError:
+    """Return the error of a class whose instances do not run the `__init__` of Aggregate."""
+    if _is_generated(aggregate):
+        return RegistrationError(
+            f"{aggregate.__qualname__}: @dataclass (or attrs) replaces the __init__ that every aggregate needs: remove the "
+            "decorator. Annotated attributes with immutable defaults need none; mutable ones belong in __init__(self, id=None)"
+        )
+    return RegistrationError(
+        f"{aggregate.__qualname__}: the __init__ of Aggregate did not run: call super().__init__(id) first in its __init__"
+    )
+
+
+def _is_generated(aggregate: type[Any]) -> bool:
+    """Whether @dataclass or attrs wrote the `__init__` of a class: then it is in no file."""
+    owner = next(one for one in aggregate.__mro__ if "__init__" in vars(one))
+    code: Any = getattr(vars(owner)["__init__"], "__code__", None)
+    decorated = "__dataclass_fields__" in vars(owner) or "__attrs_attrs__" in vars(owner)
+    return decorated and code is not None and code.co_filename.startswith("<")
+
+
+def check_applied(aggregate: Any, event: Event[Any]) -> None:
+    """AggregateError for a new event that the class does not apply: its applier was forgotten, or it is not its own."""
+    cls, definition = type(aggregate), definition_of(type(aggregate))
+    if definition.stateless and not vars(aggregate):
+        return
+    kind = definition.registry.type_of(event.name)
+    named = isinstance(kind, type) and kind.__module__ != "builtins"
+    shown = kind.__qualname__.rpartition(".")[2] if named else repr(event.name)
+    raise AggregateError(
+        aggregate.ref,
+        f"{aggregate.ref}: {cls.__qualname__} has no applier for {event.name!r}, so recording it would change nothing: "
+        f"decorate the method that changes the state with @applies({shown}) (a Decider: add it to events), or write "
+        f"class {cls.__name__}(…, ignores={shown}) if nothing changes",
+    )
 
 
 def _own_slots(aggregate: type[Any], base: type[Any]) -> tuple[str, ...]:
@@ -196,13 +267,24 @@ def _switching(apply: Applier, switch: Callable[[Any, bool], None], deleted: boo
     return apply_and_switch
 
 
-def _kinds(kinds: EventKind | Iterable[EventKind]) -> tuple[EventKind, ...]:
-    return (kinds,) if isinstance(kinds, str | type) else tuple(kinds)
+def _kinds(option: str, kinds: EventKind | Iterable[EventKind]) -> tuple[EventKind, ...]:
+    several = not isinstance(kinds, str | type) and isinstance(kinds, Iterable)
+    found = tuple(cast("Iterable[EventKind]", kinds)) if several else (cast("EventKind", kinds),)
+    return check_kinds(option, found) if found else ()
+
+
+def _declares_state(aggregate: type[Any]) -> bool:
+    """Whether a class or one of its bases annotates an attribute that is no constant. The base of all has none."""
+    return any(
+        not name.startswith("_goes_") and name != "snapshot_type" and not _is_constant(annotation)
+        for owner in aggregate.__mro__
+        for name, annotation in annotations_of(owner).items()
+    )
 
 
 def check_attributes(aggregate: type[Any], reserved: Iterable[str]) -> None:
     """Refuse a class body that would fail later: a default shared by all instances, a reserved name."""
-    annotations = _annotations(aggregate)
+    annotations = annotations_of(aggregate)
     for name in reserved:
         if name in vars(aggregate) or name in annotations:
             raise RegistrationError(
@@ -226,7 +308,7 @@ def state_hints(aggregate: type[Any], internal: type[Any]) -> dict[str, Any]:
     cannot be resolved.
     """
     try:
-        hints = get_type_hints(aggregate, include_extras=True)
+        hints = bound_hints(aggregate)
     except NameError as exc:
         raise RegistrationError(
             f"{aggregate.__qualname__}: {exc} (in an annotation): annotate with types that the module can see, or "
@@ -239,15 +321,6 @@ def state_hints(aggregate: type[Any], internal: type[Any]) -> dict[str, Any]:
         if name not in own and origin is not ClassVar and not (origin is Final and hasattr(aggregate, name)):
             found[name] = hint
     return found
-
-
-def _annotations(cls: type[Any]) -> Mapping[str, Any]:
-    if sys.version_info >= (3, 14):
-        import annotationlib
-
-        return annotationlib.get_annotations(cls, format=annotationlib.Format.STRING)
-    own: Mapping[str, Any] = vars(cls).get("__annotations__", {})
-    return own
 
 
 def _is_constant(annotation: Any) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from goes_lite.codec._shapes import MISSING, Field, Shape, Unresolved, label_of, unsupported
+from goes_lite.codec.generics import bound_hints
 from goes_lite.errors import RegistrationError
 
 Describe = Callable[[Any, str], Shape]
@@ -59,26 +60,13 @@ def _check_names(shape: Shape, cls: type[Any]) -> None:
 
 
 def _hints(cls: type[Any], args: tuple[Any, ...]) -> dict[str, Any]:
-    # The name of the class is not bound while its decorators run, and a local class is never a module global.
     try:
-        hints = typing.get_type_hints(cls, localns={cls.__name__: cls}, include_extras=True)
+        return bound_hints(cls, args)
     except NameError as exc:
         raise Unresolved(
             f"{cls.__name__}: the annotation {exc.name!r} cannot be resolved: define it at module level, "
             "and import it where the class is, outside of TYPE_CHECKING"
         ) from exc
-    parameters: tuple[Any, ...] = getattr(cls, "__parameters__", ())
-    if args and parameters:
-        bound = dict(zip(parameters, args, strict=False))
-        hints = {name: _bind(hint, bound) for name, hint in hints.items()}
-    return hints
-
-
-def _bind(hint: Any, bound: dict[Any, Any]) -> Any:
-    if isinstance(hint, typing.TypeVar):
-        return bound.get(hint, hint)
-    parameters = getattr(hint, "__parameters__", ())
-    return hint[tuple(bound.get(p, p) for p in parameters)] if parameters and not isinstance(hint, type) else hint
 
 
 def _dataclass(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str, Any]) -> None:

@@ -69,7 +69,9 @@ class _Describer:
         if type(hint).__name__ == "TypeAliasType":  # typing has it from Python 3.12 on
             return self.alias(hint, where)
         if isinstance(hint, typing.TypeVar):
-            raise RegistrationError(f"{where}: the type variable {hint} has no type: register the class as Name[int]")
+            raise RegistrationError(
+                f"{where}: the type variable {hint} has no type: use Name[int], or a subclass of it"
+            )
         return self.container(hint, origin or hint, args, where)
 
     def alias(self, hint: Any, where: str) -> Shape:

@@ -15,7 +15,7 @@ from goes_lite.commands._accepted import COLLECTION, AcceptedCommand, accept, ac
 from goes_lite.commands._command import Command
 from goes_lite.commands._deadline import DeadlinePassed, within
 from goes_lite.commands._dispatcher import Handler
-from goes_lite.commands._handlers import AggregateHandler, FunctionHandler, handled_commands
+from goes_lite.commands._handlers import AggregateHandler, FunctionHandler, check_command, handled_commands
 from goes_lite.commands._receipts import Receipts, receipts_of, unknown_handler
 from goes_lite.commands._remote import RemoteCommands
 from goes_lite.commands._service import CommandService
@@ -86,6 +86,7 @@ class CommandBus:
 
     def handles(self, command: type[Any] | str, *, transactional: bool = False) -> Callable[[F], F]:
         """Register the decorated function as a handler; see `handle`."""
+        check_command("handles", command)
 
         def decorate(function: F) -> F:
             self.handle(command, function, transactional=transactional)

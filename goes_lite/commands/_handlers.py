@@ -51,10 +51,7 @@ def handles(command: type[Any] | str, *, id: Key = "id", create: bool = False) -
     current aggregate. The return value is the result of `dispatch`, and exceptions are raised there. With `create` the
     aggregate may be new; otherwise that is AggregateNotFound. See `CommandBus.serve`.
     """
-    if isinstance(command, FunctionType):
-        raise RegistrationError(
-            f"handles() needs the command: write @handles(SomeCommand) above {command.__qualname__}()"
-        )
+    check_command("handles", command)
     if not (isinstance(id, str) or callable(id)):
         raise RegistrationError(f"id must be the name of an attribute, or a function of the command, not {id!r:.80}")
 
@@ -65,6 +62,14 @@ def handles(command: type[Any] | str, *, id: Key = "id", create: bool = False) -
         return cast("F", function)
 
     return decorate
+
+
+def check_command(decorator: str, command: object) -> None:
+    """RegistrationError for a decorator that was given the function that it decorates."""
+    if isinstance(command, FunctionType):
+        raise RegistrationError(
+            f"{decorator}() needs the command: write @{decorator}(SomeCommand) above {command.__qualname__}()"
+        )
 
 
 def handled_commands(cls: type[Any]) -> dict[Any, Marked]:

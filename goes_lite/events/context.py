@@ -1,29 +1,27 @@
 """The context of running code: the actor, the cause, the deadline.
 
 A context is set for a block of code and visible to everything that runs in it: other functions, tasks, `asyncio.to_thread`
-(and threads that are started by hand, with `Context.carry`). It becomes part of the metadata of every event that is
-recorded and of every command that is dispatched there, so the log shows what followed from what.
+(and threads that are started by hand, with `Context.carry`). It becomes part of the metadata of every event that is made
+and of every command that is dispatched there, so the log shows what followed from what.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar, Token, copy_context
+from contextvars import Token, copy_context
 from datetime import datetime
 from functools import partial, wraps
 from types import MappingProxyType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from goes_lite.errors import ConfigError, InvalidEventError
-from goes_lite.events.event import Event, id_bytes, restore, time_micros
+from goes_lite.events.event import CAUSATION, CORRELATION, Event, context_here, id_bytes, restore, time_micros
 from goes_lite.events.fields import check_text, to_micros
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-CORRELATION = "correlation"
-CAUSATION = "causation"
 ACTOR = "actor"
 OWN = frozenset({CORRELATION, CAUSATION, ACTOR})
 """Keys of an event's metadata that a context sets."""
@@ -46,7 +44,9 @@ class Context(NamedTuple):
     @staticmethod
     def current() -> Context:
         """Return the context of the running code; an empty one where none is set."""
-        context = _current.get()
+        context: Context | Event[Any] | None = context_here.get()
+        if context is None:
+            return _EMPTY
         return context if isinstance(context, Context) else Context.of(context.metadata, str(context.id))
 
     @staticmethod
@@ -79,11 +79,11 @@ class Context(NamedTuple):
             actor=bound.actor if actor is None else actor,
             values={**bound.values, **values} if values else bound.values,
         )
-        token = _current.set(bound)
+        token = context_here.set(bound)
         try:
             yield bound
         finally:
-            _current.reset(token)
+            context_here.reset(token)
 
     @staticmethod
     def carry(function: Callable[P, R]) -> Callable[P, R]:
@@ -125,21 +125,12 @@ class Context(NamedTuple):
         return metadata
 
 
-EMPTY = Context()
-_current: ContextVar[Context | Event[Any]] = ContextVar("goes_lite_context", default=EMPTY)
-"""An event stands for the context of its handler, which is computed on demand: most handlers do not ask for it."""
-
-
-def recorded(metadata: Mapping[str, str] | None) -> Mapping[str, str] | None:
-    """Return the metadata of an event that is recorded now: that of the context, overridden by the given one."""
-    if _current.get() is EMPTY:
-        return metadata
-    return {**Context.current().metadata, **(metadata or {})}
+_EMPTY = Context()
 
 
 def in_context(event: Event[Any]) -> Event[Any]:
     """Return an existing event with the metadata of the context, overridden by its own."""
-    if _current.get() is EMPTY:
+    if context_here.get() is None:
         return event
     metadata = MappingProxyType({**Context.current().metadata, **event.metadata})
     return restore(
@@ -148,14 +139,14 @@ def in_context(event: Event[Any]) -> Event[Any]:
     )  # fmt: skip
 
 
-def enter(context: Context | Event[Any]) -> Token[Context | Event[Any]]:
+def enter(context: Context | Event[Any]) -> Token[Any]:
     """Set the context, or that of the handler of an event; pass the result to `leave`."""
-    return _current.set(context)
+    return context_here.set(context)
 
 
-def leave(token: Token[Context | Event[Any]]) -> None:
+def leave(token: Token[Any]) -> None:
     """Restore the context that was set before."""
-    _current.reset(token)
+    context_here.reset(token)
 
 
 def _check(key: str, value: object) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from datetime import datetime
 from time import time_ns
 from types import MappingProxyType
@@ -30,6 +31,13 @@ D = TypeVar("D")
 D_co = TypeVar("D_co", covariant=True)
 
 
+CORRELATION = "correlation"
+CAUSATION = "causation"
+
+context_here: ContextVar[Any] = ContextVar("goes_lite_context", default=None)
+"""The `Context` of the running code, or the event whose handler it is: its context is computed on demand, since most
+handlers do not ask for it. None where nothing is set. `goes_lite.events.context` sets it."""
+
 _NO_METADATA: Mapping[str, str] = MappingProxyType({})
 _NO_TAGS: frozenset[str] = frozenset()
 
@@ -46,7 +54,7 @@ class Event(Generic[D_co]):
       version    of that aggregate, 1, 2, 3, …; 0 without an aggregate.
       id         a UUID, a new one (version 7) by default. It makes appending idempotent.
       time       an aware datetime, stored as UTC with microseconds; now by default.
-      metadata   str → str, for example the actor and the cause.
+      metadata   str → str, for example the actor and the cause; added to that of the current `Context`, and takes precedence.
       tags       strings of the form `key:value`, for queries across aggregates.
       registry   where `data` is registered; the default registry by default.
 
@@ -96,6 +104,9 @@ class Event(Generic[D_co]):
             raise InvalidEventError(f"an event id must be a UUID, not {type(id).__name__}: {id!r:.80}")
         if name is not None and not isinstance(name, str):
             raise InvalidEventError(f"an event name must be a str, not {type(name).__name__}: {name!r:.80}")
+        if (context := context_here.get()) is not None:
+            made_in = caused_by(context) if isinstance(context, Event) else context.metadata
+            metadata = {**made_in, **check_metadata(metadata)} if metadata else made_in
         self._name, self._data, (self._encoding, self._schema, self._payload) = registry.capture(data, name)
         self._id = new_id_bytes() if id is None else id
         self._time = time_ns() // 1000 if time is None else to_micros(time)
@@ -207,6 +218,12 @@ class Event(Generic[D_co]):
         at = f" at position {self._position}" if self._position else ""
         data = repr(self._data)
         return f"<Event {self._name}{of}{at}: {data if len(data) <= 200 else data[:199] + '…'}>"
+
+
+def caused_by(event: Event[Any]) -> dict[str, str]:
+    """Return the metadata of what the handler of an event causes: that of the event, with the event as the cause."""
+    id = str(event.id)
+    return {**event.metadata, CORRELATION: event.metadata.get(CORRELATION) or id, CAUSATION: id}
 
 
 _new = cast("Callable[[type[Any]], Any]", object.__new__)

@@ -16,6 +16,9 @@ from goes_lite.events.fields import check_name
 EventKind: TypeAlias = type[Any] | str
 """A registered type, or a registered name."""
 
+_TYPING = ("typing", "types", "typing_extensions")
+"""Where types come from that are no classes, such as `list[int]`, `int | None` or a NewType."""
+
 
 def check_kinds(decorator: str, events: Sequence[Any]) -> tuple[EventKind, ...]:
     """Return the arguments of a decorator as kinds of events; RegistrationError for anything else."""
@@ -23,6 +26,10 @@ def check_kinds(decorator: str, events: Sequence[Any]) -> tuple[EventKind, ...]:
         if isinstance(event, FunctionType):
             raise RegistrationError(
                 f"{decorator}() needs the events: write @{decorator}(SomeEvent) above {event.__qualname__}()"
+            )
+        if not isinstance(event, str | type) and type(event).__module__ not in _TYPING:
+            raise RegistrationError(
+                f"{decorator}() takes events as registered types or names, not {event!r:.80}: write {decorator}(SomeEvent)"
             )
     if not events:
         raise RegistrationError(f"{decorator}() needs at least one event: a registered type, or a registered name")

@@ -101,6 +101,10 @@ class Registry:
         self, name: str, *, schema: int = 1, aliases: Iterable[str] = (), codec: str | Codec | None = None
     ) -> Callable[[C], C]:
         """Register the decorated class under this name. The arguments are those of `register`."""
+        if isinstance(name, type):
+            raise RegistrationError(
+                f"{self._kind}() needs the name: write @{self._kind}('some.name') above the class {name.__qualname__}"
+            )
 
         def decorate(cls: C) -> C:
             self.register(name, cls, schema=schema, aliases=aliases, codec=codec)
@@ -165,6 +169,10 @@ class Registry:
         current type, which ends the chain. For an alias it applies to events stored under the alias, and takes precedence
         over one that is registered for the current name.
         """
+        if not isinstance(name, str) and callable(name):
+            raise RegistrationError(
+                f"upcast() needs the event and its schema: write @upcast('some.name', 1), not {name!r:.80}"
+            )
         check_name(name, "an event name")
         check_schema(schema)
 

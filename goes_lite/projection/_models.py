@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from inspect import iscoroutinefunction
-from typing import Any, ClassVar, Final, Generic, NamedTuple, Never, TypeVar, cast, get_args, get_origin
+from typing import Any, ClassVar, Final, Generic, NamedTuple, Never, TypeVar, cast
 
 from goes_lite.codec import codec
+from goes_lite.codec.generics import bindings
 from goes_lite.codec.types import is_immutable
 from goes_lite.contract.backend import Transaction
 from goes_lite.contract.model_store import ModelRecord, check_collection
@@ -62,13 +63,9 @@ class ModelProjection(Projection, Generic[M]):
 
     def __init_subclass__(cls, *, collection: str | None = None, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        for base in vars(cls).get("__orig_bases__", ()):
-            origin: Any = get_origin(base)
-            if isinstance(origin, type) and issubclass(origin, ModelProjection) and "model" not in vars(cls):
-                parameters = cast("tuple[Any, ...]", cast("Any", origin).__parameters__)
-                named = dict(zip(parameters, get_args(base), strict=False))
-                model = parameters[0] if origin is ModelProjection else origin.model
-                cls.model = named.get(model, model)
+        if cls.model is None or isinstance(cls.model, TypeVar) or hasattr(cls.model, "__parameters__"):
+            for model in bindings(cls).get(ModelProjection, {}).values():
+                cls.model = model
         for method, _ in cls._methods.values():
             if iscoroutinefunction(getattr(cls, method)):
                 raise RegistrationError(f"{cls.__qualname__}.{method}: a method of a ModelProjection must not be async")

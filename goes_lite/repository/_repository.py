@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
-from goes_lite.aggregate import Aggregate, definition_of, mark_committed, mark_saved, unsaved
+from goes_lite.aggregate import Aggregate, check_class, definition_of, mark_committed, mark_saved, unsaved
 from goes_lite.aggregate.snapshots import check_state, pack
 from goes_lite.contract.event_store import AppendCondition, Appended, Pages
 from goes_lite.contract.snapshot_store import Snapshot
@@ -75,7 +75,7 @@ class Repository(Generic[A]):
         after_delete: AfterDelete | None = None,
         on_error: OnError | None = None,
     ) -> None:
-        definition = definition_of(aggregate)
+        definition = check_class(aggregate)
         if definition.registry is not backend.registry:
             raise ConfigError(
                 f"{aggregate.__qualname__} records events of {definition.registry!r}, but {backend.location} reads "

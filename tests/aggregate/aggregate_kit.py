@@ -51,7 +51,7 @@ class Failing:
     pass
 
 
-class Dog(Aggregate, name="dog", deleted_by=Left, restored_by=Returned):
+class Dog(Aggregate, name="dog", deleted_by=Left, restored_by=Returned, ignores=Barked):
     name: str = ""
     tricks: list[str]
 

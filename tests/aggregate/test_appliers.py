@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypedDict, cast
+from typing import Any, ClassVar, TypedDict, cast
 
 import pytest
 
 from goes_lite.aggregate import Aggregate, applies
-from goes_lite.errors import RegistrationError, UnregisteredTypeError
+from goes_lite.errors import AggregateError, RegistrationError, UnregisteredTypeError
 from goes_lite.events.event import Event
 from goes_lite.events.registry import Registry
-from tests.aggregate.aggregate_kit import Barked, Left, Registered, Returned, TrickAdded
+from tests.aggregate.aggregate_kit import Barked, Left, Registered, Returned, TrickAdded, made
 
 
 def test_appliers_are_inherited_and_overridden_like_methods() -> None:
@@ -42,7 +42,7 @@ def test_appliers_are_inherited_and_overridden_like_methods() -> None:
         def _three(self, event: Event[Returned]) -> None:
             self.log += ("base three",)
 
-    class Derived(Base):
+    class Derived(Base, ignores=Left):  # which its applier is not for any more
         def _one(self, event: Event[TrickAdded]) -> None:
             self.log += ("derived one",)
 
@@ -202,3 +202,86 @@ def test_two_methods_of_one_class_cannot_apply_the_same_event() -> None:
 
             @applies(Barked)
             def _two(self, event: Event[Barked]) -> None: ...
+
+
+# --- forgotten appliers -----------------------------------------------------------------------------------------------
+
+
+def test_an_event_that_the_class_does_not_apply_is_not_recorded() -> None:
+    """Its applier was forgotten, or it is another aggregate's: the message has both ways out, and nothing is pending."""
+
+    class Parcel(Aggregate, name="parcel"):
+        depot: str = ""
+
+        def scan(self) -> None:
+            self.record(TrickAdded("scan"))
+
+    parcel = Parcel("p")
+    with pytest.raises(AggregateError, match=r"no applier for .*@applies\(TrickAdded\).*ignores=TrickAdded"):
+        parcel.scan()
+    assert (parcel.version, parcel.pending) == (0, ())
+
+    class Ready(Parcel, ignores=(TrickAdded, "test.aggregate.left")):
+        pass
+
+    class Child(Ready, ignores=Barked):
+        pass
+
+    for data in (TrickAdded("scan"), Left(), Barked()):
+        child = Child("p")
+        child.record(data)
+        assert (child.version, child.depot) == (1, "")
+    with pytest.raises(AggregateError, match="Ready has no applier"):
+        Ready("p").record(Barked())
+
+
+def test_an_applier_counts_before_ignores() -> None:
+    class Counter(Aggregate, name="counter", ignores=Barked):
+        barks: int = 0
+
+        @applies(Barked)
+        def _barked(self, event: Event[Barked]) -> None:
+            self.barks += 1
+
+    counter = Counter("c")
+    counter.record(Barked())
+    assert counter.barks == 1
+
+
+def test_state_may_be_declared_in_the_instance() -> None:
+    """What __init__ sets is state, too; a class that keeps nothing cannot have forgotten an applier."""
+
+    class Journal(Aggregate, name="journal"):
+        KINDS: ClassVar[tuple[str, ...]] = ()
+
+    class Diary(Journal):
+        def __init__(self, id: Any = None) -> None:
+            super().__init__(id)
+            self.pages = 0
+
+    journal = Journal("j")
+    journal.record(Barked())
+    assert journal.version == 1
+    with pytest.raises(AggregateError, match="Diary has no applier"):
+        Diary("d").record(Barked())
+
+
+def test_old_events_load_without_an_applier() -> None:
+    """Their appliers may be gone: a class need not apply for ever what it no longer records."""
+    old = Event(Barked(), aggregate=("dog", "rex"), version=1)
+    dog = cast(Any, type)("Cat", (Aggregate,), {"__annotations__": {"name": "str"}, "name": ""}, name="dog")("rex")
+    dog.replay([old])
+    assert dog.version == 1
+
+
+@pytest.mark.parametrize("option", ["deleted_by", "restored_by", "ignores"])
+def test_options_that_name_events_take_events(option: str) -> None:
+    for wrong in (5, [5], Barked(), [Barked()]):
+        with pytest.raises(RegistrationError, match=rf"{option}\(\) takes events"):
+            made({}, **{"name": "bad", option: wrong})
+
+
+def test_an_instance_instead_of_its_class_is_refused() -> None:
+    """@applies(Barked()) would never apply anything."""
+    with pytest.raises(RegistrationError, match="takes events as registered types or names"):
+        cast(Any, applies)(Barked())

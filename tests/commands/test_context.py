@@ -6,13 +6,13 @@ import asyncio
 import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import goes_lite as goes
 from goes_lite.database import Database
-from goes_lite.errors import ConfigError
+from goes_lite.errors import ConfigError, InvalidEventError
 from goes_lite.events.ids import new_id
 from tests.commands.commands_kit import PATIENCE, Order, Pay, Placed, PlaceOrder, Remind, raised, registry
 from tests.conftest_kit import SQLitePlace
@@ -187,3 +187,41 @@ def test_decisions_have_it(world: SQLitePlace) -> None:
         ]
 
     world.with_handle(test)
+
+
+def test_it_is_in_the_metadata_of_every_event_that_is_made_in_it() -> None:
+    """However it is appended; given metadata takes precedence, and without a context nothing is added."""
+
+    def event(**metadata: str) -> goes.Event[Placed]:
+        return goes.Event(Placed(1), registry=registry, metadata=metadata or None)
+
+    model = goes.DecisionModel(goes.EventQuery(["nothing"]), 0, lambda state, event: None)
+    with goes.blocking.connect("sqlite:///:memory:", registry=registry) as db:
+        with goes.Context.bind(actor="ada", request="r-17"):
+            db.events.append([event(), event(actor="bob", own="x")])
+            with db.transaction() as tx:
+                tx.events.append([event()])
+            db.decide(model, decide=lambda state: [event()])
+            with pytest.raises(InvalidEventError, match="metadata must be a mapping"):
+                goes.Event(Placed(1), registry=registry, metadata=cast(Any, [1]))
+        db.events.append([event()])
+        found = [dict(event.metadata) for event in db.events.query()]
+    ada = {"actor": "ada", "request": "r-17"}
+    assert found == [ada, {"actor": "bob", "own": "x", "request": "r-17"}, ada, ada, {}]
+
+
+def test_the_handler_of_an_event_is_the_context_of_the_events_that_it_makes() -> None:
+    """The handled event is their cause, also when they are made by hand."""
+    with goes.blocking.connect("sqlite:///:memory:", registry=registry) as db:
+        first = goes.Event(Placed(1), registry=registry, metadata={"actor": "ada"})
+        db.events.append([first])
+
+        def handle(event: goes.Event[Any]) -> None:
+            if event.position == 1:
+                db.events.append([goes.Event(Placed(2), registry=registry)])
+
+        with db.processor("follow-up", handle) as follow_up:
+            follow_up.wait_for(2, PATIENCE)
+        second = db.events.query(after=1).list()
+    cause = str(first.id)
+    assert dict(second[0].metadata) == {"actor": "ada", "correlation": cause, "causation": cause}

@@ -236,6 +236,13 @@ def test_the_type_may_be_left_to_a_subclass() -> None:
     class Sub(Given):
         pass
 
+    class Listed(goes.ModelProjection[list[T]]):
+        pass
+
+    class Numbers(Listed[int], name="y"):
+        pass
+
+    assert Numbers.model == list[int]
     assert (Named.model, Given.model, Sub.model) == (Bill, Amount, Amount)
     assert isinstance(Base.model, TypeVar)
     assert Base.model == Middle.model

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -230,3 +230,18 @@ def test_repr(registry: Registry) -> None:
 def test_what_is_no_type_has_no_names(registry: Registry) -> None:
     with pytest.raises(UnregisteredTypeError, match="5 is not registered as an event"):
         registry.names_of(5)
+
+
+def test_decorators_without_parentheses_say_what_to_write(registry: Registry) -> None:
+    """They would replace the class or the function by something else."""
+
+    class Bare:
+        pass
+
+    for decorator, form in ((registry.event, "@event"), (registry.commands.event, "@command")):
+        with pytest.raises(
+            RegistrationError, match=rf"needs the name: write {form}\('some.name'\) above the class .*Bare"
+        ):
+            cast(Any, decorator)(Bare)
+    with pytest.raises(RegistrationError, match=r"write @upcast\('some.name', 1\)"):
+        cast(Any, registry.upcast)(lambda old: old, 1)

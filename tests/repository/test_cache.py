@@ -62,7 +62,7 @@ async def test_an_aggregate_that_cannot_be_copied_is_fetched_all_the_same() -> N
     """It is not cached, and that is reported once."""
     reports: list[str] = []
 
-    class Locked(Aggregate, name="locked"):
+    class Locked(Aggregate, name="locked", ignores=Moved):
         def __init__(self, id: str | UUID | None = None) -> None:
             super().__init__(id)
             self.lock = threading.Lock()
