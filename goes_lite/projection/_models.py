@@ -63,7 +63,7 @@ class ModelProjection(Projection, Generic[M]):
 
     def __init_subclass__(cls, *, collection: str | None = None, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        if cls.model is None or isinstance(cls.model, TypeVar) or hasattr(cls.model, "__parameters__"):
+        if cls.model is None or isinstance(cls.model, TypeVar) or getattr(cls.model, "__parameters__", None):
             for model in bindings(cls).get(ModelProjection, {}).values():
                 cls.model = model
         for method, _ in cls._methods.values():
