@@ -85,7 +85,7 @@ class MongoBackend(Backend):
         self._closed = False
         self._connection = connection
         self._found = connection.collections
-        self._reader = RowReader(registry, unknown)
+        self._reader = RowReader(registry, unknown, self.location)
         self._signal = Signal()
         self._watcher = Watcher(connection, self._signal)
         executor = self.executor = DirectExecutor(connection, self._group, self._signal.notify)

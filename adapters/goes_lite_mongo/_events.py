@@ -39,7 +39,9 @@ class MongoEventRows:
                 wanted, sort=[("version", 1)], session=session, batch_size=100_000
             ).to_list()
 
-        return self._reader.events(await self._executor.read(work), whole=ref)
+        events = self._reader.events(await self._executor.read(work), whole=ref)
+        self._reader.check_whole(ref, events, after, upto)
+        return events
 
     def page(self, query: EventQuery, after: int, upto: int, limit: int, *, reverse: bool) -> Awaitable[Page]:
         return self._executor.read(partial(self._page, query, after, upto, limit, reverse))

@@ -99,7 +99,7 @@ class PostgresBackend(Backend):
             CheckpointSql(address),
         )
         self._dialect = dialect_of(address)
-        self._reader = RowReader(registry, unknown)
+        self._reader = RowReader(registry, unknown, address.location)
         self._names = Names(address)
         self._signal = Signal()
         self._watcher = Watcher(pool, self._signal)

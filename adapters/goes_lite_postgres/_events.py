@@ -58,11 +58,14 @@ class EventSql:
         table = address.table
         joined = f"{table('events')} e LEFT JOIN {table('aggregates')} a ON a.key = e.aggregate_key"
         self.head = AppendSql(address).head
+        # One statement, so that the version of the aggregate, in the row without a position, is of the same moment.
+        key = f"(SELECT key FROM {table('aggregates')} WHERE name = $1 AND id = $2)"
         self.load = (
-            "SELECT e.position, e.id, e.name_key, NULL, NULL, e.version, e.time, e.encoding, e.schema, e.data, e.binary_data, "
-            f"e.metadata, e.tags FROM {table('events')} e WHERE e.aggregate_key = "
-            f"(SELECT key FROM {table('aggregates')} WHERE name = $1 AND id = $2) "
-            "AND e.version > $3 AND e.version <= $4 ORDER BY e.version"
+            "(SELECT e.position, e.id, e.name_key, NULL::bigint, NULL::bigint, e.version, e.time, e.encoding, e.schema, "
+            f"e.data, e.binary_data, e.metadata, e.tags FROM {table('events')} e WHERE e.aggregate_key = {key} "
+            "AND e.version > $3 AND e.version <= $4 ORDER BY e.version) UNION ALL "
+            "SELECT NULL, NULL, NULL, version, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL "
+            f"FROM {table('aggregates')} WHERE name = $1 AND id = $2"
         )
         self.find = f"SELECT {COLUMNS} FROM {joined} WHERE e.id = $1"
         self.aggregates = (
@@ -97,7 +100,12 @@ class PostgresEventRows:
     def load(self, ref: AggregateRef, after: int, upto: int) -> Awaitable[list[Event[Any]]]:
         async def work(connection: Connection) -> list[Event[Any]]:
             rows = await connection.fetch(self._sql.load, ref.name, ref.id, after, upto)
-            return await self._events(connection, rows, whole=ref)
+            if not rows:
+                return []
+            version = rows.pop()[3]
+            found = await self._events(connection, rows, whole=ref)
+            self._reader.check_whole(ref, found, after, upto, version)
+            return found
 
         return self._executor.read(work)
 

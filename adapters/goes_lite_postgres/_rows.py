@@ -69,6 +69,8 @@ class RowReader(EventReader):
         ) in rows:
             if whole is None and (ref is None or ref != (aggregate, aggregate_id)):  # often the same as before
                 ref = None if aggregate is None else make_ref((aggregate, aggregate_id))
+                if ref is None and version:
+                    raise self.lost_aggregate(position, version)
             payload = text if binary is None else unpacked(text, binary)
             decoder = decoders.get((key, encoding, schema))
             if decoder is None:

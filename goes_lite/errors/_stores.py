@@ -10,7 +10,7 @@ class StoreError(GoesError):
 
     def __init__(self, location: str, message: str) -> None:
         self.location = location
-        super().__init__(f"{location}: {message}")
+        super().__init__(f"{location if location.isprintable() else repr(location)}: {message}")
 
 
 class StoreClosed(StoreError):
@@ -64,13 +64,10 @@ class StoreUnavailable(StoreError, OSError):
 
 
 class StoreDamaged(StoreError):
-    """The file is damaged; it was not changed."""
+    """What is stored cannot be right; it was not changed."""
 
-    def __init__(self, location: str, detail: str) -> None:
-        super().__init__(
-            location,
-            f"the file is damaged ({detail}): restore a backup, or save what is readable with `sqlite3 FILE .recover`",
-        )
+    def __init__(self, location: str, detail: str, way_out: str = "") -> None:
+        super().__init__(location, f"the store is damaged ({detail}): {way_out or 'restore a backup'}")
 
 
 class ForeignFile(StoreError):

@@ -19,7 +19,7 @@ from goes_lite.contract.event_store import (
     check_condition,
     check_position,
 )
-from goes_lite.errors import GoesError, InvalidQueryError, TransactionError
+from goes_lite.errors import GoesError, InvalidQueryError, StoreDamaged, TransactionError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef, aggregate_ref, check_name, from_micros
 from goes_lite.events.query import EVERYTHING, EventQuery, check_for_query
@@ -167,7 +167,11 @@ class LogEvents:
             while not events and left and low < high:
                 events, edge, more = await self._rows.page(query, low, high, min(size, left), reverse=reverse)
                 if more and not ends and left > len(events):  # events appended after this are not part of the result
-                    high, ends = min(high, await self._rows.head()), True
+                    head, ends = await self._rows.head(), True
+                    if edge > head:
+                        what = f"an event is at position {edge}, but the last position is said to be {head}"
+                        raise StoreDamaged(self._reader.location, what)
+                    high = min(high, head)
                 # Nothing is awaited from here on: a fetch that is cancelled is repeated from the same place.
                 left = left - len(events) if more else 0
                 size = min(size * 4, most)

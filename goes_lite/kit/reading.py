@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from goes_lite.contract.backend import Unknown
-from goes_lite.errors import CodecError, GoesError, UnknownEventError
+from goes_lite.errors import CodecError, GoesError, StoreDamaged, UnknownEventError
 from goes_lite.events.event import Event, id_bytes, metadata_json, restore, tags_json, time_micros
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery, check_query
@@ -19,9 +19,11 @@ from goes_lite.events.registry import Raw, Registry
 class EventReader:
     """Reads stored events under one registry and one policy for unknown names."""
 
-    def __init__(self, registry: Registry, unknown: Unknown) -> None:
+    def __init__(self, registry: Registry, unknown: Unknown, location: str = "the store") -> None:
         self.registry = registry
         self.unknown: Unknown = unknown
+        self.location = location
+        """Of the store, for errors about what is stored."""
 
     def check(self, query: EventQuery) -> None:
         """Raise InvalidQueryError unless it is a query in which every name is current."""
@@ -51,6 +53,34 @@ class EventReader:
         else:
             return None
         return self._renamed(stored, data)
+
+    def check_whole(
+        self, ref: AggregateRef, events: Sequence[Event[Any]], after: int, upto: int, version: int | None = None
+    ) -> None:
+        """Raise StoreDamaged unless the events have all versions of the aggregate with after < version ≤ upto.
+
+        `version` is the one of the aggregate, if it was read at the same moment; otherwise the last events may be missing.
+        """
+        if version is None:
+            version = events[-1].version if events else 0
+        number = len(events)
+        last = min(version, upto) if type(version) is int else -1
+        if last - after == number and (not events or (events[0].version == after + 1 and events[-1].version == last)):
+            return  # the versions increase, so these two and their number are enough
+        if not events and 0 <= last <= after:
+            return
+        missing = next((at for at, event in enumerate(events, after + 1) if event.version != at), after + number + 1)
+        what = f"without its event of version {missing}" if missing <= last else f"with {number} events after {after}"
+        raise StoreDamaged(
+            self.location,
+            f"the aggregate {ref.name!r}, id {ref.id!r}, is stored at version {version!r:.80}, but {what}",
+        )
+
+    def lost_aggregate(self, position: int, version: object) -> StoreDamaged:
+        """Return the error for an event without an aggregate whose version says that it had one."""
+        return StoreDamaged(
+            self.location, f"the event at position {position} has version {version!r:.80}, but its aggregate is gone"
+        )
 
     def page(
         self, stored: Sequence[Event[Any]], seen: int, query: EventQuery, limit: int

@@ -40,18 +40,18 @@ from goes_lite.contract.backend import (
 )
 from goes_lite.contract.commits import Commits, Published, SignalCommits
 from goes_lite.contract.event_bus import REPLAY, EventBus
-from goes_lite.errors import ConfigError, StoreDamaged
+from goes_lite.errors import ConfigError
 from goes_lite.events.registry import Registry
 from goes_lite.kit.bus import InProcessBus
 from goes_lite.kit.events import LogEvents
 from goes_lite.kit.transaction import TransactionBlock, check_not_inside
 from goes_lite.runtime import LoopRuntime, Runtime
 from goes_lite.sqlite import _guard
-from goes_lite.sqlite._append import Append, head
+from goes_lite.sqlite._append import Append
 from goes_lite.sqlite._backup import back_up
 from goes_lite.sqlite._checkpoints import SQLiteCheckpoints, SQLiteLeases
-from goes_lite.sqlite._connection import FileAddress, Readers, open_reader, open_writer, parse_durability
-from goes_lite.sqlite._driver import Connection, driver, translate, wal_reset_bug
+from goes_lite.sqlite._connection import FileAddress, Readers, open_first, open_reader, parse_durability
+from goes_lite.sqlite._driver import driver, wal_reset_bug
 from goes_lite.sqlite._erase import erase
 from goes_lite.sqlite._events import SQLiteEventRows
 from goes_lite.sqlite._executor import AnyExecutor, DirectExecutor
@@ -59,7 +59,6 @@ from goes_lite.sqlite._models import SQLiteModels
 from goes_lite.sqlite._place import check_place
 from goes_lite.sqlite._rights import share_group
 from goes_lite.sqlite._rows import RowReader
-from goes_lite.sqlite._schema import identity
 from goes_lite.sqlite._session import SessionExecutor, SQLiteSession, SQLiteTransaction
 from goes_lite.sqlite._snapshots import SQLiteSnapshots
 from goes_lite.sqlite._turnstile import NoTurnstile, Turnstile
@@ -118,14 +117,15 @@ class SQLiteBackend(Backend):
         self._writer: Writer | None = None
         self._readers = Readers(address)
         try:
-            connection = open_reader(address) if address.read_only else open_writer(address)
+            connection, self.identity, position = open_first(address)
             try:
-                self.identity, position = _read(connection, address)
                 self._signal = commit_signal(address)
                 if not address.read_only:
                     for suffix in () if address.memory else ("-wal", "-shm"):
                         share_group(address.path, address.path + suffix)
                     turnstile = NoTurnstile() if address.memory else Turnstile(address.path + "-lock", address.location)
+                    if not address.memory:  # which no other program can change
+                        self._sql_of_transactions.watch(connection)
                     self._writer = Writer(connection, address, turnstile, self._signal.notify, inline=runtime.inline)
             except BaseException:
                 connection.close()
@@ -321,16 +321,6 @@ def _address(location: str, options: dict[str, Any]) -> FileAddress:
         return address_of(location, **options)
     except TypeError as exc:
         raise ConfigError(f"sqlite: {str(exc).partition('() ')[2]}: see goes_lite.sqlite for the options") from None
-
-
-def _read(connection: Connection, address: FileAddress) -> tuple[str, int]:
-    """Return the identity and the head of the store."""
-    try:
-        return identity(connection), head(connection)
-    except KeyError as exc:
-        raise StoreDamaged(address.location, f"the table 'store' lacks {exc}") from exc
-    except address.driver.error as exc:
-        raise translate(exc, address.driver.code(exc), address.location) from exc
 
 
 @atexit.register

@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from goes_lite.contract.event_store import AppendCondition, Appended
-from goes_lite.errors import AppendConditionFailed, ConcurrencyError, InvalidEventError
+from goes_lite.errors import AppendConditionFailed, ConcurrencyError, InvalidEventError, StoreDamaged
 from goes_lite.events.event import Event, id_bytes, metadata_json, restore, tags_json, time_micros
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.registry import Registry
 from goes_lite.kit.batch import AppendBatch, check_repeated
 from goes_lite.kit.sql import MAX_INTEGER, SQLITE, select
-from goes_lite.sqlite._driver import CONSTRAINT, NOT_NULL, Connection, Driver
+from goes_lite.sqlite._driver import CONSTRAINT, NOT_NULL, PRIMARY_KEY, Connection, Driver, path_of
 
 HEAD = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
 _AGGREGATE = "SELECT key, version FROM aggregates WHERE name = ? AND id = ?"
@@ -51,7 +51,11 @@ _STORED = (
 def head(connection: Connection) -> int:
     """Return the highest position that was ever used."""
     rows = connection.execute(HEAD).fetchall()
-    return rows[0][0] if rows else 0
+    if not rows:
+        return 0
+    if type(rows[0][0]) is not int:
+        raise StoreDamaged(path_of(connection), f"sqlite_sequence has {rows[0][0]!r:.80} as the last position")
+    return rows[0][0]
 
 
 class Append:
@@ -78,12 +82,16 @@ class Append:
                     return appended
             return self._check_and_insert(connection)
         except self._driver.error as exc:
-            if self._driver.code(exc) & 0xFF == CONSTRAINT:
+            code = self._driver.code(exc)
+            if code & 0xFF == CONSTRAINT:
                 if self.before < 0:
                     self.before = head(connection)
                 if self._find_stored(connection):
                     # A used id with a version that fits is never a retry. Raising rolls the transaction back.
                     self._repeated(connection, exc)
+            if code == PRIMARY_KEY:
+                what = f"an event is stored after position {self.before}, which is said to be the last position"
+                raise StoreDamaged(path_of(connection), what) from exc
             raise
         except (UnicodeEncodeError, OverflowError) as exc:  # a custom codec returned invalid text
             raise InvalidEventError(

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Literal, NamedTuple, NoReturn, TypeVar
 from urllib.parse import quote
 
@@ -24,6 +25,7 @@ from goes_lite.errors import (
 )
 from goes_lite.sqlite import _schema
 from goes_lite.sqlite._driver import BUSY, CANTOPEN, READONLY, Connection, Driver, translate
+from goes_lite.sqlite._own import check_head
 
 T = TypeVar("T")
 
@@ -58,33 +60,57 @@ def set_busy_timeout(connection: Connection, seconds: float) -> None:
     connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}").fetchall()
 
 
-def open_writer(address: FileAddress) -> Connection:
-    """Open the only writing connection, creating and upgrading the file as needed."""
-    return _open(address, writer=True)
+def open_first(address: FileAddress) -> tuple[Connection, str, int]:
+    """Open the first connection of a handle, creating and upgrading the file as needed.
+
+    Return it with the identity and the head of the store. A file that is refused is not changed.
+    """
+
+    def read(connection: Connection) -> tuple[Connection, str, int]:
+        return connection, _schema.identity(connection), check_head(connection, address.location)
+
+    return _open(address, read, first=True)
 
 
 def open_reader(address: FileAddress) -> Connection:
-    """Open a connection that only reads."""
-    return _open(address, writer=False)
+    """Open a further connection, which only reads."""
+    return _open(address, lambda connection: connection, first=False)
 
 
-def _open(address: FileAddress, *, writer: bool) -> Connection:
+def _open(address: FileAddress, then: Callable[[Connection], T], *, first: bool) -> T:
+    logged = os.path.exists(address.path + "-wal")
     if address.memory:
         connection = _connect(address, ":memory:")
     elif not address.read_only:
         # only a writer creates: a reader must not leave an empty file where a store was removed
-        connection = _connect(address, f"file:{quote(address.path)}?mode={'rwc' if writer else 'rw'}")
+        connection = _connect(address, f"file:{quote(address.path)}?mode={'rwc' if first else 'rw'}")
     else:
-        connection = _connect_read_only(address)
+        connection = _connect_read_only(address, logged)
     try:
-        _set_up(connection, address, writer=writer)
+        _set_up(connection, address, first=first)
+        return then(connection)
     except address.driver.error as exc:
-        connection.close()
+        _leave(connection, address, logged)
         raise translate(exc, address.driver.code(exc), address.location, waited=address.lock_timeout) from exc
     except BaseException:
-        connection.close()
+        _leave(connection, address, logged)
         raise
-    return connection
+
+
+def _leave(connection: Connection, address: FileAddress, logged: bool) -> None:
+    """Close a connection to a file that was refused, and leave everything as it was found."""
+    other: Connection | None = None
+    log = address.path + "-wal"
+    with suppress(*address.driver.error, OSError):
+        # The last writing connection moves the log, such as that of a killed writer, into the file; a reading one cannot,
+        # and leaves its own log behind.
+        if os.path.getsize(log) if logged else address.read_only and os.path.exists(log):
+            mode = "ro" if logged else "rw"
+            other = address.driver.open(f"file:{quote(address.path)}?mode={mode}", read_only=logged)
+            other.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
+    connection.close()
+    if other is not None:
+        other.close()
 
 
 def _connect(address: FileAddress, uri: str) -> Connection:
@@ -94,14 +120,14 @@ def _connect(address: FileAddress, uri: str) -> Connection:
         raise translate(exc, address.driver.code(exc), address.location) from exc
 
 
-def _connect_read_only(address: FileAddress) -> Connection:
+def _connect_read_only(address: FileAddress, logged: bool) -> Connection:
     """Open read-only, which needs the -wal and -shm files, or a file without a -wal, which is opened as immutable."""
     uri = f"file:{quote(address.path)}?mode=ro"
     connection = _connect(address, uri)
     try:
         connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
     except address.driver.error as exc:
-        connection.close()
+        _leave(connection, address, logged)
         code = address.driver.code(exc)
         if code & 0xFF not in (CANTOPEN, READONLY):
             raise translate(exc, code, address.location) from exc
@@ -118,7 +144,7 @@ def _connect_read_only(address: FileAddress) -> Connection:
     return connection
 
 
-def _set_up(connection: Connection, address: FileAddress, *, writer: bool) -> None:
+def _set_up(connection: Connection, address: FileAddress, *, first: bool) -> None:
     execute = connection.execute
     set_busy_timeout(connection, address.lock_timeout)
     # The file may come from an untrusted source: its schema may not call unsafe functions, and pages are checked
@@ -126,8 +152,8 @@ def _set_up(connection: Connection, address: FileAddress, *, writer: bool) -> No
     execute("PRAGMA trusted_schema = OFF")
     execute("PRAGMA cell_size_check = ON")
     execute("PRAGMA mmap_size = 0").fetchall()
-    if not writer or address.read_only:
-        version = _schema.check(connection, address.location)
+    version = _schema.check(connection, address.location, address.driver if first else None)
+    if not first or address.read_only:
         if version < _schema.VERSION:
             state = (
                 f"was written by an older goes_lite (schema {version})" if version else "is empty and contains no store"
@@ -135,7 +161,6 @@ def _set_up(connection: Connection, address: FileAddress, *, writer: bool) -> No
             raise StoreUnavailable(address.location, f"{state}: open it for writing first")
         execute("PRAGMA query_only = ON")
         return
-    _schema.check(connection, address.location)
     if not address.memory:
         mode = _use_log(connection, address)
         if mode != "wal":
@@ -147,7 +172,8 @@ def _set_up(connection: Connection, address: FileAddress, *, writer: bool) -> No
         execute("PRAGMA fullfsync = ON")  # a plain fsync does not reach the platter on macOS
         execute("PRAGMA checkpoint_fullfsync = ON")
     execute(f"PRAGMA synchronous = {_SYNCHRONOUS[address.durability]}")
-    _schema.migrate(connection, address.location)
+    if version < _schema.VERSION:
+        _schema.migrate(connection, address.location)
 
 
 def _use_log(connection: Connection, address: FileAddress) -> str:

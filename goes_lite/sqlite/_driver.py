@@ -8,6 +8,7 @@ error, never message texts (https://www.sqlite.org/rescode.html).
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter, methodcaller
 from typing import Any, Literal, Protocol, cast
@@ -58,7 +59,9 @@ class Driver(Protocol):
     error: tuple[type[Exception], ...]
     """The exceptions that it raises."""
 
-    def open(self, uri: str, *, read_only: bool) -> Connection: ...
+    def open(self, uri: str, *, read_only: bool) -> Connection:
+        """Open a connection, on which SQL cannot damage the file on purpose (where the driver can see to that)."""
+        ...
 
     changes: Callable[[Any], int]
     """Returns the number of rows changed over the life of a connection, which tells whether an operation wrote."""
@@ -86,7 +89,7 @@ class StdlibDriver:
 
     name: DriverName = "sqlite3"
     version: tuple[int, ...] = sqlite3.sqlite_version_info
-    error: tuple[type[Exception], ...] = (sqlite3.Error,)
+    error: tuple[type[Exception], ...] = (sqlite3.Error, UnicodeDecodeError)
 
     def __init__(self) -> None:
         # Implemented in C: they are called for each operation.
@@ -99,6 +102,8 @@ class StdlibDriver:
         connection = sqlite3.connect(
             uri, uri=True, isolation_level=None, check_same_thread=False, cached_statements=256
         )
+        if sys.version_info >= (3, 12):
+            connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE)
         return cast("Connection", connection)
 
     def last_key(self, connection: Any, cursor: Any) -> int:
@@ -113,8 +118,8 @@ class StdlibDriver:
 
     def code(self, error: Exception) -> int:
         code: int | None = getattr(error, "sqlite_errorcode", None)
-        if code is None and type(error) is sqlite3.OperationalError:
-            return CORRUPT  # the module's own error for text that is not UTF-8
+        if code is None and type(error) in (sqlite3.OperationalError, UnicodeDecodeError):
+            return CORRUPT  # the module's own errors for text that is not UTF-8: of a value, and of the schema
         return code or 1
 
 
@@ -137,6 +142,7 @@ class ApswDriver:
     def open(self, uri: str, *, read_only: bool) -> Connection:
         flags = OPEN_URI | (OPEN_READONLY if read_only else OPEN_READWRITE | OPEN_CREATE)
         connection = self._apsw.Connection(uri, flags=flags, statementcachesize=256)
+        connection.config(self._apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
         return cast("Connection", connection)
 
     def last_key(self, connection: Any, cursor: Any) -> int:
@@ -154,6 +160,11 @@ class ApswDriver:
         if isinstance(error, UnicodeDecodeError):
             return CORRUPT  # stored text that is not UTF-8
         return getattr(error, "extendedresult", None) or 1
+
+
+def path_of(connection: Connection) -> str:
+    """Return the path of the open file, for errors where nothing else knows it."""
+    return connection.execute("PRAGMA database_list").fetchall()[0][2] or "sqlite:///:memory:"
 
 
 _DRIVERS: dict[str, Callable[[], Driver]] = {"apsw": ApswDriver, "sqlite3": StdlibDriver}
@@ -193,9 +204,12 @@ BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, CORRUPT, FULL, CANTOPEN, TOOBIG
     5, 6, 7, 8, 9, 10, 11, 13, 14, 18, 23, 26,
 )  # fmt: skip
 PROTOCOL, SCHEMA, CONSTRAINT = 15, 17, 19
-NOT_NULL = CONSTRAINT | 5 << 8
+NOT_NULL, PRIMARY_KEY = CONSTRAINT | 5 << 8, CONSTRAINT | 6 << 8
 
 
+_TO_RESCUE = (
+    "restore a backup, or save what is readable with `sqlite3 FILE .dump`: see 'A damaged file' in docs/sqlite.md"
+)
 _TO_READ = "open it with read_only=True to read it, or move it to a writable folder"
 
 
@@ -210,7 +224,7 @@ def translate(error: Exception, code: int, location: str, *, waited: float = 0.0
     if primary == FULL or (primary == IOERR and _no_room(code)):
         return StoreFull(location)
     if primary == CORRUPT:
-        return StoreDamaged(location, detail)
+        return StoreDamaged(location, detail, _TO_RESCUE)
     if primary == NOTADB:
         return ForeignFile(location, "it is not an SQLite database, or its first page is damaged")
     if primary in (CANTOPEN, IOERR, AUTH):

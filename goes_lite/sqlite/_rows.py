@@ -25,9 +25,8 @@ class RowReader(EventReader):
     """Converts many rows at once, with the result of `read` for each."""
 
     def __init__(self, registry: Registry, unknown: Unknown, driver: Driver, location: str) -> None:
-        super().__init__(registry, unknown)
+        super().__init__(registry, unknown, location)
         self._driver = driver
-        self._location = location
         self._names: dict[int, str] = {}  # committed keys only; a key never changes its name
 
     def events(
@@ -62,6 +61,8 @@ class RowReader(EventReader):
         ) in rows:
             if whole is None and (ref is None or ref != (aggregate, aggregate_id)):  # often the same as before
                 ref = None if aggregate is None else make_ref((aggregate, aggregate_id))
+                if ref is None and version:
+                    raise self.lost_aggregate(position, version)
             decoder = decoders.get((key, encoding, schema))
             if decoder is None:
                 decoder = decoders[key, encoding, schema] = self.decoder(
@@ -85,7 +86,7 @@ class RowReader(EventReader):
             rows = connection.execute("SELECT name FROM event_names WHERE key = ?", (key,)).fetchall()
             if not rows:
                 raise StoreDamaged(
-                    self._location, f"the event at position {position} has the name key {key}, which does not exist"
+                    self.location, f"the event at position {position} has the name key {key}, which does not exist"
                 )
             name = rows[0][0]
             if not self._driver.in_transaction(connection):  # otherwise a rollback may free the key for another name

@@ -11,7 +11,8 @@ import contextlib
 
 from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew
 from goes_lite.events.ids import new_id_text
-from goes_lite.sqlite._driver import Connection
+from goes_lite.sqlite._driver import Connection, Driver, path_of
+from goes_lite.sqlite._own import Entry, check_own, made_by, names_of
 
 APPLICATION_ID = 0x676F_6573
 """'goes' in the header of the file, so that tools such as `file` can identify it."""
@@ -105,18 +106,36 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 VERSION = len(MIGRATIONS)
 
 
-def check(connection: Connection, location: str) -> int:
+def check(connection: Connection, location: str, driver: Driver | None = None) -> int:
     """Return the schema version of the file, or 0 if it is new and empty, without changing it.
 
-    Raise ForeignFile if it belongs to another program, StoreTooNew if a newer goes_lite wrote it.
+    Raise ForeignFile if it belongs to another program, StoreTooNew if a newer goes_lite wrote it. With the driver, also
+    raise StoreDamaged unless the schema is ours.
     """
     # In one transaction: otherwise a store that another process is just creating would look foreign.
     connection.execute("BEGIN")
     try:
-        return _check(connection, location)
+        version = _check(connection, location)
+        if driver is not None and version:
+            check_own(connection, location, _made(driver, version))
+        return version
     finally:
         with contextlib.suppress(Exception):  # the error above is the one
             connection.execute("ROLLBACK")
+
+
+def _made(driver: Driver, version: int) -> frozenset[Entry]:
+    return made_by(driver, tuple(statement for statements in MIGRATIONS[:version] for statement in statements))
+
+
+def check_again(connection: Connection, location: str, driver: Driver) -> None:
+    """Raise StoreDamaged if the schema of a store that is open is no longer ours."""
+    check_own(connection, location, _made(driver, VERSION))
+
+
+def own_names(driver: Driver) -> frozenset[str]:
+    """Return the names of everything that belongs to goes_lite, in lower case."""
+    return names_of(_made(driver, VERSION))
 
 
 def _check(connection: Connection, location: str) -> int:
@@ -138,8 +157,6 @@ def _check(connection: Connection, location: str) -> int:
 def migrate(connection: Connection, location: str, *, until: int | None = None) -> None:
     """Migrate the file in one transaction. Several processes may call this at once; one does the work."""
     until = VERSION if until is None else until
-    if check(connection, location) >= until:
-        return
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = _check(connection, location)  # another process may have been faster
@@ -161,5 +178,9 @@ def migrate(connection: Connection, location: str, *, until: int | None = None) 
 
 def identity(connection: Connection) -> str:
     """Return the store's identity with its epoch, to which checkpoints belong."""
-    values = {key: value for key, value in connection.execute("SELECT key, value FROM store").fetchall()}  # noqa: C416 - dict() of untyped rows
-    return f"{values['id']}/{values['epoch']}"
+    found = connection.execute("SELECT key, value FROM store WHERE key IN ('epoch', 'id') ORDER BY key").fetchall()
+    if [(key, type(value)) for key, value in found] != [("epoch", str), ("id", str)]:
+        raise StoreDamaged(
+            path_of(connection), f"the table 'store' must have texts for 'epoch' and 'id', it has {found!r:.80}"
+        )
+    return f"{found[1][1]}/{found[0][1]}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 
+from goes_lite.errors import StoreDamaged
 from goes_lite.sqlite._connection import WRITER_BUSY, FileAddress, set_busy_timeout
-from goes_lite.sqlite._driver import BUSY, Connection, translate
+from goes_lite.sqlite._driver import AUTH, BUSY, Connection, translate
+from goes_lite.sqlite._schema import check_again
 from goes_lite.sqlite._turnstile import AnyTurnstile
 from goes_lite.sqlite.checkpointer import Checkpointer
 
@@ -62,7 +64,13 @@ class WriteTransactions:
 
     def translated(self, error: Exception, waited: float = 0.0) -> Exception:
         if isinstance(error, self.driver.error):
-            translated = translate(error, self.driver.code(error), self.address.location, waited=waited)
+            code = self.driver.code(error)
+            translated = translate(error, code, self.address.location, waited=waited)
+            if code & 0xFF == AUTH:  # somebody has added a trigger meanwhile
+                try:
+                    check_again(self.connection, self.address.location, self.driver)
+                except StoreDamaged as damaged:
+                    translated = damaged
             translated.__cause__ = error
             return translated
         return error

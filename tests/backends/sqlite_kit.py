@@ -6,6 +6,8 @@ import contextlib
 import json
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -78,6 +80,21 @@ def sql(path: str, *statements: str) -> list[tuple[Any, ...]]:
     """Run statements as another program does; the rows of the last."""
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         return [connection.execute(statement).fetchall() for statement in statements][-1]
+
+
+_ELSEWHERE = """
+import os, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None)
+for statement in sys.argv[2:]:
+    connection.execute(statement).fetchall()
+sys.stdout.flush()
+os._exit(0)  # as if killed: nothing is tidied up
+"""
+
+
+def sql_of_killed(path: str, *statements: str) -> None:
+    """Run statements in another process, which then vanishes: what it has committed stays in the -wal."""
+    subprocess.run([sys.executable, "-I", "-S", "-c", _ELSEWHERE, path, *statements], check=True)
 
 
 def writer_of(db: BlockingDatabase) -> Writer:
