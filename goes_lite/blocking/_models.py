@@ -59,7 +59,15 @@ class BlockingModels(Generic[M]):
         reverse: bool = False,
         limit: int | None = None,
     ) -> BlockingPages[M]:
-        """Return the models whose fields equal those of `where`, ordered by a field or by id; see `ModelStore.query`."""
+        """Return the models whose fields equal those of `where`, ordered by a field or by id.
+
+        A field is a dotted path into the type, such as `customer.city`; InvalidQueryError says which there are. Values
+        compare as those of their type: give a Decimal, a datetime, an Enum. None comes first, and stands for a field that a
+        model does not have, for example because it was written before the field was added.
+
+        The store selects and orders, where JSON can do that. To order by a datetime, time, timedelta, Decimal or bytes, and to
+        find one of the first two or a Decimal, all models that match the rest of `where` are read.
+        """
         return BlockingPages(
             self._models.query(where=where, order_by=order_by, reverse=reverse, limit=limit), self._portal
         )

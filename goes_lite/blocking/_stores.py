@@ -184,8 +184,10 @@ class BlockingModelStore:
         """Return the records of a collection whose fields equal those of `where`, ordered by a field (and id) or by id.
 
         A field is a dotted path into the JSON, such as `customer.city`. Values compare as JSON: str, int (of 64 bits),
-        float, bool or None (which also stands for a missing field). Numbers sort before text, None first; text and ids
-        sort by code point. `ModelQuery` is the definition in pure Python.
+        float, bool or None (which also stands for a missing field). None sorts first, then numbers (false as 0, true as 1)
+        by value, then text and ids by code point; lists and objects come among the text, at no defined place. A store
+        knows no types: a Decimal or a datetime is text here, and sorts as such. `Models.query` sorts by their values.
+        `ModelQuery` is the definition in pure Python.
         """
         pages = self._store.query(collection, where=where, order_by=order_by, reverse=reverse, limit=limit)
         return BlockingPages(pages, self._portal)

@@ -69,8 +69,10 @@ class ModelStore(Protocol):
         """Return the records of a collection whose fields equal those of `where`, ordered by a field (and id) or by id.
 
         A field is a dotted path into the JSON, such as `customer.city`. Values compare as JSON: str, int (of 64 bits),
-        float, bool or None (which also stands for a missing field). Numbers sort before text, None first; text and ids
-        sort by code point. `ModelQuery` is the definition in pure Python.
+        float, bool or None (which also stands for a missing field). None sorts first, then numbers (false as 0, true as 1)
+        by value, then text and ids by code point; lists and objects come among the text, at no defined place. A store
+        knows no types: a Decimal or a datetime is text here, and sorts as such. `Models.query` sorts by their values.
+        `ModelQuery` is the definition in pure Python.
         """
         ...
 
@@ -187,14 +189,14 @@ class ModelQuery:
     def matches(self, document: Any) -> bool:
         """Return whether the fields of a document equal those of `where`."""
         return all(
-            _kind(found := _field(document, path)) == _kind(value) and found == value for path, value in self.where
+            _kind(found := value_at(document, path)) == _kind(value) and found == value for path, value in self.where
         )
 
     def key(self, id: str, document: Any) -> tuple[Any, ...]:
         """Return the sort key of a record."""
         if self.order_by is None:
             return (id,)
-        value = _field(document, self.order_by)
+        value = value_at(document, self.order_by)
         if value is None:
             return (0, 0, id)
         if isinstance(value, (int, float)):  # false and true among them, as 0 and 1
@@ -202,7 +204,8 @@ class ModelQuery:
         return (2, value if isinstance(value, str) else json.dumps(value), id)
 
 
-def _field(document: Any, path: tuple[str, ...]) -> Any:
+def value_at(document: Any, path: tuple[str, ...]) -> Any:
+    """Return what stands at the path, None if there is nothing."""
     for name in path:
         if not isinstance(document, dict):
             return None
@@ -227,5 +230,6 @@ def _check_value(field: str, value: Any) -> Any:
     ):
         return value
     raise InvalidQueryError(
-        f"where {field} = {value!r:.80}: only str, int (64 bit), float, bool and None can be compared"
+        f"where {field} = {value!r:.80}: only str, int (64 bit), float, bool and None can be compared; "
+        "models_of(collection, type) compares values of other types"
     )

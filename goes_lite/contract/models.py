@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar, cast
 from goes_lite.codec import codec
 from goes_lite.contract.event_store import Pages
 from goes_lite.contract.model_store import ModelRecord, ModelStore, check_models
+from goes_lite.contract.typed_query import typed_query
 from goes_lite.errors import ModelConflict, ModelNotFound
 from goes_lite.runtime import Runtime, call
 from goes_lite.runtime.backoff import Backoff
@@ -119,8 +120,19 @@ class Models(Generic[M]):
         reverse: bool = False,
         limit: int | None = None,
     ) -> Pages[M]:
-        """Return the models whose fields equal those of `where`, ordered by a field or by id; see `ModelStore.query`."""
-        records = self.store.query(self.collection, where=where, order_by=order_by, reverse=reverse, limit=limit)
+        """Return the models whose fields equal those of `where`, ordered by a field or by id.
+
+        A field is a dotted path into the type, such as `customer.city`; InvalidQueryError says which there are. Values
+        compare as those of their type: give a Decimal, a datetime, an Enum. None comes first, and stands for a field that a
+        model does not have, for example because it was written before the field was added.
+
+        The store selects and orders, where JSON can do that. To order by a datetime, time, timedelta, Decimal or bytes, and to
+        find one of the first two or a Decimal, all models that match the rest of `where` are read.
+        """
+        if not where and order_by is None:
+            records = self.store.query(self.collection, where=where, reverse=reverse, limit=limit)
+        else:
+            records = typed_query(self.store, self.collection, self.type, where, order_by, limit, reverse=reverse)
 
         async def fetch() -> Sequence[M]:
             return [self._decode(record) for record in await records.next_page()]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from goes_lite.errors import ConfigError, InvalidEventError
 from goes_lite.events.event import CAUSATION, CORRELATION, Event, context_here, id_bytes, restore, time_micros
-from goes_lite.events.fields import check_text, to_micros
+from goes_lite.events.fields import check_text, from_micros, to_micros
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -107,7 +107,7 @@ class Context(NamedTuple):
     def due(self, deadline: datetime) -> Context:
         """Return the context with this deadline, if it is earlier. ConfigError if it is no aware datetime."""
         try:
-            to_micros(deadline)
+            deadline = from_micros(to_micros(deadline))  # UTC: times of one zone compare as its clocks show them
         except InvalidEventError as exc:
             raise ConfigError(f"deadline: {exc}") from None
         return self if self.deadline is not None and self.deadline <= deadline else self._replace(deadline=deadline)

@@ -35,17 +35,22 @@ class Between(Generic[B]):
 
     def __init__(self, first: B | None, last: B | None) -> None:
         try:
-            if first is not None and last is not None and first > last:
+            if first is not None and last is not None and _comparable(first) > _comparable(last):
                 raise InvalidQueryError(
                     f"Between({first!r}, {last!r}) is empty: the first end is greater than the last"
                 )
-        except TypeError as exc:
+        except (TypeError, InvalidEventError) as exc:
             raise InvalidQueryError(f"Between({first!r:.80}, {last!r:.80}): {exc}") from None
         self.first: B | None = first
         self.last: B | None = last
 
     def __repr__(self) -> str:
         return f"Between({self.first!r}, {self.last!r})"
+
+
+def _comparable(end: Any) -> Any:
+    # Python compares two times of one zone as its clocks show them, which go back at the end of summer time.
+    return to_micros(end) if isinstance(end, datetime) else end
 
 
 class Span(NamedTuple):

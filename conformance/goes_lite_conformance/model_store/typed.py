@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from typing import Any, cast
 
 import pytest
 
 from goes_lite.contract.backend import PROCESSES, Backend
-from goes_lite.errors import EncodeError, ModelConflict, ModelNotFound
+from goes_lite.errors import EncodeError, InvalidQueryError, ModelConflict, ModelNotFound
 from goes_lite_conformance.harness.asserts import refused
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Place
@@ -24,6 +25,28 @@ class Summary:
     total: int = 0
     words: list[str] = field(default_factory=list[str])
     time: datetime | None = None
+
+
+@dataclass
+class Bill:
+    """A read model with fields that JSON orders in another way, or cannot order."""
+
+    due: Decimal
+    at: datetime
+    took: timedelta
+    paid: Decimal | None = None
+    lines: list[int] = field(default_factory=list[int])
+
+
+def bills() -> dict[str, Bill]:
+    """Return bills whose ids are in the order of each of their fields."""
+    zone = timezone(timedelta(hours=2))
+    return {
+        "a": Bill(Decimal(-10), NOON, timedelta(seconds=-3)),
+        "b": Bill(Decimal("9.00"), NOON.astimezone(zone) + timedelta(milliseconds=500), timedelta(seconds=9)),
+        "c": Bill(Decimal("9.5"), NOON + timedelta(seconds=1), timedelta(seconds=10), Decimal("9.00")),
+        "d": Bill(Decimal("1E+1"), NOON.astimezone(zone) + timedelta(hours=1), timedelta(days=1), Decimal("10.00")),
+    }
 
 
 def more(summary: Summary) -> Summary:
@@ -90,6 +113,39 @@ class ModelsRules(Contract):
         with refused(EncodeError):
             await summaries.put_many({"1": Summary(5), "2": None, "3": wrong})
         assert await summaries.find_many([*"123"]) == {"1": Summary(1), "2": Summary(2)}
+
+    async def test_values_are_ordered_as_such(self, db: Backend) -> None:
+        """MS-TYPED-007: `query` orders by values as their type does, not by their JSON: Decimal, datetime, timedelta."""
+        typed, written = db.models_of("bill", Bill), bills()
+        await typed.put_many(dict(reversed(written.items())))
+        for name in ("due", "at", "took", "paid"):
+            assert await typed.query(order_by=name).list() == [*written.values()], name
+            assert await typed.query(order_by=name, reverse=True, limit=3).list() == [*written.values()][:0:-1], name
+            assert await typed.query(order_by=name, where={"paid": None}, limit=5).list() == [
+                written[id] for id in "ab"
+            ]
+
+    async def test_values_are_found_as_such(self, db: Backend) -> None:
+        """MS-TYPED-008: `query` finds equal values however they are written: 9 is 9.00, an instant is itself in any zone."""
+        typed, written = db.models_of("bill", Bill), bills()
+        await typed.put_many({**written})
+        assert await typed.query(where={"due": Decimal(9)}).list() == [written["b"]]
+        assert await typed.query(where={"at": NOON + timedelta(hours=1), "due": Decimal(10)}).list() == [written["d"]]
+        assert await typed.query(where={"took": timedelta(days=1)}, order_by="due").list() == [written["d"]]
+        assert await typed.query(where={"paid": None}, limit=1).list() == [written["a"]]
+
+    async def test_a_field_has_to_exist(self, db: Backend) -> None:
+        """MS-TYPED-009: A field that the type does not have, and one without an order, raise InvalidQueryError."""
+        typed = db.models_of("bill", Bill)
+        for where, order_by in (
+            ({"dew": 1}, None),
+            (None, "dew"),
+            ({"due.x": 1}, None),
+            (None, "lines"),
+            ({"due": "x"}, None),
+        ):
+            with refused(InvalidQueryError):
+                await typed.query(where=where, order_by=order_by).list()
 
 
 class UseRules(Contract):
