@@ -209,7 +209,7 @@ class PostgresTransaction(UserTransaction):
 
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one SQL statement and return its rows; BEGIN, COMMIT and the like are refused."""
-        statement = check_statement(sql)
+        statement = check_statement(sql, parameters)
         return await self.session.run_in_savepoint(lambda connection: execute(connection, statement, parameters))
 
 

@@ -11,7 +11,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from goes_lite.errors import StoreReadOnly, TransactionError
+import asyncpg
+
+from goes_lite.contract.sql import check_sql
+from goes_lite.errors import InvalidQueryError, StoreReadOnly, TransactionError
 from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, READ_ONLY, Connection, code
 from goes_lite_postgres._ends import rollback
@@ -40,10 +43,9 @@ def first_word(sql: str) -> str:
             return word[0].upper() if word else ""
 
 
-def check_statement(sql: object) -> str:
-    """Return the statement; raise TransactionError unless it is a str and does not end the transaction."""
-    if not isinstance(sql, str):
-        raise TransactionError(f"an SQL statement must be a str, not {sql!r:.80}")
+def check_statement(sql: str, parameters: Sequence[Any]) -> str:
+    """Return the statement; raise TransactionError if it would end the transaction."""
+    check_sql(sql, parameters)
     if first_word(sql) in _ENDS:
         raise TransactionError(
             f"cannot run {sql!r:.80} inside a transaction, which commits when its block ends: raise to roll back"
@@ -53,13 +55,19 @@ def check_statement(sql: object) -> str:
 
 async def execute(connection: Connection, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Run a statement and return its rows."""
-    return [tuple(row) for row in await connection.fetch(sql, *parameters)]
+    try:
+        return [tuple(row) for row in await connection.fetch(sql, *parameters)]
+    except asyncpg.DataError as exc:
+        if getattr(exc, "severity", None) is not None:  # from the server
+            raise
+        raise InvalidQueryError(f"cannot run {sql!r:.80}: {exc}") from exc
 
 
 async def select(
     connection: Connection, pool: Pool, path: str, sql: str, parameters: Sequence[Any]
 ) -> list[tuple[Any, ...]]:
     """Run a statement and return its rows; raise StoreReadOnly if it does not only read."""
+    check_sql(sql, parameters)
     if first_word(sql) in _ENDS:
         raise StoreReadOnly(
             pool.address.location, f"select() only reads, so it cannot run {sql!r:.80}", "use a transaction"

@@ -296,7 +296,7 @@ class BlockingDatabase:
         """Run one read-only SQL statement of your own, outside any transaction, and return its rows.
 
         It sees what is committed and blocks no writer. A statement that would write raises StoreReadOnly.
-        Raises AbilityMissing without SQL.
+        Raises AbilityMissing without SQL. The parameters are those of `Transaction.execute`.
         """
         return self._portal.run(self.backend.select(sql, parameters))
 

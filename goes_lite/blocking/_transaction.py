@@ -40,7 +40,11 @@ class BlockingTransaction:
         self.actions.append(action)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one SQL statement of your own and return its rows. Raises AbilityMissing without SQL."""
+        """Run one SQL statement of your own and return its rows. Raises AbilityMissing without SQL.
+
+        The parameters are a sequence of None, bool, int (64 bit), float (no NaN), str or bytes; a backend may take more types,
+        as PostgreSQL does, whose columns have them. InvalidQueryError for anything else.
+        """
         return self._portal.run(self.transaction.execute(sql, parameters))
 
     def models_of(self, collection: str, type: type[M]) -> BlockingModels[M]:

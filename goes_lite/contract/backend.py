@@ -72,7 +72,11 @@ class Transaction(Stores, Protocol):
     """
 
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one SQL statement of your own and return its rows. Raises AbilityMissing without SQL."""
+        """Run one SQL statement of your own and return its rows. Raises AbilityMissing without SQL.
+
+        The parameters are a sequence of None, bool, int (64 bit), float (no NaN), str or bytes; a backend may take more types,
+        as PostgreSQL does, whose columns have them. InvalidQueryError for anything else.
+        """
         ...
 
     def on_commit(self, action: Callable[[], Awaitable[None]], /) -> None:
@@ -115,7 +119,7 @@ class Backend(Stores, Protocol):
         """Run one read-only SQL statement of your own, outside any transaction, and return its rows.
 
         It sees what is committed and blocks no writer. A statement that would write raises StoreReadOnly.
-        Raises AbilityMissing without SQL.
+        Raises AbilityMissing without SQL. The parameters are those of `Transaction.execute`.
         """
         raise AbilityMissing(SQL, self.location)
 

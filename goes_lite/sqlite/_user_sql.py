@@ -7,11 +7,15 @@ checked again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from sqlite3 import complete_statement
 from typing import Any, NamedTuple
 
-from goes_lite.errors import GoesError, StoreReadOnly, TransactionError
+from goes_lite.contract.sql import check_sql
+from goes_lite.errors import GoesError, InvalidQueryError, StoreReadOnly, TransactionError
 from goes_lite.sqlite._driver import AUTH, SCHEMA, Authorizer, Connection, Driver, Row
+from goes_lite.sqlite._parameters import bound, check_bound
 from goes_lite.sqlite._schema import own_names
 
 _ALLOW, _DENY = 0, 1
@@ -20,6 +24,7 @@ _ATTACH, _DETACH, _ALTER = 24, 25, 26
 _DEFINES = frozenset({*range(1, 9), *range(10, 18), _ALTER, 29, 30})
 """The actions that create, drop or alter something: its name and its table are the arguments."""
 _REMEMBERED = 1000
+_NOTHING = re.compile(r"(?:[\s;]|--[^\n]*|/\*(?>.*?\*/|.*))*", re.DOTALL).fullmatch
 
 _LOOKS_AT = frozenset(
     "table_info table_xinfo table_list index_list index_info index_xinfo foreign_key_list foreign_key_check "
@@ -48,7 +53,7 @@ class UserSql:
     ) -> None:
         self._driver = driver
         self._refusal = refusal
-        self._checked: set[str] = set()
+        self._checked: dict[str, str] = {}
         self._running = False
         self._watching: Authorizer | None = None
         self._objection = ""
@@ -71,21 +76,28 @@ class UserSql:
 
     def run(self, connection: Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:
         """Run a statement and return its rows."""
-        if not isinstance(sql, str):
-            raise TransactionError(f"an SQL statement must be a str, not {sql!r:.80}")
+        check_sql(sql, parameters)
+        values = bound(parameters)
         self._running = True
         try:
-            if sql in self._checked:
-                return connection.execute(sql, parameters).fetchall()
-            return self._run_checked(connection, sql, parameters)
+            checked = self._checked.get(sql)
+            if checked is not None:
+                return connection.execute(checked, values).fetchall()
+            return self._run_checked(connection, sql, values)
+        except (OverflowError, UnicodeEncodeError):
+            check_bound(values)
+            raise
         finally:
             self._running = False
 
     def _run_checked(self, connection: Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:
+        statement = _single(sql)
+        if "json_" in sql.lower():  # older versions of SQLite make a table for them, once, which the check would refuse
+            connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").fetchall()
         self._objection = ""
         self._driver.authorize(connection, self._check)
         try:
-            rows = connection.execute(sql, parameters).fetchall()
+            rows = connection.execute(statement, parameters).fetchall()
         except self._driver.error as exc:
             # a cached statement that is recompiled under the authorizer fails with SCHEMA
             if self._driver.code(exc) & 0xFF in (AUTH, SCHEMA):
@@ -94,8 +106,18 @@ class UserSql:
         finally:
             self._driver.authorize(connection, self._watching)
         if len(self._checked) < _REMEMBERED:
-            self._checked.add(sql)
+            self._checked[sql] = statement
         return rows
+
+
+def _single(sql: str) -> str:
+    """Return the statement without what follows; InvalidQueryError if there are several, which only one driver runs."""
+    for found in re.finditer(";", sql):
+        if complete_statement(sql[: found.end()]):
+            if not _NOTHING(sql, found.end()):
+                raise InvalidQueryError(f"{sql!r:.80} has several statements: run them one by one")
+            return sql[: found.end()]
+    return sql
 
 
 _ENDS = "which commits when its block ends: raise to roll back"

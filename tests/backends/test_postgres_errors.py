@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from datetime import date
+from typing import Any, cast
 
 import pytest
 from goes_lite_conformance.harness.samples import note, registry, snapshot, texts
@@ -11,6 +12,7 @@ from goes_lite_conformance.harness.samples import note, registry, snapshot, text
 import goes_lite as goes
 from goes_lite.errors import (
     GoesError,
+    InvalidQueryError,
     StoreError,
     StoreFull,
     StoreLocked,
@@ -48,6 +50,27 @@ CODES = {
 
 def raising(code: str) -> str:
     return f"DO $$ BEGIN RAISE EXCEPTION 'so it is' USING ERRCODE = '{code}'; END $$"
+
+
+def test_parameters_that_cannot_be_taken() -> None:
+    """What the driver cannot convert, and what is no sequence, is refused as on other backends; its own types are taken."""
+    wrong: list[tuple[str, Any]] = [
+        ("SELECT $1::int", ("x",)), ("SELECT $1::int", (2**31,)), ("SELECT $1::date", ("2026-01-01",)),
+        ("SELECT $1::text", (date(2026, 1, 1),)), ("SELECT $1::text", ("\ud800",)), ("SELECT $1::text", (object(),)),
+        ("SELECT $1::text", "x"), ("SELECT $1::text", None), ("SELECT $1::text", {"a": "b"}), ("SELECT 1\0", ()),
+        ("SELECT '\ud800'", ()), (cast("str", None), ()),
+    ]  # fmt: skip
+    with goes.blocking.connect(store_url(retry_timeout=0.1)) as db:
+        for sql, parameters in wrong:
+            with pytest.raises(InvalidQueryError):
+                db.select(sql, parameters)
+            with db.transaction() as tx:
+                with pytest.raises(InvalidQueryError):
+                    tx.execute(sql, parameters)
+                assert tx.execute("SELECT $1::date", (date(2026, 1, 1),)) == [(date(2026, 1, 1),)]
+        for parameters in ((), (1, 2), ("a\0b",)):
+            with pytest.raises(StoreError):
+                db.select("SELECT $1::text", parameters)
 
 
 @pytest.mark.parametrize(("code", "expected"), CODES.items())
