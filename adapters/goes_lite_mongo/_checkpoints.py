@@ -13,6 +13,7 @@ from goes_lite.errors import StoreDamaged
 from goes_lite.events.fields import to_micros
 from goes_lite.kit.leases import NOBODY, StoredLease, acquired, check_claim, check_current, checkpoint, held, renewed
 from goes_lite.runtime import Clock, SystemClock
+from goes_lite_mongo._documents import of_collection
 from goes_lite_mongo._driver import ClientSession, Collection, Document
 from goes_lite_mongo._schema import STORE, Collections
 from goes_lite_mongo._session import AnyExecutor
@@ -131,8 +132,14 @@ async def _identity(found: Collections, clock: Clock, session: ClientSession) ->
 
 
 def _stored(row: Document | None) -> StoredLease:
-    return NOBODY if row is None else (row["owner"], int(row["token"]), int(row["expires"]))
+    return NOBODY if row is None else _lease(row)
 
 
+@of_collection("leases")
+def _lease(row: Document) -> StoredLease:
+    return row["owner"], int(row["token"]), int(row["expires"])
+
+
+@of_collection("checkpoints")
 def _checkpoint(row: Document) -> Checkpoint:
     return checkpoint(row["_id"], int(row["position"]), row["store"], row["time"])

@@ -3,10 +3,45 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
+from goes_lite.errors import DecodeError, GoesError
+
+T = TypeVar("T")
+Document = dict[str, Any]
+
+WRONG = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
+"""What reading a document raises that is not as this backend wrote it."""
 _MAX, _DEPTH = 2**63, 90
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def wrong(collection: str, row: Document, error: Exception) -> DecodeError:
+    """Return the error for a document that is not as this backend wrote it."""
+    return DecodeError(
+        collection,
+        f"the document {row.get('_id')!r:.120} was changed ({type(error).__name__}: {error}): restore a backup",
+    )
+
+
+def of_collection(name: str) -> Callable[[Callable[[Document], T]], Callable[[Document], T]]:
+    """Make a function of a document raise DecodeError, which names the document, if it is not as it was written."""
+
+    def decorate(read: Callable[[Document], T]) -> Callable[[Document], T]:
+        @wraps(read)
+        def checked(row: Document) -> T:
+            try:
+                return read(row)
+            except GoesError:
+                raise
+            except WRONG as exc:
+                raise wrong(name, row, exc) from exc
+
+        return checked
+
+    return decorate
 
 
 def native(text: str) -> tuple[bool, Any]:

@@ -14,11 +14,18 @@ from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
 from goes_lite.kit.events import AggregateRow, Page, page_of
 from goes_lite.kit.sql import MAX_INTEGER
+from goes_lite_mongo._documents import of_collection
 from goes_lite_mongo._driver import ClientSession, Document
 from goes_lite_mongo._filter import condition, window
 from goes_lite_mongo._rows import RowReader, versions
 from goes_lite_mongo._schema import STORE, Collections
 from goes_lite_mongo._session import AnyExecutor
+
+
+@of_collection("aggregates")
+def _aggregate(row: Document) -> AggregateRow:
+    key = row["_id"]
+    return key["name"], key["id"], int(row["version"]), int(row["first_time"]), int(row["last_time"])
 
 
 class MongoEventRows:
@@ -92,10 +99,7 @@ class MongoEventRows:
                 {"$and": wanted} if wanted else {}, sort=[("_id", 1)], limit=limit, batch_size=limit, session=session
             ).to_list()
 
-        return [
-            (row["_id"]["name"], row["_id"]["id"], int(row["version"]), row["first_time"], row["last_time"])
-            for row in await self._executor.read(work)
-        ]
+        return [_aggregate(row) for row in await self._executor.read(work)]
 
     def count(self, query: EventQuery) -> Awaitable[int]:
         wanted = condition(query, self._reader.registry.spellings)

@@ -21,7 +21,8 @@ from goes_lite.contract.model_store import (
     parse_model,
 )
 from goes_lite.kit.paging import keyset_pages, upper_bound
-from goes_lite_mongo._documents import native, queryable, text_of
+from goes_lite.kit.stored import MODEL
+from goes_lite_mongo._documents import native, of_collection, queryable, text_of
 from goes_lite_mongo._driver import ClientSession, Document
 from goes_lite_mongo._schema import Collections
 from goes_lite_mongo._session import AnyExecutor
@@ -192,10 +193,11 @@ def _fields(collection: str, id: str, data: str) -> Document:
     return {"doc": document} if exact else {"doc": queryable(value), "text": data}
 
 
+@of_collection("models")
 def _record(row: Document) -> ModelRecord:
     key = row["_id"]
     data = row["text"] if "text" in row else text_of(row["doc"])
-    return ModelRecord(key["collection"], key["id"], int(row["version"]), data)
+    return ModelRecord._make(MODEL.check((key["collection"], key["id"], int(row["version"]), data)))
 
 
 def _field(names: tuple[str, ...]) -> Any:

@@ -9,12 +9,12 @@ from typing import Any
 from bson.binary import Binary
 from bson.int64 import Int64
 
-from goes_lite.errors import CodecError
+from goes_lite.errors import CodecError, GoesError
 from goes_lite.events.event import Event, id_bytes, restore, time_micros
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.registry import Raw
 from goes_lite.kit.reading import EventReader
-from goes_lite_mongo._documents import native, text_of
+from goes_lite_mongo._documents import WRONG, native, of_collection, text_of, wrong
 from goes_lite_mongo._driver import Document
 
 _Decoder = tuple[str, Callable[[Any], object] | None]
@@ -59,6 +59,7 @@ def payload_of(row: Document, field: str) -> str | bytes:
     return bytes(row["bytes"]) if "bytes" in row else text_of(row[field])
 
 
+@of_collection("events")
 def stored(row: Document) -> Event[None]:
     """Return the event of a document, without decoding its data."""
     found = row.get("aggregate")
@@ -106,28 +107,33 @@ class RowReader(EventReader):
         decoders: dict[tuple[str, str, int], _Decoder] = {}
         ref = whole
         for row in rows:
-            position, encoding, schema = int(row["_id"]), row["encoding"], int(row["schema"])
-            if whole is None:
-                of = row.get("aggregate")
-                ref = None if of is None else AggregateRef._make((of["name"], of["id"]))
-            key = (row["name"], encoding, schema)
-            decoder = decoders.get(key)
-            if decoder is None:
-                decoder = decoders[key] = self.decoder(row["name"], encoding, schema, position, ref)
-            name, decode = decoder
-            payload = payload_of(row, "data")
-            if decode is not None:
-                try:
-                    data = decode(payload)
-                except CodecError as exc:
-                    raise exc.about(name, position, ref) from exc
-            elif self.unknown == "raw" or whole is not None:
-                data = Raw(name, encoding, schema, payload)
-            else:
-                continue
-            found.append(
-                restore(
-                    _id(row), name, data, int(row["time"]), ref, int(row["version"]), _metadata(row), _tags(row),
-                    position, encoding, schema, payload,
-                )
-            )  # fmt: skip
+            try:
+                position, encoding, schema = int(row["_id"]), row["encoding"], int(row["schema"])
+                if whole is None:
+                    of = row.get("aggregate")
+                    ref = None if of is None else AggregateRef._make((of["name"], of["id"]))
+                key = (row["name"], encoding, schema)
+                decoder = decoders.get(key)
+                if decoder is None:
+                    decoder = decoders[key] = self.decoder(row["name"], encoding, schema, position, ref)
+                name, decode = decoder
+                payload = payload_of(row, "data")
+                if decode is not None:
+                    try:
+                        data = decode(payload)
+                    except CodecError as exc:
+                        raise exc.about(name, position, ref) from exc
+                elif self.unknown == "raw" or whole is not None:
+                    data = Raw(name, encoding, schema, payload)
+                else:
+                    continue
+                found.append(
+                    restore(
+                        _id(row), name, data, int(row["time"]), ref, int(row["version"]), _metadata(row), _tags(row),
+                        position, encoding, schema, payload,
+                    )
+                )  # fmt: skip
+            except GoesError:
+                raise
+            except WRONG as exc:
+                raise wrong("events", row, exc) from exc

@@ -11,6 +11,8 @@ from goes_lite.contract.snapshot_store import Snapshot, check_keep, check_snapsh
 from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros, to_micros
 from goes_lite.kit.paging import keyset_pages, upper_bound
 from goes_lite.kit.sql import MAX_INTEGER
+from goes_lite.kit.stored import SNAPSHOT
+from goes_lite_mongo._documents import of_collection
 from goes_lite_mongo._driver import ClientSession, Document
 from goes_lite_mongo._rows import payload_of, put_payload, versions
 from goes_lite_mongo._schema import Collections
@@ -111,10 +113,11 @@ def _key(row: Document) -> Document:
     return key
 
 
+@of_collection("snapshots")
 def _snapshot(row: Document) -> Snapshot:
     key = row["_id"]
-    ref = AggregateRef._make((key["name"], key["id"]))
-    return Snapshot(
-        ref, int(key["version"]), from_micros(row["time"]), int(row["schema"]), row["encoding"], payload_of(row, "state"),
-        row["deleted"],
-    )  # fmt: skip
+    state = payload_of(row, "state")
+    name, id, version, time, schema, encoding, state, deleted = SNAPSHOT.check((
+        key["name"], key["id"], int(key["version"]), row["time"], int(row["schema"]), row["encoding"], state, row["deleted"]
+    ))  # fmt: skip
+    return Snapshot(AggregateRef._make((name, id)), version, from_micros(time), schema, encoding, state, deleted)

@@ -10,6 +10,7 @@ from goes_lite.contract.checkpoints import Checkpoint, Lease, check_checkpoint, 
 from goes_lite.errors import LeaseHeld, LeaseLost
 from goes_lite.events.fields import from_micros, to_micros
 from goes_lite.kit.leases import NOBODY, StoredLease, check_claim, check_current, checkpoint
+from goes_lite.kit.stored import LEASE
 from goes_lite.runtime import Clock, SystemClock
 from goes_lite_postgres._driver import Connection
 from goes_lite_postgres._options import ServerAddress
@@ -103,7 +104,7 @@ class PostgresLeases:
         async def work(connection: Connection) -> Lease:
             row = await connection.fetchrow(self._sql.acquire, micros(self._clock), name, owner, duration)
             if row is None:
-                other, _, expires = await _stored(connection, self._sql.lease, name)
+                other, _, expires = LEASE.check(await _stored(connection, self._sql.lease, name), name)
                 raise LeaseHeld(name, other, from_micros(expires))
             token, until = row
             return Lease(name, owner, token, from_micros(until))
@@ -136,7 +137,7 @@ class PostgresLeases:
         rows = await self._executor.read(lambda connection: connection.fetch(self._sql.held, now, name))
         if not rows:
             return None
-        owner, token, expires = rows[0]
+        owner, token, expires = LEASE.check([*rows[0]], name)
         return Lease(name, owner, token, from_micros(expires))
 
 

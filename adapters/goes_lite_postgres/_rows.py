@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from goes_lite.errors import CodecError
+from goes_lite.errors import CodecError, DecodeError
 from goes_lite.events.event import Event, restore
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.registry import Raw
@@ -30,7 +30,12 @@ def unpacked(text: str | None, binary: bytes | None) -> str | bytes:
     """Return a payload from its two columns."""
     if binary is None:
         return text or ""
-    return binary if text is None else binary.decode()
+    try:
+        return binary if text is None else binary.decode()
+    except UnicodeDecodeError as exc:
+        raise DecodeError(
+            "binary_data", f"{binary!r:.80} is stored as text, which it is not: restore a backup"
+        ) from exc
 
 
 class RowReader(EventReader):

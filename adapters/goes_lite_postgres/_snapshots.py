@@ -10,6 +10,7 @@ from goes_lite.contract.snapshot_store import Snapshot, check_keep, check_snapsh
 from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros, to_micros
 from goes_lite.kit.paging import keyset_pages, upper_bound
 from goes_lite.kit.sql import MAX_INTEGER
+from goes_lite.kit.stored import SNAPSHOT
 from goes_lite_postgres._driver import Connection, Row
 from goes_lite_postgres._options import ServerAddress
 from goes_lite_postgres._rows import packed, unpacked
@@ -116,4 +117,5 @@ def _key(row: Row) -> Sequence[Any]:
 def _snapshot(row: Row) -> Snapshot:
     name, id, version, time, schema, encoding, text, binary, deleted = row
     state = unpacked(text, binary)
+    SNAPSHOT.check((name, id, version, time, schema, encoding, state, deleted))
     return Snapshot(AggregateRef._make((name, id)), version, from_micros(time), schema, encoding, state, deleted)

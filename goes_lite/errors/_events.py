@@ -200,4 +200,4 @@ class EncodeError(CodecError, TypeError):
 
 
 class DecodeError(CodecError, ValueError):
-    """Stored bytes do not fit the type that is registered for their event."""
+    """Stored bytes do not fit the type that is registered for their event, or a stored value cannot be in its column."""

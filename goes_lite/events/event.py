@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar, cast
 from uuid import UUID
 
-from goes_lite.errors import InvalidEventError
+from goes_lite.errors import CodecError, DecodeError, InvalidEventError
 from goes_lite.events.fields import (
     AggregateRef,
     aggregate_ref,
@@ -29,6 +29,7 @@ from goes_lite.events.registry import Encoded, Registry, default_registry
 
 D = TypeVar("D")
 D_co = TypeVar("D_co", covariant=True)
+V = TypeVar("V")
 
 
 CORRELATION = "correlation"
@@ -120,8 +121,8 @@ class Event(Generic[D_co]):
     def id(self) -> UUID:
         """Unique across all stores; a UUIDv7 unless it was given."""
         value = self._id
-        if isinstance(value, bytes):
-            value = self._id = UUID(bytes=value)
+        if not isinstance(value, UUID):
+            value = self._id = self._read("id", _uuid, value)
         return value
 
     @property
@@ -138,8 +139,8 @@ class Event(Generic[D_co]):
     def time(self) -> datetime:
         """When it was recorded (aware, UTC, microseconds), by the clock of the recording process; not an order."""
         value = self._time
-        if isinstance(value, int):
-            value = self._time = from_micros(value)
+        if not isinstance(value, datetime):
+            value = self._time = self._read("time", from_micros, value)
         return value
 
     @property
@@ -158,8 +159,8 @@ class Event(Generic[D_co]):
         value = self._metadata
         if value is None:
             return _NO_METADATA
-        if isinstance(value, str):
-            value = self._metadata = MappingProxyType(json.loads(value))
+        if not isinstance(value, MappingProxyType):
+            value = self._metadata = self._read("metadata", _metadata, value)
         return value
 
     @property
@@ -168,8 +169,8 @@ class Event(Generic[D_co]):
         value = self._tags
         if value is None:
             return _NO_TAGS
-        if isinstance(value, str):
-            value = self._tags = frozenset(json.loads(value))
+        if not isinstance(value, frozenset):
+            value = self._tags = self._read("tags", _tags, value)
         return value
 
     @property
@@ -181,6 +182,16 @@ class Event(Generic[D_co]):
     def encoded(self) -> Encoded:
         """The data as it is stored: encoding, schema version, payload."""
         return Encoded(self._encoding, self._schema, self._payload)
+
+    def _read(self, field: str, convert: Callable[[Any], V], value: object) -> V:
+        """Convert what is stored; DecodeError if that is impossible, since nothing was checked when it was read."""
+        try:
+            return convert(value)
+        except (CodecError, ValueError, TypeError, RecursionError) as exc:
+            problem = f"{value!r:.80} is stored, which cannot be: restore a backup"
+            raise DecodeError(
+                field, problem, name=self._name, position=self._position, aggregate=self._aggregate
+            ) from exc
 
     def at(self, position: int) -> Event[D_co]:
         """Return the same event, stored at `position`."""
@@ -224,6 +235,24 @@ def caused_by(event: Event[Any]) -> dict[str, str]:
     """Return the metadata of what the handler of an event causes: that of the event, with the event as the cause."""
     id = str(event.id)
     return {**event.metadata, CORRELATION: event.metadata.get(CORRELATION) or id, CAUSATION: id}
+
+
+def _uuid(value: Any) -> UUID:
+    return UUID(bytes=value)
+
+
+def _metadata(value: Any) -> Mapping[str, str]:
+    found = dict(value) if isinstance(value, Mapping) else json.loads(value)
+    if type(found) is not dict or not {*map(type, found.values())} <= {str}:
+        raise TypeError(value)
+    return MappingProxyType(found)
+
+
+def _tags(value: Any) -> frozenset[str]:
+    found = json.loads(value)
+    if type(found) is not list or not {*map(type, found)} <= {str}:
+        raise TypeError(value)
+    return frozenset(found)
 
 
 _new = cast("Callable[[type[Any]], Any]", object.__new__)
@@ -271,26 +300,22 @@ _canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
 def metadata_json(event: Event[Any]) -> str | None:
     """Return the metadata as canonical JSON (keys sorted), None if there is none: equal metadata, equal text."""
     value = event._metadata
-    if value is None or type(value) is str:
-        return value
-    return _canonical(dict(cast("Mapping[str, str]", value)))
+    return value if value is None or type(value) is str else _canonical(dict(event.metadata))
 
 
 def tags_json(event: Event[Any]) -> str | None:
     """Return the tags as canonical JSON (sorted), None if there are none."""
     value = event._tags
-    if value is None or type(value) is str:
-        return value
-    return _canonical(sorted(value))
+    return value if value is None or type(value) is str else _canonical(sorted(event.tags))
 
 
 def id_bytes(event: Event[Any]) -> bytes:
     """Return the 16 bytes of its id."""
     value = event._id
-    return value if isinstance(value, bytes) else value.bytes
+    return value if isinstance(value, bytes) else event.id.bytes
 
 
 def time_micros(event: Event[Any]) -> int:
     """Return its time in microseconds since 1970 UTC."""
     value = event._time
-    return value if isinstance(value, int) else to_micros(value)
+    return value if isinstance(value, int) else to_micros(event.time)

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Self
 from uuid import UUID
 
-from goes_lite.errors import InvalidEventError, RegistrationError
+from goes_lite.errors import DecodeError, InvalidEventError, RegistrationError
 
 MAX_ID_BYTES = 1024
 """The maximum length of an aggregate id or tag, in bytes of UTF-8: what every backend can index."""
@@ -115,8 +115,16 @@ def to_micros(time: datetime) -> int:
 
 
 def from_micros(micros: int) -> datetime:
-    """Return the aware UTC datetime of so many microseconds: the inverse of `to_micros`."""
-    return _EPOCH + timedelta(microseconds=micros)
+    """Return the aware UTC datetime of so many microseconds: the inverse of `to_micros`. DecodeError if there is none."""
+    try:
+        return _EPOCH + timedelta(microseconds=micros)
+    except (OverflowError, TypeError) as exc:
+        raise DecodeError("time", f"{micros!r:.80} is no time in microseconds since 1970") from exc
+
+
+def is_micros(value: int) -> bool:
+    """Return whether `from_micros` has a time for it."""
+    return _FIRST_MICROS <= value <= _LAST_MICROS
 
 
 def check_metadata(metadata: Mapping[str, str]) -> Mapping[str, str]:

@@ -27,6 +27,7 @@ from goes_lite.kit.batch import AppendBatch, check_batch
 from goes_lite.kit.paging import FIRST_PAGE, keyset_pages, lower_bound, upper_bound
 from goes_lite.kit.reading import EventReader
 from goes_lite.kit.sql import MAX_INTEGER
+from goes_lite.kit.stored import AGGREGATE
 
 RECHECK = 1.0
 """Seconds after which a follower looks for new events even if no commit woke it."""
@@ -237,5 +238,5 @@ def _ref(row: AggregateRow) -> AggregateRef:
 
 
 def _info(row: AggregateRow) -> AggregateInfo:
-    _, _, version, first, last = row
+    _, _, version, first, last = AGGREGATE.check(row)
     return AggregateInfo(_ref(row), version, from_micros(first), from_micros(last))

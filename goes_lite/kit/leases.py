@@ -10,6 +10,7 @@ from typing import TypeAlias
 from goes_lite.contract.checkpoints import Checkpoint, Lease, check_owned_name, check_ttl
 from goes_lite.errors import LeaseHeld, LeaseLost
 from goes_lite.events.fields import from_micros
+from goes_lite.kit.stored import CHECKPOINT, LEASE
 
 StoredLease: TypeAlias = tuple[str, int, int]
 """Owner, token and expiry in microseconds."""
@@ -27,7 +28,7 @@ def check_claim(name: str, owner: str, ttl: float) -> int:
 
 def acquired(name: str, owner: str, duration: int, stored: StoredLease, now: int) -> Lease:
     """Return the acquired lease to store, or raise LeaseHeld while another owner has it."""
-    holder, token, expires = stored
+    holder, token, expires = LEASE.check(stored, name)
     if expires > now and holder != owner:
         raise LeaseHeld(name, holder, from_micros(expires))
     if expires <= now or holder != owner:
@@ -43,17 +44,18 @@ def renewed(lease: Lease, duration: int, stored: StoredLease, now: int) -> Lease
 
 def check_current(lease: Lease, stored: StoredLease) -> None:
     """Raise LeaseLost unless the lease is current."""
-    owner, token, _ = stored
+    owner, token, _ = LEASE.check(stored, lease.name)
     if (owner, token) != (lease.owner, lease.token):
         raise LeaseLost(lease.name, owner or None, lease.token, token)
 
 
 def held(name: str, stored: StoredLease, now: int) -> Lease | None:
     """Return the lease if it is held."""
-    owner, token, expires = stored
+    owner, token, expires = LEASE.check(stored, name)
     return Lease(name, owner, token, from_micros(expires)) if expires > now else None
 
 
 def checkpoint(name: str, position: int, store: str, time: int) -> Checkpoint:
     """Return a checkpoint from its columns; the time is in microseconds."""
+    CHECKPOINT.check((name, position, store, time))
     return Checkpoint(name, position, store, from_micros(time))

@@ -76,6 +76,10 @@ class EventReader:
             f"the aggregate {ref.name!r}, id {ref.id!r}, is stored at version {version!r:.80}, but {what}",
         )
 
+    def wrong(self, position: int, column: str, value: object) -> StoreDamaged:
+        """Return the error for a stored value that cannot be right."""
+        return StoreDamaged(self.location, f"{column} of the event at position {position}: {value!r:.80}")
+
     def lost_aggregate(self, position: int, version: object) -> StoreDamaged:
         """Return the error for an event without an aggregate whose version says that it had one."""
         return StoreDamaged(

@@ -21,6 +21,7 @@ from goes_lite.contract.model_store import (
 )
 from goes_lite.errors import ModelError
 from goes_lite.kit.paging import keyset_pages, upper_bound
+from goes_lite.kit.stored import MODEL
 from goes_lite.sqlite._driver import Connection, Row
 from goes_lite.sqlite._executor import AnyExecutor
 
@@ -59,7 +60,7 @@ class SQLiteModels:
     async def get(self, collection: str, id: str) -> ModelRecord | None:
         check_model_key(collection, id)
         rows = await self._executor.read(lambda connection: connection.execute(_GET, (collection, id)).fetchall())
-        return ModelRecord(*rows[0]) if rows else None
+        return ModelRecord._make(MODEL.check(rows[0])) if rows else None
 
     async def get_many(self, collection: str, ids: Iterable[str]) -> dict[str, ModelRecord]:
         asked = check_model_keys(collection, ids)
@@ -67,7 +68,7 @@ class SQLiteModels:
 
         def work(connection: Connection) -> dict[str, ModelRecord]:
             rows = connection.execute(_GET_MANY, (text, collection)).fetchall()
-            found = {row[1]: ModelRecord._make(row) for row in rows}
+            found = {row[1]: ModelRecord._make(MODEL.check(row)) for row in rows}
             return {id: found[id] for id in asked if id in found}
 
         return await self._executor.read(work)
@@ -172,7 +173,7 @@ def _key(row: Row) -> Row:
 
 
 def _record(row: Row) -> ModelRecord:
-    return ModelRecord._make(row[:4])
+    return ModelRecord._make(MODEL.check(row[:4]))
 
 
 def _rows(connection: Connection, collection: str, written: list[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:

@@ -59,12 +59,18 @@ class RowReader(EventReader):
             metadata,
             tags,
         ) in rows:
+            if type(version) is not int:
+                raise self.wrong(position, "version", version)
             if whole is None and (ref is None or ref != (aggregate, aggregate_id)):  # often the same as before
                 ref = None if aggregate is None else make_ref((aggregate, aggregate_id))
                 if ref is None and version:
                     raise self.lost_aggregate(position, version)
+                if ref is not None and not (type(aggregate) is type(aggregate_id) is str):
+                    raise self.wrong(position, "aggregate", tuple(ref))
             decoder = decoders.get((key, encoding, schema))
             if decoder is None:
+                if type(encoding) is not str or type(schema) is not int:
+                    raise self.wrong(position, "encoding, schema", (encoding, schema))
                 decoder = decoders[key, encoding, schema] = self.decoder(
                     self._name(connection, key, position), encoding, schema, position, ref
                 )
@@ -74,6 +80,8 @@ class RowReader(EventReader):
                     data = decode(payload)
                 except CodecError as exc:
                     raise exc.about(name, position, ref) from exc
+            elif type(payload) not in (str, bytes):
+                raise self.wrong(position, "data", payload)
             elif self.unknown == "raw" or whole is not None:
                 data = Raw(name, encoding, schema, payload)
             else:
@@ -89,6 +97,8 @@ class RowReader(EventReader):
                     self.location, f"the event at position {position} has the name key {key}, which does not exist"
                 )
             name = rows[0][0]
+            if type(name) is not str:
+                raise self.wrong(position, "name", name)
             if not self._driver.in_transaction(connection):  # otherwise a rollback may free the key for another name
                 self._names[key] = name
         return name

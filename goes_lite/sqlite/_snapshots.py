@@ -9,6 +9,7 @@ from goes_lite.contract.snapshot_store import Snapshot, check_keep, check_snapsh
 from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros, to_micros
 from goes_lite.kit.paging import keyset_pages, upper_bound
 from goes_lite.kit.sql import MAX_INTEGER
+from goes_lite.kit.stored import SNAPSHOT
 from goes_lite.sqlite._driver import Connection, Row
 from goes_lite.sqlite._executor import AnyExecutor
 
@@ -87,5 +88,5 @@ def _key(row: Row) -> Row:
 
 
 def _snapshot(row: Row) -> Snapshot:
-    name, id, version, time, schema, encoding, state, deleted = row
+    name, id, version, time, schema, encoding, state, deleted = SNAPSHOT.check(row)
     return Snapshot(AggregateRef._make((name, id)), version, from_micros(time), schema, encoding, state, bool(deleted))
