@@ -146,7 +146,6 @@ def pytest_report_header() -> str:
     for name in (
         "apsw",
         "msgspec",
-        "watchfiles",
         "protobuf",
         "attrs",
         "rich",

@@ -29,7 +29,7 @@ from goes_lite.kit.reading import EventReader
 from goes_lite.kit.sql import MAX_INTEGER
 from goes_lite.kit.stored import AGGREGATE
 
-RECHECK = 1.0
+RECHECK = 5.0
 """Seconds after which a follower looks for new events even if no commit woke it."""
 
 AggregateRow: TypeAlias = tuple[str, str, int, int, int]

@@ -101,6 +101,7 @@ class Processor(Requestable):
         """The name under which this instance holds the lease."""
         self.wake = Signal()
         """Notified of commits, of closing the store, of a request to stop, and of losing the lease."""
+        self.resting = False
         self.error: Exception | None = None
         """The last error."""
         self._ttl = float(lease)
@@ -181,13 +182,13 @@ class Processor(Requestable):
 
     async def _serve(self) -> None:
         """Become the active instance if no other is, and work until that ends."""
-        held = HeldLease(self.backend, self.name, self.owner, self._ttl, self.wake)
+        held = HeldLease(self.backend, self.name, self.owner, self._ttl, self.wake, lambda: self.resting)
         try:
             lease = await held.acquire()
         except LeaseHeld:
             await self.sleep(STANDBY_INTERVAL)
             return
-        self._held, self._state = held, "active"
+        self._held, self._state, self.resting = held, "active", False
         self._since, self._handled_before = self.backend.runtime.clock.monotonic(), self._handled
         self._position = 0
         try:

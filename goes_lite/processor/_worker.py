@@ -59,7 +59,9 @@ class Worker:
                 await processor.sleep(store_backoff(failures))
                 continue
             if seconds is None or seconds > 0:
+                processor.resting = True
                 await self._backend.runtime.wait(processor.wake, seen, seconds and min(seconds, MAX_PAUSE))
+                processor.resting = False
         with suppress(Displaced):  # then the saved checkpoint is further ahead
             await self._runner.settle()
 

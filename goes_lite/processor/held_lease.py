@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from uuid import uuid4
 
@@ -27,9 +28,20 @@ def new_owner() -> str:
 
 
 class HeldLease:
-    """The lease of an active instance, renewed in the background from `acquire` to `release`."""
+    """The lease of an active instance, renewed in the background from `acquire` to `release`.
 
-    def __init__(self, backend: Backend, name: str, owner: str, ttl: float, wake: Signal) -> None:
+    While the instance is `resting`, which is most of the time, it is renewed as seldom as is safe: each time costs a commit.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        name: str,
+        owner: str,
+        ttl: float,
+        wake: Signal,
+        resting: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._backend = backend
         self._name = name
         self._owner = owner
@@ -38,6 +50,7 @@ class HeldLease:
         self._ending = Signal()
         self._renewal: Background | None = None
         self.lease: Lease | None = None
+        self._resting = resting
         self.lost = False
         """Whether another instance has taken over the lease."""
 
@@ -62,7 +75,7 @@ class HeldLease:
         return self.lease
 
     async def _renew(self, lease: Lease) -> None:
-        while not await self._backend.runtime.wait(self._ending, 0, self._ttl / 3):
+        while not await self._backend.runtime.wait(self._ending, 0, self._ttl / (2 if self._resting() else 3)):
             try:
                 await self._backend.leases.renew(lease, self._ttl)
             except LeaseLost:

@@ -65,6 +65,8 @@ class Host(Protocol):
     schedule: ProcessorSchedule
     retry: Retry
     wake: Signal
+    resting: bool
+    """Whether it waits because nothing is due."""
 
     async def first_position(self) -> int:
         """Return the position after which it begins without a checkpoint."""

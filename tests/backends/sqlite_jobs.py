@@ -34,9 +34,14 @@ from goes_lite.sqlite import SQLiteBackend
 from tests.backends.sqlite_kit import JOBS, Noted, job, note, numbers, registry, store
 
 
-def without_watchfiles() -> None:
-    """As if watchfiles were not installed."""
-    sys.modules["watchfiles"] = None  # type: ignore[assignment]
+def without_notifications() -> None:
+    """As if the system told nobody of files that are written."""
+    from goes_lite.sqlite import _lookout
+
+    def refuse() -> None:
+        raise OSError("none here")
+
+    setattr(_lookout, "Inotify", refuse)  # noqa: B010 - another type
 
 
 @job
@@ -62,10 +67,10 @@ def commit_flat_out(path: str, driver: str, process: int, durability: str = "ful
 
 
 @job
-def follow_each(path: str, driver: str, watchfiles: bool = True, recheck: float | None = None) -> None:
+def follow_each(path: str, driver: str, notified: bool = True, recheck: float | None = None) -> None:
     """Follow from now, and say of each event at once when it was seen."""
-    if not watchfiles:
-        without_watchfiles()
+    if not notified:
+        without_notifications()
     if recheck is not None:
         from goes_lite.kit import events
 
