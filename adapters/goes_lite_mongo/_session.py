@@ -11,7 +11,7 @@ from goes_lite.contract.backend import SQL
 from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AbilityMissing, GoesError, StoreUnavailable, TransactionError
 from goes_lite.kit.batch import AppendBatch
-from goes_lite.kit.transaction import StoresInside, UserTransaction, check_not_inside, current_session
+from goes_lite.kit.transaction import StoresInside, UserTransaction, check_not_inside, current_session, finish_soon
 from goes_lite.runtime import Runtime
 from goes_lite.runtime.background import uninterrupted
 from goes_lite_mongo._append import Group, take_turn
@@ -39,6 +39,7 @@ class MongoSession:
         self._session: ClientSession | None = None
         self._broken = False
         self._stack = AsyncExitStack()
+        self._loop = asyncio.get_running_loop()
         self._one = asyncio.Lock()  # a session runs one operation at a time, but the block may use several tasks
 
     @property
@@ -114,6 +115,10 @@ class MongoSession:
         if self.active:
             self.active = False
             await uninterrupted(self._finish(commit=commit))
+
+    def abandon(self) -> None:
+        if self.active:
+            finish_soon(self, self._loop)
 
     async def _finish(self, *, commit: bool) -> None:
         async with self._stack, self._one:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import GoesError, StoreUnavailable, TransactionError
 from goes_lite.kit.batch import AppendBatch
-from goes_lite.kit.transaction import StoresInside, UserTransaction, check_not_inside, current_session
+from goes_lite.kit.transaction import StoresInside, UserTransaction, check_not_inside, current_session, finish_soon
 from goes_lite.runtime import Runtime
 from goes_lite.runtime.background import uninterrupted
 from goes_lite_postgres._append import Group
@@ -34,6 +34,7 @@ class PostgresSession:
         """Whether the COMMIT succeeded, even if the caller was cancelled."""
         self._stack = AsyncExitStack()
         self._connection: Connection | None = None
+        self._loop = asyncio.get_running_loop()
         self._one = asyncio.Lock()  # a connection runs one statement at a time, but the block may use several tasks
         self._has_log = False
 
@@ -123,6 +124,10 @@ class PostgresSession:
         if self.active:
             self.active = False
             await uninterrupted(self._finish(commit=commit))
+
+    def abandon(self) -> None:
+        if self.active:
+            finish_soon(self, self._loop)
 
     async def _finish(self, *, commit: bool) -> None:
         async with self._stack, self._one:

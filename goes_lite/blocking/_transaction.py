@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from goes_lite.blocking._models import BlockingModels
 from goes_lite.blocking._stores import (
@@ -15,6 +14,7 @@ from goes_lite.blocking._stores import (
     BlockingSnapshotStore,
 )
 from goes_lite.contract.backend import Backend, Transaction
+from goes_lite.runtime.leaving import ExitMethod, Leaving
 from goes_lite.runtime.portal import Portal
 
 M = TypeVar("M")
@@ -52,31 +52,35 @@ class BlockingTransaction:
         return BlockingModels(self.transaction.models_of(collection, type), self._portal)
 
 
-class TransactionBlock:
+class TransactionBlock(Leaving):
     """A block of code in a transaction."""
 
     def __init__(self, backend: Backend, portal: Portal) -> None:
         self._backend = backend
         self._portal = portal
-        self._block: AbstractAsyncContextManager[Transaction] | None = None
+        self._exit: Callable[..., Awaitable[object]] | None = None
+        """Of the asynchronous block, which is abandoned with it."""
         self._transaction: BlockingTransaction | None = None
 
     def __enter__(self) -> BlockingTransaction:
         async def enter() -> Transaction:
-            self._block = self._backend.transaction()
-            return await self._block.__aenter__()
+            block = self._backend.transaction()
+            self._exit = block.__aexit__
+            return await block.__aenter__()
 
         self._transaction = BlockingTransaction(self._portal.run(enter()), self._portal)
         return self._transaction
 
-    def __exit__(
+    def _leave(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         async def leave() -> None:
-            if self._block is not None:
-                await self._block.__aexit__(exc_type, exc, traceback)
+            if self._exit is not None:
+                await self._exit(exc_type, exc, traceback)
 
         self._portal.run(leave())
+        self._exit = None
+        self.left()
         if exc_type is None and self._transaction is not None:
             for action in self._transaction.actions:
                 try:
@@ -85,3 +89,14 @@ class TransactionBlock:
                     import logging  # where nothing goes wrong, nobody pays for it
 
                     logging.getLogger("goes_lite").exception("an action after a commit failed")
+
+    if TYPE_CHECKING:
+
+        def __exit__(
+            self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+        ) -> None: ...
+    else:
+        __exit__ = ExitMethod(_leave)
+
+    def abandon(self) -> None:
+        self._exit = None

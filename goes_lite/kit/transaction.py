@@ -6,11 +6,11 @@ A backend provides a session (from BEGIN to COMMIT) and the stores inside it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
 from goes_lite.contract.backend import Transaction
 from goes_lite.contract.checkpoints import CheckpointStore
@@ -20,6 +20,10 @@ from goes_lite.contract.models import Models
 from goes_lite.contract.snapshot_store import SnapshotStore
 from goes_lite.errors import TransactionError
 from goes_lite.runtime import Runtime
+from goes_lite.runtime.leaving import ExitMethod, Leaving
+
+if TYPE_CHECKING:
+    import asyncio
 
 M = TypeVar("M")
 
@@ -53,6 +57,10 @@ class Session(Protocol):
     async def open(self) -> None: ...
     async def finish(self, *, commit: bool) -> None: ...
 
+    def abandon(self) -> None:
+        """Roll back, without waiting for it, unless it has ended; called by any thread, after an interrupt."""
+        ...
+
 
 S = TypeVar("S", bound=Session)
 
@@ -70,6 +78,14 @@ def check_not_inside(owner: object) -> None:
                 "write through the transaction (tx.events, tx.models, …)"
             )
         session = session.outer
+
+
+def finish_soon(session: Session, loop: asyncio.AbstractEventLoop) -> None:
+    """Roll back a session on its event loop, from any thread; nothing is left to do if the loop was closed."""
+    if not loop.is_closed():
+        from asyncio import run_coroutine_threadsafe
+
+        run_coroutine_threadsafe(session.finish(commit=False), loop)
 
 
 class UserTransaction(ABC):
@@ -91,34 +107,53 @@ class UserTransaction(ABC):
         self.actions.append(action)
 
 
-class TransactionBlock(AbstractAsyncContextManager[Transaction], Generic[S]):
+class TransactionBlock(Leaving, AbstractAsyncContextManager[Transaction], Generic[S]):
     """Context manager that `transaction()` returns. `session` creates a session, `inside` the transaction for the block."""
 
     def __init__(self, session: Callable[[], S], inside: Callable[[S], UserTransaction]) -> None:
         self._make = session
         self._inside = inside
-        self._entered: tuple[S, UserTransaction] | None = None
+        self._session: S | None = None
+        self._transaction: UserTransaction | None = None
 
     async def __aenter__(self) -> Transaction:
-        session = self._make()
-        await session.open()
-        current_session.set(session)
-        transaction = self._inside(session)
-        self._entered = session, transaction
-        return transaction
+        session = self._session = self._make()
+        try:
+            await session.open()
+            current_session.set(session)
+            self._transaction = self._inside(session)
+            return self._transaction
+        except BaseException:
+            self.abandon()
+            raise
 
-    async def __aexit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        entered, self._entered = self._entered, None
-        if entered is None:
+    def _leave(self, *error: object) -> Coroutine[Any, Any, None]:
+        left = self._left(commit=error[0] is None)
+        self.watch(left)
+        return left
+
+    if TYPE_CHECKING:
+
+        async def __aexit__(
+            self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+        ) -> None: ...
+    else:
+        __aexit__ = ExitMethod(_leave)
+
+    async def _left(self, *, commit: bool) -> None:
+        session, transaction = self._session, self._transaction
+        if session is None or transaction is None:
             return
-        session, transaction = entered
         if current_session.get() is session:  # otherwise a block that was entered later is still open
             current_session.set(session.outer)
         try:
-            await session.finish(commit=exc_type is None)
+            await session.finish(commit=commit)
+            self.left()
+        except BaseException:
+            self.abandon()
+            raise
         finally:
+            self._session = None
             if session.committed:
                 for action in transaction.actions:
                     try:
@@ -127,3 +162,10 @@ class TransactionBlock(AbstractAsyncContextManager[Transaction], Generic[S]):
                         import logging  # imported only when something goes wrong
 
                         logging.getLogger("goes_lite").exception("an action after a commit failed")
+
+    def abandon(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            if current_session.get() is session:
+                current_session.set(session.outer)
+            session.abandon()

@@ -8,6 +8,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from goes_lite.sqlite._driver import Connection
+from goes_lite.sqlite._seat import Turn
 
 if TYPE_CHECKING:
     import asyncio
@@ -16,25 +17,20 @@ T = TypeVar("T")
 Work = Callable[[Connection], T]
 
 
-class Operation(Generic[T]):
-    """A function of the connection, and its result."""
+class Operation(Turn, Generic[T]):
+    """A function of the connection, and its result. It has the seat while its thread leads."""
 
-    __slots__ = ("committed", "done", "error", "future", "result", "turn", "work")
+    __slots__ = ("committed", "done", "error", "future", "result", "work")
 
     def __init__(self, work: Work[T], committed: Callable[[T], None] | None, future: asyncio.Future[T] | None) -> None:
         self.work = work
         self.committed = committed
         """Called after the commit, on the writer's thread, in commit order."""
         self.future = future
-        self.turn: SimpleQueue[None] | None = None
-        """Wakes the waiting thread, which finds the operation done or becomes the leader."""
+        self.bell: SimpleQueue[None] | None = None
         self.done = False
         self.result: Any = None
         self.error: BaseException | None = None
-
-    def wake(self) -> None:
-        if self.turn is not None:
-            self.turn.put(None)
 
 
 def call_in(future: asyncio.Future[Any] | None, settle: Callable[[asyncio.Future[Any]], None]) -> None:
@@ -47,8 +43,8 @@ def resolve(operations: Sequence[Operation[Any]]) -> None:
     """Deliver results, with one call per event loop instead of one per operation."""
     by_loop: dict[asyncio.AbstractEventLoop, list[Operation[Any]]] = {}
     for op in operations:
-        if op.turn is not None:
-            op.turn.put(None)
+        if op.bell is not None:
+            op.bell.put(None)
         elif op.future is not None:
             by_loop.setdefault(op.future.get_loop(), []).append(op)
     for loop, resolved in by_loop.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from goes_lite.contract.event_store import AppendCondition, Appended
@@ -19,6 +19,7 @@ from goes_lite.runtime import Runtime
 from goes_lite.sqlite._append import MakeAppend
 from goes_lite.sqlite._driver import Connection
 from goes_lite.sqlite._operation import Operation, Work, call_in, resolve
+from goes_lite.sqlite._seat import Turn
 from goes_lite.sqlite._user_sql import UserSql
 from goes_lite.sqlite._writer import Writer
 
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     import asyncio
 
 T = TypeVar("T")
+
+LOOK = 1.0
+"""How often, in seconds, the writer's thread looks whether the event loop of an idle transaction was closed."""
 
 
 class SQLiteSession:
@@ -37,6 +41,8 @@ class SQLiteSession:
         self.after_commit: list[Callable[[], None]] = []
         self._inbox: SimpleQueue[tuple[Operation[Any], bool]] = SimpleQueue()
         self._opened: asyncio.Future[None] | None = None
+        self._turn = Turn()
+        self._committing = False
         self.active = False
         self.committed = False
         """Whether the COMMIT succeeded, even if the waiting task was cancelled."""
@@ -49,26 +55,25 @@ class SQLiteSession:
         self.writer.check_usable()
         check_not_inside(self.writer)
         if self.writer.inline:
-            self.writer.acquire()
             try:
+                self.writer.acquire(self._turn)
                 self.writer.check_usable()
                 self.writer.transactions.begin()
+                self.active = True
             except BaseException:
-                self.writer.transactions.rollback()
-                self.writer.release()
+                self.writer.give_up(self._turn)
                 raise
-            self.active = True
             return
         import asyncio
 
-        self._opened = asyncio.get_running_loop().create_future()
-        self.writer.put(self)
         try:
+            self._opened = asyncio.get_running_loop().create_future()
+            self.writer.put(self)
             await self._opened
+            self.active = True
         except BaseException:
-            self._inbox.put((Operation(lambda _: self.writer.transactions.rollback(), None, None), True))
+            self.abandon()
             raise
-        self.active = True
 
     async def run(self, work: Work[T], *, savepoint: bool) -> T:
         """Run an operation inside the transaction. If it raises, only its own writes are undone.
@@ -91,34 +96,60 @@ class SQLiteSession:
         await self._do(lambda _: self._finish(commit), last=True)
 
     def _finish(self, commit: bool) -> None:
-        writer, transactions = self.writer, self.writer.transactions
+        transactions = self.writer.transactions
         if not commit:
             transactions.rollback()
             return
         try:
             self._check_alive()
+            self._committing = True
             transactions.end()
-        except BaseException:
+        except Exception:
+            self._committing = False
             transactions.rollback()
             raise
-        self.committed = True
-        for callback in self.after_commit:
-            callback()
-        writer.notify()
+        self._note_committed()
         transactions.checkpointer.after_commit()
+
+    def _note_committed(self) -> None:
+        self._committing = False
+        self.committed = True
+        while self.after_commit:
+            self.after_commit[0]()
+            del self.after_commit[0]  # not before: an interrupt must not lose one, and repeating it is harmless
+        self.writer.notify()
+
+    def abandon(self) -> None:
+        """End it, after an error or an interrupt, wherever it was: rolled back, unless COMMIT was through."""
+        self.active = False
+        writer = self.writer
+        if not writer.inline:
+            self._inbox.put((Operation(lambda _: writer.transactions.rollback(), None, None), True))
+        elif writer.seat.holds(self._turn) and not writer.forked:
+            if self._committing and not writer.driver.in_transaction(writer.transactions.connection):
+                self._note_committed()
+            writer.give_up(self._turn)
 
     async def _do(self, work: Work[T], *, last: bool = False) -> T:
         if self.writer.inline:
             try:
-                return work(self.writer.transactions.connection)
-            except self.writer.driver.error as exc:
-                raise self.writer.transactions.translated(exc) from exc
-            finally:
+                result = work(self.writer.transactions.connection)
                 if last:
-                    self.writer.release()
+                    self.writer.release(self._turn)
+            except BaseException as exc:
+                if last:
+                    self.abandon()
+                if isinstance(exc, self.writer.driver.error):
+                    raise self.writer.transactions.translated(exc) from exc
+                raise
+            return result
         import asyncio
 
-        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        try:
+            future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        except RuntimeError:  # its loop was closed, and its coroutines are being discarded
+            self.abandon()
+            raise
         self._inbox.put((Operation(work, None, future), last))
         if not last:
             return await future
@@ -156,22 +187,29 @@ class SQLiteSession:
     def serve(self) -> None:
         """Hold the connection on the writer's thread and run the session's operations until it finishes."""
         writer, opened = self.writer, self._opened
-        with writer.lock:
+        try:
+            writer.acquire(self._turn)
+            writer.transactions.begin()
+        except Exception as exc:  # noqa: BLE001
+            error = exc
+            writer.give_up(self._turn)
+            call_in(opened, lambda future: future.set_exception(error))
+            return
+        call_in(opened, lambda future: future.set_result(None))
+        last = False
+        while not last:
             try:
-                writer.transactions.begin()
+                operation, last = self._inbox.get(timeout=LOOK)
+            except Empty:
+                if opened is not None and opened.get_loop().is_closed():  # nobody will end it
+                    self.abandon()
+                continue
+            try:
+                operation.result = operation.work(writer.transactions.connection)
             except Exception as exc:  # noqa: BLE001
-                error = exc
-                call_in(opened, lambda future: future.set_exception(error))
-                return
-            call_in(opened, lambda future: future.set_result(None))
-            last = False
-            while not last:
-                operation, last = self._inbox.get()
-                try:
-                    operation.result = operation.work(writer.transactions.connection)
-                except Exception as exc:  # noqa: BLE001
-                    operation.error = writer.transactions.translated(exc)
-                resolve([operation])
+                operation.error = writer.transactions.translated(exc)
+            resolve([operation])
+        writer.release(self._turn)
 
 
 class SessionExecutor:

@@ -121,12 +121,12 @@ class Turnstile:
         return True
 
     def leave(self) -> None:
-        if self.inside:
-            self.inside = False
+        if self.inside:  # noted as left only then: giving back a second time after an interrupt is harmless
             if self._queued:  # `enter` was interrupted
-                self._queued = False
                 self._give_queue()
+                self._queued = False
             self._give_place()
+            self.inside = False
 
     def close(self) -> None:
         """Close the file, which releases its locks."""

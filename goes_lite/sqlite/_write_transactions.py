@@ -21,6 +21,7 @@ class WriteTransactions:
         self.driver = address.driver
         self.turnstile = turnstile
         self.checkpointer = Checkpointer(connection, address, turnstile)
+        self.closed = False
         set_busy_timeout(connection, WRITER_BUSY)
 
     def begin(self) -> None:
@@ -55,7 +56,9 @@ class WriteTransactions:
     def rollback(self) -> None:
         """ROLLBACK if necessary, and end the turn."""
         try:
-            if self.driver.in_transaction(self.connection):  # a full disk makes SQLite roll back by itself
+            if not self.closed and self.driver.in_transaction(
+                self.connection
+            ):  # a full disk makes SQLite roll back by itself
                 self.connection.execute("ROLLBACK")
         except self.driver.error:
             pass  # SQLite has left the transaction anyway; if not, the next BEGIN fails
@@ -76,5 +79,6 @@ class WriteTransactions:
         return error
 
     def close(self) -> None:
+        self.closed = True
         self.connection.close()
         self.turnstile.close()

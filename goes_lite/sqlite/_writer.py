@@ -10,6 +10,9 @@ the lock, which the next leader may hold by then. On the async face, the writer'
 * results are delivered after the commit, never before.
 
 User transactions (`_session.SQLiteSession`) hold the connection from BEGIN to COMMIT; the queue waits.
+
+An interrupt (Ctrl-C, an exception out of a signal handler) may hit a calling thread at any moment. What a call takes and
+gives back is inside one `try`, and `give_up` looks what of it is still held: at the seat, the connection and the group.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from goes_lite.kit.transaction import check_not_inside, current_session
 from goes_lite.sqlite._connection import FileAddress
 from goes_lite.sqlite._driver import Connection
 from goes_lite.sqlite._operation import Operation, Work, resolve
+from goes_lite.sqlite._seat import Seat, Turn
 from goes_lite.sqlite._turnstile import AnyTurnstile
 from goes_lite.sqlite._write_transactions import WriteTransactions
 
@@ -68,11 +72,13 @@ class Writer:
         self.notify = notify
         self.driver = address.driver
         self.transactions = WriteTransactions(connection, address, turnstile)
-        self.lock = threading.Lock()
+        self.seat = Seat()
         self._gate = threading.RLock()  # nothing may follow the None in the inbox that ends the thread
         self._ending = False
+        self._group: Sequence[Operation[Any]] = ()
+        """The operations that have left the queue and have no result yet."""
         self._committing: Sequence[Operation[Any]] = ()
-        """The group whose COMMIT is under way: after an interrupt, nothing else shows whether it happened."""
+        """Those whose COMMIT is under way: after an interrupt, nothing else shows whether it happened."""
         self._queue: deque[Operation[Any]] = deque()
         self._companions = 1
         """The number of operations that the last leader found."""
@@ -92,7 +98,12 @@ class Writer:
         if current_session.get() is not None:
             check_not_inside(self)
         if self.inline:
-            return self._lead(Operation(work, committed, None))
+            operation = Operation(work, committed, None)
+            try:
+                return self._lead(operation)
+            except BaseException:
+                self.give_up(operation)
+                raise
         import asyncio
 
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -102,14 +113,18 @@ class Writer:
     def read(self, work: Work[T]) -> T:
         """Run a read on the writing connection between transactions: a store in memory has no other."""
         self.check_usable()
-        self.acquire()
+        turn = Turn()
         try:
+            self.acquire(turn)
             self.check_usable()
-            return work(self.transactions.connection)
-        except self.driver.error as exc:
-            raise self.transactions.translated(exc) from exc
-        finally:
-            self.release()
+            result = work(self.transactions.connection)
+            self.release(turn)
+        except BaseException as exc:
+            self.give_up(turn)
+            if isinstance(exc, self.driver.error):
+                raise self.transactions.translated(exc) from exc
+            raise
+        return result
 
     def check_usable(self) -> None:
         if self.forked:
@@ -117,23 +132,23 @@ class Writer:
         if self._closed or self._ending:
             raise StoreClosed(self.address.location)
 
-    def acquire(self) -> None:
-        """Take the lock for a transaction or a read, after committing the operations that were queued before.
+    def acquire(self, turn: Turn) -> None:
+        """Take the seat for a transaction or a read, after committing the operations that were queued before.
 
-        Otherwise a thread that calls this repeatedly would retake the lock each time before the waiting ones wake up.
+        Otherwise a thread that calls this repeatedly would retake it each time before the waiting ones wake up.
         """
-        if not self.lock.acquire(timeout=self.address.lock_timeout):
+        if not self.seat.take(turn, self.address.lock_timeout):
             raise StoreLocked(self.address.location, self.address.lock_timeout)
-        try:
-            while self.inline and self._queue and not self._closed:
-                self._commit_queued()
-        except BaseException:
-            self.release()
-            raise
+        while self.inline and self._queue and not self._closed:
+            self._commit_queued()
 
-    def release(self) -> None:
-        """Release the lock and wake a thread whose operation is queued."""
-        self.lock.release()
+    def release(self, turn: Turn) -> None:
+        """Give the seat back and wake a thread whose operation is queued."""
+        seat = self.seat
+        if seat.taken.get(0) is turn:
+            del seat.taken[0]
+        if seat.waiting:
+            seat.wake()
         if self._queue:
             self._wake_next()
 
@@ -141,43 +156,57 @@ class Writer:
         with contextlib.suppress(IndexError):  # another thread took them meanwhile
             self._queue[0].wake()
 
+    def give_up(self, turn: Turn) -> None:
+        """End a turn, or the wait for one, that an error or an interrupt has ended wherever it was."""
+        if isinstance(turn, Operation):
+            self._withdraw(turn)  # nobody may store it after its caller was interrupted
+        if self.seat.holds(turn):
+            try:
+                self._recover(turn)
+            finally:
+                self.release(turn)
+            return
+        self.seat.forget(turn)
+        if self._queue:
+            self._wake_next()  # this one may have been woken instead
+
+    def _recover(self, turn: Turn | None) -> None:
+        """Roll back what is open. Operations that were committed are done; the next leader runs the others again."""
+        if self._committing and not self.driver.in_transaction(self.transactions.connection):
+            for op in self._committing:
+                op.done = True  # the interrupt came between COMMIT and the same line in `_commit`
+        self._committing = ()
+        self.transactions.rollback()
+        group, self._group = self._group, ()
+        self._queue.extendleft(op for op in reversed(group) if not op.done and op is not turn)
+        self._deliver([op for op in group if op.done], changed=True)
+
     def _lead(self, operation: Operation[T]) -> T:
         self._queue.append(operation)
-        try:
-            leads = self.lock.acquire(blocking=False) or self._wait(operation)
-        except BaseException:
-            self._withdraw(operation)
-            self._wake_next()  # this thread may have been the one that was woken
-            raise
-        if leads:
-            try:
-                if self._companions > 1 or len(self._queue) > 1:
-                    self._gather()
-                while not operation.done:
-                    if self._closed:
-                        raise StoreClosed(self.address.location)
-                    self._commit_queued()
-            except BaseException:
-                self._withdraw(operation)  # nobody may store it after its caller was interrupted
-                raise
-            finally:
-                self.release()
+        if self.seat.taken.setdefault(0, operation) is operation or self._wait(operation):
+            if self._companions > 1 or len(self._queue) > 1:
+                self._gather()
+            while not operation.done:
+                if self._closed:
+                    raise StoreClosed(self.address.location)
+                self._commit_queued()
+            self.release(operation)
         if operation.error is not None:
             raise operation.error
         result: T = operation.result
         return result
 
     def _wait(self, operation: Operation[Any]) -> bool:
-        """Wait until the thread has the lock and leads (True), or the operation is done (False); or raise StoreLocked."""
-        # Set before checking again: a thread that finishes the operation or releases the lock from here on wakes this one.
-        operation.turn = SimpleQueue()
+        """Wait until the thread has the seat and leads (True), or the operation is done (False); or raise StoreLocked."""
+        # Set before checking again: a thread that finishes the operation or gives the seat back from here on wakes this one.
+        operation.bell = SimpleQueue()
         timeout = self.address.lock_timeout
         end: float | None = time.monotonic() + timeout
         while not operation.done:
-            if self.lock.acquire(blocking=False):
+            if self.seat.taken.setdefault(0, operation) is operation:
                 return True
             try:
-                operation.turn.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
+                operation.bell.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
             except Empty:
                 if self._withdraw(operation):
                     raise StoreLocked(self.address.location, timeout) from None
@@ -210,14 +239,16 @@ class Writer:
             if self._ending:
                 raise StoreClosed(self.address.location)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name="goes_lite-writer", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._serve, name="goes_lite-writer", daemon=True)
+                thread.start()
+                self._thread = thread  # an interrupt before this line has the next call start another one
             self._inbox.put(item)
 
     def _serve(self) -> None:
         """Run the writer's own thread: commit whatever arrives, until None does."""
         while self._serve_next():  # in its own frame, so that waiting keeps no operation (and its backend) alive
             pass
+        self._inbox.put(None)  # if there is another one, it ends as well
 
     def _serve_next(self) -> bool:
         inbox = self._inbox
@@ -227,12 +258,15 @@ class Writer:
             if inbox.empty():
                 break
             item = inbox.get()
-        with self.lock:
-            while self._queue:
-                try:
-                    self._commit_queued()
-                except Exception as exc:  # noqa: BLE001 - callers must not wait forever
-                    self._fail_queued(exc)
+        turn = Turn()
+        self.seat.take(turn, None)
+        while self._queue:
+            try:
+                self._commit_queued()
+            except Exception as exc:  # noqa: BLE001 - callers must not wait forever
+                self._recover(None)
+                self._fail_queued(exc)
+        self.release(turn)
         if item is not None and not isinstance(item, Operation):
             item.serve()
         return item is not None
@@ -240,29 +274,19 @@ class Writer:
     # --- committing -------------------------------------------------------------------------------------------------
 
     def _commit_queued(self) -> None:
-        """Take a group off the queue and commit it. The caller holds the lock."""
+        """Take a group off the queue and commit it. The caller has the seat, and calls `give_up` or `_recover` on any error."""
         queue = self._queue
         group: list[Operation[Any]] = []
+        self._group = group
         try:
-            try:
-                # One call, so that after an interrupt everything that has left the queue is in the group.
-                group.extend(islice(iter(queue.popleft, None), min(len(queue), GROUP)))
-            except IndexError:
-                pass  # an operation was withdrawn meanwhile
-            live = group if self.inline else [op for op in group if op.future is None or not op.future.cancelled()]
-            changed = self._commit(live)
-        except BaseException:
-            # An interrupt (KeyboardInterrupt) hit the leader. Committed operations stay done; the next leader runs the
-            # rest again.
-            if self._committing and not self.driver.in_transaction(self.transactions.connection):
-                for op in self._committing:
-                    op.done = True  # it came between COMMIT and the same line in `_commit`
-            self._committing = ()
-            self.transactions.rollback()
-            queue.extendleft(op for op in reversed(group) if not op.done)
-            self._deliver([op for op in group if op.done], changed=True)
-            raise
+            # One call, so that after an interrupt everything that has left the queue is in the group.
+            group.extend(islice(iter(queue.popleft, None), min(len(queue), GROUP)))
+        except IndexError:
+            pass  # an operation was withdrawn meanwhile
+        live = group if self.inline else [op for op in group if op.future is None or not op.future.cancelled()]
+        changed = self._commit(live)
         self._deliver(live, changed=changed)
+        self._group = ()
         if changed:
             self.transactions.checkpointer.after_commit()
 
@@ -338,16 +362,17 @@ class Writer:
         if self._thread is not None:
             self._thread.join(None if patience < 0 else patience)
             patience = min(patience, 0) if self._thread.is_alive() else patience
-        if not self.lock.acquire(timeout=patience):
-            return
+        turn = Turn()
         try:
-            if not self._closed:
-                while self._queue:
+            if self.seat.take(turn, None if patience < 0 else patience):
+                while self._queue and not self._closed:
                     self._commit_queued()
                 self._closed = True
                 self.transactions.close()
-        finally:
-            self.release()
+            self.release(turn)
+        except BaseException:
+            self.give_up(turn)
+            raise
 
     def end_thread(self) -> None:
         """Refuse new operations, and end the thread after the queued ones."""

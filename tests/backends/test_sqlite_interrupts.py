@@ -1,0 +1,121 @@
+"""An interrupt of a thread that writes, at every moment: nothing stays locked, lost, or stored in part."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from goes_lite_conformance.harness import Processes
+
+from goes_lite.blocking import BlockingDatabase
+from goes_lite.events.event import Event
+from goes_lite.sqlite._operation import Operation
+from tests.backends.moments import Moments
+from tests.backends.sqlite_kit import Noted, check_file, registry, store, writer_of
+
+PATIENCE = 20.0
+pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+
+
+class Batches:
+    """Makes batches of two events, and knows which were acknowledged."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        self.made = 0
+        self.acknowledged: set[str] = set()
+        self.of_others: list[Operation[Any]] = []
+
+    def write(self, append: Callable[[list[Event[Noted]]], object]) -> None:
+        self.made += 1
+        name = f"{self.name}{self.made}"
+        append([Event(Noted(0, number, name, 2), registry=registry) for number in range(2)])
+        self.acknowledged.add(name)
+
+
+Work = Callable[[BlockingDatabase, Batches], None]
+
+
+def append(db: BlockingDatabase, batches: Batches) -> None:
+    batches.write(db.events.append)
+
+
+def lead_others(db: BlockingDatabase, batches: Batches) -> None:
+    """Commit what other threads have queued as well: each of their operations is done once, by whomever."""
+    queue = writer_of(db)._queue
+    statement = "INSERT INTO models VALUES ('c', '1', 1, '{}') ON CONFLICT DO UPDATE SET version = version + 1"
+    others: list[Operation[Any]] = [
+        Operation(lambda connection: connection.execute(statement), None, None) for _ in range(2)
+    ]
+    batches.of_others += others
+    queue.extend(others)
+    append(db, batches)
+
+
+def commit(db: BlockingDatabase, batches: Batches) -> None:
+    def write(events: list[Event[Noted]]) -> None:
+        with db.transaction() as tx:
+            for event in events:
+                tx.events.append([event])
+
+    batches.write(write)
+
+
+def roll_back(db: BlockingDatabase, batches: Batches) -> None:
+    with pytest.raises(ZeroDivisionError), db.transaction() as tx:
+        tx.events.append([Event(Noted(0, 0, "never", 9), registry=registry)])
+        raise ZeroDivisionError
+
+
+def interrupted(path: str, driver: str, work: Work, moments: Moments) -> int:
+    """Do the work with an interrupt at each moment; after each, this thread and another handle in another one write."""
+    batches, others = Batches(), Batches("other ")
+    count = 0
+    with (
+        store(path, driver, durability="memory", lock_timeout=PATIENCE / 4) as db,
+        store(path, driver, durability="memory", lock_timeout=0.2) as other,
+    ):
+        for where in moments.each(lambda: work(db, batches)):
+            count += 1
+            thread = threading.Thread(target=others.write, args=(other.events.append,))
+            thread.start()  # it is as far from this handle as another process: locks of files keep it out
+            thread.join(PATIENCE)
+            assert f"other {count}" in others.acknowledged, f"locked out: {where}"
+            append(db, batches)
+            assert str(batches.made) in batches.acknowledged, where
+        if work is lead_others:
+            (record,) = db.models.query("c")
+            assert record.version == len(batches.of_others)
+            assert all(operation.done for operation in batches.of_others)
+    stored = [noted.batch for noted in check_file(path)]
+    assert set(stored) >= batches.acknowledged
+    assert len(stored) % 2 == 0
+    assert "never" not in stored
+    return count
+
+
+@pytest.mark.parametrize("work", [append, lead_others, commit, roll_back])
+def test_an_interrupt_at_every_moment(path: str, driver: str, work: Work) -> None:
+    """Wherever the interpreter can deliver it: the handle works, and no other handle is locked out."""
+    assert interrupted(path, driver, work, Moments("goes_lite")) > 70
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("work", [append, lead_others, commit, roll_back])
+def test_an_interrupt_before_every_instruction(path: str, driver: str, work: Work) -> None:
+    """More moments than there are in today's interpreters, in all that takes and gives back locks."""
+    files = "goes_lite/sqlite/_", "goes_lite/kit/transaction", "goes_lite/blocking/_transaction"
+    assert interrupted(path, driver, work, Moments(*files, instructions=True)) > 500
+
+
+def test_other_processes_go_on_after_an_interrupt(path: str, driver: str, spawn: Processes) -> None:
+    """At once, while the one that was interrupted does nothing."""
+    moments = Moments("goes_lite/sqlite/_writer")
+    batches = Batches()
+    lock = spawn("try_lock", path=path)
+    with store(path, driver, durability="memory") as db:
+        for _ in moments.each(lambda: commit(db, batches)):
+            lock.tell()
+            lock.expect("free")
