@@ -7,7 +7,7 @@ import os
 from collections import Counter
 
 from goes_lite.cli.command import Commands, iso, open_store
-from goes_lite.cli.terminal import DIM, Terminal, printable, size
+from goes_lite.cli.terminal import DIM, PLAIN, Terminal, size
 
 _DURABILITY = {
     "memory": "everything is lost when the store is closed",
@@ -60,4 +60,4 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> None:
         if checkpoints:
             rows.append(("checkpoints", ", ".join(checkpoints)))
         for label, value in rows:
-            terminal.line(terminal.paint(f"{label:<12}", DIM) + printable(value))
+            terminal.parts((f"{label:<12}", DIM), (value, PLAIN))

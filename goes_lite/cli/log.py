@@ -13,7 +13,8 @@ from typing import Any
 
 from goes_lite import Event, EventQuery
 from goes_lite.cli.command import Commands, iso, number, open_store
-from goes_lite.cli.terminal import CYAN, DIM, Terminal, cut, printable
+from goes_lite.cli.terminal import CYAN, DIM, PLAIN, Terminal, cut, printable
+from goes_lite.errors import DecodeError
 from goes_lite.events.fields import AggregateRef
 
 
@@ -54,7 +55,7 @@ def add(commands: Commands, common: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, terminal: Terminal) -> None:
     """Print the selected events."""
     query = _query(arguments)
-    show = partial(_as_json, seen=arguments.follow) if arguments.json else _Lines(terminal)
+    show = partial(_as_json, terminal, seen=arguments.follow) if arguments.json else _Lines(terminal)
     if arguments.end_with_stdin:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     with open_store(arguments.file) as db:
@@ -95,9 +96,7 @@ class _Lines:
 
     def __call__(self, event: Event[Any]) -> None:
         out = self._out
-        place = (
-            printable(f"{event.aggregate.name}/{event.aggregate.id}") + f" v{event.version}" if event.aggregate else "-"
-        )
+        place = f"{event.aggregate.name}/{event.aggregate.id} v{event.version}" if event.aggregate else "-"
         if not out.interactive:
             out.line(f"{event.position:>6}  {iso(event.time)}  {event.name:<24}  {place:<24}  {_data(event)}")
             return
@@ -106,12 +105,13 @@ class _Lines:
             self._day = day
             out.line(f"─── {day}, UTC", DIM)
         start = f"{event.position:>6}  {event.time:%H:%M:%S.%f}"[:-3]
-        line = cut(f"{start}  {event.name:<18}  {place:<18}  {_data(event)}", out.width - 1)
-        name = line[len(start) : len(start) + 2 + len(event.name)]
-        out.line(out.paint(line[: len(start)], DIM) + out.paint(name, CYAN) + line[len(start) + len(name) :])
+        title = printable(event.name)
+        line = cut(printable(f"{start}  {title:<18}  {place:<18}  {_data(event)}"), out.width - 1)
+        end = len(start) + 2 + len(title)
+        out.parts((line[: len(start)], DIM), (line[len(start) : end], CYAN), (line[end:], PLAIN))
 
 
-def _as_json(event: Event[Any], *, seen: bool) -> None:
+def _as_json(terminal: Terminal, event: Event[Any], *, seen: bool) -> None:
     encoding, schema, payload = event.encoded
     shown: dict[str, Any] = {
         "position": event.position,
@@ -123,18 +123,34 @@ def _as_json(event: Event[Any], *, seen: bool) -> None:
         "id": str(event.id),
         "encoding": encoding,
         "schema": schema,
-        "data": json.loads(payload) if encoding == "json" else payload if isinstance(payload, str) else payload.hex(),
+        "data": _parsed(event) if encoding == "json" else payload if isinstance(payload, str) else payload.hex(),
         "metadata": dict(event.metadata),
         "tags": sorted(event.tags),
     }
     if seen:
         shown["seen"] = iso(datetime.now(timezone.utc))
-    print(json.dumps(shown))
+    terminal.line(json.dumps(shown))
+
+
+def _parsed(event: Event[Any]) -> Any:
+    """Return the payload as what `json.dumps` prints."""
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(constant)
+
+    payload = event.encoded.payload
+    try:
+        data = json.loads(payload, parse_constant=refuse)
+        json.dumps(data)  # of which Python can nest fewer levels
+    except (ValueError, RecursionError) as error:
+        problem = f"{payload!r:.80} is stored as JSON, but cannot be read as such: without --json, the log shows it"
+        raise DecodeError("$", problem, name=event.name, position=event.position) from error
+    return data
 
 
 def _data(event: Event[Any]) -> str:
     payload = event.encoded.payload
-    return printable(payload) if isinstance(payload, str) else f"({len(payload)} bytes of {event.encoded.encoding})"
+    return payload if isinstance(payload, str) else f"({len(payload)} bytes of {event.encoded.encoding})"
 
 
 def _end_with_stdin() -> None:

@@ -11,10 +11,11 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import goes_lite
 from goes_lite.cli import demo, info, log, schema
-from goes_lite.cli.terminal import Terminal
+from goes_lite.cli.terminal import Terminal, printable
 from goes_lite.errors import GoesError
 
 
@@ -39,16 +40,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except (GoesError, OSError) as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
+        Terminal(sys.stderr, color=False).line("error: " + " ".join(str(error).split()))
         return 2
     return 0
 
 
+class _Parser(argparse.ArgumentParser):
+    """Shows wrong arguments escaped: they may be names of files."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def parser() -> argparse.ArgumentParser:
     """Build the parser of the command line."""
-    known = argparse.ArgumentParser(
-        prog="goes-lite", description="Event sourcing in one SQLite file.", allow_abbrev=False
-    )
+    known = _Parser(prog="goes-lite", description="Event sourcing in one SQLite file.", allow_abbrev=False)
     known.add_argument("-V", "--version", action="version", version=f"goes-lite {goes_lite.__version__}")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--no-color", action="store_true", help="no colours (as with NO_COLOR set, or in a pipe)")

@@ -32,4 +32,5 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> None:
     if statements is None:
         raise ConfigError(f"{arguments.scheme!r} has no schema to create by hand: its backend creates what it needs")
     for statement in statements() if arguments.schema is None else statements(arguments.schema):
-        print(f"{statement};")
+        for line in f"{statement};".splitlines():
+            terminal.line(line)

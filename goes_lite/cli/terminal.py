@@ -34,15 +34,22 @@ class Terminal:
         """The number of columns: those of the terminal up to 100, else 80."""
         return min(shutil.get_terminal_size((80, 24)).columns, 100) if self.interactive else 80
 
-    def paint(self, text: str, style: str) -> str:
-        """Return the text in a style, if there is colour."""
-        return f"\x1b[{style}m{text}\x1b[0m" if self._color and style else text
-
     def line(self, text: str = "", style: str = PLAIN) -> None:
-        """Write one line as it is."""
-        if self._ascii:
-            text = text.translate(_ASCII)
-        self._stream.write(self.paint(text, style) + "\n")
+        """Write one line."""
+        self.parts((text, style))
+
+    def parts(self, *parts: tuple[str, str]) -> None:
+        """Write one line of texts, each in a style.
+
+        Everything that is printed passes through here, and may come from a file of anybody: so it is escaped here.
+        """
+        line = ""
+        for text, style in parts:
+            shown = printable(text)
+            if self._ascii:
+                shown = shown.translate(_ASCII)
+            line += f"\x1b[{style}m{shown}\x1b[0m" if self._color and style else shown
+        self._stream.write(line + "\n")
 
     def flush(self) -> None:
         """Flush the stream."""
@@ -83,7 +90,7 @@ class Terminal:
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()) -> None:
         """Write aligned columns, those in `right` to the right; a line that is too long is cut to the width."""
-        cells = [[str(cell) for cell in row] for row in rows]
+        cells = [[printable(str(cell)) for cell in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
         numbers = set(right)
         for index, row in enumerate([list(head), *cells]):
@@ -100,7 +107,7 @@ def cut(text: str, width: int) -> str:
 
 
 def printable(text: str) -> str:
-    """Escape everything that could move the cursor or break the line: ids and payloads are untrusted."""
+    """Escape everything that could move the cursor, break the line or turn its direction."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 

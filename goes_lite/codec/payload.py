@@ -71,4 +71,4 @@ class Raw:
 
     def __repr__(self) -> str:
         size = f"{len(self.payload)} {'characters' if isinstance(self.payload, str) else 'bytes'}"
-        return f"<Raw {self.name!r} schema {self.schema}, {size} of {self.encoding}>"
+        return f"<Raw {self.name!r} schema {self.schema}, {size} of {self.encoding!r}>"

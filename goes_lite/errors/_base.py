@@ -11,6 +11,11 @@ def shown(value: object, limit: int = 120) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
+def plain(text: str) -> str:
+    """Return the text with an escape for everything that could move a cursor, break a line or turn its direction."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def _rebuild(cls: type[GoesError], args: tuple[Any, ...], attributes: dict[str, Any]) -> GoesError:
     error = cls.__new__(cls)
     error.args = args

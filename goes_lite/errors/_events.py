@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from goes_lite.errors._base import GoesError, shown
+from goes_lite.errors._base import GoesError, plain, shown
 
 
 class ConcurrencyError(GoesError):
@@ -188,7 +188,7 @@ class CodecError(GoesError):
     def _message(self) -> str:
         where = f" at position {self.position}" if self.position else ""
         about = f" (event {self.name!r}{where})" if self.name is not None else ""
-        return f"{self.path}: {self.problem}{about}"
+        return plain(f"{self.path}: {self.problem}{about}")
 
     def about(self, name: str, position: int = 0, aggregate: Any = None) -> CodecError:
         """Return the same error, naming the event in which it was found."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from goes_lite.errors._base import GoesError
+from goes_lite.errors._base import GoesError, plain
 
 
 class StoreError(GoesError):
@@ -10,7 +10,7 @@ class StoreError(GoesError):
 
     def __init__(self, location: str, message: str) -> None:
         self.location = location
-        super().__init__(f"{location if location.isprintable() else repr(location)}: {message}")
+        super().__init__(f"{plain(location)}: {message}")
 
 
 class StoreClosed(StoreError):

@@ -22,6 +22,7 @@ from goes_lite.events.fields import (
     check_metadata,
     check_tags,
     from_micros,
+    plain,
     to_micros,
 )
 from goes_lite.events.ids import new_id_bytes
@@ -228,7 +229,7 @@ class Event(Generic[D_co]):
         of = f" v{self._version} of {self._aggregate}" if self._aggregate else ""
         at = f" at position {self._position}" if self._position else ""
         data = repr(self._data)
-        return f"<Event {self._name}{of}{at}: {data if len(data) <= 200 else data[:199] + '…'}>"
+        return f"<Event {plain(str(self._name))}{of}{at}: {data if len(data) <= 200 else data[:199] + '…'}>"
 
 
 def caused_by(event: Event[Any]) -> dict[str, str]:

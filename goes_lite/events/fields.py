@@ -51,7 +51,12 @@ class AggregateRef(_Ref):
             raise InvalidEventError(str(exc)) from None
 
     def __str__(self) -> str:
-        return f"{self.name}({self.id if len(self.id) <= 80 else self.id[:79] + '…'})"
+        return plain(f"{self.name}({self.id if len(self.id) <= 80 else self.id[:79] + '…'})")
+
+
+def plain(text: str) -> str:
+    """Return the text as it is, or escaped if it could move a cursor, break a line or turn its direction."""
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def aggregate_ref(value: object) -> AggregateRef:

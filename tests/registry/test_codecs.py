@@ -123,7 +123,7 @@ def test_raw() -> None:
     assert raw != Raw("gone", "json", 1, '{"a":[1]}')
     assert len({raw, Raw("gone", "json", 2, '{"a":[1]}')}) == 1
     assert pickle.loads(pickle.dumps(raw)) == raw
-    assert repr(raw) == "<Raw 'gone' schema 2, 9 characters of json>"
+    assert repr(raw) == "<Raw 'gone' schema 2, 9 characters of 'json'>"
     with pytest.raises(AttributeError, match="cannot be changed"):
         cast(Any, raw).name = "x"
     with pytest.raises(AttributeError, match="cannot be changed"):
