@@ -21,6 +21,7 @@ from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EVERYTHING, Between, EventQuery, Span
 from goes_lite.events.registry import Registry
+from goes_lite.kit import branches, select
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=timezone.utc)
 registry = Registry()
@@ -257,24 +258,32 @@ ITEMS = st.builds(
     ids=some([*IDS[:20], UUID(int=99)]),
 )
 QUERIES = st.lists(ITEMS, min_size=1, max_size=3).map(lambda items: EventQuery.any_of(*items))
-# More alternatives than are read by index: they use the other shape of the SQL.
+# Many alternatives that differ in one value, which become one branch.
 WIDE = st.tuples(ITEMS, st.just(EventQuery([f"name-{n}" for n in range(70)]))).map(lambda pair: pair[0] | pair[1])
 POSITIONS = st.one_of(st.none(), st.integers(0, 32))
 
 
-@pytest.mark.parametrize("where", ["memory", "file"])
+@pytest.mark.parametrize("where", ["memory", "file", "several statements"])
 @pytest.mark.parametrize("driver", ["apsw", "sqlite3"])
-def test_a_store_agrees_with_matches(driver: str, where: str, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_store_agrees_with_matches(
+    driver: str, where: str, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Query with after, upto, limit and reverse; count; and conditions, which refuse exactly where something matches."""
     if driver == "apsw" and importlib.util.find_spec("apsw") is None:
         pytest.skip("apsw is not installed")
+    if where == "several statements":  # as for a thousand alternatives, with few
+        for module, name, value in (
+            (branches, "FEW", 1), (branches, "MANY", 2), (branches, "STRETCH", 2),
+            (select, "MAX_BRANCHES", 2), (select, "COUNTED", 3),
+        ):  # fmt: skip
+            monkeypatch.setattr(module, name, value)
 
-    @settings(settings() if where == "memory" else settings(max_examples=10))
+    @settings(settings() if where == "memory" else settings(max_examples=10 if where == "file" else 40))
     @given(logs(), st.lists(st.one_of(QUERIES, WIDE), min_size=1, max_size=6), POSITIONS, POSITIONS, POSITIONS)
     def check(
         log: list[Event[Any]], queries: list[EventQuery], after: int | None, upto: int | None, limit: int | None
     ) -> None:
-        path = ":memory:" if where == "memory" else str(tmp_path_factory.mktemp("store") / "store.db")
+        path = ":memory:" if where != "file" else str(tmp_path_factory.mktemp("store") / "store.db")
         with blocking.connect(path, driver=driver, registry=registry, durability="memory") as db:
             db.events.append(log)
             stored = db.events.query().list()

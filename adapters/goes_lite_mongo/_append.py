@@ -22,10 +22,12 @@ from goes_lite.errors import AppendConditionFailed, ConcurrencyError, StoreDamag
 from goes_lite.events.event import Event, id_bytes, time_micros
 from goes_lite.events.fields import AggregateRef
 from goes_lite.kit.batch import AppendBatch, check_repeated
+from goes_lite.kit.branches import Window
 from goes_lite.kit.reading import EventReader
 from goes_lite.kit.sql import MAX_INTEGER
 from goes_lite_mongo._driver import ClientSession, Document
 from goes_lite_mongo._filter import window
+from goes_lite_mongo._many import find_positions, many
 from goes_lite_mongo._rows import document, stored
 from goes_lite_mongo._schema import STORE, Collections
 
@@ -112,9 +114,11 @@ class Group:
             if self._reader.matches(condition.query, event):
                 position: int = event.position
                 return position
-        forbidden = window(
-            condition.query, self._reader.registry.spellings, min(condition.after, MAX_INTEGER), MAX_INTEGER
-        )
+        spellings, after = self._reader.registry.spellings, min(condition.after, MAX_INTEGER)
+        if parts := many(condition.query, spellings):
+            part = Window(after, self.before, 1, reverse=True)
+            return sum(await find_positions(self._found.events, session, parts, part, spellings))
+        forbidden = window(condition.query, spellings, after, MAX_INTEGER)
         row = await self._found.events.find_one(forbidden, {"_id": 1}, sort=[("_id", -1)], session=session)
         return 0 if row is None else int(row["_id"])
 

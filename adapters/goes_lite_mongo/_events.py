@@ -12,11 +12,13 @@ from bson.binary import Binary
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
+from goes_lite.kit.branches import Window
 from goes_lite.kit.events import AggregateRow, Page, page_of
 from goes_lite.kit.sql import MAX_INTEGER
 from goes_lite_mongo._documents import of_collection
 from goes_lite_mongo._driver import ClientSession, Document
 from goes_lite_mongo._filter import condition, window
+from goes_lite_mongo._many import count_positions, find_positions, many
 from goes_lite_mongo._rows import RowReader, versions
 from goes_lite_mongo._schema import STORE, Collections
 from goes_lite_mongo._session import AnyExecutor
@@ -65,14 +67,21 @@ class MongoEventRows:
     async def _page(
         self, query: EventQuery, after: int, upto: int, limit: int, reverse: bool, session: ClientSession
     ) -> Page:
+        spellings = self._reader.registry.spellings
+        found: list[int] | None = None
+        if parts := many(query, spellings):
+            part = Window(after, min(upto, await self._head(session)), limit, reverse)
+            found = await find_positions(self._found.events, session, parts, part, spellings)
         rows = await self._found.events.find(
-            window(query, self._reader.registry.spellings, after, upto),
+            window(query, spellings, after, upto) if found is None else {"_id": {"$in": found}},
             sort=[("_id", -1 if reverse else 1)],
             limit=limit,
             batch_size=limit,
             session=session,
         ).to_list()
-        last = int(rows[-1]["_id"]) if len(rows) == limit else None
+        # rows may have been erased in the meantime: the page is as full as what was found
+        full = [int(row["_id"]) for row in rows[limit - 1 :]] if found is None else found[limit - 1 :]
+        last = full[0] if full else None
         return page_of(partial(self._reader.read_into, rows), last, upto)
 
     async def find(self, event_id: UUID) -> Event[Any] | None:
@@ -102,8 +111,15 @@ class MongoEventRows:
         return [_aggregate(row) for row in await self._executor.read(work)]
 
     def count(self, query: EventQuery) -> Awaitable[int]:
-        wanted = condition(query, self._reader.registry.spellings)
-        return self._executor.read(lambda session: self._found.events.count_documents(wanted, session=session))
+        spellings = self._reader.registry.spellings
+
+        async def work(session: ClientSession) -> int:
+            if parts := many(query, spellings):
+                head = await self._head(session)
+                return await count_positions(self._found.events, session, parts, head, spellings)
+            return await self._found.events.count_documents(condition(query, spellings), session=session)
+
+        return self._executor.read(work)
 
     def delete(self, ref: AggregateRef) -> Awaitable[int]:
         key = {"name": ref.name, "id": ref.id}

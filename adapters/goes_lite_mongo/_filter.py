@@ -2,44 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from bson.binary import Binary
 
 from goes_lite.events.query import EventQuery, QueryItem, Span
+from goes_lite.kit.branches import Spellings
 from goes_lite_mongo._driver import Document
-
-Spellings = Callable[[str], Sequence[str]]
-"""Returns an event name and its former names: `Registry.spellings`."""
 
 
 def window(query: EventQuery, spellings: Spellings, after: int, upto: int) -> Document:
     """Return the filter for matching events with after < position ≤ upto."""
-    place: Document = {"_id": {"$gt": after, "$lte": upto}}
     wanted = condition(query, spellings)
-    return {"$and": [place, wanted]} if wanted else place
+    return {"$and": [place(after, upto), wanted]} if wanted else place(after, upto)
 
 
 def condition(query: EventQuery, spellings: Spellings) -> Document:
     """Return the filter for matching events, which is empty if all match."""
     if query.is_everything:
         return {}
-    alternatives = [_item(item, spellings) for item in query.items]
+    alternatives = [item_filter(item, spellings) for item in query.items]
     return alternatives[0] if len(alternatives) == 1 else {"$or": alternatives}
 
 
-def _item(item: QueryItem, spellings: Spellings) -> Document:
+def place(after: int, upto: int) -> Document:
+    """Return the filter for after < position ≤ upto."""
+    return {"_id": {"$gt": after, "$lte": upto}}
+
+
+def item_filter(item: QueryItem, spellings: Spellings) -> Document:
+    """Return the filter for one alternative, which is empty if it demands nothing."""
     wanted: list[Document] = []
     if item.names:
-        wanted.append(_one_of("name", [old for name in item.names for old in spellings(name)]))
+        wanted.append(one_of("name", [old for name in item.names for old in spellings(name)]))
     if item.aggregates:
         pairs = [{"aggregate.name": ref.name, "aggregate.id": ref.id} for ref in item.aggregates]
         wanted.append(pairs[0] if len(pairs) == 1 else {"$or": pairs})
     if item.aggregate_names:
-        wanted.append(_one_of("aggregate.name", item.aggregate_names))
+        wanted.append(one_of("aggregate.name", item.aggregate_names))
     if item.aggregate_ids:
-        wanted.append(_one_of("aggregate.id", item.aggregate_ids))
+        wanted.append(one_of("aggregate.id", item.aggregate_ids))
     if item.versions:
         wanted.append(_spans("version", item.versions))
     if item.times:
@@ -47,11 +50,11 @@ def _item(item: QueryItem, spellings: Spellings) -> Document:
     if item.tags:
         wanted.append({"tags": item.tags[0]} if len(item.tags) == 1 else {"tags": {"$all": [*item.tags]}})
     if item.ids:
-        wanted.append(_one_of("id", [Binary(one.bytes, 4) for one in item.ids]))
-    return wanted[0] if len(wanted) == 1 else {"$and": wanted}
+        wanted.append(one_of("id", [Binary(one.bytes, 4) for one in item.ids]))
+    return wanted[0] if len(wanted) == 1 else {"$and": wanted} if wanted else {}
 
 
-def _one_of(field: str, values: Sequence[Any]) -> Document:
+def one_of(field: str, values: Sequence[Any]) -> Document:
     return {field: values[0]} if len(values) == 1 else {field: {"$in": [*values]}}
 
 

@@ -17,8 +17,9 @@ from goes_lite.events.event import Event, id_bytes, metadata_json, restore, tags
 from goes_lite.events.fields import AggregateRef
 from goes_lite.kit.batch import AppendBatch, check_repeated
 from goes_lite.kit.reading import EventReader
-from goes_lite.kit.sql import MAX_INTEGER, Dialect, select
-from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, unstorable
+from goes_lite.kit.select import read_highest
+from goes_lite.kit.sql import MAX_INTEGER, Dialect
+from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, answer, unstorable
 from goes_lite_postgres._names import Names
 from goes_lite_postgres._options import ServerAddress
 from goes_lite_postgres._rows import packed, unpacked
@@ -156,12 +157,10 @@ class Group:
         position: int = next((event.position for event in ours if self._reader.matches(condition.query, event)), 0)
         if position:
             return position
-        page = select(
-            "e.position", condition.query, self._dialect, self._reader.registry.spellings,
-            after=min(condition.after, MAX_INTEGER), upto=MAX_INTEGER, limit=1, reverse=True,
-        )  # fmt: skip
-        rows = await connection.fetch(page.text, *page.parameters)
-        return int(rows[0][0]) if rows else 0
+        after = min(condition.after, MAX_INTEGER)
+        return await answer(
+            read_highest(condition.query, self._dialect, self._reader.registry.spellings, after=after), connection
+        )
 
     async def write(self, connection: Connection, sql: str) -> int | None:
         """Store the accepted events and return the position before them, or None, storing nothing, if an assumption failed.

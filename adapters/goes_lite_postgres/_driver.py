@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from goes_lite.errors import (
     DriverMissing,
@@ -15,6 +15,7 @@ from goes_lite.errors import (
     TransactionConflict,
     TransactionError,
 )
+from goes_lite.kit.select import Reading
 
 try:
     import asyncpg
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     Row: TypeAlias = asyncpg.Record
 else:
     Connection, Row = asyncpg.Connection, asyncpg.Record
+
+R = TypeVar("R")
 
 SERIALIZATION, DEADLOCK, UNIQUE, READ_ONLY = "40001", "40P01", "23505", "25006"
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError)
@@ -39,6 +42,17 @@ _GONE = frozenset(("57P01", "57P02", "57P03", "57P05", "25P03"))
 _FULL = frozenset(("53100", "53400"))
 _BUSY = "53300"
 _LOGIN = ("28",)
+
+
+async def answer(reading: Reading[R], connection: Connection) -> R:
+    """Execute the statements of a reading and return its result."""
+    try:
+        sql = next(reading)
+        while True:
+            sql = reading.send(await connection.fetch(sql.text, *sql.parameters))
+    except StopIteration as done:
+        result: R = done.value
+        return result
 
 
 def code(error: BaseException) -> str:

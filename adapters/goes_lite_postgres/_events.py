@@ -11,9 +11,10 @@ from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
 from goes_lite.kit.events import AggregateRow, Page, page_of
-from goes_lite.kit.sql import Dialect, count, select
+from goes_lite.kit.select import read_count, read_page
+from goes_lite.kit.sql import Dialect
 from goes_lite_postgres._append import AppendSql
-from goes_lite_postgres._driver import Connection, Row
+from goes_lite_postgres._driver import Connection, Row, answer
 from goes_lite_postgres._names import Names
 from goes_lite_postgres._options import ServerAddress
 from goes_lite_postgres._rows import COLUMNS, NAME_KEY, RowReader
@@ -38,6 +39,10 @@ def _in_order(left: str, right: str, on: str) -> str:
     return f"{left} CROSS JOIN LATERAL (SELECT * FROM {right} WHERE {on} OFFSET 0) e"
 
 
+def _each(values: str, subquery: str) -> str:
+    return f"unnest({values}) AS v (value) CROSS JOIN LATERAL ({subquery})"
+
+
 def dialect_of(address: ServerAddress) -> Dialect:
     """Return the dialect for queries on the tables of one store."""
     return Dialect(
@@ -46,6 +51,7 @@ def dialect_of(address: ServerAddress) -> Dialect:
         unindexed=_unchanged,
         table=address.table,
         in_order=_in_order,
+        each=_each,
         pairs=True,
         max_parameters=MAX_ARGUMENTS,
     )
@@ -133,10 +139,9 @@ class PostgresEventRows:
         self, query: EventQuery, after: int, upto: int, limit: int, reverse: bool, connection: Connection
     ) -> Page:
         spellings = self._reader.registry.spellings
-        page = select(COLUMNS, query, self._dialect, spellings, after=after, upto=upto, limit=limit, reverse=reverse)
-        rows = await connection.fetch(page.text, *page.parameters)
+        page = read_page(COLUMNS, query, self._dialect, spellings, after=after, upto=upto, limit=limit, reverse=reverse)
+        rows, last = await answer(page, connection)
         names = await self._names.names(connection, {row[NAME_KEY] for row in rows})
-        last = rows[-1][0] if len(rows) == limit else None
         return page_of(partial(self._reader.read_into, names, rows), last, upto)
 
     def find(self, event_id: UUID) -> Awaitable[Event[Any] | None]:
@@ -169,9 +174,7 @@ class PostgresEventRows:
 
     def count(self, query: EventQuery) -> Awaitable[int]:
         async def work(connection: Connection) -> int:
-            text, parameters = count(query, self._dialect, self._reader.registry.spellings)
-            number: int = await connection.fetchval(text, *parameters)
-            return number
+            return await answer(read_count(query, self._dialect, self._reader.registry.spellings), connection)
 
         return self._executor.read(work)
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from goes_lite.events.fields import aggregate_ref, check_name, check_text, from_micros, to_micros
     from goes_lite.events.query import EVERYTHING, check_for_query, check_query
     from goes_lite.kit.batch import AppendBatch, Step, check_batch, check_repeated
+    from goes_lite.kit.branches import Branch, Window, branches, positions
     from goes_lite.kit.bus import InProcessBus
     from goes_lite.kit.committer import Committer, Operation, Retries, decide, mark_in_doubt
     from goes_lite.kit.events import AggregateRow, EventRows, Executor, LogEvents, Page, page_of
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from goes_lite.kit.paging import keyset_pages, lower_bound, upper_bound
     from goes_lite.kit.patience import Patience
     from goes_lite.kit.reading import EventReader
-    from goes_lite.kit.sql import MAX_INTEGER, SQLITE, Dialect, Sql, condition, count, select
+    from goes_lite.kit.select import Found, Reading, answer, read_count, read_highest, read_page
+    from goes_lite.kit.sql import MAX_INTEGER, SQLITE, Dialect, Sql, condition
     from goes_lite.kit.tables import (
         Change,
         Checkpoints,
@@ -60,6 +62,7 @@ __all__ = [
     "SQLITE",
     "AggregateRow",
     "AppendBatch",
+    "Branch",
     "Change",
     "Checkpoints",
     "Clock",
@@ -68,6 +71,7 @@ __all__ = [
     "EventReader",
     "EventRows",
     "Executor",
+    "Found",
     "InProcessBus",
     "Leases",
     "LogEvents",
@@ -76,6 +80,7 @@ __all__ = [
     "Operation",
     "Page",
     "Patience",
+    "Reading",
     "Record",
     "Retries",
     "Runtime",
@@ -91,8 +96,11 @@ __all__ = [
     "Tables",
     "TransactionBlock",
     "UserTransaction",
+    "Window",
     "acquired",
     "aggregate_ref",
+    "answer",
+    "branches",
     "check_batch",
     "check_claim",
     "check_current",
@@ -104,7 +112,6 @@ __all__ = [
     "check_text",
     "checkpoint",
     "condition",
-    "count",
     "current_session",
     "decide",
     "from_micros",
@@ -116,10 +123,13 @@ __all__ = [
     "metadata_json",
     "packed",
     "page_of",
+    "positions",
+    "read_count",
+    "read_highest",
+    "read_page",
     "reads",
     "renewed",
     "restore",
-    "select",
     "tags_json",
     "time_micros",
     "to_micros",
@@ -129,8 +139,8 @@ __all__ = [
 ]  # fmt: skip
 
 _MODULES = (
-    "events.event", "events.fields", "events.query", "kit.batch", "kit.bus", "kit.events", "kit.leases",
-    "kit.paging", "kit.reading", "kit.sql", "kit.tables", "kit.transaction", "runtime", "kit.committer",
+    "events.event", "events.fields", "events.query", "kit.batch", "kit.branches", "kit.select", "kit.bus", "kit.events",
+    "kit.leases", "kit.paging", "kit.reading", "kit.sql", "kit.tables", "kit.transaction", "runtime", "kit.committer",
     "kit.patience", "kit.watcher",
 )  # fmt: skip
 """The modules that define the names. Those that import asyncio come last, since a blocking program does without it."""

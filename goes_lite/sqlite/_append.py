@@ -16,7 +16,8 @@ from goes_lite.events.event import Event, id_bytes, metadata_json, restore, tags
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.registry import Registry
 from goes_lite.kit.batch import AppendBatch, check_repeated
-from goes_lite.kit.sql import MAX_INTEGER, SQLITE, select
+from goes_lite.kit.select import answer, read_highest
+from goes_lite.kit.sql import MAX_INTEGER, SQLITE
 from goes_lite.sqlite._driver import CONSTRAINT, NOT_NULL, PRIMARY_KEY, Connection, Driver, path_of
 
 HEAD = "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
@@ -148,12 +149,9 @@ class Append:
 
     def _conflict(self, connection: Connection, condition: AppendCondition) -> int:
         """Return the position of an event that the condition forbids, or 0."""
-        page = select(
-            "e.position", condition.query, SQLITE, self._registry.spellings,
-            after=min(condition.after, MAX_INTEGER), upto=MAX_INTEGER, limit=1, reverse=True,
-        )  # fmt: skip
-        rows = connection.execute(page.text, page.parameters).fetchall()
-        return rows[0][0] if rows else 0
+        after = min(condition.after, MAX_INTEGER)
+        highest = read_highest(condition.query, SQLITE, self._registry.spellings, after=after)
+        return answer(highest, lambda sql: connection.execute(*sql).fetchall())
 
     def _insert(self, connection: Connection, keys: dict[AggregateRef | None, int | None]) -> Appended:
         execute = connection.execute

@@ -10,7 +10,8 @@ from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
 from goes_lite.kit.events import AggregateRow, Page, page_of
-from goes_lite.kit.sql import SQLITE, count, select
+from goes_lite.kit.select import answer, read_count, read_page
+from goes_lite.kit.sql import SQLITE
 from goes_lite.sqlite._append import head
 from goes_lite.sqlite._driver import Connection
 from goes_lite.sqlite._executor import AnyExecutor
@@ -63,9 +64,8 @@ class SQLiteEventRows:
         self, query: EventQuery, after: int, upto: int, limit: int, reverse: bool, connection: Connection
     ) -> Page:
         spellings = self._reader.registry.spellings
-        page = select(COLUMNS, query, SQLITE, spellings, after=after, upto=upto, limit=limit, reverse=reverse)
-        rows = connection.execute(page.text, page.parameters).fetchall()
-        last = rows[-1][0] if len(rows) == limit else None
+        page = read_page(COLUMNS, query, SQLITE, spellings, after=after, upto=upto, limit=limit, reverse=reverse)
+        rows, last = answer(page, lambda sql: connection.execute(*sql).fetchall())
         return page_of(lambda found: self._reader.read_into(connection, rows, found), last, upto)
 
     def find(self, event_id: UUID) -> Awaitable[Event[None] | None]:
@@ -89,9 +89,8 @@ class SQLiteEventRows:
 
     def count(self, query: EventQuery) -> Awaitable[int]:
         def work(connection: Connection) -> int:
-            text, parameters = count(query, SQLITE, self._reader.registry.spellings)
-            number: int = connection.execute(text, parameters).fetchall()[0][0]
-            return number
+            counting = read_count(query, SQLITE, self._reader.registry.spellings)
+            return answer(counting, lambda sql: connection.execute(*sql).fetchall())
 
         return self._executor.read(work)
 

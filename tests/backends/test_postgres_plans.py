@@ -14,7 +14,8 @@ from goes_lite_conformance.harness.samples import Counted, Noted, registry, snap
 import goes_lite as goes
 from goes_lite.events.event import Event
 from goes_lite.events.query import EventQuery
-from goes_lite.kit.sql import MAX_INTEGER, Sql, count, select
+from goes_lite.kit.select import read_count, read_page
+from goes_lite.kit.sql import MAX_INTEGER, Sql
 from tests.backends.postgres_kit import needs_postgres, server_url, store_url
 
 needs_postgres()
@@ -88,7 +89,7 @@ def rows_read(found: str) -> int:
 
 def page(address: ServerAddress, query: EventQuery, **window: Any) -> Sql:
     settings: dict[str, Any] = {"after": 0, "upto": MAX_INTEGER, "limit": 64, **window}
-    return select(COLUMNS, query, dialect_of(address), registry.spellings, **settings)
+    return next(read_page(COLUMNS, query, dialect_of(address), registry.spellings, **settings))
 
 
 PAGES: dict[str, tuple[EventQuery, dict[str, Any], str]] = {
@@ -131,9 +132,33 @@ def test_conditions_are_judged_by_their_index(address: ServerAddress) -> None:
 
 def test_counting_a_rare_name_or_tag(address: ServerAddress) -> None:
     for query in (EventQuery(["sample.counted"]), EventQuery(tags=["kind:rare"])):
-        sql = count(query, dialect_of(address), registry.spellings)
+        sql = next(read_count(query, dialect_of(address), registry.spellings))
         found = plan(sql.text, *sql.parameters)
         assert rows_read(found) < 100, found
+
+
+MANY: dict[str, EventQuery] = {
+    "tags": EventQuery.any_of(*(EventQuery(["sample.noted"], tags=[f"n:{50 * n}"]) for n in range(200))),
+    "aggregates": EventQuery(aggregates=[("order", str(10 * n)) for n in range(200)]),
+    "ids": EventQuery(ids=[Event(Noted("x"), registry=registry).id for _ in range(200)]),
+    "names": EventQuery(["sample.counted", *(f"name-{n}" for n in range(200))]),
+}
+
+
+@pytest.mark.parametrize("kind", MANY)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_many_alternatives_are_looked_up(address: ServerAddress, kind: str, reverse: bool) -> None:
+    """Each by its index, and only where its matches may be on the page; the log is never read for them."""
+    reading = read_page(
+        COLUMNS, MANY[kind], dialect_of(address), registry.spellings, after=0, upto=EVENTS, limit=64, reverse=reverse
+    )
+    next(reading)
+    sql = reading.send([(EVENTS,)])
+    for _ in range(2):  # the two first stretches of the log
+        found = plan(sql.text, *sql.parameters)
+        assert "Seq Scan on events" not in found, found
+        assert rows_read(found) < 6000, found
+        sql = reading.send([])
 
 
 SINGLE: dict[str, tuple[Callable[[ServerAddress], tuple[Any, ...]], str]] = {

@@ -13,7 +13,8 @@ from goes_lite_conformance.harness.samples import note, registry
 from goes_lite.blocking import BlockingDatabase, connect
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EVERYTHING, EventQuery
-from goes_lite.kit.sql import MAX_INTEGER, SQLITE, Sql, count, select
+from goes_lite.kit.select import read_count, read_page
+from goes_lite.kit.sql import MAX_INTEGER, SQLITE, Sql
 from goes_lite.sqlite import _append, _checkpoints, _events, _models, _snapshots
 from goes_lite.sqlite._rows import COLUMNS
 
@@ -40,9 +41,15 @@ def plan(db: BlockingDatabase, sql: str, parameters: Any) -> list[str]:
 
 
 def page(query: EventQuery, *, after: int = 0, limit: int = 64, columns: str = COLUMNS, reverse: bool = False) -> Sql:
-    return select(
-        columns, query, SQLITE, registry.spellings, after=after, upto=MAX_INTEGER, limit=limit, reverse=reverse
+    return next(
+        read_page(
+            columns, query, SQLITE, registry.spellings, after=after, upto=MAX_INTEGER, limit=limit, reverse=reverse
+        )
     )
+
+
+def count(query: EventQuery) -> Sql:
+    return next(read_count(query, SQLITE, registry.spellings))
 
 
 def condition(query: EventQuery) -> Sql:
@@ -89,9 +96,9 @@ HOT: dict[str, tuple[Sql, list[str]]] = {
     "condition by name": (condition(EventQuery(["sample.noted"])), [BY_NAME]),
     "condition by names and tag": (condition(EventQuery(["sample.noted", "sample.counted"], tags=["n:1"])), [BY_TAG]),
     "condition by aggregate": (condition(EventQuery(aggregates=[REF])), [OF_AGGREGATE]),
-    "count by tag": (count(EventQuery(tags=["n:1"]), SQLITE, registry.spellings), ["USING PRIMARY KEY (tag=?)"]),
-    "count by name": (count(EventQuery(["sample.noted"]), SQLITE, registry.spellings), ["INDEX events_by_name (name_key=?)"]),
-    "count by aggregate": (count(EventQuery(aggregates=[REF]), SQLITE, registry.spellings), [OF_AGGREGATE]),
+    "count by tag": (count(EventQuery(tags=["n:1"])), ["USING PRIMARY KEY (tag=?)"]),
+    "count by name": (count(EventQuery(["sample.noted"])), ["INDEX events_by_name (name_key=?)"]),
+    "count by aggregate": (count(EventQuery(aggregates=[REF])), [OF_AGGREGATE]),
     "aggregates": (
         Sql(_events._AGGREGATES.format(where="(name, id) > (?, ?) AND name = ?"), ["order", "1", "order", 64]),
         ["aggregates USING INDEX sqlite_autoindex_aggregates_1"],
@@ -193,3 +200,34 @@ def test_paging_through_a_log_is_not_quadratic(driver: str, query: EventQuery, r
             read()
             work.append(steps(db, read))
     assert work[1] < 2.6 * work[0], work
+
+
+MANY: dict[str, Callable[[int], EventQuery]] = {
+    "tags": lambda n: EventQuery.any_of(*(EventQuery(["sample.noted"], tags=[f"n:{i}"]) for i in range(n))),
+    "aggregates": lambda n: EventQuery.any_of(*(EventQuery(aggregates=[("order", str(i))]) for i in range(n))),
+    "names and ids of aggregates": lambda n: EventQuery(aggregate_names=["order"], aggregate_ids=map(str, range(n))),
+    "ids": lambda n: EventQuery(ids=[note().id for _ in range(n)]),
+    "names": lambda n: EventQuery([f"name-{i}" for i in range(n)]),
+    "of every kind": lambda n: EventQuery.any_of(*(EventQuery([f"name-{i}"], tags=[f"n:{i}"]) for i in range(n))),
+}
+
+
+@pytest.mark.parametrize("kind", MANY)
+def test_the_cost_of_alternatives_grows_with_their_number_not_with_the_log(driver: str, kind: str) -> None:
+    """No number of them makes a query or its count scan the log."""
+    work: dict[tuple[int, int], int] = {}
+    for size in (500, 4000):
+        with connect(":memory:", driver=driver, registry=registry) as db:
+            db.events.append([note("x", ("order", str(n)), 1, tags=[f"n:{n}"]) for n in range(size)])
+            for number in (50, 70, 700):
+                query = MANY[kind](number)
+
+                def ask(db: BlockingDatabase = db, query: EventQuery = query) -> None:
+                    db.events.query(query, limit=20).list()
+                    db.events.query(query, limit=20, reverse=True).list()
+                    db.events.count(query)
+
+                work[size, number] = steps(db, ask)
+    assert work[500, 70] < 3 * work[500, 50] + 20, work
+    assert work[4000, 700] < 20 * work[4000, 70] + 20, work
+    assert work[4000, 70] < 2.5 * work[500, 70] + 20, work
