@@ -55,13 +55,14 @@ from goes_lite.sqlite._driver import driver, wal_reset_bug
 from goes_lite.sqlite._erase import erase
 from goes_lite.sqlite._events import SQLiteEventRows
 from goes_lite.sqlite._executor import AnyExecutor, DirectExecutor
+from goes_lite.sqlite._files import files_of, found
 from goes_lite.sqlite._models import SQLiteModels
 from goes_lite.sqlite._place import check_place
 from goes_lite.sqlite._rights import share_group
 from goes_lite.sqlite._rows import RowReader
 from goes_lite.sqlite._session import SessionExecutor, SQLiteSession, SQLiteTransaction
 from goes_lite.sqlite._snapshots import SQLiteSnapshots
-from goes_lite.sqlite._turnstile import NoTurnstile, Turnstile
+from goes_lite.sqlite._turnstile import AnyTurnstile, NoTurnstile, Turnstile
 from goes_lite.sqlite._user_sql import sql_of_readers, sql_of_transactions
 from goes_lite.sqlite._wakeup import Watcher, commit_signal
 from goes_lite.sqlite._writer import Writer
@@ -115,17 +116,20 @@ class SQLiteBackend(Backend):
         self._sql_of_readers = sql_of_readers(address.driver, address.location)
         self._claimed = "" if address.memory else _guard.claim(given, address.driver.name)
         self._writer: Writer | None = None
-        self._readers = Readers(address)
         try:
+            before = None if address.memory else found(address.path)
             connection, self.identity, position = open_first(address)
             try:
+                turnstile: AnyTurnstile = NoTurnstile()
+                if not address.memory:
+                    address = self._address = address._replace(files=files_of(address.path, before))
+                    if not address.read_only:
+                        for suffix in ("-wal", "-shm"):
+                            share_group(address.path, address.path + suffix)
+                        turnstile = Turnstile(address.path + "-lock", address.path, address.files)
+                        self._sql_of_transactions.watch(connection)  # in a file, which other programs can change
                 self._signal = commit_signal(address)
                 if not address.read_only:
-                    for suffix in () if address.memory else ("-wal", "-shm"):
-                        share_group(address.path, address.path + suffix)
-                    turnstile = NoTurnstile() if address.memory else Turnstile(address.path + "-lock", address.location)
-                    if not address.memory:  # which no other program can change
-                        self._sql_of_transactions.watch(connection)
                     self._writer = Writer(connection, address, turnstile, self._signal.notify, inline=runtime.inline)
             except BaseException:
                 connection.close()
@@ -133,6 +137,7 @@ class SQLiteBackend(Backend):
         except BaseException:
             self._release()
             raise
+        self._readers = Readers(address)
         self._watcher = Watcher(address, self._signal)
         if address.read_only:
             self._readers.lend(connection)
@@ -285,9 +290,10 @@ class SQLiteBackend(Backend):
 
     def _release(self) -> None:
         _open_backends.discard(self)
-        if self._claimed:
-            _guard.release(self._claimed, self._address.driver.name)
-            self._claimed = ""
+        claimed, self._claimed = self._claimed, ""  # in one step: a cancelled close may do this twice at once
+        if claimed:
+            _guard.release(claimed, self._address.driver.name)
+            self._address.files.release()
 
     def after_fork_in_child(self) -> None:
         """Mark this handle as the parent's; called in a forked child."""

@@ -25,6 +25,7 @@ from goes_lite.errors import (
 )
 from goes_lite.sqlite import _schema
 from goes_lite.sqlite._driver import BUSY, CANTOPEN, READONLY, Connection, Driver, translate
+from goes_lite.sqlite._files import Files, NoFiles
 from goes_lite.sqlite._own import check_head
 
 T = TypeVar("T")
@@ -45,6 +46,8 @@ class FileAddress(NamedTuple):
     durability: DurabilityOption = "full"
     read_only: bool = False
     lock_timeout: float = 30.0
+    files: Files | NoFiles = NoFiles()
+    """What a handle has opened, once it is open."""
 
     @property
     def memory(self) -> bool:
@@ -74,7 +77,14 @@ def open_first(address: FileAddress) -> tuple[Connection, str, int]:
 
 def open_reader(address: FileAddress) -> Connection:
     """Open a further connection, which only reads."""
-    return _open(address, lambda connection: connection, first=False)
+    address.files.check()
+    connection = _open(address, lambda connection: connection, first=False)
+    try:
+        address.files.check()  # these were opened
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _open(address: FileAddress, then: Callable[[Connection], T], *, first: bool) -> T:
@@ -207,6 +217,8 @@ class Readers:
     def run(self, work: Callable[[Connection], T]) -> T:
         """Run a read operation and translate driver errors."""
         self.check_usable()
+        if time.monotonic() >= self.address.files.due:
+            self.address.files.glance()
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -217,6 +229,7 @@ class Readers:
         except GoesError:
             raise
         except self.address.driver.error as exc:
+            self.address.files.check()  # if they are lost, that is the reason
             driver = self.address.driver
             raise translate(exc, driver.code(exc), self.address.location, waited=self.address.lock_timeout) from exc
         finally:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 MODIFY = 0x00000002
+REPLACE = 0x00000040 | 0x00000080 | 0x00000200 | 0x00000400 | 0x00000800
+"""A name is moved away, moved here, or deleted; the folder itself is deleted or moved."""
 QUEUE_OVERFLOW = 0x00004000
 _HEADER = struct.Struct("iIII")
 _BUFFER = 65536
@@ -38,15 +40,15 @@ class Inotify:
         return result
 
     def watch(self, folder: str) -> int:
-        """Report writes to files in the folder from now on; return the number by which `read` calls it."""
-        return self._checked(self._libc.inotify_add_watch(self.fd, os.fsencode(folder), MODIFY))
+        """Report writes to logs in the folder, and names that go or come; return the number by which `read` calls it."""
+        return self._checked(self._libc.inotify_add_watch(self.fd, os.fsencode(folder), MODIFY | REPLACE))
 
     def forget(self, number: int) -> None:
-        """Report no more writes in a folder."""
+        """Report nothing more of a folder."""
         self._libc.inotify_rm_watch(self.fd, number)
 
     def read(self) -> set[tuple[int, str]]:
-        """Return the folders and names of the files that were written; (-1, "") if some notifications were lost."""
+        """Return the folders and names of what was reported, "" for a folder itself; (-1, "") if something was lost."""
         found: set[tuple[int, str]] = set()
         try:
             data = os.read(self.fd, _BUFFER)
@@ -60,7 +62,9 @@ class Inotify:
             at += length
             if mask & QUEUE_OVERFLOW:
                 found.add((-1, ""))
-            elif mask & MODIFY:
+            elif mask & REPLACE or name.endswith(
+                "-wal"
+            ):  # the file itself is written by checkpoints, which change nothing
                 found.add((number, name))
         return found
 

@@ -88,8 +88,9 @@ class Lookout:
         folder, name = os.path.split(looker.path)
         with suppress(OSError):
             number = self._inotify.watch(folder)
-            self._folders[number] = self._folders.get(number, 0) + 1
-            self._names.setdefault((number, f"{name}-wal"), set()).add(looker)
+            for reported in (f"{name}-wal", name, f"{name}-shm", ""):
+                self._folders[number] = self._folders.get(number, 0) + 1
+                self._names.setdefault((number, reported), set()).add(looker)
             looker.told = True
 
     def _remove(self, looker: Looker) -> None:

@@ -22,6 +22,7 @@ from functools import partial
 from typing import TypeAlias, cast
 
 from goes_lite.errors import StoreError, StoreFull, StoreLocked, StoreReadOnly, StoreUnavailable
+from goes_lite.sqlite._files import Files, NoFiles
 from goes_lite.sqlite._rights import NO_LINK, mode_of, share
 
 _QUEUE, _PLACE, _BOTH = 0, 1, 2
@@ -73,17 +74,38 @@ def _locks(file: int) -> Mapping[tuple[int, bool], Lock]:
 class Turnstile:
     """The turnstile of one handle. One thread at a time calls `enter` and `leave`."""
 
-    def __init__(self, path: str, location: str) -> None:
+    def __init__(self, path: str, location: str, files: Files | NoFiles | None = None) -> None:
+        self._path = path
         self._location = location
-        self._file = _open(path, location)
+        self._files = files or NoFiles()
+        self._looks = self._files.looks
+        self.inside = self._queued = False
+        self._use(_open(path, location))
+
+    def _use(self, file: int) -> None:
+        self._file = file
         locks = _locks(self._file)
         self._take_queue, self._take_place = locks[_QUEUE, True], locks[_PLACE, True]
         self._give_queue, self._give_place = locks[_QUEUE, False], locks[_PLACE, False]
         self._take_both = locks[_BOTH, True]
-        self.inside = self._queued = False
+
+    def _renew(self) -> None:
+        """Open the lock file anew if it is no longer the one that others find, since a clean-up removed it."""
+        self._looks = self._files.looks
+        try:
+            same = os.path.samestat(os.lstat(self._path), os.fstat(self._file))
+        except OSError:
+            same = False
+        if not same:
+            self._files.check()
+            before = self._file
+            self._use(_open(self._path, self._location))
+            os.close(before)
 
     def enter(self, timeout: float) -> None:
         """Wait for the turn; raise StoreLocked if it does not come within `timeout` seconds."""
+        if self._looks != self._files.looks:
+            self._renew()
         try:
             self._queued = True
             # Usually nobody else waits, and one call suffices. It is fair, since a waiting process holds one of the two.

@@ -109,6 +109,7 @@ class Watcher:
                 if self.connection is None:
                     self.connection, self._seen = open_reader(self._address), -1
                     self._head = -1
+                self._address.files.check()
                 version = _data_version(self.connection)
                 at = self._head if version == self._seen else head(self.connection)
             except Exception:  # noqa: BLE001 - as above, after a pause

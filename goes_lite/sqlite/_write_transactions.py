@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from goes_lite.errors import StoreDamaged
+from goes_lite.errors import StoreDamaged, StoreUnavailable
+from goes_lite.sqlite import _guard
 from goes_lite.sqlite._connection import WRITER_BUSY, FileAddress, set_busy_timeout
 from goes_lite.sqlite._driver import AUTH, BUSY, Connection, translate
 from goes_lite.sqlite._schema import check_again
@@ -20,6 +21,7 @@ class WriteTransactions:
         self.address = address
         self.driver = address.driver
         self.turnstile = turnstile
+        self._synced = address.durability == "full"
         self.checkpointer = Checkpointer(connection, address, turnstile)
         self.closed = False
         set_busy_timeout(connection, WRITER_BUSY)
@@ -48,9 +50,12 @@ class WriteTransactions:
         try:
             if changed:
                 self.checkpointer.before_commit()
+                self.address.files.check()
             self.connection.execute("COMMIT" if changed else "ROLLBACK")
         except self.driver.error as exc:
             raise self.translated(exc) from exc
+        if changed and self._synced:
+            self.address.files.check()  # an fsync takes long enough to lose a file meanwhile
         self.turnstile.leave()
 
     def rollback(self) -> None:
@@ -67,6 +72,10 @@ class WriteTransactions:
 
     def translated(self, error: Exception, waited: float = 0.0) -> Exception:
         if isinstance(error, self.driver.error):
+            try:
+                self.address.files.check()
+            except StoreUnavailable as lost:  # the reason, of which SQLite tells only a consequence
+                return lost
             code = self.driver.code(error)
             translated = translate(error, code, self.address.location, waited=waited)
             if code & 0xFF == AUTH:  # somebody has added a trigger meanwhile
@@ -80,5 +89,8 @@ class WriteTransactions:
 
     def close(self) -> None:
         self.closed = True
-        self.connection.close()
+        if self.address.files.unsafe_to_close():
+            _guard.leak(self.connection)
+        else:
+            self.connection.close()
         self.turnstile.close()

@@ -37,6 +37,7 @@ class Checkpointer:
     def __init__(self, connection: Connection, address: FileAddress, turnstile: AnyTurnstile) -> None:
         self._connection = connection
         self._turnstile = turnstile
+        self._files = address.files
         # A SQLite with the WAL-reset bug may only run checkpoints that block writers.
         self._usual = "RESTART" if wal_reset_bug(address.driver.version) else "PASSIVE"
         self._harmless: tuple[type[Exception], ...] = (*address.driver.error, StoreError)
@@ -66,6 +67,7 @@ class Checkpointer:
     def _run(self, mode: str) -> None:
         self._turnstile.enter(BUSY)
         try:
+            self._files.check()  # nobody else's log may move into the file
             set_busy_timeout(self._connection, BUSY)
             self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
         finally:

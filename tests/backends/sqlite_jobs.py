@@ -199,6 +199,13 @@ def as_nobody(path: str, driver: str, read_only: bool, write: bool) -> None:
 
 
 @job
+def read_all(path: str, driver: str) -> None:
+    """Say what is in a store."""
+    with store(path, driver) as db:
+        say(numbers(db))
+
+
+@job
 def as_member(path: str, driver: str, user: int, own: int, group: int, number: int) -> None:
     """Append as a user whose group is another than the store's, of which it is a member; stay until told to end."""
     with tempfile.TemporaryDirectory() as folder, store(f"{folder}/app.db", driver) as db:
