@@ -9,7 +9,7 @@ from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import StoreClosed
 from goes_lite.kit.batch import AppendBatch
 from goes_lite.kit.committer import Committer
-from goes_lite.kit.transaction import check_not_inside
+from goes_lite.kit.transaction import check_write
 from goes_lite.runtime.background import DetachedTasks
 from goes_lite_mongo._append import Group, take_turn
 from goes_lite_mongo._connection import Connection, Work
@@ -49,7 +49,7 @@ class DirectExecutor:
         """Run a write, which must be repeatable; if it raises, nothing is written."""
         self.check_usable()
         self.connection.check_loop()
-        check_not_inside(self)
+        check_write(self)
         # Even if the caller is cancelled, it happens completely or not at all.
         return await self._detached.run(self._write(work))
 
@@ -59,12 +59,15 @@ class DirectExecutor:
         self.notify()
         return result
 
+    async def lock(self) -> None:
+        """Outside a transaction there is nothing to keep out."""
+
     async def append(
         self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None]
     ) -> Appended:
         self.check_usable()
         self.connection.check_loop()
-        check_not_inside(self)
+        check_write(self)
         return await self._committer.append(batch, condition, committed)
 
     async def delete(self, work: Work[T]) -> T:

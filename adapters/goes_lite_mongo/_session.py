@@ -171,6 +171,9 @@ class SessionExecutor:
         self._session.after_commit.append(lambda: committed(appended))
         return appended
 
+    async def lock(self) -> None:
+        _ = self._session.session  # raises after the end; `open` has taken the turn on the log
+
     async def delete(self, work: Work[T]) -> T:
         return await self._session.run(work)
 

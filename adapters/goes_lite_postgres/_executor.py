@@ -12,7 +12,7 @@ from goes_lite.errors import GoesError, StoreClosed, StoreLocked
 from goes_lite.kit.batch import AppendBatch
 from goes_lite.kit.committer import Committer
 from goes_lite.kit.patience import Patience
-from goes_lite.kit.transaction import check_not_inside
+from goes_lite.kit.transaction import check_write
 from goes_lite.runtime.background import DetachedTasks
 from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, UNIQUE, Connection, code, conflict, lost
@@ -56,7 +56,7 @@ class DirectExecutor:
         """Run a write; `exclusive` writes, of several rows, take turns with transactions."""
         self.check_usable()
         self.pool.check_loop()
-        check_not_inside(self)
+        check_write(self)
         # Even if the caller is cancelled, it happens completely or not at all.
         return await self._detached.run(self._write(work, exclusive=exclusive))
 
@@ -111,12 +111,15 @@ class DirectExecutor:
         finally:
             self._turn.release()
 
+    async def lock(self) -> None:
+        """Outside a transaction there is nothing to keep out."""
+
     async def append(
         self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None]
     ) -> Appended:
         self.check_usable()
         self.pool.check_loop()
-        check_not_inside(self)
+        check_write(self)
         return await self._committer.append(batch, condition, committed)
 
     async def delete(self, work: Work[T]) -> T:

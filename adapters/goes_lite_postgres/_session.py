@@ -185,6 +185,9 @@ class SessionExecutor:
         self._session.after_commit.append(lambda: committed(appended))
         return appended
 
+    async def lock(self) -> None:
+        await self._session.run(lambda connection: self._session.lock_log())
+
     async def delete(self, work: Work[T]) -> T:
         async def locked(connection: Connection) -> T:
             await self._session.lock_log()

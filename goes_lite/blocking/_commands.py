@@ -87,8 +87,9 @@ class BlockingCommandBus:
           same time, it is not handled again, and the result is the same. What a handler writes in a transaction or records
           on an aggregate commits together with that; a function that writes elsewhere may be called again. A failed command
           has no effect and may be tried again. CommandMismatch for another command with that id.
-        - With a `timeout` (seconds), or in a context with a deadline, CommandTimeout if it is not handled by then: its
-          handler is cancelled; on the blocking face it is not begun.
+        - With a `timeout` (seconds), or in a context with a deadline, CommandTimeout if it is not handled by then. A handler
+          that awaits is cancelled. One that blocks goes on, and an embedded backend waits for its end; but whatever it begins
+          to write or commit through the store after the deadline raises CommandTimeout and is not stored.
         """
         return self._portal.run(self._commands.dispatch(command, id=id, timeout=timeout))
 

@@ -182,7 +182,7 @@ class BlockingDatabase:
         - `decide` is called with the state of each of the `models`, as of one moment, and returns events. If it raises,
           the exception propagates and nothing is appended.
         - If an event that matches one of the models was stored in the meantime, everything is repeated; after the last of
-          the `tries`, AppendConditionFailed propagates.
+          the `tries`, AppendConditionFailed propagates. As in `Repository.use`, the third try keeps other writers out.
         - Metadata is that of the current `Context`; what an event has of its own takes precedence.
         """
         return self._portal.run(self.database.decide(*models, decide=decide, tries=tries))

@@ -96,7 +96,10 @@ class BlockingRepository(Generic[A]):
 
         - After a conflict, `change` is called again with a freshly fetched instance; so it runs once per attempt. After the
           last of the `tries`, the ConcurrencyError (or AppendConditionFailed) propagates.
-        - Callers of one process queue up after a conflict; random pauses keep those of different processes apart.
+        - Callers of one process queue up after a conflict. The third attempt keeps all other writers out from loading to
+          saving, in a transaction, so that it is not lost. If `change` writes elsewhere in the store or takes longer than a
+          second, if there are fewer than 5 `tries`, or without the ability "transactions", random pauses keep processes
+          apart instead.
         - Inside a transaction there is one attempt: retry the whole transaction.
         - `change` may be a coroutine function. If it raises, the exception propagates and nothing is saved.
         - If it returns an AppendCondition, the save has that condition. Any other return value is ignored.

@@ -40,7 +40,8 @@ class BlockingEventStore:
         - If an id is stored with anything else different, or only a part of the batch is stored, or an id occurs twice in
           the batch, it raises DuplicateEventError and nothing is written. Data is the same if it is encoded the same.
           Ids are checked first: before versions, and before the condition.
-        - An empty batch succeeds, changes nothing and does not check the condition.
+        - An empty batch succeeds, changes nothing and does not check the condition. Inside a transaction it waits for its
+          turn among all appends to the store: until the transaction ends nobody else appends, so what is read stays true.
         - With a condition: if an event that matches `condition.query` is stored at a position > `condition.after`, it
           raises AppendConditionFailed and nothing is written. The check is atomic with the write and does not see this
           batch; a query that matched nothing is still a boundary.

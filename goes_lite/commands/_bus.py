@@ -13,7 +13,7 @@ from uuid import UUID
 from goes_lite.aggregate import Aggregate
 from goes_lite.commands._accepted import COLLECTION, AcceptedCommand, accept, accepted_in, failure, read
 from goes_lite.commands._command import Command
-from goes_lite.commands._deadline import DeadlinePassed, within
+from goes_lite.commands._deadline import in_time
 from goes_lite.commands._dispatcher import Handler
 from goes_lite.commands._handlers import AggregateHandler, FunctionHandler, check_command, handled_commands
 from goes_lite.commands._receipts import Receipts, receipts_of, unknown_handler
@@ -160,8 +160,9 @@ class CommandBus:
           same time, it is not handled again, and the result is the same. What a handler writes in a transaction or records
           on an aggregate commits together with that; a function that writes elsewhere may be called again. A failed command
           has no effect and may be tried again. CommandMismatch for another command with that id.
-        - With a `timeout` (seconds), or in a context with a deadline, CommandTimeout if it is not handled by then: its
-          handler is cancelled; on the blocking face it is not begun.
+        - With a `timeout` (seconds), or in a context with a deadline, CommandTimeout if it is not handled by then. A handler
+          that awaits is cancelled. One that blocks goes on, and an embedded backend waits for its end; but whatever it begins
+          to write or commit through the store after the deadline raises CommandTimeout and is not stored.
         """
         sent = self._command(command, id, timeout)
         return await self._chain("dispatch", self.send)(sent)
@@ -368,25 +369,13 @@ class CommandBus:
             return await self._remote.ask(command)
         token = enter(command.context)
         try:
-            return await self._in_time(command, handler)
+            return await in_time(self.backend.runtime, command, self._chain("handling", handler.handle))
         except CommandError as exc:
             if not exc.command:
                 exc.command, exc.command_id = command.name, command.id
             raise
         finally:
             leave(token)
-
-    async def _in_time(self, command: Command[Any], handler: Handler) -> Any:
-        handling = self._chain("handling", handler.handle)
-        if command.deadline is None:
-            return await handling(command)
-        left = (command.deadline - self.backend.runtime.clock.now()).total_seconds()
-        if left <= 0:
-            raise CommandTimeout(command.name, command.id, begun=False)
-        try:
-            return await within(self.backend.runtime, left, handling(command))
-        except DeadlinePassed:
-            raise CommandTimeout(command.name, command.id, begun=True) from None
 
 
 def _said(accepted: AcceptedCommand) -> tuple[str, str, int, str]:

@@ -1,11 +1,17 @@
-"""How a handler is cancelled at its deadline: by the clock of the handle, which in tests is a fake one."""
+"""How a handler is held to its deadline, by the clock of the handle, which in tests is a fake one.
+
+One that awaits is cancelled. One that blocks cannot be; it is refused whatever it writes after the deadline.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
+from goes_lite.commands._command import Command
+from goes_lite.errors import CommandTimeout
 from goes_lite.runtime import Runtime, SystemClock
+from goes_lite.runtime.deadline import Deadline, limited
 
 T = TypeVar("T")
 
@@ -48,3 +54,21 @@ async def within(runtime: Runtime, seconds: float, work: Awaitable[T]) -> T:
         if scope.expired():
             raise DeadlinePassed from exc
         raise
+
+
+async def in_time(runtime: Runtime, command: Command[Any], handling: Callable[[Command[Any]], Awaitable[Any]]) -> Any:
+    """Handle a command by its deadline, if it has one, and return the result; else CommandTimeout."""
+    if command.deadline is None:
+        return await handling(command)
+    left = (command.deadline - runtime.clock.now()).total_seconds()
+    if left <= 0:
+        raise CommandTimeout(command.name, command.id, begun=False)
+    deadline = Deadline(runtime.clock, left, command.name, command.id)
+    with limited(deadline):
+        try:
+            result = await within(runtime, left, handling(command))
+        except DeadlinePassed:
+            raise deadline.end() from None
+    if not deadline.left:  # it blocked, so nothing could cancel it
+        raise deadline.end()
+    return result

@@ -95,6 +95,8 @@ class FunctionHandler:
         self.receipts = Receipts(backend, function)
 
     async def handle(self, command: Command[Any]) -> object:
+        if not command.once:
+            return await self._work(command)
         return await self.receipts.once(command, partial(self._work, command), atomic=self._transactional)
 
     async def _work(self, command: Command[Any]) -> object:
@@ -121,6 +123,8 @@ class AggregateHandler:
         self.receipts = Receipts(backend, method)
 
     async def handle(self, command: Command[Any]) -> object:
+        if not command.once:
+            return await self._work(command)
         return await self.receipts.once(command, partial(self._work, command), atomic=self._atomic)
 
     async def _work(self, command: Command[Any]) -> object:
@@ -134,12 +138,19 @@ class AggregateHandler:
                 receipt = self.receipts.make(command, result)
             return result if isinstance(result, AppendCondition) else None
 
-        async def save(aggregates: Sequence[Any], condition: AppendCondition | None) -> Appended | Refusal:
-            if receipt is None or not self._atomic:
-                return await self._repository._append(aggregates, condition)
+        async def save(
+            repository: Repository[Any], aggregates: Sequence[Any], condition: AppendCondition | None
+        ) -> Appended | Refusal:
+            if receipt is None:
+                return await repository._append(aggregates, condition)
+            if tx := repository._transaction:  # rolled back by the repository if it is refused
+                outcome = await repository._append(aggregates, condition)
+                if isinstance(outcome, Appended):
+                    await self.receipts.put(tx, command, receipt)
+                return outcome
             try:
                 async with self._backend.transaction() as tx:
-                    outcome = await self._repository.within(tx)._append(aggregates, condition)
+                    outcome = await repository.within(tx)._append(aggregates, condition)
                     if not isinstance(outcome, Appended):
                         raise _Refused(outcome)
                     await self.receipts.put(tx, command, receipt)
@@ -147,7 +158,8 @@ class AggregateHandler:
                 return refused.outcome
             return outcome
 
-        await self._repository._use_and_save(self._id(command), change, save, create=self._mark.create)
+        saving = save if command.once and self._atomic else Repository[Any]._append
+        await self._repository._use_and_save(self._id(command), change, saving, create=self._mark.create)
         return result
 
     def _id(self, command: Command[Any]) -> str | UUID:

@@ -23,6 +23,7 @@ from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.models import Models
 from goes_lite.errors import CommandMismatch, EncodeError, GoesError, ModelConflict, StoreError
 from goes_lite.runtime import Signal
+from goes_lite.runtime.deadline import current_deadline, limited
 
 COLLECTION = "goes:receipts"
 
@@ -124,8 +125,6 @@ class Receipts:
 
         With `atomic`, the work itself commits the receipt together with what it writes.
         """
-        if not command.once:
-            return await work()
         if found := await self.find(command):
             return found[0]
         try:
@@ -146,20 +145,19 @@ class Receipts:
         try:
             result = await work()
             receipt = self.make(command, result)
+            with suppress(ModelConflict):
+                await receipts.put(id, receipt, expected=version)
+                return result
         except BaseException:
-            with suppress(GoesError):  # another took over, or the store is gone
+            with limited(None), suppress(GoesError):  # another took over, or the store is gone
                 await receipts.delete(id, expected=version)
             raise
-        while True:
-            try:
-                await receipts.put(id, receipt, expected=version)
-            except ModelConflict:  # another took over: whichever of the two ends first counts
-                if found := await self.find(command):
-                    return found[0]
+        while not (found := await self.find(command)):  # another took over: whichever of the two ends first counts
+            with suppress(ModelConflict):
                 record = await self._backend.models.get(COLLECTION, id)
-                version = record.version if record else 0
-            else:
+                await receipts.put(id, receipt, expected=record.version if record else 0)
                 return result
+        return found[0]
 
     async def _begin(self, command: Command[Any]) -> int:
         """Note that the command is begun, and return the version of that receipt; 0 if it was handled elsewhere."""
@@ -178,8 +176,10 @@ class Receipts:
                 if record is None or now - since >= PATIENCE:
                     with suppress(ModelConflict):
                         return await receipts.put(id, begun, expected=record.version if record else 0)
-                else:
+                elif (deadline := current_deadline.get()) is None:
                     await runtime.wait(changed, seen, since + PATIENCE - now)
+                elif not await runtime.wait(changed, seen, min(since + PATIENCE - now, deadline.left)):
+                    deadline.check()
         return 0
 
     def decode(self, text: str | None) -> Any:

@@ -84,7 +84,7 @@ def error_bytes(error: BaseException, attempts: int = 1) -> bytes:
     if isinstance(error, CommandRejected):
         said |= {"kind": "rejected", "type": _name(type(error))}
     elif isinstance(error, CommandTimeout):
-        said |= {"kind": "timeout", "begun": error.begun}
+        said |= {"kind": "timeout", "begun": error.begun, "written": error.written}
     elif isinstance(error, CommandMismatch):
         said |= {"kind": "mismatch", "other": error.other}
     elif isinstance(error, CommandNotHandled):
@@ -116,7 +116,7 @@ def answer_of(body: bytes, name: str, id: UUID, decode: Callable[[str | None], A
 def _error(said: dict[str, Any], name: str, id: UUID) -> CommandError:
     kind, message, details = said["kind"], str(said.get("message", "")), dict(said.get("details") or {})
     if kind == "timeout":
-        return CommandTimeout(name, id, bool(said["begun"]))
+        return CommandTimeout(name, id, bool(said["begun"]), bool(said.get("written", said["begun"])))
     if kind == "mismatch":
         return CommandMismatch(name, id, str(said["other"]))
     if kind == "not_handled":

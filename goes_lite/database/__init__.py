@@ -97,7 +97,7 @@ class Database(WrappedBackend):
         - `decide` is called with the state of each of the `models`, as of one moment, and returns events. If it raises,
           the exception propagates and nothing is appended. It may be a coroutine function.
         - If an event that matches one of the models was stored in the meantime, everything is repeated; after the last of
-          the `tries`, AppendConditionFailed propagates.
+          the `tries`, AppendConditionFailed propagates. As in `Repository.use`, the third try keeps other writers out.
         - Metadata is that of the current `Context`; what an event has of its own takes precedence.
         """
         from goes_lite.repository.decision import decide as decided

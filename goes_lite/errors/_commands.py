@@ -54,20 +54,23 @@ class CommandRejected(CommandError):
 
 
 class CommandTimeout(CommandError, TimeoutError):
-    """The command was not handled by its deadline. Attribute: `begun` (whether a handler was called).
+    """The command was not handled by its deadline.
 
-    If it was begun, what it saved stays saved: dispatch it again under the same id to be sure, it counts once.
+    Attributes: `begun` (whether a handler was called), `written` (whether anything may have been written to the store; after
+    the deadline nothing is).
     """
 
     code = "command_timeout"
 
-    def __init__(self, command: str, command_id: Any, begun: bool) -> None:
+    def __init__(self, command: str, command_id: Any, begun: bool, written: bool | None = None) -> None:
         self.begun = begun
-        way = (
-            "what it saved stays saved; dispatch it again under the same id, it counts once"
-            if begun
-            else "it was not begun"
-        )
+        self.written = begun if written is None else written
+        if self.written:
+            way = "what it wrote until then stays; dispatch it again under the same id, and it counts once"
+        elif begun:
+            way = "it was begun, and nothing of it is stored"
+        else:
+            way = "it was not begun"
         super().__init__(
             command, f"the command {command!r} was not handled by its deadline: {way}", command_id=command_id
         )

@@ -8,11 +8,20 @@ from typing import Any
 from goes_lite.errors._base import GoesError, plain, shown
 
 
-class ConcurrencyError(GoesError):
+class _Refused(GoesError):
+    tries = 1
+
+    def after(self, tries: int) -> None:
+        """Note that this is the outcome of so many tries."""
+        self.tries = tries
+        self.args = (f"after {tries} tries: {self}",)
+
+
+class ConcurrencyError(_Refused):
     """The aggregate is not at the version that the append builds on; nothing was written.
 
     Attributes: `aggregate` (AggregateRef), `expected` (the version that the append builds on),
-    `actual` (the version that is stored; 0 if the aggregate does not exist).
+    `actual` (the version that is stored; 0 if the aggregate does not exist), `tries` (how many were made).
     """
 
     def __init__(self, aggregate: Any, expected: int, actual: int) -> None:
@@ -25,10 +34,11 @@ class ConcurrencyError(GoesError):
         )
 
 
-class AppendConditionFailed(GoesError):
+class AppendConditionFailed(_Refused):
     """An event that matches the condition's query was appended after its position; nothing was written.
 
-    Attributes: `condition` (AppendCondition), `position` (of an event that matched, > condition.after).
+    Attributes: `condition` (AppendCondition), `position` (of an event that matched, > condition.after), `tries` (how many
+    were made).
     """
 
     def __init__(self, condition: Any, position: int) -> None:

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         TransactionBlock,
         UserTransaction,
         check_not_inside,
+        check_write,
         current_session,
     )  # fmt: skip
     from goes_lite.kit.watcher import LoopWatcher
@@ -110,6 +111,7 @@ __all__ = [
     "check_query",
     "check_repeated",
     "check_text",
+    "check_write",
     "checkpoint",
     "condition",
     "current_session",

@@ -85,6 +85,10 @@ class Executor(Protocol):
         """Append a checked, non-empty batch and call `committed`, which does not raise, after the commit."""
         ...
 
+    def lock(self) -> Awaitable[None]:
+        """Inside a transaction, keep out all other appends until it ends, and see those before."""
+        ...
+
 
 def page_of(read_into: Callable[[list[Event[Any]]], None], last: int | None, end: int) -> Page:
     """Return the page of rows that `read_into` turns into events; `last` is the position of the last row of a full page.
@@ -122,7 +126,10 @@ class LogEvents:
     async def append(self, events: Sequence[Event[Any]], *, condition: AppendCondition | None = None) -> Appended:
         batch = check_batch(events)
         if not batch.events:
-            await self._rows.head()  # nothing to write, but a closed store raises StoreClosed
+            if self._commits is None:
+                await self._executor.lock()
+            else:
+                await self._rows.head()  # nothing to write, but a closed store raises StoreClosed
             return Appended(())
         if self._commits is not None and self._commits.readings:
             await held(self._commits)

@@ -42,6 +42,7 @@ from goes_lite.kit.leases import (
     renewed,
 )
 from goes_lite.runtime import Runtime
+from goes_lite.runtime.deadline import current_deadline
 
 P = ParamSpec("P")
 S = TypeVar("S", bound="Store")
@@ -148,7 +149,14 @@ def writes(
 
     async def run(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         self.session.check_open()  # before the runtime starts a thread
-        return await self.runtime.call(lambda: self.session.write(lambda state: method(self, state, *args, **kwargs)))
+        deadline = current_deadline.get()
+
+        def work(state: V) -> Change[T]:
+            if deadline is not None:
+                deadline.admit()
+            return method(self, state, *args, **kwargs)
+
+        return await self.runtime.call(lambda: self.session.write(work))
 
     return run  # type: ignore[return-value]  # what pyright knows of an async function, mypy does not
 

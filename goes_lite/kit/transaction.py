@@ -18,8 +18,9 @@ from goes_lite.contract.event_store import EventStore
 from goes_lite.contract.model_store import ModelStore
 from goes_lite.contract.models import Models
 from goes_lite.contract.snapshot_store import SnapshotStore
-from goes_lite.errors import TransactionError
+from goes_lite.errors import CommandTimeout, TransactionError
 from goes_lite.runtime import Runtime
+from goes_lite.runtime.deadline import current_deadline
 from goes_lite.runtime.leaving import ExitMethod, Leaving
 
 if TYPE_CHECKING:
@@ -88,6 +89,13 @@ def finish_soon(session: Session, loop: asyncio.AbstractEventLoop) -> None:
         run_coroutine_threadsafe(session.finish(commit=False), loop)
 
 
+def check_write(owner: object) -> None:
+    """Check that a write of that handle may begin: TransactionError as `check_not_inside`, CommandTimeout after the deadline."""
+    check_not_inside(owner)
+    if (deadline := current_deadline.get()) is not None:
+        deadline.admit()
+
+
 class UserTransaction(ABC):
     """The part of `goes_lite.contract.backend.Transaction` that all backends share."""
 
@@ -146,6 +154,12 @@ class TransactionBlock(Leaving, AbstractAsyncContextManager[Transaction], Generi
             return
         if current_session.get() is session:  # otherwise a block that was entered later is still open
             current_session.set(session.outer)
+        late: CommandTimeout | None = None
+        if commit and (deadline := current_deadline.get()) is not None:
+            try:
+                deadline.admit()
+            except CommandTimeout as exc:
+                commit, late = False, exc
         try:
             await session.finish(commit=commit)
             self.left()
@@ -162,6 +176,8 @@ class TransactionBlock(Leaving, AbstractAsyncContextManager[Transaction], Generi
                         import logging  # imported only when something goes wrong
 
                         logging.getLogger("goes_lite").exception("an action after a commit failed")
+        if late is not None:
+            raise late
 
     def abandon(self) -> None:
         session, self._session = self._session, None

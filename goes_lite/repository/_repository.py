@@ -7,12 +7,11 @@ look as if it had failed.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from copy import copy
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate, check_class, definition_of, mark_committed, mark_saved, unsaved
@@ -35,7 +34,8 @@ from goes_lite.repository._cache import Cache
 from goes_lite.repository._history import Loader
 from goes_lite.repository._hooks import AfterDelete, AfterSave, BeforeSave, Hooks, OnConflict, OnError
 from goes_lite.repository._ids import given_ids, stored_ids
-from goes_lite.repository._queues import Ticket, queues_of
+from goes_lite.repository._queues import queues_of
+from goes_lite.repository._tries import Refusal, repeated
 from goes_lite.repository.options import check_number
 from goes_lite.repository.schedule import Schedule
 from goes_lite.runtime import call
@@ -44,12 +44,6 @@ if TYPE_CHECKING:
     from goes_lite.contract.backend import Backend, Transaction
 
 A = TypeVar("A", bound=Aggregate)
-
-Refusal: TypeAlias = ConcurrencyError | AppendConditionFailed
-Save: TypeAlias = Callable[[Sequence[A], AppendCondition | None], Awaitable[Appended | Refusal]]
-
-MAX_WAIT = 0.25
-"""The longest pause between two attempts of `use`, in seconds."""
 
 
 class Repository(Generic[A]):
@@ -231,49 +225,39 @@ class Repository(Generic[A]):
 
         - After a conflict, `change` is called again with a freshly fetched instance; so it runs once per attempt. After the
           last of the `tries`, the ConcurrencyError (or AppendConditionFailed) propagates.
-        - Callers of one process queue up after a conflict; random pauses keep those of different processes apart.
+        - Callers of one process queue up after a conflict. The third attempt keeps all other writers out from loading to
+          saving, in a transaction, so that it is not lost. If `change` writes elsewhere in the store or takes longer than a
+          second, if there are fewer than 5 `tries`, or without the ability "transactions", random pauses keep processes
+          apart instead.
         - Inside a transaction there is one attempt: retry the whole transaction.
         - `change` may be a coroutine function. If it raises, the exception propagates and nothing is saved.
         - If it returns an AppendCondition, the save has that condition. Any other return value is ignored.
         - If it records nothing, nothing is written, not even with `create=True`.
         - `create` and `deleted` are those of `fetch`.
         """
-        return await self._use_and_save(id, change, self._append, create=create, deleted=deleted)
+        return await self._use_and_save(id, change, Repository._append, create=create, deleted=deleted)
 
     async def _use_and_save(
         self,
         id: str | UUID,
         change: Callable[[A], object],
-        save: Save[A],
+        save: Callable[[Repository[A], Sequence[A], AppendCondition | None], Awaitable[Appended | Refusal]],
         *,
         create: bool = False,
         deleted: bool = False,
     ) -> A:
         """`use`, for callers with more to commit: `save` appends, and returns a refusal instead of raising it."""
-        tries = 1 if self._transaction else self._tries
-        runtime = self.backend.runtime
         ref = AggregateRef._make((self._name, aggregate_id(id)))  # the name was checked with the class
-        attempt = 1
-        ticket: Ticket | None = None
-        try:
-            while True:
-                if ticket is None and tries > 1 and (attempt > 1 or self._queues.occupied(ref)):
-                    ticket = await self._queues.join(ref, runtime)
-                aggregate = await self.fetch(ref.id, create=create, deleted=deleted)
-                outcome = await call(change, aggregate)
-                condition = outcome if isinstance(outcome, AppendCondition) else None
-                refusal = await save((aggregate,), condition)
-                if isinstance(refusal, Appended):
-                    return aggregate
-                if attempt == tries:
-                    refusal.add_note(f"after {tries} tries")
-                    raise refusal
-                if ticket is not None:  # so it was another process: only chance keeps the two apart
-                    await runtime.sleep(random.uniform(0, min(MAX_WAIT, self._backoff * 2 ** (attempt - 2))))
-                attempt += 1
-        finally:
-            if ticket is not None:
-                self._queues.leave(ticket)
+
+        async def attempt(tx: Transaction | None) -> A | Refusal:
+            repository = self if tx is None else self._within(tx, self._cache)
+            aggregate = await repository.fetch(ref.id, create=create, deleted=deleted)
+            outcome = await call(change, aggregate)
+            refusal = await save(repository, (aggregate,), outcome if isinstance(outcome, AppendCondition) else None)
+            return aggregate if isinstance(refusal, Appended) else refusal
+
+        tries = 1 if self._transaction else self._tries
+        return await repeated(self.backend, self._queues, ref, attempt, tries=tries, backoff=self._backoff)
 
     async def delete(self, id: str | UUID) -> int:
         """Erase the aggregate permanently, events and snapshots; return how many events it had (0 if there was none)."""
@@ -312,21 +296,20 @@ class Repository(Generic[A]):
         It sees what the transaction wrote, and does not use the cache. The events of a saved aggregate stay pending until
         the commit, so after a rollback it can be saved again; `after_save`, `after_delete` and snapshots follow the commit.
         """
+        return self._within(transaction, None)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _within(self, transaction: Transaction, cache: Cache[A] | None) -> Repository[A]:
+        """`within`; with a cache, it must load only what is committed."""
         inside = copy(self)
         inside._events = transaction.events
         inside._snapshots = transaction.snapshots
-        inside._cache = None
-        inside._loader = Loader(
-            self.aggregate,
-            transaction.events,
-            transaction.snapshots if self._schedule else None,
-            None,
-            self._hooks.report,
-        )
+        snapshots = transaction.snapshots if self._schedule else None
+        inside._cache = cache
+        inside._loader = Loader(self.aggregate, transaction.events, snapshots, cache, self._hooks.report)
         inside._transaction = transaction
         return inside
-
-    # --- inside -----------------------------------------------------------------------------------------------------
 
     async def _append(self, aggregates: Sequence[A], condition: AppendCondition | None) -> Appended | Refusal:
         """Save, but return a refusal of the append, so that an error of a hook is never mistaken for one."""

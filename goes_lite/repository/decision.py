@@ -15,7 +15,6 @@ append is refused if another matching one was appended in between. Then the deci
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -25,15 +24,14 @@ from goes_lite.errors import AppendConditionFailed, ConfigError, InvalidEventErr
 from goes_lite.events.context import in_context
 from goes_lite.events.event import Event
 from goes_lite.events.query import EventQuery, check_query
+from goes_lite.repository._queues import queues_of
+from goes_lite.repository._tries import Refusal, repeated
 from goes_lite.runtime import call
 
 if TYPE_CHECKING:
-    from goes_lite.contract.backend import Backend
+    from goes_lite.contract.backend import Backend, Transaction
 
 S = TypeVar("S")
-
-MAX_WAIT = 0.25
-"""The longest pause between two attempts, in seconds."""
 
 
 class DecisionModel(Generic[S]):
@@ -77,11 +75,12 @@ async def decide(
     if type(tries) is not int or tries < 1:
         raise ConfigError(f"tries must be an int ≥ 1, not {tries!r:.80}")
     query = EventQuery.any_of(*(model.query for model in models))
-    attempt = 1
-    while True:
-        head = await backend.events.head()
+
+    async def attempt(tx: Transaction | None) -> Appended | Refusal:
+        store = (tx or backend).events
+        head = await store.head()
         states = [deepcopy(model.initial) for model in models]
-        async for event in backend.events.query(query, upto=head):
+        async for event in store.query(query, upto=head):
             for number, model in enumerate(models):
                 if len(models) == 1 or model.query.matches(event):
                     changed = model.evolve(states[number], event)
@@ -91,13 +90,11 @@ async def decide(
             raise InvalidEventError(f"a decision must return a list of events, not {made!r:.80}: return [] for none")
         events = [in_context(_event(event)) for event in cast("Iterable[object]", made)]
         try:
-            return await backend.events.append(events, condition=AppendCondition(query, after=head))
+            return await store.append(events, condition=AppendCondition(query, after=head))
         except AppendConditionFailed as exc:
-            if attempt == tries:
-                exc.add_note(f"after {tries} tries")
-                raise
-            await backend.runtime.sleep(random.uniform(0, min(MAX_WAIT, 0.002 * 2**attempt)))
-            attempt += 1
+            return exc
+
+    return await repeated(backend, queues_of(backend), query, attempt, tries=tries)
 
 
 def _event(made: object) -> Event[Any]:

@@ -22,7 +22,8 @@ class RepositoryOptions(TypedDict, Generic[A], total=False):
     cache: int
     """How many aggregates to keep in the cache: none (0) by default. A fetched aggregate is current either way."""
     tries: int
-    """How many attempts `use` makes before it gives up: 10 by default."""
+    """How many attempts `use` makes before it gives up: 10 by default. The error that then propagates says how many. If
+    there are at least 5, those after the second keep all other writers out, where the backend and `change` allow that."""
     backoff: float
     """The longest first pause between attempts, in seconds: 0.002 by default. It doubles with each attempt, up to 0.25;
     the actual pause is a random fraction of it."""

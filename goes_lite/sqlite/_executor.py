@@ -60,6 +60,9 @@ class DirectExecutor:
             self._readers.refuse_write()
         return self._writer.run(work)
 
+    async def lock(self) -> None:
+        """Outside a transaction there is nothing to keep out."""
+
     def append(
         self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None]
     ) -> Awaitable[Appended]:

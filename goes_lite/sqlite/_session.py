@@ -80,11 +80,14 @@ class SQLiteSession:
 
         It needs no savepoint if at most its last statement writes: SQLite undoes a statement that fails.
         """
+        self.check_active()
+        return await self._do(partial(self._savepoint if savepoint else self._alive, work))
+
+    def check_active(self) -> None:
         if not self.active:
             raise TransactionError("the transaction has ended: begin another")
         if self.writer.forked:
             self.writer.check_usable()
-        return await self._do(partial(self._savepoint if savepoint else self._alive, work))
 
     async def finish(self, *, commit: bool) -> None:
         """COMMIT or ROLLBACK, release the connection, then call the `after_commit` callbacks."""
@@ -232,6 +235,9 @@ class SessionExecutor:
         appended = await self._session.run(self._append(batch, condition).run, savepoint=True)
         self._session.after_commit.append(lambda: committed(appended))
         return appended
+
+    async def lock(self) -> None:
+        self._session.check_active()  # BEGIN IMMEDIATE has locked it
 
 
 class SQLiteTransaction(UserTransaction):

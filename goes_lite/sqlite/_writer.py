@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from goes_lite.errors import StoreClosed, StoreForked, StoreLocked
 from goes_lite.kit.transaction import check_not_inside, current_session
+from goes_lite.runtime.deadline import Deadline, current_deadline
 from goes_lite.sqlite._connection import FileAddress
 from goes_lite.sqlite._driver import Connection
 from goes_lite.sqlite._operation import Operation, Work, resolve
@@ -44,6 +45,16 @@ MOMENT = 0.00004
 """How many seconds a leader waits for the next operation of a thread that shared the last commit."""
 GROUP = 512
 """The maximum number of operations in one transaction, which bounds how long the first of them waits."""
+
+
+def _admitted(work: Work[T], deadline: Deadline) -> Work[T]:
+    """Return the operation with a look at the deadline when its turn comes, not while it is queued."""
+
+    def admitted(connection: Connection) -> T:
+        deadline.admit()
+        return work(connection)
+
+    return admitted
 
 
 class Guest(Protocol):
@@ -97,6 +108,8 @@ class Writer:
             self.check_usable()
         if current_session.get() is not None:
             check_not_inside(self)
+        if (deadline := current_deadline.get()) is not None:
+            work = _admitted(work, deadline)
         if self.inline:
             operation = Operation(work, committed, None)
             try:

@@ -41,7 +41,7 @@ def test_tasks_go_in_the_order_of_arrival() -> None:
         await asyncio.gather(*tasks)
         assert order == list(range(20))
         assert not line.occupied(REF)
-        assert repr(line) == "<AggregateQueues for 0 aggregates>"
+        assert repr(line) == "<AggregateQueues for 0 keys>"
 
     asyncio.run(main())
 
@@ -83,7 +83,7 @@ def test_who_gives_up_waiting_leaves_the_line() -> None:
         await asyncio.sleep(0)
         line.leave(first)
         line.leave(await asyncio.wait_for(waiting[2], 0.5))
-        assert repr(line) == "<AggregateQueues for 0 aggregates>"
+        assert repr(line) == "<AggregateQueues for 0 keys>"
 
     asyncio.run(main())
 

@@ -93,7 +93,8 @@ async def test_use_gives_up_after_its_tries() -> None:
         with pytest.raises(ConcurrencyError) as caught:
             await accounts.use("a", change)
         assert (caught.value.expected, caught.value.actual) == (4, 5)
-        assert caught.value.__notes__ == ["after 4 tries"]
+        assert caught.value.tries == 4
+        assert str(caught.value).startswith("after 4 tries: account(a) is at version 5, ")
         assert calls == [1, 2, 3, 4]
         assert len(pauses) == 2
         assert all(0 <= pause <= 0.25 for pause in pauses)
@@ -183,7 +184,7 @@ async def test_32_tasks_on_one_aggregate_lose_no_change() -> None:
         )
         account = await accounts.fetch("a")
         assert (account.version, account.balance) == (32, 2**32 - 1)
-        assert repr(queues_of(db)) == "<AggregateQueues for 0 aggregates>"
+        assert repr(queues_of(db)) == "<AggregateQueues for 0 keys>"
 
 
 def test_threads_on_one_file_lose_no_change(tmp_path: Path) -> None:
