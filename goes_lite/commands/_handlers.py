@@ -158,7 +158,7 @@ class AggregateHandler:
                 return refused.outcome
             return outcome
 
-        saving = save if command.once and self._atomic else Repository[Any]._append
+        saving = save if command.once and self._atomic else Repository._append
         await self._repository._use_and_save(self._id(command), change, saving, create=self._mark.create)
         return result
 

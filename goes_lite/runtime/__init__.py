@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime, timezone
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
 
 if TYPE_CHECKING:
@@ -240,6 +241,7 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
 async def call(function: Callable[..., object], *args: object) -> object:
     """Call a function or a coroutine function, and return its result."""
     result = function(*args)
-    if result is None or not isinstance(result, Awaitable):  # most return None, and checking for Awaitable is slow
+    # most return None or a coroutine, and checking for Awaitable is slow
+    if result is None or (type(result) is not CoroutineType and not isinstance(result, Awaitable)):
         return result
     return await cast("Awaitable[object]", result)
