@@ -6,8 +6,10 @@ import asyncio
 import importlib.metadata
 import importlib.util
 import os
+import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -315,7 +317,67 @@ def test_entry_points_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     assert factory_for("third") is SQLiteBackend
     with pytest.raises(UnknownBackend) as caught:
         factory_for("fourth")
-    assert caught.value.installed == ("sqlite", "third")
+    assert {"sqlite", "third"} <= {*caught.value.installed}
+
+
+FROZEN = """
+import importlib.metadata, importlib.resources, sys
+importlib.metadata.entry_points = lambda **_: importlib.metadata.EntryPoints()
+sys.path[:0] = [sys.argv[1]]
+import goes_lite as goes
+assert goes.__file__.startswith(sys.argv[1])
+goes.default_registry.register("seen", int)
+with goes.blocking.connect(":memory:") as db:
+    db.events.append([goes.Event(1, name="seen")])
+    print("sqlite", db.events.head(), (importlib.resources.files("goes_lite") / "py.typed").read_bytes())
+for url, bus in (("postgresql://h/x", None), ("mongodb://h/x", None), (":memory:", "nats://h?color=red")):
+    try:
+        goes.blocking.connect(url, bus=bus, **({"color": "red"} if bus is None else {}))
+    except goes.errors.GoesError as exc:
+        print(type(exc).__name__, exc)
+"""
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Callable[..., list[str]]:
+    """Runs a program from a zip that contains these packages, without the metadata of anything; returns what it printed."""
+
+    def run(*packages: str, drivers: bool = True) -> list[str]:
+        path = tmp_path / "app.pyz"
+        with zipfile.ZipFile(path, "w") as zipped:
+            for package in packages:
+                spec = importlib.util.find_spec(package)
+                assert spec is not None
+                assert spec.origin is not None
+                folder = Path(spec.origin).parent
+                for file in (*folder.rglob("*.py"), *folder.rglob("py.typed")):
+                    zipped.write(file, Path(package) / file.relative_to(folder))
+        places = [place for place in sys.path if drivers and place.endswith("site-packages")]
+        return subprocess.run(
+            [sys.executable, "-S", "-c", FROZEN, str(path)], env={**os.environ, "PYTHONPATH": os.pathsep.join(places)},
+            check=True, capture_output=True, text=True, cwd=tmp_path,
+        ).stdout.splitlines()  # fmt: skip
+
+    return run
+
+
+def test_a_zip_without_metadata_knows_what_comes_with_goes_lite(archive: Callable[..., list[str]]) -> None:
+    """As a zipapp or a frozen program has it: the packages without their *.dist-info."""
+    found = archive("goes_lite", "goes_lite_postgres", "goes_lite_mongo", "goes_lite_nats")
+    assert found[0] == "sqlite 1 b''"
+    assert len(found) == 4
+    for line, driver in zip(found[1:], ("asyncpg", "pymongo", "nats"), strict=True):
+        there = importlib.util.find_spec(driver) is not None
+        assert line.startswith("ConfigError" if there else "DriverMissing"), line
+
+
+def test_a_package_that_is_left_out_is_named(archive: Callable[..., list[str]]) -> None:
+    """With what to do, in a frozen program as well; of a bus as a bus."""
+    _, *found = archive("goes_lite", drivers=False)
+    for line, package in zip(found, ("goes_lite_postgres", "goes_lite_mongo", "goes_lite_nats"), strict=True):
+        assert line.startswith("UnknownBackend"), line
+        assert f"--collect-submodules {package}" in line
+        assert "connect('app.db', bus=" not in line
 
 
 def test_a_composed_backend_can_do_what_its_parts_can() -> None:
@@ -354,8 +416,8 @@ def test_a_bus_can_be_registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
     point = importlib.metadata.EntryPoint("third", "goes_lite.sqlite:SQLiteBackend", "goes_lite.buses")
 
-    def entry_points(*, group: str, name: str) -> list[importlib.metadata.EntryPoint]:
-        return [point] if (group, name) == ("goes_lite.buses", "third") else []
+    def entry_points(*, group: str) -> list[importlib.metadata.EntryPoint]:
+        return [point] if group == "goes_lite.buses" else []
 
     monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
     assert bus_factory_for("third") is SQLiteBackend

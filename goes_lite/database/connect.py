@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from types import TracebackType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from goes_lite.contract.backend import Backend, Unknown
 from goes_lite.contract.factory import BackendFactory, BusFactory
@@ -15,8 +15,19 @@ from goes_lite.errors import ConfigError, UnknownBackend
 from goes_lite.events.registry import Registry, default_registry
 from goes_lite.runtime import Clock, LoopRuntime, Runtime
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
 ENTRY_POINTS = "goes_lite.backends"
 BUS_ENTRY_POINTS = "goes_lite.buses"
+BUNDLED = {
+    "postgresql": "goes_lite_postgres:PostgresBackend",
+    "postgres": "goes_lite_postgres:PostgresBackend",
+    "mongodb": "goes_lite_mongo:MongoBackend",
+    "mongodb+srv": "goes_lite_mongo:MongoBackend",
+}
+BUNDLED_BUSES = {"nats": "goes_lite_nats:NatsCarrier"}
+"""What comes with goes_lite, for programs without packaging metadata: zipapps, PyInstaller, a copy of the packages."""
 CONFIG_FILE = "goes.toml"
 _URL, _BUS_URL = "GOES_LITE_URL", "GOES_LITE_BUS_URL"
 
@@ -44,12 +55,9 @@ def factory_for(scheme: str) -> BackendFactory:
         from goes_lite.sqlite import SQLiteBackend
 
         return SQLiteBackend
-    from importlib.metadata import entry_points
-
-    found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    found = _installed(ENTRY_POINTS, BUNDLED)
     if scheme not in found:
-        installed = sorted({"sqlite", *found, *_registered})
-        raise UnknownBackend(scheme, installed, _hint(scheme))
+        raise UnknownBackend(scheme, sorted({"sqlite", *found, *_registered}), _hint(scheme))
     return cast("BackendFactory", found[scheme].load())
 
 
@@ -58,16 +66,37 @@ def bus_factory_for(scheme: str) -> BusFactory:
     if scheme in _registered_buses:
         return _registered_buses[scheme]
     if scheme != "sqlite" and scheme not in _registered:
-        from importlib.metadata import entry_points
-
-        for point in entry_points(group=BUS_ENTRY_POINTS, name=scheme):
-            return cast("BusFactory", point.load())
+        found = _installed(BUS_ENTRY_POINTS, BUNDLED_BUSES)
+        if scheme in found:
+            return cast("BusFactory", found[scheme].load())
+        if scheme in BUNDLED_BUSES:
+            raise UnknownBackend(scheme, sorted({*found, *_registered_buses}), _missing(BUNDLED_BUSES[scheme]))
     return factory_for(scheme)
 
 
+def _installed(group: str, bundled: dict[str, str]) -> dict[str, EntryPoint]:
+    """Return what serves a scheme: by the metadata of the installed packages, and of ours what can be imported without it."""
+    from importlib.metadata import EntryPoint, entry_points
+    from importlib.util import find_spec
+
+    ours = (EntryPoint(name, value, group) for name, value in bundled.items())
+    found = {point.name: point for point in ours if find_spec(point.module) is not None}
+    return {**found, **{point.name: point for point in entry_points(group=group)}}
+
+
+def _missing(factory: str) -> str:
+    package = factory.partition(":")[0]
+    return (
+        f": the package {package} is not here. It comes with goes-lite: install that, or make it part of the frozen program "
+        f"(PyInstaller: --collect-submodules {package})"
+    )
+
+
 def _hint(scheme: str) -> str:
-    if scheme in _registered_buses or scheme == "nats":
+    if scheme in _registered_buses or scheme in BUNDLED_BUSES:
         return f": {scheme}:// is a bus, and events need a store as well: connect('app.db', bus='{scheme}://…')"
+    if scheme in BUNDLED:
+        return _missing(BUNDLED[scheme])
     known = {"file": "sqlite", "sqlite3": "sqlite", "memory": "sqlite"}
     if scheme in known:
         return (
