@@ -17,7 +17,7 @@ from goes_lite_postgres._append import Group
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, lost
 from goes_lite_postgres._ends import rollback
 from goes_lite_postgres._executor import DirectExecutor, Work
-from goes_lite_postgres._user_sql import check_statement, execute
+from goes_lite_postgres._user_sql import check_statement, execute, leaves_behind
 
 T = TypeVar("T")
 
@@ -32,6 +32,8 @@ class PostgresSession:
         self.active = False
         self.committed = False
         """Whether the COMMIT succeeded, even if the caller was cancelled."""
+        self.leaves = False
+        """Whether something may be left in the connection, which is not used again then."""
         self._stack = AsyncExitStack()
         self._connection: Connection | None = None
         self._loop = asyncio.get_running_loop()
@@ -139,6 +141,8 @@ class PostgresSession:
                     await rollback(connection)
             finally:
                 self._connection = None
+                if self.leaves:
+                    await self.executor.pool.drop(connection)
 
     async def _commit(self, connection: Connection) -> None:
         executor = self.executor
@@ -218,6 +222,7 @@ class PostgresTransaction(UserTransaction):
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one SQL statement and return its rows; BEGIN, COMMIT and the like are refused."""
         statement = check_statement(sql, parameters)
+        self.session.leaves = self.session.leaves or leaves_behind(statement)
         return await self.session.run_in_savepoint(lambda connection: execute(connection, statement, parameters))
 
 

@@ -24,9 +24,20 @@ _WORD = re.compile(r"[A-Za-z_]+")
 _BLANK = re.compile(r"(?:\s|;|--[^\n\r]*)+")
 
 
+_CHANGES_SESSION = frozenset("DEALLOCATE DISCARD LISTEN LOAD RESET SET UNLISTEN".split())
+_UNTIL_THE_END = frozenset("CONSTRAINTS LOCAL TRANSACTION".split())
+_LEAVES = re.compile(
+    r"set_config|pg_(?:try_)?advisory_lock|\bwith\s+hold\b|\btemp(?:orary)?\b|\bpg_temp\b", re.IGNORECASE
+)
+
+
 def first_word(sql: str) -> str:
     """Return the first word in capitals, after blanks, semicolons and comments, which may be nested."""
-    at = 0
+    return _word(sql, 0)[0]
+
+
+def _word(sql: str, at: int) -> tuple[str, int]:
+    """Return the first word from there on in capitals, and where it ends."""
     while True:
         if blank := _BLANK.match(sql, at):
             at = blank.end()
@@ -35,22 +46,33 @@ def first_word(sql: str) -> str:
             while depth:
                 found = re.compile(r"/\*|\*/").search(sql, at)
                 if found is None:
-                    return ""
+                    return "", at
                 depth += 1 if found[0] == "/*" else -1
                 at = found.end()
         else:
             word = _WORD.match(sql, at)
-            return word[0].upper() if word else ""
+            return (word[0].upper(), word.end()) if word else ("", at)
 
 
 def check_statement(sql: str, parameters: Sequence[Any]) -> str:
-    """Return the statement; raise TransactionError if it would end the transaction."""
+    """Return the statement; raise TransactionError if it would end the transaction, or outlive it in the connection."""
     check_sql(sql, parameters)
-    if first_word(sql) in _ENDS:
+    word, end = _word(sql, 0)
+    if word in _ENDS:
         raise TransactionError(
             f"cannot run {sql!r:.80} inside a transaction, which commits when its block ends: raise to roll back"
         )
+    if word in _CHANGES_SESSION and not (word == "SET" and _word(sql, end)[0] in _UNTIL_THE_END):
+        raise TransactionError(
+            f"cannot run {sql!r:.80} inside a transaction, since all later operations would run on the connection that it "
+            "changes: use SET LOCAL, settings of the role or the database, or a connection of your own"
+        )
     return sql
+
+
+def leaves_behind(statement: str) -> bool:
+    """Return whether the statement may leave something in the session: a setting, a lock, a cursor, a temporary table."""
+    return _LEAVES.search(statement) is not None
 
 
 async def execute(connection: Connection, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:

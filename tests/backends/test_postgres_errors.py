@@ -183,6 +183,44 @@ def test_the_connection_is_handed_out() -> None:
     asyncio.run(run())
 
 
+def test_sql_that_would_change_the_connection() -> None:
+    """Refused where its first word tells; otherwise the connection is not used again."""
+    refused = (
+        "SET search_path = public", "set /* a */ session statement_timeout = 1", "RESET ALL", "DISCARD ALL", "LISTEN x",
+        "UNLISTEN *", "DEALLOCATE ALL", "LOAD 'x'", "SET ROLE postgres", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+    )  # fmt: skip
+
+    async def run() -> None:
+        async with goes.connect(store_url(pool_size=4), registry=registry) as db:
+            async with db.transaction() as tx:
+                for statement in refused:
+                    with pytest.raises(TransactionError, match="use SET LOCAL"):
+                        await tx.execute(statement)
+                await tx.execute("SET LOCAL work_mem = '1MB'")
+                await tx.execute("SET CONSTRAINTS ALL DEFERRED")
+                await tx.events.append([note("a")])
+            for leaves in (
+                "SELECT set_config('work_mem', '123kB', false)",
+                "SELECT pg_advisory_lock(5)",
+                "CREATE TEMP TABLE scratch AS SELECT 1",
+                "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+            ):
+                async with db.transaction() as tx:
+                    await tx.execute(leaves)
+                    await tx.events.append([note("b")])
+            for _ in range(6):
+                async with db.transaction() as tx:
+                    assert await tx.execute("SHOW work_mem") != [("123kB",)]
+                    assert await tx.execute("SELECT count(*) FROM pg_cursors WHERE name = 'c'") == [(0,)]
+                    assert await tx.execute(
+                        "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 5"
+                    ) == [(0,)]
+                    assert await tx.execute("SELECT count(*) FROM pg_class WHERE relname = 'scratch'") == [(0,)]
+            assert await texts(db) == ["a", "b", "b", "b", "b"]
+
+    asyncio.run(run())
+
+
 def test_many_transactions_leave_room_for_reads() -> None:
     """However many transactions wait for their turn, code inside one can always read outside of it."""
 
