@@ -312,9 +312,12 @@ class SQLiteBackend(Backend):
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True) and not sys.is_finalizing():
+            # The garbage collector calls this anywhere, so nothing here waits for a lock.
             self._release()
+            self._watcher.abandon()
+            self._readers.close()
             if self._writer is not None:
-                self._writer.end_thread()  # which keeps the connection open
+                self._writer.abandon()
             message = f"{self!r} was not closed: use it in a with block, or close it"
             warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
 

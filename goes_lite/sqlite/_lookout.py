@@ -65,6 +65,12 @@ class Lookout:
             self._listen(looker)
             self._rouse()
 
+    def soon(self, looker: Looker) -> None:
+        """Look at its file next, if at all. It takes no lock, since the garbage collector may call it while one is held."""
+        if looker in self._due:
+            self._due[looker] = 0.0
+            self._rouse()
+
     def remove(self, looker: Looker) -> None:
         """Look at its file no more; the thread ends with the last one."""
         with self._lock:

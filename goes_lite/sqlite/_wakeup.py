@@ -153,6 +153,11 @@ class Watcher:
         if connection is not None:
             connection.close()
 
+    def abandon(self) -> None:
+        """End the watch soon, without waiting for a lock."""
+        self._closed = True
+        lookout().soon(self)
+
     def close(self) -> None:
         """End the watch, and start no other."""
         with self._lock:

@@ -86,6 +86,7 @@ class Writer:
         self.seat = Seat()
         self._gate = threading.RLock()  # nothing may follow the None in the inbox that ends the thread
         self._ending = False
+        self._abandoned = False
         self._group: Sequence[Operation[Any]] = ()
         """The operations that have left the queue and have no result yet."""
         self._committing: Sequence[Operation[Any]] = ()
@@ -262,6 +263,8 @@ class Writer:
         while self._serve_next():  # in its own frame, so that waiting keeps no operation (and its backend) alive
             pass
         self._inbox.put(None)  # if there is another one, it ends as well
+        if self._abandoned:
+            self.transactions.close()
 
     def _serve_next(self) -> bool:
         inbox = self._inbox
@@ -393,6 +396,13 @@ class Writer:
             if not self._ending:
                 self._ending = True
                 self._inbox.put(None)
+
+    def abandon(self) -> None:
+        """Let go of everything without waiting, since nobody can reach the handle any more."""
+        self._abandoned = True
+        self.end_thread()
+        if self._thread is None:
+            self.transactions.close()
 
     def after_fork_in_child(self) -> None:
         """Close the parent's lock file in the child, where its lock would outlive the parent."""

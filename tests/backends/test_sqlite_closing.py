@@ -146,3 +146,48 @@ def test_stores_in_memory_are_on_their_own(tmp_path: Path, driver: str, monkeypa
     assert our_threads() == []
     with store(":memory:", driver) as db:
         assert numbers(db) == []
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no /proc here")
+@pytest.mark.parametrize("face", ["blocking", "async"])
+def test_a_forgotten_handle_leaves_no_descriptors(path: str, driver: str, face: str) -> None:
+    """Whatever it was used for: its connections and its lock file are closed, and it keeps nobody out."""
+
+    def opened() -> list[str]:
+        gc.collect()
+        found = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+        return [os.readlink(name) for name in found if os.path.lexists(name) and path in os.readlink(name)]
+
+    def forget(kind: str) -> None:
+        db = store(path, driver, read_only=kind == "read_only")
+        if kind == "follow":
+            next(db.events.follow(after=0))
+        elif kind == "transaction":
+            block = db.transaction()
+            block.__enter__().events.append([note(2)])
+        elif kind != "unused":
+            db.events.query().list()
+
+    async def forget_async(kind: str) -> None:
+        db = await goes_lite.connect(path, registry=registry, driver=driver, read_only=kind == "read_only")
+        if kind == "follow":
+            await anext(db.events.follow(after=0))
+        elif kind == "append":
+            await db.events.append([note(3)])
+
+    with store(path, driver) as db:
+        db.events.append([note(1)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        for kind in ("unused", "read_only", "follow", "append" if face == "async" else "transaction"):
+            if face == "async":
+                asyncio.run(forget_async(kind))
+            else:
+                forget(kind)
+            deadline = time.monotonic() + 30
+            while opened() and time.monotonic() < deadline:
+                time.sleep(0.01)  # until threads that have nothing more to do have ended
+            assert opened() == [], kind
+    with store(path, driver) as db:
+        db.events.append([note(4)])
+        assert numbers(db) == ([1, 3, 4] if face == "async" else [1, 4])
