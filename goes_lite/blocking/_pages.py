@@ -46,6 +46,6 @@ class BlockingPages(Generic[T]):
         return [*self]
 
     def close(self) -> None:
-        """Do nothing: there is nothing to release. It exists so that `contextlib.closing` accepts the iterator."""
+        """End the iteration, also one that waits in another task, such as that of `follow`. Closing twice is allowed."""
         self._items = None
         self._portal.run(self._pages.aclose())

@@ -274,13 +274,14 @@ class BlockingCommits:
         """
         return self._commits.count
 
-    def wait(self, seen: int, timeout: float | None = None) -> bool:
+    def wait(self, seen: int, timeout: float | None = None, *, ended: Signal | None = None) -> bool:
         """Wait until `count` differs from `seen` (True), or until `timeout` seconds have passed (False).
 
+        It also ends (False) once `ended` is notified, or if it was, for those who may be told to wait no longer.
         Closing the backend wakes all waiters: they get True, and any further operation or wait raises StoreClosed.
         Raises InvalidQueryError unless `seen` is an int and `timeout` a number ≥ 0.
         """
-        return self._portal.run(self._commits.wait(seen, timeout))
+        return self._portal.run(self._commits.wait(seen, timeout, ended=ended))
 
     def watch(self, signal: Signal, /) -> AbstractContextManager[None]:
         """Notify a signal, too, while the block runs: for callers who also wait for something else.

@@ -42,9 +42,10 @@ class Commits(Protocol):
         """
         ...
 
-    async def wait(self, seen: int, timeout: float | None = None) -> bool:
+    async def wait(self, seen: int, timeout: float | None = None, *, ended: Signal | None = None) -> bool:
         """Wait until `count` differs from `seen` (True), or until `timeout` seconds have passed (False).
 
+        It also ends (False) once `ended` is notified, or if it was, for those who may be told to wait no longer.
         Closing the backend wakes all waiters: they get True, and any further operation or wait raises StoreClosed.
         Raises InvalidQueryError unless `seen` is an int and `timeout` a number ≥ 0.
         """
@@ -83,11 +84,18 @@ class SignalCommits:
     def count(self) -> int:
         return self._signal.count
 
-    async def wait(self, seen: int, timeout: float | None = None) -> bool:
+    async def wait(self, seen: int, timeout: float | None = None, *, ended: Signal | None = None) -> bool:
         seconds = check_wait(seen, timeout)
         self._check_open()
-        with self._watching():
-            return await self._runtime.wait(self._signal, seen, seconds)
+        if ended is None:
+            with self._watching():
+                return await self._runtime.wait(self._signal, seen, seconds)
+        either = Signal()
+        with self.watch(either):
+            if ended.call_once(0, either.notify) and self._signal.count == seen:
+                await self._runtime.wait(either, 0, seconds)
+            ended.forget(either.notify)
+        return self._signal.count != seen
 
     @contextmanager
     def watch(self, signal: Signal, /) -> Generator[None]:

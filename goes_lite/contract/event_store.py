@@ -70,14 +70,16 @@ class Pages(Generic[T]):
     """An async iterator that fetches a page at a time and holds nothing open in between.
 
     Use `async for item in pages`, `await pages.list()`, or page by page `pages.next_page()`. Abandoning it at any point
-    leaks nothing. Do not share it between tasks.
+    leaks nothing. Do not share it between tasks; only closing it is for everybody.
     """
 
-    __slots__ = ("_fetch", "_left")
+    __slots__ = ("_closed", "_fetch", "_left", "_wake")
 
-    def __init__(self, fetch: Callable[[], Awaitable[Sequence[T]]]) -> None:
+    def __init__(self, fetch: Callable[[], Awaitable[Sequence[T]]], wake: Callable[[], None] | None = None) -> None:
         self._fetch = fetch  # returns the next page, empty at the end
+        self._wake = wake  # makes a fetch that waits return what it has
         self._left: Iterator[T] = iter(())
+        self._closed = False
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self
@@ -85,7 +87,7 @@ class Pages(Generic[T]):
     async def __anext__(self) -> T:
         for item in self._left:
             return item
-        page = await self._fetch()
+        page = await self.next_page()
         if not page:
             raise StopAsyncIteration
         self._left = iter(page)
@@ -93,7 +95,11 @@ class Pages(Generic[T]):
 
     async def next_page(self) -> Sequence[T]:
         """Return the items that were fetched but not yet taken, else the next page; empty at the end."""
-        return list(self._left) or await self._fetch()
+        left: Sequence[T] = list(self._left)
+        if left:
+            return left
+        page = () if self._closed else await self._fetch()
+        return () if self._closed else page
 
     async def list(self) -> list[T]:
         """Return all remaining items, in memory at once."""
@@ -103,8 +109,10 @@ class Pages(Generic[T]):
         return items
 
     async def aclose(self) -> None:
-        """Do nothing: there is nothing to release. It exists so that `contextlib.aclosing` accepts the iterator."""
-        self._left = iter(())
+        """End the iteration, also one that waits in another task, such as that of `follow`. Closing twice is allowed."""
+        self._closed, self._left = True, iter(())
+        if self._wake is not None:
+            self._wake()
 
 
 class EventStore(Protocol):

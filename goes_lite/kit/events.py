@@ -28,6 +28,7 @@ from goes_lite.kit.paging import FIRST_PAGE, keyset_pages, lower_bound, upper_bo
 from goes_lite.kit.reading import EventReader
 from goes_lite.kit.sql import MAX_INTEGER
 from goes_lite.kit.stored import AGGREGATE
+from goes_lite.runtime import Signal
 
 RECHECK = 5.0
 """Seconds after which a follower looks for new events even if no commit woke it."""
@@ -217,10 +218,11 @@ class LogEvents:
         self._reader.check(query)
         cursor = lower_bound("after", after)
         commits, size = self._commits, self._rows.page_size
+        closed = Signal()
 
         async def fetch() -> Sequence[Event[Any]]:
             nonlocal cursor
-            while True:
+            while not closed.count:
                 seen = 0 if commits is None else commits.count  # before looking, so that no commit is missed
                 events, edge, _ = await self._rows.news(query, cursor, size)
                 moved, cursor = edge > cursor, edge
@@ -232,9 +234,10 @@ class LogEvents:
                     raise TransactionError(
                         "follow() inside a transaction would wait forever for commits: call it outside the transaction"
                     )
-                await commits.wait(seen, RECHECK)
+                await commits.wait(seen, RECHECK, ended=closed)
+            return ()
 
-        return Pages(fetch)
+        return Pages(fetch, closed.notify)
 
     async def delete(self, aggregate: AggregateRef) -> int:
         return await self._rows.delete(aggregate_ref(aggregate))

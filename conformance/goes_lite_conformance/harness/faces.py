@@ -86,7 +86,7 @@ class _AwaitedPages:
         return self._pages.list()
 
     async def aclose(self) -> None:
-        return None
+        self._pages.close()
 
 
 class _AwaitedSubscription:
