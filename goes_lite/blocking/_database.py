@@ -27,6 +27,7 @@ from goes_lite.blocking._stores import (
 from goes_lite.blocking._transaction import BlockingTransaction, TransactionBlock
 from goes_lite.contract.backend import Backend, Durability
 from goes_lite.database import Database
+from goes_lite.errors import StillRunning
 from goes_lite.events.query import EventQuery
 from goes_lite.events.registry import Registry
 from goes_lite.runtime import Runtime
@@ -304,9 +305,18 @@ class BlockingDatabase:
         """Write a complete copy of the store to a new file while others keep writing. Raises AbilityMissing without BACKUP."""
         self._portal.run(self.backend.backup(path))
 
-    def close(self) -> None:
-        """Finish what is in progress, then release everything. Closing twice is allowed; any other use raises StoreClosed."""
-        self._close_with(self.backend.close)
+    def close(self, timeout: float | None = None) -> None:
+        """Stop what runs in the background, finish what is in progress, then release everything. Closing twice is allowed.
+
+        - Processors, relays, projections, workers, services and handlers of the bus stop after their current batch, command or
+          event, and give back their leases. Called by one of their handlers, it does not wait for that one.
+        - Without a timeout, it waits up to a second for a handler of a processor or worker that is running, and leaves it
+          behind after that: its event or command is not done. With a timeout, it waits so long for all handlers; then those
+          that await are cancelled, and if a blocking one still runs, StillRunning says which. The handle is closed anyway.
+        - Any other use of a closed handle raises StoreClosed; whoever waits on it is woken.
+        """
+        """"""
+        self._close_with(lambda: self.database.close(timeout))
 
     def _close_at_exit(self) -> None:
         """Close a handle that the program left open, within a bounded time."""
@@ -315,7 +325,7 @@ class BlockingDatabase:
             import asyncio
 
             async with asyncio.timeout(EXIT_PATIENCE):
-                await self.backend.close()
+                await self.database.close()
 
         self._close_with(close)
 
@@ -323,7 +333,12 @@ class BlockingDatabase:
         # The portal may be closed already: another handle on the same backend was closed, see `inline`.
         if self._closed or self._portal.closed:
             return
-        self._portal.run(close())
+        try:
+            self._portal.run(close())
+        except StillRunning:  # closed all the same
+            self._closed = True
+            self._portal.close()
+            raise
         self._closed = True
         self._portal.close()
 

@@ -63,14 +63,24 @@ class CommandService:
             raise ConfigError(f"{self!r} is already running: create another one, or stop it first")
         if not self._bus.handled:
             raise ConfigError("no command has a handler here: register handlers before starting the service")
+        self._bus.backend.runtime.works.add(self)
         self._serving = await self._transport.serve(self._bus.handled, self._handle, self._attempt, self._concurrency)
 
     async def stop(self, timeout: float | None = None) -> None:
         """Stop after the current commands. After `timeout` seconds a handler that awaits is cancelled."""
         serving, self._serving = self._serving, None
-        if serving is not None:
-            await serving.close(timeout)
-        self._stopped.notify()
+        try:
+            if serving is not None:
+                await serving.close(timeout)
+        finally:
+            self._bus.backend.runtime.works.remove(self)
+            self._stopped.notify()
+
+    inside = False
+
+    def halt(self) -> bool:
+        """Do nothing yet: `stop`, or closing the bus, tells the broker."""
+        return False
 
     async def run(self) -> None:
         """Receive commands until `stop` is called."""

@@ -104,15 +104,30 @@ class CommandWorker:
         self._tasks = [
             Background(self._backend.runtime, f"goes_lite-commands {number}") for number in range(self._concurrency)
         ]
+        self._backend.runtime.works.add(self)
         for task in self._tasks:
-            ContextVars().run(task.start, self._work())
+            ContextVars().run(task.start, self._work(), self._ended)
+
+    def _ended(self) -> None:
+        if not self.running:
+            self._backend.runtime.works.remove(self)
+
+    @property
+    def inside(self) -> bool:
+        """Whether the code that asks is run by one of its handlers."""
+        return any(task.inside for task in self._tasks)
+
+    def halt(self) -> bool:
+        """Ask it to stop after the current commands, without waiting for that; from any thread."""
+        self._stopping = True
+        self._wake.notify()
+        return True
 
     async def stop(self, timeout: float | None = None) -> None:
         """Stop after the current commands. After `timeout` seconds a handler that awaits is cancelled, a blocking one left."""
-        self._stopping = True
-        self._wake.notify()
+        self.halt()
         for task in self._tasks:
-            if not await task.join(timeout) and not self._backend.runtime.inline:
+            if not task.inside and not await task.join(timeout) and not self._backend.runtime.inline:
                 task.cancel()
                 await task.join(1.0)
 

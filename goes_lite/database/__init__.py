@@ -12,8 +12,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack, overload
 
 from goes_lite.contract.backend import Backend
+from goes_lite.contract.commits import check_wait
 from goes_lite.contract.event_store import Appended
 from goes_lite.contract.wrapping import WrappedBackend
+from goes_lite.errors import StillRunning
 from goes_lite.runtime.face import AsyncFace, Face
 
 if TYPE_CHECKING:
@@ -218,6 +220,25 @@ class Database(WrappedBackend):
         from goes_lite.processor import stats_of
 
         return [await stats_of(self.backend, checkpoint.name) for checkpoint in await self.checkpoints.all()]
+
+    async def close(self, timeout: float | None = None) -> None:
+        """Stop what runs in the background, finish what is in progress, then release everything. Closing twice is allowed.
+
+        - Processors, relays, projections, workers, services and handlers of the bus stop after their current batch, command or
+          event, and give back their leases. Called by one of their handlers, it does not wait for that one.
+        - Without a timeout, it waits up to a second for a handler of a processor or worker that is running, and leaves it
+          behind after that: its event or command is not done. With a timeout, it waits so long for all handlers; then those
+          that await are cancelled, and if a blocking one still runs, StillRunning says which. The handle is closed anyway.
+        - Any other use of a closed handle raises StoreClosed; whoever waits on it is woken.
+        """
+        timeout = check_wait(0, timeout)
+        running: tuple[str, ...] = ()
+        try:
+            running = await self.runtime.works.stop(self.runtime, timeout)
+        finally:
+            await self.backend.close()
+        if running:
+            raise StillRunning(self.location, running)
 
     async def __aenter__(self) -> Self:
         return self

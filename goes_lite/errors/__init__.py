@@ -41,6 +41,7 @@
     │   └── TransactionConflict       another transaction conflicted: it was rolled back, run it again
     ├── BusError
     │   └── DeliveryError             a delivery was settled twice, or after its bus closed
+    ├── StillRunning                  a handle was closed, but something does not stop         (TimeoutError)
     ├── StoreError
     │   ├── StoreClosed               used after close
     │   ├── StoreForked               used in a child process that inherited it
@@ -98,6 +99,7 @@ from goes_lite.errors._consumers import (
     ProcessorError,
     ProcessorStopped,
     ProjectionOutdated,
+    StillRunning,
     TransactionConflict,
     TransactionError,
 )
@@ -179,6 +181,7 @@ __all__ = [
     "ProjectionOutdated",
     "RegistrationError",
     "RegistryError",
+    "StillRunning",
     "StoreClosed",
     "StoreDamaged",
     "StoreError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from goes_lite.errors._base import GoesError, shown
@@ -154,3 +155,15 @@ class BusError(GoesError):
 
 class DeliveryError(BusError):
     """A delivery was settled twice, or after its subscription ended."""
+
+
+class StillRunning(GoesError, TimeoutError):
+    """A handle was closed, but some of its background work did not stop in time. Attributes: `location`, `running`."""
+
+    def __init__(self, location: str, running: Sequence[str]) -> None:
+        self.location = location
+        self.running = tuple(running)
+        super().__init__(
+            f"{location!r} is closed, but {len(self.running)} of its handlers did not return in time and will get StoreClosed: "
+            f"{', '.join(self.running)}; allow more time, or let them give up sooner"
+        )

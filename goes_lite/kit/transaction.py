@@ -22,6 +22,7 @@ from goes_lite.errors import CommandTimeout, TransactionError
 from goes_lite.runtime import Runtime
 from goes_lite.runtime.deadline import current_deadline
 from goes_lite.runtime.leaving import ExitMethod, Leaving
+from goes_lite.runtime.works import in_transaction
 
 if TYPE_CHECKING:
     import asyncio
@@ -67,6 +68,17 @@ S = TypeVar("S", bound=Session)
 
 current_session: ContextVar[Session | None] = ContextVar("current_session", default=None)
 """The innermost transaction that the running code is in, if any."""
+
+
+def inside_any() -> bool:
+    """Return whether the running code is inside an open transaction, of any handle."""
+    session = current_session.get()
+    while session is not None and not session.active:
+        session = session.outer
+    return session is not None
+
+
+in_transaction.append(inside_any)
 
 
 def check_not_inside(owner: object) -> None:

@@ -128,10 +128,12 @@ class Processor(Requestable):
         ProcessorStopped if an event stops it, CheckpointMismatch if its checkpoint belongs to another store.
         """
         self._claim()
+        token = _at_work.set(self)
         try:
             await self._note_first()
             await self._run()
         finally:
+            _at_work.reset(token)
             self._ended()
 
     def _claim(self) -> None:
@@ -139,6 +141,7 @@ class Processor(Requestable):
         if self._running:
             raise ConfigError(f"the processor {self.name!r} is already running: create another one, or stop it first")
         self._running, self._stopping = True, False
+        self.backend.runtime.works.add(self)
 
     async def _run(self) -> None:
         self._state = "standby"
@@ -237,6 +240,7 @@ class Processor(Requestable):
 
     def _ended(self) -> None:
         self._running = False
+        self.backend.runtime.works.remove(self)
 
     async def _run_logged(self, noted: Awaitable[None]) -> None:
         _at_work.set(self)
@@ -246,16 +250,26 @@ class Processor(Requestable):
         except Exception:
             logger.exception("%r ended", self)
 
+    @property
+    def inside(self) -> bool:
+        """Whether the code that asks is run by its handler."""
+        return _at_work.get() is self
+
+    def halt(self) -> bool:
+        """Ask it to stop after the current batch, without waiting for that; from any thread."""
+        self._stopping = True
+        self.wake.notify()
+        return True
+
     async def stop(self, timeout: float | None = None) -> None:
         """Stop after the current batch, save the checkpoint and release the lease. Stopping twice is fine.
 
         After `timeout` seconds a handler that awaits is cancelled; a blocking one is left. Called by its own handler, it
-        does not wait. Stop it before closing its backend, or its lease stays until it expires; and outside of transaction
-        blocks, since its writes may wait for their end.
+        does not wait. Closing the handle stops it, too. Stop it outside of transaction blocks, since its writes may wait for
+        their end.
         """
-        self._stopping = True
-        self.wake.notify()
-        if self._work is None or _at_work.get() is self:
+        self.halt()
+        if self._work is None or self.inside:
             return
         if not await self._work.join(timeout) and not self.backend.runtime.inline:
             self._work.cancel()

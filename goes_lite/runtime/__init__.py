@@ -17,6 +17,8 @@ from datetime import datetime, timezone
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
 
+from goes_lite.runtime.works import Works
+
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
@@ -116,6 +118,8 @@ class Runtime(Protocol):
     """How coroutines of goes_lite wait, and their clock."""
 
     clock: Clock
+    works: Works
+    """What runs in the background of the handle."""
 
     @property
     def inline(self) -> bool:
@@ -146,6 +150,7 @@ class InlineRuntime:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.clock: Clock = clock or SystemClock()
+        self.works = Works()
         self._driven = _driven(clock)
 
     async def sleep(self, seconds: float) -> None:
@@ -176,6 +181,7 @@ class LoopRuntime:
 
     def __init__(self, clock: Clock | None = None, *, threads: int = 4) -> None:
         self.clock: Clock = clock or SystemClock()
+        self.works = Works()
         self._driven = _driven(clock)
         from goes_lite.runtime._workers import Workers  # like asyncio: a blocking program does not pay for it
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Coroutine, Generator
+from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from goes_lite.errors import GoesError
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+_running: ContextVar[Background | None] = ContextVar("_running", default=None)
+"""The background work that the running code is a part of."""
 
 
 async def uninterrupted(work: Coroutine[Any, Any, T]) -> T:
@@ -116,6 +120,7 @@ class Background:
         if self._runtime.inline:
 
             def run() -> None:
+                _running.set(self)
                 try:
                     drive(coroutine)
                 finally:
@@ -125,8 +130,15 @@ class Background:
             self._thread.start()
             return
         self._loop = _running_loop(coroutine, self._name)
-        self._task = self._loop.create_task(coroutine, name=self._name)
+        context = copy_context()
+        context.run(_running.set, self)
+        self._task = self._loop.create_task(coroutine, name=self._name, context=context)
         self._task.add_done_callback(finish)
+
+    @property
+    def inside(self) -> bool:
+        """Whether it is running the code that asks: in its task, its thread, or anything that they started."""
+        return _running.get() is self
 
     @property
     def ended(self) -> bool:
@@ -144,7 +156,9 @@ class Background:
             self._loop.call_soon_threadsafe(self._task.cancel)
 
     async def join(self, timeout: float | None = None) -> bool:
-        """Wait until it has ended, also because its loop was closed; False after `timeout` seconds."""
+        """Wait until it has ended, also because its loop was closed; False after `timeout` seconds, or for itself."""
+        if self.inside:
+            return False
         if self._loop is not None and self._loop.is_closed():
             return True
         if not await self._runtime.wait(self._done, 0, timeout):

@@ -53,15 +53,31 @@ class SubscriptionHandling:
         self._lock = threading.Lock()
         self._stopping = False
         self._busy = False
+        self._abandoned = False  # after the time that it was given to stop
         self._wake = Signal()
         self._work = Background(runtime, f"goes_lite-handler {getattr(handler, '__qualname__', handler)}")
 
     def start(self) -> None:
         """Start; on an event loop, BusError unless that loop is running in this thread."""
+        self._runtime.works.add(self)
         try:
-            self._work.start(self._run(), lambda: self._ended(self))
+            self._work.start(self._run(), self._has_ended)
         except GoesError as exc:
+            self._runtime.works.remove(self)
             raise BusError(str(exc)) from None
+
+    def _has_ended(self) -> None:
+        self._runtime.works.remove(self)
+        self._ended(self)
+
+    @property
+    def inside(self) -> bool:
+        """Whether the code that asks is run by its handler."""
+        return _current.get() is self
+
+    def halt(self) -> bool:
+        """Do nothing yet: `stop`, or closing the bus, ends its subscription."""
+        return False
 
     @property
     def running(self) -> bool:
@@ -86,7 +102,10 @@ class SubscriptionHandling:
         self._wake.notify()
         if not busy:
             await self._subscription.close()
-        if _current.get() is not self and not await self._work.join(timeout):
+        if self.inside or (self._abandoned and timeout is None):
+            return
+        if not await self._work.join(timeout):
+            self._abandoned = True
             self._work.cancel()
             await self._work.join(timeout)
 
