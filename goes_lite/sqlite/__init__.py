@@ -56,6 +56,7 @@ from goes_lite.sqlite._erase import erase
 from goes_lite.sqlite._events import SQLiteEventRows
 from goes_lite.sqlite._executor import AnyExecutor, DirectExecutor
 from goes_lite.sqlite._files import files_of, found
+from goes_lite.sqlite._frozen import FrozenReaders
 from goes_lite.sqlite._models import SQLiteModels
 from goes_lite.sqlite._place import check_place
 from goes_lite.sqlite._rights import share_group
@@ -118,7 +119,7 @@ class SQLiteBackend(Backend):
         self._writer: Writer | None = None
         try:
             before = None if address.memory else found(address.path)
-            connection, self.identity, position = open_first(address)
+            connection, self.identity, position, frozen = open_first(address)
             try:
                 turnstile: AnyTurnstile = NoTurnstile()
                 if not address.memory:
@@ -137,7 +138,7 @@ class SQLiteBackend(Backend):
         except BaseException:
             self._release()
             raise
-        self._readers = Readers(address)
+        self._readers = Readers(address) if frozen is None else FrozenReaders(address, frozen)
         self._watcher = Watcher(address, self._signal)
         if address.read_only:
             self._readers.lend(connection)
@@ -240,12 +241,12 @@ class SQLiteBackend(Backend):
 
     def _back_up(self, copy: str) -> None:
         if self._address.memory:
-            self.writer.read(lambda connection: back_up(connection, self._address, copy))
+            self.writer.read(lambda connection: back_up(connection, self._address, copy, self._readers.check_usable))
             return
         connection = open_reader(self._address)  # not a pooled one, since it must be able to write the other file
         try:
             connection.execute("PRAGMA query_only = OFF")
-            back_up(connection, self._address, copy)
+            back_up(connection, self._address, copy, self._readers.check_usable)
         finally:
             connection.close()
 

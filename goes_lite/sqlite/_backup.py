@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Callable
 from urllib.parse import quote
 
 from goes_lite.errors import ConfigError, GoesError, StoreFull, StoreUnavailable
@@ -20,7 +21,7 @@ from goes_lite.sqlite._rights import create_like
 from goes_lite.sqlite._schema import identity
 
 
-def back_up(connection: Connection, address: FileAddress, copy: str) -> None:
+def back_up(connection: Connection, address: FileAddress, copy: str, check_usable: Callable[[], None]) -> None:
     """Write the copy to a new file, which appears once it is complete. Raise ConfigError if the file exists."""
     if os.path.lexists(copy):
         raise ConfigError(f"cannot back up to {copy!r}: the file exists; choose a new one")
@@ -34,6 +35,7 @@ def back_up(connection: Connection, address: FileAddress, copy: str) -> None:
         create_like(None if address.memory else address.path, part)
         connection.execute("VACUUM INTO ?", (part,)).fetchall()
         _begin_epoch(address.driver.open(f"file:{quote(part)}", read_only=False))
+        check_usable()  # a file that is read without locks may have changed
         _put(part, copy)
     except address.driver.error as exc:
         raise translate(exc, address.driver.code(exc), copy) from exc

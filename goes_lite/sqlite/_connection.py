@@ -63,14 +63,24 @@ def set_busy_timeout(connection: Connection, seconds: float) -> None:
     connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}").fetchall()
 
 
-def open_first(address: FileAddress) -> tuple[Connection, str, int]:
+class First(NamedTuple):
+    """The first connection of a handle."""
+
+    connection: Connection
+    identity: str
+    head: int
+    frozen: tuple[int, ...] | None
+    """The state of a file that is read without locks."""
+
+
+def open_first(address: FileAddress) -> First:
     """Open the first connection of a handle, creating and upgrading the file as needed.
 
-    Return it with the identity and the head of the store. A file that is refused is not changed.
+    A file that is refused is not changed.
     """
 
-    def read(connection: Connection) -> tuple[Connection, str, int]:
-        return connection, _schema.identity(connection), check_head(connection, address.location)
+    def read(connection: Connection, frozen: tuple[int, ...] | None) -> First:
+        return First(connection, _schema.identity(connection), check_head(connection, address.location), frozen)
 
     return _open(address, read, first=True)
 
@@ -78,7 +88,7 @@ def open_first(address: FileAddress) -> tuple[Connection, str, int]:
 def open_reader(address: FileAddress) -> Connection:
     """Open a further connection, which only reads."""
     address.files.check()
-    connection = _open(address, lambda connection: connection, first=False)
+    connection = _open(address, lambda connection, _: connection, first=False)
     try:
         address.files.check()  # these were opened
     except BaseException:
@@ -87,7 +97,8 @@ def open_reader(address: FileAddress) -> Connection:
     return connection
 
 
-def _open(address: FileAddress, then: Callable[[Connection], T], *, first: bool) -> T:
+def _open(address: FileAddress, then: Callable[[Connection, tuple[int, ...] | None], T], *, first: bool) -> T:
+    frozen: tuple[int, ...] | None = None
     logged = os.path.exists(address.path + "-wal")
     if address.memory:
         connection = _connect(address, ":memory:")
@@ -95,10 +106,10 @@ def _open(address: FileAddress, then: Callable[[Connection], T], *, first: bool)
         # only a writer creates: a reader must not leave an empty file where a store was removed
         connection = _connect(address, f"file:{quote(address.path)}?mode={'rwc' if first else 'rw'}")
     else:
-        connection = _connect_read_only(address, logged)
+        connection, frozen = _connect_read_only(address, logged)
     try:
         _set_up(connection, address, first=first)
-        return then(connection)
+        return then(connection, frozen)
     except address.driver.error as exc:
         _leave(connection, address, logged)
         raise translate(exc, address.driver.code(exc), address.location, waited=address.lock_timeout) from exc
@@ -130,8 +141,12 @@ def _connect(address: FileAddress, uri: str) -> Connection:
         raise translate(exc, address.driver.code(exc), address.location) from exc
 
 
-def _connect_read_only(address: FileAddress, logged: bool) -> Connection:
-    """Open read-only, which needs the -wal and -shm files, or a file without a -wal, which is opened as immutable."""
+def _connect_read_only(address: FileAddress, logged: bool) -> tuple[Connection, tuple[int, ...] | None]:
+    """Open read-only, which needs the -wal and -shm files, or a file without a -wal, which is opened as immutable.
+
+    Return the state of the file as well if it is taken for immutable.
+    """
+    state = state_of(address.path)
     uri = f"file:{quote(address.path)}?mode=ro"
     connection = _connect(address, uri)
     try:
@@ -148,10 +163,19 @@ def _connect_read_only(address: FileAddress, logged: bool) -> Connection:
                 "its -wal holds events that are not in the file yet, and reading them needs a -shm file, which cannot be "
                 "created here: copy the file with its -wal to a writable folder",
             ) from exc
-        # Nobody can be writing (the folder is read-only, and there is no unfinished -wal), so no locks or shared memory
-        # are needed: https://www.sqlite.org/wal.html#readonly
-        return _connect(address, uri + "&immutable=1")
-    return connection
+        # This user cannot make a -shm, and there is no unfinished -wal, so the file is read without locks or shared memory
+        # (https://www.sqlite.org/wal.html#readonly), as long as nobody changes it: see `FrozenReaders`.
+        return _connect(address, uri + "&immutable=1"), state
+    return connection, None
+
+
+def state_of(path: str) -> tuple[int, ...]:
+    """Return what changes when the file is written to or replaced; nothing if there is no file."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return ()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _set_up(connection: Connection, address: FileAddress, *, first: bool) -> None:

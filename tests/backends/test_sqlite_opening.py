@@ -192,6 +192,32 @@ def test_a_reader_of_another_user_sees_a_live_store(public: Path, driver: str, s
         assert as_nobody(spawn, path, driver, read_only=True) == [[1, 2, 3]]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no POSIX permissions here")
+def test_a_file_without_locks_is_read_as_of_one_moment(public: Path, driver: str, spawn: Processes) -> None:
+    """Who cannot make a -shm sees the file as of opening, until it is written to: then an error says to connect again."""
+    path = str(public / "app.db")
+    fill(path, driver, 300)
+    lock_up(public)
+    reader = spawn("read_frozen", path=path, driver=driver)
+    reader.expect("ready")
+
+    def read() -> Any:
+        reader.tell(True)
+        return reader.hear()
+
+    assert read() == list(range(300))
+    public.chmod(0o755)
+    for file in public.iterdir():
+        file.chmod(0o644)
+    with store(path, driver) as db:
+        db.events.append([note(300)])
+        assert read() == list(range(300))  # as long as the new event is only in the -wal
+    kind, message = read()
+    assert (kind, "connect again" in message) == ("StoreUnavailable", True), message
+    reader.tell(False)
+    reader.finish()
+
+
 def test_read_only_handles_refuse_every_write(path: str, driver: str) -> None:
     """StoreReadOnly, which is a PermissionError too; and nothing is left beside the file."""
     fill(path, driver, 3)
