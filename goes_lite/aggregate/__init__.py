@@ -5,7 +5,7 @@ What a class statement means, how an event is recorded and applied, and how the 
 
 from __future__ import annotations
 
-from goes_lite.aggregate._aggregate import Aggregate, last_event, mark_committed, mark_saved, resume, unsaved
+from goes_lite.aggregate._aggregate import Aggregate, last_event, mark_committed, mark_saved, resume, set_clock, unsaved
 from goes_lite.aggregate._definition import applies, check_class, definition_of
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "mark_committed",
     "mark_saved",
     "resume",
+    "set_clock",
     "unsaved",
 ]

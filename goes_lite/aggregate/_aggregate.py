@@ -22,7 +22,7 @@ from goes_lite.aggregate._definition import (
     uninitialised,
 )
 from goes_lite.errors import AggregateError, InvalidEventError
-from goes_lite.events.event import Event, restore
+from goes_lite.events.event import Event, RecordingClock, restore
 from goes_lite.events.fields import AggregateRef, aggregate_id
 from goes_lite.events.ids import new_id_text
 from goes_lite.events.marks import EventKind
@@ -61,7 +61,7 @@ class Aggregate:
 
     # Slots, so that `vars(aggregate)` is only the state; the prefix leaves all other names to subclasses.
     __slots__ = (
-        "__dict__", "__weakref__", "_goes_applying", "_goes_deleted", "_goes_last", "_goes_pending", "_goes_ref",
+        "__dict__", "__weakref__", "_goes_applying", "_goes_clock", "_goes_deleted", "_goes_last", "_goes_pending", "_goes_ref",
         "_goes_saved", "_goes_version",
     )  # fmt: skip
 
@@ -72,6 +72,7 @@ class Aggregate:
     _goes_last: Event[Any] | None
     _goes_saved: tuple[object, int] | None
     _goes_applying: bool
+    _goes_clock: RecordingClock | None
 
     _goes_definition: ClassVar[Definition | None] = None
 
@@ -115,6 +116,7 @@ class Aggregate:
         self._goes_last = None
         self._goes_saved = None
         self._goes_applying = False
+        self._goes_clock = None
 
     # --- what it is -------------------------------------------------------------------------------------------------
 
@@ -204,6 +206,8 @@ class Aggregate:
                 "record them in the method that recorded the first event",
             )
         definition = definition_of(type(self))
+        if time is None and self._goes_clock is not None:
+            time = self._goes_clock.now()
         event = Event(
             data,
             name=name,
@@ -293,6 +297,7 @@ class Aggregate:
         copy._goes_last = self._goes_last
         copy._goes_saved = self._goes_saved
         copy._goes_applying = self._goes_applying
+        copy._goes_clock = self._goes_clock
         state = vars(copy)
         for name, value in vars(self).items():
             state[name] = value if type(value) in _ATOMIC else deepcopy(value, memo)
@@ -328,6 +333,11 @@ def resume(aggregate: Aggregate, event: Event[Any], deleted: bool) -> None:
     aggregate._goes_version = event.version
     aggregate._goes_last = event
     aggregate._goes_deleted = deleted
+
+
+def set_clock(aggregate: Aggregate, clock: RecordingClock) -> None:
+    """Let the events that it records have the times of a clock."""
+    aggregate._goes_clock = clock
 
 
 def last_event(aggregate: Aggregate) -> Event[Any] | None:

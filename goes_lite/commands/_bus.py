@@ -37,10 +37,11 @@ from goes_lite.errors import (
     RegistrationError,
 )
 from goes_lite.events.context import Context, enter, leave
+from goes_lite.events.event import recording_clock
 from goes_lite.events.fields import to_micros
 from goes_lite.events.ids import new_id
 from goes_lite.repository import Repository
-from goes_lite.runtime import Signal, call
+from goes_lite.runtime import Signal, call, own_clock
 from goes_lite.runtime.face import Face
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -59,6 +60,7 @@ class CommandBus:
     def __init__(self, backend: Backend, face: Face) -> None:
         self.backend = backend
         self._face = face
+        self._clock = own_clock(backend.runtime.clock)
         self._handlers: dict[str, Handler] = {}
         self._around: dict[Around, tuple[Middleware, ...]] = {"dispatch": (), "handling": ()}
         bus = backend.bus
@@ -367,14 +369,18 @@ class CommandBus:
             if self._remote is None:
                 raise CommandNotHandled(command.name, command.id)
             return await self._remote.ask(command)
-        token = enter(command.context)
+        token, clock = enter(command.context), recording_clock.set(self._clock)
         try:
-            return await in_time(self.backend.runtime, command, self._chain("handling", handler.handle))
+            handling = self._chain("handling", handler.handle)
+            if command.deadline is None:
+                return await handling(command)
+            return await in_time(self.backend.runtime, command, command.deadline, handling)
         except CommandError as exc:
             if not exc.command:
                 exc.command, exc.command_id = command.name, command.id
             raise
         finally:
+            recording_clock.reset(clock)
             leave(token)
 
 

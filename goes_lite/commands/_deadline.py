@@ -6,6 +6,7 @@ One that awaits is cancelled. One that blocks cannot be; it is refused whatever 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
 from goes_lite.commands._command import Command
@@ -56,11 +57,11 @@ async def within(runtime: Runtime, seconds: float, work: Awaitable[T]) -> T:
         raise
 
 
-async def in_time(runtime: Runtime, command: Command[Any], handling: Callable[[Command[Any]], Awaitable[Any]]) -> Any:
-    """Handle a command by its deadline, if it has one, and return the result; else CommandTimeout."""
-    if command.deadline is None:
-        return await handling(command)
-    left = (command.deadline - runtime.clock.now()).total_seconds()
+async def in_time(
+    runtime: Runtime, command: Command[Any], end: datetime, handling: Callable[[Command[Any]], Awaitable[Any]]
+) -> Any:
+    """Handle a command by its deadline and return the result; else CommandTimeout."""
+    left = (end - runtime.clock.now()).total_seconds()
     if left <= 0:
         raise CommandTimeout(command.name, command.id, begun=False)
     deadline = Deadline(runtime.clock, left, command.name, command.id)

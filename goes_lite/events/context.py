@@ -16,7 +16,17 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 from goes_lite.errors import ConfigError, InvalidEventError
-from goes_lite.events.event import CAUSATION, CORRELATION, Event, context_here, id_bytes, restore, time_micros
+from goes_lite.events.event import (
+    CAUSATION,
+    CORRELATION,
+    Event,
+    RecordingClock,
+    context_here,
+    id_bytes,
+    recording_clock,
+    restore,
+    time_micros,
+)
 from goes_lite.events.fields import check_text, from_micros, to_micros
 
 P = ParamSpec("P")
@@ -147,6 +157,16 @@ def enter(context: Context | Event[Any]) -> Token[Any]:
 def leave(token: Token[Any]) -> None:
     """Restore the context that was set before."""
     context_here.reset(token)
+
+
+@contextmanager
+def timed(clock: RecordingClock | None) -> Generator[None]:
+    """Let events that are made in the block have the times of a clock; None is that of the machine."""
+    token = recording_clock.set(clock)
+    try:
+        yield
+    finally:
+        recording_clock.reset(token)
 
 
 def _check(key: str, value: object) -> None:

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from datetime import datetime
 from time import time_ns
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 from uuid import UUID
 
 from goes_lite.errors import CodecError, DecodeError, InvalidEventError
@@ -44,6 +44,16 @@ _NO_METADATA: Mapping[str, str] = MappingProxyType({})
 _NO_TAGS: frozenset[str] = frozenset()
 
 
+class RecordingClock(Protocol):
+    """What tells the time of an event."""
+
+    def now(self) -> datetime: ...
+
+
+recording_clock: ContextVar[RecordingClock | None] = ContextVar("goes_lite_clock", default=None)
+"""The clock of the handle that calls the running code, unless it is that of the machine."""
+
+
 class Event(Generic[D_co]):
     """Something that happened: immutable, and complete once it is created.
 
@@ -55,7 +65,8 @@ class Event(Generic[D_co]):
       aggregate  the AggregateRef (or a (name, id) pair) that it happened to; None for an event without an aggregate.
       version    of that aggregate, 1, 2, 3, …; 0 without an aggregate.
       id         a UUID, a new one (version 7) by default. It makes appending idempotent.
-      time       an aware datetime, stored as UTC with microseconds; now by default.
+      time       an aware datetime, stored as UTC with microseconds; now by default: by the clock of the handle in a function
+                 that a handle calls (a handler, `use`, `decide`), else by that of the machine.
       metadata   str → str, for example the actor and the cause; added to that of the current `Context`, and takes precedence.
       tags       strings of the form `key:value`, for queries across aggregates.
       registry   where `data` is registered; the default registry by default.
@@ -111,7 +122,12 @@ class Event(Generic[D_co]):
             metadata = {**made_in, **check_metadata(metadata)} if metadata else made_in
         self._name, self._data, (self._encoding, self._schema, self._payload) = registry.capture(data, name)
         self._id = new_id_bytes() if id is None else id
-        self._time = time_ns() // 1000 if time is None else to_micros(time)
+        if time is not None:
+            self._time = to_micros(time)
+        elif (clock := recording_clock.get()) is None:
+            self._time = time_ns() // 1000
+        else:
+            self._time = to_micros(clock.now())
         self._aggregate = aggregate
         self._version = version
         self._metadata = check_metadata(metadata) if metadata else None

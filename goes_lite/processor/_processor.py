@@ -25,6 +25,7 @@ from goes_lite.errors import (
     ProcessorBehind,
     StoreClosed,
 )
+from goes_lite.events.context import timed
 from goes_lite.events.event import Event
 from goes_lite.events.query import EVERYTHING, EventQuery, check_query
 from goes_lite.processor._requests import Requestable
@@ -36,7 +37,7 @@ from goes_lite.processor.feed import check_start, first_position
 from goes_lite.processor.held_lease import STANDBY_INTERVAL, HeldLease, new_owner
 from goes_lite.processor.records import MAX_NAME, parked_events, requests
 from goes_lite.processor.target import Stopping, Target
-from goes_lite.runtime import Signal
+from goes_lite.runtime import Signal, own_clock
 from goes_lite.runtime.background import Background, Done, at_once
 
 logger = logging.getLogger("goes_lite.processor")
@@ -195,7 +196,8 @@ class Processor(Requestable):
         self._since, self._handled_before = self.backend.runtime.clock.monotonic(), self._handled
         self._position = 0
         try:
-            await Worker(self, lease).run()
+            with timed(own_clock(self.backend.runtime.clock)):
+                await Worker(self, lease).run()
         except LeaseLost as exc:
             self.failed(exc)
         except Stopping:

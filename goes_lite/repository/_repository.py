@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
-from goes_lite.aggregate import Aggregate, check_class, definition_of, mark_committed, mark_saved, unsaved
+from goes_lite.aggregate import Aggregate, check_class, definition_of, mark_committed, mark_saved, set_clock, unsaved
 from goes_lite.aggregate.snapshots import check_state, pack
 from goes_lite.contract.event_store import AppendCondition, Appended, Pages
 from goes_lite.contract.snapshot_store import Snapshot
@@ -38,7 +38,7 @@ from goes_lite.repository._queues import queues_of
 from goes_lite.repository._tries import Refusal, repeated
 from goes_lite.repository.options import check_number
 from goes_lite.repository.schedule import Schedule
-from goes_lite.runtime import call
+from goes_lite.runtime import call, own_clock
 
 if TYPE_CHECKING:
     from goes_lite.contract.backend import Backend, Transaction
@@ -102,6 +102,8 @@ class Repository(Generic[A]):
         )
         self._transaction: Transaction | None = None
         self._outside = self
+        self._clock = own_clock(backend.runtime.clock)
+        """The times of the events that its aggregates record, unless they are those of the machine."""
 
     def __repr__(self) -> str:
         options = f", snapshots={self._schedule!r}" if self._schedule else ""
@@ -113,7 +115,7 @@ class Repository(Generic[A]):
 
     def new(self, id: str | UUID | None = None) -> A:
         """Create an aggregate, with a new id unless one is given. It exists once it is saved with an event."""
-        return self.aggregate(id)
+        return self._timed(self.aggregate(id))
 
     async def fetch(self, id: str | UUID, *, create: bool = False, deleted: bool = False) -> A:
         """Return the current aggregate, as an instance that belongs to the caller.
@@ -124,7 +126,7 @@ class Repository(Generic[A]):
         aggregate = await self._loader.load(self.aggregate(id))
         if not aggregate.version and not create:
             raise AggregateNotFound(aggregate.ref)
-        return _checked(aggregate, deleted)
+        return self._checked(aggregate, deleted)
 
     async def exists(self, id: str | UUID, *, deleted: bool = False) -> bool:
         """Whether `fetch` would find it: it has events and is not softly deleted (unless `deleted=True`)."""
@@ -146,7 +148,7 @@ class Repository(Generic[A]):
         blank = self.aggregate(id)
         if isinstance(version_or_time, datetime):
             to_micros(version_or_time)
-            return _checked(await self._loader.load_as_of(blank, version_or_time), deleted)
+            return self._checked(await self._loader.load_as_of(blank, version_or_time), deleted)
         if type(version_or_time) is not int or version_or_time < 1:
             raise InvalidQueryError(f"a version must be an int ≥ 1, or an aware datetime, not {version_or_time!r:.80}")
         aggregate = await self._loader.load(blank, version_or_time)
@@ -154,7 +156,7 @@ class Repository(Generic[A]):
             raise AggregateNotFound(aggregate.ref)
         if aggregate.version != version_or_time:
             raise VersionNotFound(aggregate.ref, version_or_time, aggregate.version)
-        return _checked(aggregate, deleted)
+        return self._checked(aggregate, deleted)
 
     def query(
         self,
@@ -193,7 +195,7 @@ class Repository(Generic[A]):
                     continue
                 if left is not None:
                     left -= 1
-                return (aggregate,)
+                return (self._timed(aggregate),)
             return ()
 
         return Pages(fetch)
@@ -376,8 +378,12 @@ class Repository(Generic[A]):
                 f"{aggregate!r:.120} does not belong in {self!r}: save it in a repository of its own class"
             )
 
+    def _checked(self, aggregate: A, deleted: bool) -> A:
+        if aggregate.deleted and not deleted:
+            raise AggregateDeleted(aggregate.ref, aggregate.version)
+        return aggregate if self._clock is None else self._timed(aggregate)
 
-def _checked(aggregate: A, deleted: bool) -> A:
-    if aggregate.deleted and not deleted:
-        raise AggregateDeleted(aggregate.ref, aggregate.version)
-    return aggregate
+    def _timed(self, aggregate: A) -> A:
+        if self._clock is not None:
+            set_clock(aggregate, self._clock)
+        return aggregate

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from goes_lite.contract.backend import TRANSACTIONS
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, StoreLocked, TransactionError
+from goes_lite.events.event import recording_clock
 from goes_lite.repository._queues import MAX_TURN, AggregateQueues, Ticket
+from goes_lite.runtime import SystemClock
 
 if TYPE_CHECKING:
     from goes_lite.contract.backend import Backend, Transaction
@@ -47,6 +49,7 @@ async def repeated(
     locks = tries >= MANY and TRANSACTIONS in backend.abilities
     begun = 0.0
     ticket: Ticket | None = None
+    clock = recording_clock.set(None if type(runtime.clock) is SystemClock else runtime.clock)
     try:
         while True:
             if ticket is None and tries > 1 and (number > 1 or queues.occupied(key)):
@@ -71,6 +74,7 @@ async def repeated(
                 await runtime.sleep(random.uniform(0, min(MAX_WAIT, backoff * 2 ** (number - 2))))
             number += 1
     finally:
+        recording_clock.reset(clock)
         if ticket is not None:
             queues.leave(ticket)
 

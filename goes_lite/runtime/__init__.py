@@ -47,6 +47,11 @@ class SystemClock:
         return time.monotonic()
 
 
+def own_clock(clock: Clock) -> Clock | None:
+    """Return the clock if it is not that of the machine."""
+    return None if type(clock) is SystemClock else clock
+
+
 class Signal:
     """A counter to wait on: any thread may notify, any thread or event loop may wait.
 

@@ -4,10 +4,12 @@
 |---|---|
 | `goes_registry` | the registry of the tests: override it unless it is the default one |
 | `goes_clock` | a new `FakeClock` |
-| `goes_db` | an open store in memory, blocking face, with the real clock |
+| `goes_db` | an open store in memory, blocking face |
 | `goes_connect` | opens more of them, with options of `connect`; they are closed after the test |
 | `goes_heard` | a `RecordedBus` on the bus of `goes_db` |
 | `goes_async` | runs a coroutine function with an open store in memory, without a plugin for asyncio |
+
+In a test that uses `goes_clock`, all stores that the fixtures open run on that clock; in others, on the real one.
 
 With a plugin for asyncio, `async with goes.connect("sqlite:///:memory:")` in the test is enough.
 """
@@ -45,12 +47,12 @@ def goes_clock() -> FakeClock:
 
 
 @pytest.fixture
-def goes_connect(goes_registry: Registry) -> Iterator[Callable[..., BlockingDatabase]]:
+def goes_connect(goes_registry: Registry, request: pytest.FixtureRequest) -> Iterator[Callable[..., BlockingDatabase]]:
     """A function that opens stores in memory, or others by URL; the options are those of `connect`."""
     with ExitStack() as stack:
 
         def opened(url: str = MEMORY, **options: Any) -> BlockingDatabase:
-            return stack.enter_context(blocking_connect(url, **_with(goes_registry, options)))
+            return stack.enter_context(blocking_connect(url, **_with(goes_registry, request, options)))
 
         yield opened
 
@@ -68,7 +70,7 @@ def goes_heard(goes_db: BlockingDatabase) -> RecordedBus:
 
 
 @pytest.fixture
-def goes_async(goes_registry: Registry) -> Callable[..., Any]:
+def goes_async(goes_registry: Registry, request: pytest.FixtureRequest) -> Callable[..., Any]:
     """A function that calls a coroutine function with an open store in memory and returns its result.
 
     def test_it(goes_async):
@@ -82,7 +84,7 @@ def goes_async(goes_registry: Registry) -> Callable[..., Any]:
         import asyncio
 
         async def opened() -> R:
-            async with connect(url, **_with(goes_registry, options)) as db:
+            async with connect(url, **_with(goes_registry, request, options)) as db:
                 return await test(db)
 
         return asyncio.run(opened())
@@ -90,5 +92,6 @@ def goes_async(goes_registry: Registry) -> Callable[..., Any]:
     return run
 
 
-def _with(registry: Registry, options: dict[str, Any]) -> dict[str, Any]:
-    return {"registry": registry, **options}
+def _with(registry: Registry, request: pytest.FixtureRequest, options: dict[str, Any]) -> dict[str, Any]:
+    clock = request.getfixturevalue("goes_clock") if "goes_clock" in request.fixturenames else None
+    return {"registry": registry, "clock": clock, **options}

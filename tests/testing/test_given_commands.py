@@ -245,10 +245,19 @@ def test_a_store_and_what_is_heard_on_its_bus(goes_db, goes_heard):
     assert (goes_heard.names, goes_heard.data) == (["cup.filled"], [Filled(1)])
 
 
-def test_another_one_has_nothing(goes_db, goes_connect, goes_clock):
-    other = goes_connect(clock=goes_clock)
+def test_another_one_has_nothing(goes_db, goes_connect):
+    other = goes_connect()
+    assert not isinstance(other.runtime.clock, FakeClock)
+    assert (other.events.count(), other.runtime.clock, goes_db.events.count()) == (0, other.runtime.clock, 0)
+
+
+def test_they_share_a_clock_where_one_is_asked_for(goes_db, goes_connect, goes_async, goes_clock):
+    async def clock_of(db):
+        return db.runtime.clock
+
     assert isinstance(goes_clock, FakeClock)
-    assert (other.events.count(), other.runtime.clock, goes_db.events.count()) == (0, goes_clock, 0)
+    assert goes_db.runtime.clock is goes_connect().runtime.clock is goes_async(clock_of) is goes_clock
+    assert goes_connect(clock=None).runtime.clock is not goes_clock
 
 
 def test_on_an_event_loop(goes_async):
@@ -267,4 +276,4 @@ def test_on_an_event_loop(goes_async):
 def test_fixtures(pytester: pytest.Pytester) -> None:
     """With no plugin for asyncio."""
     pytester.makepyfile(FIXTURES)
-    pytester.runpytest_subprocess("-p", "no:asyncio", "-p", "no:anyio", "-W", "error").assert_outcomes(passed=3)
+    pytester.runpytest_subprocess("-p", "no:asyncio", "-p", "no:anyio", "-W", "error").assert_outcomes(passed=4)

@@ -14,7 +14,8 @@ from typing import Any
 from goes_lite.contract.event_bus import Delivery, Failure, Handler, Subscription
 from goes_lite.errors import BusError, DeliveryError, GoesError, StoreClosed
 from goes_lite.events.context import enter, leave
-from goes_lite.runtime import Runtime, Signal, drive
+from goes_lite.events.event import recording_clock
+from goes_lite.runtime import Runtime, Signal, drive, own_clock
 from goes_lite.runtime.background import Background
 from goes_lite.runtime.backoff import Backoff
 
@@ -110,6 +111,7 @@ class SubscriptionHandling:
             await self._work.join(timeout)
 
     async def _run(self) -> None:
+        recording_clock.set(own_clock(self._runtime.clock))
         try:
             while (delivery := await self._take()) is not None:
                 await self._attempt(delivery)
