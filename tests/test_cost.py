@@ -144,7 +144,7 @@ def test_statements_of_a_batch_do_not_grow_with_it(tmp_path: Path, driver: str, 
 
 
 def test_statements_of_reading(tmp_path: Path, driver: str, said: Said) -> None:
-    """One for an aggregate of any length; for a query one for each page, and one for its end."""
+    """One for an aggregate of up to a thousand events; for a query one for each page, and one for its end."""
     with store(tmp_path, driver) as db:
         db.events.append([event("a", version) for version in range(1, 1001)])
         tallies = db.repository(Tally)
@@ -271,3 +271,27 @@ def test_memory_of_reading_does_not_grow_with_the_log(tmp_path: Path) -> None:
         short = peak()
         db.events.append([event("b", version) for version in range(1, 15001)])
         assert peak() < 1.5 * short
+
+
+def test_memory_of_fetching_does_not_grow_with_the_aggregate(tmp_path: Path) -> None:
+    """The peak while an aggregate is loaded, from its events or from a snapshot, is that of a page of events."""
+    with store(tmp_path, "sqlite3") as db:
+        db.events.append([event("long", version) for version in range(1, 4401)])
+        db.events.append([event("short", version) for version in range(1, 1101)])
+        tallies = db.repository(Tally)
+        snapshots = db.repository(Tally, snapshots=goes.Every(10_000))
+        for name in ("long", "short"):
+            snapshots.snapshot(tallies.fetch_version(name, 10))
+
+        def peak(repository: Any, name: str) -> int:
+            gc.collect()
+            tracemalloc.start()
+            try:
+                repository.fetch(name)
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+        for repository in (tallies, snapshots):
+            peak(repository, "short")
+            assert peak(repository, "long") < 1.5 * peak(repository, "short")

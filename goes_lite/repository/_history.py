@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from goes_lite.aggregate import Aggregate, resume
+from goes_lite.aggregate import Aggregate, last_event, resume
 from goes_lite.aggregate.snapshots import unpack
 from goes_lite.contract.event_store import EventStore
 from goes_lite.contract.snapshot_store import Snapshot, SnapshotStore
 from goes_lite.errors import AggregateNotFound, VersionNotFound
-from goes_lite.events.event import id_bytes
+from goes_lite.events.event import Event, id_bytes
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
 from goes_lite.repository._cache import Cache
@@ -28,8 +28,8 @@ Report = Callable[[str, Exception], Awaitable[None]]
 SNAPSHOTS_TRIED = 3
 """How many snapshots of one aggregate are tried, the newest first."""
 
-PAGE = 500
-"""How many events of one aggregate are loaded at once where later ones may not be needed."""
+PAGE = 1024
+"""How many events of one aggregate are in memory at once."""
 
 
 class Loader(Generic[A]):
@@ -64,11 +64,32 @@ class Loader(Generic[A]):
             if found is not None and cache is not None:
                 await self._keep(cache, found)
         if found is None:
+            events = await self._events.load(aggregate.ref, upto=PAGE if upto is None or upto > PAGE else upto)
+            aggregate.replay(events)
             found = aggregate
-            found.replay(await self._events.load(found.ref, upto=upto))
+            if len(events) == PAGE and not await self._continued(aggregate, upto):
+                found = self._class(aggregate.id)  # it was erased meanwhile, and perhaps began anew
+                found.replay(await self._events.load(found.ref, upto=upto))
             if cache is not None:
                 await self._keep(cache, found)
         return found
+
+    def _page(self, ref: AggregateRef, version: int, upto: int | None) -> Awaitable[list[Event[Any]]]:
+        """Load the event of a version, by which one knows the aggregate again, and a page of those after it."""
+        end = version + PAGE
+        return self._events.load(ref, after=version - 1, upto=end if upto is None else min(end, upto))
+
+    async def _continued(self, aggregate: A, upto: int | None) -> bool:
+        """Replay what follows a full page, in pages; False if the aggregate was erased between two of them."""
+        while upto is None or aggregate.version < upto:
+            last = last_event(aggregate)
+            events = await self._page(aggregate.ref, aggregate.version, upto)
+            if not events or last is None or id_bytes(events[0]) != id_bytes(last):
+                return False
+            aggregate.replay(events[1:])
+            if len(events) <= PAGE:
+                break
+        return True
 
     async def load_as_of(self, aggregate: A, time: datetime) -> A:
         """Return the aggregate before its first event later than `time`. AggregateNotFound, VersionNotFound."""
@@ -88,7 +109,7 @@ class Loader(Generic[A]):
         entry = cache.get(ref.id)
         if entry is None:
             return None
-        events = await self._events.load(ref, after=entry.version - 1)
+        events = await self._events.load(ref, after=entry.version - 1)  # few, usually none
         if not events or id_bytes(events[0]) != entry.id_bytes:
             cache.drop(ref.id)
             return None
@@ -133,9 +154,9 @@ class Loader(Generic[A]):
             )
             return None
         # The event of the snapshot is loaded with those after it: it is missing or another one if the aggregate was deleted.
-        events = await self._events.load(ref, after=snapshot.version - 1, upto=upto)
+        events = await self._page(ref, snapshot.version, upto)
         if not events or events[0].id != unpacked.event or events[0].version != snapshot.version:
             return None
         resume(aggregate, events[0], snapshot.deleted)
         aggregate.replay(events[1:])
-        return aggregate
+        return aggregate if len(events) <= PAGE or await self._continued(aggregate, upto) else None

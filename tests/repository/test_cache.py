@@ -7,6 +7,7 @@ from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
 from goes_lite.repository import Repository
+from goes_lite.repository._history import PAGE
 from tests.repository.repository_kit import Account, Moved, Noted, filled, memory, spied, state
 
 
@@ -32,7 +33,7 @@ async def test_the_cache_loads_only_what_is_new() -> None:
         others = Repository(db, Account)
         accounts = Repository(backend, Account, cache=5)
         await filled(others, "a", 9)
-        for loads in ([(0, None, 10)], [(9, None, 1)], [(9, None, 1)]):
+        for loads in ([(0, PAGE, 10)], [(9, None, 1)], [(9, None, 1)]):
             assert (await accounts.fetch("a")).balance == 45
             assert spy.taken() == loads
         await others.use("a", lambda account: account.move(55))
@@ -52,7 +53,7 @@ async def test_the_cache_is_bounded_and_drops_the_least_recently_used() -> None:
         spy.taken()
         for id in "acb":
             await accounts.fetch(id)
-        assert spy.taken() == [(1, None, 1), (1, None, 1), (0, None, 2)]
+        assert spy.taken() == [(1, None, 1), (1, None, 1), (0, PAGE, 2)]
         assert "2 of at most 2" in repr(accounts)
         await accounts.fetch_version("c", 1)
         assert "2 of at most 2" in repr(accounts)

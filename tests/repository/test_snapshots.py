@@ -17,6 +17,7 @@ from goes_lite.errors import AggregateError, RegistrationError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.repository import Repository
+from goes_lite.repository._history import PAGE
 from goes_lite.repository.schedule import Every
 from tests.repository.repository_kit import Account, Moved, filled, memory, spied, state
 
@@ -32,7 +33,7 @@ async def test_a_snapshot_shortens_the_load() -> None:
         assert (snapshot.version, snapshot.schema, snapshot.deleted) == (10, 1, False)
         spy.taken()
         fetched = await accounts.fetch("a")
-        assert spy.taken() == [(9, None, 3)]
+        assert spy.taken() == [(9, 10 + PAGE, 3)]
         assert state(fetched) == state(await Repository(db, Account).fetch("a"))
         assert fetched.last_event_id == account.last_event_id
 
@@ -105,7 +106,7 @@ async def test_an_older_snapshot_serves_if_the_newest_does_not_fit() -> None:
         await db.snapshots.save(newest._replace(schema=99))
         spy.taken()
         assert state(await accounts.fetch("a")) == (6, False, 15, [], "Ann")
-        assert spy.taken() == [(2, None, 4)]
+        assert spy.taken() == [(2, 3 + PAGE, 4)]
 
 
 async def test_an_attribute_that_is_new_makes_a_snapshot_unfit() -> None:
@@ -152,7 +153,7 @@ async def test_an_attribute_that_was_not_set_stays_so() -> None:
             await accounts.use("a", lambda account: account.move(3), create=True)
         spy.taken()
         fetched = await accounts.fetch("a")
-        assert spy.taken() == [(1, None, 1)]
+        assert spy.taken() == [(1, 2 + PAGE, 1)]
         assert state(fetched) == (2, False, 6, [], None)
         assert not hasattr(fetched, "owner")
 
@@ -226,7 +227,7 @@ async def test_a_snapshot_of_the_authors_own() -> None:
                 await things.use("t", functools.partial(_record, data=Moved(amount)), create=True)
             spy.taken()
             fetched = await things.fetch("t")
-            assert spy.taken() == [(1, None, 1)]
+            assert spy.taken() == [(1, 2 + PAGE, 1)]
             assert (fetched.total, fetched.names) == (12, {"5", "7"})
             assert errors == []
         unlucky = Repository(db, Typed, snapshots=Every(1), on_error=lambda what, error: errors.append(what))
