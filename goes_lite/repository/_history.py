@@ -66,8 +66,9 @@ class Loader(Generic[A]):
         if found is None:
             events = await self._events.load(aggregate.ref, upto=PAGE if upto is None or upto > PAGE else upto)
             aggregate.replay(events)
-            found = aggregate
-            if len(events) == PAGE and not await self._continued(aggregate, upto):
+            found, full = aggregate, len(events) == PAGE
+            del events  # or it would be in memory with the next page
+            if full and not await self._continued(aggregate, upto):
                 found = self._class(aggregate.id)  # it was erased meanwhile, and perhaps began anew
                 found.replay(await self._events.load(found.ref, upto=upto))
             if cache is not None:
@@ -89,6 +90,7 @@ class Loader(Generic[A]):
             aggregate.replay(events[1:])
             if len(events) <= PAGE:
                 break
+            del events
         return True
 
     async def load_as_of(self, aggregate: A, time: datetime) -> A:
@@ -159,4 +161,6 @@ class Loader(Generic[A]):
             return None
         resume(aggregate, events[0], snapshot.deleted)
         aggregate.replay(events[1:])
-        return aggregate if len(events) <= PAGE or await self._continued(aggregate, upto) else None
+        full = len(events) > PAGE
+        del events
+        return aggregate if not full or await self._continued(aggregate, upto) else None
