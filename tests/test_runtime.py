@@ -293,7 +293,7 @@ def test_a_closed_loop_portal_refuses() -> None:
         return None
 
     portal = LoopPortal("here")
-    thread = portal._thread
+    thread = portal._running.thread
     portal.run(nothing())
     portal.close()
     portal.close()

@@ -42,4 +42,5 @@ def connect(
         raise
     if isinstance(portal, LoopPortal):
         portal.location = backend.location  # as in the backend's own errors: the URL may contain a password
+        portal.forgotten = backend.close
     return BlockingDatabase(backend, portal)

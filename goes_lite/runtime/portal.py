@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
+import warnings
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, copy_context
@@ -20,6 +22,8 @@ R = TypeVar("R")
 P = ParamSpec("P")
 
 _UNSET: Any = object()
+PATIENCE = 5.0
+"""Seconds for which a forgotten handle may take to close."""
 
 
 class Portal(Protocol):
@@ -77,6 +81,48 @@ class _Call(Generic[T]):
         self.task.cancel()
 
 
+class _LoopThread:
+    """A thread with an event loop. It knows no portal, so that it does not keep a forgotten one alive."""
+
+    def __init__(self) -> None:
+        self._ready = threading.Event()
+        self.loop: asyncio.AbstractEventLoop
+        self._end: asyncio.Event
+        self._last: asyncio.Task[None] | None = None
+        self.thread = threading.Thread(target=self._serve, name="goes_lite-loop", daemon=True)
+        self.thread.start()
+        self._ready.wait()
+
+    def _serve(self) -> None:
+        import asyncio
+
+        async def main() -> None:
+            self.loop = asyncio.get_running_loop()
+            self._end = asyncio.Event()
+            self._ready.set()
+            await self._end.wait()
+
+        asyncio.run(main())
+
+    def end(self) -> None:
+        self.loop.call_soon_threadsafe(self._end.set)
+
+    def end_after(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """End after the work, or if it takes too long. Does not wait for it."""
+        import asyncio
+
+        async def last() -> None:
+            with suppress(Exception):  # nobody is there to be told
+                async with asyncio.timeout(PATIENCE):
+                    await work()
+            self._end.set()
+
+        def start() -> None:
+            self._last = self.loop.create_task(last())
+
+        self.loop.call_soon_threadsafe(start)
+
+
 class LoopPortal:
     """One thread with one event loop, joined by `close`. Any thread may call `run`."""
 
@@ -84,30 +130,17 @@ class LoopPortal:
         self.location = location
         """The location of the store, for error messages."""
         self.closed = False
-        self._ready = threading.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._end: asyncio.Event | None = None
-        self._thread = threading.Thread(target=self._serve, name="goes_lite-loop", daemon=True)
-        self._thread.start()
-        self._ready.wait()
-
-    def _serve(self) -> None:
-        import asyncio
-
-        async def main() -> None:
-            self._loop = asyncio.get_running_loop()
-            self._end = asyncio.Event()
-            self._ready.set()
-            await self._end.wait()
-
-        asyncio.run(main())
+        self.forgotten: Callable[[], Coroutine[Any, Any, None]] | None = None
+        """Closes what is used through the portal, if nobody can reach the portal any more."""
+        self._running = _LoopThread()
 
     def run(self, coroutine: Coroutine[Any, Any, T], /) -> T:
-        loop = self._loop
-        if loop is None or self.closed:
+        running = self._running
+        if self.closed:
             coroutine.close()
             raise StoreClosed(self.location)
-        if threading.current_thread() is self._thread:
+        loop = running.loop
+        if threading.current_thread() is running.thread:
             coroutine.close()
             raise RuntimeError(
                 "a blocking call from a callback on the loop thread would wait for itself: use the async face"
@@ -146,10 +179,22 @@ class LoopPortal:
 
     def close(self) -> None:
         self.closed = True
-        loop, end = self._loop, self._end
-        if loop is not None and end is not None and self._thread.is_alive():
-            loop.call_soon_threadsafe(end.set)
-            self._thread.join()
+        if self._running.thread.is_alive():
+            self._running.end()
+            self._running.thread.join()
+
+    def __del__(self) -> None:
+        running: _LoopThread | None = getattr(self, "_running", None)
+        if running is None or self.closed or sys.is_finalizing() or not running.thread.is_alive():
+            return
+        self.closed = True
+        with suppress(RuntimeError):  # the loop has just ended
+            if self.forgotten is None:
+                running.end()
+            else:
+                running.end_after(self.forgotten)
+        message = f"a handle on {self.location} was not closed: use it in a with block, or close it"
+        warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

@@ -149,7 +149,7 @@ def test_stores_in_memory_are_on_their_own(tmp_path: Path, driver: str, monkeypa
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no /proc here")
-@pytest.mark.parametrize("face", ["blocking", "async"])
+@pytest.mark.parametrize("face", ["blocking", "loop", "async"])
 def test_a_forgotten_handle_leaves_no_descriptors(path: str, driver: str, face: str) -> None:
     """Whatever it was used for: its connections and its lock file are closed, and it keeps nobody out."""
 
@@ -159,7 +159,7 @@ def test_a_forgotten_handle_leaves_no_descriptors(path: str, driver: str, face: 
         return [os.readlink(name) for name in found if os.path.lexists(name) and path in os.readlink(name)]
 
     def forget(kind: str) -> None:
-        db = store(path, driver, read_only=kind == "read_only")
+        db = store(path, driver, read_only=kind == "read_only", inline=face == "blocking")
         if kind == "follow":
             next(db.events.follow(after=0))
         elif kind == "transaction":
