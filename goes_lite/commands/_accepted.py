@@ -21,7 +21,7 @@ from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.model_store import ModelRecord
 from goes_lite.contract.models import Models
 from goes_lite.errors import CodecError, CommandError, CommandFailed, CommandRejected, DecodeError
-from goes_lite.events.fields import from_micros
+from goes_lite.events.fields import from_micros, to_micros
 
 COLLECTION = "goes:commands"
 
@@ -60,6 +60,8 @@ class AcceptedCommand:
     """Its code, for programs."""
     details: str = "{}"
     """Its details, as JSON."""
+    at_once: bool = False
+    """Whether it may be begun whatever the clock says: no time was given for it, and it was not begun yet."""
 
     @property
     def due_time(self) -> datetime:
@@ -72,14 +74,15 @@ def accepted_in(store: Backend | Transaction) -> Models[AcceptedCommand]:
     return store.models_of(COLLECTION, AcceptedCommand)
 
 
-def accept(backend: Backend, command: Command[Any], due: int) -> AcceptedCommand:
-    """Return the command in its stored form. EncodeError if it does not fit its registered type."""
+def accept(backend: Backend, command: Command[Any], due: int | None) -> AcceptedCommand:
+    """Return the command in its stored form, due at a time or at once. EncodeError if it does not fit its registered type."""
+    now = backend.runtime.clock.now()
     _, _, (encoding, schema, payload) = backend.registry.commands.capture(command.data, command.name)
     binary = isinstance(payload, bytes)
     text = base64.b64encode(payload).decode() if isinstance(payload, bytes) else payload
     return AcceptedCommand(
         command.id, command.name, encoding, schema, text, binary, dict(command.metadata), command.deadline,
-        backend.runtime.clock.now(), due,
+        now, to_micros(now) if due is None else due, at_once=due is None,
     )  # fmt: skip
 
 

@@ -182,7 +182,7 @@ class CommandBus:
           worker, for the service that handles it.
         - EncodeError if it does not fit its type; UnregisteredTypeError if it is no command.
         """
-        return await self._accept(command, self._now(), id, timeout, tx)
+        return await self._accept(command, None, id, timeout, tx)
 
     async def schedule(self, command: object, *, at: datetime, id: UUID | None = None, tx: Any = None) -> UUID:
         """Accept the command to be handled at a time (an aware datetime), or as soon as a worker can after it.
@@ -236,7 +236,7 @@ class CommandBus:
         def change(found: AcceptedCommand) -> AcceptedCommand:
             nonlocal failed
             failed = found.state == "failed"
-            return replace(found, state="waiting", attempts=0, due=now) if failed else found
+            return replace(found, state="waiting", attempts=0, due=now, at_once=True) if failed else found
 
         with suppress(ModelNotFound):
             await accepted_in(self._store(tx)).use(str(id), change)
@@ -329,7 +329,7 @@ class CommandBus:
     def _now(self) -> int:
         return to_micros(self.backend.runtime.clock.now())
 
-    async def _accept(self, command: object, due: int, id: UUID | None, timeout: float | None, tx: Any) -> UUID:
+    async def _accept(self, command: object, due: int | None, id: UUID | None, timeout: float | None, tx: Any) -> UUID:
         asked = self._command(command, id, timeout)
 
         async def keep(command: Command[Any]) -> UUID:
@@ -344,7 +344,8 @@ class CommandBus:
                 if there is not None and _said(there) != _said(kept):
                     raise CommandMismatch(command.name, command.id, there.command) from None
                 return command.id
-            if tx is None and self.forwards and due <= self._now() and self.handler_of(command.name) is None:
+            begins = due is None or due <= self._now()
+            if tx is None and self.forwards and begins and self.handler_of(command.name) is None:
                 with suppress(BusError):  # else a worker does so when the bus is back
                     await self.forward(command)
             return command.id

@@ -162,22 +162,10 @@ class CommandWorker:
     async def _take(self) -> float | None:
         """Handle some due commands; return the seconds until the next look, None to wait for a change."""
         now = self._now()
-        waiting = self._backend.models.query(COLLECTION, where={"state": "waiting"}, order_by="due")
         candidates: list[AcceptedCommand] = []
-        later: int | None = None
-        async for record in waiting:
-            accepted = read(record, self._backend.runtime.clock.now())
-            if accepted.state != "waiting":  # it cannot be read, and must not stop the others
-                await self._park(record, accepted)
-                continue
-            if not (self._bus.forwards or self._bus.handler_of(accepted.command)):
-                continue
-            if accepted.due > now:
-                later = accepted.due
-                break
-            candidates.append(accepted)
-            if len(candidates) == CANDIDATES:
-                break
+        later = await self._look(candidates, now, {"state": "waiting"})
+        if later is not None:  # if the clock was set back, some of those after it may be begun nevertheless
+            await self._look(candidates, now, {"state": "waiting", "at_once": True})
         if self._concurrency > 1:  # so that the workers do not all claim the same one
             random.shuffle(candidates)
         for accepted in candidates:
@@ -189,6 +177,22 @@ class CommandWorker:
             return 0
         return None if later is None else min(MAX_SLEEP, (later - now) / 1_000_000)
 
+    async def _look(self, candidates: list[AcceptedCommand], now: int, where: dict[str, Any]) -> int | None:
+        """Add up to as many candidates as are missing; return when the next command is due, if they are all."""
+        async for record in self._backend.models.query(COLLECTION, where=where, order_by="due"):
+            if len(candidates) >= CANDIDATES:
+                break
+            accepted = read(record, self._backend.runtime.clock.now())
+            if accepted.state != "waiting":  # it cannot be read, and must not stop the others
+                await self._park(record, accepted)
+            elif not (self._bus.forwards or self._bus.handler_of(accepted.command)):
+                continue
+            elif accepted.due > now and "at_once" not in where:
+                return accepted.due
+            elif accepted.due > now or "at_once" not in where:  # the others are candidates already
+                candidates.append(accepted)
+        return None
+
     async def _park(self, record: ModelRecord, failed: AcceptedCommand) -> None:
         logger.warning("%r gives up on a command: %s", self, failed.error)
         with suppress(ModelConflict):  # changed in the meantime
@@ -198,9 +202,9 @@ class CommandWorker:
         now = self._now()
 
         def take(found: AcceptedCommand) -> AcceptedCommand:
-            if found.state != "waiting" or found.due > now:
+            if found.state != "waiting" or (found.due > now and not found.at_once):
                 raise _AlreadyClaimed
-            return replace(found, due=now + self._claim, attempts=found.attempts + 1)
+            return replace(found, due=now + self._claim, at_once=False, attempts=found.attempts + 1)
 
         try:
             return await accepted_in(self._backend).use(str(accepted.id), take)
@@ -240,7 +244,7 @@ class CommandWorker:
             return
         except BaseException:  # cancelled: another worker may begin immediately
             with suppress(GoesError):
-                await self._change(accepted, attempts=accepted.attempts - 1, due=self._now())
+                await self._change(accepted, attempts=accepted.attempts - 1, due=self._now(), at_once=True)
             raise
         await accepted_in(self._backend).delete(str(accepted.id))
         self.handled += 1

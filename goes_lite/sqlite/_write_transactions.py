@@ -23,7 +23,7 @@ class WriteTransactions:
         self.turnstile = turnstile
         self._synced = address.durability == "full"
         self.checkpointer = Checkpointer(connection, address, turnstile)
-        self.closed = False
+        self.closed = self._gone = False
         set_busy_timeout(connection, WRITER_BUSY)
 
     def begin(self) -> None:
@@ -88,9 +88,12 @@ class WriteTransactions:
         return error
 
     def close(self) -> None:
+        if self._gone:
+            return  # looking at the files again would block an event loop
         self.closed = True
         if self.address.files.unsafe_to_close():
             _guard.leak(self.connection)
         else:
             self.connection.close()
         self.turnstile.close()
+        self._gone = True

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from itertools import count
 from typing import NamedTuple
 
-from goes_lite.errors import ConfigError, InvalidEventError
+from goes_lite.errors import ConfigError, DecodeError, InvalidEventError
 from goes_lite.events.fields import from_micros, to_micros
 from goes_lite.runtime import InlineRuntime, LoopRuntime, Runtime, Signal, drive
 
@@ -80,7 +80,7 @@ class FakeClock:
             try:
                 micros = self._micros + round(seconds * 1_000_000)
                 from_micros(micros)
-            except OverflowError:
+            except (OverflowError, DecodeError):
                 raise ConfigError(f"advance({seconds!r}) goes from {self.now()} beyond the year 9999") from None
             self._micros = micros
             self._ticks += math.ceil(seconds * TICKS)

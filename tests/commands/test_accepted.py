@@ -422,6 +422,43 @@ def test_at_a_time_of_day(tmp_path: Path) -> None:
     asyncio.run(test())
 
 
+def test_a_clock_that_is_set_back(tmp_path: Path) -> None:
+    """Commands without a time are begun immediately; those with one wait for it."""
+
+    async def test() -> None:
+        clock, done = FakeClock(), list[str]()
+        async with goes.connect(tmp_path / "a.db", registry=registry, clock=clock) as db:
+            good: list[bool] = []
+
+            def remind(command: Remind) -> str:
+                done.append(command.whom)
+                if command.whom == "bad" and not good:
+                    raise OSError
+                return command.whom
+
+            db.commands.handle(Remind, remind)
+            begin = clock.now()
+            await db.commands.schedule(Remind("at a time"), at=begin)
+            bad = await db.commands.dispatch_async(Remind("bad"))
+            async with asyncio.timeout(PATIENCE), db.commands.worker(attempts=1):
+                with pytest.raises(CommandFailed):
+                    await db.commands.outcome(bad)
+            done.clear()
+            good.append(True)
+            await db.commands.schedule(Remind("at a time"), at=begin)
+            ids = [await db.commands.dispatch_async(Remind(whom)) for whom in ("ada", "bob")]
+            assert await db.commands.redrive(bad)
+            clock.set(begin - timedelta(minutes=10))
+            ids.append(await db.commands.dispatch_async(Remind("cy")))
+            async with asyncio.timeout(PATIENCE), db.commands.worker():
+                assert [await db.commands.outcome(id) for id in (*ids, bad)] == ["ada", "bob", "cy", "bad"]
+                assert done[0] == "cy"
+                assert sorted(done[1:]) == ["ada", "bad", "bob"]
+                assert [json.loads(one.payload)["whom"] for one in await db.commands.accepted()] == ["at a time"]
+
+    asyncio.run(test())
+
+
 def test_the_past_is_now(world: SQLitePlace) -> None:
     async def test(db: Database) -> None:
         commands = db.commands
