@@ -245,8 +245,8 @@ def test_function_calls(tmp_path: Path) -> None:
         "append one event": 55,
         "append a hundred, each": 26.5,
         "save a new aggregate": 74,
-        "dispatch a command": 162,
-        "fetch 500 events, each": 7.5,
+        "dispatch a command": 159,
+        "fetch 500 events, each": 4.2,
         "query, each": 3.6,
     }
     assert {what: count for what, count in found.items() if count > most[what]} == {}

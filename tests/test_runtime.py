@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from goes_lite.errors import StoreClosed
-from goes_lite.runtime import InlineRuntime, LoopRuntime, Signal, SystemClock, call, drive
+from goes_lite.errors import ConfigError, StoreClosed
+from goes_lite.runtime import InlineRuntime, LoopRuntime, Signal, SystemClock, drive
+from goes_lite.runtime.face import call
 from goes_lite.runtime.portal import InlinePortal, LoopPortal
 
 variable: ContextVar[str] = ContextVar("variable", default="unset")
@@ -329,17 +330,34 @@ def calling(portal: Any, function: Callable[[int], object], argument: int = 1) -
 
 
 def test_a_callback_returns_and_raises(portal: Any) -> None:
-    """A plain function, a coroutine function, one that returns an awaitable, and a value that is not callable."""
+    """Only a plain function: what makes a coroutine or a generator would not run, and is refused at once or when called."""
 
     async def doubled(number: int) -> int:
         return 2 * number
 
     assert calling(portal, lambda number: number + 1) == 2
-    assert calling(portal, doubled) == 2
-    assert calling(portal, lambda number: doubled(number + 1)) == 4
+    with pytest.raises(ConfigError, match="the coroutine function .*doubled"):
+        calling(portal, doubled)
+    with pytest.raises(ConfigError, match="returned a coroutine"):
+        calling(portal, lambda number: doubled(number + 1))
+    with pytest.raises(ConfigError, match="returned a generator"):
+        calling(portal, lambda number: (n for n in (number,)))
     with pytest.raises(ZeroDivisionError):
         calling(portal, lambda number: number // 0)
-    assert portal.callback("no function") == "no function"
+    with pytest.raises(ConfigError, match="must be a function, not 'no function'"):
+        portal.callback("no function")
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, asyncio.CancelledError])
+def test_whatever_a_callback_raises_reaches_the_caller(portal: Any, kind: type[BaseException]) -> None:
+    """And leaves the portal as it is: SystemExit, raised in its event loop, would end its thread."""
+
+    def raises(_: int) -> None:
+        raise kind
+
+    with pytest.raises(kind):
+        calling(portal, raises)
+    assert calling(portal, lambda number: number + 1) == 2
 
 
 def test_a_callback_sees_and_sets_context_variables(portal: Any) -> None:

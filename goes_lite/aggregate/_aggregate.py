@@ -22,6 +22,7 @@ from goes_lite.aggregate._definition import (
     uninitialised,
 )
 from goes_lite.errors import AggregateError, InvalidEventError
+from goes_lite.errors.functions import check_result
 from goes_lite.events.event import Event, RecordingClock, restore
 from goes_lite.events.fields import AggregateRef, aggregate_id
 from goes_lite.events.ids import new_id_text
@@ -224,7 +225,9 @@ class Aggregate:
             check_applied(self, event)
         self._goes_applying = True
         try:
-            applier(self, event if event.data is data else _twin(event, definition.registry))
+            result = applier(self, event if event.data is data else _twin(event, definition.registry))
+            if result is not None:
+                check_result(f"the applier of {event.name!r}", result)
         finally:
             self._goes_applying = False
         self._goes_pending.append(event)
@@ -251,9 +254,11 @@ class Aggregate:
         self._goes_applying = True
         try:
             for event in events:
-                if event.version != expected or (event.aggregate is not ref and event.aggregate != ref):
+                # The fields, not the properties: four calls for each event of a load would be more than all others.
+                if event._version != expected or (event._aggregate is not ref and event._aggregate != ref):
                     raise _misfit(ref, expected, event)
-                appliers[event.name](self, event)
+                if (result := appliers[event._name](self, event)) is not None:
+                    check_result(f"the applier of {event._name!r}", result)
                 self._goes_version = expected
                 expected += 1
                 last = event

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Final, NamedTuple, TypeVar, cast, get_origin, 
 
 from goes_lite.codec.generics import annotations_of, bound_hints
 from goes_lite.errors import AggregateError, RegistrationError, UnregisteredTypeError
+from goes_lite.errors.functions import check_function, form_of
 from goes_lite.events.event import Event
 from goes_lite.events.fields import check_name
 from goes_lite.events.marks import EventKind, check_kinds, mark, marked_methods
@@ -26,7 +27,6 @@ F = TypeVar("F", bound=Callable[..., None])
 Applier = Callable[[Any, Event[Any]], object]
 
 _MARK = "__goes_applies__"
-_COROUTINE = 0x80  # inspect.CO_COROUTINE: importing inspect would double the import time of goes_lite
 _VARARGS = 0x04  # inspect.CO_VARARGS
 _CONSTANT = re.compile(r"(^|\.)(ClassVar|Final)\b")
 
@@ -52,9 +52,9 @@ def applies(*events: Any) -> Callable[[Any], Any]:
     kinds = check_kinds("applies", events)
 
     def decorate(function: Any) -> Any:
-        if not isinstance(function, FunctionType) or function.__code__.co_flags & _COROUTINE:
+        if not isinstance(function, FunctionType) or form_of(function):
             raise RegistrationError(
-                f"an applier must be a plain method, not async, static or anything else: {function!r}"
+                f"an applier must be a plain method, not async, a generator, static or anything else: {function!r}"
             )
         mark(function, _MARK, kinds)
         return function
@@ -283,7 +283,10 @@ def _declares_state(aggregate: type[Any]) -> bool:
 
 
 def check_attributes(aggregate: type[Any], reserved: Iterable[str]) -> None:
-    """Refuse a class body that would fail later: a default shared by all instances, a reserved name."""
+    """Refuse a class body that would fail later: a default shared by all instances, a reserved name, async methods."""
+    for name in ("__init__", "snapshot_state", "restore_state"):
+        if name in vars(aggregate):
+            check_function(f"{aggregate.__qualname__}.{name}", vars(aggregate)[name], error=RegistrationError)
     annotations = annotations_of(aggregate)
     for name in reserved:
         if name in vars(aggregate) or name in annotations:

@@ -15,6 +15,7 @@ from goes_lite.aggregate._aggregate import Aggregate
 from goes_lite.aggregate._definition import definition_of
 from goes_lite.aggregate._state import state_type
 from goes_lite.contract.snapshot_store import Snapshot
+from goes_lite.errors.functions import check_result
 
 
 class Unpacked(NamedTuple):
@@ -34,6 +35,7 @@ def pack(aggregate: Aggregate, time: datetime) -> Snapshot:
     definition = definition_of(type(aggregate))
     names, envelope = state_type(type(aggregate), Aggregate)
     state = aggregate.snapshot_state()
+    check_result("snapshot_state()", state)
     unset = [name for name in names if name not in state] if names is not None else []
     encoded = definition.registry.encode_value(
         envelope, {"event": aggregate.last_event_id, "unset": unset, "state": state}

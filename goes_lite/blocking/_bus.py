@@ -229,7 +229,7 @@ class BlockingEventBus:
 
         async def handle() -> Handling:
             return self._bus.handle(
-                names, self._portal.callback(handler), group=group, start=start, ordered_by=ordered_by,
+                names, self._portal.callback(handler, "a handler"), group=group, start=start, ordered_by=ordered_by,
                 max_attempts=max_attempts, backoff=backoff, max_pending=max_pending, capacity=capacity, ack_wait=ack_wait,
             )  # fmt: skip
 

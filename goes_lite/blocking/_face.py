@@ -8,7 +8,8 @@ from typing import Any, cast
 from goes_lite.blocking._transaction import BlockingTransaction
 from goes_lite.contract.backend import Transaction
 from goes_lite.errors import ConfigError
-from goes_lite.runtime import call
+from goes_lite.errors.functions import is_for_both_faces
+from goes_lite.runtime.face import call, not_acted
 from goes_lite.runtime.portal import Portal
 
 
@@ -24,11 +25,9 @@ class BlockingFace:
         async def act() -> None:
             for action in blocking.actions:
                 try:
-                    await call(self._portal.callback(action))
-                except Exception:  # the other actions must still run
-                    import logging  # imported only when something fails
-
-                    logging.getLogger("goes_lite").exception("an action after a commit failed")
+                    await call(self._portal.callback(action, "an action after the commit"))
+                except BaseException as exc:  # noqa: BLE001 - the other actions must still run
+                    not_acted(exc)
 
         tx.on_commit(act)
         return blocking
@@ -38,20 +37,16 @@ class BlockingFace:
             raise ConfigError(f"tx must be a transaction, as transaction() provides it, not {tx!r:.80}")
         return tx.transaction
 
-    def function(self, function: Callable[..., object], /) -> Callable[..., object]:
-        return self._portal.callback(function)
+    def function(
+        self, function: Callable[..., object], what: str, /, *, iterated: bool = False
+    ) -> Callable[..., object]:
+        return self._portal.callback(function, what, iterated=iterated)
 
     def adapt(self, function: Callable[..., Awaitable[Any]], user: Callable[..., object], /) -> Callable[..., object]:
-        if _is_async(user):
+        if is_for_both_faces(user):
             return function
 
         def blocking(*args: Any) -> Any:
             return self._portal.run(cast("Coroutine[Any, Any, Any]", function(*args)))
 
         return blocking
-
-
-def _is_async(function: Callable[..., object]) -> bool:
-    import inspect
-
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004

@@ -45,7 +45,9 @@ class BlockingModels(Generic[M]):
         `change` returns the new model, or None after changing the given one in place. It runs once per try, each time
         on a fresh instance. A missing model begins as `default`, else ModelNotFound. ModelConflict after `tries`.
         """
-        return self._portal.run(self._models.use(id, self._portal.callback(change), default=default, tries=tries))
+        return self._portal.run(
+            self._models.use(id, self._portal.callback(change, "change"), default=default, tries=tries)
+        )
 
     def delete(self, id: str, *, expected: int | None = None) -> bool:
         """Remove the model; return False if there was none."""

@@ -101,12 +101,14 @@ class BlockingRepository(Generic[A]):
           second, if there are fewer than 5 `tries`, or without the ability "transactions", random pauses keep processes
           apart instead.
         - Inside a transaction there is one attempt: retry the whole transaction.
-        - `change` may be a coroutine function. If it raises, the exception propagates and nothing is saved.
+        - If `change` raises, the exception propagates and nothing is saved.
         - If it returns an AppendCondition, the save has that condition. Any other return value is ignored.
         - If it records nothing, nothing is written, not even with `create=True`.
         - `create` and `deleted` are those of `fetch`.
         """
-        return self._portal.run(self._repository.use(id, self._portal.callback(change), create=create, deleted=deleted))
+        return self._portal.run(
+            self._repository.use(id, self._portal.callback(change, "change"), create=create, deleted=deleted)
+        )
 
     def delete(self, id: str | UUID) -> int:
         """Erase the aggregate permanently, events and snapshots; return how many events it had (0 if there was none)."""

@@ -14,6 +14,8 @@ from goes_lite.blocking._stores import (
     BlockingSnapshotStore,
 )
 from goes_lite.contract.backend import Backend, Transaction
+from goes_lite.errors.functions import check_function, check_result
+from goes_lite.runtime.face import not_acted
 from goes_lite.runtime.leaving import ExitMethod, Leaving
 from goes_lite.runtime.portal import Portal
 
@@ -37,6 +39,7 @@ class BlockingTransaction:
 
         If an action raises, the exception is logged to "goes_lite"; neither the commit nor the other actions fail.
         """
+        check_function("an action after the commit", action)
         self.actions.append(action)
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -84,11 +87,9 @@ class TransactionBlock(Leaving):
         if exc_type is None and self._transaction is not None:
             for action in self._transaction.actions:
                 try:
-                    action()
-                except Exception:  # the transaction is committed, and the other actions must still run
-                    import logging  # where nothing goes wrong, nobody pays for it
-
-                    logging.getLogger("goes_lite").exception("an action after a commit failed")
+                    check_result("an action after the commit", action())
+                except BaseException as raised:  # noqa: BLE001 - the other actions must still run
+                    not_acted(raised)
 
     if TYPE_CHECKING:
 

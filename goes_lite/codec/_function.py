@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from goes_lite.errors import CodecError, DecodeError, EncodeError
+from goes_lite.errors.functions import check_function, check_result, failure
 
 
 class FunctionCodec:
@@ -24,6 +25,8 @@ class FunctionCodec:
         *,
         text: bool = False,
     ) -> None:
+        check_function("encode", encode)
+        check_function("decode", decode)
         self.name = name
         self.text = text
         self._encode = encode
@@ -42,10 +45,11 @@ class FunctionCodec:
         def encode(value: Any) -> str | bytes:
             try:
                 payload = made(value)
+                check_result("encode", payload)
             except CodecError:
                 raise
-            except Exception as exc:
-                raise EncodeError("$", f"the codec {self.name!r} failed: {_error(exc)}") from exc
+            except BaseException as exc:
+                raise EncodeError("$", f"the codec {self.name!r} failed: {_error(failure(exc))}") from exc
             if not isinstance(payload, expected):
                 kind = _kind(payload)
                 raise EncodeError("$", f"the codec {self.name!r} returned {kind} instead of {expected.__name__}")
@@ -58,11 +62,13 @@ class FunctionCodec:
 
         def decode(payload: str | bytes) -> Any:
             try:
-                return read(payload, type)
+                value = read(payload, type)
+                check_result("decode", value)
             except CodecError:
                 raise
-            except Exception as exc:
-                raise DecodeError("$", f"the codec {self.name!r} failed: {_error(exc)}") from exc
+            except BaseException as exc:
+                raise DecodeError("$", f"the codec {self.name!r} failed: {_error(failure(exc))}") from exc
+            return value
 
         return decode
 

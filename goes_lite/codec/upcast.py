@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from goes_lite.errors import DecodeError
+from goes_lite.errors.functions import LAZY, check_result, failure
 
 Decoder = Callable[[str | bytes], object]
 Upcaster = Callable[[Any], Any]
@@ -46,11 +47,14 @@ def chain(
         for step, function in steps:
             try:
                 value = function(value)
+                if isinstance(value, LAZY):
+                    check_result("it", value)
             except DecodeError:
                 raise
-            except Exception as exc:
+            except BaseException as raised:
+                exc = failure(raised)
                 problem = f"the upcaster from schema {step} of {name!r} raised {type(exc).__name__}: {exc}"
-                raise DecodeError("$", problem) from exc
+                raise DecodeError("$", problem) from raised
             if ends is not None and type(value) is ends:
                 return value
         return finish(value)

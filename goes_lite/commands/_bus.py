@@ -41,8 +41,9 @@ from goes_lite.events.event import recording_clock
 from goes_lite.events.fields import to_micros
 from goes_lite.events.ids import new_id
 from goes_lite.repository import Repository
-from goes_lite.runtime import Signal, call, own_clock
-from goes_lite.runtime.face import Face
+from goes_lite.repository.options import on_face
+from goes_lite.runtime import Signal, own_clock
+from goes_lite.runtime.face import Face, call
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -62,7 +63,10 @@ class CommandBus:
         self._face = face
         self._clock = own_clock(backend.runtime.clock)
         self._handlers: dict[str, Handler] = {}
-        self._around: dict[Around, tuple[Middleware, ...]] = {"dispatch": (), "handling": ()}
+        self._around: dict[Around, tuple[tuple[Callable[..., object], Middleware], ...]] = {
+            "dispatch": (),
+            "handling": (),
+        }
         bus = backend.bus
         self._remote = RemoteCommands(backend, bus.commands) if isinstance(bus, CarriesCommands) else None
 
@@ -102,7 +106,7 @@ class CommandBus:
         The options are those of `Repository`; by default it caches 256 aggregates, so that one in frequent use is not loaded
         from its first event each time. RegistrationError if there is no such method, or a command already has a handler.
         """
-        repository = Repository(self.backend, aggregate, cache=cache, **options)
+        repository = Repository(self.backend, aggregate, cache=cache, **on_face(options, self._face))
         for kind, (attribute, mark) in handled_commands(aggregate).items():
             method = getattr(aggregate, attribute)
             self._add(kind, AggregateHandler(self.backend, self._face, repository, method, mark))
@@ -133,18 +137,13 @@ class CommandBus:
         On the blocking face it is a plain function, and so is `proceed`. What it returns is the result; it may change the
         command, call `proceed` several times, or not at all. What it raises propagates. ConfigError if it is not callable.
         """
-        for one in middleware:
-            if not callable(one):
-                raise ConfigError(
-                    f"a middleware must be a function of a command and of what comes next, not {one!r:.80}"
-                )
         if around not in self._around:
             raise ConfigError(f"around must be 'dispatch' or 'handling', not {around!r:.80}")
-        self._around[around] += middleware
+        self._around[around] += tuple((self._face.function(one, "a middleware"), one) for one in middleware)
 
     def _chain(self, around: Around, last: Proceed) -> Proceed:
-        for middleware in reversed(self._around[around]):
-            last = partial(_through, self._face.function(middleware), self._face.adapt(last, middleware))
+        for adapted, middleware in reversed(self._around[around]):
+            last = partial(_through, adapted, self._face.adapt(last, middleware))
         return last
 
     # --- dispatching ------------------------------------------------------------------------------------------------

@@ -18,10 +18,10 @@ from goes_lite.commands._receipts import Receipt, Receipts
 from goes_lite.contract.backend import TRANSACTIONS, Backend
 from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AbilityMissing, ConfigError, RegistrationError
+from goes_lite.errors.functions import check_function, check_result
 from goes_lite.events.marks import Marked, mark, marked_methods
 from goes_lite.repository import Refusal, Repository
-from goes_lite.runtime import call
-from goes_lite.runtime.face import Face
+from goes_lite.runtime.face import Face, call
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,10 +54,13 @@ def handles(command: type[Any] | str, *, id: Key = "id", create: bool = False) -
     check_command("handles", command)
     if not (isinstance(id, str) or callable(id)):
         raise RegistrationError(f"id must be the name of an attribute, or a function of the command, not {id!r:.80}")
+    if callable(id):
+        check_function("id", id, error=RegistrationError)
 
     def decorate(function: F) -> F:
         if not isinstance(function, FunctionType):
             raise RegistrationError(f"handles() decorates a method, not {function!r:.80}")
+        check_function("a handler", function, awaited=True, error=RegistrationError)
         mark(function, _MARK, [command], Handles(id, create))
         return cast("F", function)
 
@@ -90,7 +93,7 @@ class FunctionHandler:
             raise AbilityMissing(TRANSACTIONS, backend.location)
         self._backend = backend
         self._face = face
-        self._function = face.function(function)
+        self._function = face.function(function, "a handler")
         self._transactional = transactional
         self.receipts = Receipts(backend, function)
 
@@ -117,7 +120,7 @@ class AggregateHandler:
     ) -> None:
         self._backend = backend
         self._repository = repository
-        self._method = face.function(method)
+        self._method = face.function(method, f"the handler {method.__qualname__}()")
         self._mark = mark
         self._atomic = TRANSACTIONS in backend.abilities
         self.receipts = Receipts(backend, method)
@@ -165,7 +168,9 @@ class AggregateHandler:
     def _id(self, command: Command[Any]) -> str | UUID:
         key, data = self._mark.id, command.data
         if callable(key):
-            return key(data)
+            id = key(data)
+            check_result("id", id)
+            return id
         found: Any = cast("dict[str, Any]", data).get(key) if isinstance(data, dict) else getattr(data, key, None)
         if not isinstance(found, str | UUID):
             raise ConfigError(

@@ -17,6 +17,7 @@ from goes_lite.commands._wire import command_of, error_bytes, result_bytes
 from goes_lite.commands._worker import FINAL
 from goes_lite.contract.command_transport import CommandTransport, Serving
 from goes_lite.errors import TRANSIENT, CommandNotHandled, CommandRejected, ConfigError
+from goes_lite.errors.functions import failure
 from goes_lite.runtime import Signal
 from goes_lite.runtime.backoff import check_backoff, pause_after
 
@@ -106,7 +107,8 @@ class CommandService:
         """Return the outcome of a command that a caller waits for."""
         try:
             return await self._done(command_of(self._bus.backend.registry, body))
-        except Exception as exc:  # raised by the handler: it is the answer
+        except BaseException as raised:  # by the handler: it is the answer
+            exc = failure(raised)
             if not isinstance(exc, CommandRejected):  # an answer, not a failure
                 logger.warning("%r answers with an error", self, exc_info=exc)
             self.handled += 1
@@ -116,7 +118,8 @@ class CommandService:
         """Return the outcome of a command from the queue, or the seconds until the next attempt."""
         try:
             return await self._done(command_of(self._bus.backend.registry, body))
-        except Exception as exc:  # raised by the handler
+        except BaseException as raised:  # by the handler
+            exc = failure(raised)
             final = isinstance(exc, FINAL) or (attempt >= self._attempts and not isinstance(exc, TRANSIENT))
             if final:
                 self.handled += 1

@@ -33,6 +33,7 @@ from goes_lite.errors import (
     StoreClosed,
     UnknownEventError,
 )
+from goes_lite.errors.functions import failure
 from goes_lite.events.fields import to_micros
 from goes_lite.runtime import Signal
 from goes_lite.runtime.background import Background
@@ -218,7 +219,7 @@ class CommandWorker:
                 await self._forward(command, accepted)
                 return
             await self._bus.send(command)
-        except (StoreClosed, GeneratorExit):
+        except StoreClosed:
             raise
         except TRANSIENT as exc:
             self._failed(exc)
@@ -226,15 +227,21 @@ class CommandWorker:
                 accepted, attempts=accepted.attempts - 1, due=self._after(store_backoff(accepted.attempts))
             )
             return
-        except Exception as exc:  # noqa: BLE001 - raised by the handler
-            if isinstance(exc, CommandRejected):  # an answer, not a failure
-                logger.info("%s %s is rejected: %s", accepted.command, accepted.id, exc)
+        except BaseException as raised:  # noqa: BLE001 - by the handler
+            try:
+                error = failure(raised)
+            except BaseException:  # cancelled: another worker may begin immediately
+                with suppress(GoesError):
+                    await self._change(accepted, attempts=accepted.attempts - 1, due=self._now(), at_once=True)
+                raise
+            if isinstance(error, CommandRejected):  # an answer, not a failure
+                logger.info("%s %s is rejected: %s", accepted.command, accepted.id, error)
             else:
-                self._failed(exc, accepted)
-            final = isinstance(exc, FINAL) or accepted.attempts >= self._attempts
+                self._failed(error, accepted)
+            final = isinstance(error, FINAL) or accepted.attempts >= self._attempts
             await self._change(
                 accepted,
-                **error_fields(exc),
+                **error_fields(error),
                 **(
                     {"state": "failed"}
                     if final
@@ -242,10 +249,6 @@ class CommandWorker:
                 ),
             )
             return
-        except BaseException:  # cancelled: another worker may begin immediately
-            with suppress(GoesError):
-                await self._change(accepted, attempts=accepted.attempts - 1, due=self._now(), at_once=True)
-            raise
         await accepted_in(self._backend).delete(str(accepted.id))
         self.handled += 1
 

@@ -22,7 +22,8 @@ from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from goes_lite.aggregate import Aggregate, applies
 from goes_lite.commands._handlers import Key, handles
-from goes_lite.errors import ConfigError
+from goes_lite.errors import ConfigError, RegistrationError
+from goes_lite.errors.functions import LAZY, check_function, check_result, form_of
 from goes_lite.events.event import Event
 from goes_lite.events.marks import EventKind
 from goes_lite.events.registry import Registry
@@ -39,6 +40,8 @@ class DecidedAggregate(Aggregate):
     def decide(self, command: object) -> None:
         """Record what the decider decides on this state and the command. Its exceptions propagate."""
         made: Any = self.decider.decide_on(self.state, command)
+        if not isinstance(made, Iterable):
+            check_result("decide", made)
         if isinstance(made, str | bytes | dict) or not isinstance(made, Iterable):
             raise ConfigError(f"decide must return a list of events, not {made!r:.80}: return [] for none")
         for data in made:  # pyright: ignore[reportUnknownVariableType]
@@ -84,13 +87,19 @@ class Decider(Generic[S]):
         restored_by: EventKind | Iterable[EventKind] = (),
         registry: Registry | None = None,
     ) -> None:
+        if not (callable(decide) and form_of(decide) == "a generator"):  # its events are iterated over
+            check_function("decide", decide, error=RegistrationError)
+        check_function("evolve", evolve, error=RegistrationError)
         self.name = name
         self.initial = initial
         self.decide_on = decide
         self.evolve = evolve
 
         def apply(self: DecidedAggregate, event: Event[Any]) -> None:
-            self.state = evolve(self.state, event.data)
+            state = evolve(self.state, event.data)
+            if isinstance(state, LAZY):
+                check_result("evolve", state)
+            self.state = state
 
         def handle(self: DecidedAggregate, command: Any) -> None:
             self.decide(command)

@@ -21,8 +21,10 @@ from uuid import NAMESPACE_OID, uuid5
 from goes_lite.commands._bus import Proceed
 from goes_lite.commands._command import Command
 from goes_lite.errors import CommandRejected, ConcurrencyError, ConfigError
-from goes_lite.runtime import Runtime, call
-from goes_lite.runtime.backoff import Backoff
+from goes_lite.errors.functions import both_faces, check_function, check_result
+from goes_lite.runtime import Runtime
+from goes_lite.runtime.backoff import Backoff, check_backoff
+from goes_lite.runtime.face import call
 
 MiddlewareFunction: TypeAlias = Callable[[Command[Any], Proceed], Awaitable[Any]]
 
@@ -34,6 +36,7 @@ def logging(logger: Logger | None = None, level: int = INFO) -> MiddlewareFuncti
     """
     out = getLogger("goes_lite.commands") if logger is None else logger
 
+    @both_faces
     async def log(command: Command[Any], proceed: Proceed) -> Any:
         begun = time.monotonic()
         try:
@@ -50,7 +53,9 @@ def logging(logger: Logger | None = None, level: int = INFO) -> MiddlewareFuncti
 
 def timing(report: Callable[[str, float, BaseException | None], object]) -> MiddlewareFunction:
     """Call a function with the name of each command, its duration in seconds, and its error (None if it succeeded)."""
+    check_function("report", report, awaited=True)
 
+    @both_faces
     async def measure(command: Command[Any], proceed: Proceed) -> Any:
         begun = time.monotonic()
         try:
@@ -77,8 +82,9 @@ def retry(
     """
     if type(attempts) is not int or attempts < 1:
         raise ConfigError(f"attempts must be an int ≥ 1, not {attempts!r:.80}")
-    pause = Backoff(0.01, maximum=1.0) if backoff is None else backoff
+    pause = Backoff(0.01, maximum=1.0) if backoff is None else check_backoff(backoff)
 
+    @both_faces
     async def again(command: Command[Any], proceed: Proceed) -> Any:
         for attempt in range(1, attempts):
             try:
@@ -95,6 +101,7 @@ def timeout(seconds: float, *, runtime: Runtime) -> MiddlewareFunction:
     if type(seconds) not in (int, float) or not seconds >= 0:
         raise ConfigError(f"a timeout must be a number of seconds ≥ 0, not {seconds!r:.80}")
 
+    @both_faces
     async def limit(command: Command[Any], proceed: Proceed) -> Any:
         deadline = runtime.clock.now() + timedelta(seconds=seconds)
         if command.deadline is None or deadline < command.deadline:
@@ -109,7 +116,9 @@ def authorise(allowed: Callable[[Command[Any]], object]) -> MiddlewareFunction:
 
     The actor is `command.context.actor`. What the function raises propagates.
     """
+    check_function("allowed", allowed, awaited=True)
 
+    @both_faces
     async def permit(command: Command[Any], proceed: Proceed) -> Any:
         if not await call(allowed, command):
             actor = command.context.actor
@@ -123,7 +132,9 @@ def authorise(allowed: Callable[[Command[Any]], object]) -> MiddlewareFunction:
 
 def validate(check: Callable[[Any], object], *, code: str = "not_valid") -> MiddlewareFunction:
     """Check the data of each command with a function; a ValueError becomes a CommandRejected with that code."""
+    check_function("check", check, awaited=True)
 
+    @both_faces
     async def examine(command: Command[Any], proceed: Proceed) -> Any:
         try:
             await call(check, command.data)
@@ -139,9 +150,12 @@ def deduplicate(key: Callable[[Command[Any]], str | None]) -> MiddlewareFunction
 
     For example the key of a request that clients repeat. Commands with the key None always count.
     """
+    check_function("key", key)
 
+    @both_faces
     async def identify(command: Command[Any], proceed: Proceed) -> Any:
         found = key(command)
+        check_result("key", found)
         if found is not None:
             command = command._replace(id=uuid5(NAMESPACE_OID, f"{command.name}\n{found}"), once=True)
         return await proceed(command)

@@ -79,8 +79,8 @@ class Transaction(Stores, Protocol):
         """
         ...
 
-    def on_commit(self, action: Callable[[], Awaitable[None]], /) -> None:
-        """Await the action once the transaction is committed and no longer open; never if it is rolled back.
+    def on_commit(self, action: Callable[[], Awaitable[object] | object], /) -> None:
+        """Call the action once the transaction is committed and no longer open; never if it is rolled back.
 
         If an action raises, the exception is logged to "goes_lite"; neither the commit nor the other actions fail.
         """

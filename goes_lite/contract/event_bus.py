@@ -26,7 +26,7 @@ Ordered: TypeAlias = Literal["aggregate"] | None
 """Whose order a group preserves, however many members share its events."""
 
 Handler: TypeAlias = Callable[[Event[Any]], Awaitable[Any] | Any]
-"""What `handle` calls with each event: a function or a coroutine function."""
+"""What `handle` calls with each event: a function, on the async face also a coroutine function."""
 
 REPLAY = "replay"
 """The bus is backed by a log, so one can subscribe to events that were published before."""

@@ -11,8 +11,9 @@ from goes_lite.contract.event_store import Pages
 from goes_lite.contract.model_store import ModelRecord, ModelStore, check_models
 from goes_lite.contract.typed_query import typed_query
 from goes_lite.errors import ModelConflict, ModelNotFound
-from goes_lite.runtime import Runtime, call
+from goes_lite.runtime import Runtime
 from goes_lite.runtime.backoff import Backoff
+from goes_lite.runtime.face import call
 
 M = TypeVar("M")
 

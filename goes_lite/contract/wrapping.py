@@ -100,7 +100,7 @@ class WrappedTransaction(Transaction):
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return await self.transaction.execute(sql, parameters)
 
-    def on_commit(self, action: Callable[[], Awaitable[None]], /) -> None:
+    def on_commit(self, action: Callable[[], Awaitable[object] | object], /) -> None:
         self.transaction.on_commit(action)
 
 

@@ -67,8 +67,9 @@ class Database(WrappedBackend):
     def repository(self, aggregate: type[A], **options: Unpack[RepositoryOptions[A]]) -> Repository[A]:
         """Return a repository of an aggregate class; the options are those of `Repository`."""
         from goes_lite.repository import Repository
+        from goes_lite.repository.options import on_face
 
-        return Repository(self.backend, aggregate, **options)
+        return Repository(self.backend, aggregate, **on_face(options, self.face))
 
     @overload
     async def decide(
@@ -104,7 +105,7 @@ class Database(WrappedBackend):
         """
         from goes_lite.repository.decision import decide as decided
 
-        return await decided(self.backend, models, self.face.function(decide), tries)
+        return await decided(self.backend, models, self.face.function(decide, "decide", iterated=True), tries)
 
     def processor(
         self,

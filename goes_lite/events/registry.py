@@ -22,6 +22,7 @@ from goes_lite.errors import (
     UnknownEventError,
     UnregisteredTypeError,
 )
+from goes_lite.errors.functions import check_function
 from goes_lite.events._entry import (
     Capture,
     Entry,
@@ -177,6 +178,7 @@ class Registry:
         check_schema(schema)
 
         def decorate(function: F) -> F:
+            check_function("an upcaster", function, error=RegistrationError)
             with self._lock:
                 previous = self._upcasters.get((name, schema))
                 if previous is not None and not same_type(previous, function):

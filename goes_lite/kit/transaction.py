@@ -19,8 +19,10 @@ from goes_lite.contract.model_store import ModelStore
 from goes_lite.contract.models import Models
 from goes_lite.contract.snapshot_store import SnapshotStore
 from goes_lite.errors import CommandTimeout, TransactionError
+from goes_lite.errors.functions import check_function
 from goes_lite.runtime import Runtime
 from goes_lite.runtime.deadline import current_deadline
+from goes_lite.runtime.face import call, not_acted
 from goes_lite.runtime.leaving import ExitMethod, Leaving
 from goes_lite.runtime.works import in_transaction
 
@@ -114,7 +116,7 @@ class UserTransaction(ABC):
     def __init__(self, runtime: Runtime, stores: StoresInside) -> None:
         self.runtime = runtime
         self.events, self.snapshots, self.models, self.checkpoints = stores
-        self.actions: list[Callable[[], Awaitable[None]]] = []
+        self.actions: list[Callable[[], Awaitable[object] | object]] = []
         """Called after the commit."""
 
     @abstractmethod
@@ -123,7 +125,8 @@ class UserTransaction(ABC):
     def models_of(self, collection: str, type: type[M]) -> Models[M]:
         return Models(self.models, collection, type, self.runtime)
 
-    def on_commit(self, action: Callable[[], Awaitable[None]], /) -> None:
+    def on_commit(self, action: Callable[[], Awaitable[object] | object], /) -> None:
+        check_function("an action after the commit", action, awaited=True)
         self.actions.append(action)
 
 
@@ -183,11 +186,9 @@ class TransactionBlock(Leaving, AbstractAsyncContextManager[Transaction], Generi
             if session.committed:
                 for action in transaction.actions:
                     try:
-                        await action()
-                    except Exception:  # the transaction is committed, and the other actions must run as well
-                        import logging  # imported only when something goes wrong
-
-                        logging.getLogger("goes_lite").exception("an action after a commit failed")
+                        await call(action)
+                    except BaseException as raised:  # noqa: BLE001 - the other actions must run as well
+                        not_acted(raised)
         if late is not None:
             raise late
 

@@ -25,6 +25,7 @@ from goes_lite.errors import (
     ProcessorBehind,
     StoreClosed,
 )
+from goes_lite.errors.functions import check_function, failure
 from goes_lite.events.context import timed
 from goes_lite.events.event import Event
 from goes_lite.events.query import EVERYTHING, EventQuery, check_query
@@ -85,6 +86,8 @@ class Processor(Requestable):
             raise ConfigError(
                 f"schedule must be Continuously(), Periodically(…), OnDemand() or similar, not {schedule!r:.80}"
             )
+        if schedule is not None:
+            check_function("due() of a schedule", schedule.due)
         if retry is not None and not isinstance(retry, Retry):
             raise ConfigError(f"retry must be a Retry, not {retry!r:.80}")
         if transactional and TRANSACTIONS not in backend.abilities:
@@ -163,13 +166,16 @@ class Processor(Requestable):
                 self._state, self.error = "failed", exc
                 raise
             self._state = "stopped"
-        except Exception as exc:
-            self._state, self.error = "failed", exc
-            raise
+        except BaseException as exc:
+            error = failure(exc)  # or raised again: cancelled, or interrupted
+            self._state, self.error = "failed", error
+            if error is exc:
+                raise
+            raise error from exc
         else:
             self._state = "stopped"
         finally:
-            if self._state in ("standby", "active"):  # cancelled
+            if self._state in ("standby", "active"):  # cancelled, or interrupted
                 self._state = "stopped"
             self._tell()
 
@@ -249,7 +255,8 @@ class Processor(Requestable):
         try:
             await noted
             await self._run()
-        except Exception:
+        except BaseException as exc:
+            failure(exc)
             logger.exception("%r ended", self)
 
     @property

@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import replace
 
 from goes_lite.contract.checkpoints import Lease
-from goes_lite.errors import TRANSIENT, CheckpointMismatch
+from goes_lite.errors import TRANSIENT, CheckpointMismatch, ConfigError
+from goes_lite.errors.functions import check_result
 from goes_lite.processor._schedule import Pending
 from goes_lite.processor.batches import BatchRunner
 from goes_lite.processor.feed import Feed, Unreadable, oldest
@@ -101,6 +102,9 @@ class Worker:
             await self._peek(head, now)
         triggered = asked.triggers > asked.served
         due = processor.schedule.due(self._pending, now)
+        if due is not None and not isinstance(due, int | float):
+            check_result("due() of the schedule", due)
+            raise ConfigError(f"due() of the schedule must return a time in seconds, or None, not {due!r:.80}")
         if triggered or (due is not None and due <= now):
             await self._run_until(head)
             self._pending = Pending(None, None, now)  # not before: a run that the store interrupts is repeated

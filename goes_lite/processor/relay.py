@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from goes_lite.contract.wrapping import innermost
 from goes_lite.errors import BusError, ConfigError, StoreError
+from goes_lite.errors.functions import failure, form_of
 from goes_lite.processor import Processor, RelayOptions, Retry
 from goes_lite.processor.target import HandlerFailed, Stopping
-from goes_lite.runtime import call
 from goes_lite.runtime.background import Background
 from goes_lite.runtime.backoff import Backoff
-from goes_lite.runtime.face import Face
+from goes_lite.runtime.face import Face, call
 
 if TYPE_CHECKING:
     from goes_lite.contract.backend import Backend, Transaction
@@ -45,7 +45,9 @@ class Relay(Processor):
                 f"a relay of {backend.location} to its own bus would publish every event twice, since that bus receives all "
                 "commits: use another bus, relay(other.bus) or connect(url, bus=…)"
             )
-        self._publish: Callable[..., object] = face.function(bus.publish)
+        self._publish: Callable[..., object] = (
+            bus.publish if form_of(bus.publish) else face.function(bus.publish, "publish()")
+        )
         self._for_ever = options.get("retry") is None
         if self._for_ever:
             options["retry"] = Retry(backoff=Backoff(maximum=5.0))
@@ -75,8 +77,8 @@ class Relay(Processor):
             try:
                 await call(self._publish, events)
                 error = None
-            except Exception as exc:  # noqa: BLE001 - the caller decides what to do about it
-                error = exc
+            except BaseException as exc:  # noqa: BLE001 - the caller decides what to do about it
+                error = failure(exc)
             finally:
                 over = True
                 self.wake.notify()

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.checkpoints import Lease
 from goes_lite.contract.event_bus import Start
-from goes_lite.errors import AppendInDoubtError, ConfigError, GoesError, StoreError
+from goes_lite.errors import AppendInDoubtError, ConfigError, StoreError
+from goes_lite.errors.functions import failure
 from goes_lite.events.context import enter, leave
 from goes_lite.events.event import Event
 from goes_lite.events.query import EventQuery
 from goes_lite.processor._retry import Retry
 from goes_lite.processor._schedule import ProcessorSchedule
-from goes_lite.runtime import Signal, call
-from goes_lite.runtime.face import Face
+from goes_lite.runtime import Signal
+from goes_lite.runtime.face import Face, call
 
 EventHandler: TypeAlias = Callable[[Event[Any]], Awaitable[object] | object]
 """Handles one event, outside of any transaction."""
@@ -117,7 +117,7 @@ class EachTarget:
     """Calls a function with each event, and with the transaction if there is one."""
 
     def __init__(self, function: Callable[..., object], face: Face) -> None:
-        self._function = face.function(function)
+        self._function = face.function(function, "a handler")
         self._face = face
 
     async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
@@ -134,7 +134,7 @@ class BatchTarget:
     """Calls a function with the whole batch, and with the transaction if there is one."""
 
     def __init__(self, function: Callable[..., object], face: Face) -> None:
-        self._function = face.function(function)
+        self._function = face.function(function, "a handler")
         self._face = face
 
     async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
@@ -150,22 +150,5 @@ async def call_handler(index: int | None, function: Callable[..., object], *args
         if type(exc) is not StoreError:
             raise  # the event is not to blame
         raise HandlerFailed(exc, index) from exc  # of no particular kind: a statement of the user failed
-    except Exception as exc:
-        raise HandlerFailed(exc, index) from exc
     except BaseException as exc:
-        if not _is_stray(exc):
-            raise
-        stray = GoesError(f"the handler did not catch the cancellation of something that it awaited: {exc!r}")
-        raise HandlerFailed(stray, index) from exc
-
-
-def _is_stray(exc: BaseException) -> bool:
-    """Whether it is a CancelledError although the current task is not being cancelled."""
-    asyncio = sys.modules.get("asyncio")  # not imported without an event loop
-    if asyncio is None or not isinstance(exc, asyncio.CancelledError):
-        return False
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:  # on the blocking face
-        return False
-    return task is not None and not task.cancelling()
+        raise HandlerFailed(failure(exc), index) from exc

@@ -20,8 +20,7 @@ from goes_lite.processor.target import HandlerFailed
 from goes_lite.projection._projection import Projection
 from goes_lite.projection._record import ProjectionRecord, projection_records
 from goes_lite.projection._replay import ReplayTarget
-from goes_lite.runtime import call
-from goes_lite.runtime.face import Face
+from goes_lite.runtime.face import Face, call
 
 BATCH = 1000
 
@@ -91,6 +90,7 @@ class _Inline:
     """One inline projection."""
 
     def __init__(self, projection: Projection, backend: Backend, face: Face) -> None:
+        projection.check_functions(face)
         self._projection = projection
         self._backend = backend
         self._face = face
@@ -108,7 +108,7 @@ class _Inline:
         elif record.version != projection.version:
             raise ProjectionOutdated(name, record.version, projection.version)
         if not self._created:
-            await call(self._face.function(projection.create), self._face.transaction(tx))
+            await call(self._face.function(projection.create, "create()"), self._face.transaction(tx))
             tx.on_commit(self._is_created)
         checkpoint = await tx.checkpoints.get(name)
         head = await tx.events.head()

@@ -10,9 +10,8 @@ from goes_lite.errors import ConfigError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef, aggregate_ref
 from goes_lite.events.query import EventQuery, check_for_query
-from goes_lite.projection._models import Fold, ModelProjection
-from goes_lite.runtime import call
-from goes_lite.runtime.face import Face
+from goes_lite.projection._models import Fold, ModelProjection, check_made
+from goes_lite.runtime.face import Face, call
 
 M = TypeVar("M")
 
@@ -37,11 +36,12 @@ async def live(
             if ids := fold.ids(event):
                 fold.apply(event, ids, models)
 
-    function = face.function(apply)
+    function = face.function(apply, "a projection")
     if aggregate is not None:
         await call(function, await backend.events.load(check_for_query(aggregate_ref, aggregate)))
     else:
         pages = backend.events.query(projection.query(backend.registry) if query is None else query)
         while page := await pages.next_page():
             await call(function, page)
+    check_made(projection, models)
     return {id: model for id, model in models.items() if model is not None}

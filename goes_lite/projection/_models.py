@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
-from inspect import iscoroutinefunction
 from typing import Any, ClassVar, Final, Generic, NamedTuple, Never, TypeVar, cast
 
 from goes_lite.codec import codec
@@ -16,7 +15,8 @@ from goes_lite.codec.generics import bindings
 from goes_lite.codec.types import is_immutable
 from goes_lite.contract.backend import Transaction
 from goes_lite.contract.model_store import ModelRecord, check_collection
-from goes_lite.errors import InvalidQueryError, ModelError, RegistrationError, TransactionError
+from goes_lite.errors import ConfigError, InvalidQueryError, ModelError, RegistrationError, TransactionError
+from goes_lite.errors.functions import both_faces, check_result, failure, form_of
 from goes_lite.events.event import Event, restore
 from goes_lite.events.fields import check_text
 from goes_lite.events.query import check_for_query
@@ -24,8 +24,7 @@ from goes_lite.events.registry import Registry
 from goes_lite.processor import Target
 from goes_lite.processor.target import HandlerFailed
 from goes_lite.projection._projection import PREFIX, Key, Projection
-from goes_lite.runtime import call
-from goes_lite.runtime.face import Face
+from goes_lite.runtime.face import Face, call
 
 M = TypeVar("M")
 
@@ -66,9 +65,11 @@ class ModelProjection(Projection, Generic[M]):
         if cls.model is None or isinstance(cls.model, TypeVar) or getattr(cls.model, "__parameters__", None):
             for model in bindings(cls).get(ModelProjection, {}).values():
                 cls.model = model
-        for method, _ in cls._methods.values():
-            if iscoroutinefunction(getattr(cls, method)):
+        for method, _ in (*cls._methods.values(), ("initial", None), ("key", None)):
+            if form_of(getattr(cls, method)) == "a coroutine":
                 raise RegistrationError(f"{cls.__qualname__}.{method}: a method of a ModelProjection must not be async")
+        if form_of(cls.initial):
+            raise RegistrationError(f"{cls.__qualname__}.initial must return the read model: remove its yield")
         if collection is not None:
             try:
                 check_collection(collection)
@@ -94,12 +95,15 @@ class ModelProjection(Projection, Generic[M]):
         collection = self.collection or self.name
         return PREFIX + collection if self.suffix else collection
 
-    async def clear(self, tx: Any) -> None:
-        await _async(tx).models.clear(self.place)
+    # On the blocking face `tx` blocks, so that methods of subclasses can call these.
 
-    async def switch(self, tx: Any) -> None:
-        await _async(tx).models.rename(self.place, self.collection or self.name)
+    def clear(self, tx: Any) -> Any:
+        return tx.models.clear(self.place)
 
+    def switch(self, tx: Any) -> Any:
+        return tx.models.rename(self.place, self.collection or self.name)
+
+    @both_faces
     async def rows(self, tx: Any) -> AsyncIterator[tuple[str, str]]:
         async for record in _async(tx).models.query(self.place):
             yield record.id, record.data
@@ -166,12 +170,14 @@ class Fold(Generic[M]):
             model = models.get(id)
             if model is None:
                 model = self.projection.initial(id)
+                check_result(f"{self.projection!r}.initial()", model)
             result = method(model, _with_own_data(event) if several else event)
             models[id] = model if result is None else None if result is REMOVED else result
 
 
 def _checked(id: object) -> str:
     if not isinstance(id, str):
+        check_result("key", id)
         raise InvalidQueryError(
             f"key must return the id of a read model (a str), several of them, or None, not {id!r:.80}"
         )
@@ -192,8 +198,8 @@ class FoldTarget(Generic[M]):
         self._projection = projection
         self._fold = fold
         # The user's functions run for a whole batch at a time: in a thread where they would block an event loop.
-        self._about = face.function(self._find_ids)
-        self._change = face.function(self._fold_batch)
+        self._about = face.function(self._find_ids, "key")
+        self._change = face.function(self._fold_batch, "a method of a projection")
 
     async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
         if tx is None:
@@ -218,8 +224,8 @@ class FoldTarget(Generic[M]):
         for index, event in enumerate(events):
             try:
                 about.append(self._fold.ids(event))
-            except Exception as exc:
-                raise HandlerFailed(exc, index) from exc
+            except BaseException as exc:
+                raise HandlerFailed(failure(exc), index) from exc
         return about
 
     def _fold_batch(
@@ -231,8 +237,9 @@ class FoldTarget(Generic[M]):
     ) -> dict[str, str | None]:
         """Return what to write: the JSON of each read model that the events changed, None for a removed one."""
         fold, index = self._fold, None
+        models: dict[str, M | None] = {}
         try:
-            models: dict[str, M | None] = {id: fold.decode(record.data) for id, record in stored.items()}
+            models |= {id: fold.decode(record.data) for id, record in stored.items()}
             for index, event in enumerate(events):
                 if about[index]:
                     fold.apply(event, about[index], models)
@@ -244,5 +251,16 @@ class FoldTarget(Generic[M]):
                 if data != (None if record is None else record.data):
                     changed[id] = data
             return changed
-        except Exception as exc:
-            raise HandlerFailed(exc, index) from exc  # without index: it is unknown which event caused it
+        except BaseException as exc:
+            error = failure(exc)
+            try:
+                check_made(fold.projection, models)
+            except ConfigError as lazy:
+                error = lazy
+            raise HandlerFailed(error, index) from exc  # without index: it is unknown which event caused it
+
+
+def check_made(projection: Projection, models: Mapping[str, object]) -> None:
+    """ConfigError if a method returned a coroutine or a generator instead of a read model."""
+    for model in models.values():
+        check_result(f"a method of {projection!r}", model)

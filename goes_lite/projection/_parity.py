@@ -10,8 +10,7 @@ from typing import Any, NamedTuple, cast
 from goes_lite.contract.backend import Transaction
 from goes_lite.errors import ConfigError
 from goes_lite.projection._projection import Projection
-from goes_lite.runtime import call
-from goes_lite.runtime.face import Face
+from goes_lite.runtime.face import Face, call
 
 SHOWN = 20
 """How many differences a comparison reports."""
@@ -102,7 +101,11 @@ class _Rows:
 
     async def begin(self, tx: Transaction) -> bool:
         """Start reading; False if the projection does not define `rows`."""
-        rows: Any = await call(self._face.function(self._projection.rows), self._face.transaction(tx))
+        rows: Any = await call(
+            self._face.function(self._projection.rows, "rows()", iterated=True),
+            self._face.transaction(tx),
+            iterated=True,
+        )
         if isinstance(rows, AsyncIterator):
             self._later = cast("AsyncIterator[tuple[str, str]]", rows)
         elif rows is not None:
@@ -129,6 +132,6 @@ class _Rows:
             return await anext(self._later, None)
         for row in self._chunk:
             return row
-        chunk = await call(self._face.function(lambda: list(islice(self._iterator, CHUNK))))
+        chunk = await call(self._face.function(lambda: list(islice(self._iterator, CHUNK)), "rows()"))
         self._chunk = iter(cast("list[tuple[str, str]]", chunk))
         return next(self._chunk, None)

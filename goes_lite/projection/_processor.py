@@ -16,8 +16,7 @@ from goes_lite.projection._projection import Projection
 from goes_lite.projection._rebuild import Accept, Progress, Rebuild
 from goes_lite.projection._record import ProjectionRecord, check_not_older, projection_records
 from goes_lite.projection._replay import ReplayTarget
-from goes_lite.runtime import call
-from goes_lite.runtime.face import Face
+from goes_lite.runtime.face import Face, contained
 
 OnNewVersion: TypeAlias = Literal["rebuild", "beside", "stop", "keep"]
 
@@ -49,6 +48,7 @@ class ProjectionProcessor(Processor):
             raise ConfigError(f"a projection must be an instance of a Projection subclass, not {projection!r:.80}")
         if on_new_version == "beside":
             projection.check_defines("clear", "switch")
+        projection.check_functions(face)
         self.projection = projection
         self._face = face
         self._on_new_version = on_new_version
@@ -152,4 +152,4 @@ class ProjectionProcessor(Processor):
         return await super()._reached()
 
     async def _call(self, method: Callable[[Any], object], tx: Transaction) -> None:
-        await call(self._face.function(method), self._face.transaction(tx))
+        await contained(self._face.function(method, f"{method.__name__}()"), self._face.transaction(tx))

@@ -7,6 +7,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from goes_lite.errors import RegistrationError
+from goes_lite.errors.functions import check_function, form_of
 from goes_lite.events.event import Event
 from goes_lite.events.fields import check_name
 from goes_lite.events.marks import EventKind, Marked, check_kinds, mark, marked_methods
@@ -43,10 +44,13 @@ def projects(
     kinds = check_kinds("projects", events)
     if key is not None and not callable(key):
         raise RegistrationError(f"projects(key=…) takes a function of the event, not {key!r:.80}")
+    if form_of(key) in ("a coroutine", "an async generator"):
+        check_function("key", key, error=RegistrationError)
 
     def decorate(function: Any) -> Any:
         if not isinstance(function, FunctionType):
             raise RegistrationError(f"projects() decorates a method, not {function!r:.80}")
+        check_function("a method of a projection", function, awaited=True, error=RegistrationError)
         mark(function, _MARK, kinds, key)
         return function
 
@@ -146,8 +150,17 @@ class Projection:
         """Return what handles its events in a transaction, for any way to run it."""
         from goes_lite.projection._methods import MethodTarget
 
-        methods = {name: face.function(method) for name, method in self.methods(registry).items()}
+        methods = {
+            name: face.function(method, f"{type(self).__qualname__}.{method.__name__}()")
+            for name, method in self.methods(registry).items()
+        }
         return MethodTarget(methods, face)
+
+    def check_functions(self, face: Face) -> None:
+        """ConfigError if the methods for its read model as a whole cannot run on this face."""
+        for method in (self.create, self.clear, self.switch):
+            face.function(method, f"{type(self).__qualname__}.{method.__name__}()")
+        face.function(self.rows, f"{type(self).__qualname__}.rows()", iterated=True)
 
     # --- its read model as a whole --------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from copy import copy
 from dataclasses import replace
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from goes_lite.contract.backend import Transaction
 from goes_lite.contract.checkpoints import CheckpointStore, Lease
@@ -25,8 +25,7 @@ from goes_lite.projection._parity import Parity, compare
 from goes_lite.projection._projection import PREFIX, SUFFIX, Projection
 from goes_lite.projection._record import ProjectionRecord, check_not_older, projection_records
 from goes_lite.projection._replay import ReplayTarget
-from goes_lite.runtime import call
-from goes_lite.runtime.face import Face
+from goes_lite.runtime.face import Face, call, contained
 
 Accept: TypeAlias = Callable[[Parity], Awaitable[bool] | bool]
 
@@ -95,6 +94,10 @@ class Rebuild:
 
     async def run(self, ttl: float, progress: Callable[[Progress], object] | None, accept: Accept | None) -> Parity:
         """Run until the new read model replaces the live one, or is not accepted."""
+        if progress is not None:
+            progress = self._face.function(progress, "progress")
+        if accept is not None:
+            accept = cast("Accept", self._face.function(accept, "accept"))
         held = HeldLease(self._backend, self._name, self._shadow.owner, ttl, self._shadow.wake)
         lease = await held.acquire()
         try:
@@ -121,7 +124,7 @@ class Rebuild:
                     await self._begin(runner, lease)
                 if progress is not None:
                     told = self._progress(runner.position, goal, runner.position - first, clock.monotonic() - begun)
-                    await call(self._face.function(progress), told)
+                    await call(progress, told)
             if await self._goal(self._backend.checkpoints) - runner.position <= self._batch:
                 parity = await self._switch(runner, lease, accept)
                 if parity is not None:
@@ -185,7 +188,7 @@ class Rebuild:
                     return None
                 await tx.checkpoints.save(self._name, position, lease=lease)
                 parity = await compare(self._live, self._new, tx, self._face, position)
-                if accept is not None and not await call(self._face.function(accept), parity):
+                if accept is not None and not await call(accept, parity):
                     await self._remove(tx)
                     return parity
                 await self._replace(tx, position)
@@ -235,4 +238,4 @@ class Rebuild:
         await tx.checkpoints.delete(self._name)
 
     async def _tell(self, method: Callable[[Any], object], tx: Transaction) -> None:
-        await call(self._face.function(method), self._face.transaction(tx))
+        await contained(self._face.function(method, f"{method.__name__}()"), self._face.transaction(tx))

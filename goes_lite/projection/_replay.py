@@ -67,5 +67,5 @@ class ReplayTarget:
 
 
 class _WithoutActions(WrappedTransaction):
-    def on_commit(self, action: Callable[[], Awaitable[None]], /) -> None:
+    def on_commit(self, action: Callable[[], Awaitable[object] | object], /) -> None:
         """Do nothing: the action ran when the event was handled for the first time."""

@@ -24,6 +24,7 @@ from goes_lite.errors import (
     RegistrationError,
     TransactionError,
 )
+from goes_lite.errors.functions import both_faces, check_function, check_result, failure
 from goes_lite.events.event import Event
 from goes_lite.events.fields import MAX_ID_BYTES, AggregateRef, aggregate_ref, check_name
 from goes_lite.events.marks import EventKind, check_kinds
@@ -34,8 +35,8 @@ from goes_lite.processor.target import HandlerFailed
 from goes_lite.projection._models import _async
 from goes_lite.projection._projection import PREFIX, Projection
 from goes_lite.projection._record import projection_records
-from goes_lite.runtime import Signal, call
-from goes_lite.runtime.face import AsyncFace, Face
+from goes_lite.runtime import Signal
+from goes_lite.runtime.face import AsyncFace, Face, call
 
 B = TypeVar("B")
 B_co = TypeVar("B_co", covariant=True)
@@ -99,6 +100,8 @@ class Lookup(Projection):
                 raise RegistrationError(
                     f"the key for {kind!r:.80} must be a function of the event, or None, not {function!r:.80}"
                 )
+            if function is not None:
+                check_function(f"the key for {kind!r:.80}", function, error=RegistrationError)
         self._keys = dict(keys)
         vars(self).update(name=name, version=version)  # class attributes of other projections
 
@@ -116,6 +119,7 @@ class Lookup(Projection):
     def check_key(self, key: object) -> str:
         """InvalidQueryError unless it is a key."""
         if not isinstance(key, str):
+            check_result(f"a key of {self.name!r}", key)
             raise InvalidQueryError(f"a key of {self.name!r} must be a str, not {type(key).__name__}: {key!r:.80}")
         return key
 
@@ -140,14 +144,17 @@ class Lookup(Projection):
         prefix = PREFIX if self.suffix else ""
         return f"{prefix}{self.name}:aggregates", f"{prefix}{self.name}:keys"
 
+    @both_faces
     async def clear(self, tx: Any) -> None:
         for place in self.places:
             await _async(tx).models.clear(place)
 
+    @both_faces
     async def switch(self, tx: Any) -> None:
         for place in self.places:
             await _async(tx).models.rename(place, place.removeprefix(PREFIX))
 
+    @both_faces
     async def rows(self, tx: Any) -> AsyncIterator[tuple[str, str]]:
         for place in self.places:
             async for record in _async(tx).models.query(place):
@@ -253,7 +260,7 @@ class LookupTarget:
         self._lookup = lookup
         self._functions = lookup.methods(registry)
         # The user's functions run for a whole batch at a time: in a thread where they would block an event loop.
-        self._find = face.function(self._find_changes)
+        self._find = face.function(self._find_changes, "a key of a lookup")
 
     async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
         if tx is None:
@@ -292,8 +299,8 @@ class LookupTarget:
                 continue
             try:
                 changes.append((event.aggregate, _key_after(self._lookup, function, event)))
-            except Exception as exc:
-                raise HandlerFailed(exc, index) from exc
+            except BaseException as exc:
+                raise HandlerFailed(failure(exc), index) from exc
         return changes
 
 

@@ -15,6 +15,7 @@ from goes_lite.aggregate.snapshots import unpack
 from goes_lite.contract.event_store import EventStore
 from goes_lite.contract.snapshot_store import Snapshot, SnapshotStore
 from goes_lite.errors import AggregateNotFound, VersionNotFound
+from goes_lite.errors.functions import failure
 from goes_lite.events.event import Event, id_bytes
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
@@ -124,7 +125,8 @@ class Loader(Generic[A]):
     async def _keep(self, cache: Cache[A], aggregate: A) -> None:
         try:
             cache.put(aggregate)
-        except Exception as error:  # noqa: BLE001  (from a custom __deepcopy__)
+        except BaseException as exc:  # noqa: BLE001  (from a custom __deepcopy__)
+            error = failure(exc)
             if not self._uncopyable:
                 self._uncopyable = True  # reported once, not at every fetch
                 await self._report(f"{aggregate.ref} cannot be cached because it cannot be copied", error)
@@ -150,9 +152,9 @@ class Loader(Generic[A]):
                 return None
             aggregate = self._class(ref.id)
             aggregate.restore_state(unpacked.state)
-        except Exception as error:  # noqa: BLE001  (from a custom restore_state)
+        except BaseException as exc:  # noqa: BLE001  (from a custom restore_state)
             await self._report(
-                f"the snapshot of {ref} at version {snapshot.version} does not fit and is ignored", error
+                f"the snapshot of {ref} at version {snapshot.version} does not fit and is ignored", failure(exc)
             )
             return None
         # The event of the snapshot is loaded with those after it: it is missing or another one if the aggregate was deleted.

@@ -11,9 +11,10 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from goes_lite.aggregate import Aggregate
 from goes_lite.contract.event_store import Appended
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError
+from goes_lite.errors.functions import failure
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
-from goes_lite.runtime import call
+from goes_lite.runtime.face import call
 
 A = TypeVar("A", bound=Aggregate)
 
@@ -42,15 +43,16 @@ class Hooks(NamedTuple, Generic[A]):
         if function is not None:
             try:
                 await call(function, *args)
-            except Exception as error:  # noqa: BLE001  (it is reported)
-                await self.report(f"the hook {hook} failed for {ref}", error)
+            except BaseException as exc:  # noqa: BLE001  (it is reported)
+                await self.report(f"the hook {hook} failed for {ref}", failure(exc))
 
     async def report(self, what: str, error: Exception) -> None:
         """Pass the error to `on_error`, or else log it; never raises."""
         if self.on_error is not None:
             try:
                 await call(self.on_error, what, error)
-            except Exception as second:  # noqa: BLE001  (both are logged)
+            except BaseException as exc:  # noqa: BLE001  (both are logged)
+                second = failure(exc)
                 second.__context__ = error
                 error = second
             else:

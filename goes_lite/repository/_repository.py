@@ -28,6 +28,7 @@ from goes_lite.errors import (
     InvalidQueryError,
     VersionNotFound,
 )
+from goes_lite.errors.functions import check_result, failure
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef, aggregate_id, to_micros
 from goes_lite.repository._cache import Cache
@@ -36,9 +37,10 @@ from goes_lite.repository._hooks import AfterDelete, AfterSave, BeforeSave, Hook
 from goes_lite.repository._ids import given_ids, stored_ids
 from goes_lite.repository._queues import queues_of
 from goes_lite.repository._tries import Refusal, repeated
-from goes_lite.repository.options import check_number
+from goes_lite.repository.options import check_hooks, check_options
 from goes_lite.repository.schedule import Schedule
-from goes_lite.runtime import call, own_clock
+from goes_lite.runtime import own_clock
+from goes_lite.runtime.face import call
 
 if TYPE_CHECKING:
     from goes_lite.contract.backend import Backend, Transaction
@@ -75,16 +77,11 @@ class Repository(Generic[A]):
                 f"{aggregate.__qualname__} records events of {definition.registry!r}, but {backend.location} reads "
                 f"them with {backend.registry!r}: pass the same registry to connect() and to the class"
             )
-        check_number("tries", tries, 1)
-        check_number("cache", cache, 0)
-        if keep_snapshots is not None:
-            check_number("keep_snapshots", keep_snapshots, 1)
-            if snapshots is None:
-                raise ConfigError("keep_snapshots needs a schedule that takes snapshots: also pass snapshots=Every(n)")
-        if not backoff >= 0:
-            raise ConfigError(f"backoff must be a number of seconds ≥ 0, not {backoff!r}")
+        check_options(snapshots, keep_snapshots, cache, tries, backoff)
         if snapshots is not None:
             check_state(aggregate)
+        hooks = Hooks(before_save, after_save, on_conflict, after_delete, on_error)
+        check_hooks(hooks._asdict())
         self.backend = backend
         self.aggregate = aggregate
         self._name = definition.name
@@ -92,7 +89,7 @@ class Repository(Generic[A]):
         self._keep = keep_snapshots
         self._tries = tries
         self._backoff = backoff
-        self._hooks = Hooks(before_save, after_save, on_conflict, after_delete, on_error)
+        self._hooks = hooks
         self._queues = queues_of(backend)
         self._events = backend.events
         self._snapshots = backend.snapshots
@@ -232,7 +229,7 @@ class Repository(Generic[A]):
           second, if there are fewer than 5 `tries`, or without the ability "transactions", random pauses keep processes
           apart instead.
         - Inside a transaction there is one attempt: retry the whole transaction.
-        - `change` may be a coroutine function. If it raises, the exception propagates and nothing is saved.
+        - If `change` raises, the exception propagates and nothing is saved. It may be a coroutine function.
         - If it returns an AppendCondition, the save has that condition. Any other return value is ignored.
         - If it records nothing, nothing is written, not even with `create=True`.
         - `create` and `deleted` are those of `fetch`.
@@ -362,10 +359,12 @@ class Repository(Generic[A]):
     async def _snapshot_if_due(self, aggregate: A, before: int, after: int) -> None:
         try:
             # Events recorded during the save are in the state as well, so it is not a stored one.
-            if self._schedule is not None and self._schedule.due(before, after) and not aggregate.pending:
+            due: object = self._schedule is not None and self._schedule.due(before, after)
+            check_result("due() of the schedule", due)
+            if due and not aggregate.pending:
                 await self.snapshot(aggregate)
-        except Exception as error:  # noqa: BLE001  (it is reported)
-            await self._hooks.report(f"could not take a snapshot of {aggregate.ref} at version {after}", error)
+        except BaseException as exc:  # noqa: BLE001  (it is reported)
+            await self._hooks.report(f"could not take a snapshot of {aggregate.ref} at version {after}", failure(exc))
 
     async def _deleted(self, ref: AggregateRef, count: int) -> None:
         if self._cache is not None:

@@ -21,12 +21,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AppendConditionFailed, ConfigError, InvalidEventError
+from goes_lite.errors.functions import check_function, check_result
 from goes_lite.events.context import in_context
 from goes_lite.events.event import Event
 from goes_lite.events.query import EventQuery, check_query
 from goes_lite.repository._queues import queues_of
 from goes_lite.repository._tries import Refusal, repeated
-from goes_lite.runtime import call
+from goes_lite.runtime.face import call
 
 if TYPE_CHECKING:
     from goes_lite.contract.backend import Backend, Transaction
@@ -46,6 +47,7 @@ class DecisionModel(Generic[S]):
         check_query(query)
         if not callable(evolve):
             raise ConfigError(f"evolve must be a function of a state and an event, not {evolve!r:.80}")
+        check_function("evolve", evolve)
         self.query = query
         self.initial = initial
         self.evolve = evolve
@@ -60,6 +62,7 @@ class DecisionModel(Generic[S]):
             if self.query.matches(event):
                 changed = self.evolve(state, event)
                 state = state if changed is None else changed
+        check_result("evolve", state)
         return state
 
 
@@ -85,7 +88,9 @@ async def decide(
                 if len(models) == 1 or model.query.matches(event):
                     changed = model.evolve(states[number], event)
                     states[number] = states[number] if changed is None else changed
-        made = await call(function, *states)
+        for state in states:
+            check_result("evolve", state)
+        made = await call(function, *states, iterated=True)
         if not isinstance(made, Iterable) or isinstance(made, str | bytes | dict):
             raise InvalidEventError(f"a decision must return a list of events, not {made!r:.80}: return [] for none")
         events = [in_context(_event(event)) for event in cast("Iterable[object]", made)]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypedDict, TypeVar
+from collections.abc import Mapping
+from typing import Any, Generic, TypedDict, TypeVar
 
 from goes_lite.aggregate import Aggregate
 from goes_lite.errors import ConfigError
+from goes_lite.errors.functions import check_function
 from goes_lite.repository._hooks import AfterDelete, AfterSave, BeforeSave, OnConflict, OnError
 from goes_lite.repository.schedule import Schedule
+from goes_lite.runtime.face import Face
 
 A = TypeVar("A", bound=Aggregate)
 
 
 class RepositoryOptions(TypedDict, Generic[A], total=False):
-    """The options and hooks of a repository. A hook is a function or a coroutine function."""
+    """The options and hooks of a repository. A hook is a function, on the async face also a coroutine function."""
 
     snapshots: Schedule | None
     """When to take a snapshot, for example `Every(100)`; by default (None) it neither takes nor reads any."""
@@ -40,7 +43,38 @@ class RepositoryOptions(TypedDict, Generic[A], total=False):
     "goes_lite"."""
 
 
-def check_number(option: str, value: object, least: int) -> None:
-    """ConfigError unless the value is an int that is not less."""
+HOOKS = ("before_save", "after_save", "on_conflict", "after_delete", "on_error")
+
+
+def on_face(options: Mapping[str, Any], face: Face) -> dict[str, Any]:
+    """Return the options with the hooks as the face calls them. ConfigError for one that could never run."""
+    hooks = {name: face.function(options[name], name) for name in HOOKS if options.get(name) is not None}
+    return {**options, **hooks}
+
+
+def check_hooks(hooks: Mapping[str, Any]) -> None:
+    """ConfigError for a hook that is no function, or could never run."""
+    for name, hook in hooks.items():
+        if hook is not None:
+            check_function(name, hook, awaited=True)
+
+
+def check_options(snapshots: Any, keep_snapshots: Any, cache: Any, tries: Any, backoff: Any) -> None:
+    """ConfigError for an option of a wrong type or value."""
+    _check_number("tries", tries, 1)
+    _check_number("cache", cache, 0)
+    if snapshots is not None:
+        if isinstance(snapshots, type) or not callable(getattr(snapshots, "due", None)):
+            raise ConfigError(f"snapshots must be a schedule such as Every(100), not {snapshots!r:.80}")
+        check_function("due() of a schedule", snapshots.due)
+    if keep_snapshots is not None:
+        _check_number("keep_snapshots", keep_snapshots, 1)
+        if snapshots is None:
+            raise ConfigError("keep_snapshots needs a schedule that takes snapshots: also pass snapshots=Every(n)")
+    if type(backoff) not in (int, float) or not 0 <= backoff < float("inf"):
+        raise ConfigError(f"backoff must be a number of seconds ≥ 0, not {backoff!r:.80}")
+
+
+def _check_number(option: str, value: object, least: int) -> None:
     if type(value) is not int or value < least:
-        raise ConfigError(f"{option} must be an int ≥ {least}, not {value!r}")
+        raise ConfigError(f"{option} must be an int ≥ {least}, not {value!r:.80}")

@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import datetime, timezone
-from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from goes_lite.runtime.works import Works
 
@@ -242,17 +241,12 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never suspends, such as those on an `InlineRuntime`, and return its result."""
     try:
         coroutine.send(None)
+        while True:  # raised where it waits, so that whoever calls functions of the program there can handle it
+            coroutine.throw(
+                RuntimeError(
+                    f"{coroutine!r} suspended: await only goes_lite inside blocking code, or use the async face"
+                )
+            )
     except StopIteration as stop:
         result: T = stop.value
         return result
-    coroutine.close()
-    raise RuntimeError(f"{coroutine!r} suspended: await only goes_lite inside blocking code, or use the async face")
-
-
-async def call(function: Callable[..., object], *args: object) -> object:
-    """Call a function or a coroutine function, and return its result."""
-    result = function(*args)
-    # most return None or a coroutine, and checking for Awaitable is slow
-    if result is None or (type(result) is not CoroutineType and not isinstance(result, Awaitable)):
-        return result
-    return await cast("Awaitable[object]", result)

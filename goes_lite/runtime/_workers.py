@@ -16,6 +16,8 @@ from collections.abc import Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from goes_lite.errors.functions import escaped
+
 if TYPE_CHECKING:
     import asyncio
     from concurrent.futures import ThreadPoolExecutor
@@ -116,8 +118,8 @@ class Workers:
         error: BaseException | None = None
         try:
             result = work()
-        except BaseException as exc:  # noqa: BLE001 - passed on to the caller
-            error = exc
+        except BaseException as exc:  # noqa: BLE001 - passed on to the caller, whose loop SystemExit would end
+            error = escaped(exc) or exc
         self._answer(future, result, error)
         with self._lock:
             self._finished += 1

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from goes_lite.errors import ConfigError
+from goes_lite.errors.functions import check_function, check_result, failure
 
 if TYPE_CHECKING:
     from logging import Logger
@@ -22,16 +23,20 @@ def check_backoff(backoff: Callable[[int], float] | None) -> Callable[[int], flo
         return Backoff()
     if not callable(backoff):
         raise ConfigError(f"backoff must be a function of the attempt (1, 2, 3, …), not {backoff!r:.80}")
+    check_function("backoff", backoff)
     return backoff
 
 
 def pause_after(attempt: int, backoff: Callable[[int], float], logger: Logger) -> float:
     """Return the pause after a failed attempt; that of `Backoff()` if the function raises or returns no number."""
     try:
-        seconds = float(backoff(attempt))
+        found = backoff(attempt)
+        check_result("backoff", found)
+        seconds = float(found)
         if math.isnan(seconds):
             raise ValueError("no number")
-    except Exception:  # raised by the user's function
+    except BaseException as exc:  # raised by the user's function
+        failure(exc)
         logger.exception("the backoff %r returns no number for attempt %d", backoff, attempt)
         seconds = Backoff()(attempt)
     return min(max(0.0, seconds), MAX_PAUSE)

@@ -6,20 +6,20 @@ import functools
 import sys
 import threading
 import warnings
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
+from types import AsyncGeneratorType, GeneratorType
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from goes_lite.errors import StoreClosed
+from goes_lite.errors.functions import LAZY, Carried, check_function, check_result, is_for_both_faces
 from goes_lite.runtime import drive
 
 if TYPE_CHECKING:
     import asyncio
 
 T = TypeVar("T")
-R = TypeVar("R")
-P = ParamSpec("P")
 
 _UNSET: Any = object()
 PATIENCE = 5.0
@@ -31,8 +31,13 @@ class Portal(Protocol):
 
     def run(self, coroutine: Coroutine[Any, Any, T], /) -> T: ...
 
-    def callback(self, function: Callable[P, R], /) -> Callable[P, R | Awaitable[R]]:
-        """Wrap a function of the user for coroutines that run here, so that a blocking one blocks nobody else."""
+    def callback(
+        self, function: Callable[..., Any], what: str = "it", /, *, iterated: bool = False
+    ) -> Callable[..., Any]:
+        """Wrap a plain function of the program for coroutines that run here, so that a blocking one blocks nobody else.
+
+        ConfigError, here or at the call, if it makes a coroutine, or a generator that is not to be `iterated` over.
+        """
         ...
 
     @property
@@ -50,8 +55,10 @@ class InlinePortal:
 
     run = staticmethod(drive)
 
-    def callback(self, function: Callable[P, R], /) -> Callable[P, R | Awaitable[R]]:
-        return function
+    def callback(
+        self, function: Callable[..., Any], what: str = "it", /, *, iterated: bool = False
+    ) -> Callable[..., Any]:
+        return _plain(function, what, iterated)
 
     def close(self) -> None:
         return None
@@ -162,18 +169,21 @@ class LoopPortal:
         task = call.task
         if self.closed and task.cancelled():  # its loop has ended
             raise StoreClosed(self.location)
-        return task.result()
+        try:
+            return task.result()
+        except Carried as carried:
+            raise carried.exception from None
 
-    def callback(self, function: Callable[P, R], /) -> Callable[P, R | Awaitable[R]]:
-        import inspect
-
-        if inspect.iscoroutinefunction(function) or not callable(function):  # rejected by the caller
-            return function
+    def callback(
+        self, function: Callable[..., Any], what: str = "it", /, *, iterated: bool = False
+    ) -> Callable[..., Any]:
+        plain = _plain(function, what, iterated)
+        if is_for_both_faces(function):
+            return plain
 
         @functools.wraps(function)
-        async def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            result = await _in_thread(functools.partial(function, *args, **kwargs))
-            return cast("R", await result) if isinstance(result, Awaitable) else result
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            return await _in_thread(functools.partial(plain, *args, **kwargs))
 
         return call
 
@@ -197,6 +207,24 @@ class LoopPortal:
         warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
 
 
+def _plain(function: Callable[..., Any], what: str, iterated: bool) -> Callable[..., Any]:
+    """Return the function with a check of its results: nothing awaits a coroutine here."""
+    check_function(what, function, iterated=iterated)
+    if is_for_both_faces(function):
+        return function
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        if result is None or (iterated and isinstance(result, GeneratorType | AsyncGeneratorType)):
+            return result
+        if isinstance(result, LAZY) or hasattr(type(result), "__await__"):
+            check_result(what, result)
+        return result
+
+    return call
+
+
 async def _in_thread(work: Callable[[], T]) -> T:
     """Run blocking work in a thread of its own, so that work that never returns blocks nothing, not even exiting."""
     import asyncio
@@ -211,7 +239,7 @@ async def _in_thread(work: Callable[[], T]) -> T:
         try:
             outcome.set_result(context.run(work))
         except BaseException as exc:  # noqa: BLE001 - raised in the waiting coroutine
-            outcome.set_exception(exc)
+            outcome.set_exception(exc if isinstance(exc, Exception) else Carried(exc))
         with suppress(RuntimeError):  # the loop was closed
             loop.call_soon_threadsafe(done.set)
 

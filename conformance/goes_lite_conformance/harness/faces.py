@@ -43,8 +43,10 @@ class _Awaited:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.target, name)
-        if name in ("events", "snapshots", "models", "checkpoints", "leases", "bus", "commits"):
+        if name in ("events", "snapshots", "models", "checkpoints", "leases", "commits"):
             return _Awaited(value)
+        if name == "bus":
+            return _AwaitedBus(value)
         if name in _WRAPPED:
             return _wrapping(value, _WRAPPED[name])
         if name == "commands":
@@ -130,6 +132,15 @@ class _AwaitedProcessor(_Awaited):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.target.__exit__(kind, error, traceback)
+
+
+class _AwaitedBus(_Awaited):
+    """An event bus; a handler that a rule wrote as a coroutine function becomes a plain function."""
+
+    def handle(self, names: Any, handler: Any, **options: Any) -> Any:
+        if inspect.iscoroutinefunction(handler):
+            handler = _function(handler)
+        return _WRAPPED["handle"](self.target.handle(names, handler, **options))
 
 
 class _AwaitedCommands(_Awaited):

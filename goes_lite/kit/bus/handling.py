@@ -13,11 +13,13 @@ from typing import Any
 
 from goes_lite.contract.event_bus import Delivery, Failure, Handler, Subscription
 from goes_lite.errors import BusError, DeliveryError, GoesError, StoreClosed
+from goes_lite.errors.functions import check_result, failure
 from goes_lite.events.context import enter, leave
 from goes_lite.events.event import recording_clock
-from goes_lite.runtime import Runtime, Signal, drive, own_clock
+from goes_lite.runtime import Runtime, Signal, own_clock
 from goes_lite.runtime.background import Background
-from goes_lite.runtime.backoff import Backoff
+from goes_lite.runtime.backoff import Backoff, check_backoff
+from goes_lite.runtime.face import call
 
 KEPT_ERRORS = 20
 
@@ -46,7 +48,7 @@ class SubscriptionHandling:
         self._subscription = subscription
         self._handler = handler
         self._max_attempts = max_attempts
-        self._backoff = backoff or Backoff()
+        self._backoff = check_backoff(backoff)
         self._bury = bury
         self._ended = ended
         self._errors: deque[Failure] = deque(maxlen=KEPT_ERRORS)
@@ -166,35 +168,26 @@ class SubscriptionHandling:
     async def _call(self, delivery: Delivery) -> Exception | None:
         token, context = _current.set(self), enter(delivery.event)
         try:
-            result = self._handler(delivery.event)
-            if isinstance(result, Awaitable):
-                if self._runtime.inline:
-                    # driven by itself, so if it suspends only this call fails
-                    drive(_awaiting(result))  # pyright: ignore[reportUnknownArgumentType]
-                else:
-                    await result
-        except Exception as exc:  # noqa: BLE001 - the error of the handler is the result
-            return exc
-        except BaseException as exc:
-            if self._runtime.inline or not self._is_stray_cancellation(exc):
-                raise
-            return BusError(f"the handler did not catch the cancellation of something that it awaited: {exc!r}")
+            await call(self._handler, delivery.event)
+        except BaseException as exc:  # noqa: BLE001 - the error of the handler is the result
+            error = failure(exc)
+            if error is exc:
+                return error
+            stray = BusError(str(error))
+            stray.__cause__ = exc
+            return stray
         finally:
             leave(context)
             _current.reset(token)
         return None
 
-    def _is_stray_cancellation(self, exc: BaseException) -> bool:
-        """Whether this is a CancelledError of another task: it must not end the handler."""
-        import asyncio
-
-        return isinstance(exc, asyncio.CancelledError) and not self._work.cancelling
-
     def _backoff_delay(self, attempt: int) -> float:
         try:
-            return max(0.0, float(self._backoff(attempt)))
-        except Exception as exc:  # noqa: BLE001 - the function is the user's
-            self._record(None, attempt, exc)
+            found = self._backoff(attempt)
+            check_result("backoff", found)
+            return max(0.0, float(found))
+        except BaseException as exc:  # noqa: BLE001 - the function is the user's
+            self._record(None, attempt, failure(exc))
             return Backoff()(attempt)
 
     def _record(self, delivery: Delivery | None, attempt: int, error: Exception) -> None:
@@ -209,7 +202,3 @@ class SubscriptionHandling:
         state = "running" if self.running else "stopped" if self._work.ended else "stopping"
         name = getattr(self._handler, "__qualname__", repr(self._handler))
         return f"<Handling {name} {state}, {self._failures} failures, {self._subscription!r}>"
-
-
-async def _awaiting(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable

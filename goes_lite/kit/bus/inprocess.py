@@ -27,6 +27,7 @@ from goes_lite.contract.event_bus import (
 )
 from goes_lite.contract.event_store import EventStore
 from goes_lite.errors import AbilityMissing, BusError, ConfigError
+from goes_lite.errors.functions import check_function
 from goes_lite.events.event import Event
 from goes_lite.events.fields import from_micros
 from goes_lite.events.query import EVERYTHING, EventQuery
@@ -37,6 +38,7 @@ from goes_lite.kit.bus.queue import PendingEvents, Queue, Refill
 from goes_lite.kit.bus.subscription import InProcessDelivery, InProcessSubscription
 from goes_lite.kit.bus.subscription_request import SubscriptionRequest, check_ack_wait, check_count, parse_request
 from goes_lite.runtime import Runtime
+from goes_lite.runtime.backoff import check_backoff
 
 
 class InProcessBus:
@@ -209,6 +211,8 @@ class InProcessBus:
         """See `EventBus.handle`. On an event loop a plain function runs on the loop, so it must not block."""
         if not callable(handler):
             raise ConfigError(f"{handler!r:.80} is not a handler: use a function of one event")
+        check_function("a handler", handler, awaited=True)
+        check_backoff(backoff)
         check_count("max_attempts", max_attempts)
         subscription = self.subscribe(
             names, group=group, start=start, ordered_by=ordered_by, max_pending=max_pending, capacity=capacity,
