@@ -230,6 +230,8 @@ class CommandWorker:
         except BaseException as raised:  # noqa: BLE001 - by the handler
             try:
                 error = failure(raised)
+            except GeneratorExit:  # its event loop is gone
+                raise
             except BaseException:  # cancelled: another worker may begin immediately
                 with suppress(GoesError):
                     await self._change(accepted, attempts=accepted.attempts - 1, due=self._now(), at_once=True)
