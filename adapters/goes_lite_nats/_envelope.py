@@ -71,7 +71,7 @@ def decode(message: bytes) -> Event[Any]:
     """
     try:
         return _decode(message)
-    except (GoesError, LookupError, TypeError, ValueError, AttributeError) as exc:
+    except (GoesError, LookupError, TypeError, ValueError, AttributeError, RecursionError) as exc:
         raise DecodeError("$", f"the message is not a CloudEvent in JSON: {exc!r:.200}") from exc
 
 

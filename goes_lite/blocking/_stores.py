@@ -53,7 +53,7 @@ class BlockingEventStore:
     def load(self, aggregate: AggregateRef, *, after: int = 0, upto: int | None = None) -> list[Event[Any]]:
         """Return the events of an aggregate with after < version ≤ upto, in version order; none if it is unknown.
 
-        Raise StoreDamaged if one of them is missing: nothing is ever decided on part of an aggregate.
+        Raise StoreDamaged if what is stored shows that one of them is missing: nothing is decided on part of an aggregate.
         """
         return self._portal.run(self._store.load(aggregate, after=after, upto=upto))
 

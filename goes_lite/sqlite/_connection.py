@@ -99,6 +99,8 @@ def open_reader(address: FileAddress) -> Connection:
 
 def _open(address: FileAddress, then: Callable[[Connection, tuple[int, ...] | None], T], *, first: bool) -> T:
     frozen: tuple[int, ...] | None = None
+    if os.path.exists(address.path + "-journal"):
+        _check_journaled(address)
     logged = os.path.exists(address.path + "-wal")
     if address.memory:
         connection = _connect(address, ":memory:")
@@ -116,6 +118,16 @@ def _open(address: FileAddress, then: Callable[[Connection, tuple[int, ...] | No
     except BaseException:
         _leave(connection, address, logged)
         raise
+
+
+def _check_journaled(address: FileAddress) -> None:
+    """Refuse the file of another program before SQLite rolls back what that program left unfinished, as any reader does."""
+    with suppress(*address.driver.error):
+        connection = address.driver.open(f"file:{quote(address.path)}?mode=ro&immutable=1", read_only=True)
+        try:
+            _schema.check(connection, address.location)
+        finally:
+            connection.close()
 
 
 def _leave(connection: Connection, address: FileAddress, logged: bool) -> None:

@@ -53,7 +53,7 @@ def check_own(connection: Connection, location: str, expected: frozenset[Entry])
             raise StoreDamaged(
                 location,
                 f"the {kind} {name!r} is not as goes_lite made it",
-                "restore a backup, or copy the events to a new store",
+                f"restore a backup, or undo the change {_WITH_THE_SHELL}",
             )
         raise StoreDamaged(
             location,
@@ -61,7 +61,8 @@ def check_own(connection: Connection, location: str, expected: frozenset[Entry])
             f"find out what it did, and drop it {_WITH_THE_SHELL}",
         )
     kind, name, table, statement = min(expected - found, key=repr)
-    way_out = f"create it again {_WITH_THE_SHELL}: {statement}" if kind in ("index", "view") and statement else ""
+    again = " ".join((statement or "").split())
+    way_out = f"create it again {_WITH_THE_SHELL}: {again}" if kind in ("index", "view") and again else ""
     raise StoreDamaged(location, f"the {kind} {name!r} of {table!r} is missing", way_out)
 
 

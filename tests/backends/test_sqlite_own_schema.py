@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from goes_lite.errors import ForeignFile, GoesError, StoreDamaged, TransactionError
+from goes_lite.sqlite._schema import MIGRATIONS
 from tests.backends.sqlite_kit import check_file, files, fill, note, numbers, sql, sql_of_killed, store
 
 HOSTILE: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -130,6 +131,49 @@ def test_a_damaged_schema_is_typed(path: str, driver: str) -> None:
             store(path, driver, read_only=read_only)
     assert Path(path).read_bytes() == content
     assert set(os.listdir(os.path.dirname(path))) == {"app.db", "app.db-lock"}
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_the_unfinished_work_of_another_program_is_left_alone(path: str, driver: str, read_only: bool) -> None:
+    """A foreign file with the journal of a killed program: looking at it would roll that back."""
+    sql(path, "CREATE TABLE t (a)", "INSERT INTO t VALUES (zeroblob(500000))")
+    with_small_cache = (
+        "PRAGMA cache_size = 1",
+        "BEGIN",
+        "UPDATE t SET a = randomblob(500000)",
+        "SELECT count(*) FROM t",
+    )
+    sql_of_killed(path, *with_small_cache)
+    before = files(path)
+    assert before["-journal"]
+    with pytest.raises(ForeignFile):
+        store(path, driver, read_only=read_only)
+    assert files(path) == before
+
+
+@pytest.mark.parametrize("kind", ["swallows", "dropped index", "another view", "sequence lost", "sequence twice"])
+def test_the_advice_for_a_changed_schema(path: str, driver: str, kind: str) -> None:
+    """Whoever does what the message says has a store again, with everything in it."""
+    fill(path, driver, 3)
+    sql(path, *HOSTILE[kind][1])
+    with pytest.raises(StoreDamaged) as refused:
+        store(path, driver)
+    advice = str(refused.value)
+    if kind == "swallows":
+        assert "drop it" in advice
+        sql(path, "DROP TRIGGER t")
+    elif kind == "another view":
+        assert "undo the change" in advice
+        original = next(text for text in MIGRATIONS[0] if "VIEW event_log" in text)
+        sql(path, "DROP VIEW event_log", original)
+    elif kind == "dropped index":
+        sql(path, "CREATE " + advice.partition(": CREATE ")[2])
+    else:
+        statements = advice[advice.index("DELETE FROM sqlite_sequence") : advice.index(" with the sqlite3 shell")]
+        sql(path, *statements.split("; "))
+    with store(path, driver) as db:
+        db.events.append([note(3)])
+        assert numbers(db) == [0, 1, 2, 3]
 
 
 REFUSED = {
