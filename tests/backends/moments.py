@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
+from goes_lite.errors import StoreUnavailable
+
 WAITS = frozenset("acquire get sleep wait select partial fcntl flock".split())
 """Functions in C within which an exception from outside can come; `partial` is the turnstile's fcntl."""
 
@@ -42,6 +44,9 @@ class Moments:
                     self._watch(on=False)
             except Interrupt:
                 pass
+            except StoreUnavailable:  # of the authorizer, the exceptions of which the module sqlite3 swallows
+                if not self._where:
+                    raise
             if not self._where:
                 return
             yield self._where
