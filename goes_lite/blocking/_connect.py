@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from goes_lite.blocking._database import BlockingDatabase
-from goes_lite.contract.backend import Unknown
+from goes_lite.contract.backend import Backend, Unknown
 from goes_lite.database.address import parse
 from goes_lite.database.connect import bus_factory_for, factory_for, open_backend, settings
 from goes_lite.events.registry import Registry
@@ -35,12 +35,20 @@ def connect(
         inline = all(getattr(factory, "embedded", False) for factory in factories)
     portal: Portal = InlinePortal() if inline else LoopPortal()
     runtime = InlineRuntime(clock) if inline else LoopRuntime(clock)
+    opened: list[Backend] = []
+
+    async def open_it() -> None:
+        opened.append(await open_backend(url, runtime, bus=bus, registry=registry, unknown=unknown, options=options))
+
     try:
-        backend = portal.run(open_backend(url, runtime, bus=bus, registry=registry, unknown=unknown, options=options))
+        portal.run(open_it())
+        (backend,) = opened
+        if isinstance(portal, LoopPortal):
+            portal.location = backend.location  # as in the backend's own errors: the URL may contain a password
+            portal.forgotten = backend.close
+        return BlockingDatabase(backend, portal)
     except BaseException:
+        for backend in opened:  # an interrupt came when it was open
+            portal.run(backend.close())
         portal.close()
         raise
-    if isinstance(portal, LoopPortal):
-        portal.location = backend.location  # as in the backend's own errors: the URL may contain a password
-        portal.forgotten = backend.close
-    return BlockingDatabase(backend, portal)

@@ -331,16 +331,17 @@ class BlockingDatabase:
 
     def _close_with(self, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
         # The portal may be closed already: another handle on the same backend was closed, see `inline`.
-        if self._closed or self._portal.closed:
+        if self._closed:
             return
         try:
-            self._portal.run(close())
+            if not self._portal.closed:
+                self._portal.run(close())
         except StillRunning:  # closed all the same
-            self._closed = True
             self._portal.close()
+            self._closed = True
             raise
-        self._closed = True
         self._portal.close()
+        self._closed = True  # until then, a call that was interrupted is repeated by the next one
 
     def __enter__(self) -> Self:
         return self

@@ -55,7 +55,7 @@ from goes_lite.sqlite._driver import driver, wal_reset_bug
 from goes_lite.sqlite._erase import erase
 from goes_lite.sqlite._events import SQLiteEventRows
 from goes_lite.sqlite._executor import AnyExecutor, DirectExecutor
-from goes_lite.sqlite._files import files_of, found
+from goes_lite.sqlite._files import files_of, found, release_files
 from goes_lite.sqlite._frozen import FrozenReaders
 from goes_lite.sqlite._models import SQLiteModels
 from goes_lite.sqlite._place import check_place
@@ -102,8 +102,9 @@ class SQLiteBackend(Backend):
     embedded = True
     """Its coroutines never suspend on an inline runtime."""
 
-    def __init__(self, address: FileAddress, runtime: Runtime, registry: Registry, unknown: Unknown = "error") -> None:
-        given = address.path
+    def __init__(self, address: FileAddress, runtime: Runtime, registry: Registry) -> None:
+        """Prepare a handle, which `_open` opens."""
+        self._given = address.path
         if not address.memory:
             # Resolve symbolic links, as SQLite does for the -wal and -shm: all handles must agree on the lock file.
             address = address._replace(path=os.path.realpath(address.path))
@@ -112,18 +113,23 @@ class SQLiteBackend(Backend):
         self.registry = registry
         self.runtime = runtime
         self._address = address
-        self._closed = True  # until it is open
+        self._closed = self._released = True  # until it is open
         self._sql_of_transactions = sql_of_transactions(address.driver)
         self._sql_of_readers = sql_of_readers(address.driver, address.location)
-        self._claimed = "" if address.memory else _guard.claim(given, address.driver.name)
         self._writer: Writer | None = None
+        self._readers = Readers(address)
+
+    def _open(self, unknown: Unknown) -> None:
+        address, runtime, registry = self._address, self.runtime, self.registry
         try:
+            if not address.memory:
+                _guard.claim(self._given, address.driver.name, self)
             before = None if address.memory else found(address.path)
             connection, self.identity, position, frozen = open_first(address)
             try:
                 turnstile: AnyTurnstile = NoTurnstile()
                 if not address.memory:
-                    address = self._address = address._replace(files=files_of(address.path, before))
+                    address = self._address = address._replace(files=files_of(address.path, before, self))
                     if not address.read_only:
                         for suffix in ("-wal", "-shm"):
                             share_group(address.path, address.path + suffix)
@@ -136,7 +142,7 @@ class SQLiteBackend(Backend):
                 connection.close()
                 raise
         except BaseException:
-            self._release()
+            self._discard()
             raise
         self._readers = Readers(address) if frozen is None else FrozenReaders(address, frozen)
         self._watcher = Watcher(address, self._signal)
@@ -161,9 +167,9 @@ class SQLiteBackend(Backend):
         self.durability: Durability = (
             "memory" if address.memory else "os-crash" if address.durability == "full" else "process-crash"
         )
-        self._closed = False
         _guard.on_fork(self)
         _open_backends.add(self)
+        self._closed = self._released = False
 
     @classmethod
     async def open(
@@ -172,8 +178,10 @@ class SQLiteBackend(Backend):
         """Open the file at `location` (a path or ':memory:'); the options are those in the module's docstring."""
 
         def opened() -> SQLiteBackend:
-            made.append(cls(_address(location, options), runtime, registry, unknown))
-            return made[0]
+            backend = cls(_address(location, options), runtime, registry)
+            made.append(backend)
+            backend._open(unknown)
+            return backend
 
         made: list[SQLiteBackend] = []
         try:
@@ -182,6 +190,7 @@ class SQLiteBackend(Backend):
             await runtime.close()
             for backend in made:
                 await backend.close()
+                backend._discard()  # if it was interrupted before it was open
             raise
 
     @staticmethod
@@ -269,7 +278,7 @@ class SQLiteBackend(Backend):
         return self._writer
 
     async def close(self) -> None:
-        if self._closed:
+        if self._released:
             return
         if self._writer is not None:
             check_not_inside(self._writer)
@@ -280,6 +289,7 @@ class SQLiteBackend(Backend):
         finally:  # a cancelled close still closes
             await self.runtime.close()
             self._close_connections()  # does nothing, unless the call above was cancelled
+        self._released = True  # until then, one that was interrupted is repeated by the next call
 
     def _close_connections(self, patience: float = -1) -> None:
         self._watcher.close()
@@ -289,16 +299,22 @@ class SQLiteBackend(Backend):
         self._signal.notify()  # followers wake up and find the store closed
         self._release()
 
+    def _discard(self) -> None:
+        """Release what an opening that failed has taken."""
+        self._readers.close()
+        if self._writer is not None:
+            self._writer.transactions.close()
+        self._release()
+
     def _release(self) -> None:
         _open_backends.discard(self)
-        claimed, self._claimed = self._claimed, ""  # in one step: a cancelled close may do this twice at once
-        if claimed:
-            _guard.release(claimed, self._address.driver.name)
-            self._address.files.release()
+        if not self._address.memory:
+            _guard.release(self._address.path, self._address.driver.name, self)
+            release_files(self)
 
     def after_fork_in_child(self) -> None:
         """Mark this handle as the parent's; called in a forked child."""
-        self._closed = True
+        self._closed = self._released = True
         self._readers.forked = True
         _guard.leak(*self._readers.all, self._watcher.connection)
         if self._writer is not None:
@@ -307,12 +323,12 @@ class SQLiteBackend(Backend):
             _guard.leak(self._writer.transactions.connection)
 
     def close_at_exit(self) -> None:
-        if not self._closed:
-            self._closed = True
+        if not self._released:
+            self._closed = self._released = True
             self._close_connections(EXIT_PATIENCE)
 
     def __del__(self) -> None:
-        if not getattr(self, "_closed", True) and not sys.is_finalizing():
+        if not getattr(self, "_released", True) and not sys.is_finalizing():
             # The garbage collector calls this anywhere, so nothing here waits for a lock.
             self._release()
             self._watcher.abandon()

@@ -17,7 +17,6 @@ from urllib.parse import quote
 
 from goes_lite.errors import (
     ConfigError,
-    GoesError,
     StoreClosed,
     StoreForked,
     StoreReadOnly,
@@ -29,6 +28,9 @@ from goes_lite.sqlite._files import Files, NoFiles
 from goes_lite.sqlite._own import check_head
 
 T = TypeVar("T")
+
+UNUSED = 3
+"""The number of references to a connection that nobody uses: of a list, of a loop over it, and of the call that counts."""
 
 DurabilityOption = Literal["full", "normal", "memory"]
 _SYNCHRONOUS: dict[str, str] = {"full": "FULL", "normal": "NORMAL", "memory": "OFF"}
@@ -260,19 +262,26 @@ class Readers:
         except IndexError:
             connection = open_reader(self.address)
             self.all.append(connection)
+        reusable = True  # every statement is read to its end before work returns or raises
         try:
             return work(connection)
-        except GoesError:
-            raise
         except self.address.driver.error as exc:
             self.address.files.check()  # if they are lost, that is the reason
             driver = self.address.driver
             raise translate(exc, driver.code(exc), self.address.location, waited=self.address.lock_timeout) from exc
+        except Exception:
+            raise
+        except BaseException:
+            reusable = False  # an interrupt may have left a statement half read, which would keep an old view
+            raise
         finally:
-            # Always reusable: every statement is read to its end before work returns or raises.
-            self._idle.append(connection)
-            if self.closed:
-                self.close()
+            if reusable:
+                self._idle.append(connection)
+                if self.closed:
+                    self.close()
+            else:
+                connection.close()
+                self.all.remove(connection)
 
     def lend(self, connection: Connection) -> None:
         """Add an open connection to the pool."""
@@ -288,6 +297,9 @@ class Readers:
         self.closed = True
         while self._idle:
             self._idle.pop().close()
+        for connection in self.all:
+            if sys.getrefcount(connection) == UNUSED:  # an interrupt came right after it was taken
+                connection.close()
 
 
 def parse_durability(value: str) -> DurabilityOption:

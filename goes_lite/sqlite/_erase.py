@@ -29,11 +29,12 @@ def erase(address: FileAddress) -> None:
     check_place(address)
     if address.read_only:
         raise StoreReadOnly(address.location, "opened read-only", "leave out read_only to remove it")
-    claimed = _guard.claim(path, address.driver.name)
+    us = object()
     try:
+        _guard.claim(path, address.driver.name, us)
         _check(address)
     finally:
-        _guard.release(claimed, address.driver.name)
+        _guard.release(os.path.realpath(path), address.driver.name, us)
     for suffix in ("-lock", "-wal", "-shm", ""):  # the database last: after an interruption it is still a store
         with contextlib.suppress(FileNotFoundError):
             os.remove(path + suffix)

@@ -36,7 +36,6 @@ class NoFiles:
 
     def check(self) -> None: ...
     def glance(self) -> None: ...
-    def release(self) -> None: ...
     def unsafe_to_close(self) -> bool:
         return False
 
@@ -50,14 +49,14 @@ class Files:
         self.looks = 0
         """The number of looks at the files themselves: the lock file may have changed as well."""
         self._path = path
-        self._key = (path, 0, 0)
-        self._handles = 0
+        self.handles: set[int] = set()
+        """The ids of the handles that have them open."""
         self._folder = os.path.dirname(path)
         self._own: dict[str, tuple[int, int]] = {}
         self._settled: tuple[int, ...] = ()
         """The times of the folder when all files were last found in place, if they tell of further changes."""
 
-    def opened(self, key: tuple[str, int, int]) -> None:
+    def opened(self, key: tuple[str, int, int], handle: object) -> None:
         """Note what a handle has opened; raise StoreUnavailable if this process has other files open for this store."""
         for suffix in ("", *_BESIDE):
             if suffix not in self._own:
@@ -65,16 +64,8 @@ class Files:
                     self._own[suffix] = _identity(self._path + suffix)
         self._settled = ()
         self.check()
-        self._key = key
-        self._handles += 1
+        self.handles.add(id(handle))
         _known[key] = self
-
-    def release(self) -> None:
-        """Forget the files once the last handle has closed them: another that opens the store has others beside it."""
-        with _lock:
-            self._handles -= 1
-            if not self._handles:
-                _known.pop(self._key, None)
 
     def check(self) -> None:
         """Raise StoreUnavailable unless the files are those that were opened."""
@@ -115,7 +106,7 @@ class Files:
             status = stat(self._path)
             same = (status.st_dev, status.st_ino) == self._own.get("")
             if same and any(found(self._path + suffix) != own for suffix, own in self._own.items()):
-                self._handles += 1
+                self.handles.add(0)
                 return True
         return False
 
@@ -138,16 +129,25 @@ def found(path: str) -> tuple[int, int] | None:
         return None
 
 
-def files_of(path: str, before: tuple[int, int] | None) -> Files:
-    """Return the files of the store at a path, which was just opened. `before`: what was found there before that."""
+def files_of(path: str, before: tuple[int, int] | None, handle: object) -> Files:
+    """Return the files of the store at a path, which the handle has just opened. `before`: what was found there before."""
     now = found(path)
     if now is None or (before is not None and now != before):
         raise StoreUnavailable(path, "the file was removed or replaced while it was being opened: connect again")
     key = (path, *now)
     with _lock:
         files = _known.get(key) or Files(path)
-        files.opened(key)
+        files.opened(key, handle)
     return files
+
+
+def release_files(handle: object) -> None:
+    """Forget files that no other handle has open: one that opens the store again may have others beside it."""
+    with _lock:
+        for key, files in list(_known.items()):
+            files.handles.discard(id(handle))
+            if not files.handles:
+                del _known[key]
 
 
 def _identity(path: str) -> tuple[int, int]:

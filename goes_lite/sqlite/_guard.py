@@ -18,7 +18,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
 from weakref import WeakSet
@@ -26,7 +25,7 @@ from weakref import WeakSet
 from goes_lite.errors import StoreForked, UnsafeAccess
 
 _SUFFIXES = ("", "-wal", "-shm")
-_live: dict[str, Counter[str]] = {}  # real path of a database -> number of handles by driver
+_live: dict[str, dict[str, set[int]]] = {}  # real path of a database -> ids of its handles by driver
 _called: dict[str, set[str]] = {}  # real path of a database -> the base names under which it was opened
 _names: set[str] = set()  # all base names, with the suffixes: a cheap first test
 _inherited: set[tuple[int, int]] = set()  # device and inode of the files that were open when this process was forked
@@ -34,8 +33,8 @@ _lock = threading.RLock()  # reentrant, since the garbage collector may release 
 _hooked = False
 
 
-def claim(path: str, driver: str) -> str:
-    """Guard the file until `release`.
+def claim(path: str, driver: str, handle: object) -> None:
+    """Guard the file until `release` for that handle.
 
     Raise UnsafeAccess if this process has it open with the other driver, StoreForked if it inherited it open.
     """
@@ -44,31 +43,33 @@ def claim(path: str, driver: str) -> str:
     if _inherited and _inode(real) in _inherited:
         raise StoreForked(path)
     with _lock:
-        drivers = _live.setdefault(real, Counter())
+        drivers = _live.setdefault(real, {})
         others = [name for name, handles in drivers.items() if handles and name != driver]
         if others and os.name == "posix":
             raise UnsafeAccess(
                 path, f"opening it with the driver {driver!r} as well as {others[0]!r} (two SQLite libraries)"
             )
-        drivers[driver] += 1
+        drivers.setdefault(driver, set()).add(id(handle))
         _called.setdefault(real, set()).update((os.path.basename(real), os.path.basename(path)))
         _name_all()
         if not _hooked and os.name == "posix":
-            _hooked = True
             sys.addaudithook(_hook)  # cannot be removed; when idle, it costs a comparison per audited event
-    return real
+            _hooked = True
 
 
-def release(real: str, driver: str) -> None:
+def release(real: str, driver: str, handle: object) -> None:
+    """End the claim of a handle, if it has one."""
     with _lock:
         drivers = _live.get(real)
         if drivers is None:
             return
-        drivers[driver] -= 1
-        if drivers[driver] <= 0:
-            del drivers[driver]
+        handles = drivers.get(driver, set())
+        handles.discard(id(handle))
+        if not handles:
+            drivers.pop(driver, None)
         if not drivers:
-            del _live[real], _called[real]
+            del _live[real]
+            _called.pop(real, None)
             _name_all()
 
 

@@ -21,12 +21,15 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TypeAlias, cast
 
-from goes_lite.errors import StoreError, StoreFull, StoreLocked, StoreReadOnly, StoreUnavailable
+from goes_lite.errors import StoreClosed, StoreError, StoreFull, StoreLocked, StoreReadOnly, StoreUnavailable
 from goes_lite.sqlite._files import Files, NoFiles
 from goes_lite.sqlite._rights import NO_LINK, mode_of, share
 
 _QUEUE, _PLACE, _BOTH = 0, 1, 2
 _RANGES = [(place, wanted) for place in (_QUEUE, _PLACE) for wanted in (True, False)]
+
+GRACE = 0.1
+"""How many seconds a write still waits for other processes once its handle is being closed: some turns, where turns are taken."""
 
 Lock: TypeAlias = Callable[[], object]
 
@@ -80,6 +83,8 @@ class Turnstile:
         self._files = files or NoFiles()
         self._looks = self._files.looks
         self.inside = self._queued = False
+        self.ending = False
+        """Whether the handle is being closed, so that nobody waits much longer."""
         self._use(_open(path, location))
 
     def _use(self, file: int) -> None:
@@ -103,7 +108,7 @@ class Turnstile:
             os.close(before)
 
     def enter(self, timeout: float) -> None:
-        """Wait for the turn; raise StoreLocked if it does not come within `timeout` seconds."""
+        """Wait for the turn; raise StoreLocked if it does not come within `timeout` seconds, StoreClosed once it is ending."""
         if self._looks != self._files.looks:
             self._renew()
         try:
@@ -123,14 +128,17 @@ class Turnstile:
 
     def _wait(self, timeout: float) -> None:
         """Wait for the queue, then for the place."""
-        deadline = 0.0
+        began = 0.0
         for take, pause in ((self._take_queue, 0.0004), (self._take_place, 0.0001)):
             while not self._try(take):
                 # Waiting in the kernel could not end at the deadline. The only process that waits for the place tries
                 # often; those in the queue try less often and at random intervals, so that none is always last.
-                deadline = deadline or time.monotonic() + timeout
-                if time.monotonic() > deadline:
+                now = time.monotonic()
+                began = began or now
+                if now - began > timeout:
                     raise StoreLocked(self._location, timeout)
+                if self.ending and now - began > GRACE:
+                    raise StoreClosed(self._location)
                 time.sleep(pause * random.uniform(0.5, 1.5))
 
     def _try(self, take: Lock) -> bool:
@@ -153,9 +161,9 @@ class Turnstile:
     def close(self) -> None:
         """Close the file, which releases its locks."""
         self.inside = False
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
+        file, self._file = self._file, -1
+        if file >= 0:
+            os.close(file)
 
 
 def _open(path: str, location: str) -> int:
@@ -184,6 +192,7 @@ class NoTurnstile:
     """The turnstile of a store that only one handle can reach."""
 
     inside = False
+    ending = False
 
     def enter(self, timeout: float) -> None: ...
     def leave(self) -> None: ...

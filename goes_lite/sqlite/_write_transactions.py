@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
-from goes_lite.errors import StoreDamaged, StoreUnavailable
+from goes_lite.errors import StoreClosed, StoreDamaged, StoreUnavailable
 from goes_lite.sqlite import _guard
 from goes_lite.sqlite._connection import WRITER_BUSY, FileAddress, set_busy_timeout
 from goes_lite.sqlite._driver import AUTH, BUSY, Connection, translate
 from goes_lite.sqlite._schema import check_again
-from goes_lite.sqlite._turnstile import AnyTurnstile
+from goes_lite.sqlite._turnstile import GRACE, AnyTurnstile
 from goes_lite.sqlite.checkpointer import Checkpointer
 
 
@@ -27,7 +27,10 @@ class WriteTransactions:
         set_busy_timeout(connection, WRITER_BUSY)
 
     def begin(self) -> None:
-        """Wait for the turn, then BEGIN; raise StoreLocked if that takes longer than the lock timeout."""
+        """Wait for the turn, then BEGIN.
+
+        Raise StoreLocked if that takes longer than the lock timeout, StoreClosed if the handle is closed meanwhile.
+        """
         started = time.monotonic()
         timeout = self.address.lock_timeout
         self.turnstile.enter(timeout)
@@ -41,6 +44,8 @@ class WriteTransactions:
                     waited = time.monotonic() - started
                     if self.driver.code(exc) & 0xFF != BUSY or waited >= timeout:
                         raise self.translated(exc, waited) from exc
+                    if self.turnstile.ending and waited >= GRACE:
+                        raise StoreClosed(self.address.location) from exc
         except BaseException:
             self.turnstile.leave()
             raise
@@ -61,9 +66,8 @@ class WriteTransactions:
     def rollback(self) -> None:
         """ROLLBACK if necessary, and end the turn."""
         try:
-            if not self.closed and self.driver.in_transaction(
-                self.connection
-            ):  # a full disk makes SQLite roll back by itself
+            # a full disk makes SQLite roll back by itself
+            if not self.closed and self.driver.in_transaction(self.connection):
                 self.connection.execute("ROLLBACK")
         except self.driver.error:
             pass  # SQLite has left the transaction anyway; if not, the next BEGIN fails
@@ -90,10 +94,19 @@ class WriteTransactions:
     def close(self) -> None:
         if self._gone:
             return  # looking at the files again would block an event loop
-        self.closed = True
-        if self.address.files.unsafe_to_close():
-            _guard.leak(self.connection)
-        else:
-            self.connection.close()
+        again, self.closed = self.closed, True
+        if not again or self._is_open():
+            if self.address.files.unsafe_to_close():
+                _guard.leak(self.connection)
+            else:
+                self.connection.close()
         self.turnstile.close()
         self._gone = True
+
+    def _is_open(self) -> bool:
+        """Whether it is still open: a close that was interrupted is repeated."""
+        try:
+            self.connection.execute("SELECT 1").fetchall()
+        except self.driver.error:
+            return False
+        return True

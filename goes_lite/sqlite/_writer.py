@@ -369,6 +369,7 @@ class Writer:
     def close(self, *, patience: float = -1) -> None:
         """Finish the queued operations, then close the connection. Blocks; safe to call twice.
 
+        Operations that wait for another process raise StoreClosed, and nothing of them is stored.
         With `patience`, at the end of the process, a transaction that is still open after that many seconds is left to be
         rolled back when the process ends.
         """
@@ -394,7 +395,7 @@ class Writer:
         """Refuse new operations, and end the thread after the queued ones."""
         with self._gate:
             if not self._ending:
-                self._ending = True
+                self._ending = self.transactions.turnstile.ending = True
                 self._inbox.put(None)
 
     def abandon(self) -> None:

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from goes_lite.errors import StoreUnavailable
-
 WAITS = frozenset("acquire get sleep wait select partial fcntl flock".split())
 """Functions in C within which an exception from outside can come; `partial` is the turnstile's fcntl."""
 
@@ -44,9 +42,9 @@ class Moments:
                     self._watch(on=False)
             except Interrupt:
                 pass
-            except StoreUnavailable:  # of the authorizer, the exceptions of which the module sqlite3 swallows
-                if not self._where:
-                    raise
+            except Exception as error:
+                if not self._where or "not authorized" not in str(error):
+                    raise  # sqlite3 swallows the interrupt of its authorizer, and refuses the statement
             if not self._where:
                 return
             yield self._where

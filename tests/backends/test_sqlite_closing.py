@@ -8,6 +8,7 @@ import os
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,65 @@ def test_a_forgotten_handle_leaves_no_descriptors(path: str, driver: str, face: 
     with store(path, driver) as db:
         db.events.append([note(4)])
         assert numbers(db) == ([1, 3, 4] if face == "async" else [1, 4])
+
+
+# --- while others wait ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("holder", ["hold_foreign", "stay_inside"])
+def test_closing_does_not_wait_for_a_lock(path: str, driver: str, holder: str, spawn: Processes) -> None:
+    """Threads that wait for another program's lock, or another process's turn, get StoreClosed, and close() returns."""
+    with store(path, driver) as db:
+        db.events.append([note(1)])
+    other = spawn(holder, path=path, **({} if holder == "hold_foreign" else {"driver": driver}))
+    other.expect("held" if holder == "hold_foreign" else "inside")
+    db = store(path, driver, lock_timeout=60)
+    refused: list[type[BaseException]] = []
+
+    def transact() -> None:
+        with db.transaction() as tx:
+            tx.events.append([note(3)])
+
+    def attempt(work: Callable[[], object]) -> None:
+        try:
+            work()
+        except StoreClosed as error:
+            refused.append(type(error))
+
+    threads = [
+        threading.Thread(target=attempt, args=(work,)) for work in (lambda: db.events.append([note(2)]), transact)
+    ]
+    writer = writer_of(db)
+    for thread in threads:
+        thread.start()
+    while not writer.seat.taken or not (writer._queue or writer.seat.waiting):
+        time.sleep(0.001)  # until one has its turn, and the other waits for it
+    began = time.monotonic()
+    db.close()
+    for thread in threads:
+        thread.join(60)
+    assert time.monotonic() - began < 20
+    assert refused == [StoreClosed] * 2
+    other.kill()
+    other.process.wait()
+    assert [noted.number for noted in check_file(path)] == [1]
+
+
+def test_closing_does_not_wait_for_a_lock_async(path: str, driver: str, spawn: Processes) -> None:
+    """The same for tasks."""
+    store(path, driver).close()
+    other = spawn("hold_foreign", path=path)
+    other.expect("held")
+
+    async def main() -> None:
+        db = await goes_lite.connect(path, registry=registry, driver=driver, lock_timeout=60)
+        appends = asyncio.gather(*(db.events.append([note(n)]) for n in range(3)), return_exceptions=True)
+        await asyncio.sleep(0)
+        async with asyncio.timeout(20):
+            await db.close()
+            assert {type(result) for result in await appends} == {StoreClosed}
+
+    asyncio.run(main())
+    other.kill()
+    other.process.wait()
+    assert check_file(path) == []

@@ -10,13 +10,18 @@ import pytest
 from goes_lite_conformance.harness import Processes
 
 from goes_lite.blocking import BlockingDatabase
+from goes_lite.errors import StoreClosed
 from goes_lite.events.event import Event
+from goes_lite.sqlite import _guard
 from goes_lite.sqlite._operation import Operation
 from tests.backends.moments import Moments
-from tests.backends.sqlite_kit import Noted, check_file, registry, store, writer_of
+from tests.backends.sqlite_kit import Noted, check_file, note, our_threads, registry, store, writer_of
 
 PATIENCE = 20.0
-pytestmark = pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited:RuntimeWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning"),
+]
 
 
 class Batches:
@@ -119,3 +124,58 @@ def test_other_processes_go_on_after_an_interrupt(path: str, driver: str, spawn:
         for _ in moments.each(lambda: commit(db, batches)):
             lock.tell()
             lock.expect("free")
+
+
+class Life:
+    """Opens a store, uses it, and closes it."""
+
+    def __init__(self, path: str, driver: str, *, new: bool) -> None:
+        self.path, self.driver, self.new = path, driver, new
+        self.lives = 0
+        self.handle: BlockingDatabase | None = None
+
+    def live(self) -> None:
+        self.lives += 1
+        self.handle = None
+        self.handle = self.open()
+        self.handle.events.count()
+        self.handle.close()
+
+    def open(self) -> BlockingDatabase:
+        return store(f"{self.path}.{self.lives if self.new else 0}", self.driver, durability="memory", lock_timeout=1)
+
+    def check(self, where: str) -> None:
+        """Whatever was interrupted can be repeated, and nothing is left open."""
+        if self.handle is not None:
+            self.handle.close()
+            with pytest.raises(StoreClosed):
+                self.handle.events.head()
+        assert not _guard._live, where
+        assert not our_threads(), where
+        with self.open() as db:
+            db.events.append([note(1)])
+
+
+def live_interrupted(life: Life, moments: Moments) -> int:
+    with life.open():
+        pass
+    count = 0
+    for where in moments.each(life.live):
+        count += 1
+        life.check(where)
+    return count
+
+
+OPENING = [f"goes_lite/{file}" for file in ("blocking/_connect", "sqlite/__init__", "sqlite/_guard")]
+
+
+def test_an_interrupt_of_opening_and_closing(path: str, driver: str) -> None:
+    """At every moment of what takes and releases something: it is released or can be closed, and opening again works."""
+    assert live_interrupted(Life(path, driver, new=False), Moments(*OPENING)) > 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("new", [False, True], ids=["existing", "new"])
+def test_an_interrupt_of_opening_and_closing_anywhere(path: str, driver: str, *, new: bool) -> None:
+    """The same at every moment, also while the tables are made."""
+    assert live_interrupted(Life(path, driver, new=new), Moments("goes_lite")) > 200
