@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from copy import copy
 from datetime import datetime
 from functools import partial
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID
 
@@ -248,15 +249,22 @@ class Repository(Generic[A]):
         """`use`, for callers with more to commit: `save` appends, and returns a refusal instead of raising it."""
         ref = AggregateRef._make((self._name, aggregate_id(id)))  # the name was checked with the class
 
+        took = 0.0
+
         async def attempt(tx: Transaction | None) -> A | Refusal:
+            nonlocal took
             repository = self if tx is None else self._within(tx, self._cache)
             aggregate = await repository.fetch(ref.id, create=create, deleted=deleted)
+            begun = perf_counter()
             outcome = await call(change, aggregate)
+            took = perf_counter() - begun
             refusal = await save(repository, (aggregate,), outcome if isinstance(outcome, AppendCondition) else None)
             return aggregate if isinstance(refusal, Appended) else refusal
 
         tries = 1 if self._transaction else self._tries
-        return await repeated(self.backend, self._queues, ref, attempt, tries=tries, backoff=self._backoff)
+        return await repeated(
+            self.backend, self._queues, ref, attempt, lambda: took, tries=tries, backoff=self._backoff
+        )
 
     async def delete(self, id: str | UUID) -> int:
         """Erase the aggregate permanently, events and snapshots; return how many events it had (0 if there was none)."""

@@ -36,6 +36,7 @@ async def repeated(
     queues: AggregateQueues,
     key: Hashable,
     attempt: Callable[[Transaction | None], Awaitable[T | Refusal]],
+    took: Callable[[], float],
     *,
     tries: int,
     backoff: float = 0.002,
@@ -43,11 +44,11 @@ async def repeated(
     """Return what the attempt returns, once that is no refusal; raise the refusal of the last try.
 
     `key` says what the attempts compete for. If an attempt is given a transaction, everything in it is to happen there.
+    `took` returns how many seconds the program took to decide in the last one: a slow one must not keep out all others.
     """
     runtime = backend.runtime
     number = 1
     locks = tries >= MANY and TRANSACTIONS in backend.abilities
-    begun = 0.0
     ticket: Ticket | None = None
     clock = recording_clock.set(None if type(runtime.clock) is SystemClock else runtime.clock)
     try:
@@ -55,16 +56,11 @@ async def repeated(
             if ticket is None and tries > 1 and (number > 1 or queues.occupied(key)):
                 ticket = await queues.join(key, runtime)
             locked: tuple[T | Refusal] | None = None
-            if locks and number > FREE and runtime.clock.monotonic() - begun < MAX_TURN:
+            if locks and number > FREE and took() < MAX_TURN:
                 locked = await _locked(backend, attempt)
                 if locked is None:
                     locks = False
-            if locked is None:
-                if number > 1:
-                    begun = runtime.clock.monotonic()
-                outcome = await attempt(None)
-            else:
-                outcome = locked[0]
+            outcome = await attempt(None) if locked is None else locked[0]
             if not isinstance(outcome, (ConcurrencyError, AppendConditionFailed)):
                 return outcome
             if number == tries:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from copy import deepcopy
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from goes_lite.contract.event_store import AppendCondition, Appended
@@ -78,8 +79,10 @@ async def decide(
     if type(tries) is not int or tries < 1:
         raise ConfigError(f"tries must be an int ≥ 1, not {tries!r:.80}")
     query = EventQuery.any_of(*(model.query for model in models))
+    took = 0.0
 
     async def attempt(tx: Transaction | None) -> Appended | Refusal:
+        nonlocal took
         store = (tx or backend).events
         head = await store.head()
         states = [deepcopy(model.initial) for model in models]
@@ -90,7 +93,9 @@ async def decide(
                     states[number] = states[number] if changed is None else changed
         for state in states:
             check_result("evolve", state)
+        begun = perf_counter()
         made = await call(function, *states, iterated=True)
+        took = perf_counter() - begun
         if not isinstance(made, Iterable) or isinstance(made, str | bytes | dict):
             raise InvalidEventError(f"a decision must return a list of events, not {made!r:.80}: return [] for none")
         events = [in_context(_event(event)) for event in cast("Iterable[object]", made)]
@@ -99,7 +104,7 @@ async def decide(
         except AppendConditionFailed as exc:
             return exc
 
-    return await repeated(backend, queues_of(backend), query, attempt, tries=tries)
+    return await repeated(backend, queues_of(backend), query, attempt, lambda: took, tries=tries)
 
 
 def _event(made: object) -> Event[Any]:
