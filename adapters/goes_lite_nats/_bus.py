@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-from goes_lite.contract.event_bus import DeadLetter, check_published
+from goes_lite.contract.event_bus import DeadLetter, check_letter, check_published
 from goes_lite.errors import BusError, GoesError
 from goes_lite.events.event import Event
 from goes_lite.kit.bus import InProcessDelivery
 from goes_lite.kit.bus.dead_letters import error_text
 from goes_lite.kit.bus.queue import Queue
-from goes_lite.kit.bus.subscription_request import SubscriptionRequest
+from goes_lite.kit.bus.subscription_request import SubscriptionRequest, check_group
 from goes_lite.kit.reading import EventReader
 from goes_lite.runtime import Runtime
 from goes_lite_nats._base import NatsBus
@@ -107,6 +107,7 @@ class JetStreamBus(NatsBus[Feed]):
 
     async def reset(self, group: str) -> None:
         """See `EventBus.reset`. Members in other processes start it again, from what is published after that."""
+        check_group(group)
         queue = self._groups.get(group)
         await super().reset(group)
         for feed in [feed for feed in self._listeners if feed.queue is queue]:
@@ -125,6 +126,7 @@ class JetStreamBus(NatsBus[Feed]):
     async def redrive(self, letter: DeadLetter) -> None:
         """See `EventBus.redrive`."""
         self._check_open()
+        check_letter(letter)
         with self.lock:
             queue = next((q for q in self._queues if q.group is None and q.label == letter.subscriber), None)
             alive = queue is not None and not queue.closed
@@ -138,4 +140,5 @@ class JetStreamBus(NatsBus[Feed]):
     async def drop(self, letter: DeadLetter) -> None:
         """Forget the letter; BusError if it is gone already."""
         self._check_open()
+        check_letter(letter)
         await self.letters.drop(letter)

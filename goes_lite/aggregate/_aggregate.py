@@ -101,7 +101,7 @@ class Aggregate:
             _switch_deleted,
             name=name,
             schema=schema,
-            registry=registry or (base.registry if base else default_registry),
+            registry=registry if registry is not None else base.registry if base else default_registry,
             deleted_by=deleted_by,
             restored_by=restored_by,
             ignores=ignores,

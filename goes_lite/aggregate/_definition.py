@@ -149,6 +149,8 @@ class Definition(NamedTuple):
         """Return the definition of a new class; what it leaves out is inherited. `switch` sets `deleted`."""
         if name is not None:
             check_name(name, "an aggregate name")
+        if not isinstance(registry, Registry):
+            raise RegistrationError(f"{aggregate.__qualname__}: registry must be a Registry, not {registry!r:.80}")
         if schema is not None and (type(schema) is not int or schema < 1):
             raise RegistrationError(
                 f"{aggregate.__qualname__}: the schema of snapshots must be an int ≥ 1, not {schema!r}"

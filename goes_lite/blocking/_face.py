@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, cast
 
-from goes_lite.blocking._transaction import BlockingTransaction
+from goes_lite.blocking._transaction import BlockingTransaction, unwrap
 from goes_lite.contract.backend import Transaction
-from goes_lite.errors import ConfigError
 from goes_lite.errors.functions import is_for_both_faces
 from goes_lite.runtime.face import call, not_acted
 from goes_lite.runtime.portal import Portal
@@ -33,9 +32,7 @@ class BlockingFace:
         return blocking
 
     def unwrap(self, tx: Any, /) -> Transaction:
-        if not isinstance(tx, BlockingTransaction):
-            raise ConfigError(f"tx must be a transaction, as transaction() provides it, not {tx!r:.80}")
-        return tx.transaction
+        return unwrap(tx)
 
     def function(
         self, function: Callable[..., object], what: str, /, *, iterated: bool = False

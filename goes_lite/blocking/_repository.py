@@ -9,7 +9,7 @@ from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
 from goes_lite.blocking._pages import BlockingPages
-from goes_lite.blocking._transaction import BlockingTransaction
+from goes_lite.blocking._transaction import BlockingTransaction, unwrap
 from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.contract.snapshot_store import Snapshot
 from goes_lite.repository import Repository
@@ -131,4 +131,4 @@ class BlockingRepository(Generic[A]):
         It sees what the transaction wrote, and does not use the cache. The events of a saved aggregate stay pending until
         the commit, so after a rollback it can be saved again; `after_save`, `after_delete` and snapshots follow the commit.
         """
-        return BlockingRepository(self._repository.within(transaction.transaction), self._portal)
+        return BlockingRepository(self._repository.within(unwrap(transaction)), self._portal)

@@ -14,6 +14,7 @@ from goes_lite.blocking._stores import (
     BlockingSnapshotStore,
 )
 from goes_lite.contract.backend import Backend, Transaction
+from goes_lite.errors import ConfigError
 from goes_lite.errors.functions import check_function, check_result
 from goes_lite.runtime.face import not_acted
 from goes_lite.runtime.leaving import ExitMethod, Leaving
@@ -101,3 +102,10 @@ class TransactionBlock(Leaving):
 
     def abandon(self) -> None:
         self._exit = None
+
+
+def unwrap(tx: object) -> Transaction:
+    """Return the transaction behind a blocking one; ConfigError if it is none."""
+    if not isinstance(tx, BlockingTransaction):
+        raise ConfigError(f"tx must be a transaction, as transaction() provides it, not {tx!r:.80}")
+    return tx.transaction

@@ -65,6 +65,8 @@ def codec(name: str | Codec) -> Codec:
     package is needed, ConfigError for an unknown name.
     """
     if not isinstance(name, str):
+        if isinstance(name, type) or not isinstance(name, Codec):
+            raise ConfigError(f"a codec is a name such as 'json', or a Codec, not {name!r:.80}")
         return name
     known = _known.get(name)
     if known is None:

@@ -129,7 +129,7 @@ def label_of(hint: Any) -> str:
         return label_of(args[0])
     if isinstance(origin, type) and not any(isinstance(arg, list) for arg in args):
         return f"{origin.__name__}[{', '.join(map(label_of, args)) or '()'}]"
-    return hint.__name__ if isinstance(hint, type) else repr(hint).replace("typing.", "")
+    return hint.__name__ if isinstance(hint, type) else f"{repr(hint).replace('typing.', ''):.200}"
 
 
 _SUPPORTED = (

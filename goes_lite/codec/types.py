@@ -106,8 +106,11 @@ class _Describer:
         return shape
 
     def container(self, hint: Any, origin: Any, args: tuple[Any, ...], where: str) -> Shape:
-        origin = _ABSTRACT.get(origin, origin)
         label = label_of(hint)
+        try:
+            origin = _ABSTRACT.get(origin, origin)
+        except TypeError:  # it cannot be hashed, so it is no type
+            raise unsupported(where, label) from None
         if origin is list or origin is set or origin is frozenset:
             shape = Shape(origin.__name__, hint, label)
             shape.parts = (self.shape(args[0] if args else Any, where),)

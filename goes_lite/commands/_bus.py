@@ -22,6 +22,7 @@ from goes_lite.commands._service import CommandService
 from goes_lite.commands._worker import CommandWorker
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.command_transport import CarriesCommands
+from goes_lite.contract.commits import check_wait
 from goes_lite.errors import (
     AbilityMissing,
     BusError,
@@ -137,7 +138,7 @@ class CommandBus:
         On the blocking face it is a plain function, and so is `proceed`. What it returns is the result; it may change the
         command, call `proceed` several times, or not at all. What it raises propagates. ConfigError if it is not callable.
         """
-        if around not in self._around:
+        if not isinstance(around, str) or around not in self._around:
             raise ConfigError(f"around must be 'dispatch' or 'handling', not {around!r:.80}")
         self._around[around] += tuple((self._face.function(one, "a middleware"), one) for one in middleware)
 
@@ -198,6 +199,7 @@ class CommandBus:
         CommandNotFound if no such command was accepted, or it was withdrawn. CommandTimeout after `timeout` seconds.
         """
         clock = self.backend.runtime.clock
+        timeout = check_wait(0, timeout)
         deadline = None if timeout is None else clock.monotonic() + timeout
         changed = Signal()
         with self.backend.commits.watch(changed):

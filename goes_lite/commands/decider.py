@@ -25,6 +25,7 @@ from goes_lite.commands._handlers import Key, handles
 from goes_lite.errors import ConfigError, RegistrationError
 from goes_lite.errors.functions import LAZY, check_function, check_result, form_of
 from goes_lite.events.event import Event
+from goes_lite.events.fields import check_name
 from goes_lite.events.marks import EventKind
 from goes_lite.events.registry import Registry
 
@@ -87,6 +88,10 @@ class Decider(Generic[S]):
         restored_by: EventKind | Iterable[EventKind] = (),
         registry: Registry | None = None,
     ) -> None:
+        check_name(name, "the name of a decider")
+        for option, given in (("events", events), ("commands", commands)):
+            if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
+                raise ConfigError(f"{option} of a Decider are a collection of types, not {given!r:.80}")
         if not (callable(decide) and form_of(decide) == "a generator"):  # its events are iterated over
             check_function("decide", decide, error=RegistrationError)
         check_function("evolve", evolve, error=RegistrationError)

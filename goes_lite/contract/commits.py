@@ -90,6 +90,8 @@ class SignalCommits:
         if ended is None:
             with self._watching():
                 return await self._runtime.wait(self._signal, seen, seconds)
+        if not isinstance(ended, Signal):
+            raise InvalidQueryError(f"ended is a Signal, or None, not {ended!r:.80}")
         either = Signal()
         with self.watch(either):
             if ended.call_once(0, either.notify) and self._signal.count == seen:

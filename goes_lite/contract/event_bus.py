@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 from goes_lite.contract.event_store import EventStore
-from goes_lite.errors import InvalidEventError, InvalidQueryError, RegistrationError
+from goes_lite.errors import BusError, InvalidEventError, InvalidQueryError, RegistrationError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import check_name
 
@@ -201,6 +201,12 @@ class DeadLetter(NamedTuple):
     """The exception of the last attempt, as text."""
     time: datetime
     """When it became a dead letter (aware, UTC)."""
+
+
+def check_letter(letter: object) -> None:
+    """Raise BusError unless it is a dead letter of a bus."""
+    if not isinstance(letter, DeadLetter):
+        raise BusError(f"a dead letter is a DeadLetter, as dead_letters() returns it, not {letter!r:.80}")
 
 
 class EventBus(Protocol):

@@ -10,7 +10,7 @@ from goes_lite.codec import codec
 from goes_lite.contract.event_store import Pages
 from goes_lite.contract.model_store import ModelRecord, ModelStore, check_models
 from goes_lite.contract.typed_query import typed_query
-from goes_lite.errors import ModelConflict, ModelNotFound
+from goes_lite.errors import ConfigError, ModelConflict, ModelNotFound
 from goes_lite.runtime import Runtime
 from goes_lite.runtime.backoff import Backoff
 from goes_lite.runtime.face import call
@@ -90,6 +90,10 @@ class Models(Generic[M]):
         `change` returns the new model, or None after changing the given one in place. It runs once per try, each time
         on a fresh instance. A missing model begins as `default`, else ModelNotFound. ModelConflict after `tries`.
         """
+        if type(tries) is not int or tries < 1 or not callable(change):
+            raise ConfigError(
+                f"use() takes a function and at least one try, not {change!r:.80} and tries={tries!r:.80}"
+            )
         for attempt in range(1, tries + 1):
             record = await self.store.get(self.collection, id)
             if record is None and default is None:
@@ -107,7 +111,7 @@ class Models(Generic[M]):
                     await self._runtime.sleep(Backoff(0.002, maximum=0.128, jitter=1)(attempt - 1))
             else:
                 return result
-        raise ValueError(f"use() needs at least one try, not {tries!r}")
+        raise AssertionError("the last try returns or raises")
 
     async def delete(self, id: str, *, expected: int | None = None) -> bool:
         """Remove the model; return False if there was none."""

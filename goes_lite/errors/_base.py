@@ -26,6 +26,15 @@ def _rebuild(cls: type[GoesError], args: tuple[Any, ...], attributes: dict[str, 
 class GoesError(Exception):
     """Base of every error that goes_lite raises on purpose."""
 
+    def __str__(self) -> str:
+        # What is printed or logged may hold values from anywhere: escape sequences of terminals, a whole file as a name.
+        text = super().__str__()
+        if len(text) > 2000:
+            text = f"{text[:1000]}…{text[-900:]}"
+        if text.isprintable():
+            return text
+        return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process boundaries (multiprocessing, remote commands); the default would call the constructor with
         # the finished message.

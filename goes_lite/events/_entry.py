@@ -7,7 +7,7 @@ from typing import Any, get_origin
 
 from goes_lite.codec import Codec
 from goes_lite.codec.payload import Encoded
-from goes_lite.errors import DecodeError, EncodeError, RegistrationError
+from goes_lite.errors import DecodeError, EncodeError, InvalidQueryError, RegistrationError
 
 Capture = Callable[[object], tuple[str, object, Encoded]]
 
@@ -76,6 +76,11 @@ def capture_with(entry: Entry, codec: Codec) -> Capture:
 def check_schema(schema: object) -> None:
     if type(schema) is not int or schema < 1:
         raise RegistrationError(f"a schema version must be an int ≥ 1, not {schema!r}")
+
+
+def not_a_name(name: object) -> InvalidQueryError:
+    """Return the error for what cannot even be looked up."""
+    return InvalidQueryError(f"the name of an event is a str, not {name!r:.80}")
 
 
 def _label(type: Any) -> str:

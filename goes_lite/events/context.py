@@ -78,6 +78,8 @@ class Context(NamedTuple):
         A deadline can only move earlier. ConfigError for a value that cannot be text in the metadata of an event.
         """
         bound = Context.current() if context is None else context
+        if not isinstance(bound, Context):
+            raise ConfigError(f"context must be a Context, not {context!r:.80}")
         for key, value in {CORRELATION: correlation, CAUSATION: causation, ACTOR: actor, **values}.items():
             if value is not None:
                 _check(key, value)
@@ -111,7 +113,10 @@ class Context(NamedTuple):
         """Return the context of what an event or command with this metadata and id causes."""
         if not metadata:
             return Context(id, id, "", deadline)
-        values = {key: value for key, value in metadata.items() if key not in OWN}
+        try:
+            values = {key: value for key, value in metadata.items() if key not in OWN}
+        except (AttributeError, TypeError):
+            raise ConfigError(f"metadata must be a mapping str → str, not {metadata!r:.80}") from None
         return Context(metadata.get(CORRELATION) or id, id, metadata.get(ACTOR, ""), deadline, values)
 
     def due(self, deadline: datetime) -> Context:

@@ -120,6 +120,8 @@ class Event(Generic[D_co]):
         if (context := context_here.get()) is not None:
             made_in = caused_by(context) if isinstance(context, Event) else context.metadata
             metadata = {**made_in, **check_metadata(metadata)} if metadata else made_in
+        if registry.__class__ is not Registry and not isinstance(registry, Registry):
+            raise InvalidEventError(f"registry must be a Registry, not {registry!r:.80}")
         self._name, self._data, (self._encoding, self._schema, self._payload) = registry.capture(data, name)
         self._id = new_id_bytes() if id is None else id
         if time is not None:

@@ -39,7 +39,7 @@ class Between(Generic[B]):
                 raise InvalidQueryError(
                     f"Between({first!r}, {last!r}) is empty: the first end is greater than the last"
                 )
-        except (TypeError, InvalidEventError) as exc:
+        except (TypeError, ArithmeticError, InvalidEventError) as exc:
             raise InvalidQueryError(f"Between({first!r:.80}, {last!r:.80}): {exc}") from None
         self.first: B | None = first
         self.last: B | None = last

@@ -31,6 +31,7 @@ from goes_lite.events._entry import (
     check_schema,
     is_message,
     names_by_class,
+    not_a_name,
     runtime_class,
     same_type,
 )
@@ -68,7 +69,7 @@ class Registry:
         return f"<Registry {len(self.names())} names, {name}>"
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return isinstance(name, str) and name in self._entries
 
     @property
     def commands(self) -> Registry:
@@ -130,8 +131,8 @@ class Registry:
         """
         check_name(name, "an event name")
         check_schema(schema)
-        if isinstance(aliases, str):
-            raise RegistrationError(f"aliases must be a collection of names: write aliases=[{aliases!r}]")
+        if isinstance(aliases, str) or not isinstance(aliases, Iterable):
+            raise RegistrationError(f"aliases must be a collection of names: write aliases=[{aliases!r:.80}]")
         others = tuple(dict.fromkeys(check_name(alias, "an alias") for alias in aliases))
         own = None if codec is None else find_codec(codec)
         entry = Entry(name, type, schema, others, own)
@@ -211,7 +212,7 @@ class Registry:
 
     def canonical(self, name: str) -> str:
         """Return the current name for an alias; any other name unchanged, known or not."""
-        entry = self._entries.get(name)
+        entry = self._find(name)
         return name if entry is None else entry.name
 
     def names_of(self, kind: Any) -> tuple[str, ...]:
@@ -232,7 +233,7 @@ class Registry:
 
         InvalidQueryError for an alias: events have their current name when they are read, so none would match.
         """
-        entry = self._entries.get(name)
+        entry = self._find(name)
         if entry is not None and entry.name != name:
             raise InvalidQueryError(
                 f"{name!r} is a former name, its events are read as {entry.name!r}: query that name, which finds both"
@@ -249,7 +250,10 @@ class Registry:
         """
         key: object = type(data) if name is None else name
         captures = self._captures
-        found = captures.get(key)
+        try:
+            found = captures.get(key)
+        except TypeError:
+            raise not_a_name(name) from None
         if found is None:
             entry = self._entry(self.name_of(data) if name is None else name)
             found = captures[key] = capture_with(entry, self._codec_for(entry.type, entry.codec))
@@ -275,7 +279,10 @@ class Registry:
         `raise exc.about(name, position)`.
         """
         decoders = self._decoders  # replaced, not cleared, by a registration in another thread
-        found = decoders.get((name, encoding, schema))
+        try:
+            found = decoders.get((name, encoding, schema))
+        except TypeError:
+            raise DecodeError("$", f"{(name, encoding, schema)!r:.80} are no name, encoding and schema") from None
         if found is None:
             found = decoders[name, encoding, schema] = self._compile_decoder(name, encoding, schema)
         return found
@@ -301,8 +308,14 @@ class Registry:
         self._value_encoders: dict[Any, Callable[[Any], str | bytes]] = {}
         self._value_decoders: dict[str, dict[Any, Callable[[str | bytes], Any]]] = {}
 
+    def _find(self, name: str) -> Entry | None:
+        try:
+            return self._entries.get(name)
+        except TypeError:
+            raise not_a_name(name) from None
+
     def _entry(self, name: str) -> Entry:
-        entry = self._entries.get(name)
+        entry = self._find(name)
         if entry is None:
             raise UnknownEventError(name)
         return entry
@@ -355,6 +368,8 @@ class Registry:
         name: str,
         schema: int,
     ) -> Decoder:
+        if type(schema) is not int or schema < 1:
+            raise DecodeError("$", f"a schema version is an int ≥ 1, not {schema!r:.80}")
         if schema > entry.schema:
             raise DecodeError(
                 "$",

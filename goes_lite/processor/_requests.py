@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from goes_lite.contract.backend import Backend
-from goes_lite.errors import ModelNotFound
+from goes_lite.errors import ConfigError, ModelNotFound
 from goes_lite.processor.records import ParkedEvent, Requests, parked_events, requests
 
 
@@ -37,6 +37,8 @@ class Requestable:
 
         One that fails again is parked again, after one attempt. Letters that no longer exist are ignored.
         """
+        for letter in letters:
+            _check(letter)
         store = parked_events(self.backend.models, self.name, self.backend.runtime)
         for letter in letters or await self.parked():
             with suppress(ModelNotFound):
@@ -45,9 +47,15 @@ class Requestable:
 
     async def drop(self, letter: ParkedEvent) -> bool:
         """Drop a dead letter; False if it no longer exists. Events that were held back because of it are handled."""
+        _check(letter)
         dropped = await parked_events(self.backend.models, self.name, self.backend.runtime).delete(letter.key)
         await self._ask(lambda found: replace(found, redrives=found.redrives + 1))
         return dropped
 
     async def _ask(self, change: Callable[[Requests], Requests]) -> None:
         await requests(self.backend.models, self.backend.runtime).use(self.name, change, default=Requests())
+
+
+def _check(letter: object) -> None:
+    if not isinstance(letter, ParkedEvent):
+        raise ConfigError(f"a dead letter of a processor is a ParkedEvent, as parked() returns it, not {letter!r:.80}")

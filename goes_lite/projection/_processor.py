@@ -140,6 +140,9 @@ class ProjectionProcessor(Processor):
 
         After that, instances of another version stop with ProjectionOutdated.
         """
+        for option, given in (("progress", progress), ("accept", accept)):
+            if given is not None and not callable(given):
+                raise ConfigError(f"{option} of rebuild() is a function, not {given!r:.80}")
         return await Rebuild(self, self.projection, self._face, parent=None).run(self._ttl, progress, accept)
 
     async def _reached(self) -> int:

@@ -7,6 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from goes_lite.contract.event_store import EventStore
+from goes_lite.errors import InvalidQueryError
 from goes_lite.events.fields import AggregateRef, aggregate_id
 
 NextId = Callable[[], Awaitable[str | None]]
@@ -15,6 +16,8 @@ NextId = Callable[[], Awaitable[str | None]]
 
 def given_ids(ids: Iterable[str | UUID], after: str | UUID | None) -> NextId:
     """The given ids, without duplicates."""
+    if isinstance(ids, (str, bytes)) or not isinstance(ids, Iterable):
+        raise InvalidQueryError(f"ids is a collection of ids, not {ids!r:.80}: write [{ids!r:.80}]")
     start = "" if after is None else aggregate_id(after)
     left = iter(sorted({id for id in map(aggregate_id, ids) if id > start}))
 

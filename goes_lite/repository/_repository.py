@@ -1,8 +1,7 @@
 """The repository of one class of aggregates on one backend.
 
-Events are the only truth: a save appends them at the version that the aggregate was loaded at, and a fetch replays them,
-with snapshots and a cache only to shorten that. Nothing that happens after the commit (a snapshot, a hook) can make a save
-look as if it had failed.
+Events are the only truth: a save appends them at the version that was loaded, and a fetch replays them, with snapshots and
+a cache only to shorten that. Nothing that happens after the commit (a snapshot, a hook) makes a save look failed.
 """
 
 from __future__ import annotations
@@ -310,8 +309,10 @@ class Repository(Generic[A]):
     def _within(self, transaction: Transaction, cache: Cache[A] | None) -> Repository[A]:
         """`within`; with a cache, it must load only what is committed."""
         inside = copy(self)
-        inside._events = transaction.events
-        inside._snapshots = transaction.snapshots
+        try:
+            inside._events, inside._snapshots = transaction.events, transaction.snapshots
+        except AttributeError:
+            raise ConfigError(f"within() takes what transaction() provides, not {transaction!r:.80}") from None
         snapshots = transaction.snapshots if self._schedule else None
         inside._cache = cache
         inside._loader = Loader(self.aggregate, transaction.events, snapshots, cache, self._hooks.report)

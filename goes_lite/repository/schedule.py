@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from goes_lite.errors import ConfigError
+
 
 class Schedule(Protocol):
     """Decides when to take a snapshot."""
@@ -20,7 +22,7 @@ class Every:
 
     def __init__(self, n: int) -> None:
         if type(n) is not int or n < 1:
-            raise ValueError(f"Every({n!r}): the number of versions between snapshots must be an int ≥ 1")
+            raise ConfigError(f"Every({n!r:.80}): the number of versions between snapshots must be an int ≥ 1")
         self.n = n
 
     def due(self, before: int, after: int) -> bool:

@@ -60,7 +60,8 @@ class Backoff:
         jitter: float = 0.5,
         rng: random.Random | None = None,
     ) -> None:
-        if not (math.isfinite(first) and first >= 0 and factor >= 1 and maximum >= 0 and 0 <= jitter <= 1):
+        numbers = all(type(number) in (int, float) for number in (first, factor, maximum, jitter))
+        if not (numbers and math.isfinite(first) and first >= 0 and factor >= 1 and maximum >= 0 and 0 <= jitter <= 1):
             raise ConfigError(
                 f"Backoff({first!r}, {factor=}, {maximum=}, {jitter=}): requires first ≥ 0, factor ≥ 1, maximum ≥ 0, jitter 0…1"
             )

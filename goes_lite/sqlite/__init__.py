@@ -48,7 +48,7 @@ from goes_lite.kit.transaction import TransactionBlock, check_not_inside
 from goes_lite.runtime import LoopRuntime, Runtime
 from goes_lite.sqlite import _guard
 from goes_lite.sqlite._append import Append
-from goes_lite.sqlite._backup import back_up
+from goes_lite.sqlite._backup import back_up, path_of
 from goes_lite.sqlite._checkpoints import SQLiteCheckpoints, SQLiteLeases
 from goes_lite.sqlite._connection import FileAddress, Readers, open_first, open_reader, parse_durability
 from goes_lite.sqlite._driver import driver, wal_reset_bug
@@ -246,7 +246,8 @@ class SQLiteBackend(Backend):
         (Copying a live file by other means loses what is still in its -wal.)
         """
         self._readers.check_usable()
-        await self.runtime.call(lambda: self._back_up(os.path.abspath(os.path.expanduser(path))))
+        copy = path_of(path)
+        await self.runtime.call(lambda: self._back_up(copy))
 
     def _back_up(self, copy: str) -> None:
         if self._address.memory:

@@ -21,6 +21,19 @@ from goes_lite.sqlite._rights import create_like
 from goes_lite.sqlite._schema import identity
 
 
+def path_of(path: str | os.PathLike[str]) -> str:
+    """Return the absolute path of a backup; ConfigError unless it can be one."""
+    try:
+        found = os.path.abspath(os.path.expanduser(path))
+        if b"\0" in os.fsencode(found):
+            raise ValueError("it contains NUL")
+    except (TypeError, ValueError, OSError) as exc:
+        raise ConfigError(f"cannot back up to {path!r:.80}: it is not the path of a file ({exc!s:.200})") from None
+    if not isinstance(found, str):
+        raise ConfigError(f"cannot back up to {path!r:.80}: a path is a str or an os.PathLike of str")
+    return found
+
+
 def back_up(connection: Connection, address: FileAddress, copy: str, check_usable: Callable[[], None]) -> None:
     """Write the copy to a new file, which appears once it is complete. Raise ConfigError if the file exists."""
     if os.path.lexists(copy):
@@ -45,7 +58,7 @@ def back_up(connection: Connection, address: FileAddress, copy: str, check_usabl
         full = exc.errno in (errno.ENOSPC, errno.EDQUOT)
         raise (StoreFull(copy) if full else StoreUnavailable(copy, f"cannot be created: {exc.strerror}")) from exc
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.remove(part)  # a partial backup is useless
 
 

@@ -23,6 +23,7 @@ from goes_lite.errors import (
     StoreReadOnly,
     StoreUnavailable,
 )
+from tests import wrong_arguments_kit
 from tests.backends.mongo_kit import needs_mongo, store_url
 
 needs_mongo()
@@ -398,3 +399,9 @@ def test_the_transaction_of_a_program_that_lives_is_left_alone() -> None:
             assert [event.data for event in await db.events.query().list()] == ["first", "later"]
 
     asyncio.run(run())
+
+
+def test_wrong_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a public call is given, no error of the driver gets out."""
+    monkeypatch.chdir(tmp_path)
+    wrong_arguments_kit.check_server(store_url())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import date
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -21,6 +22,7 @@ from goes_lite.errors import (
     TransactionConflict,
     TransactionError,
 )
+from tests import wrong_arguments_kit
 from tests.backends.postgres_kit import needs_postgres, store_url
 
 needs_postgres()
@@ -71,6 +73,12 @@ def test_parameters_that_cannot_be_taken() -> None:
         for parameters in ((), (1, 2), ("a\0b",)):
             with pytest.raises(StoreError):
                 db.select("SELECT $1::text", parameters)
+
+
+def test_wrong_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a public call is given, no error of the driver gets out."""
+    monkeypatch.chdir(tmp_path)
+    wrong_arguments_kit.check_server(store_url(retry_timeout=0.1))
 
 
 @pytest.mark.parametrize(("code", "expected"), CODES.items())

@@ -7,13 +7,16 @@ import json
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import datetime, timezone
+from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import goes_lite as goes
 from goes_lite.errors import BusError, InvalidEventError
+from tests import wrong_arguments_kit
 from tests.bus import nats_kit
 from tests.bus.nats_kit import Noted, World, note, registry
 
@@ -332,3 +335,20 @@ def test_the_events_of_a_process_go_to_another_when_it_ends(world: World) -> Non
             assert [event.data.number for event in await take(other, 47)] == list(range(3, 50))
 
     run(main())
+
+
+def test_wrong_arguments(tmp_path: Path) -> None:
+    """Whatever a public call is given, neither an error of the client nor of Python's insides gets out."""
+    with goes.blocking.connect(tmp_path / "app.db", bus=nats_kit.url(), registry=wrong_arguments_kit.registry) as db:
+        for call in wrong_arguments_kit.methods("db.bus", db.bus):
+            for value in (
+                wrong_arguments_kit.ODD[::6] if call.wrong not in ("group", "letter") else wrong_arguments_kit.ODD
+            ):
+                wrong_arguments_kit.check(call, value, partial(_taken_back, call, value))
+
+
+def _taken_back(call: wrong_arguments_kit.Call, value: Any) -> None:
+    taken = call(value)
+    for end in ("close", "stop"):
+        if hasattr(taken, end):
+            getattr(taken, end)()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.contract.event_bus import DeadLetter
+from goes_lite.contract.event_bus import DeadLetter, check_letter
 from goes_lite.errors import BusError
 from goes_lite.events.event import Event
 from goes_lite.kit.bus.queue import Queue
@@ -49,6 +49,7 @@ class DeadLetters:
 
     def queue(self, letter: DeadLetter) -> Queue:
         """The queue that the letter belongs to; BusError if the letter is gone."""
+        check_letter(letter)
         try:
             return self._letters[letter.id][1]
         except KeyError:

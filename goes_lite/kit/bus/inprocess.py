@@ -36,7 +36,13 @@ from goes_lite.kit.bus.dead_letters import DeadLetters, error_text
 from goes_lite.kit.bus.handling import SubscriptionHandling
 from goes_lite.kit.bus.queue import PendingEvents, Queue, Refill
 from goes_lite.kit.bus.subscription import InProcessDelivery, InProcessSubscription
-from goes_lite.kit.bus.subscription_request import SubscriptionRequest, check_ack_wait, check_count, parse_request
+from goes_lite.kit.bus.subscription_request import (
+    SubscriptionRequest,
+    check_ack_wait,
+    check_count,
+    check_group,
+    parse_request,
+)
 from goes_lite.runtime import Runtime
 from goes_lite.runtime.backoff import check_backoff
 
@@ -273,6 +279,7 @@ class InProcessBus:
 
     async def reset(self, group: str) -> None:
         """See `EventBus.reset`."""
+        check_group(group)
         with self.lock:
             self._check_open()
             queue = self._groups.get(group)

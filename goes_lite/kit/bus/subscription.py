@@ -6,7 +6,6 @@ is garbage collected, and gives back what it had.
 
 from __future__ import annotations
 
-import math
 import threading
 import weakref
 from functools import partial
@@ -16,6 +15,7 @@ from typing import Protocol, Self
 from goes_lite.errors import BusError, ConfigError, DeliveryError
 from goes_lite.kit.bus.backlog import Item, Member
 from goes_lite.kit.bus.queue import Queue, Refill
+from goes_lite.kit.bus.subscription_request import is_seconds
 from goes_lite.runtime import Runtime
 
 
@@ -55,7 +55,7 @@ class InProcessDelivery:
 
     async def nak(self, delay: float | None = None) -> None:
         """See `Delivery.nak`. ConfigError for a wrong delay."""
-        if delay is not None and not (math.isfinite(delay) and delay >= 0):
+        if delay is not None and not is_seconds(delay):
             raise ConfigError(f"delay={delay!r} is not valid: use a number of seconds ≥ 0, or None for at once")
         self._subscription.settle(self, "nakked", delay)
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from goes_lite.contract.event_bus import NamePatterns, Ordered, Start, parse_patterns
 from goes_lite.errors import ConfigError, InvalidEventError, InvalidQueryError
@@ -39,8 +39,8 @@ def parse_request(
 ) -> SubscriptionRequest:
     """Return the arguments of `subscribe` as a request; InvalidQueryError or ConfigError for a wrong one."""
     patterns = parse_patterns(names)
-    if group is not None and (not isinstance(group, str) or not group):
-        raise ConfigError(f"group={group!r:.80} is not a name: use a non-empty str, or None for no group")
+    if group is not None:
+        check_group(group)
     check_count("capacity", capacity)
     if ordered_by not in (None, "aggregate") or (ordered_by is not None and group is None):
         raise ConfigError(
@@ -69,13 +69,24 @@ def _parse_start(start: Start) -> tuple[int | None, int | None]:
     )
 
 
+def check_group(group: object) -> None:
+    """Raise ConfigError unless it can name a group."""
+    if not isinstance(group, str) or not group or any("\ud800" <= character <= "\udfff" for character in group):
+        raise ConfigError(f"group={group!r:.80} is not a name: use a non-empty str, or None for no group")
+
+
 def check_count(option: str, value: int) -> None:
     """Raise ConfigError unless the value of an option is an int ≥ 1."""
     if type(value) is not int or value < 1:
         raise ConfigError(f"{option}={value!r} is not valid: use an int ≥ 1")
 
 
+def is_seconds(value: object) -> bool:
+    """Whether a value is a number of seconds ≥ 0."""
+    return type(value) in (int, float) and math.isfinite(cast("float", value)) and cast("float", value) >= 0
+
+
 def check_ack_wait(ack_wait: float | None) -> None:
     """Raise ConfigError unless `ack_wait` is a number of seconds or None."""
-    if ack_wait is not None and not (math.isfinite(ack_wait) and ack_wait > 0):
+    if ack_wait is not None and not (is_seconds(ack_wait) and ack_wait > 0):
         raise ConfigError(f"ack_wait={ack_wait!r} is not valid: use a number of seconds > 0, or None for no limit")
