@@ -47,7 +47,8 @@ class Aggregate:
 
     Class arguments, all inherited
       name         of these aggregates in every store. A class without one is only a base of others.
-      schema       version of the snapshots; raise it whenever the meaning of the state changes.
+      schema       version of the snapshots, for deciding yourself which ones fit: raise it whenever an applier changes. By
+                   default a snapshot fits as long as the code that computes the state is the same.
       deleted_by   event type or types (or names) that delete the aggregate softly: `deleted` becomes true.
       restored_by  those that restore it.
       ignores      those that change nothing else. Every other event that it records needs an applier.

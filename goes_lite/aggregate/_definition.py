@@ -91,6 +91,11 @@ class Appliers(dict[str, Applier]):
         self._by_name = {**self._by_name, **by_name}
         self._unresolved = unresolved
 
+    def by_name(self) -> Mapping[str, Applier]:
+        """Return the appliers of all events that are registered by now."""
+        self._resolve()
+        return self._by_name
+
     def __missing__(self, name: str) -> Applier:
         if self._unresolved:
             self._resolve()
@@ -129,6 +134,8 @@ class Definition(NamedTuple):
     restored_by: tuple[EventKind, ...]
     ignores: tuple[EventKind, ...]
     appliers: Appliers
+    versioned: bool
+    """Whether the class or a base gives `schema`, and so decides itself which snapshots fit."""
     stateless: bool
     """Whether it declares neither appliers nor attributes: then nothing can have been forgotten."""
 
@@ -175,6 +182,7 @@ class Definition(NamedTuple):
             restoring,
             ignoring,
             Appliers(registry, methods),
+            versioned=schema is not None or (base is not None and base.versioned),
             stateless=not marked and not _declares_state(aggregate),
         )
 

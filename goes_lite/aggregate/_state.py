@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple, NotRequired, TypedDict
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -32,7 +32,7 @@ def state_type(aggregate: type[Any], base: type[Any]) -> StateType:
             state = typed_dict(f"{aggregate.__name__}State", hints, total=False)
         elif state is None:
             state = Any
-        fields = {"event": UUID, "unset": list[str], "state": state}
+        fields = {"event": UUID, "unset": list[str], "code": NotRequired[str], "state": state}
         found = _known[aggregate] = StateType(hints, typed_dict(f"{aggregate.__name__}Snapshot", fields))
     return found
 

@@ -1,8 +1,9 @@
 """How the state of an aggregate becomes a snapshot, and when a snapshot fits.
 
-A snapshot is a cache that may be wrong: of another schema, of attributes that the class has changed since, or of a
-history that was deleted and started again. So it names the event that it was taken after and the attributes that were
-not set, and both are compared before its state is used.
+A snapshot is a cache that may be wrong: computed by other appliers, of attributes that the class has changed since, or of a
+history that was deleted and started again. So it names the event that it was taken after, the attributes that were not
+set, and the code that computed it (unless the class gives a `schema`, which then says that), and all are compared before
+its state is used.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from uuid import UUID
 
 from goes_lite.aggregate._aggregate import Aggregate
 from goes_lite.aggregate._definition import definition_of
+from goes_lite.aggregate._fingerprint import fingerprint
 from goes_lite.aggregate._state import state_type
 from goes_lite.contract.snapshot_store import Snapshot
 from goes_lite.errors.functions import check_result
@@ -37,21 +39,24 @@ def pack(aggregate: Aggregate, time: datetime) -> Snapshot:
     state = aggregate.snapshot_state()
     check_result("snapshot_state()", state)
     unset = [name for name in names if name not in state] if names is not None else []
-    encoded = definition.registry.encode_value(
-        envelope, {"event": aggregate.last_event_id, "unset": unset, "state": state}
-    )
+    content = {"event": aggregate.last_event_id, "unset": unset, "state": state}
+    if not definition.versioned:
+        content["code"] = fingerprint(type(aggregate), Aggregate, definition)
+    encoded = definition.registry.encode_value(envelope, content)
     return Snapshot(
         aggregate.ref, aggregate.version, time, definition.schema, encoded.encoding, encoded.payload, aggregate.deleted
     )
 
 
 def unpack(snapshot: Snapshot, aggregate: type[Aggregate]) -> Unpacked | None:
-    """Return the content of a snapshot; None if its schema or attributes are outdated. CodecError if it is unreadable."""
+    """Return the content of a snapshot; None if its schema, code or attributes are outdated. CodecError if it is unreadable."""
     definition = definition_of(aggregate)
     if snapshot.schema != definition.schema:
         return None
     names, envelope = state_type(aggregate, Aggregate)
     found = definition.registry.decode_value(envelope, snapshot.encoding, snapshot.state)
+    if not definition.versioned and found.get("code") != fingerprint(aggregate, Aggregate, definition):
+        return None  # other code computed it
     if names is not None and not names.keys() <= found["state"].keys() | set(found["unset"]):
         return None  # an attribute is new: events before the snapshot may affect it
     return Unpacked(found["event"], found["state"])

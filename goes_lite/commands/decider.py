@@ -36,6 +36,7 @@ class DecidedAggregate(Aggregate):
     """Base of the aggregates of deciders: `state` is the initial state, evolved by each event."""
 
     decider: ClassVar[Decider[Any]]
+    initial: ClassVar[Any]
     state: Any
 
     def decide(self, command: object) -> None:
@@ -115,6 +116,7 @@ class Decider(Generic[S]):
             "__module__": getattr(decide, "__module__", __name__),
             "__annotations__": {"state": type(initial) if state is None else state},
             "decider": self,
+            "initial": initial,
             "apply": cast("Any", applies)(*events)(apply),
             "handle": handle,
         }

@@ -197,6 +197,12 @@ class Registry:
 
         return decorate
 
+    def upcasters_of(self, name: str) -> list[tuple[int, Callable[[Any], Any]]]:
+        """Return the upcasters of an event and of its former names, by schema."""
+        names = self.spellings(self.canonical(name))
+        found = [(schema, function) for (of, schema), function in self._upcasters.items() if of in names]
+        return sorted(found, key=lambda one: one[0])
+
     # --- names and types --------------------------------------------------------------------------------------------
 
     def name_of(self, data: object) -> str:
