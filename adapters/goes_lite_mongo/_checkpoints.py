@@ -11,7 +11,17 @@ from bson.int64 import Int64
 from goes_lite.contract.checkpoints import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
 from goes_lite.errors import StoreDamaged
 from goes_lite.events.fields import to_micros
-from goes_lite.kit.leases import NOBODY, StoredLease, acquired, check_claim, check_current, checkpoint, held, renewed
+from goes_lite.kit.leases import (
+    NOBODY,
+    Sightings,
+    StoredLease,
+    acquired,
+    check_claim,
+    check_current,
+    checkpoint,
+    held,
+    renewed,
+)
 from goes_lite.runtime import Clock, SystemClock
 from goes_lite_mongo._documents import of_collection
 from goes_lite_mongo._driver import ClientSession, Collection, Document
@@ -75,6 +85,7 @@ class MongoLeases:
         self._found = found
         self._leases: Collection = found.leases
         self._clock = clock
+        self._sightings = Sightings(clock)
 
     async def acquire(self, name: str, owner: str, ttl: float) -> Lease:
         duration = check_claim(name, owner, ttl)
@@ -82,9 +93,11 @@ class MongoLeases:
         async def work(session: ClientSession) -> Lease:
             _, now = await _identity(self._found, self._clock, session)
             stored = _stored(await self._leases.find_one({"_id": name}, session=session))
-            return await self._take(session, acquired(name, owner, duration, stored, now))
+            return await self._take(
+                session, acquired(name, owner, duration, self._sightings.judged(name, stored, now), now)
+            )
 
-        return await self._executor.write(work)
+        return self._sightings.note(await self._executor.write(work), duration)
 
     async def renew(self, lease: Lease, ttl: float) -> Lease:
         check_lease(lease)
@@ -95,7 +108,7 @@ class MongoLeases:
             _, now = await _identity(self._found, self._clock, session)
             return await self._take(session, renewed(lease, duration, stored, now))
 
-        return await self._executor.write(work)
+        return self._sightings.note(await self._executor.write(work), duration)
 
     async def _take(self, session: ClientSession, lease: Lease) -> Lease:
         fields = {"owner": lease.owner, "token": Int64(lease.token), "expires": Int64(to_micros(lease.expires))}
@@ -120,7 +133,7 @@ class MongoLeases:
             return row, 0 if row is None else (await _identity(self._found, self._clock, session))[1]
 
         row, now = await self._executor.read(work)
-        return held(name, _stored(row), now)
+        return held(name, self._sightings.judged(name, _stored(row), now), now)
 
 
 async def _identity(found: Collections, clock: Clock, session: ClientSession) -> tuple[str, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from goes_lite.contract.checkpoints import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
 from goes_lite.errors import LeaseHeld, LeaseLost
 from goes_lite.events.fields import from_micros, to_micros
-from goes_lite.kit.leases import NOBODY, StoredLease, check_claim, check_current, checkpoint
+from goes_lite.kit.leases import NOBODY, Sightings, StoredLease, check_claim, check_current, checkpoint, held
 from goes_lite.kit.stored import LEASE
 from goes_lite.runtime import Clock, SystemClock
 from goes_lite_postgres._driver import Connection
@@ -35,7 +35,11 @@ class CheckpointSql:
         self.lease = f"SELECT owner, token, expires FROM {leases} WHERE name = $1"
         # FOR SHARE, so that nobody can take over the lease before the write under it is committed.
         self.keep_lease = f"{self.lease} FOR SHARE"
-        self.held = f"SELECT owner, token, expires FROM {leases} WHERE name = $2 AND expires > {_NOW}"
+        self.seen = f"SELECT owner, token, expires, {_NOW} FROM {leases} WHERE name = $2"
+        self.take_over = (
+            f"UPDATE {leases} SET owner = $2, token = token + 1, expires = {_NOW} + $3::bigint "
+            "WHERE name = $4 AND owner = $5 AND token = $6 AND expires = $7 RETURNING token, expires"
+        )
         self.acquire = (
             f"INSERT INTO {leases} AS l (name, owner, token, expires) "
             f"SELECT $2::text, $3::text, 1, now + $4::bigint FROM (SELECT {_NOW} AS now) AS clock "
@@ -97,6 +101,7 @@ class PostgresLeases:
         self._executor = executor
         self._sql = sql
         self._clock = clock
+        self._sightings = Sightings(clock)
 
     async def acquire(self, name: str, owner: str, ttl: float) -> Lease:
         duration = check_claim(name, owner, ttl)
@@ -104,12 +109,16 @@ class PostgresLeases:
         async def work(connection: Connection) -> Lease:
             row = await connection.fetchrow(self._sql.acquire, micros(self._clock), name, owner, duration)
             if row is None:
-                other, _, expires = LEASE.check(await _stored(connection, self._sql.lease, name), name)
-                raise LeaseHeld(name, other, from_micros(expires))
+                now = micros(self._clock)
+                stored, at = await _seen(connection, self._sql.seen, now, name)
+                if self._sightings.judged(name, stored, at)[2] <= at:  # its clock was set back since it was acquired
+                    row = await connection.fetchrow(self._sql.take_over, now, owner, duration, name, *stored)
+                if row is None:
+                    raise LeaseHeld(name, stored[0], from_micros(stored[2]))
             token, until = row
             return Lease(name, owner, token, from_micros(until))
 
-        return await self._executor.write(work)
+        return self._sightings.note(await self._executor.write(work), duration)
 
     async def renew(self, lease: Lease, ttl: float) -> Lease:
         check_lease(lease)
@@ -124,7 +133,7 @@ class PostgresLeases:
                 raise LeaseLost(lease.name, None, lease.token, lease.token)  # it became current again just now
             return lease._replace(expires=from_micros(until))
 
-        return await self._executor.write(work)
+        return self._sightings.note(await self._executor.write(work), duration)
 
     async def release(self, lease: Lease) -> bool:
         check_lease(lease)
@@ -134,11 +143,18 @@ class PostgresLeases:
     async def get(self, name: str) -> Lease | None:
         check_owned_name(name)
         now = micros(self._clock)
-        rows = await self._executor.read(lambda connection: connection.fetch(self._sql.held, now, name))
-        if not rows:
-            return None
-        owner, token, expires = LEASE.check([*rows[0]], name)
-        return Lease(name, owner, token, from_micros(expires))
+        stored, at = await self._executor.read(lambda connection: _seen(connection, self._sql.seen, now, name))
+        return held(name, self._sightings.judged(name, stored, at), at)
+
+
+async def _seen(connection: Connection, sql: str, now: int | None, name: str) -> tuple[StoredLease, int]:
+    """Return what is stored of a lease, and the time."""
+    row = await connection.fetchrow(sql, now, name)
+    if row is None:
+        return NOBODY, 0
+    *stored, at = row
+    owner, token, expires = LEASE.check(stored, name)
+    return (owner, token, expires), at
 
 
 async def _stored(connection: Connection, sql: str, name: str) -> StoredLease:

@@ -7,8 +7,12 @@ long cannot undo what its successor did.
 
 from __future__ import annotations
 
+import os
+import re
+import socket
 from datetime import datetime
 from typing import NamedTuple, Protocol
+from uuid import uuid4
 
 from goes_lite.errors import InvalidQueryError
 from goes_lite.events.fields import check_text
@@ -16,6 +20,9 @@ from goes_lite.events.query import check_for_query
 
 MAX_TTL = 1e9
 """Thirty years, in seconds: longer than anyone wants a lease to last."""
+
+
+_INSTANCE = re.compile(r".+:\d+:[0-9a-f]{8}")
 
 
 class Checkpoint(NamedTuple):
@@ -39,6 +46,16 @@ class Lease(NamedTuple):
     token: int
     """The fencing token: grows by at least one each time the lease changes hands or is acquired again."""
     expires: datetime
+
+
+def new_owner() -> str:
+    """Return a unique and recognisable name of an instance that holds leases: host, process, a random suffix."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+
+
+def is_instance(owner: str) -> bool:
+    """Return whether it is such a name: it holds leases only as long as its handle is open."""
+    return _INSTANCE.fullmatch(owner) is not None
 
 
 def check_checkpoint(name: str, position: int, lease: Lease | None) -> None:

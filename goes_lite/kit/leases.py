@@ -9,14 +9,48 @@ from typing import TypeAlias
 
 from goes_lite.contract.checkpoints import Checkpoint, Lease, check_owned_name, check_ttl
 from goes_lite.errors import LeaseHeld, LeaseLost
-from goes_lite.events.fields import from_micros
+from goes_lite.events.fields import from_micros, to_micros
 from goes_lite.kit.stored import CHECKPOINT, LEASE
+from goes_lite.runtime import Clock
 
 StoredLease: TypeAlias = tuple[str, int, int]
 """Owner, token and expiry in microseconds."""
 
 NOBODY: StoredLease = ("", 0, 0)
 """Stands for a lease that nobody has ever acquired."""
+
+
+class Sightings:
+    """When leases end, by the monotonic clock of this process, for as long as they stay as they were when they were seen.
+
+    The time of day may be set back or forward meanwhile: that neither prolongs the lease of a holder that died, nor shortens
+    that of one that lives elsewhere.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: dict[str, tuple[StoredLease, float, bool]] = {}  # when each ends, and whether it is of this handle
+
+    def judged(self, name: str, stored: StoredLease, now: int) -> StoredLease:
+        """Return what is stored, with an expiry that is right by the given time of day."""
+        owner, token, expires = stored
+        seen = self._seen.get(name)
+        if not owner or seen is None or seen[0] != stored:
+            if owner and expires > now:
+                self._seen[name] = (stored, self._clock.monotonic() + (expires - now) / 1_000_000, False)
+            else:
+                self._seen.pop(name, None)
+            return stored
+        left = round((seen[1] - self._clock.monotonic()) * 1_000_000)
+        if (left > 0) == (expires > now) or (left > 0 and seen[2]):
+            return stored
+        return owner, token, now + max(0, left)
+
+    def note(self, lease: Lease, duration: int) -> Lease:
+        """Note a lease that this process has just acquired or renewed, and return it."""
+        stored = (lease.owner, lease.token, to_micros(lease.expires))
+        self._seen[lease.name] = (stored, self._clock.monotonic() + duration / 1_000_000, True)
+        return lease
 
 
 def check_claim(name: str, owner: str, ttl: float) -> int:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from goes_lite.contract.backend import TRANSACTIONS, Backend, Transaction
-from goes_lite.contract.checkpoints import Lease, check_owned_name
+from goes_lite.contract.checkpoints import Lease, check_owned_name, new_owner
 from goes_lite.contract.commits import check_wait, hold_appends
 from goes_lite.contract.event_bus import Start
 from goes_lite.contract.event_store import check_position
@@ -35,7 +35,7 @@ from goes_lite.processor._schedule import Continuously, ProcessorSchedule
 from goes_lite.processor._stats import State, Stats, stats_of
 from goes_lite.processor._worker import Worker, store_backoff
 from goes_lite.processor.feed import check_start, first_position
-from goes_lite.processor.held_lease import STANDBY_INTERVAL, HeldLease, new_owner
+from goes_lite.processor.held_lease import STANDBY_INTERVAL, HeldLease
 from goes_lite.processor.records import MAX_NAME, parked_events, requests
 from goes_lite.processor.target import Stopping, Target
 from goes_lite.runtime import Signal, own_clock

@@ -6,11 +6,8 @@ an owner that was paused for longer than that are refused: every checkpoint is s
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable
 from contextlib import suppress
-from uuid import uuid4
 
 from goes_lite.contract.backend import Backend
 from goes_lite.contract.checkpoints import Lease
@@ -20,11 +17,6 @@ from goes_lite.runtime.background import Background, uninterrupted
 
 STANDBY_INTERVAL = 0.2
 """Seconds between two attempts of a standby instance to acquire the lease."""
-
-
-def new_owner() -> str:
-    """Return a unique and recognisable name of an instance: host, process, a random suffix."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 
 
 class HeldLease:

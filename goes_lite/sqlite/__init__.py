@@ -59,6 +59,7 @@ from goes_lite.sqlite._files import files_of, found, release_files
 from goes_lite.sqlite._frozen import FrozenReaders
 from goes_lite.sqlite._models import SQLiteModels
 from goes_lite.sqlite._place import check_place
+from goes_lite.sqlite._presence import Presence
 from goes_lite.sqlite._rights import share_group
 from goes_lite.sqlite._rows import RowReader
 from goes_lite.sqlite._session import SessionExecutor, SQLiteSession, SQLiteTransaction
@@ -156,7 +157,8 @@ class SQLiteBackend(Backend):
         self._reader = RowReader(registry, unknown, address.driver, address.location)
         events, self.snapshots, self.models, self.checkpoints = self._stores(executor, self.commits, None)
         self.events = events
-        self.leases = SQLiteLeases(executor, runtime.clock)
+        presence = Presence(turnstile.file if isinstance(turnstile, Turnstile) else None)
+        self.leases = SQLiteLeases(executor, runtime.clock, presence)
         self._bus = InProcessBus(runtime, events, head=position)
         self.bus: EventBus = self._bus
         events.published = self._bus.committed

@@ -5,13 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from goes_lite.contract.checkpoints import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
+from goes_lite.contract.checkpoints import (
+    Checkpoint,
+    Lease,
+    check_checkpoint,
+    check_lease,
+    check_owned_name,
+    check_ttl,
+    is_instance,
+)
+from goes_lite.errors import GoesError
 from goes_lite.events.fields import to_micros
-from goes_lite.kit.leases import NOBODY, StoredLease, acquired, check_claim, check_current, checkpoint, held, renewed
+from goes_lite.kit.leases import (
+    NOBODY,
+    Sightings,
+    StoredLease,
+    acquired,
+    check_claim,
+    check_current,
+    checkpoint,
+    held,
+    renewed,
+)
 from goes_lite.runtime import Clock
 from goes_lite.sqlite import _schema
 from goes_lite.sqlite._driver import Connection
 from goes_lite.sqlite._executor import AnyExecutor
+from goes_lite.sqlite._presence import Presence
 
 _CHECKPOINTS = "SELECT name, position, store, time FROM checkpoints"
 _SAVE = (
@@ -61,20 +81,38 @@ class SQLiteCheckpoints:
 
 
 class SQLiteLeases:
-    """Leases in the table of that name, by the clock of the local machine."""
+    """Leases in the table of that name, by the clock of the local machine.
 
-    def __init__(self, executor: AnyExecutor, clock: Clock) -> None:
+    Instances of processors are present while their handle is open, as others can see: so nobody waits for one that was killed.
+    """
+
+    def __init__(self, executor: AnyExecutor, clock: Clock, presence: Presence) -> None:
         self._executor = executor
         self._clock = clock
+        self._sightings = Sightings(clock)
+        self._presence = presence
 
     async def acquire(self, name: str, owner: str, ttl: float) -> Lease:
         duration = check_claim(name, owner, ttl)
 
         def work(connection: Connection) -> Lease:
             now = to_micros(self._clock.now())
-            return _take(connection, acquired(name, owner, duration, _stored(connection, name), now))
+            stored = self._judged(name, _stored(connection, name), now)
+            return _take(connection, acquired(name, owner, duration, stored, now))
 
-        return await self._executor.write(work)
+        here = is_instance(owner) and self._presence.enter(owner)
+        try:
+            return self._sightings.note(await self._executor.write(work), duration)
+        except GoesError:
+            if here:
+                self._presence.leave(owner)
+            raise
+
+    def _judged(self, name: str, stored: StoredLease, now: int) -> StoredLease:
+        owner, token, _ = stored
+        if is_instance(owner) and self._presence.gone(owner):
+            return owner, token, 0
+        return self._sightings.judged(name, stored, now)
 
     async def renew(self, lease: Lease, ttl: float) -> Lease:
         check_lease(lease)
@@ -84,18 +122,21 @@ class SQLiteLeases:
             now = to_micros(self._clock.now())
             return _take(connection, renewed(lease, duration, _stored(connection, lease.name), now))
 
-        return await self._executor.write(work)
+        return self._sightings.note(await self._executor.write(work), duration)
 
     async def release(self, lease: Lease) -> bool:
         check_lease(lease)
         sql = "UPDATE leases SET owner = '', expires = 0 WHERE name = ? AND owner = ? AND token = ? RETURNING 1"
         key = (lease.name, lease.owner, lease.token)
-        return await self._executor.write(lambda connection: bool(connection.execute(sql, key).fetchall()))
+        released = await self._executor.write(lambda connection: bool(connection.execute(sql, key).fetchall()))
+        self._presence.leave(lease.owner)
+        return released
 
     async def get(self, name: str) -> Lease | None:
         check_owned_name(name)
         stored = await self._executor.read(lambda connection: _stored(connection, name))
-        return held(name, stored, to_micros(self._clock.now()))
+        now = to_micros(self._clock.now())
+        return held(name, self._judged(name, stored, now), now)
 
 
 def _stored(connection: Connection, name: str) -> StoredLease:

@@ -158,6 +158,10 @@ class Turnstile:
             self._give_place()
             self.inside = False
 
+    def file(self) -> int:
+        """Return the descriptor of the lock file."""
+        return self._file
+
     def close(self) -> None:
         """Close the file, which releases its locks."""
         self.inside = False
