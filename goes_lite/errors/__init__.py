@@ -49,7 +49,7 @@
     │   ├── StoreReadOnly             a write to a store that can only be read              (PermissionError)
     │   ├── StoreFull                 no room left on the disk                              (OSError)
     │   ├── StoreUnavailable          it cannot be opened or reached                        (OSError)
-    │   ├── StoreDamaged              the file is damaged
+    │   ├── StoreDamaged              what is stored cannot be right
     │   ├── ForeignFile               the file belongs to another program
     │   ├── StoreTooNew               the file was written by a newer goes_lite
     │   ├── NetworkFilesystem         the file lies where file locks are unreliable
