@@ -98,13 +98,17 @@ def _dataclass(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str
     try:
         object.__new__(cls)
     except TypeError as exc:  # an abstract class, or one that is also a dict, an exception, …
-        raise RegistrationError(
-            f"{cls.__name__}: only its fields are stored, and it cannot be made from them ({exc}): "
-            "use a class that derives from nothing built-in"
-        ) from None
+        raise _not_only_fields(cls, str(exc)) from None
     members = [inspect.getattr_static(cls, field.name, None) for field in stored]
     shape.runs_code = hasattr(cls, "__post_init__") or any(
         hasattr(type(member), "__set__") and not inspect.ismemberdescriptor(member) for member in members
+    )
+
+
+def _not_only_fields(cls: type[Any], why: str) -> RegistrationError:
+    return RegistrationError(
+        f"{cls.__name__}: only its fields are stored, and it cannot be made from them ({why}): "
+        "use a class that derives from nothing built-in"
     )
 
 
@@ -139,6 +143,8 @@ def _attrs(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str, An
             computed.append(Field(attribute.name, inner, required=False, compared=compared))
         shape.runs_code |= bool(attribute.converter or attribute.validator)
     shape.fields, shape.computed = tuple(stored), tuple(computed)
+    if issubclass(cls, (dict, list, set, frozenset, tuple, str, bytes, int, float)):
+        raise _not_only_fields(cls, "it also has what its base holds")
     generated = cls.__init__.__code__.co_filename.startswith("<attrs generated")
     hooks = hasattr(cls, "__attrs_pre_init__") or hasattr(cls, "__attrs_post_init__")
     shape.runs_code |= hooks or not generated

@@ -54,17 +54,20 @@ def _reaches_itself(shape: Shape, above: set[int], finite: set[int]) -> bool:
     return False
 
 
-def uncertain(shape: Shape) -> bool:
-    """Whether a value of the shape may be read as one that is not equal."""
-    return any(
-        inner.runs_code
-        or any(field.compared for field in inner.computed)
-        or (
-            inner.kind in ("set", "frozenset", "dict")
-            and any(part.kind == "datetime" for part in inner.parts[0].walk())
-        )
-        for inner in shape.walk()
-    )
+def doubts(shape: Shape) -> str:
+    """Return why a value of the shape may be read as one that is not equal; "" if none may."""
+    shapes = list(shape.walk())
+    found: list[str] = []
+    if any(field.compared for inner in shapes for field in inner.computed):
+        found.append("a field with init=False is not stored but made again (make it an argument, or do not compare it)")
+    if any(inner.runs_code for inner in shapes):
+        found.append("__post_init__, converters and the like run again when it is read")
+    if any(inner.kind in _KEYED and any(part.kind == "datetime" for part in inner.parts[0].walk()) for inner in shapes):
+        found.append("datetimes of the same instant in two zones become one")
+    return "; ".join(found)
+
+
+_KEYED = frozenset(("set", "frozenset", "dict"))
 
 
 def with_computed(shape: Shape, known: dict[int, Shape]) -> Shape:
@@ -82,30 +85,27 @@ def with_computed(shape: Shape, known: dict[int, Shape]) -> Shape:
     return found
 
 
-def check_equal(before: str, after: str, loads: Callable[[str], Any]) -> None:
+def check_equal(before: str, after: str, loads: Callable[[str], Any], why: str) -> None:
     """Problem, with the path of the difference, unless two texts stand for equal values."""
     if before != after:
-        _compare(loads(before), loads(after))
+        _compare(loads(before), loads(after), why)
 
 
-def _compare(given: Any, again: Any) -> None:
+def _compare(given: Any, again: Any, why: str) -> None:
     step = ""
     try:
         if isinstance(given, dict) and isinstance(again, dict) and given.keys() == again.keys():
             for key in given:
                 step = key_step(key)
-                _compare(given[key], again[key])
+                _compare(given[key], again[key], why)
             return
         if isinstance(given, list) and isinstance(again, list) and len(given) == len(again):
             for index, items in enumerate(zip(given, again, strict=True)):
                 step = f"[{index}]"
-                _compare(*items)
+                _compare(*items, why)
             return
     except Problem as problem:
         problem.path.append(step)
         raise
     if given != again:  # an int may stand where a float is expected
-        raise Problem(
-            f"{shown(given)} would be read as {shown(again)}: a field with init=False is not stored but made again "
-            "(unless it is not compared), __post_init__ and converters run again, and equal datetimes are one"
-        )
+        raise Problem(f"{shown(given)} would be read as {shown(again)}: {why}")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from goes_lite.codec._equal import TOO_DEEP, check_equal, too_deep, unbounded, uncertain, with_computed
+from goes_lite.codec._equal import TOO_DEEP, check_equal, doubts, too_deep, unbounded, with_computed
 from goes_lite.codec._problem import Problem
 from goes_lite.codec._read import reader
 from goes_lite.codec._shapes import Shape, Unresolved
@@ -34,7 +34,8 @@ class StdlibJson:
         shape = shape_of(type)
         write = writer(shape)
         any_depth = unbounded(shape)
-        check = _check_reading(shape) if uncertain(shape) else None
+        why = doubts(shape)
+        check = _check_reading(shape, why) if why else None
 
         def encode(value: Any) -> str:
             try:
@@ -91,7 +92,7 @@ def plain_reader(shape: Shape) -> Callable[[Any], Any]:
     return from_plain
 
 
-def _check_reading(shape: Shape) -> Callable[[Any, str], None]:
+def _check_reading(shape: Shape, why: str) -> Callable[[Any, str], None]:
     """Return the function that raises Problem unless the text of a value is read as an equal one."""
     read, whole = reader(shape), writer(with_computed(shape, {}))
 
@@ -101,7 +102,7 @@ def _check_reading(shape: Shape) -> Callable[[Any, str], None]:
         except Problem as problem:
             problem.text = f"cannot be read back: {problem.text}"
             raise
-        check_equal(whole(value), whole(again), loads)
+        check_equal(whole(value), whole(again), loads, why)
 
     return check
 

@@ -11,7 +11,7 @@ from keyword import iskeyword
 from typing import Any
 
 from goes_lite.codec._check import Check, checker, decoded_checker
-from goes_lite.codec._equal import TOO_DEEP, too_deep, unbounded, uncertain
+from goes_lite.codec._equal import TOO_DEEP, doubts, too_deep, unbounded
 from goes_lite.codec._json import StdlibJson, loads, plain_reader, shape_of
 from goes_lite.codec._shapes import Shape
 from goes_lite.errors import DecodeError, DriverMissing, EncodeError
@@ -32,7 +32,7 @@ class MsgspecJson(StdlibJson):
             return exact
         check = checker(shape)
         native = msgspec.json.Encoder().encode
-        if unbounded(shape) or uncertain(shape):
+        if unbounded(shape) or doubts(shape):
             return self._careful(type, shape, check)
 
         def encode(value: Any) -> str:
@@ -48,7 +48,7 @@ class MsgspecJson(StdlibJson):
     def _careful(self, type: Any, shape: Shape, check: Check) -> Callable[[Any], str]:
         """Return the encoder that looks whether a value can be read, and as an equal one."""
         exact = super().encoder(type)
-        again = self.decoder(type) if uncertain(shape) else None
+        again = self.decoder(type) if doubts(shape) else None
         native = msgspec.json.Encoder().encode
 
         def encode(value: Any) -> str:
@@ -116,7 +116,7 @@ class MsgspecMsgpack:
         check = checker(shape, utc_only=True) if _writes(shape) else _never
         native = msgspec.msgpack.Encoder().encode
         # What needs a closer look is written as JSON too, which has it.
-        careful = unbounded(shape) or uncertain(shape)
+        careful = unbounded(shape) or doubts(shape)
         look = (MsgspecJson() if _writes(shape) else self._json).encoder(type)
 
         def encode(value: Any) -> bytes:

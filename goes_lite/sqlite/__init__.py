@@ -248,8 +248,7 @@ class SQLiteBackend(Backend):
         (Copying a live file by other means loses what is still in its -wal.)
         """
         self._readers.check_usable()
-        copy = path_of(path)
-        await self.runtime.call(lambda: self._back_up(copy))
+        await self.runtime.call(lambda: self._back_up(path_of(path)))
 
     def _back_up(self, copy: str) -> None:
         if self._address.memory:
