@@ -311,8 +311,8 @@ class BlockingDatabase:
         - Processors, relays, projections, workers, services and handlers of the bus stop after their current batch, command or
           event, and give back their leases. Called by one of their handlers, it does not wait for that one.
         - Without a timeout, it waits up to a second for a handler of a processor or worker that is running, and leaves it
-          behind after that: its event or command is not done. With a timeout, it waits so long for all handlers; then async
-          ones are cancelled, and if a blocking one still runs, StillRunning says which. The handle is closed anyway.
+          behind after that: its event or command is not done. With a timeout, it waits so long for all handlers; then
+          coroutines are cancelled, and if a blocking one still runs, StillRunning says which. The handle is closed anyway.
         - Any other use of a closed handle raises StoreClosed; whoever waits on it is woken.
         """
         """"""
