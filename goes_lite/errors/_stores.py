@@ -63,11 +63,14 @@ class StoreUnavailable(StoreError, OSError):
     """The store cannot be opened or reached."""
 
 
+_RESTORE = "restore a backup (in the place of a file, after moving its -wal and -shm away)"
+
+
 class StoreDamaged(StoreError):
     """What is stored cannot be right; it was not changed."""
 
     def __init__(self, location: str, detail: str, way_out: str = "") -> None:
-        super().__init__(location, f"the store is damaged ({detail}): {way_out or 'restore a backup'}")
+        super().__init__(location, f"the store is damaged ({detail}): {way_out or _RESTORE}")
 
 
 class ForeignFile(StoreError):

@@ -55,8 +55,9 @@ from goes_lite.sqlite._driver import driver, wal_reset_bug
 from goes_lite.sqlite._erase import erase
 from goes_lite.sqlite._events import SQLiteEventRows
 from goes_lite.sqlite._executor import AnyExecutor, DirectExecutor
-from goes_lite.sqlite._files import files_of, found, release_files
+from goes_lite.sqlite._files import files_of, found, in_use, release_files
 from goes_lite.sqlite._frozen import FrozenReaders
+from goes_lite.sqlite._log import check_log
 from goes_lite.sqlite._models import SQLiteModels
 from goes_lite.sqlite._place import check_place
 from goes_lite.sqlite._presence import Presence
@@ -126,6 +127,8 @@ class SQLiteBackend(Backend):
             if not address.memory:
                 _guard.claim(self._given, address.driver.name, self)
             before = None if address.memory else found(address.path)
+            if before and not in_use(address.path, before):
+                check_log(address)
             connection, self.identity, position, frozen = open_first(address)
             try:
                 turnstile: AnyTurnstile = NoTurnstile()

@@ -208,7 +208,8 @@ NOT_NULL, PRIMARY_KEY = CONSTRAINT | 5 << 8, CONSTRAINT | 6 << 8
 
 
 _TO_RESCUE = (
-    "restore a backup, or save what is readable with `sqlite3 FILE .dump`: see 'A damaged file' in docs/sqlite.md"
+    "restore a backup after moving the -wal and -shm of the file away, or save what is readable with `sqlite3 FILE .dump`: "
+    "see 'Restore' and 'A damaged file' in docs/sqlite.md"
 )
 _TO_READ = "open it with read_only=True to read it, or move it to a writable folder"
 

@@ -113,7 +113,7 @@ class Files:
 
 _GONE = (
     "the file was removed, renamed or replaced while it was open, so nothing that is written to it would be found again: "
-    "put it back, with its -wal (or restore a backup), and connect again"
+    "put it back, with its -wal (or restore a backup, after moving the -wal and -shm away), and connect again"
 )
 _SIDE = (
     "its {0} was removed or replaced while it was open, so programs no longer notice each other: end all programs that "
@@ -127,6 +127,11 @@ def found(path: str) -> tuple[int, int] | None:
         return _identity(path)
     except OSError:
         return None
+
+
+def in_use(path: str, before: tuple[int, int]) -> bool:
+    """Whether this process has the file open."""
+    return (path, *before) in _known
 
 
 def files_of(path: str, before: tuple[int, int] | None, handle: object) -> Files:

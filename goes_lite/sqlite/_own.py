@@ -53,7 +53,7 @@ def check_own(connection: Connection, location: str, expected: frozenset[Entry])
             raise StoreDamaged(
                 location,
                 f"the {kind} {name!r} is not as goes_lite made it",
-                f"restore a backup, or undo the change {_WITH_THE_SHELL}",
+                f"restore a backup after moving the -wal and -shm away, or undo the change {_WITH_THE_SHELL}",
             )
         raise StoreDamaged(
             location,
@@ -81,7 +81,8 @@ def check_head(connection: Connection, location: str) -> int:
         raise StoreDamaged(
             location,
             f"the last event is at position {last}, but sqlite_sequence, which holds the last position, has {said}",
-            "restore a backup; where no event after that one was ever stored and deleted, you may run "
+            "restore a backup after moving the -wal and -shm away; "
+            "where no event after that one was ever stored and deleted, you may run "
             "DELETE FROM sqlite_sequence WHERE name = 'events'; "
             f"INSERT INTO sqlite_sequence VALUES ('events', {last or 0}) {_WITH_THE_SHELL}",
         )

@@ -28,7 +28,7 @@ _UUID = (
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
-        # id: who this store is; epoch: which life of it (a restored copy begins another)
+        # id: who this store is; epoch: which life of it (a restored copy begins another); log: which -wal belongs to it
         "CREATE TABLE store (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID",
         "CREATE TABLE event_names (key INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT",
         """CREATE TABLE aggregates (
@@ -164,7 +164,7 @@ def migrate(connection: Connection, location: str, *, until: int | None = None) 
             for statement in statements:
                 connection.execute(statement)
         if version == 0:
-            identity = [("id", new_id_text()), ("epoch", "1")]
+            identity = [("id", new_id_text()), ("epoch", "1"), ("log", new_id_text())]
             connection.executemany("INSERT INTO store (key, value) VALUES (?, ?)", identity)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         if version < until:

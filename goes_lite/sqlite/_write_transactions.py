@@ -8,6 +8,7 @@ from goes_lite.errors import StoreClosed, StoreDamaged, StoreUnavailable
 from goes_lite.sqlite import _guard
 from goes_lite.sqlite._connection import WRITER_BUSY, FileAddress, set_busy_timeout
 from goes_lite.sqlite._driver import AUTH, BUSY, Connection, translate
+from goes_lite.sqlite._log import begin_log, is_empty
 from goes_lite.sqlite._schema import check_again
 from goes_lite.sqlite._turnstile import GRACE, AnyTurnstile
 from goes_lite.sqlite.checkpointer import Checkpointer
@@ -21,6 +22,8 @@ class WriteTransactions:
         self.address = address
         self.driver = address.driver
         self.turnstile = turnstile
+        self._begins_log = not address.memory
+        """Whether the first commit is still to come, which may be the first of the log."""
         self._synced = address.durability == "full"
         self.checkpointer = Checkpointer(connection, address, turnstile)
         self.closed = self._gone = False
@@ -38,6 +41,8 @@ class WriteTransactions:
             while True:
                 try:
                     self.connection.execute("BEGIN IMMEDIATE")
+                    if self._begins_log:
+                        self._begins_log = is_empty(self.address.path)
                     return
                 except self.driver.error as exc:
                     # SQLite waits briefly at a time, so that Ctrl-C works and both waits share one time limit
@@ -55,8 +60,11 @@ class WriteTransactions:
         try:
             if changed:
                 self.checkpointer.before_commit()
+                if self._begins_log:
+                    begin_log(self.connection)
                 self.address.files.check()
             self.connection.execute("COMMIT" if changed else "ROLLBACK")
+            self._begins_log = self._begins_log and not changed
         except self.driver.error as exc:
             raise self.translated(exc) from exc
         if changed and self._synced:

@@ -15,6 +15,7 @@ import os
 from goes_lite.errors import StoreError
 from goes_lite.sqlite._connection import WRITER_BUSY, FileAddress, set_busy_timeout
 from goes_lite.sqlite._driver import Connection, wal_reset_bug
+from goes_lite.sqlite._log import begin_log_after, marks
 from goes_lite.sqlite._turnstile import AnyTurnstile
 
 PAGES = 2000
@@ -69,7 +70,10 @@ class Checkpointer:
         try:
             self._files.check()  # nobody else's log may move into the file
             set_busy_timeout(self._connection, BUSY)
-            self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+            before = marks(self._connection)
+            busy, pages, moved = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()[0]
+            if not busy and pages == moved:
+                begin_log_after(self._connection, before)
         finally:
             self._turnstile.leave()
             set_busy_timeout(self._connection, WRITER_BUSY)

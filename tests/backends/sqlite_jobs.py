@@ -30,7 +30,8 @@ from goes_lite.blocking import BlockingDatabase
 from goes_lite.errors import ConcurrencyError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
-from goes_lite.sqlite import SQLiteBackend
+from goes_lite.sqlite import SQLiteBackend, address_of
+from goes_lite.sqlite._log import check_log
 from tests.backends.sqlite_kit import JOBS, Noted, job, note, numbers, registry, store
 
 
@@ -213,6 +214,20 @@ def read_frozen(path: str, driver: str) -> None:
                 say(numbers(db))
             except Exception as error:
                 say([type(error).__name__, str(error)])
+
+
+@job
+def check_logs(path: str, driver: str) -> None:
+    """Check again and again, until told to end, whether the log belongs to the file."""
+    address = address_of(path, driver_name=driver)
+    told = threading.Thread(target=listen)
+    told.start()
+    say("checking")
+    count = 0
+    while told.is_alive():
+        check_log(address)
+        count += 1
+    say(count)
 
 
 @job
