@@ -28,6 +28,15 @@ class BlockingProcessor(Running):
         """The last error."""
         return self.processor.error
 
+    def catch_up(self) -> int:
+        """Handle everything that is stored at this moment, whatever the schedule; return the position that was reached.
+
+        For programs that run once, such as command-line tools. It works here, in the calling task or thread; if another
+        instance is active, that one is asked to, and waited for. Errors as for `run`.
+        """
+        """"""
+        return self._portal.run(self.processor.catch_up())
+
     def wait_for(self, position: int, timeout: float | None = None) -> None:
         """Wait until everything up to the position is handled, by any instance in any process.
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable
+from contextlib import suppress
 from contextvars import Context, ContextVar
 from types import TracebackType
 from typing import Any, Self
 
 from goes_lite.contract.backend import TRANSACTIONS, Backend, Transaction
 from goes_lite.contract.checkpoints import Lease, check_owned_name, new_owner
-from goes_lite.contract.commits import check_wait, hold_appends
+from goes_lite.contract.commits import hold_appends
 from goes_lite.contract.event_bus import Start
-from goes_lite.contract.event_store import check_position
 from goes_lite.errors import (
     TRANSIENT,
     AbilityMissing,
@@ -22,21 +21,20 @@ from goes_lite.errors import (
     InvalidQueryError,
     LeaseHeld,
     LeaseLost,
-    ProcessorBehind,
     StoreClosed,
 )
 from goes_lite.errors.functions import check_function, failure
 from goes_lite.events.context import timed
 from goes_lite.events.event import Event
 from goes_lite.events.query import EVERYTHING, EventQuery, check_query
-from goes_lite.processor._requests import Requestable
+from goes_lite.processor._observed import Observed
 from goes_lite.processor._retry import Retry
 from goes_lite.processor._schedule import Continuously, ProcessorSchedule
-from goes_lite.processor._stats import State, Stats, stats_of
+from goes_lite.processor._stats import State
 from goes_lite.processor._worker import Worker, store_backoff
 from goes_lite.processor.feed import check_start, first_position
 from goes_lite.processor.held_lease import STANDBY_INTERVAL, HeldLease
-from goes_lite.processor.records import MAX_NAME, parked_events, requests
+from goes_lite.processor.records import MAX_NAME, parked_events
 from goes_lite.processor.target import Stopping, Target
 from goes_lite.runtime import Signal, own_clock
 from goes_lite.runtime.background import Background, Done, at_once
@@ -53,7 +51,7 @@ _at_work: ContextVar[Processor | None] = ContextVar("_at_work", default=None)
 """The processor whose handler is running here: in its task, its thread, or anything that the handler started."""
 
 
-class Processor(Requestable):
+class Processor(Observed):
     """A named, durable consumer of the log; see `Database.processor` for how to create one and what it promises."""
 
     def __init__(
@@ -106,6 +104,8 @@ class Processor(Requestable):
         self.wake = Signal()
         """Notified of commits, of closing the store, of a request to stop, and of losing the lease."""
         self.resting = False
+        self.goal: int | None = None
+        """Where `catch_up` ends."""
         self.error: Exception | None = None
         """The last error."""
         self._ttl = float(lease)
@@ -196,7 +196,7 @@ class Processor(Requestable):
         try:
             lease = await held.acquire()
         except LeaseHeld:
-            await self.sleep(STANDBY_INTERVAL)
+            await self._stand_by()
             return
         self._held, self._state, self.resting = held, "active", False
         self._since, self._handled_before = self.backend.runtime.clock.monotonic(), self._handled
@@ -204,6 +204,7 @@ class Processor(Requestable):
         try:
             with timed(own_clock(self.backend.runtime.clock)):
                 await Worker(self, lease).run()
+            self._stopping = self._stopping or self.goal is not None
         except LeaseLost as exc:
             self.failed(exc)
         except Stopping:
@@ -211,6 +212,32 @@ class Processor(Requestable):
         finally:
             self._held, self._state = None, "standby"
             await held.release()
+
+    async def catch_up(self) -> int:
+        """Handle everything that is stored at this moment, whatever the schedule; return the position that was reached.
+
+        For programs that run once, such as command-line tools. It works here, in the calling task or thread; if another
+        instance is active, that one is asked to, and waited for. Errors as for `run`.
+        """
+        goal = await self.backend.events.head()
+        if self._running:
+            await self.trigger()
+            await self.wait_for(goal)
+            return goal
+        self.goal = goal
+        try:
+            await self.run()
+        finally:
+            self.goal = None
+        return goal
+
+    async def _stand_by(self) -> None:
+        if self.goal is not None:
+            if await self._reached() >= self.goal:
+                self._stopping = True
+                return
+            await self.trigger()
+        await self.sleep(STANDBY_INTERVAL)
 
     def start(self) -> Awaitable[None]:
         """Run in the background: in a task on the event loop, or in a thread of a blocking program. `stop` ends it.
@@ -292,65 +319,6 @@ class Processor(Requestable):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop()
-
-    # --- requests to it -------------------------------------------------------------------------------------------------
-
-    async def wait_for(self, position: int, timeout: float | None = None) -> None:
-        """Wait until everything up to the position is handled, by any instance in any process.
-
-        For read-your-writes: `await processor.wait_for((await db.events.append(…)).position)`. ProcessorBehind after
-        `timeout` seconds; if this instance failed, its error is raised. InvalidQueryError for an invalid argument.
-        """
-        check_position("position", position)
-        timeout = check_wait(0, timeout)
-        clock = self.backend.runtime.clock
-        deadline = None if timeout is None else clock.monotonic() + timeout
-        changed = Signal()
-        with self.backend.commits.watch(changed), self._waiting(changed):
-            while True:
-                seen = changed.count
-                reached = await self._reached()
-                if reached >= position:
-                    return
-                if self._state == "failed" and self.error is not None:
-                    raise self.error
-                left = None if deadline is None else deadline - clock.monotonic()
-                if left is not None and left <= 0:
-                    raise ProcessorBehind(self.name, position, reached)
-                await self.backend.runtime.wait(changed, seen, left)
-
-    @contextmanager
-    def _waiting(self, signal: Signal) -> Generator[None]:
-        self._waiters.add(signal)
-        try:
-            yield
-        finally:
-            self._waiters.discard(signal)
-
-    def _tell(self) -> None:
-        """Wake those who wait for a position."""
-        for waiter in tuple(self._waiters):
-            waiter.notify()
-
-    async def _reached(self) -> int:
-        """Return the position that the active instance has reached; 0 while a requested reset is still to be done."""
-        asked = await requests(self.backend.models, self.backend.runtime).find(self.name)
-        if asked is not None and asked.resets > asked.reset:
-            return 0
-        checkpoint = await self.backend.checkpoints.get(self.name)
-        return max(checkpoint.position if checkpoint else 0, self._position if self._held else 0)
-
-    async def stats(self) -> Stats:
-        """Return its state and progress, as known to this instance."""
-        stats = await stats_of(self.backend, self.name, self.query)
-        position = max(stats.position, self._position) if self._held else stats.position
-        elapsed = self.backend.runtime.clock.monotonic() - self._since
-        rate = (self._handled - self._handled_before) / elapsed if self._held and elapsed > 0 else 0.0
-        return stats._replace(
-            state=self._state, position=position, lag=max(0, stats.head - position),
-            lag_seconds=stats.lag_seconds if position < stats.head else 0.0, rate=rate, handled=self._handled,
-            error=self.error,
-        )  # fmt: skip
 
     # --- overridden by ProjectionProcessor ----------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from goes_lite.contract.checkpoints import Lease
+from goes_lite.contract.checkpoints import Checkpoint, Lease
 from goes_lite.errors import TRANSIENT, CheckpointMismatch, ConfigError
 from goes_lite.errors.functions import check_result
 from goes_lite.processor._schedule import Pending
@@ -51,6 +51,8 @@ class Worker:
                     await self._begin()
                 seconds = await self._step()
                 begun, failures = True, 0
+                if processor.goal is not None and self._runner.position >= processor.goal:
+                    break
             except Displaced:
                 begun, seconds = False, 0
             except TRANSIENT as exc:
@@ -100,7 +102,13 @@ class Worker:
         now = self._clock.monotonic()
         if head > self._peeked:
             await self._peek(head, now)
-        triggered = asked.triggers > asked.served
+        if head < runner.position != processor.start_at:  # the store was restored underneath
+            checkpoint = await self._backend.checkpoints.get(processor.name)
+            behind = Checkpoint(
+                processor.name, runner.position, self._backend.identity, self._backend.runtime.clock.now()
+            )
+            raise CheckpointMismatch(checkpoint or behind, self._backend.identity, head)
+        triggered = asked.triggers > asked.served or processor.goal is not None
         due = processor.schedule.due(self._pending, now)
         if due is not None and not isinstance(due, int | float):
             check_result("due() of the schedule", due)
@@ -108,7 +116,9 @@ class Worker:
         if triggered or (due is not None and due <= now):
             await self._run_until(head)
             self._pending = Pending(None, None, now)  # not before: a run that the store interrupts is repeated
-            if triggered and runner.position >= head:  # else it was interrupted, and the next run continues
+            if (
+                asked.triggers > asked.served and runner.position >= head
+            ):  # else it was interrupted, and the next run continues
                 await self._requests.use(
                     processor.name, lambda found: replace(found, served=max(found.served, asked.triggers))
                 )

@@ -65,6 +65,8 @@ class Host(Protocol):
     schedule: ProcessorSchedule
     retry: Retry
     wake: Signal
+    goal: int | None
+    """The position after which it ends; None to go on for ever."""
     resting: bool
     """Whether it waits because nothing is due."""
 
