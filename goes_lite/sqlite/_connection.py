@@ -260,8 +260,7 @@ class Readers:
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = open_reader(self.address)
-            self.all.append(connection)
+            connection = self._open()
         reusable = True  # every statement is read to its end before work returns or raises
         try:
             return work(connection)
@@ -282,6 +281,15 @@ class Readers:
             else:
                 connection.close()
                 self.all.remove(connection)
+
+    def _open(self) -> Connection:
+        try:
+            connection = open_reader(self.address)
+        except StoreUnavailable:
+            self.check_usable()  # closed meanwhile: the log is removed with its last connection
+            raise
+        self.all.append(connection)
+        return connection
 
     def lend(self, connection: Connection) -> None:
         """Add an open connection to the pool."""

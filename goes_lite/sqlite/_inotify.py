@@ -62,9 +62,7 @@ class Inotify:
             at += length
             if mask & QUEUE_OVERFLOW:
                 found.add((-1, ""))
-            elif mask & REPLACE or name.endswith(
-                "-wal"
-            ):  # the file itself is written by checkpoints, which change nothing
+            elif mask & REPLACE or name.endswith("-wal"):  # checkpoints write the file itself, which changes nothing
                 found.add((number, name))
         return found
 

@@ -24,6 +24,7 @@ def path(tmp_path: Path) -> str:
 
 def test_nobody_passes_twice_while_another_waits(path: str) -> None:
     """Who leaves the turnstile and wants to go through again goes behind those who wait."""
+    Path(path).touch()
     first, second, looking = (Turnstile(path + "-lock", path) for _ in range(3))
     passed: list[str] = []
 
