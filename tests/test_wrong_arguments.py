@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 import goes_lite as goes
 from tests import wrong_arguments_kit as kit
 
-quick = settings(max_examples=3 * settings().max_examples, deadline=None, suppress_health_check=list(HealthCheck))
+slow = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+quick = settings(max_examples=3 * settings().max_examples, deadline=None, suppress_health_check=slow)
 
 
 @pytest.fixture(scope="module", name="db")

@@ -148,11 +148,15 @@ def calls(label: str, function: Callable[..., Any], options: Any = None, /, **go
         yield Call(label, function, arguments, name)
 
 
+class_of: Callable[[Any], type[Any]] = type
+
+
 def methods(label: str, of: Any, /, *without: str, **good: Any) -> Iterator[Call]:
     """Yield the calls of all public methods of an object."""
-    for name in dir(type(of)):
+    cls: Any = class_of(of)
+    for name in dir(cls):
         if not name.startswith("_") and name not in NEVER and name not in without:
-            function = inspect.getattr_static(type(of), name)
+            function = inspect.getattr_static(cls, name)
             if inspect.isfunction(function):
                 yield from calls(f"{label}.{name}", getattr(of, name), **good)
 
@@ -170,7 +174,7 @@ def calls_of_stores(label: str, of: Any, snapshot: Any) -> Iterator[Call]:
 def calls_of_database(db: Any, snapshot: Any, lease: Any) -> Iterator[Call]:
     """Yield those of a handle, of either face."""
     yield from calls_of_stores("db", db, snapshot)
-    yield from calls("db.events.follow", lambda query, after: db.events.follow(query, after=after) and None)
+    yield from calls("db.events.follow", partial(not_read, db.events.follow))
     yield from methods("db.leases", db.leases, lease=lease)
     yield from methods("db.commits", db.commits)
     yield from methods("db.bus", db.bus)
@@ -197,7 +201,7 @@ def calls_of_database(db: Any, snapshot: Any, lease: Any) -> Iterator[Call]:
     yield from calls("db.backup", db.backup)
     for wrong in ("name", "aggregate", "version", "time", "schema", "encoding", "payload"):
         if wrong in snapshot._fields:
-            yield Call("Snapshot", lambda **changed: db.snapshots.save(snapshot._replace(**changed)), {}, wrong)
+            yield Call("Snapshot", partial(save_changed, db, snapshot), {}, wrong)
     for wrong in ("query", "after"):
         good = {"query": goes.EventQuery(), "after": 1}
         yield Call("AppendCondition", partial(append_on, db), good, wrong)
@@ -218,8 +222,8 @@ def calls_of_values() -> Iterator[Call]:
     yield from calls("event()", new().event("a.b"))
     yield from calls("upcast", registered(new().upcast), schema=1)
     yield from calls("event", registered(new().event))
-    yield from calls("registry.codec", lambda codec: setattr(new(), "codec", codec))
-    yield from calls("in registry", lambda name: name in registry)
+    yield from calls("registry.codec", set_codec, codec="json")
+    yield from calls("in registry", registry.__contains__)
     stored = {"name": "order.placed", "encoding": "json", "schema": 1, "payload": '{"cents":1}'}
     for name in "name_of type_of canonical names_of spellings capture decode decoder encode_value decode_value".split():
         good: Any = {**stored, "data": Placed(), "kind": Placed, "value": Bill()} | (
@@ -251,7 +255,7 @@ def calls_of_values() -> Iterator[Call]:
     yield from calls("goes.command", goes.command, name="a.b")
     yield from calls("Order", Order, id="1")
     for wrong in ("data", "metadata", "tags"):
-        yield Call("record", lambda data=None, **some: Order("1").record(data or Placed(), **some), {}, wrong)
+        yield Call("record", record, {}, wrong)
     for wrong in ("url", "bus", "registry", "unknown", "driver", "durability", "read_only", "lock_timeout"):
         yield Call("connect", connected, {}, wrong)
 
@@ -263,6 +267,23 @@ def registered(decorator: Callable[..., Any]) -> Callable[..., Any]:
         return decorator(**arguments)(Bill)
 
     return signed(decorate, decorator)
+
+
+def not_read(follow: Callable[..., Any], query: Any, after: Any) -> None:
+    """Only ask: reading would wait."""
+    follow(query, after=after)
+
+
+def save_changed(db: Any, snapshot: Any, **changed: Any) -> Any:
+    return db.snapshots.save(snapshot._replace(**changed))
+
+
+def set_codec(codec: Any) -> None:
+    goes.Registry().codec = codec
+
+
+def record(data: Any = None, **some: Any) -> None:
+    Order("1").record(data or Placed(), **some)
 
 
 def append_on(db: Any, **condition: Any) -> Any:

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from goes_lite.codec._shapes import MISSING, Field, Shape, Unresolved, label_of, unsupported
+from goes_lite.codec._shapes import MISSING, Field, Shape, Unresolved, class_of, label_of, unsupported
 from goes_lite.codec.generics import bound_hints
 from goes_lite.errors import RegistrationError
 
@@ -89,7 +89,7 @@ def _dataclass(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str
             inner = describe(hints[field.name], f"{cls.__name__}.{field.name}")
             stored.append(Field(field.name, inner, default=default, factory=factory))
         else:
-            compared = field.compare if field.compare is not None else True
+            compared = field.compare
             inner = _computed(describe, hints[field.name], f"{cls.__name__}.{field.name}", "compare", compared=compared)
             computed.append(Field(field.name, inner, default=default, factory=factory, compared=compared))
     shape.fields, shape.computed = tuple(stored), tuple(computed)
@@ -99,10 +99,13 @@ def _dataclass(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str
         object.__new__(cls)
     except TypeError as exc:  # an abstract class, or one that is also a dict, an exception, …
         raise _not_only_fields(cls, str(exc)) from None
-    members = [inspect.getattr_static(cls, field.name, None) for field in stored]
+    members: list[Any] = [inspect.getattr_static(cls, field.name, None) for field in stored]
     shape.runs_code = hasattr(cls, "__post_init__") or any(
-        hasattr(type(member), "__set__") and not inspect.ismemberdescriptor(member) for member in members
+        hasattr(class_of(member), "__set__") and not inspect.ismemberdescriptor(member) for member in members
     )
+
+
+_CONTENT: frozenset[type[Any]] = frozenset((dict, list, set, frozenset, tuple, str, bytes, int, float))
 
 
 def _not_only_fields(cls: type[Any], why: str) -> RegistrationError:
@@ -143,7 +146,7 @@ def _attrs(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str, An
             computed.append(Field(attribute.name, inner, required=False, compared=compared))
         shape.runs_code |= bool(attribute.converter or attribute.validator)
     shape.fields, shape.computed = tuple(stored), tuple(computed)
-    if issubclass(cls, (dict, list, set, frozenset, tuple, str, bytes, int, float)):
+    if any(base in _CONTENT for base in cls.__mro__):
         raise _not_only_fields(cls, "it also has what its base holds")
     generated = cls.__init__.__code__.co_filename.startswith("<attrs generated")
     hooks = hasattr(cls, "__attrs_pre_init__") or hasattr(cls, "__attrs_post_init__")

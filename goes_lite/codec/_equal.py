@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from goes_lite.codec._problem import Problem, key_step, shown
-from goes_lite.codec._shapes import Field, Shape
+from goes_lite.codec._shapes import DICT, LIST, Field, Shape
 
 MAX_DEPTH = 100
 """How many arrays and objects may be nested."""
@@ -94,12 +94,12 @@ def check_equal(before: str, after: str, loads: Callable[[str], Any], why: str) 
 def _compare(given: Any, again: Any, why: str) -> None:
     step = ""
     try:
-        if isinstance(given, dict) and isinstance(again, dict) and given.keys() == again.keys():
+        if isinstance(given, DICT) and isinstance(again, DICT) and given.keys() == again.keys():
             for key in given:
                 step = key_step(key)
                 _compare(given[key], again[key], why)
             return
-        if isinstance(given, list) and isinstance(again, list) and len(given) == len(again):
+        if isinstance(given, LIST) and isinstance(again, LIST) and len(given) == len(again):
             for index, items in enumerate(zip(given, again, strict=True)):
                 step = f"[{index}]"
                 _compare(*items, why)

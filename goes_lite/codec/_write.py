@@ -181,8 +181,10 @@ def _by_number(text: str) -> tuple[float, str]:
 def _tuple(shape: Shape, known: dict[int, Write]) -> Write:
     writers = [writer(part, known) for part in shape.parts]
 
+    cls = type_of(shape)
+
     def write(value: Any) -> str:
-        if type(value) is not tuple:
+        if type(value) is not cls:
             raise mismatch(shape.label, value)
         if len(value) != len(writers):
             raise Problem(f"expected {shape.label}, got a tuple of {len(value)}")

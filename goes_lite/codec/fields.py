@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import time
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from goes_lite.codec._problem import Problem, shown
 from goes_lite.codec._read import reader
@@ -119,7 +119,7 @@ def _plain_of(text: str) -> Any:
 def field_of(type: Any, path: tuple[str, ...]) -> TypeField:
     """Return what stands at the path; InvalidQueryError, which says what there is, if the type has no such field."""
     try:
-        return _field_of(cast("Any", type), path)
+        return _field_of(type, path)
     except TypeError:  # Annotated with metadata that cannot be hashed
         return _field_of.__wrapped__(type, path)
 

@@ -46,7 +46,7 @@ def _bound(number: int, value: Any) -> Any:
         if isnan(value):
             raise refused_parameter(number, value, "SQLite has no NaN: pass None for NULL")
         return value
-    if isinstance(value, (bytearray, memoryview)):
+    if type(value) in (bytearray, memoryview):
         return bytes(value)
     names = [base.__name__ for base in type(value).__mro__]
     instead = next((_INSTEAD[name] for name in names if name in _INSTEAD), "pass one of these")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, make_dataclass
 from datetime import UTC, date, datetime, timedelta, timezone
 from threading import Lock
 from typing import Any, Literal, NamedTuple, Self, TypedDict, cast
@@ -172,7 +172,7 @@ def test_attrs_code_that_changes_values(any_codec: Codec) -> None:
     class Account:
         owner: str = attrs.field(converter=stripped)
         limit: int = attrs.field(default=1, validator=attrs.validators.gt(0), on_setattr=attrs.setters.NO_OP)
-        seen: list[str] = attrs.field(init=False, factory=list)
+        seen: list[str] = attrs.field(init=False, factory=list[str])
         hits: int = attrs.field(init=False, default=0, eq=False)
 
     @attrs.define
@@ -206,9 +206,7 @@ class Extended(dict[str, int]):
     code: int = 1
 
 
-@dataclass
-class Private:
-    __code: int = 1
+Private = make_dataclass("Private", [("_Private__code", int)])  # as @dataclass names it
 
 
 class Secret(TypedDict):

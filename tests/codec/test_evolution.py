@@ -66,9 +66,13 @@ def of_typeddict(fields: Fields, defaults: Fields) -> Any:
     return cast(Any, TypedDict)("Made", hints)
 
 
-KINDS: list[Callable[[Fields, Fields], Any]] = [of_dataclass, of_namedtuple, of_typeddict]
-KINDS += [of_attrs] if find_spec("attrs") else []
-KINDS += [of_struct] if find_spec("msgspec") else []
+KINDS: list[Callable[[Fields, Fields], Any]] = [
+    of_dataclass,
+    of_namedtuple,
+    of_typeddict,
+    *([of_attrs] if find_spec("attrs") else []),
+    *([of_struct] if find_spec("msgspec") else []),
+]
 CODECS = ["stdlib", "json", *(["msgpack"] if find_spec("msgspec") else [])]
 
 
