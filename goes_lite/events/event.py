@@ -206,7 +206,7 @@ class Event(Generic[D_co]):
         """Convert what is stored; DecodeError if that is impossible, since nothing was checked when it was read."""
         try:
             return convert(value)
-        except (CodecError, ValueError, TypeError, RecursionError) as exc:
+        except (CodecError, ValueError, TypeError, AttributeError, RecursionError) as exc:
             problem = f"{value!r:.80} is stored, which cannot be: restore a backup"
             raise DecodeError(
                 field, problem, name=self._name, position=self._position, aggregate=self._aggregate
@@ -261,17 +261,23 @@ def _uuid(value: Any) -> UUID:
 
 
 def _metadata(value: Any) -> Mapping[str, str]:
-    found = dict(value) if isinstance(value, Mapping) else json.loads(value)
-    if type(found) is not dict or not {*map(type, found.values())} <= {str}:
-        raise TypeError(value)
+    found = cast("dict[str, str]", json.loads(value) if type(value) is str else dict(value))
+    _check_strings(found.values())
     return MappingProxyType(found)
 
 
 def _tags(value: Any) -> frozenset[str]:
-    found = json.loads(value)
-    if type(found) is not list or not {*map(type, found)} <= {str}:
+    found: object = json.loads(value)
+    if not isinstance(found, list):
         raise TypeError(value)
-    return frozenset(found)
+    tags = cast("list[str]", found)
+    _check_strings(tags)
+    return frozenset(tags)
+
+
+def _check_strings(values: Iterable[object]) -> None:
+    if not {*map(type, values)} <= {str}:
+        raise TypeError("not only strings")
 
 
 _new = cast("Callable[[type[Any]], Any]", object.__new__)

@@ -33,7 +33,7 @@ class Sightings:
 
     def judged(self, name: str, stored: StoredLease, now: int) -> StoredLease:
         """Return what is stored, with an expiry that is right by the given time of day."""
-        owner, token, expires = stored
+        owner, token, expires = LEASE.check(stored, name)
         seen = self._seen.get(name)
         if not owner or seen is None or seen[0] != stored:
             if owner and expires > now:

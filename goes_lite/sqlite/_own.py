@@ -6,6 +6,8 @@ replaces a table; another index or constraint would refuse it. So each is refuse
 
 from __future__ import annotations
 
+from typing import cast
+
 from goes_lite.errors import StoreDamaged
 from goes_lite.sqlite._driver import Connection, Driver
 
@@ -40,11 +42,8 @@ def made_by(driver: Driver, statements: tuple[str, ...]) -> frozenset[Entry]:
 def check_own(connection: Connection, location: str, expected: frozenset[Entry]) -> None:
     """Raise StoreDamaged unless what goes_lite makes is there and unchanged."""
     names = names_of(expected)
-    found = {
-        entry
-        for entry in connection.execute(_ENTRIES).fetchall()
-        if str(entry[1]).lower() in names or str(entry[2]).lower() in names
-    }
+    entries = cast("list[Entry]", connection.execute(_ENTRIES).fetchall())
+    found = frozenset(one for one in entries if str(one[1]).lower() in names or str(one[2]).lower() in names)
     if found == expected:
         return
     of_ours = {entry[:2]: entry for entry in expected}
