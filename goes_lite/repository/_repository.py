@@ -11,7 +11,7 @@ from copy import copy
 from datetime import datetime
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate, check_class, definition_of, mark_committed, mark_saved, set_clock, unsaved
@@ -234,7 +234,7 @@ class Repository(Generic[A]):
         - If it records nothing, nothing is written, not even with `create=True`.
         - `create` and `deleted` are those of `fetch`.
         """
-        return await self._use_and_save(id, change, Repository._append, create=create, deleted=deleted)
+        return await self._use_and_save(id, change, append_only, create=create, deleted=deleted)
 
     async def _use_and_save(
         self,
@@ -395,3 +395,7 @@ class Repository(Generic[A]):
         if self._clock is not None:
             set_clock(aggregate, self._clock)
         return aggregate
+
+
+append_only: Callable[..., Awaitable[Appended | Refusal]] = cast("Any", Repository)._append
+"""What `_use_and_save` saves with where there is nothing more to commit."""

@@ -42,10 +42,14 @@ def by_decider(db: Any, place: Callable[[], Any]) -> None:
     db.commands.serve(decided.aggregate)
 
 
+def placing(command: PlaceOrder) -> Callable[[Order], None]:
+    return lambda order: order.place(command)
+
+
 def by_function(db: Any, place: Callable[[], Any]) -> None:
     def handle(command: PlaceOrder) -> None:
         place()
-        db.repository(Order).use(command.order, lambda order: order.place(command), create=True)
+        db.repository(Order).use(command.order, placing(command), create=True)
 
     db.commands.handle(PlaceOrder, handle)
 
@@ -53,7 +57,7 @@ def by_function(db: Any, place: Callable[[], Any]) -> None:
 def by_transaction(db: Any, place: Callable[[], Any]) -> None:
     def handle(command: PlaceOrder, tx: Any) -> None:
         place()
-        db.repository(Order).within(tx).use(command.order, lambda order: order.place(command), create=True)
+        db.repository(Order).within(tx).use(command.order, placing(command), create=True)
 
     db.commands.handle(PlaceOrder, handle, transactional=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ MODEL = goes.DecisionModel(goes.EventQuery(["order.paid"]), 0, lambda count, eve
 
 
 @contextmanager
-def stores(folder: Path, inline: bool) -> Iterator[tuple[BlockingDatabase, BlockingDatabase]]:
+def stores(folder: Path, inline: bool) -> Generator[tuple[BlockingDatabase, BlockingDatabase]]:
     """Two handles on one file, as two processes have them: an order that exists, and somebody else."""
     with (
         goes.blocking.connect(folder / "app.db", registry=registry, durability="normal", inline=inline) as db,

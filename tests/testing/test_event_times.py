@@ -58,7 +58,12 @@ def by_decision(db: BlockingDatabase) -> None:
 
 def by_processor(db: BlockingDatabase) -> None:
     db.repository(Order).use("1", lambda order: order.pay(Pay("1", 1)), create=True)
-    with db.processor("p", lambda event: db.events.append([made()]) if event.version else None) as processor:
+
+    def handle(event: goes.Event[object]) -> None:
+        if event.version:
+            db.events.append([made()])
+
+    with db.processor("p", handle) as processor:
         processor.wait_for(1)
     assert db.events.count() == 2
 

@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 from goes_lite.contract.backend import PROCESSES, TRANSACTIONS, Backend
+from goes_lite.contract.event_store import AppendCondition
 from goes_lite.events.event import Event
+from goes_lite.events.query import EVERYTHING
 from goes_lite_conformance.concurrency._given import end, log, reading, saw_all, succeeded
 from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Moment, Place, pause
@@ -158,3 +160,18 @@ class SlowTransactionRules(Contract):
         await write()
         done.come()
         await reader.result()
+
+    @needs(TRANSACTIONS, PROCESSES)
+    async def test_an_empty_append_keeps_others_out(self, place: Place, db: Backend) -> None:
+        """CC-SLOW-005: After an empty append, nobody else appends until the transaction ends: what it reads stays true."""
+        await db.events.append([note("first")])
+        async with place.open() as other, place.open() as third:
+            async with db.transaction() as tx:
+                await tx.events.append([])
+                head = await tx.events.head()
+                writer = place.alongside(other.events.append([note("waits")]))
+                await nothing_shows(third, head + 1, writer)
+                await tx.events.append([note("decided")], condition=AppendCondition(EVERYTHING, after=head))
+            await writer.result()
+            stored = [event.data.text async for event in third.events.query()]
+            assert stored == ["first", "decided", "waits"]
