@@ -9,6 +9,7 @@ from goes_lite.blocking._database import BlockingDatabase
 from goes_lite.contract.backend import Backend, Unknown
 from goes_lite.database.address import parse
 from goes_lite.database.connect import bus_factory_for, factory_for, open_backend, settings
+from goes_lite.errors.options import check_flag
 from goes_lite.events.registry import Registry
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime
 from goes_lite.runtime.portal import InlinePortal, LoopPortal, Portal
@@ -29,7 +30,9 @@ def connect(
     `inline` says whether its coroutines run inline (the default for embedded backends) or on a loop thread.
     """
     address, bus_url = settings(url, bus, options)
-    if inline is None:
+    if inline is not None:
+        check_flag("inline", inline)
+    else:
         factories: list[object] = [factory_for(address.scheme)]
         factories += [bus_factory_for(parse(bus_url).scheme)] if bus_url else []
         inline = all(getattr(factory, "embedded", False) for factory in factories)

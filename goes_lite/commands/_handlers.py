@@ -19,6 +19,7 @@ from goes_lite.contract.backend import TRANSACTIONS, Backend
 from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AbilityMissing, ConfigError, RegistrationError
 from goes_lite.errors.functions import check_function, check_result
+from goes_lite.errors.options import check_flag
 from goes_lite.events.marks import Marked, mark, marked_methods
 from goes_lite.repository import Refusal, Repository, append_only
 from goes_lite.runtime.face import Face, call
@@ -56,6 +57,7 @@ def handles(command: type[Any] | str, *, id: Key = "id", create: bool = False) -
         raise RegistrationError(f"id must be the name of an attribute, or a function of the command, not {id!r:.80}")
     if callable(id):
         check_function("id", id, error=RegistrationError)
+    check_flag("create", create)
 
     def decorate(function: F) -> F:
         if not isinstance(function, FunctionType):
@@ -89,6 +91,7 @@ class FunctionHandler:
     def __init__(self, backend: Backend, face: Face, function: Callable[..., object], *, transactional: bool) -> None:
         if not callable(function):
             raise ConfigError(f"a handler must be a function of a command, not {function!r:.80}")
+        check_flag("transactional", transactional)
         if transactional and TRANSACTIONS not in backend.abilities:
             raise AbilityMissing(TRANSACTIONS, backend.location)
         self._backend = backend

@@ -18,6 +18,7 @@ from goes_lite.commands._worker import FINAL
 from goes_lite.contract.command_transport import CommandTransport, Serving
 from goes_lite.errors import TRANSIENT, CommandNotHandled, CommandRejected, ConfigError
 from goes_lite.errors.functions import failure
+from goes_lite.errors.options import check_number
 from goes_lite.runtime import Signal
 from goes_lite.runtime.backoff import check_backoff, pause_after
 
@@ -37,8 +38,7 @@ class CommandService:
         backoff: Callable[[int], float] | None,
     ) -> None:
         for name, number in (("attempts", attempts), ("concurrency", concurrency)):
-            if type(number) is not int or number < 1:
-                raise ConfigError(f"{name} must be an int ≥ 1, not {number!r:.80}")
+            check_number(name, number, 1)
         self._bus = bus
         self._transport = transport
         self._concurrency = concurrency

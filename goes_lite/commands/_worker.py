@@ -34,6 +34,7 @@ from goes_lite.errors import (
     UnknownEventError,
 )
 from goes_lite.errors.functions import failure
+from goes_lite.errors.options import check_number, check_period
 from goes_lite.events.fields import to_micros
 from goes_lite.runtime import Signal
 from goes_lite.runtime.background import Background
@@ -64,10 +65,8 @@ class CommandWorker:
         self, bus: Dispatcher, *, attempts: int, backoff: Callable[[int], float] | None, concurrency: int, claim: float
     ) -> None:
         for name, number in (("attempts", attempts), ("concurrency", concurrency)):
-            if type(number) is not int or number < 1:
-                raise ConfigError(f"{name} must be an int ≥ 1, not {number!r:.80}")
-        if type(claim) not in (int, float) or not 0 < claim <= 86_400:
-            raise ConfigError(f"claim must be a number of seconds > 0 and ≤ 86400, not {claim!r:.80}")
+            check_number(name, number, 1)
+        check_period("claim", claim)
         self._bus = bus
         self._backend = bus.backend
         self._attempts = attempts

@@ -24,6 +24,7 @@ from goes_lite.aggregate import Aggregate, applies
 from goes_lite.commands._handlers import Key, handles
 from goes_lite.errors import ConfigError, RegistrationError
 from goes_lite.errors.functions import LAZY, check_function, check_result, form_of
+from goes_lite.errors.options import check_flag
 from goes_lite.events.event import Event
 from goes_lite.events.fields import check_name
 from goes_lite.events.marks import EventKind
@@ -96,6 +97,7 @@ class Decider(Generic[S]):
         if not (callable(decide) and form_of(decide) == "a generator"):  # its events are iterated over
             check_function("decide", decide, error=RegistrationError)
         check_function("evolve", evolve, error=RegistrationError)
+        check_flag("create", create)
         self.name = name
         self.initial = initial
         self.decide_on = decide

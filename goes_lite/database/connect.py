@@ -12,6 +12,7 @@ from goes_lite.contract.factory import BackendFactory, BusFactory
 from goes_lite.database import Database
 from goes_lite.database.address import Address, parse
 from goes_lite.errors import ConfigError, UnknownBackend
+from goes_lite.errors.functions import check_function
 from goes_lite.events.registry import Registry, default_registry
 from goes_lite.runtime import Clock, LoopRuntime, Runtime
 
@@ -109,6 +110,8 @@ def settings(
     url: str | os.PathLike[str] | None, bus: str | None, options: dict[str, Any]
 ) -> tuple[Address, str | None]:
     """Return what to open: the arguments, else the environment, else goes.toml in the working folder; else ConfigError."""
+    if bus is not None and not isinstance(bus, str):
+        raise ConfigError(f"bus must be a URL, not {bus!r:.80}")
     if url is not None:
         address = parse(url)
         return address._replace(options={**address.options, **options}), bus
@@ -156,7 +159,11 @@ async def open_backend(
     """Open the backend and bus of a `connect` on a runtime, which is closed if that fails."""
     if unknown not in ("error", "skip", "raw"):
         raise ConfigError(f"unknown={unknown!r}: must be 'error', 'skip' or 'raw'")
-    registry = registry or default_registry
+    if registry is None:
+        registry = default_registry
+    elif not isinstance(registry, Registry):
+        raise ConfigError(f"registry must be a Registry, not {registry!r:.80}")
+    check_clock(runtime.clock)
 
     def look_up() -> tuple[BackendFactory, Address, BusFactory | None, Address | None]:
         # look up both before opening either: a misspelt bus must not leave a new file
@@ -182,6 +189,15 @@ async def open_backend(
         # after a cancellation a thread may still be looking up, and waiting for it would block
         await runtime.close(wait=isinstance(exc, Exception))
         raise
+
+
+def check_clock(clock: object) -> None:
+    """ConfigError unless it is a clock, whose functions return times at once."""
+    for name in ("now", "monotonic"):
+        function = getattr(clock, name, None)
+        if isinstance(clock, type) or not callable(function):
+            raise ConfigError(f"clock must have now() and monotonic(), such as SystemClock(), not {clock!r:.80}")
+        check_function(f"{name}() of the clock", function)
 
 
 class Connecting:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Unpack
 
 from goes_lite.contract.backend import Backend
+from goes_lite.errors.options import check_flag
 from goes_lite.processor._processor import Processor
 from goes_lite.processor._retry import Retry
 from goes_lite.processor._schedule import Continuously, OnDemand, Pending, Periodically, ProcessorSchedule
@@ -51,6 +52,7 @@ def processor_of(
     **options: Unpack[ProcessorOptions],
 ) -> Processor:
     """Create a processor that calls a function of the user's, on either face; see `Database.processor`."""
+    check_flag("batched", batched)
     if batched and options.get("batch") is None:
         options["batch"] = 500
     return Processor(backend, name, target_of(handler, face, batched=batched), **options)

@@ -23,7 +23,8 @@ from goes_lite.errors import (
     LeaseLost,
     StoreClosed,
 )
-from goes_lite.errors.functions import check_function, failure
+from goes_lite.errors.functions import failure
+from goes_lite.errors.options import check_flag
 from goes_lite.events.context import timed
 from goes_lite.events.event import Event
 from goes_lite.events.query import EVERYTHING, EventQuery, check_query
@@ -34,6 +35,7 @@ from goes_lite.processor._stats import State
 from goes_lite.processor._worker import Worker, store_backoff
 from goes_lite.processor.feed import check_start, first_position
 from goes_lite.processor.held_lease import STANDBY_INTERVAL, HeldLease
+from goes_lite.processor.options import check_run_options
 from goes_lite.processor.records import MAX_NAME, parked_events
 from goes_lite.processor.target import Stopping, Target
 from goes_lite.runtime import Signal, own_clock
@@ -76,18 +78,8 @@ class Processor(Observed):
         check_query(query)
         if batch is None:
             batch = 500 if transactional else 1
-        if type(batch) is not int or batch < 1:
-            raise ConfigError(f"batch must be an int ≥ 1, not {batch!r:.80}")
-        if type(lease) not in (int, float) or not 0 < lease <= 86_400:
-            raise ConfigError(f"lease must be a number of seconds > 0 and ≤ 86400, not {lease!r:.80}")
-        if schedule is not None and (isinstance(schedule, type) or not callable(getattr(schedule, "due", None))):
-            raise ConfigError(
-                f"schedule must be Continuously(), Periodically(…), OnDemand() or similar, not {schedule!r:.80}"
-            )
-        if schedule is not None:
-            check_function("due() of a schedule", schedule.due)
-        if retry is not None and not isinstance(retry, Retry):
-            raise ConfigError(f"retry must be a Retry, not {retry!r:.80}")
+        check_run_options(batch, schedule, retry, lease)
+        check_flag("transactional", transactional)
         if transactional and TRANSACTIONS not in backend.abilities:
             raise AbilityMissing(TRANSACTIONS, backend.location)
         self.backend = backend

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Literal, TypeAlias, get_args
 
 from goes_lite.errors import ConfigError
+from goes_lite.errors.options import check_number
 from goes_lite.runtime.backoff import check_backoff, pause_after
 
 logger = logging.getLogger("goes_lite.processor")
@@ -45,8 +46,7 @@ class Retry:
         then: Then = "stop",
         order: Order = "free",
     ) -> None:
-        if type(attempts) is not int or attempts < 1:
-            raise ConfigError(f"attempts must be an int ≥ 1, not {attempts!r:.80}")
+        check_number("attempts", attempts, 1)
         if then not in get_args(Then):
             raise ConfigError(f"then must be 'stop' or 'park', not {then!r:.80}")
         if order not in get_args(Order):

@@ -11,6 +11,7 @@ import math
 from typing import NamedTuple, Protocol
 
 from goes_lite.errors import ConfigError
+from goes_lite.errors.options import check_flag
 
 
 class Pending(NamedTuple):
@@ -89,6 +90,7 @@ class OnDemand:
     minds_when = False
 
     def __init__(self, *, at_start: bool = False) -> None:
+        check_flag("at_start", at_start)
         self.at_start = at_start
 
     def due(self, pending: Pending, now: float) -> float | None:

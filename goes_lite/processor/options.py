@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from goes_lite.contract.event_bus import Start
+from goes_lite.errors import ConfigError
+from goes_lite.errors.functions import check_function
+from goes_lite.errors.options import check_number, check_period
 from goes_lite.events.query import EventQuery
 from goes_lite.processor._retry import Retry
 from goes_lite.processor._schedule import ProcessorSchedule
@@ -38,3 +41,21 @@ class ProcessorOptions(RelayOptions, total=False):
 
     transactional: bool
     """Whether the handler writes in the transaction that saves the checkpoint: no by default."""
+
+
+def check_run_options(batch: Any, schedule: Any, retry: Any, lease: Any) -> None:
+    """ConfigError for an option of a wrong type or value."""
+    check_number("batch", batch, 1)
+    check_period("lease", lease)
+    if retry is not None and not isinstance(retry, Retry):
+        raise ConfigError(f"retry must be a Retry, not {retry!r:.80}")
+    if schedule is None:
+        return
+    due = getattr(schedule, "due", None)
+    if (
+        isinstance(schedule, type) or not callable(due) or not hasattr(schedule, "minds_when")
+    ):  # that of snapshots has none
+        raise ConfigError(
+            f"schedule must be Continuously(), Periodically(…), OnDemand() or similar, not {schedule!r:.80}"
+        )
+    check_function("due() of a schedule", due)

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.event_store import AppendCondition
 from goes_lite.errors import (
+    ConfigError,
     InvalidQueryError,
     KeyTaken,
     ProcessorBehind,
@@ -165,6 +166,8 @@ class BoundLookup:
     """A lookup in the store of a handle. Create it with `Lookup.of(db)`; there is nothing to close."""
 
     def __init__(self, lookup: Lookup, backend: Backend) -> None:
+        if not isinstance(lookup, Lookup):
+            raise ConfigError(f"lookup() takes a Lookup, not {lookup!r:.80}")
         self.lookup = lookup
         """The lookup itself, bound to no store."""
         self._backend = backend

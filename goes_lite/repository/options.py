@@ -8,6 +8,7 @@ from typing import Any, Generic, TypedDict, TypeVar
 from goes_lite.aggregate import Aggregate
 from goes_lite.errors import ConfigError
 from goes_lite.errors.functions import check_function
+from goes_lite.errors.options import check_number
 from goes_lite.repository._hooks import AfterDelete, AfterSave, BeforeSave, OnConflict, OnError
 from goes_lite.repository.schedule import Schedule
 from goes_lite.runtime.face import Face
@@ -61,20 +62,20 @@ def check_hooks(hooks: Mapping[str, Any]) -> None:
 
 def check_options(snapshots: Any, keep_snapshots: Any, cache: Any, tries: Any, backoff: Any) -> None:
     """ConfigError for an option of a wrong type or value."""
-    _check_number("tries", tries, 1)
-    _check_number("cache", cache, 0)
+    check_number("tries", tries, 1)
+    check_number("cache", cache, 0)
     if snapshots is not None:
-        if isinstance(snapshots, type) or not callable(getattr(snapshots, "due", None)):
+        # A schedule of processors has a due(), too, but decides on times.
+        if (
+            isinstance(snapshots, type)
+            or not callable(getattr(snapshots, "due", None))
+            or hasattr(snapshots, "minds_when")
+        ):
             raise ConfigError(f"snapshots must be a schedule such as Every(100), not {snapshots!r:.80}")
         check_function("due() of a schedule", snapshots.due)
     if keep_snapshots is not None:
-        _check_number("keep_snapshots", keep_snapshots, 1)
+        check_number("keep_snapshots", keep_snapshots, 1)
         if snapshots is None:
             raise ConfigError("keep_snapshots needs a schedule that takes snapshots: also pass snapshots=Every(n)")
     if type(backoff) not in (int, float) or not 0 <= backoff < float("inf"):
         raise ConfigError(f"backoff must be a number of seconds ≥ 0, not {backoff!r:.80}")
-
-
-def _check_number(option: str, value: object, least: int) -> None:
-    if type(value) is not int or value < least:
-        raise ConfigError(f"{option} must be an int ≥ {least}, not {value!r:.80}")

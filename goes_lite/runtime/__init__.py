@@ -153,7 +153,7 @@ class InlineRuntime:
     inline = True
 
     def __init__(self, clock: Clock | None = None) -> None:
-        self.clock: Clock = clock or SystemClock()
+        self.clock: Clock = SystemClock() if clock is None else clock
         self.works = Works()
         self._driven = _driven(clock)
 
@@ -184,7 +184,7 @@ class LoopRuntime:
     inline = False
 
     def __init__(self, clock: Clock | None = None, *, threads: int = 4) -> None:
-        self.clock: Clock = clock or SystemClock()
+        self.clock: Clock = SystemClock() if clock is None else clock
         self.works = Works()
         self._driven = _driven(clock)
         from goes_lite.runtime._workers import Workers  # like asyncio: a blocking program does not pay for it

@@ -65,6 +65,8 @@ class Backoff:
             raise ConfigError(
                 f"Backoff({first!r}, {factor=}, {maximum=}, {jitter=}): requires first ≥ 0, factor ≥ 1, maximum ≥ 0, jitter 0…1"
             )
+        if rng is not None and not callable(getattr(rng, "random", None)):
+            raise ConfigError(f"rng must be a random.Random, not {rng!r:.80}")
         self.first = first
         self.factor = factor
         self.maximum = maximum
