@@ -8,14 +8,16 @@ import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from goes_lite_conformance.harness import Processes
 
 import goes_lite
 from goes_lite.errors import StoreUnavailable
-from goes_lite.sqlite import _files, _wakeup
+from goes_lite.sqlite import SQLiteBackend, _files, _wakeup
+from goes_lite.sqlite._files import Files
+from goes_lite.sqlite._turnstile import Turnstile
 from tests.backends.sqlite_kit import check_file, fill, note, numbers, registry, store, writer_of
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows lets nobody remove or rename a file that is open")
@@ -143,7 +145,7 @@ def test_nothing_more_is_acknowledged_on_the_async_face(path: str, driver: str, 
 def test_a_loss_is_noticed_after_a_while_of_rest(path: str, driver: str) -> None:
     """Usually only the folder is looked at; it tells of every change."""
     with store(path, driver, durability="normal") as db:
-        files = db.backend._address.files  # type: ignore[attr-defined]
+        files = cast(Files, cast(SQLiteBackend, db.backend)._address.files)
         number = 0
         while not files._settled:
             db.events.append([note(number)])
@@ -221,7 +223,8 @@ def test_a_lock_file_that_was_removed_is_made_again(path: str, driver: str, spaw
         for number in (2, 3):
             db.events.append([note(number)])
             other.events.append([note(number)])
-        locks = [os.fstat(writer_of(handle).transactions.turnstile._file) for handle in (db, other)]  # type: ignore[union-attr]
+        turnstiles = [cast(Turnstile, writer_of(handle).transactions.turnstile) for handle in (db, other)]
+        locks = [os.fstat(turnstile._file) for turnstile in turnstiles]
         assert os.path.samestat(*locks)
         assert os.path.samestat(locks[0], os.stat(path + "-lock"))
         assert numbers(db) == [1, 2, 2, 3, 3]

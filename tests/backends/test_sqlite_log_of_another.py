@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import pytest
 from goes_lite_conformance.harness import Processes
 
 from goes_lite.errors import StoreUnavailable
-from goes_lite.sqlite import checkpointer
+from goes_lite.sqlite import SQLiteBackend, checkpointer
 from tests.backends.sqlite_kit import check_file, files, fill, left, note, numbers, sql, store
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the tests copy files that are open")
@@ -100,14 +100,14 @@ def test_a_crash_at_any_moment_is_no_reason(path: str, driver: str, monkeypatch:
     monkeypatch.setattr(checkpointer, "PAGES", 12)
     monkeypatch.setattr(checkpointer, "LOOK_EVERY", 1)
     crashed = path + ".crashed"
-    connection: Any = None
     handles = [store(path, driver, durability="normal") for _ in range(2)]
     reader = store(path, driver, read_only=True)
+    numbers(reader)
+    connection = cast(SQLiteBackend, reader.backend)._readers._idle[0]
     marks: set[str] = set()
     try:
         for number in range(28):
             if number % 13 == 5:  # keeps the log from beginning anew
-                connection = reader.backend._readers._idle[0]  # type: ignore[attr-defined]
                 connection.execute("BEGIN")
                 connection.execute("SELECT count(*) FROM events").fetchall()
             if number % 13 == 9:
