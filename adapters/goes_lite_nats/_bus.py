@@ -43,7 +43,7 @@ class JetStreamBus(NatsBus[Feed]):
         super().__init__(connection, runtime, reader)
         self.letters = DeadLetterStream(connection, reader)
         self.streams = Streams(connection)
-        self._publisher = Publisher(connection)
+        self._publisher = Publisher(connection, self.streams)
         self._instance = uuid4().hex[:8]
 
     async def publish(self, events: Sequence[Event[Any]]) -> None:

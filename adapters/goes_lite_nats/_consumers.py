@@ -67,6 +67,8 @@ class Consumer:
         self._slot = slot
         self._last = last
         self._last_received: int | None = None
+        self._born = ""
+        self._again = False  # whether the stream was made again since this began
         if request.group is not None:
             group = consumer_name(request.group)
             slotted = _slot_consumer(group, slot or SLOTS[0])
@@ -86,6 +88,12 @@ class Consumer:
     def name(self) -> str:
         """Its name at the broker."""
         return self._name
+
+    def belongs_to(self, born: str) -> None:
+        """Note when its stream was made. In another one of that name, it begins with the first event."""
+        if self._born and born != self._born:
+            self._again, self._last_received = True, None
+        self._born = born
 
     def received(self, sequence: int) -> None:
         """Note that the event at this sequence has arrived."""
@@ -152,6 +160,8 @@ class Consumer:
         return await self.connection.api(f"CONSUMER.CREATE.{self._stream}{name}", body)
 
     async def _start_policy(self) -> dict[str, Any]:
+        if self._again:
+            return _after(0)
         if self._last is not None:
             return _after(await self._last.before())
         if self._request.position is None:

@@ -94,7 +94,7 @@ class Feed:
             while await self._wait_needed():
                 try:
                     await self._connection.wait_connected()
-                    await self._bus.streams.ready()
+                    await self.check_stream(again=failures > 0)
                     for puller in self._pullers:
                         await puller.open()
                     self.opened.set()
@@ -121,6 +121,13 @@ class Feed:
             for puller in self._pullers:
                 await puller.delete()
             self._bus.ended(self)
+
+    async def check_stream(self, *, again: bool) -> None:
+        """Make sure that the stream exists, and whether it still is the one of before."""
+        streams = self._bus.streams
+        await (streams.again() if again else streams.ready())
+        for puller in self._pullers:
+            puller.belongs_to(streams.born)
 
     async def _wait_needed(self) -> bool:
         """Wait until there is a member to bring events to; False once there never will be."""
@@ -237,6 +244,10 @@ class Puller:
         self._inbox = self._connection.inbox()
         self._subscription = await self._connection.subscribe(self._inbox, self._on_message)
 
+    def belongs_to(self, born: str) -> None:
+        """Note when the stream was made."""
+        self._consumer.belongs_to(born)
+
     def reset(self) -> None:
         """Forget what is pending: it will not arrive, and the consumer itself may be gone."""
         self._pending, self._in_doubt = 0, True
@@ -251,6 +262,7 @@ class Puller:
         if missing <= 0 or (self._pending > 0 and missing < max(1, max_demand // 2)):
             return
         if self._in_doubt:
+            await self._feed.check_stream(again=True)
             await self._consumer.ensure()
             self._in_doubt = False
         self._pending += missing

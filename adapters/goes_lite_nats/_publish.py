@@ -19,6 +19,7 @@ from goes_lite_nats._api import ApiError, api_result
 from goes_lite_nats._connection import POLL, Connection
 from goes_lite_nats._envelope import encode
 from goes_lite_nats._replies import no_responders
+from goes_lite_nats._streams import Streams
 from goes_lite_nats._subjects import event_subject
 
 if TYPE_CHECKING:
@@ -42,11 +43,16 @@ class _Sent(NamedTuple):
     """Of the connection: what was sent to a broker that is lost is sent again at once."""
 
 
+class _NoStream(BusError):
+    """No stream has the subject."""
+
+
 class Publisher:
     """Publishes events to the stream, and waits until they are stored there."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, streams: Streams) -> None:
         self._connection = connection
+        self._streams = streams
         self._backoff = Backoff(0.05, maximum=1.0)
 
     async def publish(self, events: Sequence[Event[Any]]) -> None:
@@ -97,6 +103,8 @@ class Publisher:
                 raise failure
             await asyncio.sleep(self._backoff(tries))
             await connection.wait_connected(max(0.0, end - loop.time()))
+            if isinstance(failure, _NoStream):
+                await self._streams.again()
             sent.reply.cancel()
             in_flight[key] = sent = await self._send(sent.subject, sent.payload, sent.id)
 
@@ -113,7 +121,7 @@ class Publisher:
             return BusError(f"{self._connection.address.location} did not acknowledge an event in time")
         message = reply.result()
         if no_responders(message):
-            return BusError(
+            return _NoStream(
                 f"no stream has the subject {sent.subject!r}: check that it was not deleted, and has a leader"
             )
         try:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from goes_lite.errors import ConfigError
+from goes_lite.errors import BusError, ConfigError
 from goes_lite_nats._api import NANO, STREAM_NAME_IN_USE, SUBJECTS_OVERLAP, ApiError
 from goes_lite_nats._connection import Connection
 from goes_lite_nats._options import Options
@@ -21,34 +21,42 @@ OLDEST = (2, 10)
 
 
 class Streams:
-    """The streams of a bus: checked once, as soon as a broker is reached."""
+    """The streams of a bus: checked as soon as a broker is reached, and again when one of them may be gone."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._lock = asyncio.Lock()
         self._done = False
+        self.born = ""
+        """When the broker made the event stream: another one of that name has other sequences."""
+
+    async def again(self) -> None:
+        """Check them again, and make those that are gone: storage=memory after a restart, or somebody deleted one."""
+        self._done = False
+        await self.ready()
 
     async def ready(self) -> None:
         """Wait until they exist. BusError while no broker is reached, ConfigError if they do not match the options."""
         if not self._done:
             async with self._lock:
                 if not self._done:
-                    await ensure_streams(self._connection)
+                    self.born = await ensure_streams(self._connection)
                     self._done = True
 
 
-async def ensure_streams(connection: Connection) -> None:
-    """Create the streams of a bus that do not exist, and check those that do."""
+async def ensure_streams(connection: Connection) -> str:
+    """Create the streams of a bus that do not exist, and check those that do; return when the event stream was made."""
     options = connection.options
     await connection.wait_connected()
     if connection.version[:2] < OLDEST:
         version = ".".join(map(str, connection.version))
         raise ConfigError(f"{connection.address.location} is a NATS server {version}: use version 2.10 or newer")
     prefix = options.prefix
-    await ensure_stream(
+    born = await ensure_stream(
         connection, options.stream_name, [f"{prefix}.events.>", f"{prefix}.redrive.>"], stream_options(options)
     )
     await ensure_stream(connection, dead_letter_stream(options), [f"{prefix}.dead.>"], common_options(options))
+    return born
 
 
 async def delete_streams(connection: Connection) -> None:
@@ -82,13 +90,16 @@ def common_options(options: Options) -> dict[str, Any]:
 
 async def ensure_stream(
     connection: Connection, name: str, subjects: list[str], wanted: Mapping[str, Any], retention: str = "limits"
-) -> None:
-    """Create the stream, or check the existing one. ConfigError if it does not match, or must not be created."""
+) -> str:
+    """Create the stream, or check the existing one; return when it was made.
+
+    ConfigError if it does not match, or must not be created.
+    """
     for _ in range(2):  # another client may create it in between
         found = await connection.find(f"STREAM.INFO.{name}")
         if found is not None:
             _check(connection, name, found["config"], subjects, {**wanted, "retention": retention})
-            return
+            return str(found["created"])
         if not connection.options.create:
             raise ConfigError(
                 f"{connection.address.location} has no stream {name!r}, and create=false: create it with the tools of NATS"
@@ -101,17 +112,17 @@ async def ensure_stream(
             "duplicate_window": window, "discard": "old", "metadata": {"goes_lite": "1"}, **wanted,
         }  # fmt: skip
         with suppress(_NameTaken):
-            await _create(connection, name, config)
-            return
+            return await _create(connection, name, config)
+    raise BusError(f"the stream {name!r} of {connection.address.location} is made and deleted again and again")
 
 
 class _NameTaken(Exception):
     """Another client has created a stream of that name."""
 
 
-async def _create(connection: Connection, name: str, config: Mapping[str, Any]) -> None:
+async def _create(connection: Connection, name: str, config: Mapping[str, Any]) -> str:
     try:
-        await connection.api(f"STREAM.CREATE.{name}", config)
+        return str((await connection.api(f"STREAM.CREATE.{name}", config))["created"])
     except ApiError as exc:
         if exc.err_code == STREAM_NAME_IN_USE:
             raise _NameTaken from None

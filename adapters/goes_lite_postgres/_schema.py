@@ -188,6 +188,9 @@ async def migrate(connection: Connection, address: ServerAddress) -> None:
     if await check(connection, address) >= VERSION and (not address.jsonb or await _has_documents(connection, address)):
         return
     async with connection.transaction(isolation="read_committed"):
+        # Not the limits of the role or the database, which are meant for statements of programs.
+        wait = int(address.lock_timeout * 1000)
+        await connection.execute(f"SET LOCAL lock_timeout = {wait}; SET LOCAL statement_timeout = {2 * wait}")
         await connection.execute(f"SELECT pg_advisory_xact_lock({address.key('schema')})")
         version = await check(connection, address)  # another process may have been faster
         try:

@@ -228,8 +228,9 @@ class BlockingDatabase:
           call of `publish`. After a crash, or a failure in the middle of a call, the events of that call are published
           again: the event's id is the key by which a bus or a consumer recognises a repetition.
         - A full bus makes the relay wait. If publishing fails, it is retried forever with growing pauses (up to 5 seconds),
-          whatever the exception: no event is skipped. An event that cannot be read stops the relay (ProcessorStopped); a
-          handle with `unknown="raw"` can read what the program does not know.
+          whatever the exception: no event is skipped. An event that cannot be read, or that the bus can never take because it is
+          too large (InvalidEventError), stops the relay (ProcessorStopped), or is given up on as `retry` says; a handle with
+          `unknown="raw"` can read what the program does not know.
         - With a `retry`, it gives up on an event as that says, but never because of trouble with the bus (BusError,
           StoreError, or OSError with ConnectionError and TimeoutError), which is retried forever.
         - When it stops, it waits up to one second for a running call of `publish`, then abandons it.

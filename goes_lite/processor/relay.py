@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from goes_lite.contract.wrapping import innermost
-from goes_lite.errors import BusError, ConfigError, StoreError
+from goes_lite.errors import BusError, ConfigError, InvalidEventError, StoreError
 from goes_lite.errors.functions import failure, form_of
 from goes_lite.processor import Processor, RelayOptions, Retry
 from goes_lite.processor.target import HandlerFailed, Stopping
@@ -59,7 +59,7 @@ class Relay(Processor):
         """Publish the events, retrying as needed. Stopping if it should not continue; HandlerFailed if `retry` decides."""
         failures = 0
         while events and (error := await self._failure(events)) is not None:
-            if not (self._for_ever or isinstance(error, UNREACHABLE)):
+            if isinstance(error, InvalidEventError) or not (self._for_ever or isinstance(error, UNREACHABLE)):
                 raise HandlerFailed(error, None)
             failures += 1
             self.failed(error)

@@ -115,6 +115,27 @@ def test_stores_of_one_database_do_not_collide() -> None:
     asyncio.run(run())
 
 
+def test_tables_are_made_whatever_limits_the_database_sets() -> None:
+    """Which are meant for the statements of programs; several programs may make the tables at once."""
+    url = store_url()
+    waited = url + ("&" if "?" in url else "?") + "lock_timeout=20"
+
+    async def run() -> None:
+        (row,) = await admin("SELECT current_database()")
+        await admin(f"ALTER DATABASE \"{row[0]}\" SET lock_timeout = '1ms'")
+        try:
+            opened = [goes.connect(waited, registry=registry) for _ in range(4)]
+            for db in await asyncio.gather(*(_opened(one) for one in opened)):
+                await db.close()
+        finally:
+            await admin(f'ALTER DATABASE "{row[0]}" RESET lock_timeout')
+
+    async def _opened(connecting: Any) -> Any:
+        return await connecting
+
+    asyncio.run(run())
+
+
 def test_a_role_without_rights_to_make_tables() -> None:
     """It is told what to do; when the tables are there and it may use them, it can do everything."""
     url = store_url()

@@ -12,7 +12,7 @@ from goes_lite_conformance.harness import until
 
 import goes_lite as goes
 from goes_lite.database.connect import register_backend
-from goes_lite.errors import BusError, LeaseError, ProcessorStopped, StoreUnavailable
+from goes_lite.errors import BusError, InvalidEventError, LeaseError, ProcessorStopped, StoreUnavailable
 from goes_lite.processor import relay as relaying
 from goes_lite.testing import FakeClock
 from tests.conftest_kit import SQLitePlace
@@ -53,6 +53,34 @@ def test_a_bus_that_fails_is_tried_again_for_ever(world: SQLitePlace, bus: FakeB
                 assert await relay.parked() == []
             assert bus.once == [1, 2, 3, 4, 5, 6]
             assert bus.numbers == [*[1, 2] * 40, 1, 2, 3, 4, 5, 6]
+
+    world.run(test())
+
+
+@pytest.mark.parametrize("retry", [None, goes.Retry(2, then="park")], ids=["stop", "park"])
+def test_an_event_that_the_bus_can_never_take_is_not_tried_for_ever(
+    world: SQLitePlace, bus: FakeBus, retry: goes.Retry | None
+) -> None:
+    """It is too large for the broker, say: the relay stops there, or parks it; those before it are published."""
+    too_large = InvalidEventError("larger than the broker accepts")
+    bus.trouble = lambda event: too_large if event.data.number == 3 else None
+    clock = FakeClock()
+
+    async def test() -> None:
+        async with world.open(clock=clock) as db:
+            last = (await db.events.append(notes(1, 4))).position
+            async with db.relay(bus, retry=retry) as relay:
+                await passing(world, clock, lambda: bus.calls > 2 and (retry is None or 4 in bus.numbers))
+                if retry is not None:
+                    await relay.wait_for(last)
+                    assert [letter.position for letter in await relay.parked()] == [3]
+                else:
+                    while (await relay.stats()).state != "failed":
+                        clock.advance(5)
+                    error = (await relay.stats()).error
+                    assert isinstance(error, ProcessorStopped)
+                    assert (error.position, error.__cause__) == (3, too_large)
+            assert bus.once == ([1, 2] if retry is None else [1, 2, 4])
 
     world.run(test())
 
