@@ -106,6 +106,33 @@ def test_errors_keep_their_type(world: World) -> None:
     asyncio.run(main())
 
 
+def test_duplicates_at_the_same_time_get_the_same_result(world: World) -> None:
+    """From two clients, to two services on one store, whose handler would reject the second."""
+    calls: list[str] = []
+
+    async def greet(command: Greet) -> str:
+        calls.append(command.whom)
+        if calls.count(command.whom) > 1:
+            raise CommandRejected("greeted", "already")
+        await asyncio.sleep(0)
+        return f"hello {command.whom}"
+
+    async def main() -> None:
+        async with (
+            world.open("one") as one, world.open("two") as two, world.open("shared") as left, world.open("shared") as right
+        ):  # fmt: skip
+            for db in (left, right):
+                db.commands.handle(Greet, greet)
+            async with left.commands.service(), right.commands.service():
+                for number in range(10):
+                    id, command = goes.new_id(), Greet(str(number))
+                    asked = (db.commands.dispatch(command, id=id) for db in (one, two, one, two))
+                    assert await asyncio.gather(*asked) == [f"hello {number}"] * 4
+        assert calls == [str(number) for number in range(10)]
+
+    asyncio.run(main())
+
+
 def test_the_deadline_is_kept(world: World) -> None:
     """By the client, and by the handler, which is cancelled."""
     cancelled = asyncio.Event()
