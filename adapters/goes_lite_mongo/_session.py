@@ -202,5 +202,8 @@ class MongoTransaction(UserTransaction):
         """The driver's database, which contains the store."""
         return self._connection.database
 
+    def enqueue(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        raise AbilityMissing(SQL, self._connection.address.location)
+
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         raise AbilityMissing(SQL, self._connection.address.location)

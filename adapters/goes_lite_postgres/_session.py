@@ -17,7 +17,7 @@ from goes_lite_postgres._append import Group
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, lost
 from goes_lite_postgres._ends import rollback
 from goes_lite_postgres._executor import DirectExecutor, Work
-from goes_lite_postgres._user_sql import check_statement, execute, leaves_behind
+from goes_lite_postgres._user_sql import check_statement, execute, execute_all, leaves_behind
 
 T = TypeVar("T")
 
@@ -29,6 +29,8 @@ class PostgresSession:
         self.executor = executor
         self.outer = current_session.get()
         self.after_commit: list[Callable[[], None]] = []
+        self.queue: list[tuple[str, Sequence[Any]]] = []
+        """Statements of the program that wait for the next operation."""
         self.active = False
         self.committed = False
         """Whether the COMMIT succeeded, even if the caller was cancelled."""
@@ -85,6 +87,8 @@ class PostgresSession:
 
     async def run(self, work: Work[T]) -> T:
         """Run an operation inside the transaction."""
+        if self.queue:
+            await self.flush()
         async with self._one:
             connection = self.connection
             try:
@@ -96,6 +100,8 @@ class PostgresSession:
 
     async def run_in_savepoint(self, work: Work[T]) -> T:
         """Run an operation that can fail without rolling back the transaction."""
+        if self.queue:
+            await self.flush()
         async with self._one:
             connection = self.connection
             try:
@@ -111,6 +117,12 @@ class PostgresSession:
                 raise self._translated(exc, connection) from exc
             return result
 
+    async def flush(self) -> None:
+        """Run the statements that wait; if one fails, all are undone."""
+        queue, self.queue = self.queue, []
+        if queue:
+            await self.run_in_savepoint(lambda connection: execute_all(connection, queue))
+
     async def lock_log(self) -> None:
         """Take the lock of the log, which orders positions, for the rest of the transaction."""
         if not self._has_log:
@@ -123,6 +135,12 @@ class PostgresSession:
 
     async def finish(self, *, commit: bool) -> None:
         """COMMIT or ROLLBACK and wait for it, even if cancelled: afterwards the outcome is visible to all."""
+        if commit and self.active and self.queue:
+            try:
+                await self.flush()
+            except BaseException:
+                await self.finish(commit=False)
+                raise
         if self.active:
             self.active = False
             await uninterrupted(self._finish(commit=commit))
@@ -218,6 +236,16 @@ class PostgresTransaction(UserTransaction):
         (`async with tx.connection.transaction()`).
         """
         return self.session.connection
+
+    def enqueue(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run one SQL statement with the next operation; equal ones that follow each other are one trip to the server."""
+        _ = self.session.connection  # raises after the end
+        statement = check_statement(sql, parameters)
+        self.session.leaves = self.session.leaves or leaves_behind(statement)
+        self.session.queue.append((statement, [*parameters]))
+
+    async def flush(self) -> None:
+        await self.session.flush()
 
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one SQL statement and return its rows; BEGIN, COMMIT and the like are refused."""

@@ -8,7 +8,10 @@ that is called inside a transaction cannot end it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import asyncpg
@@ -77,8 +80,25 @@ def leaves_behind(statement: str) -> bool:
 
 async def execute(connection: Connection, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """Run a statement and return its rows."""
-    try:
+    with _refused(sql):
         return [tuple(row) for row in await connection.fetch(sql, *parameters)]
+
+
+async def execute_all(connection: Connection, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+    """Run statements in order; equal ones that follow each other are sent together."""
+    for sql, same in groupby(statements, key=itemgetter(0)):
+        rows = [parameters for _, parameters in same]
+        with _refused(sql):
+            if len(rows) == 1:
+                await connection.fetch(sql, *rows[0])
+            else:
+                await connection.executemany(sql, rows)
+
+
+@contextmanager
+def _refused(sql: str) -> Generator[None]:
+    try:
+        yield
     except asyncpg.DataError as exc:
         if getattr(exc, "severity", None) is not None:  # from the server
             raise

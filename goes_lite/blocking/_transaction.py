@@ -51,6 +51,18 @@ class BlockingTransaction:
         """
         return self._portal.run(self.transaction.execute(sql, parameters))
 
+    def enqueue(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run an SQL statement whose rows nobody needs, together with others: many in one trip to the database.
+
+        They run in order, before the next operation of the transaction or its commit. If one fails, that operation raises its
+        error, and none of those that waited has written anything. Parameters and errors are those of `execute`.
+        """
+        self.transaction.enqueue(sql, parameters)
+
+    def flush(self) -> None:
+        """Run what `enqueue` collected, so that an error is raised here."""
+        self._portal.run(self.transaction.flush())
+
     def models_of(self, collection: str, type: type[M]) -> BlockingModels[M]:
         """Return the read models of one type in a named collection."""
         return BlockingModels(self.transaction.models_of(collection, type), self._portal)

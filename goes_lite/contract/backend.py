@@ -79,6 +79,17 @@ class Transaction(Stores, Protocol):
         """
         ...
 
+    def enqueue(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run an SQL statement whose rows nobody needs, together with others: many in one trip to the database.
+
+        They run in order, before the next operation of the transaction or its commit. If one fails, that operation raises its
+        error, and none of those that waited has written anything. Parameters and errors are those of `execute`.
+        """
+        raise AbilityMissing(SQL, "this backend")
+
+    async def flush(self) -> None:
+        """Run what `enqueue` collected, so that an error is raised here."""
+
     def on_commit(self, action: Callable[[], Awaitable[object] | object], /) -> None:
         """Call the action once the transaction is committed and no longer open; never if it is rolled back.
 

@@ -100,6 +100,12 @@ class WrappedTransaction(Transaction):
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return await self.transaction.execute(sql, parameters)
 
+    def enqueue(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        self.transaction.enqueue(sql, parameters)
+
+    async def flush(self) -> None:
+        await self.transaction.flush()
+
     def on_commit(self, action: Callable[[], Awaitable[object] | object], /) -> None:
         self.transaction.on_commit(action)
 

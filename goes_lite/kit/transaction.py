@@ -12,13 +12,13 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar
 
-from goes_lite.contract.backend import Transaction
+from goes_lite.contract.backend import SQL, Transaction
 from goes_lite.contract.checkpoints import CheckpointStore
 from goes_lite.contract.event_store import EventStore
 from goes_lite.contract.model_store import ModelStore
 from goes_lite.contract.models import Models
 from goes_lite.contract.snapshot_store import SnapshotStore
-from goes_lite.errors import CommandTimeout, TransactionError
+from goes_lite.errors import AbilityMissing, CommandTimeout, TransactionError
 from goes_lite.errors.functions import check_function
 from goes_lite.runtime import Runtime
 from goes_lite.runtime.deadline import current_deadline
@@ -121,6 +121,12 @@ class UserTransaction(ABC):
 
     @abstractmethod
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]: ...
+
+    def enqueue(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        raise AbilityMissing(SQL, "this backend")
+
+    async def flush(self) -> None:
+        return None  # nothing waits where `enqueue` is not supported
 
     def models_of(self, collection: str, type: type[M]) -> Models[M]:
         return Models(self.models, collection, type, self.runtime)

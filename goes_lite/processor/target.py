@@ -130,6 +130,8 @@ class EachTarget:
                 await call_handler(index, self._function, event, *more)
             finally:
                 leave(token)
+        if tx is not None:
+            await call_handler(None, tx.flush)
 
 
 class BatchTarget:
@@ -142,6 +144,8 @@ class BatchTarget:
     async def apply(self, events: Sequence[Event[Any]], tx: Transaction | None) -> None:
         if events:
             await call_handler(None, self._function, events, *(() if tx is None else (self._face.transaction(tx),)))
+            if tx is not None:
+                await call_handler(None, tx.flush)
 
 
 async def call_handler(index: int | None, function: Callable[..., object], *args: object) -> object:

@@ -29,3 +29,4 @@ class MethodTarget:
             method = self._methods.get(event.name)
             if method is not None:
                 await call_handler(index, method, event, given)
+        await call_handler(None, tx.flush)

@@ -12,6 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from goes_lite.contract.event_store import AppendCondition, Appended
+from goes_lite.contract.sql import check_sql
 from goes_lite.errors import TransactionError
 from goes_lite.kit.batch import AppendBatch
 from goes_lite.kit.transaction import StoresInside, UserTransaction, check_not_inside, current_session
@@ -39,6 +40,8 @@ class SQLiteSession:
         self.writer = writer
         self.outer = current_session.get()
         self.after_commit: list[Callable[[], None]] = []
+        self.queue: list[Work[object]] = []
+        """Statements of the program that wait for the next operation."""
         self._inbox: SimpleQueue[tuple[Operation[Any], bool]] = SimpleQueue()
         self._opened: asyncio.Future[None] | None = None
         self._turn = Turn()
@@ -81,7 +84,21 @@ class SQLiteSession:
         It needs no savepoint if at most its last statement writes: SQLite undoes a statement that fails.
         """
         self.check_active()
+        if self.queue:
+            await self.flush()
         return await self._do(partial(self._savepoint if savepoint else self._alive, work))
+
+    async def flush(self) -> None:
+        """Run the statements that wait, all in one visit to the writer's thread; if one fails, all are undone."""
+        queue, self.queue = self.queue, []
+
+        def run(connection: Connection) -> None:
+            for work in queue:
+                work(connection)
+
+        if queue:
+            self.check_active()
+            await self._do(partial(self._savepoint, run))
 
     def check_active(self) -> None:
         if not self.active:
@@ -91,6 +108,12 @@ class SQLiteSession:
 
     async def finish(self, *, commit: bool) -> None:
         """COMMIT or ROLLBACK, release the connection, then call the `after_commit` callbacks."""
+        if commit and self.queue:
+            try:
+                await self.flush()
+            except BaseException:
+                await self.finish(commit=False)
+                raise
         self.active = False
         if self.writer.forked:  # the transaction belongs to the parent
             if commit:
@@ -247,6 +270,16 @@ class SQLiteTransaction(UserTransaction):
         super().__init__(runtime, stores)
         self.session = session
         self._sql = sql
+
+    def enqueue(self, sql: str, parameters: Sequence[Any] = ()) -> None:
+        """Run one SQL statement with the next operation, in one visit to the writer's thread."""
+        self.session.check_active()
+        check_sql(sql, parameters)
+        values = [*parameters]
+        self.session.queue.append(lambda connection: self._sql.run(connection, sql, values))
+
+    async def flush(self) -> None:
+        await self.session.flush()
 
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one SQL statement and return its rows; BEGIN, COMMIT and the like are refused."""

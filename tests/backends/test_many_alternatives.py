@@ -10,30 +10,12 @@ from typing import Any
 
 import pytest
 from goes_lite_conformance.harness.samples import note, registry
-from goes_lite_conformance.servers import ServerMissing, mongo, postgres
 
 import goes_lite as goes
 from goes_lite.contract.event_store import AppendCondition
 from goes_lite.errors import AppendConditionFailed
 from goes_lite.events.query import EventQuery
 from goes_lite.kit import branches, select
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "mongodb"])
-def url(request: pytest.FixtureRequest) -> str:
-    if request.param == "sqlite":
-        return ":memory:"
-    kit, driver = ("postgres_kit", "asyncpg") if request.param == "postgresql" else ("mongo_kit", "pymongo")
-    if importlib.util.find_spec(driver) is None:
-        pytest.skip(f"{driver} is not installed")
-    try:
-        if driver == "pymongo":
-            mongo.program()
-        elif not postgres.installations():
-            raise ServerMissing("no PostgreSQL is installed")
-    except ServerMissing as missing:
-        pytest.skip(str(missing))
-    return str(importlib.import_module(f"tests.backends.{kit}").store_url())
 
 
 @pytest.fixture
