@@ -31,6 +31,8 @@ class PostgresSession:
         self.after_commit: list[Callable[[], None]] = []
         self.queue: list[tuple[str, Sequence[Any]]] = []
         """Statements of the program that wait for the next operation."""
+        self.doomed: Exception | None = None
+        """The error of one of them: nothing else may run or be committed."""
         self.active = False
         self.committed = False
         """Whether the COMMIT succeeded, even if the caller was cancelled."""
@@ -87,7 +89,7 @@ class PostgresSession:
 
     async def run(self, work: Work[T]) -> T:
         """Run an operation inside the transaction."""
-        if self.queue:
+        if self.queue or self.doomed:
             await self.flush()
         async with self._one:
             connection = self.connection
@@ -100,7 +102,7 @@ class PostgresSession:
 
     async def run_in_savepoint(self, work: Work[T]) -> T:
         """Run an operation that can fail without rolling back the transaction."""
-        if self.queue:
+        if self.queue or self.doomed:
             await self.flush()
         async with self._one:
             connection = self.connection
@@ -118,10 +120,16 @@ class PostgresSession:
             return result
 
     async def flush(self) -> None:
-        """Run the statements that wait; if one fails, all are undone."""
+        """Run the statements that wait."""
+        if self.doomed:
+            raise self.doomed
         queue, self.queue = self.queue, []
         if queue:
-            await self.run_in_savepoint(lambda connection: execute_all(connection, queue))
+            try:
+                await self.run(lambda connection: execute_all(connection, queue))
+            except Exception as exc:
+                self.doomed = exc
+                raise
 
     async def lock_log(self) -> None:
         """Take the lock of the log, which orders positions, for the rest of the transaction."""
@@ -135,7 +143,7 @@ class PostgresSession:
 
     async def finish(self, *, commit: bool) -> None:
         """COMMIT or ROLLBACK and wait for it, even if cancelled: afterwards the outcome is visible to all."""
-        if commit and self.active and self.queue:
+        if commit and self.active and (self.queue or self.doomed):
             try:
                 await self.flush()
             except BaseException:

@@ -54,8 +54,8 @@ class BlockingTransaction:
     def enqueue(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         """Run an SQL statement whose rows nobody needs, together with others: many in one trip to the database.
 
-        They run in order, before the next operation of the transaction or its commit. If one fails, that operation raises its
-        error, and none of those that waited has written anything. Parameters and errors are those of `execute`.
+        They run in order, before the next operation of the transaction or its commit. If one fails, that operation and all
+        later ones raise its error, and the transaction is rolled back. Parameters and errors are those of `execute`.
         """
         self.transaction.enqueue(sql, parameters)
 

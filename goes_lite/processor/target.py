@@ -127,7 +127,7 @@ class EachTarget:
         for index, event in enumerate(events):
             token = enter(event)
             try:
-                await call_handler(index, self._function, event, *more)
+                await call_handler_of_batch(index, tx, self._function, event, *more)
             finally:
                 leave(token)
         if tx is not None:
@@ -146,6 +146,18 @@ class BatchTarget:
             await call_handler(None, self._function, events, *(() if tx is None else (self._face.transaction(tx),)))
             if tx is not None:
                 await call_handler(None, tx.flush)
+
+
+async def call_handler_of_batch(
+    index: int, tx: Transaction | None, function: Callable[..., object], *args: object
+) -> object:
+    """Call the user's function; an error of what earlier events enqueued is not blamed on this event."""
+    try:
+        return await call_handler(index, function, *args)
+    except HandlerFailed:
+        if tx is not None:
+            await call_handler(None, tx.flush)
+        raise
 
 
 async def call_handler(index: int | None, function: Callable[..., object], *args: object) -> object:

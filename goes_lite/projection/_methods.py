@@ -8,7 +8,7 @@ from typing import Any
 from goes_lite.contract.backend import Transaction
 from goes_lite.errors import TransactionError
 from goes_lite.events.event import Event
-from goes_lite.processor.target import call_handler
+from goes_lite.processor.target import call_handler, call_handler_of_batch
 from goes_lite.runtime.face import Face
 
 
@@ -28,5 +28,5 @@ class MethodTarget:
         for index, event in enumerate(events):
             method = self._methods.get(event.name)
             if method is not None:
-                await call_handler(index, method, event, given)
+                await call_handler_of_batch(index, tx, method, event, given)
         await call_handler(None, tx.flush)

@@ -42,6 +42,8 @@ class SQLiteSession:
         self.after_commit: list[Callable[[], None]] = []
         self.queue: list[Work[object]] = []
         """Statements of the program that wait for the next operation."""
+        self.doomed: Exception | None = None
+        """The error of one of them: nothing else may run or be committed."""
         self._inbox: SimpleQueue[tuple[Operation[Any], bool]] = SimpleQueue()
         self._opened: asyncio.Future[None] | None = None
         self._turn = Turn()
@@ -84,12 +86,14 @@ class SQLiteSession:
         It needs no savepoint if at most its last statement writes: SQLite undoes a statement that fails.
         """
         self.check_active()
-        if self.queue:
+        if self.queue or self.doomed:
             await self.flush()
         return await self._do(partial(self._savepoint if savepoint else self._alive, work))
 
     async def flush(self) -> None:
-        """Run the statements that wait, all in one visit to the writer's thread; if one fails, all are undone."""
+        """Run the statements that wait, all in one visit to the writer's thread."""
+        if self.doomed:
+            raise self.doomed
         queue, self.queue = self.queue, []
 
         def run(connection: Connection) -> None:
@@ -98,7 +102,11 @@ class SQLiteSession:
 
         if queue:
             self.check_active()
-            await self._do(partial(self._savepoint, run))
+            try:
+                await self._do(partial(self._alive, run))
+            except Exception as exc:
+                self.doomed = exc
+                raise
 
     def check_active(self) -> None:
         if not self.active:
@@ -108,7 +116,7 @@ class SQLiteSession:
 
     async def finish(self, *, commit: bool) -> None:
         """COMMIT or ROLLBACK, release the connection, then call the `after_commit` callbacks."""
-        if commit and self.queue:
+        if commit and (self.queue or self.doomed):
             try:
                 await self.flush()
             except BaseException:
