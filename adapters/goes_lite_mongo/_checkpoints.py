@@ -21,6 +21,7 @@ from goes_lite.kit.leases import (
     checkpoint,
     held,
     renewed,
+    stored_lease,
 )
 from goes_lite.runtime import Clock, SystemClock
 from goes_lite_mongo._documents import of_collection
@@ -150,7 +151,7 @@ def _stored(row: Document | None) -> StoredLease:
 
 @of_collection("leases")
 def _lease(row: Document) -> StoredLease:
-    return row["owner"], int(row["token"]), int(row["expires"])
+    return stored_lease(row["_id"], (row["owner"], int(row["token"]), int(row["expires"])))
 
 
 @of_collection("checkpoints")

@@ -5,7 +5,8 @@ A released or expired lease keeps its row, so that the fencing token only grows;
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 from goes_lite.contract.checkpoints import Checkpoint, Lease, check_owned_name, check_ttl
 from goes_lite.errors import LeaseHeld, LeaseLost
@@ -51,6 +52,12 @@ class Sightings:
         stored = (lease.owner, lease.token, to_micros(lease.expires))
         self._seen[lease.name] = (stored, self._clock.monotonic() + duration / 1_000_000, True)
         return lease
+
+
+def stored_lease(name: str, row: Sequence[Any]) -> StoredLease:
+    """Return what a row says: owner, token and expiry. DecodeError if it cannot be."""
+    owner, token, expires = LEASE.check(row, name)
+    return owner, token, expires
 
 
 def check_claim(name: str, owner: str, ttl: float) -> int:

@@ -26,6 +26,7 @@ from goes_lite.kit.leases import (
     checkpoint,
     held,
     renewed,
+    stored_lease,
 )
 from goes_lite.runtime import Clock
 from goes_lite.sqlite import _schema
@@ -141,7 +142,7 @@ class SQLiteLeases:
 
 def _stored(connection: Connection, name: str) -> StoredLease:
     rows: Sequence[Any] = connection.execute(_LEASE, (name,)).fetchall()
-    return rows[0] if rows else NOBODY
+    return stored_lease(name, rows[0]) if rows else NOBODY
 
 
 def _take(connection: Connection, lease: Lease) -> Lease:

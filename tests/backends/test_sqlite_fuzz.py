@@ -94,6 +94,11 @@ def read_everything(path: str, driver: str) -> list[GoesError]:
         db = goes.blocking.connect(path, registry=registry, driver=driver, durability="memory")
     except GoesError as error:
         return [error]
+
+    def follow() -> None:
+        with db.transaction() as tx:  # where it ends with an error instead of waiting
+            fields(tx.events.follow(after=0))
+
     with db:
         query = goes.EventQuery
         reads: list[Callable[[], object]] = [
@@ -131,8 +136,8 @@ def read_everything(path: str, driver: str) -> list[GoesError]:
         ]
         for work in reads:
             attempt(work)
-        with db.transaction() as tx:
-            attempt(lambda: fields(tx.events.follow(after=0)))  # where it ends with an error instead of waiting
+        attempt(follow)
+        attempt(db.close)
     return met
 
 
