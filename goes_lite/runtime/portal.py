@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 import threading
 import warnings
@@ -10,9 +11,10 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, copy_context
 from types import AsyncGeneratorType, GeneratorType
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from weakref import WeakSet
 
-from goes_lite.errors import StoreClosed
+from goes_lite.errors import StoreClosed, StoreForked
 from goes_lite.errors.functions import LAZY, Carried, check_function, check_result, is_for_both_faces
 from goes_lite.runtime import drive
 
@@ -67,7 +69,7 @@ class InlinePortal:
 class _Call(Generic[T]):
     """One coroutine that a thread runs on the loop and waits for."""
 
-    __slots__ = ("_coroutine", "context", "ended", "task")
+    __slots__ = ("_coroutine", "context", "ended", "task", "unwanted")
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine
@@ -75,9 +77,12 @@ class _Call(Generic[T]):
         self.ended = threading.Lock()
         """Held until the task has ended. Only a lock: a Future would double the cost of a call."""
         self.ended.acquire()
-        self.task: asyncio.Task[T]
+        self.task: asyncio.Task[T] | None = None
+        self.unwanted = False
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self.unwanted:
+            return
         self.task = loop.create_task(self._coroutine, context=self.context)
         self.task.add_done_callback(self._end)
 
@@ -85,7 +90,16 @@ class _Call(Generic[T]):
         self.ended.release()
 
     def cancel(self) -> None:
-        self.task.cancel()
+        """Cancel it, or never start it: an interrupt may come before, while or after it is handed to the loop."""
+        self.unwanted = True
+        if self.task is None:
+            self._coroutine.close()
+        else:
+            self.task.cancel()
+
+    def result(self) -> T:
+        """Return the result of the task, which has ended."""
+        return cast("asyncio.Task[T]", self.task).result()
 
 
 class _LoopThread:
@@ -130,13 +144,17 @@ class _LoopThread:
         self.loop.call_soon_threadsafe(start)
 
 
+_portals: WeakSet[LoopPortal] = WeakSet()
+
+
 class LoopPortal:
     """One thread with one event loop, joined by `close`. Any thread may call `run`."""
 
     def __init__(self, location: str = "") -> None:
         self.location = location
         """The location of the store, for error messages."""
-        self.closed = False
+        self.closed = self.forked = False
+        _portals.add(self)
         self.forgotten: Callable[[], Coroutine[Any, Any, None]] | None = None
         """Closes what is used through the portal, if nobody can reach the portal any more."""
         self._running = _LoopThread()
@@ -145,7 +163,7 @@ class LoopPortal:
         running = self._running
         if self.closed:
             coroutine.close()
-            raise StoreClosed(self.location)
+            raise (StoreForked if self.forked else StoreClosed)(self.location)
         loop = running.loop
         if threading.current_thread() is running.thread:
             coroutine.close()
@@ -156,21 +174,21 @@ class LoopPortal:
         call = _Call(coroutine)
         try:
             loop.call_soon_threadsafe(call.start, loop)
-        except RuntimeError:  # the loop has just ended
-            coroutine.close()
-            raise StoreClosed(self.location) from None
-        try:
             call.ended.acquire()
-        except BaseException:  # an interrupt of the waiting thread, such as Ctrl-C, cancels the call
-            loop.call_soon_threadsafe(call.cancel)
+        except BaseException as exc:  # an interrupt of the waiting thread, such as Ctrl-C, cancels the call
+            try:
+                loop.call_soon_threadsafe(call.cancel)
+            except RuntimeError:  # the loop has just ended
+                coroutine.close()
+                if isinstance(exc, RuntimeError):
+                    raise StoreClosed(self.location) from None
             raise
         finally:
             _adopt(call.context)
-        task = call.task
-        if self.closed and task.cancelled():  # its loop has ended
+        if self.closed and call.task is not None and call.task.cancelled():  # its loop has ended
             raise StoreClosed(self.location)
         try:
-            return task.result()
+            return call.result()
         except Carried as carried:
             raise carried.exception from None
 
@@ -223,6 +241,15 @@ def _plain(function: Callable[..., Any], what: str, iterated: bool) -> Callable[
         return result
 
     return call
+
+
+def _after_fork_in_child() -> None:
+    for portal in list(_portals):
+        portal.closed = portal.forked = True  # its thread is the parent's
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
 async def _in_thread(work: Callable[[], T]) -> T:
