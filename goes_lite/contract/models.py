@@ -104,8 +104,9 @@ class Models(Generic[M]):
             result = model if changed is None else cast("M", changed)
             try:
                 await self.put(id, result, expected=record.version if record else 0)
-            except ModelConflict:
+            except ModelConflict as exc:
                 if attempt == tries:
+                    exc.after(tries)
                     raise
                 if attempt > 1:  # losing once is chance, losing again means many writers
                     await self._runtime.sleep(Backoff(0.002, maximum=0.128, jitter=1)(attempt - 1))

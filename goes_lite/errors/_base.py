@@ -39,3 +39,18 @@ class GoesError(Exception):
         # Errors cross process boundaries (multiprocessing, remote commands); the default would call the constructor with
         # the finished message.
         return _rebuild, (type(self), self.args, self.__dict__)
+
+
+class Refused(GoesError):
+    """Base of errors after which the same may be tried again. Attribute: `tries` (how many were made)."""
+
+    tries = 1
+
+    def after(self, tries: int) -> None:
+        """Note that this is the outcome of so many tries, for which the advice is another one."""
+        self.tries = tries
+        if tries > 1:
+            fact = str(self.args[-1]).rpartition(": ")[0]
+            self.args = (
+                f"after {tries} tries: {fact}: others were faster each time, so pass more tries, or let fewer of them write",
+            )

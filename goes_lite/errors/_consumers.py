@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from goes_lite.errors._base import GoesError, shown
+from goes_lite.errors._base import GoesError, Refused, shown
 
 
 class ModelError(GoesError):
@@ -24,7 +24,7 @@ class ModelNotFound(ModelError, LookupError):
         super().__init__(collection, id, f"{collection!r} has no model with the id {shown(id)}")
 
 
-class ModelConflict(ModelError):
+class ModelConflict(ModelError, Refused):
     """The read model is at another version than the write expected. Attributes: `expected`, `actual` (0: absent)."""
 
     def __init__(self, collection: str, id: str, expected: int, actual: int) -> None:

@@ -5,19 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from goes_lite.errors._base import GoesError, plain, shown
+from goes_lite.errors._base import GoesError, Refused, plain, shown
 
 
-class _Refused(GoesError):
-    tries = 1
-
-    def after(self, tries: int) -> None:
-        """Note that this is the outcome of so many tries."""
-        self.tries = tries
-        self.args = (f"after {tries} tries: {self}",)
-
-
-class ConcurrencyError(_Refused):
+class ConcurrencyError(Refused):
     """The aggregate is not at the version that the append builds on; nothing was written.
 
     Attributes: `aggregate` (AggregateRef), `expected` (the version that the append builds on),
@@ -34,7 +25,7 @@ class ConcurrencyError(_Refused):
         )
 
 
-class AppendConditionFailed(_Refused):
+class AppendConditionFailed(Refused):
     """An event that matches the condition's query was appended after its position; nothing was written.
 
     Attributes: `condition` (AppendCondition), `position` (of an event that matched, > condition.after), `tries` (how many
@@ -111,8 +102,9 @@ class AggregateError(GoesError):
 class AggregateNotFound(AggregateError, LookupError):
     """No event of this aggregate is stored."""
 
-    def __init__(self, aggregate: Any) -> None:
-        super().__init__(aggregate, f"{aggregate} does not exist: pass create=True to create it")
+    def __init__(self, aggregate: Any, *, past: bool = False) -> None:
+        way = "so it has no past version: check its id" if past else "pass create=True to create it"
+        super().__init__(aggregate, f"{aggregate} does not exist: {way}")
 
 
 class AggregateDeleted(AggregateError, LookupError):
@@ -168,7 +160,8 @@ class UnregisteredTypeError(RegistryError, TypeError):
         else:
             way = (
                 f"is not registered as {'an' if kind == 'event' else 'a'} {kind}: decorate the class with "
-                f"@{kind}('some.name'), call registry.register('some.name', …), or pass name=…"
+                f"@{kind}('some.name'), call registry.register('some.name', …), or pass name=… (if it is registered in another "
+                "Registry, pass that one)"
             )
         super().__init__(f"{what} {way}")
 

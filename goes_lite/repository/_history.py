@@ -105,7 +105,7 @@ class Loader(Generic[A]):
                     raise VersionNotFound(ref, time, await self._events.count(EventQuery(aggregates=[ref])))
                 return aggregate
         if not aggregate.version:
-            raise AggregateNotFound(ref)
+            raise AggregateNotFound(ref, past=True)
         return aggregate
 
     async def _from_cache(self, cache: Cache[A], ref: AggregateRef) -> A | None:

@@ -150,7 +150,7 @@ class Repository(Generic[A]):
             raise InvalidQueryError(f"a version must be an int ≥ 1, or an aware datetime, not {version_or_time!r:.80}")
         aggregate = await self._loader.load(blank, version_or_time)
         if not aggregate.version:
-            raise AggregateNotFound(aggregate.ref)
+            raise AggregateNotFound(aggregate.ref, past=True)
         if aggregate.version != version_or_time:
             raise VersionNotFound(aggregate.ref, version_or_time, aggregate.version)
         return self._checked(aggregate, deleted)

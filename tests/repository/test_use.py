@@ -17,7 +17,7 @@ from goes_lite.events.query import EventQuery
 from goes_lite.repository import Repository
 from goes_lite.repository._queues import queues_of
 from goes_lite.repository.schedule import Every
-from tests.repository.repository_kit import Account, filled, memory, spied, state
+from tests.repository.repository_kit import NOON, Account, Moved, filled, memory, spied, state
 
 
 async def test_use_fetches_changes_saves_and_answers_the_aggregate() -> None:
@@ -216,3 +216,22 @@ def test_threads_on_one_file_lose_no_change(tmp_path: Path) -> None:
         for repository in repositories:
             account = repository.fetch("a")
             assert (account.version, account.balance) == (40, 2**40 - 1)
+
+
+async def test_no_message_recommends_what_was_done() -> None:
+    """After many tries of `use` it is not `use` that helps, and a past version cannot be created."""
+    async with memory() as db:
+        accounts = Repository(db, Account, tries=2)
+
+        async def interfere(account: Account) -> None:
+            account.record(Moved(1))
+            other = await Repository(db, Account).fetch(account.id, create=True)
+            other.record(Moved(1))
+            await db.events.append(other.pending)
+
+        with pytest.raises(ConcurrencyError, match="after 2 tries: .*more tries") as caught:
+            await accounts.use("1", interfere, create=True)
+        assert "Repository.use" not in str(caught.value)
+        for when in (3, NOON):
+            with pytest.raises(AggregateNotFound, match="no past version: check its id"):
+                await accounts.fetch_version("nobody", when)
