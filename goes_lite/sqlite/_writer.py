@@ -197,7 +197,9 @@ class Writer:
 
     def _lead(self, operation: Operation[T]) -> T:
         self._queue.append(operation)
-        if self.seat.taken.setdefault(0, operation) is operation or self._wait(operation):
+        seat = self.seat
+        # Transactions that wait come first: a thread that appends without a pause would retake the seat before they wake up.
+        if (not seat.waiting and seat.taken.setdefault(0, operation) is operation) or self._wait(operation):
             if self._companions > 1 or len(self._queue) > 1:
                 self._gather()
             while not operation.done:
@@ -217,7 +219,7 @@ class Writer:
         timeout = self.address.lock_timeout
         end: float | None = time.monotonic() + timeout
         while not operation.done:
-            if self.seat.taken.setdefault(0, operation) is operation:
+            if not self.seat.waiting and self.seat.taken.setdefault(0, operation) is operation:
                 return True
             try:
                 operation.bell.get(timeout=None if end is None else max(0.0, end - time.monotonic()))
