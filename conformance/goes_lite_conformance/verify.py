@@ -20,6 +20,7 @@ from goes_lite.aggregate import Aggregate
 from goes_lite.contract.backend import Backend
 from goes_lite.contract.event_store import AggregateInfo
 from goes_lite.contract.snapshot_store import Snapshot
+from goes_lite.errors import StoreDamaged
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
@@ -204,14 +205,19 @@ class _Verification:
         """Check versions, and what the store lists of each aggregate, in one pass."""
         before: AggregateRef | None = None
         loaded = 0
+        damaged = False
         async for info in self.db.events.aggregates():
             ref = info.aggregate
             self.expect(before is None or before < ref, f"{ref} is listed after {before}")
             before = ref
             self.counts["aggregates"] += 1
-            loaded += await self._aggregate(info)
+            try:
+                loaded += await self._aggregate(info)
+            except StoreDamaged as error:  # the other aggregates may be sound
+                self.wrong(f"{ref}: {error}")
+                damaged = True
         self.expect(
-            loaded == self._of_aggregates or self._of_aggregates < 0,
+            damaged or loaded == self._of_aggregates or self._of_aggregates < 0,
             f"the log has {self._of_aggregates} events of aggregates, but those listed have {loaded}",
         )
 
@@ -265,10 +271,13 @@ class _Verification:
                     await self._newest(before)
             before = snapshot
             self.counts["snapshots"] += 1
-            if not await self.db.events.load(ref, after=version - 1, upto=version):
-                self.wrong(f"{what} is of a version that the aggregate does not have")
-            elif ref.name in classes:
-                await self._replayed(snapshot, classes[ref.name], what)
+            try:
+                if not await self.db.events.load(ref, after=version - 1, upto=version):
+                    self.wrong(f"{what} is of a version that the aggregate does not have")
+                elif ref.name in classes:
+                    await self._replayed(snapshot, classes[ref.name], what)
+            except StoreDamaged as error:
+                self.wrong(f"{what} cannot be checked: {error}")
         if before is not None:
             await self._newest(before)
 
