@@ -77,8 +77,10 @@ class Relay(Processor):
             try:
                 await call(self._publish, events)
                 error = None
-            except BaseException as exc:  # noqa: BLE001 - the caller decides what to do about it
-                error = failure(exc)
+            except Exception as exc:  # noqa: BLE001 - the caller decides what to do about it
+                error = exc
+            except BaseException as exc:  # noqa: BLE001 - a client may cancel what it waits for itself
+                failure(exc)
             finally:
                 over = True
                 self.wake.notify()
