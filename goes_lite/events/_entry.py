@@ -78,6 +78,16 @@ def check_schema(schema: object) -> None:
         raise RegistrationError(f"a schema version must be an int ≥ 1, not {schema!r}")
 
 
+def check_upcasters(entry: Entry, upcasters: Iterable[tuple[str, int]]) -> None:
+    """RegistrationError if an upcaster, given by name and schema, leads past the current schema of its event."""
+    for name, schema in upcasters:
+        if name in (entry.name, *entry.aliases) and schema >= entry.schema:
+            raise RegistrationError(
+                f"the upcaster from schema {schema} of {name!r} leads past the current schema {entry.schema} "
+                f"of {entry.name!r}: register that with schema={schema + 1}"
+            )
+
+
 def not_a_name(name: object) -> InvalidQueryError:
     """Return the error for what cannot even be looked up."""
     return InvalidQueryError(f"the name of an event is a str, not {name!r:.80}")

@@ -29,6 +29,7 @@ from goes_lite.events._entry import (
     capture_with,
     check_again,
     check_schema,
+    check_upcasters,
     is_message,
     names_by_class,
     not_a_name,
@@ -147,7 +148,7 @@ class Registry:
                 taken = self._entries.get(alias)
                 if taken is not None and taken is not previous:
                     raise RegistrationError(f"{alias!r} cannot be an alias of {name!r}: it belongs to {taken.name!r}")
-            self._check_upcasters(entry)
+            check_upcasters(entry, self._upcasters)
             if own is not None:
                 self._codecs[own.name] = own
             entries = {key: value for key, value in self._entries.items() if value is not previous}
@@ -155,14 +156,6 @@ class Registry:
             self._entries = entries
             self._names = names_by_class(entries.values())
             self._forget()
-
-    def _check_upcasters(self, entry: Entry) -> None:
-        for name, schema in self._upcasters:
-            if name in (entry.name, *entry.aliases) and schema >= entry.schema:
-                raise RegistrationError(
-                    f"the upcaster from schema {schema} of {name!r} leads past the current schema {entry.schema} "
-                    f"of {entry.name!r}: register that with schema={schema + 1}"
-                )
 
     def upcast(self, name: str, schema: int) -> Callable[[F], F]:
         """Register the decorated function as the upcaster from `schema` of `name` to the next schema version.
@@ -188,7 +181,7 @@ class Registry:
                 try:
                     entry = self._entries.get(name)
                     if entry is not None:
-                        self._check_upcasters(entry)
+                        check_upcasters(entry, self._upcasters)
                 except RegistrationError:
                     del self._upcasters[name, schema]
                     raise

@@ -247,7 +247,6 @@ class Repository(Generic[A]):
     ) -> A:
         """`use`, for callers with more to commit: `save` appends, and returns a refusal instead of raising it."""
         ref = AggregateRef._make((self._name, aggregate_id(id)))  # the name was checked with the class
-
         took = 0.0
 
         async def attempt(tx: Transaction | None) -> A | Refusal:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
+from goes_lite.runtime.deadline import Deadline
 from goes_lite.sqlite._driver import Connection
 from goes_lite.sqlite._seat import Turn
 
@@ -31,6 +32,24 @@ class Operation(Turn, Generic[T]):
         self.done = False
         self.result: Any = None
         self.error: BaseException | None = None
+
+
+class Guest(Protocol):
+    """A user transaction, which occupies the writer's thread until it ends."""
+
+    def serve(self) -> None:
+        """Hold the connection until the transaction ends."""
+        ...
+
+
+def admitted(work: Work[T], deadline: Deadline) -> Work[T]:
+    """Return the operation with a look at the deadline when its turn comes, not while it is queued."""
+
+    def look_first(connection: Connection) -> T:
+        deadline.admit()
+        return work(connection)
+
+    return look_first
 
 
 def call_in(future: asyncio.Future[Any] | None, settle: Callable[[asyncio.Future[Any]], None]) -> None:

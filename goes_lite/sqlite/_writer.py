@@ -24,14 +24,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from goes_lite.errors import StoreClosed, StoreForked, StoreLocked
 from goes_lite.kit.transaction import check_not_inside, current_session
-from goes_lite.runtime.deadline import Deadline, current_deadline
+from goes_lite.runtime.deadline import current_deadline
 from goes_lite.sqlite._connection import FileAddress
 from goes_lite.sqlite._driver import Connection
-from goes_lite.sqlite._operation import Operation, Work, resolve
+from goes_lite.sqlite._operation import Guest, Operation, Work, admitted, resolve
 from goes_lite.sqlite._seat import Seat, Turn
 from goes_lite.sqlite._turnstile import AnyTurnstile
 from goes_lite.sqlite._write_transactions import WriteTransactions
@@ -45,24 +45,6 @@ MOMENT = 0.00004
 """How many seconds a leader waits for the next operation of a thread that shared the last commit."""
 GROUP = 512
 """The maximum number of operations in one transaction, which bounds how long the first of them waits."""
-
-
-def _admitted(work: Work[T], deadline: Deadline) -> Work[T]:
-    """Return the operation with a look at the deadline when its turn comes, not while it is queued."""
-
-    def admitted(connection: Connection) -> T:
-        deadline.admit()
-        return work(connection)
-
-    return admitted
-
-
-class Guest(Protocol):
-    """A user transaction, which occupies the writer's thread until it ends."""
-
-    def serve(self) -> None:
-        """Hold the connection until the transaction ends."""
-        ...
 
 
 class Writer:
@@ -110,12 +92,13 @@ class Writer:
         if current_session.get() is not None:
             check_not_inside(self)
         if (deadline := current_deadline.get()) is not None:
-            work = _admitted(work, deadline)
+            work = admitted(work, deadline)
         if self.inline:
             operation = Operation(work, committed, None)
             try:
                 return self._lead(operation)
             except BaseException:
+                self._withdraw(operation)  # nobody may store it after its caller was interrupted
                 self.give_up(operation)
                 raise
         import asyncio
@@ -172,8 +155,6 @@ class Writer:
 
     def give_up(self, turn: Turn) -> None:
         """End a turn, or the wait for one, that an error or an interrupt has ended wherever it was."""
-        if isinstance(turn, Operation):
-            self._withdraw(turn)  # nobody may store it after its caller was interrupted
         if self.seat.holds(turn):
             try:
                 self._recover(turn)
