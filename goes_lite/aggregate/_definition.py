@@ -243,7 +243,8 @@ def _is_generated(aggregate: type[Any]) -> bool:
 
 def check_applied(aggregate: Any, event: Event[Any]) -> None:
     """AggregateError for a new event that the class does not apply: its applier was forgotten, or it is not its own."""
-    cls, definition = type(aggregate), definition_of(type(aggregate))
+    cls: type[Any] = aggregate.__class__
+    definition = definition_of(cls)
     if definition.stateless and not vars(aggregate):
         return
     kind = definition.registry.type_of(event.name)

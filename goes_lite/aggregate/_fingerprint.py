@@ -21,7 +21,7 @@ from goes_lite.aggregate._definition import Definition
 from goes_lite.codec.generics import annotations_of, bound_hints
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...))
-_MEMBERS = (FunctionType, property, staticmethod, classmethod, Enum, *_PLAIN)
+_MEMBERS: tuple[type[Any], ...] = (FunctionType, property, staticmethod, classmethod, Enum, *_PLAIN)
 _STABLE = ("datetime", "decimal", "fractions", "uuid")
 """Modules of types whose repr is their value."""
 
@@ -71,8 +71,8 @@ class _Reader:
     def _say(self, *parts: object) -> None:
         self._hash.update(repr(parts).encode("utf-8", "backslashreplace"))
 
-    def _value(self, value: Any) -> None:
-        kind: type[Any] = type(value)
+    def _value(self, value: object) -> None:
+        kind: type[object] = type(value)
         if kind in _PLAIN or kind.__module__ in _STABLE:
             self._say(kind.__name__, value)
             return
@@ -81,11 +81,11 @@ class _Reader:
             return
         self._seen[id(value)] = value  # kept, so that no other object gets its id
         try:
-            self._content(value)
+            self._content(value, kind)
         except Exception:  # noqa: BLE001 - an object of the program may fail on anything
             self._say("unreadable")
 
-    def _content(self, value: Any) -> None:
+    def _content(self, value: Any, kind: type[object]) -> None:
         if isinstance(value, FunctionType):
             self._function(value)
         elif isinstance(value, type):
@@ -103,11 +103,11 @@ class _Reader:
         elif isinstance(value, set | frozenset):
             self._say(sorted(map(repr, cast("Iterable[object]", value))))
         elif isinstance(value, Mapping):
-            for pair in value.items():
+            for pair in cast("Any", value).items():
                 self._values(pair)
-        elif type(value).__module__ == "functools":  # cached
+        elif kind.__module__ == "functools":  # cached
             self._value(getattr(value, "__wrapped__", None))
-        elif fields := vars(type(value)).get("__dataclass_fields__"):
+        elif fields := vars(kind).get("__dataclass_fields__"):
             self._values(getattr(value, name, None) for name in fields)
 
     def _values(self, values: Iterable[Any]) -> None:

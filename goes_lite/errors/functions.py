@@ -11,16 +11,17 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import Any, TypeVar
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
+from typing import Any, TypeVar, cast
 
 from goes_lite.errors._backends import ConfigError
 from goes_lite.errors._base import GoesError
 
 F = TypeVar("F")
 
-LAZY = (CoroutineType, GeneratorType, AsyncGeneratorType)
+LAZY: tuple[type[Any], ...] = (CoroutineType, GeneratorType, AsyncGeneratorType)
 """Results that mean that nothing has run yet."""
+_PARTIAL: type[partial[Any]] = partial  # isinstance() with the class itself makes the type of a result unknown
 
 # The flags of inspect, whose import would double the import time of goes_lite.
 _GENERATOR, _COROUTINE, _ASYNC_GENERATOR = 0x20, 0x80, 0x200
@@ -41,16 +42,16 @@ def is_for_both_faces(function: object) -> bool:
 
 def form_of(function: object) -> str:
     """Return what a call makes: "", "a coroutine", "a generator" or "an async generator" (then it runs nothing yet)."""
-    while isinstance(function, partial):
-        function = function.func  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    while isinstance(function, _PARTIAL):
+        function = function.func
     if is_for_both_faces(function):
         return ""
     function = getattr(function, "__func__", function)  # of a method
     code: Any = getattr(function, "__code__", None)
     if code is None:  # an instance with __call__, which may be a partial itself
         called = getattr(type(function), "__call__", None)  # noqa: B004
-        if isinstance(called, partial):
-            return form_of(called)
+        if isinstance(called, _PARTIAL):
+            return form_of(cast("object", called))
         code = getattr(called, "__code__", None)
     flags: Any = getattr(code, "co_flags", 0)
     if not isinstance(flags, int):
@@ -159,7 +160,7 @@ def _is_abandoned(exc: GeneratorExit) -> bool:
     return trace is None or bool(trace.tb_frame.f_code.co_flags & _WAITING and not _raises(trace))
 
 
-def _raises(trace: Any) -> bool:
+def _raises(trace: TracebackType) -> bool:
     import dis
 
     opcode = dis.opname[trace.tb_frame.f_code.co_code[trace.tb_lasti]]
@@ -184,6 +185,6 @@ def _is_interrupt(exc: BaseException) -> bool:
 
 
 def _code(handler: Any) -> object:
-    while isinstance(handler, partial):
-        handler = handler.func  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    return getattr(getattr(handler, "__func__", handler), "__code__", None)  # pyright: ignore[reportUnknownArgumentType]
+    while isinstance(handler, _PARTIAL):
+        handler = handler.func
+    return getattr(getattr(handler, "__func__", handler), "__code__", None)

@@ -118,7 +118,7 @@ class Event(Generic[D_co]):
         if name is not None and not isinstance(name, str):
             raise InvalidEventError(f"an event name must be a str, not {type(name).__name__}: {name!r:.80}")
         if (context := context_here.get()) is not None:
-            made_in = caused_by(context) if isinstance(context, Event) else context.metadata
+            made_in = caused_by(context) if isinstance(context, _EVENT) else context.metadata
             metadata = {**made_in, **check_metadata(metadata)} if metadata else made_in
         if registry.__class__ is not Registry and not isinstance(registry, Registry):
             raise InvalidEventError(f"registry must be a Registry, not {registry!r:.80}")
@@ -248,6 +248,10 @@ class Event(Generic[D_co]):
         at = f" at position {self._position}" if self._position else ""
         data = repr(self._data)
         return f"<Event {plain(str(self._name))}{of}{at}: {data if len(data) <= 200 else data[:199] + '…'}>"
+
+
+_EVENT: type[Any] = Event
+"""For isinstance(), which with the generic class itself makes the type of its data unknown."""
 
 
 def caused_by(event: Event[Any]) -> dict[str, str]:

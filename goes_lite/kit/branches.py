@@ -8,7 +8,7 @@ longer ones, until the page is full. So the cost grows with the number of altern
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from goes_lite.events.query import EventQuery, QueryItem
@@ -69,7 +69,7 @@ def branches(query: EventQuery, spellings: Spellings, most: int) -> list[Branch]
     scanned: list[QueryItem] = []
     items = [half for item in query.items for half in _halves(item, most // 4)]
     # of several tags, the one that the fewest alternatives ask for is the most selective
-    asked = Counter(tag for item in items for tag in item.tags) if len(items) > 1 else {}
+    asked: Mapping[str, int] = Counter(tag for item in items for tag in item.tags) if len(items) > 1 else {}
     for item in items:
         # the most selective index first
         if item.ids:

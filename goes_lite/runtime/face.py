@@ -56,6 +56,11 @@ class AsyncFace:
         return function
 
 
+# isinstance() with the classes themselves makes the type of what is awaited unknown.
+_COROUTINE: type[Any] = CoroutineType
+_AWAITABLE: type[Any] = Awaitable
+
+
 async def call(function: Callable[..., object], *args: object, iterated: bool = False) -> object:
     """Call a function or a coroutine function of the program, and return its result.
 
@@ -64,7 +69,7 @@ async def call(function: Callable[..., object], *args: object, iterated: bool = 
     result: Any = function(*args)
     if result is None:
         return None
-    if type(result) is CoroutineType or isinstance(result, Awaitable):  # checking for Awaitable is slow
+    if type(result) is _COROUTINE or isinstance(result, _AWAITABLE):  # checking for Awaitable is slow
         result = await result
     if isinstance(result, LAZY) and not iterated:
         check_result(f"{function!r:.120}", result)

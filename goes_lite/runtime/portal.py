@@ -225,6 +225,9 @@ class LoopPortal:
         warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
 
 
+_ITERATED: tuple[type[Any], ...] = (GeneratorType, AsyncGeneratorType)
+
+
 def _plain(function: Callable[..., Any], what: str, iterated: bool) -> Callable[..., Any]:
     """Return the function with a check of its results: nothing awaits a coroutine here."""
     check_function(what, function, iterated=iterated)
@@ -233,8 +236,8 @@ def _plain(function: Callable[..., Any], what: str, iterated: bool) -> Callable[
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        result = function(*args, **kwargs)
-        if result is None or (iterated and isinstance(result, GeneratorType | AsyncGeneratorType)):
+        result: object = function(*args, **kwargs)
+        if result is None or (iterated and isinstance(result, _ITERATED)):
             return result
         if isinstance(result, LAZY) or hasattr(type(result), "__await__"):
             check_result(what, result)

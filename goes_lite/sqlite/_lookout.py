@@ -149,7 +149,7 @@ class Lookout:
             written = self._inotify.read()
             if (-1, "") in written:
                 return set(self._due)
-            return set().union(*(self._names.get(key, ()) for key in written))
+            return set[Looker]().union(*(self._names.get(key, ()) for key in written))
 
     def _end(self) -> None:
         """Release everything; the next to look out begins anew. The lock is held."""
