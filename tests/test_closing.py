@@ -43,6 +43,10 @@ def tick(number: int = 0) -> goes.Event[Ticked]:
     return goes.Event(Ticked(number), registry=registry)
 
 
+def nothing(event: goes.Event[Any]) -> None:
+    pass
+
+
 def connect(path: Path, **options: Any) -> Any:
     return goes.blocking.connect(path / "app.db", registry=registry, **options)
 
@@ -50,7 +54,7 @@ def connect(path: Path, **options: Any) -> Any:
 @pytest.mark.parametrize("inline", [True, False])
 def test_the_next_program_need_not_wait_for_the_lease(tmp_path: Path, inline: bool) -> None:
     with connect(tmp_path, inline=inline) as db:
-        for work in (db.projection(Count(), lease=DAY), db.processor("p", lambda event: None, lease=DAY)):
+        for work in (db.projection(Count(), lease=DAY), db.processor("p", nothing, lease=DAY)):
             work.start()
             work.wait_for(db.events.append([tick()]).position, PATIENCE)
     with connect(tmp_path) as db:
@@ -61,7 +65,7 @@ def test_the_next_program_need_not_wait_for_the_lease(tmp_path: Path, inline: bo
 def test_the_next_program_need_not_wait_on_the_async_face_either(tmp_path: Path) -> None:
     async def program() -> None:
         async with goes.connect(tmp_path / "app.db", registry=registry) as db:
-            processor = db.processor("p", lambda event: None, lease=DAY)
+            processor = db.processor("p", nothing, lease=DAY)
             await processor.start()
             await processor.wait_for((await db.events.append([tick()])).position, PATIENCE)
         assert (await processor_state(processor)) == "stopped"
@@ -76,7 +80,7 @@ def test_the_next_program_need_not_wait_on_the_async_face_either(tmp_path: Path)
 
 def test_what_run_runs_in_another_thread_ends(tmp_path: Path) -> None:
     with connect(tmp_path) as db:
-        processor = db.processor("p", lambda event: None, lease=DAY)
+        processor = db.processor("p", nothing, lease=DAY)
         thread = threading.Thread(target=processor.run)
         thread.start()
         processor.wait_for(db.events.append([tick()]).position, PATIENCE)
@@ -117,7 +121,7 @@ def test_what_does_not_stop_in_time_is_named_and_the_handle_is_closed(tmp_path: 
 
     db = connect(tmp_path, inline=inline)
     db.processor("stuck", handle).start()
-    db.processor("free", lambda event: None).start()
+    db.processor("free", nothing).start()
     db.events.append([tick()])
     assert entered.wait(PATIENCE)
     if inline:
@@ -147,8 +151,12 @@ def test_a_handler_may_close_the_handle(tmp_path: Path) -> None:
 
 def test_workers_and_handlers_of_the_bus_end_too(tmp_path: Path) -> None:
     done, entered, go_on = list[int](), threading.Event(), threading.Event()
+
+    def do(command: Do) -> None:
+        done.append(command.number)
+
     with connect(tmp_path) as db:
-        db.commands.handle(Do, lambda command: done.append(command.number))
+        db.commands.handle(Do, do)
         worker = db.commands.worker(concurrency=2)
         worker.start()
         db.commands.dispatch_async(Do(1))
@@ -167,7 +175,7 @@ def test_workers_and_handlers_of_the_bus_end_too(tmp_path: Path) -> None:
 
 
 def test_closing_inside_a_transaction_is_refused_and_stops_nothing(tmp_path: Path) -> None:
-    with connect(tmp_path) as db, db.processor("p", lambda event: None) as processor:
+    with connect(tmp_path) as db, db.processor("p", nothing) as processor:
         with db.transaction() as tx:
             with pytest.raises(goes.errors.TransactionError):
                 db.close()
@@ -176,7 +184,7 @@ def test_closing_inside_a_transaction_is_refused_and_stops_nothing(tmp_path: Pat
 
 
 def test_the_timeout_is_checked_first(tmp_path: Path) -> None:
-    with connect(tmp_path) as db, db.processor("p", lambda event: None) as processor:
+    with connect(tmp_path) as db, db.processor("p", nothing) as processor:
         with pytest.raises(goes.errors.InvalidQueryError):
             db.close(timeout=-1)
         with pytest.raises(ProcessorBehind):

@@ -73,12 +73,20 @@ class Asynchronous:
         pass
 
 
+def to_a_coroutine(*_: object) -> Any:
+    return coroutine()
+
+
+def to_a_generator(*_: object) -> Any:
+    return generator()
+
+
 KINDS: dict[str, Any] = {
     "coroutine function": coroutine,
     "callable object": Asynchronous(),
-    "lambda to a coroutine": lambda *_: coroutine(),
+    "function to a coroutine": to_a_coroutine,
     "generator function": generator,
-    "lambda to a generator": lambda *_: generator(),
+    "function to a generator": to_a_generator,
     "async generator function": async_generator,
 }
 
@@ -121,7 +129,34 @@ def as_method(function: Any) -> Any:
     """A new function that a class can have as a method, for decorators to mark: what is none already is called by one."""
     if isinstance(function, FunctionType):
         return FunctionType(function.__code__, function.__globals__, closure=function.__closure__)
-    return lambda *arguments: function(*arguments)  # noqa: PLW0108 - a method is bound
+
+    def method(*arguments: Any) -> Any:  # a method is bound
+        return function(*arguments)
+
+    return method
+
+
+def giving(value: Any) -> Callable[..., Any]:
+    def function(*_: object) -> Any:
+        return value
+
+    return function
+
+
+def skips(self: Any, event: Any, tx: Any) -> None:
+    pass
+
+
+def keeps(self: Any, model: Any, event: Any) -> Any:
+    return model
+
+
+def ignores(self: Any, message: Any) -> None:
+    pass
+
+
+def starts(self: Any, id: str) -> Noted:
+    return Noted(0)
 
 
 def processing(db: BlockingDatabase, handler: Any, **options: Any) -> None:
@@ -142,16 +177,15 @@ def method_of_projection(db: BlockingDatabase, f: Any) -> None:
 
 def whole(name: str) -> Callable[[BlockingDatabase, Any], None]:
     def place(db: BlockingDatabase, f: Any) -> None:
-        body = {"on": goes.projects(Noted)(lambda self, event, tx: None), name: as_method(f)}
+        body = {"on": goes.projects(Noted)(as_method(skips)), name: as_method(f)}
         projecting(db, subclass(goes.Projection, body, name="made")())
 
     return place
 
 
 def of_documents(**more: Any) -> Any:
-    body = {"on": goes.projects(Noted)(lambda self, model, event: model), "model": Noted, **more}
-    body.setdefault("initial", lambda self, id: Noted(0))
-    return subclass(goes.ModelProjection, body, name="documents")()
+    body = {"on": goes.projects(Noted)(as_method(keeps)), "model": Noted, "initial": starts}
+    return subclass(goes.ModelProjection, {**body, **more}, name="documents")()
 
 
 def bus_handler(db: BlockingDatabase, f: Any) -> None:
@@ -185,7 +219,8 @@ def served(db: BlockingDatabase, **options: Any) -> None:
 def reported(db: BlockingDatabase, hook: str, f: Any) -> None:
     """A hook after the commit: its error is reported."""
     errors: list[Exception] = []
-    notes = db.repository(Notes, **{hook: f, "on_error": lambda what, error: errors.append(error)})
+    options: dict[str, Any] = {hook: f}
+    notes = db.repository(Notes, on_error=lambda what, error: errors.append(error), **options)
     notes.use("1", lambda a: a.record(Noted(1)), create=True)
     if hook == "after_delete":
         notes.delete("1")
@@ -219,7 +254,7 @@ def applying(db: BlockingDatabase, f: Any) -> None:
 
 
 def restoring(db: BlockingDatabase, f: Any) -> None:
-    body = {"_on": goes.applies(Noted)(lambda self, event: None), "snapshot_state": as_method(f)}
+    body = {"_on": goes.applies(Noted)(as_method(ignores)), "snapshot_state": as_method(f)}
     made = subclass(goes.Aggregate, body, name="made", registry=registry)
     errors: list[Exception] = []
     notes = db.repository(made, snapshots=goes.Every(1), on_error=lambda what, error: errors.append(error))
@@ -269,13 +304,13 @@ def folded(db: BlockingDatabase, f: Any) -> None:
 
 
 def keyed(db: BlockingDatabase, f: Any) -> None:
-    body = {"note": goes.handles(Note, id=f, create=True)(lambda self, command: None)}
+    body = {"note": goes.handles(Note, id=f, create=True)(as_method(ignores))}
     db.commands.serve(subclass(Notes, body, name="keyed"))
     db.commands.dispatch(Note("1"))
 
 
-def scheduled(f: Any) -> Any:
-    return type("Custom", (), {"minds_when": False, "due": as_method(f)})()
+def scheduled(f: Any, **members: Any) -> Any:
+    return type("Custom", (), {"due": as_method(f), **members})()
 
 
 PLACES: dict[str, Callable[[BlockingDatabase, Any], object]] = {
@@ -284,7 +319,7 @@ PLACES: dict[str, Callable[[BlockingDatabase, Any], object]] = {
     "processor": processing,
     "processor, transactional": lambda db, f: processing(db, f, transactional=True),
     "processor, batched": lambda db, f: processing(db, f, batched=True),
-    "schedule of a processor": lambda db, f: processing(db, print, schedule=scheduled(f)),
+    "schedule of a processor": lambda db, f: processing(db, print, schedule=scheduled(f, minds_when=False)),
     "method of a projection": method_of_projection,
     "create": whole("create"),
     "clear": cleared,
@@ -311,14 +346,14 @@ PLACES: dict[str, Callable[[BlockingDatabase, Any], object]] = {
     "schedule of snapshots": lambda db, f: reported(db, "snapshots", scheduled(f)),
     "change of a model": lambda db, f: db.models_of("m", Noted).use("1", f, default=Noted(0)),
     "on_commit": on_commit,
-    "evolve of a decision": lambda db, f: deciding(db, f, lambda state: []),
-    "decide of a decider": lambda db, f: made_decider(f, lambda state, event: state),
-    "evolve of a decider": lambda db, f: made_decider(lambda state, command: [Noted(1)], f),
+    "evolve of a decision": lambda db, f: deciding(db, f, giving([])),
+    "decide of a decider": lambda db, f: made_decider(f, giving(Noted(0))),
+    "evolve of a decider": lambda db, f: made_decider(giving([Noted(1)]), f),
     "progress": lambda db, f: rebuilding(db, progress=f),
     "accept": lambda db, f: rebuilding(db, accept=f),
     "upcaster": upcasting,
-    "encode": lambda db, f: coding(db, f, lambda payload, type: Noted(1)),
-    "decode": lambda db, f: coding(db, lambda value: "x", f),
+    "encode": lambda db, f: coding(db, f, giving(Noted(1))),
+    "decode": lambda db, f: coding(db, giving("x"), f),
     "backoff": lambda db, f: goes.Retry(backoff=f),
     "backoff of the bus": lambda db, f: db.bus.handle(["*"], print, backoff=f),
     "backoff of a worker": lambda db, f: db.commands.worker(backoff=f),
@@ -326,16 +361,16 @@ PLACES: dict[str, Callable[[BlockingDatabase, Any], object]] = {
 ITERATES = {"decide of a decider": "generator"}
 """Where what a generator yields is used."""
 AT_CALLS_ONLY_LOGGED = ("backoff", "backoff of the bus", "backoff of a worker", "on_commit")
-"""What is called later: a lambda that makes a coroutine is logged there, and replaced by the default."""
+"""What is called later: a function that makes a coroutine is logged there, and replaced by the default."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", PLACES)
 def test_what_would_never_run_is_refused(place: str, kind: str) -> None:
     """At the registration, or at the first call. Nobody warns of a coroutine that was never awaited."""
-    if kind.startswith("lambda") and place in AT_CALLS_ONLY_LOGGED:
+    if kind.startswith("function to") and place in AT_CALLS_ONLY_LOGGED:
         pytest.skip("called in the background only: see the tests of failures")
-    if place in ITERATES and kind in ("generator function", "lambda to a generator"):
+    if place in ITERATES and kind in ("generator function", "function to a generator"):
         pytest.skip("what it yields is used")
     function = KINDS[kind]
     with warnings.catch_warnings():
@@ -367,7 +402,10 @@ def test_generators_are_fine_where_what_they_yield_is_used() -> None:
         def keys(event: goes.Event[Noted]) -> Iterator[str]:
             yield from ("a", "b")
 
-        both = of_documents(on=goes.projects(Noted, key=keys)(lambda self, model, event: Noted(model.number + 1)))
+        def counts(self: Any, model: Noted, event: goes.Event[Noted]) -> Noted:
+            return Noted(model.number + 1)
+
+        both = of_documents(on=goes.projects(Noted, key=keys)(counts))
         assert db.live(both) == {"a": Noted(1), "b": Noted(1)}
 
 
@@ -399,7 +437,7 @@ def test_the_async_face_awaits_coroutine_functions_and_refuses_generators() -> N
             ):
                 with pytest.raises(ConfigError, match="generator function"):
                     place()
-            for late in (generator, lambda a: generator()):
+            for late in (generator, to_a_generator):
                 with pytest.raises(ConfigError, match="returned a generator"):
                     await notes.use("1", late)
 
@@ -463,14 +501,12 @@ BACKGROUND: dict[str, Callable[[Any, Any], Any]] = {
         subclass(goes.Projection, {"on": goes.projects(Noted)(f)}, name="p")(), retry=AT_ONCE
     ),
     "documents": lambda db, f: db.projection(of_documents(on=goes.projects(Noted)(f)), retry=AT_ONCE),
-    "key": lambda db, f: db.projection(
-        of_documents(on=goes.projects(Noted, key=f)(lambda self, model, event: model)), retry=AT_ONCE
-    ),
+    "key": lambda db, f: db.projection(of_documents(on=goes.projects(Noted, key=f)(as_method(keeps))), retry=AT_ONCE),
     "lookup": lambda db, f: db.projection(goes.Lookup("keys", {Noted: f}), retry=AT_ONCE),
     "create": lambda db, f: db.projection(
-        subclass(goes.Projection, {"on": goes.projects(Noted)(lambda self, event, tx: None), "create": f}, name="p")()
+        subclass(goes.Projection, {"on": goes.projects(Noted)(as_method(skips)), "create": f}, name="p")()
     ),
-    "schedule": lambda db, f: db.processor("p", lambda event: None, schedule=scheduled(f)),
+    "schedule": lambda db, f: db.processor("p", giving(None), schedule=scheduled(f, minds_when=False)),
 }
 
 

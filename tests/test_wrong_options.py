@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -39,9 +39,10 @@ RUN: dict[str, list[Any]] = {
     "batch": [0, -1, 1.5, "x", True],
     "lease": [0, "x", True, float("nan"), float("inf")],
 }
-PLACES: list[tuple[Callable[..., object], dict[str, list[Any]]]] = [
+Call = Callable[[Any, dict[str, Any]], object]
+PLACES: list[tuple[Call, dict[str, list[Any]]]] = [
     (
-        lambda db, **wrong: db.repository(Counter, **wrong),
+        lambda db, wrong: db.repository(Counter, **wrong),
         {
             "snapshots": [100, "x", True, goes.Every, goes.Continuously()],
             "keep_snapshots": [0, "x", True],
@@ -53,21 +54,21 @@ PLACES: list[tuple[Callable[..., object], dict[str, list[Any]]]] = [
         },
     ),
     (
-        lambda db, **wrong: db.processor("p", print, **wrong),
+        lambda db, wrong: db.processor("p", print, **wrong),
         {**RUN, "batched": [1, "no", None], "transactional": [1, "no", None], "query": ["x", 5], "start": ["then", -1]},
     ),
-    (lambda db, **wrong: db.projection(Counts(), **wrong), {**RUN, "on_new_version": [None, "x", 5]}),
-    (lambda db, **wrong: db.relay(name="r", bus=cast(Any, Bus()), **wrong), {**RUN, "query": ["x"], "start": ["then"]}),
-    (lambda db, **wrong: db.commands.handle("count", print, **wrong), {"transactional": [1, "no", None]}),
-    (lambda db, **wrong: db.commands.serve(Counter, **wrong), {"cache": ["x"], "snapshots": [100], "after_save": [5]}),
+    (lambda db, wrong: db.projection(Counts(), **wrong), {**RUN, "on_new_version": [None, "x", 5]}),
+    (lambda db, wrong: db.relay(name="r", bus=Bus(), **wrong), {**RUN, "query": ["x"], "start": ["then"]}),
+    (lambda db, wrong: db.commands.handle("count", print, **wrong), {"transactional": [1, "no", None]}),
+    (lambda db, wrong: db.commands.serve(Counter, **wrong), {"cache": ["x"], "snapshots": [100], "after_save": [5]}),
     (
-        lambda db, **wrong: db.commands.worker(**wrong),
+        lambda db, wrong: db.commands.worker(**wrong),
         {"attempts": [0, "x", True], "concurrency": [0, "x"], "claim": [0, "x", True], "backoff": [5]},
     ),
-    (lambda db, **wrong: db.commands.use(print, **wrong), {"around": ["x", 5, None]}),
-    (lambda db, **wrong: db.lookup(**wrong), {"lookup": [5, "x", Counts()]}),
-    (lambda db, **wrong: goes.OnDemand(**wrong), {"at_start": [1, "x", None]}),
-    (lambda db, **wrong: goes.Backoff(**wrong), {"rng": [5, "x"]}),
+    (lambda db, wrong: db.commands.use(print, **wrong), {"around": ["x", 5, None]}),
+    (lambda db, wrong: db.lookup(**wrong), {"lookup": [5, "x", Counts()]}),
+    (lambda db, wrong: goes.OnDemand(**wrong), {"at_start": [1, "x", None]}),
+    (lambda db, wrong: goes.Backoff(**wrong), {"rng": [5, "x"]}),
 ]
 
 
@@ -84,7 +85,7 @@ def test_a_wrong_option_is_refused_at_once() -> None:
             for option, values in options.items():
                 for value in values:
                     try:
-                        call(db, **{option: value})
+                        call(db, {option: value})
                     except GoesError as exc:
                         if option not in str(exc):
                             missed.append(f"{option}={value!r}: {exc}")

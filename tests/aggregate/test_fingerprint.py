@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -76,12 +77,10 @@ class Account(Mixin, goes.Aggregate, name="account", registry=registry):
 
 
 def of(program: str) -> str:
-    names: dict[str, Any] = {"__name__": "bank"}
-    sys.modules["bank"] = type(sys)("bank")
-    vars(sys.modules["bank"]).update(names)
+    sys.modules["bank"] = bank = ModuleType("bank")
     try:
-        exec(textwrap.dedent(program), vars(sys.modules["bank"]))
-        account = vars(sys.modules["bank"])["Account"]
+        exec(textwrap.dedent(program), bank.__dict__)
+        account = bank.__dict__["Account"]
         return fingerprint(account, Aggregate, check_class(account))
     finally:
         del sys.modules["bank"]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from goes_lite import Event
 from goes_lite.errors import ConfigError
 from tests.bus import nats_kit
 from tests.bus.nats_kit import PATIENCE, World, note, until
@@ -26,9 +27,16 @@ def test_streams_that_are_gone_are_made_again(world: World) -> None:
     async def run() -> None:
         async with world.open("a") as a, world.open("b") as b:
             group, alone = list[int](), list[int]()
+
+            def in_group(event: Event[Any]) -> None:
+                group.append(event.data.number)
+
+            def on_its_own(event: Event[Any]) -> None:
+                alone.append(event.data.number)
+
             handlings = [
-                b.bus.handle(["*"], lambda event: group.append(event.data.number), group="g"),
-                b.bus.handle(["*"], lambda event: alone.append(event.data.number)),
+                b.bus.handle(["*"], in_group, group="g"),
+                b.bus.handle(["*"], on_its_own),
             ]
             await b.bus.publish([note(0)])  # waits until both listen
             await until(lambda: group == alone == [0])

@@ -12,7 +12,7 @@ import pytest
 import goes_lite as goes
 from goes_lite.errors import LeaseHeld
 from goes_lite.testing import FakeClock
-from tests.processor.processor_kit import DAY, NAME, Calls, Noted, World, note, registry
+from tests.processor.processor_kit import DAY, NAME, Calls, Noted, World, note, nothing, registry
 
 HOLD = """
 import os, sys
@@ -73,7 +73,7 @@ def test_one_that_lives_is_waited_for_even_if_it_does_nothing(tmp_path: Path) ->
 def test_other_handles_of_this_process_live_until_they_are_closed(world: World) -> None:
     async def rule() -> None:
         async with world.open(world.path) as standing, world.open(world.path) as db:
-            async with db.processor(NAME, lambda event: None, lease=DAY) as processor:
+            async with db.processor(NAME, nothing, lease=DAY) as processor:
                 await processor.wait_for((await db.events.append([note(1)])).position)
                 assert await standing.leases.get(NAME) is not None
                 with pytest.raises(LeaseHeld):

@@ -11,7 +11,7 @@ import pytest
 import goes_lite as goes
 from goes_lite.database import Database
 from goes_lite.kit.bus import InProcessBus
-from tests.processor.processor_kit import DAY, NAME, Calls, World, note, notes, registry
+from tests.processor.processor_kit import DAY, NAME, Calls, World, note, notes, nothing, registry
 
 Made = Callable[[Database, Calls], Any]
 
@@ -136,5 +136,5 @@ def test_it_needs_an_event_loop() -> None:
 
     db = asyncio.run(opened())
     with pytest.raises(goes.errors.GoesError, match="running event loop"):
-        db.processor(NAME, lambda event: None, start="now").start()
+        db.processor(NAME, nothing, start="now").start()
     asyncio.run(db.close())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -243,5 +244,6 @@ def test_decorators_without_parentheses_say_what_to_write(registry: Registry) ->
             RegistrationError, match=rf"needs the name: write {form}\('some.name'\) above the class .*Bare"
         ):
             cast(Any, decorator)(Bare)
+    upcaster: Callable[[Any], Any] = lambda old: old
     with pytest.raises(RegistrationError, match=r"write @upcast\('some.name', 1\)"):
-        cast(Any, registry.upcast)(lambda old: old, 1)
+        cast(Any, registry.upcast)(upcaster, 1)
