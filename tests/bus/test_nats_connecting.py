@@ -382,18 +382,3 @@ def test_a_server_in_lame_duck_mode(caplog: pytest.LogCaptureFixture) -> None:
         servers.server(jetstream=False, cluster={"name": "c", "port": free_port(), "routes": [route]}) as b,
     ):
         asyncio.run(main(a, b))
-
-
-def test_a_stream_that_is_deleted(world: World) -> None:
-    """Publishing raises BusError: the events in it are lost, so it is not silently created again."""
-
-    async def main() -> None:
-        from goes_lite_nats import NatsCarrier
-
-        async with world.open(timeout=1) as db:
-            await db.bus.publish([note(1)])
-            await NatsCarrier.erase(world.bus())
-            with pytest.raises(BusError, match="was not deleted"):
-                await db.bus.publish([note(2)])
-
-    run(main())
