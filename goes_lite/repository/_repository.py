@@ -381,9 +381,7 @@ class Repository(Generic[A]):
 
     def _check(self, aggregate: A) -> None:
         if not isinstance(aggregate, self.aggregate) or aggregate.ref.name != self._name:
-            raise ConfigError(
-                f"{aggregate!r:.120} does not belong in {self!r}: save it in a repository of its own class"
-            )
+            raise ConfigError(f"{aggregate!r:.120} does not belong in {self!r}: use a repository of its class")
 
     def _checked(self, aggregate: A, deleted: bool) -> A:
         if aggregate.deleted and not deleted:
