@@ -291,9 +291,15 @@ class SQLiteBackend(Backend):
         try:
             await self._bus.close()
             await self.runtime.call(self._close_connections)
-        finally:  # a cancelled close still closes
+        except BaseException:  # a cancelled close still closes: in a thread, since an event loop must not look at files
             await self.runtime.close()
-            self._close_connections()  # does nothing, unless the call above was cancelled
+            from concurrent.futures import ThreadPoolExecutor
+
+            with ThreadPoolExecutor(1, "goes_lite-closing") as pool:
+                pool.submit(self._close_connections).result()
+            self._released = True
+            raise
+        await self.runtime.close()
         self._released = True  # until then, one that was interrupted is repeated by the next call
 
     def _close_connections(self, patience: float = -1) -> None:
