@@ -143,7 +143,12 @@ class Background:
     @property
     def ended(self) -> bool:
         """Whether it has ended."""
-        return self._done.count > 0
+        return self._done.count > 0 or self._gone
+
+    @property
+    def _gone(self) -> bool:
+        """Whether its thread does not run: in a forked child, which has only the thread that forked."""
+        return self._thread is not None and not self._thread.is_alive()
 
     @property
     def cancelling(self) -> bool:
@@ -159,7 +164,7 @@ class Background:
         """Wait until it has ended, also because its loop was closed; False after `timeout` seconds, or for itself."""
         if self.inside:
             return False
-        if self._loop is not None and self._loop.is_closed():
+        if self._gone or (self._loop is not None and self._loop.is_closed()):
             return True
         if not await self._runtime.wait(self._done, 0, timeout):
             return False

@@ -6,6 +6,7 @@ back what they hold, such as leases.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
@@ -47,6 +48,7 @@ class Works:
 
         self._running: dict[int, Work] = {}
         self._ended = Signal()
+        self._process = os.getpid()
 
     def add(self, work: Work) -> None:
         """Note that it runs."""
@@ -62,6 +64,8 @@ class Works:
 
         Without a timeout, what is in progress has a `MOMENT` to finish; it is neither cancelled nor reported after that.
         """
+        if self._process != os.getpid():  # it runs in the parent of this forked child
+            return ()
         if any(inside() for inside in in_transaction):
             return ()
         works = [work for work in list(self._running.values()) if not work.inside]
