@@ -21,7 +21,7 @@ from goes_lite.errors import AbilityMissing, ConfigError, RegistrationError
 from goes_lite.errors.functions import check_function, check_result
 from goes_lite.errors.options import check_flag
 from goes_lite.events.marks import Marked, mark, marked_methods
-from goes_lite.repository import Refusal, Repository, append_only
+from goes_lite.repository import Refusal, Repository
 from goes_lite.runtime.face import Face, call
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -164,7 +164,7 @@ class AggregateHandler:
                 return refused.outcome
             return outcome
 
-        saving = save if command.once and self._atomic else append_only
+        saving = save if command.once and self._atomic else None
         await self._repository._use_and_save(self._id(command), change, saving, create=self._mark.create)
         return result
 

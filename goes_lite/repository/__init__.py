@@ -5,8 +5,8 @@ What decides and saves events on the caller's behalf belongs here, with what mak
 
 from __future__ import annotations
 
-from goes_lite.repository._repository import Repository, append_only
+from goes_lite.repository._repository import Repository
 from goes_lite.repository._tries import Refusal
 from goes_lite.repository.options import RepositoryOptions
 
-__all__ = ["Refusal", "Repository", "RepositoryOptions", "append_only"]
+__all__ = ["Refusal", "Repository", "RepositoryOptions"]

@@ -11,7 +11,7 @@ from copy import copy
 from datetime import datetime
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate, check_class, definition_of, mark_committed, mark_saved, set_clock, unsaved
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from goes_lite.contract.backend import Backend, Transaction
 
 A = TypeVar("A", bound=Aggregate)
+Save: TypeAlias = "Callable[[Repository[A], Sequence[A], AppendCondition | None], Awaitable[Appended | Refusal]]"
 
 
 class Repository(Generic[A]):
@@ -234,18 +235,18 @@ class Repository(Generic[A]):
         - If it records nothing, nothing is written, not even with `create=True`.
         - `create` and `deleted` are those of `fetch`.
         """
-        return await self._use_and_save(id, change, append_only, create=create, deleted=deleted)
+        return await self._use_and_save(id, change, create=create, deleted=deleted)
 
     async def _use_and_save(
         self,
         id: str | UUID,
         change: Callable[[A], object],
-        save: Callable[[Repository[A], Sequence[A], AppendCondition | None], Awaitable[Appended | Refusal]],
+        save: Save[A] | None = None,
         *,
         create: bool = False,
         deleted: bool = False,
     ) -> A:
-        """`use`, for callers with more to commit: `save` appends, and returns a refusal instead of raising it."""
+        """`use`, for callers with more to commit: then `save` appends, and returns a refusal instead of raising it."""
         ref = AggregateRef._make((self._name, aggregate_id(id)))  # the name was checked with the class
         took = 0.0
 
@@ -256,7 +257,9 @@ class Repository(Generic[A]):
             begun = perf_counter()
             outcome = await call(change, aggregate)
             took = perf_counter() - begun
-            refusal = await save(repository, (aggregate,), outcome if isinstance(outcome, AppendCondition) else None)
+            condition = outcome if isinstance(outcome, AppendCondition) else None
+            append = repository._append if save is None else partial(save, repository)
+            refusal = await append((aggregate,), condition)
             return aggregate if isinstance(refusal, Appended) else refusal
 
         tries = 1 if self._transaction else self._tries
@@ -392,7 +395,3 @@ class Repository(Generic[A]):
         if self._clock is not None:
             set_clock(aggregate, self._clock)
         return aggregate
-
-
-append_only: Callable[..., Awaitable[Appended | Refusal]] = cast("Any", Repository)._append
-"""What `_use_and_save` saves with where there is nothing more to commit."""
