@@ -127,24 +127,24 @@ def test_one_that_comes_while_a_function_works_waits_for_it(world: SQLitePlace) 
             return command.total
 
         id, answers = new_id(), list[Any]()
-        with goes.blocking.connect(str(world.storage.folder / "app.db"), registry=registry) as other:
-            other.commands.handle(PlaceOrder, slow)
-            first = threading.Thread(
-                target=lambda: answers.append(other.commands.dispatch(PlaceOrder("1", 5), id=id)), daemon=True
-            )
-            first.start()
-            assert begun.wait(PATIENCE)
-            commands: CommandBus = db.commands
-            commands.handle(PlaceOrder, slow)
-            with raised(CommandMismatch):
-                await commands.dispatch(PlaceOrder("2", 5), id=id)
-            threading.Timer(0.05, go.set).start()
-            answers.append(await commands.dispatch(PlaceOrder("1", 5), id=id))
-            first.join()
+        other.commands.handle(PlaceOrder, slow)
+        first = threading.Thread(
+            target=lambda: answers.append(other.commands.dispatch(PlaceOrder("1", 5), id=id)), daemon=True
+        )
+        first.start()
+        assert begun.wait(PATIENCE)
+        commands: CommandBus = db.commands
+        commands.handle(PlaceOrder, slow)
+        with raised(CommandMismatch):
+            await commands.dispatch(PlaceOrder("2", 5), id=id)
+        threading.Timer(0.05, go.set).start()
+        answers.append(await commands.dispatch(PlaceOrder("1", 5), id=id))
+        first.join()
         assert answers == [5, 5]
         assert calls == ["1"]
 
-    world.with_handle(test)
+    with goes.blocking.connect(str(world.storage.folder / "app.db"), registry=registry) as other:
+        world.with_handle(test)
 
 
 def test_if_the_first_fails_the_second_is_handled(tmp_path: Path) -> None:
