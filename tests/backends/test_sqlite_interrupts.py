@@ -112,7 +112,7 @@ def test_an_interrupt_at_every_moment(path: str, driver: str, work: Work) -> Non
 def test_an_interrupt_before_every_instruction(path: str, driver: str, work: Work) -> None:
     """More moments than there are in today's interpreters, in all that takes and gives back locks."""
     files = "goes_lite/sqlite/_", "goes_lite/kit/transaction", "goes_lite/blocking/_transaction"
-    assert interrupted(path, driver, work, Moments(*files, instructions=True)) > 500
+    assert interrupted(path, driver, work, Moments(*files, instructions=True)) > 300
 
 
 def test_other_processes_go_on_after_an_interrupt(path: str, driver: str, spawn: Processes) -> None:
@@ -174,6 +174,8 @@ def test_an_interrupt_of_opening_and_closing(path: str, driver: str) -> None:
     assert live_interrupted(Life(path, driver, new=False), Moments(*OPENING)) > 50
 
 
+# Between what opens a connection and the line that keeps it nothing can close it but the interpreter, which says so.
+@pytest.mark.filterwarnings("ignore:unclosed database:ResourceWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("new", [False, True], ids=["existing", "new"])
 def test_an_interrupt_of_opening_and_closing_anywhere(path: str, driver: str, *, new: bool) -> None:
