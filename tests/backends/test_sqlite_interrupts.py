@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -108,11 +109,12 @@ def test_an_interrupt_at_every_moment(path: str, driver: str, work: Work) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="sys.settrace tells of few instructions from Python 3.12 on")
 @pytest.mark.parametrize("work", [append, lead_others, commit, roll_back])
 def test_an_interrupt_before_every_instruction(path: str, driver: str, work: Work) -> None:
     """More moments than there are in today's interpreters, in all that takes and gives back locks."""
     files = "goes_lite/sqlite/_", "goes_lite/kit/transaction", "goes_lite/blocking/_transaction"
-    assert interrupted(path, driver, work, Moments(*files, instructions=True)) > 300
+    assert interrupted(path, driver, work, Moments(*files, instructions=True)) > 500
 
 
 def test_other_processes_go_on_after_an_interrupt(path: str, driver: str, spawn: Processes) -> None:
