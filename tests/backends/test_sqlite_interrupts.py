@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections.abc import Callable
@@ -183,3 +184,4 @@ def test_an_interrupt_of_opening_and_closing(path: str, driver: str) -> None:
 def test_an_interrupt_of_opening_and_closing_anywhere(path: str, driver: str, *, new: bool) -> None:
     """The same at every moment, also while the tables are made."""
     assert live_interrupted(Life(path, driver, new=new), Moments("goes_lite")) > 200
+    gc.collect()  # while nobody minds

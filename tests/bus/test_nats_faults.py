@@ -50,7 +50,7 @@ def test_a_member_of_a_group_is_killed(world: World) -> None:
 @pytest.mark.slow
 def test_a_broker_is_killed_under_a_relay(tmp_path: Path, rounds: int) -> None:
     """Events stored meanwhile arrive, all of them, each aggregate in order. Storing never waits for the broker."""
-    kills = 20 * rounds
+    kills = 6 * rounds
 
     async def main(server: servers.NatsServer) -> None:
         bus = f"{server.url}?prefix=shop&lease=2&timeout=5"
