@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import uuid4
@@ -50,6 +49,8 @@ class Lease(NamedTuple):
 
 def new_owner() -> str:
     """Return a unique and recognisable name of an instance that holds leases: host, process, a random suffix."""
+    import socket
+
     return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -104,4 +103,6 @@ def _ordered(
 def _first(found: list[Found], limit: int | None, *, reverse: bool) -> list[Found]:
     if limit is None:
         return sorted(found, reverse=reverse)
+    import heapq
+
     return heapq.nlargest(limit, found) if reverse else heapq.nsmallest(limit, found)

@@ -7,14 +7,15 @@ can. So a process at rest rests, however many files it has open.
 from __future__ import annotations
 
 import os
-import selectors
-import socket
 import threading
 import time
 from contextlib import suppress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from goes_lite.sqlite._inotify import Inotify
+
+if TYPE_CHECKING:
+    import socket
 
 MOMENT = 0.0005
 """Seconds between a notification and the look at the file: a commit causes several of them."""
@@ -52,6 +53,8 @@ class Lookout:
 
     def add(self, looker: Looker) -> None:
         """Look at its file from now on."""
+        import socket  # what nobody who only opens a store pays for
+
         with self._lock:
             self._due[looker] = 0.0
             if self._wake is None:
@@ -114,6 +117,8 @@ class Lookout:
                     self._inotify.forget(number)
 
     def _run(self, wake: socket.socket) -> None:
+        import selectors
+
         with wake, selectors.DefaultSelector() as selector:
             selector.register(wake, selectors.EVENT_READ)
             if self._inotify is not None:
