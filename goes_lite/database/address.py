@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from goes_lite.errors import ConfigError
+from goes_lite.events.fields import is_unicode
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 """How a URL begins; a drive of Windows (C:) has one letter."""
@@ -75,10 +76,8 @@ def _checked(text: object) -> str:
     """Return a path or URL of a file; ConfigError for what no file should be called."""
     if not isinstance(text, str) or "\0" in text:
         raise ConfigError(f"connect() takes a path or URL, not {_named(text)}")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ConfigError(f"{text!r} is not valid Unicode: choose another name for the file") from None
+    if not is_unicode(text):
+        raise ConfigError(f"{text!r} is not valid Unicode: choose another name for the file")
     if text.strip() != text or any(character < " " or character == "\x7f" for character in text):
         raise ConfigError(f"{text!r} begins or ends with white space, or contains control characters: remove them")
     if text.endswith(("/", os.sep)):

@@ -96,6 +96,15 @@ def check_text(value: object, what: str) -> str:
     return str(value)
 
 
+def is_unicode(text: str) -> bool:
+    """Return whether the text has no lone surrogates, which cannot be encoded."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def check_tag(value: object) -> str:
     """Return `value` as a tag (`key:value`, both non-empty); InvalidEventError otherwise."""
     tag = check_text(value, "a tag")

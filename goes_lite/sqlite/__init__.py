@@ -135,7 +135,7 @@ class SQLiteBackend(Backend):
                 if not address.memory:
                     address = self._address = address._replace(files=files_of(address.path, before, self))
                     if not address.read_only:
-                        for suffix in ("-wal", "-shm"):
+                        for suffix in _guard.SUFFIXES[1:]:
                             share_group(address.path, address.path + suffix)
                         turnstile = Turnstile(address.path + "-lock", address.path, address.files)
                         self._sql_of_transactions.watch(connection)  # in a file, which other programs can change

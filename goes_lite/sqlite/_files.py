@@ -16,6 +16,7 @@ from contextlib import suppress
 from os import lstat, stat
 
 from goes_lite.errors import StoreUnavailable
+from goes_lite.sqlite._guard import SUFFIXES
 
 LOOK_AGAIN = 0.1
 """How many seconds readers go on without a look at the files."""
@@ -23,7 +24,6 @@ SETTLED, SETTLED_SECONDS = 100_000_000, 3_000_000_000
 """The age in nanoseconds from which the times of a folder tell of every further change: they are those of the last tick of a
 clock; the second on file systems that store seconds."""
 
-_BESIDE = ("-wal", "-shm")
 _known: dict[tuple[str, int, int], Files] = {}
 _lock = threading.Lock()
 
@@ -58,7 +58,7 @@ class Files:
 
     def opened(self, key: tuple[str, int, int], handle: object) -> None:
         """Note what a handle has opened; raise StoreUnavailable if this process has other files open for this store."""
-        for suffix in ("", *_BESIDE):
+        for suffix in SUFFIXES:
             if suffix not in self._own:
                 with suppress(OSError):  # read-only media have none beside it
                     self._own[suffix] = _identity(self._path + suffix)

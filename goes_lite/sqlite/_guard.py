@@ -24,7 +24,8 @@ from weakref import WeakSet
 
 from goes_lite.errors import StoreForked, UnsafeAccess
 
-_SUFFIXES = ("", "-wal", "-shm")
+SUFFIXES = ("", "-wal", "-shm")
+"""What the names of SQLite's own files of a store add to its name."""
 _live: dict[str, dict[str, set[int]]] = {}  # real path of a database -> ids of its handles by driver
 _called: dict[str, set[str]] = {}  # real path of a database -> the base names under which it was opened
 _names: set[str] = set()  # all base names, with the suffixes: a cheap first test
@@ -75,7 +76,7 @@ def release(real: str, driver: str, handle: object) -> None:
 
 def _name_all() -> None:
     _names.clear()
-    _names.update(name + suffix for names in _called.values() for name in names for suffix in _SUFFIXES)
+    _names.update(name + suffix for names in _called.values() for name in names for suffix in SUFFIXES)
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
@@ -93,7 +94,7 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
         return
     real = os.path.realpath(text)
     for database, drivers in list(_live.items()):
-        if real not in [database + suffix for suffix in _SUFFIXES]:
+        if real not in [database + suffix for suffix in SUFFIXES]:
             continue
         if event == "open":
             raise UnsafeAccess(database, f"opening {os.path.basename(real)!r} as a plain file")

@@ -10,6 +10,7 @@ from math import isnan
 from typing import Any
 
 from goes_lite.contract.sql import refused_parameter
+from goes_lite.events.fields import is_unicode
 
 _SAFE = frozenset((str, int, bytes, bool, type(None)))
 #: By name, since comparing classes would import modules that the program may not use.
@@ -60,8 +61,5 @@ def check_bound(parameters: Sequence[Any]) -> None:
     for number, value in enumerate(parameters, 1):
         if isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise refused_parameter(number, value, "an int has 64 bits in SQLite: pass str(value)")
-        if isinstance(value, str):
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                raise refused_parameter(number, value, "a lone surrogate cannot be stored in UTF-8") from None
+        if isinstance(value, str) and not is_unicode(value):
+            raise refused_parameter(number, value, "a lone surrogate cannot be stored in UTF-8")
