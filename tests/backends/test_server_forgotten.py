@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
 import time
 from typing import Any
@@ -12,13 +11,12 @@ import pytest
 
 import goes_lite as goes
 from tests.backends.sqlite_kit import note, registry
+from tests.descriptors import needs_descriptors, open_files
 
 
 def left() -> list[str]:
     """The sockets of this process, and its loop threads."""
-    gc.collect()
-    numbers = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
-    sockets = [os.readlink(name) for name in numbers if os.path.lexists(name)]
+    sockets = open_files()
     loops = [thread.name for thread in threading.enumerate() if thread.name == "goes_lite-loop"]
     return [name for name in sockets if name.startswith(("socket", "anon_inode"))] + loops
 
@@ -28,7 +26,7 @@ def drop(kept: list[Any]) -> None:
     gc.collect()
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no /proc here")
+@needs_descriptors
 @pytest.mark.parametrize(("server", "driver"), [("postgres", "asyncpg"), ("mongo", "pymongo")])
 def test_a_forgotten_handle_on_a_loop_thread(server: str, driver: str) -> None:
     """The blocking face: the handle is closed, its thread ends. A store of the handle keeps it open."""

@@ -21,6 +21,7 @@ from goes_lite.events.query import EventQuery
 from goes_lite.sqlite import _guard
 from goes_lite.sqlite._operation import Operation
 from tests.backends.sqlite_kit import check_file, note, numbers, our_threads, registry, store, writer_of
+from tests.descriptors import needs_descriptors, open_files
 
 # --- closing --------------------------------------------------------------------------------------------------------
 
@@ -149,15 +150,13 @@ def test_stores_in_memory_are_on_their_own(tmp_path: Path, driver: str, monkeypa
         assert numbers(db) == []
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="no /proc here")
+@needs_descriptors
 @pytest.mark.parametrize("face", ["blocking", "loop", "async"])
 def test_a_forgotten_handle_leaves_no_descriptors(path: str, driver: str, face: str) -> None:
     """Whatever it was used for: its connections and its lock file are closed, and it keeps nobody out."""
 
     def opened() -> list[str]:
-        gc.collect()
-        found = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
-        return [os.readlink(name) for name in found if os.path.lexists(name) and path in os.readlink(name)]
+        return [name for name in open_files() if path in name]
 
     def forget(kind: str) -> None:
         db = store(path, driver, read_only=kind == "read_only", inline=face == "blocking")
