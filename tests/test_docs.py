@@ -197,6 +197,12 @@ def test_the_picture_of_the_storeys_is_that_of_the_import_table() -> None:
     assert (ROOT / "docs" / "storeys.svg").read_text(encoding="utf-8") == storeys["draw"](*storeys["tables"]())
 
 
+def test_the_table_of_faults_is_that_of_the_tests() -> None:
+    page = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8")
+
+    assert page == runpy.run_path(str(ROOT / ".ci" / "faults.py"))["into"](page), "run python .ci/faults.py"
+
+
 def test_every_module_that_a_page_names_exists() -> None:
     """`goes_lite.contract.event_store`, `goes_lite.errors.KeyTaken`: an import finds it. The changelog may name old ones."""
     pages = [page for page in PAGES if page.name != "CHANGELOG.md"]

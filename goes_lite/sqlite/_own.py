@@ -59,10 +59,12 @@ def check_own(connection: Connection, location: str, expected: frozenset[Entry])
             f"somebody has added the {kind} {name!r} on {table!r}, which belongs to goes_lite",
             f"find out what it did, and drop it {_WITH_THE_SHELL}",
         )
-    kind, name, table, statement = min(expected - found, key=repr)
+    # a dropped table has taken its indexes with it, which cannot be created again without it
+    kind, name, table, statement = min(expected - found, key=lambda entry: (entry[0] != "table", repr(entry)))
     again = " ".join((statement or "").split())
     way_out = f"create it again {_WITH_THE_SHELL}: {again}" if kind in ("index", "view") and again else ""
-    raise StoreDamaged(location, f"the {kind} {name!r} of {table!r} is missing", way_out)
+    named = f"the {kind} {name!r}" if kind == "table" else f"the {kind} {name!r} of {table!r}"
+    raise StoreDamaged(location, f"{named} is missing", way_out)
 
 
 def names_of(entries: frozenset[Entry]) -> frozenset[str]:

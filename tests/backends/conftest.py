@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,16 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> SQLitePlace:
 def loop_place(request: pytest.FixtureRequest, tmp_path: Path) -> SQLitePlace:
     """An empty storage on the async face."""
     return _place(request.param, tmp_path)
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that another user can reach; those of tmp_path are private."""
+    folder = Path(tempfile.mkdtemp(prefix="goes_lite-"))
+    folder.chmod(0o755)
+    yield folder
+    folder.chmod(0o755)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

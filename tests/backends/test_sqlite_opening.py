@@ -6,9 +6,7 @@ Each has an error that says what, where and what to do, and nothing that was sto
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -99,16 +97,6 @@ def test_places_where_no_store_can_be(tmp_path: Path, driver: str) -> None:
 
 
 # --- reading only ---------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def public() -> Iterator[Path]:
-    """A folder that another user can reach; those of tmp_path are private."""
-    folder = Path(tempfile.mkdtemp(prefix="goes_lite-"))
-    folder.chmod(0o755)
-    yield folder
-    folder.chmod(0o755)
-    shutil.rmtree(folder)
 
 
 def lock_up(folder: Path) -> None:

@@ -25,7 +25,7 @@ HOSTILE: dict[str, tuple[str, tuple[str, ...]]] = {
     "partial index": ("index 'i'", ("CREATE UNIQUE INDEX i ON events (time) WHERE version = 9",)),
     "expression index": (r"index 'i'|schema \(i\)", ("CREATE INDEX i ON models (json_extract(data, '$.x'))",)),
     "dropped index": ("'events_of_aggregate' of 'events' is missing", ("DROP INDEX events_of_aggregate",)),
-    "dropped table": ("'event_tags' is missing|of 'event_tags' is missing", ("DROP TABLE event_tags",)),
+    "dropped table": ("the table 'event_tags' is missing", ("DROP TABLE event_tags",)),
     "another column": (
         "table 'events'",
         ("ALTER TABLE events ADD COLUMN more INTEGER GENERATED ALWAYS AS (time + 1)",),
