@@ -28,7 +28,7 @@ from goes_lite.runtime.deadline import current_deadline, limited
 COLLECTION = "goes:receipts"
 
 PATIENCE = 5.0
-"""How many seconds a command that was begun elsewhere keeps others with its id waiting: whoever began it may be dead."""
+"""How many seconds a command that was begun elsewhere keeps others with its id waiting: the one that began it may be dead."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ class Receipts:
         return None if receipt.begun else (self.result(receipt),)
 
     async def once(self, command: Command[Any], work: Callable[[], Awaitable[object]], *, atomic: bool) -> object:
-        """Return the result of a command: that of the work, or of whoever handled it before or at the same time.
+        """Return the result of a command: that of the work, or of another handler that ran before or at the same time.
 
         With `atomic`, the work itself commits the receipt together with what it writes.
         """

@@ -231,7 +231,7 @@ class Database(WrappedBackend):
         - Without a timeout, it waits up to a second for a handler of a processor or worker that is running, and leaves it
           behind after that: its event or command is not done. With a timeout, it waits so long for all handlers; then
           coroutines are cancelled, and if a blocking one still runs, StillRunning says which. The handle is closed anyway.
-        - Any other use of a closed handle raises StoreClosed; whoever waits on it is woken.
+        - Any other use of a closed handle raises StoreClosed; tasks that wait on it are woken.
         """
         timeout = check_wait(0, timeout)
         running: tuple[str, ...] = ()

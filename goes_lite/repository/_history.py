@@ -70,7 +70,7 @@ class Loader(Generic[A]):
             found, full = aggregate, len(events) == PAGE
             del events  # or it would be in memory with the next page
             if full and not await self._continued(aggregate, upto):
-                found = self._class(aggregate.id)  # it was erased meanwhile, and perhaps began anew
+                found = self._class(aggregate.id)  # it was erased meanwhile, and perhaps started again
                 found.replay(await self._events.load(found.ref, upto=upto))
             if cache is not None:
                 await self._keep(cache, found)

@@ -241,7 +241,7 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never suspends, such as those on an `InlineRuntime`, and return its result."""
     try:
         coroutine.send(None)
-        while True:  # raised where it waits, so that whoever calls functions of the program there can handle it
+        while True:  # raised where it waits, so that the caller of a function of the program can handle it
             coroutine.throw(
                 RuntimeError(
                     f"{coroutine!r} suspended: await only goes_lite inside blocking code, or use the async face"

@@ -60,7 +60,7 @@ class Files:
         """Note what a handle has opened; raise StoreUnavailable if this process has other files open for this store."""
         for suffix in SUFFIXES:
             if suffix not in self._own:
-                with suppress(OSError):  # read-only media have none beside it
+                with suppress(OSError):  # read-only media have none next to it
                     self._own[suffix] = _identity(self._path + suffix)
         self._settled = ()
         self.check()
@@ -117,7 +117,7 @@ _GONE = (
 )
 _SIDE = (
     "its {0} was removed or replaced while it was open, so programs no longer notice each other: end all programs that "
-    "have the store open, then connect again, and leave the files beside a store alone"
+    "have the store open, then connect again, and leave the files next to a store alone"
 )
 
 
@@ -147,7 +147,7 @@ def files_of(path: str, before: tuple[int, int] | None, handle: object) -> Files
 
 
 def release_files(handle: object) -> None:
-    """Forget files that no other handle has open: one that opens the store again may have others beside it."""
+    """Forget files that no other handle has open: one that opens the store again may have others next to it."""
     with _lock:
         for key, files in list(_known.items()):
             files.handles.discard(id(handle))

@@ -1,7 +1,7 @@
 """Which file a -wal belongs to: both have marks, so that the log of another file is refused.
 
-SQLite replays whatever -wal lies beside a file, also beside a backup that was copied over it: the pages of both are mixed.
-So the table `store` has a mark, which changes each time that a log begins anew; its first commit writes the new mark, with
+SQLite replays whatever -wal lies next to a file, also next to a backup that was copied over it: the pages of both are mixed.
+So the table `store` has a mark, which changes each time that a log starts again; its first commit writes the new mark, with
 the mark before it. A file that the log belongs to has one of these two: it has the one before, until a checkpoint moves the
 new one into it. An older or another file has neither.
 """

@@ -157,7 +157,7 @@ class Lookout:
             return set[Looker]().union(*(self._names.get(key, ()) for key in written))
 
     def _end(self) -> None:
-        """Release everything; the next to look out begins anew. The lock is held."""
+        """Release everything; the next to look out starts again. The lock is held."""
         if self._wake is not None:
             self._wake.close()
         if self._inotify is not None:

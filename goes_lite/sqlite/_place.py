@@ -21,7 +21,7 @@ NETWORK_FILESYSTEMS = frozenset(
     "fuse.rclone fuse.s3fs fuse.glusterfs fuse.davfs2 fuse.gvfsd-fuse fuse.vmhgfs-fuse".split()
 )
 SIDE_FILES = ("-wal", "-shm", "-lock")
-"""What the names of the files beside a store add to its own."""
+"""What the names of the files next to a store add to its own."""
 
 
 def check_place(address: FileAddress) -> None:
@@ -55,7 +55,7 @@ def check_place(address: FileAddress) -> None:
 
 
 def _check_file(path: str) -> None:
-    """Refuse what is no plain file, or has further names; the same for the files beside it."""
+    """Refuse what is no plain file, or has further names; the same for the files next to it."""
     for suffix in ("", *SIDE_FILES):
         try:
             status = os.lstat(path + suffix)
@@ -78,7 +78,7 @@ def _check_file(path: str) -> None:
             raise ForeignFile(path, "it is not an SQLite database but a single byte")
 
 
-_WAY_OUT = ("choose another path", "move it away; SQLite and goes_lite create the files beside a store themselves")
+_WAY_OUT = ("choose another path", "move it away; SQLite and goes_lite create the files next to a store themselves")
 
 
 def mounted() -> list[tuple[str, str]]:

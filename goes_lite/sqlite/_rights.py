@@ -1,4 +1,4 @@
-"""Files beside a store, and copies of it, are for whom the store is for: they have its group and its mode.
+"""Files next to a store, and copies of it, are for whom the store is for: they have its group and its mode.
 
 SQLite gives the -wal and the -shm the mode of the file; their group it sets only for root.
 """

@@ -1,7 +1,7 @@
 """The seat at the writing connection: who has it, and who waits for it.
 
 An interrupt (Ctrl-C, an exception out of a signal handler) can come between taking a lock and noting that it is taken;
-then nobody ever gives it back. Here both are one step of the interpreter, so whoever is interrupted, wherever, can tell
+then nobody ever gives it back. Here both are one step of the interpreter, so code that is interrupted anywhere can tell
 whether the seat is its own. And it is not bound to a thread: anyone may end the turn of another.
 """
 

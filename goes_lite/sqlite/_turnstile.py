@@ -95,7 +95,7 @@ class Turnstile:
         self._take_both = locks[_BOTH, True]
 
     def _renew(self) -> None:
-        """Open the lock file anew if it is no longer the one that others find, since a clean-up removed it."""
+        """Reopen the lock file if it is no longer the one that others find, since a clean-up removed it."""
         self._looks = self._files.looks
         try:
             same = os.path.samestat(os.lstat(self._path), os.fstat(self._file))
