@@ -156,3 +156,13 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 
 def _sorted(wrong: Iterable[tuple[str, str]]) -> list[str]:
     return sorted(f"{module} imports {target}" for module, target in wrong)
+
+
+def test_a_module_is_no_longer_than_one_concept_needs() -> None:
+    """400 lines at most: a longer one has two concepts, and each deserves a file."""
+    long = {module: count for module, path in MODULES.items() if (count := _lines(path)) > 400}
+    assert not long
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
