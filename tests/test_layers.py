@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 GROUND = ["errors", "runtime", "codec"]
 CONTRACT = [*GROUND, "events", "contract"]
-FEATURES = ["aggregate", "repository", "commands", "processor", "projection"]
+FEATURES = ["aggregate", "repository", "commands", "processor", "projection", "operations"]
 BACKEND = [*CONTRACT, "kit"]
 
 MAY_IMPORT: dict[str, list[str]] = {
@@ -45,6 +45,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "repository": [*CONTRACT, "aggregate"],
     "projection": [*CONTRACT, "processor"],
     "commands": [*CONTRACT, "aggregate", "repository"],
+    "operations": CONTRACT,
     "kit": CONTRACT,
     "sqlite": BACKEND,
     **dict.fromkeys(ADAPTERS, BACKEND),

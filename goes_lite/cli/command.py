@@ -1,16 +1,86 @@
-"""What the commands share: how they are added to the parser, and how they open a store."""
+"""What a command is: what it says about itself, its arguments, and the function that does it.
+
+A command is a module of this package with a constant `COMMAND` (or `COMMANDS`, by action), and a row in
+`goes_lite.cli.catalog`. It is imported only when it is chosen, and imports what is slow inside its function.
+"""
 
 from __future__ import annotations
 
 import argparse
-from datetime import datetime
-from typing import TypeAlias
+import textwrap
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-import goes_lite
-from goes_lite.errors import ConfigError
+from goes_lite.cli.exits import UsageError
+from goes_lite.cli.terminal import printable
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-"""Where a command adds its parser. It sets `run` as a default: a function of the arguments and a `Terminal`."""
+if TYPE_CHECKING:
+    from goes_lite.cli.output import Output
+
+
+def nothing(parser: argparse.ArgumentParser) -> None:
+    """Add no argument."""
+
+
+class Command(NamedTuple):
+    """One command."""
+
+    description: str
+    """What it does, in one or two sentences."""
+    run: Callable[[argparse.Namespace, Output], int | None]
+    """Does it, and returns the exit code (None: 0, or 1 with findings)."""
+    configure: Callable[[argparse.ArgumentParser], None] = nothing
+    """Adds its arguments."""
+    examples: tuple[str, ...] = ()
+    """Lines for its help, such as `goes-lite log shop.db --last 5`."""
+    changes: bool = False
+    """Whether it changes a store: then it has --dry-run, --yes and --reason. See `goes_lite.cli.changing`."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises UsageError for wrong arguments, instead of ending the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(printable(message), f"{self.prog} --help")
+
+
+def parser_of(name: str, command: Command) -> Parser:
+    """Return the parser of a command, with what all commands have."""
+    description = textwrap.fill(command.description, 79)
+    epilog = "\n".join(["examples:", *(f"  {line}" for line in command.examples)]) if command.examples else None
+    parser = Parser(
+        prog=f"goes-lite {name}", description=description, epilog=epilog, allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    command.configure(parser)
+    if command.changes:
+        change = parser.add_argument_group("changing")
+        change.add_argument(
+            "--dry-run", action="store_true", help="say what would change, with counts, and change nothing"
+        )
+        change.add_argument("-y", "--yes", action="store_true", help="do not ask; needed without a terminal")
+        change.add_argument("--reason", default="", metavar="TEXT", help="why, for the audit log of the store")
+    form = parser.add_argument_group("output")
+    form.add_argument("--json", action="store_true", help="one JSON document for programs, and nothing else on stdout")
+    form.add_argument("--no-color", action="store_true", help="no colours (as with NO_COLOR set, or in a pipe)")
+    return parser
+
+
+def store_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that names the store; `opened` opens it."""
+    parser.add_argument(
+        "store", nargs="?", metavar="STORE",
+        help="a file or URL; by default GOES_LITE_URL, else the url in goes.toml",
+    )  # fmt: skip
+
+
+def app_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option that names the module of the program; `application` imports it."""
+    parser.add_argument(
+        "--app", metavar="MODULE",
+        help="import this module (or MODULE:REGISTRY), which registers the events: they are shown as today's types",
+    )  # fmt: skip
 
 
 def number(text: str) -> int:
@@ -20,13 +90,17 @@ def number(text: str) -> int:
     return int(text)
 
 
-def iso(time: datetime) -> str:
-    """Format a time as ISO 8601 in UTC, with microseconds."""
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def open_store(path: str) -> goes_lite.blocking.BlockingDatabase:
-    """Open a store read-only; events are shown whether or not this program registers them."""
-    if "://" in path and not path.startswith("sqlite:"):
-        raise ConfigError(f"{path!r:.80} is not a file: this command reads SQLite files")
-    return goes_lite.blocking.connect(path, registry=goes_lite.Registry(), unknown="raw", read_only=True)
+def moment(text: str) -> datetime:
+    """Parse an argument as a time: ISO 8601 (UTC unless it names a zone), or an age such as 90s, 30m, 2h, 7d or 4w."""
+    try:
+        if text[-1:] in _UNITS and text[:-1].isascii() and text[:-1].isdigit():
+            return datetime.now(timezone.utc) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+        time = datetime.fromisoformat(text)
+        return time.astimezone(timezone.utc) if time.tzinfo else time.replace(tzinfo=timezone.utc)
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no time: write 2026-11-30, 2026-11-30T12:00, or an age such as 30m, 2h or 7d"
+        ) from None

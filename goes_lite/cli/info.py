@@ -6,8 +6,10 @@ import argparse
 import os
 from collections import Counter
 
-from goes_lite.cli.command import Commands, iso, open_store
-from goes_lite.cli.terminal import DIM, PLAIN, Terminal, size
+from goes_lite.cli.command import Command, store_argument
+from goes_lite.cli.opening import opened
+from goes_lite.cli.output import Output
+from goes_lite.cli.terminal import DIM, PLAIN, Terminal, iso, size
 
 _DURABILITY = {
     "memory": "everything is lost when the store is closed",
@@ -17,30 +19,20 @@ _DURABILITY = {
 }
 
 
-def add(commands: Commands, common: argparse.ArgumentParser) -> None:
-    """Add the command to the parser."""
-    info = commands.add_parser(
-        "info", parents=[common], allow_abbrev=False, help="what is in a store, and what it runs on",
-        description="Show what is in a store, and which SQLite this Python uses for it.",
-    )  # fmt: skip
-    info.add_argument("file", metavar="FILE")
-    info.set_defaults(run=run)
-
-
-def run(arguments: argparse.Namespace, terminal: Terminal) -> None:
+def run(arguments: argparse.Namespace, out: Output) -> None:
     """Print a line for each fact."""
     from goes_lite.sqlite import SQLiteBackend
 
-    with open_store(arguments.file) as db:
+    with opened(arguments, out) as db:
         backend = db.backend
-        rows: list[tuple[str, str]] = [("file", db.location)]
+        rows: list[tuple[str, str]] = [("store", db.location)]
         if isinstance(backend, SQLiteBackend):
             log = db.location + "-wal"
             waiting = os.path.getsize(log) if os.path.exists(log) else 0
             rows.append(
                 ("size", size(os.path.getsize(db.location)) + (f", and {size(waiting)} in the -wal" if waiting else ""))
             )
-            rows.append(("store", backend.identity))
+            rows.append(("identity", backend.identity))
             bug = (
                 "with the WAL-reset bug, so checkpoints block writers"
                 if backend.wal_reset_bug
@@ -59,5 +51,17 @@ def run(arguments: argparse.Namespace, terminal: Terminal) -> None:
         checkpoints = [f"{point.name} at {point.position}" for point in db.checkpoints.all()]
         if checkpoints:
             rows.append(("checkpoints", ", ".join(checkpoints)))
-        for label, value in rows:
-            terminal.parts((f"{label:<12}", DIM), (value, PLAIN))
+    out.result(dict(rows), lambda terminal: _lines(terminal, rows))
+
+
+def _lines(terminal: Terminal, rows: list[tuple[str, str]]) -> None:
+    for label, value in rows:
+        terminal.parts((f"{label:<12}", DIM), (value, PLAIN))
+
+
+COMMAND = Command(
+    "Show what is in a store, and what it runs on.",
+    run,
+    store_argument,
+    ("goes-lite info shop.db", "goes-lite info postgresql://localhost/shop --json"),
+)

@@ -1,7 +1,7 @@
 """The command line itself: `goes-lite`, or `python -m goes_lite`.
 
-Every command except `demo` only reads. Errors of goes_lite are one line on stderr. Exit codes: 0 success, 2 an error or a
-wrong argument, 130 interrupted.
+It finds the command, parses its arguments and says how it ended. Errors of goes_lite are one line on stderr, and the command
+that helps. Exit codes: 0 success, 1 findings, 2 wrong use, 3 the store cannot be used, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -11,55 +11,74 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
 
 import goes_lite
-from goes_lite.cli import demo, info, log, schema
-from goes_lite.cli.terminal import Terminal, printable
+from goes_lite.cli import catalog
+from goes_lite.cli.command import Command, parser_of
+from goes_lite.cli.exits import DEFECT, OK, USAGE, UsageError
+from goes_lite.cli.failures import exit_code, hint_for
+from goes_lite.cli.output import Output
 from goes_lite.errors import GoesError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code. A wrong argument raises SystemExit(2), as argparse does."""
-    known = parser()
-    arguments = known.parse_args(argv)
+    """Run one command and return the exit code. `--help` raises SystemExit, as argparse does."""
+    words = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # do not fail on characters that the terminal lacks
-    if arguments.command is None:
-        known.print_help()
-        return 2
-    terminal = Terminal(sys.stdout, color=False if arguments.no_color else None, pause=0.2)
+    # Known before the words are parsed, for errors of parsing.
+    out = Output(words[0] if words else "", json="--json" in words, color=False if "--no-color" in words else None)
     try:
-        arguments.run(arguments, terminal)
+        code = _run(words, out)
         sys.stdout.flush()
     except BrokenPipeError:
         # The reader has closed the pipe. The flush when the interpreter exits must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return OK
     except KeyboardInterrupt:
-        return 130
+        return out.interrupted()
+    return code
+
+
+def parse(words: list[str]) -> tuple[str, Command | catalog.Row, argparse.Namespace]:
+    """Return the command that the words name, and its arguments; of a group without an action, its row. UsageError."""
+    name, command, rest = catalog.find(words)
+    if isinstance(command, catalog.Row):
+        return name, command, argparse.Namespace()
+    # Intermixed: an optional STORE before other arguments would be taken as left out as soon as an option comes between.
+    return name, command, parser_of(name, command).parse_intermixed_args(rest)
+
+
+def _run(words: list[str], out: Output) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        if words[1:]:
+            return _run([*words[1:], "--help"], out)
+        catalog.overview(out.terminal)
+        return OK if words else USAGE
+    if words[0] in ("-V", "--version"):
+        out.terminal.line(f"goes-lite {goes_lite.__version__}")
+        return OK
+    try:
+        name, command, arguments = parse(words)
+        if isinstance(command, catalog.Row):
+            catalog.group_overview(name, command, out.terminal)
+            return OK if words[1:] else USAGE
+        out.command = name
+        return out.end(command.run(arguments, out))
+    except UsageError as error:
+        return out.fail(USAGE, "UsageError", str(error), error.hint)
+    except BrokenPipeError:
+        raise
     except (GoesError, OSError) as error:
-        Terminal(sys.stderr, color=False).line("error: " + " ".join(str(error).split()))
-        return 2
-    return 0
+        return out.fail(exit_code(error), type(error).__name__, str(error), hint_for(error))
+    except Exception as error:  # noqa: BLE001 - a defect of goes_lite or of a program's module, told in printable lines
+        return _defect(error, out)
 
 
-class _Parser(argparse.ArgumentParser):
-    """Shows wrong arguments escaped: they may be names of files."""
+def _defect(error: Exception, out: Output) -> int:
+    from traceback import format_exception
 
-    def error(self, message: str) -> NoReturn:
-        super().error(printable(message))
-
-
-def parser() -> argparse.ArgumentParser:
-    """Build the parser of the command line."""
-    known = _Parser(prog="goes-lite", description="Event sourcing in one SQLite file.", allow_abbrev=False)
-    known.add_argument("-V", "--version", action="version", version=f"goes-lite {goes_lite.__version__}")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--no-color", action="store_true", help="no colours (as with NO_COLOR set, or in a pipe)")
-    commands = known.add_subparsers(dest="command", metavar="COMMAND")
-
-    for command in (demo, log, info, schema):
-        command.add(commands, common)
-    return known
+    for line in "".join(format_exception(error)).splitlines():
+        out.errors.line(line)
+    return out.fail(DEFECT, type(error).__name__, f"this is a defect, please report it: {error!r:.200}")

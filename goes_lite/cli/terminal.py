@@ -8,6 +8,7 @@ import shutil
 import textwrap
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TextIO
 
 _ASCII = str.maketrans({"…": "...", "─": "-", "→": "->", "·": "-", "›": ">", "✓": "+", "✗": "x", "≥": ">="})
@@ -28,6 +29,7 @@ class Terminal:
         self._ascii = not _speaks_unicode(stream)
         self.pause = pause if self.interactive else 0.0
         self._sections = 0
+        self._shown = 0
 
     @property
     def width(self) -> int:
@@ -50,6 +52,23 @@ class Terminal:
                 shown = shown.translate(_ASCII)
             line += f"\x1b[{style}m{shown}\x1b[0m" if self._color and style else shown
         self._stream.write(line + "\n")
+
+    def raw(self, text: str) -> None:
+        """Write JSON for programs, which is plain ASCII without control characters anyway: as it is."""
+        self._stream.write(text)
+
+    def prompt(self, text: str) -> None:
+        """Write a question, without ending the line."""
+        self._stream.write(printable(text))
+        self._stream.flush()
+
+    def progress(self, text: str) -> None:
+        """Replace the last line of progress by this text, on a terminal only; an empty one removes it."""
+        if self.interactive and (text or self._shown):
+            shown = cut(printable(text), self.width - 1)
+            self._stream.write("\r" + shown.ljust(self._shown) + ("" if text else "\r"))
+            self._stream.flush()
+            self._shown = len(shown)
 
     def flush(self) -> None:
         """Flush the stream."""
@@ -109,6 +128,11 @@ def cut(text: str, width: int) -> str:
 def printable(text: str) -> str:
     """Escape everything that could move the cursor, break the line or turn its direction."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def iso(time: datetime) -> str:
+    """Format a time as ISO 8601 in UTC, with microseconds."""
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def size(count: int) -> str:

@@ -83,7 +83,7 @@ class Follower:
         if not line:
             reason = (self._process.stderr.read() if self._process.stderr else "").strip()
             raise GoesError(f"the second process ended: {reason or 'without a reason'}")
-        seen = json.loads(line)
+        seen = json.loads(line)["data"]
         delay = datetime.fromisoformat(seen["seen"]) - datetime.fromisoformat(seen["time"])
         aggregate = f"{seen['aggregate']} {seen['aggregate_id']}"
         return SeenEvent(seen["position"], seen["event"], aggregate, seen["version"], delay.total_seconds())

@@ -1,0 +1,155 @@
+"""Which commands there are: by name, with the module that has each, and a line for the overview.
+
+The modules are not imported here, so that the overview and each command start fast. Other packages add commands by an entry
+point of the group `goes_lite.commands`, which names a `Command`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from goes_lite.cli.command import Command
+from goes_lite.cli.exits import UsageError
+
+if TYPE_CHECKING:
+    from goes_lite.cli.terminal import Terminal
+
+ENTRY_POINTS = "goes_lite.commands"
+
+
+class Row(NamedTuple):
+    """A command, or a group of them: `goes-lite NAME ACTION`."""
+
+    module: str
+    """In `goes_lite.cli`; it has `COMMAND`, or for a group `COMMANDS`, by action."""
+    summary: str
+    actions: Mapping[str, str] = {}
+    """The summaries of a group's actions."""
+
+
+CATALOG: dict[str, dict[str, Row]] = {
+    "Look into a store": {
+        "log": Row("log", "the events of a store"),
+        "info": Row("info", "what is in a store, and what it runs on"),
+        "audit": Row("audit", "who changed a store with these commands, when and why"),
+    },
+    "Check, keep and carry": {},
+    "Change": {},
+    "Set up": {
+        "schema": Row("schema", "the statements that create a server's store"),
+        "demo": Row("demo", "a guided tour, on a file of its own"),
+    },
+}
+"""By heading. Each command is described here in one line, for the overview, and in its module in full."""
+
+
+def rows() -> dict[str, Row]:
+    """Return the rows of all headings, by name."""
+    return {name: row for section in CATALOG.values() for name, row in section.items()}
+
+
+def find(words: list[str]) -> tuple[str, Command | Row, list[str]]:
+    """Return the name of the command that the words begin with, the command, and the other words.
+
+    For a group without an action, its row. UsageError if there is no such command.
+    """
+    name, rest = words[0], words[1:]
+    known = rows()
+    row = known.get(name)
+    if row is None:
+        return name, _plugin(name, [*known]), rest
+    module: Any = import_module(f"goes_lite.cli.{row.module}")
+    if not row.actions:
+        return name, module.COMMAND, rest
+    if not rest or rest[0] in ("-h", "--help"):
+        return name, row, rest
+    action = rest[0]
+    if action not in row.actions:
+        raise UsageError(
+            f"{name} has no action {action!r}{did_you_mean(action, row.actions)}", f"goes-lite {name} --help"
+        )
+    return f"{name} {action}", module.COMMANDS[action], rest[1:]
+
+
+def _plugin(name: str, known: list[str]) -> Command:
+    from importlib.metadata import entry_points
+
+    found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    if name not in found:
+        raise UsageError(f"there is no command {name!r}{did_you_mean(name, [*known, *found])}", "goes-lite --help")
+    command: object = found[name].load()
+    if not isinstance(command, Command):
+        raise UsageError(f"the entry point {found[name].value!r} of the command {name!r} must be a Command")
+    return command
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the end of a message about a word that does not exist: which one it may be."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, list(known), n=3, cutoff=0.6)
+    return f": did you mean {' or '.join(map(repr, close))}?" if close else ""
+
+
+def overview(terminal: Terminal) -> None:
+    """Print all commands."""
+    terminal.line("usage: goes-lite COMMAND [STORE] …")
+    terminal.line()
+    terminal.line("Look into an event store, check it, keep it safe and change it: a file, or the URL of a server.")
+    sections = {heading: {name: row.summary for name, row in rows.items()} for heading, rows in CATALOG.items()}
+    sections["Of other packages"] = _plugins()
+    width = max(len(name) for section in sections.values() for name in section)
+    for heading, section in sections.items():
+        if section:
+            terminal.line()
+            terminal.line(f"{heading}:")
+        for name, summary in section.items():
+            terminal.line(f"  {name:<{width}}  {summary}")
+    terminal.line()
+    terminal.line("STORE is a file or URL; by default GOES_LITE_URL, else the url in goes.toml in the working folder.")
+    terminal.line("`goes-lite COMMAND --help` explains a command. Exit codes: 0 success, 1 findings, 2 wrong use,")
+    terminal.line("3 the store cannot be used, 130 interrupted.")
+
+
+def group_overview(name: str, row: Row, terminal: Terminal) -> None:
+    """Print the actions of a group."""
+    terminal.line(f"usage: goes-lite {name} ACTION …")
+    terminal.line()
+    width = max(map(len, row.actions))
+    for action, summary in row.actions.items():
+        terminal.line(f"  {action:<{width}}  {summary}")
+    terminal.line()
+    terminal.line(f"`goes-lite {name} ACTION --help` explains an action.")
+
+
+def _plugins() -> dict[str, str]:
+    """Return the commands of other packages, with the package that each comes from."""
+    if not _mentioned():
+        return {}
+    from importlib.metadata import entry_points
+
+    points = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+    return {name: f"from {point.dist.name}" if point.dist else point.value for name, point in sorted(points.items())}
+
+
+def _mentioned() -> bool:
+    """Whether an installed package may have commands; reading the packaging metadata properly costs 60 ms."""
+    for folder in sys.path:
+        try:
+            packages = [entry.path for entry in os.scandir(folder or ".") if entry.name.endswith(("-info", ".zip"))]
+        except OSError:
+            if os.path.isfile(folder):  # a zip file, which can have metadata, too
+                return True
+            continue
+        for package in packages:
+            try:
+                with open(os.path.join(package, "entry_points.txt"), encoding="utf-8", errors="replace") as file:
+                    if ENTRY_POINTS in file.read():
+                        return True
+            except OSError:
+                continue
+    return False

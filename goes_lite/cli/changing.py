@@ -1,0 +1,90 @@
+"""How a command changes a store: it says what would change, asks, does it, and leaves an entry in the audit log."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, NamedTuple
+
+from goes_lite.cli.exits import OK, UsageError
+from goes_lite.cli.opening import opened, run_on
+
+if TYPE_CHECKING:
+    import argparse
+
+    from goes_lite.cli.output import Output
+    from goes_lite.cli.terminal import Terminal
+    from goes_lite.contract.backend import Backend
+
+
+class Change(NamedTuple):
+    """What is to be done."""
+
+    action: str
+    """The name of the command."""
+    target: str
+    """What it is done to."""
+    sentence: str
+    """What it does, in the imperative, such as `delete order/7 for good`."""
+    effect: Mapping[str, int]
+    """How much it will change, by kind: counted just now."""
+
+
+def carry_out(
+    arguments: argparse.Namespace,
+    out: Output,
+    change: Change,
+    work: Callable[[Backend], Awaitable[Mapping[str, int]]],
+) -> int:
+    """Do a change that a command has planned on a read-only handle; return the exit code.
+
+    The work returns what it has changed. With --dry-run nothing is opened for writing.
+    """
+    planned = {"action": change.action, "target": change.target, "effect": dict(change.effect)}
+    if arguments.dry_run:
+        out.result({**planned, "done": False}, lambda terminal: _say(terminal, "would ", change, change.effect))
+        return OK
+    if not arguments.yes:
+        _ask(out, change)
+    from goes_lite.operations.audit import AuditEntry, audited
+
+    entry = AuditEntry(
+        datetime.now(timezone.utc), _user(), change.action, change.target, dict(change.effect), arguments.reason
+    )
+    with opened(arguments, out, write=True) as db:
+        done = run_on(db, audited(db.backend, entry, lambda: work(db.backend)))
+    out.result(
+        {**planned, "effect": done.effect, "done": True}, lambda terminal: _say(terminal, "done: ", change, done.effect)
+    )
+    return OK
+
+
+def _say(terminal: Terminal, start: str, change: Change, effect: Mapping[str, int]) -> None:
+    terminal.line(f"{start}{change.sentence}{_counts(effect)}")
+
+
+def _counts(effect: Mapping[str, int]) -> str:
+    return " (" + ", ".join(f"{kind}: {count}" for kind, count in effect.items()) + ")" if effect else ""
+
+
+def _ask(out: Output, change: Change) -> None:
+    """Ask on the terminal; UsageError without one, or for any answer but yes."""
+    if not sys.stdin.isatty() or out.json:
+        raise UsageError(
+            f"{change.action} changes the store and cannot ask here: add --yes, or --dry-run to see what it would change"
+        )
+    out.errors.line(f"About to {change.sentence}{_counts(change.effect)}.")
+    out.errors.prompt("Continue? [y/N] ")
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise UsageError("nothing was changed")
+
+
+def _user() -> str:
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a user id without a name
+        user = "?"
+    return f"{user}@{socket.gethostname()}"

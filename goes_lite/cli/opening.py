@@ -1,0 +1,69 @@
+"""How commands reach a store: read-only unless they say otherwise, at the URL given or configured, without a bus."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from goes_lite.cli.exits import UsageError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from goes_lite.blocking import BlockingDatabase
+    from goes_lite.cli.output import Output
+    from goes_lite.events.registry import Registry
+
+T = TypeVar("T")
+
+
+@contextmanager
+def opened(arguments: argparse.Namespace, out: Output, *, write: bool = False) -> Generator[BlockingDatabase]:
+    """Open the store that the arguments name, for reading; only `write` can change it, and nothing creates one.
+
+    Events are `Raw` unless `--app` names the module that registers them. Commits are not published to a configured bus.
+    """
+    from goes_lite.blocking import connect
+    from goes_lite.database.connect import settings
+
+    registry = application(getattr(arguments, "app", None))
+    address, _ = settings(arguments.store, None, {})
+    url = Path(address.location) if address.scheme == "sqlite" else address.location
+    read_only: dict[str, Any] = {"read_only": True} if address.scheme == "sqlite" else {}
+    if write:
+        with connect(url, registry=registry, **{**address.options, **read_only}):
+            pass  # it exists, and is a store: opening for writing would create what is missing
+        read_only = {}
+    with connect(url, registry=registry, unknown="raw", **{**address.options, **read_only}) as db:
+        out.store = db.location
+        yield db
+
+
+def run_on(db: BlockingDatabase, coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that uses `db.backend`, and return its result."""
+    return db._portal.run(coroutine)
+
+
+def application(name: str | None) -> Registry:
+    """Return the registry of a program: its module is imported. Without a name, an empty one."""
+    from goes_lite.events.registry import Registry, default_registry
+
+    if name is None:
+        return Registry()
+    module_name, _, attribute = name.partition(":")
+    sys.path.insert(0, os.getcwd())  # as `python -m` does
+    try:
+        module = import_module(module_name)
+    except ImportError as exc:
+        raise UsageError(f"--app {name}: {exc}: run it where the program can be imported") from exc
+    if not attribute:
+        return default_registry
+    registry: object = getattr(module, attribute, None)
+    if not isinstance(registry, Registry):
+        raise UsageError(f"--app {name}: {module_name} has no Registry {attribute!r}")
+    return registry
