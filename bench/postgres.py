@@ -1,9 +1,9 @@
-"""The speed of the PostgreSQL backend: `python bench/postgres.py [--url URL] [--repeat 5] [--scale 1] [--script FILE …]`.
+"""The speed of the PostgreSQL backend: `python bench/postgres.py [--url URL] [--jit] [--repeat 5] [--scale 1] [--script FILE …]`.
 
 Each row compares goes_lite, on the blocking face, with a raw asyncpg loop that does the same inserts (BEGIN, the lock, an
 INSERT of prepared arrays, COMMIT) or the same SELECT; and, with the script of a peer's scenarios and the Python that has
 it, with that peer. All alternate in one run, on one server, at equal durability, each on fresh tables. Without a URL a
-server is started, with fsync.
+server is started, with fsync: of the newest version, or with `--jit` of the newest that compiles queries.
 """
 
 from __future__ import annotations
@@ -257,18 +257,29 @@ def ratio(ours: list[float], theirs: list[float]) -> str:
     return f"{statistics.median(found):.2f} ({min(found):.2f}–{max(found):.2f})"
 
 
+def version(*, jit: bool) -> int | None:
+    """Return the version of the server to start; None for the newest."""
+    if not jit:
+        return None
+    found = postgres.with_jit()
+    if not found:
+        raise SystemExit("no PostgreSQL with JIT is installed: apt-get install postgresql")
+    return found[0]
+
+
 def main() -> int:
     """Print a table, row by row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="WORD", help="only rows whose name contains one of these words")
     parser.add_argument("--url", help="the URL of a server; only new schemas and databases are touched")
+    parser.add_argument("--jit", action="store_true", help="start a server with JIT, as distributions package it")
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the amount of work")
     parser.add_argument("--script", help="the file with a peer's scenarios, such as peer_eventsourcing.py")
     parser.add_argument("--python", default=sys.executable, help="a Python that has the peer installed")
     arguments = parser.parse_args()
     with contextlib.ExitStack() as stack:
-        url: str = arguments.url or stack.enter_context(postgres.server()).url
+        url: str = arguments.url or stack.enter_context(postgres.server(version(jit=arguments.jit))).url
         print(
             "| what | goes_lite /s | raw asyncpg /s | ratio | peer /s | ratio | budget |\n|---|---|---|---|---|---|---|"
         )

@@ -94,6 +94,7 @@ class Pool:
     async def open(self) -> Connection:
         """Open a new connection, which `drop` closes."""
         address = self.address
+        end = self._loop.time() + address.connect_timeout
         connection: Connection = await asyncpg.connect(
             address.dsn,
             timeout=address.connect_timeout,
@@ -104,6 +105,8 @@ class Pool:
             server_settings={"application_name": address.application_name},
         )
         self._open.add(connection)
+        if not address.pooler:  # there, it would change the connections of others
+            await _set_up(connection, max(0.01, end - self._loop.time()))
         if self.closed:
             await self.drop(connection)
             raise StoreClosed(address.location)
@@ -190,6 +193,16 @@ class Pool:
 
     def translated(self, error: Exception) -> GoesError:
         return translate(error, self.address.location, waited=self.address.lock_timeout)
+
+
+async def _set_up(connection: Connection, seconds: float) -> None:
+    """Turn off the compilation of queries, which takes longer than any of ours runs."""
+    try:
+        # not as a parameter of the connection, which poolers refuse
+        await connection.execute("SET jit = off", timeout=seconds)
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 class Lent:

@@ -79,6 +79,10 @@ END
 The parameters are per aggregate, per tag and per event; events and aggregates are numbered from 1.
 """
 
+WITHOUT_JIT = "ALTER FUNCTION {schema}.append_events SET jit = off"
+"""Without `enable_seqscan` the planner adds a penalty to scans that it cannot avoid, far above `jit_above_cost`: where the
+server has JIT, each call would compile for fifty times as long as it runs."""
+
 NOTE_COMMIT = """CREATE FUNCTION {schema}.note_commit(mark uuid, mark_number bigint) RETURNS text LANGUAGE plpgsql AS {quote}
 -- The last statement of a transaction: leaves a mark, if anything was written, and answers the transaction's number then.
 BEGIN

@@ -115,6 +115,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         _function.APPEND_EVENTS,
         _function.NOTE_COMMIT,
     ),
+    (_function.WITHOUT_JIT,),
 )  # fmt: skip
 
 JSONB = (
@@ -203,13 +204,21 @@ async def migrate(connection: Connection, address: ServerAddress) -> None:
                     await connection.execute(statement.format(schema=quoted(address.schema)))
         except DRIVER_ERRORS as exc:
             if code(exc) == "42501":
-                text = translate(exc, address.location)
-                raise StoreUnavailable(
-                    address.location,
-                    f"its tables are missing or outdated, and this role may not create them ({text}): let a privileged role "
-                    f"run the output of `goes-lite schema postgresql --schema {address.schema}`",
-                ) from exc
+                raise StoreUnavailable(address.location, _not_allowed(address, version, exc)) from exc
             raise
+
+
+def _not_allowed(address: ServerAddress, version: int, error: Exception) -> str:
+    said = translate(error, address.location)
+    if not version:
+        return (
+            f"its tables are missing, and this role may not create them ({said}): let a privileged role run the output of "
+            f"`goes-lite schema postgresql --schema {address.schema}`"
+        )
+    wanted = f"of version {version}, and this goes_lite needs version {VERSION}"
+    if version == VERSION:
+        wanted = "without the column for jsonb=true"
+    return f"its tables are {wanted}, and this role may not change them ({said}): open the store once with a privileged role"
 
 
 async def _has_documents(connection: Connection, address: ServerAddress) -> bool:

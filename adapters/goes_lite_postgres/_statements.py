@@ -59,6 +59,8 @@ def statements(address: ServerAddress, *, raise_durability: bool) -> Statements:
     mode = "off" if address.durability == "normal" else "on" if raise_durability else ""
     if mode:
         limits += f"; SET LOCAL synchronous_commit = {mode}"
+    if address.pooler:  # else it is off for the connection, see `_connection`
+        limits += "; SET LOCAL jit = off"
     stalled = f"; SET LOCAL idle_in_transaction_session_timeout = '{STALLED}s'"
     turn = f"; SELECT pg_advisory_xact_lock({address.key('turn')})"
     log = f"SELECT pg_advisory_xact_lock({address.key('log')})"

