@@ -39,6 +39,12 @@ IDLE_HEARTBEAT = 5.0
 EXPIRES = 30.0
 """Seconds until the broker forgets a pull."""
 
+HELD_POLL = 0.2
+"""Seconds between two looks whether something that was lost on its way is still to come."""
+
+LOST_MARGIN = 0.5
+"""Seconds that the broker may take, beyond the lease, to put what was lost on its way before everything else."""
+
 RETRY_DELAY = 5.0
 """Seconds until a message is delivered again that could be neither read nor made a dead letter."""
 
@@ -77,6 +83,7 @@ class Feed:
         self._connection = bus.connection
         self._pullers = [Puller(self, consumer) for consumer in consumers]
         self._backoff = Backoff(0.1, maximum=2.0)
+        self._born = ""
         self.opened = asyncio.Event()
         """Set once events that are published from now on will arrive, or if they never will."""
         self._task = asyncio.create_task(self._run(), name=f"goes_lite_nats-feed {queue.label}")
@@ -126,6 +133,10 @@ class Feed:
         """Make sure that the stream exists, and whether it still is the one of before."""
         streams = self._bus.streams
         await (streams.again() if again else streams.ready())
+        if self._born not in ("", streams.born):
+            with self._bus.lock:
+                self.queue.forget_unacked()
+        self._born = streams.born
         for puller in self._pullers:
             puller.belongs_to(streams.born)
 
@@ -173,16 +184,17 @@ class Feed:
                 if queue.closed or not queue.members or self._connection.generation != generation:
                     return
                 demand, max_demand = queue.demand, queue.max_demand
+            again = IDLE_HEARTBEAT
             if self._connection.connected:
                 for puller in self._pullers:
-                    await puller.pull(demand, max_demand)
+                    again = min(again, await puller.pull(demand, max_demand))
             now = loop.time()
             if now >= next_report:
                 next_report = now + interval
                 if self._connection.connected:
                     for ack_to in queue.ack_subjects():
                         self._connection.send_later(ack_to, IN_PROGRESS)
-            await self._bus.runtime.wait(queue.demand_changed, seen, min(next_report - now, IDLE_HEARTBEAT))
+            await self._bus.runtime.wait(queue.demand_changed, seen, min(next_report - now, again))
 
     def _reconnected(self) -> None:
         """Pull again: the new broker knows nothing of earlier pulls."""
@@ -235,12 +247,17 @@ class Puller:
         self._pending = 0
         self._last_message = 0.0
         self._in_doubt = False  # whether the consumer may be gone
+        self._opened = False
+        self._held_until: float | None = None
 
     async def open(self) -> None:
         """Make sure that the consumer exists, and listen. GroupMismatch if it is for other names."""
         min_time = await self._consumer.ensure()
         self._feed.queue.min_time = min_time
         self._pending, self._in_doubt = 0, False
+        if self._opened:
+            self._hold()
+        self._opened = True
         self._inbox = self._connection.inbox()
         self._subscription = await self._connection.subscribe(self._inbox, self._on_message)
 
@@ -253,24 +270,53 @@ class Puller:
         self._pending, self._in_doubt = 0, True
         self._feed.queue.demand_changed.notify()
 
-    async def pull(self, demand: int, max_demand: int) -> None:
-        """Request what is needed beyond what is pending, in few requests rather than many."""
+    def _hold(self) -> None:
+        """Keep the order of a queue that takes one event at a time: what was lost on its way comes before all others.
+
+        The broker gives it to nobody until the lease is over, and what is pulled meanwhile would overtake it.
+        """
+        queue = self._feed.queue
+        if queue.one_at_a_time:
+            if queue.last_ack:  # it may be lost as well; then nothing else is
+                self._connection.send_later(queue.last_ack, ACK)
+            lease = self._connection.options.lease
+            self._held_until = asyncio.get_running_loop().time() + lease + LOST_MARGIN
+
+    async def _holding(self) -> bool:
+        """Whether an event was lost on its way, and is not due yet."""
+        if self._held_until is not None:
+            await self._connection.flush_outbox()
+            unsettled = (await self._consumer.info())["num_ack_pending"]
+            over = asyncio.get_running_loop().time() >= self._held_until
+            if over or unsettled <= self._feed.queue.unacked or not self._feed.queue.one_at_a_time:
+                self._held_until = None
+        return self._held_until is not None
+
+    async def pull(self, demand: int, max_demand: int) -> float:
+        """Request what is needed beyond what is pending, in few requests rather than many.
+
+        Return the seconds after which to call again, if nothing happens.
+        """
         now = asyncio.get_running_loop().time()
         if self._pending > 0 and now - self._last_message > 2 * IDLE_HEARTBEAT:
             self._pending, self._in_doubt = 0, True
         missing = demand - self._pending
         if missing <= 0 or (self._pending > 0 and missing < max(1, max_demand // 2)):
-            return
+            return IDLE_HEARTBEAT
         if self._in_doubt:
             await self._feed.check_stream(again=True)
             await self._consumer.ensure()
             self._in_doubt = False
+            self._hold()
+        if await self._holding():
+            return HELD_POLL
         self._pending += missing
         self._last_message = now
         request = {
             "batch": missing, "expires": round(EXPIRES * NANO), "idle_heartbeat": round(IDLE_HEARTBEAT * NANO),
         }  # fmt: skip
         await self._connection.publish(self._consumer.next, json.dumps(request).encode(), reply=self._inbox)
+        return IDLE_HEARTBEAT
 
     async def _on_message(self, message: Msg) -> None:
         self._last_message = asyncio.get_running_loop().time()

@@ -36,6 +36,8 @@ class StreamQueue(Queue):
         self._by_sequence: dict[int, Item] = {}  # the same, by their sequence in the stream
         self._sequence_of: dict[int, int] = {}  # from seq to sequence
         self._due_at_close: dict[int, float] = {}
+        self.last_ack = ""
+        """Where the last event was acknowledged; empty before the first one."""
 
     def receive(self, event: Event[Any], ack_to: str, sequence: int, attempts: int, *, redriven: bool) -> None:
         """Queue an event that was delivered so many times before."""
@@ -69,6 +71,16 @@ class StreamQueue(Queue):
             most = min(most, sum(member.max_pending for member in self.members))
         return max(1, min(most, BATCH))
 
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether its members here handle one event after the other, so that a group of one keeps the order."""
+        return self.group is not None and not self.ordered and self.max_demand == 1
+
+    @property
+    def unacked(self) -> int:
+        """How many events are here that the broker expects to be acknowledged."""
+        return len(self._unacked)
+
     def ack_subjects(self) -> Iterator[str]:
         """Where to report that the events here are in progress."""
         return iter([item.ack_to for item in self._unacked.values()])
@@ -97,6 +109,7 @@ class StreamQueue(Queue):
         if owned and done:
             if self._unacked.pop(item.seq, None) is not None:
                 self._by_sequence.pop(self._sequence_of.pop(item.seq), None)
+                self.last_ack = item.ack_to
                 self._send(item.ack_to, ACK)
             self.demand_changed.notify()
 
@@ -115,10 +128,15 @@ class StreamQueue(Queue):
         replies: list[tuple[str, bytes]] = []
         for seq, item in sorted(self._unacked.items()):
             replies.append((item.ack_to, nak(due.get(seq, now) - now)))
-        for kept in (self._unacked, self._by_sequence, self._sequence_of):
-            kept.clear()
+        self.forget_unacked()
         self.backlog.clear()
         return replies
+
+    def forget_unacked(self) -> None:
+        """Acknowledge nothing that is here: it was given back, or its stream is gone, and its sequences mean other events."""
+        for kept in (self._unacked, self._by_sequence, self._sequence_of):
+            kept.clear()
+        self.last_ack = ""
 
     def _due(self) -> dict[int, float]:
         return {seq: time for time, seq, _ in self.backlog.delayed}

@@ -29,6 +29,8 @@ class Wire:
         self._writers: set[asyncio.StreamWriter] = set()
         self.port = 0
         self.cuts = 0
+        self.loses = False
+        """Whether what the broker sends is lost on its way."""
 
     async def carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ends = {writer}
@@ -38,11 +40,18 @@ class Wire:
             ends.add(other_writer)
             self._writers.add(other_writer)
             with suppress(ConnectionError):
-                await asyncio.gather(_pump(reader, other_writer), _pump(other_reader, writer))
+                await asyncio.gather(_pump(reader, other_writer), self._return(other_reader, writer))
         finally:
             for end in ends:
                 end.close()
                 self._writers.discard(end)
+
+    async def _return(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(4096):
+            if not self.loses:
+                writer.write(data)
+                await writer.drain()
+        writer.close()
 
     def cut(self) -> None:
         """Break the connection at once, with whatever is on its way."""
@@ -153,6 +162,40 @@ def test_a_group_misses_nothing(world: World, rounds: int, ordered_by: Any) -> N
             if ordered_by:
                 in_order(heard)
             assert wire.cuts > 5
+
+    asyncio.run(main())
+
+
+def test_a_group_of_one_keeps_order_when_an_event_is_lost_on_its_way(world: World) -> None:
+    """The broker has sent it, and gives it to nobody for a while; those after it must wait for that (G9)."""
+
+    async def main() -> None:
+        async with (
+            wired(world) as wire,
+            world.open("publisher") as publisher,
+            through(world, wire, "app", lease=1) as db,
+        ):
+            heard: list[int] = []
+            consumer = f"CONSUMER.INFO.{world.prefix.upper()}.g"
+
+            async def handle(event: goes.Event[Any]) -> None:
+                heard.append(event.version)
+                wire.loses = event.version in (3, 4)
+
+            async def lose() -> None:
+                await nats_kit.until(lambda: wire.loses)
+                sent = 0
+                while sent <= heard[-1]:  # until the broker has sent the next one, too
+                    sent = (await publisher.bus.connection.api(consumer))["delivered"]["stream_seq"]
+                wire.cut()
+                wire.loses = False
+
+            db.bus.handle(["thing.*"], handle, group="g", start="beginning", max_pending=1)
+            await publisher.bus.publish([note(number, "a", number) for number in range(1, 11)])
+            for _ in range(2):
+                await lose()
+            await nats_kit.until(lambda: set(heard) == set(range(1, 11)))
+            assert list(dict.fromkeys(heard)) == list(range(1, 11)), heard
 
     asyncio.run(main())
 

@@ -52,6 +52,39 @@ def test_streams_that_are_gone_are_made_again(world: World) -> None:
     asyncio.run(run())
 
 
+def test_an_event_of_the_stream_that_is_gone_does_not_stand_for_one_of_the_new_stream(world: World) -> None:
+    """Although both have the same sequence, and the first one is still being handled."""
+
+    async def run() -> None:
+        heard, go_on = list[int](), asyncio.Event()
+
+        async def handle(event: Event[Any]) -> None:
+            heard.append(event.data.number)
+            await go_on.wait()
+
+        async with world.open("a") as a, world.open("b", lease=1) as b:
+            handling = b.bus.handle(["*"], handle, group="g", max_pending=2)
+            await b.bus.publish([note(1)])
+            await until(lambda: heard == [1])
+            await delete_streams(a)
+            await a.bus.publish([note(2), note(3)])
+            connection, consumer = a.bus.connection, f"CONSUMER.INFO.{world.prefix.upper()}.g"
+
+            async def given() -> int:
+                found = await connection.find(consumer)
+                return found["delivered"]["stream_seq"] if found else 0
+
+            while not await given():
+                pass
+            go_on.set()
+            await until(lambda: heard == [1, 2, 3])
+            while (await connection.api(consumer))["num_ack_pending"]:
+                pass
+            await handling.stop()
+
+    asyncio.run(run())
+
+
 def test_where_they_must_not_be_made_the_error_says_so(world: World) -> None:
     async def run() -> None:
         async with world.open("a") as a, world.open("b", create="false") as b:
