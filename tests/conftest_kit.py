@@ -1,8 +1,10 @@
-"""What the conftest.py files of the folders share: an empty SQLite storage on each face, coroutine tests, quiet loggers."""
+"""What the conftest.py files of the folders share: empty stores, coroutine tests, quiet loggers."""
 
 from __future__ import annotations
 
 import asyncio
+import importlib
+import importlib.util
 import inspect
 import logging
 from collections.abc import Callable, Coroutine, Iterator
@@ -13,6 +15,7 @@ from typing import Any, ClassVar, TypeVar
 import pytest
 from goes_lite_conformance.harness import Face, Place, Storage, run
 from goes_lite_conformance.harness.samples import registry as samples
+from goes_lite_conformance.servers import ServerMissing, mongo, postgres
 
 from goes_lite import Registry
 from goes_lite.runtime import drive
@@ -78,6 +81,24 @@ class SQLitePlace(Place):
 def db(place: SQLitePlace) -> SQLitePlace:
     """Provide an open handle on an empty storage: `pytest_pyfunc_call` opens it where the test runs."""
     return place
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mongodb"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty store on each backend."""
+    if request.param == "sqlite":
+        return str(tmp_path / "app.db")
+    kit, driver = ("postgres_kit", "asyncpg") if request.param == "postgresql" else ("mongo_kit", "pymongo")
+    if importlib.util.find_spec(driver) is None:
+        pytest.skip(f"{driver} is not installed")
+    try:
+        if driver == "pymongo":
+            mongo.program()
+        elif not postgres.installations():
+            raise ServerMissing("no PostgreSQL is installed")
+    except ServerMissing as missing:
+        pytest.skip(str(missing))
+    return str(importlib.import_module(f"tests.backends.{kit}").store_url())
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -147,6 +147,9 @@ class MongoBackend(Backend):
         stores = self._stores(SessionExecutor(session, self._group), None, self._bus.committed)
         return MongoTransaction(self.runtime, session, stores)
 
+    async def sizes(self) -> dict[str, int]:
+        return await self.executor.read(lambda session: _schema.sizes(self._found, session))
+
     def _group(self) -> Group:
         return Group(self._found, self._reader)
 

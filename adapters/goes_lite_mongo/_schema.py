@@ -13,7 +13,7 @@ from pymongo.write_concern import WriteConcern
 
 from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew
 from goes_lite_mongo._abandoned import end_abandoned
-from goes_lite_mongo._driver import EXISTS, Collection, Document, OperationFailure, code
+from goes_lite_mongo._driver import EXISTS, ClientSession, Collection, Document, OperationFailure, code
 from goes_lite_mongo._options import ServerAddress
 
 if TYPE_CHECKING:
@@ -115,6 +115,17 @@ async def _check_indexes(found: Collections, address: ServerAddress) -> None:
 
 def _options(name: str) -> dict[str, Any]:
     return {option: value for option, value in _INDEXES[name].items() if option != "key"}
+
+
+async def sizes(found: Collections, session: ClientSession) -> dict[str, int]:
+    """Return the bytes of each collection, with its indexes; what was written since the last checkpoint may not count yet."""
+    sizes: dict[str, int] = {}
+    for name, collection in zip(_NAMES, found, strict=True):
+        local = collection.with_options(read_concern=ReadConcern("local"))  # the only one that statistics know
+        cursor = await local.aggregate([{"$collStats": {"storageStats": {}}}], session=session)
+        for document in await cursor.to_list():
+            sizes[name] = int(document["storageStats"].get("totalSize", 0))
+    return sizes
 
 
 async def erase(database: AsyncDatabase[Document], found: Collections, address: ServerAddress) -> None:

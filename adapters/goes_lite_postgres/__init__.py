@@ -175,6 +175,9 @@ class PostgresBackend(Backend):
         path = f"SET LOCAL search_path = {quoted(self._address.schema)}, public"
         return await self.executor.select(lambda connection: select(connection, self._pool, path, sql, parameters))
 
+    async def sizes(self) -> dict[str, int]:
+        return await self.executor.read(lambda connection: _schema.sizes(connection, self._address))
+
     def _committed(self) -> None:
         self._signal.notify()
         self._announcer.announce()

@@ -243,6 +243,17 @@ async def identity(connection: Connection, address: ServerAddress) -> str:
     return f"{row[0]}/{row[1]}"
 
 
+async def sizes(connection: Connection, address: ServerAddress) -> dict[str, int]:
+    """Return the bytes of each table, with its indexes."""
+    rows = await connection.fetch(
+        "SELECT c.relname::text, pg_total_relation_size(c.oid) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
+        "WHERE n.nspname = $1 AND c.relname = ANY ($2::text[]) ORDER BY 1",
+        address.schema,
+        [*TABLES],
+    )
+    return {row[0]: row[1] for row in rows}
+
+
 async def erase(connection: Connection, address: ServerAddress) -> None:
     """Drop the schema, if it exists, with everything in it; raise ForeignFile if it is not a store's."""
     async with connection.transaction():

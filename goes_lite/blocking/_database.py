@@ -40,6 +40,7 @@ if TYPE_CHECKING:  # imported on first use, as on the async face
     from goes_lite.contract.event_store import Appended
     from goes_lite.events.event import Event
     from goes_lite.events.fields import AggregateRef
+    from goes_lite.operations.info import Info
     from goes_lite.processor import ProcessorOptions, RelayOptions, Stats
     from goes_lite.projection import ModelProjection, Projection, ProjectionOptions
     from goes_lite.projection.lookup import Lookup
@@ -305,6 +306,22 @@ class BlockingDatabase:
     def backup(self, path: str | os.PathLike[str]) -> None:
         """Write a complete copy of the store to a new file while others keep writing. Raises AbilityMissing without BACKUP."""
         self._portal.run(self.backend.backup(path))
+
+    def sizes(self) -> dict[str, int]:
+        """Return how many bytes the store occupies where it is kept, by part; empty if the backend cannot tell.
+
+        A part is a file, or a table or collection with its indexes. The numbers are those of the storage: deleting may not
+        make them smaller, and a server may update them late.
+        """
+        return self._portal.run(self.backend.sizes())
+
+    def info(self, *, counts: bool = True) -> Info:
+        """Return the facts of the store as data: head, counts, sizes, consumers with their lag, waiting commands, durability.
+
+        For a status page or a health check. With `counts=False`, the numbers of events and aggregates are None, and what
+        it costs does not grow with the log. It only reads, and events of unknown names do not matter.
+        """
+        return self._portal.run(self.database.info(counts=counts))
 
     def close(self, timeout: float | None = None) -> None:
         """Stop what runs in the background, finish what is in progress, then release everything. Closing twice is allowed.

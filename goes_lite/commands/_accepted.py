@@ -20,10 +20,9 @@ from goes_lite.commands._command import Command
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.model_store import ModelRecord
 from goes_lite.contract.models import Models
+from goes_lite.contract.own_collections import COMMANDS
 from goes_lite.errors import CodecError, CommandError, CommandFailed, CommandRejected, DecodeError
 from goes_lite.events.fields import from_micros, to_micros
-
-COLLECTION = "goes:commands"
 
 MAX_ERROR = 2000
 """How many characters of an error are stored."""
@@ -71,7 +70,7 @@ class AcceptedCommand:
 
 def accepted_in(store: Backend | Transaction) -> Models[AcceptedCommand]:
     """Return the accepted commands of a store, by their ids as text."""
-    return store.models_of(COLLECTION, AcceptedCommand)
+    return store.models_of(COMMANDS, AcceptedCommand)
 
 
 def accept(backend: Backend, command: Command[Any], due: int | None) -> AcceptedCommand:
@@ -105,7 +104,7 @@ def read(record: ModelRecord, now: datetime) -> AcceptedCommand:
             id = uuid5(NAMESPACE_OID, record.id)
         return AcceptedCommand(
             id, "?", "?", 0, record.data, False, {}, None, now, 0, state="failed",
-            **error_fields(DecodeError("$", f"the record {record.id!r:.80} in {COLLECTION!r} is damaged: {exc}")),
+            **error_fields(DecodeError("$", f"the record {record.id!r:.80} in {COMMANDS!r} is damaged: {exc}")),
         )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
-from goes_lite.commands._accepted import COLLECTION, AcceptedCommand, accept, accepted_in, failure, read
+from goes_lite.commands._accepted import AcceptedCommand, accept, accepted_in, failure, read
 from goes_lite.commands._command import Command
 from goes_lite.commands._deadline import in_time
 from goes_lite.commands._dispatcher import Handler
@@ -23,6 +23,7 @@ from goes_lite.commands._worker import CommandWorker
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.command_transport import CarriesCommands
 from goes_lite.contract.commits import check_wait
+from goes_lite.contract.own_collections import COMMANDS
 from goes_lite.errors import (
     AbilityMissing,
     BusError,
@@ -205,7 +206,7 @@ class CommandBus:
         with self.backend.commits.watch(changed):
             while True:
                 seen = changed.count
-                record = await self.backend.models.get(COLLECTION, str(id))
+                record = await self.backend.models.get(COMMANDS, str(id))
                 if record is None:
                     return await self._receipt(id)
                 accepted = read(record, clock.now())
@@ -221,7 +222,7 @@ class CommandBus:
     async def accepted(self, *, failed: bool = False) -> list[AcceptedCommand]:
         """Return the accepted commands that are not handled yet, in the order in which they are due; or the failed ones."""
         where, now = {"state": "failed" if failed else "waiting"}, self.backend.runtime.clock.now()
-        return [read(one, now) async for one in self.backend.models.query(COLLECTION, where=where, order_by="due")]
+        return [read(one, now) async for one in self.backend.models.query(COMMANDS, where=where, order_by="due")]
 
     async def withdraw(self, id: UUID, *, tx: Any = None) -> bool:
         """Remove an accepted command, waiting or failed; False if there is none. One that has begun may still be handled.

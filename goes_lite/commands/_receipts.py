@@ -21,11 +21,10 @@ from goes_lite.codec import codec
 from goes_lite.commands._command import Command
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.models import Models
+from goes_lite.contract.own_collections import RECEIPTS
 from goes_lite.errors import CommandMismatch, EncodeError, GoesError, ModelConflict, StoreError
 from goes_lite.runtime import Signal
 from goes_lite.runtime.deadline import current_deadline, limited
-
-COLLECTION = "goes:receipts"
 
 PATIENCE = 5.0
 """How many seconds a command that was begun elsewhere keeps others with its id waiting: the one that began it may be dead."""
@@ -49,7 +48,7 @@ class Receipt:
 
 def receipts_of(store: Backend | Transaction) -> Models[Receipt]:
     """Return the receipts of a store, by the ids of commands."""
-    return store.models_of(COLLECTION, Receipt)
+    return store.models_of(RECEIPTS, Receipt)
 
 
 class ResultCodec:
@@ -154,7 +153,7 @@ class Receipts:
             raise
         while not (found := await self.find(command)):  # another took over: whichever of the two ends first counts
             with suppress(ModelConflict):
-                record = await self._backend.models.get(COLLECTION, id)
+                record = await self._backend.models.get(RECEIPTS, id)
                 await receipts.put(id, receipt, expected=record.version if record else 0)
                 return result
         return found[0]
@@ -169,7 +168,7 @@ class Receipts:
         with self._backend.commits.watch(changed):
             while not await self.find(command):
                 seen = changed.count
-                record = await self._backend.models.get(COLLECTION, id)
+                record = await self._backend.models.get(RECEIPTS, id)
                 now = runtime.clock.monotonic()  # not the time of day, which may be set
                 if record is not None and record.version != watched:
                     watched, since = record.version, now

@@ -15,10 +15,11 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from goes_lite.commands._accepted import COLLECTION, AcceptedCommand, accepted_in, error_fields, read, restored
+from goes_lite.commands._accepted import AcceptedCommand, accepted_in, error_fields, read, restored
 from goes_lite.commands._command import Command
 from goes_lite.commands._dispatcher import Dispatcher
 from goes_lite.contract.model_store import ModelRecord
+from goes_lite.contract.own_collections import COMMANDS
 from goes_lite.errors import (
     TRANSIENT,
     BusError,
@@ -179,7 +180,7 @@ class CommandWorker:
 
     async def _look(self, candidates: list[AcceptedCommand], now: int, where: dict[str, Any]) -> int | None:
         """Add up to as many candidates as are missing; return when the next command is due, if they are all."""
-        async for record in self._backend.models.query(COLLECTION, where=where, order_by="due"):
+        async for record in self._backend.models.query(COMMANDS, where=where, order_by="due"):
             if len(candidates) >= CANDIDATES:
                 break
             accepted = read(record, self._backend.runtime.clock.now())

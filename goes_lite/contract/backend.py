@@ -138,6 +138,14 @@ class Backend(Stores, Protocol):
         """Write a complete copy of the store to a new file while others keep writing. Raises AbilityMissing without BACKUP."""
         raise AbilityMissing(BACKUP, self.location)
 
+    async def sizes(self) -> dict[str, int]:
+        """Return how many bytes the store occupies where it is kept, by part; empty if the backend cannot tell.
+
+        A part is a file, or a table or collection with its indexes. The numbers are those of the storage: deleting may not
+        make them smaller, and a server may update them late.
+        """
+        return {}
+
     async def close(self) -> None:
         """Finish what is in progress, then release everything. Closing twice is allowed; any other use raises StoreClosed."""
         ...

@@ -151,6 +151,9 @@ class WrappedBackend(Backend):
     async def backup(self, path: str | os.PathLike[str]) -> None:
         await self.backend.backup(path)
 
+    async def sizes(self) -> dict[str, int]:
+        return await self.backend.sizes()
+
     async def close(self) -> None:
         await self.backend.close()
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from goes_lite.events.event import Event
     from goes_lite.events.fields import AggregateRef
     from goes_lite.events.query import EventQuery
+    from goes_lite.operations.info import Info
     from goes_lite.processor import Processor, ProcessorOptions, RelayOptions, Stats
     from goes_lite.projection import ModelProjection, Projection, ProjectionOptions, ProjectionProcessor
     from goes_lite.projection.lookup import BoundLookup, Lookup
@@ -222,6 +223,16 @@ class Database(WrappedBackend):
         from goes_lite.processor import stats_of
 
         return [await stats_of(self.backend, checkpoint.name) for checkpoint in await self.checkpoints.all()]
+
+    async def info(self, *, counts: bool = True) -> Info:
+        """Return the facts of the store as data: head, counts, sizes, consumers with their lag, waiting commands, durability.
+
+        For a status page or a health check. With `counts=False`, the numbers of events and aggregates are None, and what
+        it costs does not grow with the log. It only reads, and events of unknown names do not matter.
+        """
+        from goes_lite.operations.info import info_of
+
+        return await info_of(self.backend, counts=counts)
 
     async def close(self, timeout: float | None = None) -> None:
         """Stop what runs in the background, finish what is in progress, then release everything. Closing twice is allowed.

@@ -11,10 +11,9 @@ from datetime import datetime
 
 from goes_lite.contract.model_store import ModelStore
 from goes_lite.contract.models import Models
+from goes_lite.contract.own_collections import PROCESSORS, parked_collection
 from goes_lite.events.fields import AggregateRef
 from goes_lite.runtime import Runtime
-
-REQUESTS = "goes:processors"
 
 MAX_NAME = 200
 """The maximum length of the name of a processor, in bytes: it is part of other names."""
@@ -53,7 +52,7 @@ def parked_key(position: int) -> str:
 
 def parked_events(models: ModelStore, processor: str, runtime: Runtime) -> Models[ParkedEvent]:
     """Return the dead letters of a processor."""
-    return Models(models, f"goes:parked:{processor}", ParkedEvent, runtime)
+    return Models(models, parked_collection(processor), ParkedEvent, runtime)
 
 
 @dataclass(frozen=True)
@@ -74,4 +73,4 @@ class Requests:
 
 def requests(models: ModelStore, runtime: Runtime) -> Models[Requests]:
     """Return the requests to processors, by their names."""
-    return Models(models, REQUESTS, Requests, runtime)
+    return Models(models, PROCESSORS, Requests, runtime)

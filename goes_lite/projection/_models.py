@@ -15,6 +15,7 @@ from goes_lite.codec.generics import bindings
 from goes_lite.codec.types import is_immutable
 from goes_lite.contract.backend import Transaction
 from goes_lite.contract.model_store import ModelRecord, check_collection
+from goes_lite.contract.own_collections import REBUILD
 from goes_lite.errors import ConfigError, InvalidQueryError, ModelError, RegistrationError, TransactionError
 from goes_lite.errors.functions import both_faces, check_result, failure, form_of
 from goes_lite.events.event import Event, restore
@@ -23,7 +24,7 @@ from goes_lite.events.query import check_for_query
 from goes_lite.events.registry import Registry
 from goes_lite.processor import Target
 from goes_lite.processor.target import HandlerFailed
-from goes_lite.projection._projection import PREFIX, Key, Projection
+from goes_lite.projection._projection import Key, Projection
 from goes_lite.runtime.face import Face, call
 
 M = TypeVar("M")
@@ -73,7 +74,7 @@ class ModelProjection(Projection, Generic[M]):
         if collection is not None:
             try:
                 check_collection(collection)
-                check_collection(PREFIX + collection)
+                check_collection(REBUILD + collection)
             except InvalidQueryError as exc:
                 raise RegistrationError(f"{cls.__qualname__}: {exc}") from None
             cls.collection = collection
@@ -93,7 +94,7 @@ class ModelProjection(Projection, Generic[M]):
     def place(self) -> str:
         """The collection to which it currently writes."""
         collection = self.collection or self.name
-        return PREFIX + collection if self.suffix else collection
+        return REBUILD + collection if self.suffix else collection
 
     # On the blocking face `tx` blocks, so that methods of subclasses can call these.
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
+from goes_lite.contract.own_collections import REBUILD
 from goes_lite.errors import RegistrationError
 from goes_lite.errors.functions import check_function, form_of
 from goes_lite.events.event import Event
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 
 SUFFIX = "_rebuild"
-PREFIX = "goes:rebuild:"
-"""The prefix of names in the store that belong to a read model while it is built next to the live one."""
-
 _MARK = "__goes_projects__"
 
 Key = Callable[[Event[Any]], str | Iterable[str] | None]
@@ -98,9 +96,9 @@ class Projection:
                 )
         if name is not None:
             check_name(name, "the name of a projection")
-            if len(name.encode()) > MAX_NAME - len(PREFIX):
+            if len(name.encode()) > MAX_NAME - len(REBUILD):
                 raise RegistrationError(
-                    f"the name of a projection must have at most {MAX_NAME - len(PREFIX)} bytes: {name!r:.80}"
+                    f"the name of a projection must have at most {MAX_NAME - len(REBUILD)} bytes: {name!r:.80}"
                 )
             cls.name = name
         if version is not None:

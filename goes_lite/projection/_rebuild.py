@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 from goes_lite.contract.backend import Transaction
 from goes_lite.contract.checkpoints import CheckpointStore, Lease
+from goes_lite.contract.own_collections import REBUILD
 from goes_lite.errors import CheckpointMismatch
 from goes_lite.processor import Processor, parked_events
 from goes_lite.processor.batches import BatchRunner
@@ -22,7 +23,7 @@ from goes_lite.processor.held_lease import HeldLease
 from goes_lite.processor.records import Requests, requests
 from goes_lite.processor.target import Displaced, HandlerFailed, Stopping
 from goes_lite.projection._parity import Parity, compare
-from goes_lite.projection._projection import PREFIX, SUFFIX, Projection
+from goes_lite.projection._projection import SUFFIX, Projection
 from goes_lite.projection._record import ProjectionRecord, check_not_older, projection_records
 from goes_lite.projection._replay import ReplayTarget
 from goes_lite.runtime.face import Face, call, contained
@@ -51,7 +52,7 @@ class ShadowProcessor(Processor):
         replay = ReplayTarget(projection, projection.target(live.backend.registry, face), live.query)
         replay.begin(2**63)  # all events were handled before, by the live one
         super().__init__(
-            live.backend, PREFIX + live.name, replay,
+            live.backend, REBUILD + live.name, replay,
             query=live.query, transactional=True, batch=live.batch, retry=live.retry,
         )  # fmt: skip
         self._projection = projection

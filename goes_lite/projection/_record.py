@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from goes_lite.contract.backend import Transaction
 from goes_lite.contract.model_store import ModelStore
 from goes_lite.contract.models import Models
+from goes_lite.contract.own_collections import PROJECTIONS
 from goes_lite.errors import ProjectionOutdated
 from goes_lite.projection._projection import Projection
 from goes_lite.runtime import Runtime
@@ -24,7 +25,7 @@ class ProjectionRecord:
 
 def projection_records(models: ModelStore, runtime: Runtime) -> Models[ProjectionRecord]:
     """Return the records of projections, by their names."""
-    return Models(models, "goes:projections", ProjectionRecord, runtime)
+    return Models(models, PROJECTIONS, ProjectionRecord, runtime)
 
 
 async def check_not_older(projection: Projection, tx: Transaction, runtime: Runtime) -> ProjectionRecord | None:

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.event_store import AppendCondition
+from goes_lite.contract.own_collections import REBUILD
 from goes_lite.errors import (
     ConfigError,
     InvalidQueryError,
@@ -34,7 +35,7 @@ from goes_lite.events.registry import Registry
 from goes_lite.processor import Processor, Target
 from goes_lite.processor.target import HandlerFailed
 from goes_lite.projection._models import _async
-from goes_lite.projection._projection import PREFIX, Projection
+from goes_lite.projection._projection import Projection
 from goes_lite.projection._record import projection_records
 from goes_lite.runtime import Signal
 from goes_lite.runtime.face import AsyncFace, Face, call
@@ -142,7 +143,7 @@ class Lookup(Projection):
     @property
     def places(self) -> tuple[str, str]:
         """The collections to which it currently writes: by aggregate, and by key."""
-        prefix = PREFIX if self.suffix else ""
+        prefix = REBUILD if self.suffix else ""
         return f"{prefix}{self.name}:aggregates", f"{prefix}{self.name}:keys"
 
     @both_faces
@@ -153,7 +154,7 @@ class Lookup(Projection):
     @both_faces
     async def switch(self, tx: Any) -> None:
         for place in self.places:
-            await _async(tx).models.rename(place, place.removeprefix(PREFIX))
+            await _async(tx).models.rename(place, place.removeprefix(REBUILD))
 
     @both_faces
     async def rows(self, tx: Any) -> AsyncIterator[tuple[str, str]]:

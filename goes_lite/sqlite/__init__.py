@@ -64,6 +64,7 @@ from goes_lite.sqlite._presence import Presence
 from goes_lite.sqlite._rights import share_group
 from goes_lite.sqlite._rows import RowReader
 from goes_lite.sqlite._session import SessionExecutor, SQLiteSession, SQLiteTransaction
+from goes_lite.sqlite._sizes import sizes
 from goes_lite.sqlite._snapshots import SQLiteSnapshots
 from goes_lite.sqlite._turnstile import AnyTurnstile, NoTurnstile, Turnstile
 from goes_lite.sqlite._user_sql import sql_of_readers, sql_of_transactions
@@ -263,6 +264,9 @@ class SQLiteBackend(Backend):
             back_up(connection, self._address, copy, self._readers.check_usable)
         finally:
             connection.close()
+
+    async def sizes(self) -> dict[str, int]:
+        return await self._executor.read(lambda connection: sizes(connection, self._address))
 
     def _stores(
         self, executor: AnyExecutor, commits: Commits | None, published: Published | None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import shutil
 import sys
@@ -13,11 +12,10 @@ from typing import Any
 
 import pytest
 from goes_lite_conformance.harness import Processes
-from goes_lite_conformance.servers import ServerMissing, mongo, postgres
 
-from tests.conftest_kit import SQLitePlace, db, pytest_pyfunc_call
+from tests.conftest_kit import SQLitePlace, db, pytest_pyfunc_call, url
 
-__all__ = ["db", "pytest_pyfunc_call"]
+__all__ = ["db", "pytest_pyfunc_call", "url"]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -89,21 +87,3 @@ def spawn() -> Iterator[Processes]:
     """Start a worker process on a job of sqlite_jobs; whatever still runs is killed at the end of the test."""
     with Processes("tests.backends.sqlite_jobs", "-W", "error") as spawn:
         yield spawn
-
-
-@pytest.fixture(params=["sqlite", "postgresql", "mongodb"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty store on each backend."""
-    if request.param == "sqlite":
-        return str(tmp_path / "app.db")
-    kit, driver = ("postgres_kit", "asyncpg") if request.param == "postgresql" else ("mongo_kit", "pymongo")
-    if importlib.util.find_spec(driver) is None:
-        pytest.skip(f"{driver} is not installed")
-    try:
-        if driver == "pymongo":
-            mongo.program()
-        elif not postgres.installations():
-            raise ServerMissing("no PostgreSQL is installed")
-    except ServerMissing as missing:
-        pytest.skip(str(missing))
-    return str(importlib.import_module(f"tests.backends.{kit}").store_url())

@@ -394,6 +394,14 @@ def says_nothing_of_its_transactions(wrapped: WrappedBackend) -> None:
     wrapped.abilities -= {"transactions"}
 
 
+@mutant("BE-ABILITY-013")
+def makes_its_sizes_up(wrapped: WrappedBackend) -> None:
+    async def sizes() -> dict[str, int]:
+        return {"events": 0}
+
+    cast("Any", wrapped).sizes = sizes
+
+
 @mutant("CR-APPEND-001")
 def acknowledges_before_it_stores(wrapped: WrappedBackend) -> None:
     """Every second append waits for the next one: a kill in between loses what was acknowledged."""

@@ -181,3 +181,11 @@ class AbilityRules(Contract):
         """BE-ABILITY-012: `durability` says what an acknowledged append survives: "memory" exactly if not "persistent"."""
         assert db.durability in get_args(Durability)
         assert (db.durability == "memory") == (PERSISTENT not in db.abilities)
+
+    async def test_sizes(self, db: Backend) -> None:
+        """BE-ABILITY-013: `sizes` gives bytes by part, not all of them 0; or nothing, if the backend cannot tell."""
+        await db.events.append([note("x")])
+        sizes = await db.sizes()
+        assert all(type(part) is str and part for part in sizes)
+        assert all(type(size) is int and size >= 0 for size in sizes.values())
+        assert not sizes or sum(sizes.values()) > 0

@@ -1,0 +1,23 @@
+"""The collections of read models in which goes_lite keeps records of its own, in every store.
+
+Their names begin with `goes:`. They are here because the features that write them do not know each other, and tools that
+check, copy or describe a store know none of the features.
+"""
+
+from __future__ import annotations
+
+COMMANDS = "goes:commands"
+"""Accepted commands that wait to be handled, or that failed; by their ids."""
+RECEIPTS = "goes:receipts"
+"""The outcomes of handled commands; by their ids."""
+PROCESSORS = "goes:processors"
+"""Requests to processors; by their names."""
+PROJECTIONS = "goes:projections"
+"""Which version of a projection made its read model; by their names."""
+REBUILD = "goes:rebuild:"
+"""Begins the names in the store that belong to a read model while it is built next to the live one."""
+
+
+def parked_collection(processor: str) -> str:
+    """Return the collection of the dead letters of a processor; their ids are in the order of the log."""
+    return f"goes:parked:{processor}"
