@@ -80,7 +80,7 @@ class MongoBackend(Backend):
         self.runtime = runtime
         self.driver = f"pymongo (MongoDB {connection.server})"
         self.identity: str = stored["identity"]
-        self.durability: Durability = "replicated" if len(connection.client.nodes) > 1 else "os-crash"
+        self.durability: Durability = "replicated" if connection.members > 1 else "os-crash"
         self.abilities = frozenset((PERSISTENT, PROCESSES, TRANSACTIONS, DENSE_POSITIONS, REPLAY))
         self._closed = False
         self._connection = connection

@@ -7,7 +7,7 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.driver_info import DriverInfo
 from pymongo.read_concern import ReadConcern
 
@@ -17,12 +17,12 @@ from goes_lite.errors import (
     StoreClosed,
     StoreError,
     StoreForked,
-    StoreLocked,
     StoreUnavailable,
 )
 from goes_lite.kit.patience import Patience
 from goes_lite_mongo import _schema
 from goes_lite_mongo._abandoned import NAME, end_abandoned
+from goes_lite_mongo._diagnosis import reason
 from goes_lite_mongo._driver import (
     DRIVER_ERRORS,
     ClientSession,
@@ -34,6 +34,7 @@ from goes_lite_mongo._driver import (
     unknown_result,
 )
 from goes_lite_mongo._options import ServerAddress
+from goes_lite_mongo._turns import locked
 
 if TYPE_CHECKING:
     from bson.timestamp import Timestamp
@@ -75,7 +76,7 @@ class Retries:
         if isinstance(error, GoesError) or not isinstance(error, DRIVER_ERRORS):
             return error
         if conflict(error) and not lost(error):
-            return StoreLocked(self._connection.address.location, self._connection.address.lock_timeout)
+            return locked(self._connection.address.location, self._connection.address.lock_timeout)
         return self._connection.translated(error)
 
 
@@ -91,6 +92,8 @@ class Connection:
         """The time of our last commit, which our reads see even if another server has become primary."""
         self.server = ""
         """The server's version, once connected."""
+        self.members = 0
+        """How many members hold the data, once connected."""
         self._looked = float("-inf")
         self.own: set[bytes] = set()
         """The ids of our transactions' sessions."""
@@ -142,14 +145,19 @@ class Connection:
         patience = Patience(self.address.connect_timeout, PAUSE, LONGEST_PAUSE)
         while True:
             try:
-                check_replica_set(await self.client.admin.command("hello"), self.address.location)
+                hello = await self.client.admin.command("hello")
+                check_replica_set(hello, self.address.location)
+                self.members = len(hello.get("hosts", ())) or len(self.client.nodes)
                 self.server = (await self.client.admin.command("buildInfo"))["version"]
                 return await _schema.migrate(self.database, self.collections, self.address)
             except GoesError:
                 raise
             except DRIVER_ERRORS as exc:
-                if not (again(exc) and await patience.again()):
-                    raise self.translated(exc) from exc
+                if again(exc) and await patience.again():
+                    continue
+                if lost(exc) and (found := await reason(self.address, exc)):
+                    raise StoreUnavailable(self.address.location, found) from exc
+                raise self.translated(exc) from exc
 
     async def read(self, work: Work[T]) -> T:
         """Run a read, again if the connection broke."""
@@ -168,10 +176,26 @@ class Connection:
                     self.check_usable()
                     raise retries.translated(exc) from exc
 
+    def known_term(self) -> object:
+        """Return the election that made the current primary one, as far as the driver knows; None if it does not."""
+        servers = self.client.topology_description.server_descriptions().values()
+        return next((server.election_id for server in servers if server.is_writable and server.election_id), None)
+
+    async def term(self) -> object:
+        """Return the election that has made the current primary one, asking it; None if there is none."""
+        try:
+            return (await self.client.admin.command("hello")).get("electionId")
+        except DRIVER_ERRORS:
+            return None
+
     async def begin(self, session: ClientSession) -> None:
         """Begin a transaction with our read and write concerns."""
         self.own.add(session_id(session))
-        await session.start_transaction(read_concern=ReadConcern("snapshot"), write_concern=_schema.DURABLE)
+        await session.start_transaction(
+            read_concern=ReadConcern("snapshot"),
+            write_concern=_schema.DURABLE,
+            read_preference=ReadPreference.PRIMARY,
+        )
 
     async def commit(self, session: ClientSession, in_doubt: Callable[[], None] = lambda: None) -> None:
         """Commit, with retries. Call `in_doubt` when the outcome becomes unknown.

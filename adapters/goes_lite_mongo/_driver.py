@@ -65,8 +65,8 @@ def lost(error: BaseException) -> bool:
     return isinstance(error, ConnectionFailure) and not isinstance(error, ConfigurationError)
 
 
-_NO_PRIMARY = frozenset((91, 189, 10107, 11600, 11602, 13435, 13436))
-"""The server shuts down, stepped down, is not a primary, or recovers."""
+_NO_PRIMARY = frozenset((6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436))
+"""The server shuts down, stepped down, is not a primary, recovers, or cannot reach another one."""
 
 
 def duplicate(error: BaseException) -> bool:

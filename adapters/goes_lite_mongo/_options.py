@@ -12,6 +12,11 @@ from goes_lite.errors import ConfigError
 DATABASE = "goes_lite"
 MAX_SECONDS = 1_000_000.0
 _SECRET = ("authMechanismProperties", "tlsCertificateKeyFilePassword")
+_DECIDED = frozenset((
+    "readpreference", "readpreferencetags", "maxstalenessseconds", "readconcernlevel",
+    "w", "wtimeoutms", "wtimeout", "journal", "j", "fsync", "timeoutms", "serverselectiontimeoutms",
+))  # fmt: skip
+"""Parameters of the driver that a store decides for itself: which member it asks, what a write waits for, and how long."""
 _TIMES = {"lock_timeout": 30.0, "connect_timeout": 10.0, "retry_timeout": 30.0}
 _KNOWN = ("database", "prefix", *_TIMES)
 
@@ -29,6 +34,12 @@ class ServerAddress:
     lock_timeout: float = 30.0
     connect_timeout: float = 10.0
     retry_timeout: float = 30.0
+    members: tuple[str, ...] = field(default=(), repr=False)
+    """The URL for the driver of each server that is named."""
+    replica_set: str = ""
+    direct: bool = False
+    """Whether the driver is told to use that one server only."""
+    tls: bool = False
 
 
 def address_of(url: str, options: dict[str, Any]) -> ServerAddress:
@@ -59,10 +70,20 @@ def address_of(url: str, options: dict[str, Any]) -> ServerAddress:
     location = (
         f"{parts.scheme}://{login.partition(':')[0]}{at}{hosts}/{database}{'?' if shown else ''}{urlencode(shown)}"
     )
-    driver_url = parts._replace(query=urlencode(passed)).geturl()
-    if passed and not parts.path:
-        driver_url = parts._replace(path="/", query=urlencode(passed)).geturl()
-    return ServerAddress(driver_url, location, database, prefix, **times)
+    path, passed = parts.path or "/", [(name, value) for name, value in passed if name.lower() not in _DECIDED]
+    # one connection is for the change stream, which occupies it while it waits
+    passed = [(name, "2" if name.lower() == "maxpoolsize" and value == "1" else value) for name, value in passed]
+    driver_url = parts._replace(path=path, query=urlencode(passed)).geturl()
+    said = {name.lower(): value for name, value in passed}
+    single = [(name, value) for name, value in passed if name.lower() not in ("replicaset", "directconnection")]
+    members = () if parts.scheme.endswith("srv") else tuple(
+        parts._replace(netloc=f"{login}{at}{host}", path=path, query=urlencode(single)).geturl() for host in hosts.split(",")
+    )  # fmt: skip
+    return ServerAddress(
+        driver_url, location, database, prefix, **times, members=members, replica_set=said.get("replicaset", ""),
+        direct=said.get("directconnection", "").lower() == "true",
+        tls="true" in (said.get("tls", "").lower(), said.get("ssl", "").lower()),
+    )  # fmt: skip
 
 
 def with_prefix(url: str, prefix: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
+from bson.codec_options import CodecOptions
 from pymongo import IndexModel, ReadPreference
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 STORE = "store"
+_CODEC: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
+"""Documents of ours are read in one way, whatever the URL says about UUIDs, for example."""
 DURABLE = WriteConcern("majority", j=True)
 _NAMES = ("store", "events", "aggregates", "snapshots", "models", "checkpoints", "leases")
 _INDEXES: dict[str, Document] = {
@@ -56,6 +59,7 @@ def collections(database: AsyncDatabase[Document], address: ServerAddress) -> Co
             read_concern=ReadConcern("majority"),
             write_concern=DURABLE,
             read_preference=ReadPreference.PRIMARY,
+            codec_options=_CODEC,
         )
         for name in _NAMES
     ))  # fmt: skip

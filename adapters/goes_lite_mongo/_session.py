@@ -5,18 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from copy import copy
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from goes_lite.contract.backend import SQL
 from goes_lite.contract.event_store import AppendCondition, Appended
-from goes_lite.errors import AbilityMissing, GoesError, StoreUnavailable, TransactionError
+from goes_lite.errors import (
+    TRANSIENT,
+    AbilityMissing,
+    GoesError,
+    StoreUnavailable,
+    TransactionError,
+)
 from goes_lite.kit.batch import AppendBatch
 from goes_lite.kit.transaction import StoresInside, UserTransaction, check_not_inside, current_session, finish_soon
 from goes_lite.runtime import Runtime
 from goes_lite.runtime.background import uninterrupted
 from goes_lite_mongo._append import Group, take_turn
 from goes_lite_mongo._connection import Work, abort
-from goes_lite_mongo._driver import DRIVER_ERRORS, ClientSession, Document, lost
+from goes_lite_mongo._driver import DRIVER_ERRORS, NO_TRANSACTION, ClientSession, Document, code, lost
 from goes_lite_mongo._executor import DirectExecutor
 
 if TYPE_CHECKING:
@@ -37,7 +44,12 @@ class MongoSession:
         """Whether the commit succeeded, even if the caller was cancelled."""
         self.head = 0
         self._session: ClientSession | None = None
-        self._broken = False
+        self._broken: Exception | None = None
+        """The error of the server that rolled it back."""
+        self._term: object = None
+        """The election whose primary it began on."""
+        self._shared = False
+        """Whether the program has got the driver's session, and may have caused an error that we have not seen."""
         self._stack = AsyncExitStack()
         self._loop = asyncio.get_running_loop()
         self._one = asyncio.Lock()  # a session runs one operation at a time, but the block may use several tasks
@@ -48,6 +60,12 @@ class MongoSession:
         if self._session is None or not self.active:
             raise TransactionError("the transaction has ended: begin another")
         return self._session
+
+    @property
+    def shared(self) -> ClientSession:
+        """The driver's session, for documents of the program."""
+        self._shared = True
+        return self.session
 
     @property
     def owner(self) -> DirectExecutor:
@@ -83,6 +101,7 @@ class MongoSession:
                 await abort(session)
                 raise
             else:
+                self._term = connection.known_term()
                 return
 
     async def run(self, work: Work[T]) -> T:
@@ -92,23 +111,38 @@ class MongoSession:
 
     async def _run(self, session: ClientSession, work: Work[T]) -> T:
         async with self._one:
-            if self._broken or not session.in_transaction:
-                raise TransactionError("the transaction was rolled back by an earlier error inside it: begin another")
+            if self._broken is not None or not session.in_transaction:
+                raise self._rolled_back() from self._broken
             try:
                 return await work(session)
             except GoesError:
                 raise
             except DRIVER_ERRORS as exc:
-                self._broken = True
-                raise self._translated(exc) from exc
+                self._broken = await self._translated(exc)
+                raise self._broken from exc
 
-    def _translated(self, error: Exception) -> Exception:
-        location = self.executor.connection.address.location
+    async def _translated(self, error: Exception) -> Exception:
+        connection = self.executor.connection
         if lost(error):
-            return StoreUnavailable(
-                location, "the primary went away inside a transaction, so nothing of it is stored: run it again"
+            return _lost(connection.address.location, "the primary went away inside a transaction")
+        if code(error) != NO_TRANSACTION:
+            return connection.translated(error)
+        if self._term != await connection.term():
+            return _lost(connection.address.location, "another primary was elected during a transaction")
+        if not self._shared:  # no command of ours failed before
+            return _lost(
+                connection.address.location,
+                "the server has ended a transaction, because it was open for longer than transactionLifetimeLimitSeconds, or "
+                "because somebody killed its session",
             )
-        return self.executor.connection.translated(error)
+        return connection.translated(error)
+
+    def _rolled_back(self) -> Exception:
+        """Return the error for an operation after the one that failed: if the store was to blame for that, still the same."""
+        broken = self._broken
+        if isinstance(broken, TRANSIENT):
+            return copy(broken)
+        return TransactionError("the transaction was rolled back by an earlier error inside it: begin another")
 
     async def finish(self, *, commit: bool) -> None:
         """Commit or roll back and wait for it, even if cancelled: afterwards the outcome is visible to all."""
@@ -128,18 +162,22 @@ class MongoSession:
             if not commit:
                 await abort(session)
                 return
-            if self._broken or not session.in_transaction:
+            if self._broken is not None or not session.in_transaction:
                 await abort(session)
-                raise TransactionError("the transaction was rolled back by an error inside it: nothing of it is stored")
+                raise self._rolled_back() from self._broken
             connection = self.executor.connection
             try:
                 await connection.commit(session)
             except DRIVER_ERRORS as exc:
-                raise self._translated(exc) from exc
+                raise await self._translated(exc) from exc
             self.committed = True
             for callback in self.after_commit:
                 callback()
             self.executor.notify()
+
+
+def _lost(location: str, reason: str) -> StoreUnavailable:
+    return StoreUnavailable(location, f"{reason}, so nothing of it is stored: run it again")
 
 
 class SessionExecutor:
@@ -195,7 +233,7 @@ class MongoTransaction(UserTransaction):
 
         Do not commit it. A server error, such as a duplicate key, rolls back the whole transaction.
         """
-        return self._session.session
+        return self._session.shared
 
     @property
     def database(self) -> AsyncDatabase[Document]:

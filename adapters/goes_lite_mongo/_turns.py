@@ -9,6 +9,15 @@ from contextlib import asynccontextmanager
 from goes_lite.errors import StoreLocked
 
 
+def locked(location: str, waited: float) -> StoreLocked:
+    """Return the error for a log that others keep."""
+    return StoreLocked(
+        location,
+        waited,
+        "a transaction that is open for long, a program that writes without a pause, a server that is overloaded",
+    )
+
+
 class Turns:
     """A lock that one holds alone, or many share."""
 
@@ -49,4 +58,4 @@ class Turns:
             async with asyncio.timeout(self._timeout):
                 await self._gate.acquire()
         except TimeoutError:
-            raise StoreLocked(self._location, self._timeout) from None
+            raise locked(self._location, self._timeout) from None

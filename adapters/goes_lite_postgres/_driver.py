@@ -88,6 +88,13 @@ def unstorable(error: BaseException) -> bool:
     return code(error)[:2] == "22"
 
 
+def locked(location: str, waited: float) -> StoreLocked:
+    """Return the error for a lock that others keep."""
+    return StoreLocked(
+        location, waited, "a transaction that is open for long: see pg_stat_activity; or a server that is overloaded"
+    )
+
+
 def translate(error: Exception, location: str, *, waited: float = 0.0) -> GoesError:
     """Translate a driver's error to one of goes_lite. Its text contains no password, since the server's does not."""
     if isinstance(error, GoesError):
@@ -95,7 +102,7 @@ def translate(error: Exception, location: str, *, waited: float = 0.0) -> GoesEr
     state, text = code(error), _text(error)
     detail = f"{text} (SQLSTATE {state})" if state else text
     if state == "55P03":
-        return StoreLocked(location, waited)
+        return locked(location, waited)
     if state in (SERIALIZATION, DEADLOCK):
         return TransactionConflict(f"{location}: {detail}")
     if state == READ_ONLY:

@@ -8,14 +8,14 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from goes_lite.contract.event_store import AppendCondition, Appended
-from goes_lite.errors import GoesError, StoreClosed, StoreLocked
+from goes_lite.errors import GoesError, StoreClosed
 from goes_lite.kit.batch import AppendBatch
 from goes_lite.kit.committer import Committer
 from goes_lite.kit.patience import Patience
 from goes_lite.kit.transaction import check_write
 from goes_lite.runtime.background import DetachedTasks
 from goes_lite_postgres._connection import Pool
-from goes_lite_postgres._driver import DRIVER_ERRORS, UNIQUE, Connection, code, conflict, lost
+from goes_lite_postgres._driver import DRIVER_ERRORS, UNIQUE, Connection, code, conflict, locked, lost
 from goes_lite_postgres._ends import Ends, rollback
 from goes_lite_postgres._statements import Statements
 
@@ -105,7 +105,7 @@ class DirectExecutor:
             async with asyncio.timeout(seconds):
                 await self._turn.acquire()
         except TimeoutError:
-            raise StoreLocked(self.pool.address.location, seconds) from None
+            raise locked(self.pool.address.location, seconds) from None
         try:
             yield
         finally:

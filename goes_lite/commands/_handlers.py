@@ -15,9 +15,9 @@ from uuid import UUID
 from goes_lite.aggregate import Aggregate
 from goes_lite.commands._command import Command
 from goes_lite.commands._receipts import Receipt, Receipts
-from goes_lite.contract.backend import TRANSACTIONS, Backend
+from goes_lite.contract.backend import TRANSACTIONS, Backend, ended_by_store
 from goes_lite.contract.event_store import AppendCondition, Appended
-from goes_lite.errors import AbilityMissing, ConfigError, RegistrationError
+from goes_lite.errors import AbilityMissing, ConfigError, GoesError, RegistrationError
 from goes_lite.errors.functions import check_function, check_result
 from goes_lite.errors.options import check_flag
 from goes_lite.events.marks import Marked, mark, marked_methods
@@ -109,7 +109,12 @@ class FunctionHandler:
         if not self._transactional:
             return await call(self._function, command.data)
         async with self._backend.transaction() as tx:
-            result = await call(self._function, command.data, self._face.transaction(tx))
+            try:
+                result = await call(self._function, command.data, self._face.transaction(tx))
+            except Exception as exc:
+                if not isinstance(exc, GoesError) and (error := await ended_by_store(tx)) is not None:
+                    raise error from exc
+                raise
             if command.once:
                 await self.receipts.put(tx, command, self.receipts.make(command, result))
         return result

@@ -18,7 +18,7 @@ from goes_lite.contract.event_store import EventStore
 from goes_lite.contract.model_store import ModelStore
 from goes_lite.contract.models import Models
 from goes_lite.contract.snapshot_store import SnapshotStore
-from goes_lite.errors import AbilityMissing
+from goes_lite.errors import TRANSIENT, AbilityMissing, GoesError
 from goes_lite.events.registry import Registry
 from goes_lite.runtime import Runtime
 
@@ -96,6 +96,21 @@ class Transaction(Stores, Protocol):
         If an action raises, the exception is logged to "goes_lite"; neither the commit nor the other actions fail.
         """
         ...
+
+
+async def ended_by_store(tx: Transaction) -> Exception | None:
+    """Return the error with which the store has ended a transaction, None if it has not.
+
+    For code that has failed inside of it: if the store is to blame, the error of the code tells nothing. It may be one of
+    the driver, or one of the program's own, raised because of it.
+    """
+    try:
+        await tx.checkpoints.get("goes_lite")  # any read: one of a lost transaction raises
+    except TRANSIENT as exc:
+        return exc
+    except GoesError:
+        return None  # ended by the code: by a statement that failed, or on purpose
+    return None
 
 
 class Backend(Stores, Protocol):

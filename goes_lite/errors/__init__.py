@@ -200,7 +200,7 @@ __all__ = [
     "VersionNotFound",
 ]
 
-TRANSIENT = (StoreLocked, StoreFull, StoreUnavailable, AppendInDoubtError)
+TRANSIENT = (StoreLocked, StoreFull, StoreUnavailable, AppendInDoubtError, TransactionConflict)
 """Errors of a store that may work again later: no event or command is to blame, so the same operation is retried."""
 
 for _name in __all__:  # tracebacks and pickles name the public module

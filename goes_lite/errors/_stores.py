@@ -34,12 +34,14 @@ class StoreForked(StoreError):
 class StoreLocked(StoreError, TimeoutError):
     """The store stayed locked for longer than the lock timeout. Attribute: `waited` (seconds)."""
 
-    def __init__(self, location: str, waited: float) -> None:
+    def __init__(
+        self, location: str, waited: float, holder: str = "an open transaction in a database browser does"
+    ) -> None:
         self.waited = waited
         super().__init__(
             location,
-            f"locked by another connection for more than {waited:g} s: find the program that holds it "
-            "(an open transaction in a database browser does), or raise lock_timeout",
+            f"locked by another connection for more than {waited:g} s: find the program that holds it ({holder}), "
+            "or raise lock_timeout",
         )
 
 

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from goes_lite.contract.backend import TRANSACTIONS, Transaction
+from goes_lite.contract.backend import TRANSACTIONS, Transaction, ended_by_store
 from goes_lite.contract.checkpoints import CheckpointStore, Lease
 from goes_lite.contract.models import Models
 from goes_lite.errors import CodecError, ModelNotFound, ProcessorStopped, UnknownEventError
@@ -153,7 +153,7 @@ class BatchRunner:
             if processor.transactional:
                 async with self._backend.transaction() as tx:
                     await self._check(tx)
-                    await processor.target.apply([events[index] for index in free], tx)
+                    await self._apply([events[index] for index in free], tx)
                     await self._hold(events, self._letters(tx))
                     await self._save(tx.checkpoints, position)
             else:
@@ -167,6 +167,15 @@ class BatchRunner:
                 failed.index = free[0]
             raise
         self._done(events, position)
+
+    async def _apply(self, events: Sequence[Event[Any]], tx: Transaction) -> None:
+        """Handle the events in a transaction. If the store has ended it, raise its error instead: no event is to blame."""
+        try:
+            await self._processor.target.apply(events, tx)
+        except HandlerFailed as failed:
+            if (error := await ended_by_store(tx)) is not None:
+                raise error from failed
+            raise
 
     def _done(self, events: Sequence[Event[Any]], position: int) -> None:
         """Note that the events are handled or held back, and the checkpoint is saved at the position."""
@@ -221,7 +230,7 @@ class BatchRunner:
             if processor.transactional:
                 async with self._backend.transaction() as tx:
                     await self._check(tx)
-                    await processor.target.apply(found, tx)
+                    await self._apply(found, tx)
                     await self._letters(tx).delete(parked.key)
                     await self._save(tx.checkpoints, self.position)
                 self._stand(self.position)

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.checkpoints import Lease
 from goes_lite.contract.event_bus import Start
-from goes_lite.errors import AppendInDoubtError, ConfigError, StoreError
+from goes_lite.errors import TRANSIENT, ConfigError, StoreError
 from goes_lite.errors.functions import failure
 from goes_lite.events.context import enter, leave
 from goes_lite.events.event import Event
@@ -164,7 +164,7 @@ async def call_handler(index: int | None, function: Callable[..., object], *args
     """Call the user's function; its errors become HandlerFailed, unless they are about the store."""
     try:
         return await call(function, *args)
-    except (StoreError, AppendInDoubtError) as exc:
+    except (StoreError, *TRANSIENT) as exc:
         if type(exc) is not StoreError:
             raise  # the event is not to blame
         raise HandlerFailed(exc, index) from exc  # of no particular kind: a statement of the user failed

@@ -10,10 +10,17 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
-from goes_lite.contract.backend import TRANSACTIONS, Backend, Transaction
+from goes_lite.contract.backend import TRANSACTIONS, Backend, Transaction, ended_by_store
 from goes_lite.contract.event_store import AppendCondition, Appended, EventStore
 from goes_lite.contract.wrapping import WrappedBackend, WrappedStore, WrappedTransaction
-from goes_lite.errors import AbilityMissing, CheckpointMismatch, ConfigError, ProjectionOutdated, TransactionError
+from goes_lite.errors import (
+    TRANSIENT,
+    AbilityMissing,
+    CheckpointMismatch,
+    ConfigError,
+    ProjectionOutdated,
+    TransactionError,
+)
 from goes_lite.events.event import Event
 from goes_lite.processor.feed import Feed, Unreadable
 from goes_lite.processor.target import HandlerFailed
@@ -79,6 +86,8 @@ class _TransactionEvents(WrappedStore):
 
     def check(self) -> None:
         """TransactionError once a projection has failed: the events are appended, but the read model is incomplete."""
+        if isinstance(self._failure, TRANSIENT):
+            raise self._failure  # the store has rolled it back
         if self._failure is not None:
             raise TransactionError(
                 f"a projection failed on an append in this transaction ({self._failure!r:.200}), so it can no longer be "
@@ -132,6 +141,8 @@ class _Inline:
         except Unreadable as unreadable:
             return unreadable.error
         except HandlerFailed as failed:
+            if (lost := await ended_by_store(tx)) is not None:
+                return lost
             if failed.index is not None:
                 failed.error.add_note(f"while {self._projection!r} handled {events[failed.index]!r}")
             return failed.error

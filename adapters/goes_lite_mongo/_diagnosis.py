@@ -1,0 +1,67 @@
+"""Why no primary is found when a handle is opened: ask each of the servers that the URL names.
+
+The driver only says that it knows of no primary, whatever the reason: it leaves out servers of another replica set, or of
+none, and goes by the names that the members give each other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pymongo import AsyncMongoClient
+
+from goes_lite_mongo._driver import DRIVER_ERRORS, Document
+from goes_lite_mongo._options import ServerAddress
+
+PATIENCE = 1000
+"""Milliseconds to wait for a server."""
+
+
+async def reason(address: ServerAddress, error: Exception) -> str:
+    """Return the reason why no primary is reachable and the way out, '' if the driver's error tells all there is."""
+    found = await asyncio.gather(*(_hello(url) for url in address.members))
+    answers = [answer for answer in found if answer is not None]
+    if answers:
+        return _explained(answers, address)
+    if "connection closed" in str(error) and not address.tls:
+        return "the server closes the connection, as one does that requires TLS: add tls=true to the URL"
+    return ""
+
+
+async def _hello(url: str) -> Document | None:
+    """Return what one server says of itself, None if it cannot be asked."""
+    # By the driver's own timeouts, and without the streams of its monitors: cancelled while connecting, it leaks a socket.
+    client: AsyncMongoClient[Any] = AsyncMongoClient(
+        url, directConnection=True, serverMonitoringMode="poll", serverSelectionTimeoutMS=PATIENCE,
+        connectTimeoutMS=PATIENCE, socketTimeoutMS=PATIENCE,
+    )  # fmt: skip
+    try:
+        return await client.admin.command("hello")
+    except DRIVER_ERRORS:
+        return None
+    finally:
+        await client.close()
+
+
+def _explained(answers: list[Document], address: ServerAddress) -> str:
+    member = next((answer for answer in answers if answer.get("setName")), None)
+    if member is None:
+        if any(answer.get("isreplicaset") for answer in answers):
+            return "the replica set is not initiated yet: run rs.initiate() once in mongosh"
+        return ""
+    name, wanted = member["setName"], address.replica_set
+    if wanted and name != wanted:
+        return f"the server belongs to the replica set {name!r}, not to {wanted!r}: correct replicaSet in the URL"
+    if address.direct and not member.get("isWritablePrimary"):
+        return (
+            "directConnection is set in the URL, and that server is not the primary: leave it out, and name the other "
+            "members, so that the driver finds the one that is"
+        )
+    hosts = ", ".join(member.get("hosts", ()))
+    if "primary" in member:
+        return (
+            f"the replica set calls its members {hosts}, and its primary cannot be reached by that name: use names in "
+            "rs.conf() that this machine resolves, or directConnection=true with a single member"
+        )
+    return f"the replica set {name!r} of {hosts} has no primary: start its other members, a majority has to be there"
