@@ -7,9 +7,8 @@ none, and goes by the names that the members give each other.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-from pymongo import AsyncMongoClient
+from pymongo import MongoClient
 
 from goes_lite_mongo._driver import DRIVER_ERRORS, Document
 from goes_lite_mongo._options import ServerAddress
@@ -20,7 +19,7 @@ PATIENCE = 1000
 
 async def reason(address: ServerAddress, error: Exception) -> str:
     """Return the reason why no primary is reachable and the way out, '' if the driver's error tells all there is."""
-    found = await asyncio.gather(*(_hello(url) for url in address.members))
+    found = await asyncio.gather(*(asyncio.to_thread(_hello, url) for url in address.members))
     answers = [answer for answer in found if answer is not None]
     if answers:
         return _explained(answers, address)
@@ -29,19 +28,20 @@ async def reason(address: ServerAddress, error: Exception) -> str:
     return ""
 
 
-async def _hello(url: str) -> Document | None:
+def _hello(url: str) -> Document | None:
     """Return what one server says of itself, None if it cannot be asked."""
-    # By the driver's own timeouts, and without the streams of its monitors: cancelled while connecting, it leaks a socket.
-    client: AsyncMongoClient[Any] = AsyncMongoClient(
-        url, directConnection=True, serverMonitoringMode="poll", serverSelectionTimeoutMS=PATIENCE,
-        connectTimeoutMS=PATIENCE, socketTimeoutMS=PATIENCE,
-    )  # fmt: skip
     try:
-        return await client.admin.command("hello")
+        # Not the async client: its monitor is cancelled by `close`, and leaks a socket if it is just connecting.
+        with MongoClient[Document](
+            url,
+            directConnection=True,
+            serverSelectionTimeoutMS=PATIENCE,
+            connectTimeoutMS=PATIENCE,
+            socketTimeoutMS=PATIENCE,
+        ) as client:
+            return client.admin.command("hello")
     except DRIVER_ERRORS:
         return None
-    finally:
-        await client.close()
 
 
 def _explained(answers: list[Document], address: ServerAddress) -> str:
