@@ -43,7 +43,18 @@ if not importlib.util.find_spec("goes_lite"):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a fresh clone: nothing is installed
 
 import goes_lite as goes
-from goes_lite import AggregateInfo, AggregateRef, AppendCondition, Appended, Event, EventQuery, Pages, Registry, errors
+from goes_lite import (
+    AggregateInfo,
+    AggregateRef,
+    AppendCondition,
+    Appended,
+    Event,
+    EventQuery,
+    Pages,
+    Raw,
+    Registry,
+    errors,
+)  # fmt: skip
 from goes_lite.contract import (
     DENSE_POSITIONS,
     PERSISTENT,
@@ -350,6 +361,9 @@ class Events(Store):
             return page
 
         return Pages(fetch)
+
+    def stored(self, *, after: int = 0, upto: int | None = None) -> Pages[Event[Raw]]:
+        return Events(self.journal, self.runtime, self.reader.as_stored()).query(after=after, upto=upto)
 
     def follow(self, query: EventQuery = EVERYTHING, *, after: int) -> Pages[Event[Any]]:
         self.reader.check(query)

@@ -86,6 +86,7 @@ class MongoBackend(Backend):
         self._connection = connection
         self._found = connection.collections
         self._reader = RowReader(registry, unknown, self.location)
+        self._as_stored = self._reader.as_stored()
         self._signal = Signal()
         self._watcher = Watcher(connection, self._signal)
         executor = self.executor = DirectExecutor(connection, self._group, self._signal.notify)
@@ -157,7 +158,7 @@ class MongoBackend(Backend):
         self, executor: AnyExecutor, commits: Commits | None, published: Published | None
     ) -> tuple[LogEvents, MongoSnapshots, MongoModels, MongoCheckpoints]:
         """Return the stores of the handle, or of a transaction, which has no `commits`."""
-        rows = MongoEventRows(executor, self._found, self._reader)
+        rows = MongoEventRows(executor, self._found, self._reader, self._as_stored)
         return (
             LogEvents(rows, executor, self._reader, commits, published),
             MongoSnapshots(executor, self._found),

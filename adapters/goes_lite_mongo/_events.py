@@ -11,7 +11,7 @@ from bson.binary import Binary
 
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
-from goes_lite.events.query import EventQuery
+from goes_lite.events.query import EVERYTHING, EventQuery
 from goes_lite.kit.branches import Window
 from goes_lite.kit.events import AggregateRow, Page, page_of
 from goes_lite.kit.sql import MAX_INTEGER
@@ -35,10 +35,11 @@ class MongoEventRows:
 
     page_size = 512
 
-    def __init__(self, executor: AnyExecutor, found: Collections, reader: RowReader) -> None:
+    def __init__(self, executor: AnyExecutor, found: Collections, reader: RowReader, as_stored: RowReader) -> None:
         self._executor = executor
         self._found = found
         self._reader = reader
+        self._as_stored = as_stored
 
     async def load(self, ref: AggregateRef, after: int, upto: int) -> list[Event[Any]]:
         wanted = {"aggregate.name": ref.name, "aggregate.id": ref.id, "version": {"$gt": after, "$lte": upto}}
@@ -53,21 +54,31 @@ class MongoEventRows:
         return events
 
     def page(self, query: EventQuery, after: int, upto: int, limit: int, *, reverse: bool) -> Awaitable[Page]:
-        return self._executor.read(partial(self._page, query, after, upto, limit, reverse))
+        return self._executor.read(partial(self._page, self._reader, query, after, upto, limit, reverse))
+
+    def stored(self, after: int, upto: int, limit: int) -> Awaitable[Page]:
+        return self._executor.read(partial(self._page, self._as_stored, EVERYTHING, after, upto, limit, False))
 
     def news(self, query: EventQuery, after: int, limit: int) -> Awaitable[Page]:
         async def work(session: ClientSession) -> Page:
             end = await self._head(session)
             if end <= after:
                 return Page((), after, False)
-            return await self._page(query, after, end, limit, False, session)
+            return await self._page(self._reader, query, after, end, limit, False, session)
 
         return self._executor.read(work)
 
     async def _page(
-        self, query: EventQuery, after: int, upto: int, limit: int, reverse: bool, session: ClientSession
+        self,
+        reader: RowReader,
+        query: EventQuery,
+        after: int,
+        upto: int,
+        limit: int,
+        reverse: bool,
+        session: ClientSession,
     ) -> Page:
-        spellings = self._reader.registry.spellings
+        spellings = reader.registry.spellings
         found: list[int] | None = None
         if parts := many(query, spellings):
             part = Window(after, min(upto, await self._head(session)), limit, reverse)
@@ -82,7 +93,7 @@ class MongoEventRows:
         # rows may have been erased in the meantime: the page is as full as what was found
         full = [int(row["_id"]) for row in rows[limit - 1 :]] if found is None else found[limit - 1 :]
         last = full[0] if full else None
-        return page_of(partial(self._reader.read_into, rows), last, upto)
+        return page_of(partial(reader.read_into, rows), last, upto)
 
     async def find(self, event_id: UUID) -> Event[Any] | None:
         wanted = {"id": Binary(event_id.bytes, 4)}

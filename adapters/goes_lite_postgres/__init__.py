@@ -100,6 +100,7 @@ class PostgresBackend(Backend):
         )
         self._dialect = dialect_of(address)
         self._reader = RowReader(registry, unknown, address.location)
+        self._as_stored = self._reader.as_stored()
         self._names = Names(address)
         self._signal = Signal()
         self._watcher = Watcher(pool, self._signal)
@@ -190,7 +191,7 @@ class PostgresBackend(Backend):
     ) -> tuple[LogEvents, PostgresSnapshots, PostgresModels, PostgresCheckpoints]:
         """Return the stores of the handle, or of a transaction, which has no `commits`."""
         _, events, snapshots, models, checkpoints = self._sql
-        rows = PostgresEventRows(executor, events, self._dialect, self._reader, names)
+        rows = PostgresEventRows(executor, events, self._dialect, self._reader, self._as_stored, names)
         return (
             LogEvents(rows, executor, self._reader, commits, published),
             PostgresSnapshots(executor, snapshots),

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
-from goes_lite.events.query import EventQuery
+from goes_lite.events.query import EVERYTHING, EventQuery
 from goes_lite.kit.events import AggregateRow, Page, page_of
 from goes_lite.kit.select import read_count, read_page
 from goes_lite.kit.sql import Dialect
@@ -96,11 +96,20 @@ class PostgresEventRows:
 
     page_size = 1024
 
-    def __init__(self, executor: AnyExecutor, sql: EventSql, dialect: Dialect, reader: RowReader, names: Names) -> None:
+    def __init__(
+        self,
+        executor: AnyExecutor,
+        sql: EventSql,
+        dialect: Dialect,
+        reader: RowReader,
+        as_stored: RowReader,
+        names: Names,
+    ) -> None:
         self._executor = executor
         self._sql = sql
         self._dialect = dialect
         self._reader = reader
+        self._as_stored = as_stored
         self._names = names
 
     def load(self, ref: AggregateRef, after: int, upto: int) -> Awaitable[list[Event[Any]]]:
@@ -124,25 +133,35 @@ class PostgresEventRows:
         return found
 
     def page(self, query: EventQuery, after: int, upto: int, limit: int, *, reverse: bool) -> Awaitable[Page]:
-        return self._executor.read(partial(self._page, query, after, upto, limit, reverse))
+        return self._executor.read(partial(self._page, self._reader, query, after, upto, limit, reverse))
+
+    def stored(self, after: int, upto: int, limit: int) -> Awaitable[Page]:
+        return self._executor.read(partial(self._page, self._as_stored, EVERYTHING, after, upto, limit, False))
 
     def news(self, query: EventQuery, after: int, limit: int) -> Awaitable[Page]:
         async def work(connection: Connection) -> Page:
             end = await self._head(connection)
             if end <= after:
                 return Page((), after, False)
-            return await self._page(query, after, end, limit, False, connection)
+            return await self._page(self._reader, query, after, end, limit, False, connection)
 
         return self._executor.read(work)
 
     async def _page(
-        self, query: EventQuery, after: int, upto: int, limit: int, reverse: bool, connection: Connection
+        self,
+        reader: RowReader,
+        query: EventQuery,
+        after: int,
+        upto: int,
+        limit: int,
+        reverse: bool,
+        connection: Connection,
     ) -> Page:
-        spellings = self._reader.registry.spellings
+        spellings = reader.registry.spellings
         page = read_page(COLUMNS, query, self._dialect, spellings, after=after, upto=upto, limit=limit, reverse=reverse)
         rows, last = await answer(page, connection)
         names = await self._names.names(connection, {row[NAME_KEY] for row in rows})
-        return page_of(partial(self._reader.read_into, names, rows), last, upto)
+        return page_of(partial(reader.read_into, names, rows), last, upto)
 
     def find(self, event_id: UUID) -> Awaitable[Event[Any] | None]:
         async def work(connection: Connection) -> Event[Any] | None:

@@ -29,7 +29,7 @@ GUARANTEES = (
     Guarantee("G3", "an append may be repeated", ("ES-RETRY", "CR-APPEND-003", "CC-CANCEL-001")),
     Guarantee("G4", "a reader never skips", ("CC-READ", "CC-SLOW", "CC-PROC-001", "ES-FOLLOW-015", "ES-FOLLOW-016")),
     Guarantee("G5", "what was acknowledged survives", ("CR-APPEND", "CR-TX", "CR-SOUND", "BE-OPEN-002", "PW-CUT")),
-    Guarantee("G6", "every field comes back exactly", ("ES-DATA", "SS-SAVE", "EB-PUB-002")),
+    Guarantee("G6", "every field comes back exactly", ("ES-DATA", "ES-STORED", "SS-SAVE", "EB-PUB-002")),
     Guarantee("G7", "a query means what `matches` says", ("ES-QUERY", "ES-COUNT", "ES-COND", "ST-MODEL")),
     Guarantee("G8", "following misses nothing and repeats nothing", (
         "ES-FOLLOW", "CC-READ", "CR-OTHERS-002", "BE-COMMITS", "PR-RUN-001", "PR-START", "PR-CHECK",

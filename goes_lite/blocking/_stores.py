@@ -16,6 +16,7 @@ from goes_lite.contract.snapshot_store import Snapshot, SnapshotStore
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EVERYTHING, EventQuery
+from goes_lite.events.registry import Raw
 from goes_lite.runtime import Signal
 from goes_lite.runtime.portal import Portal
 
@@ -110,6 +111,16 @@ class BlockingEventStore:
         - An unknown aggregate returns 0, not an error.
         """
         return self._portal.run(self._store.delete(aggregate))
+
+    def stored(self, *, after: int = 0, upto: int | None = None) -> BlockingPages[Event[Raw]]:
+        """Return the events with after < position ≤ upto as they are stored, in position order. Nothing is decoded.
+
+        - Each has the name under which it was stored, not a newer one, and `Raw` data, whatever the registry knows and
+          however the handle treats unknown names. `event.encoded` is the payload, byte for byte.
+        - Otherwise it is like `query()`. An event that cannot be read raises StoreDamaged or DecodeError, after all events
+          before it; the ones after it can be read with another call.
+        """
+        return BlockingPages(self._store.stored(after=after, upto=upto), self._portal)
 
 
 class BlockingSnapshotStore:

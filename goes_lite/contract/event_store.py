@@ -15,6 +15,7 @@ from goes_lite.errors import InvalidQueryError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EVERYTHING, EventQuery, check_query
+from goes_lite.events.registry import Raw
 
 T = TypeVar("T")
 
@@ -162,6 +163,16 @@ class EventStore(Protocol):
         - It ends at the head as of the first page; events that are appended later are not included.
         - It fetches pages, in constant memory, and holds nothing open in between.
         - Nothing is fetched before the first item is requested.
+        """
+        ...
+
+    def stored(self, *, after: int = 0, upto: int | None = None) -> Pages[Event[Raw]]:
+        """Return the events with after < position ≤ upto as they are stored, in position order. Nothing is decoded.
+
+        - Each has the name under which it was stored, not a newer one, and `Raw` data, whatever the registry knows and
+          however the handle treats unknown names. `event.encoded` is the payload, byte for byte.
+        - Otherwise it is like `query()`. An event that cannot be read raises StoreDamaged or DecodeError, after all events
+          before it; the ones after it can be read with another call.
         """
         ...
 

@@ -18,6 +18,7 @@ from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appen
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EVERYTHING, EventQuery
+from goes_lite.events.registry import Raw
 
 T = TypeVar("T")
 
@@ -56,6 +57,9 @@ class WrappedStore(EventStore):
         reverse: bool = False,
     ) -> Pages[Event[Any]]:
         return self.over(self.store.query(query, after=after, upto=upto, limit=limit, reverse=reverse))
+
+    def stored(self, *, after: int = 0, upto: int | None = None) -> Pages[Event[Raw]]:
+        return self.over(self.store.stored(after=after, upto=upto))
 
     async def find(self, event_id: UUID) -> Event[Any] | None:
         return await self.around(lambda: self.store.find(event_id))

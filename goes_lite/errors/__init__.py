@@ -41,6 +41,7 @@
     │   └── TransactionConflict       another transaction conflicted: it was rolled back, run it again
     ├── BusError
     │   └── DeliveryError             a delivery was settled twice, or after its bus closed
+    ├── InvalidReceipt                a receipt cannot be read, or was changed              (ValueError)
     ├── StillRunning                  a handle was closed, but something does not stop         (TimeoutError)
     ├── StoreError
     │   ├── StoreClosed               used after close
@@ -125,6 +126,7 @@ from goes_lite.errors._events import (
 )
 from goes_lite.errors._stores import (
     ForeignFile,
+    InvalidReceipt,
     NetworkFilesystem,
     StoreClosed,
     StoreDamaged,
@@ -167,6 +169,7 @@ __all__ = [
     "GoesError",
     "InvalidEventError",
     "InvalidQueryError",
+    "InvalidReceipt",
     "KeyTaken",
     "LeaseError",
     "LeaseHeld",

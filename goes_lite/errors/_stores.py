@@ -82,6 +82,14 @@ class ForeignFile(StoreError):
         super().__init__(location, f"not a goes_lite store ({detail}), left unchanged: choose another path")
 
 
+class InvalidReceipt(GoesError, ValueError):
+    """A receipt of a store cannot be read, or was changed. Attribute: `problem`."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+        super().__init__(f"this is no receipt of a store ({problem}): make another one with `goes-lite digest`")
+
+
 class StoreTooNew(StoreError):
     """The file was written by a newer goes_lite; it was not changed. Attributes: `found`, `supported` (schema)."""
 

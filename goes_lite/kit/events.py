@@ -23,6 +23,7 @@ from goes_lite.errors import GoesError, InvalidQueryError, StoreDamaged, Transac
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef, aggregate_ref, check_name, from_micros
 from goes_lite.events.query import EVERYTHING, EventQuery, check_for_query
+from goes_lite.events.registry import Raw
 from goes_lite.kit.batch import AppendBatch, check_batch
 from goes_lite.kit.paging import FIRST_PAGE, keyset_pages, lower_bound, upper_bound
 from goes_lite.kit.reading import EventReader
@@ -59,6 +60,10 @@ class EventRows(Protocol):
 
     def page(self, query: EventQuery, after: int, upto: int, limit: int, /, *, reverse: bool) -> Awaitable[Page]:
         """Return the first `limit` matching events with after < position ≤ upto; see `page_of`."""
+        ...
+
+    def stored(self, after: int, upto: int, limit: int, /) -> Awaitable[Page]:
+        """Return the first `limit` events with after < position ≤ upto as `EventReader.as_stored` reads them."""
         ...
 
     def news(self, query: EventQuery, after: int, limit: int, /) -> Awaitable[Page]:
@@ -164,6 +169,21 @@ class LogEvents:
         reverse: bool = False,
     ) -> Pages[Event[Any]]:
         self._reader.check(query)
+        read = partial(self._rows.page, query, reverse=reverse)
+        return self._pages(read, after, upto, limit, reverse=reverse)
+
+    def stored(self, *, after: int = 0, upto: int | None = None) -> Pages[Event[Raw]]:
+        return self._pages(self._rows.stored, after, upto, None, reverse=False)
+
+    def _pages(
+        self,
+        read: Callable[[int, int, int], Awaitable[Page]],
+        after: int,
+        upto: int | None,
+        limit: int | None,
+        *,
+        reverse: bool,
+    ) -> Pages[Event[Any]]:
         low, high, left = lower_bound("after", after), upper_bound("upto", upto), upper_bound("limit", limit)
         most = self._rows.page_size
         ends = reverse  # whether the end of the query is known
@@ -174,7 +194,7 @@ class LogEvents:
             events: Sequence[Event[Any]] = ()
             # Rows may be left out (unknown="skip"), so an empty page is the end only if it had no rows either.
             while not events and left and low < high:
-                events, edge, more = await self._rows.page(query, low, high, min(size, left), reverse=reverse)
+                events, edge, more = await read(low, high, min(size, left))
                 if more and not ends and left > len(events):  # events appended after this are not part of the result
                     head, ends = await self._rows.head(), True
                     if edge > head:

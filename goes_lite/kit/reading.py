@@ -6,7 +6,8 @@ An event is stored under the name that it had then, and read under its current o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 from goes_lite.contract.backend import Unknown
 from goes_lite.errors import CodecError, GoesError, StoreDamaged, UnknownEventError
@@ -24,6 +25,12 @@ class EventReader:
         self.unknown: Unknown = unknown
         self.location = location
         """Of the store, for errors about what is stored."""
+
+    def as_stored(self) -> Self:
+        """Return a reader that knows no names: it reads every event under its stored name, with Raw data."""
+        reader = copy(self)
+        reader.registry, reader.unknown = Registry(), "raw"
+        return reader
 
     def check(self, query: EventQuery) -> None:
         """Raise InvalidQueryError unless it is a query in which every name is current."""

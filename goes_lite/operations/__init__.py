@@ -1,5 +1,44 @@
 """What is done with a whole store: look into it, check it, keep it safe, carry it away.
 
 Belongs here: functions of a `Backend`, one concept in a file, on the contract alone, so that all of it works on every
-backend. The command line and other faces show what they return.
+backend. `goes_lite.blocking.operations` has the same functions for blocking handles; the command line and other faces show
+what they return.
 """
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from goes_lite.operations.canonical import Block, Folder, event_hash, log_hash
+    from goes_lite.operations.digests import Comparison, Difference, Progress, check, digest
+    from goes_lite.operations.receipts import Receipt
+
+__all__ = [
+    "Block",
+    "Comparison",
+    "Difference",
+    "Folder",
+    "Progress",
+    "Receipt",
+    "check",
+    "digest",
+    "event_hash",
+    "log_hash",
+]
+
+_MODULES = {
+    "canonical": ("Block", "Folder", "event_hash", "log_hash"),
+    "digests": ("Comparison", "Difference", "Progress", "check", "digest"),
+    "receipts": ("Receipt",),
+}
+"""The modules that define the names: each is imported when it is first used."""
+
+
+if not TYPE_CHECKING:  # a type checker that sees it accepts any name
+
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
+        for module, names in _MODULES.items():
+            if name in names:
+                return getattr(import_module(f"goes_lite.operations.{module}"), name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

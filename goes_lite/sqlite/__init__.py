@@ -159,6 +159,7 @@ class SQLiteBackend(Backend):
         executor = self._executor = DirectExecutor(runtime, self._writer, self._readers, self._append)
         executor.handle = self
         self._reader = RowReader(registry, unknown, address.driver, address.location)
+        self._as_stored = self._reader.as_stored()
         events, self.snapshots, self.models, self.checkpoints = self._stores(executor, self.commits, None)
         self.events = events
         presence = Presence(turnstile.file if isinstance(turnstile, Turnstile) else None)
@@ -272,8 +273,9 @@ class SQLiteBackend(Backend):
         self, executor: AnyExecutor, commits: Commits | None, published: Published | None
     ) -> tuple[LogEvents, SQLiteSnapshots, SQLiteModels, SQLiteCheckpoints]:
         """Return the stores of the handle, or of a transaction, which has no `commits`."""
+        rows = SQLiteEventRows(executor, self._reader, self._as_stored)
         return (
-            LogEvents(SQLiteEventRows(executor, self._reader), executor, self._reader, commits, published),
+            LogEvents(rows, executor, self._reader, commits, published),
             SQLiteSnapshots(executor),
             SQLiteModels(executor),
             SQLiteCheckpoints(executor, self.runtime.clock),

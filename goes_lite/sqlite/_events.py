@@ -8,7 +8,7 @@ from uuid import UUID
 
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
-from goes_lite.events.query import EventQuery
+from goes_lite.events.query import EVERYTHING, EventQuery
 from goes_lite.kit.events import AggregateRow, Page, page_of
 from goes_lite.kit.select import answer, read_count, read_page
 from goes_lite.kit.sql import SQLITE
@@ -34,9 +34,10 @@ class SQLiteEventRows:
 
     page_size = 1024
 
-    def __init__(self, executor: AnyExecutor, reader: RowReader) -> None:
+    def __init__(self, executor: AnyExecutor, reader: RowReader, as_stored: RowReader) -> None:
         self._executor = executor
         self._reader = reader
+        self._as_stored = as_stored
 
     def load(self, ref: AggregateRef, after: int, upto: int) -> Awaitable[list[Event[None]]]:
         def work(connection: Connection) -> list[Event[None]]:
@@ -51,22 +52,34 @@ class SQLiteEventRows:
         return self._executor.read(work)
 
     def page(self, query: EventQuery, after: int, upto: int, limit: int, *, reverse: bool) -> Awaitable[Page]:
-        return self._executor.read(partial(self._page, query, after, upto, limit, reverse))
+        return self._executor.read(partial(self._page, self._reader, query, after, upto, limit, reverse))
+
+    def stored(self, after: int, upto: int, limit: int) -> Awaitable[Page]:
+        return self._executor.read(partial(self._page, self._as_stored, EVERYTHING, after, upto, limit, False))
 
     def news(self, query: EventQuery, after: int, limit: int) -> Awaitable[Page]:
         def work(connection: Connection) -> Page:
             end = head(connection)
-            return self._page(query, after, end, limit, False, connection) if end > after else Page((), after, False)
+            if end <= after:
+                return Page((), after, False)
+            return self._page(self._reader, query, after, end, limit, False, connection)
 
         return self._executor.read(work)
 
     def _page(
-        self, query: EventQuery, after: int, upto: int, limit: int, reverse: bool, connection: Connection
+        self,
+        reader: RowReader,
+        query: EventQuery,
+        after: int,
+        upto: int,
+        limit: int,
+        reverse: bool,
+        connection: Connection,
     ) -> Page:
-        spellings = self._reader.registry.spellings
+        spellings = reader.registry.spellings
         page = read_page(COLUMNS, query, SQLITE, spellings, after=after, upto=upto, limit=limit, reverse=reverse)
         rows, last = answer(page, lambda sql: connection.execute(*sql).fetchall())
-        return page_of(lambda found: self._reader.read_into(connection, rows, found), last, upto)
+        return page_of(lambda found: reader.read_into(connection, rows, found), last, upto)
 
     def find(self, event_id: UUID) -> Awaitable[Event[None] | None]:
         def work(connection: Connection) -> Event[None] | None:

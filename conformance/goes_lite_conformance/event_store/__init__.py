@@ -14,6 +14,7 @@ from goes_lite_conformance.event_store.load import LoadRules
 from goes_lite_conformance.event_store.query import QueryRules
 from goes_lite_conformance.event_store.refusals import RefusalRules
 from goes_lite_conformance.event_store.retry import RetryRules
+from goes_lite_conformance.event_store.stored import StoredRules
 
 __all__ = ["EventStoreTests"]
 
@@ -26,6 +27,7 @@ class EventStoreTests(
     LoadRules,
     AggregateRules,
     QueryRules,
+    StoredRules,
     FollowRules,
     FollowTogetherRules,
     DeleteRules,

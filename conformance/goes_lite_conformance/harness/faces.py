@@ -228,6 +228,7 @@ def _on_commit(
 
 _WRAPPED: dict[str, type[Any]] = {
     "query": _AwaitedPages,
+    "stored": _AwaitedPages,
     "aggregates": _AwaitedPages,
     "follow": _AwaitedPages,
     "models_of": _Awaited,
