@@ -21,7 +21,7 @@ from goes_lite import connect as async_connect
 from goes_lite.aggregate import Aggregate
 from goes_lite.contract.backend import Backend
 from goes_lite.database.address import parse
-from goes_lite.database.connect import bus_factory_for, factory_for, register_backend, register_bus, settings
+from goes_lite.database.connect import bus_factory_for, factory_for, find, register_backend, register_bus
 from goes_lite.errors import (
     AbilityMissing,
     BackendError,
@@ -41,7 +41,7 @@ connecting = sys.modules["goes_lite.database.connect"]
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Remove all settings but those of the test."""
-    for name in ("GOES_LITE_URL", "GOES_LITE_BUS_URL"):
+    for name in ("GOES_LITE_URL", "GOES_LITE_BUS_URL", "GOES_LITE_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(connecting, "_registered", {})
@@ -206,14 +206,14 @@ def test_the_environment_names_the_store(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setenv("GOES_LITE_URL", "sqlite:///env.db?durability=normal")
     assert opened().endswith("env.db")
     assert opened("given.db").endswith("given.db")
-    assert settings(None, None, {"durability": "full"})[0].options == {"durability": "full"}
+    assert find(None, None, None, {"durability": "full"}).address.options == {"durability": "full"}
     monkeypatch.setenv("GOES_LITE_URL", "")
     with pytest.raises(ConfigError, match="GOES_LITE_URL"):
         blocking.connect()
 
 
 def test_goes_toml_names_the_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """`url`, `bus` and options; precedence: keywords, the URL's query, the file; the environment overrides the file."""
+    """`url`, `bus` and options; a keyword goes before the URL's query, and that before the file."""
     toml = tmp_path / "goes.toml"
     toml.write_text(
         'url = "sqlite:///toml.db?lock_timeout=3"\ndurability = "normal"\nlock_timeout = 9\n', encoding="utf-8"
@@ -221,20 +221,12 @@ def test_goes_toml_names_the_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert opened().endswith("toml.db")
     with blocking.connect() as db:
         assert db.durability == "process-crash"
-    assert settings(None, None, {"durability": "full"})[0].options == {"durability": "full", "lock_timeout": 3.0}
-    monkeypatch.setenv("GOES_LITE_URL", "env.db")
-    assert settings(None, None, {}) == (("sqlite", "env.db", {}), None)
-    monkeypatch.delenv("GOES_LITE_URL")
-    toml.write_text('url = "app.db"\nbus = "toml://bus"', encoding="utf-8")
-    assert settings(None, None, {}) == (("sqlite", "app.db", {}), "toml://bus")
-    assert settings(None, "given://bus", {}) == (("sqlite", "app.db", {}), "given://bus")
-    monkeypatch.setenv("GOES_LITE_BUS_URL", "env://bus")
-    assert settings(None, None, {}) == (("sqlite", "app.db", {}), "env://bus")
-    assert settings("given.db", None, {}) == (("sqlite", "given.db", {}), None)
+    options = find(None, None, None, {"durability": "full"}).address.options
+    assert options == {"durability": "full", "lock_timeout": 3.0}
 
 
 @pytest.mark.parametrize(
-    "text", ["url = ", "", "url = 5", 'url = ["a"]', "durability = 'normal'", 'url = ""', "\udcff"]
+    "text", ["url = ", "", "ulr = 'app.db'", "url = 5", 'url = ["a"]', "durability = 'normal'", 'url = ""', "\udcff"]
 )
 def test_a_wrong_goes_toml_is_a_config_error(tmp_path: Path, text: str) -> None:
     """The error names the file."""

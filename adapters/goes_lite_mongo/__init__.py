@@ -58,7 +58,7 @@ from goes_lite_mongo._driver import DRIVER_ERRORS, Document
 from goes_lite_mongo._events import MongoEventRows
 from goes_lite_mongo._executor import DirectExecutor
 from goes_lite_mongo._models import MongoModels
-from goes_lite_mongo._options import address_of, with_prefix
+from goes_lite_mongo._options import OPTIONS, address_of, with_prefix
 from goes_lite_mongo._rows import RowReader
 from goes_lite_mongo._session import AnyExecutor, MongoSession, MongoTransaction, SessionExecutor
 from goes_lite_mongo._snapshots import MongoSnapshots
@@ -71,6 +71,8 @@ __all__ = ["MongoBackend", "MongoTransaction"]
 
 class MongoBackend(Backend):
     """One handle on a store in a MongoDB database. Open it with `goes_lite.connect`."""
+
+    options = OPTIONS
 
     def __init__(
         self, connection: Connection, stored: Document, runtime: Runtime, registry: Registry, unknown: Unknown

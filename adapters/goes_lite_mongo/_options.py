@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from goes_lite.errors import ConfigError
+from goes_lite.errors.options import did_you_mean
 
 DATABASE = "goes_lite"
 MAX_SECONDS = 1_000_000.0
@@ -54,14 +56,11 @@ def address_of(url: str, options: dict[str, Any]) -> ServerAddress:
             given[name] = _number(name, value) if name in _TIMES else value
     for name in options:
         if name not in _KNOWN:
-            raise ConfigError(
-                f"mongodb: unknown option {name!r}: use one of {', '.join(_KNOWN)}; the driver's go into the URL"
-            )
+            hint = did_you_mean(name, _KNOWN) or f"use one of {', '.join(_KNOWN)}; the driver's go into the URL"
+            raise ConfigError(f"mongodb: unknown option {name!r}: {hint}")
     given.update(options)
-    database = _name(
-        "database", given.get("database", unquote(parts.path.strip("/")) or DATABASE), r"[^\s/\\.\"$*<>:|?\0]{1,38}"
-    )
-    prefix = _name("prefix", given.get("prefix", ""), r"(?:[A-Za-z_][\w.-]{0,99})?")
+    database = _database("database", given.get("database", unquote(parts.path.strip("/")) or DATABASE))
+    prefix = _prefix("prefix", given.get("prefix", ""))
     times = {name: _seconds(name, given.get(name, default)) for name, default in _TIMES.items()}
     passed = [(name, value) for name, value in query if name not in _KNOWN]
     login, at, hosts = parts.netloc.rpartition("@")
@@ -110,3 +109,19 @@ def _name(name: str, value: Any, pattern: str) -> str:
     if not isinstance(value, str) or not re.fullmatch(pattern, value):
         raise ConfigError(f"mongodb: {name}={value!r:.80}: not a valid name in MongoDB; use letters, digits and _")
     return value
+
+
+def _database(name: str, value: Any) -> str:
+    return _name(name, value, r"[^\s/\\.\"$*<>:|?\0]{1,38}")
+
+
+def _prefix(name: str, value: Any) -> str:
+    return _name(name, value, r"(?:[A-Za-z_][\w.-]{0,99})?")
+
+
+OPTIONS: dict[str, Callable[[str, Any], object]] = {
+    "database": _database,
+    "prefix": _prefix,
+    **dict.fromkeys(_TIMES, _seconds),
+}
+"""The options, and what refuses a wrong value."""

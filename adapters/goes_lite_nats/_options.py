@@ -13,6 +13,7 @@ from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
 from goes_lite.errors import ConfigError
+from goes_lite.errors.options import did_you_mean
 
 PORT = 4222
 
@@ -126,7 +127,8 @@ def _parse_options(given: Mapping[str, Any]) -> Options:
     read: dict[str, Any] = {}
     for key, value in given.items():
         if key not in known:
-            raise ConfigError(f"a NATS bus has no option {key!r}: use {', '.join(sorted(known))}")
+            hint = did_you_mean(key, known) or f"use {', '.join(sorted(known))}"
+            raise ConfigError(f"a NATS bus has no option {key!r}: {hint}")
         try:
             read[key] = _PARSERS.get(key, str)(value)
         except (TypeError, ValueError) as exc:

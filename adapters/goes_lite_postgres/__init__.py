@@ -57,7 +57,7 @@ from goes_lite_postgres._events import EventSql, PostgresEventRows, dialect_of
 from goes_lite_postgres._executor import DirectExecutor
 from goes_lite_postgres._models import ModelSql, PostgresModels
 from goes_lite_postgres._names import Names
-from goes_lite_postgres._options import SCHEMA, ServerAddress, address_of, quoted, with_schema
+from goes_lite_postgres._options import OPTIONS, SCHEMA, ServerAddress, address_of, quoted, with_schema
 from goes_lite_postgres._rows import RowReader
 from goes_lite_postgres._session import AnyExecutor, PostgresSession, PostgresTransaction, SessionExecutor
 from goes_lite_postgres._snapshots import PostgresSnapshots, SnapshotSql
@@ -71,6 +71,8 @@ __all__ = ["PostgresBackend", "PostgresTransaction"]
 
 class PostgresBackend(Backend):
     """One handle on a store in a PostgreSQL database. Open it with `goes_lite.connect`."""
+
+    options = OPTIONS
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from goes_lite.errors import ConfigError
+from goes_lite.errors.options import did_you_mean
 
 SCHEMA = "goes_lite"
 MIN_POOL, MAX_SECONDS = 4, 1_000_000.0
@@ -61,17 +62,17 @@ def address_of(url: str, options: dict[str, Any]) -> ServerAddress:
     given: dict[str, Any] = {}
     passed: list[tuple[str, str]] = []  # for the driver: sslmode, host, target_session_attrs, …
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        if name in _OPTIONS:
+        if name in OPTIONS:
             given[name] = _parsed(name, value)
         else:
             passed.append((name, value))
     for name, value in options.items():
-        if name not in _OPTIONS:
-            known = ", ".join(_OPTIONS)
-            raise ConfigError(f"postgresql: unknown option {name!r}: use one of {known}; the driver's go into the URL")
+        if name not in OPTIONS:
+            hint = did_you_mean(name, OPTIONS) or f"use one of {', '.join(OPTIONS)}; the driver's go into the URL"
+            raise ConfigError(f"postgresql: unknown option {name!r}: {hint}")
         given[name] = value
     for name, value in given.items():
-        given[name] = _OPTIONS[name](name, value)
+        given[name] = OPTIONS[name](name, value)
     schema = given.get("schema", SCHEMA)
     dsn = parts._replace(scheme="postgresql", query=urlencode(passed), fragment="").geturl()
     if parts.fragment or url.endswith("#"):
@@ -100,7 +101,7 @@ def _shown(url: str, passed: list[tuple[str, str]], schema: str) -> str:
 
 def _parsed(name: str, value: str) -> Any:
     """Parse the value of an option in a URL."""
-    check = _OPTIONS[name]
+    check = OPTIONS[name]
     if check is _flag:
         if value.lower() not in ("true", "false", "1", "0", "yes", "no"):
             raise ConfigError(f"postgresql: {name}={value!r}: must be true or false")
@@ -153,7 +154,7 @@ def _schema(name: str, value: Any) -> str:
     return text
 
 
-_OPTIONS: dict[str, Callable[[str, Any], Any]] = {
+OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "schema": _schema,
     "pool_size": _connections,
     "lock_timeout": _seconds,

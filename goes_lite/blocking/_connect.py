@@ -7,8 +7,7 @@ from typing import Any
 
 from goes_lite.blocking._database import BlockingDatabase
 from goes_lite.contract.backend import Backend, Unknown
-from goes_lite.database.address import parse
-from goes_lite.database.connect import bus_factory_for, factory_for, open_backend, settings
+from goes_lite.database.connect import find, open_backend
 from goes_lite.errors.options import check_flag
 from goes_lite.events.registry import Registry
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime
@@ -19,6 +18,7 @@ def connect(
     url: str | os.PathLike[str] | None = None,
     *,
     bus: str | None = None,
+    profile: str | None = None,
     registry: Registry | None = None,
     unknown: Unknown = "error",
     clock: Clock | None = None,
@@ -29,19 +29,17 @@ def connect(
 
     `inline` says whether its coroutines run inline (the default for embedded backends) or on a loop thread.
     """
-    address, bus_url = settings(url, bus, options)
+    found = find(url, bus, profile, options)
     if inline is not None:
         check_flag("inline", inline)
     else:
-        factories: list[object] = [factory_for(address.scheme)]
-        factories += [bus_factory_for(parse(bus_url).scheme)] if bus_url else []
-        inline = all(getattr(factory, "embedded", False) for factory in factories)
+        inline = found.embedded
     portal: Portal = InlinePortal() if inline else LoopPortal()
     runtime = InlineRuntime(clock) if inline else LoopRuntime(clock)
     opened: list[Backend] = []
 
     async def open_it() -> None:
-        opened.append(await open_backend(url, runtime, bus=bus, registry=registry, unknown=unknown, options=options))
+        opened.append(await open_backend(lambda: found, runtime, registry=registry, unknown=unknown))
 
     try:
         portal.run(open_it())

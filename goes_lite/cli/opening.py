@@ -29,10 +29,11 @@ def opened(arguments: argparse.Namespace, out: Output, *, write: bool = False) -
     Events are `Raw` unless `--app` names the module that registers them. Commits are not published to a configured bus.
     """
     from goes_lite.blocking import connect
-    from goes_lite.database.connect import settings
+    from goes_lite.database.config import read_configuration
+    from goes_lite.database.connect import store_of
 
     registry = application(getattr(arguments, "app", None))
-    address, _ = settings(arguments.store, None, {})
+    _, address = store_of(read_configuration(arguments.store))
     url = Path(address.location) if address.scheme == "sqlite" else address.location
     read_only: dict[str, Any] = {"read_only": True} if address.scheme == "sqlite" else {}
     if write:

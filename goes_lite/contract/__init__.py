@@ -57,7 +57,7 @@ from goes_lite.contract.event_store import (
     check_condition,
     check_position,
 )
-from goes_lite.contract.factory import BackendFactory, BusFactory, ScratchFactory
+from goes_lite.contract.factory import BackendFactory, BusFactory, CheckingFactory, ScratchFactory
 from goes_lite.contract.model_store import (
     ModelQuery,
     ModelRecord,
@@ -103,6 +103,7 @@ __all__ = [
     "BusFactory",
     "Carrier",
     "CarriesCommands",
+    "CheckingFactory",
     "Checkpoint",
     "CheckpointStore",
     "CommandTransport",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from goes_lite.contract.backend import Backend, Unknown
@@ -21,6 +22,16 @@ class BackendFactory(Protocol):
     async def open(
         self, location: str, runtime: Runtime, registry: Registry, unknown: Unknown, **options: Any
     ) -> Backend: ...
+
+
+class CheckingFactory(BackendFactory, Protocol):
+    """What a factory may offer in addition to `open`: its options, so that goes.toml is checked before anything is opened.
+
+    Without it, `open` itself refuses an option that it does not know, as it does in any case.
+    """
+
+    options: Mapping[str, Callable[[str, Any], object]]
+    """For each option a function of its name and value, which raises ConfigError if the value is wrong."""
 
 
 class ScratchFactory(BackendFactory, Protocol):

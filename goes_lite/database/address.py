@@ -13,6 +13,7 @@ from goes_lite.events.fields import is_unicode
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 """How a URL begins; a drive of Windows (C:) has one letter."""
 _OPTIONS_OF_A_PATH = re.compile(r"\?(durability|driver|read_only|lock_timeout|mode|cache|immutable|nolock|vfs)=")
+_SECRET = re.compile(r"pass|secret|token|key|cred|authmechanismproperties", re.IGNORECASE)
 
 
 class Address(NamedTuple):
@@ -64,6 +65,32 @@ def parse(url: str | os.PathLike[str]) -> Address:
     if "lock_timeout" in options:
         options["lock_timeout"] = _number("lock_timeout", options["lock_timeout"])
     return Address(scheme, path, options)
+
+
+def is_secret(name: str) -> bool:
+    """Whether an option of that name may hold a password, or what is as good as one."""
+    return _SECRET.search(name) is not None
+
+
+def shown_url(url: str) -> str:
+    """Return a URL or path for messages, with stars in the place of what may be a password."""
+    if "://" not in url:
+        return url if "@" not in url else f"…@{url.rpartition('@')[2]}"
+    scheme = url.partition("://")[0]
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return f"{scheme}://…"
+    if "@" in parts.path + parts.query.partition("=")[0] + parts.fragment:  # perhaps cut out of a password
+        return f"{scheme}://…"
+    login, at, hosts = parts.netloc.rpartition("@")
+    user, colon, _ = login.partition(":")  # a word alone may be a token, as at NATS
+    query = "&".join(
+        f"{name}=***" if is_secret(unquote(name)) else f"{name}{equals}{value}"
+        for name, equals, value in (part.partition("=") for part in parts.query.split("&"))
+    )
+    shown = f"{user}:***" if colon else "***" if user else ""
+    return f"{scheme}://{shown}{at}{hosts}{parts.path}{'?' if query else ''}{query}"
 
 
 def _cut_password(parts: SplitResult) -> bool:

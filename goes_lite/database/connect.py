@@ -1,16 +1,18 @@
-"""How a URL becomes an open backend: which factory serves its scheme, and where the URL comes from if none is given."""
+"""How a URL becomes an open backend: which factory serves its scheme. `config` says where the URL comes from."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from goes_lite.contract.backend import Backend, Unknown
 from goes_lite.contract.factory import BackendFactory, BusFactory
 from goes_lite.database import Database
 from goes_lite.database.address import Address, parse
+from goes_lite.database.config import Check, Configuration, no_url, read_configuration
 from goes_lite.errors import ConfigError, UnknownBackend
 from goes_lite.errors.functions import check_function
 from goes_lite.events.registry import Registry, default_registry
@@ -29,9 +31,6 @@ BUNDLED = {
 }
 BUNDLED_BUSES = {"nats": "goes_lite_nats:NatsCarrier"}
 """What comes with goes_lite, for programs without packaging metadata: zipapps, PyInstaller, a copy of the packages."""
-CONFIG_FILE = "goes.toml"
-_URL, _BUS_URL = "GOES_LITE_URL", "GOES_LITE_BUS_URL"
-
 
 _registered: dict[str, BackendFactory] = {}
 _registered_buses: dict[str, BusFactory] = {}
@@ -106,55 +105,48 @@ def _hint(scheme: str) -> str:
     return ": check the spelling, or install the package that provides it"
 
 
-def settings(
-    url: str | os.PathLike[str] | None, bus: str | None, options: dict[str, Any]
-) -> tuple[Address, str | None]:
-    """Return what to open: the arguments, else the environment, else goes.toml in the working folder; else ConfigError."""
-    if bus is not None and not isinstance(bus, str):
-        raise ConfigError(f"bus must be a URL, not {bus!r:.80}")
-    if url is not None:
-        address = parse(url)
-        return address._replace(options={**address.options, **options}), bus
-    configured: dict[str, Any] = {}
-    chosen = os.environ.get(_URL)
-    source = _URL
-    bus = bus or os.environ.get(_BUS_URL) or None
-    if not chosen and os.path.exists(CONFIG_FILE):
-        configured = _read_config(CONFIG_FILE)
-        chosen, source = configured.pop("url", None), CONFIG_FILE
-        configured_bus = configured.pop("bus", None)
-        bus = bus or configured_bus
-    if not chosen:
-        raise ConfigError(
-            f"connect() without a URL needs the environment variable {_URL} (such as sqlite:///app.db), or a {CONFIG_FILE} "
-            'in the working folder with url = "…"'
-        )
-    if not isinstance(chosen, str):
-        raise ConfigError(f"the url in {source} must be a string, not a {type(chosen).__name__}")
-    address = parse(chosen)
-    return address._replace(options={**configured, **address.options, **options}), bus
+class Found(NamedTuple):
+    """What a `connect` opens."""
+
+    factory: BackendFactory
+    address: Address
+    bus_factory: BusFactory | None
+    bus_address: Address | None
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the coroutines of all of it run inline."""
+        factories = [self.factory, self.bus_factory] if self.bus_factory else [self.factory]
+        return all(getattr(factory, "embedded", False) for factory in factories)
 
 
-def _read_config(path: str) -> dict[str, Any]:
-    import tomllib
+def store_of(configured: Configuration) -> tuple[BackendFactory, Address]:
+    """Return the factory and the address of the store of a configuration; ConfigError without a URL, or for wrong options."""
+    if configured.url is None:
+        raise no_url(configured)
+    address = parse(configured.url)
+    factory = factory_for(address.scheme)
+    checks: Mapping[str, Check] | None = getattr(factory, "options", None)
+    if checks is not None:
+        configured.check(address.scheme, checks)
+    return factory, address._replace(options={**address.options, **configured.options})
 
-    try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{path} is not valid TOML: {exc}") from exc
-    except OSError as exc:
-        raise ConfigError(f"{path} cannot be read: {exc}") from exc
+
+def find(url: str | os.PathLike[str] | None, bus: str | None, profile: str | None, options: Mapping[str, Any]) -> Found:
+    """Return what `connect` opens with these arguments. It may read a file and the packaging metadata."""
+    configured = read_configuration(url, bus, profile, options)
+    # both are looked up before either is opened: a misspelt bus must not leave a new file
+    factory, address = store_of(configured)
+    bus_address = parse(configured.bus) if configured.bus else None
+    return Found(factory, address, bus_factory_for(bus_address.scheme) if bus_address else None, bus_address)
 
 
 async def open_backend(
-    url: str | os.PathLike[str] | None,
+    found: Callable[[], Found],
     runtime: Runtime,
     *,
-    bus: str | None = None,
     registry: Registry | None = None,
     unknown: Unknown = "error",
-    options: dict[str, Any],
 ) -> Backend:
     """Open the backend and bus of a `connect` on a runtime, which is closed if that fails."""
     if unknown not in ("error", "skip", "raw"):
@@ -165,17 +157,9 @@ async def open_backend(
         raise ConfigError(f"registry must be a Registry, not {registry!r:.80}")
     check_clock(runtime.clock)
 
-    def look_up() -> tuple[BackendFactory, Address, BusFactory | None, Address | None]:
-        # look up both before opening either: a misspelt bus must not leave a new file
-        address, bus_url = settings(url, bus, options)
-        factory = factory_for(address.scheme)
-        bus_address = parse(bus_url) if bus_url else None
-        return factory, address, bus_factory_for(bus_address.scheme) if bus_address else None, bus_address
-
     backend: Backend | None = None
     try:
-        # looking up may read a file and the packaging metadata
-        factory, address, bus_factory, bus_address = await runtime.call(look_up)
+        factory, address, bus_factory, bus_address = await runtime.call(found)
         backend = await factory.open(address.location, runtime, registry, unknown, **address.options)
         if bus_factory is None or bus_address is None:
             return backend
@@ -203,8 +187,8 @@ def check_clock(clock: object) -> None:
 class Connecting:
     """What `connect` returns: await it, or use it in an `async with` block."""
 
-    def __init__(self, url: str | os.PathLike[str] | None, clock: Clock | None, arguments: dict[str, Any]) -> None:
-        self._url = url
+    def __init__(self, found: Callable[[], Found], clock: Clock | None, arguments: dict[str, Any]) -> None:
+        self._found = found
         self._clock = clock
         self._arguments = arguments
         self._database: Database | None = None
@@ -213,7 +197,7 @@ class Connecting:
         return self._open().__await__()
 
     async def _open(self) -> Database:
-        return Database(await open_backend(self._url, LoopRuntime(self._clock), **self._arguments))
+        return Database(await open_backend(self._found, LoopRuntime(self._clock), **self._arguments))
 
     async def __aenter__(self) -> Database:
         self._database = await self
@@ -230,6 +214,7 @@ def connect(
     url: str | os.PathLike[str] | None = None,
     *,
     bus: str | None = None,
+    profile: str | None = None,
     registry: Registry | None = None,
     unknown: Unknown = "error",
     clock: Clock | None = None,
@@ -238,9 +223,11 @@ def connect(
     """Open a backend on the running event loop: `async with connect("app.db") as db`, or `db = await connect("app.db")`.
 
     url       a path, or a URL whose scheme selects the backend; by default the environment variable GOES_LITE_URL, else
-              `url` in a goes.toml in the working folder (whose other keys are options).
-    bus       the URL of a bus, or of another backend, to publish to; by default the backend's own bus. Without a `url`, by
-              default GOES_LITE_BUS_URL, else `bus` in goes.toml.
+              `url` in the profile, else at the top level of a goes.toml in the working folder.
+    bus       the URL of a bus, or of another backend, to publish to; by default the backend's own bus. Without a `url` and a
+              `profile`, by default GOES_LITE_BUS_URL; without a `url`, else `bus` in goes.toml.
+    profile   the table of goes.toml with the settings; by default, without a `url`, GOES_LITE_PROFILE, else `profile` at the
+              top level of goes.toml. The other settings of both are options.
     registry  where the events are registered; by default the default registry.
     unknown   what readers do with events that are not registered: "error", "skip" or "raw".
     clock     the source of times, for tests.
@@ -248,4 +235,4 @@ def connect(
 
     Raises UnknownBackend, DriverMissing, ConfigError, and errors of opening such as StoreUnavailable or ForeignFile.
     """
-    return Connecting(url, clock, {"bus": bus, "registry": registry, "unknown": unknown, "options": options})
+    return Connecting(partial(find, url, bus, profile, options), clock, {"registry": registry, "unknown": unknown})

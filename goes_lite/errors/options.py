@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from goes_lite.errors._backends import ConfigError
 
 
@@ -21,3 +23,16 @@ def check_period(option: str, value: object, most: float = 86_400) -> None:
     """ConfigError unless the value is a positive number of seconds that is not greater."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
         raise ConfigError(f"{option} must be a number of seconds > 0 and ≤ {most:g}, not {value!r:.80}")
+
+
+def similar(name: str, known: Iterable[str]) -> str:
+    """Return the known name that is most similar to a name; empty if none is."""
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name, [*known], n=1)), "")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the question whether a known name was meant, such as "did you mean 'url'?"; empty if none is similar."""
+    meant = similar(name, known)
+    return f"did you mean {meant!r}?" if meant else ""

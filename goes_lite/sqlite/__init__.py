@@ -20,7 +20,7 @@ import atexit
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
@@ -41,6 +41,7 @@ from goes_lite.contract.backend import (
 from goes_lite.contract.commits import Commits, Published, SignalCommits
 from goes_lite.contract.event_bus import REPLAY, EventBus
 from goes_lite.errors import ConfigError
+from goes_lite.errors.options import did_you_mean
 from goes_lite.events.registry import Registry
 from goes_lite.kit.bus import InProcessBus
 from goes_lite.kit.events import LogEvents
@@ -79,6 +80,25 @@ MAX_LOCK_TIMEOUT = 1_000_000
 """In seconds: SQLite takes milliseconds as a 32-bit integer."""
 
 
+def _check_timeout(name: str, value: Any) -> None:
+    if type(value) not in (int, float) or not 0 < value <= MAX_LOCK_TIMEOUT:
+        raise ConfigError(f"{name}={value!r}: must be a number of seconds > 0 and ≤ {MAX_LOCK_TIMEOUT}")
+
+
+def _check_flag(name: str, value: Any) -> None:
+    if type(value) is not bool:
+        raise ConfigError(f"{name}={value!r}: must be True or False")
+
+
+OPTIONS: dict[str, Callable[[str, Any], object]] = {
+    "durability": lambda _, value: parse_durability(value),
+    "driver": lambda _, value: driver(value),
+    "read_only": _check_flag,
+    "lock_timeout": _check_timeout,
+}
+"""The options, and what refuses a wrong value."""
+
+
 def address_of(
     location: str,
     *,
@@ -88,10 +108,8 @@ def address_of(
     lock_timeout: float = 30.0,
 ) -> FileAddress:
     """Return the address for a location (a path or ':memory:') and options; raise ConfigError if they are invalid."""
-    if type(lock_timeout) not in (int, float) or not 0 < lock_timeout <= MAX_LOCK_TIMEOUT:
-        raise ConfigError(f"lock_timeout={lock_timeout!r}: must be a number of seconds > 0 and ≤ {MAX_LOCK_TIMEOUT}")
-    if type(read_only) is not bool:
-        raise ConfigError(f"read_only={read_only!r}: must be True or False")
+    for name, value in (("lock_timeout", lock_timeout), ("read_only", read_only)):
+        OPTIONS[name](name, value)
     memory = location == ":memory:"
     if memory and read_only:
         raise ConfigError("a store in memory cannot be read-only, since it would stay empty: leave out read_only")
@@ -104,6 +122,7 @@ class SQLiteBackend(Backend):
 
     embedded = True
     """Its coroutines never suspend on an inline runtime."""
+    options = OPTIONS
 
     def __init__(self, address: FileAddress, runtime: Runtime, registry: Registry) -> None:
         """Prepare a handle, which `_open` opens."""
@@ -360,10 +379,10 @@ def _address(location: str, options: dict[str, Any]) -> FileAddress:
     if "driver" in options:
         options = {**options, "driver_name": options["driver"]}
         del options["driver"]
-    try:
-        return address_of(location, **options)
-    except TypeError as exc:
-        raise ConfigError(f"sqlite: {str(exc).partition('() ')[2]}: see goes_lite.sqlite for the options") from None
+    if unknown := sorted(options.keys() - OPTIONS.keys() - {"driver_name"}):
+        hint = did_you_mean(unknown[0], OPTIONS) or f"use {', '.join(OPTIONS)}"
+        raise ConfigError(f"sqlite: unknown option {unknown[0]!r}: {hint}")
+    return address_of(location, **options)
 
 
 @atexit.register

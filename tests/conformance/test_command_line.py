@@ -259,7 +259,7 @@ def test_a_backend_that_cannot_be_reached(host: str, message: str, acme: Command
         (["nobody://x"], "no backend for 'nobody' URLs is installed"),
         (["sqlite:///no/such/folder/app.db"], "does not exist: create it first"),
         (["sqlite:///app.db?read_only=true"], "opening it read-only does not create it"),
-        (["sqlite:///app.db?speed=high"], "unexpected keyword argument 'speed'"),
+        (["sqlite:///app.db?speed=high"], "unknown option 'speed'"),
         (["sqlite:///:memory:", "--suite", "NoSuchTests"], "--suite NoSuchTests: the suites are EventStoreTests, "),
         (["sqlite:///:memory:", "-k", "no_such_rule"], "no rule matches -k 'no_such_rule'"),
     ],
