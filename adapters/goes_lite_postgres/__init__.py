@@ -7,7 +7,8 @@ Options, in the URL's query or as keywords of `connect`
     schema            the schema of the tables; created if it does not exist.
     pool_size         the maximum number of connections: one commits, one listens, half of the others read.
     lock_timeout      seconds to wait for other writers and transactions before StoreLocked; 30 by default.
-    connect_timeout   seconds that opening a connection may take, and that opening the handle is retried; 10.
+    connect_timeout   seconds that opening a connection, and opening the handle, may take; 10. Creating or migrating the
+                      tables may take longer, up to 5 times the lock_timeout.
     retry_timeout     seconds that an operation is retried while the server is away; 30.
     command_timeout   seconds without a response after which the server is considered gone; 60.
     durability        'full' (default): acknowledged events are on the server's disk, whatever the server's settings.
@@ -22,6 +23,7 @@ All other parameters of the query (sslmode, host, target_session_attrs, …) are
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -239,30 +241,41 @@ class _Opened:
 
     @classmethod
     async def of(cls, pool: Pool) -> _Opened:
-        """Connect, create the tables if necessary, and read the settings."""
+        """Connect, create the tables if necessary, and read the settings; StoreUnavailable after `connect_timeout`."""
+        limit = asyncio.timeout(pool.address.connect_timeout)
+        try:
+            async with limit:
+                return await cls._retried(pool, limit)
+        except GoesError:  # one about a lock is a TimeoutError, too
+            raise
+        except TimeoutError as exc:
+            raise pool.not_opened() from exc
+
+    @classmethod
+    async def _retried(cls, pool: Pool, limit: asyncio.Timeout) -> _Opened:
         patience = pool.opening()
         while True:
             connection = await pool.connect(patience)
             try:
-                opened = await cls._look(pool, connection)
+                opened = await cls._look(pool, connection, limit)
             except GoesError:
                 await pool.drop(connection)
                 raise
             except DRIVER_ERRORS as exc:
                 connection.terminate()
                 if not ((lost(exc, connection) or conflict(exc)) and await patience.again()):
-                    raise translate(exc, pool.address.location, waited=pool.address.lock_timeout) from exc
+                    raise pool.translated(exc, reading=True) from exc
             except BaseException:
-                await pool.drop(connection)
+                connection.terminate()  # it may never answer
                 raise
             else:
                 pool.give_back(connection)
                 return opened
 
     @classmethod
-    async def _look(cls, pool: Pool, connection: Connection) -> _Opened:
+    async def _look(cls, pool: Pool, connection: Connection, limit: asyncio.Timeout) -> _Opened:
         address = pool.address
-        await _schema.migrate(connection, address)
+        await _schema.migrate(connection, address, limit)
         rows = await connection.fetch(
             "SELECT name, setting FROM pg_settings WHERE name IN "
             "('fsync', 'synchronous_commit', 'synchronous_standby_names', 'server_version')"

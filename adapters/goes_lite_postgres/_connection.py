@@ -15,10 +15,21 @@ from typing import TypeVar
 
 import asyncpg
 
-from goes_lite.errors import GoesError, StoreClosed, StoreError, StoreForked
+from goes_lite.errors import GoesError, StoreClosed, StoreDamaged, StoreError, StoreForked
 from goes_lite.kit.patience import Patience
-from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, conflict, lost, translate, worth_waiting
+from goes_lite_postgres._driver import (
+    DRIVER_ERRORS,
+    MISSING,
+    Connection,
+    code,
+    conflict,
+    detail,
+    lost,
+    translate,
+    worth_waiting,
+)
 from goes_lite_postgres._options import ServerAddress
+from goes_lite_postgres._schema import repair
 
 T = TypeVar("T")
 
@@ -36,6 +47,8 @@ class Pool:
         self._process = os.getpid()
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
+        self._failure: Exception | None = None
+        """The last error of connecting."""
         reads = (address.pool_size - 2) // 2
         writes = address.pool_size - 2 - reads
         self._reads, self._writes, self._commits = (
@@ -155,8 +168,13 @@ class Pool:
             try:
                 return await self.connection()
             except DRIVER_ERRORS as exc:
+                self._failure = exc
                 if not (worth_waiting(exc) and await patience.again()):
-                    raise translate(exc, self.address.location) from exc
+                    raise translate(exc, self.address.location, reading=True) from exc
+
+    def not_opened(self) -> GoesError:
+        """Return the error for a handle that could not be opened in time: that of the last attempt to connect."""
+        return translate(self._failure or TimeoutError(), self.address.location, reading=True)
 
     def bounded(self) -> asyncio.Timeout:
         """Return the timeout after which a server is considered gone by an operation that may wait for locks."""
@@ -181,7 +199,7 @@ class Pool:
             patience = patience or self.patience()
             if not again or self.closed or not await patience.again():
                 self.check_usable()
-                raise self.translated(error) from error
+                raise self.translated(error, reading=True) from error
 
     def opening(self) -> Patience:
         """Return how long to retry opening a handle."""
@@ -191,8 +209,12 @@ class Pool:
         """Return how long to retry an operation."""
         return Patience(self.address.retry_timeout, PAUSE, LONGEST_PAUSE)
 
-    def translated(self, error: Exception) -> GoesError:
-        return translate(error, self.address.location, waited=self.address.lock_timeout)
+    def translated(self, error: Exception, *, reading: bool = False) -> GoesError:
+        """Return the error of goes_lite for one of the driver, in an operation that only reads or another one."""
+        address = self.address
+        if code(error) in MISSING and (way_out := repair(address, detail(error))):
+            return StoreDamaged(address.location, detail(error), way_out)
+        return translate(error, address.location, waited=address.lock_timeout, reading=reading)
 
 
 async def _set_up(connection: Connection, seconds: float) -> None:

@@ -10,13 +10,14 @@ of a foreign key costs more per event than storing it.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from hashlib import sha256
 
 from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew, StoreUnavailable
 from goes_lite.events.ids import new_id
 from goes_lite_postgres import _function
-from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, code, translate
+from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, code, detail
 from goes_lite_postgres._options import ServerAddress, quoted
 
 TEXT = 'text COLLATE "C"'
@@ -126,6 +127,10 @@ JSONB = (
 )
 """The statements of the option `jsonb`, for the user's SQL on the data of events."""
 
+_HOLDS_ALL_TEXT = ("UTF8", "SQL_ASCII")
+"""Encodings of databases; that of the second is none, so the server stores the bytes that it is sent."""
+MIGRATING = 5
+"""How many times the `lock_timeout` waiting for others and migrating may take."""
 VERSION = len(MIGRATIONS)
 TABLES = (
     "store",
@@ -139,6 +144,8 @@ TABLES = (
     "leases",
     "commits",
 )
+
+FUNCTIONS = ("append_events", "note_commit")
 
 
 def ddl(schema: str, *, since: int = 0) -> Iterator[str]:
@@ -155,10 +162,19 @@ def ddl(schema: str, *, since: int = 0) -> Iterator[str]:
         yield f"INSERT INTO {name}.store (id, epoch, version, head) VALUES ('{new_id()}', 1, {VERSION}, 0)"
 
 
+def repair(address: ServerAddress, text: str) -> str:
+    """Return the way out if the server says that something of the store is missing, or '' if it is something else."""
+    if any(f".{function}(" in text for function in FUNCTIONS):
+        return f"restore a backup, or create the function: `goes-lite schema postgresql --schema {address.schema}` prints it"
+    own = (f'schema "{address.schema}"', *(f'"{address.schema}.{table}"' for table in TABLES))
+    return "restore a backup" if any(name in text for name in own) else ""
+
+
 async def check(connection: Connection, address: ServerAddress) -> int:
     """Return the version of the tables, or 0 if there are none, without changing anything.
 
-    Raise ForeignFile if the schema has other tables of these names, StoreTooNew if a newer goes_lite created them.
+    Raise ForeignFile if the schema has other tables of these names, StoreDamaged if some of ours are missing, StoreTooNew if
+    a newer goes_lite created them.
     """
     found: list[str] = await connection.fetchval(
         "SELECT array_agg(c.relname::text) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
@@ -169,6 +185,11 @@ async def check(connection: Connection, address: ServerAddress) -> int:
     if not found:
         return 0
     if set(found) != set(TABLES):
+        if "store" in found and await _is_ours(connection, address):
+            lost = ", ".join(repr(name) for name in sorted(set(TABLES) - set(found)))
+            raise StoreDamaged(
+                address.location, f"the schema {address.schema!r} lacks the tables {lost}", "restore a backup"
+            )
         named = ", ".join(repr(name) for name in sorted(found))
         raise ForeignFile(address.location, f"the schema {address.schema!r} has other tables of these names: {named}")
     try:
@@ -184,16 +205,37 @@ async def check(connection: Connection, address: ServerAddress) -> int:
     return version
 
 
-async def migrate(connection: Connection, address: ServerAddress) -> None:
-    """Migrate the tables in one transaction. Several processes may call this at once; one does the work."""
+async def _is_ours(connection: Connection, address: ServerAddress) -> bool:
+    """Return whether the table 'store' has the columns that goes_lite gives it."""
+    columns: list[str] = await connection.fetchval(
+        "SELECT array_agg(attname::text) FROM pg_attribute WHERE attrelid = to_regclass($1) AND attnum > 0 "
+        "AND NOT attisdropped",
+        address.table("store"),
+    )
+    return {"id", "epoch", "version", "head"} <= set(columns)
+
+
+async def migrate(connection: Connection, address: ServerAddress, limit: asyncio.Timeout) -> None:
+    """Migrate the tables in one transaction. Several processes may call this at once; one does the work.
+
+    Waiting for the others, and changing large tables, may take longer than opening a handle, so it extends the limit.
+    """
     if await check(connection, address) >= VERSION and (not address.jsonb or await _has_documents(connection, address)):
         return
+    limit.reschedule(asyncio.get_running_loop().time() + MIGRATING * address.lock_timeout)
     async with connection.transaction(isolation="read_committed"):
         # Not the limits of the role or the database, which are meant for statements of programs.
         wait = int(address.lock_timeout * 1000)
         await connection.execute(f"SET LOCAL lock_timeout = {wait}; SET LOCAL statement_timeout = {2 * wait}")
         await connection.execute(f"SELECT pg_advisory_xact_lock({address.key('schema')})")
         version = await check(connection, address)  # another process may have been faster
+        encoding = connection.get_settings().server_encoding
+        if not version and encoding not in _HOLDS_ALL_TEXT:
+            raise StoreUnavailable(
+                address.location,
+                f"its database has the encoding {encoding!r}, which cannot hold all text: use another database, made with "
+                "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
+            )
         try:
             for statement in ddl(address.schema, since=version) if version < VERSION else ():
                 # checked first, since a role without the right to create schemas may not even use IF NOT EXISTS
@@ -209,7 +251,7 @@ async def migrate(connection: Connection, address: ServerAddress) -> None:
 
 
 def _not_allowed(address: ServerAddress, version: int, error: Exception) -> str:
-    said = translate(error, address.location)
+    said = detail(error)
     if not version:
         return (
             f"its tables are missing, and this role may not create them ({said}): let a privileged role run the output of "
@@ -265,6 +307,6 @@ async def erase(connection: Connection, address: ServerAddress) -> None:
             return
         for view in ("event_log", "aggregate_list"):  # everything else in this schema belongs to others
             await connection.execute(f"DROP VIEW IF EXISTS {address.table(view)}")
-        for function in ("append_events", "note_commit"):
+        for function in FUNCTIONS:
             await connection.execute(f"DROP FUNCTION IF EXISTS {address.table(function)}")
         await connection.execute(f"DROP TABLE {', '.join(map(address.table, TABLES))}")

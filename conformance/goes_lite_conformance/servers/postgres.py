@@ -82,7 +82,7 @@ class PostgresServer:
         self.programs = programs
         self.data = folder / "data"
         self._ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
-        user = _other_user(folder)
+        user = other_user(folder)
         if primary is None:
             _init(programs, self.data, user)
         else:
@@ -187,7 +187,7 @@ def versions() -> list[int]:
     return [0] if URL in os.environ else sorted(installations(), reverse=True)
 
 
-def _other_user(folder: Path) -> str | None:
+def other_user(folder: Path) -> str | None:
     """Return the user that the server runs as, since PostgreSQL refuses to run as root, and give the folder to that user."""
     if os.name == "nt" or os.geteuid() != 0:
         return None
