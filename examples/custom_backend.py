@@ -27,10 +27,10 @@ import tempfile
 import threading
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, ExitStack, suppress
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import unquote, urlsplit
 from uuid import UUID, uuid4
 
@@ -65,6 +65,7 @@ from goes_lite.contract import (
     SignalCommits,
     Transaction,
     Unknown,
+    View,
     check_condition,
     check_position,
 )
@@ -73,6 +74,7 @@ from goes_lite.kit import (
     Change,
     Checkpoints,
     EventReader,
+    FrozenSession,
     InProcessBus,
     Leases,
     Models,
@@ -81,12 +83,16 @@ from goes_lite.kit import (
     Signal,
     Snapshots,
     Store,
+    StoresView,
     Tables,
     aggregate_ref,
     check_batch,
     check_for_query,
+    check_import,
     check_name,
+    check_new,
     check_repeated,
+    check_same,
     id_bytes,
     metadata_json,
     packed,
@@ -143,6 +149,13 @@ class State(Tables):
         yield from map(event_record, self.log)
         yield ["store", self.identity, self.head]  # the newest events may be erased, but the head never decreases
         yield from (["put", table, key, row] for table, rows in self.tables.items() for key, row in rows.items())
+
+    def copy(self) -> Self:
+        """Return the state as it is now, which later changes leave alone."""
+        copied = super().copy()
+        copied.log, copied.by_id = [*self.log], {**self.by_id}
+        copied.aggregates = {ref: [*events] for ref, events in self.aggregates.items()}
+        return copied
 
     def between(self, after: int, upto: int) -> list[Event[None]]:
         """Return the events with after < position ≤ upto."""
@@ -307,7 +320,7 @@ class Journal:
 
 
 class Events(Store):
-    def __init__(self, journal: Journal, runtime: Runtime, reader: EventReader) -> None:
+    def __init__(self, journal: Journal | FrozenSession, runtime: Runtime, reader: EventReader) -> None:
         super().__init__(journal, runtime)
         self.journal = journal
         self.reader = reader
@@ -371,6 +384,8 @@ class Events(Store):
 
         async def fetch() -> Sequence[Event[Any]]:
             nonlocal cursor
+            if isinstance(self.journal, FrozenSession):
+                raise errors.TransactionError("follow() in a view would wait forever for commits: call it outside")
             await self.runtime.sleep(0)
             while True:
                 count = self.journal.changed.count  # read before looking, so that no change is missed
@@ -412,6 +427,18 @@ class Events(Store):
             return [AggregateInfo(ref, len(found), found[0].time, found[-1].time) for ref, found in events]
 
         return self.pages(select)
+
+    @writes
+    def import_events(self, state: State, events: Sequence[Event[Any]], *, head: int = 0) -> Change[int]:
+        imported = check_import(events, head)
+        if known := imported.stored_already(state.head):
+            check_same(known, state.between(known[0].position - 1, known[-1].position))
+        new = imported.new(state.head)
+        versions = {ref: len(state.aggregates.get(ref, ())) for ref in new.steps}
+        check_new(new, versions, {id: event.position for id, event in state.by_id.items()})
+        last = max(state.head, imported.head)
+        moved = [] if last == state.head else [["store", state.identity, last]]  # after the events, which move the head
+        return Change(last, [*map(event_record, new.events), *moved])
 
     @writes
     def delete(self, state: State, aggregate: AggregateRef) -> Change[int]:
@@ -464,6 +491,15 @@ class JournalBackend(Backend):
             for journal in made:
                 journal.close()
             raise
+
+    @asynccontextmanager
+    async def view(self) -> AsyncGenerator[View]:
+        """Yield a view: a copy of the state as it is now."""
+        frozen = FrozenSession(self.journal.read(lambda state: state.copy()), self.journal, self.location)
+        reader = EventReader(Registry(), "raw")  # knows no names: decodes nothing
+        events, snapshots = Events(frozen, self.runtime, reader), Snapshots(frozen, self.runtime)
+        models, checkpoints = Models(frozen, self.runtime), Checkpoints(frozen, self.runtime)
+        yield StoresView(self.runtime, self.identity, (events, snapshots, models, checkpoints))
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         raise errors.AbilityMissing(TRANSACTIONS, self.location)

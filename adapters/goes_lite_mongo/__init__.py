@@ -40,6 +40,7 @@ from goes_lite.contract.backend import (
     Durability,
     Transaction,
     Unknown,
+    View,
 )
 from goes_lite.contract.commits import Commits, Published, SignalCommits
 from goes_lite.contract.event_bus import REPLAY, EventBus
@@ -48,6 +49,7 @@ from goes_lite.events.registry import Registry
 from goes_lite.kit.bus import InProcessBus
 from goes_lite.kit.events import LogEvents
 from goes_lite.kit.transaction import TransactionBlock, check_not_inside
+from goes_lite.kit.view import StoresView, ViewBlock
 from goes_lite.runtime import Runtime, Signal
 from goes_lite.runtime.background import uninterrupted
 from goes_lite_mongo import _schema
@@ -62,6 +64,7 @@ from goes_lite_mongo._options import OPTIONS, address_of, with_prefix
 from goes_lite_mongo._rows import RowReader
 from goes_lite_mongo._session import AnyExecutor, MongoSession, MongoTransaction, SessionExecutor
 from goes_lite_mongo._snapshots import MongoSnapshots
+from goes_lite_mongo._view import MongoMoment
 from goes_lite_mongo._wakeup import Watcher
 
 _ = _pymongo
@@ -153,16 +156,27 @@ class MongoBackend(Backend):
     async def sizes(self) -> dict[str, int]:
         return await self.executor.read(lambda session: _schema.sizes(self._found, session))
 
+    def view(self) -> AbstractAsyncContextManager[View]:
+        return ViewBlock(lambda: MongoMoment(self._connection), self._seen)
+
+    def _seen(self, moment: MongoMoment) -> View:
+        return StoresView(self.runtime, self.identity, self._stores(moment, None, None, self._as_stored))
+
     def _group(self) -> Group:
         return Group(self._found, self._reader)
 
     def _stores(
-        self, executor: AnyExecutor, commits: Commits | None, published: Published | None
+        self,
+        executor: AnyExecutor,
+        commits: Commits | None,
+        published: Published | None,
+        reader: RowReader | None = None,
     ) -> tuple[LogEvents, MongoSnapshots, MongoModels, MongoCheckpoints]:
-        """Return the stores of the handle, or of a transaction, which has no `commits`."""
-        rows = MongoEventRows(executor, self._found, self._reader, self._as_stored)
+        """Return the stores of the handle, or of a transaction or view, which have no `commits`."""
+        reader = reader or self._reader
+        rows = MongoEventRows(executor, self._found, reader, self._as_stored)
         return (
-            LogEvents(rows, executor, self._reader, commits, published),
+            LogEvents(rows, executor, reader, commits, published),
             MongoSnapshots(executor, self._found),
             MongoModels(executor, self._found),
             MongoCheckpoints(executor, self._found, self.runtime.clock),

@@ -43,6 +43,14 @@ async def take_turn(found: Collections, session: ClientSession, events: int = 0)
     return int(row["head"])
 
 
+async def read_head(found: Collections, session: ClientSession) -> int:
+    """Return the head of the log."""
+    row = await found.store.find_one({"_id": STORE}, session=session)
+    if row is None:
+        raise StoreDamaged(found.store.full_name, "its document with the head of the log is missing")
+    return int(row["head"])
+
+
 class Group:
     """The appends of one transaction: look or foresee, decide each in turn, write."""
 

@@ -6,9 +6,19 @@ the system's, as in tests.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bson.int64 import Int64
 
-from goes_lite.contract.checkpoints import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
+from goes_lite.contract.checkpoints import (
+    Checkpoint,
+    Lease,
+    check_checkpoint,
+    check_checkpoints,
+    check_lease,
+    check_owned_name,
+    check_ttl,
+)
 from goes_lite.errors import StoreDamaged
 from goes_lite.events.fields import to_micros
 from goes_lite.kit.leases import (
@@ -76,6 +86,18 @@ class MongoCheckpoints:
             return await self._found.checkpoints.find({}, sort=[("_id", 1)], session=session).to_list()
 
         return [_checkpoint(row) for row in await self._executor.read(work)]
+
+    async def import_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> None:
+        rows: list[Document] = [
+            {"_id": name, "position": Int64(position), "store": store, "time": Int64(to_micros(time))}
+            for name, position, store, time in check_checkpoints(checkpoints)
+        ]
+
+        async def work(session: ClientSession) -> None:
+            for row in rows:
+                await self._found.checkpoints.replace_one({"_id": row["_id"]}, row, upsert=True, session=session)
+
+        await self._executor.write(work)
 
 
 class MongoLeases:

@@ -14,10 +14,12 @@ from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EVERYTHING, EventQuery
 from goes_lite.kit.branches import Window
 from goes_lite.kit.events import AggregateRow, Page, page_of
+from goes_lite.kit.importing import Import
 from goes_lite.kit.sql import MAX_INTEGER
 from goes_lite_mongo._documents import of_collection
 from goes_lite_mongo._driver import ClientSession, Document
 from goes_lite_mongo._filter import condition, window
+from goes_lite_mongo._import import insert
 from goes_lite_mongo._many import count_positions, find_positions, many
 from goes_lite_mongo._rows import RowReader, versions
 from goes_lite_mongo._schema import STORE, Collections
@@ -143,4 +145,7 @@ class MongoEventRows:
             await self._found.aggregates.delete_one({"_id": key}, session=session)
             return gone.deleted_count
 
-        return self._executor.delete(work)
+        return self._executor.change_log(work)
+
+    def insert(self, imported: Import) -> Awaitable[int]:
+        return self._executor.change_log(partial(insert, self._found, imported))

@@ -70,8 +70,8 @@ class DirectExecutor:
         check_write(self)
         return await self._committer.append(batch, condition, committed)
 
-    async def delete(self, work: Work[T]) -> T:
-        """Run a write that deletes events."""
+    async def change_log(self, work: Work[T]) -> T:
+        """Run a write that deletes or imports events."""
 
         async def alone(session: ClientSession) -> T:
             await take_turn(self.connection.collections, session)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any
 
 from bson.int64 import Int64
-from pymongo import DeleteOne, UpdateOne
+from pymongo import DeleteOne, ReplaceOne, UpdateOne
 
 from goes_lite.contract.event_store import Pages
 from goes_lite.contract.model_store import (
@@ -17,6 +17,7 @@ from goes_lite.contract.model_store import (
     check_model_key,
     check_model_keys,
     check_models,
+    check_records,
     check_rename,
     parse_model,
 )
@@ -167,6 +168,35 @@ class MongoModels:
             return moved
 
         return await self._executor.write(work)
+
+    async def collections(self) -> list[str]:
+        async def work(session: ClientSession) -> list[str]:
+            names: list[str] = []
+            after: Document = {}
+            # one look into the index for each collection, however many records it has
+            while (
+                row := await self._models.find_one(
+                    {"_id": {"$gt": after}}, {"_id": 1}, sort=[("_id", 1)], session=session
+                )
+            ) is not None:
+                names.append(row["_id"]["collection"])
+                after = {"collection": names[-1], "id": []}
+            return names
+
+        return await self._executor.read(work)
+
+    async def import_models(self, records: Iterable[ModelRecord]) -> None:
+        writes: list[ReplaceOne[Document]] = []
+        for collection, id, version, data in check_records(records):
+            key = _key(collection, id)
+            row = {"_id": key, "version": Int64(version), **_fields(collection, id, data)}
+            writes.append(ReplaceOne({"_id": key}, row, upsert=True))
+
+        async def work(session: ClientSession) -> None:
+            if writes:
+                await self._models.bulk_write(writes, ordered=False, session=session)
+
+        await self._executor.write(work)
 
 
 def _itself(row: Document) -> Document:

@@ -21,10 +21,11 @@ from goes_lite.kit.batch import AppendBatch
 from goes_lite.kit.transaction import StoresInside, UserTransaction, check_not_inside, current_session, finish_soon
 from goes_lite.runtime import Runtime
 from goes_lite.runtime.background import uninterrupted
-from goes_lite_mongo._append import Group, take_turn
+from goes_lite_mongo._append import Group, read_head, take_turn
 from goes_lite_mongo._connection import Work, abort
 from goes_lite_mongo._driver import DRIVER_ERRORS, NO_TRANSACTION, ClientSession, Document, code, lost
 from goes_lite_mongo._executor import DirectExecutor
+from goes_lite_mongo._view import MongoMoment
 
 if TYPE_CHECKING:
     from pymongo.asynchronous.database import AsyncDatabase
@@ -212,11 +213,16 @@ class SessionExecutor:
     async def lock(self) -> None:
         _ = self._session.session  # raises after the end; `open` has taken the turn on the log
 
-    async def delete(self, work: Work[T]) -> T:
-        return await self._session.run(work)
+    async def change_log(self, work: Work[T]) -> T:
+        async def counted(session: ClientSession) -> T:
+            result = await work(session)
+            self._session.head = await read_head(self._session.executor.connection.collections, session)
+            return result
+
+        return await self._session.run(counted)
 
 
-AnyExecutor: TypeAlias = DirectExecutor | SessionExecutor
+AnyExecutor: TypeAlias = DirectExecutor | SessionExecutor | MongoMoment
 
 
 class MongoTransaction(UserTransaction):

@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 
 from bson.int64 import Int64
+from pymongo import ReplaceOne
 
 from goes_lite.contract.event_store import Pages
-from goes_lite.contract.snapshot_store import Snapshot, check_keep, check_snapshot, check_snapshot_query
+from goes_lite.contract.snapshot_store import (
+    Snapshot,
+    check_keep,
+    check_snapshot,
+    check_snapshot_query,
+    check_snapshots,
+)
 from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros, to_micros
 from goes_lite.kit.paging import keyset_pages, upper_bound
 from goes_lite.kit.sql import MAX_INTEGER
@@ -32,14 +39,20 @@ class MongoSnapshots:
         self._snapshots = found.snapshots
 
     async def save(self, snapshot: Snapshot) -> None:
-        ref, version, time, schema, encoding, state, deleted = check_snapshot(snapshot)
-        key = {"name": ref.name, "id": ref.id, "version": Int64(version)}
-        row: Document = {"_id": key, "time": Int64(to_micros(time)), "schema": Int64(schema), "encoding": encoding}
-        put_payload(row, "state", encoding, state)
-        row["deleted"] = deleted
+        row = _row(check_snapshot(snapshot))
         await self._executor.write(
-            lambda session: self._snapshots.replace_one({"_id": key}, row, upsert=True, session=session)
+            lambda session: self._snapshots.replace_one({"_id": row["_id"]}, row, upsert=True, session=session)
         )
+
+    async def save_many(self, snapshots: Iterable[Snapshot]) -> None:
+        rows = [_row(snapshot) for snapshot in check_snapshots(snapshots)]
+        writes = [ReplaceOne({"_id": row["_id"]}, row, upsert=True) for row in rows]
+
+        async def work(session: ClientSession) -> None:
+            if writes:
+                await self._snapshots.bulk_write(writes, session=session)
+
+        await self._executor.write(work)
 
     async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
         wanted = {"_id": versions(aggregate_ref(aggregate), upper_bound("upto", upto))}
@@ -106,6 +119,15 @@ class MongoSnapshots:
             return gone
 
         return await self._executor.write(work)
+
+
+def _row(snapshot: Snapshot) -> Document:
+    ref, version, time, schema, encoding, state, deleted = snapshot
+    key = {"name": ref.name, "id": ref.id, "version": Int64(version)}
+    row: Document = {"_id": key, "time": Int64(to_micros(time)), "schema": Int64(schema), "encoding": encoding}
+    put_payload(row, "state", encoding, state)
+    row["deleted"] = deleted
+    return row
 
 
 def _key(row: Document) -> Document:

@@ -40,6 +40,7 @@ from goes_lite.contract.backend import (
     Durability,
     Transaction,
     Unknown,
+    View,
 )
 from goes_lite.contract.commits import Commits, Published, SignalCommits
 from goes_lite.contract.event_bus import REPLAY, EventBus
@@ -49,6 +50,7 @@ from goes_lite.kit.bus import InProcessBus
 from goes_lite.kit.committer import Committer
 from goes_lite.kit.events import LogEvents
 from goes_lite.kit.transaction import TransactionBlock, check_not_inside
+from goes_lite.kit.view import StoresView, ViewBlock
 from goes_lite.runtime import Runtime, Signal
 from goes_lite_postgres import _schema
 from goes_lite_postgres._append import AppendSql, Group
@@ -65,6 +67,7 @@ from goes_lite_postgres._session import AnyExecutor, PostgresSession, PostgresTr
 from goes_lite_postgres._snapshots import PostgresSnapshots, SnapshotSql
 from goes_lite_postgres._statements import statements
 from goes_lite_postgres._user_sql import select
+from goes_lite_postgres._view import PostgresMoment
 from goes_lite_postgres._wakeup import Announcer, Watcher
 from goes_lite_postgres._writer import GROUP_EVENTS, Retries, Writer
 
@@ -176,6 +179,13 @@ class PostgresBackend(Backend):
         executor = SessionExecutor(session, lambda: self._group(names))
         return PostgresTransaction(self.runtime, session, self._stores(executor, names, None, self._bus.committed))
 
+    def view(self) -> AbstractAsyncContextManager[View]:
+        return ViewBlock(lambda: PostgresMoment(self._pool), self._seen)
+
+    def _seen(self, moment: PostgresMoment) -> View:
+        stores = self._stores(moment, self._names.inside(), None, None, self._as_stored)
+        return StoresView(self.runtime, self.identity, stores)
+
     async def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         path = f"SET LOCAL search_path = {quoted(self._address.schema)}, public"
         return await self.executor.select(lambda connection: select(connection, self._pool, path, sql, parameters))
@@ -191,13 +201,19 @@ class PostgresBackend(Backend):
         return Group(self._sql[0], self._dialect, self._reader, names)
 
     def _stores(
-        self, executor: AnyExecutor, names: Names, commits: Commits | None, published: Published | None
+        self,
+        executor: AnyExecutor,
+        names: Names,
+        commits: Commits | None,
+        published: Published | None,
+        reader: RowReader | None = None,
     ) -> tuple[LogEvents, PostgresSnapshots, PostgresModels, PostgresCheckpoints]:
-        """Return the stores of the handle, or of a transaction, which has no `commits`."""
+        """Return the stores of the handle, or of a transaction or view, which have no `commits`."""
         _, events, snapshots, models, checkpoints = self._sql
-        rows = PostgresEventRows(executor, events, self._dialect, self._reader, self._as_stored, names)
+        reader = reader or self._reader
+        rows = PostgresEventRows(executor, events, self._dialect, reader, self._as_stored, names)
         return (
-            LogEvents(rows, executor, self._reader, commits, published),
+            LogEvents(rows, executor, reader, commits, published),
             PostgresSnapshots(executor, snapshots),
             PostgresModels(executor, models),
             PostgresCheckpoints(executor, checkpoints, self.runtime.clock),

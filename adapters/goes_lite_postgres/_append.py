@@ -40,11 +40,12 @@ class AppendSql:
             f"LEFT JOIN LATERAL (SELECT version FROM {table('aggregates')} WHERE name = w.name AND id = w.id OFFSET 0) a "
             "ON true ORDER BY w.n)"
         )
-        self.stored = (
+        self.events = (
             "SELECT e.position, e.id, n.name, a.name, a.id, e.version, e.time, e.encoding, e.schema, e.data, e.binary_data, "
             f"e.metadata, e.tags FROM {table('events')} e JOIN {table('event_names')} n ON n.key = e.name_key "
-            f"LEFT JOIN {table('aggregates')} a ON a.key = e.aggregate_key WHERE e.id = ANY ($1::text[]::uuid[])"
+            f"LEFT JOIN {table('aggregates')} a ON a.key = e.aggregate_key"
         )
+        self.stored = f"{self.events} WHERE e.id = ANY ($1::text[]::uuid[])"
 
 
 class Move(NamedTuple):

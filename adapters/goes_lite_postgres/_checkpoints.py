@@ -6,7 +6,17 @@ unless the runtime has another clock than the system's, as in tests.
 
 from __future__ import annotations
 
-from goes_lite.contract.checkpoints import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
+from collections.abc import Iterable
+
+from goes_lite.contract.checkpoints import (
+    Checkpoint,
+    Lease,
+    check_checkpoint,
+    check_checkpoints,
+    check_lease,
+    check_owned_name,
+    check_ttl,
+)
 from goes_lite.errors import LeaseHeld, LeaseLost
 from goes_lite.events.fields import from_micros, to_micros
 from goes_lite.kit.leases import NOBODY, Sightings, StoredLease, check_claim, check_current, checkpoint, held
@@ -30,6 +40,11 @@ class CheckpointSql:
             f"INSERT INTO {checkpoints} (time, name, position, store) "
             f"SELECT {_NOW}, $2::text, $3::bigint, id::text || '/' || epoch::text FROM {store} "
             "ON CONFLICT (name) DO UPDATE SET position = excluded.position, store = excluded.store, time = excluded.time"
+        )
+        self.import_many = (
+            f"INSERT INTO {checkpoints} (name, position, store, time) "
+            "SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[]) ON CONFLICT (name) DO UPDATE "
+            "SET position = excluded.position, store = excluded.store, time = excluded.time"
         )
         self.delete = f"DELETE FROM {checkpoints} WHERE name = $1 RETURNING 1"
         self.lease = f"SELECT owner, token, expires FROM {leases} WHERE name = $1"
@@ -92,6 +107,14 @@ class PostgresCheckpoints:
     async def all(self) -> list[Checkpoint]:
         rows = await self._executor.read(lambda connection: connection.fetch(self._sql.all))
         return [checkpoint(*row) for row in rows]
+
+    async def import_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> None:
+        rows = [(*one[:3], to_micros(one.time)) for one in check_checkpoints(checkpoints)]
+        if rows:
+            columns = [*map(list, zip(*rows, strict=True))]
+            await self._executor.write(
+                lambda connection: connection.execute(self._sql.import_many, *columns), exclusive=True
+            )
 
 
 class PostgresLeases:

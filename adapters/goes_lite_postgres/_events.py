@@ -11,10 +11,12 @@ from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EVERYTHING, EventQuery
 from goes_lite.kit.events import AggregateRow, Page, page_of
+from goes_lite.kit.importing import Import
 from goes_lite.kit.select import read_count, read_page
 from goes_lite.kit.sql import Dialect
 from goes_lite_postgres._append import AppendSql
 from goes_lite_postgres._driver import Connection, Row, answer
+from goes_lite_postgres._import import ImportSql, insert
 from goes_lite_postgres._names import Names
 from goes_lite_postgres._options import ServerAddress
 from goes_lite_postgres._rows import COLUMNS, NAME_KEY, RowReader
@@ -81,6 +83,7 @@ class EventSql:
         self.key = f"SELECT key FROM {table('aggregates')} WHERE name = $1 AND id = $2"
         each = "jsonb_array_elements_text(e.tags::jsonb) AS tag"  # none of NULL
         tags = f"SELECT tag, e.position FROM {table('events')} e, {each} WHERE e.aggregate_key = $1"
+        self.imports = ImportSql(address)
         self.delete = (
             f"DELETE FROM {table('snapshots')} WHERE name = $1 AND id = $2",
             # positions are never reused, so the head stays where it is
@@ -211,4 +214,7 @@ class PostgresEventRows:
             await connection.execute(gone, key)
             return erased
 
-        return self._executor.delete(work)
+        return self._executor.change_log(work)
+
+    def insert(self, imported: Import) -> Awaitable[int]:
+        return self._executor.change_log(partial(insert, self._sql.imports, self._names.inside(), imported))

@@ -122,8 +122,8 @@ class DirectExecutor:
         check_write(self)
         return await self._committer.append(batch, condition, committed)
 
-    async def delete(self, work: Work[T]) -> T:
-        """Run a write that deletes events."""
+    async def change_log(self, work: Work[T]) -> T:
+        """Run a write that deletes or imports events."""
 
         async def locked(connection: Connection) -> T:
             await connection.execute(self.sql.lock_log)

@@ -14,6 +14,7 @@ from goes_lite.contract.model_store import (
     check_model_key,
     check_model_keys,
     check_models,
+    check_records,
     check_rename,
     parse_model,
 )
@@ -54,6 +55,16 @@ class ModelSql:
         self.clear = f"WITH gone AS (DELETE FROM {table} WHERE collection = $1 RETURNING 1) SELECT count(*) FROM gone"
         moved = f"UPDATE {table} SET collection = $2 WHERE collection = $1 RETURNING 1"
         self.rename = f"WITH moved AS ({moved}) SELECT count(*) FROM moved"
+        self.collections = (
+            f"WITH RECURSIVE found (name) AS (SELECT min(collection) FROM {table} UNION ALL SELECT (SELECT min(collection) "
+            f"FROM {table} WHERE collection > found.name) FROM found WHERE found.name IS NOT NULL) "
+            "SELECT name FROM found WHERE name IS NOT NULL"
+        )
+        self.import_many = (
+            f"{insert}SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::text[]) "
+            "ON CONFLICT (collection, id) DO UPDATE SET version = excluded.version, data = excluded.data, "
+            "plain = excluded.plain"
+        )
         self.get = f"SELECT {_COLUMNS} FROM {table} m WHERE m.collection = $1 AND m.id = $2"
         self.get_many = f"SELECT {_COLUMNS} FROM {table} m WHERE m.collection = $1 AND m.id = ANY ($2::text[])"
 
@@ -184,6 +195,18 @@ class PostgresModels:
             return moved
 
         return await self._executor.write(work, exclusive=True)
+
+    async def collections(self) -> list[str]:
+        rows = await self._executor.read(lambda connection: connection.fetch(self._sql.collections))
+        return [row[0] for row in rows]
+
+    async def import_models(self, records: Iterable[ModelRecord]) -> None:
+        rows = [(*record, queryable(record.data)) for record in check_records(records)]
+        if rows:
+            columns = [*map(list, zip(*rows, strict=True))]
+            await self._executor.write(
+                lambda connection: connection.execute(self._sql.import_many, *columns), exclusive=True
+            )
 
 
 def _key(row: Row) -> list[Any]:

@@ -18,6 +18,7 @@ from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, lost
 from goes_lite_postgres._ends import rollback
 from goes_lite_postgres._executor import DirectExecutor, Work
 from goes_lite_postgres._user_sql import check_statement, execute, execute_all, leaves_behind
+from goes_lite_postgres._view import PostgresMoment
 
 T = TypeVar("T")
 
@@ -218,7 +219,7 @@ class SessionExecutor:
     async def lock(self) -> None:
         await self._session.run(lambda connection: self._session.lock_log())
 
-    async def delete(self, work: Work[T]) -> T:
+    async def change_log(self, work: Work[T]) -> T:
         async def locked(connection: Connection) -> T:
             await self._session.lock_log()
             return await work(connection)
@@ -226,7 +227,7 @@ class SessionExecutor:
         return await self._session.run(locked)
 
 
-AnyExecutor: TypeAlias = DirectExecutor | SessionExecutor
+AnyExecutor: TypeAlias = DirectExecutor | SessionExecutor | PostgresMoment
 
 
 class PostgresTransaction(UserTransaction):

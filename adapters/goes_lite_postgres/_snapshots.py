@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from goes_lite.contract.event_store import Pages
-from goes_lite.contract.snapshot_store import Snapshot, check_keep, check_snapshot, check_snapshot_query
+from goes_lite.contract.snapshot_store import (
+    Snapshot,
+    check_keep,
+    check_snapshot,
+    check_snapshot_query,
+    check_snapshots,
+)
 from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros, to_micros
 from goes_lite.kit.paging import keyset_pages, upper_bound
 from goes_lite.kit.sql import MAX_INTEGER
@@ -20,6 +27,14 @@ PAGE = 128
 """The maximum number of snapshots in a page; a state may be large."""
 
 _COLUMNS = "name, id, version, time, schema, encoding, state, binary_state, deleted"
+
+
+_KEY: Callable[[tuple[Any, ...]], Any] = itemgetter(0, 1, 2)
+
+
+def _row(snapshot: Snapshot) -> tuple[Any, ...]:
+    ref, version, time, schema, encoding, state, deleted = snapshot
+    return (*ref, version, to_micros(time), schema, encoding, *packed(state), deleted)
 
 
 class SnapshotSql:
@@ -64,9 +79,13 @@ class PostgresSnapshots:
         self._sql = sql
 
     async def save(self, snapshot: Snapshot) -> None:
-        ref, version, time, schema, encoding, state, deleted = check_snapshot(snapshot)
-        row = (*ref, version, to_micros(time), schema, encoding, *packed(state), deleted)
+        row = _row(check_snapshot(snapshot))
         await self._executor.write(lambda connection: connection.execute(self._sql.save, *row))
+
+    async def save_many(self, snapshots: Iterable[Snapshot]) -> None:
+        # by key, so that two such writes cannot deadlock
+        rows = sorted(map(_row, check_snapshots(snapshots)), key=_KEY)
+        await self._executor.write(lambda connection: connection.executemany(self._sql.save, rows), exclusive=True)
 
     async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
         key = (*aggregate_ref(aggregate), upper_bound("upto", upto))

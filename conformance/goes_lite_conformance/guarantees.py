@@ -21,7 +21,7 @@ class Guarantee(NamedTuple):
 
 GUARANTEES = (
     Guarantee("G1", "a batch is stored whole or not at all", (
-        "ES-APPEND-009", "ES-APPEND-018", "ES-APPEND-023", "CC-READ-005", "CR-APPEND-002", "BE-TX-002",
+        "ES-APPEND-009", "ES-APPEND-018", "ES-APPEND-023", "CC-READ-005", "CR-APPEND-002", "BE-TX-002", "BE-VIEW-012",
     )),
     Guarantee("G2", "versions are contiguous, conflicts are typed, under real contention", (
         "ES-APPEND-011", "ES-APPEND-012", "ES-APPEND-013", "ES-APPEND-025", "CC-CONTEND", "CC-DECIDE",
@@ -29,7 +29,9 @@ GUARANTEES = (
     Guarantee("G3", "an append may be repeated", ("ES-RETRY", "CR-APPEND-003", "CC-CANCEL-001")),
     Guarantee("G4", "a reader never skips", ("CC-READ", "CC-SLOW", "CC-PROC-001", "ES-FOLLOW-015", "ES-FOLLOW-016")),
     Guarantee("G5", "what was acknowledged survives", ("CR-APPEND", "CR-TX", "CR-SOUND", "BE-OPEN-002", "PW-CUT")),
-    Guarantee("G6", "every field comes back exactly", ("ES-DATA", "ES-STORED", "SS-SAVE", "EB-PUB-002")),
+    Guarantee("G6", "every field comes back exactly", (
+        "ES-DATA", "ES-STORED", "SS-SAVE", "EB-PUB-002", "ES-IMPORT", "MS-IMPORT", "CP-IMPORT", "SS-MANY", "BE-VIEW-005",
+    )),
     Guarantee("G7", "a query means what `matches` says", ("ES-QUERY", "ES-COUNT", "ES-COND", "ST-MODEL")),
     Guarantee("G8", "following misses nothing and repeats nothing", (
         "ES-FOLLOW", "CC-READ", "CR-OTHERS-002", "BE-COMMITS", "PR-RUN-001", "PR-START", "PR-CHECK",
@@ -49,7 +51,8 @@ GUARANTEES = (
         "PR-SCHED-003", "PR-WAIT-004",
     )),
     Guarantee("G13", "bad input is a typed error and leaves the store unchanged", (
-        "ES-BAD", "SS-BAD", "MS-BAD", "MS-BULK-011", "MS-BULK-012", "MS-BULK-013", "MS-RENAME-006", "CP-BAD", "LE-BAD",
+        "ES-BAD", "SS-BAD", "MS-BAD", "MS-BULK-011", "MS-BULK-012", "MS-BULK-013", "MS-RENAME-006", "CP-BAD", "ES-IMPORT-008", "ES-IMPORT-011", "MS-IMPORT-004", "CP-IMPORT-003", "SS-MANY-003",
+        "BE-VIEW-007", "LE-BAD",
         "EB-NAME-005", "BE-COMMITS-014", "BE-OPEN-008", "BE-UNKNOWN", "PR-BAD",
         "PR-UNREAD",
     )),

@@ -25,6 +25,7 @@ from goes_lite.blocking._stores import (
     BlockingSnapshotStore,
 )
 from goes_lite.blocking._transaction import BlockingTransaction, TransactionBlock
+from goes_lite.blocking._view import BlockingView, ViewBlock
 from goes_lite.contract.backend import Backend, Durability
 from goes_lite.database import Database
 from goes_lite.errors import StillRunning
@@ -131,6 +132,18 @@ class BlockingDatabase:
         TransactionError (they would wait for the transaction that they are in).
         """
         return TransactionBlock(self.backend, self._portal)
+
+    def view(self) -> AbstractContextManager[BlockingView]:
+        """Return a view of everything that is stored, as of one moment: what a copy, a digest or a check reads.
+
+        - All its stores show the moment at which the block began: events, snapshots, read models and checkpoints that were
+          committed together are seen together, whatever is written meanwhile.
+        - It blocks no writer, however long it is open. A server may limit how long that is (StoreUnavailable then).
+        - Its events have the names and payloads with which they are stored: `data` is always a `Raw`, and nothing is
+          decoded, so that events can be read that no program knows.
+        - Everything that writes raises StoreReadOnly; `follow` raises TransactionError.
+        """
+        return ViewBlock(self.backend, self._portal)
 
     def repository(self, aggregate: type[A], **options: Unpack[RepositoryOptions[A]]) -> BlockingRepository[A]:
         """Return a repository of an aggregate class; the options are those of `Repository`."""

@@ -112,6 +112,21 @@ class BlockingEventStore:
         """
         return self._portal.run(self._store.delete(aggregate))
 
+    def import_events(self, events: Sequence[Event[Any]], *, head: int = 0) -> int:
+        """Store events of another store at the positions that they have, all or none, and return the new head.
+
+        - Every field is stored as it is: id, name, version, time, metadata, tags, encoding and payload. Nothing is decoded,
+          and no name has to be registered.
+        - Positions are kept, with the gaps between them. They increase, and the head becomes the last of them, or `head` if
+          that is higher: positions up to there are never used by another event.
+        - Events at positions up to the head of this store must be stored here already, exactly the same: then they are
+          left as they are, so that an import can be repeated. Otherwise ImportConflict, and nothing is written.
+        - Versions continue those of this store, else ConcurrencyError; a used id raises DuplicateEventError.
+        - Events without positions, or in another order, raise InvalidEventError.
+        - Readers, followers and subscribers see the events as they see those that another process has appended.
+        """
+        return self._portal.run(self._store.import_events(events, head=head))
+
     def stored(self, *, after: int = 0, upto: int | None = None) -> BlockingPages[Event[Raw]]:
         """Return the events with after < position ≤ upto as they are stored, in position order. Nothing is decoded.
 
@@ -149,6 +164,10 @@ class BlockingSnapshotStore:
     def prune(self, *, keep: int = 1, aggregate: AggregateRef | None = None) -> int:
         """Delete all but the newest `keep` (≥ 1) of each aggregate, or of one, and return their number; never the newest."""
         return self._portal.run(self._store.prune(keep=keep, aggregate=aggregate))
+
+    def save_many(self, snapshots: Iterable[Snapshot]) -> None:
+        """Store many snapshots as `save` does, all or none."""
+        self._portal.run(self._store.save_many(snapshots))
 
 
 class BlockingModelStore:
@@ -216,6 +235,17 @@ class BlockingModelStore:
         """
         return self._portal.run(self._store.rename(collection, to))
 
+    def collections(self) -> list[str]:
+        """Return the names of all collections that have a record, by code point, those of goes_lite included."""
+        return self._portal.run(self._store.collections())
+
+    def import_models(self, records: Iterable[ModelRecord]) -> None:
+        """Write records of another store as they are, with their versions, all or none; they replace existing ones.
+
+        Raises ModelError for data that is not JSON, InvalidQueryError for names or versions that cannot be.
+        """
+        self._portal.run(self._store.import_models(records))
+
 
 class BlockingCheckpointStore:
     """The blocking face of `goes_lite.contract.checkpoints.CheckpointStore`."""
@@ -239,6 +269,14 @@ class BlockingCheckpointStore:
     def all(self) -> list[Checkpoint]:
         """Return all checkpoints, ordered by name."""
         return self._portal.run(self._store.all())
+
+    def import_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> None:
+        """Write checkpoints of another store as they are, all or none; they replace existing ones.
+
+        Positions, times and the store that they belong to are kept: pass them with the `identity` of this store if they are
+        to be valid here. Raises InvalidQueryError for values that cannot be.
+        """
+        self._portal.run(self._store.import_checkpoints(checkpoints))
 
 
 class BlockingLeaseStore:

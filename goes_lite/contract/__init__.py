@@ -16,6 +16,7 @@ from goes_lite.contract.backend import (
     Stores,
     Transaction,
     Unknown,
+    View,
 )
 from goes_lite.contract.checkpoints import (
     MAX_TTL,
@@ -24,6 +25,7 @@ from goes_lite.contract.checkpoints import (
     Lease,
     LeaseStore,
     check_checkpoint,
+    check_checkpoints,
     check_lease,
     check_owned_name,
     check_ttl,
@@ -67,6 +69,7 @@ from goes_lite.contract.model_store import (
     check_model_key,
     check_model_keys,
     check_models,
+    check_records,
     check_rename,
     field_path,
     parse_model,
@@ -79,6 +82,7 @@ from goes_lite.contract.snapshot_store import (
     check_keep,
     check_snapshot,
     check_snapshot_query,
+    check_snapshots,
 )
 from goes_lite.contract.wrapping import ComposedBackend, WrappedBackend, WrappedStore, WrappedTransaction, innermost
 
@@ -139,10 +143,12 @@ __all__ = [
     "Transaction",
     "Unheard",
     "Unknown",
+    "View",
     "WrappedBackend",
     "WrappedStore",
     "WrappedTransaction",
     "check_checkpoint",
+    "check_checkpoints",
     "check_collection",
     "check_condition",
     "check_expected",
@@ -154,9 +160,11 @@ __all__ = [
     "check_owned_name",
     "check_position",
     "check_published",
+    "check_records",
     "check_rename",
     "check_snapshot",
     "check_snapshot_query",
+    "check_snapshots",
     "check_ttl",
     "check_wait",
     "field_path",

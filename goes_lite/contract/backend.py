@@ -1,6 +1,7 @@
 """What a backend is: the stores behind one URL, and what they can do together.
 
-Rule of this file: `Backend` is all that an adapter implements, `Transaction` what its `transaction()` yields. What a program
+Rule of this file: `Backend` is all that an adapter implements, `Transaction` what its `transaction()` yields, `View` what
+its `view()` yields. What a program
 does with a backend (repositories, processors, commands, …) is in `goes_lite.database`, which wraps one.
 """
 
@@ -113,6 +114,13 @@ async def ended_by_store(tx: Transaction) -> Exception | None:
     return None
 
 
+class View(Stores, Protocol):
+    """The stores as of one moment, for reading; see `Backend.view`."""
+
+    identity: str
+    """The store and its epoch."""
+
+
 class Backend(Stores, Protocol):
     """One open handle to a store: what an adapter implements. `connect` returns a `Database` around it."""
 
@@ -138,6 +146,18 @@ class Backend(Stores, Protocol):
 
         Raises AbilityMissing without the ability. Inside the block, writes through the backend's own stores raise
         TransactionError (they would wait for the transaction that they are in).
+        """
+        ...
+
+    def view(self) -> AbstractAsyncContextManager[View]:
+        """Return a view of everything that is stored, as of one moment: what a copy, a digest or a check reads.
+
+        - All its stores show the moment at which the block began: events, snapshots, read models and checkpoints that were
+          committed together are seen together, whatever is written meanwhile.
+        - It blocks no writer, however long it is open. A server may limit how long that is (StoreUnavailable then).
+        - Its events have the names and payloads with which they are stored: `data` is always a `Raw`, and nothing is
+          decoded, so that events can be read that no program knows.
+        - Everything that writes raises StoreReadOnly; `follow` raises TransactionError.
         """
         ...
 

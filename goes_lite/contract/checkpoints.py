@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import uuid4
 
 from goes_lite.errors import InvalidQueryError
-from goes_lite.events.fields import check_text
+from goes_lite.events.fields import check_text, from_micros, to_micros
 from goes_lite.events.query import check_for_query
 
 MAX_TTL = 1e9
@@ -68,6 +69,21 @@ def check_checkpoint(name: str, position: int, lease: Lease | None) -> None:
         check_lease(lease)
 
 
+def check_checkpoints(checkpoints: Iterable[Checkpoint]) -> list[Checkpoint]:
+    """Return the checkpoints of an `import_checkpoints`, by name; InvalidQueryError unless every backend can save them."""
+    if isinstance(checkpoints, (str, bytes, Checkpoint)) or not isinstance(checkpoints, Iterable):
+        raise InvalidQueryError(f"import_checkpoints takes a collection of checkpoints, not {checkpoints!r:.80}")
+    found: dict[str, Checkpoint] = {}
+    for one in checkpoints:
+        if not isinstance(one, Checkpoint):
+            raise InvalidQueryError(f"import_checkpoints takes Checkpoints, not {one!r:.80}")
+        check_checkpoint(one.name, one.position, None)
+        check_owned_name(one.store, "the store of a checkpoint")
+        time = from_micros(check_for_query(to_micros, one.time))
+        found[one.name] = one._replace(time=time)
+    return [found[name] for name in sorted(found)]
+
+
 def check_owned_name(name: str, what: str = "the name of a checkpoint or lease") -> None:
     """Raise InvalidQueryError unless it can name a checkpoint, a lease or its owner on every backend."""
     check_for_query(check_text, name, what)
@@ -103,6 +119,14 @@ class CheckpointStore(Protocol):
 
     async def all(self) -> list[Checkpoint]:
         """Return all checkpoints, ordered by name."""
+        ...
+
+    async def import_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> None:
+        """Write checkpoints of another store as they are, all or none; they replace existing ones.
+
+        Positions, times and the store that they belong to are kept: pass them with the `identity` of this store if they are
+        to be valid here. Raises InvalidQueryError for values that cannot be.
+        """
         ...
 
 

@@ -210,3 +210,18 @@ class EventStore(Protocol):
         - An unknown aggregate returns 0, not an error.
         """
         ...
+
+    async def import_events(self, events: Sequence[Event[Any]], *, head: int = 0) -> int:
+        """Store events of another store at the positions that they have, all or none, and return the new head.
+
+        - Every field is stored as it is: id, name, version, time, metadata, tags, encoding and payload. Nothing is decoded,
+          and no name has to be registered.
+        - Positions are kept, with the gaps between them. They increase, and the head becomes the last of them, or `head` if
+          that is higher: positions up to there are never used by another event.
+        - Events at positions up to the head of this store must be stored here already, exactly the same: then they are
+          left as they are, so that an import can be repeated. Otherwise ImportConflict, and nothing is written.
+        - Versions continue those of this store, else ConcurrencyError; a used id raises DuplicateEventError.
+        - Events without positions, or in another order, raise InvalidEventError.
+        - Readers, followers and subscribers see the events as they see those that another process has appended.
+        """
+        ...

@@ -88,6 +88,17 @@ class ModelStore(Protocol):
         """
         ...
 
+    async def collections(self) -> list[str]:
+        """Return the names of all collections that have a record, by code point, those of goes_lite included."""
+        ...
+
+    async def import_models(self, records: Iterable[ModelRecord]) -> None:
+        """Write records of another store as they are, with their versions, all or none; they replace existing ones.
+
+        Raises ModelError for data that is not JSON, InvalidQueryError for names or versions that cannot be.
+        """
+        ...
+
 
 def check_collection(collection: str) -> None:
     """Raise InvalidQueryError unless it can name a collection on every backend."""
@@ -114,6 +125,24 @@ def check_models(collection: str, models: Mapping[str, T | None]) -> list[tuple[
         raise InvalidQueryError(f"models is a mapping of ids to models, not {models!r:.80}")
     check_model_keys(collection, models)
     return list(models.items())
+
+
+def check_records(records: Iterable[ModelRecord]) -> list[ModelRecord]:
+    """Return the records of an `import_models`, by collection and id; an error says why if not every backend can store them."""
+    if isinstance(records, (str, bytes, ModelRecord)) or not isinstance(records, Iterable):
+        raise InvalidQueryError(f"import_models takes a collection of records, not {records!r:.80}")
+    found: dict[tuple[str, str], ModelRecord] = {}
+    for record in records:
+        if not isinstance(record, ModelRecord):
+            raise InvalidQueryError(f"import_models takes ModelRecords, not {record!r:.80}")
+        check_model_key(record.collection, record.id)
+        if type(record.version) is not int or not 1 <= record.version < 2**63:
+            raise InvalidQueryError(
+                f"the version of the model {record.id!r:.80} is an int from 1 to 2**63 - 1, not {record.version!r:.80}"
+            )
+        parse_model(record.collection, record.id, record.data)
+        found[record.collection, record.id] = record
+    return [found[key] for key in sorted(found)]
 
 
 def check_rename(collection: str, to: str) -> None:

@@ -52,6 +52,13 @@ def check_snapshot(snapshot: Snapshot) -> Snapshot:
     return snapshot._replace(aggregate=aggregate_ref(snapshot.aggregate), time=time)
 
 
+def check_snapshots(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
+    """Return the snapshots of a `save_many`; InvalidEventError unless every backend can store all of them."""
+    if isinstance(snapshots, (str, bytes, Snapshot)) or not isinstance(snapshots, Iterable):
+        raise InvalidEventError(f"save_many takes a collection of snapshots, not {snapshots!r:.80}")
+    return [check_snapshot(snapshot) for snapshot in snapshots]
+
+
 def check_snapshot_query(
     names: Iterable[str], aggregate: AggregateRef | None
 ) -> tuple[tuple[str, ...], AggregateRef | None]:
@@ -76,6 +83,10 @@ class SnapshotStore(Protocol):
 
     async def save(self, snapshot: Snapshot) -> None:
         """Store the snapshot; it replaces one of the same aggregate and version."""
+        ...
+
+    async def save_many(self, snapshots: Iterable[Snapshot]) -> None:
+        """Store many snapshots as `save` does, all or none."""
         ...
 
     async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:

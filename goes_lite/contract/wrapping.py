@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
-from goes_lite.contract.backend import Backend, Transaction
+from goes_lite.contract.backend import Backend, Transaction, View
 from goes_lite.contract.event_bus import REPLAY, Carrier
 from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
 from goes_lite.events.event import Event
@@ -81,6 +81,9 @@ class WrappedStore(EventStore):
     async def delete(self, aggregate: AggregateRef) -> int:
         return await self.around(lambda: self.store.delete(aggregate))
 
+    async def import_events(self, events: Sequence[Event[Any]], *, head: int = 0) -> int:
+        return await self.around(lambda: self.store.import_events(events, head=head))
+
 
 def innermost(events: EventStore) -> EventStore:
     """Return the store inside all wrappers."""
@@ -114,10 +117,24 @@ class WrappedTransaction(Transaction):
         self.transaction.on_commit(action)
 
 
+class WrappedView(View):
+    """A view that delegates to another, except for its events."""
+
+    def __init__(self, view: View, events: EventStore) -> None:
+        self.view = view
+        """The wrapped view."""
+        self.runtime = view.runtime
+        self.identity = view.identity
+        self.events = events
+        self.snapshots = view.snapshots
+        self.models = view.models
+        self.checkpoints = view.checkpoints
+
+
 class WrappedBackend(Backend):
     """A backend that delegates to another; replace parts by assigning them.
 
-    `events` wraps its event stores, those of transactions included.
+    `events` wraps its event stores, those of transactions and views included.
     """
 
     def __init__(self, backend: Backend, events: Callable[[EventStore], EventStore] | None = None) -> None:
@@ -148,6 +165,14 @@ class WrappedBackend(Backend):
     async def _transaction(self, wrap: Callable[[EventStore], EventStore]) -> AsyncGenerator[Transaction]:
         async with self.backend.transaction() as transaction:
             yield WrappedTransaction(transaction, wrap(transaction.events))
+
+    def view(self) -> AbstractAsyncContextManager[View]:
+        return self.backend.view() if self._wrap is None else self._view(self._wrap)
+
+    @asynccontextmanager
+    async def _view(self, wrap: Callable[[EventStore], EventStore]) -> AsyncGenerator[View]:
+        async with self.backend.view() as view:
+            yield WrappedView(view, wrap(view.events))
 
     async def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return await self.backend.select(sql, parameters)

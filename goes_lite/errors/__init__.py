@@ -5,6 +5,7 @@
     ├── AppendConditionFailed         an event that the decision did not see matches its condition
     ├── KeyTaken                      an aggregate has the key that was claimed             (ValueError)
     ├── DuplicateEventError           an event id is already used by a different event      (ValueError)
+    ├── ImportConflict                events of another store do not fit the log            (ValueError)
     ├── AppendInDoubtError            the store became unreachable and the outcome is unknown
     ├── InvalidEventError             an event cannot be recorded as it is                  (ValueError)
     ├── InvalidQueryError             a query contradicts itself or has a wrong value       (ValueError)
@@ -115,6 +116,7 @@ from goes_lite.errors._events import (
     DecodeError,
     DuplicateEventError,
     EncodeError,
+    ImportConflict,
     InvalidEventError,
     InvalidQueryError,
     KeyTaken,
@@ -167,6 +169,7 @@ __all__ = [
     "EncodeError",
     "ForeignFile",
     "GoesError",
+    "ImportConflict",
     "InvalidEventError",
     "InvalidQueryError",
     "InvalidReceipt",

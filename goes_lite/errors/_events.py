@@ -69,6 +69,20 @@ class DuplicateEventError(GoesError, ValueError):
         )
 
 
+class ImportConflict(GoesError, ValueError):
+    """Events of another store do not fit the log that they are imported into; nothing was written.
+
+    Attribute: `position` (of the event that does not fit).
+    """
+
+    def __init__(self, position: int, reason: str) -> None:
+        self.position = position
+        super().__init__(
+            f"the event of position {position} cannot be imported: {reason}; import into an empty store, or into one that "
+            "holds the same events so far"
+        )
+
+
 class AppendInDoubtError(GoesError):
     """The store became unreachable during the append and stayed so: the events may or may not have been written.
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from goes_lite.kit.bus import InProcessBus
     from goes_lite.kit.committer import Committer, Operation, Retries, decide, mark_in_doubt
     from goes_lite.kit.events import AggregateRow, EventRows, Executor, LogEvents, Page, page_of
+    from goes_lite.kit.importing import Import, check_import, check_new, check_same, tagged
     from goes_lite.kit.leases import (
         NOBODY,
         StoredLease,
@@ -30,10 +31,10 @@ if TYPE_CHECKING:
     from goes_lite.kit.reading import EventReader
     from goes_lite.kit.select import Found, Reading, answer, read_count, read_highest, read_page
     from goes_lite.kit.sql import MAX_INTEGER, SQLITE, Dialect, Sql, condition
+    from goes_lite.kit.table_checkpoints import Checkpoints, Leases
     from goes_lite.kit.tables import (
         Change,
-        Checkpoints,
-        Leases,
+        FrozenSession,
         Models,
         Record,
         Snapshots,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         check_write,
         current_session,
     )  # fmt: skip
+    from goes_lite.kit.view import Moment, StoresView, ViewBlock, refuse_write
     from goes_lite.kit.watcher import LoopWatcher
     from goes_lite.runtime import Clock, Runtime, Signal, SystemClock
 
@@ -73,11 +75,14 @@ __all__ = [
     "EventRows",
     "Executor",
     "Found",
+    "FrozenSession",
+    "Import",
     "InProcessBus",
     "Leases",
     "LogEvents",
     "LoopWatcher",
     "Models",
+    "Moment",
     "Operation",
     "Page",
     "Patience",
@@ -93,10 +98,12 @@ __all__ = [
     "Store",
     "StoredLease",
     "StoresInside",
+    "StoresView",
     "SystemClock",
     "Tables",
     "TransactionBlock",
     "UserTransaction",
+    "ViewBlock",
     "Window",
     "acquired",
     "aggregate_ref",
@@ -106,10 +113,13 @@ __all__ = [
     "check_claim",
     "check_current",
     "check_for_query",
+    "check_import",
     "check_name",
+    "check_new",
     "check_not_inside",
     "check_query",
     "check_repeated",
+    "check_same",
     "check_text",
     "check_write",
     "checkpoint",
@@ -130,8 +140,10 @@ __all__ = [
     "read_highest",
     "read_page",
     "reads",
+    "refuse_write",
     "renewed",
     "restore",
+    "tagged",
     "tags_json",
     "time_micros",
     "to_micros",
@@ -142,8 +154,8 @@ __all__ = [
 
 _MODULES = (
     "events.event", "events.fields", "events.query", "kit.batch", "kit.branches", "kit.select", "kit.bus", "kit.events",
-    "kit.leases", "kit.paging", "kit.reading", "kit.sql", "kit.tables", "kit.transaction", "runtime", "kit.committer",
-    "kit.patience", "kit.watcher",
+    "kit.leases", "kit.paging", "kit.reading", "kit.sql", "kit.tables", "kit.table_checkpoints", "kit.transaction",
+    "kit.importing", "kit.view", "runtime", "kit.committer", "kit.patience", "kit.watcher",
 )  # fmt: skip
 """The modules that define the names. Those that import asyncio come last, since a blocking program does without it."""
 

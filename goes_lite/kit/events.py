@@ -25,6 +25,7 @@ from goes_lite.events.fields import AggregateRef, aggregate_ref, check_name, fro
 from goes_lite.events.query import EVERYTHING, EventQuery, check_for_query
 from goes_lite.events.registry import Raw
 from goes_lite.kit.batch import AppendBatch, check_batch
+from goes_lite.kit.importing import Import, check_import
 from goes_lite.kit.paging import FIRST_PAGE, keyset_pages, lower_bound, upper_bound
 from goes_lite.kit.reading import EventReader
 from goes_lite.kit.sql import MAX_INTEGER
@@ -79,6 +80,10 @@ class EventRows(Protocol):
     def count(self, query: EventQuery, /) -> Awaitable[int]: ...
     def delete(self, ref: AggregateRef, /) -> Awaitable[int]:
         """Erase the events and snapshots of an aggregate and return the number of events."""
+        ...
+
+    def insert(self, imported: Import, /) -> Awaitable[int]:
+        """Store the events of an import at their positions, as `EventStore.import_events` does, and return the head."""
         ...
 
 
@@ -261,6 +266,9 @@ class LogEvents:
 
     async def delete(self, aggregate: AggregateRef) -> int:
         return await self._rows.delete(aggregate_ref(aggregate))
+
+    async def import_events(self, events: Sequence[Event[Any]], *, head: int = 0) -> int:
+        return await self._rows.insert(check_import(events, head))
 
 
 def _ref(row: AggregateRow) -> AggregateRef:

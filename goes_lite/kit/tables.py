@@ -1,4 +1,6 @@
-"""Stores of snapshots, read models, checkpoints and leases, for backends whose storage is tables of JSON rows by key.
+"""Stores of snapshots and read models, for backends whose storage is tables of JSON rows by key.
+
+`table_checkpoints` has those of checkpoints and leases.
 
 Such a backend implements only its event store. The stores here compute changes from the current state; the backend's
 `TableSession` gives access to that state and commits the changes. See examples/custom_backend.py.
@@ -10,12 +12,12 @@ import base64
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from itertools import groupby, islice
 from types import CoroutineType
-from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Generic, NamedTuple, NoReturn, ParamSpec, Protocol, Self, TypeVar
 
 from goes_lite import errors
-from goes_lite.contract.checkpoints import Checkpoint, Lease, check_checkpoint, check_lease, check_owned_name, check_ttl
 from goes_lite.contract.event_store import Pages, check_position
 from goes_lite.contract.model_store import (
     ModelQuery,
@@ -25,22 +27,20 @@ from goes_lite.contract.model_store import (
     check_model_key,
     check_model_keys,
     check_models,
+    check_records,
     check_rename,
     parse_model,
 )
-from goes_lite.contract.snapshot_store import Snapshot, check_keep, check_snapshot, check_snapshot_query
+from goes_lite.contract.snapshot_store import (
+    Snapshot,
+    check_keep,
+    check_snapshot,
+    check_snapshot_query,
+    check_snapshots,
+)
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros, to_micros
-from goes_lite.kit.leases import (
-    NOBODY,
-    StoredLease,
-    acquired,
-    check_claim,
-    check_current,
-    checkpoint,
-    held,
-    renewed,
-)
+from goes_lite.kit.view import refuse_write
 from goes_lite.runtime import Runtime
 from goes_lite.runtime.deadline import current_deadline
 
@@ -74,6 +74,12 @@ class Tables:
             case _:
                 raise ValueError(f"unknown kind of record: {record!r:.80}")
 
+    def copy(self) -> Self:
+        """Return the tables as they are now, which later changes leave alone. A subclass also copies what it has."""
+        copied = copy(self)
+        copied.tables = {name: {**rows} for name, rows in self.tables.items()}
+        return copied
+
     def table(self, *table: str) -> dict[Any, Any]:
         """Return the rows of a table, which is empty if nothing was ever put into it."""
         return self.tables.get(table, {})
@@ -102,6 +108,22 @@ class TableSession(Protocol):
     def write(self, work: Callable[[Any], Change[T]]) -> T:
         """Call `work` with the state, commit its change and return its result; one writer at a time."""
         ...
+
+
+class FrozenSession:
+    """The session of a view: a copy of the state, which is read as long as the session that it came from is open."""
+
+    def __init__(self, state: Any, session: TableSession, location: str) -> None:
+        self._state = state
+        self._location = location
+        self.check_open = session.check_open
+
+    def read(self, select: Callable[[Any], T]) -> T:
+        self.check_open()
+        return select(self._state)
+
+    def write(self, work: object) -> NoReturn:
+        refuse_write(self._location)
 
 
 class Store:
@@ -166,9 +188,11 @@ class Snapshots(Store):
 
     @writes
     def save(self, tables: Tables, snapshot: Snapshot) -> Change[None]:
-        ref, version, time, schema, encoding, data, deleted = check_snapshot(snapshot)
-        fields = [to_micros(time), schema, encoding, packed(data), deleted]
-        return Change(None, [["put", ["snapshots", *ref], version, fields]])
+        return Change(None, [_snapshot_record(check_snapshot(snapshot))])
+
+    @writes
+    def save_many(self, tables: Tables, snapshots: Iterable[Snapshot]) -> Change[None]:
+        return Change(None, [_snapshot_record(snapshot) for snapshot in check_snapshots(snapshots)])
 
     @reads
     def latest(self, tables: Tables, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
@@ -196,6 +220,11 @@ class Snapshots(Store):
         found = _stored_snapshots(tables, None if aggregate is None else aggregate_ref(aggregate))
         by_aggregate = groupby(found, key=lambda one: one.aggregate)
         return _dropped([one for _, snapshots in by_aggregate for one in [*snapshots][:-keep]])
+
+
+def _snapshot_record(snapshot: Snapshot) -> Record:
+    ref, version, time, schema, encoding, data, deleted = snapshot
+    return ["put", ["snapshots", *ref], version, [to_micros(time), schema, encoding, packed(data), deleted]]
 
 
 def _stored_snapshots(tables: Tables, only: AggregateRef | None) -> list[Snapshot]:
@@ -288,72 +317,14 @@ class Models(Store):
         moved, gone = tables.table("models", collection), tables.table("models", to)
         return Change(len(moved), [["rename", ["models", collection], ["models", to]]] if moved or gone else ())
 
-
-class Checkpoints(Store):
-    """One table: position and time by name."""
-
     @reads
-    def get(self, tables: Tables, name: str) -> Checkpoint | None:
-        check_owned_name(name)
-        return next((one for one in _stored_checkpoints(tables) if one.name == name), None)
+    def collections(self, tables: Tables) -> list[str]:
+        return sorted(name[1] for name, rows in tables.tables.items() if name[0] == "models" and rows)
 
     @writes
-    def save(self, tables: Tables, name: str, position: int, *, lease: Lease | None = None) -> Change[None]:
-        check_checkpoint(name, position, lease)
-        if lease is not None:
-            check_current(lease, _stored_lease(tables, lease.name))
-        return Change(None, [["put", ["checkpoints"], name, [position, self.now()]]])
-
-    @writes
-    def delete(self, tables: Tables, name: str) -> Change[bool]:
-        check_owned_name(name)
-        there = name in tables.table("checkpoints")
-        return Change(there, [["drop", ["checkpoints"], name]] if there else ())
-
-    @reads
-    def all(self, tables: Tables) -> list[Checkpoint]:
-        return _stored_checkpoints(tables)
-
-
-def _stored_checkpoints(tables: Tables) -> list[Checkpoint]:
-    """Return all checkpoints, by name."""
-    found = sorted(tables.table("checkpoints").items())
-    return [checkpoint(name, position, tables.identity, time) for name, (position, time) in found]
-
-
-class Leases(Store):
-    """One table: owner, token and expiry by name; see `goes_lite.kit.leases`."""
-
-    @writes
-    def acquire(self, tables: Tables, name: str, owner: str, ttl: float) -> Change[Lease]:
-        duration = check_claim(name, owner, ttl)
-        return _written(acquired(name, owner, duration, _stored_lease(tables, name), self.now()))
-
-    @writes
-    def renew(self, tables: Tables, lease: Lease, ttl: float) -> Change[Lease]:
-        check_lease(lease)
-        return _written(renewed(lease, check_ttl(ttl), _stored_lease(tables, lease.name), self.now()))
-
-    @writes
-    def release(self, tables: Tables, lease: Lease) -> Change[bool]:
-        check_lease(lease)
-        there = _stored_lease(tables, lease.name)[:2] == (lease.owner, lease.token)
-        return Change(there, _written(lease._replace(owner="", expires=from_micros(0))).records if there else ())
-
-    @reads
-    def get(self, tables: Tables, name: str) -> Lease | None:
-        check_owned_name(name)
-        return held(name, _stored_lease(tables, name), self.now())
-
-
-def _stored_lease(tables: Tables, name: str) -> StoredLease:
-    owner, token, expires = tables.table("leases").get(name, NOBODY)
-    return owner, token, expires
-
-
-def _written(lease: Lease) -> Change[Lease]:
-    """Return the change that stores a lease."""
-    return Change(lease, [["put", ["leases"], lease.name, [lease.owner, lease.token, to_micros(lease.expires)]]])
+    def import_models(self, tables: Tables, records: Iterable[ModelRecord]) -> Change[None]:
+        found = check_records(records)
+        return Change(None, [["put", ["models", one.collection], one.id, [one.version, one.data]] for one in found])
 
 
 def packed(payload: str | bytes) -> Any:

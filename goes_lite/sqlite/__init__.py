@@ -37,6 +37,7 @@ from goes_lite.contract.backend import (
     Durability,
     Transaction,
     Unknown,
+    View,
 )
 from goes_lite.contract.commits import Commits, Published, SignalCommits
 from goes_lite.contract.event_bus import REPLAY, EventBus
@@ -46,6 +47,7 @@ from goes_lite.events.registry import Registry
 from goes_lite.kit.bus import InProcessBus
 from goes_lite.kit.events import LogEvents
 from goes_lite.kit.transaction import TransactionBlock, check_not_inside
+from goes_lite.kit.view import StoresView, ViewBlock
 from goes_lite.runtime import LoopRuntime, Runtime
 from goes_lite.sqlite import _guard
 from goes_lite.sqlite._append import Append
@@ -69,6 +71,7 @@ from goes_lite.sqlite._sizes import sizes
 from goes_lite.sqlite._snapshots import SQLiteSnapshots
 from goes_lite.sqlite._turnstile import AnyTurnstile, NoTurnstile, Turnstile
 from goes_lite.sqlite._user_sql import sql_of_readers, sql_of_transactions
+from goes_lite.sqlite._view import SQLiteMoment
 from goes_lite.sqlite._wakeup import Watcher, commit_signal
 from goes_lite.sqlite._writer import Writer
 
@@ -262,6 +265,14 @@ class SQLiteBackend(Backend):
         stores = self._stores(SessionExecutor(session, self._append), None, self._bus.committed)
         return SQLiteTransaction(self.runtime, session, self._sql_of_transactions, stores)
 
+    def view(self) -> AbstractAsyncContextManager[View]:
+        return ViewBlock(lambda: SQLiteMoment(self.runtime, self._readers, self._writer), self._seen)
+
+    def _seen(self, moment: SQLiteMoment) -> View:
+        reader = self._as_stored
+        stores = LogEvents(SQLiteEventRows(moment, reader, reader), moment, reader, None), *self._others(moment)
+        return StoresView(self.runtime, self.identity, stores)
+
     async def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return await self._executor.read(lambda connection: self._sql_of_readers.run(connection, sql, parameters))
 
@@ -292,13 +303,13 @@ class SQLiteBackend(Backend):
         self, executor: AnyExecutor, commits: Commits | None, published: Published | None
     ) -> tuple[LogEvents, SQLiteSnapshots, SQLiteModels, SQLiteCheckpoints]:
         """Return the stores of the handle, or of a transaction, which has no `commits`."""
-        rows = SQLiteEventRows(executor, self._reader, self._as_stored)
-        return (
-            LogEvents(rows, executor, self._reader, commits, published),
-            SQLiteSnapshots(executor),
-            SQLiteModels(executor),
-            SQLiteCheckpoints(executor, self.runtime.clock),
+        events = LogEvents(
+            SQLiteEventRows(executor, self._reader, self._as_stored), executor, self._reader, commits, published
         )
+        return events, *self._others(executor)
+
+    def _others(self, executor: AnyExecutor) -> tuple[SQLiteSnapshots, SQLiteModels, SQLiteCheckpoints]:
+        return SQLiteSnapshots(executor), SQLiteModels(executor), SQLiteCheckpoints(executor, self.runtime.clock)
 
     @property
     def writer(self) -> Writer:

@@ -32,7 +32,7 @@ _BEGIN_EXPECTED = (
 _MOVE_EXPECTED = "UPDATE aggregates SET version = ?, last_time = ? WHERE name = ? AND id = ? AND version = ?"
 _NAME = "SELECT key FROM event_names WHERE name = ?"
 _NEW_NAME = "INSERT INTO event_names (name) VALUES (?) RETURNING key"
-_EVENT = (
+EVENT = (
     "INSERT INTO events (position, id, name_key, aggregate_key, version, time, encoding, schema, data, metadata, tags) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
@@ -42,11 +42,12 @@ _EVENT_ALONE = (
     "?, ?, ?, ?, ?, ?, ?)"
 )
 """Takes the next position. Fails with NOT NULL if the event's name is not stored yet."""
-_TAG = "INSERT INTO event_tags (tag, position) VALUES (?, ?)"
-_STORED = (
-    "SELECT e.position, n.name, a.name, a.id, e.version, e.time, e.encoding, e.schema, e.data, e.metadata, e.tags "
-    "FROM events e JOIN event_names n ON n.key = e.name_key LEFT JOIN aggregates a ON a.key = e.aggregate_key WHERE e.id = ?"
+TAG = "INSERT INTO event_tags (tag, position) VALUES (?, ?)"
+STORED = (
+    "SELECT e.position, e.id, n.name, a.name, a.id, e.version, e.time, e.encoding, e.schema, e.data, e.metadata, e.tags "
+    "FROM events e JOIN event_names n ON n.key = e.name_key LEFT JOIN aggregates a ON a.key = e.aggregate_key"
 )
+_STORED = f"{STORED} WHERE e.id = ?"
 
 
 def head(connection: Connection) -> int:
@@ -129,7 +130,7 @@ class Append:
         position = self._driver.last_key(connection, inserted)
         self.before = position - 1
         if event._tags is not None:
-            connection.executemany(_TAG, [(tag, position) for tag in event.tags])
+            connection.executemany(TAG, [(tag, position) for tag in event.tags])
         return Appended((position,))
 
     def _check_and_insert(self, connection: Connection) -> Appended:
@@ -183,11 +184,11 @@ class Append:
             if event._tags is not None:
                 tagged += [(tag, position) for tag in event.tags]
         if len(rows) == 1:
-            execute(_EVENT, rows[0])
+            execute(EVENT, rows[0])
         else:
-            connection.executemany(_EVENT, rows)
+            connection.executemany(EVENT, rows)
         if tagged:
-            connection.executemany(_TAG, tagged)
+            connection.executemany(TAG, tagged)
         return Appended(tuple(range(self.before + 1, position + 1)))
 
     def _find_stored(self, connection: Connection) -> dict[bytes, Event[None]]:
@@ -195,7 +196,7 @@ class Append:
         found: dict[bytes, Event[None]] = {}
         for event in self._batch.events:
             key = id_bytes(event)
-            for position, name, aggregate, aggregate_id, *rest in connection.execute(_STORED, (key,)).fetchall():
+            for position, _, name, aggregate, aggregate_id, *rest in connection.execute(_STORED, (key,)).fetchall():
                 if self.before < 0 or position <= self.before:
                     version, time, encoding, schema, payload, metadata, tags = rest
                     ref = None if aggregate is None else AggregateRef._make((aggregate, aggregate_id))

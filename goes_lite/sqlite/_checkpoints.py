@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from goes_lite.contract.checkpoints import (
     Checkpoint,
     Lease,
     check_checkpoint,
+    check_checkpoints,
     check_lease,
     check_owned_name,
     check_ttl,
@@ -79,6 +80,10 @@ class SQLiteCheckpoints:
         sql = f"{_CHECKPOINTS} ORDER BY name"
         rows = await self._executor.read(lambda connection: connection.execute(sql).fetchall())
         return [checkpoint(*row) for row in rows]
+
+    async def import_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> None:
+        rows = [(*one[:3], to_micros(one.time)) for one in check_checkpoints(checkpoints)]
+        await self._executor.write(lambda connection: connection.executemany(_SAVE, rows))
 
 
 class SQLiteLeases:

@@ -79,6 +79,10 @@ class Driver(Protocol):
         """Set or, with None, remove the authorizer. SQLite then recompiles cached statements."""
         ...
 
+    def copy(self, source: Connection, target: Connection) -> None:
+        """Make the target, a database in memory, equal to the source."""
+        ...
+
     def code(self, error: Exception) -> int:
         """Return SQLite's extended result code."""
         ...
@@ -115,6 +119,9 @@ class StdlibDriver:
 
     def authorize(self, connection: Connection, check: Authorizer | None) -> None:
         cast("sqlite3.Connection", connection).set_authorizer(check)
+
+    def copy(self, source: Connection, target: Connection) -> None:
+        cast("sqlite3.Connection", source).backup(cast("sqlite3.Connection", target))
 
     def code(self, error: Exception) -> int:
         code: int | None = getattr(error, "sqlite_errorcode", None)
@@ -155,6 +162,10 @@ class ApswDriver:
 
     def authorize(self, connection: Connection, check: Authorizer | None) -> None:
         cast("Any", connection).authorizer = check
+
+    def copy(self, source: Connection, target: Connection) -> None:
+        with cast("Any", target).backup("main", source, "main") as copying:
+            copying.step()
 
     def code(self, error: Exception) -> int:
         if isinstance(error, UnicodeDecodeError):

@@ -10,11 +10,13 @@ from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EVERYTHING, EventQuery
 from goes_lite.kit.events import AggregateRow, Page, page_of
+from goes_lite.kit.importing import Import
 from goes_lite.kit.select import answer, read_count, read_page
 from goes_lite.kit.sql import SQLITE
 from goes_lite.sqlite._append import head
 from goes_lite.sqlite._driver import Connection
 from goes_lite.sqlite._executor import AnyExecutor
+from goes_lite.sqlite._import import insert
 from goes_lite.sqlite._rows import COLUMNS, RowReader
 
 # One statement, so that the version of the aggregate, which the first row has, and its events are of one moment.
@@ -124,3 +126,6 @@ class SQLiteEventRows:
             return erased
 
         return self._executor.write(work)
+
+    def insert(self, imported: Import) -> Awaitable[int]:
+        return self._executor.write(partial(insert, imported))

@@ -14,6 +14,7 @@ from goes_lite.sqlite._append import MakeAppend
 from goes_lite.sqlite._connection import Readers
 from goes_lite.sqlite._driver import Connection
 from goes_lite.sqlite._session import SessionExecutor, SQLiteSession
+from goes_lite.sqlite._view import SQLiteMoment
 from goes_lite.sqlite._writer import Writer
 
 T = TypeVar("T")
@@ -71,4 +72,4 @@ class DirectExecutor:
         return self._writer.run(self._append(batch, condition).run, committed)
 
 
-AnyExecutor: TypeAlias = DirectExecutor | SessionExecutor
+AnyExecutor: TypeAlias = DirectExecutor | SessionExecutor | SQLiteMoment

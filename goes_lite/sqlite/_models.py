@@ -16,6 +16,7 @@ from goes_lite.contract.model_store import (
     check_model_key,
     check_model_keys,
     check_models,
+    check_records,
     check_rename,
     parse_model,
 )
@@ -47,6 +48,11 @@ _GET = "SELECT collection, id, version, data FROM models WHERE collection = ? AN
 _GET_MANY = (
     "SELECT m.collection, m.id, m.version, m.data FROM json_each(?) AS asked CROSS JOIN models AS m "
     "ON m.collection = ? AND m.id = asked.value"
+)
+_NEXT = "SELECT collection FROM models WHERE collection > ? ORDER BY collection LIMIT 1"
+_IMPORT = (
+    "INSERT INTO models (collection, id, version, data) VALUES (?, ?, ?, ?) ON CONFLICT (collection, id) DO UPDATE "
+    "SET version = excluded.version, data = excluded.data"
 )
 _ESCAPE = re.compile(r"\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|u[\da-fA-F]{4}|.)")
 
@@ -166,6 +172,25 @@ class SQLiteModels:
             return moved
 
         return await self._executor.write(work)
+
+    async def collections(self) -> list[str]:
+        def work(connection: Connection) -> list[str]:
+            names = [""]  # one look into the index for each collection, however many records it has
+            while rows := connection.execute(_NEXT, (names[-1],)).fetchall():
+                names.append(rows[0][0])
+            return names[1:]
+
+        return await self._executor.read(work)
+
+    async def import_models(self, records: Iterable[ModelRecord]) -> None:
+        found = check_records(records)
+
+        def work(connection: Connection) -> None:
+            for record in found:
+                _check_json(connection, record.collection, record.id, record.data)
+            connection.executemany(_IMPORT, [record._replace(data=_plain(record.data)) for record in found])
+
+        await self._executor.write(work)
 
 
 def _key(row: Row) -> Row:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Iterable
 
 from goes_lite.contract.event_store import Pages
-from goes_lite.contract.snapshot_store import Snapshot, check_keep, check_snapshot, check_snapshot_query
+from goes_lite.contract.snapshot_store import (
+    Snapshot,
+    check_keep,
+    check_snapshot,
+    check_snapshot_query,
+    check_snapshots,
+)
 from goes_lite.events.fields import AggregateRef, aggregate_ref, from_micros, to_micros
 from goes_lite.kit.paging import keyset_pages, upper_bound
 from goes_lite.kit.sql import MAX_INTEGER
@@ -36,9 +42,12 @@ class SQLiteSnapshots:
         self._executor = executor
 
     async def save(self, snapshot: Snapshot) -> None:
-        ref, version, time, schema, encoding, state, deleted = check_snapshot(snapshot)
-        row = (*ref, version, to_micros(time), schema, encoding, state, int(deleted))
+        row = _row(check_snapshot(snapshot))
         await self._executor.write(lambda connection: connection.execute(_SAVE, row).fetchall())
+
+    async def save_many(self, snapshots: Iterable[Snapshot]) -> None:
+        rows = [_row(snapshot) for snapshot in check_snapshots(snapshots)]
+        await self._executor.write(lambda connection: connection.executemany(_SAVE, rows))
 
     async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
         key = (*aggregate_ref(aggregate), upper_bound("upto", upto))
@@ -81,6 +90,11 @@ class SQLiteSnapshots:
             return len(connection.execute(sql, key).fetchall())
 
         return await self._executor.write(work)
+
+
+def _row(snapshot: Snapshot) -> Row:
+    ref, version, time, schema, encoding, state, deleted = snapshot
+    return (*ref, version, to_micros(time), schema, encoding, state, int(deleted))
 
 
 def _key(row: Row) -> Row:

@@ -13,6 +13,7 @@ from goes_lite_conformance.backend.sql import SqlRules
 from goes_lite_conformance.backend.transaction_ends import TransactionEndRules
 from goes_lite_conformance.backend.transactions import TransactionRules
 from goes_lite_conformance.backend.unknown_events import UnknownEventRules
+from goes_lite_conformance.backend.views import ViewRules
 
 __all__ = ["BackendTests"]
 
@@ -28,6 +29,7 @@ class BackendTests(
     HandleRules,
     CommitsRules,
     UnknownEventRules,
+    ViewRules,
     RepositoryRules,
 ):
-    """All rules about whole backends: handles, abilities, transactions, commits, unknown events and repositories."""
+    """All rules about whole backends: handles, abilities, transactions, commits, unknown events, views and repositories."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from goes_lite_conformance.checkpoints.fencing import FenceRules
+from goes_lite_conformance.checkpoints.importing import CheckpointImportRules
 from goes_lite_conformance.checkpoints.keeping import CheckpointRefusalRules, CheckpointRules
 from goes_lite_conformance.checkpoints.leases import AcquireRules, LeaseRefusalRules, ReleaseRules, RenewRules
 
@@ -13,6 +14,7 @@ class CheckpointAndLeaseTests(
     CheckpointRules,
     FenceRules,
     CheckpointRefusalRules,
+    CheckpointImportRules,
     AcquireRules,
     RenewRules,
     ReleaseRules,

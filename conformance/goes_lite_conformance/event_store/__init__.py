@@ -10,6 +10,7 @@ from goes_lite_conformance.event_store.data_fields import FieldDataRules
 from goes_lite_conformance.event_store.delete import DeleteRules
 from goes_lite_conformance.event_store.follow import FollowRules
 from goes_lite_conformance.event_store.follow_together import FollowTogetherRules
+from goes_lite_conformance.event_store.importing import ImportRules
 from goes_lite_conformance.event_store.load import LoadRules
 from goes_lite_conformance.event_store.query import QueryRules
 from goes_lite_conformance.event_store.refusals import RefusalRules
@@ -31,7 +32,8 @@ class EventStoreTests(
     FollowRules,
     FollowTogetherRules,
     DeleteRules,
+    ImportRules,
     DataRules,
     FieldDataRules,
 ):
-    """All rules about events: appending, reading, following and deleting."""
+    """All rules about events: appending, reading, following, deleting and importing."""

@@ -238,6 +238,7 @@ _WRAPPED: dict[str, type[Any]] = {
     "projection": _AwaitedProcessor,
     "relay": _AwaitedProcessor,
     "transaction": _AwaitedBlock,
+    "view": _AwaitedBlock,
     "subscribe": _AwaitedSubscription,
     "handle": _Awaited,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from goes_lite_conformance.model_store.bulk import BulkReadRules, BulkWriteRules
+from goes_lite_conformance.model_store.importing import CollectionsRules, ModelImportRules
 from goes_lite_conformance.model_store.querying import ModelQueryRules, OrderRules, WhereRules
 from goes_lite_conformance.model_store.refusals import ModelRefusalRules
 from goes_lite_conformance.model_store.removing import ClearRules, ModelDeleteRules
@@ -21,6 +22,8 @@ class ModelStoreTests(
     ModelDeleteRules,
     ClearRules,
     RenameRules,
+    CollectionsRules,
+    ModelImportRules,
     ModelQueryRules,
     WhereRules,
     OrderRules,
@@ -28,4 +31,4 @@ class ModelStoreTests(
     UseRules,
     ModelRefusalRules,
 ):
-    """All rules about read models: writing and finding them, and changing them concurrently."""
+    """All rules about read models: writing, finding and importing them, and changing them concurrently."""

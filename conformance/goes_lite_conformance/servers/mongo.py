@@ -27,8 +27,9 @@ URL = "GOES_LITE_TEST_MONGO_URL"
 QUICK = (
     # the commit point of a single server moves with its journal: every 100 ms by default
     "--journalCommitInterval", "2",
-    # Files of dropped collections would stay open for 5 minutes, and short-lived stores have thousands.
-    "--setParameter", "minSnapshotHistoryWindowInSeconds=0",
+    # Files of dropped collections would stay open for 5 minutes, and short-lived stores have thousands: the past, which
+    # views read, is kept for less.
+    "--setParameter", "minSnapshotHistoryWindowInSeconds=30",
     "--wiredTigerEngineConfigString", "file_manager=(close_idle_time=3,close_scan_interval=1,close_handle_minimum=100)",
     "--setParameter", "diagnosticDataCollectionEnabled=false",
     "--oplogSize", "256", "--wiredTigerCacheSizeGB", "0.5", "--syncdelay", "10",

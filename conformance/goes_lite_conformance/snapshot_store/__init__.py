@@ -5,13 +5,14 @@ from __future__ import annotations
 from goes_lite_conformance.snapshot_store.fitting import FittingRules
 from goes_lite_conformance.snapshot_store.reading import LatestRules, SnapshotQueryRules
 from goes_lite_conformance.snapshot_store.removing import PruneRules, SnapshotDeleteRules
-from goes_lite_conformance.snapshot_store.saving import SaveRules, SnapshotRefusalRules
+from goes_lite_conformance.snapshot_store.saving import SaveManyRules, SaveRules, SnapshotRefusalRules
 
 __all__ = ["SnapshotStoreTests"]
 
 
 class SnapshotStoreTests(
     SaveRules,
+    SaveManyRules,
     LatestRules,
     SnapshotQueryRules,
     SnapshotDeleteRules,

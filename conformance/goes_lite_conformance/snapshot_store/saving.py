@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import Any, cast
 
 from goes_lite.contract.backend import PERSISTENT, PROCESSES, Backend
@@ -120,6 +121,36 @@ class SaveRules(Contract):
             assert await other.snapshots.latest(A) is None
             await db.snapshots.save(snapshot(A, 1))
             assert await other.snapshots.latest(A) == snapshot(A, 1)
+
+
+class SaveManyRules(Contract):
+    """Rules SS-MANY."""
+
+    async def test_all_are_saved(self, db: Backend) -> None:
+        """SS-MANY-001: `save_many` saves every snapshot as `save` does, of any aggregates, text and bytes."""
+        saved = [snapshot(AggregateRef("order", id), version) for id in ("a", "b", "é") for version in range(1, 60)]
+        saved += [snapshot(A, 61, b"\0", schema=7, encoding="msgpack", deleted=True), snapshot(B, 61, "\0")]
+        await db.snapshots.save_many(reversed(saved))
+        assert await db.snapshots.query().list() == sorted(saved, key=lambda one: (one.aggregate, one.version))
+        await db.snapshots.save_many([])
+
+    async def test_existing_ones_are_replaced(self, db: Backend) -> None:
+        """SS-MANY-002: A snapshot replaces one of the same aggregate and version, the last of a batch those before it."""
+        await db.snapshots.save(snapshot(A, 1, "old"))
+        await db.snapshots.save_many([snapshot(A, 1, "older"), snapshot(B, 1), snapshot(A, 1, "new")])
+        assert await db.snapshots.query().list() == [snapshot(A, 1, "new"), snapshot(B, 1)]
+
+    async def test_all_or_none(self, db: Backend) -> None:
+        """SS-MANY-003: If one of them is refused, none is saved."""
+        bad: dict[str, Any] = {
+            "version 0": [snapshot(A, 1), snapshot(B, 0)],
+            "no snapshot": [snapshot(A, 1), "x"],
+            "one snapshot": snapshot(A, 1),
+            "no collection": 7,
+        }
+        calls = {what: partial(db.snapshots.save_many, value) for what, value in bad.items()}
+        await each_refused(InvalidEventError, calls)
+        assert await db.snapshots.query().list() == []
 
 
 class SnapshotRefusalRules(Contract):
