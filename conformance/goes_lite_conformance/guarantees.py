@@ -51,7 +51,8 @@ GUARANTEES = (
         "PR-SCHED-003", "PR-WAIT-004",
     )),
     Guarantee("G13", "bad input is a typed error and leaves the store unchanged", (
-        "ES-BAD", "SS-BAD", "MS-BAD", "MS-BULK-011", "MS-BULK-012", "MS-BULK-013", "MS-RENAME-006", "CP-BAD", "ES-IMPORT-008", "ES-IMPORT-011", "MS-IMPORT-004", "CP-IMPORT-003", "SS-MANY-003",
+        "ES-BAD", "SS-BAD", "MS-BAD", "MS-BULK-011", "MS-BULK-012", "MS-BULK-013", "MS-RENAME-006", "CP-BAD",
+        "ES-IMPORT-008", "ES-IMPORT-011", "MS-IMPORT-004", "CP-IMPORT-003", "SS-MANY-003",
         "BE-VIEW-007", "LE-BAD",
         "EB-NAME-005", "BE-COMMITS-014", "BE-OPEN-008", "BE-UNKNOWN", "PR-BAD",
         "PR-UNREAD",
