@@ -368,8 +368,11 @@ class Events(Store):
         async def fetch() -> Sequence[Event[Any]]:
             nonlocal stored, seen, left
             await self.runtime.sleep(0)
-            stored = self.journal.read(lambda state: state.between(first, last)[::order] if stored is None else stored)
-            page, seen = self.reader.page(stored, seen, query, min(self.page_size, left))
+            found: list[Event[None]] = self.journal.read(
+                lambda state: state.between(first, last)[::order] if stored is None else stored
+            )
+            stored = found
+            page, seen = self.reader.page(found, seen, query, min(self.page_size, left))
             left -= len(page)
             return page
 

@@ -6,9 +6,12 @@ It blocks nobody. The server keeps the past for `minSnapshotHistoryWindowInSecon
 from __future__ import annotations
 
 import asyncio
-from typing import NoReturn, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import GoesError, StoreUnavailable
+from goes_lite.kit.batch import AppendBatch
 from goes_lite.kit.view import refuse_write
 from goes_lite_mongo._append import read_head
 from goes_lite_mongo._connection import Connection, Work
@@ -85,7 +88,16 @@ class MongoMoment:
                         self._connection.check_usable()
                         raise retries.translated(exc) from exc
 
-    async def write(self, *_: object, **__: object) -> NoReturn:
+    async def write(self, work: Work[T]) -> T:
         refuse_write(self._connection.address.location)
 
-    append = lock = change_log = write
+    async def change_log(self, work: Work[T]) -> T:
+        refuse_write(self._connection.address.location)
+
+    async def append(
+        self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None]
+    ) -> Appended:
+        refuse_write(self._connection.address.location)
+
+    async def lock(self) -> None:
+        refuse_write(self._connection.address.location)

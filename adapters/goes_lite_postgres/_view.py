@@ -6,9 +6,12 @@ It blocks nobody. While it is open, the server keeps the rows that are deleted o
 from __future__ import annotations
 
 import asyncio
-from typing import NoReturn, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import GoesError, StoreUnavailable
+from goes_lite.kit.batch import AppendBatch
 from goes_lite.kit.view import refuse_write
 from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, lost
@@ -81,7 +84,16 @@ class PostgresMoment:
                     raise StoreUnavailable(location, "the connection of the view broke: begin another") from exc
                 raise self._pool.translated(exc) from exc
 
-    async def write(self, *_: object, **__: object) -> NoReturn:
+    async def write(self, work: Work[T], *, exclusive: bool = False) -> T:
         refuse_write(self._pool.address.location)
 
-    append = lock = change_log = write
+    async def change_log(self, work: Work[T]) -> T:
+        refuse_write(self._pool.address.location)
+
+    async def append(
+        self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None]
+    ) -> Appended:
+        refuse_write(self._pool.address.location)
+
+    async def lock(self) -> None:
+        refuse_write(self._pool.address.location)

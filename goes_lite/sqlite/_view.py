@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import TypeVar
 
+from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import StoreUnavailable
+from goes_lite.kit.batch import AppendBatch
 from goes_lite.kit.transaction import check_not_inside
 from goes_lite.kit.view import refuse_write
 from goes_lite.runtime import Runtime
@@ -84,7 +86,13 @@ class SQLiteMoment:
             self._readers.check_usable()  # a file that is read without locks may have changed
             return found
 
-    async def write(self, *_: object, **__: object) -> NoReturn:
+    async def write(self, work: Callable[[Connection], T], *, atomic: bool = False) -> T:
         refuse_write(self._readers.address.location)
 
-    append = lock = write
+    async def append(
+        self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None]
+    ) -> Appended:
+        refuse_write(self._readers.address.location)
+
+    async def lock(self) -> None:
+        refuse_write(self._readers.address.location)
