@@ -270,8 +270,8 @@ class SQLiteBackend(Backend):
 
     def _seen(self, moment: SQLiteMoment) -> View:
         reader = self._as_stored
-        stores = LogEvents(SQLiteEventRows(moment, reader, reader), moment, reader, None), *self._others(moment)
-        return StoresView(self.runtime, self.identity, stores)
+        events = LogEvents(SQLiteEventRows(moment, reader, reader), moment, reader, None)
+        return StoresView(self.runtime, self.identity, (events, *self._others(moment)))
 
     async def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return await self._executor.read(lambda connection: self._sql_of_readers.run(connection, sql, parameters))
@@ -280,19 +280,18 @@ class SQLiteBackend(Backend):
         """Write a complete, compact copy of the current store to a new file, while others may write.
 
         The copy has an identity of its own, to which its checkpoints belong. Raise ConfigError if the file exists.
-        (Copying a live file by other means loses what is still in its -wal.)
         """
         self._readers.check_usable()
         await self.runtime.call(lambda: self._back_up(path_of(path)))
 
     def _back_up(self, copy: str) -> None:
+        usable = self._readers.check_usable
         if self._address.memory:
-            self.writer.read(lambda connection: back_up(connection, self._address, copy, self._readers.check_usable))
-            return
+            return self.writer.read(lambda connection: back_up(connection, self._address, copy, usable))
         connection = open_reader(self._address)  # not a pooled one, since it must be able to write the other file
         try:
             connection.execute("PRAGMA query_only = OFF")
-            back_up(connection, self._address, copy, self._readers.check_usable)
+            back_up(connection, self._address, copy, usable)
         finally:
             connection.close()
 
