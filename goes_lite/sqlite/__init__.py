@@ -21,7 +21,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from functools import partial
 from typing import Any
 from weakref import WeakSet
@@ -287,13 +287,11 @@ class SQLiteBackend(Backend):
     def _back_up(self, copy: str) -> None:
         usable = self._readers.check_usable
         if self._address.memory:
-            return self.writer.read(lambda connection: back_up(connection, self._address, copy, usable))
-        connection = open_reader(self._address)  # not a pooled one, since it must be able to write the other file
-        try:
+            self.writer.read(lambda connection: back_up(connection, self._address, copy, usable))
+            return
+        with closing(open_reader(self._address)) as connection:  # not of the pool: this one writes the other file
             connection.execute("PRAGMA query_only = OFF")
             back_up(connection, self._address, copy, usable)
-        finally:
-            connection.close()
 
     async def sizes(self) -> dict[str, int]:
         return await self._executor.read(lambda connection: sizes(connection, self._address))

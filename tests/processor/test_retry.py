@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar, cast
 
@@ -299,6 +299,9 @@ class TroubledCheckpoints(CheckpointStore):
 
     async def all(self) -> list[Checkpoint]:
         return await self._checkpoints.all()
+
+    async def import_checkpoints(self, checkpoints: Iterable[Checkpoint]) -> None:
+        await self._checkpoints.import_checkpoints(checkpoints)
 
 
 @asynccontextmanager
