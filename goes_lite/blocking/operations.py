@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+from typing import BinaryIO
+
 from goes_lite import operations
 from goes_lite.blocking._database import BlockingDatabase
-from goes_lite.operations import Comparison, Progress, Receipt
+from goes_lite.events.query import EVERYTHING, EventQuery
+from goes_lite.operations import Comparison, End, Progress, Receipt
 
-__all__ = ["check", "digest"]
+__all__ = ["check", "digest", "export", "export_to"]
 
 
 def digest(db: BlockingDatabase, *, upto: int | None = None, progress: Progress | None = None) -> Receipt:
@@ -21,3 +25,48 @@ def digest(db: BlockingDatabase, *, upto: int | None = None, progress: Progress 
 def check(db: BlockingDatabase, receipt: Receipt, *, progress: Progress | None = None) -> Comparison:
     """Compare the log with a receipt and name the first event that differs. Reading stops there."""
     return db._portal.run(operations.check(db.backend, receipt, progress=progress))
+
+
+def export(
+    db: BlockingDatabase,
+    stream: BinaryIO,
+    *,
+    query: EventQuery = EVERYTHING,
+    after: int = 0,
+    upto: int | None = None,
+    progress: Progress | None = None,
+) -> End:
+    """Write the log to a binary stream, in the format of docs/export.md, and return its last line.
+
+    - Every field of every event is written as it is stored, so `import_log` makes the same log of it, with the same digest.
+    - The export ends at the head, or at `upto`; events that are appended meanwhile are not included. With a query or `after`,
+      only part of the events is written, and the export says so: it is for reading, and for an import that is told to take
+      it. The query is about the names with which events are stored.
+    - Memory does not grow with the log. The stream is neither closed nor synced.
+
+    Raises StoreDamaged for an event with a field that cannot be, OSError if the stream cannot be written to.
+    """
+    work = operations.export(db.backend, stream, query=query, after=after, upto=upto, progress=progress)
+    return db._portal.run(work)
+
+
+def export_to(
+    db: BlockingDatabase,
+    path: str | os.PathLike[str],
+    *,
+    query: EventQuery = EVERYTHING,
+    after: int = 0,
+    upto: int | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> End:
+    """Write the log to a new file as `export` does. It has its name only once it is complete and on the disk.
+
+    - Until then the file is called `path` + ".part". With `resume`, one that was left behind is checked and continued after
+      its last complete block, up to the position that it was to go to.
+
+    Raises ConfigError if the file exists, if there is a part and `resume` was not asked for, or if the part is of another
+    store or other events.
+    """
+    work = operations.export_to(db.backend, path, query=query, after=after, upto=upto, resume=resume, progress=progress)
+    return db._portal.run(work)

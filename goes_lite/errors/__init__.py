@@ -42,6 +42,7 @@
     │   └── TransactionConflict       another transaction conflicted: it was rolled back, run it again
     ├── BusError
     │   └── DeliveryError             a delivery was settled twice, or after its bus closed
+    ├── InvalidExport                 a line of an export cannot be read, or was changed    (ValueError)
     ├── InvalidReceipt                a receipt cannot be read, or was changed              (ValueError)
     ├── StillRunning                  a handle was closed, but something does not stop         (TimeoutError)
     ├── StoreError
@@ -53,6 +54,7 @@
     │   ├── StoreUnavailable          it cannot be opened or reached                        (OSError)
     │   ├── StoreDamaged              what is stored cannot be right
     │   ├── ForeignFile               the file belongs to another program
+    │   ├── ImportUnfinished          an import into the store was not finished
     │   ├── StoreTooNew               the file was written by a newer goes_lite
     │   ├── NetworkFilesystem         the file lies where file locks are unreliable
     │   └── UnsafeAccess              the live file was about to be opened bypassing the store
@@ -128,6 +130,8 @@ from goes_lite.errors._events import (
 )
 from goes_lite.errors._stores import (
     ForeignFile,
+    ImportUnfinished,
+    InvalidExport,
     InvalidReceipt,
     NetworkFilesystem,
     StoreClosed,
@@ -170,7 +174,9 @@ __all__ = [
     "ForeignFile",
     "GoesError",
     "ImportConflict",
+    "ImportUnfinished",
     "InvalidEventError",
+    "InvalidExport",
     "InvalidQueryError",
     "InvalidReceipt",
     "KeyTaken",

@@ -90,6 +90,27 @@ class InvalidReceipt(GoesError, ValueError):
         super().__init__(f"this is no receipt of a store ({problem}): make another one with `goes-lite digest`")
 
 
+class InvalidExport(GoesError, ValueError):
+    """A line of an export is not as the format says, or was changed. Attributes: `line` (from 1), `problem`."""
+
+    def __init__(self, line: int, problem: str) -> None:
+        self.line = line
+        self.problem = problem
+        super().__init__(f"line {line} of the export: {problem}")
+
+
+class ImportUnfinished(StoreError):
+    """An import into the store was begun and not finished: what it holds is only a part. Attribute: `source`."""
+
+    def __init__(self, location: str, source: str) -> None:
+        self.source = source
+        super().__init__(
+            location,
+            f"an import of the store {source} was not finished: repeat `goes-lite import` with the same file to resume it, "
+            "or remove the store",
+        )
+
+
 class StoreTooNew(StoreError):
     """The file was written by a newer goes_lite; it was not changed. Attributes: `found`, `supported` (schema)."""
 

@@ -323,19 +323,20 @@ def restore(
 
 
 # Created once: json.dumps creates an encoder at each call with other than default options.
-_canonical = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+canonical_json = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+"""Encodes metadata and tags: equal values, equal text."""
 
 
 def metadata_json(event: Event[Any]) -> str | None:
     """Return the metadata as canonical JSON (keys sorted), None if there is none: equal metadata, equal text."""
     value = event._metadata
-    return value if value is None or type(value) is str else _canonical(dict(event.metadata))
+    return value if value is None or type(value) is str else canonical_json(dict(event.metadata))
 
 
 def tags_json(event: Event[Any]) -> str | None:
     """Return the tags as canonical JSON (sorted), None if there are none."""
     value = event._tags
-    return value if value is None or type(value) is str else _canonical(sorted(event.tags))
+    return value if value is None or type(value) is str else canonical_json(sorted(event.tags))
 
 
 def id_bytes(event: Event[Any]) -> bytes:

@@ -10,24 +10,37 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from goes_lite.operations.canonical import Block, Folder, event_hash, log_hash
     from goes_lite.operations.digests import Comparison, Difference, Progress, check, digest
+    from goes_lite.operations.export_lines import End, Header
+    from goes_lite.operations.export_reader import Batch, ExportReader
+    from goes_lite.operations.exports import ExportWriter, export, export_to
     from goes_lite.operations.receipts import Receipt
 
 __all__ = [
+    "Batch",
     "Block",
     "Comparison",
     "Difference",
+    "End",
+    "ExportReader",
+    "ExportWriter",
     "Folder",
+    "Header",
     "Progress",
     "Receipt",
     "check",
     "digest",
     "event_hash",
+    "export",
+    "export_to",
     "log_hash",
 ]
 
 _MODULES = {
     "canonical": ("Block", "Folder", "event_hash", "log_hash"),
     "digests": ("Comparison", "Difference", "Progress", "check", "digest"),
+    "export_lines": ("End", "Header"),
+    "export_reader": ("Batch", "ExportReader"),
+    "exports": ("ExportWriter", "export", "export_to"),
     "receipts": ("Receipt",),
 }
 """The modules that define the names: each is imported when it is first used."""

@@ -133,9 +133,24 @@ class Folder:
         return self.blocks
 
 
+class LogHash:
+    """The hash of a log: SHA-256 of the number (8 bytes) and the hash of each block that has events, in order."""
+
+    def __init__(self) -> None:
+        self._whole = sha256()
+
+    def add(self, block: Block) -> None:
+        """Add the next block."""
+        self._whole.update(_POSITION.pack(block.number) + block.hash)
+
+    def digest(self) -> bytes:
+        """Return the hash of the blocks so far: 32 bytes."""
+        return self._whole.digest()
+
+
 def log_hash(blocks: Iterable[Block]) -> bytes:
-    """Return the hash of a log: SHA-256 of the number (8 bytes) and the hash of each block that has events, in order."""
-    whole = sha256()
+    """Return the hash of a log, as `LogHash` defines it."""
+    whole = LogHash()
     for block in blocks:
-        whole.update(_POSITION.pack(block.number) + block.hash)
+        whole.add(block)
     return whole.digest()
