@@ -34,11 +34,51 @@ class Row(NamedTuple):
 CATALOG: dict[str, dict[str, Row]] = {
     "Look into a store": {
         "log": Row("log", "the events of a store"),
+        "show": Row("show", "one event, as it is stored and as the program reads it"),
+        "aggregate": Row("aggregate", "the history of an aggregate, its state, and what changed"),
+        "aggregates": Row("aggregates", "which aggregates there are"),
+        "trace": Row("trace", "what caused an event, and what followed from it"),
+        "stats": Row("stats", "how many events, of what, and when"),
+        "consumers": Row("consumers", "processors, projections and relays, and how far each is behind"),
+        "models": Row("models", "read models, as they are stored"),
         "info": Row("info", "what is in a store, and what it runs on"),
         "audit": Row("audit", "who changed a store with these commands, when and why"),
     },
     "Check, keep and carry": {},
-    "Change": {},
+    "Change": {
+        "parked": Row(
+            "parked",
+            "events that a consumer gave up on",
+            {
+                "list": "all of them, or those of one consumer",
+                "show": "one of them",
+                "redrive": "have them handled again",
+                "drop": "never handle one",
+            },
+        ),
+        "commands": Row(
+            "commands",
+            "commands accepted for later, and failed ones",
+            {
+                "list": "all of them",
+                "show": "one of them",
+                "retry": "have a failed one tried again",
+                "withdraw": "never handle one",
+            },
+        ),
+        "snapshots": Row(
+            "snapshots",
+            "stored states of aggregates, for faster loading",
+            {"list": "all of them, or those of some aggregates", "prune": "remove old ones"},
+        ),
+        "leases": Row(
+            "leases",
+            "which instance of a consumer is active",
+            {"list": "those that are held", "release": "let another instance take over"},
+        ),
+        "rebuild": Row("rebuild", "the read model of a projection, from the first event on"),
+        "delete": Row("delete", "an aggregate, for good"),
+    },
     "Set up": {
         "schema": Row("schema", "the statements that create a server's store"),
         "demo": Row("demo", "a guided tour, on a file of its own"),

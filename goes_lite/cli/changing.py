@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from goes_lite.cli.output import Output
     from goes_lite.cli.terminal import Terminal
-    from goes_lite.contract.backend import Backend
+    from goes_lite.database import Database
 
 
 class Change(NamedTuple):
@@ -37,11 +37,14 @@ def carry_out(
     arguments: argparse.Namespace,
     out: Output,
     change: Change,
-    work: Callable[[Backend], Awaitable[Mapping[str, int]]],
+    work: Callable[[Database], Awaitable[Mapping[str, int]]],
+    *,
+    loop: bool = False,
 ) -> int:
     """Do a change that a command has planned on a read-only handle; return the exit code.
 
-    The work returns what it has changed. With --dry-run nothing is opened for writing.
+    The work gets a database, on the blocking face, and returns what it has changed. With --dry-run nothing is opened for
+    writing. `loop` is for work that calls coroutine functions of the program, which need an event loop.
     """
     planned = {"action": change.action, "target": change.target, "effect": dict(change.effect)}
     if arguments.dry_run:
@@ -54,8 +57,8 @@ def carry_out(
     entry = AuditEntry(
         datetime.now(timezone.utc), _user(), change.action, change.target, dict(change.effect), arguments.reason
     )
-    with opened(arguments, out, write=True) as db:
-        done = run_on(db, audited(db.backend, entry, lambda: work(db.backend)))
+    with opened(arguments, out, write=True, loop=loop) as db:
+        done = run_on(db, audited(db.backend, entry, lambda: work(db.database)))
     out.result(
         {**planned, "effect": done.effect, "done": True}, lambda terminal: _say(terminal, "done: ", change, done.effect)
     )

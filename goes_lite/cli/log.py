@@ -16,6 +16,7 @@ from goes_lite.cli.output import Output
 from goes_lite.cli.selecting import query_arguments, query_of
 
 if TYPE_CHECKING:
+    from goes_lite.blocking import BlockingDatabase
     from goes_lite.events.event import Event
 
 
@@ -45,7 +46,8 @@ def run(arguments: argparse.Namespace, out: Output) -> None:
             newest = db.events.query(query, after=arguments.after, upto=upto, reverse=True, limit=arguments.last).list()
             stored = reversed(newest)
         if not arguments.follow:
-            out.stream(_checked(stored, out), event_data, lines)
+            if not out.stream(_checked(stored, out), event_data, lines):
+                _explain_nothing(db, arguments, out)
             return
         for event in stored:
             _follow(event, lines, out)
@@ -61,6 +63,16 @@ def _checked(events: Iterable[Event[Any]], out: Output) -> Iterable[Event[Any]]:
                 UNREADABLE, f"the payload of event {event.position} is stored as JSON, but is none", "goes-lite verify"
             )
         yield event
+
+
+def _explain_nothing(db: BlockingDatabase, arguments: argparse.Namespace, out: Output) -> None:
+    """Tell whether a name is misspelt."""
+    from goes_lite.cli.naming import missing_aggregate, missing_events
+
+    names = {text.partition("/")[0] for text in arguments.aggregate}
+    for told in (missing_events(db, arguments.name), *(missing_aggregate(db, name) for name in sorted(names))):
+        if told:
+            out.note(told)
 
 
 def _follow(event: Event[Any], lines: EventLines, out: Output) -> None:

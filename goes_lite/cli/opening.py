@@ -23,7 +23,9 @@ T = TypeVar("T")
 
 
 @contextmanager
-def opened(arguments: argparse.Namespace, out: Output, *, write: bool = False) -> Generator[BlockingDatabase]:
+def opened(
+    arguments: argparse.Namespace, out: Output, *, write: bool = False, loop: bool = False
+) -> Generator[BlockingDatabase]:
     """Open the store that the arguments name, for reading; only `write` can change it, and nothing creates one.
 
     Events are `Raw` unless `--app` names the module that registers them. Commits are not published to a configured bus.
@@ -40,7 +42,8 @@ def opened(arguments: argparse.Namespace, out: Output, *, write: bool = False) -
         with connect(url, registry=registry, **{**address.options, **read_only}):
             pass  # it exists, and is a store: opening for writing would create what is missing
         read_only = {}
-    with connect(url, registry=registry, unknown="raw", **{**address.options, **read_only}) as db:
+    inline = False if loop else None
+    with connect(url, registry=registry, unknown="raw", inline=inline, **{**address.options, **read_only}) as db:
         out.store = db.location
         yield db
 

@@ -95,6 +95,10 @@ class Output:
         """Show how far a long command is, on a terminal only; an empty text removes it."""
         self.errors.progress(text)
 
+    def reading(self, position: int, head: int) -> None:
+        """Show how far a command has read the log; pass it as `progress` to operations."""
+        self.progress(f"reading: position {position} of {head} ({position * 100 // max(head, 1)} %)")
+
     # --- the end ----------------------------------------------------------------------------------------------------
 
     def end(self, code: int | None) -> int:

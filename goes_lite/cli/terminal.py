@@ -11,7 +11,26 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TextIO
 
-_ASCII = str.maketrans({"…": "...", "─": "-", "→": "->", "·": "-", "›": ">", "✓": "+", "✗": "x", "≥": ">="})
+_ASCII = str.maketrans(
+    {
+        "…": "...",
+        "─": "-",
+        "→": "->",
+        "·": "-",
+        "›": ">",
+        "✓": "+",
+        "✗": "x",
+        "≥": ">=",
+        "█": "#",
+        "│": "|",
+        "├": "|",
+        "└": "`",
+        "←": "<-",
+    }
+)
+
+_LAST_COLUMN = 20
+"""Characters of the last column of a table that are shown at least."""
 
 PLAIN, BOLD, DIM, RED, GREEN, CYAN = "", "1", "2", "31", "32", "36"
 
@@ -108,16 +127,33 @@ class Terminal:
             self.line(f"  {mark if number == 0 else ' '} {line}", style)
 
     def table(self, head: Sequence[str], rows: Iterable[Sequence[object]], *, right: Iterable[int] = ()) -> None:
-        """Write aligned columns, those in `right` to the right; a line that is too long is cut to the width."""
+        """Write aligned columns, those in `right` to the right.
+
+        On a terminal, the last column is cut to the width; if even the others are too wide, each row is written as lines of
+        labels and values. In a pipe, everything is written.
+        """
         cells = [[printable(str(cell)) for cell in row] for row in rows]
         widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+        needed = 2 * len(widths) + sum(widths[:-1]) + min(widths[-1], _LAST_COLUMN)
+        if self.interactive and needed > self.width - 1:
+            self._records(head, cells)
+            return
         numbers = set(right)
         for index, row in enumerate([list(head), *cells]):
             padded = [
                 cell.rjust(width) if column in numbers else cell.ljust(width)
                 for column, (cell, width) in enumerate(zip(row, widths, strict=True))
             ]
-            self.line(cut("  " + "  ".join(padded).rstrip(), self.width - 1), PLAIN if index else DIM)
+            line = "  " + "  ".join(padded).rstrip()
+            self.line(cut(line, self.width - 1) if self.interactive else line, PLAIN if index else DIM)
+
+    def _records(self, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        width = max(map(len, head))
+        for number, row in enumerate(rows):
+            if number:
+                self.line()
+            for label, cell in zip(head, row, strict=True):
+                self.parts((f"  {label:<{width}}  ", DIM), (cut(cell, self.width - width - 5), PLAIN))
 
 
 def cut(text: str, width: int) -> str:

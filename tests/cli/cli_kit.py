@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import goes_lite as goes
 
 PACKAGES = str(Path(goes.__file__).parents[1])
-# An empty environment, except for what Windows needs to start a process at all.
-EMPTY = {key: os.environ[key] for key in ("SYSTEMROOT",) if key in os.environ}
+# An empty environment, except for what Windows needs to start a process at all, and where the adapters are.
+EMPTY = {key: os.environ[key] for key in ("SYSTEMROOT", "PYTHONPATH") if key in os.environ}
 
 PATIENCE = 120
 """Seconds for a command on a slow machine."""

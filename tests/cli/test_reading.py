@@ -7,15 +7,28 @@ from pathlib import Path
 
 import pytest
 
-import goes_lite as goes
 from goes_lite.cli import catalog
 from goes_lite.cli.command import Command
-from tests.cli.cli_kit import goes_lite, notes, registry
+from tests.cli.cli_kit import goes_lite
+from tests.cli.shop_names import FAILED
 
 READING: dict[str, list[str]] = {
-    "log": ["log", "app.db"],
-    "info": ["info", "app.db"],
-    "audit": ["audit", "app.db"],
+    "log": ["log", "shop.db"],
+    "info": ["info", "shop.db"],
+    "audit": ["audit", "shop.db"],
+    "show": ["show", "shop.db", "2", "--app", "shop_app"],
+    "trace": ["trace", "shop.db", "2"],
+    "stats": ["stats", "shop.db"],
+    "aggregates": ["aggregates", "shop.db"],
+    "aggregate": ["aggregate", "shop.db", "order/2026-001", "--diff", "1", "2", "--app", "shop_app"],
+    "consumers": ["consumers", "shop.db"],
+    "models": ["models", "shop.db", "sales"],
+    "parked list": ["parked", "list", "shop.db"],
+    "parked show": ["parked", "show", "shop.db", "letters", "2"],
+    "commands list": ["commands", "list", "shop.db"],
+    "commands show": ["commands", "show", "shop.db", FAILED],
+    "snapshots list": ["snapshots", "list", "shop.db"],
+    "leases list": ["leases", "list", "shop.db"],
 }
 """How each command is called that only reads a store."""
 
@@ -23,28 +36,21 @@ NO_STORE = {"demo", "schema"}
 """Commands that open no store that exists."""
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a store that has something of everything."""
-    folder = tmp_path_factory.mktemp("reading")
-    path = notes(folder / "app.db")
-    with goes.blocking.connect(path, registry=registry) as db:
-        db.checkpoints.save("letters", 3)
-        db.models.put("things", "1", '{"a": 1}')
-    return folder
-
-
 @pytest.mark.parametrize("name", READING)
-def test_a_reading_command_changes_no_byte(name: str, folder: Path) -> None:
+def test_a_reading_command_changes_no_byte(name: str, shop: Path) -> None:
     def state() -> tuple[str, list[str]]:
-        digest = hashlib.sha256((folder / "app.db").read_bytes()).hexdigest()
-        return digest, sorted(path.name for path in folder.iterdir() if not path.name.endswith(("-shm", "-wal")))
+        digest = hashlib.sha256((shop / "shop.db").read_bytes()).hexdigest()
+        return digest, sorted(
+            path.name for path in shop.iterdir() if not path.name.endswith(("-shm", "-wal", "__pycache__"))
+        )
 
     before = state()
-    assert goes_lite(*READING[name], "--json", cwd=folder).data is not None
-    goes_lite(*READING[name], cwd=folder)
+    told = goes_lite(*READING[name], "--json", cwd=shop, code=None).envelope
+    assert told["data"] is not None
+    assert told["error"] is None
+    goes_lite(*READING[name], cwd=shop, code=told["exit"])
     assert state() == before
-    assert all(path.stat().st_size == 0 for path in folder.glob("*-wal"))
+    assert all(path.stat().st_size == 0 for path in shop.glob("*-wal"))
 
 
 def test_every_command_is_known_to_read_or_to_change() -> None:

@@ -1,0 +1,88 @@
+"""`goes-lite consumers`: the processors, projections and relays of a store, and how far each is behind."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from goes_lite.cli.catalog import did_you_mean
+from goes_lite.cli.command import Command, store_argument
+from goes_lite.cli.exits import UsageError
+from goes_lite.cli.opening import opened
+from goes_lite.cli.output import Output
+
+if TYPE_CHECKING:
+    from goes_lite.blocking import BlockingDatabase
+
+
+def run(arguments: argparse.Namespace, out: Output) -> None:
+    """Print a line for each consumer."""
+    with opened(arguments, out) as db:
+        found = [_consumer(db, stats) for stats in db.processors()]
+        stores = {point.name: point.store for point in db.checkpoints.all()}
+        identity, head = db.identity, db.events.head()
+    for one in found:
+        if stores.get(one["name"], identity) != identity:
+            message = f"the checkpoint of {one['name']!r:.80} belongs to another store, or another life of it"
+            out.finding("checkpoint-foreign", message, "let it start again: `reset()`, or `goes-lite rebuild`")
+        elif one["position"] > head:
+            message = f"{one['name']!r:.80} is at position {one['position']}, past the head {head}"
+            out.finding("checkpoint-ahead", message, "let it start again: `reset()`, or `goes-lite rebuild`")
+        if one["parked"]:
+            message = f"{one['name']!r:.80} has {one['parked']} parked events"
+            out.finding("parked", message, f"goes-lite parked list --of {one['name']}")
+    rows = [
+        (
+            one["name"], one["state"], one["position"], one["lag"],
+            "?" if one["lag_seconds"] is None else f"{one['lag_seconds']:.0f} s", one["parked"], one["owner"] or "-",
+        )
+        for one in found
+    ]  # fmt: skip
+    head_line = ("consumer", "state", "position", "lag", "behind", "parked", "active instance")
+    out.result(
+        found,
+        lambda terminal: (
+            terminal.table(head_line, rows, right=(2, 3, 4, 5))
+            if rows
+            else terminal.line("no consumer has a checkpoint")
+        ),
+    )
+
+
+def _consumer(db: BlockingDatabase, stats: Any) -> dict[str, Any]:
+    """Return what is known of a consumer. The time by which it is behind is null if it is behind by an unreadable event."""
+    last_error = None
+    if stats.parked:
+        letters = [letter for letter in parked_of(db, stats.name) if letter.error]
+        last_error = max(letters, key=lambda letter: letter.time).error if letters else None
+    unknown = stats.lag > 0 and stats.lag_seconds == 0
+    return {
+        "name": stats.name, "state": stats.state, "position": stats.position, "head": stats.head, "lag": stats.lag,
+        "lag_seconds": None if unknown else stats.lag_seconds, "parked": stats.parked, "owner": stats.owner,
+        "last_error": last_error,
+    }  # fmt: skip
+
+
+def ignore(event: object) -> None:
+    """Stand for the handler of a consumer that is only asked for something, and never runs."""
+
+
+def parked_of(db: BlockingDatabase, name: str) -> list[Any]:
+    """Return the parked events of a consumer."""
+    return db.processor(name, ignore).parked()
+
+
+def check_consumer(db: BlockingDatabase, name: str) -> None:
+    """Raise UsageError, with what may be meant, unless a consumer of this name has a checkpoint."""
+    known = [point.name for point in db.checkpoints.all()]
+    if name not in known:
+        raise UsageError(f"there is no consumer {name!r:.80}{did_you_mean(name, known)}", "goes-lite consumers")
+
+
+COMMAND = Command(
+    "Show the consumers of the log: processors, projections and relays that have a checkpoint. The lag is in positions, so at "
+    "most so many events wait; 'behind' is the age of the oldest of them. Parked events are findings (exit code 1).",
+    run,
+    store_argument,
+    ("goes-lite consumers shop.db", "goes-lite consumers postgresql://localhost/shop --json"),
+)
