@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ NOT_FOUND = 404
 CONSUMER_EXISTS = 10148
 STREAM_NAME_IN_USE = 10058
 SUBJECTS_OVERLAP = 10065
+DUPLICATE_IN_PROGRESS = 10158
 
 
 class ApiError(BusError):
@@ -32,6 +34,12 @@ def api_result(request: str, data: bytes) -> dict[str, Any]:
         error = reply["error"]
         raise ApiError(request, error.get("code", 0), error.get("err_code", 0), error.get("description", ""))
     return reply
+
+
+def message_headers(message: dict[str, Any]) -> dict[str, str]:
+    """Return the headers of a stored message, as the API returns it."""
+    lines = base64.b64decode(message.get("hdrs", "")).decode().split("\r\n")[1:]
+    return {key: value.strip() for key, colon, value in (line.partition(":") for line in lines) if colon}
 
 
 def delivery_fields(reply: str) -> tuple[str, int, int, int]:

@@ -80,7 +80,7 @@ class JetStreamBus(NatsBus[Feed]):
         self._check_loop()
         if request.group is None:
             request = request._replace(label=f"{request.label} of {self._instance}")
-        queue = StreamQueue(request, self.runtime.clock, self.connection.send_later)
+        queue = StreamQueue(request, self.runtime.clock, self.connection.outbox.put)
         self._listeners.add(Feed(self, queue, consumers_of(self.connection, request, self.reader.registry)))
         return queue
 

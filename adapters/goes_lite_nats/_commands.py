@@ -13,14 +13,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from goes_lite.contract.command_transport import Attempt, Handle, Unheard
-from goes_lite.errors import BusError, ConfigError
-from goes_lite_nats._api import NANO
+from goes_lite.contract.command_transport import Attempt, Handle, TooLarge, Unheard
+from goes_lite.errors import BusError
+from goes_lite_nats._api import message_headers
+from goes_lite_nats._command_streams import CommandStreams
 from goes_lite_nats._connection import POLL, Connection
-from goes_lite_nats._options import Options
-from goes_lite_nats._replies import NoResponders, no_responders
-from goes_lite_nats._service import BEGUN, HEARTBEAT, STATUS, TOO_LARGE, Service
-from goes_lite_nats._streams import common_options, ensure_stream
+from goes_lite_nats._replies import no_responders
+from goes_lite_nats._service import BEGUN, HEARTBEAT, STATUS, TOO_LARGE, Service, command_id
 from goes_lite_nats._subjects import tokens
 
 if TYPE_CHECKING:
@@ -34,21 +33,8 @@ HEARTBEAT_TIMEOUT = 3 * HEARTBEAT
 FAILOVER_TIMEOUT = 10.0
 """Seconds for which another service is looked for then."""
 
-OUTCOME_MAX_AGE = 7 * 86_400.0
-"""Seconds for which the outcome of a queued command is kept."""
-
 OUTCOME_POLL = 5.0
 """Seconds between two looks for an outcome, because the message that announces it may be lost."""
-
-
-def queue_stream(options: Options) -> str:
-    """The name of the stream of queued commands."""
-    return f"{options.stream_name}-COMMANDS"
-
-
-def outcome_stream(options: Options) -> str:
-    """The name of the stream of their outcomes."""
-    return f"{options.stream_name}-OUTCOMES"
 
 
 class NatsCommands:
@@ -62,7 +48,7 @@ class NatsCommands:
         self._inbox = ""
         self._generation = -1
         self._number = 0
-        self._ready = False
+        self._streams = CommandStreams(connection)
         self._services: set[Service] = set()
 
     # --- requests -----------------------------------------------------------------------------------------------------
@@ -97,7 +83,7 @@ class NatsCommands:
                         break
                     status = (reply.headers or {}).get(STATUS)
                     if status == TOO_LARGE:
-                        raise BusError(f"the command {name!r} {id} was done, but its result is too large for a message")
+                        raise TooLarge
                     if status != BEGUN:
                         return reply.data
                     begun, silent_at, give_up_at = True, loop.time() + HEARTBEAT_TIMEOUT, loop.time() + FAILOVER_TIMEOUT
@@ -126,11 +112,11 @@ class NatsCommands:
         """See `CommandTransport.serve`."""
         await self._connection.wait_connected()
         if self.queues:
-            await self._ensure_streams()
-        service = Service(self._connection, self._services.discard, handle, attempt, concurrency)
+            await self._streams.ready()
+        service = Service(self._connection, self._streams, self._services.discard, handle, attempt, concurrency)
         self._services.add(service)
         try:
-            await service.open(names, queue_stream(self._connection.options) if self.queues else None)
+            await service.open(names, queue=self.queues)
         except BaseException:
             await service.close(0)
             raise
@@ -143,18 +129,27 @@ class NatsCommands:
 
     # --- the queue ----------------------------------------------------------------------------------------------------
 
-    async def enqueue(self, name: str, id: UUID, body: bytes) -> None:
+    async def enqueue(self, name: str, id: UUID, body: bytes, lost: str = "") -> str:
         """See `CommandTransport.enqueue`."""
         if not self.queues:
             raise BusError("core NATS has no queue: use mode=jetstream")
-        await self._connection.wait_connected()
-        await self._ensure_streams()
+        streams, message_id = self._streams, str(id)
+        await streams.ready()
+        if lost:  # with an id of its own, or the broker may drop it because it had the first one
+            message_id = f"{id}#{lost}"
+            purge = f"STREAM.PURGE.{streams.outcomes}"
+            await self._connection.find(purge, {"filter": f"{self._prefix}.outcomes.{id}"})
         subject = f"{self._prefix}.queue.{tokens(name)}"
-        try:
-            await self._connection.store(subject, body, {"Nats-Msg-Id": str(id)})
-        except NoResponders:
-            self._ready = False
-            raise
+        stored = await streams.store(subject, body, {"Nats-Msg-Id": message_id})
+        return str(stored.get("seq") or "")
+
+    async def queued(self, id: UUID, place: str) -> bool:
+        """See `CommandTransport.queued`."""
+        if not place.isdecimal():
+            return False
+        found = await self._connection.find(f"STREAM.MSG.GET.{self._streams.queue}", {"seq": int(place)})
+        # another command may have that place in a stream that was made again
+        return found is not None and command_id(message_headers(found["message"])) == str(id)
 
     async def outcome(self, id: UUID, timeout: float | None) -> bytes | None:
         """See `CommandTransport.outcome`."""
@@ -167,6 +162,8 @@ class NatsCommands:
             announced.set()
 
         await self._connection.wait_connected()
+        if timeout is not None and timeout <= 0:
+            return await self._stored_outcome(subject)
         subscription = await self._connection.subscribe(subject, announce)
         try:
             while True:
@@ -186,23 +183,9 @@ class NatsCommands:
     async def _stored_outcome(self, subject: str) -> bytes | None:
         import base64
 
-        stream = outcome_stream(self._connection.options)
-        found = await self._connection.find(f"STREAM.MSG.GET.{stream}", {"last_by_subj": subject})
-        return None if found is None else base64.b64decode(found["message"].get("data", ""))
-
-    async def _ensure_streams(self) -> None:
-        if self._ready:
-            return
-        options = self._connection.options
-        wanted = common_options(options)
-        try:
-            await ensure_stream(
-                self._connection, queue_stream(options), [f"{self._prefix}.queue.>"], wanted, retention="workqueue"
-            )
-            outcome_options = {**wanted, "max_msgs_per_subject": 1, "max_age": round(OUTCOME_MAX_AGE * NANO)}
-            await ensure_stream(
-                self._connection, outcome_stream(options), [f"{self._prefix}.outcomes.>"], outcome_options
-            )
-        except ConfigError as exc:
-            raise BusError(f"commands cannot be queued: {exc}") from exc
-        self._ready = True
+        found = await self._connection.find(f"STREAM.MSG.GET.{self._streams.outcomes}", {"last_by_subj": subject})
+        if found is None:
+            return None
+        if message_headers(found["message"]).get(STATUS) == TOO_LARGE:
+            raise TooLarge
+        return base64.b64decode(found["message"].get("data", ""))

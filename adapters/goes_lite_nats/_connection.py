@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -22,10 +21,12 @@ from nats.errors import MaxPayloadError, NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
 
 from goes_lite.errors import BusError, ConfigError, GoesError, InvalidEventError
-from goes_lite_nats._api import NOT_FOUND, ApiError, api_result
+from goes_lite_nats._api import DUPLICATE_IN_PROGRESS, NOT_FOUND, ApiError, api_result
 from goes_lite_nats._login import login
 from goes_lite_nats._options import ServerAddress
+from goes_lite_nats._outbox import Outbox
 from goes_lite_nats._replies import NoResponders, Replies
+from goes_lite_nats._tls import NoTls, TlsClient
 
 if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
@@ -64,17 +65,15 @@ class Connection:
         """Called each time that a broker is reached."""
         self.generation = 0
         """Incremented when the driver gives up and a new client connects: the subscriptions of the old one are gone."""
-        self._client = Client()
+        self._client = self._new_client()
         self._reached = asyncio.Event()
         self._denied = asyncio.Event()
         self._started = False
         self._closed = False
         self._closing = False
         self._connecting: asyncio.Task[None] | None = None
-        self._outbox: deque[tuple[str, bytes, dict[str, str] | None]] = deque()
-        self._outbox_wake = asyncio.Event()
-        self._sending = asyncio.Lock()
-        self._writer: asyncio.Task[None] | None = None
+        self.outbox = Outbox(self._send)
+        """Acknowledgements, and what else is sent without waiting for it."""
         self._replies: Replies | None = None
 
     def __repr__(self) -> str:
@@ -110,7 +109,7 @@ class Connection:
     async def open(self) -> bool:
         """Start to connect; whether a broker was reached within `patience`. ConfigError if it refuses the login."""
         self._connecting = asyncio.create_task(self._connect(), name="goes_lite_nats-connect")
-        self._writer = asyncio.create_task(self._run_outbox(), name="goes_lite_nats-outbox")
+        self.outbox.start()
         denied = asyncio.create_task(self._denied.wait())
         try:
             await asyncio.wait(
@@ -118,6 +117,11 @@ class Connection:
             )
         finally:
             denied.cancel()
+        if self._denied.is_set() and isinstance(self.error, NoTls):
+            raise ConfigError(
+                f"{self.address.location} offers no TLS, so nothing was sent to it: enable TLS at the server, or use nats:// "
+                "without tls=true"
+            )
         if self._denied.is_set():
             raise ConfigError(
                 f"{self.address.location} refuses the login ({self.error}): check user, password, token, creds or nkey"
@@ -129,6 +133,9 @@ class Connection:
                 "%s does not respond (%s): still trying in the background", self.address.location, self.error
             )
         return self.connected
+
+    def _new_client(self) -> Client:
+        return TlsClient() if self.options.secure else Client()
 
     async def _connect(self) -> None:
         options, credentials = self.options, login(self.address)
@@ -150,7 +157,7 @@ class Connection:
     async def _on_connect(self) -> None:
         self.epoch += 1
         self._reached.set()
-        self._outbox_wake.set()
+        self.outbox.wake()
         for callback in list(self.on_reconnect):
             callback()
 
@@ -163,7 +170,7 @@ class Connection:
         if self._closed or client is not self._client:
             return
         logger.error("%s closed the connection (%s): opening a new one", self.address.location, self.error)
-        self._client = Client()
+        self._client = self._new_client()
         self._replies = None
         self.generation += 1
         self._connecting = asyncio.create_task(self._connect(), name="goes_lite_nats-connect")
@@ -173,8 +180,10 @@ class Connection:
 
     async def _on_error(self, error: Exception) -> None:
         self.error = error
-        if not self._reached.is_set() and any(word in str(error).lower() for word in DENIALS):
-            self._denied.set()
+        if not self._reached.is_set():
+            denied = isinstance(error, NoTls) or any(word in str(error).lower() for word in DENIALS)
+            if denied:
+                self._denied.set()
         logger.debug("%s: %r", self.address.location, error)
 
     async def close(self) -> None:
@@ -185,10 +194,10 @@ class Connection:
         if self.connected:
             with suppress(GoesError, TimeoutError):
                 async with asyncio.timeout(2):
-                    await self.flush_outbox()
+                    await self.outbox.flush()
                     await self.flush()
         self.abort()
-        for task in (self._connecting, self._writer):
+        for task in (self._connecting, self.outbox.writer):
             while task is not None and not task.done():  # the driver may swallow a cancellation once
                 task.cancel()
                 await asyncio.wait({task}, timeout=POLL)
@@ -352,11 +361,26 @@ class Connection:
                 raise
             return None
 
-    async def store(self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None) -> None:
-        """Publish a message, and wait until a stream has stored it. Raises as `request` and `api` do."""
-        api_result(subject, (await self.request(subject, payload, headers=headers)).data)
+    async def store(self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Publish a message, and wait until a stream has stored it; return the reply. Raises as `request` and `api` do."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.options.timeout
+        while True:
+            try:
+                return api_result(subject, (await self.request(subject, payload, headers=headers)).data)
+            except ApiError as exc:
+                if exc.err_code != DUPLICATE_IN_PROGRESS or loop.time() > end:
+                    raise
+                await asyncio.sleep(POLL)  # replicas are storing it at this moment, for another one who sent it
 
-    # --- acknowledgements ---------------------------------------------------------------------------------------------
+    async def _send(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> bool:
+        """Pass a message of the outbox to the driver; False while there is no broker."""
+        if not self.connected:
+            return False
+        with suppress(NatsError, OSError):
+            await self._client.publish(subject, payload, headers=headers)
+            return True
+        return False
 
     def fits(self, payload: bytes, headers: Mapping[str, str] | None = None) -> bool:
         """Whether the message is not too large."""
@@ -366,28 +390,3 @@ class Connection:
     def _check_size(self, payload: bytes, headers: Mapping[str, str] | None) -> None:
         if not self.fits(payload, headers):
             raise MaxPayloadError
-
-    def send_later(self, subject: str, payload: bytes, headers: dict[str, str] | None = None) -> None:
-        """Send a message as soon as there is a broker, in the order of these calls."""
-        self._outbox.append((subject, payload, headers))
-        self._outbox_wake.set()
-
-    async def _run_outbox(self) -> None:
-        while True:
-            await self._outbox_wake.wait()
-            self._outbox_wake.clear()
-            await self.flush_outbox()
-
-    async def flush_outbox(self) -> None:
-        """Send what `send_later` was given so far, if there is a broker."""
-        if self.connected:
-            with suppress(NatsError, OSError):
-                await self._send_outbox()
-
-    async def _send_outbox(self) -> None:
-        outbox = self._outbox
-        async with self._sending:
-            while outbox:
-                subject, payload, headers = outbox[0]
-                await self._client.publish(subject, payload, headers=headers)
-                outbox.popleft()

@@ -13,7 +13,7 @@ from goes_lite.contract.event_bus import DeadLetter
 from goes_lite.errors import BusError, CodecError, GoesError
 from goes_lite.events.event import Event
 from goes_lite.kit.reading import EventReader
-from goes_lite_nats._api import NANO, ApiError, delivery_fields
+from goes_lite_nats._api import NANO, ApiError, delivery_fields, message_headers
 from goes_lite_nats._connection import Connection
 from goes_lite_nats._envelope import CONTENT_TYPE, decode, encode, undecodable_event
 from goes_lite_nats._replies import no_responders
@@ -135,7 +135,7 @@ class DeadLetterStream:
     async def redrive(self, letter: DeadLetter) -> None:
         """Publish its event to its group again, and forget the letter. BusError if it is gone."""
         message = await self._get(letter)
-        headers = _headers(message)
+        headers = message_headers(message)
         if "Goes-Group" not in headers:
             raise BusError(
                 f"{letter.subscriber!r} was a subscription of one process, and has ended: drop the letter, or publish the "
@@ -166,11 +166,6 @@ class DeadLetterStream:
             raise _gone(letter)
         message: dict[str, Any] = found["message"]
         return message
-
-
-def _headers(message: dict[str, Any]) -> dict[str, str]:
-    lines = base64.b64decode(message.get("hdrs", "")).decode().split("\r\n")[1:]
-    return {key: value.strip() for key, colon, value in (line.partition(":") for line in lines) if colon}
 
 
 def _gone(letter: DeadLetter) -> BusError:

@@ -167,8 +167,8 @@ class Feed:
         if not replies:
             return
         for ack_to, payload in replies[:-1]:
-            self._connection.send_later(ack_to, payload)
-        await self._connection.flush_outbox()
+            self._connection.outbox.put(ack_to, payload)
+        await self._connection.outbox.flush()
         with suppress(BusError):  # the broker processes them in order: once it confirms the last, it has had all
             await self._connection.request(*replies[-1], timeout=2)
 
@@ -193,7 +193,7 @@ class Feed:
                 next_report = now + interval
                 if self._connection.connected:
                     for ack_to in queue.ack_subjects():
-                        self._connection.send_later(ack_to, IN_PROGRESS)
+                        self._connection.outbox.put(ack_to, IN_PROGRESS)
             await self._bus.runtime.wait(queue.demand_changed, seen, min(next_report - now, again))
 
     def _reconnected(self) -> None:
@@ -216,7 +216,7 @@ class Feed:
             with self._bus.lock:  # even if no member is left: then it is given back with the others
                 queue.receive(event, message.reply, sequence, delivered - 1, redriven=REDRIVEN in headers)
         elif queue.group is not None:  # not for this group, or unknown and to be skipped
-            self._connection.send_later(message.reply, ACK)
+            self._connection.outbox.put(message.reply, ACK)
 
     async def _bury(self, message: Msg, error: Exception, sequence: int, time: int) -> None:
         queue = self.queue
@@ -232,7 +232,7 @@ class Feed:
             logger.exception("the message at %d could not be made a dead letter: it will be tried again", sequence)
             reply = nak(RETRY_DELAY)
         if queue.group is not None:
-            self._connection.send_later(message.reply, reply)
+            self._connection.outbox.put(message.reply, reply)
 
 
 class Puller:
@@ -278,14 +278,14 @@ class Puller:
         queue = self._feed.queue
         if queue.one_at_a_time:
             if queue.last_ack:  # it may be lost as well; then nothing else is
-                self._connection.send_later(queue.last_ack, ACK)
+                self._connection.outbox.put(queue.last_ack, ACK)
             lease = self._connection.options.lease
             self._held_until = asyncio.get_running_loop().time() + lease + LOST_MARGIN
 
     async def _holding(self) -> bool:
         """Whether an event was lost on its way, and is not due yet."""
         if self._held_until is not None:
-            await self._connection.flush_outbox()
+            await self._connection.outbox.flush()
             unsettled = (await self._consumer.info())["num_ack_pending"]
             over = asyncio.get_running_loop().time() >= self._held_until
             if over or unsettled <= self._feed.queue.unacked or not self._feed.queue.one_at_a_time:

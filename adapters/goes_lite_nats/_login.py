@@ -29,7 +29,7 @@ def login(address: ServerAddress) -> Mapping[str, Any]:
     if options.nkey:
         _check_seed("nkey", options.nkey, "the seed of an nkey")
         arguments["nkeys_seed"] = options.nkey
-    if options.tls or options.tls_ca:
+    if options.secure:
         arguments["tls"] = _tls(options.tls_ca, options.tls_cert, options.tls_key)
         if options.tls_hostname:
             arguments["tls_hostname"] = options.tls_hostname

@@ -1,6 +1,6 @@
 """The URL of a bus: addresses, login, options.
 
-nats://user:password@host:4222,other:4222?prefix=shop&replicas=3
+nats://user:password@host:4222,other:4222?prefix=shop&replicas=3; tls:// is the same with tls=true
 """
 
 from __future__ import annotations
@@ -62,6 +62,11 @@ class Options:
     tls_hostname: str = ""
 
     @property
+    def secure(self) -> bool:
+        """Whether it talks to brokers over TLS, and to no other ones."""
+        return self.tls or bool(self.tls_ca or self.tls_cert or self.tls_key or self.tls_hostname)
+
+    @property
     def stream_name(self) -> str:
         """The name of the event stream."""
         return self.stream or re.sub(r"[^A-Z0-9_-]", "_", self.prefix.upper())
@@ -94,12 +99,14 @@ def parse(url: str, extra: Mapping[str, Any]) -> ServerAddress:
             f"{parts.scheme}://{'***@' if at else ''}{hosts}{parts.path}"
         )
     given: dict[str, Any] = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **extra}
+    if parts.scheme == "tls":
+        given = {**given, "tls": True}
     options = _parse_options(given)
     user, colon, password = login.partition(":")
     if at and not colon:  # a single word is a token, as in every NATS client
         options = _parse_options({**given, "token": unquote(user)})
         user = ""
-    scheme = "tls" if options.tls else "nats"
+    scheme = "tls" if options.secure else "nats"
     servers = tuple(f"{scheme}://{_host(host)}" for host in hosts.split(","))
     return ServerAddress(servers, unquote(user) or None, unquote(password) or None, options)
 

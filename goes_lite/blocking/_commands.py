@@ -103,7 +103,8 @@ class BlockingCommandBus:
         - With `tx` it is accepted only if that transaction commits.
         - Accepted again under the same id, it is not handled again; CommandMismatch for another command with that id.
         - It needs no handler here. On a bus that queues commands it is then handed over to the queue, immediately or by a
-          worker, for the service that handles it.
+          worker, for the service that handles it. It stays here until its outcome is known: a worker, `outcome`, or accepting
+          it again records that, and sends it once more if the queue has lost it.
         - EncodeError if it does not fit its type; UnregisteredTypeError if it is no command.
         """
         return self._portal.run(self._commands.dispatch_async(command, id=id, timeout=timeout, tx=tx))
@@ -125,7 +126,10 @@ class BlockingCommandBus:
         return self._portal.run(self._commands.outcome(id, timeout))
 
     def accepted(self, *, failed: bool = False) -> list[AcceptedCommand]:
-        """Return the accepted commands that are not handled yet, in the order in which they are due; or the failed ones."""
+        """Return the accepted commands that are not handled yet, or the failed ones.
+
+        Those that wait here come first, by the time at which they are due; then those in the queue of the bus.
+        """
         return self._portal.run(self._commands.accepted(failed=failed))
 
     def withdraw(self, id: UUID, *, tx: Any = None) -> bool:

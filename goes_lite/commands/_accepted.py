@@ -1,4 +1,4 @@
-"""Accepted commands: kept in the store until a worker has handled them.
+"""Accepted commands: kept in the store until a worker, or another service, has handled them.
 
 Each is a read model, in a collection whose name begins with `goes:`, so every backend stores it and other tools can read it.
 A handled command is removed from there; its receipt has the result.
@@ -48,7 +48,7 @@ class AcceptedCommand:
     """The earliest time at which it may be begun (microseconds since 1970, UTC). A worker that begins it postpones this, so
     that no other begins it in the meantime, and another does if it is never finished."""
     state: Literal["waiting", "failed", "sent"] = "waiting"
-    """`sent`: it was handed over to the queue of the event bus, for another service."""
+    """`sent`: it was handed over to the queue of the event bus, for another service, and its outcome is not known yet."""
     attempts: int = 0
     """How often it was begun."""
     error: str = ""
@@ -61,6 +61,15 @@ class AcceptedCommand:
     """Its details, as JSON."""
     at_once: bool = False
     """Whether it may be begun whatever the clock says: no time was given for it, and it was not begun yet."""
+    place: str = ""
+    """Its place in the queue of the event bus, if it was handed over to that."""
+    checks: int = 0
+    """How often the queue was asked for it since then, and still had it. `due` is when that will be the next time."""
+
+    @property
+    def said(self) -> tuple[str, str, int, str]:
+        """What another command under the same id does not say."""
+        return self.command, self.encoding, self.schema, self.payload
 
     @property
     def due_time(self) -> datetime:

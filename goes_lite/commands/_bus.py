@@ -180,7 +180,8 @@ class CommandBus:
         - With `tx` it is accepted only if that transaction commits.
         - Accepted again under the same id, it is not handled again; CommandMismatch for another command with that id.
         - It needs no handler here. On a bus that queues commands it is then handed over to the queue, immediately or by a
-          worker, for the service that handles it.
+          worker, for the service that handles it. It stays here until its outcome is known: a worker, `outcome`, or accepting
+          it again records that, and sends it once more if the queue has lost it.
         - EncodeError if it does not fit its type; UnregisteredTypeError if it is no command.
         """
         return await self._accept(command, None, id, timeout, tx)
@@ -213,16 +214,23 @@ class CommandBus:
                 if accepted.state == "failed":
                     raise failure(accepted)
                 left = None if deadline is None else deadline - clock.monotonic()
-                if accepted.state == "sent" and self._remote is not None:
-                    return await self._remote.outcome(accepted, left)
+                if accepted.state == "sent" and self.queue is not None:
+                    if (found := await self.queue.outcome(accepted, left)) is not None:
+                        return found[0]
+                    continue
                 if left is not None and left <= 0:
                     raise CommandTimeout(accepted.command, id, begun=accepted.attempts > 0)
                 await self.backend.runtime.wait(changed, seen, left)
 
     async def accepted(self, *, failed: bool = False) -> list[AcceptedCommand]:
-        """Return the accepted commands that are not handled yet, in the order in which they are due; or the failed ones."""
-        where, now = {"state": "failed" if failed else "waiting"}, self.backend.runtime.clock.now()
-        return [read(one, now) async for one in self.backend.models.query(COMMANDS, where=where, order_by="due")]
+        """Return the accepted commands that are not handled yet, or the failed ones.
+
+        Those that wait here come first, by the time at which they are due; then those in the queue of the bus.
+        """
+        now, models = self.backend.runtime.clock.now(), self.backend.models
+        states = ["failed"] if failed else ["waiting", "sent"]
+        found = (models.query(COMMANDS, where={"state": state}, order_by="due") for state in states)
+        return [read(one, now) for pages in found async for one in pages]
 
     async def withdraw(self, id: UUID, *, tx: Any = None) -> bool:
         """Remove an accepted command, waiting or failed; False if there is none. One that has begun may still be handled.
@@ -302,14 +310,9 @@ class CommandBus:
         return self._handlers.get(self.backend.registry.commands.canonical(name))
 
     @property
-    def forwards(self) -> bool:
-        """Whether accepted commands without a handler here go to the queue of the event bus."""
-        return self._remote is not None and self._remote.transport.queues
-
-    async def forward(self, command: Command[Any]) -> None:
-        """Hand an accepted command over to the queue of the event bus; BusError if the queue does not accept it."""
-        if self._remote is not None:
-            await self._remote.forward(command)
+    def queue(self) -> RemoteCommands | None:
+        """What hands accepted commands without a handler here over to the queue of the event bus; None if it has none."""
+        return self._remote if self._remote is not None and self._remote.transport.queues else None
 
     def _command(self, command: object, id: UUID | None, timeout: float | None) -> Command[Any]:
         name = self.backend.registry.commands.name_of(command)
@@ -343,13 +346,16 @@ class CommandBus:
                 await accepted_in(store).put(str(command.id), kept, expected=0)
             except ModelConflict:
                 there = await accepted_in(store).find(str(command.id))
-                if there is not None and _said(there) != _said(kept):
+                if there is not None and there.said != kept.said:
                     raise CommandMismatch(command.name, command.id, there.command) from None
+                if there and there.state == "sent" and tx is None and self.queue is not None:
+                    with suppress(BusError):  # else a worker does so when the bus is back
+                        await self.queue.look_after(there)
                 return command.id
             begins = due is None or due <= self._now()
-            if tx is None and self.forwards and begins and self.handler_of(command.name) is None:
-                with suppress(BusError):  # else a worker does so when the bus is back
-                    await self.forward(command)
+            if tx is None and self.queue is not None and begins and self.handler_of(command.name) is None:
+                with suppress(BusError):  # see above
+                    await self.queue.forward(command)
             return command.id
 
         answer: UUID = await self._chain("dispatch", keep)(asked)
@@ -385,10 +391,6 @@ class CommandBus:
         finally:
             recording_clock.reset(clock)
             leave(token)
-
-
-def _said(accepted: AcceptedCommand) -> tuple[str, str, int, str]:
-    return accepted.command, accepted.encoding, accepted.schema, accepted.payload
 
 
 async def _through(middleware: Callable[..., object], proceed: Callable[..., object], command: Command[Any]) -> Any:

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from goes_lite.commands._command import Command
 from goes_lite.commands._receipts import Receipts
+from goes_lite.commands._remote import RemoteCommands
 from goes_lite.contract.backend import Backend
 
 
@@ -30,8 +31,8 @@ class Dispatcher(Protocol):
         ...
 
     @property
-    def forwards(self) -> bool:
-        """Whether accepted commands without a handler here go to the queue of the event bus."""
+    def queue(self) -> RemoteCommands | None:
+        """What hands accepted commands without a handler here over to the queue of the event bus; None if it has none."""
         ...
 
     def handler_of(self, name: str) -> Handler | None:
@@ -40,8 +41,4 @@ class Dispatcher(Protocol):
 
     async def send(self, command: Command[Any]) -> Any:
         """Have a command handled, in its own context, and return the result."""
-        ...
-
-    async def forward(self, command: Command[Any]) -> None:
-        """Hand an accepted command over to the queue of the event bus; BusError if the queue does not accept it."""
         ...

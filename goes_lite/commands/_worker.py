@@ -18,6 +18,8 @@ from typing import Any, Self
 from goes_lite.commands._accepted import AcceptedCommand, accepted_in, error_fields, read, restored
 from goes_lite.commands._command import Command
 from goes_lite.commands._dispatcher import Dispatcher
+from goes_lite.commands._remote import RemoteCommands
+from goes_lite.commands._sent import SentCommands
 from goes_lite.contract.model_store import ModelRecord
 from goes_lite.contract.own_collections import COMMANDS
 from goes_lite.errors import (
@@ -76,6 +78,8 @@ class CommandWorker:
         self._claim = round(claim * 1_000_000)
         self._wake = Signal()
         self._tasks: list[Background] = []
+        self._sent: SentCommands | None = None
+        self._keeper: Background | None = None
         self._stopping = False
         self.handled = 0
         """How many commands it has handled."""
@@ -108,6 +112,10 @@ class CommandWorker:
         self._backend.runtime.works.add(self)
         for task in self._tasks:
             ContextVars().run(task.start, self._work(), self._ended)
+        if (queue := self._bus.queue) is not None:
+            self._sent = SentCommands(self._backend, queue, self._failed)
+            self._keeper = Background(self._backend.runtime, "goes_lite-commands sent")
+            ContextVars().run(self._keeper.start, self._sent.run())
 
     def _ended(self) -> None:
         if not self.running:
@@ -122,11 +130,16 @@ class CommandWorker:
         """Ask it to stop after the current commands, without waiting for that; from any thread."""
         self._stopping = True
         self._wake.notify()
+        if self._sent is not None:
+            self._sent.halt()
         return True
 
     async def stop(self, timeout: float | None = None) -> None:
         """Stop after the current commands. After `timeout` seconds a handler that awaits is cancelled, a blocking one left."""
         self.halt()
+        if self._keeper is not None:  # what it has begun can be done again at any time
+            self._keeper.cancel()
+            await self._keeper.join(1.0)
         for task in self._tasks:
             if not task.inside and not await task.join(timeout) and not self._backend.runtime.inline:
                 task.cancel()
@@ -186,7 +199,7 @@ class CommandWorker:
             accepted = read(record, self._backend.runtime.clock.now())
             if accepted.state != "waiting":  # it cannot be read, and must not stop the others
                 await self._park(record, accepted)
-            elif not (self._bus.forwards or self._bus.handler_of(accepted.command)):
+            elif not (self._bus.queue or self._bus.handler_of(accepted.command)):
                 continue
             elif accepted.due > now and "at_once" not in where:
                 return accepted.due
@@ -215,8 +228,9 @@ class CommandWorker:
     async def _do(self, accepted: AcceptedCommand) -> None:
         try:
             command = restored(self._backend, accepted)
-            if self._bus.handler_of(accepted.command) is None:
-                await self._forward(command, accepted)
+            queue = self._bus.queue
+            if queue is not None and self._bus.handler_of(accepted.command) is None:
+                await self._forward(command, accepted, queue)
                 return
             await self._bus.send(command)
         except StoreClosed:
@@ -254,10 +268,10 @@ class CommandWorker:
         await accepted_in(self._backend).delete(str(accepted.id))
         self.handled += 1
 
-    async def _forward(self, command: Command[Any], accepted: AcceptedCommand) -> None:
+    async def _forward(self, command: Command[Any], accepted: AcceptedCommand, queue: RemoteCommands) -> None:
         """Hand it over to the queue of the event bus; while that is unreachable it waits here, and no attempt is counted."""
         try:
-            await self._bus.forward(command)
+            await queue.forward(command, accepted.place)
         except BusError as exc:
             self._failed(exc)
             due = self._after(store_backoff(accepted.attempts))

@@ -30,7 +30,15 @@ from goes_lite.contract.checkpoints import (
     check_owned_name,
     check_ttl,
 )
-from goes_lite.contract.command_transport import Attempt, CarriesCommands, CommandTransport, Handle, Serving, Unheard
+from goes_lite.contract.command_transport import (
+    Attempt,
+    CarriesCommands,
+    CommandTransport,
+    Handle,
+    Serving,
+    TooLarge,
+    Unheard,
+)
 from goes_lite.contract.commits import Commits, Published, SignalCommits, check_wait
 from goes_lite.contract.event_bus import (
     CAPACITY,
@@ -140,6 +148,7 @@ __all__ = [
     "Start",
     "Stores",
     "Subscription",
+    "TooLarge",
     "Transaction",
     "Unheard",
     "Unknown",

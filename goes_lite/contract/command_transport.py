@@ -25,6 +25,10 @@ class Unheard(Exception):
     """No service handles the command at the moment."""
 
 
+class TooLarge(Exception):
+    """A service has handled the command, but its outcome does not fit into a message."""
+
+
 class Serving(Protocol):
     """The delivery of commands of some names to a process."""
 
@@ -38,14 +42,15 @@ class CommandTransport(Protocol):
 
     @property
     def queues(self) -> bool:
-        """Whether it has a queue for accepted commands: `enqueue`, `outcome`."""
+        """Whether it has a queue for accepted commands: `enqueue`, `queued`, `outcome`."""
         ...
 
     async def request(self, name: str, id: UUID, body: bytes) -> bytes:
         """Have one service handle the command and return the outcome. Cancel the call to stop waiting.
 
         Raises Unheard, at once, if no service does. If the one that began dies, another is asked, so a service must make
-        a command that it gets count once. Raises BusError if none can be reached any more.
+        a command that it gets count once. Raises TooLarge if the outcome cannot be sent, InvalidEventError if the command
+        cannot, BusError if no service can be reached any more.
         """
         ...
 
@@ -53,12 +58,29 @@ class CommandTransport(Protocol):
         """Deliver commands of these names here from now on; each goes to one of the services that serve it."""
         ...
 
-    async def enqueue(self, name: str, id: UUID, body: bytes) -> None:
-        """Keep a command until a service has handled it, once per id. Raises BusError if it cannot be kept."""
+    async def enqueue(self, name: str, id: UUID, body: bytes, lost: str = "") -> str:
+        """Keep a command until a service has handled it, once per id; return its place in the queue, for `queued`.
+
+        A queue is not the store: it may lose what it keeps, so the caller keeps the command as well until its outcome is
+        known. To keep it once more, also if it was handled and has failed, pass the place that `lost` it.
+
+        Raises InvalidEventError if the command is too large, BusError if it cannot be kept at the moment.
+        """
+        ...
+
+    async def queued(self, id: UUID, place: str) -> bool:
+        """Return whether the command is still in that place: False once it is handled, or if the queue has lost it.
+
+        A service stores the outcome before the command leaves its place. So a command that is not there any more, and has no
+        outcome after that, is lost. Raises BusError if that cannot be found out at the moment.
+        """
         ...
 
     async def outcome(self, id: UUID, timeout: float | None) -> bytes | None:
-        """Return the outcome of an enqueued command as soon as it is known, or None after `timeout` seconds."""
+        """Return the outcome of an enqueued command as soon as it is known, or None after `timeout` seconds.
+
+        Raises TooLarge if it could not be stored.
+        """
         ...
 
 

@@ -29,7 +29,7 @@ BUNDLED = {
     "mongodb": "goes_lite_mongo:MongoBackend",
     "mongodb+srv": "goes_lite_mongo:MongoBackend",
 }
-BUNDLED_BUSES = {"nats": "goes_lite_nats:NatsCarrier"}
+BUNDLED_BUSES = {"nats": "goes_lite_nats:NatsCarrier", "tls": "goes_lite_nats:NatsCarrier"}
 """What comes with goes_lite, for programs without packaging metadata: zipapps, PyInstaller, a copy of the packages."""
 
 _registered: dict[str, BackendFactory] = {}

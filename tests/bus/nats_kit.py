@@ -138,7 +138,7 @@ class World:
 
     def spawn(self, job: str, name: str = "app", **arguments: object) -> Process:
         """Start another process on a job of nats_jobs."""
-        options = {key: arguments.pop(key) for key in ("mode", "lease") if key in arguments}
+        options = {key: arguments.pop(key) for key in ("mode", "lease", "storage") if key in arguments}
         return self._start(job, path=self.store(name), bus=self.bus(**options), **arguments)
 
     def end(self) -> None:

@@ -6,9 +6,7 @@ import asyncio
 import json
 import logging
 import os
-import shutil
 import signal
-import subprocess
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Coroutine
@@ -198,38 +196,6 @@ def test_a_missing_key(tmp_path: Path) -> None:
             for name in ("nowhere", "nothing"):
                 with pytest.raises(ConfigError, match="cannot be read" if name == "nowhere" else "does not hold"):
                     await works(f"nats://127.0.0.1:1?{option}={tmp_path / name}")
-
-    run(main())
-
-
-def test_tls(tmp_path: Path) -> None:
-    """With a certificate that the client trusts; otherwise there is no connection."""
-    if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl to make certificates with")
-    key, cert = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    with servers.server(tls={"cert_file": cert, "key_file": key}) as server:
-        asyncio.run(works(f"nats://127.0.0.1:{server.port}?tls=true&tls_ca={cert}"))
-
-        async def distrusting() -> None:
-            async with goes.connect(
-                ":memory:", bus=f"nats://127.0.0.1:{server.port}?tls=true&patience=0.3&timeout=0.3", registry=registry
-            ) as db:
-                with pytest.raises(BusError, match="cannot be reached"):
-                    await db.bus.publish([note(1)])
-
-        run(distrusting())
-
-
-def test_a_missing_certificate() -> None:
-    async def main() -> None:
-        with pytest.raises(ConfigError, match="certificates"):
-            async with goes.connect(":memory:", bus="nats://127.0.0.1:1?tls=true&tls_ca=/nowhere/ca.pem"):
-                pass
 
     run(main())
 
