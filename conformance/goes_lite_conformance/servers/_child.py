@@ -91,6 +91,16 @@ class Child:
             self.kill()
         self._process = None
 
+    def freeze(self) -> None:
+        """Stop the server and its children where they are, until `thaw`: connections stay open, and nothing answers."""
+        for pid in (self.pid, *children_of(self.pid)):
+            os.kill(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let a frozen server go on."""
+        for pid in (*children_of(self.pid), self.pid):
+            os.kill(pid, signal.SIGCONT)
+
     def kill(self) -> None:
         """Kill the server and its children with SIGKILL, as if the machine had lost power."""
         if self._process is None:
