@@ -22,6 +22,7 @@ def connect(
     registry: Registry | None = None,
     unknown: Unknown = "error",
     clock: Clock | None = None,
+    unfinished: bool = False,
     inline: bool | None = None,
     **options: Any,
 ) -> BlockingDatabase:
@@ -39,7 +40,9 @@ def connect(
     opened: list[Backend] = []
 
     async def open_it() -> None:
-        opened.append(await open_backend(lambda: found, runtime, registry=registry, unknown=unknown))
+        opened.append(
+            await open_backend(lambda: found, runtime, registry=registry, unknown=unknown, unfinished=unfinished)
+        )
 
     try:
         portal.run(open_it())

@@ -8,9 +8,10 @@ from typing import BinaryIO
 from goes_lite import operations
 from goes_lite.blocking._database import BlockingDatabase
 from goes_lite.events.query import EVERYTHING, EventQuery
-from goes_lite.operations import Comparison, End, Progress, Receipt
+from goes_lite.operations import Comparison, End, Imported, Progress, Receipt
+from goes_lite.operations.export_reader import MAX_LINE
 
-__all__ = ["check", "digest", "export", "export_to"]
+__all__ = ["check", "digest", "export", "export_to", "import_from", "import_log"]
 
 
 def digest(db: BlockingDatabase, *, upto: int | None = None, progress: Progress | None = None) -> Receipt:
@@ -69,4 +70,43 @@ def export_to(
     store or other events.
     """
     work = operations.export_to(db.backend, path, query=query, after=after, upto=upto, resume=resume, progress=progress)
+    return db._portal.run(work)
+
+
+def import_log(
+    db: BlockingDatabase,
+    stream: BinaryIO,
+    *,
+    partial: bool = False,
+    max_line: int = MAX_LINE,
+    progress: Progress | None = None,
+) -> Imported:
+    """Read an export from a binary stream, such as a pipe, into an empty store.
+
+    - Every field, position and gap is the same afterwards, and so is the digest: the log is read once more and compared.
+    - If it is interrupted, or the export turns out to be wrong, the store keeps a mark, and `connect` raises
+      ImportUnfinished for it. Open it with `unfinished=True` and import the same export again to go on where it ended.
+    - `partial` takes an export that has only part of a log. Its aggregates must begin at version 1, without a gap.
+    - A line may have `max_line` bytes. `progress` is called with the number of events that were read.
+
+    Raises InvalidExport with the number of the line, ConfigError if the store is not empty or the export partial,
+    ImportUnfinished if another import into it was not finished.
+    """
+    work = operations.import_log(db.backend, stream, partial=partial, max_line=max_line, progress=progress)
+    return db._portal.run(work)
+
+
+def import_from(
+    db: BlockingDatabase,
+    path: str | os.PathLike[str],
+    *,
+    partial: bool = False,
+    max_line: int = MAX_LINE,
+    progress: Progress | None = None,
+) -> Imported:
+    """Import an export in a file as `import_log` does; all of it is checked before anything is written.
+
+    So a file that is wrong leaves the store as it was: InvalidExport says which line it is.
+    """
+    work = operations.import_from(db.backend, path, partial=partial, max_line=max_line, progress=progress)
     return db._portal.run(work)

@@ -21,3 +21,8 @@ REBUILD = "goes:rebuild:"
 def parked_collection(processor: str) -> str:
     """Return the collection of the dead letters of a processor; their ids are in the order of the log."""
     return f"goes:parked:{processor}"
+
+
+IMPORTS = "goes:imports"
+"""An import that was begun and not finished, under the id `UNFINISHED`: what the store holds is only a part."""
+UNFINISHED = "unfinished"

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from goes_lite.contract.backend import Backend, Unknown
 from goes_lite.contract.factory import BackendFactory, BusFactory
+from goes_lite.contract.own_collections import IMPORTS, UNFINISHED
 from goes_lite.database import Database
 from goes_lite.database.address import Address, parse
 from goes_lite.database.config import Check, Configuration, no_url, read_configuration
-from goes_lite.errors import ConfigError, UnknownBackend
+from goes_lite.errors import ConfigError, ImportUnfinished, StoreDamaged, UnknownBackend
 from goes_lite.errors.functions import check_function
+from goes_lite.errors.options import check_flag
 from goes_lite.events.registry import Registry, default_registry
 from goes_lite.runtime import Clock, LoopRuntime, Runtime
 
@@ -147,6 +149,7 @@ async def open_backend(
     *,
     registry: Registry | None = None,
     unknown: Unknown = "error",
+    unfinished: bool = False,
 ) -> Backend:
     """Open the backend and bus of a `connect` on a runtime, which is closed if that fails."""
     if unknown not in ("error", "skip", "raw"):
@@ -155,12 +158,15 @@ async def open_backend(
         registry = default_registry
     elif not isinstance(registry, Registry):
         raise ConfigError(f"registry must be a Registry, not {registry!r:.80}")
+    check_flag("unfinished", unfinished)
     check_clock(runtime.clock)
 
     backend: Backend | None = None
     try:
         factory, address, bus_factory, bus_address = await runtime.call(found)
         backend = await factory.open(address.location, runtime, registry, unknown, **address.options)
+        if not unfinished:
+            await _check_finished(backend)
         if bus_factory is None or bus_address is None:
             return backend
         from goes_lite.contract.wrapping import ComposedBackend
@@ -173,6 +179,18 @@ async def open_backend(
         # after a cancellation a thread may still be looking up, and waiting for it would block
         await runtime.close(wait=isinstance(exc, Exception))
         raise
+
+
+async def _check_finished(backend: Backend) -> None:
+    """Raise ImportUnfinished if the store holds only a part of what is being imported into it."""
+    try:
+        mark = await backend.models.get(IMPORTS, UNFINISHED)
+    except StoreDamaged:
+        return  # whoever reads what is damaged will learn of it
+    if mark is not None:
+        from goes_lite.operations.imports import source_of
+
+        raise ImportUnfinished(backend.location, source_of(mark.data))
 
 
 def check_clock(clock: object) -> None:
@@ -218,6 +236,7 @@ def connect(
     registry: Registry | None = None,
     unknown: Unknown = "error",
     clock: Clock | None = None,
+    unfinished: bool = False,
     **options: Any,
 ) -> Connecting:
     """Open a backend on the running event loop: `async with connect("app.db") as db`, or `db = await connect("app.db")`.
@@ -231,8 +250,13 @@ def connect(
     registry  where the events are registered; by default the default registry.
     unknown   what readers do with events that are not registered: "error", "skip" or "raw".
     clock     the source of times, for tests.
+    unfinished  whether to open a store in which an import was not finished, to resume it; else ImportUnfinished is raised.
     options   those of the backend, such as `durability="normal"`.
 
     Raises UnknownBackend, DriverMissing, ConfigError, and errors of opening such as StoreUnavailable or ForeignFile.
     """
-    return Connecting(partial(find, url, bus, profile, options), clock, {"registry": registry, "unknown": unknown})
+    return Connecting(
+        partial(find, url, bus, profile, options),
+        clock,
+        {"registry": registry, "unknown": unknown, "unfinished": unfinished},
+    )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from goes_lite.operations.export_lines import End, Header
     from goes_lite.operations.export_reader import Batch, ExportReader
     from goes_lite.operations.exports import ExportWriter, export, export_to
+    from goes_lite.operations.imports import Imported, check_file, import_from, import_log
     from goes_lite.operations.receipts import Receipt
 
 __all__ = [
@@ -25,13 +26,17 @@ __all__ = [
     "ExportWriter",
     "Folder",
     "Header",
+    "Imported",
     "Progress",
     "Receipt",
     "check",
+    "check_file",
     "digest",
     "event_hash",
     "export",
     "export_to",
+    "import_from",
+    "import_log",
     "log_hash",
 ]
 
@@ -41,6 +46,7 @@ _MODULES = {
     "export_lines": ("End", "Header"),
     "export_reader": ("Batch", "ExportReader"),
     "exports": ("ExportWriter", "export", "export_to"),
+    "imports": ("Imported", "check_file", "import_from", "import_log"),
     "receipts": ("Receipt",),
 }
 """The modules that define the names: each is imported when it is first used."""

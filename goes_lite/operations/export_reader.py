@@ -75,6 +75,12 @@ class ExportReader:
         """How many events were read."""
         return self._folder.events + len(self._pending)
 
+    def finished(self) -> End:
+        """Return the last line, after `next_batch` has returned None."""
+        if self.end is None:
+            raise ValueError("the export was not read to its end")
+        return self.end
+
     def next_batch(self) -> Batch | None:
         """Return the next events; None at the end, when the last line was read and agrees with all others."""
         events: list[Event[Any]] = []
