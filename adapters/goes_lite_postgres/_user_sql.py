@@ -18,6 +18,7 @@ import asyncpg
 
 from goes_lite.contract.sql import check_sql
 from goes_lite.errors import InvalidQueryError, StoreReadOnly, TransactionError
+from goes_lite.kit.placeholders import end_of_comment, with_numbers
 from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, READ_ONLY, Connection, code
 from goes_lite_postgres._ends import rollback
@@ -45,20 +46,16 @@ def _word(sql: str, at: int) -> tuple[str, int]:
         if blank := _BLANK.match(sql, at):
             at = blank.end()
         elif sql.startswith("/*", at):
-            depth, at = 1, at + 2
-            while depth:
-                found = re.compile(r"/\*|\*/").search(sql, at)
-                if found is None:
-                    return "", at
-                depth += 1 if found[0] == "/*" else -1
-                at = found.end()
+            at = end_of_comment(sql, at)
+            if at < 0:
+                return "", len(sql)
         else:
             word = _WORD.match(sql, at)
             return (word[0].upper(), word.end()) if word else ("", at)
 
 
 def check_statement(sql: str, parameters: Sequence[Any]) -> str:
-    """Return the statement; raise TransactionError if it would end the transaction, or outlive it in the connection."""
+    """Return the statement for the server; TransactionError if it would end the transaction, or outlive it in the connection."""
     check_sql(sql, parameters)
     word, end = _word(sql, 0)
     if word in _ENDS:
@@ -70,7 +67,7 @@ def check_statement(sql: str, parameters: Sequence[Any]) -> str:
             f"cannot run {sql!r:.80} inside a transaction, since all later operations would run on the connection that it "
             "changes: use SET LOCAL, settings of the role or the database, or a connection of your own"
         )
-    return sql
+    return with_numbers(sql, len(parameters))
 
 
 def leaves_behind(statement: str) -> bool:
@@ -114,9 +111,10 @@ async def select(
         raise StoreReadOnly(
             pool.address.location, f"select() only reads, so it cannot run {sql!r:.80}", "use a transaction"
         )
+    statement = with_numbers(sql, len(parameters))
     await connection.execute(f"BEGIN READ ONLY; {path}")
     try:
-        return await execute(connection, sql, parameters)
+        return await execute(connection, statement, parameters)
     except DRIVER_ERRORS as exc:
         if code(exc) == READ_ONLY:
             raise StoreReadOnly(

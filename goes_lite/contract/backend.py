@@ -75,6 +75,9 @@ class Transaction(Stores, Protocol):
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one SQL statement of your own and return its rows. Raises AbilityMissing without SQL.
 
+        In the statement, `?` stands for each parameter in turn, or `$1`, `$2`, … for each by its number, on every backend
+        with SQL. It has one kind or the other: next to a `$1`, and without parameters, a `?` is an operator of the database.
+
         The parameters are a sequence of None, bool, int (64 bit), float (no NaN), str or bytes; a backend may take more types,
         as PostgreSQL does, whose columns have them. InvalidQueryError for anything else.
         """

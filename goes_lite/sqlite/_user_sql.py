@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from goes_lite.contract.sql import check_sql
 from goes_lite.errors import GoesError, InvalidQueryError, StoreReadOnly, TransactionError
+from goes_lite.kit.placeholders import with_question_marks
 from goes_lite.sqlite._driver import AUTH, SCHEMA, Authorizer, Connection, Driver, Row
 from goes_lite.sqlite._parameters import bound, check_bound
 from goes_lite.sqlite._schema import own_names
@@ -91,7 +92,7 @@ class UserSql:
             self._running = False
 
     def _run_checked(self, connection: Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:
-        statement = _single(sql)
+        statement = _single(with_question_marks(sql))
         if "json_" in sql.lower():  # older versions of SQLite make a table for them, once, which the check would refuse
             connection.execute("SELECT 1 FROM json_each('[]'), json_tree('[]')").fetchall()
         self._objection = ""

@@ -1,6 +1,6 @@
 """The user's own SQL, inside transactions and outside them.
 
-These rules use SQL that every database understands, and find out how parameters are written.
+These rules use SQL that every database understands.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from goes_lite_conformance.rule import needs
 class Notes:
     """A table of the user's own, next to those of the store."""
 
-    def __init__(self, db: Backend, name: str, mark: str) -> None:
+    def __init__(self, db: Backend, name: str) -> None:
         self.db = db
         self.name = name
-        self.insert = f"INSERT INTO {name} (id, text) VALUES ({mark % 1}, {mark % 2})"
-        self.find = f"SELECT text FROM {name} WHERE id = {mark % 1}"
+        self.insert = f"INSERT INTO {name} (id, text) VALUES (?, ?)"
+        self.find = f"SELECT text FROM {name} WHERE id = ?"
         self.all = f"SELECT text FROM {name} ORDER BY id"
 
     async def texts(self) -> list[str]:
@@ -39,14 +39,7 @@ async def notes_of(place: Place, db: Backend) -> Notes:
     name = f"notes_{place.storage.name}"
     async with db.transaction() as tx:
         await tx.execute(f"CREATE TABLE {name} (id INTEGER PRIMARY KEY, text TEXT UNIQUE NOT NULL)")
-    for mark in ("?%.0s", "$%d", "%%s%.0s"):
-        try:
-            async with db.transaction() as tx:
-                await tx.execute(f"SELECT text FROM {name} WHERE id = {mark % 1}", (1,))
-        except GoesError:
-            continue
-        return Notes(db, name, mark)
-    raise AssertionError("parameters are not written as ?, $1 or %s")
+    return Notes(db, name)
 
 
 async def refuses(call: Any, sql: str, *errors: type[BaseException]) -> None:
@@ -198,3 +191,67 @@ class SqlRules(Contract):
             await tx.execute(notes.insert, (1, "one"))
             assert await notes.texts() == []
         assert await notes.texts() == ["one"]
+
+    @needs(SQL, TRANSACTIONS)
+    async def test_a_question_mark_stands_for_each_parameter_in_turn(self, place: Place, db: Backend) -> None:
+        """BE-SQL-010: `?` is a placeholder in `execute`, `enqueue` and `select`, next to whatever it is next to."""
+        notes = await notes_of(place, db)
+        async with db.transaction() as tx:
+            await tx.execute(f"INSERT INTO {notes.name} (id,text) VALUES (?,?), ( ? ,?||'!')", (1, "one", 2, "two"))
+            tx.enqueue(notes.insert, (3, "three"))
+            tx.enqueue(notes.insert, (4, "four"))
+            assert await tx.execute(f"SELECT id FROM {notes.name} WHERE text=? OR id=?", ("two!", 4)) == [(2,), (4,)]
+        rows = await db.select(f"SELECT text FROM {notes.name} WHERE id>=? AND id<? ORDER BY id LIMIT ?", (2, 4, 5))
+        assert rows == [("two!",), ("three",)]
+
+    @needs(SQL, TRANSACTIONS)
+    async def test_a_number_says_which_parameter_is_meant(self, place: Place, db: Backend) -> None:
+        """BE-SQL-011: `$1`, `$2`, … are placeholders in `execute`, `enqueue` and `select`, in any order, repeatedly."""
+        notes = await notes_of(place, db)
+        insert = f"INSERT INTO {notes.name} (text, id) VALUES ($2, $1)"
+        async with db.transaction() as tx:
+            await tx.execute(insert, (1, "one"))
+            tx.enqueue(insert, (2, "two"))
+            tx.enqueue(insert, (3, "three"))
+            twice = f"SELECT text FROM {notes.name} WHERE id = $1 OR (id > $1 AND text = $2) ORDER BY id"
+            assert await tx.execute(twice, (1, "three")) == [("one",), ("three",)]
+        assert await db.select(f"SELECT text FROM {notes.name} WHERE id > $1 AND id < $2", (1, 3)) == [("two",)]
+
+    @needs(SQL, TRANSACTIONS)
+    async def test_what_only_looks_like_a_placeholder(self, place: Place, db: Backend) -> None:
+        """BE-SQL-012: A `?` or `$1` in a string, a quoted name or a comment is text, with parameters and without."""
+        notes = await notes_of(place, db)
+        odd = "it''s ? $1 /* -- "
+        for mark in ("?", "$1"):
+            number = 1 if mark == "?" else 2
+            async with db.transaction() as tx:
+                await tx.execute(
+                    f"INSERT INTO {notes.name} (id, text) -- ? $1 '\n VALUES (/* ? $1 ' */ {mark}, '{odd}{number}')",
+                    (number,),
+                )
+            found = await db.select(f'SELECT text AS "? $1 \'" FROM {notes.name} WHERE id = {mark} -- ?', (number,))
+            assert found == [(odd.replace("''", "'") + str(number),)]
+        assert await db.select("SELECT 'what?', '$1'") == [("what?", "$1")]
+
+    @needs(SQL, TRANSACTIONS)
+    async def test_parameters_that_do_not_fit_the_placeholders(self, place: Place, db: Backend) -> None:
+        """BE-SQL-013: More or fewer parameters than placeholders, and both kinds in a statement, raise an error.
+
+        It is one of goes_lite. Nothing is written, and the transaction continues.
+        """
+        notes = await notes_of(place, db)
+        wrong: list[tuple[str, tuple[Any, ...]]] = [
+            (notes.insert, (1,)),
+            (notes.insert, ()),
+            (notes.insert, (1, "one", "more")),
+            (f"INSERT INTO {notes.name} (id, text) VALUES ($1, $2)", (1,)),
+            (f"INSERT INTO {notes.name} (id, text) VALUES ($1, $2)", (1, "one", "more")),
+            (f"INSERT INTO {notes.name} (id, text) VALUES ($1, ?)", (1, "one")),
+        ]
+        async with db.transaction() as tx:
+            for statement, parameters in wrong:
+                for _ in range(2):
+                    with pytest.raises(GoesError):
+                        await tx.execute(statement, parameters)
+            await tx.execute(notes.insert, (2, "two"))
+        assert await notes.texts() == ["two"]
