@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "repository": [*CONTRACT, "aggregate"],
     "projection": [*CONTRACT, "processor"],
     "commands": [*CONTRACT, "aggregate", "repository"],
-    "operations": CONTRACT,
+    "operations": [*CONTRACT, "aggregate", "repository"],
     "kit": CONTRACT,
     "sqlite": BACKEND,
     **dict.fromkeys(ADAPTERS, BACKEND),

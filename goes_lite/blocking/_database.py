@@ -39,6 +39,7 @@ if TYPE_CHECKING:  # imported on first use, as on the async face
     from goes_lite.blocking._lookup import BlockingBoundLookup
     from goes_lite.blocking._processor import BlockingProcessor, BlockingProjectionProcessor
     from goes_lite.contract.event_store import Appended
+    from goes_lite.contract.findings import Finding
     from goes_lite.events.event import Event
     from goes_lite.events.fields import AggregateRef
     from goes_lite.operations.info import Info
@@ -327,6 +328,21 @@ class BlockingDatabase:
         make them smaller, and a server may update them late.
         """
         return self._portal.run(self.backend.sizes())
+
+    def integrity(self) -> list[Finding]:
+        """Check what only the backend can: its files, indexes and tables against each other. Nothing is changed.
+
+        It reads everything, as of one moment, and returns at most about a hundred findings; none from a sound store, and none
+        from a backend that has nothing to check. What anybody can check through the stores is not its matter.
+        """
+        return self._portal.run(self.backend.integrity())
+
+    def examine(self) -> list[Finding]:
+        """Look at what the store runs on: versions and their known bugs, settings, files, rights, space. Nothing is changed.
+
+        It is quick, whatever the size of the store. Each finding has a fix.
+        """
+        return self._portal.run(self.backend.examine())
 
     def info(self, *, counts: bool = True) -> Info:
         """Return the facts of the store as data: head, counts, sizes, consumers with their lag, waiting commands, durability.

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from typing import BinaryIO
 
 from goes_lite import operations
+from goes_lite.aggregate import Aggregate
 from goes_lite.blocking._database import BlockingDatabase
 from goes_lite.events.query import EVERYTHING, EventQuery
-from goes_lite.operations import Comparison, End, Imported, Progress, Receipt
+from goes_lite.operations import Comparison, End, Findings, Imported, Progress, Receipt
 from goes_lite.operations.export_reader import MAX_LINE
 
-__all__ = ["check", "digest", "export", "export_to", "import_from", "import_log"]
+__all__ = ["check", "digest", "export", "export_to", "import_from", "import_log", "verify"]
 
 
 def digest(db: BlockingDatabase, *, upto: int | None = None, progress: Progress | None = None) -> Receipt:
@@ -110,3 +112,41 @@ def import_from(
     """
     work = operations.import_from(db.backend, path, partial=partial, max_line=max_line, progress=progress)
     return db._portal.run(work)
+
+
+def verify(
+    db: BlockingDatabase,
+    *,
+    aggregates: Iterable[type[Aggregate]] = (),
+    collections: Iterable[str] = (),
+    receipt: Receipt | None = None,
+    strict: bool = False,
+    thorough: int = 1000,
+    limit: int = 100,
+    progress: Callable[[int], object] | None = None,
+) -> Findings:
+    """Check everything that a store holds; problems are returned, not raised. It writes nothing.
+
+    Each payload is decoded: into today's type, with its upcasters, if the handle's registry knows the name, else as plain
+    data. Open the handle with `unknown="raw"` if it does not know all names, so that look-ups work as well. What cannot be told
+    from the store alone is that a payload was changed into another sound one: a receipt of `digest` tells that. Memory does not
+    grow with the store; events that are appended meanwhile may be left out.
+
+    Arguments
+      aggregates   classes whose snapshots are compared with a replay of the events.
+      collections  the names of the collections of read models to check: no store can list them.
+      receipt      of this store, from `digest`: every event must still be as it was.
+      strict       whether a name that the registry does not know is a finding.
+      thorough     how many events are looked up one by one, by id, by each of their tags and by aggregate; of the others, a few.
+                   Everything else is always checked completely.
+      limit        after how many problems to stop.
+      progress     called from time to time with the number of events checked so far.
+
+    Raises StoreClosed, StoreLocked or StoreUnavailable if the store cannot be reached.
+    """
+    return db._portal.run(
+        operations.verify(
+            db.backend, aggregates=aggregates, collections=collections, receipt=receipt, strict=strict, thorough=thorough,
+            limit=limit, progress=progress,
+        )
+    )  # fmt: skip

@@ -16,6 +16,7 @@ from goes_lite.contract.checkpoints import CheckpointStore, LeaseStore
 from goes_lite.contract.commits import Commits
 from goes_lite.contract.event_bus import EventBus
 from goes_lite.contract.event_store import EventStore
+from goes_lite.contract.findings import Finding
 from goes_lite.contract.model_store import ModelStore
 from goes_lite.contract.models import Models
 from goes_lite.contract.snapshot_store import SnapshotStore
@@ -183,6 +184,21 @@ class Backend(Stores, Protocol):
         make them smaller, and a server may update them late.
         """
         return {}
+
+    async def integrity(self) -> list[Finding]:
+        """Check what only the backend can: its files, indexes and tables against each other. Nothing is changed.
+
+        It reads everything, as of one moment, and returns at most about a hundred findings; none from a sound store, and none
+        from a backend that has nothing to check. What anybody can check through the stores is not its matter.
+        """
+        return []
+
+    async def examine(self) -> list[Finding]:
+        """Look at what the store runs on: versions and their known bugs, settings, files, rights, space. Nothing is changed.
+
+        It is quick, whatever the size of the store. Each finding has a fix.
+        """
+        return []
 
     async def close(self) -> None:
         """Finish what is in progress, then release everything. Closing twice is allowed; any other use raises StoreClosed."""

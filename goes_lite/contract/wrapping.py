@@ -15,6 +15,7 @@ from uuid import UUID
 from goes_lite.contract.backend import Backend, Transaction, View
 from goes_lite.contract.event_bus import REPLAY, Carrier
 from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
+from goes_lite.contract.findings import Finding
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EVERYTHING, EventQuery
@@ -182,6 +183,12 @@ class WrappedBackend(Backend):
 
     async def sizes(self) -> dict[str, int]:
         return await self.backend.sizes()
+
+    async def integrity(self) -> list[Finding]:
+        return await self.backend.integrity()
+
+    async def examine(self) -> list[Finding]:
+        return await self.backend.examine()
 
     async def close(self) -> None:
         await self.backend.close()

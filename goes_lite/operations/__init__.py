@@ -8,6 +8,7 @@ what they return.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from goes_lite.contract.findings import Finding
     from goes_lite.operations.canonical import Block, Folder, event_hash, log_hash
     from goes_lite.operations.digests import Comparison, Difference, Progress, check, digest
     from goes_lite.operations.export_lines import End, Header
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from goes_lite.operations.exports import ExportWriter, export, export_to
     from goes_lite.operations.imports import Imported, check_file, import_from, import_log
     from goes_lite.operations.receipts import Receipt
+    from goes_lite.operations.verifying import Findings, verify
 
 __all__ = [
     "Batch",
@@ -24,6 +26,8 @@ __all__ = [
     "End",
     "ExportReader",
     "ExportWriter",
+    "Finding",
+    "Findings",
     "Folder",
     "Header",
     "Imported",
@@ -38,6 +42,7 @@ __all__ = [
     "import_from",
     "import_log",
     "log_hash",
+    "verify",
 ]
 
 _MODULES = {
@@ -48,6 +53,7 @@ _MODULES = {
     "exports": ("ExportWriter", "export", "export_to"),
     "imports": ("Imported", "check_file", "import_from", "import_log"),
     "receipts": ("Receipt",),
+    "verifying": ("Finding", "Findings", "verify"),
 }
 """The modules that define the names: each is imported when it is first used."""
 

@@ -41,6 +41,7 @@ from goes_lite.contract.backend import (
 )
 from goes_lite.contract.commits import Commits, Published, SignalCommits
 from goes_lite.contract.event_bus import REPLAY, EventBus
+from goes_lite.contract.findings import Finding
 from goes_lite.errors import ConfigError
 from goes_lite.errors.options import did_you_mean
 from goes_lite.events.registry import Registry
@@ -60,6 +61,7 @@ from goes_lite.sqlite._events import SQLiteEventRows
 from goes_lite.sqlite._executor import AnyExecutor, DirectExecutor
 from goes_lite.sqlite._files import files_of, found, in_use, release_files
 from goes_lite.sqlite._frozen import FrozenReaders
+from goes_lite.sqlite._integrity import integrity
 from goes_lite.sqlite._log import check_log
 from goes_lite.sqlite._models import SQLiteModels
 from goes_lite.sqlite._place import check_place
@@ -295,6 +297,9 @@ class SQLiteBackend(Backend):
 
     async def sizes(self) -> dict[str, int]:
         return await self._executor.read(lambda connection: sizes(connection, self._address))
+
+    async def integrity(self) -> list[Finding]:
+        return await self._executor.read(integrity)
 
     def _stores(
         self, executor: AnyExecutor, commits: Commits | None, published: Published | None

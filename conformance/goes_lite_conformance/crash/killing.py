@@ -68,7 +68,7 @@ class Killing(Soaking):
         async with reopened(place) as db:
             await _silence(db)
             findings = await verify(db, aggregates=[Doomed], collections=[COUNTED])
-        assert not findings.problems, "\n".join(findings.problems)
+        assert not findings.problems, "\n".join(map(str, findings.problems))
         self.tell(place, f"{kills} × killed, sound: {findings}", last=kills == of)
 
 

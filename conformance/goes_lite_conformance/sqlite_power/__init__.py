@@ -222,7 +222,7 @@ class PowerCuts:
                         counts.hear(words[1])
             await counts.judge(db)
             findings = await verify(db, collections=[COUNTED])
-            assert not findings.problems, "\n".join(findings.problems)
+            assert not findings.problems, "\n".join(map(str, findings.problems))
             again = [event for event in stored if (event.data.writer, event.data.number) == _key(stored[-1])]
             if again:  # the last batch
                 assert (await db.events.append(again)).already_committed
@@ -260,4 +260,4 @@ async def _complete(place: Place) -> None:
         last = next(event for event in stored if event == step(IN_TRANSACTION)[-1])
         assert checkpoint.position == last.position
         findings = await verify(db, collections=[COUNTED])
-        assert not findings.problems, "\n".join(findings.problems)
+        assert not findings.problems, "\n".join(map(str, findings.problems))

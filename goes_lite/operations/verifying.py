@@ -1,0 +1,174 @@
+"""Verify that a store is sound: what must hold for any store, whatever happened to its writers.
+
+async with goes_lite.connect("app.db") as db:
+    found = await operations.verify(db, aggregates=[Order], collections=["order-summary"])
+for problem in found.problems:
+    print(problem.code, problem)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.findings import Finding
+from goes_lite.events.query import EventQuery
+from goes_lite.operations.log_pass import NAMES, LogPass
+from goes_lite.operations.lookups import Lookups
+from goes_lite.operations.record_check import RecordCheck
+from goes_lite.operations.reporting import Enough, Report
+
+if TYPE_CHECKING:
+    from goes_lite.aggregate import Aggregate
+    from goes_lite.operations.receipts import Receipt
+
+TRIES = 5
+"""How often the list of aggregates is compared again with a log that has grown meanwhile."""
+
+
+class Findings(NamedTuple):
+    """The result of `verify`."""
+
+    problems: tuple[Finding, ...]
+    """Each with a code, a sentence and a way out; empty for a sound store."""
+    events: int = 0
+    aggregates: int = 0
+    snapshots: int = 0
+    checkpoints: int = 0
+    models: int = 0
+    leases: int = 0
+    parked: int = 0
+    commands: int = 0
+    receipts: int = 0
+    notes: tuple[str, ...] = ()
+    """What could not be checked, and why."""
+
+
+async def verify(
+    db: Backend,
+    *,
+    aggregates: Iterable[type[Aggregate]] = (),
+    collections: Iterable[str] = (),
+    receipt: Receipt | None = None,
+    strict: bool = False,
+    thorough: int = 1000,
+    limit: int = 100,
+    progress: Callable[[int], object] | None = None,
+) -> Findings:
+    """Check everything that a store holds; problems are returned, not raised. It writes nothing.
+
+    Each payload is decoded: into today's type, with its upcasters, if the handle's registry knows the name, else as plain
+    data. Open the handle with `unknown="raw"` if it does not know all names, so that look-ups work as well. What cannot be told
+    from the store alone is that a payload was changed into another sound one: a receipt of `digest` tells that. Memory does not
+    grow with the store; events that are appended meanwhile may be left out.
+
+    Arguments
+      aggregates   classes whose snapshots are compared with a replay of the events.
+      collections  the names of the collections of read models to check: no store can list them.
+      receipt      of this store, from `digest`: every event must still be as it was.
+      strict       whether a name that the registry does not know is a finding.
+      thorough     how many events are looked up one by one, by id, by each of their tags and by aggregate; of the others, a few.
+                   Everything else is always checked completely.
+      limit        after how many problems to stop.
+      progress     called from time to time with the number of events checked so far.
+
+    Raises StoreClosed, StoreLocked or StoreUnavailable if the store cannot be reached.
+    """
+    report = Report(limit, progress)
+    try:
+        await _verify(db, report, [*aggregates], [*collections], receipt, strict, thorough)
+    except Enough:
+        report.problems.append(Finding("stopped", f"stopped after {limit} problems; the rest was not checked"))
+    counts = {what: report.counts[what] for what in Findings._fields[1:-1]}
+    return Findings(tuple(report.problems), **counts, notes=tuple(report.notes))
+
+
+async def _verify(
+    db: Backend,
+    report: Report,
+    classes: list[type[Aggregate]],
+    collections: list[str],
+    receipt: Receipt | None,
+    strict: bool,
+    thorough: int,
+) -> None:
+    await report.part("the store", _integrity(db, report))
+    lookups = Lookups(db, report, thorough)
+    log = LogPass(db, report, strict=strict)
+    await report.part("the log", _log(db, report, log, lookups))
+    head = await db.events.head()
+    if receipt is not None:
+        await report.part("the log", _compare(db, report, receipt))
+    await report.part("the snapshots", _snapshots(db, report, classes))
+    records = RecordCheck(db, report, head)
+    await report.part("the checkpoints", records.consumers())
+    await report.part("the records of goes_lite", records.own())
+    for collection in collections:
+        await report.part(f"the collection {collection!r}", records.models(collection))
+
+
+async def _integrity(db: Backend, report: Report) -> None:
+    for finding in await db.integrity():
+        report.wrong(*finding)
+
+
+async def _log(db: Backend, report: Report, log: LogPass, lookups: Lookups) -> None:
+    head = await db.events.head()
+    await log.read(head, lookups.of_page)
+    beyond = await db.events.stored(after=head).next_page()
+    if beyond and await db.events.head() == head:
+        report.wrong("head-behind", f"the head is {head}, but there is an event at position {beyond[0].position}")
+    for _ in range(TRIES):
+        agrees = await lookups.aggregates(log, head)
+        counts = log.names.copy(), await db.events.count(), log.unreadable
+        now = await db.events.head()
+        if now == head:
+            await _counts(db, report, *counts)
+            if not agrees and not log.unreadable:
+                await _disagrees(db, report, log, lookups, head)
+            return
+        head = now
+        await log.read(head)
+    report.note("the store was written to all the time: the list of aggregates was not compared with the log")
+
+
+async def _counts(db: Backend, report: Report, names: dict[str, int], counted: int, unreadable: int) -> None:
+    total = report.counts["events"] + unreadable
+    report.expect(counted == total, "count", f"{counted} events are counted, but the log has {total}")
+    for name, number in [*names.items()][:NAMES]:
+        counted = await db.events.count(EventQuery([name]))
+        report.expect(
+            number <= counted <= number + unreadable,
+            "count",
+            f"{counted} events named {name!r} are counted, but the log has {number}",
+        )
+
+
+async def _disagrees(db: Backend, report: Report, log: LogPass, lookups: Lookups, head: int) -> None:
+    """Name the aggregates because of which the list of them is not what the log says."""
+    before = len(report.problems)
+    await lookups.each(head)
+    if len(report.problems) == before:
+        report.wrong(
+            "aggregates-differ",
+            f"the log has {log.of_aggregates} events of aggregates, and what is listed of them differs: an aggregate is "
+            "missing, or one that is listed has other events",
+        )
+
+
+async def _compare(db: Backend, report: Report, receipt: Receipt) -> None:
+    from goes_lite.operations.digests import check
+
+    compared = await check(db, receipt)
+    if not compared.holds:
+        report.wrong(f"receipt-{compared.relation}", str(compared))
+    elif not compared.same_store:
+        report.note("the receipt is of another store, or of another epoch of this one, with the same events")
+
+
+async def _snapshots(db: Backend, report: Report, classes: list[type[Aggregate]]) -> None:
+    from goes_lite.operations.snapshot_check import check_snapshots
+
+    named = {one("any").ref.name: one for one in classes}
+    await check_snapshots(db, report, named)
