@@ -44,7 +44,10 @@ CATALOG: dict[str, dict[str, Row]] = {
         "info": Row("info", "what is in a store, and what it runs on"),
         "audit": Row("audit", "who changed a store with these commands, when and why"),
     },
-    "Check, keep and carry": {},
+    "Check, keep and carry": {
+        "verify": Row("verify", "whether a store is sound"),
+        "digest": Row("digest", "a hash of all that is stored, to compare stores with"),
+    },
     "Change": {
         "parked": Row(
             "parked",

@@ -33,7 +33,6 @@ from goes_lite.contract.backend import (
     PROCESSES,
     SQL,
     TRANSACTIONS,
-    Backend,
     Durability,
     Transaction,
     Unknown,
@@ -41,7 +40,6 @@ from goes_lite.contract.backend import (
 )
 from goes_lite.contract.commits import Commits, Published, SignalCommits
 from goes_lite.contract.event_bus import REPLAY, EventBus
-from goes_lite.contract.findings import Finding
 from goes_lite.errors import ConfigError
 from goes_lite.errors.options import did_you_mean
 from goes_lite.events.registry import Registry
@@ -55,13 +53,13 @@ from goes_lite.sqlite._append import Append
 from goes_lite.sqlite._backup import back_up, path_of
 from goes_lite.sqlite._checkpoints import SQLiteCheckpoints, SQLiteLeases
 from goes_lite.sqlite._connection import FileAddress, Readers, open_first, open_reader, parse_durability
-from goes_lite.sqlite._driver import driver, wal_reset_bug
+from goes_lite.sqlite._driver import driver
 from goes_lite.sqlite._erase import erase
 from goes_lite.sqlite._events import SQLiteEventRows
 from goes_lite.sqlite._executor import AnyExecutor, DirectExecutor
 from goes_lite.sqlite._files import files_of, found, in_use, release_files
 from goes_lite.sqlite._frozen import FrozenReaders
-from goes_lite.sqlite._integrity import integrity
+from goes_lite.sqlite._inspection import InspectedBackend
 from goes_lite.sqlite._log import check_log
 from goes_lite.sqlite._models import SQLiteModels
 from goes_lite.sqlite._place import check_place
@@ -69,7 +67,6 @@ from goes_lite.sqlite._presence import Presence
 from goes_lite.sqlite._rights import share_group
 from goes_lite.sqlite._rows import RowReader
 from goes_lite.sqlite._session import SessionExecutor, SQLiteSession, SQLiteTransaction
-from goes_lite.sqlite._sizes import sizes
 from goes_lite.sqlite._snapshots import SQLiteSnapshots
 from goes_lite.sqlite._turnstile import AnyTurnstile, NoTurnstile, Turnstile
 from goes_lite.sqlite._user_sql import sql_of_readers, sql_of_transactions
@@ -122,7 +119,7 @@ def address_of(
     return FileAddress(path, driver(driver_name), parse_durability(durability), read_only, lock_timeout)
 
 
-class SQLiteBackend(Backend):
+class SQLiteBackend(InspectedBackend):
     """One handle on a file (or on a store in memory). Open it with `goes_lite.connect`."""
 
     embedded = True
@@ -246,16 +243,6 @@ class SQLiteBackend(Backend):
         finally:
             await runtime.close()
 
-    @property
-    def driver(self) -> str:
-        """The driver in use, with its version of SQLite."""
-        return f"{self._address.driver.name} (SQLite {'.'.join(map(str, self._address.driver.version))})"
-
-    @property
-    def wal_reset_bug(self) -> bool:
-        """Whether the SQLite in use has the WAL-reset bug, so that checkpoints block all writers."""
-        return wal_reset_bug(self._address.driver.version)
-
     def __repr__(self) -> str:
         state = "closed" if self._closed else "read-only" if self._writer is None else self.durability
         return f"<SQLiteBackend {self.location}: {state}, {self.driver}>"
@@ -294,12 +281,6 @@ class SQLiteBackend(Backend):
         with closing(open_reader(self._address)) as connection:  # not of the pool: this one writes the other file
             connection.execute("PRAGMA query_only = OFF")
             back_up(connection, self._address, copy, usable)
-
-    async def sizes(self) -> dict[str, int]:
-        return await self._executor.read(lambda connection: sizes(connection, self._address))
-
-    async def integrity(self) -> list[Finding]:
-        return await self._executor.read(integrity)
 
     def _stores(
         self, executor: AnyExecutor, commits: Commits | None, published: Published | None

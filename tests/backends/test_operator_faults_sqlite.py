@@ -331,7 +331,7 @@ def test_a_copy_that_broke_off(path: str, driver: str) -> None:
 @situation(
     sees="StoreDamaged: …/app.db: the store is damaged (database disk image is malformed (SQLite code 11)): restore a backup "
     "after moving the -wal and -shm of the file away…",
-    then="What does not need the page works. `goes_lite_conformance.verify` reads everything, and says what is wrong.",
+    then="What does not need the page works. `goes-lite verify` reads everything, and says what is wrong.",
 )
 def test_a_damaged_page(path: str, driver: str) -> None:
     """A failing disk has overwritten pages in the middle of the file."""

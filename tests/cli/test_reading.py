@@ -29,6 +29,8 @@ READING: dict[str, list[str]] = {
     "commands show": ["commands", "show", "shop.db", FAILED],
     "snapshots list": ["snapshots", "list", "shop.db"],
     "leases list": ["leases", "list", "shop.db"],
+    "digest": ["digest", "shop.db"],
+    "verify": ["verify", "shop.db"],
 }
 """How each command is called that only reads a store."""
 
