@@ -10,6 +10,7 @@ Options, in the URL's query or as keywords of `connect`
     lock_timeout      seconds to wait for other transactions before StoreLocked; 30 by default.
     connect_timeout   seconds that opening the handle is retried; 10.
     retry_timeout     seconds that an operation is retried while there is no primary; 30.
+    read_only         'true': nothing is changed or created; a store that does not exist is StoreUnavailable.
 
 All other parameters of the query (replicaSet, tls, authSource, …) are passed to the driver. The server must be a replica
 set, of at least one member, of MongoDB 5.0 or newer.
@@ -86,7 +87,8 @@ class MongoBackend(Backend):
         self.driver = f"pymongo (MongoDB {connection.server})"
         self.identity: str = stored["identity"]
         self.durability: Durability = "replicated" if connection.members > 1 else "os-crash"
-        self.abilities = frozenset((PERSISTENT, PROCESSES, TRANSACTIONS, DENSE_POSITIONS, REPLAY))
+        abilities = {PERSISTENT, PROCESSES, DENSE_POSITIONS, REPLAY}
+        self.abilities = frozenset(abilities if connection.address.read_only else abilities | {TRANSACTIONS})
         self._closed = False
         self._connection = connection
         self._found = connection.collections

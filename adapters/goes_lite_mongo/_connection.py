@@ -149,6 +149,8 @@ class Connection:
                 check_replica_set(hello, self.address.location)
                 self.members = len(hello.get("hosts", ())) or len(self.client.nodes)
                 self.server = (await self.client.admin.command("buildInfo"))["version"]
+                if self.address.read_only:
+                    return await _schema.require(self.collections, self.address)
                 return await _schema.migrate(self.database, self.collections, self.address)
             except GoesError:
                 raise

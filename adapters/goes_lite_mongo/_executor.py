@@ -9,7 +9,7 @@ from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import StoreClosed
 from goes_lite.kit.batch import AppendBatch
 from goes_lite.kit.committer import Committer
-from goes_lite.kit.transaction import check_write
+from goes_lite.kit.transaction import check_write, opened_read_only
 from goes_lite.runtime.background import DetachedTasks
 from goes_lite_mongo._append import Group, take_turn
 from goes_lite_mongo._connection import Connection, Work
@@ -39,6 +39,11 @@ class DirectExecutor:
         if self.closing:
             raise StoreClosed(self.connection.address.location)
 
+    def check_writable(self) -> None:
+        self.connection.check_loop()
+        if self.connection.address.read_only:
+            raise opened_read_only(self.connection.address.location)
+
     async def read(self, work: Work[T]) -> T:
         self.connection.check_loop()
         self.check_usable()
@@ -48,7 +53,7 @@ class DirectExecutor:
     async def write(self, work: Work[T]) -> T:
         """Run a write, which must be repeatable; if it raises, nothing is written."""
         self.check_usable()
-        self.connection.check_loop()
+        self.check_writable()
         check_write(self)
         # Even if the caller is cancelled, it happens completely or not at all.
         return await self._detached.run(self._write(work))
@@ -66,7 +71,7 @@ class DirectExecutor:
         self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None]
     ) -> Appended:
         self.check_usable()
-        self.connection.check_loop()
+        self.check_writable()
         check_write(self)
         return await self._committer.append(batch, condition, committed)
 

@@ -20,7 +20,7 @@ _DECIDED = frozenset((
 ))  # fmt: skip
 """Parameters of the driver that a store decides for itself: which member it asks, what a write waits for, and how long."""
 _TIMES = {"lock_timeout": 30.0, "connect_timeout": 10.0, "retry_timeout": 30.0}
-_KNOWN = ("database", "prefix", *_TIMES)
+_KNOWN = ("database", "prefix", "read_only", *_TIMES)
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class ServerAddress:
     retry_timeout: float = 30.0
     members: tuple[str, ...] = field(default=(), repr=False)
     """The URL for the driver of each server that is named."""
+    read_only: bool = False
     replica_set: str = ""
     direct: bool = False
     """Whether the driver is told to use that one server only."""
@@ -53,7 +54,9 @@ def address_of(url: str, options: dict[str, Any]) -> ServerAddress:
     given: dict[str, Any] = {}
     for name, value in query:
         if name in _KNOWN:
-            given[name] = _number(name, value) if name in _TIMES else value
+            given[name] = (
+                _number(name, value) if name in _TIMES else _boolean(name, value) if name == "read_only" else value
+            )
     for name in options:
         if name not in _KNOWN:
             hint = did_you_mean(name, _KNOWN) or f"use one of {', '.join(_KNOWN)}; the driver's go into the URL"
@@ -61,6 +64,7 @@ def address_of(url: str, options: dict[str, Any]) -> ServerAddress:
     given.update(options)
     database = _database("database", given.get("database", unquote(parts.path.strip("/")) or DATABASE))
     prefix = _prefix("prefix", given.get("prefix", ""))
+    read_only = _flag("read_only", given.get("read_only", False))
     times = {name: _seconds(name, given.get(name, default)) for name, default in _TIMES.items()}
     passed = [(name, value) for name, value in query if name not in _KNOWN]
     login, at, hosts = parts.netloc.rpartition("@")
@@ -79,8 +83,8 @@ def address_of(url: str, options: dict[str, Any]) -> ServerAddress:
         parts._replace(netloc=f"{login}{at}{host}", path=path, query=urlencode(single)).geturl() for host in hosts.split(",")
     )  # fmt: skip
     return ServerAddress(
-        driver_url, location, database, prefix, **times, members=members, replica_set=said.get("replicaset", ""),
-        direct=said.get("directconnection", "").lower() == "true",
+        driver_url, location, database, prefix, **times, members=members, read_only=read_only,
+        replica_set=said.get("replicaset", ""), direct=said.get("directconnection", "").lower() == "true",
         tls="true" in (said.get("tls", "").lower(), said.get("ssl", "").lower()),
     )  # fmt: skip
 
@@ -119,9 +123,22 @@ def _prefix(name: str, value: Any) -> str:
     return _name(name, value, r"(?:[A-Za-z_][\w.-]{0,99})?")
 
 
+def _boolean(name: str, value: str) -> bool:
+    if value.lower() not in ("true", "false", "1", "0", "yes", "no"):
+        raise ConfigError(f"mongodb: {name}={value!r}: must be true or false")
+    return value.lower() in ("true", "1", "yes")
+
+
+def _flag(name: str, value: Any) -> bool:
+    if type(value) is not bool:
+        raise ConfigError(f"mongodb: {name}={value!r}: must be True or False")
+    return value
+
+
 OPTIONS: dict[str, Callable[[str, Any], object]] = {
     "database": _database,
     "prefix": _prefix,
+    "read_only": _flag,
     **dict.fromkeys(_TIMES, _seconds),
 }
 """The options, and what refuses a wrong value."""

@@ -12,7 +12,7 @@ from pymongo import IndexModel, ReadPreference
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew
+from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew, StoreUnavailable
 from goes_lite_mongo._abandoned import end_abandoned
 from goes_lite_mongo._driver import EXISTS, ClientSession, Collection, Document, OperationFailure, code
 from goes_lite_mongo._options import ServerAddress
@@ -87,6 +87,20 @@ async def migrate(database: AsyncDatabase[Document], found: Collections, address
         fresh = {"identity": f"{uuid4()}/1", "schema": SCHEMA, "head": 0, "turns": 0}
         await found.store.update_one({"_id": STORE}, {"$setOnInsert": fresh}, upsert=True)
         stored = await found.store.find_one({"_id": STORE})
+    return _checked(stored, found, address)
+
+
+async def require(found: Collections, address: ServerAddress) -> Document:
+    """Return the document that identifies the store, which must exist; change nothing."""
+    stored = await found.store.find_one({"_id": STORE})
+    if stored is None:
+        raise StoreUnavailable(
+            address.location, "there is no store, and opening it read-only does not create one: check the URL"
+        )
+    return _checked(stored, found, address)
+
+
+def _checked(stored: Document | None, found: Collections, address: ServerAddress) -> Document:
     if stored is None or not isinstance(stored.get("identity"), str) or type(stored.get("schema")) is not int:
         raise StoreDamaged(address.location, f"{found.store.name!r} does not identify the store")
     if stored["schema"] > SCHEMA:

@@ -75,7 +75,7 @@ class MongoSession:
     async def open(self) -> None:
         executor = self.executor
         executor.check_usable()
-        executor.connection.check_loop()
+        executor.check_writable()
         check_not_inside(executor)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(executor.turns.alone())

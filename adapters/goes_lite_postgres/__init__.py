@@ -17,6 +17,7 @@ Options, in the URL's query or as keywords of `connect`
     pooler            'true' with a transaction pooler such as PgBouncer in between: no prepared statements, no LISTEN.
     listen            'false': poll for commits of others every 50 ms instead of using LISTEN.
     jsonb             'true': the table of events gets an indexed column `document`, with their JSON as jsonb.
+    read_only         'true': nothing is changed or created; a store that does not exist is StoreUnavailable.
 
 All other parameters of the query (sslmode, host, target_session_attrs, …) are passed to the driver.
 """
@@ -94,7 +95,8 @@ class PostgresBackend(Backend):
         self.identity = opened.identity
         self.driver = f"asyncpg (PostgreSQL {opened.server})"
         self.durability: Durability = opened.durability
-        self.abilities = frozenset((PERSISTENT, PROCESSES, TRANSACTIONS, SQL, DENSE_POSITIONS, REPLAY))
+        abilities = {PERSISTENT, PROCESSES, DENSE_POSITIONS, REPLAY}
+        self.abilities = frozenset(abilities if address.read_only else abilities | {TRANSACTIONS, SQL})
         self._closed = False
         self._address = address
         self._pool = pool
@@ -291,7 +293,10 @@ class _Opened:
     @classmethod
     async def _look(cls, pool: Pool, connection: Connection, limit: asyncio.Timeout) -> _Opened:
         address = pool.address
-        await _schema.migrate(connection, address, limit)
+        if address.read_only:
+            await _schema.require(connection, address)
+        else:
+            await _schema.migrate(connection, address, limit)
         rows = await connection.fetch(
             "SELECT name, setting FROM pg_settings WHERE name IN "
             "('fsync', 'synchronous_commit', 'synchronous_standby_names', 'server_version')"

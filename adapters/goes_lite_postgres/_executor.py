@@ -12,7 +12,7 @@ from goes_lite.errors import GoesError, StoreClosed
 from goes_lite.kit.batch import AppendBatch
 from goes_lite.kit.committer import Committer
 from goes_lite.kit.patience import Patience
-from goes_lite.kit.transaction import check_write
+from goes_lite.kit.transaction import check_write, opened_read_only
 from goes_lite.runtime.background import DetachedTasks
 from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, UNIQUE, Connection, code, conflict, locked, lost
@@ -43,6 +43,11 @@ class DirectExecutor:
         if self.closing:
             raise StoreClosed(self.pool.address.location)
 
+    def check_writable(self) -> None:
+        self.pool.check_loop()
+        if self.pool.address.read_only:
+            raise opened_read_only(self.pool.address.location)
+
     async def read(self, work: Work[T]) -> T:
         self.check_usable()
         return await self.pool.read(work)
@@ -55,7 +60,7 @@ class DirectExecutor:
     async def write(self, work: Work[T], *, exclusive: bool = False) -> T:
         """Run a write; `exclusive` writes, of several rows, take turns with transactions."""
         self.check_usable()
-        self.pool.check_loop()
+        self.check_writable()
         check_write(self)
         # Even if the caller is cancelled, it happens completely or not at all.
         return await self._detached.run(self._write(work, exclusive=exclusive))
@@ -118,7 +123,7 @@ class DirectExecutor:
         self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None]
     ) -> Appended:
         self.check_usable()
-        self.pool.check_loop()
+        self.check_writable()
         check_write(self)
         return await self._committer.append(batch, condition, committed)
 

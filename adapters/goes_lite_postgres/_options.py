@@ -35,6 +35,7 @@ class ServerAddress:
     pooler: bool = False
     listen: bool = True
     jsonb: bool = False
+    read_only: bool = False
 
     def table(self, name: str) -> str:
         """Return the qualified name of a table of the store."""
@@ -166,4 +167,5 @@ OPTIONS: dict[str, Callable[[str, Any], Any]] = {
     "pooler": _flag,
     "listen": _flag,
     "jsonb": _flag,
+    "read_only": _flag,
 }

@@ -215,6 +215,20 @@ async def _is_ours(connection: Connection, address: ServerAddress) -> bool:
     return {"id", "epoch", "version", "head"} <= set(columns)
 
 
+async def require(connection: Connection, address: ServerAddress) -> None:
+    """Raise StoreUnavailable unless there are tables of this version; change nothing."""
+    version = await check(connection, address)
+    if not version:
+        raise StoreUnavailable(
+            address.location,
+            f"there is no store in the schema {address.schema!r}, and opening it read-only does not create one: check the URL",
+        )
+    if version < VERSION:
+        raise StoreUnavailable(
+            address.location, f"its tables are of version {version}: open it once for writing, which migrates them"
+        )
+
+
 async def migrate(connection: Connection, address: ServerAddress, limit: asyncio.Timeout) -> None:
     """Migrate the tables in one transaction. Several processes may call this at once; one does the work.
 

@@ -59,7 +59,7 @@ class PostgresSession:
     async def open(self) -> None:
         executor = self.executor
         executor.check_usable()
-        executor.pool.check_loop()
+        executor.check_writable()
         check_not_inside(executor)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(executor.turn())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -35,15 +35,18 @@ def opened(
     from goes_lite.database.connect import store_of
 
     registry = application(getattr(arguments, "app", None))
-    _, address = store_of(read_configuration(arguments.store))
+    factory, address = store_of(read_configuration(arguments.store))
     url = Path(address.location) if address.scheme == "sqlite" else address.location
-    read_only: dict[str, Any] = {"read_only": True} if address.scheme == "sqlite" else {}
+    known: Mapping[str, object] = getattr(factory, "options", {})
+    if "read_only" not in known and not write:
+        out.note(f"{address.scheme}:// stores cannot be opened read-only: this one is opened as by a program")
+    reading: dict[str, Any] = {**address.options, **({"read_only": True} if "read_only" in known else {})}
     if write:
-        with connect(url, registry=registry, **{**address.options, **read_only}):
+        with connect(url, registry=registry, **reading):
             pass  # it exists, and is a store: opening for writing would create what is missing
-        read_only = {}
     inline = False if loop else None
-    with connect(url, registry=registry, unknown="raw", inline=inline, **{**address.options, **read_only}) as db:
+    options: dict[str, Any] = address.options if write else reading
+    with connect(url, registry=registry, unknown="raw", inline=inline, **options) as db:
         out.store = db.location
         yield db
 

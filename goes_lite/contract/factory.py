@@ -17,6 +17,9 @@ class BackendFactory(Protocol):
     `location` is the URL for network backends, and the path in it for `sqlite`. `options` come from the URL's query (as
     str) and from the keywords of `connect`. A backend closes the runtime when it is closed; if `open` fails, the caller
     does.
+
+    Every backend should have the option `read_only`: such a handle creates and changes nothing, a store that does not exist
+    is StoreUnavailable, and a write is StoreReadOnly. The command line reads stores that way.
     """
 
     async def open(

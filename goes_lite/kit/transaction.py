@@ -18,7 +18,7 @@ from goes_lite.contract.event_store import EventStore
 from goes_lite.contract.model_store import ModelStore
 from goes_lite.contract.models import Models
 from goes_lite.contract.snapshot_store import SnapshotStore
-from goes_lite.errors import AbilityMissing, CommandTimeout, TransactionError
+from goes_lite.errors import AbilityMissing, CommandTimeout, StoreReadOnly, TransactionError
 from goes_lite.errors.functions import check_function
 from goes_lite.runtime import Runtime
 from goes_lite.runtime.deadline import current_deadline
@@ -101,6 +101,11 @@ def finish_soon(session: Session, loop: asyncio.AbstractEventLoop) -> None:
         from asyncio import run_coroutine_threadsafe
 
         run_coroutine_threadsafe(session.finish(commit=False), loop)
+
+
+def opened_read_only(location: str) -> StoreReadOnly:
+    """Return the error for a write through a handle that was opened read-only."""
+    return StoreReadOnly(location, "opened read-only", "open it without read_only to write")
 
 
 def check_write(owner: object) -> None:

@@ -19,9 +19,9 @@ from goes_lite.errors import (
     ConfigError,
     StoreClosed,
     StoreForked,
-    StoreReadOnly,
     StoreUnavailable,
 )
+from goes_lite.kit.transaction import opened_read_only
 from goes_lite.sqlite import _schema
 from goes_lite.sqlite._driver import BUSY, CANTOPEN, READONLY, Connection, Driver, translate
 from goes_lite.sqlite._files import Files, NoFiles
@@ -299,7 +299,7 @@ class Readers:
     def refuse_write(self) -> NoReturn:
         """Refuse a write to a store without a writer."""
         self.check_usable()
-        raise StoreReadOnly(self.address.location, "opened read-only", "open it without read_only to write")
+        raise opened_read_only(self.address.location)
 
     def close(self) -> None:
         self.closed = True
