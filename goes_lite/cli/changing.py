@@ -6,6 +6,7 @@ import getpass
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,6 +16,7 @@ from goes_lite.cli.opening import opened, run_on
 if TYPE_CHECKING:
     import argparse
 
+    from goes_lite.blocking import BlockingDatabase
     from goes_lite.cli.output import Output
     from goes_lite.cli.terminal import Terminal
     from goes_lite.database import Database
@@ -40,11 +42,13 @@ def carry_out(
     work: Callable[[Database], Awaitable[Mapping[str, int]]],
     *,
     loop: bool = False,
+    opening: Callable[[], AbstractContextManager[BlockingDatabase]] | None = None,
 ) -> int:
     """Do a change that a command has planned on a read-only handle; return the exit code.
 
     The work gets a database, on the blocking face, and returns what it has changed. With --dry-run nothing is opened for
-    writing. `loop` is for work that calls coroutine functions of the program, which need an event loop.
+    writing. `loop` is for work that calls coroutine functions of the program, which need an event loop; `opening` opens a
+    store that does not have to exist.
     """
     planned = {"action": change.action, "target": change.target, "effect": dict(change.effect)}
     if arguments.dry_run:
@@ -57,7 +61,7 @@ def carry_out(
     entry = AuditEntry(
         datetime.now(timezone.utc), _user(), change.action, change.target, dict(change.effect), arguments.reason
     )
-    with opened(arguments, out, write=True, loop=loop) as db:
+    with opening() if opening else opened(arguments, out, write=True, loop=loop) as db:
         done = run_on(db, audited(db.backend, entry, lambda: work(db.database)))
     out.result(
         {**planned, "effect": done.effect, "done": True}, lambda terminal: _say(terminal, "done: ", change, done.effect)

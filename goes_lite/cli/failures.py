@@ -11,6 +11,7 @@ _HINTS: tuple[tuple[type[Exception], str], ...] = (
     (errors.StoreDamaged, "verify"),
     (errors.NetworkFilesystem, "doctor"),
     (errors.CheckpointMismatch, "consumers"),
+    (errors.ImportUnfinished, "import"),
     (errors.UnknownBackend, "config"),
 )
 """The command that helps after an error, for the first class that fits."""

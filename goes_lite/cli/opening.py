@@ -51,6 +51,21 @@ def opened(
         yield db
 
 
+@contextmanager
+def for_import(arguments: argparse.Namespace, out: Output) -> Generator[BlockingDatabase]:
+    """Open the store that the arguments name for an import: it is created, or was left behind by one."""
+    from goes_lite.blocking import connect
+    from goes_lite.database.config import read_configuration
+    from goes_lite.database.connect import store_of
+    from goes_lite.events.registry import Registry
+
+    _, address = store_of(read_configuration(arguments.store))
+    url = Path(address.location) if address.scheme == "sqlite" else address.location
+    with connect(url, registry=Registry(), unknown="raw", unfinished=True, **address.options) as db:
+        out.store = db.location
+        yield db
+
+
 def run_on(db: BlockingDatabase, coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that uses `db.backend`, and return its result."""
     return db._portal.run(coroutine)

@@ -66,7 +66,7 @@ async def import_log(
     ImportUnfinished if another import into it was not finished.
     """
     reader = await db.runtime.call(lambda: ExportReader(stream, max_line=max_line))
-    _check_partial(reader, partial)
+    check_partial(reader, partial)
     resumed_from = await _begin(db, reader)
     resumed = 0
     while batch := await db.runtime.call(reader.next_batch):
@@ -125,7 +125,7 @@ async def check_file(
     """
     check = await db.runtime.call(lambda: ExportCheck(path, max_line=max_line))
     try:
-        _check_partial(check.reader, partial)
+        check_partial(check.reader, partial)
         while await db.runtime.call(check.step):
             if progress is not None:
                 progress(check.reader.events)
@@ -134,7 +134,8 @@ async def check_file(
     return check.reader
 
 
-def _check_partial(reader: ExportReader, partial: bool) -> None:
+def check_partial(reader: ExportReader, partial: bool) -> None:
+    """Raise ConfigError for an export of only part of a log, unless that is wanted."""
     if reader.header.partial and not partial:
         raise ConfigError(
             "the export has only part of a log (it was made with a query, or after a position): allow that with "

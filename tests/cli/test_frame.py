@@ -68,7 +68,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
     assert shown.startswith(f"usage: goes-lite {name}")
     assert [line for line in shown.splitlines() if len(line) > 80 and "goes-lite" not in line] == []
     for example in command.examples:
-        words = shlex.split(example.partition(" | ")[0].partition(" > ")[0])
+        words = shlex.split(re.split(" [|<>] ", example)[0])
         assert words[:1] == ["goes-lite"]
         named, found, rest = catalog.find(words[1:])
         assert named == name
