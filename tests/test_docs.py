@@ -1,7 +1,18 @@
-"""README.md and docs/: every Python block runs and prints what the page says, and every public name is explained."""
+"""README.md and docs/: every Python block runs and prints what the page says, and every public name is explained.
+
+The blocks run on a file, as they are, and on PostgreSQL and MongoDB, where `connect("shop.db")` is given another URL and nothing
+else changes. What runs on some backends only is marked in the page, right before the block or right after the title, and the
+page says so in its text as well:
+
+    <!-- runs on: sqlite, postgresql -->
+
+The second share runs them on servers (see tests/shares.py).
+"""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import pkgutil
 import re
@@ -9,12 +20,13 @@ import runpy
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import NamedTuple
+from uuid import uuid4
 
 import pytest
-from goes_lite_conformance.servers import ServerMissing, nats
+from goes_lite_conformance.servers import ServerMissing, mongo, nats, postgres
 
 import goes_lite
 from goes_lite.cli import main as command_line
@@ -38,29 +50,46 @@ exec(compile(source, sys.argv[1], "exec"), {"__name__": "__main__"})
 """
 
 
+BACKENDS = ("sqlite", "postgresql", "mongodb")
+RUNS_ON = re.compile(r"<!-- runs on: (\w+(?:, \w+)*) -->\n+")
+STORE = re.compile(r'(\bconnect\(\s*)"(?:sqlite:///)?([^":?]*\.db|:memory:)(?:\?[^"]*)?"')
+"""Where a block opens a store; a file is one store all over the page, in memory each is another one."""
+
+
 class Block(NamedTuple):
-    """A fenced block of a page, and the line in which it begins."""
+    """A fenced block of a page, the line in which it begins, and the backends that it runs on."""
 
     language: str
     text: str
     line: int
+    backends: tuple[str, ...]
 
 
 def blocks(page: Path) -> list[Block]:
     text = page.read_text(encoding="utf-8")
-    return [Block(m[2], m[3], text.count("\n", 0, m.start(3)) + 1) for m in FENCE.finditer(text)]
+    title = re.match(r"# .*\n+", text)
+    whole = RUNS_ON.match(text, title.end()) if title else None
+    marks = {mark.end(): mark for mark in RUNS_ON.finditer(text)}
+    found: list[Block] = []
+    for m in FENCE.finditer(text):
+        mark = marks.get(m.start()) or whole
+        found.append(
+            Block(m[2], m[3], text.count("\n", 0, m.start(3)) + 1, tuple(mark[1].split(", ")) if mark else BACKENDS)
+        )
+    return found
 
 
-def program(page: Path) -> tuple[str, list[tuple[int, str]]]:
+def program(page: Path, backend: str) -> tuple[str, list[tuple[int, str]]]:
     """Return the Python blocks of a page as one program with the page's line numbers, and the expected output by line.
 
-    A text block right after a Python block is the output of that block; a marker before each block tells which.
+    A text block right after a Python block is the output of that block; a marker before each block tells which. Blocks that
+    do not run on the backend are left out.
     """
     found = blocks(page)
     lines: list[str] = []
     expected: list[tuple[int, str]] = []
     for index, block in enumerate(found):
-        if block.language != "python":
+        if block.language != "python" or backend not in block.backends:
             continue
         following = found[index + 1] if index + 1 < len(found) else None
         end = block.line + block.text.count("\n") + 1
@@ -72,26 +101,83 @@ def program(page: Path) -> tuple[str, list[tuple[int, str]]]:
     return "\n".join(lines), expected
 
 
+@pytest.fixture(scope="session")
+def _servers() -> Iterator[None]:
+    """Servers are shared by all pages, and by what else the run tests."""
+    yield
+    for name in ("postgres", "mongo"):
+        if server := sys.modules.get(f"goes_lite_conformance.servers.{name}"):
+            server.close_shared()
+
+
 @pytest.fixture
 def nats_url() -> Iterator[str]:
     """The URL of a server, for pages about NATS."""
     pytest.importorskip("nats", reason="nats-py is not installed")
+    with _there(), nats.server() as server:
+        yield server.url
+
+
+@contextlib.contextmanager
+def _there() -> Generator[None]:
+    """Skip the test without a server, but not in CI."""
     try:
-        with nats.server() as server:
-            yield server.url
+        yield
     except ServerMissing as exc:
         if os.environ.get("CI"):
             raise
         pytest.skip(str(exc))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def on_server(source: str, backend: str) -> str:
+    """Return the program with other URLs: of new stores on the server, one for each file, and for each store in memory."""
+    with _there():
+        if backend == "postgresql":
+            pytest.importorskip("asyncpg", reason="asyncpg is not installed")
+            versions = postgres.versions()
+            if not versions:
+                raise ServerMissing("no PostgreSQL is installed")
+            base = f"{postgres.shared_url(versions[0])}?schema="
+        else:
+            pytest.importorskip("pymongo", reason="pymongo is not installed")
+            base = f"{mongo.shared_url()}&prefix="
+    run = uuid4().hex[:12]
+    numbers = itertools.count(1)
+    stores: dict[str, int] = {}
+
+    def url(found: re.Match[str]) -> str:
+        number = next(numbers) if found[2] == ":memory:" else stores.setdefault(found[2], next(numbers))
+        return f'{found[1]}"{base}t{run}_{number}_"'
+
+    return STORE.sub(url, source)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A page that opens no store is the same everywhere."""
+    if "backend" not in metafunc.fixturenames:
+        return
+    share = None if metafunc.config.getoption("--all") else int(metafunc.config.getoption("--share") or 0)
+    wanted = BACKENDS if share is None else ("postgresql", "mongodb") if share == 1 else ("sqlite",)
+    metafunc.parametrize(
+        ("page", "backend"),
+        [
+            pytest.param(page, name, id=f"{page.name}-{name}", marks=[pytest.mark.server] if name != "sqlite" else [])
+            for page in PAGES
+            for name in BACKENDS
+            if (name == "sqlite" and "sqlite" in wanted) or (name in wanted and STORE.search(program(page, name)[0]))
+        ],
+    )
+
+
+@pytest.mark.usefixtures("_servers")
 def test_python_blocks_run_and_print_what_the_page_says(
-    page: Path, tmp_path: Path, request: pytest.FixtureRequest
+    page: Path, backend: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    source, expected = program(page)
+    source, expected = program(page, backend)
     if not expected:
         pytest.skip("no Python in it")
+    if backend != "sqlite":
+        source = on_server(source, backend)
     if NATS in source:
         source = source.replace(NATS, request.getfixturevalue("nats_url"))
     command = [
@@ -117,6 +203,17 @@ def test_python_blocks_run_and_print_what_the_page_says(
     outputs = dict(zip(map(int, printed[::2]), printed[1::2], strict=True))
     for line, text in expected:
         assert outputs[line] == text, f"{page.name}, the block in line {line}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_marks_name_backends(page: Path) -> None:
+    """And stand right before a block of Python, or right after the title."""
+    text = page.read_text(encoding="utf-8")
+    title = re.match(r"# .*\n+", text)
+    for mark in RUNS_ON.finditer(text):
+        assert set(mark[1].split(", ")) < {*BACKENDS}
+        assert text.startswith("```python\n", mark.end()) or (title and mark.start() == title.end()), mark[0]
+    assert text.count("<!-- runs on") == len(RUNS_ON.findall(text))
 
 
 def test_there_are_pages() -> None:
