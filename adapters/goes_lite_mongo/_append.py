@@ -16,6 +16,7 @@ from typing import Any
 from bson.binary import Binary
 from bson.int64 import Int64
 from pymongo import InsertOne, ReturnDocument, UpdateOne
+from pymongo.errors import PyMongoError
 
 from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, StoreDamaged
@@ -25,19 +26,30 @@ from goes_lite.kit.batch import AppendBatch, check_repeated
 from goes_lite.kit.branches import Window
 from goes_lite.kit.reading import EventReader
 from goes_lite.kit.sql import MAX_INTEGER
-from goes_lite_mongo._driver import ClientSession, Document
+from goes_lite_mongo._driver import ClientSession, Document, conflict, lost
 from goes_lite_mongo._filter import window
+from goes_lite_mongo._line import Line, Taken
 from goes_lite_mongo._many import find_positions, many
 from goes_lite_mongo._rows import document, stored
 from goes_lite_mongo._schema import STORE, Collections
 
 
-async def take_turn(found: Collections, session: ClientSession, events: int = 0) -> int:
-    """Lock the log until the transaction ends, move the head by a number of events, and return the head before."""
+async def take_turn(found: Collections, line: Line, session: ClientSession, events: int = 0) -> int:
+    """Lock the log until the transaction ends, move the head by a number of events, and return the head before.
+
+    Taken if another transaction has it.
+    """
+    await line.approach()
     moved = {"$inc": {"turns": 1, "head": Int64(events)}}
-    row = await found.store.find_one_and_update(
-        {"_id": STORE}, moved, return_document=ReturnDocument.BEFORE, session=session
-    )
+    try:
+        row = await found.store.find_one_and_update(
+            {"_id": STORE}, moved, return_document=ReturnDocument.BEFORE, session=session
+        )
+    except PyMongoError as exc:
+        if lost(exc) or not conflict(exc):
+            raise
+        raise Taken from exc
+    line.taken(session)
     if row is None:
         raise StoreDamaged(found.store.full_name, "its document with the head of the log is missing")
     return int(row["head"])

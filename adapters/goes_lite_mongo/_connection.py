@@ -33,6 +33,7 @@ from goes_lite_mongo._driver import (
     translate,
     unknown_result,
 )
+from goes_lite_mongo._line import Line, Taken
 from goes_lite_mongo._options import ServerAddress
 from goes_lite_mongo._turns import locked
 
@@ -68,6 +69,10 @@ class Retries:
             return await self._lost.again()
         if not again(error):
             return False
+        if isinstance(error, Taken):
+            if connection.line.stuck:
+                await connection.make_way()
+            return await connection.line.refused()
         self._locked = self._locked or Patience(address.lock_timeout, PAUSE, LONGEST_WAIT)
         await connection.make_way()
         return await self._locked.again()
@@ -108,6 +113,7 @@ class Connection:
             raise ConfigError(f"mongodb: {address.location}: {exc}") from None
         self.database = self.client[address.database]
         self.collections = _schema.collections(self.database, address)
+        self.line = Line(self.collections.store, address.lock_timeout)
 
     def __repr__(self) -> str:
         return f"<Connection {self.address.location}{': closed' if self.closed else ''}>"
@@ -205,6 +211,13 @@ class Connection:
         The server remembers the last transaction of a session, so a retried commit takes effect once; if it cannot, the
         error says that the transaction may be retried.
         """
+        self.line.ending(session)
+        try:
+            await self._commit(session, in_doubt)
+        finally:
+            self.line.ended(session)
+
+    async def _commit(self, session: ClientSession, in_doubt: Callable[[], None]) -> None:
         patience: Patience | None = None
         while True:
             try:
@@ -236,7 +249,7 @@ class Connection:
                     try:
                         result = await work(session)
                     except BaseException:
-                        await abort(session)
+                        await self.abort(session)
                         raise
                     await self.commit(session)
                     return result
@@ -246,15 +259,16 @@ class Connection:
                 if not await retries.again(exc):
                     raise retries.translated(exc) from exc
 
+    async def abort(self, session: ClientSession) -> None:
+        """Roll back; if that fails, the server does it."""
+        self.line.ended(session)
+        if session.in_transaction:
+            await session.abort_transaction()  # the driver ignores errors here
+
     async def close(self) -> None:
         self.closed = True
+        await self.line.close()
         await self.client.close()
-
-
-async def abort(session: ClientSession) -> None:
-    """Roll back; if that fails, the server does it."""
-    if session.in_transaction:
-        await session.abort_transaction()  # the driver ignores errors here
 
 
 def session_id(session: ClientSession) -> bytes:

