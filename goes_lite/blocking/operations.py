@@ -10,10 +10,32 @@ from goes_lite import operations
 from goes_lite.aggregate import Aggregate
 from goes_lite.blocking._database import BlockingDatabase
 from goes_lite.events.query import EVERYTHING, EventQuery
-from goes_lite.operations import Comparison, End, Findings, Imported, Progress, Receipt
+from goes_lite.operations import (
+    BackedUp,
+    Comparison,
+    CopyProgress,
+    End,
+    Findings,
+    Imported,
+    Progress,
+    Receipt,
+    Restored,
+)
 from goes_lite.operations.export_reader import MAX_LINE
 
-__all__ = ["check", "digest", "export", "export_to", "import_from", "import_log", "verify"]
+__all__ = [
+    "backup",
+    "check",
+    "digest",
+    "drill",
+    "export",
+    "export_to",
+    "import_from",
+    "import_log",
+    "restore",
+    "restore_file",
+    "verify",
+]
 
 
 def digest(db: BlockingDatabase, *, upto: int | None = None, progress: Progress | None = None) -> Receipt:
@@ -150,3 +172,61 @@ def verify(
             limit=limit, progress=progress,
         )
     )  # fmt: skip
+
+
+def backup(
+    db: BlockingDatabase,
+    path: str | os.PathLike[str],
+    *,
+    since: str | os.PathLike[str] | None = None,
+    progress: CopyProgress | None = None,
+) -> BackedUp:
+    """Write the store to a new file, while others write to it, and verify the file; nothing is overwritten.
+
+    - It is of one moment: events, snapshots, read models and checkpoints that were committed together are in it together.
+    - No writer waits for it. On SQLite, the -wal grows by what is written meanwhile.
+    - A file has the name only once it is complete, on the disk, and verified. An interrupted backup leaves `PATH.part`,
+      which the next one goes on with or replaces.
+    - With `since`, an earlier backup of the same store, only what is new is read from the store; the file is complete
+      nevertheless, and does not need the earlier one.
+    - On a backend with the ability `backup`, such as SQLite, a backup without `since` is its own copy of its storage, which
+      also has tables of your own.
+
+    Raises CopyRefused if the file exists or `since` is no backup of this store, StoreFull, StoreUnavailable.
+    """
+    return db._portal.run(operations.backup(db.database, path, since=since, progress=progress))
+
+
+def restore(db: BlockingDatabase, path: str | os.PathLike[str], *, progress: CopyProgress | None = None) -> Restored:
+    """Fill an empty store with a backup, verified; return what its consumers have to know.
+
+    The store has an identity of its own, so whatever kept a position of the old store elsewhere notices. Checkpoints in the
+    backup are valid in it. Leases are not restored. If a receipt is next to the backup, the file is checked against it first.
+
+    Raises CopyRefused if the store is not empty (an interrupted restore of the same file goes on), StoreDamaged if the file
+    is not what its receipt says.
+    """
+    return db._portal.run(operations.restore(db.database, path, progress=progress))
+
+
+def drill(
+    db: BlockingDatabase,
+    path: str | os.PathLike[str],
+    *,
+    folder: str | None = None,
+    progress: CopyProgress | None = None,
+) -> Restored:
+    """Restore a backup into a scratch file, verified, and remove that again: proof that it can be restored.
+
+    The scratch file is in the `folder`, by default that of the backup, and has its size.
+    """
+    return db._portal.run(operations.drill(db.database, path, folder=folder, progress=progress))
+
+
+def restore_file(db: BlockingDatabase, path: str | os.PathLike[str]) -> Restored:
+    """Restore an open backup to a new file, as its backend copies its storage: with tables of your own.
+
+    For a handle with the ability `backup`, such as one on a backup in a file. Otherwise as `restore`; raises CopyRefused if the
+    file exists.
+    """
+    return db._portal.run(operations.restore_file(db.database, path))

@@ -26,3 +26,5 @@ def parked_collection(processor: str) -> str:
 IMPORTS = "goes:imports"
 """An import that was begun and not finished, under the id `UNFINISHED`: what the store holds is only a part."""
 UNFINISHED = "unfinished"
+LINEAGE = "goes:lineage"
+"""The store that this one is a copy of, under the id `origin`."""

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID
 
-from goes_lite.contract.backend import Backend, Transaction, View
+from goes_lite.contract.backend import Backend, Durability, Transaction, View
 from goes_lite.contract.event_bus import REPLAY, Carrier
 from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
 from goes_lite.contract.findings import Finding
@@ -154,7 +154,7 @@ class WrappedBackend(Backend):
         self.bus = backend.bus
         self.commits = backend.commits
         self.abilities = backend.abilities
-        self.durability = backend.durability
+        self.durability: Durability = backend.durability
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self.backend!r}>"

@@ -234,6 +234,22 @@ class Database(WrappedBackend):
 
         return await info_of(self.backend, counts=counts)
 
+    async def open_file(self, path: str, *, read_only: bool = False) -> Backend:
+        """Open a store in a file, on a runtime of the same kind; unless `read_only`, it is created if there is none.
+
+        For backups and copies. What is acknowledged survives a killed process, not a power cut: the file is synced at the end.
+        """
+        from pathlib import Path
+
+        from goes_lite.database.connect import find, open_backend
+        from goes_lite.runtime import InlineRuntime, LoopRuntime
+
+        runtime = InlineRuntime(self.runtime.clock) if self.runtime.inline else LoopRuntime(self.runtime.clock)
+        options: dict[str, Any] = {"read_only": True} if read_only else {"durability": "normal"}
+        return await open_backend(
+            lambda: find(Path(path), None, None, options), runtime, registry=self.registry, unfinished=not read_only
+        )
+
     async def close(self, timeout: float | None = None) -> None:
         """Stop what runs in the background, finish what is in progress, then release everything. Closing twice is allowed.
 

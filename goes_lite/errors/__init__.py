@@ -42,6 +42,7 @@
     │   └── TransactionConflict       another transaction conflicted: it was rolled back, run it again
     ├── BusError
     │   └── DeliveryError             a delivery was settled twice, or after its bus closed
+    ├── CopyRefused                   the target of a copy holds something else             (ValueError)
     ├── InvalidExport                 a line of an export cannot be read, or was changed    (ValueError)
     ├── InvalidReceipt                a receipt cannot be read, or was changed              (ValueError)
     ├── StillRunning                  a handle was closed, but something does not stop         (TimeoutError)
@@ -53,6 +54,7 @@
     │   ├── StoreFull                 no room left on the disk                              (OSError)
     │   ├── StoreUnavailable          it cannot be opened or reached                        (OSError)
     │   ├── StoreDamaged              what is stored cannot be right
+    │   ├── CopyDiffers               a copy is not equal to its source
     │   ├── ForeignFile               the file belongs to another program
     │   ├── ImportUnfinished          an import into the store was not finished
     │   ├── StoreTooNew               the file was written by a newer goes_lite
@@ -129,6 +131,8 @@ from goes_lite.errors._events import (
     VersionNotFound,
 )
 from goes_lite.errors._stores import (
+    CopyDiffers,
+    CopyRefused,
     ForeignFile,
     ImportUnfinished,
     InvalidExport,
@@ -166,6 +170,8 @@ __all__ = [
     "CommandTimeout",
     "ConcurrencyError",
     "ConfigError",
+    "CopyDiffers",
+    "CopyRefused",
     "DecodeError",
     "DeliveryError",
     "DriverMissing",

@@ -106,8 +106,8 @@ class ImportUnfinished(StoreError):
         self.source = source
         super().__init__(
             location,
-            f"an import of the store {source} was not finished: repeat `goes-lite import` with the same file to resume it, "
-            "or remove the store",
+            f"an import of the store {source} was not finished: repeat the same `goes-lite import`, or `goes-lite restore`, "
+            "to resume it, or remove the store",
         )
 
 
@@ -144,3 +144,24 @@ class UnsafeAccess(StoreError):
             f"{how} while the store is open in this process would silently drop its file locks and can lose committed "
             "events: close the store first, or copy it with backup()",
         )
+
+
+class CopyRefused(GoesError, ValueError):
+    """The target of a copy, backup or restore holds something else; nothing was written. Attributes: `location`, `reason`."""
+
+    def __init__(self, location: str, reason: str) -> None:
+        self.location = location
+        self.reason = reason
+        super().__init__(f"cannot copy into {location}: {reason}")
+
+
+class CopyDiffers(StoreError):
+    """A copy was verified, and is not equal to its source: do not use it.
+
+    Attribute: `position` (of the first event that differs; 0 if no event does, or several stores of it).
+    """
+
+    def __init__(self, location: str, position: int, reason: str) -> None:
+        self.position = position
+        where = f"the event at position {position}: {reason}" if position else reason
+        super().__init__(location, f"the copy is not equal to its source ({where}): do not use it, and copy again")

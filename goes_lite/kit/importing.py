@@ -17,8 +17,12 @@ from goes_lite.kit.sql import MAX_INTEGER
 class Import(NamedTuple):
     """Checked events of an import, and the head that the log has at least afterwards."""
 
-    events: tuple[Event[Any], ...]
+    batch: AppendBatch
     head: int
+
+    @property
+    def events(self) -> tuple[Event[Any], ...]:
+        return self.batch.events
 
     def stored_already(self, head: int) -> tuple[Event[Any], ...]:
         """Return the events at positions up to the head of the store, which must be stored there already."""
@@ -26,6 +30,8 @@ class Import(NamedTuple):
 
     def new(self, head: int) -> AppendBatch:
         """Return the events after the head of the store, with the steps of their aggregates."""
+        if not self.events or self.events[0].position > head:
+            return self.batch
         return check_batch(event for event in self.events if event.position > head)
 
 
@@ -33,9 +39,9 @@ def check_import(events: Iterable[Event[Any]], head: int) -> Import:
     """Return the import; InvalidEventError unless its events have increasing positions and fit together."""
     if type(head) is not int or not 0 <= head <= MAX_INTEGER:
         raise InvalidQueryError(f"head is a position, an int from 0 to 2**63 - 1, not {head!r:.80}")
-    batch = check_batch(events).events
+    batch = check_batch(events)
     last = 0
-    for event in batch:
+    for event in batch.events:
         if check_position("position", event.position) <= last or event.position > MAX_INTEGER:
             raise InvalidEventError(
                 f"the events of an import have increasing positions: {event.position} follows {last}"

@@ -9,19 +9,26 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from goes_lite.contract.findings import Finding
+    from goes_lite.operations.backups import BackedUp, backup
     from goes_lite.operations.canonical import Block, Folder, event_hash, log_hash
+    from goes_lite.operations.copying import Copied, CopyProgress, Step, copy
     from goes_lite.operations.digests import Comparison, Difference, Progress, check, digest
     from goes_lite.operations.export_lines import End, Header
     from goes_lite.operations.export_reader import Batch, ExportReader
     from goes_lite.operations.exports import ExportWriter, export, export_to
+    from goes_lite.operations.handles import Handle
     from goes_lite.operations.imports import Imported, check_file, import_from, import_log
     from goes_lite.operations.receipts import Receipt
+    from goes_lite.operations.restoring import Restored, drill, restore, restore_file
     from goes_lite.operations.verifying import Findings, verify
 
 __all__ = [
+    "BackedUp",
     "Batch",
     "Block",
     "Comparison",
+    "Copied",
+    "CopyProgress",
     "Difference",
     "End",
     "ExportReader",
@@ -29,31 +36,43 @@ __all__ = [
     "Finding",
     "Findings",
     "Folder",
+    "Handle",
     "Header",
     "Imported",
     "Progress",
     "Receipt",
+    "Restored",
+    "Step",
+    "backup",
     "check",
     "check_file",
+    "copy",
     "digest",
+    "drill",
     "event_hash",
     "export",
     "export_to",
     "import_from",
     "import_log",
     "log_hash",
+    "restore",
+    "restore_file",
     "verify",
 ]
 
 _MODULES = {
+    "backups": ("BackedUp", "backup"),
     "canonical": ("Block", "Folder", "event_hash", "log_hash"),
+    "copying": ("Copied", "CopyProgress", "Step", "copy"),
     "digests": ("Comparison", "Difference", "Progress", "check", "digest"),
     "export_lines": ("End", "Header"),
     "export_reader": ("Batch", "ExportReader"),
     "exports": ("ExportWriter", "export", "export_to"),
     "imports": ("Imported", "check_file", "import_from", "import_log"),
+    "handles": ("Handle",),
     "receipts": ("Receipt",),
     "verifying": ("Finding", "Findings", "verify"),
+    "restoring": ("Restored", "drill", "restore", "restore_file"),
 }
 """The modules that define the names: each is imported when it is first used."""
 
