@@ -256,7 +256,7 @@ class Readers:
         """Run a read operation and translate driver errors."""
         self.check_usable()
         if time.monotonic() >= self.address.files.due:
-            self.address.files.glance()
+            self._look(self.address.files.glance)
         try:
             connection = self._idle.pop()
         except IndexError:
@@ -265,7 +265,7 @@ class Readers:
         try:
             return work(connection)
         except self.address.driver.error as exc:
-            self.address.files.check()  # if they are lost, that is the reason
+            self._look(self.address.files.check)  # if they are lost, that is the reason
             driver = self.address.driver
             raise translate(exc, driver.code(exc), self.address.location, waited=self.address.lock_timeout) from exc
         except Exception:
@@ -282,12 +282,16 @@ class Readers:
                 connection.close()
                 self.all.remove(connection)
 
-    def _open(self) -> Connection:
+    def _look(self, at_files: Callable[[], T]) -> T:
+        """Call what needs the files in place; raise StoreClosed if they are gone because the handle was closed meanwhile."""
         try:
-            connection = open_reader(self.address)
+            return at_files()
         except StoreUnavailable:
-            self.check_usable()  # closed meanwhile: the log is removed with its last connection
+            self.check_usable()  # the log is removed with its last connection
             raise
+
+    def _open(self) -> Connection:
+        connection = self._look(lambda: open_reader(self.address))
         self.all.append(connection)
         return connection
 

@@ -18,7 +18,7 @@ from goes_lite_conformance.harness import Processes
 import goes_lite
 from goes_lite.errors import StoreClosed
 from goes_lite.events.query import EventQuery
-from goes_lite.sqlite import _guard
+from goes_lite.sqlite import _files, _guard
 from goes_lite.sqlite._operation import Operation
 from tests.backends.sqlite_kit import check_file, note, numbers, our_threads, registry, store, writer_of
 from tests.descriptors import needs_descriptors, open_files
@@ -148,6 +148,26 @@ def test_stores_in_memory_are_on_their_own(tmp_path: Path, driver: str, monkeypa
     assert our_threads() == []
     with store(":memory:", driver) as db:
         assert numbers(db) == []
+
+
+def test_a_reader_that_looks_at_the_files_while_the_handle_closes(
+    path: str, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Closing removes the -wal. That is no sign of somebody who has taken it away."""
+    db = store(path, driver)
+    db.events.append([note(1)])
+    glance = _files.Files.glance
+
+    def after_close(files: _files.Files) -> None:
+        closing = threading.Thread(target=db.close)
+        closing.start()
+        closing.join()
+        glance(files)
+
+    monkeypatch.setattr(_files.Files, "glance", after_close)
+    monkeypatch.setattr(_files, "LOOK_AGAIN", 0)
+    with pytest.raises(StoreClosed):
+        db.events.query().list()
 
 
 @needs_descriptors
