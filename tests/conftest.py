@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sqlite3
@@ -120,6 +121,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if dropped:
         config.hook.pytest_deselected(items=[item for item in items if item in dropped])
         items[:] = [item for item in items if item not in dropped]
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector forget what is there for the whole run: many tests collect, and it is most of the heap."""
+    gc.collect()
+    gc.freeze()
 
 
 def _where(item: pytest.Function) -> tuple[str, ...]:

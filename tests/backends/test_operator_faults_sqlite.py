@@ -120,7 +120,7 @@ def test_the_file_is_replaced(path: str, driver: str, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("suffix", ["-wal", "-shm"])
 @situation(
     sees="StoreUnavailable: …/app.db: its -… was removed or replaced while it was open, so programs no longer notice each "
-    "other: end all programs that have the store open, then connect again, and leave the files beside a store alone",
+    "other: end all programs that have the store open, then connect again, and leave the files next to a store alone",
     then="Nothing was acknowledged since. Exclude the four files from clean-ups and synchronisation.",
 )
 def test_a_file_beside_it_is_deleted(path: str, driver: str, suffix: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def test_the_lock_file_is_deleted(path: str, driver: str) -> None:
     then="Nothing is changed. What the `-wal` holds are the newest events of the old file.",
 )
 def test_a_backup_is_copied_over_it(path: str, driver: str) -> None:
-    """A backup is copied over the file of a killed program, whose `-wal` stays beside it."""
+    """A backup is copied over the file of a killed program, whose `-wal` stays next to it."""
     fill(path + ".backup", driver, 3)
     with_a_log(path)
     shutil.copy(path + ".backup", path)

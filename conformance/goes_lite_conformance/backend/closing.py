@@ -11,9 +11,9 @@ from typing import Any, cast
 from uuid import uuid4
 
 from goes_lite.contract.backend import BACKUP, PERSISTENT, SQL, TRANSACTIONS, Backend
-from goes_lite.contract.checkpoints import CheckpointStore, Lease, LeaseStore
+from goes_lite.contract.checkpoints import Checkpoint, CheckpointStore, Lease, LeaseStore
 from goes_lite.contract.event_store import EventStore
-from goes_lite.contract.model_store import ModelStore
+from goes_lite.contract.model_store import ModelRecord, ModelStore
 from goes_lite.contract.snapshot_store import SnapshotStore
 from goes_lite.errors import BusError, StoreClosed, TransactionError
 from goes_lite_conformance.harness.asserts import refused
@@ -75,12 +75,14 @@ class ClosingRules(Contract):
             "append": lambda: events.append([note("x")]),
             "load": lambda: events.load(A),
             "query": lambda: events.query().next_page(),
+            "stored": lambda: events.stored().next_page(),
             "find": lambda: events.find(uuid4()),
             "head": events.head,
             "aggregates": lambda: events.aggregates().list(),
             "count": events.count,
             "follow": lambda: events.follow(after=0).next_page(),
             "delete": lambda: events.delete(A),
+            "import_events": lambda: events.import_events([], head=1),
         })  # fmt: skip
 
     async def test_the_other_closed_stores_refuse_everything(self, place: Place) -> None:
@@ -90,6 +92,7 @@ class ClosingRules(Contract):
         lease = Lease("reader", "me", 1, NOON)
         await all_closed(db, SnapshotStore, {
             "save": lambda: snapshots.save(snapshot(A, 1)),
+            "save_many": lambda: snapshots.save_many([snapshot(A, 1)]),
             "latest": lambda: snapshots.latest(A),
             "query": lambda: snapshots.query().list(),
             "delete": lambda: snapshots.delete(A),
@@ -104,12 +107,15 @@ class ClosingRules(Contract):
             "query": lambda: models.query("c").list(),
             "clear": lambda: models.clear("c"),
             "rename": lambda: models.rename("c", "d"),
+            "collections": models.collections,
+            "import_models": lambda: models.import_models([ModelRecord("c", "1", 1, "{}")]),
         })  # fmt: skip
         await all_closed(db, CheckpointStore, {
             "get": lambda: checkpoints.get("reader"),
             "save": lambda: checkpoints.save("reader", 1),
             "delete": lambda: checkpoints.delete("reader"),
             "all": checkpoints.all,
+            "import_checkpoints": lambda: checkpoints.import_checkpoints([Checkpoint("reader", 1, db.identity, NOON)]),
         })  # fmt: skip
         await all_closed(db, LeaseStore, {
             "acquire": lambda: leases.acquire("reader", "me", 1.0),
