@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import sqlite3
+import sys
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from importlib.util import find_spec
@@ -195,3 +196,12 @@ def _no_blocking_calls() -> Iterator[None]:
     guard.activate()
     yield
     guard.deactivate()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_server_is_left() -> Iterator[None]:
+    """Servers that tests share are started by the first that asks, and end with the run."""
+    yield
+    for name in ("postgres", "mongo"):
+        if server := sys.modules.get(f"goes_lite_conformance.servers.{name}"):
+            server.close_shared()

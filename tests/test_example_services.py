@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
 import pytest
-from goes_lite_conformance.servers import ServerMissing
 from goes_lite_conformance.servers import nats as servers
 
 from tests.examples import example_kit as kit
+from tests.on_servers import a_server_is_there, backends_of, marks_of, new_stores
 
 
-def test_three_services_of_which_one_is_killed(tmp_path: Path) -> None:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    wanted = backends_of(metafunc.config)
+    metafunc.parametrize("backend", [pytest.param(name, marks=marks_of(name)) for name in wanted])
+
+
+def test_three_services_of_which_one_is_killed(backend: str, tmp_path: Path) -> None:
+    """With a file for each service, and with a store on a server for each."""
     pytest.importorskip("nats", reason="nats-py is not installed")
-    try:
+    with a_server_is_there():
         servers.program()
-    except ServerMissing as exc:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(exc))
+    stores = [] if backend == "sqlite" else ["--store", new_stores(backend) + "{name}"]
 
-    printed, _ = kit.run("services/main.py", cwd=tmp_path)
+    printed, _ = kit.run("services/main.py", *stores, cwd=tmp_path)
 
     timeline, _, end = printed.partition("\n\n")
     assert end.splitlines() == [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,15 +15,6 @@ from goes_lite_conformance.harness import Processes
 from tests.conftest_kit import SQLitePlace, db, pytest_pyfunc_call, url
 
 __all__ = ["db", "pytest_pyfunc_call", "url"]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_server_is_left() -> Iterator[None]:
-    """Servers that tests share are started by the first that asks, and end with the run."""
-    yield
-    for name in ("postgres", "mongo"):
-        if server := sys.modules.get(f"goes_lite_conformance.servers.{name}"):
-            server.close_shared()
 
 
 @pytest.fixture
