@@ -85,6 +85,8 @@ CATALOG: dict[str, dict[str, Row]] = {
         "delete": Row("delete", "an aggregate, for good"),
     },
     "Set up": {
+        "config": Row("config", "which store and bus would be used, from where, and whether that works"),
+        "completion": Row("completion", "let a shell complete commands and options"),
         "schema": Row("schema", "the statements that create a server's store"),
         "demo": Row("demo", "a guided tour, on a file of its own"),
     },

@@ -68,11 +68,12 @@ def parser_of(name: str, command: Command) -> Parser:
 
 
 def store_argument(parser: argparse.ArgumentParser) -> None:
-    """Add the argument that names the store; `opened` opens it."""
+    """Add the argument and the option that name the store; `opened` opens it."""
     parser.add_argument(
         "store", nargs="?", metavar="STORE",
         help="a file or URL; by default GOES_LITE_URL, else the url in goes.toml",
     )  # fmt: skip
+    parser.add_argument("--profile", metavar="NAME", help="use this profile of goes.toml")
 
 
 def app_argument(parser: argparse.ArgumentParser) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from goes_lite.blocking import BlockingDatabase
     from goes_lite.cli.output import Output
+    from goes_lite.database.config import Configuration
     from goes_lite.events.registry import Registry
 
 T = TypeVar("T")
@@ -31,11 +32,10 @@ def opened(
     Events are `Raw` unless `--app` names the module that registers them. Commits are not published to a configured bus.
     """
     from goes_lite.blocking import connect
-    from goes_lite.database.config import read_configuration
     from goes_lite.database.connect import store_of
 
     registry = application(getattr(arguments, "app", None))
-    factory, address = store_of(read_configuration(arguments.store))
+    factory, address = store_of(configuration_of(arguments))
     url = Path(address.location) if address.scheme == "sqlite" else address.location
     known: Mapping[str, object] = getattr(factory, "options", {})
     if "read_only" not in known and not write:
@@ -55,15 +55,21 @@ def opened(
 def for_import(arguments: argparse.Namespace, out: Output) -> Generator[BlockingDatabase]:
     """Open the store that the arguments name for an import: it is created, or was left behind by one."""
     from goes_lite.blocking import connect
-    from goes_lite.database.config import read_configuration
     from goes_lite.database.connect import store_of
     from goes_lite.events.registry import Registry
 
-    _, address = store_of(read_configuration(arguments.store))
+    _, address = store_of(configuration_of(arguments))
     url = Path(address.location) if address.scheme == "sqlite" else address.location
     with connect(url, registry=Registry(), unknown="raw", unfinished=True, **address.options) as db:
         out.store = db.location
         yield db
+
+
+def configuration_of(arguments: argparse.Namespace) -> Configuration:
+    """Return what the arguments, the environment and goes.toml say about the store."""
+    from goes_lite.database.config import read_configuration
+
+    return read_configuration(arguments.store, profile=getattr(arguments, "profile", None))
 
 
 def run_on(db: BlockingDatabase, coroutine: Coroutine[Any, Any, T]) -> T:

@@ -16,6 +16,7 @@ READING: dict[str, list[str]] = {
     "log": ["log", "shop.db"],
     "info": ["info", "shop.db"],
     "audit": ["audit", "shop.db"],
+    "config": ["config", "shop.db", "--check"],
     "show": ["show", "shop.db", "2", "--app", "shop_app"],
     "trace": ["trace", "shop.db", "2"],
     "stats": ["stats", "shop.db"],
@@ -34,7 +35,7 @@ READING: dict[str, list[str]] = {
 }
 """How each command is called that only reads a store."""
 
-NO_STORE = {"demo", "schema"}
+NO_STORE = {"completion", "demo", "schema"}
 """Commands that open no store that exists."""
 
 
