@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 
 import goes_lite
 from tests import shares
+from tests.long import is_long
 
 try:
     from blockbuster import BlockBuster
@@ -94,10 +95,13 @@ def _share(config: pytest.Config) -> int | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is in a file named after a server needs one; and what another share runs is not run."""
+    """What is in a file named after a server needs one; some tests are slow; and what another share runs is not run."""
     for item in items:
         if item.path.stem.startswith(SERVERS):
             item.add_marker(pytest.mark.server)
+        path, _, test = item.nodeid.partition("[")[0].partition("::")
+        if is_long(path.removeprefix("tests/"), test):
+            item.add_marker(pytest.mark.slow)
     share = _share(config)
     if share is None:
         return

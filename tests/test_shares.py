@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ import pytest
 from goes_lite_conformance import Contract, rules_of
 
 from tests import shares
+from tests.long import LONG
 
 pytestmark = pytest.mark.once
 
@@ -110,3 +112,12 @@ def test_ci_takes_all_of_them() -> None:
 
     for share in shares.SHARES[1:]:  # 0 is the default
         assert f"--share {share} " in script
+
+
+@pytest.mark.parametrize("file", LONG)
+def test_what_takes_long_is_there(file: str) -> None:
+    """A test that gets another name would run in every share again."""
+    names = re.findall(
+        r"^(?:async )?def (test_\w+)", (Path(__file__).parent / file).read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert set(LONG[file]) <= set(names)

@@ -1,0 +1,164 @@
+"""Tests that take long: they start many processes, kill them, or search a large space. One of the shares runs them.
+
+A name is here if its test took more than a second of computing on a machine with two slow cores. They are marked `slow`, so
+`python3 .ci/test.py` leaves them out, and `--all` or `-m slow` runs them. Rules of the suites are not among them: their shares
+are chosen by backend and face.
+"""
+
+from __future__ import annotations
+
+LONG: dict[str, list[str]] = {
+    "backends/test_mongo_documents.py": [
+        "test_json_comes_back_as_the_same_text",
+    ],
+    "backends/test_mongo_faults.py": [
+        "test_no_primary_for_longer_than_anybody_waits",
+        "test_nothing_acknowledged_is_lost_and_nothing_is_doubled",
+        "test_whoever_may_do_little",
+        "test_wrong_arguments",
+    ],
+    "backends/test_mongo_queries.py": [
+        "test_a_filter_means_what_matches_says",
+    ],
+    "backends/test_postgres_crash.py": [
+        "test_a_server_that_stays_away",
+        "test_no_connection_is_left",
+        "test_the_server_is_killed_under_load",
+    ],
+    "backends/test_postgres_opening.py": [
+        "test_twenty_processes_at_once",
+    ],
+    "backends/test_postgres_standby.py": [
+        "test_a_standby_is_read_and_takes_over",
+    ],
+    "backends/test_postgres_tailing.py": [
+        "test_no_reader_skips_or_repeats",
+    ],
+    "backends/test_sqlite_closing.py": [
+        "test_the_interpreter_ends_with_open_handles",
+    ],
+    "backends/test_sqlite_crash.py": [
+        "test_a_file_whose_writers_were_killed",
+    ],
+    "backends/test_sqlite_files.py": [
+        "test_two_processes_are_not_given_one_position",
+    ],
+    "backends/test_sqlite_fork.py": [
+        "test_a_forked_child_cannot_harm_its_parent",
+    ],
+    "backends/test_sqlite_locks.py": [
+        "test_an_interrupted_leader",
+        "test_ctrl_c_is_heard_while_sqlite_waits",
+    ],
+    "backends/test_sqlite_log.py": [
+        "test_fifty_megabytes_in_one_event",
+        "test_the_log_stays_bounded",
+    ],
+    "backends/test_sqlite_log_of_another.py": [
+        "test_a_busy_store_is_opened",
+        "test_a_file_that_was_copied_beside_an_old_log_is_refused",
+    ],
+    "backends/test_sqlite_migrations.py": [
+        "test_processes_open_a_new_file_at_once",
+    ],
+    "backends/test_sqlite_opening.py": [
+        "test_a_read_only_file_and_folder_can_be_read",
+        "test_a_read_only_file_cannot_be_opened_for_writing",
+        "test_a_reader_of_another_user_sees_a_live_store",
+        "test_what_a_killed_writer_left_can_be_read",
+    ],
+    "backends/test_sqlite_processes.py": [
+        "test_writers_take_turns",
+    ],
+    "backends/test_sqlite_rights.py": [
+        "test_users_of_a_shared_folder_write_in_turn",
+    ],
+    "bus/test_nats_commands.py": [
+        "test_the_only_service_dies_while_it_handles_a_command",
+    ],
+    "bus/test_nats_faults.py": [
+        "test_a_member_of_a_group_is_killed",
+    ],
+    "bus/test_nats_lost.py": [
+        "test_a_group_misses_nothing",
+    ],
+    "commands/test_accepted.py": [
+        "test_killed_while_they_are_under_way_each_has_one_effect",
+    ],
+    "commands/test_duplicates.py": [
+        "test_by_another_process",
+    ],
+    "conformance/test_command_line.py": [
+        "test_a_backend_that_breaks_a_rule",
+        "test_a_backend_that_keeps_the_rules",
+        "test_a_storage_for_each_test_where_the_backend_says_so",
+        "test_a_storage_for_each_test_where_the_url_says_so",
+        "test_configuration_for_pytest_that_lies_around_is_not_used",
+        "test_every_rule_can_be_shown",
+        "test_faces_are_chosen",
+        "test_reports_are_written_and_say_the_same_each_time",
+        "test_suites_are_chosen",
+        "test_what_cannot_be_done_is_one_line",
+        "test_what_the_url_names_is_not_touched",
+        "test_whole_tracebacks_do_not_show_the_password_either",
+    ],
+    "conformance/test_contract.py": [
+        "test_a_failure_shows_the_rule_and_both_sides",
+        "test_a_rule_that_hangs_fails_and_says_where",
+        "test_another_process_finds_the_hook_in_the_file_of_the_test",
+    ],
+    "conformance/test_report.py": [
+        "test_a_run_without_rules_has_no_report",
+        "test_with_several_test_processes_it_is_the_same",
+    ],
+    "lookup/test_any_history.py": [
+        "test_any_history_is_a_dict_at_any_time",
+    ],
+    "projection/test_projection_sql.py": [
+        "test_rows_may_be_a_generator",
+    ],
+    "projection/test_properties.py": [
+        "test_a_processor_inline_and_live_make_what_a_plain_fold_makes",
+    ],
+    "projection/test_under_fire.py": [
+        "test_three_workers_of_which_the_active_one_is_killed",
+    ],
+    "relay/test_killed.py": [
+        "test_killed_in_the_middle_of_publishing_it_leaves_nothing_out",
+    ],
+    "test_connect.py": [
+        "test_a_zip_without_metadata_knows_what_comes_with_goes_lite",
+    ],
+    "test_example_git.py": [
+        "test_knows_a_file_at_a_date_and_by_any_name",
+        "test_runs_from_a_fresh_clone",
+        "test_says_what_is_wrong_with_its_input",
+        "test_says_when_the_history_is_another_one",
+    ],
+    "test_example_loan.py": [
+        "test_keeps_the_complete_cases_of_a_truncated_file",
+        "test_says_when_the_file_is_missing_or_another_one",
+    ],
+    "test_example_report.py": [
+        "test_resumes_after_being_killed",
+    ],
+    "test_example_services.py": [
+        "test_three_services_of_which_one_is_killed",
+    ],
+    "test_query.py": [
+        "test_a_store_agrees_with_matches",
+    ],
+    "test_typos.py": [
+        "test_mypy_finds_all_of_them",
+        "test_pyright_finds_all_of_them",
+    ],
+    "testing/test_given_commands.py": [
+        "test_fixtures",
+    ],
+}
+"""The names of the tests by the file, below `tests`, where they are."""
+
+
+def is_long(file: str, name: str) -> bool:
+    """Whether a test takes long; `name` as in its node id, without what is in brackets."""
+    return name in LONG.get(file, ())
