@@ -20,8 +20,10 @@ from goes_lite.operations import (
     Progress,
     Receipt,
     Restored,
+    Table,
 )
 from goes_lite.operations.export_reader import MAX_LINE
+from goes_lite.operations.tables import Format
 
 __all__ = [
     "backup",
@@ -35,6 +37,7 @@ __all__ = [
     "restore",
     "restore_file",
     "verify",
+    "write_tables",
 ]
 
 
@@ -230,3 +233,27 @@ def restore_file(db: BlockingDatabase, path: str | os.PathLike[str]) -> Restored
     file exists.
     """
     return db._portal.run(operations.restore_file(db.database, path))
+
+
+def write_tables(
+    db: BlockingDatabase,
+    folder: str | os.PathLike[str],
+    form: Format,
+    *,
+    query: EventQuery = EVERYTHING,
+    after: int = 0,
+    upto: int | None = None,
+    progress: Progress | None = None,
+) -> list[Table]:
+    """Write a table for each event name into a new folder, for analysis, and return what was written.
+
+    - A table has the columns `FIELDS`, `metadata.KEY`, and `data.KEY`, with dots between the keys of nested objects. Lists are
+      JSON text. A payload that is not a JSON object is in the column `payload`, bytes as Base64.
+    - 'csv' writes UTF-8 with a header; None is an empty field. 'parquet' needs pyarrow (the extra `parquet`); a column is of
+      integers, numbers, booleans or text, whichever all of its values are.
+    - Memory does not grow with the log. `progress` is called with the number of events read, of twice as many as there are.
+
+    Raises ConfigError if the folder exists or there are too many columns, DriverMissing without pyarrow.
+    """
+    work = operations.write_tables(db.backend, folder, form, query=query, after=after, upto=upto, progress=progress)
+    return db._portal.run(work)

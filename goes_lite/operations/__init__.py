@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from goes_lite.operations.imports import Imported, check_file, import_from, import_log
     from goes_lite.operations.receipts import Receipt
     from goes_lite.operations.restoring import Restored, drill, restore, restore_file
+    from goes_lite.operations.tables import Table, write_tables
     from goes_lite.operations.verifying import Findings, verify
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "Receipt",
     "Restored",
     "Step",
+    "Table",
     "backup",
     "check",
     "check_file",
@@ -58,6 +60,7 @@ __all__ = [
     "restore",
     "restore_file",
     "verify",
+    "write_tables",
 ]
 
 _MODULES = {
@@ -71,6 +74,7 @@ _MODULES = {
     "imports": ("Imported", "check_file", "import_from", "import_log"),
     "handles": ("Handle",),
     "receipts": ("Receipt",),
+    "tables": ("Table", "write_tables"),
     "verifying": ("Finding", "Findings", "verify"),
     "restoring": ("Restored", "drill", "restore", "restore_file"),
 }

@@ -106,6 +106,19 @@ def test_parts_of_a_log(tmp_path: Path) -> None:
     assert not (tmp_path / "other.db").exists()
 
 
+def test_tables(tmp_path: Path) -> None:
+    store = notes(tmp_path / "notes.db")
+    (told,) = goes_lite("export", store, "--csv", "tables", "--json", "--aggregate", "pad", cwd=tmp_path).data
+    assert (told["event"], told["rows"], told["columns"][-1]) == ("note.taken", 3, "data.text")
+    assert len((tmp_path / told["file"]).read_text(encoding="utf-8").splitlines()) == 4
+    again = goes_lite("export", store, "--csv", "tables", cwd=tmp_path, code=2)
+    assert "exists already" in again.error
+    for wrong in (["--out", "x"], ["--resume"], ["--parquet", "y"]):
+        assert goes_lite("export", store, "--csv", "other", *wrong, cwd=tmp_path, code=2).out == ""
+    shown = goes_lite("export", store, "--csv", "other", cwd=tmp_path)
+    assert shown.out.splitlines()[1].split() == ["note.taken", "4", "9", "other/note.taken.csv"]
+
+
 def test_a_wrong_file_creates_no_store(tmp_path: Path) -> None:
     store = notes(tmp_path / "notes.db")
     goes_lite("export", store, "--out", "notes.jsonl", cwd=tmp_path)
