@@ -47,6 +47,8 @@ CATALOG: dict[str, dict[str, Row]] = {
     "Check, keep and carry": {
         "verify": Row("verify", "whether a store is sound"),
         "digest": Row("digest", "a hash of all that is stored, to compare stores with"),
+        "backup": Row("backup", "write a store to one file, while others use it"),
+        "restore": Row("restore", "a backup back into an empty store"),
         "export": Row("exporting", "write the log as lines of JSON, with every field and hashes"),
         "import": Row("importing", "read an export into an empty store"),
     },

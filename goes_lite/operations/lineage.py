@@ -16,6 +16,7 @@ from goes_lite.contract.model_store import ModelStore
 from goes_lite.contract.models import Models
 from goes_lite.contract.own_collections import IMPORTS, LINEAGE, UNFINISHED
 from goes_lite.errors import CopyRefused
+from goes_lite.operations.audit import COLLECTION as AUDIT
 from goes_lite.runtime import Runtime
 
 _ID = "origin"
@@ -84,7 +85,7 @@ async def _held(target: Backend) -> str:
     """Return what a store holds, in words; nothing if it is empty."""
     if head := await target.events.head():
         return f"events up to position {head}"
-    if names := await target.models.collections():
+    if names := [name for name in await target.models.collections() if name != AUDIT]:
         return f"read models ({names[0]!r})"
     if checkpoints := await target.checkpoints.all():
         return f"checkpoints ({checkpoints[0].name!r})"

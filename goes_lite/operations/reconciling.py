@@ -15,6 +15,7 @@ from goes_lite.contract.event_store import Pages
 from goes_lite.contract.model_store import ModelRecord
 from goes_lite.contract.own_collections import IMPORTS, LINEAGE
 from goes_lite.contract.snapshot_store import Snapshot
+from goes_lite.operations.audit import COLLECTION as AUDIT
 
 T = TypeVar("T")
 
@@ -99,6 +100,8 @@ async def _models(view: View, target: Backend, progress: Callable[[str, int], ob
     wanted, there = await view.models.collections(), await target.models.collections()
     for name in sorted({*wanted, *there} - {LINEAGE, IMPORTS}):  # which are about each store itself
         if name not in wanted:
+            if name == AUDIT:  # entries of the target itself, such as that of this very copy
+                continue
             changes = changes.plus(Changes(removed=await target.models.clear(name)))
             continue
         written, gone = list[ModelRecord](), dict[str, str | None]()
@@ -106,7 +109,7 @@ async def _models(view: View, target: Backend, progress: Callable[[str, int], ob
             if one is not None:
                 written.append(one)
                 changes = changes.plus(Changes(1))
-            elif other is not None:
+            elif other is not None and name != AUDIT:
                 gone[other.id] = None
                 changes = changes.plus(Changes(removed=1))
             if len(written) == BATCH or len(gone) == BATCH or sum(len(item.data) for item in written) > BATCH_BYTES:
