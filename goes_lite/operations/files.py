@@ -107,6 +107,6 @@ def translated(error: OSError, path: str) -> GoesError:
     """Return the error of goes_lite for one of the operating system."""
     if isinstance(error, GoesError):
         return error
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # EFBIG: a file-size limit
         return StoreFull(path)
-    return StoreUnavailable(path, f"it cannot be written: {error.strerror or error!r}")
+    return StoreUnavailable(path, f"it cannot be written: {error.strerror or error}")

@@ -1,17 +1,30 @@
-"""The store that tests of commands look into, made once."""
+"""The store that tests of commands look into, made once; an empty one on each backend, and the end of the servers."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.cli_kit import PACKAGES, PATIENCE, environment
+from tests.conftest_kit import url
+
+__all__ = ["url"]
 
 APP = Path(__file__).with_name("shop_app.py")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_server_is_left() -> Iterator[None]:
+    """Servers that tests share are started by the first that asks, and end with the run."""
+    yield
+    for name in ("postgres", "mongo"):
+        if server := sys.modules.get(f"goes_lite_conformance.servers.{name}"):
+            server.close_shared()
 
 
 @pytest.fixture(scope="session")
