@@ -17,6 +17,7 @@ import goes_lite as goes
 from goes_lite.contract.event_store import Appended
 from goes_lite.errors import GoesError
 from goes_lite.events.query import EventQuery
+from tests.commands import commands_kit
 
 
 def say(what: Any) -> None:
@@ -92,7 +93,21 @@ async def open_store(url: str) -> None:
         say(db.identity)
 
 
+async def pay(url: str, count: int) -> None:
+    """Dispatch commands with ids, at an aggregate that others change as well; says the error of each, or ""."""
+    async with goes.connect(url, registry=commands_kit.registry) as db:
+        db.commands.serve(commands_kit.Order)
+        say("ready")
+        sys.stdin.readline()
+        for _ in range(count):
+            try:
+                await db.commands.dispatch(commands_kit.Pay("1", 1), id=goes.new_id())
+                say("")
+            except GoesError as error:
+                say(f"{type(error).__name__}: {error!s:.200}")
+
+
 if __name__ == "__main__":
     jobs: dict[str, Callable[..., Coroutine[Any, Any, None]]]
-    jobs = {"write": write, "read": read, "open_store": open_store}
+    jobs = {"write": write, "read": read, "open_store": open_store, "pay": pay}
     asyncio.run(jobs[sys.argv[1]](**json.loads(sys.argv[2])))
