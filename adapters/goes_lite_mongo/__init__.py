@@ -8,7 +8,8 @@ Options, in the URL's query or as keywords of `connect`
     database          overrides the one in the URL; goes_lite by default.
     prefix            the prefix of the names of the collections.
     lock_timeout      seconds to wait for other transactions before StoreLocked; 30 by default.
-    connect_timeout   seconds that opening the handle is retried; 10.
+    connect_timeout   seconds that opening the handle may take; 10. Creating collections and indexes may take longer, up to 5
+                      times the lock_timeout.
     retry_timeout     seconds that an operation is retried while there is no primary; 30.
     read_only         'true': nothing is changed or created; a store that does not exist is StoreUnavailable.
 

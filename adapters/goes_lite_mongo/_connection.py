@@ -49,6 +49,8 @@ LOOK = 0.25
 """Seconds between two searches for abandoned transactions."""
 SELECTION = 1.0
 """Seconds for which the driver looks for a primary before it raises and `Retries` decides."""
+FAREWELL = 2.0
+"""Seconds that closing may spend on ending sessions at a server, which otherwise ends them half an hour later."""
 _WIRE_OF_5_0 = 13
 
 
@@ -147,25 +149,38 @@ class Connection:
         return translate(error, self.address.location)
 
     async def open(self) -> Document:
-        """Find a primary, create the collections if necessary, and return the document that identifies the store."""
+        """Find a primary, create the collections if necessary, and return the document that identifies the store.
+
+        StoreUnavailable if there is none within `connect_timeout`, or if it stops answering meanwhile.
+        """
         patience = Patience(self.address.connect_timeout, PAUSE, LONGEST_PAUSE)
+        end = self._loop.time() + self.address.connect_timeout
         while True:
             try:
-                hello = await self.client.admin.command("hello")
-                check_replica_set(hello, self.address.location)
-                self.members = len(hello.get("hosts", ())) or len(self.client.nodes)
-                self.server = (await self.client.admin.command("buildInfo"))["version"]
-                if self.address.read_only:
-                    return await _schema.require(self.collections, self.address)
-                return await _schema.migrate(self.database, self.collections, self.address)
+                # the last attempt may take as long as the driver looks for a primary, and then says why there is none
+                async with asyncio.timeout_at(max(end, self._loop.time() + 2 * SELECTION)) as limit:
+                    return await self._identified(limit)
             except GoesError:
                 raise
+            except TimeoutError as exc:
+                raise StoreUnavailable(
+                    self.address.location, "the server accepts connections, but does not answer"
+                ) from exc
             except DRIVER_ERRORS as exc:
                 if again(exc) and await patience.again():
                     continue
                 if lost(exc) and (found := await reason(self.address, exc)):
                     raise StoreUnavailable(self.address.location, found) from exc
                 raise self.translated(exc) from exc
+
+    async def _identified(self, limit: asyncio.Timeout) -> Document:
+        hello = await self.client.admin.command("hello")
+        check_replica_set(hello, self.address.location)
+        self.members = len(hello.get("hosts", ())) or len(self.client.nodes)
+        self.server = (await self.client.admin.command("buildInfo"))["version"]
+        if self.address.read_only:
+            return await _schema.require(self.collections, self.address)
+        return await _schema.migrate(self.database, self.collections, self.address, limit)
 
     async def read(self, work: Work[T]) -> T:
         """Run a read, again if the connection broke."""
@@ -268,7 +283,11 @@ class Connection:
     async def close(self) -> None:
         self.closed = True
         await self.line.close()
-        await self.client.close()
+        try:
+            async with asyncio.timeout(FAREWELL):
+                await self.client.close()
+        except TimeoutError:
+            await self.client.close()  # the sessions are forgotten now, so this tells the server nothing
 
 
 def session_id(session: ClientSession) -> bytes:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 STORE = "store"
+CREATING = 5
+"""How many times the `lock_timeout` creating collections and indexes may take."""
 _CODEC: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
 """Documents of ours are read in one way, whatever the URL says about UUIDs, for example."""
 DURABLE = WriteConcern("majority", j=True)
@@ -73,15 +75,21 @@ def commands(prefix: str = "") -> Iterator[Document]:
     yield {"createIndexes": f"{prefix}events", "indexes": indexes}
 
 
-async def migrate(database: AsyncDatabase[Document], found: Collections, address: ServerAddress) -> Document:
-    """Create missing collections, check the existing ones, and return the document that identifies the store."""
+async def migrate(
+    database: AsyncDatabase[Document], found: Collections, address: ServerAddress, limit: asyncio.Timeout
+) -> Document:
+    """Create missing collections, check the existing ones, and return the document that identifies the store.
+
+    Creating them, and indexes of large ones, may take longer than opening a handle, so it extends the limit.
+    """
     stored = await found.store.find_one({"_id": STORE})
     if stored is None:
         there = {*await database.list_collection_names(filter={"name": {"$in": [one.name for one in found]}})}
         if there and await found.events.find_one() is not None:
             raise ForeignFile(address.location, f"the collection {found.events.name!r} does not belong to a store")
+        _extend(limit, address)
         await asyncio.gather(*(_create(database, one.name) for one in found if one.name not in there))
-    await _check_indexes(found, address)
+    await _check_indexes(found, address, limit)
     if stored is None:
         # the first process sets the identity
         fresh = {"identity": f"{uuid4()}/1", "schema": SCHEMA, "head": 0, "turns": 0}
@@ -108,6 +116,10 @@ def _checked(stored: Document | None, found: Collections, address: ServerAddress
     return stored
 
 
+def _extend(limit: asyncio.Timeout, address: ServerAddress) -> None:
+    limit.reschedule(asyncio.get_running_loop().time() + CREATING * address.lock_timeout)
+
+
 async def _create(database: AsyncDatabase[Document], name: str) -> None:
     try:
         await database.create_collection(name, check_exists=False)
@@ -116,12 +128,13 @@ async def _create(database: AsyncDatabase[Document], name: str) -> None:
             raise
 
 
-async def _check_indexes(found: Collections, address: ServerAddress) -> None:
+async def _check_indexes(found: Collections, address: ServerAddress, limit: asyncio.Timeout) -> None:
     """Create missing indexes and check the others: without `unique`, for example, one would accept duplicate ids."""
     there = {index["name"]: index async for index in await found.events.list_indexes()}
     missing = _INDEXES.keys() - there.keys()
     if missing:
         models = [IndexModel([*_INDEXES[name]["key"].items()], name=name, **_options(name)) for name in missing]
+        _extend(limit, address)
         await found.events.create_indexes(models)
     for name in _INDEXES.keys() & there.keys():
         if {"key": dict(there[name]["key"]), **{key: there[name].get(key) for key in _options(name)}} != _INDEXES[name]:

@@ -237,31 +237,33 @@ async def migrate(connection: Connection, address: ServerAddress, limit: asyncio
     if await check(connection, address) >= VERSION and (not address.jsonb or await _has_documents(connection, address)):
         return
     limit.reschedule(asyncio.get_running_loop().time() + MIGRATING * address.lock_timeout)
-    async with connection.transaction(isolation="read_committed"):
-        # Not the limits of the role or the database, which are meant for statements of programs.
-        wait = int(address.lock_timeout * 1000)
-        await connection.execute(f"SET LOCAL lock_timeout = {wait}; SET LOCAL statement_timeout = {2 * wait}")
-        await connection.execute(f"SELECT pg_advisory_xact_lock({address.key('schema')})")
-        version = await check(connection, address)  # another process may have been faster
-        encoding = connection.get_settings().server_encoding
-        if not version and encoding not in _HOLDS_ALL_TEXT:
-            raise StoreUnavailable(
-                address.location,
-                f"its database has the encoding {encoding!r}, which cannot hold all text: use another database, made with "
-                "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
-            )
-        try:
-            for statement in ddl(address.schema, since=version) if version < VERSION else ():
-                # checked first, since a role without the right to create schemas may not even use IF NOT EXISTS
-                if not statement.startswith("CREATE SCHEMA") or not await _exists(connection, address):
-                    await connection.execute(statement)
-            if address.jsonb and not await _has_documents(connection, address):
-                for statement in JSONB:
-                    await connection.execute(statement.format(schema=quoted(address.schema)))
-        except DRIVER_ERRORS as exc:
-            if code(exc) == "42501":
-                raise StoreUnavailable(address.location, _not_allowed(address, version, exc)) from exc
-            raise
+    # Not the limits of the role or the database, which are meant for statements of programs. Nothing here rolls back:
+    # the caller closes the connection after an error, since the server may not answer any more.
+    wait = int(address.lock_timeout * 1000)
+    begin = "BEGIN ISOLATION LEVEL READ COMMITTED"
+    await connection.execute(f"{begin}; SET LOCAL lock_timeout = {wait}; SET LOCAL statement_timeout = {2 * wait}")
+    await connection.execute(f"SELECT pg_advisory_xact_lock({address.key('schema')})")
+    version = await check(connection, address)  # another process may have been faster
+    encoding = connection.get_settings().server_encoding
+    if not version and encoding not in _HOLDS_ALL_TEXT:
+        raise StoreUnavailable(
+            address.location,
+            f"its database has the encoding {encoding!r}, which cannot hold all text: use another database, made with "
+            "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0",
+        )
+    try:
+        for statement in ddl(address.schema, since=version) if version < VERSION else ():
+            # checked first, since a role without the right to create schemas may not even use IF NOT EXISTS
+            if not statement.startswith("CREATE SCHEMA") or not await _exists(connection, address):
+                await connection.execute(statement)
+        if address.jsonb and not await _has_documents(connection, address):
+            for statement in JSONB:
+                await connection.execute(statement.format(schema=quoted(address.schema)))
+    except DRIVER_ERRORS as exc:
+        if code(exc) == "42501":
+            raise StoreUnavailable(address.location, _not_allowed(address, version, exc)) from exc
+        raise
+    await connection.execute("COMMIT")
 
 
 def _not_allowed(address: ServerAddress, version: int, error: Exception) -> str:
