@@ -6,6 +6,7 @@ import asyncio
 import importlib.metadata
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -27,6 +28,7 @@ from goes_lite.errors import (
     BackendError,
     ConfigError,
     DriverMissing,
+    GoesError,
     StoreClosed,
     StoreReadOnly,
     StoreUnavailable,
@@ -252,7 +254,7 @@ def test_without_any_setting_the_error_says_what_to_do() -> None:
 def test_unknown_schemes_name_what_is_installed() -> None:
     """UnknownBackend, a LookupError, hints at what may have been meant."""
     for attempt in (lambda: blocking.connect("sqlte:///a.db"), lambda: asyncio.run(_open("sqlte:///a.db"))):
-        with pytest.raises(UnknownBackend, match="check the spelling") as caught:
+        with pytest.raises(UnknownBackend, match=r"did you mean 'sqlite'\?") as caught:
             attempt()
         assert caught.value.scheme == "sqlte"
         assert "sqlite" in caught.value.installed
@@ -267,6 +269,62 @@ def test_a_misspelt_bus_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(UnknownBackend):
         blocking.connect("app.db", bus="nowhere://")
     assert os.listdir(tmp_path) == []
+
+
+WAY_OUT = re.compile(
+    r"\b(use|write|pass|must|check|name|needs?|takes|did you mean|install|open|select|create|choose|has the form|leave out)\b"
+)
+REFUSED: list[tuple[Any, dict[str, Any], str]] = [
+    ("", {}, "''"),
+    (5, {}, "5"),
+    ("postgres:app", {}, "'postgres:'"),
+    ("sqlite://h/a.db", {}, "'h'"),
+    ("sqlte:///a.db", {}, "'sqlte'"),
+    ("ntas://h", {}, "'ntas'"),
+    ("nats://h", {}, "'nats'"),
+    ("no/a.db", {}, "/no'"),
+    (".", {}, "is a folder"),
+    ("a.db", {"read_only": True}, "read-only"),
+    (":memory:", {"read_only": True}, "read_only"),
+    ("a.db", {"durabilty": "full"}, "'durabilty'"),
+    ("a.db", {"durability": "fast"}, "'fast'"),
+    ("a.db", {"driver": "mysql"}, "'mysql'"),
+    ("a.db", {"lock_timeout": 0}, "0"),
+    ("a.db", {"read_only": "no"}, "'no'"),
+    ("a.db", {"unknown": "ignore"}, "'ignore'"),
+    ("a.db", {"clock": 5}, "5"),
+    ("a.db", {"registry": 5}, "5"),
+    ("a.db", {"profile": 5}, "5"),
+    ("a.db", {"profile": "prod"}, "'prod'"),
+    ("a.db", {"bus": 5}, "5"),
+    ("a.db", {"bus": "http://h"}, "'http'"),
+    ("a.db", {"bus": "ntas://h"}, "'ntas'"),
+    ("a.db", {"bus": "nats://h/x"}, "nats://h/x"),
+    ("a.db", {"bus": "nats://h?replicas=x"}, "'x'"),
+    ("a.db", {"bus": "nats://h?mod=core"}, "'mod'"),
+    ("postgresql://127.0.0.1:1/x", {"connect_timeout": 1}, "127.0.0.1"),
+    ("postgresql://h/x", {"pool_size": 2}, "2"),
+    ("postgresql://h/x?pooler=maybe", {}, "'maybe'"),
+    ("postgresql://h/x", {"durability": "memory"}, "'memory'"),
+    ("postgresql://h/x", {"schema": "pg_x"}, "'pg_x'"),
+    ("mongodb://h/x", {"prefix": "9"}, "'9'"),
+    ("mongodb://h/x?lock_timeout=soon", {}, "'soon'"),
+    ("mongodb://h:99999/x", {}, "99999"),
+]
+
+
+@pytest.mark.parametrize(("url", "options", "value"), REFUSED, ids=repr)
+def test_a_refusal_says_the_value_and_the_way_out(url: Any, options: dict[str, Any], value: str) -> None:
+    """Whatever refuses it, the message is one line with the value as it was given, and says what to do."""
+    for package, scheme in (("asyncpg", "postgresql"), ("pymongo", "mongodb"), ("nats", "nats")):
+        if str(options.get("bus", url)).startswith(scheme):
+            pytest.importorskip(package, reason=f"{package} is not installed")
+    with pytest.raises(GoesError) as caught:
+        blocking.connect(url, **options)
+    message = str(caught.value)
+    assert value in message
+    assert WAY_OUT.search(message), message
+    assert "\n" not in message
 
 
 class Registered:

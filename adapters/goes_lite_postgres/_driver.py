@@ -151,7 +151,9 @@ def translate(error: Exception, location: str, *, waited: float = 0.0, reading: 
         if (state in states or not states) and sign in text:
             return (StoreError if state in _PREPARED else StoreUnavailable)(location, f"{said}: {way_out}")
     if lost(error):
-        return StoreUnavailable(location, f"the server cannot be reached: {said}")
+        return StoreUnavailable(
+            location, f"the server cannot be reached: {said}: check that it runs, and host and port in the URL"
+        )
     return StoreError(location, said)
 
 

@@ -29,7 +29,7 @@ def parse(url: str | os.PathLike[str]) -> Address:
     if isinstance(url, os.PathLike):
         return Address("sqlite", _checked(os.fspath(url)), {})
     if not isinstance(url, str) or not url:
-        raise ConfigError(f"connect() takes a path or URL, not {_named(url)}")
+        raise ConfigError(f"connect() takes a path or URL such as 'app.db' or 'postgresql://…', not {_named(url)}")
     scheme, separator, _ = url.partition("://")
     if not separator:
         return Address("sqlite", _path(url), {})
@@ -102,7 +102,7 @@ def _cut_password(parts: SplitResult) -> bool:
 def _checked(text: object) -> str:
     """Return a path or URL of a file; ConfigError for what no file should be called."""
     if not isinstance(text, str) or "\0" in text:
-        raise ConfigError(f"connect() takes a path or URL, not {_named(text)}")
+        raise ConfigError(f"connect() takes a path or URL such as 'app.db' or 'postgresql://…', not {_named(text)}")
     if not is_unicode(text):
         raise ConfigError(f"{text!r} is not valid Unicode: choose another name for the file")
     if text.strip() != text or any(character < " " or character == "\x7f" for character in text):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -16,7 +16,7 @@ from goes_lite.database.address import Address, parse
 from goes_lite.database.config import Check, Configuration, no_url, read_configuration
 from goes_lite.errors import ConfigError, ImportUnfinished, StoreDamaged, UnknownBackend
 from goes_lite.errors.functions import check_function
-from goes_lite.errors.options import check_flag
+from goes_lite.errors.options import check_flag, did_you_mean
 from goes_lite.events.registry import Registry, default_registry
 from goes_lite.runtime import Clock, LoopRuntime, Runtime
 
@@ -59,7 +59,8 @@ def factory_for(scheme: str) -> BackendFactory:
         return SQLiteBackend
     found = _installed(ENTRY_POINTS, BUNDLED)
     if scheme not in found:
-        raise UnknownBackend(scheme, sorted({"sqlite", *found, *_registered}), _hint(scheme))
+        known = sorted({"sqlite", *found, *_registered})
+        raise UnknownBackend(scheme, known, _hint(scheme, known))
     return cast("BackendFactory", found[scheme].load())
 
 
@@ -73,6 +74,9 @@ def bus_factory_for(scheme: str) -> BusFactory:
             return cast("BusFactory", found[scheme].load())
         if scheme in BUNDLED_BUSES:
             raise UnknownBackend(scheme, sorted({*found, *_registered_buses}), _missing(BUNDLED_BUSES[scheme]))
+        known = sorted({"sqlite", *found, *_registered_buses, *_installed(ENTRY_POINTS, BUNDLED), *_registered})
+        if scheme not in known:
+            raise UnknownBackend(scheme, known, _misspelt(scheme, known))
     return factory_for(scheme)
 
 
@@ -94,7 +98,15 @@ def _missing(factory: str) -> str:
     )
 
 
-def _hint(scheme: str) -> str:
+_UNKNOWN = ": check the spelling, or install the package that provides it"
+
+
+def _misspelt(scheme: str, known: Sequence[str]) -> str:
+    meant = did_you_mean(scheme, known)
+    return f": {meant} If not, install the package that provides it" if meant else _UNKNOWN
+
+
+def _hint(scheme: str, schemes: Sequence[str]) -> str:
     if scheme in _registered_buses or scheme in BUNDLED_BUSES:
         return f": {scheme}:// is a bus, and events need a store as well: connect('app.db', bus='{scheme}://…')"
     if scheme in BUNDLED:
@@ -104,7 +116,7 @@ def _hint(scheme: str) -> str:
         return (
             f": for a file write its path, or sqlite:///app.db; for one in memory sqlite:///:memory: (not {scheme}://)"
         )
-    return ": check the spelling, or install the package that provides it"
+    return _misspelt(scheme, schemes)
 
 
 class Found(NamedTuple):

@@ -231,7 +231,7 @@ def test_the_disk_is_full(operator: Operator, schema: str) -> None:
 
 @situation(
     sees=(
-        "StoreUnavailable: …: the server cannot be reached: it does not answer",
+        "StoreUnavailable: …: the server cannot be reached: it does not answer: check that it runs, and host and port in the URL",
         "AppendInDoubtError: the store became unreachable while appending 1 event(s), so the outcome is unknown…",
     ),
     then="Reads fail after `command_timeout` and `retry_timeout`, writes after `lock_timeout` in addition, opening after "
@@ -262,7 +262,8 @@ def test_the_server_is_frozen(operator: Operator, schema: str) -> None:
 
 
 @situation(
-    sees="StoreUnavailable: …: the server cannot be reached: it does not answer",
+    sees="StoreUnavailable: …: the server cannot be reached: it does not answer: check that it runs, and host and port in "
+    "the URL",
     then="Opening ends after `connect_timeout`, whatever is behind the address.",
 )
 def test_something_else_listens(schema: str) -> None:

@@ -1,4 +1,4 @@
-"""What tests of operations share: an empty store on each backend, or in a file on each face, and the end of the servers."""
+"""What tests of operations share: an empty store on each backend, or in a file on each face."""
 
 from __future__ import annotations
 
