@@ -15,6 +15,7 @@ from goes_lite.operations import (
     Comparison,
     CopyProgress,
     End,
+    Finding,
     Findings,
     Imported,
     Progress,
@@ -29,6 +30,7 @@ __all__ = [
     "backup",
     "check",
     "digest",
+    "doctor",
     "drill",
     "export",
     "export_to",
@@ -48,6 +50,14 @@ def digest(db: BlockingDatabase, *, upto: int | None = None, progress: Progress 
     appended meanwhile are not included. Memory: about 50 bytes an event.
     """
     return db._portal.run(operations.digest(db.backend, upto=upto, progress=progress))
+
+
+def doctor(db: BlockingDatabase) -> list[Finding]:
+    """Look at what a store runs on, and return what should be otherwise: each with a code, a sentence and what helps.
+
+    It is quick, whatever the size of the store, and changes nothing. `verify` looks at what is stored.
+    """
+    return db._portal.run(operations.doctor(db.backend))
 
 
 def check(db: BlockingDatabase, receipt: Receipt, *, progress: Progress | None = None) -> Comparison:

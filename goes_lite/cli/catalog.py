@@ -46,6 +46,7 @@ CATALOG: dict[str, dict[str, Row]] = {
     },
     "Check, keep and carry": {
         "verify": Row("verify", "whether a store is sound"),
+        "doctor": Row("doctor", "what a store runs on, and what should be otherwise"),
         "digest": Row("digest", "a hash of all that is stored, to compare stores with"),
         "backup": Row("backup", "write a store to one file, while others use it"),
         "restore": Row("restore", "a backup back into an empty store"),

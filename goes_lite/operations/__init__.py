@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from goes_lite.operations.canonical import Block, Folder, event_hash, log_hash
     from goes_lite.operations.copying import Copied, CopyProgress, Step, copy
     from goes_lite.operations.digests import Comparison, Difference, Progress, check, digest
+    from goes_lite.operations.doctoring import doctor
     from goes_lite.operations.export_lines import End, Header
     from goes_lite.operations.export_reader import Batch, ExportReader
     from goes_lite.operations.exports import ExportWriter, export, export_to
@@ -50,6 +51,7 @@ __all__ = [
     "check_file",
     "copy",
     "digest",
+    "doctor",
     "drill",
     "event_hash",
     "export",
@@ -68,6 +70,7 @@ _MODULES = {
     "canonical": ("Block", "Folder", "event_hash", "log_hash"),
     "copying": ("Copied", "CopyProgress", "Step", "copy"),
     "digests": ("Comparison", "Difference", "Progress", "check", "digest"),
+    "doctoring": ("doctor",),
     "export_lines": ("End", "Header"),
     "export_reader": ("Batch", "ExportReader"),
     "exports": ("ExportWriter", "export", "export_to"),

@@ -184,6 +184,7 @@ class SQLiteBackend(InspectedBackend):
         events, self.snapshots, self.models, self.checkpoints = self._stores(executor, self.commits, None)
         self.events = events
         presence = Presence(turnstile.file if isinstance(turnstile, Turnstile) else None)
+        presence.show(address.durability)
         self.leases = SQLiteLeases(executor, runtime.clock, presence)
         self._bus = InProcessBus(runtime, events, head=position)
         self.bus: EventBus = self._bus

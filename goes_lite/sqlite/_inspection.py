@@ -6,6 +6,7 @@ from goes_lite.contract.backend import Backend
 from goes_lite.contract.findings import Finding
 from goes_lite.sqlite._connection import FileAddress
 from goes_lite.sqlite._driver import wal_reset_bug
+from goes_lite.sqlite._examine import examine
 from goes_lite.sqlite._executor import DirectExecutor
 from goes_lite.sqlite._integrity import integrity
 from goes_lite.sqlite._sizes import sizes
@@ -32,3 +33,6 @@ class InspectedBackend(Backend):
 
     async def integrity(self) -> list[Finding]:
         return await self._executor.read(integrity)
+
+    async def examine(self) -> list[Finding]:
+        return await self._executor.read(lambda connection: examine(connection, self._address))

@@ -32,6 +32,7 @@ READING: dict[str, list[str]] = {
     "leases list": ["leases", "list", "shop.db"],
     "digest": ["digest", "shop.db"],
     "verify": ["verify", "shop.db"],
+    "doctor": ["doctor", "shop.db"],
 }
 """How each command is called that only reads a store."""
 

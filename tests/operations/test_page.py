@@ -39,3 +39,9 @@ def test_every_code_of_verify_is_explained() -> None:
     }
     lookups = {"id-lookup", "tag-lookup", "aggregate-lookup"}  # passed on by name
     assert used | composed | lookups == explained("What the findings of verify mean")
+
+
+def test_every_code_of_doctor_is_explained() -> None:
+    sources = [ROOT / "goes_lite" / "operations" / "doctoring.py", *ROOT.glob("*/*/_examine.py")]
+    used = {one or two for source in sources for one, two in CODE.findall(source.read_text(encoding="utf-8"))}
+    assert used == explained("What the findings of doctor mean")
