@@ -15,7 +15,20 @@ NOT_FOUND = 404
 CONSUMER_EXISTS = 10148
 STREAM_NAME_IN_USE = 10058
 SUBJECTS_OVERLAP = 10065
+INSUFFICIENT_RESOURCES = 10023
+MEMORY_EXCEEDED = 10028
+STORAGE_EXCEEDED = 10047
+STORE_FAILED = 10077
 DUPLICATE_IN_PROGRESS = 10158
+
+
+_FULL = "free space, raise the limits of the server or the account, or let the stream keep less (max_age, max_bytes)"
+_WAYS_OUT = {
+    INSUFFICIENT_RESOURCES: _FULL,
+    MEMORY_EXCEEDED: _FULL,
+    STORAGE_EXCEEDED: _FULL,
+    STORE_FAILED: "see the log of the server; a stream that is full needs a limit that discards what is old, or more room",
+}
 
 
 class ApiError(BusError):
@@ -24,7 +37,8 @@ class ApiError(BusError):
     def __init__(self, subject: str, code: int, err_code: int, description: str) -> None:
         self.code = code
         self.err_code = err_code
-        super().__init__(f"JetStream refused {subject!r}: {description} (code {code}, {err_code})")
+        way_out = f": {_WAYS_OUT[err_code]}" if err_code in _WAYS_OUT else ""
+        super().__init__(f"JetStream refused {subject!r}: {description} (code {code}, {err_code}){way_out}")
 
 
 def api_result(request: str, data: bytes) -> dict[str, Any]:

@@ -41,8 +41,8 @@ class JetStreamBus(NatsBus[Feed]):
 
     def __init__(self, connection: Connection, runtime: Runtime, reader: EventReader) -> None:
         super().__init__(connection, runtime, reader)
-        self.letters = DeadLetterStream(connection, reader)
         self.streams = Streams(connection)
+        self.letters = DeadLetterStream(connection, reader, self.streams)
         self._publisher = Publisher(connection, self.streams)
         self._instance = uuid4().hex[:8]
 
@@ -120,7 +120,6 @@ class JetStreamBus(NatsBus[Feed]):
     async def dead_letters(self) -> list[DeadLetter]:
         """The dead letters of all processes, oldest first."""
         self._check_open()
-        await self.streams.ready()
         return await self.letters.all()
 
     async def redrive(self, letter: DeadLetter) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from goes_lite.errors import BusError, ConfigError
 from goes_lite_nats._api import NANO
 from goes_lite_nats._connection import Connection
-from goes_lite_nats._replies import NoResponders
+from goes_lite_nats._storing import store
 from goes_lite_nats._streams import common_options, ensure_stream
 
 OUTCOME_MAX_AGE = 7 * 86_400.0
@@ -49,10 +49,6 @@ class CommandStreams:
         self._ready = True
 
     async def store(self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Store a message in one of them and return what the broker says of it. Raises as `Connection.store` does."""
+        """Store a message in one of them and return what the broker says of it. See `_storing.store`."""
         await self.ready()
-        try:
-            return await self._connection.store(subject, payload, headers)
-        except NoResponders:
-            await self.again()
-            return await self._connection.store(subject, payload, headers)
+        return await store(self._connection, subject, payload, headers, self)

@@ -14,19 +14,20 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from nats.aio.client import Client, __version__
+from nats.aio.client import __version__
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import MaxPayloadError, NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
 
 from goes_lite.errors import BusError, ConfigError, GoesError, InvalidEventError
-from goes_lite_nats._api import DUPLICATE_IN_PROGRESS, NOT_FOUND, ApiError, api_result
+from goes_lite_nats._api import NOT_FOUND, ApiError, api_result
+from goes_lite_nats._client import BusClient
 from goes_lite_nats._login import login
 from goes_lite_nats._options import ServerAddress
 from goes_lite_nats._outbox import Outbox
+from goes_lite_nats._refusals import Refusals, denies_login, unreachable
 from goes_lite_nats._replies import NoResponders, Replies
-from goes_lite_nats._tls import NoTls, TlsClient
 
 if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
@@ -47,9 +48,6 @@ POLL = 0.2
 HEADER_MARGIN = 64
 """Bytes that headers may add: a server counts them too, and closes the connection over a message that is too large."""
 
-DENIALS = ("authorization violation", "authentication", "account expired", "nkey", "permissions violation for connect")
-"""Errors that a retry cannot fix. They have no type: a server reports them in a line of text."""
-
 
 class Connection:
     """One connection to one of the brokers, which reconnects by itself, to the same broker or another one."""
@@ -61,13 +59,16 @@ class Connection:
         """Incremented each time that a broker is reached."""
         self.error: Exception | None = None
         """The last error that the driver reported."""
+        self.refusals = Refusals()
+        """What it does not permit."""
         self.on_reconnect: list[Callable[[], None]] = []
         """Called each time that a broker is reached."""
         self.generation = 0
         """Incremented when the driver gives up and a new client connects: the subscriptions of the old one are gone."""
-        self._client = self._new_client()
+        self._client = BusClient(secure=self.options.secure)
         self._reached = asyncio.Event()
         self._denied = asyncio.Event()
+        self._denial: Exception | None = None  # what follows it may be less clear, such as a connection that is reset
         self._started = False
         self._closed = False
         self._closing = False
@@ -117,15 +118,8 @@ class Connection:
             )
         finally:
             denied.cancel()
-        if self._denied.is_set() and isinstance(self.error, NoTls):
-            raise ConfigError(
-                f"{self.address.location} offers no TLS, so nothing was sent to it: enable TLS at the server, or use nats:// "
-                "without tls=true"
-            )
         if self._denied.is_set():
-            raise ConfigError(
-                f"{self.address.location} refuses the login ({self.error}): check user, password, token, creds or nkey"
-            )
+            raise ConfigError(unreachable(self.address.location, self._denial or self.error))
         if self._connecting.done():
             self._connecting.result()
         elif not self.connected:
@@ -133,9 +127,6 @@ class Connection:
                 "%s does not respond (%s): still trying in the background", self.address.location, self.error
             )
         return self.connected
-
-    def _new_client(self) -> Client:
-        return TlsClient() if self.options.secure else Client()
 
     async def _connect(self) -> None:
         options, credentials = self.options, login(self.address)
@@ -156,6 +147,8 @@ class Connection:
 
     async def _on_connect(self) -> None:
         self.epoch += 1
+        self.refusals.clear()
+        self._denial = None
         self._reached.set()
         self.outbox.wake()
         for callback in list(self.on_reconnect):
@@ -166,11 +159,11 @@ class Connection:
         if not self._closed:
             logger.warning("%s is lost: reconnecting", self.address.location)
 
-    async def _on_closed(self, client: Client) -> None:
+    async def _on_closed(self, client: BusClient) -> None:
         if self._closed or client is not self._client:
             return
         logger.error("%s closed the connection (%s): opening a new one", self.address.location, self.error)
-        self._client = self._new_client()
+        self._client = BusClient(secure=self.options.secure)
         self._replies = None
         self.generation += 1
         self._connecting = asyncio.create_task(self._connect(), name="goes_lite_nats-connect")
@@ -180,10 +173,10 @@ class Connection:
 
     async def _on_error(self, error: Exception) -> None:
         self.error = error
-        if not self._reached.is_set():
-            denied = isinstance(error, NoTls) or any(word in str(error).lower() for word in DENIALS)
-            if denied:
-                self._denied.set()
+        self.refusals.note(error)
+        if not self._reached.is_set() and denies_login(error):
+            self._denial = error
+            self._denied.set()
         logger.debug("%s: %r", self.address.location, error)
 
     async def close(self) -> None:
@@ -206,7 +199,7 @@ class Connection:
         if self._started:  # or the driver fails on what it has not set up
             # TypeError: what a transport of Python 3.13 raises if the broker vanishes at this very moment
             with suppress(NatsError, OSError, TypeError):
-                await self._client.close()
+                await self._client.end()
         if self._replies is not None:
             self._replies.cancel()
         await asyncio.sleep(0)  # lets the driver's own tasks, which are cancelled, end
@@ -230,7 +223,7 @@ class Connection:
         if self._closed:
             raise BusError("the bus is closed: connect again")
         if not self.connected:
-            raise BusError(f"{self.address.location} cannot be reached ({self.error}): check that a server runs there")
+            raise BusError(unreachable(self.address.location, self._denial or self.error))
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -250,7 +243,8 @@ class Connection:
             if self._closed:
                 raise BusError("the bus is closed: connect again") from exc
             timed_out = isinstance(exc, NatsTimeout | TimeoutError)
-            raise BusError(f"{what}: {'no reply in time' if timed_out else exc!r} ({self.address.location})") from exc
+            why = self.refusals.why(what) or ("no reply in time" if timed_out else repr(exc))
+            raise BusError(f"{what}: {why} ({self.address.location})") from exc
 
     async def publish(
         self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None, reply: str = ""
@@ -345,6 +339,11 @@ class Connection:
                     await asyncio.wait({task}, timeout=POLL)
                 if task.done():
                     return api_result(request, task.result().data)
+            except NoResponders as exc:
+                raise NoResponders(
+                    f"{self.address.location} has no JetStream for this user: start it with `nats-server -js`, enable it for "
+                    "the account, name its ?domain=…, or use ?mode=core"
+                ) from exc
             finally:
                 task.cancel()
                 with suppress(asyncio.CancelledError, GoesError):
@@ -360,18 +359,6 @@ class Connection:
             if exc.code != NOT_FOUND:
                 raise
             return None
-
-    async def store(self, subject: str, payload: bytes, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
-        """Publish a message, and wait until a stream has stored it; return the reply. Raises as `request` and `api` do."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self.options.timeout
-        while True:
-            try:
-                return api_result(subject, (await self.request(subject, payload, headers=headers)).data)
-            except ApiError as exc:
-                if exc.err_code != DUPLICATE_IN_PROGRESS or loop.time() > end:
-                    raise
-                await asyncio.sleep(POLL)  # replicas are storing it at this moment, for another one who sent it
 
     async def _send(self, subject: str, payload: bytes, headers: dict[str, str] | None) -> bool:
         """Pass a message of the outbox to the driver; False while there is no broker."""

@@ -67,6 +67,7 @@ class Consumer:
         self._slot = slot
         self._last = last
         self._last_received: int | None = None
+        self._settled: int | None = None  # of a group: all up to this sequence
         self._born = ""
         self._again = False  # whether the stream was made again since this began
         if request.group is not None:
@@ -92,24 +93,26 @@ class Consumer:
     def belongs_to(self, born: str) -> None:
         """Note when its stream was made. In another one of that name, it begins with the first event."""
         if self._born and born != self._born:
-            self._again, self._last_received = True, None
+            self._again, self._last_received, self._settled = True, None, None
         self._born = born
 
     def received(self, sequence: int) -> None:
         """Note that the event at this sequence has arrived."""
         self._last_received = sequence
 
-    async def ensure(self) -> int | None:
+    async def ensure(self, unsettled: int | None = None) -> int | None:
         """Create it unless it exists; return the time (in microseconds) before which events are left out, if any.
 
-        GroupMismatch if it exists for other names.
+        `unsettled` is the sequence of the first event that is not settled here, if there is one. GroupMismatch if it exists
+        for other names.
         """
         if self._request.group is None:
             return await self._ensure_ephemeral()
         config: dict[str, Any] = {
-            **await self._start_policy(), "name": self._name, "durable_name": self._name, "filter_subjects": self._subjects,
-            "ack_policy": "explicit", "ack_wait": round(self.connection.options.lease * NANO),
-            "max_ack_pending": 1 if self._slot else -1, "max_waiting": 4096, "metadata": self._metadata(),
+            **await self._resume_policy(unsettled), "name": self._name, "durable_name": self._name,
+            "filter_subjects": self._subjects, "ack_policy": "explicit", "max_waiting": 4096,
+            "ack_wait": round(self.connection.options.lease * NANO), "max_ack_pending": 1 if self._slot else -1,
+            "metadata": self._metadata(),
         }  # fmt: skip
         if self._slot in ("", SLOTS[0]) and await self._exists(self._other_name):
             raise GroupMismatch(
@@ -129,6 +132,7 @@ class Consumer:
                 f"the group {group!r} subscribes to {metadata.get(NAMES)!r}, not to {names!r}: all members have the same "
                 "names; use another group for other names, or reset the group"
             )
+        self._settled = max(self._settled or 0, found["ack_floor"]["stream_seq"])
         return int(metadata[MIN_TIME]) if MIN_TIME in metadata else None
 
     async def _exists(self, name: str) -> bool:
@@ -158,6 +162,15 @@ class Consumer:
         name = f".{self._name}" if "name" in config else ""
         body = {"stream_name": self._stream, "config": config, "action": "create"}
         return await self.connection.api(f"CONSUMER.CREATE.{self._stream}{name}", body)
+
+    async def _resume_policy(self, unsettled: int | None) -> dict[str, Any]:
+        """Where a group goes on if somebody has deleted its consumer: with what may not be handled yet."""
+        if self._settled is None:
+            return await self._start_policy()
+        received = self._last_received or 0
+        if unsettled is not None:
+            received = min(received, unsettled - 1)
+        return _after(max(self._settled, received))
 
     async def _start_policy(self) -> dict[str, Any]:
         if self._again:

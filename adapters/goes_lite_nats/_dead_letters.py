@@ -17,7 +17,8 @@ from goes_lite_nats._api import NANO, ApiError, delivery_fields, message_headers
 from goes_lite_nats._connection import Connection
 from goes_lite_nats._envelope import CONTENT_TYPE, decode, encode, undecodable_event
 from goes_lite_nats._replies import no_responders
-from goes_lite_nats._streams import dead_letter_stream
+from goes_lite_nats._storing import store
+from goes_lite_nats._streams import Streams, dead_letter_stream
 from goes_lite_nats._subjects import consumer_name, token
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ PAGE = 256
 class DeadLetterStream:
     """The dead letters of a bus."""
 
-    def __init__(self, connection: Connection, reader: EventReader) -> None:
+    def __init__(self, connection: Connection, reader: EventReader, streams: Streams) -> None:
         self._connection = connection
+        self._streams = streams
         self._reader = reader
         self._stream = dead_letter_stream(connection.options)
 
@@ -65,11 +67,11 @@ class DeadLetterStream:
         if not self._connection.fits(body, headers):  # the headers of a letter are larger than those of an event
             headers["Goes-Error"] = json.dumps(f"(the event is too large for a dead letter) {error[:200]}")
             body = b""
-        await self._connection.wait_connected()
-        await self._connection.store(subject, body, headers)
+        await store(self._connection, subject, body, headers, self._streams)
 
     async def all(self) -> list[DeadLetter]:
         """Oldest first."""
+        await self._streams.again()
         with suppress(ApiError):
             if (await self._connection.api(f"STREAM.INFO.{self._stream}"))["state"]["messages"] == 0:
                 return []
@@ -145,8 +147,7 @@ class DeadLetterStream:
         subject = f"{self._connection.options.prefix}.redrive.{consumer_name(group)}"
         body = base64.b64decode(message.get("data", ""))
         redrive_headers = {"Nats-Msg-Id": f"redrive.{self._stream}.{letter.id}.{message['time']}", REDRIVEN: "1"}
-        await self._connection.wait_connected()
-        await self._connection.store(subject, body, redrive_headers)
+        await store(self._connection, subject, body, redrive_headers, self._streams)
         await self.drop(letter)
 
     async def drop(self, letter: DeadLetter) -> None:

@@ -252,7 +252,7 @@ class Puller:
 
     async def open(self) -> None:
         """Make sure that the consumer exists, and listen. GroupMismatch if it is for other names."""
-        min_time = await self._consumer.ensure()
+        min_time = await self._consumer.ensure(self._feed.queue.first_unacked)
         self._feed.queue.min_time = min_time
         self._pending, self._in_doubt = 0, False
         if self._opened:
@@ -305,7 +305,7 @@ class Puller:
             return IDLE_HEARTBEAT
         if self._in_doubt:
             await self._feed.check_stream(again=True)
-            await self._consumer.ensure()
+            await self._consumer.ensure(self._feed.queue.first_unacked)
             self._in_doubt = False
             self._hold()
         if await self._holding():

@@ -19,6 +19,7 @@ from goes_lite_nats._api import ApiError, api_result
 from goes_lite_nats._connection import POLL, Connection
 from goes_lite_nats._envelope import encode
 from goes_lite_nats._replies import no_responders
+from goes_lite_nats._storing import ACK_TIMEOUT
 from goes_lite_nats._streams import Streams
 from goes_lite_nats._subjects import event_subject
 
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 
 MAX_IN_FLIGHT = 512
 """How many events are in flight at a time."""
-
-ACK_TIMEOUT = 2.0
-"""Seconds after which an event without an acknowledgement is sent again."""
 
 
 class _Sent(NamedTuple):
@@ -41,10 +39,6 @@ class _Sent(NamedTuple):
     reply: asyncio.Future[Msg]
     epoch: int
     """Of the connection: what was sent to a broker that is lost is sent again at once."""
-
-
-class _NoStream(BusError):
-    """No stream has the subject."""
 
 
 class Publisher:
@@ -103,7 +97,9 @@ class Publisher:
                 raise failure
             await asyncio.sleep(self._backoff(tries))
             await connection.wait_connected(max(0.0, end - loop.time()))
-            if isinstance(failure, _NoStream):
+            if (
+                not isinstance(failure, ApiError) and connection.epoch == sent.epoch
+            ):  # no stream has the subject, it seems
                 await self._streams.again()
             sent.reply.cancel()
             in_flight[key] = sent = await self._send(sent.subject, sent.payload, sent.id)
@@ -118,10 +114,12 @@ class Publisher:
         if reply.cancelled():
             return BusError("the bus was closed, or the connection lost, before the broker acknowledged an event")
         if not reply.done():
-            return BusError(f"{self._connection.address.location} did not acknowledge an event in time")
+            location = self._connection.address.location
+            why = self._connection.refusals.why(sent.subject)
+            return BusError(f"{location} did not acknowledge an event in time{': ' if why else ''}{why}")
         message = reply.result()
         if no_responders(message):
-            return _NoStream(
+            return BusError(
                 f"no stream has the subject {sent.subject!r}: check that it was not deleted, and has a leader"
             )
         try:

@@ -81,6 +81,11 @@ class StreamQueue(Queue):
         """How many events are here that the broker expects to be acknowledged."""
         return len(self._unacked)
 
+    @property
+    def first_unacked(self) -> int | None:
+        """The first sequence of the stream whose event is here and not settled; None if there is none."""
+        return min(self._by_sequence, default=None)
+
     def ack_subjects(self) -> Iterator[str]:
         """Where to report that the events here are in progress."""
         return iter([item.ack_to for item in self._unacked.values()])

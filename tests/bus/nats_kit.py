@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import json
 import os
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import AsyncGenerator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -151,3 +152,24 @@ async def until(condition: Callable[[], object], seconds: float = PATIENCE) -> N
     while not condition():
         assert time.monotonic() < end, "it never came true"
         await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def plain_broker(port: int = 0, **said: Any) -> AsyncGenerator[tuple[int, list[bytes]]]:
+    """A listener that greets like a broker without TLS, and keeps what it receives, for each connection."""
+    received: list[bytes] = []
+    greeting = {"server_id": "X", "version": "2.10.0", "proto": 1, "max_payload": 1_048_576, "headers": True, **said}
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"INFO " + json.dumps(greeting).encode() + b"\r\n")
+        try:
+            received.append(await reader.read(65_536))
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", port)
+    try:
+        yield server.sockets[0].getsockname()[1], received
+    finally:
+        server.close()
+        await server.wait_closed()

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import shutil
-import subprocess
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +12,7 @@ from goes_lite_conformance.servers import nats as servers
 import goes_lite as goes
 from goes_lite.errors import BusError, ConfigError
 from tests.bus import nats_kit
-from tests.bus.nats_kit import note, registry, until
+from tests.bus.nats_kit import note, plain_broker, registry, until
 
 pytestmark = nats_kit.needs_nats
 SECRET = "s3cr3t-p4ss"
@@ -31,41 +26,6 @@ async def works(bus: str) -> None:
         async with asyncio.timeout(20):
             delivery = await anext(subscription)
         assert delivery.event.data.number == 1
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[str, str]:
-    """The paths of a certificate for this machine, and of its key."""
-    if shutil.which("openssl") is None:
-        pytest.skip("there is no openssl to make certificates with")
-    key, cert = str(tmp_path / "key.pem"), str(tmp_path / "cert.pem")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-         "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return cert, key
-
-
-@asynccontextmanager
-async def plain_broker(port: int = 0, **said: Any) -> AsyncGenerator[tuple[int, list[bytes]]]:
-    """A listener that greets like a broker without TLS, and keeps what it receives, for each connection."""
-    received: list[bytes] = []
-    greeting = {"server_id": "X", "version": "2.10.0", "proto": 1, "max_payload": 1_048_576, "headers": True, **said}
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"INFO " + json.dumps(greeting).encode() + b"\r\n")
-        try:
-            received.append(await reader.read(65_536))
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", port)
-    try:
-        yield server.sockets[0].getsockname()[1], received
-    finally:
-        server.close()
-        await server.wait_closed()
 
 
 def test_the_certificate_of_the_broker_must_be_trusted(certificate: tuple[str, str]) -> None:

@@ -38,9 +38,10 @@ class NatsServer(Child):
             "jetstream": {"store_dir": str(folder / "store"), "sync_interval": "always"},
             **(config or {}),
         }
-        file = folder / "nats.conf"
-        file.write_text(json.dumps(settings), encoding="utf-8")  # the configuration language contains JSON
-        super().__init__([program(), "-c", str(file)], folder / "nats.log", self._ready)
+        self.config = folder / "nats.conf"
+        """Its configuration, which it reads when it starts."""
+        self.config.write_text(json.dumps(settings), encoding="utf-8")  # the configuration language contains JSON
+        super().__init__([program(), "-c", str(self.config)], folder / "nats.log", self._ready)
 
     @property
     def url(self) -> str:
