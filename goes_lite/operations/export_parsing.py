@@ -174,10 +174,12 @@ def _tags(number: int, value: Any) -> str | None:
     """Return tags in the form in which they are stored."""
     if not isinstance(value, list):
         raise InvalidExport(number, f"'tags' is a list of tags, not {value!r:.80}")
+    if not value:
+        return None
     tags = check_tags(cast("list[str]", value)) or ()
     if len(tags) != len(cast("list[str]", value)):
         raise InvalidExport(number, f"'tags' has a tag twice: {value!r:.80}")
-    return canonical_json(sorted(tags)) if tags else None
+    return canonical_json(sorted(tags))
 
 
 def _split(number: int, text: str) -> tuple[dict[str, Any], str | bytes]:

@@ -178,6 +178,30 @@ def test_killed_exports_and_imports(tmp_path: Path, rounds: int) -> None:
         assert digest(copy) == digest(store)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT for one process")
+def test_an_interrupted_export(tmp_path: Path) -> None:
+    """Ctrl-C leaves the part, says nothing on stdout, and the same command with --resume continues."""
+    store = many(tmp_path / "many.db", 40_000)
+    target, part = tmp_path / "many.jsonl", tmp_path / "many.jsonl.part"
+    with start("export", store, "--out", target, cwd=tmp_path) as process:
+        deadline = time.monotonic() + PATIENCE
+        while not (part.exists() and part.stat().st_size):
+            assert process.poll() is None
+            assert time.monotonic() < deadline, "the export does not begin"
+            time.sleep(0.002)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=PATIENCE)
+    if process.returncode == 0:
+        pytest.skip("the export was finished before it was interrupted")
+    assert (process.returncode, out) == (130, "")
+    assert part.exists()
+    assert not target.exists()
+    asked = goes_lite("export", store, "--out", target, cwd=tmp_path, code=2)
+    assert "resume it, or remove the file" in asked.error
+    goes_lite("export", store, "--out", target, "--resume", cwd=tmp_path)
+    assert json.loads(target.read_bytes().splitlines()[-1])["events"] == 40_000
+
+
 def kill_when(file: Path, size: int, *arguments: object) -> None:
     """Run a command, and kill it when a file that it writes is there and larger than this."""
     with subprocess.Popen(words_of(*arguments), env=environment(), stdout=subprocess.DEVNULL) as process:

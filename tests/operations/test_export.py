@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import pytest
 from goes_lite_conformance.harness.samples import A, count, note, registry, story
@@ -254,6 +256,49 @@ def test_a_full_disk_leaves_no_file_that_looks_finished(tmp_path: Path) -> None:
         with pytest.raises(OSError, match="No space left"):
             operations.export(db, full)
         assert b'"end":true' not in full.getvalue()
+
+
+class Nowhere(io.RawIOBase):
+    """A stream that keeps nothing."""
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        return len(data)
+
+
+def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
+    """Of an export, and of reading one: of three times as many events it is the same."""
+    peaks: list[tuple[int, int]] = []
+    for number in (1500, 4500):
+        path = tmp_path / f"{number}.jsonl"
+        with blocking.connect(tmp_path / f"{number}.db", registry=registry, durability="memory") as db:
+            for start in range(0, number, 1500):
+                db.events.append([note("x" * 100) for _ in range(start, start + 1500)])
+            operations.export(db, cast("BinaryIO", Nowhere()), upto=1)  # what is loaded or cached once
+            exporting = peak_of(partial(operations.export, db, cast("BinaryIO", Nowhere())))
+            operations.export_to(db, path)
+        peaks.append((exporting, peak_of(partial(read_through, path))))
+    (small, read_small), (large, read_large) = peaks
+    assert large < small + (1 << 20)
+    assert read_large < read_small + (1 << 20)
+
+
+def read_through(path: Path) -> None:
+    with path.open("rb") as stream:
+        reader = ExportReader(stream)
+        while reader.next_batch() is not None:
+            pass
+
+
+def peak_of(work: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def test_appends_meanwhile_are_not_included(tmp_path: Path) -> None:
