@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from goes_lite.cli.catalog import did_you_mean
 from goes_lite.cli.command import Command, store_argument
 from goes_lite.cli.exits import UsageError
-from goes_lite.cli.opening import opened
+from goes_lite.cli.opening import opened, run_on
 from goes_lite.cli.output import Output
+from goes_lite.contract.checkpoints import check_owned_name
+from goes_lite.errors import InvalidQueryError
 
 if TYPE_CHECKING:
     from goes_lite.blocking import BlockingDatabase
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
 
 def run(arguments: argparse.Namespace, out: Output) -> None:
     """Print a line for each consumer."""
+    from goes_lite.processor import stats_of
+
     with opened(arguments, out) as db:
-        found = [_consumer(db, stats) for stats in db.processors()]
+        names = consumer_names(db, out)
+        found = [_consumer(db, run_on(db, stats_of(db.backend, name))) for name in names]
         stores = {point.name: point.store for point in db.checkpoints.all()}
         identity, head = db.identity, db.events.head()
     for one in found:
@@ -61,6 +66,19 @@ def _consumer(db: BlockingDatabase, stats: Any) -> dict[str, Any]:
         "lag_seconds": None if unknown else stats.lag_seconds, "parked": stats.parked, "owner": stats.owner,
         "last_error": last_error,
     }  # fmt: skip
+
+
+def consumer_names(db: BlockingDatabase, out: Output) -> list[str]:
+    """Return the names of the consumers that have a checkpoint; one that no consumer can have is a finding."""
+    names: list[str] = []
+    for point in db.checkpoints.all():
+        try:
+            check_owned_name(point.name)
+        except InvalidQueryError as error:
+            out.finding("checkpoint-name", str(error), "goes-lite verify")
+        else:
+            names.append(point.name)
+    return names
 
 
 def ignore(event: object) -> None:

@@ -9,22 +9,21 @@ from typing import TYPE_CHECKING
 
 from goes_lite.cli.changing import Change, carry_out
 from goes_lite.cli.command import Command, store_argument
+from goes_lite.cli.consumers import consumer_names
 from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
 from goes_lite.cli.terminal import iso
+from goes_lite.contract.own_collections import PROCESSORS
 
 if TYPE_CHECKING:
-    from goes_lite.blocking import BlockingDatabase
-    from goes_lite.contract.checkpoints import Lease
     from goes_lite.database import Database
-
-_REQUESTS = "goes:processors"
 
 
 def _list(arguments: argparse.Namespace, out: Output) -> None:
     with opened(arguments, out) as db:
-        found = _leases(db)
+        names = {*consumer_names(db, out), *(record.id for record in db.models.query(PROCESSORS))}
+        found = [lease for name in sorted(names) if (lease := db.leases.get(name)) is not None]
     now = datetime.now(timezone.utc)
     rows = [
         (one.name, one.owner, one.token, iso(one.expires)[:19] + "Z", f"{(one.expires - now).total_seconds():.0f} s")
@@ -35,12 +34,6 @@ def _list(arguments: argparse.Namespace, out: Output) -> None:
         [one._asdict() for one in found],
         lambda terminal: terminal.table(head, rows, right=(2, 4)) if rows else terminal.line("no lease is held"),
     )
-
-
-def _leases(db: BlockingDatabase) -> list[Lease]:
-    """Return the leases of everything that has a checkpoint, or was asked for something."""
-    names = {point.name for point in db.checkpoints.all()} | {record.id for record in db.models.query(_REQUESTS)}
-    return [lease for name in sorted(names) if (lease := db.leases.get(name)) is not None]
 
 
 def _which(parser: argparse.ArgumentParser) -> None:

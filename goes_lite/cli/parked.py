@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from goes_lite.cli.changing import Change, carry_out
 from goes_lite.cli.command import Command, number, store_argument
-from goes_lite.cli.consumers import check_consumer, ignore, parked_of
+from goes_lite.cli.consumers import check_consumer, consumer_names, ignore, parked_of
 from goes_lite.cli.event_view import event_data, payload_text, ref_text
 from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import opened
@@ -29,7 +29,7 @@ def _list(arguments: argparse.Namespace, out: Output) -> None:
     with opened(arguments, out) as db:
         if arguments.of is not None:
             check_consumer(db, arguments.of)
-        names = [point.name for point in db.checkpoints.all()] if arguments.of is None else [arguments.of]
+        names = consumer_names(db, out) if arguments.of is None else [arguments.of]
         letters = [letter for name in names for letter in parked_of(db, name)]
     rows = [
         (
@@ -65,7 +65,7 @@ def _show(arguments: argparse.Namespace, out: Output) -> None:
 
     def show(terminal: Terminal) -> None:
         terminal.line(f"{letter.name} at position {letter.position}, {ref_text(letter.aggregate)}", BOLD)
-        terminal.line(f"parked for {letter.processor} at {iso(letter.time)}, after {letter.attempts} attempts")
+        terminal.line(f"parked for {letter.processor} at {iso(letter.time)}; attempts: {letter.attempts}")
         if letter.behind:
             terminal.line(f"held back because of the event at position {letter.behind} of the same aggregate")
         for line in letter.error.splitlines():

@@ -55,7 +55,7 @@ def file(tmp_path: Path) -> str:
         ("UPDATE events SET tags = ? WHERE position = 1", json.dumps([EVIL], ensure_ascii=False)),
         ("UPDATE events SET data = ? WHERE position = 1", json.dumps(EVIL, ensure_ascii=False)),
         ("UPDATE events SET data = x'00', encoding = ? WHERE position = 2", EVIL),
-        ("UPDATE checkpoints SET name = ?", EVIL[:-1]),  # one with NUL cannot be asked for: that is damage
+        ("UPDATE checkpoints SET name = ?", EVIL),
         ("UPDATE store SET value = ? WHERE key = 'id'", EVIL),
     )
     return path
