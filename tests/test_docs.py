@@ -265,6 +265,17 @@ def test_the_table_of_faults_is_that_of_the_tests() -> None:
     assert page == runpy.run_path(str(ROOT / ".ci" / "faults.py"))["into"](page), "run python .ci/faults.py"
 
 
+def test_the_messages_of_postgresql_are_those_of_the_tests() -> None:
+    """What docs/postgres.md quotes as a message is part of one in the table of faults, which tests compare with real ones."""
+    section = (ROOT / "docs" / "postgres.md").read_text(encoding="utf-8").partition("## When something goes wrong")[2]
+    quoted = re.findall(r"^- \*\*`([^`]+)`\*\*", section.partition("\n## ")[0], re.MULTILINE)
+    rows = (ROOT / "docs" / "faults.md").read_text(encoding="utf-8").partition("## PostgreSQL")[2].splitlines()
+    assert len(quoted) > 10
+    for message in quoted:
+        parts = [part.strip() for part in message.split("…") if part.strip(" .:")]
+        assert any(re.search(".*".join(map(re.escape, parts)), row) for row in rows), message
+
+
 def test_every_module_that_a_page_names_exists() -> None:
     """`goes_lite.contract.event_store`, `goes_lite.errors.KeyTaken`: an import finds it. The changelog may name old ones."""
     pages = [page for page in PAGES if page.name != "CHANGELOG.md"]

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import pytest
 from goes_lite_conformance.harness.samples import note, registry
-from goes_lite_conformance.servers import postgres
+from goes_lite_conformance.servers import ServerMissing, pgbouncer, postgres
 
 import goes_lite as goes
 from goes_lite.blocking import BlockingDatabase
@@ -380,6 +380,35 @@ def test_the_server_is_a_standby(operator: Operator, schema: str) -> None:
         with pytest.raises(StoreReadOnly), db.transaction() as tx:
             tx.models.put("c", "1", "{}")
         assert texts(db) == ["1"]
+
+
+@situation(
+    sees="StoreError: …: prepared statement …: if a pooler such as PgBouncer is in between, in transaction mode, add pooler=true "
+    "to the URL",
+    then="Nothing is lost. With the option, goes_lite keeps nothing in a session.",
+)
+def test_a_pooler_is_put_in_between(operator: Operator, schema: str) -> None:
+    """A pooler in transaction mode is put in front of the server, without telling the programs."""
+    try:
+        pgbouncer.program()
+    except ServerMissing as missing:
+        pytest.skip(str(missing))
+    with pgbouncer.pooler(operator.server.url, "transaction") as pooler:
+        with opened(f"{pooler.url}", schema, pooler=True) as db:
+            db.events.append([one("1")])
+
+        async def crowd() -> None:
+            """Do different things at once, so that connections take each other's places at the server."""
+            async with goes.connect(f"{pooler.url}?schema={schema}", registry=registry) as db:
+                reads = (db.events.head, db.events.count, db.checkpoints.all, lambda: db.models.get("c", "1"))
+                for number in range(100):
+                    write = db.models.put("d", f"{number}", "{}")
+                    await asyncio.gather(write, *(read() for read in reads[number % 3 :]))
+
+        with pytest.raises(StoreError, match="pooler=true"):
+            asyncio.run(crowd())
+        with opened(pooler.url, schema, pooler=True) as db:
+            assert texts(db) == ["1"]
 
 
 # --- roles, logins and databases ------------------------------------------------------------------------------------
