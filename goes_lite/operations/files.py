@@ -56,14 +56,10 @@ def publish(part: str, path: str) -> None:
         with suppress(FileNotFoundError):
             os.remove(part + suffix)  # of a store that is closed: empty
     sync(part)
-    try:
-        os.link(part, path)  # unlike rename, never replaces a file
-    except FileExistsError:
-        raise CopyRefused(path, "the file was created meanwhile, and nothing is overwritten") from None
-    except OSError:
-        os.rename(part, path)  # a file system without links
-    else:
-        os.remove(part)
+    # Not link and remove, which never replaces a file: killed in between, it would leave a file with two names.
+    if os.path.lexists(path):
+        raise CopyRefused(path, "the file was created meanwhile, and nothing is overwritten")
+    os.rename(part, path)
     sync_folder(path)
 
 
