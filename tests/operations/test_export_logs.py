@@ -37,19 +37,17 @@ def loan_log() -> Iterator[goes.Event[Any]]:
         source.close()
 
 
-@pytest.fixture(scope="module", params=[2000, pytest.param(None, marks=pytest.mark.slow)])
-def loans(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
-    """The number of its first events in a store, and the store; all of them where slow tests run."""
+@pytest.fixture(scope="module", params=[2000, pytest.param(20_000, marks=pytest.mark.slow)])
+def loans(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, rounds: int) -> tuple[int, Path]:
+    """The number of its first events in a store, and the store; all of them with `--all --rounds 14`."""
     if not REAL_LOG.exists():
         pytest.skip(f"the BPI Challenge 2012 log is not at {REAL_LOG}")
     path = tmp_path_factory.mktemp("loans") / "loans.db"
-    events = loan_log()
+    events = islice(loan_log(), request.param * rounds)
     with blocking.connect(path, durability="memory") as db:
-        while batch := [*islice(events, request.param or BATCH)]:
+        while batch := [*islice(events, BATCH)]:
             db.events.append(batch)
-            if request.param:
-                break
-    return request.param or 275_287, path
+        return db.events.head(), path
 
 
 def test_the_loan_log(loans: tuple[int, Path], url: str, tmp_path: Path) -> None:
