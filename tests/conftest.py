@@ -54,7 +54,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 PLACES = ("place", "file", "loop_place", "driver", "world")
 """The parameters of tests that say on which face and driver they run."""
 
-SERVERS = ("test_postgres", "test_nats", "test_mongo")
+SERVERS = tuple(
+    f"{kind}{name}" for kind in ("test_", "test_operator_faults_") for name in ("postgres", "nats", "mongo")
+)
 """How the names of files begin whose tests need a server."""
 
 
