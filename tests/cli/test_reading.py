@@ -40,13 +40,14 @@ NO_STORE = {"completion", "demo", "schema"}
 """Commands that open no store that exists."""
 
 
-TESTED_ELSEWHERE = {"export"}
-"""It prints no envelope: see below."""
+TESTED_ELSEWHERE = {"backup", "export"}
+"""They write what they read to another place: see below."""
 
 
-def test_an_export_changes_no_byte(shop: Path) -> None:
+def test_a_copy_changes_no_byte_of_its_source(shop: Path, tmp_path: Path) -> None:
     before = hashlib.sha256((shop / "shop.db").read_bytes()).hexdigest()
     assert goes_lite("export", "shop.db", cwd=shop).out.count("\n") > 6
+    goes_lite("backup", "shop.db", tmp_path / "copy.db", cwd=shop)
     assert hashlib.sha256((shop / "shop.db").read_bytes()).hexdigest() == before
 
 
