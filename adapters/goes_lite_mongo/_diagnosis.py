@@ -23,7 +23,7 @@ async def reason(address: ServerAddress, error: Exception) -> str:
     answers = [answer for answer in found if answer is not None]
     if answers:
         return _explained(answers, address)
-    if "connection closed" in str(error) and not address.tls:
+    if "closed" in str(error) and not address.tls:
         return "the server closes the connection, as one does that requires TLS: add tls=true to the URL"
     return ""
 

@@ -44,16 +44,32 @@ class MongoEventRows:
         self._as_stored = as_stored
 
     async def load(self, ref: AggregateRef, after: int, upto: int) -> list[Event[Any]]:
-        wanted = {"aggregate.name": ref.name, "aggregate.id": ref.id, "version": {"$gt": after, "$lte": upto}}
+        async def work(session: ClientSession) -> tuple[list[Document], int | None]:
+            rows = await self._rows(ref, after, upto, session)
+            if not rows or "aggregate" in rows[-1]:  # it was deleted meanwhile, or there is none
+                return rows, None
+            version = int(rows.pop()["version"])
+            last = int(rows[-1]["version"]) if rows else after
+            if last < min(version, upto):  # appended meanwhile: the versions are read after the events
+                rows += [row for row in await self._rows(ref, last, min(version, upto), session) if "aggregate" in row]
+            return rows, version
 
-        async def work(session: ClientSession) -> list[Document]:
-            return await self._found.events.find(
-                wanted, sort=[("version", 1)], session=session, batch_size=100_000
-            ).to_list()
-
-        events = self._reader.events(await self._executor.read(work), whole=ref)
-        self._reader.check_whole(ref, events, after, upto)
+        rows, version = await self._executor.read(work)
+        events = self._reader.events(rows, whole=ref)
+        self._reader.check_whole(ref, events, after, upto, version)
         return events
+
+    async def _rows(self, ref: AggregateRef, after: int, upto: int, session: ClientSession) -> list[Document]:
+        """Return events of an aggregate in order, then the aggregate itself, in one trip to the server."""
+        of = {"aggregate.name": ref.name, "aggregate.id": ref.id, "version": {"$gt": after, "$lte": upto}}
+        itself = [{"$match": {"_id": {"name": ref.name, "id": ref.id}}}, {"$project": {"_id": 0, "version": 1}}]
+        pipeline: list[Document] = [
+            {"$match": of},
+            {"$sort": {"version": 1}},
+            {"$unionWith": {"coll": self._found.aggregates.name, "pipeline": itself}},
+        ]
+        cursor = await self._found.events.aggregate(pipeline, batchSize=100_000, session=session)
+        return await cursor.to_list()
 
     def page(self, query: EventQuery, after: int, upto: int, limit: int, *, reverse: bool) -> Awaitable[Page]:
         return self._executor.read(partial(self._page, self._reader, query, after, upto, limit, reverse))

@@ -83,8 +83,12 @@ async def migrate(
     Creating them, and indexes of large ones, may take longer than opening a handle, so it extends the limit.
     """
     stored = await found.store.find_one({"_id": STORE})
+    there = {*await database.list_collection_names(filter={"name": {"$in": [one.name for one in found]}})}
+    if stored is not None and (gone := [repr(one.name) for one in found if one.name not in there]):
+        raise StoreDamaged(
+            address.location, f"the collections {', '.join(gone)} are missing"
+        )  # it is stored after them
     if stored is None:
-        there = {*await database.list_collection_names(filter={"name": {"$in": [one.name for one in found]}})}
         if there and await found.events.find_one() is not None:
             raise ForeignFile(address.location, f"the collection {found.events.name!r} does not belong to a store")
         _extend(limit, address)
@@ -140,7 +144,8 @@ async def _check_indexes(found: Collections, address: ServerAddress, limit: asyn
         if {"key": dict(there[name]["key"]), **{key: there[name].get(key) for key in _options(name)}} != _INDEXES[name]:
             raise StoreDamaged(
                 address.location,
-                f"the index {name!r} of {found.events.name!r} has another definition: drop it and connect again",
+                f"the index {name!r} of {found.events.name!r} has another definition",
+                "drop it and connect again",
             )
 
 

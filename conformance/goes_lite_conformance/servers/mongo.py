@@ -19,9 +19,8 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -65,7 +64,7 @@ class MongoServer:
     """One mongod with a folder of its own, on the loopback interface."""
 
     def __init__(
-        self, folder: Path, settings: tuple[str, ...], replica_set: str | None, ready: Callable[[], bool] | None = None
+        self, folder: Path, settings: tuple[str, ...], replica_set: str | None, *, initiated: bool = True
     ) -> None:
         self.port = free_port()
         self.replica_set = replica_set
@@ -76,7 +75,7 @@ class MongoServer:
             str(program()), "--dbpath", str(data), "--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket",
             *(("--replSet", replica_set) if replica_set else ()), *settings,
         ]  # fmt: skip
-        self.child = Child(command, folder / "log", ready or self._is_ready)
+        self.child = Child(command, folder / "log", self._is_ready if initiated else self._answers)
 
     def __repr__(self) -> str:
         return f"<MongoServer {self.url}>"
@@ -104,8 +103,16 @@ class MongoServer:
             return False
         return bool(hello.get("isWritablePrimary"))
 
+    def _answers(self) -> bool:
+        from pymongo.errors import PyMongoError
+
+        try:
+            return bool(self.command("ping")["ok"])
+        except PyMongoError:
+            return False
+
     def start(self) -> None:
-        """Start it and wait until it can be written to."""
+        """Start it and wait until it can be written to, or only answers if somebody else has to initiate the replica set."""
         self.child.start()
 
     def stop(self) -> None:
@@ -186,7 +193,7 @@ def members(number: int = 3, *settings: str, election: float = 2.0, replica_set:
         for index in range(number):
             folder = root / str(index)
             folder.mkdir()
-            one = MongoServer(folder, (*MEMBER, *settings), replica_set, partial(_answers, servers, index))
+            one = MongoServer(folder, (*MEMBER, *settings), replica_set, initiated=False)
             servers.append(one)
             one.child.launch()
         for one in servers:
@@ -201,15 +208,6 @@ def members(number: int = 3, *settings: str, election: float = 2.0, replica_set:
         for one in servers:
             one.kill()
         shutil.rmtree(root, ignore_errors=True)
-
-
-def _answers(servers: list[MongoServer], index: int) -> bool:
-    from pymongo.errors import PyMongoError
-
-    try:
-        return bool(servers[index].command("ping")["ok"])
-    except PyMongoError:
-        return False
 
 
 _shared = ExitStack()
