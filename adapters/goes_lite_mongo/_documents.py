@@ -15,7 +15,30 @@ Document = dict[str, Any]
 WRONG = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 """What reading a document raises that is not as this backend wrote it."""
 _MAX, _DEPTH = 2**63, 90
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _encoder() -> Callable[[Any], str]:
+    """Return the JSON encoder of the standard library, made once: it makes the part in C again for each text."""
+    whole = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return whole.encode
+    try:
+        # without a check for cycles, which JSON and BSON cannot have
+        chunks = make(None, whole.default, json.encoder.encode_basestring, None, ":", ",", False, False, True)
+        if "".join(chunks({"a": [1.5, "ä"]}, 0)) != '{"a":[1.5,"ä"]}':
+            return whole.encode
+    except TypeError:  # another version of Python
+        return whole.encode
+    join = "".join
+
+    def encode(value: Any) -> str:
+        return join(chunks(value, 0)) if type(value) is dict else whole.encode(value)
+
+    return encode
+
+
+_dumps = _encoder()
 
 
 def wrong(collection: str, row: Document, error: Exception) -> DecodeError:

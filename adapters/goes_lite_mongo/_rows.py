@@ -117,7 +117,7 @@ class RowReader(EventReader):
                 if decoder is None:
                     decoder = decoders[key] = self.decoder(row["name"], encoding, schema, position, ref)
                 name, decode = decoder
-                payload = payload_of(row, "data")
+                payload = text_of(row["data"]) if "data" in row else payload_of(row, "data")
                 if decode is not None:
                     try:
                         data = decode(payload)
@@ -129,7 +129,8 @@ class RowReader(EventReader):
                     continue
                 found.append(
                     restore(
-                        _id(row), name, data, int(row["time"]), ref, int(row["version"]), _metadata(row), _tags(row),
+                        _id(row), name, data, int(row["time"]), ref, int(row["version"]),
+                        _metadata(row) if "metadata" in row else None, _tags(row) if "tags" in row else None,
                         position, encoding, schema, payload,
                     )
                 )  # fmt: skip
