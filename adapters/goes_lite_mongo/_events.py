@@ -60,8 +60,14 @@ class MongoEventRows:
         return events
 
     async def _rows(self, ref: AggregateRef, after: int, upto: int, session: ClientSession) -> list[Document]:
-        """Return events of an aggregate in order, then the aggregate itself, in one trip to the server."""
+        """Return events of an aggregate in order, then the aggregate itself, in one trip to the server.
+
+        In a transaction, where the server has no way to do that, without the aggregate.
+        """
         of = {"aggregate.name": ref.name, "aggregate.id": ref.id, "version": {"$gt": after, "$lte": upto}}
+        if session.in_transaction:
+            found = self._found.events.find(of, sort=[("version", 1)], session=session, batch_size=100_000)
+            return await found.to_list()
         itself = [{"$match": {"_id": {"name": ref.name, "id": ref.id}}}, {"$project": {"_id": 0, "version": 1}}]
         pipeline: list[Document] = [
             {"$match": of},
