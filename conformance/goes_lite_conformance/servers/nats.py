@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +64,26 @@ def server(**config: Any) -> Generator[NatsServer]:
             yield running
         finally:
             running.stop()
+
+
+@contextmanager
+def cluster(members: int = 3) -> Generator[list[NatsServer]]:
+    """Run several servers as one cluster with JetStream for the block. It can be used once it has elected a leader."""
+    with (
+        tempfile.TemporaryDirectory(prefix="goes-nats-cluster-", ignore_cleanup_errors=True) as folder,
+        ExitStack() as running,
+    ):
+        ports = [free_port() for _ in range(members)]
+        routes = [f"nats://127.0.0.1:{port}" for port in ports]
+        servers: list[NatsServer] = []
+        for number, port in enumerate(ports):
+            place = Path(folder) / f"n{number}"
+            place.mkdir()
+            joined = {"name": "goes", "listen": f"127.0.0.1:{port}", "routes": routes}
+            servers.append(NatsServer(place, {"server_name": f"n{number}", "cluster": joined}))
+        for one in servers:
+            running.callback(one.stop)
+            one.launch()
+        for one in servers:
+            one.wait_ready()
+        yield servers
