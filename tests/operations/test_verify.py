@@ -491,3 +491,48 @@ def test_enough_is_enough(path: str) -> None:
     problems = look(path, limit=5).problems
     assert len(problems) == 6
     assert str(problems[-1]) == "stopped after 5 problems; the rest was not checked"
+
+
+# --- the records of goes_lite's own -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("collection", "id", "data", "code"),
+    [
+        (
+            "goes:parked:totals",
+            f"{4:019d}",
+            '{"position": 5, "name": "counted", "error": "", "attempts": 1}',
+            "parked-wrong",
+        ),
+        (
+            "goes:parked:totals",
+            f"{99:019d}",
+            '{"position": 99, "name": "x", "error": "", "attempts": 1}',
+            "parked-wrong",
+        ),
+        (
+            "goes:parked:totals",
+            f"{4:019d}",
+            '{"position": 4, "name": "x", "error": "", "attempts": -1}',
+            "parked-wrong",
+        ),
+        ("goes:commands", "one", '{"id": "two"}', "commands-wrong"),
+        ("goes:commands", "one", '{"id": "one", "state": "lost", "due": 0}', "commands-wrong"),
+        ("goes:commands", "one", '{"id": "one", "due": "noon"}', "commands-wrong"),
+        ("goes:receipts", "one", '{"data": "none"}', "receipts-wrong"),
+        ("goes:receipts", "one", "[]", "receipts-wrong"),
+        ("goes:receipts", "one", "{", "receipts-wrong"),
+        ("goes:processors", "totals", '{"triggers": "many"}', "records-wrong"),
+        ("goes:projections", "totals", '{"version": 1, "replay_until": 99}', "records-wrong"),
+    ],
+)
+def test_a_damaged_record_is_found(path: str, collection: str, id: str, data: str, code: str) -> None:
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        raw.execute("INSERT INTO models VALUES (?, ?, 1, ?)", (collection, id, data))
+    assert {problem.code for problem in look(path).problems} == {code}
+
+
+def test_a_lease_that_cannot_be_is_found(path: str) -> None:
+    harm(path, ["INSERT INTO leases VALUES ('totals', 'me', 0, 9000000000000000)"])
+    assert {problem.code for problem in look(path).problems} == {"lease-wrong"}
