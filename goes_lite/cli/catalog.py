@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from goes_lite.cli.command import Command
 from goes_lite.cli.exits import UsageError
+from goes_lite.errors import options
 
 if TYPE_CHECKING:
     from goes_lite.cli.terminal import Terminal
@@ -139,10 +140,8 @@ def _plugin(name: str, known: list[str]) -> Command:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return the end of a message about a word that does not exist: which one it may be."""
-    from difflib import get_close_matches
-
-    close = get_close_matches(word, list(known), n=3, cutoff=0.6)
-    return f": did you mean {' or '.join(map(repr, close))}?" if close else ""
+    meant = options.did_you_mean(word, known, 3)
+    return f": {meant}" if meant else ""
 
 
 def overview(terminal: Terminal) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import os
-from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from goes_lite.cli.command import Command, store_argument
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
 from goes_lite.cli.terminal import DIM, PLAIN, Terminal, iso, size
+
+if TYPE_CHECKING:
+    from goes_lite.operations.info import CommandsInfo, Info
 
 _DURABILITY = {
     "memory": "everything is lost when the store is closed",
@@ -21,42 +24,35 @@ _DURABILITY = {
 
 def run(arguments: argparse.Namespace, out: Output) -> None:
     """Print a line for each fact."""
-    from goes_lite.sqlite import SQLiteBackend
-
     with opened(arguments, out) as db:
-        backend = db.backend
-        rows: list[tuple[str, str]] = [("store", db.location)]
-        if isinstance(backend, SQLiteBackend):
-            log = db.location + "-wal"
-            waiting = os.path.getsize(log) if os.path.exists(log) else 0
-            rows.append(
-                ("size", size(os.path.getsize(db.location)) + (f", and {size(waiting)} in the -wal" if waiting else ""))
-            )
-            rows.append(("identity", backend.identity))
-            bug = (
-                "with the WAL-reset bug, so checkpoints block writers"
-                if backend.wal_reset_bug
-                else "without the WAL-reset bug"
-            )
-            rows.append(("driver", f"{backend.driver}, {bug}"))
-        rows.append(("durability", f"{db.durability}: {_DURABILITY[db.durability]} (the default of connect)"))
-        rows.append(("events", f"{db.events.count()}, head at position {db.events.head()}"))
-        first = next(db.events.query(limit=1), None)
-        last = next(db.events.query(limit=1, reverse=True), None)
-        if first and last:
-            rows.append(("time", f"{iso(first.time)} to {iso(last.time)}"))
-        names = Counter(info.aggregate.name for info in db.events.aggregates())
-        if names:
-            rows.append(("aggregates", ", ".join(f"{name} {count}" for name, count in names.items())))
-        checkpoints = [f"{point.name} at {point.position}" for point in db.checkpoints.all()]
-        if checkpoints:
-            rows.append(("checkpoints", ", ".join(checkpoints)))
-    out.result(dict(rows), lambda terminal: _lines(terminal, rows))
+        found = db.info()
+    out.result(asdict(found), lambda terminal: _lines(terminal, found))
 
 
-def _lines(terminal: Terminal, rows: list[tuple[str, str]]) -> None:
+def _lines(terminal: Terminal, info: Info) -> None:
+    rows = [("store", info.location), ("identity", info.identity)]
+    if info.sizes:
+        rows.append(("size", ", ".join(f"{part} {size(count)}" for part, count in info.sizes.items())))
+    rows.append(("durability", f"{info.durability}: {_DURABILITY[info.durability]} (the default of connect)"))
+    rows.append(("events", f"{info.events}, head at position {info.head}"))
+    if info.first_time and info.last_time:
+        rows.append(("time", f"{iso(info.first_time)} to {iso(info.last_time)}"))
+    if info.aggregates:
+        rows.append(("aggregates", ", ".join(f"{name} {count}" for name, count in info.aggregates.items())))
+    if info.consumers:
+        rows.append(("checkpoints", ", ".join(f"{one.name} at {one.position}" for one in info.consumers)))
+    if counts := _counts(info.commands):
+        rows.append(("commands", counts))
     for label, value in rows:
         terminal.parts((f"{label:<12}", DIM), (value, PLAIN))
+
+
+def _counts(commands: CommandsInfo) -> str:
+    counts = {
+        "waiting": commands.waiting, "due": commands.due, "sent": commands.sent, "given up": commands.failed,
+        "unreadable": commands.unreadable,
+    }  # fmt: skip
+    return ", ".join(f"{count} {state}" for state, count in counts.items() if count)
 
 
 COMMAND = Command(

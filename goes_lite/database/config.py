@@ -177,7 +177,7 @@ def no_url(found: Configuration) -> ConfigError:
     """Return the error for a configuration without a URL, which says where one can be given."""
     where = f"{FILE} [{found.profile}]" if found.profile else FILE
     if meant := similar("url", [one.name for one in found.settings if one.source.startswith(FILE)]):
-        return ConfigError(f"{where} has no url, but {meant!r}: did you mean 'url'?")
+        return ConfigError(f"{where} has no url, but {meant[0]!r}: did you mean 'url'?")
     if found.profiles and not found.profile:
         return ConfigError(
             f"{FILE} has no url outside of its profiles: select one of {', '.join(found.profiles)} with {PROFILE}, "

@@ -25,14 +25,14 @@ def check_period(option: str, value: object, most: float = 86_400) -> None:
         raise ConfigError(f"{option} must be a number of seconds > 0 and ≤ {most:g}, not {value!r:.80}")
 
 
-def similar(name: str, known: Iterable[str]) -> str:
-    """Return the known name that is most similar to a name; empty if none is."""
+def similar(name: str, known: Iterable[str], most: int = 1) -> list[str]:
+    """Return the known names that are similar to a name, the most similar first."""
     from difflib import get_close_matches
 
-    return next(iter(get_close_matches(name, [*known], n=1)), "")
+    return get_close_matches(name, [*known], n=most)
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], most: int = 1) -> str:
     """Return the question whether a known name was meant, such as "did you mean 'url'?"; empty if none is similar."""
-    meant = similar(name, known)
-    return f"did you mean {meant!r}?" if meant else ""
+    meant = similar(name, known, most)
+    return f"did you mean {' or '.join(map(repr, meant))}?" if meant else ""

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from goes_lite.contract.backend import Backend, Durability
-from goes_lite.contract.checkpoints import Checkpoint
+from goes_lite.contract.checkpoints import Checkpoint, Lease
 from goes_lite.contract.model_store import ModelRecord
 from goes_lite.contract.own_collections import COMMANDS, parked_collection
 from goes_lite.errors import CodecError, InvalidQueryError, StoreDamaged, UnknownEventError
@@ -120,7 +120,7 @@ async def info_of(backend: Backend, *, counts: bool = True) -> Info:
         abilities=backend.abilities,
         head=head,
         events=await backend.events.count() if counts else None,
-        aggregates=names,
+        aggregates=None if names is None else dict(names),
         first_time=await _time(backend),
         last_time=await _time(backend, upto=head, reverse=True),
         sizes=await backend.sizes(),
@@ -154,11 +154,18 @@ async def _consumer(backend: Backend, checkpoint: Checkpoint, head: int, now: da
             lag_seconds = max(0.0, (now - waiting.time).total_seconds())
         elif waiting is not None:
             lag_seconds = None
-    lease = await backend.leases.get(name)
+    lease = await _lease(backend, name)
     return ConsumerInfo(
         name, position, max(0, head - position), lag_seconds, saved, lease.owner if lease else None,
         lease.expires if lease else None, await _parked(backend, name), store != backend.identity or position > head,
     )  # fmt: skip
+
+
+async def _lease(backend: Backend, name: str) -> Lease | None:
+    try:
+        return await backend.leases.get(name)
+    except InvalidQueryError:  # a damaged name, by which nobody can run
+        return None
 
 
 async def _parked(backend: Backend, name: str) -> int:
