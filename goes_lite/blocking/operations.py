@@ -153,7 +153,7 @@ def verify(
     db: BlockingDatabase,
     *,
     aggregates: Iterable[type[Aggregate]] = (),
-    collections: Iterable[str] = (),
+    collections: Iterable[str] | None = None,
     receipt: Receipt | None = None,
     strict: bool = False,
     thorough: int = 1000,
@@ -169,7 +169,7 @@ def verify(
 
     Arguments
       aggregates   classes whose snapshots are compared with a replay of the events.
-      collections  the names of the collections of read models to check: no store can list them.
+      collections  the names of the collections of read models to check; all of them by default.
       receipt      of this store, from `digest`: every event must still be as it was.
       strict       whether a name that the registry does not know is a finding.
       thorough     how many events are looked up one by one, by id, by each of their tags and by aggregate; of the others, a few.

@@ -1,4 +1,4 @@
-"""`goes-lite models`: read models, as they are stored."""
+"""`goes-lite models`: read models, as they are stored, and which collections of them there are."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
 
 if TYPE_CHECKING:
+    from goes_lite.cli.terminal import Terminal
     from goes_lite.contract.model_store import ModelRecord
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     store_argument(parser)
-    parser.add_argument("collection", metavar="COLLECTION", help="such as the name of a projection")
+    parser.add_argument(
+        "collection", metavar="COLLECTION", nargs="?", help="such as the name of a projection; without it, list them"
+    )
     parser.add_argument("--id", metavar="ID", help="only the one with this id")
     parser.add_argument(
         "--where", action="append", default=[], type=condition, metavar="FIELD=VALUE",
@@ -42,7 +45,13 @@ def condition(text: str) -> tuple[str, Any]:
 def run(arguments: argparse.Namespace, out: Output) -> None:
     """Print the records."""
     collection = arguments.collection
+    if collection is None and (arguments.id or arguments.where or arguments.order_by or arguments.first is not None):
+        raise UsageError("name the collection to choose from", "goes-lite models STORE lists them")
     with opened(arguments, out) as db:
+        if collection is None:
+            names = db.models.collections()
+            out.result(names, lambda terminal: _collections(terminal, names))
+            return
         if arguments.id is not None:
             record = db.models.get(collection, arguments.id)
             if record is None:
@@ -55,6 +64,11 @@ def run(arguments: argparse.Namespace, out: Output) -> None:
         )  # fmt: skip
         if not out.stream(found, _data, lambda record: out.terminal.line(_line(record))):
             out.note(f"no read model of {collection!r:.80} matches, or there is no such collection")
+
+
+def _collections(terminal: Terminal, names: list[str]) -> None:
+    for name in names or ["there are no read models"]:
+        terminal.line(name)
 
 
 def _data(record: ModelRecord) -> dict[str, Any]:
@@ -75,6 +89,7 @@ COMMAND = Command(
     run,
     configure,
     (
+        "goes-lite models shop.db",
         "goes-lite models shop.db order-summary",
         "goes-lite models shop.db order-summary --where status=open --order-by total --reverse --first 5",
     ),

@@ -27,9 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--collection",
         action="append",
-        default=[],
         metavar="NAME",
-        help="check these read models, too; may be repeated",
+        help="of the read models, check this collection only (repeatable; all by default)",
     )
     parser.add_argument("--limit", type=number, default=100, metavar="N", help="stop after N findings (default: 100)")
 

@@ -6,6 +6,7 @@ check, copy or describe a store know none of the features.
 
 from __future__ import annotations
 
+RESERVED = "goes:"
 COMMANDS = "goes:commands"
 """Accepted commands that wait to be handled, or that failed; by their ids."""
 RECEIPTS = "goes:receipts"

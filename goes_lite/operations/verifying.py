@@ -1,7 +1,7 @@
 """Verify that a store is sound: what must hold for any store, whatever happened to its writers.
 
 async with goes_lite.connect("app.db") as db:
-    found = await operations.verify(db, aggregates=[Order], collections=["order-summary"])
+    found = await operations.verify(db, aggregates=[Order])
 for problem in found.problems:
     print(problem.code, problem)
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from goes_lite.contract.backend import Backend
 from goes_lite.contract.findings import Finding
+from goes_lite.contract.own_collections import RESERVED
 from goes_lite.events.query import EventQuery
 from goes_lite.operations.log_pass import NAMES, LogPass
 from goes_lite.operations.lookups import Lookups
@@ -49,7 +50,7 @@ async def verify(
     db: Backend,
     *,
     aggregates: Iterable[type[Aggregate]] = (),
-    collections: Iterable[str] = (),
+    collections: Iterable[str] | None = None,
     receipt: Receipt | None = None,
     strict: bool = False,
     thorough: int = 1000,
@@ -65,7 +66,7 @@ async def verify(
 
     Arguments
       aggregates   classes whose snapshots are compared with a replay of the events.
-      collections  the names of the collections of read models to check: no store can list them.
+      collections  the names of the collections of read models to check; all of them by default.
       receipt      of this store, from `digest`: every event must still be as it was.
       strict       whether a name that the registry does not know is a finding.
       thorough     how many events are looked up one by one, by id, by each of their tags and by aggregate; of the others, a few.
@@ -77,7 +78,7 @@ async def verify(
     """
     report = Report(limit, progress)
     try:
-        await _verify(db, report, [*aggregates], [*collections], receipt, strict, thorough)
+        await _verify(db, report, [*aggregates], collections, receipt, strict, thorough)
     except Enough:
         report.problems.append(Finding("stopped", f"stopped after {limit} problems; the rest was not checked"))
     counts = {what: report.counts[what] for what in Findings._fields[1:-1]}
@@ -88,7 +89,7 @@ async def _verify(
     db: Backend,
     report: Report,
     classes: list[type[Aggregate]],
-    collections: list[str],
+    collections: Iterable[str] | None,
     receipt: Receipt | None,
     strict: bool,
     thorough: int,
@@ -104,8 +105,12 @@ async def _verify(
     records = RecordCheck(db, report, head)
     await report.part("the checkpoints", records.consumers())
     await report.part("the records of goes_lite", records.own())
-    for collection in collections:
+    for collection in await _of_programs(db) if collections is None else collections:
         await report.part(f"the collection {collection!r}", records.models(collection))
+
+
+async def _of_programs(db: Backend) -> list[str]:
+    return [name for name in await db.models.collections() if not name.startswith(RESERVED)]
 
 
 async def _integrity(db: Backend, report: Report) -> None:

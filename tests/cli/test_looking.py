@@ -186,6 +186,13 @@ def test_accepted_commands_are_listed_and_shown(shop: Path) -> None:
     assert "eve has no address" in goes_lite("commands", "show", "shop.db", FAILED, cwd=shop).out
 
 
+def test_collections_are_listed(shop: Path) -> None:
+    found = goes_lite("models", "shop.db", "--json", cwd=shop).data
+    assert "sales" in found
+    assert goes_lite("models", "shop.db", cwd=shop).out.split() == found
+    assert "name the collection" in goes_lite("models", "shop.db", "--id", "all", cwd=shop, code=2).error
+
+
 def test_read_models_are_shown(shop: Path) -> None:
     found = goes_lite("models", "shop.db", "sales", "--json", cwd=shop).data
     assert found == [{"id": "all", "version": found[0]["version"], "data": {"total": 1550, "orders": 2}}]

@@ -80,7 +80,7 @@ async def fill(db: Backend) -> None:
 
 
 async def found(db: Backend, **options: Any) -> Findings:
-    return await verify(db, aggregates=[Counter], collections=["totals"], **options)
+    return await verify(db, aggregates=[Counter], **options)
 
 
 SOUND = Findings((), events=13, aggregates=3, snapshots=4, checkpoints=1, models=2)
