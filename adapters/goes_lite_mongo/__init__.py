@@ -46,6 +46,7 @@ from goes_lite.contract.backend import (
 )
 from goes_lite.contract.commits import Commits, Published, SignalCommits
 from goes_lite.contract.event_bus import REPLAY, EventBus
+from goes_lite.contract.findings import Finding
 from goes_lite.errors import GoesError
 from goes_lite.events.registry import Registry
 from goes_lite.kit.bus import InProcessBus
@@ -54,7 +55,7 @@ from goes_lite.kit.transaction import TransactionBlock, check_not_inside
 from goes_lite.kit.view import StoresView, ViewBlock
 from goes_lite.runtime import Runtime, Signal
 from goes_lite.runtime.background import uninterrupted
-from goes_lite_mongo import _schema
+from goes_lite_mongo import _examine, _schema
 from goes_lite_mongo._append import Group
 from goes_lite_mongo._checkpoints import MongoCheckpoints, MongoLeases
 from goes_lite_mongo._connection import Connection
@@ -158,6 +159,10 @@ class MongoBackend(Backend):
 
     async def sizes(self) -> dict[str, int]:
         return await self.executor.read(lambda session: _schema.sizes(self._found, session))
+
+    async def examine(self) -> list[Finding]:
+        facts = await self.executor.read(lambda _: _examine.look(self._connection.client))
+        return [*_examine.findings(facts, self.runtime.clock.now())]
 
     def view(self) -> AbstractAsyncContextManager[View]:
         return ViewBlock(lambda: MongoMoment(self._connection), self._seen)

@@ -45,6 +45,7 @@ from goes_lite.contract.backend import (
 )
 from goes_lite.contract.commits import Commits, Published, SignalCommits
 from goes_lite.contract.event_bus import REPLAY, EventBus
+from goes_lite.contract.findings import Finding
 from goes_lite.errors import GoesError
 from goes_lite.events.registry import Registry
 from goes_lite.kit.bus import InProcessBus
@@ -53,7 +54,7 @@ from goes_lite.kit.events import LogEvents
 from goes_lite.kit.transaction import TransactionBlock, check_not_inside
 from goes_lite.kit.view import StoresView, ViewBlock
 from goes_lite.runtime import Runtime, Signal
-from goes_lite_postgres import _schema
+from goes_lite_postgres import _examine, _schema
 from goes_lite_postgres._append import AppendSql, Group
 from goes_lite_postgres._checkpoints import CheckpointSql, PostgresCheckpoints, PostgresLeases
 from goes_lite_postgres._connection import Pool
@@ -194,6 +195,10 @@ class PostgresBackend(Backend):
 
     async def sizes(self) -> dict[str, int]:
         return await self.executor.read(lambda connection: _schema.sizes(connection, self._address))
+
+    async def examine(self) -> list[Finding]:
+        facts = await self.executor.read(_examine.look)
+        return [*_examine.findings(facts, self._address, self.runtime.clock.now())]
 
     def _committed(self) -> None:
         self._signal.notify()

@@ -1,0 +1,23 @@
+"""Compare the clock of a server with that of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from goes_lite.contract.findings import Finding
+
+SKEW = 60.0
+"""How many seconds clocks may differ before it is said: reading both takes time, too."""
+
+
+def clock_findings(server: datetime, here: datetime) -> Iterator[Finding]:
+    """Yield what to say about the time at a server and here (both aware), if they differ by more than `SKEW`."""
+    ahead = (server - here).total_seconds()
+    if abs(ahead) > SKEW:
+        yield Finding(
+            "clock-skew",
+            f"the clock of the server is {abs(ahead):.0f} seconds {'ahead of' if ahead > 0 else 'behind'} the one here, which "
+            "gives events their times",
+            "set the clock that is wrong, and let the machine keep it: timedatectl set-ntp true",
+        )
