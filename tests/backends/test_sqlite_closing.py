@@ -154,6 +154,7 @@ def test_a_reader_that_looks_at_the_files_while_the_handle_closes(
     path: str, driver: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Closing removes the -wal. That is no sign of somebody who has taken it away."""
+    monkeypatch.setattr(_files, "LOOK_AGAIN", 0)  # each read looks
     db = store(path, driver)
     db.events.append([note(1)])
     glance = _files.Files.glance
@@ -165,7 +166,6 @@ def test_a_reader_that_looks_at_the_files_while_the_handle_closes(
         glance(files)
 
     monkeypatch.setattr(_files.Files, "glance", after_close)
-    monkeypatch.setattr(_files, "LOOK_AGAIN", 0)
     with pytest.raises(StoreClosed):
         db.events.query().list()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import get_args
 
 import pytest
@@ -189,3 +190,20 @@ class AbilityRules(Contract):
         assert all(type(part) is str and part for part in sizes)
         assert all(type(size) is int and size >= 0 for size in sizes.values())
         assert not sizes or sum(sizes.values()) > 0
+
+    async def test_integrity_of_a_sound_store(self, db: Backend) -> None:
+        """BE-ABILITY-014: `integrity` finds nothing in a store that is sound, and changes nothing."""
+        await db.events.append([note("x"), *story(A, 2)])
+        before = await db.events.stored().list()
+        assert await db.integrity() == []
+        assert await db.events.stored().list() == before
+
+    async def test_what_a_store_runs_on(self, db: Backend) -> None:
+        """BE-ABILITY-015: Whatever `examine` finds has a code, a sentence and a way out; looking changes nothing."""
+        await db.events.append([note("x")])
+        before = await db.events.stored().list()
+        for finding in await db.examine():
+            assert re.fullmatch(r"[a-z]+(-[a-z]+)*", finding.code)
+            assert len(finding.message.split()) > 3
+            assert finding.fix
+        assert await db.events.stored().list() == before
