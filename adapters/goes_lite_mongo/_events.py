@@ -35,7 +35,7 @@ def _aggregate(row: Document) -> AggregateRow:
 class MongoEventRows:
     """Implements `goes_lite.kit.events.EventRows`."""
 
-    page_size = 1024
+    page_size = 512
 
     def __init__(self, executor: AnyExecutor, found: Collections, reader: RowReader, as_stored: RowReader) -> None:
         self._executor = executor
