@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from bson.codec_options import CodecOptions
 
 from goes_lite.contract.findings import Finding
-from goes_lite.kit.clocks import clock_findings
+from goes_lite.kit.examining import clock_findings
 from goes_lite_mongo._driver import Document, OperationFailure
 
 if TYPE_CHECKING:

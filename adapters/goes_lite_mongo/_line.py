@@ -1,7 +1,7 @@
 """The line of writers: handles and processes that compete for the log take turns, first come, first served.
 
 The server does not queue transactions. It refuses the second that takes the counter of the log, and of many that try again
-the lucky one is next, while most tries are in vain. So whoever was refused joins a line, a list in a document next to the
+the lucky one is next, while most tries are in vain. So a writer that was refused joins a line, a list in a document next to the
 counter. Only its first writes, for a turn of some transactions, so that a line costs little more than none; the others
 sleep and look.
 

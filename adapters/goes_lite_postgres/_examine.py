@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from goes_lite.contract.findings import Finding
-from goes_lite.kit.clocks import clock_findings
+from goes_lite.kit.examining import clock_findings, durability_findings
 from goes_lite_postgres._driver import Connection
 from goes_lite_postgres._options import ServerAddress, quoted
 
@@ -91,12 +91,7 @@ def _durability(settings: dict[str, str], address: ServerAddress) -> Iterator[Fi
             "the server runs with full_page_writes=off: a power failure can damage the database",
             "ALTER SYSTEM SET full_page_writes = on; SELECT pg_reload_conf()",
         )
-    if address.durability != "full":
-        yield Finding(
-            "durability",
-            f"the address says durability={address.durability!r}: after a power failure, acknowledged events can be gone",
-            "leave out durability in the URL, in goes.toml and in connect()",
-        )
+    yield from durability_findings(address.durability)
 
 
 def _load(facts: Facts) -> Iterator[Finding]:

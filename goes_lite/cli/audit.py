@@ -9,6 +9,7 @@ from goes_lite.cli.command import Command, number, store_argument
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
 from goes_lite.cli.terminal import iso
+from goes_lite.contract.own_collections import AUDIT
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -19,10 +20,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, out: Output) -> None:
     """Print the entries, oldest first."""
-    from goes_lite.operations.audit import COLLECTION, AuditEntry
+    from goes_lite.operations.audit import AuditEntry
 
     with opened(arguments, out) as db:
-        newest = db.models_of(COLLECTION, AuditEntry).query(reverse=True, limit=arguments.last)
+        newest = db.models_of(AUDIT, AuditEntry).query(reverse=True, limit=arguments.last)
         entries = newest.list()[::-1]
     rows = [
         (iso(one.time)[:19] + "Z", one.who, one.action, one.target, _counts(one.effect), one.outcome, one.reason)

@@ -88,7 +88,7 @@ class Output:
             self.errors.line(f"{code}: {message}" + (f" (try: {fix})" if fix else ""), RED)
 
     def note(self, text: str) -> None:
-        """Tell people something beside the result, on stderr."""
+        """Tell people something besides the result, on stderr."""
         self.errors.line(text)
 
     def progress(self, text: str) -> None:

@@ -31,7 +31,7 @@ from goes_lite.events.fields import to_micros
 from goes_lite.runtime.backoff import Backoff
 
 CHECK = 5.0
-"""Seconds after which whoever waits for an outcome asks whether the queue still has the command."""
+"""Seconds after which a caller that waits for an outcome asks whether the queue still has the command."""
 
 TOO_LARGE = "it was handled, but its outcome is too large for a message of the bus: let the handler return a reference"
 

@@ -1,6 +1,6 @@
 """What a worker does for commands in the queue of the event bus: it records their outcomes, and sends again what is lost.
 
-Rule of this file: it waits for the queue beside the worker, never in its place, for the broker may be away.
+Rule of this file: it waits for the queue next to the worker, never in its place, for the broker may be away.
 """
 
 from __future__ import annotations

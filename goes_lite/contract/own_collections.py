@@ -7,6 +7,7 @@ check, copy or describe a store know none of the features.
 from __future__ import annotations
 
 RESERVED = "goes:"
+"""Begins all of them."""
 COMMANDS = "goes:commands"
 """Accepted commands that wait to be handled, or that failed; by their ids."""
 RECEIPTS = "goes:receipts"
@@ -29,3 +30,5 @@ IMPORTS = "goes:imports"
 UNFINISHED = "unfinished"
 LINEAGE = "goes:lineage"
 """The store that this one is a copy of, under the id `origin`."""
+AUDIT = "goes:audit"
+"""What people have changed with the command line; by ids in the order of time."""

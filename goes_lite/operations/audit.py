@@ -14,11 +14,10 @@ from datetime import datetime
 from goes_lite.contract.backend import Backend
 from goes_lite.contract.model_store import ModelStore
 from goes_lite.contract.models import Models
+from goes_lite.contract.own_collections import AUDIT
 from goes_lite.errors import GoesError
 from goes_lite.events.ids import new_id_text
 from goes_lite.runtime import Runtime
-
-COLLECTION = "goes:audit"
 
 BEGUN, DONE = "begun", "done"
 
@@ -44,7 +43,7 @@ class AuditEntry:
 
 def audit_log(models: ModelStore, runtime: Runtime) -> Models[AuditEntry]:
     """Return the entries of a store, by ids that sort by time."""
-    return Models(models, COLLECTION, AuditEntry, runtime)
+    return Models(models, AUDIT, AuditEntry, runtime)
 
 
 async def audited(

@@ -14,9 +14,8 @@ from datetime import datetime
 from goes_lite.contract.backend import Backend
 from goes_lite.contract.model_store import ModelStore
 from goes_lite.contract.models import Models
-from goes_lite.contract.own_collections import IMPORTS, LINEAGE, UNFINISHED
+from goes_lite.contract.own_collections import AUDIT, IMPORTS, LINEAGE, UNFINISHED
 from goes_lite.errors import CopyRefused
-from goes_lite.operations.audit import COLLECTION as AUDIT
 from goes_lite.runtime import Runtime
 
 _ID = "origin"

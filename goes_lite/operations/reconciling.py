@@ -13,9 +13,8 @@ from goes_lite.contract.backend import Backend, View
 from goes_lite.contract.checkpoints import Checkpoint
 from goes_lite.contract.event_store import Pages
 from goes_lite.contract.model_store import ModelRecord
-from goes_lite.contract.own_collections import IMPORTS, LINEAGE
+from goes_lite.contract.own_collections import AUDIT, IMPORTS, LINEAGE
 from goes_lite.contract.snapshot_store import Snapshot
-from goes_lite.operations.audit import COLLECTION as AUDIT
 
 T = TypeVar("T")
 

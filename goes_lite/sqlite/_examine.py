@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from goes_lite.contract.findings import Finding
+from goes_lite.kit.examining import durability_findings
 from goes_lite.sqlite._connection import FileAddress
 from goes_lite.sqlite._driver import Connection, wal_reset_bug
 from goes_lite.sqlite._place import NETWORK_FILESYSTEMS, SIDE_FILES, filesystem_of, mounted
@@ -154,12 +155,7 @@ def _settings(connection: Connection, address: FileAddress) -> Iterator[Finding]
             f"the journal mode of the file is {mode!r}: another program has changed it, and readers now block writers",
             "open the store for writing with goes_lite once: it changes it back",
         )
-    if address.durability != "full":
-        yield Finding(
-            "durability",
-            f"the address says durability={address.durability!r}: after a power failure, acknowledged events can be gone",
-            "leave out durability in the URL, in goes.toml and in connect()",
-        )
+    yield from durability_findings(address.durability)
     for kind in unsafe_writers(address.path + "-lock"):
         yield Finding(
             "durability-of-writers",

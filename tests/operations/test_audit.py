@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 
 import goes_lite as goes
-from goes_lite.operations.audit import BEGUN, COLLECTION, DONE, AuditEntry, audited
+from goes_lite.contract.own_collections import AUDIT
+from goes_lite.operations.audit import BEGUN, DONE, AuditEntry, audited
 
 ENTRY = AuditEntry(datetime.now(timezone.utc), "ada@host", "delete", "order/1", {"events": 3}, "a test")
 
 
 def entries(path: Path) -> list[AuditEntry]:
     with goes.blocking.connect(path, read_only=True) as db:
-        return db.models_of(COLLECTION, AuditEntry).query().list()
+        return db.models_of(AUDIT, AuditEntry).query().list()
 
 
 def test_what_was_done_is_kept(tmp_path: Path) -> None:

@@ -44,6 +44,7 @@ def test_every_code_of_verify_is_explained() -> None:
 
 
 def test_every_code_of_doctor_is_explained() -> None:
-    sources = [ROOT / "goes_lite" / "operations" / "doctoring.py", *ROOT.glob("*/*/_examine.py")]
+    package = ROOT / "goes_lite"
+    sources = [package / "operations" / "doctoring.py", package / "kit" / "examining.py", *ROOT.glob("*/*/_examine.py")]
     used = {one or two for source in sources for one, two in CODE.findall(source.read_text(encoding="utf-8"))}
     assert used == explained("What the findings of doctor mean")

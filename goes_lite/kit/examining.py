@@ -1,4 +1,4 @@
-"""Compare the clock of a server with that of this process."""
+"""What several backends find when they examine what a store runs on."""
 
 from __future__ import annotations
 
@@ -20,4 +20,14 @@ def clock_findings(server: datetime, here: datetime) -> Iterator[Finding]:
             f"the clock of the server is {abs(ahead):.0f} seconds {'ahead of' if ahead > 0 else 'behind'} the one here, which "
             "gives events their times",
             "set the clock that is wrong, and let the machine keep it: timedatectl set-ntp true",
+        )
+
+
+def durability_findings(durability: str) -> Iterator[Finding]:
+    """Yield what to say about the `durability` of an address, if it is less than full."""
+    if durability != "full":
+        yield Finding(
+            "durability",
+            f"the address says durability={durability!r}: after a power failure, acknowledged events can be gone",
+            "leave out durability in the URL, in goes.toml and in connect()",
         )
