@@ -65,7 +65,7 @@ class Worker:
                 processor.resting = True
                 await self._backend.runtime.wait(processor.wake, seen, seconds and min(seconds, MAX_PAUSE))
                 processor.resting = False
-        with suppress(Displaced):  # then the saved checkpoint is further ahead
+        with suppress(Displaced):  # then the saved checkpoint is further ahead, or reset
             await self._runner.settle()
 
     async def _begin(self) -> None:

@@ -62,12 +62,18 @@ class BatchRunner:
             self._processor.reached(position)
 
     async def settle(self) -> None:
-        """Save the checkpoint if it lags behind. Displaced if another instance has moved it in the meantime."""
+        """Save the checkpoint if it lags behind. Displaced if it was reset or moved past the position in the meantime.
+
+        An inline projection may have moved it to somewhere before the position: nothing is left to handle between the two.
+        """
         if self.unsaved_since is None:
             return
         if self._processor.transactional:
             async with self._backend.transaction() as tx:
-                await self._check(tx)
+                checkpoint = await tx.checkpoints.get(self._processor.name)
+                if checkpoint is None or not self._saved <= checkpoint.position <= self.position:
+                    raise Displaced
+                await self._processor.check(tx)
                 await self._save(tx.checkpoints, self.position)
         else:
             await self._save(self._backend.checkpoints, self.position)

@@ -193,6 +193,18 @@ async def test_a_processor_that_has_passed_over_less(place: SQLitePlace) -> None
         assert await bills(db) == {"1": Bill(5)}
 
 
+async def test_a_processor_that_has_passed_over_more(place: SQLitePlace) -> None:
+    """An inline projection moved the checkpoint in the meantime, but not as far: it is saved where the processor is."""
+    async with place.open(clock=FakeClock()) as db:  # so that it saves nothing before it is stopped
+        async with db.projection(Bills(), schedule=goes.Continuously(debounce=10)) as processor:
+            first = await db.events.append([event(Ignored())])
+            await processor.wait_for(first.position)
+            await db.inline(Bills()).events.append([event(Ignored())])
+            last = await db.events.append([event(Ignored())])
+            await processor.wait_for(last.position)
+        assert (await db.checkpoints.get("bills")).position == last.position == 3
+
+
 async def handled(db: Database) -> bool:
     found = await db.checkpoints.get("bills")
     return found is not None and found.position == 1
