@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, get_origin
 
 from goes_lite.codec import Codec
 from goes_lite.codec.payload import Encoded
+from goes_lite.codec.upcast import Decoder, chain, gap
 from goes_lite.errors import DecodeError, EncodeError, InvalidQueryError, RegistrationError
 
 Capture = Callable[[object], tuple[str, object, Encoded]]
@@ -86,6 +87,30 @@ def check_upcasters(entry: Entry, upcasters: Iterable[tuple[str, int]]) -> None:
                 f"the upcaster from schema {schema} of {name!r} leads past the current schema {entry.schema} "
                 f"of {entry.name!r}: register that with schema={schema + 1}"
             )
+
+
+def upcasting(
+    plain: Callable[[str | bytes], Any],
+    finish: Callable[[Any], Any],
+    entry: Entry,
+    name: str,
+    schema: int,
+    upcasters: Mapping[tuple[str, int], Callable[[Any], Any]],
+) -> Decoder:
+    """Return the function that decodes a payload of an older schema, stored under a name or an alias of the registration."""
+    if type(schema) is not int or schema < 1:
+        raise DecodeError("$", f"a schema version is an int ≥ 1, not {schema!r:.80}")
+    if schema > entry.schema:
+        raise DecodeError(
+            "$",
+            f"it was written as schema {schema} of {entry.name!r}, but this program knows only up to {entry.schema}: "
+            "a newer version wrote it, so update this program",
+        )
+    steps: list[tuple[int, Callable[[Any], Any]]] = []
+    for step in range(schema, entry.schema):
+        function = upcasters.get((name, step)) or upcasters.get((entry.name, step))
+        steps.append((step, function or gap(entry.name, name, step, entry.schema)))
+    return chain(name, steps, plain, finish, runtime_class(entry.type))
 
 
 def not_a_name(name: object) -> InvalidQueryError:

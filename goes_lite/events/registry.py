@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from goes_lite.codec import Codec
 from goes_lite.codec import codec as find_codec
 from goes_lite.codec.payload import Encoded, Raw
-from goes_lite.codec.upcast import Decoder, chain, failing, gap
+from goes_lite.codec.upcast import Decoder, failing
 from goes_lite.errors import (
     ConfigError,
     DecodeError,
@@ -33,10 +33,12 @@ from goes_lite.events._entry import (
     is_message,
     names_by_class,
     not_a_name,
-    runtime_class,
     same_type,
+    upcasting,
 )
+from goes_lite.events.built_in import built_in_entry, built_in_names, check_not_reserved
 from goes_lite.events.fields import check_name
+from goes_lite.events.outcome import CommandOutcome
 
 C = TypeVar("C", bound=type[Any])
 F = TypeVar("F", bound=Callable[[Any], Any])
@@ -70,7 +72,7 @@ class Registry:
         return f"<Registry {len(self.names())} names, {name}>"
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name in self._entries
+        return isinstance(name, str) and self._find(name) is not None
 
     @property
     def commands(self) -> Registry:
@@ -128,14 +130,17 @@ class Registry:
 
         `aliases` are former names of the event, which are still read as this one. `codec` overrides that of the registry;
         protobuf messages use protobuf automatically. Registering the same class again with the same options replaces it
-        (after reloading a module). RegistrationError for any contradiction, and for a type that cannot be stored.
+        (after reloading a module). RegistrationError for any contradiction, for a type that cannot be stored, and for a name that
+        begins with `goes.`: those are built-in events, which every registry knows.
         """
-        check_name(name, "an event name")
+        check_not_reserved(check_name(name, "an event name"), "an event name")
         check_schema(schema)
         if isinstance(aliases, str) or not isinstance(aliases, Iterable):
             raise RegistrationError(f"aliases must be a collection of names: write aliases=[{aliases!r:.80}]")
         others = tuple(dict.fromkeys(check_name(alias, "an alias") for alias in aliases))
         own = None if codec is None else find_codec(codec)
+        for alias in others:
+            check_not_reserved(alias, "an alias")
         entry = Entry(name, type, schema, others, own)
         self._codec_for(type, own).check(type)
         with self._lock:
@@ -200,7 +205,7 @@ class Registry:
 
     def name_of(self, data: object) -> str:
         """Return the event name of this value by its exact class; UnregisteredTypeError if it has none, or several."""
-        names = self._names.get(type(data), ())
+        names = self._names.get(type(data)) or self._built_in(type(data))
         if len(names) == 1:
             return names[0]
         raise UnregisteredTypeError(type(data), names, self._kind)
@@ -219,12 +224,12 @@ class Registry:
         if isinstance(kind, str):
             return (self.canonical(kind),)
         found = tuple(name for name in self.names() if self._entries[name].type == kind)
-        if not found:
+        if not (found := found or self._built_in(kind)):
             raise UnregisteredTypeError(kind, kind=self._kind)
         return found
 
     def names(self) -> tuple[str, ...]:
-        """Return all names, without aliases, in the order of registration."""
+        """Return all names, without aliases and built-in events, in the order of registration."""
         return tuple(name for name, entry in self._entries.items() if name == entry.name)
 
     def spellings(self, name: str) -> tuple[str, ...]:
@@ -309,15 +314,19 @@ class Registry:
 
     def _find(self, name: str) -> Entry | None:
         try:
-            return self._entries.get(name)
+            found = self._entries.get(name)
         except TypeError:
             raise not_a_name(name) from None
+        return built_in_entry(name) if found is None and self._kind == "event" else found
 
     def _entry(self, name: str) -> Entry:
         entry = self._find(name)
         if entry is None:
             raise UnknownEventError(name)
         return entry
+
+    def _built_in(self, kind: Any) -> tuple[str, ...]:
+        return built_in_names(kind) if self._kind == "event" else ()
 
     @staticmethod
     def _cached(cache: dict[Any, Any], make: Callable[[Any], Any], type: Any) -> Any:
@@ -353,37 +362,25 @@ class Registry:
             if schema == entry.schema:
                 return codec.decoder(entry.type)
             # The result of the chain is plain, whatever was stored, so the current codec builds the value.
-            return self._compile_chain(codec.plain, today.from_plain(entry.type), entry, name, schema)
+            return upcasting(codec.plain, today.from_plain(entry.type), entry, name, schema, self._upcasters)
         except DecodeError as exc:
             return failing(exc)
         except RegistrationError as exc:  # stored as protobuf, and the current type is a dataclass
             return failing(DecodeError("$", f"the encoding {encoding!r} cannot hold the current type: {exc}"))
 
-    def _compile_chain(
-        self,
-        plain: Callable[[str | bytes], Any],
-        finish: Callable[[Any], Any],
-        entry: Entry,
-        name: str,
-        schema: int,
-    ) -> Decoder:
-        if type(schema) is not int or schema < 1:
-            raise DecodeError("$", f"a schema version is an int ≥ 1, not {schema!r:.80}")
-        if schema > entry.schema:
-            raise DecodeError(
-                "$",
-                f"it was written as schema {schema} of {entry.name!r}, but this program knows only up to {entry.schema}: "
-                "a newer version wrote it, so update this program",
-            )
-        steps: list[tuple[int, Callable[[Any], Any]]] = []
-        for step in range(schema, entry.schema):
-            function = self._upcasters.get((name, step)) or self._upcasters.get((entry.name, step))
-            steps.append((step, function or gap(entry.name, name, step, entry.schema)))
-        return chain(name, steps, plain, finish, runtime_class(entry.type))
 
+BUILT_IN = (CommandOutcome,)
+"""The types of built-in events. Naming them here is what makes a program know them."""
 
 default_registry = Registry()
 """The registry that `event` fills, and the default everywhere."""
+
+
+def nameless() -> Registry:
+    """Return a registry that knows no name, not even those of built-in events: for readers of what is stored."""
+    registry = Registry()
+    registry._kind = "stored event"
+    return registry
 
 
 def event(

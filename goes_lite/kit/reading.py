@@ -14,7 +14,7 @@ from goes_lite.errors import CodecError, GoesError, StoreDamaged, UnknownEventEr
 from goes_lite.events.event import Event, id_bytes, metadata_json, restore, tags_json, time_micros
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery, check_query
-from goes_lite.events.registry import Raw, Registry
+from goes_lite.events.registry import Raw, Registry, nameless
 
 
 class EventReader:
@@ -29,7 +29,7 @@ class EventReader:
     def as_stored(self) -> Self:
         """Return a reader that knows no names: it reads every event under its stored name, with Raw data."""
         reader = copy(self)
-        reader.registry, reader.unknown = Registry(), "raw"
+        reader.registry, reader.unknown = nameless(), "raw"
         return reader
 
     def check(self, query: EventQuery) -> None:
