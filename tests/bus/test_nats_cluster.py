@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from goes_lite_conformance.servers import nats as servers
+from goes_lite_nats import _api
 
 import goes_lite as goes
 from goes_lite import Backoff, Retry
@@ -84,3 +87,45 @@ def test_failover_under_load_parks_loses_and_doubles_nothing(tmp_path: Path, rou
 
     with servers.cluster() as members:
         asyncio.run(main(members))
+
+
+def test_an_event_published_by_many_at_once(
+    tmp_path: Path, rounds: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The members refuse a second copy while they still agree on the first: that is neither an error nor worth a log entry."""
+    codes: Counter[int] = Counter()
+
+    class Noticed(_api.ApiError):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            codes[self.err_code] += 1
+
+    monkeypatch.setattr(_api, "ApiError", Noticed)
+
+    async def main(members: list[servers.NatsServer]) -> None:
+        hosts = ",".join(f"127.0.0.1:{member.port}" for member in members)
+        bus = f"nats://{hosts}?prefix=shop&replicas=3&timeout=20"
+        async with (
+            await connected(str(tmp_path / "a.db"), bus) as db,
+            await connected(str(tmp_path / "b.db"), bus) as other,
+        ):
+            events = 0
+            while not codes[_api.DUPLICATE_IN_PROGRESS] and events < 200 * rounds:
+                appended = note(events, "a", events + 1)
+                await db.events.append([appended])
+                (event,) = await db.events.query(after=events).list()
+                await asyncio.gather(*(handle.bus.publish([event]) for handle in (db, other) for _ in range(10)))
+                events += 1
+            assert codes[_api.DUPLICATE_IN_PROGRESS], f"{events} events were published twenty times each: {codes}"
+            subscription = other.bus.subscribe(start="beginning")
+            published: list[int] = []
+            async with asyncio.timeout(60):
+                while len(published) < events:
+                    delivery = await anext(subscription)
+                    published.append(delivery.event.data.number)
+                    await delivery.ack()
+            assert published == list(range(events))
+
+    with servers.cluster() as members:
+        asyncio.run(main(members))
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
