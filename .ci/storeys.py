@@ -22,7 +22,7 @@ STOREYS = [  # from the ground up: purpose and columns; in a column, importers a
         "features, and backends",
         [
             ["aggregate", "repository", "commands"],
-            ["processor", "projection"],
+            ["processor", "projection", "workflow"],
             ["operations"],
             ["kit"],
             ["sqlite"],

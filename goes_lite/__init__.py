@@ -27,6 +27,7 @@ from goes_lite.events.context import Context
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.ids import new_id
+from goes_lite.events.outcome import CommandOutcome
 from goes_lite.events.query import Between, EventQuery
 from goes_lite.events.registry import Raw, Registry, command, default_registry, event
 from goes_lite.runtime.backoff import Backoff
@@ -41,6 +42,28 @@ if TYPE_CHECKING:
     from goes_lite.repository import Repository
     from goes_lite.repository.decision import DecisionModel
     from goes_lite.repository.schedule import Every, Schedule
+    from goes_lite.workflow import (
+        Associate,
+        CancelTimer,
+        Compensate,
+        Complete,
+        Dispatch,
+        Dissociate,
+        Effect,
+        Fail,
+        Publish,
+        SetTimer,
+        TimerFired,
+        Undo,
+        Workflow,
+        evolves,
+        on_done,
+        on_rejected,
+        on_timer,
+        reacts,
+        starts,
+        workflow_of,
+    )
 
 __all__ = [
     "REMOVED",
@@ -49,14 +72,19 @@ __all__ = [
     "AggregateRef",
     "AppendCondition",
     "Appended",
+    "Associate",
     "Backend",
     "Backoff",
     "Between",
+    "CancelTimer",
     "Checkpoint",
     "CheckpointStore",
     "Command",
     "CommandBus",
+    "CommandOutcome",
     "Commits",
+    "Compensate",
+    "Complete",
     "Context",
     "Continuously",
     "Database",
@@ -64,11 +92,15 @@ __all__ = [
     "Decider",
     "DecisionModel",
     "Delivery",
+    "Dispatch",
+    "Dissociate",
+    "Effect",
     "Event",
     "EventBus",
     "EventQuery",
     "EventStore",
     "Every",
+    "Fail",
     "Lease",
     "LeaseStore",
     "Lookup",
@@ -82,15 +114,20 @@ __all__ = [
     "Periodically",
     "Processor",
     "Projection",
+    "Publish",
     "Raw",
     "Registry",
     "Repository",
     "Retry",
     "Schedule",
+    "SetTimer",
     "Snapshot",
     "SnapshotStore",
     "Subscription",
+    "TimerFired",
     "Transaction",
+    "Undo",
+    "Workflow",
     "applies",
     "blocking",
     "command",
@@ -98,11 +135,18 @@ __all__ = [
     "default_registry",
     "errors",
     "event",
+    "evolves",
     "handles",
     "new_id",
+    "on_done",
+    "on_rejected",
+    "on_timer",
     "projects",
+    "reacts",
     "register_backend",
     "register_bus",
+    "starts",
+    "workflow_of",
 ]
 
 __version__ = "0.1.0"
@@ -118,6 +162,31 @@ _LATER = {
     **dict.fromkeys(("Command", "CommandBus", "handles"), "goes_lite.commands"),
     **dict.fromkeys(
         ("Continuously", "OnDemand", "ParkedEvent", "Periodically", "Processor", "Retry"), "goes_lite.processor"
+    ),
+    **dict.fromkeys(
+        (
+            "Associate",
+            "CancelTimer",
+            "Compensate",
+            "Complete",
+            "Dispatch",
+            "Dissociate",
+            "Effect",
+            "Fail",
+            "Publish",
+            "SetTimer",
+            "TimerFired",
+            "Undo",
+            "Workflow",
+            "evolves",
+            "on_done",
+            "on_rejected",
+            "on_timer",
+            "reacts",
+            "starts",
+            "workflow_of",
+        ),
+        "goes_lite.workflow",
     ),
     **dict.fromkeys(("REMOVED", "ModelProjection", "Parity", "Projection", "projects"), "goes_lite.projection"),
 }

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 GROUND = ["errors", "runtime", "codec"]
 CONTRACT = [*GROUND, "events", "contract"]
-FEATURES = ["aggregate", "repository", "commands", "processor", "projection", "operations"]
+FEATURES = ["aggregate", "repository", "commands", "processor", "projection", "operations", "workflow"]
 BACKEND = [*CONTRACT, "kit"]
 
 MAY_IMPORT: dict[str, list[str]] = {
@@ -46,6 +46,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "projection": [*CONTRACT, "processor"],
     "commands": [*CONTRACT, "aggregate", "repository"],
     "operations": [*CONTRACT, "aggregate", "repository"],
+    "workflow": [*CONTRACT, "aggregate", "repository", "commands", "processor"],
     "kit": CONTRACT,
     "sqlite": BACKEND,
     **dict.fromkeys(ADAPTERS, BACKEND),

@@ -38,6 +38,12 @@
     │   ├── CommandFailed             it was accepted, and failed in the end
     │   ├── CommandTimeout            it was not handled by its deadline                     (TimeoutError)
     │   └── CommandMismatch           its id was used by a different command                 (ValueError)
+    ├── WorkflowError
+    │   ├── InstanceNotFound          no instance of the workflow has this key, or it ended (LookupError)
+    │   ├── InstanceExists            the workflow was already started for this key         (ValueError)
+    │   ├── InvalidEffect             a reaction returned what cannot be done               (ValueError)
+    │   ├── TooManyEffects            a reaction has more effects than an instance may have
+    │   └── UnknownStep               an instance needs a version or a step that is missing (LookupError)
     ├── TransactionError              a transaction was used in a way that cannot work
     │   └── TransactionConflict       another transaction conflicted: it was rolled back, run it again
     ├── BusError
@@ -149,6 +155,14 @@ from goes_lite.errors._stores import (
     StoreUnavailable,
     UnsafeAccess,
 )
+from goes_lite.errors._workflows import (
+    InstanceExists,
+    InstanceNotFound,
+    InvalidEffect,
+    TooManyEffects,
+    UnknownStep,
+    WorkflowError,
+)
 
 __all__ = [
     "AbilityMissing",
@@ -181,6 +195,9 @@ __all__ = [
     "GoesError",
     "ImportConflict",
     "ImportUnfinished",
+    "InstanceExists",
+    "InstanceNotFound",
+    "InvalidEffect",
     "InvalidEventError",
     "InvalidExport",
     "InvalidQueryError",
@@ -209,13 +226,16 @@ __all__ = [
     "StoreReadOnly",
     "StoreTooNew",
     "StoreUnavailable",
+    "TooManyEffects",
     "TransactionConflict",
     "TransactionError",
     "UnknownBackend",
     "UnknownEventError",
+    "UnknownStep",
     "UnregisteredTypeError",
     "UnsafeAccess",
     "VersionNotFound",
+    "WorkflowError",
 ]
 
 TRANSIENT = (StoreLocked, StoreFull, StoreUnavailable, AppendInDoubtError, TransactionConflict)

@@ -1,0 +1,63 @@
+"""Workflows: processes over many aggregates, as event-driven state machines with effects as data.
+
+    class Fulfilment(goes.Workflow[Progress], name="fulfilment"):
+        @goes.starts(OrderPlaced)
+        def placed(self, state: Progress, event: goes.Event[OrderPlaced]) -> Iterable[goes.Effect]:
+            yield goes.Dispatch(Charge(event.aggregate.id, event.data.total))
+            yield goes.SetTimer("payment", after=timedelta(days=2))
+
+`definition` says what a workflow is, `transition` what one input makes of an instance, without any I/O.
+"""
+
+from __future__ import annotations
+
+from goes_lite.workflow.definition import Definition, Workflow
+from goes_lite.workflow.effects import (
+    Associate,
+    CancelTimer,
+    Compensate,
+    Complete,
+    Dispatch,
+    Dissociate,
+    Effect,
+    Fail,
+    Publish,
+    SetTimer,
+    Undo,
+)
+from goes_lite.workflow.functions import workflow_of
+from goes_lite.workflow.inputs import Input, TimerFired
+from goes_lite.workflow.instance import Failing, Instance, Status
+from goes_lite.workflow.marks import evolves, on_done, on_rejected, on_timer, reacts, starts
+from goes_lite.workflow.transition import Step, start, transition
+
+__all__ = [
+    "Associate",
+    "CancelTimer",
+    "Compensate",
+    "Complete",
+    "Definition",
+    "Dispatch",
+    "Dissociate",
+    "Effect",
+    "Fail",
+    "Failing",
+    "Input",
+    "Instance",
+    "Publish",
+    "SetTimer",
+    "Status",
+    "Step",
+    "TimerFired",
+    "Undo",
+    "Workflow",
+    "evolves",
+    "on_done",
+    "on_rejected",
+    "on_timer",
+    "reacts",
+    "start",
+    "starts",
+    "transition",
+    "workflow_of",
+]

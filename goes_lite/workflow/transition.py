@@ -1,0 +1,363 @@
+"""The pure core: what one input makes of an instance. No I/O, no clock, bounded.
+
+Rule of this file: the outcome depends on its arguments alone, so it may be computed any number of times, and all in it gets an
+id that is derived from the instance and the input: what is repeated counts once.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, NamedTuple, cast
+from uuid import UUID, uuid5
+
+from goes_lite.commands import Command
+from goes_lite.errors import CodecError, GoesError, InvalidEffect, InvalidEventError, TooManyEffects
+from goes_lite.errors.functions import check_result
+from goes_lite.events.built_in import RESERVED
+from goes_lite.events.event import CAUSATION, CORRELATION, Event
+from goes_lite.events.fields import check_name, check_tags, from_micros, to_micros
+from goes_lite.events.outcome import COMMAND_OUTCOME, REPORT, CommandOutcome, report_to
+from goes_lite.events.workflow import (
+    EffectRecord,
+    WorkflowEnded,
+    WorkflowHandled,
+    WorkflowStarted,
+    WorkflowSuspended,
+)
+from goes_lite.workflow.definition import INSTANCE, Definition, check_key
+from goes_lite.workflow.effects import (
+    EFFECTS,
+    MAX_BYTES,
+    MAX_EFFECTS,
+    Associate,
+    CancelTimer,
+    Compensate,
+    Complete,
+    Dispatch,
+    Dissociate,
+    Effect,
+    Fail,
+    Publish,
+    SetTimer,
+    Undo,
+)
+from goes_lite.workflow.inputs import Input, TimerFired, ref_of
+from goes_lite.workflow.instance import Failing, Instance, StoredCommand
+
+
+class Recorded(NamedTuple):
+    """An event for the history of the instance."""
+
+    data: Any
+    tags: tuple[str, ...] = ()
+
+
+class Accepted(NamedTuple):
+    """A command to be accepted, and when it is due (microseconds since 1970, UTC); None for at once."""
+
+    command: Command[Any]
+    due: int | None
+
+
+class Step(NamedTuple):
+    """What an input makes of an instance."""
+
+    instance: Instance
+    effects: tuple[EffectRecord, ...]
+    events: tuple[Recorded, ...]
+    """In their order; `instance.events` is the version of the last one."""
+    commands: tuple[Accepted, ...]
+
+
+def start(definition: Definition, key: str, event: Event[Any], now: datetime, previous: Instance | None = None) -> Step:
+    """Return what an event that starts an instance makes of it, after an earlier run of the same key that has ended.
+
+    What the functions of the definition raise propagates, as in `transition`.
+    """
+    run = 1 if previous is None else previous.run + 1
+    id = uuid5(event.id, f"{definition.name}/{key}/{run}")
+    instance = Instance(
+        key, id, "running", definition.version, definition.plain(definition.initial(key)), now, now, run,
+        events=0 if previous is None else previous.events,
+        correlation=event.metadata.get(CORRELATION) or str(event.id),
+    )  # fmt: skip
+    begun = Recorded(WorkflowStarted(definition.version, run))
+    return _told(definition, instance, event, now, (begun,), starting=True)
+
+
+def transition(definition: Definition, instance: Instance, input: Input, now: datetime) -> Step:
+    """Return what an input makes of a running or compensating instance.
+
+    What the functions of the definition raise propagates. InvalidEffect for an effect that cannot be done, TooManyEffects,
+    EncodeError for a state or command that does not fit its type, DecodeError for a stored state that does not.
+    """
+    return _told(definition, instance, input, now, (), starting=False)
+
+
+def _told(
+    definition: Definition,
+    instance: Instance,
+    input: Input,
+    now: datetime,
+    before: tuple[Recorded, ...],
+    *,
+    starting: bool,
+) -> Step:
+    state = definition.evolved(definition.restored(instance.state), input)
+    position = instance.position if isinstance(input, TimerFired) else input.position
+    told = replace(
+        instance, state=definition.plain(state), position=max(instance.position, position), inputs=instance.inputs + 1,
+        updated=now, failing=None,
+    )  # fmt: skip
+    if isinstance(input, TimerFired):
+        told = replace(told, timers={name: due for name, due in told.timers.items() if name != input.name})
+    made = _Made(definition, told, input)
+    if told.status == "compensating":
+        made.compensate_further(now)
+    else:
+        reaction = definition.reaction(input, starting=starting)
+        if reaction is not None:
+            made.carry_out(reaction(state, input))
+    handled = Recorded(WorkflowHandled(told.inputs, ref_of(input), made.effects))
+    events = (*before, handled, *made.events)
+    return Step(
+        replace(made.instance, events=instance.events + len(events)), tuple(made.effects), events, tuple(made.commands)
+    )
+
+
+class _Made:
+    """Carries out the effects of a reaction on a record in memory."""
+
+    def __init__(self, definition: Definition, instance: Instance, input: Input) -> None:
+        self.definition = definition
+        self.instance = instance
+        self.input = input
+        self.effects: list[EffectRecord] = []
+        self.events: list[Recorded] = []
+        self.commands: list[Accepted] = []
+        self._ids: set[UUID] = set()
+        self._bytes = 0
+
+    def carry_out(self, reaction: Any) -> None:
+        """Carry out what a reaction returned: effects, one effect, or None."""
+        if reaction is None:
+            return
+        if isinstance(reaction, EFFECTS):
+            reaction = (reaction,)
+        if isinstance(reaction, str | bytes | dict) or not isinstance(reaction, Iterable):
+            check_result("a reaction", cast("object", reaction))
+            raise self._invalid(f"a reaction must return effects, an iterable of them or None, not {reaction!r:.120}")
+        for effect in cast("Iterable[object]", reaction):
+            if not isinstance(effect, EFFECTS):
+                check_result("a reaction", effect)
+                raise self._invalid(
+                    f"{effect!r:.120} is no effect: return Dispatch(…), SetTimer(…), Publish(…), Complete() and so on"
+                )
+            if len(self.effects) >= MAX_EFFECTS:
+                raise self._too_many("effects", MAX_EFFECTS)
+            if self.instance.ended or self.instance.status == "compensating":
+                raise self._invalid(
+                    f"{effect!r:.120} comes after the end of the instance: return Complete(), Fail() or Compensate() last"
+                )
+            self._carry_out(effect)
+
+    def _carry_out(self, effect: Effect) -> None:
+        match effect:
+            case Dispatch():
+                due = None if effect.at is None else self._micros(effect.at, effect)
+                number = str(len(self.commands)) if effect.key is None else f"key {effect.key}"
+                stored = self._stored(effect.command)
+                id = self._dispatch(stored, f"{self.instance.inputs}/{number}", due, effect.command)
+                self.effects.append(EffectRecord("dispatch", stored.command, str(id), due or 0, *self._parts(stored)))
+            case SetTimer():
+                self._set_timer(effect)
+            case CancelTimer():
+                self._name(effect.name)
+                left = {name: due for name, due in self.instance.timers.items() if name != effect.name}
+                self._change(timers=left)
+                self.effects.append(EffectRecord("cancel", effect.name))
+            case Publish():
+                self._publish(effect)
+            case Associate() | Dissociate():
+                self._associate(effect)
+            case Undo():
+                stored = self._stored(effect.command)
+                self._change(undo=[*self.instance.undo, stored])
+                self.effects.append(EffectRecord("undo", stored.command, "", 0, *self._parts(stored)))
+            case Compensate():
+                reason = self._text(effect.reason)
+                self.effects.append(EffectRecord("compensate", reason))
+                self._change(status="compensating", reason=reason, timers={}, associations=[])
+                self._undo_next()
+            case Complete():
+                self.effects.append(EffectRecord("complete"))
+                self.end("completed", "")
+            case Fail():
+                reason = self._text(effect.reason)
+                self.effects.append(EffectRecord("fail", reason))
+                self.end("failed", reason)
+
+    # --- one kind of effect -----------------------------------------------------------------------------------------
+
+    def _set_timer(self, effect: SetTimer) -> None:
+        self._name(effect.name)
+        if (effect.at is None) == (effect.after is None):
+            raise self._invalid(f"{effect!r:.120}: give either at=… or after=…")
+        try:
+            due = to_micros(self.input.time + effect.after if effect.after is not None else cast("datetime", effect.at))
+        except (InvalidEventError, TypeError, OverflowError) as exc:
+            raise self._invalid(f"{effect!r:.120}: {exc}") from exc
+        self._change(timers={**self.instance.timers, effect.name: max(0, due)})
+        self.effects.append(EffectRecord("timer", effect.name, "", max(0, due)))
+
+    def _publish(self, effect: Publish) -> None:
+        try:
+            name, _, encoded = self.definition.registry.capture(effect.data)
+            tags = check_tags(effect.tags) or frozenset()
+        except CodecError:
+            raise
+        except GoesError as exc:
+            raise self._invalid(f"{effect!r:.120}: {exc}") from exc
+        if name.startswith(RESERVED):
+            raise self._invalid(f"{effect!r:.120}: an event of goes_lite itself cannot be published")
+        payload = encoded.payload.encode() if isinstance(encoded.payload, str) else encoded.payload
+        self._count(len(payload))
+        self.events.append(Recorded(effect.data, tuple(sorted(tags))))
+        digest = hashlib.sha256(payload).hexdigest()
+        self.effects.append(EffectRecord("publish", name, "", 0, encoded.encoding, encoded.schema, digest))
+
+    def _associate(self, effect: Associate | Dissociate) -> None:
+        try:
+            key = check_key(effect.key)
+        except InvalidEventError as exc:
+            raise self._invalid(f"{effect!r:.120}: {exc}") from exc
+        others = [one for one in self.instance.associations if one != key]
+        if isinstance(effect, Associate):
+            self._change(associations=[*others, key])
+            self.effects.append(EffectRecord("associate", key))
+        else:
+            self._change(associations=others)
+            self.effects.append(EffectRecord("dissociate", key))
+
+    def end(self, status: Any, reason: str) -> None:
+        """End the instance."""
+        self._change(status=status, reason=reason, timers={}, associations=[], undo=[], undoing=None)
+        self.events.append(Recorded(WorkflowEnded(status, reason)))
+
+    # --- compensation -----------------------------------------------------------------------------------------------
+
+    def compensate_further(self, now: datetime) -> None:
+        """Dispatch the next undo if the outcome of the one before came; suspend the instance if that has failed."""
+        if isinstance(self.input, TimerFired) or self.input.name != COMMAND_OUTCOME:
+            return  # it changed the state, and nothing is decided any more
+        outcome: CommandOutcome = self.input.data
+        if outcome.id != self.instance.undoing:
+            return
+        if outcome.outcome == "done":
+            self.effects.append(EffectRecord("undone", outcome.command, str(outcome.id)))
+            self._change(undo=self.instance.undo[:-1], undoing=None)
+            self._undo_next()
+            return
+        error = f"{outcome.command} undoes a step, and was {outcome.outcome}: {outcome.message}"
+        failing = Failing(now, outcome.attempts, error, outcome.command, self.input.position)
+        self._change(status="suspended", undoing=None, failing=failing)
+        self.events.append(Recorded(WorkflowSuspended(error, outcome.attempts)))
+
+    def undo_again(self) -> None:
+        """Dispatch the undo that has failed once more."""
+        self._undo_next()
+
+    def _undo_next(self) -> None:
+        if not self.instance.undo:
+            self.end("failed", self.instance.reason)
+            return
+        stored = self.instance.undo[-1]
+        left = len(self.instance.undo)
+        id = self._dispatch(stored, f"{self.instance.inputs}/undo {left}", None)
+        self.effects.append(EffectRecord("dispatch", stored.command, str(id), 0, *self._parts(stored)))
+        self._change(undoing=id)
+
+    # --- commands ---------------------------------------------------------------------------------------------------
+
+    def _stored(self, command: object) -> StoredCommand:
+        try:
+            name, _, (encoding, schema, payload) = self.definition.registry.commands.capture(command)
+        except CodecError:
+            raise
+        except GoesError as exc:
+            raise self._invalid(f"{command!r:.120} cannot be dispatched: {exc}") from exc
+        text = base64.b64encode(payload).decode() if isinstance(payload, bytes) else payload
+        self._count(len(text))
+        return StoredCommand(name, encoding, schema, text, isinstance(payload, bytes))
+
+    def _dispatch(self, stored: StoredCommand, id_of: str, due: int | None, data: object = None) -> UUID:
+        id = uuid5(self.instance.id, id_of)
+        if id in self._ids:
+            raise self._invalid(f"two commands of one reaction have the key {id_of.partition('/')[2]!r:.80}")
+        self._ids.add(id)
+        if data is None:
+            data = restored_command(self.definition, stored)
+        tags = (self.definition.tag, INSTANCE + self.instance.key)
+        metadata = {
+            CORRELATION: self.instance.correlation,
+            CAUSATION: str(self.instance.id) if isinstance(self.input, TimerFired) else str(self.input.id),
+            REPORT: report_to(tags),
+        }
+        self.commands.append(Accepted(Command(id, stored.command, data, metadata, None, once=True), due))
+        return id
+
+    @staticmethod
+    def _parts(stored: StoredCommand) -> tuple[str, int, str]:
+        return stored.encoding, stored.schema, stored.data
+
+    # --- checks -----------------------------------------------------------------------------------------------------
+
+    def _change(self, **fields: Any) -> None:
+        self.instance = replace(self.instance, **fields)
+
+    def _count(self, size: int) -> None:
+        self._bytes += size
+        if self._bytes > MAX_BYTES:
+            raise self._too_many("bytes of commands and events", MAX_BYTES)
+
+    def _micros(self, time: object, effect: object) -> int:
+        try:
+            return max(0, to_micros(cast("datetime", time)))
+        except InvalidEventError as exc:
+            raise self._invalid(f"{effect!r:.120}: {exc}") from exc
+
+    def _name(self, name: object) -> None:
+        try:
+            check_name(name, "the name of a timer")
+        except GoesError as exc:
+            raise self._invalid(str(exc)) from exc
+
+    def _text(self, reason: object) -> str:
+        if not isinstance(reason, str):
+            raise self._invalid(f"a reason must be a str, not {reason!r:.80}")
+        return reason[:2000].encode("utf-8", "replace").decode()
+
+    def _invalid(self, problem: str) -> InvalidEffect:
+        key = self.instance.key
+        return InvalidEffect(
+            self.definition.name, key, f"workflow {self.definition.name!r}, instance {key!r:.80}: {problem}"
+        )
+
+    def _too_many(self, what: str, limit: int) -> TooManyEffects:
+        return TooManyEffects(self.definition.name, self.instance.key, what, limit)
+
+
+def restored_command(definition: Definition, stored: StoredCommand) -> Any:
+    """Return a command that an instance keeps, as its current type. DecodeError, UnknownEventError."""
+    commands = definition.registry.commands
+    payload = base64.b64decode(stored.data) if stored.binary else stored.data
+    return commands.decode(stored.command, stored.encoding, stored.schema, payload)
+
+
+def due_time(due: int) -> datetime:
+    """Return when a timer is due, as a time."""
+    return from_micros(due)
