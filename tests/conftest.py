@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 from importlib.util import find_spec
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -24,9 +24,6 @@ try:
     from blockbuster import BlockBuster
 except ImportError:  # no test needs it
     BlockBuster = None  # type: ignore[assignment,misc]
-
-if TYPE_CHECKING:
-    from goes_lite_conformance import Rule
 
 # pytester runs pytest inside tests; the report says at the end what became of the rules of the conformance suites, which
 # run in other processes under xdist.
@@ -96,6 +93,14 @@ def _share(config: pytest.Config) -> int | None:
     return None if config.getoption("--all") else int(config.getoption("--share") or 0)
 
 
+def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> list[pytest.Item] | None:
+    """A rule that has no turn on a backend is not collected at all: they are thousands, in every process of a run."""
+    share, rule = _share(collector.config), getattr(obj, "rule", None)
+    if share is None or rule is None or not isinstance(collector, pytest.Class):
+        return None
+    return None if shares.has_turn(rule.id, [cls.__name__ for cls in collector.obj.__mro__], share) else []
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is in a file named after a server needs one; some tests are slow; and what another share runs is not run."""
     for item in items:
@@ -112,11 +117,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if not isinstance(item, pytest.Function):
             continue
-        rule: Rule | None = getattr(item.obj, "rule", None)
-        if rule is not None:
-            if not shares.has_turn(rule.id, [cls.__name__ for cls in type(item.instance).__mro__], share):
-                dropped.add(item)
-        elif where := _where(item):
+        if not hasattr(item.obj, "rule") and (where := _where(item)):
             if "apsw" in where and find_spec("apsw") is None:
                 dropped.add(item)
                 continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -107,7 +108,10 @@ def _room(module: str) -> str:
     return (rest.partition(".")[0] or "__init__") if top == "goes_lite" else top
 
 
-IMPORTS = {module: sorted(set(_imports(module))) for module in MODULES}
+@cache
+def imports() -> dict[str, list[str]]:
+    """Return the imports of every module; not when this file is imported, which every process of a run does."""
+    return {module: sorted(set(_imports(module))) for module in MODULES}
 
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
@@ -117,7 +121,7 @@ def test_a_package_imports_from_its_own_and_lower_storeys(room: str) -> None:
         return
     wrong = {
         (module, target)
-        for module, targets in IMPORTS.items()
+        for module, targets in imports().items()
         for target in targets
         if _room(module) == room and _room(target) not in allowed
     }
@@ -132,7 +136,7 @@ def test_every_package_has_a_storey() -> None:
 def test_an_import_of_one_file_is_that_file_s_alone() -> None:
     wrong = {
         (module, target)
-        for module, targets in IMPORTS.items()
+        for module, targets in imports().items()
         for target in targets
         if (file := ONE_FUNCTION.get((_room(module), _room(target)))) and not MODULES[module].as_posix().endswith(file)
     }
@@ -142,7 +146,7 @@ def test_an_import_of_one_file_is_that_file_s_alone() -> None:
 def test_a_private_module_is_private_to_its_folder() -> None:
     wrong = {
         (module, target)
-        for module, targets in IMPORTS.items()
+        for module, targets in imports().items()
         for target in targets
         if target.rpartition(".")[2].startswith("_") and MODULES[module].parent != MODULES[target].parent
     }
@@ -151,7 +155,7 @@ def test_a_private_module_is_private_to_its_folder() -> None:
 
 def test_no_files_import_each_other_in_a_circle() -> None:
     try:
-        TopologicalSorter(IMPORTS).prepare()
+        TopologicalSorter(imports()).prepare()
     except CycleError as error:
         pytest.fail(f"a circle of imports: {' → '.join(error.args[1])}")
 

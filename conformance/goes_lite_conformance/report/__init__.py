@@ -12,6 +12,7 @@ Belongs here: what becomes of a run's rules, collected, counted and shown; not w
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -80,7 +81,7 @@ class Report:
                 item.user_properties.append((RULE, _said_of(item, rule)))
                 if not _place_of(item):
                     homeless.append(item)
-                self._left_out.setdefault(_backend_of(item), {}).update(_removed(item))
+                self._left_out.setdefault(_backend_of(item), {}).update(_removed(_classes_of(item)))
         if homeless:  # rules about faces that this run is not about
             items[:] = [item for item in items if item not in homeless]
             config.hook.pytest_deselected(items=homeless)
@@ -207,9 +208,9 @@ def _backend_of(item: pytest.Item) -> str:
     return f"{hook} ({item.nodeid.partition('::')[0] or item.path.name})"
 
 
-def _removed(item: pytest.Item) -> dict[str, str]:
-    """The rules that the class of the test inherits and has put something else in the place of."""
-    classes = _classes_of(item)
+@cache
+def _removed(classes: tuple[type, ...]) -> dict[str, str]:
+    """The rules that a class inherits and has put something else in the place of; `classes` begins with it."""
     return {
         member.rule.id: "removed by its class"
         for cls in classes
