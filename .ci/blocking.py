@@ -33,7 +33,8 @@ TYPES = {
     for name in (
         "CommandBus", "CommandService", "CommandWorker", "Database", "Delivery", "EventBus", "EventStore", "Handling",
         "Models", "Pages",
-        "Processor", "ProjectionProcessor", "Repository", "Subscription", "Transaction", "BoundLookup", "View",
+        "Processor", "ProjectionProcessor", "WorkflowProcessor", "Repository", "Subscription", "Transaction",
+        "BoundLookup", "View",
     )
 } | {"AbstractAsyncContextManager": "AbstractContextManager", "Decided": "Iterable[Event[Any]]"}  # fmt: skip
 

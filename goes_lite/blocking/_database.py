@@ -14,6 +14,7 @@ from weakref import WeakSet
 from goes_lite.aggregate import Aggregate
 from goes_lite.blocking._bus import BlockingEventBus
 from goes_lite.blocking._face import BlockingFace
+from goes_lite.blocking._facts import BackendFacts
 from goes_lite.blocking._models import BlockingModels
 from goes_lite.blocking._repository import BlockingRepository
 from goes_lite.blocking._stores import (
@@ -26,18 +27,16 @@ from goes_lite.blocking._stores import (
 )
 from goes_lite.blocking._transaction import BlockingTransaction, TransactionBlock
 from goes_lite.blocking._view import BlockingView, ViewBlock
-from goes_lite.contract.backend import Backend, Durability
+from goes_lite.contract.backend import Backend
 from goes_lite.database import Database
 from goes_lite.errors import StillRunning
 from goes_lite.events.query import EventQuery
-from goes_lite.events.registry import Registry
-from goes_lite.runtime import Runtime
 from goes_lite.runtime.portal import LoopPortal, Portal
 
 if TYPE_CHECKING:  # imported on first use, as on the async face
     from goes_lite.blocking._commands import BlockingCommandBus
     from goes_lite.blocking._lookup import BlockingBoundLookup
-    from goes_lite.blocking._processor import BlockingProcessor, BlockingProjectionProcessor
+    from goes_lite.blocking._processor import BlockingProcessor, BlockingProjectionProcessor, BlockingWorkflowProcessor
     from goes_lite.contract.event_store import Appended
     from goes_lite.contract.findings import Finding
     from goes_lite.events.event import Event
@@ -48,6 +47,7 @@ if TYPE_CHECKING:  # imported on first use, as on the async face
     from goes_lite.projection.lookup import Lookup
     from goes_lite.repository import RepositoryOptions
     from goes_lite.repository.decision import DecisionModel
+    from goes_lite.workflow import Workflow, WorkflowOptions
 
 A = TypeVar("A", bound=Aggregate)
 M = TypeVar("M")
@@ -70,7 +70,7 @@ def _close_on_loops() -> None:
             db._close_at_exit()
 
 
-class BlockingDatabase:
+class BlockingDatabase(BackendFacts):
     """A backend and everything that a program does with it. Close it, or use it in a `with` block.
 
     Several threads may use one handle.
@@ -79,8 +79,7 @@ class BlockingDatabase:
     def __init__(self, backend: Backend, portal: Portal) -> None:
         self._portal = portal
         self._closed = False
-        self.backend = backend
-        """The async backend that does the work."""
+        super().__init__(backend)
         self.database = Database(backend, BlockingFace(portal))
         """The async database around it, which calls blocking functions of the program."""
         self.events = BlockingEventStore(backend.events, portal)
@@ -95,36 +94,6 @@ class BlockingDatabase:
 
     def __repr__(self) -> str:
         return f"<blocking {self.backend!r}>"
-
-    @property
-    def location(self) -> str:
-        """Where the store is: a path or URL, without a password."""
-        return self.backend.location
-
-    @property
-    def identity(self) -> str:
-        """The store and its epoch, to which its checkpoints belong (see `Checkpoint.store`)."""
-        return self.backend.identity
-
-    @property
-    def registry(self) -> Registry:
-        """Where the names and types of its events are registered."""
-        return self.backend.registry
-
-    @property
-    def runtime(self) -> Runtime:
-        """How coroutines wait, and the clock."""
-        return self.backend.runtime
-
-    @property
-    def abilities(self) -> frozenset[str]:
-        """What it can do beyond the contract, such as "transactions" or "sql"."""
-        return self.backend.abilities
-
-    @property
-    def durability(self) -> Durability:
-        """What an acknowledged append survives, with the settings of this handle."""
-        return self.backend.durability
 
     def transaction(self) -> AbstractContextManager[BlockingTransaction]:
         """Return a transaction: committed when its block ends, rolled back if the block raises.
@@ -276,6 +245,28 @@ class BlockingDatabase:
         from goes_lite.blocking._processor import BlockingProjectionProcessor
 
         return BlockingProjectionProcessor(self.database.projection(projection, **options), self._portal)
+
+    def workflow(self, workflow: Workflow[Any], **options: Unpack[WorkflowOptions]) -> BlockingWorkflowProcessor:
+        """Return a processor that runs a workflow: it tells the instances their inputs, and carries out what they decide.
+
+        - Position, history, state, timers and dispatched commands commit together, so each input counts exactly once, even
+          across crashes. Raises AbilityMissing on a backend without the ability "transactions".
+        - It runs, and its instances stand by, like any processor (`processor`); `start`, `schedule`, `retry`, `batch` (500 by
+          default) and `lease` have the same meaning there. Timers fire whatever the schedule. Commands need a `worker`.
+        - An instance that cannot handle an input fails alone: it is tried again with growing pauses, and suspended after
+          `patience` seconds (300 by default); its later inputs wait in order meanwhile, and all others go on. `workflows` finds
+          it and lets it go on.
+        - `earlier` are definitions of lower versions: an instance keeps the version under which it started, and is suspended if
+          the program does not have it.
+        - `on_second_start` says what happens if a key is taken ('ignore', 'error' or 'new run'), and `strict` whether events for
+          instances that do not exist or have ended are errors; by default they are counted and ignored.
+
+        ConfigError if this handle runs another workflow of that name; RegistrationError for a definition that is wrong.
+        """
+        """"""
+        from goes_lite.blocking._processor import BlockingWorkflowProcessor
+
+        return BlockingWorkflowProcessor(self.database.workflow(workflow, **options), self._portal)
 
     def inline(self, *projections: Projection) -> BlockingDatabase:
         """Return this handle with projections that are updated in the transaction of each append: without any lag.

@@ -8,6 +8,7 @@ from goes_lite.blocking._running import Running
 from goes_lite.processor import ParkedEvent, Processor, Stats
 from goes_lite.projection import Accept, Parity, Progress, ProjectionProcessor
 from goes_lite.runtime.portal import Portal
+from goes_lite.workflow import WorkflowProcessor
 
 
 class BlockingProcessor(Running):
@@ -101,3 +102,16 @@ class BlockingProjectionProcessor(BlockingProcessor):
         After that, instances of another version stop with ProjectionOutdated.
         """
         return self._portal.run(self._projection.rebuild(progress=progress, accept=accept))
+
+
+class BlockingWorkflowProcessor(BlockingProcessor):
+    """A processor that runs a workflow: see `BlockingDatabase.workflow`."""
+
+    def __init__(self, processor: WorkflowProcessor, portal: Portal) -> None:
+        super().__init__(processor, portal)
+        self._workflow = processor
+
+    @property
+    def ignored(self) -> int:
+        """How many inputs this instance of the processor has ignored: for instances that do not exist, or have ended."""
+        return self._workflow.ignored

@@ -6,6 +6,8 @@ check, copy or describe a store know none of the features.
 
 from __future__ import annotations
 
+from uuid import NAMESPACE_OID, uuid5
+
 RESERVED = "goes:"
 """Begins all of them."""
 COMMANDS = "goes:commands"
@@ -32,3 +34,30 @@ LINEAGE = "goes:lineage"
 """The store that this one is a copy of, under the id `origin`."""
 AUDIT = "goes:audit"
 """What people have changed with the command line; by ids in the order of time."""
+
+
+WORKFLOWS = "goes:workflow:"
+"""Begins the collections of the instances of workflows; their ids are the keys of the instances."""
+
+
+def instances_collection(workflow: str) -> str:
+    """Return the collection of the instances of a workflow; their ids are their keys."""
+    return WORKFLOWS + workflow
+
+
+def timers_collection(workflow: str) -> str:
+    """Return the collection of the timers of a workflow; their ids are in the order in which they are due."""
+    return f"goes:timers:{workflow}"
+
+
+def associations_collection(workflow: str) -> str:
+    """Return the collection of the associations of a workflow: the instances of a key, by that."""
+    return f"goes:associations:{workflow}"
+
+
+def waiting_collection(workflow: str, key: str) -> str:
+    """Return the collection of the inputs for which an instance is not ready; their ids are in the order of the log.
+
+    A key may be longer than the name of a collection, so its digest is part of that.
+    """
+    return f"goes:waiting:{workflow}:{uuid5(NAMESPACE_OID, key).hex}"

@@ -15,7 +15,7 @@ from goes_lite.contract.backend import Backend
 from goes_lite.contract.commits import check_wait
 from goes_lite.contract.event_store import Appended
 from goes_lite.contract.wrapping import WrappedBackend
-from goes_lite.errors import StillRunning
+from goes_lite.errors import ConfigError, StillRunning
 from goes_lite.runtime.face import AsyncFace, Face
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from goes_lite.projection.lookup import BoundLookup, Lookup
     from goes_lite.repository import Repository, RepositoryOptions
     from goes_lite.repository.decision import DecisionModel
+    from goes_lite.workflow import Workflow, WorkflowOptions, WorkflowProcessor
 
 __all__ = ["Database", "Decided"]
 
@@ -54,6 +55,7 @@ class Database(WrappedBackend):
         super().__init__(backend)
         self.face: Face = AsyncFace() if face is None else face
         """How functions of the program are called."""
+        self._workflows: dict[str, type[Any]] = {}
 
     def __repr__(self) -> str:
         return f"<Database {self.backend!r}>"
@@ -181,6 +183,34 @@ class Database(WrappedBackend):
         from goes_lite.projection import ProjectionProcessor
 
         return ProjectionProcessor(self.backend, projection, self.face, **options)
+
+    def workflow(self, workflow: Workflow[Any], **options: Unpack[WorkflowOptions]) -> WorkflowProcessor:
+        """Return a processor that runs a workflow: it tells the instances their inputs, and carries out what they decide.
+
+        - Position, history, state, timers and dispatched commands commit together, so each input counts exactly once, even
+          across crashes. Raises AbilityMissing on a backend without the ability "transactions".
+        - It runs, and its instances stand by, like any processor (`processor`); `start`, `schedule`, `retry`, `batch` (500 by
+          default) and `lease` have the same meaning there. Timers fire whatever the schedule. Commands need a `worker`.
+        - An instance that cannot handle an input fails alone: it is tried again with growing pauses, and suspended after
+          `patience` seconds (300 by default); its later inputs wait in order meanwhile, and all others go on. `workflows` finds
+          it and lets it go on.
+        - `earlier` are definitions of lower versions: an instance keeps the version under which it started, and is suspended if
+          the program does not have it.
+        - `on_second_start` says what happens if a key is taken ('ignore', 'error' or 'new run'), and `strict` whether events for
+          instances that do not exist or have ended are errors; by default they are counted and ignored.
+
+        ConfigError if this handle runs another workflow of that name; RegistrationError for a definition that is wrong.
+        """
+        from goes_lite.workflow import WorkflowProcessor
+
+        made = WorkflowProcessor(self.backend, workflow, self.face, **options)
+        known = self._workflows.setdefault(workflow.name, type(workflow))
+        if known is not type(workflow):
+            raise ConfigError(
+                f"this handle has another workflow of the name {workflow.name!r} ({known.__qualname__}): choose another name, or "
+                "pass the older definition in earlier=[…]"
+            )
+        return made
 
     def inline(self, *projections: Projection) -> Database:
         """Return this handle with projections that are updated in the transaction of each append: without any lag.

@@ -37,7 +37,7 @@ from goes_lite.processor.feed import check_start, first_position
 from goes_lite.processor.held_lease import STANDBY_INTERVAL, HeldLease
 from goes_lite.processor.options import check_run_options
 from goes_lite.processor.records import MAX_NAME, parked_events
-from goes_lite.processor.target import Stopping, Target
+from goes_lite.processor.target import Chores, Stopping, Target
 from goes_lite.runtime import Signal, own_clock
 from goes_lite.runtime.background import Background, Done, at_once
 
@@ -93,6 +93,7 @@ class Processor(Observed):
         self.retry = Retry() if retry is None else retry
         self.owner = new_owner()
         """The name under which this instance holds the lease."""
+        self.chores: Chores | None = None
         self.wake = Signal()
         """Notified of commits, of closing the store, of a request to stop, and of losing the lease."""
         self.resting = False

@@ -50,8 +50,12 @@ class Worker:
                 if not begun:
                     await self._begin()
                 seconds = await self._step()
+                later = None
+                if processor.chores is not None and processor.at_work:
+                    later = await processor.chores.do(self._runner.together)
+                    seconds = _sooner(seconds, later)
                 begun, failures = True, 0
-                if processor.goal is not None and self._runner.position >= processor.goal:
+                if processor.goal is not None and self._runner.position >= processor.goal and later != 0:
                     break
             except Displaced:
                 begun, seconds = False, 0
@@ -157,3 +161,7 @@ class Worker:
                 await runner.handle(batch)
             runner.move(batch.position)
         self._peeked = max(self._peeked, head)
+
+
+def _sooner(one: float | None, other: float | None) -> float | None:
+    return other if one is None else one if other is None else min(one, other)

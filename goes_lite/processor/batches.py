@@ -7,7 +7,7 @@ repeat events and skip none. A dead letter is never part of the transaction that
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -77,6 +77,14 @@ class BatchRunner:
                 await self._save(tx.checkpoints, self.position)
         else:
             await self._save(self._backend.checkpoints, self.position)
+        self._stand(self.position)
+
+    async def together(self, work: Callable[[Transaction], Awaitable[object]]) -> None:
+        """Do something besides events, in one transaction with the checkpoint. Displaced if another instance has moved that."""
+        async with self._backend.transaction() as tx:
+            await self._check(tx)
+            await work(tx)
+            await self._save(tx.checkpoints, self.position)
         self._stand(self.position)
 
     # --- handling -----------------------------------------------------------------------------------------------------

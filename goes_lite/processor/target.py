@@ -52,6 +52,21 @@ class Target(Protocol):
         ...
 
 
+Commit: TypeAlias = Callable[[Callable[[Transaction], Awaitable[object]]], Awaitable[None]]
+"""Runs a function in a transaction that commits only while this instance is the active one."""
+
+
+class Chores(Protocol):
+    """What a processor has to do besides events, such as timers that are due. Only the active instance does it."""
+
+    async def do(self, commit: Commit) -> float | None:
+        """Do what is due now; return the seconds until the next look, None to wait for a change.
+
+        Whatever it writes, it writes with `commit`. It is called after the events of each run, and after each commit of anybody.
+        """
+        ...
+
+
 class Host(Protocol):
     """What the work under one lease needs of its processor."""
 
@@ -65,6 +80,8 @@ class Host(Protocol):
     schedule: ProcessorSchedule
     retry: Retry
     wake: Signal
+    chores: Chores | None
+    """What it has to do besides events; None if there is nothing."""
     goal: int | None
     """The position after which it ends; None to go on for ever."""
     resting: bool

@@ -6,7 +6,8 @@
             yield goes.Dispatch(Charge(event.aggregate.id, event.data.total))
             yield goes.SetTimer("payment", after=timedelta(days=2))
 
-`definition` says what a workflow is, `transition` what one input makes of an instance, without any I/O.
+`definition` says what a workflow is, `transition` what one input makes of an instance, without any I/O. `processor` tells stored
+instances their inputs; `telling` what one cannot handle, `due` timers, `work` what a transaction writes.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from goes_lite.workflow.functions import workflow_of
 from goes_lite.workflow.inputs import Input, TimerFired
 from goes_lite.workflow.instance import Failing, Instance, Status
 from goes_lite.workflow.marks import evolves, on_done, on_rejected, on_timer, reacts, starts
+from goes_lite.workflow.options import OnSecondStart, WorkflowOptions
+from goes_lite.workflow.processor import WorkflowProcessor
 from goes_lite.workflow.transition import Step, start, transition
 
 __all__ = [
@@ -44,6 +47,7 @@ __all__ = [
     "Failing",
     "Input",
     "Instance",
+    "OnSecondStart",
     "Publish",
     "SetTimer",
     "Status",
@@ -51,6 +55,8 @@ __all__ = [
     "TimerFired",
     "Undo",
     "Workflow",
+    "WorkflowOptions",
+    "WorkflowProcessor",
     "evolves",
     "on_done",
     "on_rejected",

@@ -38,7 +38,11 @@ class Failing:
     input: str = ""
     """The name of the input."""
     position: int = 0
-    """Its position in the log; 0 for a timer."""
+    """Its position in the log; 0 for a timer, or an undo."""
+    timer: int = 0
+    """When the timer that cannot be handled was due (microseconds since 1970, UTC); 0 for anything else."""
+    retry: int = 0
+    """When it is tried again, in the same unit; 0 while it waits for a person."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ class Instance:
     """The keys of others whose events concern it, too."""
     undo: list[StoredCommand] = field(default_factory=list[StoredCommand])
     """The commands that undo what was done, the last one first to be dispatched."""
+    compensating: bool = False
+    """Whether it undoes what was done, or waits to."""
     undoing: UUID | None = None
     """The command that undoes something just now."""
     reason: str = ""

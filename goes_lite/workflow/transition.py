@@ -15,11 +15,11 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID, uuid5
 
 from goes_lite.commands import Command
-from goes_lite.errors import CodecError, GoesError, InvalidEffect, InvalidEventError, TooManyEffects
+from goes_lite.errors import CodecError, GoesError, InvalidEffect, InvalidEventError, TooManyEffects, UnknownStep
 from goes_lite.errors.functions import check_result
 from goes_lite.events.built_in import RESERVED
-from goes_lite.events.event import CAUSATION, CORRELATION, Event
-from goes_lite.events.fields import check_name, check_tags, from_micros, to_micros
+from goes_lite.events.event import CAUSATION, CORRELATION, Event, caused_by
+from goes_lite.events.fields import check_name, check_tags, to_micros
 from goes_lite.events.outcome import COMMAND_OUTCOME, REPORT, CommandOutcome, report_to
 from goes_lite.events.workflow import (
     EffectRecord,
@@ -73,40 +73,30 @@ class Step(NamedTuple):
     commands: tuple[Accepted, ...]
 
 
-def start(definition: Definition, key: str, event: Event[Any], now: datetime, previous: Instance | None = None) -> Step:
-    """Return what an event that starts an instance makes of it, after an earlier run of the same key that has ended.
-
-    What the functions of the definition raise propagates, as in `transition`.
-    """
+def begin(
+    definition: Definition, key: str, event: Event[Any], now: datetime, previous: Instance | None = None
+) -> Instance:
+    """Return a new instance before its first input, after an earlier run of the same key that has ended."""
     run = 1 if previous is None else previous.run + 1
-    id = uuid5(event.id, f"{definition.name}/{key}/{run}")
-    instance = Instance(
-        key, id, "running", definition.version, definition.plain(definition.initial(key)), now, now, run,
-        events=0 if previous is None else previous.events,
+    return Instance(
+        key, uuid5(event.id, f"{definition.name}/{key}/{run}"), "running", definition.version,
+        definition.plain(definition.initial(key)), now, now, run, events=0 if previous is None else previous.events,
         correlation=event.metadata.get(CORRELATION) or str(event.id),
     )  # fmt: skip
-    begun = Recorded(WorkflowStarted(definition.version, run))
-    return _told(definition, instance, event, now, (begun,), starting=True)
+
+
+def start(definition: Definition, key: str, event: Event[Any], now: datetime, previous: Instance | None = None) -> Step:
+    """Return what an event that starts an instance makes of it: `begin` and `transition`."""
+    return transition(definition, begin(definition, key, event, now, previous), event, now)
 
 
 def transition(definition: Definition, instance: Instance, input: Input, now: datetime) -> Step:
     """Return what an input makes of a running or compensating instance.
 
     What the functions of the definition raise propagates. InvalidEffect for an effect that cannot be done, TooManyEffects,
-    EncodeError for a state or command that does not fit its type, DecodeError for a stored state that does not.
+    EncodeError for a state or command that does not fit its type, DecodeError for a stored state that does not, UnknownStep for
+    a timer that the definition does not have any more.
     """
-    return _told(definition, instance, input, now, (), starting=False)
-
-
-def _told(
-    definition: Definition,
-    instance: Instance,
-    input: Input,
-    now: datetime,
-    before: tuple[Recorded, ...],
-    *,
-    starting: bool,
-) -> Step:
     state = definition.evolved(definition.restored(instance.state), input)
     position = instance.position if isinstance(input, TimerFired) else input.position
     told = replace(
@@ -115,24 +105,32 @@ def _told(
     )  # fmt: skip
     if isinstance(input, TimerFired):
         told = replace(told, timers={name: due for name, due in told.timers.items() if name != input.name})
+        if input.name not in definition.timers and told.status == "running":
+            raise UnknownStep(
+                definition.name, instance.key, f"the timer {input.name!r}",
+                f"its timers in version {definition.version} are {sorted(definition.timers)!r}",
+            )  # fmt: skip
     made = _Made(definition, told, input)
     if told.status == "compensating":
         made.compensate_further(now)
     else:
-        reaction = definition.reaction(input, starting=starting)
+        reaction = definition.reaction(input, starting=not instance.inputs)
         if reaction is not None:
             made.carry_out(reaction(state, input))
-    handled = Recorded(WorkflowHandled(told.inputs, ref_of(input), made.effects))
-    events = (*before, handled, *made.events)
-    return Step(
-        replace(made.instance, events=instance.events + len(events)), tuple(made.effects), events, tuple(made.commands)
-    )
+    return made.step(instance, WorkflowHandled(told.inputs, ref_of(input), made.effects))
+
+
+def undo_again(definition: Definition, instance: Instance, now: datetime) -> Step:
+    """Return what dispatches the undo of a compensating instance that has failed once more."""
+    made = _Made(definition, replace(instance, failing=None, updated=now), None)
+    made.undo_next()
+    return made.step(instance, None)
 
 
 class _Made:
     """Carries out the effects of a reaction on a record in memory."""
 
-    def __init__(self, definition: Definition, instance: Instance, input: Input) -> None:
+    def __init__(self, definition: Definition, instance: Instance, input: Input | None) -> None:
         self.definition = definition
         self.instance = instance
         self.input = input
@@ -141,6 +139,14 @@ class _Made:
         self.commands: list[Accepted] = []
         self._ids: set[UUID] = set()
         self._bytes = 0
+
+    def step(self, before: Instance, handled: WorkflowHandled | None) -> Step:
+        """Return all of it."""
+        events = self.events if handled is None else [Recorded(handled), *self.events]
+        if not before.inputs and handled is not None:
+            events = [Recorded(WorkflowStarted(before.version, before.run)), *events]
+        instance = replace(self.instance, events=before.events + len(events))
+        return Step(instance, tuple(self.effects), tuple(events), tuple(self.commands))
 
     def carry_out(self, reaction: Any) -> None:
         """Carry out what a reaction returned: effects, one effect, or None."""
@@ -191,8 +197,8 @@ class _Made:
             case Compensate():
                 reason = self._text(effect.reason)
                 self.effects.append(EffectRecord("compensate", reason))
-                self._change(status="compensating", reason=reason, timers={}, associations=[])
-                self._undo_next()
+                self._change(status="compensating", compensating=True, reason=reason, timers={}, associations=[])
+                self.undo_next()
             case Complete():
                 self.effects.append(EffectRecord("complete"))
                 self.end("completed", "")
@@ -208,7 +214,8 @@ class _Made:
         if (effect.at is None) == (effect.after is None):
             raise self._invalid(f"{effect!r:.120}: give either at=… or after=…")
         try:
-            due = to_micros(self.input.time + effect.after if effect.after is not None else cast("datetime", effect.at))
+            base: Any = self.input
+            due = to_micros(cast("datetime", effect.at) if effect.after is None else base.time + effect.after)
         except (InvalidEventError, TypeError, OverflowError) as exc:
             raise self._invalid(f"{effect!r:.120}: {exc}") from exc
         self._change(timers={**self.instance.timers, effect.name: max(0, due)})
@@ -252,7 +259,7 @@ class _Made:
 
     def compensate_further(self, now: datetime) -> None:
         """Dispatch the next undo if the outcome of the one before came; suspend the instance if that has failed."""
-        if isinstance(self.input, TimerFired) or self.input.name != COMMAND_OUTCOME:
+        if not isinstance(self.input, Event) or self.input.name != COMMAND_OUTCOME:
             return  # it changed the state, and nothing is decided any more
         outcome: CommandOutcome = self.input.data
         if outcome.id != self.instance.undoing:
@@ -260,18 +267,15 @@ class _Made:
         if outcome.outcome == "done":
             self.effects.append(EffectRecord("undone", outcome.command, str(outcome.id)))
             self._change(undo=self.instance.undo[:-1], undoing=None)
-            self._undo_next()
+            self.undo_next()
             return
         error = f"{outcome.command} undoes a step, and was {outcome.outcome}: {outcome.message}"
         failing = Failing(now, outcome.attempts, error, outcome.command, self.input.position)
         self._change(status="suspended", undoing=None, failing=failing)
         self.events.append(Recorded(WorkflowSuspended(error, outcome.attempts)))
 
-    def undo_again(self) -> None:
-        """Dispatch the undo that has failed once more."""
-        self._undo_next()
-
-    def _undo_next(self) -> None:
+    def undo_next(self) -> None:
+        """Dispatch the next undo; end the instance after the last one."""
         if not self.instance.undo:
             self.end("failed", self.instance.reason)
             return
@@ -301,12 +305,8 @@ class _Made:
         self._ids.add(id)
         if data is None:
             data = restored_command(self.definition, stored)
-        tags = (self.definition.tag, INSTANCE + self.instance.key)
-        metadata = {
-            CORRELATION: self.instance.correlation,
-            CAUSATION: str(self.instance.id) if isinstance(self.input, TimerFired) else str(self.input.id),
-            REPORT: report_to(tags),
-        }
+        report = report_to((self.definition.tag, INSTANCE + self.instance.key))
+        metadata = {**metadata_of(self.instance, self.input), REPORT: report}
         self.commands.append(Accepted(Command(id, stored.command, data, metadata, None, once=True), due))
         return id
 
@@ -358,6 +358,8 @@ def restored_command(definition: Definition, stored: StoredCommand) -> Any:
     return commands.decode(stored.command, stored.encoding, stored.schema, payload)
 
 
-def due_time(due: int) -> datetime:
-    """Return when a timer is due, as a time."""
-    return from_micros(due)
+def metadata_of(instance: Instance, input: Input | None) -> dict[str, str]:
+    """Return the metadata of what an instance does because of an input: its own correlation, and the input as the cause."""
+    if isinstance(input, Event):
+        return {**caused_by(input), CORRELATION: instance.correlation}
+    return {CORRELATION: instance.correlation, CAUSATION: str(instance.id)}

@@ -171,7 +171,7 @@ def test_its_events_and_commands_are_registered_and_its_state_can_be_stored() ->
 def test_two_methods_for_one_input_are_refused() -> None:
     with pytest.raises(RegistrationError, match="twice"):
 
-        class Twice(goes.Workflow[Progress], name="twice"):
+        class Twice(goes.Workflow[Progress], name="twice"):  # pyright: ignore[reportUnusedClass]
             @goes.starts(Placed)
             def one(self, state: Progress, event: goes.Event[Placed]) -> None: ...
             @goes.starts(Placed)
@@ -228,7 +228,7 @@ def test_wrong_names_and_versions_are_refused(name: Any, version: Any) -> None:
 def test_a_method_that_every_workflow_has_cannot_be_marked() -> None:
     with pytest.raises(RegistrationError, match="choose another name"):
 
-        class Odd(goes.Workflow[Progress], name="odd"):
+        class Odd(goes.Workflow[Progress], name="odd"):  # pyright: ignore[reportUnusedClass]
             @goes.starts(Placed)
             def key(self, state: Any, event: Any) -> Any: ...  # type: ignore[override]
 

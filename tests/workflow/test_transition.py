@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 import goes_lite as goes
-from goes_lite.errors import EncodeError, InvalidEffect, TooManyEffects
+from goes_lite.errors import EncodeError, InvalidEffect, TooManyEffects, UnknownStep
 from goes_lite.events.fields import to_micros
 from goes_lite.events.outcome import REPORT
 from goes_lite.events.workflow import (
@@ -152,12 +152,16 @@ def test_associations_are_in_the_record_until_it_ends() -> None:
 
 
 def test_an_input_without_a_method_changes_the_state_alone() -> None:
-    first = started()
+    step = transition(definition(), shipping().instance, outcome(UUID(int=5), "refund", 9), LATER)
 
-    step = transition(definition(), first.instance, goes.TimerFired("unknown", NOON, NOON), LATER)
-
-    assert step.instance.state["seen"] == ["order.placed", "unknown"]
+    assert step.instance.state["seen"] == ["order.placed", "goes.command.outcome", "goes.command.outcome"]
     assert step.effects == ()
+
+
+def test_a_timer_that_the_definition_does_not_have_any_more_is_an_unknown_step() -> None:
+    with pytest.raises(UnknownStep, match="needs \"the timer 'gone'\".* version 1 are \\['payment'\\]") as caught:
+        transition(definition(), started().instance, goes.TimerFired("gone", NOON, NOON), LATER)
+    assert caught.value.step == "the timer 'gone'"
 
 
 def test_compensation_undoes_in_reverse_one_after_another_and_then_fails() -> None:
@@ -291,6 +295,9 @@ def test_a_state_that_is_changed_in_place_is_the_next_one_and_leaks_nowhere() ->
         def placed(self, state: dict[str, int], event: goes.Event[Placed]) -> Iterable[goes.Effect]:
             state["ignored"] = 1
             return ()
+
+        @goes.on_timer("a")
+        def fired(self, state: dict[str, int], timer: goes.TimerFired) -> None: ...
 
     counting = Definition(Counting(), registry)
     first = start(counting, "1", happened(Placed(1), 1), LATER).instance

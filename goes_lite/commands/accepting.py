@@ -1,0 +1,19 @@
+"""Accepting many commands at once, in a transaction: for features that dispatch commands by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from goes_lite.commands._accepted import accept, accepted_in
+from goes_lite.commands._command import Command
+from goes_lite.contract.backend import Backend, Transaction
+
+
+async def accept_all(backend: Backend, tx: Transaction, commands: Iterable[tuple[Command[object], int | None]]) -> None:
+    """Accept commands if the transaction commits, each due at a time (microseconds since 1970, UTC), or at once.
+
+    Their ids must be new: one that was accepted under the same id is replaced. EncodeError if one does not fit its type.
+    """
+    kept = {str(command.id): accept(backend, command, due) for command, due in commands}
+    if kept:
+        await accepted_in(tx).put_many(kept)

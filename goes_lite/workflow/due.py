@@ -1,0 +1,143 @@
+"""What a workflow does besides events: timers that are due, and instances that are tried again.
+
+Rule of this file: the index of what is due is in the store, in its order. A row that does not agree with its instance is stale,
+and removed; one that cannot be read is put aside. Neither keeps the others waiting.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from goes_lite.codec import codec
+from goes_lite.contract.backend import Backend, Transaction
+from goes_lite.contract.model_store import ModelRecord
+from goes_lite.errors import CodecError, UnknownEventError
+from goes_lite.events.fields import from_micros, is_micros, to_micros
+from goes_lite.processor.target import Commit
+from goes_lite.runtime.face import Face, call
+from goes_lite.workflow.inputs import TimerFired
+from goes_lite.workflow.instance import Failing, Instance
+from goes_lite.workflow.stored import PARKED, Stored, TimerRow, rows_of, timer_id
+from goes_lite.workflow.telling import Teller
+from goes_lite.workflow.work import Work
+
+logger = logging.getLogger("goes_lite.workflow")
+
+BATCH = 200
+"""How many timers share a transaction."""
+DRAIN = 100
+"""How many waiting inputs of an instance share a transaction."""
+MAX_SLEEP = 1.0
+"""The longest wait for a timer, in seconds: the clock may be set, or the machine may sleep."""
+
+
+class DueWork:
+    """The chores of a workflow."""
+
+    def __init__(self, backend: Backend, teller: Teller, face: Face) -> None:
+        self._backend = backend
+        self._teller = teller
+        self._name = teller.newest.name
+        self._timers = Stored(backend, self._name).timers
+        self._attempt = face.function(teller.attempt, "a method of a workflow")
+        self._undo = face.function(teller.attempt_undo, "an undo")
+
+    async def do(self, commit: Commit) -> float | None:
+        """Do what is due now; return the seconds until something is, at most one; None if nothing is planned."""
+        now = self._now()
+        for limit in (1, BATCH):  # mostly nothing is due
+            found = await self._timers.store.query(self._timers.collection, limit=limit).list()
+            if not found or found[0].id.startswith(PARKED):
+                return None
+            due = [record for record in found if not _is_later(record.id, now)]
+            if not due:
+                return min(MAX_SLEEP, (int(found[0].id[:20]) - now) / 1_000_000)
+        await commit(lambda tx: self._fire(tx, due))
+        return 0
+
+    def _now(self) -> int:
+        return to_micros(self._backend.runtime.clock.now())
+
+    async def _fire(self, tx: Transaction, records: Sequence[ModelRecord]) -> None:
+        work = Work(self._backend, tx, self._name, self._backend.runtime.clock.now())
+        rows: list[tuple[str, TimerRow]] = []
+        for record in records:
+            row = _read(record)
+            if row is None:
+                await self._park(tx, record)
+            else:
+                rows.append((record.id, row))
+        await work.load(row.key for _, row in rows)
+        for id, row in rows:
+            instance = work.get(row.key)
+            if id not in rows_of(instance) or instance is None:
+                work.stale(id)
+            elif row.kind == "retry":
+                await self._try_again(work, tx, instance)
+            else:
+                await call(self._attempt, work, instance, self._fired(row, work))
+        await work.save()
+
+    @staticmethod
+    def _fired(row: TimerRow, work: Work) -> TimerFired:
+        return TimerFired(row.name, from_micros(row.due), work.now)
+
+    async def _park(self, tx: Transaction, record: ModelRecord) -> None:
+        """Put a row aside that cannot be read: no instance can be told of it, and nobody may have to wait for it."""
+        logger.warning(
+            "the timer %r in %r cannot be read, and is put aside: %.200r", record.id, record.collection, record.data
+        )
+        await tx.models.put_many(record.collection, {record.id: None, (PARKED + record.id)[:1000]: record.data})
+
+    # --- instances that could not handle an input -------------------------------------------------------------------
+
+    async def _try_again(self, work: Work, tx: Transaction, instance: Instance) -> None:
+        """Tell an instance what waits for it, in order, up to the first input that it cannot handle."""
+        key, failing = instance.key, instance.failing
+        if failing is None:
+            return
+        if instance.compensating and instance.undoing is None and instance.undo:
+            if not await call(self._undo, work, instance):
+                return
+        elif failing.timer and instance.timers.get(failing.input) == failing.timer:
+            timer = TimerRow(key, "timer", failing.input, failing.timer)
+            if not await call(self._attempt, work, instance, self._fired(timer, work)):
+                return
+        rows = await work.stored.waiting(key).query(limit=DRAIN).list()
+        for row in rows:
+            current = work.get(key)
+            if current is None or current.ended:  # nothing concerns it any more
+                work.told(key, row.position)
+                self._teller.ignored += 1
+                continue
+            if current.status == "suspended":  # by the outcome of an undo
+                return
+            try:
+                found = await tx.events.query(after=row.position - 1, upto=row.position).list()
+            except (CodecError, UnknownEventError) as exc:
+                self._teller.failed(work, current, None, exc)
+                return
+            if found and not await call(self._attempt, work, current, found[0]):
+                return
+            work.told(key, row.position)
+        current = work.get(key)
+        if current is None or current.status == "suspended":
+            return
+        now = to_micros(work.now)
+        more = len(rows) == DRAIN
+        work.put(replace(current, failing=Failing(work.now, 0, "", retry=now) if more else None))
+
+
+def _is_later(id: str, now: int) -> bool:
+    return id[:20].isdigit() and int(id[:20]) > now
+
+
+def _read(record: ModelRecord) -> TimerRow | None:
+    try:
+        row = codec("json").decoder(TimerRow)(record.data)
+    except CodecError:
+        return None
+    found: TimerRow = row
+    return found if is_micros(found.due) and timer_id(found) == record.id else None

@@ -1,0 +1,178 @@
+"""Telling instances their inputs: which ones an event concerns, and what happens if one cannot handle it.
+
+Rule of this file: an instance fails alone. What its definition raises is noted in its record, its inputs wait in order, and all
+others go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from goes_lite.errors import InstanceExists, InstanceNotFound, UnknownStep
+from goes_lite.errors.functions import failure
+from goes_lite.events.event import Event
+from goes_lite.events.fields import to_micros
+from goes_lite.events.outcome import COMMAND_OUTCOME
+from goes_lite.events.workflow import WorkflowSuspended
+from goes_lite.processor.target import HandlerFailed
+from goes_lite.runtime.backoff import Backoff
+from goes_lite.workflow.definition import Concerns, Definition
+from goes_lite.workflow.inputs import Input, TimerFired, ref_of
+from goes_lite.workflow.instance import Failing, Instance
+from goes_lite.workflow.options import OnSecondStart
+from goes_lite.workflow.transition import Recorded, Step, begin, transition, undo_again
+from goes_lite.workflow.work import Work
+
+MAX_ERROR = 2000
+"""How many characters of an error are stored."""
+
+pauses = Backoff(0.1, maximum=30.0)
+"""How long an instance that cannot handle an input waits for its next attempt, in seconds."""
+
+
+class Teller:
+    """Tells the instances of one workflow their inputs, in memory. It calls the functions of the program."""
+
+    def __init__(
+        self,
+        definitions: Mapping[int, Definition],
+        version: int,
+        on_second_start: OnSecondStart,
+        patience: float,
+        *,
+        strict: bool,
+    ) -> None:
+        self.definitions = definitions
+        self.newest = definitions[version]
+        self._on_second_start: OnSecondStart = on_second_start
+        self._patience = timedelta(seconds=patience)
+        self._strict = strict
+        self.ignored = 0
+        """How many inputs concerned an instance that does not exist or has ended, or would have started one again."""
+        self.again: int | None = None
+        """The position of a dead letter that is being handled: the instance may have been told later events."""
+
+    # --- events -----------------------------------------------------------------------------------------------------
+
+    def concerned(self, events: Sequence[Event[Any]]) -> list[Concerns]:
+        """Return which instances each of the events concerns. HandlerFailed if a key function raises or returns nonsense."""
+        found: list[Concerns] = []
+        for index, event in enumerate(events):
+            try:
+                found.append(self.newest.concerns(event))
+            except BaseException as exc:
+                raise HandlerFailed(failure(exc), index) from exc
+        return found
+
+    def tell(
+        self, work: Work, events: Sequence[Event[Any]], about: Sequence[Concerns], index: int
+    ) -> tuple[int, list[str]]:
+        """Tell the events from `index` on. Return the index at which it ended, and the instances that have to be loaded there."""
+        while index < len(events):
+            event, (starting, reacting) = events[index], about[index]
+            concerned = dict.fromkeys(reacting) | dict.fromkeys(one for key in reacting for one in work.associated(key))
+            missing = [key for key in concerned if not work.has(key)]
+            if missing:
+                return index, missing
+            try:
+                told = {key for key in starting if self._start(work, key, event)}
+                for key in concerned:
+                    if key not in told:
+                        self._react(work, key, event, own=key in reacting)
+            except (InstanceExists, InstanceNotFound) as exc:
+                raise HandlerFailed(exc, index) from exc
+            except HandlerFailed as exc:
+                exc.index = index
+                raise
+            index += 1
+        return index, []
+
+    def _start(self, work: Work, key: str, event: Event[Any]) -> bool:
+        """Start an instance; False if there is one that the event concerns in another way, or not at all."""
+        found = work.get(key)
+        if found is not None:
+            if event.position <= found.position or (not found.ended and event.name in self.newest.reacts):
+                return False
+            if not (found.ended and self._on_second_start == "new run"):
+                if self._on_second_start == "error" and found.inputs:
+                    raise InstanceExists(self.newest.name, key, found.status)
+                self.ignored += 1
+                return True
+        try:
+            instance = begin(self.newest, key, event, work.now, found)
+        except BaseException as exc:
+            raise HandlerFailed(failure(exc), None) from exc  # there is no instance yet that could fail
+        self._tell(work, instance, event)
+        return True
+
+    def _react(self, work: Work, key: str, event: Event[Any], *, own: bool) -> None:
+        instance = work.get(key)
+        if instance is None or instance.ended:
+            if not own or work.associated(key) or (instance is not None and event.position <= instance.position):
+                return
+            if self._strict and event.name != COMMAND_OUTCOME:
+                raise InstanceNotFound(self.newest.name, key, "" if instance is None else instance.status)
+            self.ignored += 1
+        elif event.position > instance.position or event.position == self.again:
+            self._tell(work, instance, event)
+
+    def _tell(self, work: Work, instance: Instance, event: Event[Any]) -> None:
+        ready = instance.failing is None and instance.status != "suspended"
+        if not (ready and self.attempt(work, instance, event)):
+            work.wait(instance.key, event)
+
+    # --- one input --------------------------------------------------------------------------------------------------
+
+    def attempt(self, work: Work, instance: Instance, input: Input) -> bool:
+        """Tell one instance one input; False if it cannot handle it, which is noted in its record."""
+        try:
+            step = transition(self.of(instance), instance, input, work.now)
+        except BaseException as exc:  # noqa: BLE001 - the instance alone is concerned
+            self.failed(work, instance, input, failure(exc))
+            return False
+        work.step(step, input)
+        return True
+
+    def attempt_undo(self, work: Work, instance: Instance) -> bool:
+        """Dispatch an undo that has failed once more; False if that is impossible."""
+        try:
+            step = undo_again(self.of(instance), instance, work.now)
+        except BaseException as exc:  # noqa: BLE001 - see above
+            self.failed(work, instance, None, failure(exc))
+            return False
+        work.step(step, None)
+        return True
+
+    def of(self, instance: Instance) -> Definition:
+        """Return the definition of an instance. UnknownStep if this program does not have its version."""
+        definition = self.definitions.get(instance.version)
+        if definition is None:
+            raise UnknownStep(
+                self.newest.name, instance.key, f"version {instance.version} of the definition",
+                f"it has {', '.join(map(str, sorted(self.definitions)))}",
+            )  # fmt: skip
+        return definition
+
+    def failed(self, work: Work, instance: Instance, input: Input | None, error: Exception) -> None:
+        """Note that an instance cannot handle an input. It is tried again later; after its patience it is suspended."""
+        before = instance.failing
+        attempts = 1 if before is None else before.attempts + 1
+        since = work.now if before is None else before.since
+        text = f"{type(error).__name__}: {error}"[:MAX_ERROR].encode("utf-8", "replace").decode()
+        given_up = isinstance(error, UnknownStep) or work.now - since >= self._patience
+        failing = Failing(
+            since, attempts, text, "" if input is None else input.name,
+            input.position if isinstance(input, Event) else 0,
+            to_micros(input.due) if isinstance(input, TimerFired) else 0,
+            0 if given_up else to_micros(work.now) + round(pauses(attempts) * 1_000_000),
+        )  # fmt: skip
+        instance = replace(instance, failing=failing, updated=work.now)
+        if not given_up:
+            work.put(instance)
+            return
+        told = Recorded(WorkflowSuspended(text, attempts, None if input is None else ref_of(input)))
+        instance = replace(instance, status="suspended", events=instance.events + 1)
+        work.step(Step(instance, (), (told,), ()), input)
