@@ -4,8 +4,9 @@
     python .ci/blocking.py --check    fail if a file differs from what would be written
 
 A class `BlockingX` follows the class `X` that its module imports. Each of its public methods takes over the parameters and
-the docstring of the method of that name; if `X` is a protocol, missing methods are added. Bodies stay as they are, because
-readers should see the forwarding code. Needs ruff, which formats the result.
+the docstring of the method of that name; if `X` is a protocol, missing methods are added. A public function follows the one of
+that name in the module of that name outside of `blocking`, and takes a `BlockingDatabase` where that one takes a backend.
+Bodies stay as they are, because readers should see the forwarding code. Needs ruff, which formats the result.
 """
 
 from __future__ import annotations
@@ -16,14 +17,17 @@ import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 BLOCKING = ROOT / "goes_lite" / "blocking"
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 SPELLED = {"__aenter__": "__enter__", "__aexit__": "__exit__", "aclose": "close"}
 """Methods whose names differ on the blocking face."""
@@ -37,6 +41,9 @@ TYPES = {
         "BoundLookup", "View",
     )
 } | {"AbstractAsyncContextManager": "AbstractContextManager", "Decided": "Iterable[Event[Any]]"}  # fmt: skip
+
+BACKENDS = dict.fromkeys(("Backend", "Handle"), "BlockingDatabase")
+"""What functions take on the async face, and on this one."""
 
 WORDS = [
     (r"\bawait (?=[\w.]+[(.])", ""),
@@ -61,25 +68,30 @@ def tree_of(module: str) -> ast.Module:
     return ast.parse(((path / "__init__.py") if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8"))
 
 
-def find(module: str, name: str) -> tuple[str, ast.ClassDef] | None:
-    """Find the class that a name means in a module, and the module that defines it; None if it is not in goes_lite."""
+def find(
+    module: str, name: str, kind: type[Definition] | tuple[type[Definition], ...] = ast.ClassDef
+) -> tuple[str, Definition] | None:
+    """Find what a name means in a module, and the module that defines it; None if it is not in goes_lite."""
     for node in ast.walk(tree_of(module)):
-        if isinstance(node, ast.ClassDef) and node.name == name:
+        if isinstance(node, kind) and node.name == name:
             return module, node
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("goes_lite"):
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
-                    return find(node.module, alias.name)
+                    return find(node.module, alias.name, kind)
     return None
 
 
 def lineage(module: str, name: str) -> list[tuple[str, ast.ClassDef]]:
     """Return a class and its bases, nearest first."""
     found = find(module, name)
-    if found is None:
+    if found is None or not isinstance(found[1], ast.ClassDef):
         return []
     bases = [base.value if isinstance(base, ast.Subscript) else base for base in found[1].bases]
-    return [found, *(one for base in bases if isinstance(base, ast.Name) for one in lineage(found[0], base.id))]
+    return [
+        (found[0], found[1]),
+        *(one for base in bases if isinstance(base, ast.Name) for one in lineage(found[0], base.id)),
+    ]
 
 
 def members(source: list[tuple[str, ast.ClassDef]]) -> dict[str, tuple[Function | None, str]]:
@@ -124,6 +136,9 @@ def without_await(text: str) -> str:
 class _Types(ast.NodeTransformer):
     """Annotations of the blocking face: its classes, and no awaitables."""
 
+    def __init__(self, more: Mapping[str, str]) -> None:
+        self._types = TYPES | dict(more)
+
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         kept = [self.visit(side) for side in (node.left, node.right) if not _is_awaitable(side)]
         return ast.BinOp(kept[0], node.op, kept[1]) if len(kept) == 2 else kept[0]
@@ -135,21 +150,21 @@ class _Types(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        return ast.parse(TYPES.get(node.id, node.id), mode="eval").body
+        return ast.parse(self._types.get(node.id, node.id), mode="eval").body
 
 
 def _is_awaitable(node: ast.AST) -> bool:
     return isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id == "Awaitable"
 
 
-def signature(function: Function, name: str) -> str:
-    """Return `def name(…) -> …:` for the blocking face."""
+def signature(function: Function, name: str, types: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Return `def name(…) -> …:` for the blocking face; `types` are replaced as well."""
     copy: Any = ast.parse(f"def f({ast.unparse(function.args)}): ...").body[0]
     for argument in ast.walk(copy.args):
         if isinstance(argument, ast.arg) and argument.annotation:
-            argument.annotation = _Types().visit(argument.annotation)
+            argument.annotation = _Types(types).visit(argument.annotation)
     returns = (
-        ast.unparse(_Types().visit(ast.parse(ast.unparse(function.returns), mode="eval").body))
+        ast.unparse(_Types(types).visit(ast.parse(ast.unparse(function.returns), mode="eval").body))
         if function.returns
         else "None"
     )
@@ -170,7 +185,9 @@ def rewritten(path: Path) -> str:
     lines = text.splitlines(keepends=True)
     edits: list[tuple[int, int, str]] = []
     module = f"goes_lite.blocking.{path.stem}"
-    for cls in ast.parse(text).body:
+    body = ast.parse(text).body
+    edits += [edit for node in body if isinstance(node, ast.FunctionDef) for edit in _function(node, path, lines)]
+    for cls in body:
         if not isinstance(cls, ast.ClassDef) or not cls.name.startswith("Blocking"):
             continue
         source = lineage(module, cls.name.removeprefix("Blocking"))
@@ -205,6 +222,22 @@ def rewritten(path: Path) -> str:
     if done.returncode:
         raise SystemExit(f"{path}: ruff format failed:\n{done.stderr}")
     return done.stdout
+
+
+def _function(node: ast.FunctionDef, path: Path, lines: list[str]) -> list[tuple[int, int, str]]:
+    """Return the edit of a function that follows one of the module of the same name outside of `blocking`."""
+    outside = ROOT / "goes_lite" / path.stem
+    if node.name.startswith("_") or not (outside.is_dir() or outside.with_suffix(".py").is_file()):
+        return []
+    found = find(f"goes_lite.{path.stem}", node.name, (ast.FunctionDef, ast.AsyncFunctionDef))
+    if found is None or not isinstance(found[1], Function):
+        return []
+    if not ast.get_docstring(node):
+        raise SystemExit(f"{path}: {node.name} has no docstring: write one of any text")
+    head = (
+        signature(found[1], node.name, BACKENDS) + "\n" + docstring(without_await(ast.get_docstring(found[1]) or ""), 4)
+    )
+    return [(node.lineno, node.body[0].end_lineno or 0, head)]
 
 
 def _has(node: ast.FunctionDef, decorator: str) -> bool:

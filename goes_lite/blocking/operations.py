@@ -72,7 +72,7 @@ def export(
     query: EventQuery = EVERYTHING,
     after: int = 0,
     upto: int | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> End:
     """Write the log to a binary stream, in the format of docs/export.md, and return its last line.
 
@@ -96,7 +96,7 @@ def export_to(
     after: int = 0,
     upto: int | None = None,
     resume: bool = False,
-    progress: Progress | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> End:
     """Write the log to a new file as `export` does. It has its name only once it is complete and on the disk.
 
@@ -163,9 +163,9 @@ def verify(
     """Check everything that a store holds; problems are returned, not raised. It writes nothing.
 
     Each payload is decoded: into today's type, with its upcasters, if the handle's registry knows the name, else as plain
-    data. Open the handle with `unknown="raw"` if it does not know all names, so that look-ups work as well. What cannot be told
-    from the store alone is that a payload was changed into another sound one: a receipt of `digest` tells that. Memory does not
-    grow with the store; events that are appended meanwhile may be left out.
+    data. What cannot be told from the store alone is that a payload was changed into another sound one: a receipt of `digest`
+    tells that. Memory does not grow with the store. Others may write meanwhile: the log, the snapshots, the checkpoints and the
+    read models are each checked in a view, as of one moment (see `Backend.view`), so what is written later is left out.
 
     Arguments
       aggregates   classes whose snapshots are compared with a replay of the events.
@@ -177,7 +177,7 @@ def verify(
       limit        after how many problems to stop.
       progress     called from time to time with the number of events checked so far.
 
-    Raises StoreClosed, StoreLocked or StoreUnavailable if the store cannot be reached.
+    Raises StoreClosed, StoreLocked or StoreUnavailable if the store cannot be reached, or a server ends a view early.
     """
     return db._portal.run(
         operations.verify(
@@ -253,7 +253,7 @@ def write_tables(
     query: EventQuery = EVERYTHING,
     after: int = 0,
     upto: int | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[int], object] | None = None,
 ) -> list[Table]:
     """Write a table for each event name into a new folder, for analysis, and return what was written.
 

@@ -127,7 +127,12 @@ def loads(payload: str | bytes) -> Any:
         except TypeError:
             raise Problem(f"expected JSON as str or bytes, got {type(payload).__name__}") from None
     try:
-        plain = _decode(text)
+        try:
+            plain, end = _scan(text, 0)  # what the decoder calls, without its search for whitespace around the text
+        except StopIteration:
+            plain, end = None, -1
+        if end != len(text):
+            plain = _decode(text)
     except json.JSONDecodeError as exc:
         raise Problem(f"not JSON: {exc.msg} at character {exc.pos}") from None
     except ValueError:  # the limit of Python on the digits of an int
@@ -141,7 +146,9 @@ def _constant(name: str) -> NoReturn:
     raise Problem(f"not JSON: {name} is not a number that JSON has")
 
 
-_decode = json.JSONDecoder(parse_constant=_constant).decode
+_decoder: Any = json.JSONDecoder(parse_constant=_constant)
+_decode: Callable[[str], Any] = _decoder.decode
+_scan: Callable[[str, int], tuple[Any, int]] = _decoder.scan_once
 
 
 def _refuse_surrogates(text: str, plain: Any) -> None:

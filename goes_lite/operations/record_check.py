@@ -9,7 +9,8 @@ import json
 from collections.abc import Callable
 from typing import Any, cast
 
-from goes_lite.contract.backend import Backend
+from goes_lite.contract.backend import View
+from goes_lite.contract.checkpoints import LeaseStore
 from goes_lite.contract.model_store import ModelRecord
 from goes_lite.contract.own_collections import COMMANDS, PROCESSORS, PROJECTIONS, RECEIPTS, parked_collection
 from goes_lite.errors import InvalidQueryError
@@ -20,17 +21,17 @@ Document = dict[str, Any]
 
 
 class RecordCheck:
-    """The checks of one store; `head` is that of the log."""
+    """The checks of one store, as of one moment; `head` is that of the log."""
 
-    def __init__(self, db: Backend, report: Report, head: int) -> None:
-        self._db = db
+    def __init__(self, view: View, report: Report, head: int) -> None:
+        self._view = view
         self._report = report
         self._head = head
 
-    async def consumers(self) -> None:
+    async def consumers(self, leases: LeaseStore) -> None:
         """Check that no checkpoint is ahead of the log, that all belong to this store, and what is kept under their names."""
-        identity, expect = self._db.identity, self._report.expect
-        for checkpoint in await self._db.checkpoints.all():
+        identity, expect = self._view.identity, self._report.expect
+        for checkpoint in await self._view.checkpoints.all():
             name, position, store, _ = checkpoint
             self._report.counts["checkpoints"] += 1
             if position > self._head:
@@ -45,13 +46,13 @@ class RecordCheck:
                     f"the checkpoint {name!r} belongs to the store {store}, but this one is {identity}",
                     f"reset the processor {name!r}",
                 )
-            found = await self._db.checkpoints.get(name)
+            found = await self._view.checkpoints.get(name)
             expect(
                 found == checkpoint,
                 "checkpoint-lookup",
                 f"the checkpoint {name!r} is listed as {checkpoint}, but get() returns {found}",
             )
-            if lease := await self._db.leases.get(name):
+            if lease := await leases.get(name):
                 self._report.counts["leases"] += 1
                 expect(lease.token >= 1 and bool(lease.owner), "lease-wrong", f"the lease {name!r} cannot be: {lease}")
             await self._own(parked_collection(name), "parked", self._parked)
@@ -66,7 +67,7 @@ class RecordCheck:
     async def models(self, collection: str) -> None:
         """Check that each record of a collection is valid JSON, with a unique id and a version."""
         before: str | None = None
-        async for record in self._db.models.query(collection):
+        async for record in self._view.models.query(collection):
             what = f"the model {record.id!r} of {collection!r}"
             self._report.counts["models"] += 1
             expect = self._report.expect
@@ -74,7 +75,7 @@ class RecordCheck:
             before = record.id
             expect(record.version >= 1, "model-version", f"{what} has version {record.version}")
             expect(
-                await self._db.models.get(collection, record.id) == record,
+                await self._view.models.get(collection, record.id) == record,
                 "model-lookup",
                 f"{what} is not what get() returns",
             )
@@ -88,7 +89,7 @@ class RecordCheck:
     async def _own(self, collection: str, what: str, check: Callable[[str, Document], str]) -> None:
         """Check the records of a collection of goes_lite's own; `check` returns what is wrong with one, if anything is."""
         try:
-            pages = self._db.models.query(collection)
+            pages = self._view.models.query(collection)
             while page := await pages.next_page():
                 for record in page:
                     self._report.counts[what] += 1

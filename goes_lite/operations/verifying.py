@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from goes_lite.contract.backend import Backend
+from goes_lite.contract.backend import Backend, View
 from goes_lite.contract.findings import Finding
 from goes_lite.contract.own_collections import RESERVED
 from goes_lite.events.query import EventQuery
@@ -23,9 +23,6 @@ from goes_lite.operations.reporting import Enough, Report
 if TYPE_CHECKING:
     from goes_lite.aggregate import Aggregate
     from goes_lite.operations.receipts import Receipt
-
-TRIES = 5
-"""How often the list of aggregates is compared again with a log that has grown meanwhile."""
 
 
 class Findings(NamedTuple):
@@ -60,9 +57,9 @@ async def verify(
     """Check everything that a store holds; problems are returned, not raised. It writes nothing.
 
     Each payload is decoded: into today's type, with its upcasters, if the handle's registry knows the name, else as plain
-    data. Open the handle with `unknown="raw"` if it does not know all names, so that look-ups work as well. What cannot be told
-    from the store alone is that a payload was changed into another sound one: a receipt of `digest` tells that. Memory does not
-    grow with the store; events that are appended meanwhile may be left out.
+    data. What cannot be told from the store alone is that a payload was changed into another sound one: a receipt of `digest`
+    tells that. Memory does not grow with the store. Others may write meanwhile: the log, the snapshots, the checkpoints and the
+    read models are each checked in a view, as of one moment (see `Backend.view`), so what is written later is left out.
 
     Arguments
       aggregates   classes whose snapshots are compared with a replay of the events.
@@ -74,7 +71,7 @@ async def verify(
       limit        after how many problems to stop.
       progress     called from time to time with the number of events checked so far.
 
-    Raises StoreClosed, StoreLocked or StoreUnavailable if the store cannot be reached.
+    Raises StoreClosed, StoreLocked or StoreUnavailable if the store cannot be reached, or a server ends a view early.
     """
     report = Report(limit, progress)
     try:
@@ -95,22 +92,20 @@ async def _verify(
     thorough: int,
 ) -> None:
     await report.part("the store", _integrity(db, report))
-    lookups = Lookups(db, report, thorough)
-    log = LogPass(db, report, strict=strict)
-    await report.part("the log", _log(db, report, log, lookups))
-    head = await db.events.head()
+    await report.part("the log", _log(db, report, strict, thorough))
     if receipt is not None:
         await report.part("the log", _compare(db, report, receipt))
     await report.part("the snapshots", _snapshots(db, report, classes))
-    records = RecordCheck(db, report, head)
-    await report.part("the checkpoints", records.consumers())
-    await report.part("the records of goes_lite", records.own())
-    for collection in await _of_programs(db) if collections is None else collections:
-        await report.part(f"the collection {collection!r}", records.models(collection))
+    async with db.view() as view:
+        records = RecordCheck(view, report, await view.events.head())
+        await report.part("the checkpoints", records.consumers(db.leases))
+        await report.part("the records of goes_lite", records.own())
+        for collection in await _of_programs(view) if collections is None else collections:
+            await report.part(f"the collection {collection!r}", records.models(collection))
 
 
-async def _of_programs(db: Backend) -> list[str]:
-    return [name for name in await db.models.collections() if not name.startswith(RESERVED)]
+async def _of_programs(view: View) -> list[str]:
+    return [name for name in await view.models.collections() if not name.startswith(RESERVED)]
 
 
 async def _integrity(db: Backend, report: Report) -> None:
@@ -118,31 +113,26 @@ async def _integrity(db: Backend, report: Report) -> None:
         report.wrong(*finding)
 
 
-async def _log(db: Backend, report: Report, log: LogPass, lookups: Lookups) -> None:
-    head = await db.events.head()
-    await log.read(head, lookups.of_page)
-    beyond = await db.events.stored(after=head).next_page()
-    if beyond and await db.events.head() == head:
-        report.wrong("head-behind", f"the head is {head}, but there is an event at position {beyond[0].position}")
-    for _ in range(TRIES):
-        agrees = await lookups.aggregates(log, head)
-        counts = log.names.copy(), await db.events.count(), log.unreadable
-        now = await db.events.head()
-        if now == head:
-            await _counts(db, report, *counts)
-            if not agrees and not log.unreadable:
-                await _disagrees(db, report, log, lookups, head)
-            return
-        head = now
-        await log.read(head)
-    report.note("the store was written to all the time: the list of aggregates was not compared with the log")
+async def _log(db: Backend, report: Report, strict: bool, thorough: int) -> None:
+    async with db.view() as view:
+        head = await view.events.head()
+        log = LogPass(view.events, db.registry, report, strict=strict)
+        lookups = Lookups(view.events, report, thorough)
+        await log.read(head, lookups.of_page)
+        if beyond := await view.events.stored(after=head).next_page():
+            report.wrong("head-behind", f"the head is {head}, but there is an event at position {beyond[0].position}")
+        agrees = await lookups.aggregates(log)
+        await _counts(view, report, log)
+        if not agrees and not log.unreadable:
+            await _disagrees(report, log, lookups)
 
 
-async def _counts(db: Backend, report: Report, names: dict[str, int], counted: int, unreadable: int) -> None:
-    total = report.counts["events"] + unreadable
+async def _counts(view: View, report: Report, log: LogPass) -> None:
+    unreadable = log.unreadable
+    counted, total = await view.events.count(), report.counts["events"] + unreadable
     report.expect(counted == total, "count", f"{counted} events are counted, but the log has {total}")
-    for name, number in [*names.items()][:NAMES]:
-        counted = await db.events.count(EventQuery([name]))
+    for name, number in [*log.names.items()][:NAMES]:
+        counted = await view.events.count(EventQuery([name]))
         report.expect(
             number <= counted <= number + unreadable,
             "count",
@@ -150,10 +140,10 @@ async def _counts(db: Backend, report: Report, names: dict[str, int], counted: i
         )
 
 
-async def _disagrees(db: Backend, report: Report, log: LogPass, lookups: Lookups, head: int) -> None:
+async def _disagrees(report: Report, log: LogPass, lookups: Lookups) -> None:
     """Name the aggregates because of which the list of them is not what the log says."""
     before = len(report.problems)
-    await lookups.each(head)
+    await lookups.each()
     if len(report.problems) == before:
         report.wrong(
             "aggregates-differ",
@@ -176,4 +166,5 @@ async def _snapshots(db: Backend, report: Report, classes: list[type[Aggregate]]
     from goes_lite.operations.snapshot_check import check_snapshots
 
     named = {one("any").ref.name: one for one in classes}
-    await check_snapshots(db, report, named)
+    async with db.view() as view:
+        await check_snapshots(view, db, report, named)

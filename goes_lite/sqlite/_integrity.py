@@ -25,16 +25,19 @@ _TIMES = f"""
     WHERE a.first_time != f.time OR a.last_time != l.time LIMIT {MOST}
 """
 _ORDER = f"""
-    SELECT a.name, a.id, o.version, o.position, o.before FROM (
-        SELECT aggregate_key, version, position,
-               lag(position) OVER (PARTITION BY aggregate_key ORDER BY version) AS before
-        FROM events WHERE aggregate_key IS NOT NULL
-    ) o JOIN aggregates a ON a.key = o.aggregate_key WHERE o.position < o.before LIMIT {MOST}
+    SELECT a.name, a.id, e.version, e.position, b.position
+    FROM events e JOIN events b ON b.aggregate_key = e.aggregate_key AND b.version = e.version - 1
+    JOIN aggregates a ON a.key = e.aggregate_key
+    WHERE e.aggregate_key IS NOT NULL AND e.position < b.position LIMIT {MOST}
 """
 _TAGS_MISSING = f"""
     SELECT e.position, t.value FROM events e, json_each(e.tags) t
     WHERE e.tags IS NOT NULL AND json_valid(e.tags)
     AND NOT EXISTS (SELECT 1 FROM event_tags d WHERE d.tag = t.value AND d.position = e.position) LIMIT {MOST}
+"""
+_TAGS_NUMBER = """
+    SELECT (SELECT count(*) FROM event_tags),
+           (SELECT total(CASE WHEN json_valid(tags) THEN json_array_length(tags) END) FROM events WHERE tags IS NOT NULL)
 """
 _TAGS_EXTRA = f"""
     SELECT d.position, d.tag FROM event_tags d LEFT JOIN events e ON e.position = d.position
@@ -74,8 +77,12 @@ def _tables(connection: Connection) -> Iterator[Finding]:
         )
     for name, id, version, position, before in _rows(connection, _ORDER):
         yield Finding("version-order", f"version {version} of {name}({id}) is at position {position}, after {before}")
-    for position, tag in _rows(connection, _TAGS_MISSING):
+    missing = _rows(connection, _TAGS_MISSING)
+    for position, tag in missing:
         yield Finding("tag-missing", f"the event at position {position} is not found by its tag {tag!r}")
+    ((listed, carried),) = _rows(connection, _TAGS_NUMBER)
+    if listed == carried and not missing:
+        return  # every tag that an event carries is listed, and no other can be
     for position, tag in _rows(connection, _TAGS_EXTRA):
         yield Finding(
             "tag-extra", f"the tag {tag!r} leads to the event at position {position}, which does not carry it"

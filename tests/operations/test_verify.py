@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Sequence
+import tracemalloc
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 
 import goes_lite as goes
-from goes_lite.contract.backend import Backend
+from goes_lite.contract.backend import Backend, View
 from goes_lite.contract.checkpoints import Checkpoint
 from goes_lite.contract.event_store import Pages
 from goes_lite.contract.model_store import ModelRecord
@@ -132,6 +134,57 @@ def test_a_large_store_is_read_in_pages(tmp_path: Path) -> None:
     assert findings == Findings((), 3000, 1)
     assert told == sorted(told)
     assert told[-1] == 3000
+
+
+def test_memory_does_not_grow_with_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is remembered of aggregates, texts and ids is limited, so with small limits a log of some pages shows it."""
+    for limit in ("RECENT", "TEXTS"):
+        monkeypatch.setattr(f"goes_lite.operations.log_pass.{limit}", 100)
+    peaks: list[int] = []
+    for number in (2_000, 12_000):
+        with goes.blocking.connect(tmp_path / f"{number}.db", registry=registry, durability="memory") as db:
+            for start in range(0, number, 500):
+                db.events.append([
+                    Event(
+                        Counted(1), aggregate=("counter", f"{n % (number // 4)}"), version=n * 4 // number + 1,
+                        metadata={"n": f"{n:0100}"}, registry=registry,
+                    )
+                    for n in range(start, start + 500)
+                ])  # fmt: skip
+            tracemalloc.start()
+            try:
+                assert drive(verify(db.backend, thorough=10)) == Findings((), number, number // 4)
+                peaks.append(tracemalloc.get_traced_memory()[1])
+            finally:
+                tracemalloc.stop()
+    assert peaks[1] < peaks[0] + (1 << 20), peaks  # the text of the metadata alone would be 1.2 MB more
+
+
+def test_a_store_that_grows_and_shrinks_meanwhile(path: str) -> None:
+    """Everything is of one moment: what is appended, deleted and begun again meanwhile makes no finding."""
+    with goes.blocking.connect(path, registry=registry) as writer, goes.blocking.connect(path, registry=registry) as db:
+        counters = writer.repository(Counter, snapshots=Every(2))
+        seen: list[str] = []
+
+        class Busy(WrappedBackend):
+            """Each view begins, then others write: the snapshots and checkpoints that it shows are soon no more."""
+
+            @asynccontextmanager
+            async def view(self) -> AsyncGenerator[View]:
+                async with self.backend.view() as view:
+                    for id in "abc":
+                        counters.delete(id)
+                        for _ in range(1 if len(seen) % 2 else 3):  # with a snapshot, or too few events for it
+                            counters.use(id, lambda counter: counter.count(100), create=True)
+                    writer.checkpoints.save("totals", writer.events.head())
+                    seen.append("view")
+                    yield view
+
+        first = drive(found(Busy(db.backend)))
+        assert first.problems == ()
+        assert first.notes == ()
+        assert len(seen) > 1
+        assert look(path).problems == ()
 
 
 def test_it_changes_nothing(path: str) -> None:
@@ -339,9 +392,17 @@ def storing(events: Sequence[Event[Any]]) -> Callable[..., Any]:
     return stored
 
 
+class OwnView(WrappedBackend):
+    """A backend whose view shows its own stores, so that a test can replace them."""
+
+    @asynccontextmanager
+    async def view(self) -> AsyncGenerator[View]:
+        yield self
+
+
 async def problems_of(change: Callable[[WrappedBackend], None]) -> str:
     runtime = InlineRuntime()
-    db = WrappedBackend(await SQLiteBackend.open(":memory:", runtime, registry, "error"))
+    db = OwnView(await SQLiteBackend.open(":memory:", runtime, registry, "error"))
     try:
         await fill(db)
         change(db)
