@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -74,7 +74,7 @@ class BlockingCommandBus:
         """
         self._commands.use(*middleware, around=around)
 
-    def dispatch(self, command: object, *, id: UUID | None = None, timeout: float | None = None) -> Any:
+    def dispatch(self, command: object, *, id: UUID | str | None = None, timeout: float | None = None) -> Any:
         """Have the command handled and return the result of its handler.
 
         - Errors of the handler propagate unchanged. CommandNotHandled if there is no handler; UnregisteredTypeError if it is
@@ -83,10 +83,11 @@ class BlockingCommandBus:
           it always counts once, the result is what its JSON says, and an error that is no CommandError is CommandFailed.
         - The handler runs in the current `Context`: its events and commands have the same correlation and actor in their
           metadata, and the id of this command as their causation.
-        - With an `id` it counts once: dispatched again with the same id, even after a crash, in another process or at the
-          same time, it is not handled again, and the result is the same. What a handler writes in a transaction or records
-          on an aggregate commits together with that; a function that writes elsewhere may be called again. A failed command
-          has no effect and may be tried again. CommandMismatch for another command with that id.
+        - With an `id` (a UUID, or a key of your own: see `command_id`) it counts once: dispatched again with the same id, even
+          after a crash, in another process or at the same time, it is not handled again, and the result is the same, or the
+          CommandRejected. What a handler writes in a transaction or records on an aggregate commits together with that; a
+          function that writes elsewhere may be called again. A command that failed with another error has no effect and may
+          be tried again. CommandMismatch for another command with that id.
         - With a `timeout` (seconds), or in a context with a deadline, CommandTimeout if it is not handled by then. A handler
           that awaits is cancelled. One that blocks goes on, and an embedded backend waits for its end; but whatever it begins
           to write or commit through the store after the deadline raises CommandTimeout and is not stored.
@@ -94,7 +95,13 @@ class BlockingCommandBus:
         return self._portal.run(self._commands.dispatch(command, id=id, timeout=timeout))
 
     def dispatch_async(
-        self, command: object, *, id: UUID | None = None, timeout: float | None = None, tx: Any = None
+        self,
+        command: object,
+        *,
+        id: UUID | str | None = None,
+        timeout: float | None = None,
+        tx: Any = None,
+        report: bool | Iterable[str] = False,
     ) -> UUID:
         """Accept the command to be handled later by a worker, and return its id once it is durably stored.
 
@@ -105,19 +112,29 @@ class BlockingCommandBus:
         - It needs no handler here. On a bus that queues commands it is then handed over to the queue, immediately or by a
           worker, for the service that handles it. It stays here until its outcome is known: a worker, `outcome`, or accepting
           it again records that, and sends it once more if the queue has lost it.
+        - With `report`, its outcome is written to the log as an event `goes.command.outcome` (a `CommandOutcome`), once, in the
+          transaction that ends it: done, rejected, or given up. The event has the tag `command:ID`, and those of `report`.
         - EncodeError if it does not fit its type; UnregisteredTypeError if it is no command.
         """
-        return self._portal.run(self._commands.dispatch_async(command, id=id, timeout=timeout, tx=tx))
+        return self._portal.run(self._commands.dispatch_async(command, id=id, timeout=timeout, tx=tx, report=report))
 
-    def schedule(self, command: object, *, at: datetime, id: UUID | None = None, tx: Any = None) -> UUID:
+    def schedule(
+        self,
+        command: object,
+        *,
+        at: datetime,
+        id: UUID | str | None = None,
+        tx: Any = None,
+        report: bool | Iterable[str] = False,
+    ) -> UUID:
         """Accept the command to be handled at a time (an aware datetime), or as soon as a worker can after it.
 
         By wall-clock time, across restarts, sleep and clock changes; otherwise as `dispatch_async`. InvalidEventError if it
         is no aware datetime.
         """
-        return self._portal.run(self._commands.schedule(command, at=at, id=id, tx=tx))
+        return self._portal.run(self._commands.schedule(command, at=at, id=id, tx=tx, report=report))
 
-    def outcome(self, id: UUID, timeout: float | None = None) -> Any:
+    def outcome(self, id: UUID | str, timeout: float | None = None) -> Any:
         """Wait until an accepted command is handled, and return the result of its handler.
 
         A command that failed for good raises CommandRejected, with the code and details of its handler, or CommandFailed.
@@ -132,14 +149,15 @@ class BlockingCommandBus:
         """
         return self._portal.run(self._commands.accepted(failed=failed))
 
-    def withdraw(self, id: UUID, *, tx: Any = None) -> bool:
+    def withdraw(self, id: UUID | str, *, tx: Any = None) -> bool:
         """Remove an accepted command, waiting or failed; False if there is none. One that has begun may still be handled.
 
+        If it asks for its outcome and waits, that is `failed` with the code `withdrawn`. After a rejection its id counts again.
         With `tx` it is removed only if that transaction commits.
         """
         return self._portal.run(self._commands.withdraw(id, tx=tx))
 
-    def redrive(self, id: UUID, *, tx: Any = None) -> bool:
+    def redrive(self, id: UUID | str, *, tx: Any = None) -> bool:
         """Retry a failed command, with all its attempts; False if there is none. With `tx`, if that transaction commits."""
         return self._portal.run(self._commands.redrive(id, tx=tx))
 

@@ -23,23 +23,28 @@ from goes_lite.commands._accepted import AcceptedCommand
 from goes_lite.commands._bus import Around, CommandBus, CommandHandler, Middleware, Proceed
 from goes_lite.commands._command import Command
 from goes_lite.commands._handlers import handles
+from goes_lite.commands._keys import command_id
 from goes_lite.commands._receipts import Receipt
 from goes_lite.commands._service import CommandService
 from goes_lite.commands._worker import CommandWorker
 from goes_lite.contract.command_transport import CarriesCommands, CommandTransport
+from goes_lite.events.outcome import COMMAND_OUTCOME, CommandOutcome
 
 __all__ = [
+    "COMMAND_OUTCOME",
     "AcceptedCommand",
     "Around",
     "CarriesCommands",
     "Command",
     "CommandBus",
     "CommandHandler",
+    "CommandOutcome",
     "CommandService",
     "CommandTransport",
     "CommandWorker",
     "Middleware",
     "Proceed",
     "Receipt",
+    "command_id",
     "handles",
 ]

@@ -2,40 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
-from goes_lite.commands._accepted import AcceptedCommand, accept, accepted_in, failure, read
+from goes_lite.commands._accepted import AcceptedCommand, read
+from goes_lite.commands._accepting import AcceptedCommands, reporting
 from goes_lite.commands._command import Command
 from goes_lite.commands._deadline import in_time
 from goes_lite.commands._dispatcher import Handler
 from goes_lite.commands._handlers import AggregateHandler, FunctionHandler, check_command, handled_commands
-from goes_lite.commands._receipts import Receipts, receipts_of, unknown_handler
+from goes_lite.commands._keys import command_id
+from goes_lite.commands._receipts import Receipts, unknown_handler
 from goes_lite.commands._remote import RemoteCommands
 from goes_lite.commands._service import CommandService
 from goes_lite.commands._worker import CommandWorker
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.command_transport import CarriesCommands
-from goes_lite.contract.commits import check_wait
 from goes_lite.contract.own_collections import COMMANDS
 from goes_lite.errors import (
     AbilityMissing,
     BusError,
-    CodecError,
     CommandError,
-    CommandMismatch,
-    CommandNotFound,
     CommandNotHandled,
-    CommandTimeout,
     ConfigError,
-    ModelConflict,
-    ModelNotFound,
     RegistrationError,
 )
 from goes_lite.events.context import Context, enter, leave
@@ -44,7 +38,7 @@ from goes_lite.events.fields import to_micros
 from goes_lite.events.ids import new_id
 from goes_lite.repository import Repository
 from goes_lite.repository.options import on_face
-from goes_lite.runtime import Signal, own_clock
+from goes_lite.runtime import own_clock
 from goes_lite.runtime.face import Face, call
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -70,6 +64,7 @@ class CommandBus:
             "handling": (),
         }
         bus = backend.bus
+        self._accepted = AcceptedCommands(backend)
         self._remote = RemoteCommands(backend, bus.commands) if isinstance(bus, CarriesCommands) else None
 
     def __repr__(self) -> str:
@@ -150,7 +145,7 @@ class CommandBus:
 
     # --- dispatching ------------------------------------------------------------------------------------------------
 
-    async def dispatch(self, command: object, *, id: UUID | None = None, timeout: float | None = None) -> Any:
+    async def dispatch(self, command: object, *, id: UUID | str | None = None, timeout: float | None = None) -> Any:
         """Have the command handled and return the result of its handler.
 
         - Errors of the handler propagate unchanged. CommandNotHandled if there is no handler; UnregisteredTypeError if it is
@@ -159,10 +154,11 @@ class CommandBus:
           it always counts once, the result is what its JSON says, and an error that is no CommandError is CommandFailed.
         - The handler runs in the current `Context`: its events and commands have the same correlation and actor in their
           metadata, and the id of this command as their causation.
-        - With an `id` it counts once: dispatched again with the same id, even after a crash, in another process or at the
-          same time, it is not handled again, and the result is the same. What a handler writes in a transaction or records
-          on an aggregate commits together with that; a function that writes elsewhere may be called again. A failed command
-          has no effect and may be tried again. CommandMismatch for another command with that id.
+        - With an `id` (a UUID, or a key of your own: see `command_id`) it counts once: dispatched again with the same id, even
+          after a crash, in another process or at the same time, it is not handled again, and the result is the same, or the
+          CommandRejected. What a handler writes in a transaction or records on an aggregate commits together with that; a
+          function that writes elsewhere may be called again. A command that failed with another error has no effect and may
+          be tried again. CommandMismatch for another command with that id.
         - With a `timeout` (seconds), or in a context with a deadline, CommandTimeout if it is not handled by then. A handler
           that awaits is cancelled. One that blocks goes on, and an embedded backend waits for its end; but whatever it begins
           to write or commit through the store after the deadline raises CommandTimeout and is not stored.
@@ -171,7 +167,13 @@ class CommandBus:
         return await self._chain("dispatch", self.send)(sent)
 
     async def dispatch_async(
-        self, command: object, *, id: UUID | None = None, timeout: float | None = None, tx: Any = None
+        self,
+        command: object,
+        *,
+        id: UUID | str | None = None,
+        timeout: float | None = None,
+        tx: Any = None,
+        report: bool | Iterable[str] = False,
     ) -> UUID:
         """Accept the command to be handled later by a worker, and return its id once it is durably stored.
 
@@ -182,45 +184,35 @@ class CommandBus:
         - It needs no handler here. On a bus that queues commands it is then handed over to the queue, immediately or by a
           worker, for the service that handles it. It stays here until its outcome is known: a worker, `outcome`, or accepting
           it again records that, and sends it once more if the queue has lost it.
+        - With `report`, its outcome is written to the log as an event `goes.command.outcome` (a `CommandOutcome`), once, in the
+          transaction that ends it: done, rejected, or given up. The event has the tag `command:ID`, and those of `report`.
         - EncodeError if it does not fit its type; UnregisteredTypeError if it is no command.
         """
-        return await self._accept(command, None, id, timeout, tx)
+        return await self._accept(command, None, id, timeout, tx, report)
 
-    async def schedule(self, command: object, *, at: datetime, id: UUID | None = None, tx: Any = None) -> UUID:
+    async def schedule(
+        self,
+        command: object,
+        *,
+        at: datetime,
+        id: UUID | str | None = None,
+        tx: Any = None,
+        report: bool | Iterable[str] = False,
+    ) -> UUID:
         """Accept the command to be handled at a time (an aware datetime), or as soon as a worker can after it.
 
         By wall-clock time, across restarts, sleep and clock changes; otherwise as `dispatch_async`. InvalidEventError if it
         is no aware datetime.
         """
-        return await self._accept(command, to_micros(at), id, None, tx)
+        return await self._accept(command, to_micros(at), id, None, tx, report)
 
-    async def outcome(self, id: UUID, timeout: float | None = None) -> Any:
+    async def outcome(self, id: UUID | str, timeout: float | None = None) -> Any:
         """Wait until an accepted command is handled, and return the result of its handler.
 
         A command that failed for good raises CommandRejected, with the code and details of its handler, or CommandFailed.
         CommandNotFound if no such command was accepted, or it was withdrawn. CommandTimeout after `timeout` seconds.
         """
-        clock = self.backend.runtime.clock
-        timeout = check_wait(0, timeout)
-        deadline = None if timeout is None else clock.monotonic() + timeout
-        changed = Signal()
-        with self.backend.commits.watch(changed):
-            while True:
-                seen = changed.count
-                record = await self.backend.models.get(COMMANDS, str(id))
-                if record is None:
-                    return await self._receipt(id)
-                accepted = read(record, clock.now())
-                if accepted.state == "failed":
-                    raise failure(accepted)
-                left = None if deadline is None else deadline - clock.monotonic()
-                if accepted.state == "sent" and self.queue is not None:
-                    if (found := await self.queue.outcome(accepted, left)) is not None:
-                        return found[0]
-                    continue
-                if left is not None and left <= 0:
-                    raise CommandTimeout(accepted.command, id, begun=accepted.attempts > 0)
-                await self.backend.runtime.wait(changed, seen, left)
+        return await self._accepted.outcome(command_id(id), timeout, self.queue, self._receipts)
 
     async def accepted(self, *, failed: bool = False) -> list[AcceptedCommand]:
         """Return the accepted commands that are not handled yet, or the failed ones.
@@ -232,39 +224,24 @@ class CommandBus:
         found = (models.query(COMMANDS, where={"state": state}, order_by="due") for state in states)
         return [read(one, now) for pages in found async for one in pages]
 
-    async def withdraw(self, id: UUID, *, tx: Any = None) -> bool:
+    async def withdraw(self, id: UUID | str, *, tx: Any = None) -> bool:
         """Remove an accepted command, waiting or failed; False if there is none. One that has begun may still be handled.
 
+        If it asks for its outcome and waits, that is `failed` with the code `withdrawn`. After a rejection its id counts again.
         With `tx` it is removed only if that transaction commits.
         """
-        return await accepted_in(self._store(tx)).delete(str(id))
+        return await self._accepted.withdraw(command_id(id), None if tx is None else self._face.unwrap(tx))
 
-    async def redrive(self, id: UUID, *, tx: Any = None) -> bool:
+    async def redrive(self, id: UUID | str, *, tx: Any = None) -> bool:
         """Retry a failed command, with all its attempts; False if there is none. With `tx`, if that transaction commits."""
-        now, failed = self._now(), False
-
-        def change(found: AcceptedCommand) -> AcceptedCommand:
-            nonlocal failed
-            failed = found.state == "failed"
-            return replace(found, state="waiting", attempts=0, due=now, at_once=True) if failed else found
-
-        with suppress(ModelNotFound):
-            await accepted_in(self._store(tx)).use(str(id), change)
-        return failed
+        return await self._accepted.redrive(command_id(id), self._store(tx))
 
     async def forget(self, before: datetime, *, tx: Any = None) -> int:
         """Remove the receipts of commands handled before that time; return how many. Their ids count again after that.
 
         With `tx` they are removed only if that transaction commits.
         """
-        to_micros(before)
-        receipts, removed = receipts_of(self._store(tx)), 0
-        async for record in receipts.store.query(receipts.collection):
-            with suppress(CodecError):  # one that cannot be read may be needed once it is repaired
-                receipt = await receipts.find(record.id)
-                if receipt is not None and receipt.time < before:
-                    removed += await receipts.delete(record.id)
-        return removed
+        return await self._accepted.forget(before, self._store(tx))
 
     def worker(
         self,
@@ -314,18 +291,15 @@ class CommandBus:
         """What hands accepted commands without a handler here over to the queue of the event bus; None if it has none."""
         return self._remote if self._remote is not None and self._remote.transport.queues else None
 
-    def _command(self, command: object, id: UUID | None, timeout: float | None) -> Command[Any]:
+    def _command(self, command: object, id: UUID | str | None, timeout: float | None) -> Command[Any]:
         name = self.backend.registry.commands.name_of(command)
         context = Context.current()
         if timeout is not None:
             if type(timeout) not in (int, float) or not 0 <= timeout <= 1e9:
                 raise ConfigError(f"timeout must be a number of seconds ≥ 0, not {timeout!r:.80}")
             context = context.due(self.backend.runtime.clock.now() + timedelta(seconds=timeout))
-        if id is not None and not isinstance(id, UUID):
-            raise ConfigError(f"the id of a command must be a UUID, not {id!r:.80}: new_id() makes one")
-        return Command(
-            new_id() if id is None else id, name, command, context.metadata, context.deadline, id is not None
-        )
+        own = new_id() if id is None else command_id(id)
+        return Command(own, name, command, context.metadata, context.deadline, id is not None)
 
     def _store(self, tx: Any) -> Backend | Transaction:
         store: Backend | Transaction = self.backend if tx is None else self._face.unwrap(tx)
@@ -334,38 +308,25 @@ class CommandBus:
     def _now(self) -> int:
         return to_micros(self.backend.runtime.clock.now())
 
-    async def _accept(self, command: object, due: int | None, id: UUID | None, timeout: float | None, tx: Any) -> UUID:
+    async def _accept(
+        self, command: object, due: int | None, id: UUID | str | None, timeout: float | None, tx: Any, report: Any
+    ) -> UUID:
         asked = self._command(command, id, timeout)
+        asked = asked._replace(metadata=reporting(dict(asked.metadata), report))
 
         async def keep(command: Command[Any]) -> UUID:
-            kept = accept(self.backend, command, due)
-            store = self._store(tx)
-            if id is not None and await Receipts(self.backend, unknown_handler).find(command):
-                return command.id  # it was handled before
-            try:
-                await accepted_in(store).put(str(command.id), kept, expected=0)
-            except ModelConflict:
-                there = await accepted_in(store).find(str(command.id))
-                if there is not None and there.said != kept.said:
-                    raise CommandMismatch(command.name, command.id, there.command) from None
-                if there and there.state == "sent" and tx is None and self.queue is not None:
-                    with suppress(BusError):  # else a worker does so when the bus is back
-                        await self.queue.look_after(there)
+            there = await self._accepted.accept(command, due, self._store(tx))
+            if tx is not None or self.queue is None:
                 return command.id
-            begins = due is None or due <= self._now()
-            if tx is None and self.queue is not None and begins and self.handler_of(command.name) is None:
-                with suppress(BusError):  # see above
+            with suppress(BusError):  # else a worker does so when the bus is back
+                if there is not None and there.state == "sent":
+                    await self.queue.look_after(there)
+                elif there is None and (due is None or due <= self._now()) and self.handler_of(command.name) is None:
                     await self.queue.forward(command)
             return command.id
 
         answer: UUID = await self._chain("dispatch", keep)(asked)
         return answer
-
-    async def _receipt(self, id: UUID) -> Any:
-        receipt = await receipts_of(self.backend).find(str(id))
-        if receipt is None or receipt.begun:
-            raise CommandNotFound(id)
-        return self._receipts(receipt.command).result(receipt)
 
     def _receipts(self, name: str) -> Receipts:
         handler = self._handlers.get(name)

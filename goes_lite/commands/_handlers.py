@@ -116,7 +116,7 @@ class FunctionHandler:
                     raise error from exc
                 raise
             if command.once:
-                await self.receipts.put(tx, command, self.receipts.make(command, result))
+                await self.receipts.put_in(tx, command, self.receipts.make(command, result))
         return result
 
 
@@ -157,14 +157,14 @@ class AggregateHandler:
             if tx := repository._transaction:  # rolled back by the repository if it is refused
                 outcome = await repository._append(aggregates, condition)
                 if isinstance(outcome, Appended):
-                    await self.receipts.put(tx, command, receipt)
+                    await self.receipts.put_in(tx, command, receipt)
                 return outcome
             try:
                 async with self._backend.transaction() as tx:
                     outcome = await repository.within(tx)._append(aggregates, condition)
                     if not isinstance(outcome, Appended):
                         raise _Refused(outcome)
-                    await self.receipts.put(tx, command, receipt)
+                    await self.receipts.put_in(tx, command, receipt)
             except _Refused as refused:
                 return refused.outcome
             return outcome

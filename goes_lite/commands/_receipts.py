@@ -12,17 +12,22 @@ import hashlib
 import inspect
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, get_type_hints
+from uuid import UUID
 
 from goes_lite.codec import codec
+from goes_lite.commands._accepted import AcceptedCommand
 from goes_lite.commands._command import Command
+from goes_lite.commands._settling import asks, done, settle, settle_handled
+from goes_lite.commands._wire import error_bytes, error_of
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.models import Models
 from goes_lite.contract.own_collections import RECEIPTS
-from goes_lite.errors import CommandMismatch, EncodeError, GoesError, ModelConflict, StoreError
+from goes_lite.errors import CommandMismatch, CommandRejected, EncodeError, GoesError, ModelConflict, StoreError
+from goes_lite.events.outcome import REDRIVEN
 from goes_lite.runtime import Signal
 from goes_lite.runtime.deadline import current_deadline, limited
 
@@ -44,6 +49,8 @@ class Receipt:
     """When it was handled (aware, UTC)."""
     begun: bool = False
     """Whether it is only begun: there is no result yet."""
+    rejection: str | None = None
+    """What its handler raised to refuse it, as JSON; there is no result then."""
 
 
 def receipts_of(store: Backend | Transaction) -> Models[Receipt]:
@@ -99,6 +106,21 @@ class ResultCodec:
         return self._coders
 
 
+async def settle_done(backend: Backend, accepted: AcceptedCommand) -> None:
+    """End an accepted command that was handled; the outcome that it may ask for is what its receipt says."""
+    result: str | None = None
+    if asks(accepted.metadata):
+        receipt = await receipts_of(backend).find(str(accepted.id))
+        result = None if receipt is None else receipt.result
+    await settle(backend, accepted, done(result))
+
+
+def _given(result: object, rejection: CommandRejected | None) -> object:
+    if rejection is not None:
+        raise rejection
+    return result
+
+
 def unknown_handler() -> None:
     """Stands for a handler that is not registered here."""
 
@@ -110,30 +132,48 @@ class Receipts:
         self._backend = backend
         self._result = ResultCodec(handler)
 
-    async def find(self, command: Command[Any]) -> tuple[Any] | None:
-        """Return the result, if it was handled before. CommandMismatch if that was another command with the same id."""
+    async def lookup(self, command: Command[Any]) -> Receipt | None:
+        """Return the receipt, if it was handled before. CommandMismatch if that was another command with the same id."""
         receipt = await receipts_of(self._backend).find(str(command.id))
         if receipt is None:
             return None
         if receipt.command != command.name or receipt.data != self._digest(command):
             raise CommandMismatch(command.name, command.id, receipt.command)
-        return None if receipt.begun else (self.result(receipt),)
+        return None if receipt.begun else receipt
+
+    async def find(self, command: Command[Any]) -> tuple[Any] | None:
+        """Return the result, or raise the rejection, if it was handled before. CommandMismatch as `lookup`."""
+        receipt = await self.lookup(command)
+        return None if receipt is None else (self.result(receipt, command.id),)
 
     async def once(self, command: Command[Any], work: Callable[[], Awaitable[object]], *, atomic: bool) -> object:
         """Return the result of a command: that of the work, or of another handler that ran before or at the same time.
 
         With `atomic`, the work itself commits the receipt together with what it writes.
         """
-        if found := await self.find(command):
-            return found[0]
+        receipt = await self.lookup(command)
+        if receipt is not None and receipt.rejection is not None and REDRIVEN in command.metadata:
+            await receipts_of(self._backend).delete(str(command.id))
+        elif receipt is not None:
+            return self.result(receipt, command.id)
         try:
             return await (work() if atomic else self._alone(command, work))
-        except Exception:
+        except Exception as exc:
+            if isinstance(exc, CommandRejected) and not atomic:
+                raise  # its receipt says so
             # Its duplicate may have been faster, and this one ran into what that one wrote.
             with suppress(StoreError):
                 if found := await self.find(command):
                     return found[0]
-            raise
+            if not isinstance(exc, CommandRejected):
+                raise
+            rejection = exc
+        with limited(None), suppress(ModelConflict):  # it wrote nothing, so a deadline does not matter
+            await self.put(self._backend, command, self.rejected(command, rejection))
+            raise rejection
+        if found := await self.find(command):  # its duplicate was faster nevertheless
+            return found[0]
+        raise rejection
 
     async def _alone(self, command: Command[Any], work: Callable[[], Awaitable[object]]) -> object:
         """Do the work while others with the same id wait, and store the receipt after it."""
@@ -141,12 +181,19 @@ class Receipts:
         while not (version := await self._begin(command)):
             if found := await self.find(command):
                 return found[0]
+        result: object = None
+        rejection: CommandRejected | None = None
         try:
-            result = await work()
-            receipt = self.make(command, result)
-            with suppress(ModelConflict):
+            try:
+                result = await work()
+                receipt = self.make(command, result)
+            except CommandRejected as exc:
+                receipt, rejection = self.rejected(command, exc), exc
+            with suppress(ModelConflict), limited(None) if rejection else nullcontext():
                 await receipts.put(id, receipt, expected=version)
-                return result
+                return _given(result, rejection)
+        except CommandRejected:
+            raise
         except BaseException:
             with limited(None), suppress(GoesError):  # another took over, or the store is gone
                 await receipts.delete(id, expected=version)
@@ -155,7 +202,7 @@ class Receipts:
             with suppress(ModelConflict):
                 record = await self._backend.models.get(RECEIPTS, id)
                 await receipts.put(id, receipt, expected=record.version if record else 0)
-                return result
+                return _given(result, rejection)
         return found[0]
 
     async def _begin(self, command: Command[Any]) -> int:
@@ -185,8 +232,10 @@ class Receipts:
         """Decode a result: as the annotated return type of the handler, else as plain JSON. DecodeError."""
         return self._result.decode(text)
 
-    def result(self, receipt: Receipt) -> Any:
-        """Return the result of its handler. DecodeError if that cannot be read."""
+    def result(self, receipt: Receipt, id: UUID) -> Any:
+        """Return the result of its handler, or raise its rejection. DecodeError if that cannot be read."""
+        if receipt.rejection is not None:
+            raise error_of(receipt.rejection, receipt.command, id)
         return self._result.decode(receipt.result)
 
     def encode(self, result: object) -> str | None:
@@ -198,9 +247,20 @@ class Receipts:
         now = self._backend.runtime.clock.now()
         return Receipt(command.name, self._digest(command), self._result.encode(result), now)
 
+    def rejected(self, command: Command[Any], error: CommandRejected) -> Receipt:
+        """Create the receipt of a command that its handler refuses."""
+        receipt = Receipt(command.name, self._digest(command), None, self._backend.runtime.clock.now())
+        return replace(receipt, rejection=error_bytes(error).decode())
+
     async def put(self, store: Backend | Transaction, command: Command[Any], receipt: Receipt) -> None:
         """Store a receipt. ModelConflict if the command was handled elsewhere in the meantime."""
         await receipts_of(store).put(str(command.id), receipt, expected=0)
+
+    async def put_in(self, tx: Transaction, command: Command[Any], receipt: Receipt) -> None:
+        """Store a receipt as `put`, in the transaction in which the command was handled; and the outcome that it asks for."""
+        await self.put(tx, command, receipt)
+        if asks(command.metadata):
+            await settle_handled(tx, self._backend, command.id, command.name, command.metadata, receipt.result)
 
     def _digest(self, command: Command[Any]) -> str:
         _, _, (encoding, schema, payload) = self._backend.registry.commands.capture(command.data, command.name)

@@ -11,13 +11,15 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from goes_lite.commands._accepted import AcceptedCommand, accepted_in, error_fields, restored
+from goes_lite.commands._accepted import AcceptedCommand, accepted_in, read, restored
 from goes_lite.commands._command import Command
 from goes_lite.commands._deadline import DeadlinePassed, within
 from goes_lite.commands._receipts import Receipts, unknown_handler
+from goes_lite.commands._settling import Verdict, done, failed, settle
 from goes_lite.commands._wire import answer_of, command_bytes
 from goes_lite.contract.backend import Backend
 from goes_lite.contract.command_transport import CommandTransport, TooLarge, Unheard
+from goes_lite.contract.own_collections import COMMANDS
 from goes_lite.errors import (
     CommandError,
     CommandFailed,
@@ -73,7 +75,7 @@ class RemoteCommands:
         try:
             place = await self.transport.enqueue(command.name, command.id, body, lost)
         except InvalidEventError as exc:
-            await self._change(command.id, state="failed", **error_fields(exc))
+            await self._settle(command.id, failed(exc))
             return
         await self._change(command.id, state="sent", place=place, checks=0, due=self._after(recheck(1)))
 
@@ -118,13 +120,19 @@ class RemoteCommands:
         except (CommandError, TooLarge) as exc:
             if isinstance(exc, TooLarge):
                 exc = CommandFailed(accepted.command, accepted.id, 1, TOO_LARGE)
-            await self._change(accepted.id, state="failed", **error_fields(exc), attempts=getattr(exc, "attempts", 1))
+            await self._settle(accepted.id, failed(exc, attempts=getattr(exc, "attempts", 1)))
             raise exc from None
         command = restored(self._backend, accepted)
-        with suppress(ModelConflict):  # recorded elsewhere at the same time
-            await self._receipts.put(self._backend, command, self._receipts.make(command, result))
-        await accepted_in(self._backend).delete(str(accepted.id))
+        receipt = self._receipts.make(command, result)
+        with suppress(ModelConflict):  # recorded elsewhere at the same time, or by the service, in the same store
+            await self._receipts.put(self._backend, command, receipt)
+        await self._settle(accepted.id, done(receipt.result))
         return (result,)
+
+    async def _settle(self, id: UUID, said: Verdict) -> None:
+        record = await self._backend.models.get(COMMANDS, str(id))
+        if record is not None:
+            await settle(self._backend, read(record, self._backend.runtime.clock.now()), said)
 
     async def _change(self, id: UUID, **fields: Any) -> None:
         with suppress(ModelNotFound):  # withdrawn, or its outcome was recorded, in the meantime

@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 
-from goes_lite.commands._accepted import AcceptedCommand, accepted_in, error_fields, read
+from goes_lite.commands._accepted import AcceptedCommand, accepted_in, read
 from goes_lite.commands._remote import RemoteCommands
+from goes_lite.commands._settling import failed, settle
 from goes_lite.contract.backend import Backend
 from goes_lite.contract.model_store import ModelRecord
 from goes_lite.contract.own_collections import COMMANDS
@@ -86,7 +86,9 @@ class SentCommands:
             try:
                 return await self._remote.look_after(accepted)
             except (CodecError, UnknownEventError) as exc:
-                accepted = replace(accepted, state="failed", **error_fields(exc))
+                logger.warning("the command %s cannot be looked after any more: %s", record.id, exc)
+                await settle(self._backend, accepted, failed(exc))
+                return False
         logger.warning("the command %s cannot be looked after any more: %s", record.id, accepted.error)
         with suppress(ModelConflict):  # changed in the meantime
             await accepted_in(self._backend).put(record.id, accepted, expected=record.version)

@@ -30,6 +30,7 @@ from goes_lite.errors import (
     DecodeError,
     GoesError,
 )
+from goes_lite.events.outcome import REPORT
 from goes_lite.events.registry import Registry
 
 MAX_ERROR = 2000
@@ -41,7 +42,7 @@ def command_bytes(registry: Registry, command: Command[Any]) -> bytes:
     _, _, (encoding, schema, payload) = registry.commands.capture(command.data, command.name)
     said: dict[str, Any] = {
         "command": command.name, "id": str(command.id), "encoding": encoding, "schema": schema,
-        "metadata": dict(command.metadata),
+        "metadata": {key: value for key, value in command.metadata.items() if key != REPORT},
     }  # fmt: skip
     if command.deadline is not None:
         said["deadline"] = command.deadline.isoformat()
@@ -111,6 +112,14 @@ def answer_of(body: bytes, name: str, id: UUID, decode: Callable[[str | None], A
             raise
         raise DecodeError("$", f"the message is no outcome of a command: {exc!r:.200}", name=name) from exc
     raise error
+
+
+def error_of(text: str, name: str, id: UUID) -> CommandError:
+    """Return the error that `error_bytes` has as JSON. DecodeError if it has none."""
+    try:
+        return _error(json.loads(text)["error"], name, id)
+    except (LookupError, TypeError, ValueError, AttributeError) as exc:
+        raise DecodeError("$", f"the text is no error of a command: {exc!r:.200}", name=name) from exc
 
 
 def _error(said: dict[str, Any], name: str, id: UUID) -> CommandError:

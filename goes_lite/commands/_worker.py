@@ -18,8 +18,10 @@ from typing import Any, Self
 from goes_lite.commands._accepted import AcceptedCommand, accepted_in, error_fields, read, restored
 from goes_lite.commands._command import Command
 from goes_lite.commands._dispatcher import Dispatcher
+from goes_lite.commands._receipts import settle_done
 from goes_lite.commands._remote import RemoteCommands
 from goes_lite.commands._sent import SentCommands
+from goes_lite.commands._settling import failed, settle
 from goes_lite.contract.model_store import ModelRecord
 from goes_lite.contract.own_collections import COMMANDS
 from goes_lite.errors import (
@@ -254,18 +256,13 @@ class CommandWorker:
                 logger.info("%s %s is rejected: %s", accepted.command, accepted.id, error)
             else:
                 self._failed(error, accepted)
-            final = isinstance(error, FINAL) or accepted.attempts >= self._attempts
-            await self._change(
-                accepted,
-                **error_fields(error),
-                **(
-                    {"state": "failed"}
-                    if final
-                    else {"due": self._after(pause_after(accepted.attempts, self._backoff, logger))}
-                ),
-            )
+            if isinstance(error, FINAL) or accepted.attempts >= self._attempts:
+                await settle(self._backend, accepted, failed(error))
+            else:
+                due = self._after(pause_after(accepted.attempts, self._backoff, logger))
+                await self._change(accepted, **error_fields(error), due=due)
             return
-        await accepted_in(self._backend).delete(str(accepted.id))
+        await settle_done(self._backend, accepted)
         self.handled += 1
 
     async def _forward(self, command: Command[Any], accepted: AcceptedCommand, queue: RemoteCommands) -> None:

@@ -38,6 +38,7 @@
     │   ├── CommandFailed             it was accepted, and failed in the end
     │   ├── CommandTimeout            it was not handled by its deadline                     (TimeoutError)
     │   └── CommandMismatch           its id was used by a different command                 (ValueError)
+    ├── InvalidCommandKey             the id of a command is neither a UUID nor a key       (ValueError)
     ├── WorkflowError
     │   ├── InstanceNotFound          no instance of the workflow has this key, or it ended (LookupError)
     │   ├── InstanceExists            the workflow was already started for this key         (ValueError)
@@ -96,6 +97,7 @@ from goes_lite.errors._commands import (
     CommandNotHandled,
     CommandRejected,
     CommandTimeout,
+    InvalidCommandKey,
 )
 from goes_lite.errors._consumers import (
     BusError,
@@ -197,6 +199,7 @@ __all__ = [
     "ImportUnfinished",
     "InstanceExists",
     "InstanceNotFound",
+    "InvalidCommandKey",
     "InvalidEffect",
     "InvalidEventError",
     "InvalidExport",

@@ -130,3 +130,7 @@ class CommandNotFound(CommandError, LookupError):
         super().__init__(
             "", f"no command with the id {str(command_id)!r} was accepted by this store", command_id=command_id
         )
+
+
+class InvalidCommandKey(GoesError, ValueError):
+    """What was given as the id of a command is neither a UUID nor a key: see `goes_lite.commands.command_id`."""

@@ -28,13 +28,14 @@ from goes_lite.events.event import (
     time_micros,
 )
 from goes_lite.events.fields import check_text, from_micros, to_micros
+from goes_lite.events.outcome import REDRIVEN, REPORT
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 ACTOR = "actor"
-OWN = frozenset({CORRELATION, CAUSATION, ACTOR})
-"""Keys of an event's metadata that a context sets."""
+OWN = frozenset({CORRELATION, CAUSATION, ACTOR, REPORT, REDRIVEN})
+"""Keys of the metadata of an event or command that are no values of a context."""
 
 
 class Context(NamedTuple):

@@ -17,6 +17,9 @@ REPORT = "goes.report"
 """The key in the metadata of an accepted command that asks for its outcome as an event: the tags of that, as JSON. It concerns
 that command alone: neither the events of its handler nor the commands that those cause have it."""
 
+REDRIVEN = "goes.redriven"
+"""The key in the metadata of an accepted command that is retried although it was rejected."""
+
 
 @built_in(COMMAND_OUTCOME)
 class CommandOutcome(NamedTuple):  # what dataclasses import would make every program start slower
@@ -37,7 +40,7 @@ class CommandOutcome(NamedTuple):  # what dataclasses import would make every pr
     details: str = "{}"
     """The details of the error, as JSON."""
     attempts: int = 1
-    """How often it was begun."""
+    """How often it was begun, if it failed."""
 
 
 def report_to(tags: Iterable[str]) -> str:

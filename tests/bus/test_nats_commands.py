@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import goes_lite as goes
+from goes_lite.commands import COMMAND_OUTCOME
 from goes_lite.errors import (
     AbilityMissing,
     CommandFailed,
@@ -20,7 +21,7 @@ from goes_lite.errors import (
     CommandTimeout,
 )
 from tests.bus import nats_kit
-from tests.bus.nats_kit import Add, Greet, Refused, World
+from tests.bus.nats_kit import PATIENCE, Add, Greet, Refused, World
 
 pytestmark = nats_kit.needs_nats
 MODES = pytest.mark.parametrize("mode", ["jetstream", "core"])
@@ -321,5 +322,61 @@ def test_the_only_service_dies_while_it_handles_a_command(world: World) -> None:
             second = world.spawn("service", "shared")
             await asyncio.to_thread(second.expect, "ready")
             assert await waiting == "hello bob"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("store", ["one", "two"])
+def test_the_outcome_of_a_queued_command_is_told_once_where_it_was_accepted(world: World, store: str) -> None:
+    """Not in the store of the service, unless both share one; and whether a worker or a caller hears of it first."""
+
+    async def greet(command: Greet) -> str:
+        if command.whom == "eve":
+            raise Refused("no", "not her")
+        if command.whom == "zoe":
+            raise OSError("no post")
+        return f"hello {command.whom}"
+
+    async def told(db: Any) -> list[Any]:
+        found = await db.events.query(goes.EventQuery([COMMAND_OUTCOME])).list()
+        assert all("t:1" in event.tags for event in found)
+        return sorted((event.data.outcome, event.data.result, event.data.code) for event in found)
+
+    async def main() -> None:
+        async with world.open("one") as one, world.open(store) as two:
+            two.commands.handle(Greet, greet)
+            async with one.commands.worker(), two.commands.service(attempts=2, backoff=soon):
+                ids = [await one.commands.dispatch_async(Greet(whom), report=["t:1"]) for whom in ("bob", "eve", "zoe")]
+                waiting = (one.commands.outcome(id, PATIENCE) for id in ids * 2)
+                found = await asyncio.gather(*waiting, return_exceptions=True)
+                kinds: list[Any] = [type(outcome) for outcome in found]
+                assert kinds[:1] == [str]
+                assert all(issubclass(kind, CommandRejected) for kind in (kinds[1], kinds[4]))
+                assert kinds[2] == CommandFailed
+            assert await told(one) == [
+                ("done", '"hello bob"', ""), ("failed", None, "command_failed"), ("rejected", None, "no"),
+            ]  # fmt: skip
+            if store != "one":
+                assert await told(two) == []
+
+    asyncio.run(main())
+
+
+def test_a_rejection_counts_once_over_the_bus(world: World) -> None:
+    """Asked again, the service answers the same without asking its handler."""
+    calls: list[str] = []
+
+    async def greet(command: Greet) -> str:
+        calls.append(command.whom)
+        raise Refused("no", "not her")
+
+    async def main() -> None:
+        async with world.open("one") as one, world.open("two") as two:
+            two.commands.handle(Greet, greet)
+            async with two.commands.service():
+                for _ in range(2):
+                    with pytest.raises(Refused, match="not her"):
+                        await one.commands.dispatch(Greet("eve"), id="key")
+        assert calls == ["eve"]
 
     asyncio.run(main())

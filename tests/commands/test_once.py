@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from goes_lite_conformance.harness.workers import Process
 
 import goes_lite as goes
 from goes_lite.database import Database
-from goes_lite.errors import CommandMismatch, ConfigError, EncodeError
+from goes_lite.errors import CommandMismatch, CommandRejected, EncodeError
 from goes_lite.events.ids import new_id
-from tests.commands.commands_kit import Order, Pay, PlaceOrder, Remind, raised, registry
+from tests.commands.commands_kit import PATIENCE, Order, Pay, PlaceOrder, Remind, raised, registry
 from tests.conftest_kit import SQLitePlace
 
 
@@ -77,6 +78,82 @@ def test_one_that_failed_may_be_tried_again(world: SQLitePlace) -> None:
     world.with_handle(test)
 
 
+class Full(CommandRejected):
+    """A rejection of the program's own."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__("full", f"no room for {room}", details={"room": room})
+
+
+@pytest.mark.parametrize("transactional", [True, False])
+def test_a_rejection_is_an_answer(world: SQLitePlace, transactional: bool) -> None:
+    """Dispatched again, here or elsewhere, the same is raised and the handler is not called; an own class is restored."""
+
+    async def test(db: Database) -> None:
+        commands, calls = db.commands, list[str]()
+
+        def remind(command: Remind, *tx: Any) -> str:
+            calls.append(command.whom)
+            if len(calls) == 1:
+                raise Full(7)
+            return "done"
+
+        def refused() -> Any:
+            return raised(Full, "no room for 7", code="full", details={"room": 7}, command="remind")
+
+        commands.handle(Remind, remind, transactional=transactional)
+        for _ in range(2):
+            with refused():
+                await commands.dispatch(Remind("ada"), id="key")
+        async with world.open() as other:
+            other.commands.handle(Remind, remind, transactional=transactional)
+            with refused():
+                await other.commands.dispatch(Remind("ada"), id="key")
+        with raised(CommandMismatch):
+            await commands.dispatch(Remind("bob"), id="key")
+        id = await commands.dispatch_async(Remind("ada"), id="key")
+        assert await commands.accepted() == []
+        with refused():
+            await commands.outcome(id)
+        assert calls == ["ada"]
+        assert await commands.dispatch(Remind("ada")) == "done"
+        await commands.forget(datetime.now(timezone.utc) + timedelta(days=1))
+        assert await commands.dispatch(Remind("ada"), id="key") == "done"
+
+    world.with_handle(test)
+
+
+def test_an_accepted_command_that_was_rejected_counts_again_when_it_is_redriven_or_withdrawn(
+    world: SQLitePlace,
+) -> None:
+    async def test(db: Database) -> None:
+        commands, calls = db.commands, list[str]()
+
+        def remind(command: Remind) -> str:
+            calls.append(command.whom)
+            if len(calls) in (1, 3):
+                raise Full(7)
+            return "done"
+
+        commands.handle(Remind, remind)
+        id = await commands.dispatch_async(Remind("ada"))
+        async with commands.worker():
+            with raised(CommandRejected, code="full"):
+                await commands.outcome(id, PATIENCE)
+            with raised(Full):
+                await commands.dispatch(Remind("ada"), id=id)
+            assert await commands.redrive(id)
+            assert await commands.outcome(id, PATIENCE) == "done"
+            other = await commands.dispatch_async(Remind("bob"))
+            with raised(CommandRejected, code="full"):
+                await commands.outcome(other, PATIENCE)
+            assert await commands.withdraw(other)
+        assert await commands.dispatch(Remind("bob"), id=other) == "done"
+        assert calls == ["ada", "ada", "bob", "bob"]
+
+    world.with_handle(test)
+
+
 @dataclass(frozen=True)
 class Answer:
     number: int
@@ -126,15 +203,6 @@ def test_a_result_that_cannot_be_kept_is_an_error_and_nothing_is_stored(world: S
             await commands.dispatch(Remind("ada"), id=new_id())
         assert await db.models.get("reminders", "ada") is None
         assert await commands.dispatch(Remind("ada")) is result  # it need not be kept
-
-    world.with_handle(test)
-
-
-@pytest.mark.parametrize("id", ["x", 5, b"0" * 16])
-def test_what_is_no_id(world: SQLitePlace, id: Any) -> None:
-    async def test(db: Database) -> None:
-        with raised(ConfigError, "the id of a command must be a UUID"):
-            await db.commands.dispatch(Remind("ada"), id=id)
 
     world.with_handle(test)
 
