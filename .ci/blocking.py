@@ -37,7 +37,7 @@ TYPES = {
     for name in (
         "CommandBus", "CommandService", "CommandWorker", "Database", "Delivery", "EventBus", "EventStore", "Handling",
         "Models", "Pages",
-        "Processor", "ProjectionProcessor", "WorkflowProcessor", "Repository", "Subscription", "Transaction",
+        "Processor", "ProjectionProcessor", "WorkflowProcessor", "Workflows", "Repository", "Subscription", "Transaction",
         "BoundLookup", "View",
     )
 } | {"AbstractAsyncContextManager": "AbstractContextManager", "Decided": "Iterable[Event[Any]]"}  # fmt: skip

@@ -26,7 +26,8 @@ from goes_lite.blocking._transaction import BlockingTransaction
 if TYPE_CHECKING:  # imported on first use, as on the async face
     from goes_lite.blocking._commands import BlockingCommandBus, BlockingCommandService, BlockingCommandWorker
     from goes_lite.blocking._lookup import BlockingBoundLookup
-    from goes_lite.blocking._processor import BlockingProcessor, BlockingProjectionProcessor
+    from goes_lite.blocking._processor import BlockingProcessor, BlockingProjectionProcessor, BlockingWorkflowProcessor
+    from goes_lite.blocking._workflows import BlockingWorkflows
 
 __all__ = [
     "BlockingBackend",
@@ -51,6 +52,8 @@ __all__ = [
     "BlockingSnapshotStore",
     "BlockingSubscription",
     "BlockingTransaction",
+    "BlockingWorkflowProcessor",
+    "BlockingWorkflows",
     "connect",
 ]
 
@@ -64,6 +67,8 @@ _LATER = {
     "BlockingCommandWorker": "_commands",
     "BlockingProcessor": "_processor",
     "BlockingProjectionProcessor": "_processor",
+    "BlockingWorkflowProcessor": "_processor",
+    "BlockingWorkflows": "_workflows",
 }
 
 

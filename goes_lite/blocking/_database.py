@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # imported on first use, as on the async face
     from goes_lite.blocking._commands import BlockingCommandBus
     from goes_lite.blocking._lookup import BlockingBoundLookup
     from goes_lite.blocking._processor import BlockingProcessor, BlockingProjectionProcessor, BlockingWorkflowProcessor
+    from goes_lite.blocking._workflows import BlockingWorkflows
     from goes_lite.contract.event_store import Appended
     from goes_lite.contract.findings import Finding
     from goes_lite.events.event import Event
@@ -267,6 +268,13 @@ class BlockingDatabase(BackendFacts):
         from goes_lite.blocking._processor import BlockingWorkflowProcessor
 
         return BlockingWorkflowProcessor(self.database.workflow(workflow, **options), self._portal)
+
+    @cached_property
+    def workflows(self) -> BlockingWorkflows:
+        """The workflows of the store, in whatever process they run: list and show instances, and let stuck ones go on."""
+        from goes_lite.blocking._workflows import BlockingWorkflows
+
+        return BlockingWorkflows(self.database.workflows, self._portal)
 
     def inline(self, *projections: Projection) -> BlockingDatabase:
         """Return this handle with projections that are updated in the transaction of each append: without any lag.

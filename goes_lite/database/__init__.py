@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from goes_lite.projection.lookup import BoundLookup, Lookup
     from goes_lite.repository import Repository, RepositoryOptions
     from goes_lite.repository.decision import DecisionModel
-    from goes_lite.workflow import Workflow, WorkflowOptions, WorkflowProcessor
+    from goes_lite.workflow import Workflow, WorkflowOptions, WorkflowProcessor, Workflows
 
 __all__ = ["Database", "Decided"]
 
@@ -211,6 +211,13 @@ class Database(WrappedBackend):
                 "pass the older definition in earlier=[…]"
             )
         return made
+
+    @cached_property
+    def workflows(self) -> Workflows:
+        """The workflows of the store, in whatever process they run: list and show instances, and let stuck ones go on."""
+        from goes_lite.workflow import Workflows
+
+        return Workflows(self.backend)
 
     def inline(self, *projections: Projection) -> Database:
         """Return this handle with projections that are updated in the transaction of each append: without any lag.

@@ -12,6 +12,7 @@ instances their inputs; `telling` what one cannot handle, `due` timers, `work` w
 
 from __future__ import annotations
 
+from goes_lite.workflow.administration import Which, Workflows
 from goes_lite.workflow.definition import Definition, Workflow
 from goes_lite.workflow.effects import (
     Associate,
@@ -27,6 +28,7 @@ from goes_lite.workflow.effects import (
     Undo,
 )
 from goes_lite.workflow.functions import workflow_of
+from goes_lite.workflow.history import Moment
 from goes_lite.workflow.inputs import Input, TimerFired
 from goes_lite.workflow.instance import Failing, Instance, Status
 from goes_lite.workflow.marks import evolves, on_done, on_rejected, on_timer, reacts, starts
@@ -47,6 +49,7 @@ __all__ = [
     "Failing",
     "Input",
     "Instance",
+    "Moment",
     "OnSecondStart",
     "Publish",
     "SetTimer",
@@ -54,9 +57,11 @@ __all__ = [
     "Step",
     "TimerFired",
     "Undo",
+    "Which",
     "Workflow",
     "WorkflowOptions",
     "WorkflowProcessor",
+    "Workflows",
     "evolves",
     "on_done",
     "on_rejected",

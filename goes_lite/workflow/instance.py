@@ -49,6 +49,8 @@ class Failing:
 class Instance:
     """One run of a workflow: what is known of it, apart from its history in the log."""
 
+    workflow: str
+    """The name of the workflow."""
     key: str
     id: UUID
     """From which the ids of its commands are derived."""

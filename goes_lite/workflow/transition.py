@@ -79,7 +79,7 @@ def begin(
     """Return a new instance before its first input, after an earlier run of the same key that has ended."""
     run = 1 if previous is None else previous.run + 1
     return Instance(
-        key, uuid5(event.id, f"{definition.name}/{key}/{run}"), "running", definition.version,
+        definition.name, key, uuid5(event.id, f"{definition.name}/{key}/{run}"), "running", definition.version,
         definition.plain(definition.initial(key)), now, now, run, events=0 if previous is None else previous.events,
         correlation=event.metadata.get(CORRELATION) or str(event.id),
     )  # fmt: skip

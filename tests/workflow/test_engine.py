@@ -74,7 +74,7 @@ def settle(db: BlockingDatabase, kind: Any = "done", **fields: Any) -> None:
         told = CommandOutcome(one.id, one.command, kind, **fields)
         tags = reported_tags(one.metadata) or ()
         db.events.append([goes.Event(told, tags=tags, time=db.runtime.clock.now(), registry=registry)])
-        db.commands.withdraw(one.id)
+        db.models.delete("goes:commands", str(one.id))  # to withdraw it would be another outcome
 
 
 def history(db: BlockingDatabase, key: str = "1") -> list[Any]:
