@@ -62,11 +62,14 @@ from goes_lite.contract import (
     TRANSACTIONS,
     Backend,
     Durability,
+    Fence,
     SignalCommits,
     Transaction,
     Unknown,
     View,
     check_condition,
+    check_fence,
+    check_move,
     check_position,
 )
 from goes_lite.kit import (
@@ -93,6 +96,9 @@ from goes_lite.kit import (
     check_new,
     check_repeated,
     check_same,
+    fence_change,
+    fence_of_tables,
+    fenced,
     id_bytes,
     metadata_json,
     packed,
@@ -196,6 +202,7 @@ class Journal:
     def __init__(self, path: str) -> None:
         self.path = path
         self.changed = Signal()
+        self.passing: str | None = None
         self.published: Callable[[Sequence[Event[Any]], int], None] = lambda events, before: None
         self._real = os.path.realpath(path)
         self._state = State()
@@ -269,7 +276,7 @@ class Journal:
         """Let the work read the state and return a change, then commit it. Nobody else can write in between."""
         with self._writing:
             self.check_open()
-            change, before = work(self._state), self._state.head
+            change, before = fenced(self.path, self._state, work(self._state), self.passing), self._state.head
             if change.records:
                 self._commit(change.records)
             if change.events:
@@ -503,6 +510,17 @@ class JournalBackend(Backend):
         events, snapshots = Events(frozen, self.runtime, reader), Snapshots(frozen, self.runtime)
         models, checkpoints = Models(frozen, self.runtime), Checkpoints(frozen, self.runtime)
         yield StoresView(self.runtime, self.identity, (events, snapshots, models, checkpoints))
+
+    async def fence(self) -> Fence | None:
+        return self.journal.read(fence_of_tables)
+
+    async def set_fence(self, fence: Fence | None, *, expected: str | None, lasts: float | None = None) -> None:
+        change = fence, expected, check_fence(fence, expected, lasts)
+        self.journal.write(lambda state: fence_change(self.location, state, change))
+
+    def pass_fence(self, move: str) -> None:
+        check_move(move)
+        self.journal.passing = move
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         raise errors.AbilityMissing(TRANSACTIONS, self.location)

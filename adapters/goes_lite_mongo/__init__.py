@@ -46,16 +46,18 @@ from goes_lite.contract.backend import (
 )
 from goes_lite.contract.commits import Commits, Published, SignalCommits
 from goes_lite.contract.event_bus import REPLAY, EventBus
+from goes_lite.contract.fence import Fence, check_fence, check_move
 from goes_lite.contract.findings import Finding
 from goes_lite.errors import GoesError
 from goes_lite.events.registry import Registry
 from goes_lite.kit.bus import InProcessBus
 from goes_lite.kit.events import LogEvents
+from goes_lite.kit.fencing import standing
 from goes_lite.kit.transaction import TransactionBlock, check_not_inside
 from goes_lite.kit.view import StoresView, ViewBlock
 from goes_lite.runtime import Runtime, Signal
 from goes_lite.runtime.background import uninterrupted
-from goes_lite_mongo import _examine, _schema
+from goes_lite_mongo import _examine, _fence, _schema
 from goes_lite_mongo._append import Group
 from goes_lite_mongo._checkpoints import MongoCheckpoints, MongoLeases
 from goes_lite_mongo._connection import Connection
@@ -67,6 +69,7 @@ from goes_lite_mongo._options import OPTIONS, address_of, with_prefix
 from goes_lite_mongo._rows import RowReader
 from goes_lite_mongo._session import AnyExecutor, MongoSession, MongoTransaction, SessionExecutor
 from goes_lite_mongo._snapshots import MongoSnapshots
+from goes_lite_mongo._turns import locked
 from goes_lite_mongo._view import MongoMoment
 from goes_lite_mongo._wakeup import Watcher
 
@@ -163,6 +166,30 @@ class MongoBackend(Backend):
     async def examine(self) -> list[Finding]:
         facts = await self.executor.read(lambda _: _examine.look(self._connection.client))
         return [*_examine.findings(facts, self.runtime.clock.now())]
+
+    async def fence(self) -> Fence | None:
+        return standing(*await self.executor.read(lambda session: _fence.read(self._found, session)))
+
+    async def set_fence(self, fence: Fence | None, *, expected: str | None, lasts: float | None = None) -> None:
+        change = fence, expected, check_fence(fence, expected, lasts)
+        await self.executor.change_log(
+            lambda session: _fence.put_changed(self._connection, session, change), fencing=True
+        )
+        if fence is not None and expected is None:
+            await self._drain(fence)
+
+    async def _drain(self, fence: Fence) -> None:
+        """Wait for the writes that may not have seen the fence; if that fails, remove it."""
+        patience = self._connection.address.lock_timeout
+        try:
+            await _fence.drain(self._found, patience)
+        except DRIVER_ERRORS as exc:
+            await self.set_fence(None, expected=fence.move)
+            raise locked(self.location, patience) from exc
+
+    def pass_fence(self, move: str) -> None:
+        check_move(move)
+        self._connection.passing = move
 
     def view(self) -> AbstractAsyncContextManager[View]:
         return ViewBlock(lambda: MongoMoment(self._connection), self._seen)

@@ -26,19 +26,22 @@ from goes_lite.kit.batch import AppendBatch, check_repeated
 from goes_lite.kit.branches import Window
 from goes_lite.kit.reading import EventReader
 from goes_lite.kit.sql import MAX_INTEGER
+from goes_lite_mongo._connection import Connection
 from goes_lite_mongo._driver import ClientSession, Document, conflict, lost
+from goes_lite_mongo._fence import FENCE, has_ended, remove
 from goes_lite_mongo._filter import window
-from goes_lite_mongo._line import Line, Taken
+from goes_lite_mongo._line import Taken
 from goes_lite_mongo._many import find_positions, many
 from goes_lite_mongo._rows import document, stored
 from goes_lite_mongo._schema import STORE, Collections
 
 
-async def take_turn(found: Collections, line: Line, session: ClientSession, events: int = 0) -> int:
+async def take_turn(connection: Connection, session: ClientSession, events: int = 0, *, fencing: bool = False) -> int:
     """Lock the log until the transaction ends, move the head by a number of events, and return the head before.
 
-    Taken if another transaction has it.
+    Taken if another transaction has it; StoreMoved if a fence keeps it out, unless it is `fencing`.
     """
+    found, line = connection.collections, connection.line
     await line.approach()
     moved = {"$inc": {"turns": 1, "head": Int64(events)}}
     try:
@@ -52,6 +55,8 @@ async def take_turn(found: Collections, line: Line, session: ClientSession, even
     line.taken(session)
     if row is None:
         raise StoreDamaged(found.store.full_name, "its document with the head of the log is missing")
+    if FENCE in row and not fencing and await has_ended(connection, session):
+        await remove(found, session)
     return int(row["head"])
 
 

@@ -101,6 +101,8 @@ class Connection:
         """The server's version, once connected."""
         self.members = 0
         """How many members hold the data, once connected."""
+        self.passing: str | None = None
+        """The move whose fence the writes of this handle pass."""
         self._looked = float("-inf")
         self.own: set[bytes] = set()
         """The ids of our transactions' sessions."""

@@ -14,6 +14,7 @@ from goes_lite.runtime.background import DetachedTasks
 from goes_lite_mongo._append import Group, take_turn
 from goes_lite_mongo._connection import Connection, Work
 from goes_lite_mongo._driver import ClientSession
+from goes_lite_mongo._fence import has_ended
 from goes_lite_mongo._turns import Turns
 from goes_lite_mongo._writer import GROUP_EVENTS, Writer
 
@@ -44,6 +45,11 @@ class DirectExecutor:
         if self.connection.address.read_only:
             raise opened_read_only(self.connection.address.location)
 
+    def _check_write(self) -> None:
+        self.check_usable()
+        self.check_writable()
+        check_write(self)
+
     async def read(self, work: Work[T]) -> T:
         self.connection.check_loop()
         self.check_usable()
@@ -52,11 +58,20 @@ class DirectExecutor:
 
     async def write(self, work: Work[T]) -> T:
         """Run a write, which must be repeatable; if it raises, nothing is written."""
-        self.check_usable()
-        self.check_writable()
-        check_write(self)
+        self._check_write()
         # Even if the caller is cancelled, it happens completely or not at all.
-        return await self._detached.run(self._write(work))
+        return await self._detached.run(self._write(self._outside(work)))
+
+    def _outside(self, work: Work[T]) -> Work[T]:
+        """Return the work with a look at the fence before it."""
+        connection = self.connection
+
+        async def looked(session: ClientSession) -> T:
+            if await has_ended(connection, session):
+                await take_turn(connection, session)  # removes it
+            return await work(session)
+
+        return looked
 
     async def _write(self, work: Work[T]) -> T:
         async with self.turns.shared():
@@ -70,19 +85,18 @@ class DirectExecutor:
     async def append(
         self, batch: AppendBatch, condition: AppendCondition | None, committed: Callable[[Appended], None]
     ) -> Appended:
-        self.check_usable()
-        self.check_writable()
-        check_write(self)
+        self._check_write()
         return await self._committer.append(batch, condition, committed)
 
-    async def change_log(self, work: Work[T]) -> T:
-        """Run a write that deletes or imports events."""
+    async def change_log(self, work: Work[T], *, fencing: bool = False) -> T:
+        """Run a write that deletes or imports events, or sets a fence."""
 
         async def alone(session: ClientSession) -> T:
-            await take_turn(self.connection.collections, self.connection.line, session)
+            await take_turn(self.connection, session, fencing=fencing)
             return await work(session)
 
-        return await self.write(alone)
+        self._check_write()
+        return await self._detached.run(self._write(alone))
 
     async def close(self) -> None:
         """Refuse new operations and finish the current ones."""

@@ -93,7 +93,7 @@ class MongoSession:
         while True:
             await connection.begin(session)
             try:
-                self.head = await take_turn(connection.collections, connection.line, session)
+                self.head = await take_turn(connection, session)
             except DRIVER_ERRORS as exc:
                 await self.executor.connection.abort(session)
                 if not await retries.again(exc):

@@ -41,7 +41,7 @@ class Writer:
             await connection.begin(session)
             try:
                 appends = self._group()
-                head = await take_turn(connection.collections, connection.line, session, events)
+                head = await take_turn(connection, session, events)
                 if look:
                     await appends.look(session, batches, head, events)
                 else:

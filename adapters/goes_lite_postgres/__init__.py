@@ -45,6 +45,7 @@ from goes_lite.contract.backend import (
 )
 from goes_lite.contract.commits import Commits, Published, SignalCommits
 from goes_lite.contract.event_bus import REPLAY, EventBus
+from goes_lite.contract.fence import Fence, check_fence, check_move
 from goes_lite.contract.findings import Finding
 from goes_lite.errors import GoesError
 from goes_lite.events.registry import Registry
@@ -54,7 +55,7 @@ from goes_lite.kit.events import LogEvents
 from goes_lite.kit.transaction import TransactionBlock, check_not_inside
 from goes_lite.kit.view import StoresView, ViewBlock
 from goes_lite.runtime import Runtime, Signal
-from goes_lite_postgres import _examine, _schema
+from goes_lite_postgres import _examine, _fence, _schema
 from goes_lite_postgres._append import AppendSql, Group
 from goes_lite_postgres._checkpoints import CheckpointSql, PostgresCheckpoints, PostgresLeases
 from goes_lite_postgres._connection import Pool
@@ -118,7 +119,7 @@ class PostgresBackend(Backend):
         sql = statements(address, raise_durability=opened.raise_durability)
         writer = self._writer = Writer(pool, sql, lambda: self._group(self._names))
         committer = Committer(pool.address.location, writer.write, lambda: Retries(pool), self._committed, GROUP_EVENTS)
-        executor = self.executor = DirectExecutor(pool, sql, committer, self._committed)
+        executor = self.executor = DirectExecutor(pool, sql, writer, committer, self._committed)
         self.commits: Commits = SignalCommits(self._signal, runtime, executor.check_usable, self._watcher.watching)
         executor.handle = self
         events, self.snapshots, self.models, self.checkpoints = self._stores(executor, self._names, self.commits, None)
@@ -195,6 +196,18 @@ class PostgresBackend(Backend):
 
     async def sizes(self) -> dict[str, int]:
         return await self.executor.read(lambda connection: _schema.sizes(connection, self._address))
+
+    async def fence(self) -> Fence | None:
+        return await self.executor.read(lambda connection: _fence.find(connection, self._address))
+
+    async def set_fence(self, fence: Fence | None, *, expected: str | None, lasts: float | None = None) -> None:
+        """Fence the store; the first time, a role that may create tables in the schema, and owns those of the store, has to."""
+        change = fence, expected, check_fence(fence, expected, lasts)
+        await self.executor.change_log(lambda connection: _fence.put_changed(connection, self._address, change))
+
+    def pass_fence(self, move: str) -> None:
+        check_move(move)
+        self.executor.pass_fence(_fence.passing(move))
 
     async def examine(self) -> list[Finding]:
         facts = await self.executor.read(_examine.look)

@@ -10,11 +10,13 @@ from goes_lite.errors import (
     StoreError,
     StoreFull,
     StoreLocked,
+    StoreMoved,
     StoreReadOnly,
     StoreUnavailable,
     TransactionConflict,
     TransactionError,
 )
+from goes_lite.kit.fencing import fence_of
 from goes_lite.kit.select import Reading
 
 try:
@@ -31,6 +33,8 @@ else:
 R = TypeVar("R")
 
 SERIALIZATION, DEADLOCK, UNIQUE, READ_ONLY, NO_RIGHT = "40001", "40P01", "23505", "25006", "42501"
+MOVED = "GL001"
+"""What the trigger of a fence raises, see `_fence`; the detail is the fence."""
 MISSING = frozenset(("42P01", "42883", "3F000"))
 """A table, a function or a schema does not exist."""
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, EOFError)
@@ -131,6 +135,8 @@ def translate(error: Exception, location: str, *, waited: float = 0.0, reading: 
     if isinstance(error, GoesError):
         return error
     state, text, said = code(error), _text(error), detail(error)
+    if state == MOVED and (found := fence_of(getattr(error, "detail", None))):
+        return StoreMoved(location, found[0].to, found[0].move)
     if state == "55P03":
         return locked(location, waited)
     if state in (SERIALIZATION, DEADLOCK):

@@ -18,6 +18,7 @@ from goes_lite_postgres._connection import Pool
 from goes_lite_postgres._driver import DRIVER_ERRORS, UNIQUE, Connection, code, conflict, locked, lost
 from goes_lite_postgres._ends import Ends, rollback
 from goes_lite_postgres._statements import Statements
+from goes_lite_postgres._writer import Writer
 
 T = TypeVar("T")
 Work = Callable[[Connection], Awaitable[T]]
@@ -26,13 +27,16 @@ Work = Callable[[Connection], Awaitable[T]]
 class DirectExecutor:
     """Runs operations outside transactions."""
 
-    def __init__(self, pool: Pool, sql: Statements, committer: Committer, notify: Callable[[], None]) -> None:
+    def __init__(
+        self, pool: Pool, sql: Statements, writer: Writer, committer: Committer, notify: Callable[[], None]
+    ) -> None:
         self.pool = pool
         self.sql = sql
         self.ends = Ends(pool, sql)
         self.closing = False
         self.handle: object = None
         """Kept from being garbage-collected while one of its stores is in use."""
+        self._writer = writer
         self._committer = committer
         self.notify = notify
         self._turn = asyncio.Lock()  # so that waiting for a turn needs no connection
@@ -42,6 +46,17 @@ class DirectExecutor:
         self.pool.check_usable()
         if self.closing:
             raise StoreClosed(self.pool.address.location)
+
+    def pass_fence(self, passing: str) -> None:
+        """Begin every transaction from now on with a statement, after those that limit it."""
+        sql = self.sql
+        self.sql = self.ends.sql = self._writer.sql = sql._replace(
+            append="",
+            begin=sql.begin + passing,
+            begin_exclusive=sql.begin_exclusive + passing,
+            begin_append=sql.begin_append + passing,
+            begin_session=sql.begin_session + passing,
+        )
 
     def check_writable(self) -> None:
         self.pool.check_loop()

@@ -16,7 +16,7 @@ from hashlib import sha256
 
 from goes_lite.errors import ForeignFile, StoreDamaged, StoreTooNew, StoreUnavailable
 from goes_lite.events.ids import new_id
-from goes_lite_postgres import _function
+from goes_lite_postgres import _fence, _function
 from goes_lite_postgres._driver import DRIVER_ERRORS, Connection, code, detail
 from goes_lite_postgres._options import ServerAddress, quoted
 
@@ -326,3 +326,4 @@ async def erase(connection: Connection, address: ServerAddress) -> None:
         for function in FUNCTIONS:
             await connection.execute(f"DROP FUNCTION IF EXISTS {address.table(function)}")
         await connection.execute(f"DROP TABLE {', '.join(map(address.table, TABLES))}")
+        await _fence.drop(connection, address)

@@ -35,7 +35,7 @@ class Statements(NamedTuple):
     begin_exclusive: str
     """Begins a write that takes turns with user transactions."""
     append: str
-    """Appends as a transaction of its own; does nothing if an expectation fails, see `_function`."""
+    """Appends as a transaction of its own; does nothing if an expectation fails, see `_function`. '' if it may not."""
     begin_append: str
     """Begins appends that must look closer, with the lock of the log."""
     begin_session: str

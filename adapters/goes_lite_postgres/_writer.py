@@ -43,7 +43,7 @@ class Writer:
 
     def __init__(self, pool: Pool, sql: Statements, group: Callable[[], Group]) -> None:
         self._pool = pool
-        self._sql = sql
+        self.sql = sql
         self._group = group
 
     async def write(self, group: Sequence[Operation]) -> bool:
@@ -57,17 +57,17 @@ class Writer:
             if await self._as_expected(connection, group):
                 return True
             committing = False
-            await connection.execute(self._sql.begin_append)
+            await connection.execute(self.sql.begin_append)
             appends = self._group()
             await appends.look(connection, [operation.batch for operation in group])
             await decide(partial(appends.decide, connection), group)
             if not appends.events:
                 await rollback(connection)
                 return False
-            if await appends.write(connection, self._sql.write) != appends.before:
+            if await appends.write(connection, self.sql.write) != appends.before:
                 raise StoreDamaged(self._pool.address.location, "the log changed although its lock was held")
             committing = True
-            await connection.execute(self._sql.commit)
+            await connection.execute(self.sql.commit)
         except GoesError:
             await rollback(connection)
             raise
@@ -91,7 +91,7 @@ class Writer:
 
     async def _as_expected(self, connection: Connection, group: Sequence[Operation]) -> bool:
         """Try to write a group in one round trip, without looking; return False if nothing was written."""
-        if any(operation.condition is not None for operation in group):
+        if not self.sql.append or any(operation.condition is not None for operation in group):
             return False
         appends = self._group()
         if not appends.foresee([operation.batch for operation in group]):
@@ -99,7 +99,7 @@ class Writer:
         await decide(partial(appends.decide, connection), group)
         if not appends.events:
             return False
-        before = await appends.write(connection, self._sql.append)
+        before = await appends.write(connection, self.sql.append)
         if before is None:
             return False
         for operation in group:

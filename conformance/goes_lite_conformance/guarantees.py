@@ -28,7 +28,7 @@ GUARANTEES = (
     )),
     Guarantee("G3", "an append may be repeated", ("ES-RETRY", "CR-APPEND-003", "CC-CANCEL-001")),
     Guarantee("G4", "a reader never skips", ("CC-READ", "CC-SLOW", "CC-PROC-001", "ES-FOLLOW-015", "ES-FOLLOW-016")),
-    Guarantee("G5", "what was acknowledged survives", ("CR-APPEND", "CR-TX", "CR-SOUND", "BE-OPEN-002", "PW-CUT")),
+    Guarantee("G5", "what was acknowledged survives", ("CR-APPEND", "CR-TX", "CR-SOUND", "BE-OPEN-002", "PW-CUT", "BE-FENCE")),
     Guarantee("G6", "every field comes back exactly", (
         "ES-DATA", "ES-STORED", "SS-SAVE", "EB-PUB-002", "ES-IMPORT", "MS-IMPORT", "CP-IMPORT", "SS-MANY", "BE-VIEW-005",
     )),
@@ -53,7 +53,7 @@ GUARANTEES = (
     Guarantee("G13", "bad input is a typed error and leaves the store unchanged", (
         "ES-BAD", "SS-BAD", "MS-BAD", "MS-BULK-011", "MS-BULK-012", "MS-BULK-013", "MS-RENAME-006", "CP-BAD",
         "ES-IMPORT-008", "ES-IMPORT-011", "MS-IMPORT-004", "CP-IMPORT-003", "SS-MANY-003",
-        "BE-VIEW-007", "LE-BAD",
+        "BE-VIEW-007", "BE-FENCE-008", "LE-BAD",
         "EB-NAME-005", "BE-COMMITS-014", "BE-OPEN-008", "BE-UNKNOWN", "PR-BAD",
         "PR-UNREAD",
     )),

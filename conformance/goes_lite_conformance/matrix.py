@@ -17,8 +17,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from goes_lite.contract.backend import BACKUP, DENSE_POSITIONS, PERSISTENT, PROCESSES, SQL, TRANSACTIONS
+from goes_lite.contract.backend import DENSE_POSITIONS, PERSISTENT, PROCESSES, SQL, TRANSACTIONS
 from goes_lite.contract.event_bus import REPLAY
+from goes_lite.contract.upkeep import BACKUP
 from goes_lite_conformance.guarantees import GUARANTEES
 from goes_lite_conformance.report.verdict import FORMAT, from_numbers
 from goes_lite_conformance.rule import rules_of

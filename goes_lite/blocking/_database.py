@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
@@ -14,7 +13,6 @@ from weakref import WeakSet
 from goes_lite.aggregate import Aggregate
 from goes_lite.blocking._bus import BlockingEventBus
 from goes_lite.blocking._face import BlockingFace
-from goes_lite.blocking._facts import BackendFacts
 from goes_lite.blocking._models import BlockingModels
 from goes_lite.blocking._repository import BlockingRepository
 from goes_lite.blocking._stores import (
@@ -26,6 +24,7 @@ from goes_lite.blocking._stores import (
     BlockingSnapshotStore,
 )
 from goes_lite.blocking._transaction import BlockingTransaction, TransactionBlock
+from goes_lite.blocking._upkeep import BlockingUpkeep
 from goes_lite.blocking._view import BlockingView, ViewBlock
 from goes_lite.contract.backend import Backend
 from goes_lite.database import Database
@@ -39,7 +38,6 @@ if TYPE_CHECKING:  # imported on first use, as on the async face
     from goes_lite.blocking._processor import BlockingProcessor, BlockingProjectionProcessor, BlockingWorkflowProcessor
     from goes_lite.blocking._workflows import BlockingWorkflows
     from goes_lite.contract.event_store import Appended
-    from goes_lite.contract.findings import Finding
     from goes_lite.events.event import Event
     from goes_lite.events.fields import AggregateRef
     from goes_lite.operations.info import Info
@@ -71,16 +69,15 @@ def _close_on_loops() -> None:
             db._close_at_exit()
 
 
-class BlockingDatabase(BackendFacts):
+class BlockingDatabase(BlockingUpkeep):
     """A backend and everything that a program does with it. Close it, or use it in a `with` block.
 
     Several threads may use one handle.
     """
 
     def __init__(self, backend: Backend, portal: Portal) -> None:
-        self._portal = portal
+        super().__init__(backend, portal)
         self._closed = False
-        super().__init__(backend)
         self.database = Database(backend, BlockingFace(portal))
         """The async database around it, which calls blocking functions of the program."""
         self.events = BlockingEventStore(backend.events, portal)
@@ -315,33 +312,6 @@ class BlockingDatabase(BackendFacts):
         Raises AbilityMissing without SQL. The parameters are those of `Transaction.execute`.
         """
         return self._portal.run(self.backend.select(sql, parameters))
-
-    def backup(self, path: str | os.PathLike[str]) -> None:
-        """Write a complete copy of the store to a new file while others keep writing. Raises AbilityMissing without BACKUP."""
-        self._portal.run(self.backend.backup(path))
-
-    def sizes(self) -> dict[str, int]:
-        """Return how many bytes the store occupies where it is kept, by part; empty if the backend cannot tell.
-
-        A part is a file, or a table or collection with its indexes. The numbers are those of the storage: deleting may not
-        make them smaller, and a server may update them late.
-        """
-        return self._portal.run(self.backend.sizes())
-
-    def integrity(self) -> list[Finding]:
-        """Check what only the backend can: its files, indexes and tables against each other. Nothing is changed.
-
-        It reads everything, as of one moment, and returns at most about a hundred findings; none from a sound store, and none
-        from a backend that has nothing to check. What anybody can check through the stores is not its matter.
-        """
-        return self._portal.run(self.backend.integrity())
-
-    def examine(self) -> list[Finding]:
-        """Look at what the store runs on: versions and their known bugs, settings, files, rights, space. Nothing is changed.
-
-        It is quick, whatever the size of the store. Each finding has a fix.
-        """
-        return self._portal.run(self.backend.examine())
 
     def info(self, *, counts: bool = True) -> Info:
         """Return the facts of the store as data: head, counts, sizes, consumers with their lag, waiting commands, durability.

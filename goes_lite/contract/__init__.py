@@ -5,7 +5,6 @@ This module re-exports the public names of all files for authors of backends.
 """
 
 from goes_lite.contract.backend import (
-    BACKUP,
     DENSE_POSITIONS,
     PERSISTENT,
     PROCESSES,
@@ -68,6 +67,7 @@ from goes_lite.contract.event_store import (
     check_position,
 )
 from goes_lite.contract.factory import BackendFactory, BusFactory, CheckingFactory, ScratchFactory
+from goes_lite.contract.fence import Fence, check_fence, check_move
 from goes_lite.contract.model_store import (
     ModelQuery,
     ModelRecord,
@@ -92,6 +92,7 @@ from goes_lite.contract.snapshot_store import (
     check_snapshot_query,
     check_snapshots,
 )
+from goes_lite.contract.upkeep import BACKUP
 from goes_lite.contract.wrapping import ComposedBackend, WrappedBackend, WrappedStore, WrappedTransaction, innermost
 
 __all__ = [
@@ -127,6 +128,7 @@ __all__ = [
     "EventBus",
     "EventStore",
     "Failure",
+    "Fence",
     "Handle",
     "Handler",
     "Handling",
@@ -161,11 +163,13 @@ __all__ = [
     "check_collection",
     "check_condition",
     "check_expected",
+    "check_fence",
     "check_keep",
     "check_lease",
     "check_model_key",
     "check_model_keys",
     "check_models",
+    "check_move",
     "check_owned_name",
     "check_position",
     "check_published",

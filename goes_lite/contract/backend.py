@@ -7,7 +7,6 @@ does with a backend (repositories, processors, commands, …) is in `goes_lite.d
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, Protocol, TypeVar
@@ -16,10 +15,10 @@ from goes_lite.contract.checkpoints import CheckpointStore, LeaseStore
 from goes_lite.contract.commits import Commits
 from goes_lite.contract.event_bus import EventBus
 from goes_lite.contract.event_store import EventStore
-from goes_lite.contract.findings import Finding
 from goes_lite.contract.model_store import ModelStore
 from goes_lite.contract.models import Models
 from goes_lite.contract.snapshot_store import SnapshotStore
+from goes_lite.contract.upkeep import Upkeep
 from goes_lite.errors import TRANSIENT, AbilityMissing, GoesError
 from goes_lite.events.registry import Registry
 from goes_lite.runtime import Runtime
@@ -42,8 +41,6 @@ SQL = "sql"
 """`Transaction.execute` runs a program's own SQL in the same transaction."""
 PROCESSES = "processes"
 """Several processes may use the same storage, and `follow` wakes on the commits of all of them."""
-BACKUP = "backup"
-"""`backup` writes a copy of the store to a file."""
 PERSISTENT = "persistent"
 """Acknowledged data is still there after closing and reopening."""
 
@@ -125,7 +122,7 @@ class View(Stores, Protocol):
     """The store and its epoch."""
 
 
-class Backend(Stores, Protocol):
+class Backend(Stores, Upkeep, Protocol):
     """One open handle to a store: what an adapter implements. `connect` returns a `Database` around it."""
 
     location: str
@@ -172,33 +169,6 @@ class Backend(Stores, Protocol):
         Raises AbilityMissing without SQL. The parameters are those of `Transaction.execute`.
         """
         raise AbilityMissing(SQL, self.location)
-
-    async def backup(self, path: str | os.PathLike[str]) -> None:
-        """Write a complete copy of the store to a new file while others keep writing. Raises AbilityMissing without BACKUP."""
-        raise AbilityMissing(BACKUP, self.location)
-
-    async def sizes(self) -> dict[str, int]:
-        """Return how many bytes the store occupies where it is kept, by part; empty if the backend cannot tell.
-
-        A part is a file, or a table or collection with its indexes. The numbers are those of the storage: deleting may not
-        make them smaller, and a server may update them late.
-        """
-        return {}
-
-    async def integrity(self) -> list[Finding]:
-        """Check what only the backend can: its files, indexes and tables against each other. Nothing is changed.
-
-        It reads everything, as of one moment, and returns at most about a hundred findings; none from a sound store, and none
-        from a backend that has nothing to check. What anybody can check through the stores is not its matter.
-        """
-        return []
-
-    async def examine(self) -> list[Finding]:
-        """Look at what the store runs on: versions and their known bugs, settings, files, rights, space. Nothing is changed.
-
-        It is quick, whatever the size of the store. Each finding has a fix.
-        """
-        return []
 
     async def close(self) -> None:
         """Finish what is in progress, then release everything. Closing twice is allowed; any other use raises StoreClosed."""

@@ -15,6 +15,7 @@ from uuid import UUID
 from goes_lite.contract.backend import Backend, Durability, Transaction, View
 from goes_lite.contract.event_bus import REPLAY, Carrier
 from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
+from goes_lite.contract.fence import Fence
 from goes_lite.contract.findings import Finding
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
@@ -189,6 +190,15 @@ class WrappedBackend(Backend):
 
     async def examine(self) -> list[Finding]:
         return await self.backend.examine()
+
+    async def fence(self) -> Fence | None:
+        return await self.backend.fence()
+
+    async def set_fence(self, fence: Fence | None, *, expected: str | None, lasts: float | None = None) -> None:
+        await self.backend.set_fence(fence, expected=expected, lasts=lasts)
+
+    def pass_fence(self, move: str) -> None:
+        self.backend.pass_fence(move)
 
     async def close(self) -> None:
         await self.backend.close()

@@ -58,6 +58,8 @@
     │   ├── StoreForked               used in a child process that inherited it
     │   ├── StoreLocked               another program keeps the store locked                (TimeoutError)
     │   ├── StoreReadOnly             a write to a store that can only be read              (PermissionError)
+    │   ├── StoreMoved                a write to a store that was moved to another place
+    │   ├── FenceChanged              the fence of a store is not that of the move
     │   ├── StoreFull                 no room left on the disk                              (OSError)
     │   ├── StoreUnavailable          it cannot be opened or reached                        (OSError)
     │   ├── StoreDamaged              what is stored cannot be right
@@ -141,6 +143,7 @@ from goes_lite.errors._events import (
 from goes_lite.errors._stores import (
     CopyDiffers,
     CopyRefused,
+    FenceChanged,
     ForeignFile,
     ImportUnfinished,
     InvalidExport,
@@ -152,6 +155,7 @@ from goes_lite.errors._stores import (
     StoreForked,
     StoreFull,
     StoreLocked,
+    StoreMoved,
     StoreReadOnly,
     StoreTooNew,
     StoreUnavailable,
@@ -193,6 +197,7 @@ __all__ = [
     "DriverMissing",
     "DuplicateEventError",
     "EncodeError",
+    "FenceChanged",
     "ForeignFile",
     "GoesError",
     "ImportConflict",
@@ -226,6 +231,7 @@ __all__ = [
     "StoreForked",
     "StoreFull",
     "StoreLocked",
+    "StoreMoved",
     "StoreReadOnly",
     "StoreTooNew",
     "StoreUnavailable",
@@ -241,7 +247,7 @@ __all__ = [
     "WorkflowError",
 ]
 
-TRANSIENT = (StoreLocked, StoreFull, StoreUnavailable, AppendInDoubtError, TransactionConflict)
+TRANSIENT = (StoreLocked, StoreFull, StoreUnavailable, StoreMoved, AppendInDoubtError, TransactionConflict)
 """Errors of a store that may work again later: no event or command is to blame, so the same operation is retried."""
 
 for _name in __all__:  # tracebacks and pickles name the public module

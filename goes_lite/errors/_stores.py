@@ -52,6 +52,35 @@ class StoreReadOnly(StoreError, PermissionError):
         super().__init__(location, f"{reason}, so nothing can be written: {way_out}")
 
 
+class StoreMoved(StoreError):
+    """The store was moved, or is being moved: nothing was written. Attributes: `to` (a path or URL, without a password), `move`.
+
+    Reading goes on. A move that fails opens the store again, so the same write may work later.
+    """
+
+    def __init__(self, location: str, to: str, move: str) -> None:
+        self.to = to
+        self.move = move
+        super().__init__(
+            location,
+            f"the store was moved to {plain(to)}, so nothing was written: connect there, or with on_moved='follow'",
+        )
+
+
+class FenceChanged(StoreError):
+    """The fence of a store is not that of the move that was to change it. Attributes: `expected`, `found` (moves, or None)."""
+
+    def __init__(self, location: str, expected: str | None, found: str | None) -> None:
+        self.expected = expected
+        self.found = found
+        said = "is open" if found is None else f"has the fence of the move {plain(found)}"
+        wanted = "to be open" if expected is None else f"the fence of the move {plain(expected)}"
+        super().__init__(
+            location,
+            f"the store {said}, and not {wanted}, as expected: another move has begun, or this one was undone",
+        )
+
+
 class StoreFull(StoreError, OSError):
     """The disk is full; the transaction was rolled back and everything stored before is intact."""
 

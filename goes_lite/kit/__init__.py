@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from goes_lite.kit.bus import InProcessBus
     from goes_lite.kit.committer import Committer, Operation, Retries, decide, mark_in_doubt
     from goes_lite.kit.events import AggregateRow, EventRows, Executor, LogEvents, Page, page_of
+    from goes_lite.kit.fencing import changed_fence, check_fenced, fence_json, fence_of, standing
     from goes_lite.kit.importing import Import, check_import, check_new, check_same, tagged
     from goes_lite.kit.leases import (
         NOBODY,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from goes_lite.kit.select import Found, Reading, answer, read_count, read_highest, read_page
     from goes_lite.kit.sql import MAX_INTEGER, SQLITE, Dialect, Sql, condition
     from goes_lite.kit.table_checkpoints import Checkpoints, Leases
+    from goes_lite.kit.table_fence import fence_change, fence_of_tables, fenced
     from goes_lite.kit.tables import (
         Change,
         FrozenSession,
@@ -109,9 +111,11 @@ __all__ = [
     "aggregate_ref",
     "answer",
     "branches",
+    "changed_fence",
     "check_batch",
     "check_claim",
     "check_current",
+    "check_fenced",
     "check_for_query",
     "check_import",
     "check_name",
@@ -126,6 +130,11 @@ __all__ = [
     "condition",
     "current_session",
     "decide",
+    "fence_change",
+    "fence_json",
+    "fence_of",
+    "fence_of_tables",
+    "fenced",
     "from_micros",
     "held",
     "id_bytes",
@@ -143,6 +152,7 @@ __all__ = [
     "refuse_write",
     "renewed",
     "restore",
+    "standing",
     "tagged",
     "tags_json",
     "time_micros",
@@ -154,8 +164,9 @@ __all__ = [
 
 _MODULES = (
     "events.event", "events.fields", "events.query", "kit.batch", "kit.branches", "kit.select", "kit.bus", "kit.events",
-    "kit.leases", "kit.paging", "kit.reading", "kit.sql", "kit.tables", "kit.table_checkpoints", "kit.transaction",
-    "kit.importing", "kit.view", "runtime", "kit.committer", "kit.patience", "kit.watcher",
+    "kit.leases", "kit.paging", "kit.reading", "kit.sql", "kit.tables", "kit.table_checkpoints", "kit.fencing",
+    "kit.table_fence", "kit.transaction", "kit.importing", "kit.view", "runtime", "kit.committer", "kit.patience",
+    "kit.watcher",
 )  # fmt: skip
 """The modules that define the names. Those that import asyncio come last, since a blocking program does without it."""
 

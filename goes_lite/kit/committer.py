@@ -19,6 +19,7 @@ from goes_lite.errors import (
     GoesError,
     StoreClosed,
     StoreLocked,
+    StoreMoved,
     StoreUnavailable,
     TransactionConflict,
 )
@@ -30,7 +31,7 @@ GROUP = 512
 GATHER = 0.001
 """Seconds that a commit waits for further appends if the last group had several. A commit itself takes longer than that."""
 
-_FOR_ALL = (StoreUnavailable, StoreLocked, TransactionConflict)
+_FOR_ALL = (StoreUnavailable, StoreLocked, StoreMoved, TransactionConflict)
 """Errors that no single append of a group causes, so that trying each alone is pointless."""
 
 

@@ -10,7 +10,7 @@ import os
 import shutil
 from typing import NamedTuple
 
-from goes_lite.contract.backend import BACKUP
+from goes_lite.contract.upkeep import BACKUP
 from goes_lite.errors import (
     CopyDiffers,
     CopyRefused,

@@ -27,7 +27,6 @@ from typing import Any
 from weakref import WeakSet
 
 from goes_lite.contract.backend import (
-    BACKUP,
     DENSE_POSITIONS,
     PERSISTENT,
     PROCESSES,
@@ -40,6 +39,7 @@ from goes_lite.contract.backend import (
 )
 from goes_lite.contract.commits import Commits, Published, SignalCommits
 from goes_lite.contract.event_bus import REPLAY, EventBus
+from goes_lite.contract.upkeep import BACKUP
 from goes_lite.errors import ConfigError
 from goes_lite.errors.options import did_you_mean
 from goes_lite.events.registry import Registry
@@ -57,9 +57,9 @@ from goes_lite.sqlite._driver import driver
 from goes_lite.sqlite._erase import erase
 from goes_lite.sqlite._events import SQLiteEventRows
 from goes_lite.sqlite._executor import AnyExecutor, DirectExecutor
+from goes_lite.sqlite._fenced import FencedBackend
 from goes_lite.sqlite._files import files_of, found, in_use, release_files
 from goes_lite.sqlite._frozen import FrozenReaders
-from goes_lite.sqlite._inspection import InspectedBackend
 from goes_lite.sqlite._log import check_log
 from goes_lite.sqlite._models import SQLiteModels
 from goes_lite.sqlite._place import check_place
@@ -119,7 +119,7 @@ def address_of(
     return FileAddress(path, driver(driver_name), parse_durability(durability), read_only, lock_timeout)
 
 
-class SQLiteBackend(InspectedBackend):
+class SQLiteBackend(FencedBackend):
     """One handle on a file (or on a store in memory). Open it with `goes_lite.connect`."""
 
     embedded = True

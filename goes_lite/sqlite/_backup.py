@@ -17,6 +17,7 @@ from goes_lite.errors import ConfigError, GoesError, StoreFull, StoreUnavailable
 from goes_lite.events.ids import new_id_text
 from goes_lite.sqlite._connection import FileAddress
 from goes_lite.sqlite._driver import Connection, translate
+from goes_lite.sqlite._fence import put
 from goes_lite.sqlite._log import begin_log
 from goes_lite.sqlite._rights import create_like
 from goes_lite.sqlite._schema import identity
@@ -78,6 +79,7 @@ def _begin_epoch(connection: Connection) -> None:
         before = identity(connection)
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("UPDATE store SET value = ? WHERE key = 'epoch'", (new_id_text(),))
+        put(connection, "")  # a fence belongs to the original
         begin_log(connection)  # a -wal of the original does not belong to it
         connection.execute("UPDATE checkpoints SET store = ? WHERE store = ?", (identity(connection), before))
         connection.execute("UPDATE leases SET owner = '', expires = 0")

@@ -1,5 +1,7 @@
 """Check that a file is exactly a store: the tables of goes_lite as it made them, and any tables of the user's own.
 
+The triggers of a fence may be there, too: see `_fence`.
+
 A file may come from anybody. A trigger on `events` would make an acknowledged append vanish, and so would a view that
 replaces a table; another index or constraint would refuse it. So each is refused when the file is opened.
 """
@@ -10,6 +12,7 @@ from typing import cast
 
 from goes_lite.errors import StoreDamaged
 from goes_lite.sqlite._driver import Connection, Driver
+from goes_lite.sqlite._fence import TRIGGERS
 
 Entry = tuple[str, str, str, str | None]
 """Type, name, table and statement of an entry of the schema."""
@@ -43,7 +46,11 @@ def check_own(connection: Connection, location: str, expected: frozenset[Entry])
     """Raise StoreDamaged unless what goes_lite makes is there and unchanged."""
     names = names_of(expected)
     entries = cast("list[Entry]", connection.execute(_ENTRIES).fetchall())
-    found = frozenset(one for one in entries if str(one[1]).lower() in names or str(one[2]).lower() in names)
+    found = frozenset(
+        one
+        for one in entries
+        if (str(one[1]).lower() in names or str(one[2]).lower() in names) and (one[1], one[3]) not in TRIGGERS.items()
+    )
     if found == expected:
         return
     of_ours = {entry[:2]: entry for entry in expected}

@@ -18,7 +18,8 @@ from goes_lite.kit.batch import AppendBatch
 from goes_lite.kit.transaction import StoresInside, UserTransaction, check_not_inside, current_session
 from goes_lite.runtime import Runtime
 from goes_lite.sqlite._append import MakeAppend
-from goes_lite.sqlite._driver import Connection
+from goes_lite.sqlite._driver import Connection, Row
+from goes_lite.sqlite._fence import check_open
 from goes_lite.sqlite._operation import Operation, Work, call_in, resolve
 from goes_lite.sqlite._seat import Turn
 from goes_lite.sqlite._user_sql import UserSql
@@ -278,17 +279,25 @@ class SQLiteTransaction(UserTransaction):
         super().__init__(runtime, stores)
         self.session = session
         self._sql = sql
+        self._open = False
+        """Whether a statement of the program has found that the store has no fence."""
 
     def enqueue(self, sql: str, parameters: Sequence[Any] = ()) -> None:
         """Run one SQL statement with the next operation, in one visit to the writer's thread."""
         self.session.check_active()
         check_sql(sql, parameters)
         values = [*parameters]
-        self.session.queue.append(lambda connection: self._sql.run(connection, sql, values))
+        self.session.queue.append(lambda connection: self._run(connection, sql, values))
 
     async def flush(self) -> None:
         await self.session.flush()
 
     async def execute(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one SQL statement and return its rows; BEGIN, COMMIT and the like are refused."""
-        return await self.session.run(lambda connection: self._sql.run(connection, sql, parameters), savepoint=True)
+        return await self.session.run(lambda connection: self._run(connection, sql, parameters), savepoint=True)
+
+    def _run(self, connection: Connection, sql: str, parameters: Sequence[Any]) -> list[Row]:
+        if not self._open:
+            check_open(connection, self.session.writer.address.location)
+            self._open = True
+        return self._sql.run(connection, sql, parameters)

@@ -16,6 +16,7 @@ from goes_lite.contract.sql import check_sql
 from goes_lite.errors import GoesError, InvalidQueryError, StoreReadOnly, TransactionError
 from goes_lite.kit.placeholders import with_question_marks
 from goes_lite.sqlite._driver import AUTH, SCHEMA, Authorizer, Connection, Driver, Row
+from goes_lite.sqlite._fence import TRIGGERS
 from goes_lite.sqlite._parameters import bound, check_bound
 from goes_lite.sqlite._schema import own_names
 
@@ -70,7 +71,8 @@ class UserSql:
 
         def own(code: int, one: str | None, two: str | None, database: str | None, source: str | None) -> int:
             # SQLite runs a RETURNING clause as a trigger of its own
-            return _ALLOW if source is None or self._running or source.startswith("sqlite_returning") else _DENY
+            ours = source is None or source.startswith("sqlite_returning") or source in TRIGGERS
+            return _ALLOW if ours or self._running else _DENY
 
         self._watching = own
         self._driver.authorize(connection, own)

@@ -8,6 +8,7 @@ from goes_lite.errors import StoreClosed, StoreDamaged, StoreUnavailable
 from goes_lite.sqlite import _guard
 from goes_lite.sqlite._connection import WRITER_BUSY, FileAddress, set_busy_timeout
 from goes_lite.sqlite._driver import AUTH, BUSY, Connection, translate
+from goes_lite.sqlite._fence import TRIGGERED, begin_passing, end_passing, moved
 from goes_lite.sqlite._log import begin_log, is_empty
 from goes_lite.sqlite._schema import check_again
 from goes_lite.sqlite._turnstile import GRACE, AnyTurnstile
@@ -24,6 +25,8 @@ class WriteTransactions:
         self.turnstile = turnstile
         self._begins_log = not address.memory
         """Whether the first commit is still to come, which may be the first of the log."""
+        self.passing: str | None = None
+        """The move whose fence its transactions pass."""
         self._synced = address.durability == "full"
         self.checkpointer = Checkpointer(connection, address, turnstile)
         self.closed = self._gone = False
@@ -43,6 +46,8 @@ class WriteTransactions:
                     self.connection.execute("BEGIN IMMEDIATE")
                     if self._begins_log:
                         self._begins_log = is_empty(self.address.path)
+                    if self.passing is not None:
+                        begin_passing(self.connection, self.passing)
                     return
                 except self.driver.error as exc:
                     # SQLite waits briefly at a time, so that Ctrl-C works and both waits share one time limit
@@ -59,6 +64,8 @@ class WriteTransactions:
         """COMMIT (or ROLLBACK if there is nothing to commit) and end the turn."""
         try:
             if changed:
+                if self.passing is not None:
+                    end_passing(self.connection)
                 self.checkpointer.before_commit()
                 if self._begins_log:
                     begin_log(self.connection)
@@ -89,6 +96,9 @@ class WriteTransactions:
             except StoreUnavailable as lost:  # the reason, of which SQLite tells only a consequence
                 return lost
             code = self.driver.code(error)
+            if code == TRIGGERED and (refused := moved(self.connection, self.address.location)):
+                refused.__cause__ = error
+                return refused
             translated = translate(error, code, self.address.location, waited=waited)
             if code & 0xFF == AUTH:  # somebody has added a trigger meanwhile
                 try:

@@ -8,11 +8,12 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self, cast
 
-from goes_lite.contract.backend import BACKUP, Transaction
+from goes_lite.contract.backend import Transaction
 from goes_lite.contract.checkpoints import Lease
 from goes_lite.contract.commits import SignalCommits
 from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.contract.snapshot_store import Snapshot
+from goes_lite.contract.upkeep import BACKUP
 from goes_lite.contract.wrapping import WrappedBackend, WrappedStore, WrappedTransaction
 from goes_lite.errors import LeaseHeld, StoreClosed
 from goes_lite.events.event import Event

@@ -16,10 +16,17 @@ from goes_lite_conformance.harness.place import Place
 
 from goes_lite.contract.wrapping import WrappedBackend, WrappedStore
 from tests import shares
-from tests.conformance import backend_mutants, event_mutants, import_mutants, model_mutants, processor_mutants
+from tests.conformance import (
+    backend_mutants,
+    event_mutants,
+    fence_mutants,
+    import_mutants,
+    model_mutants,
+    processor_mutants,
+)
 from tests.conformance.mutants import MUTANTS
 
-MUTATED = (backend_mutants, event_mutants, import_mutants, model_mutants, processor_mutants)
+MUTATED = (backend_mutants, event_mutants, fence_mutants, import_mutants, model_mutants, processor_mutants)
 """Modules that register their mutants when they are imported."""
 
 pytestmark = pytest.mark.once

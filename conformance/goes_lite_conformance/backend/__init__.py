@@ -5,6 +5,7 @@ from __future__ import annotations
 from goes_lite_conformance.backend.abilities import AbilityRules
 from goes_lite_conformance.backend.closing import ClosingRules
 from goes_lite_conformance.backend.commits import CommitsRules
+from goes_lite_conformance.backend.fences import FenceRules
 from goes_lite_conformance.backend.handles import HandleRules
 from goes_lite_conformance.backend.identity import IdentityRules
 from goes_lite_conformance.backend.opening import OpeningRules
@@ -30,6 +31,7 @@ class BackendTests(
     CommitsRules,
     UnknownEventRules,
     ViewRules,
+    FenceRules,
     RepositoryRules,
 ):
-    """All rules about whole backends: handles, abilities, transactions, commits, unknown events, views and repositories."""
+    """All rules about whole backends: handles, abilities, transactions, commits, unknown events, views, fences, repositories."""

@@ -7,18 +7,10 @@ from typing import get_args
 
 import pytest
 
-from goes_lite.contract.backend import (
-    BACKUP,
-    DENSE_POSITIONS,
-    PERSISTENT,
-    PROCESSES,
-    SQL,
-    TRANSACTIONS,
-    Backend,
-    Durability,
-)
+from goes_lite.contract.backend import DENSE_POSITIONS, PERSISTENT, PROCESSES, SQL, TRANSACTIONS, Backend, Durability
 from goes_lite.contract.event_bus import REPLAY
 from goes_lite.contract.event_store import AppendCondition
+from goes_lite.contract.upkeep import BACKUP
 from goes_lite.errors import (
     AbilityMissing,
     AppendConditionFailed,

@@ -10,11 +10,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 from uuid import uuid4
 
-from goes_lite.contract.backend import BACKUP, PERSISTENT, SQL, TRANSACTIONS, Backend
+from goes_lite.contract.backend import PERSISTENT, SQL, TRANSACTIONS, Backend
 from goes_lite.contract.checkpoints import Checkpoint, CheckpointStore, Lease, LeaseStore
 from goes_lite.contract.event_store import EventStore
 from goes_lite.contract.model_store import ModelRecord, ModelStore
 from goes_lite.contract.snapshot_store import SnapshotStore
+from goes_lite.contract.upkeep import BACKUP
 from goes_lite.errors import BusError, StoreClosed, TransactionError
 from goes_lite_conformance.harness.asserts import refused
 from goes_lite_conformance.harness.contract import Contract

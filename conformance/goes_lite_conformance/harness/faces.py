@@ -51,7 +51,7 @@ class _Awaited:
             return _wrapping(value, _WRAPPED[name])
         if name == "commands":
             return _AwaitedCommands(value)
-        if name in ("watch", "enqueue"):
+        if name in ("watch", "enqueue", "pass_fence"):
             return value
         if name == "on_commit":
             return _on_commit(value)
