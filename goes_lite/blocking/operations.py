@@ -9,14 +9,17 @@ from typing import BinaryIO
 from goes_lite import operations
 from goes_lite.aggregate import Aggregate
 from goes_lite.blocking._database import BlockingDatabase
+from goes_lite.blocking.inline import inline
 from goes_lite.events.query import EVERYTHING, EventQuery
 from goes_lite.operations import (
     BackedUp,
     Comparison,
+    Copied,
     CopyProgress,
     End,
     Finding,
     Findings,
+    Followed,
     Imported,
     Progress,
     Receipt,
@@ -24,16 +27,20 @@ from goes_lite.operations import (
     Table,
 )
 from goes_lite.operations.export_reader import MAX_LINE
+from goes_lite.operations.following import INTERVAL
 from goes_lite.operations.tables import Format
+from goes_lite.runtime import Signal, drive
 
 __all__ = [
     "backup",
     "check",
+    "copy",
     "digest",
     "doctor",
     "drill",
     "export",
     "export_to",
+    "follow",
     "import_from",
     "import_log",
     "restore",
@@ -208,6 +215,54 @@ def backup(
     Raises CopyRefused if the file exists or `since` is no backup of this store, StoreFull, StoreUnavailable.
     """
     return db._portal.run(operations.backup(db.database, path, since=since, progress=progress))
+
+
+def copy(
+    source: BlockingDatabase, target: BlockingDatabase, *, update: bool = False, progress: CopyProgress | None = None
+) -> Copied:
+    """Copy everything that the source holds at one moment into the target, which is empty or half of the same copy.
+
+    - The target is opened with `connect(url, unfinished=True)`, since half a copy is refused otherwise.
+    - Events keep ids, versions, times, payloads, names and positions, with the gaps, and the target has the same head.
+    - Checkpoints of the source are valid in the target. Leases are not copied: whoever works on the source has them.
+    - Nothing is decoded, and no writer of the source waits. Memory: a few bytes an event, for the receipt.
+    - Whatever ends it, calling it again goes on where it was. With `update`, a complete copy is brought up to date, unless
+      events were written to it since.
+    - Each batch is read back and compared; at the end all of the target is, and its log has the hash of the source's, else
+      CopyDiffers with the first position that differs.
+
+    Raises CopyRefused if the target holds anything else. Nothing else may write to it meanwhile.
+    """
+    return drive(operations.copy(inline(source), inline(target), update=update, progress=progress))
+
+
+def follow(
+    source: BlockingDatabase,
+    target: BlockingDatabase,
+    *,
+    interval: float = INTERVAL,
+    back: bool = False,
+    stop: Signal | None = None,
+    progress: CopyProgress | None = None,
+    told: Callable[[Followed], object] | None = None,
+) -> Copied:
+    """Copy a store as `copy` does, then keep the copy current while the source is written to, until `stop` is notified.
+
+    - New events are there a moment after their commit. Deletes, snapshots, read models, checkpoints, commands and receipts
+      follow at least every `interval` seconds, or ten times what a comparison takes, if that is more; never if the source has
+      had no commit since.
+    - Until it has ended by `stop`, the target is marked as unfinished: `connect` refuses it. Ended in any other way, it goes
+      on where it was when it is called again; `copy(update=True)` completes it.
+    - After `stop`, both are made equal once more, verified, and the target can be opened.
+    - While a store cannot be reached, it waits and tries again, for ever; `told` says why.
+    - With `back`, the target is the store that the source was copied from, which nobody has written to since.
+
+    Raises CopyRefused for a target that holds anything else, CopyDiffers if it is not equal although it should be.
+    """
+    work = operations.follow(
+        inline(source), inline(target), interval=interval, back=back, stop=stop, progress=progress, told=told
+    )
+    return drive(work)
 
 
 def restore(db: BlockingDatabase, path: str | os.PathLike[str], *, progress: CopyProgress | None = None) -> Restored:

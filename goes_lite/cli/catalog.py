@@ -51,6 +51,7 @@ CATALOG: dict[str, dict[str, Row]] = {
         "digest": Row("digest", "a hash of all that is stored, to compare stores with"),
         "backup": Row("backup", "write a store to one file, while others use it"),
         "restore": Row("restore", "a backup back into an empty store"),
+        "copy": Row("copying", "a store into another one of any backend, once or all the time"),
         "export": Row("exporting", "write the log as lines of JSON, with every field and hashes"),
         "import": Row("importing", "read an export into an empty store"),
     },

@@ -32,6 +32,8 @@ IMPORTS = "goes:imports"
 UNFINISHED = "unfinished"
 LINEAGE = "goes:lineage"
 """The store that this one is a copy of, under the id `origin`."""
+STORES_OWN = frozenset({IMPORTS, LINEAGE})
+"""Collections about the store itself: a copy has its own."""
 AUDIT = "goes:audit"
 """What people have changed with the command line; by ids in the order of time."""
 

@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from goes_lite.contract.findings import Finding
     from goes_lite.operations.backups import BackedUp, backup
     from goes_lite.operations.canonical import Block, Folder, event_hash, log_hash
-    from goes_lite.operations.copying import Copied, CopyProgress, Step, copy
+    from goes_lite.operations.copying import Copied, Copying, CopyProgress, Step, Synced, copy
     from goes_lite.operations.digests import Comparison, Difference, Progress, check, digest
     from goes_lite.operations.doctoring import doctor
     from goes_lite.operations.export_lines import End, Header
     from goes_lite.operations.export_reader import Batch, ExportReader
     from goes_lite.operations.exports import ExportWriter, export, export_to
+    from goes_lite.operations.following import Followed, follow
     from goes_lite.operations.handles import Handle
     from goes_lite.operations.imports import Imported, check_file, import_from, import_log
     from goes_lite.operations.receipts import Receipt
@@ -31,6 +32,7 @@ __all__ = [
     "Comparison",
     "Copied",
     "CopyProgress",
+    "Copying",
     "Difference",
     "End",
     "ExportReader",
@@ -38,6 +40,7 @@ __all__ = [
     "Finding",
     "Findings",
     "Folder",
+    "Followed",
     "Handle",
     "Header",
     "Imported",
@@ -45,6 +48,7 @@ __all__ = [
     "Receipt",
     "Restored",
     "Step",
+    "Synced",
     "Table",
     "backup",
     "check",
@@ -56,6 +60,7 @@ __all__ = [
     "event_hash",
     "export",
     "export_to",
+    "follow",
     "import_from",
     "import_log",
     "log_hash",
@@ -68,13 +73,14 @@ __all__ = [
 _MODULES = {
     "backups": ("BackedUp", "backup"),
     "canonical": ("Block", "Folder", "event_hash", "log_hash"),
-    "copying": ("Copied", "CopyProgress", "Step", "copy"),
+    "copying": ("Copied", "CopyProgress", "Copying", "Step", "Synced", "copy"),
     "digests": ("Comparison", "Difference", "Progress", "check", "digest"),
     "doctoring": ("doctor",),
     "export_lines": ("End", "Header"),
     "export_reader": ("Batch", "ExportReader"),
     "exports": ("ExportWriter", "export", "export_to"),
     "imports": ("Imported", "check_file", "import_from", "import_log"),
+    "following": ("Followed", "follow"),
     "handles": ("Handle",),
     "receipts": ("Receipt",),
     "tables": ("Table", "write_tables"),

@@ -75,8 +75,8 @@ class Block(NamedTuple):
     """Which positions it covers: number × 1000 + 1 to number × 1000 + 1000."""
     hash: bytes
     """SHA-256 of the position (8 bytes) and the `event_hash` of each of its events, in order."""
-    positions: tuple[int, ...]
-    """The positions of its events."""
+    positions: Sequence[int]
+    """The positions of its events: a range where they have no gaps, so that a receipt of millions of them stays small."""
     prints: bytes
     """The first `PRINT` bytes of each event's hash."""
 
@@ -89,6 +89,12 @@ class Block(NamedTuple):
         """Return the print of each of its events, by position."""
         starts = range(0, len(self.prints), PRINT)
         return {at: self.prints[start : start + PRINT] for at, start in zip(self.positions, starts, strict=True)}
+
+
+def compact(positions: Sequence[int]) -> Sequence[int]:
+    """Return increasing positions as a range if they have no gaps, else as a tuple."""
+    whole = range(positions[0], positions[-1] + 1) if positions else range(0)
+    return whole if len(whole) == len(positions) else tuple(positions)
 
 
 class Folder:
@@ -105,9 +111,10 @@ class Folder:
         self._positions: list[int] = []
         self._hashes: list[bytes] = []
 
-    def add(self, events: Sequence[Event[Any]]) -> None:
-        """Add the next events of the log, as `EventStore.stored` returns them."""
-        hashes = event_hashes(events)
+    def add(self, events: Sequence[Event[Any]], hashes: Sequence[bytes] | None = None) -> None:
+        """Add the next events of the log, as `EventStore.stored` returns them, with their hashes if they are known."""
+        if hashes is None:
+            hashes = event_hashes(events)
         start = 0
         while start < len(events):
             if events[start].position > self._end:
@@ -127,7 +134,7 @@ class Folder:
             hashed = sha256(b"".join([part for pair in pairs for part in pair]))
             prints = b"".join([one[:PRINT] for one in self._hashes])
             number = self._end // BLOCK - 1
-            self.blocks.append(Block(number, hashed.digest(), tuple(self._positions), prints))
+            self.blocks.append(Block(number, hashed.digest(), compact(self._positions), prints))
             self._positions.clear()
             self._hashes.clear()
         return self.blocks

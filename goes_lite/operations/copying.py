@@ -1,22 +1,22 @@
 """Copy a store into another one, of any backend: events with their positions, snapshots, read models, checkpoints, the head.
 
 Most of the log is copied while it grows. The end of it, and everything else, is read in one view, so the copy is of one
-moment. Then both logs are hashed and compared. Resuming needs nothing but the target: its head says where to go on.
+moment. Then both logs are compared. Resuming needs nothing but the target: its head says where to go on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from goes_lite.contract.backend import Backend, View
-from goes_lite.contract.event_store import AggregateInfo, EventStore
-from goes_lite.errors import ConcurrencyError, CopyDiffers
-from goes_lite.events.event import Event
-from goes_lite.operations.canonical import Block, Folder, log_hash
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.event_store import EventStore
+from goes_lite.errors import CopyDiffers
+from goes_lite.operations.canonical import BLOCK, Block, Folder, log_hash
 from goes_lite.operations.lineage import COMPLETE, COPYING, Origin, check_target, keep_origin, origin_of
 from goes_lite.operations.receipts import Receipt
-from goes_lite.operations.reconciling import Changes, differing, reconcile
+from goes_lite.operations.reconciling import Changes, reconcile
+from goes_lite.operations.transfer import Transfer, compare
 
 NEAR = 5_000
 """So many positions before the head, the view begins: what is left is copied in it."""
@@ -36,6 +36,21 @@ CopyProgress = Callable[[Step], object]
 """Called from time to time while a copy is under way."""
 
 
+class Synced(NamedTuple):
+    """What it took to make a target equal to its source, as the source was at one moment."""
+
+    head: int
+    """The head of the source at that moment, and of the target since."""
+    events: int
+    """How many events were copied."""
+    deleted: int
+    """How many events were removed from the target, because the source has deleted their aggregates."""
+    records: Changes
+    """Snapshots, read models and checkpoints that were written and removed."""
+    receipt: Receipt | None
+    """Of both logs, if all of them was compared."""
+
+
 class Copied(NamedTuple):
     """What a copy has done."""
 
@@ -51,136 +66,161 @@ class Copied(NamedTuple):
     """Whether an earlier copy was continued."""
 
 
-async def copy(
-    source: Backend, target: Backend, *, update: bool = False, progress: CopyProgress | None = None
-) -> Copied:
-    """Copy everything that the source holds at one moment into the target, which is empty or half of the same copy.
+class Copying:
+    """A copy of a source into a target, in steps: what `copy`, `follow` and a move of an application are made of.
 
-    - Events keep ids, versions, times, payloads, names and positions, with the gaps, and the target has the same head.
-    - Checkpoints of the source are valid in the target. Leases are not copied: whoever works on the source has them.
-    - Nothing is decoded, and no writer of the source waits. Memory: about 50 bytes an event, for the receipt.
-    - Whatever ends it, calling it again goes on where it was. With `update`, a complete copy is brought up to date.
-    - The target is verified: its log has the hash of the source's, else CopyDiffers with the first position that differs.
+        work = Copying(source, target)
+        await work.begin()        # marks the target: nobody opens it by mistake until it is complete
+        await work.catch_up()     # cheap: the events after the head of the target
+        await work.sync()         # everything, as of one moment; as often as you like
+        await work.complete()
 
-    Raises CopyRefused if the target holds anything else. Nothing else may write to it meanwhile.
+    Nothing is written to the source. A copy that ended anywhere goes on with `begin`.
     """
-    tell = _silent if progress is None else progress
-    began = await check_target(source.identity, target, complete=lambda _: update)
-    earlier = await origin_of(source.models, source.runtime)
-    lineage = [] if earlier is None else [*earlier.earlier, earlier.store]
-    await keep_origin(target, _origin(source, 0 if began is None else began.head, COPYING, lineage))
-    work = _Copy(target, tell)
-    done = await target.events.head()
-    fresh = done == 0
-    while (head := await source.events.head()) > done + NEAR:
-        done = await work.bring(source.events, done, head, head)
-    async with source.view() as view:
-        head = await view.events.head()
-        await work.bring(view.events, done, head, head)
-        await work.forget_deleted(view)
-        await target.events.import_events([], head=head)
 
-        def records(what: str, number: int) -> None:
-            tell(Step(what, number, 0))
+    def __init__(
+        self,
+        source: Backend,
+        target: Backend,
+        *,
+        update: bool = False,
+        back: bool = False,
+        progress: CopyProgress | None = None,
+    ) -> None:
+        """With `update`, the target may be a complete copy; with `back`, the store that the source is a copy of.
 
-        changes = await reconcile(view, target, progress=records)
-        folder = work.folder if fresh and not work.deleted else await _fold(view.events, head, tell)
-        receipt = _receipt(source, head, folder)
-        left = await reconcile(view, target, progress=records)
+        Neither may have got events since the two were equal (CopyRefused), and nothing else may be written to it.
+        """
+        self.source = source
+        self.target = target
+        self.resumed = False
+        """Whether the target had a part of the copy, or all of it, already."""
+        self.head = 0
+        """The head of the source at the last `sync`."""
+        self.records = Changes()
+        """Snapshots, read models and checkpoints that were written and removed."""
+        self._update, self._back = update, back
+        self._tell: CopyProgress = _silent if progress is None else progress
+        self._done = self._total = 0
+        self._lineage: list[str] = []
+        self._fresh = False
+        self._transfer = Transfer(target, self._brought)
+
+    @property
+    def events(self) -> int:
+        """How many events were copied."""
+        return self._transfer.events
+
+    @property
+    def deleted(self) -> int:
+        """How many events were removed from the target, because the source has deleted their aggregates."""
+        return self._transfer.deleted
+
+    @property
+    def position(self) -> int:
+        """The position up to which the target has the events."""
+        return self._done
+
+    async def begin(self) -> bool:
+        """Check and mark the target, and return whether an earlier copy is continued. CopyRefused if it holds anything else."""
+        began = await check_target(self.source, self.target, update=self._update, back=self._back)
+        earlier = await origin_of(self.source.models, self.source.runtime)
+        self._lineage = [] if earlier is None else [*earlier.earlier, earlier.store]
+        self.resumed = began is not None
+        self.head = 0 if began is None else began.head
+        await keep_origin(self.target, self._origin(COPYING))
+        self._done = await self.target.events.head()
+        self._fresh = self._done == 0
+        return self.resumed
+
+    async def catch_up(self, *, near: int = 0) -> int:
+        """Copy events until at most `near` positions of the source are left, and return its head. It waits for no commit."""
+        while (head := await self.source.events.head()) > self._done + near:
+            await self._bring(self.source.events, head)
+        return head
+
+    async def sync(self, *, verify: int | None = None) -> Synced:
+        """Make the target equal to the source, as the source is at one moment: events, deletes, and all other records.
+
+        - With `verify`, the logs are compared after that position: 0 compares all of them, and returns a receipt.
+        - It reads the aggregates, snapshots, read models and checkpoints of both, so its cost grows with their number.
+
+        Raises CopyDiffers if something is not equal afterwards; it names the first event.
+        """
+        events, deleted, records = self.events, self.deleted, Changes()
+        receipt: Receipt | None = None
+        # what is written in advance need not be written while the view is open, which a server allows for limited time
+        records = records.plus(await reconcile(self.source, self.target, progress=self._recorded))
+        async with self.source.view() as view:
+            head = await view.events.head()
+            await self._bring(view.events, head)
+            await self._transfer.forget_deleted(view)
+            await self.target.events.import_events([], head=head)
+            last = await reconcile(view, self.target, progress=self._recorded)
+            left = await reconcile(view, self.target, progress=self._recorded) if last != Changes() else last
+            whole = self._transfer.folder if verify == 0 and self._fresh else None
+            if verify is not None and whole is None:
+                whole = Folder()
+                await compare(view.events, self.target, after=verify, upto=head, told=self._verified, folder=whole)
+                receipt = self._receipt(head, whole)
         if left != Changes():
             raise CopyDiffers(
-                target.location, 0, "its snapshots, read models or checkpoints differ from those of the source"
+                self.target.location, 0, "its snapshots, read models or checkpoints differ from those of the source"
             )
-    await _compare(target, receipt, tell)
-    await keep_origin(target, _origin(source, head, COMPLETE, lineage))
-    return Copied(receipt, work.events, work.deleted, changes, began is not None)
+        if whole is not None and receipt is None:  # the source was read already, all of it
+            receipt = self._receipt(head, whole)
+            await self._check(receipt)
+        records = records.plus(last)
+        self.head, self.records = head, self.records.plus(records)
+        return Synced(head, self.events - events, self.deleted - deleted, records, receipt if verify == 0 else None)
+
+    async def complete(self) -> None:
+        """Note that the target is equal to the source, as it was at the last `sync`. From now on it can be opened."""
+        await keep_origin(self.target, self._origin(COMPLETE))
+
+    async def _bring(self, events: EventStore, head: int) -> None:
+        self._total = head
+        if self._done < head:
+            self._done = await self._transfer.bring(events, self._done, head)
+
+    async def _check(self, receipt: Receipt) -> None:
+        """Raise CopyDiffers unless the target has the log of the receipt."""
+        folder = Folder()
+        pages = self.target.events.stored()
+        while page := await pages.next_page():
+            folder.add(page)
+            self._verified(page[-1].position)
+        blocks = folder.finish()
+        if log_hash(blocks) != receipt.hash or await self.target.events.head() != receipt.head:
+            at = first_difference(receipt.blocks, blocks)
+            raise CopyDiffers(self.target.location, at, "it is not what the source has there")
+
+    def _receipt(self, head: int, folder: Folder) -> Receipt:
+        blocks, source = tuple(folder.finish()), self.source
+        return Receipt(
+            source.identity, source.location, source.runtime.clock.now(), head, head, folder.events, folder.aggregates,
+            log_hash(blocks), blocks,
+        )  # fmt: skip
+
+    def _origin(self, state: str) -> Origin:
+        source = self.source
+        return Origin(source.identity, source.location, self.head, source.runtime.clock.now(), state, self._lineage)
+
+    def _brought(self, position: int) -> None:
+        self._tell(Step("events", position, self._total))
+
+    def _recorded(self, what: str, number: int) -> None:
+        self._tell(Step(what, number, 0))
+
+    def _verified(self, position: int) -> None:
+        self._tell(Step("verifying", position, self._total))
 
 
 def _silent(step: Step) -> None:
     """Tell nobody."""
 
 
-def _origin(source: Backend, head: int, state: str, earlier: list[str]) -> Origin:
-    return Origin(source.identity, source.location, head, source.runtime.clock.now(), state, earlier)
-
-
-def _receipt(source: Backend, head: int, folder: Folder) -> Receipt:
-    blocks = tuple(folder.finish())
-    now = source.runtime.clock.now()
-    return Receipt(
-        source.identity, source.location, now, head, head, folder.events, folder.aggregates, log_hash(blocks), blocks
-    )
-
-
-class _Copy:
-    """The events of one copy."""
-
-    def __init__(self, target: Backend, tell: CopyProgress) -> None:
-        self._target = target
-        self._tell = tell
-        self.folder = Folder()
-        """Of what was read from the source, if it is all of it."""
-        self.events = self.deleted = 0
-
-    async def bring(self, events: EventStore, after: int, upto: int, total: int) -> int:
-        """Copy the events at these positions, and return the last position that is done."""
-        pages = events.stored(after=after, upto=upto)
-        while page := await pages.next_page():
-            await self._import(page)
-            self.folder.add(page)
-            self.events += len(page)
-            self._tell(Step("events", page[-1].position, total))
-        return upto
-
-    async def _import(self, page: Sequence[Event[Any]]) -> None:
-        """Import a page; all of it was read at one moment.
-
-        An aggregate that begins again was deleted in the source after it was copied: so it is deleted here first.
-        """
-        while True:
-            try:
-                await self._target.events.import_events(page)
-            except ConcurrencyError as conflict:
-                if conflict.expected or not conflict.actual:
-                    raise
-                self.deleted += await self._target.events.delete(conflict.aggregate)
-            else:
-                return
-
-    async def forget_deleted(self, view: View) -> None:
-        """Delete the aggregates that the source has deleted since they were copied."""
-        there, here = view.events.aggregates(), self._target.events.aggregates()
-        async for one, other in differing(there, here, _ref, lambda a, b: a.version == b.version):
-            if one is None and other is not None:
-                self.deleted += await self._target.events.delete(other.aggregate)
-            elif one is not None:
-                raise CopyDiffers(self._target.location, 0, f"{one.aggregate} has another version than in the source")
-
-
-def _ref(info: AggregateInfo) -> Any:
-    return info.aggregate
-
-
-async def _fold(events: EventStore, upto: int, tell: CopyProgress) -> Folder:
-    folder = Folder()
-    pages = events.stored(upto=upto)
-    while page := await pages.next_page():
-        folder.add(page)
-        tell(Step("verifying", page[-1].position, upto))
-    folder.finish()
-    return folder
-
-
-async def _compare(target: Backend, receipt: Receipt, tell: CopyProgress) -> None:
-    """Raise CopyDiffers unless the target has the log of the receipt."""
-    folder = await _fold(target.events, receipt.head, tell)
-    blocks = tuple(folder.finish())
-    if log_hash(blocks) == receipt.hash and await target.events.head() == receipt.head:
-        return
-    raise CopyDiffers(target.location, _first_difference(receipt.blocks, blocks), "it is not what the source has there")
-
-
-def _first_difference(wanted: Sequence[Block], found: Sequence[Block]) -> int:
+def first_difference(wanted: Sequence[Block], found: Sequence[Block]) -> int:
     """Return the first position at which two logs differ; 0 if only their heads do."""
     ours, theirs = ({block.number: block for block in blocks} for blocks in (wanted, found))
     for number in sorted(ours.keys() | theirs.keys()):
@@ -188,5 +228,30 @@ def _first_difference(wanted: Sequence[Block], found: Sequence[Block]) -> int:
         if one is None or other is None or one.hash != other.hash:
             before, after = one.entries() if one else {}, other.entries() if other else {}
             differ = [at for at in before.keys() | after.keys() if before.get(at) != after.get(at)]
-            return min(differ, default=number * 1000 + 1)
+            return min(differ, default=number * BLOCK + 1)
     return 0
+
+
+async def copy(
+    source: Backend, target: Backend, *, update: bool = False, progress: CopyProgress | None = None
+) -> Copied:
+    """Copy everything that the source holds at one moment into the target, which is empty or half of the same copy.
+
+    - The target is opened with `connect(url, unfinished=True)`, since half a copy is refused otherwise.
+    - Events keep ids, versions, times, payloads, names and positions, with the gaps, and the target has the same head.
+    - Checkpoints of the source are valid in the target. Leases are not copied: whoever works on the source has them.
+    - Nothing is decoded, and no writer of the source waits. Memory: a few bytes an event, for the receipt.
+    - Whatever ends it, calling it again goes on where it was. With `update`, a complete copy is brought up to date, unless
+      events were written to it since.
+    - Each batch is read back and compared; at the end all of the target is, and its log has the hash of the source's, else
+      CopyDiffers with the first position that differs.
+
+    Raises CopyRefused if the target holds anything else. Nothing else may write to it meanwhile.
+    """
+    work = Copying(source, target, update=update, progress=progress)
+    await work.begin()
+    await work.catch_up(near=NEAR)
+    synced = await work.sync(verify=0)
+    assert synced.receipt is not None, "of a whole log"  # noqa: S101 - see sync
+    await work.complete()
+    return Copied(synced.receipt, work.events, work.deleted, work.records, work.resumed)

@@ -7,7 +7,6 @@ last: a target whose record is not complete is half a copy, and only the same co
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -59,25 +58,41 @@ async def keep_origin(db: Backend, origin: Origin) -> None:
         await db.models.put(IMPORTS, UNFINISHED, json.dumps({"source": origin.store, "copy": True}))
 
 
-async def check_target(source: str, target: Backend, *, complete: Callable[[Origin], bool]) -> Origin | None:
+async def check_target(source: Backend, target: Backend, *, update: bool, back: bool) -> Origin | None:
     """Return the record of a copy that can go on, None for an empty store; CopyRefused for anything else.
 
-    `complete` says whether a complete copy of the same source may be brought up to date.
+    With `update`, a complete copy of the same source can be brought up to date; with `back`, the store that the source was
+    copied from. Neither if events were written to it since.
     """
-    origin = await origin_of(target.models, target.runtime)
+    origin, came_from = await origin_of(target.models, target.runtime), await origin_of(source.models, source.runtime)
+    if origin is not None and (origin.store, origin.state) == (source.identity, COPYING):
+        return origin
+    if back and came_from is not None and came_from.store == target.identity:
+        return await _untouched(target, came_from)
     if origin is None:
         if held := await _held(target):
             raise CopyRefused(target.location, f"it already holds {held}: copy into an empty store")
         return None
-    if origin.store != source:
+    if origin.store != source.identity:
         raise CopyRefused(
             target.location,
             f"it is a copy of another store ({origin.store}, of {origin.location}), or of another epoch of this one "
-            f"({source}): copy into an empty store",
+            f"({source.identity}): copy into an empty store",
         )
-    if origin.state == COMPLETE and not complete(origin):
+    if not update:
         raise CopyRefused(target.location, f"it is a complete copy of this store already, up to position {origin.head}")
-    return origin
+    return await _untouched(target, origin)
+
+
+async def _untouched(target: Backend, record: Origin) -> Origin:
+    """Return the record if no event was written to the target after it; else CopyRefused."""
+    if (head := await target.events.head()) != record.head:
+        raise CopyRefused(
+            target.location,
+            f"events were written to it since it was equal to the source, which was at position {record.head}, and its "
+            f"head is {head} now: copy into an empty store",
+        )
+    return record
 
 
 async def _held(target: Backend) -> str:

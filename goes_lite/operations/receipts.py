@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import Any, NamedTuple, NoReturn, cast
 
 from goes_lite.errors import InvalidReceipt
-from goes_lite.operations.canonical import BLOCK, FORM, PRINT, Block, log_hash
+from goes_lite.operations.canonical import BLOCK, FORM, PRINT, Block, compact, log_hash
 
 FORMAT = "goes_lite receipt"
 
@@ -85,7 +85,7 @@ class Receipt(NamedTuple):
 def _block_to_json(block: Block) -> dict[str, Any]:
     found: dict[str, Any] = {"block": block.number, "events": len(block.positions), "hash": block.hash.hex()}
     first = block.number * BLOCK + 1
-    if block.positions != (*range(first, first + len(block.positions)),):
+    if block.positions != range(first, first + len(block.positions)):
         found["at"] = _runs([position - first + 1 for position in block.positions])
     return {**found, "prints": b64encode(block.prints).decode()}
 
@@ -107,7 +107,7 @@ def _block_from_json(value: Any) -> Block:
         _wrong("prints", plain["prints"])
     if len(prints) != events * PRINT:
         _wrong("prints", plain["prints"])
-    return Block(number, read.hash("hash"), tuple(number * BLOCK + one for one in at), prints)
+    return Block(number, read.hash("hash"), compact([number * BLOCK + one for one in at]), prints)
 
 
 def _runs(numbers: list[int]) -> list[list[int]]:

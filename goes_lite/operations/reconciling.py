@@ -13,7 +13,7 @@ from goes_lite.contract.backend import Backend, View
 from goes_lite.contract.checkpoints import Checkpoint
 from goes_lite.contract.event_store import Pages
 from goes_lite.contract.model_store import ModelRecord
-from goes_lite.contract.own_collections import AUDIT, IMPORTS, LINEAGE
+from goes_lite.contract.own_collections import AUDIT, STORES_OWN
 from goes_lite.contract.snapshot_store import Snapshot
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ def _snapshot_key(snapshot: Snapshot) -> tuple[str, str, int]:
 async def _models(view: View, target: Backend, progress: Callable[[str, int], object]) -> Changes:
     changes = Changes()
     wanted, there = await view.models.collections(), await target.models.collections()
-    for name in sorted({*wanted, *there} - {LINEAGE, IMPORTS}):  # which are about each store itself
+    for name in sorted({*wanted, *there} - STORES_OWN):
         if name not in wanted:
             if name == AUDIT:  # entries of the target itself, such as that of this very copy
                 continue

@@ -1,0 +1,112 @@
+"""`goes-lite copy`: a store into another one of any backend, verified; with --follow, kept current from then on."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from goes_lite.cli.changing import Change, carry_out
+from goes_lite.cli.command import Command
+from goes_lite.cli.exits import UsageError
+from goes_lite.cli.opening import opened
+from goes_lite.cli.output import Output
+from goes_lite.cli.pace import Lag, Pace
+
+if TYPE_CHECKING:
+    from goes_lite.blocking import BlockingDatabase
+    from goes_lite.database import Database
+    from goes_lite.operations import Copied
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("store", metavar="SRC", help="the store to copy: a file or URL")
+    parser.add_argument("target", metavar="DST", help="a new file, or the URL of an empty store, of any backend")
+    parser.add_argument("--profile", metavar="NAME", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--update",
+        action="store_true",
+        help="DST may be a complete copy of SRC: bring it up to date, unless events were written to it since",
+    )
+    parser.add_argument(
+        "--follow", "-f", action="store_true", help="go on copying what is committed to SRC, until Ctrl-C (see below)"
+    )
+    parser.add_argument(
+        "--interval", type=float, default=5.0, metavar="SECONDS",
+        help="with --follow: how often everything but new events is compared, at most (default: 5)",
+    )  # fmt: skip
+    parser.add_argument("--receipt", metavar="FILE", help="write the receipt of the copied log to this new file")
+
+
+def run(arguments: argparse.Namespace, out: Output) -> int:
+    """Copy, and say what was copied."""
+    from goes_lite.blocking import connect
+    from goes_lite.blocking.inline import inline
+    from goes_lite.database.address import shown_url
+    from goes_lite.events.registry import Registry
+
+    if not arguments.interval > 0:
+        raise UsageError(f"--interval {arguments.interval}: a number of seconds > 0")
+    with opened(arguments, out) as source:
+        effect = {"events": source.events.count(), "head": source.events.head()}
+        copied: list[Copied] = []
+
+        @contextmanager
+        def opening() -> Generator[BlockingDatabase]:
+            from goes_lite.blocking import BlockingDatabase
+            from goes_lite.runtime.portal import InlinePortal
+
+            with connect(arguments.target, registry=Registry(), unknown="raw", unfinished=True) as target:
+                out.store = target.location
+                yield BlockingDatabase(inline(target), InlinePortal())
+
+        async def work(db: Database) -> Mapping[str, int]:
+            from goes_lite.operations import copy, follow
+
+            pace, backend = Pace(out), inline(source)
+            if arguments.follow:
+                done = await follow(backend, db.backend, interval=arguments.interval, progress=pace, told=Lag(out))
+            else:
+                done = await copy(backend, db.backend, update=arguments.update, progress=pace)
+            out.progress("")
+            copied.append(done)
+            written, removed = done.records
+            return {
+                "events": done.events, "head": done.receipt.head, "deleted": done.deleted, "records": written + removed,
+            }  # fmt: skip
+
+        change = Change("copy", source.location, f"copy {source.location} into {shown_url(arguments.target)}", effect)
+        code = carry_out(arguments, out, change, work, opening=opening)
+    for done in copied:
+        _tell(done, arguments, out)
+    return code
+
+
+def _tell(done: Copied, arguments: argparse.Namespace, out: Output) -> None:
+    receipt = done.receipt
+    if arguments.receipt is not None:
+        try:
+            with open(arguments.receipt, "x", encoding="utf-8") as file:
+                file.write(receipt.to_json())
+        except FileExistsError:
+            raise UsageError(f"{arguments.receipt!r} exists: a receipt is not overwritten") from None
+    out.note(f"both logs have the hash {receipt.hash.hex()}, up to position {receipt.head}")
+
+
+COMMAND = Command(
+    "Copy everything that a store holds at one moment into another one, of any backend: events with their positions, "
+    "snapshots, read models, checkpoints, parked events, commands and receipts. Applications may write to SRC meanwhile. "
+    "Each batch is read back and compared, and all of it at the end. A copy that was interrupted, in whatever way, resumes "
+    "when it is repeated; until it is complete, nobody can open DST by mistake. With --follow it is completed by repeating "
+    "the command with --update instead.",
+    run,
+    configure,
+    (
+        "goes-lite copy shop.db postgresql://localhost/shop --dry-run",
+        "goes-lite copy shop.db postgresql://localhost/shop --yes",
+        "goes-lite copy postgresql://localhost/shop shop.db --follow --yes",
+    ),
+    changes=True,
+)
