@@ -173,7 +173,7 @@ def test_a_signal_for_a_closed_loop() -> None:
     loop = asyncio.new_event_loop()
     waiting = loop.create_task(runtime.wait(signal, 0))
     loop.run_until_complete(asyncio.sleep(0))
-    callbacks = set(signal._callbacks)
+    callbacks = dict(signal._callbacks)
     waiting.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         loop.run_until_complete(waiting)

@@ -64,7 +64,8 @@ class Signal:
         self._lock = threading.RLock()
         self._condition = threading.Condition(self._lock)
         self._blocked = 0
-        self._callbacks: set[Callable[[], None]] = set()
+        self._callbacks: dict[Callable[[], None], None] = {}
+        """A set in order: those who have waited longest are called first, and in the same order each time."""
 
     def notify(self) -> None:
         with self._lock:
@@ -73,7 +74,7 @@ class Signal:
                 self._condition.notify_all()
             if not self._callbacks:
                 return
-            callbacks, self._callbacks = self._callbacks, set()
+            callbacks, self._callbacks = self._callbacks, {}
         for callback in callbacks:
             callback()
 
@@ -91,12 +92,12 @@ class Signal:
         with self._lock:
             if self.count != seen:
                 return False
-            self._callbacks.add(callback)
+            self._callbacks[callback] = None
             return True
 
     def forget(self, callback: Callable[[], None]) -> None:
         with self._lock:
-            self._callbacks.discard(callback)
+            self._callbacks.pop(callback, None)
 
 
 @runtime_checkable

@@ -71,7 +71,7 @@ class Backoff:
         self.factor = factor
         self.maximum = maximum
         self.jitter = jitter
-        self.rng = rng or random.Random()
+        self.rng = rng
 
     def __call__(self, attempt: int) -> float:
         """Return the seconds to wait after the failure of this attempt (1, 2, 3, …)."""
@@ -79,7 +79,7 @@ class Backoff:
             wait = min(self.first * self.factor ** (attempt - 1), self.maximum)
         except OverflowError:
             wait = self.maximum
-        return wait * (1 - self.jitter * self.rng.random())
+        return wait * (1 - self.jitter * (random if self.rng is None else self.rng).random())
 
     def __repr__(self) -> str:
         return f"Backoff({self.first!r}, factor={self.factor!r}, maximum={self.maximum!r}, jitter={self.jitter!r})"

@@ -288,7 +288,7 @@ def test_many_rounds_leave_nothing(world: World, storage: str) -> None:
             assert (alive(), threads_beside_readers()) == before
             assert [one for one in gone if one() is not None] == []
             handle: Any = getattr(db, "target", db)
-            assert getattr(handle, "backend", handle)._signal._callbacks == set()
+            assert getattr(handle, "backend", handle)._signal._callbacks == {}
         assert calls.numbers == list(range(22))
 
     world.run(rule())

@@ -346,7 +346,7 @@ def test_a_cancelled_wait_leaves_nothing_behind() -> None:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-            assert (clock.waiters, signal._callbacks) == ((), set())
+            assert (clock.waiters, signal._callbacks) == ((), {})
         clock.advance(60)
         signal.notify()
 
@@ -361,7 +361,7 @@ def test_a_wait_that_is_over_leaves_nothing_behind(run: Callable[[Rule], None]) 
             await p.waiting()
             p.clock.advance(10)
             assert await waiting.result() is False
-            assert (p.clock.waiters, signal._callbacks) == ((), set())
+            assert (p.clock.waiters, signal._callbacks) == ((), {})
 
     run(rule)
 
