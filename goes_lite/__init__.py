@@ -11,37 +11,35 @@ if sys.version_info < (3, 11):  # noqa: UP036 - who runs a copy of the sources o
 
 from typing import TYPE_CHECKING
 
-from goes_lite import errors
-from goes_lite.aggregate import Aggregate, applies
-from goes_lite.contract.backend import Backend, Transaction
-from goes_lite.contract.checkpoints import Checkpoint, CheckpointStore, Lease, LeaseStore
-from goes_lite.contract.commits import Commits
-from goes_lite.contract.event_bus import DeadLetter, Delivery, EventBus, Subscription
-from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
-from goes_lite.contract.model_store import ModelStore
-from goes_lite.contract.models import Models
-from goes_lite.contract.snapshot_store import Snapshot, SnapshotStore
-from goes_lite.database import Database
-from goes_lite.database.connect import connect, register_backend, register_bus
-from goes_lite.events.context import Context
-from goes_lite.events.event import Event
-from goes_lite.events.fields import AggregateRef
-from goes_lite.events.ids import new_id
-from goes_lite.events.outcome import CommandOutcome
-from goes_lite.events.query import Between, EventQuery
-from goes_lite.events.registry import Raw, Registry, command, default_registry, event
-from goes_lite.runtime.backoff import Backoff
-
 if TYPE_CHECKING:
-    from goes_lite import blocking
+    from goes_lite import blocking, errors
+    from goes_lite.aggregate import Aggregate, applies
     from goes_lite.commands import Command, CommandBus, handles
     from goes_lite.commands.decider import Decider
+    from goes_lite.contract.backend import Backend, Transaction
+    from goes_lite.contract.checkpoints import Checkpoint, CheckpointStore, Lease, LeaseStore
+    from goes_lite.contract.commits import Commits
+    from goes_lite.contract.event_bus import DeadLetter, Delivery, EventBus, Subscription
+    from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
+    from goes_lite.contract.model_store import ModelStore
+    from goes_lite.contract.models import Models
+    from goes_lite.contract.snapshot_store import Snapshot, SnapshotStore
+    from goes_lite.database import Database
+    from goes_lite.database.connect import connect, register_backend, register_bus
+    from goes_lite.events.context import Context
+    from goes_lite.events.event import Event
+    from goes_lite.events.fields import AggregateRef
+    from goes_lite.events.ids import new_id
+    from goes_lite.events.outcome import CommandOutcome
+    from goes_lite.events.query import Between, EventQuery
+    from goes_lite.events.registry import Raw, Registry, command, default_registry, event
     from goes_lite.processor import Continuously, OnDemand, ParkedEvent, Periodically, Processor, Retry
     from goes_lite.projection import REMOVED, ModelProjection, Parity, Projection, projects
     from goes_lite.projection.lookup import Lookup
     from goes_lite.repository import Repository
     from goes_lite.repository.decision import DecisionModel
     from goes_lite.repository.schedule import Every, Schedule
+    from goes_lite.runtime.backoff import Backoff
     from goes_lite.workflow import (
         Associate,
         CancelTimer,
@@ -152,53 +150,75 @@ __all__ = [
 __version__ = "0.1.0"
 
 
-_LATER = {
-    "blocking": "goes_lite.blocking",
-    "Lookup": "goes_lite.projection.lookup",
-    "Decider": "goes_lite.commands.decider",
-    "DecisionModel": "goes_lite.repository.decision",
-    "Repository": "goes_lite.repository",
-    **dict.fromkeys(("Every", "Schedule"), "goes_lite.repository.schedule"),
-    **dict.fromkeys(("Command", "CommandBus", "handles"), "goes_lite.commands"),
-    **dict.fromkeys(
-        ("Continuously", "OnDemand", "ParkedEvent", "Periodically", "Processor", "Retry"), "goes_lite.processor"
+_MODULES = {
+    "aggregate": ("Aggregate", "applies"),
+    "commands": ("Command", "CommandBus", "handles"),
+    "commands.decider": ("Decider",),
+    "contract.backend": ("Backend", "Transaction"),
+    "contract.checkpoints": ("Checkpoint", "CheckpointStore", "Lease", "LeaseStore"),
+    "contract.commits": ("Commits",),
+    "contract.event_bus": ("DeadLetter", "Delivery", "EventBus", "Subscription"),
+    "contract.event_store": ("AggregateInfo", "AppendCondition", "Appended", "EventStore", "Pages"),
+    "contract.model_store": ("ModelStore",),
+    "contract.models": ("Models",),
+    "contract.snapshot_store": ("Snapshot", "SnapshotStore"),
+    "database": ("Database",),
+    "database.connect": ("connect", "register_backend", "register_bus"),
+    "events.context": ("Context",),
+    "events.event": ("Event",),
+    "events.fields": ("AggregateRef",),
+    "events.ids": ("new_id",),
+    "events.outcome": ("CommandOutcome",),
+    "events.query": ("Between", "EventQuery"),
+    "events.registry": ("Raw", "Registry", "command", "default_registry", "event"),
+    "processor": ("Continuously", "OnDemand", "ParkedEvent", "Periodically", "Processor", "Retry"),
+    "projection": ("ModelProjection", "Parity", "Projection", "REMOVED", "projects"),
+    "projection.lookup": ("Lookup",),
+    "repository": ("Repository",),
+    "repository.decision": ("DecisionModel",),
+    "repository.schedule": ("Every", "Schedule"),
+    "runtime.backoff": ("Backoff",),
+    "workflow": (
+        "Associate",
+        "CancelTimer",
+        "Compensate",
+        "Complete",
+        "Dispatch",
+        "Dissociate",
+        "Effect",
+        "Fail",
+        "Publish",
+        "SetTimer",
+        "TimerFired",
+        "Undo",
+        "Workflow",
+        "evolves",
+        "on_done",
+        "on_rejected",
+        "on_timer",
+        "reacts",
+        "starts",
+        "workflow_of",
     ),
-    **dict.fromkeys(
-        (
-            "Associate",
-            "CancelTimer",
-            "Compensate",
-            "Complete",
-            "Dispatch",
-            "Dissociate",
-            "Effect",
-            "Fail",
-            "Publish",
-            "SetTimer",
-            "TimerFired",
-            "Undo",
-            "Workflow",
-            "evolves",
-            "on_done",
-            "on_rejected",
-            "on_timer",
-            "reacts",
-            "starts",
-            "workflow_of",
-        ),
-        "goes_lite.workflow",
-    ),
-    **dict.fromkeys(("REMOVED", "ModelProjection", "Parity", "Projection", "projects"), "goes_lite.projection"),
 }
-"""Loaded on first use: a program that needs none of them does not pay for them."""
+"""The modules that define the names: each is imported when a name of it is first used, so that nobody pays for what is not."""
 
 
 if not TYPE_CHECKING:  # or a type checker would take any name for one of these
 
     def __getattr__(name: str) -> object:
-        if name not in _LATER:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        module = import_module(_LATER[name])
-        return module if name == "blocking" else getattr(module, name)
+        for module, names in _MODULES.items():
+            if name in names:
+                found = getattr(import_module(f"goes_lite.{module}"), name)
+                break
+        else:
+            if name not in ("blocking", "errors"):
+                raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            found = import_module(f"goes_lite.{name}")
+        globals()[name] = found
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

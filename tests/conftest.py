@@ -163,7 +163,6 @@ def pytest_report_header() -> str:
         "msgspec",
         "protobuf",
         "attrs",
-        "rich",
         "asyncpg",
         "pymongo",
         "nats-py",

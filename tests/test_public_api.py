@@ -20,10 +20,27 @@ def in_new_interpreter(code: str) -> list[str]:
     return done.stdout.splitlines()
 
 
+USED = "from goes_lite import Aggregate, Database, Event, Registry, connect, event"
+
+
+def test_importing_the_package_alone_loads_none_of_its_modules() -> None:
+    assert in_new_interpreter(
+        "import sys, goes_lite; print(*[n for n in sys.modules if n.startswith('goes_lite')])"
+    ) == ["goes_lite"]
+
+
+def test_a_name_is_looked_up_once_and_an_unknown_one_is_refused() -> None:
+    found = goes_lite.Event
+    assert vars(goes_lite)["Event"] is found
+    assert {*goes_lite.__all__} <= {*dir(goes_lite)}
+    with pytest.raises(AttributeError, match="has no attribute 'Evnet'"):
+        _ = goes_lite.Evnet  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType]
+
+
 @pytest.fixture(scope="module")
 def imported() -> set[str]:
-    """The modules that `import goes_lite` adds to those of a new interpreter."""
-    code = "import sys; before = set(sys.modules); import goes_lite; print(*sys.modules.keys() - before, sep='\\n')"
+    """The modules that importing what every program uses adds to those of a new interpreter."""
+    code = f"import sys; before = set(sys.modules); {USED}; print(*sys.modules.keys() - before, sep='\\n')"
     return set(in_new_interpreter(code))
 
 
@@ -75,7 +92,7 @@ def test_the_blocking_face_leaves_out_what_only_loops_need(module: str) -> None:
 
 
 def test_import_starts_nothing() -> None:
-    [threads] = in_new_interpreter("import goes_lite, threading; print(threading.active_count())")
+    [threads] = in_new_interpreter(f"import threading; {USED}; print(threading.active_count())")
 
     assert threads == "1"
 

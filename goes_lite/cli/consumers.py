@@ -15,27 +15,28 @@ from goes_lite.errors import InvalidQueryError
 
 if TYPE_CHECKING:
     from goes_lite.blocking import BlockingDatabase
+    from goes_lite.operations.info import ConsumerInfo
 
 
 def run(arguments: argparse.Namespace, out: Output) -> None:
     """Print a line for each consumer."""
-    from goes_lite.processor import stats_of
+    from goes_lite.operations.info import consumers_of
 
     with opened(arguments, out) as db:
         names = consumer_names(db, out)
-        found = [_consumer(db, run_on(db, stats_of(db.backend, name))) for name in names]
-        stores = {point.name: point.store for point in db.checkpoints.all()}
+        consumers = [one for one in run_on(db, consumers_of(db.backend)) if one.name in names]
         identity, head = db.identity, db.events.head()
-    for one in found:
-        if stores.get(one["name"], identity) != identity:
-            message = f"the checkpoint of {one['name']!r:.80} belongs to another store, or another life of it"
+        found = [_consumer(db, one, head) for one in consumers]
+    for one in consumers:
+        if one.store != identity:
+            message = f"the checkpoint of {one.name!r:.80} belongs to another store, or another epoch of it"
             out.finding("checkpoint-foreign", message, "let it start again: `reset()`, or `goes-lite rebuild`")
-        elif one["position"] > head:
-            message = f"{one['name']!r:.80} is at position {one['position']}, past the head {head}"
+        elif one.mismatched:
+            message = f"{one.name!r:.80} is at position {one.position}, past the head {head}"
             out.finding("checkpoint-ahead", message, "let it start again: `reset()`, or `goes-lite rebuild`")
-        if one["parked"]:
-            message = f"{one['name']!r:.80} has {one['parked']} parked events"
-            out.finding("parked", message, f"goes-lite parked list --of {one['name']}")
+        if one.parked:
+            message = f"{one.name!r:.80} has {one.parked} parked events"
+            out.finding("parked", message, f"goes-lite parked list --of {one.name}")
     rows = [
         (
             one["name"], one["state"], one["position"], one["lag"],
@@ -54,17 +55,16 @@ def run(arguments: argparse.Namespace, out: Output) -> None:
     )
 
 
-def _consumer(db: BlockingDatabase, stats: Any) -> dict[str, Any]:
-    """Return what is known of a consumer. The time by which it is behind is null if it is behind by an unreadable event."""
+def _consumer(db: BlockingDatabase, consumer: ConsumerInfo, head: int) -> dict[str, Any]:
+    """Return what is known of a consumer, for programs."""
     last_error = None
-    if stats.parked:
-        letters = [letter for letter in parked_of(db, stats.name) if letter.error]
+    if consumer.parked:
+        letters = [letter for letter in parked_of(db, consumer.name) if letter.error]
         last_error = max(letters, key=lambda letter: letter.time).error if letters else None
-    unknown = stats.lag > 0 and stats.lag_seconds == 0
     return {
-        "name": stats.name, "state": stats.state, "position": stats.position, "head": stats.head, "lag": stats.lag,
-        "lag_seconds": None if unknown else stats.lag_seconds, "parked": stats.parked, "owner": stats.owner,
-        "last_error": last_error,
+        "name": consumer.name, "state": "active" if consumer.owner else "idle", "position": consumer.position,
+        "head": head, "lag": consumer.lag, "lag_seconds": consumer.lag_seconds, "parked": consumer.parked,
+        "owner": consumer.owner, "last_error": last_error,
     }  # fmt: skip
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+CLOCK_SKEW = 60.0
+"""How many seconds clocks may differ before it is said: those of machines do, and reading both takes time."""
+
 
 class Finding(NamedTuple):
     """Something that is not as it should be."""

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from goes_lite.contract.findings import Finding
-
-SKEW = 60.0
-"""How many seconds clocks may differ before it is said: reading both takes time, too."""
+from goes_lite.contract.findings import CLOCK_SKEW, Finding
 
 
 def clock_findings(server: datetime, here: datetime) -> Iterator[Finding]:
-    """Yield what to say about the time at a server and here (both aware), if they differ by more than `SKEW`."""
+    """Yield what to say about the time at a server and here (both aware), if they differ by more than `CLOCK_SKEW`."""
     ahead = (server - here).total_seconds()
-    if abs(ahead) > SKEW:
+    if abs(ahead) > CLOCK_SKEW:
         yield Finding(
             "clock-skew",
             f"the clock of the server is {abs(ahead):.0f} seconds {'ahead of' if ahead > 0 else 'behind'} the one here, which "

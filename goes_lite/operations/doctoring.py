@@ -6,11 +6,9 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 
 from goes_lite.contract.backend import Backend
-from goes_lite.contract.findings import Finding
+from goes_lite.contract.findings import CLOCK_SKEW, Finding
 from goes_lite.errors import CodecError, StoreDamaged
 
-SKEW = 60.0
-"""How many seconds the newest events may be ahead of the clock: clocks of machines differ."""
 DESCRIPTORS = 512
 """With fewer files, a program with some connections soon cannot open another one."""
 RELEASED = datetime(2025, 1, 1, tzinfo=timezone.utc)
@@ -37,7 +35,7 @@ async def _clock(db: Backend) -> list[Finding]:
     except (CodecError, StoreDamaged):  # which verify says
         return found
     for time in last:
-        if (ahead := (time - now).total_seconds()) > SKEW:
+        if (ahead := (time - now).total_seconds()) > CLOCK_SKEW:
             text = f"the last event was recorded {ahead:.0f} seconds from now: this clock is behind, or that of its writer ahead"
             found.append(Finding("clock-skew", text, fix))
     return found

@@ -45,6 +45,8 @@ class ConsumerInfo:
     """When that lease expires unless it is renewed."""
     parked: int
     """The number of events that it has given up on, or holds back because of one of them; counted up to `MANY`."""
+    store: str
+    """The identity of the store that its position belongs to: that of this one, unless it is mismatched."""
     mismatched: bool
     """Whether its position belongs to another store or epoch, or lies ahead of the head: it will refuse to run."""
 
@@ -124,9 +126,15 @@ async def info_of(backend: Backend, *, counts: bool = True) -> Info:
         first_time=await _time(backend),
         last_time=await _time(backend, upto=head, reverse=True),
         sizes=await backend.sizes(),
-        consumers=tuple([await _consumer(backend, one, head, now) for one in await backend.checkpoints.all()]),
+        consumers=await consumers_of(backend),
         commands=await _commands(backend, now),
     )
+
+
+async def consumers_of(backend: Backend) -> tuple[ConsumerInfo, ...]:
+    """Return what the store knows of each named consumer, by name."""
+    head, now = await backend.events.head(), backend.runtime.clock.now()
+    return tuple([await _consumer(backend, one, head, now) for one in await backend.checkpoints.all()])
 
 
 async def _time(backend: Backend, **bounds: Any) -> datetime | None:
@@ -157,7 +165,8 @@ async def _consumer(backend: Backend, checkpoint: Checkpoint, head: int, now: da
     lease = await _lease(backend, name)
     return ConsumerInfo(
         name, position, max(0, head - position), lag_seconds, saved, lease.owner if lease else None,
-        lease.expires if lease else None, await _parked(backend, name), store != backend.identity or position > head,
+        lease.expires if lease else None, await _parked(backend, name), store,
+        store != backend.identity or position > head,
     )  # fmt: skip
 
 

@@ -82,7 +82,8 @@ def test_the_overview_imports_no_command() -> None:
         f"import sys; sys.path.insert(0, {PACKAGES!r})\n"
         "from goes_lite.cli.main import main\nmain(['--help'])\n"
         "print([name for name in sys.modules if name in ('asyncio', 'sqlite3', 'apsw', 'importlib.metadata', 'rich') "
-        "or name.startswith(('goes_lite.sqlite', 'goes_lite.blocking', 'goes_lite.operations', 'goes_lite.cli.'))])"
+        "or name.startswith(('goes_lite.sqlite', 'goes_lite.blocking', 'goes_lite.operations', 'goes_lite.cli.', "
+        "'goes_lite.database', 'goes_lite.contract', 'goes_lite.aggregate', 'goes_lite.codec'))])"
     )
     done = subprocess.run([sys.executable, "-P", "-c", probe], capture_output=True, text=True, check=True, timeout=60)
     loaded = set(ast.literal_eval(done.stdout.splitlines()[-1]))
