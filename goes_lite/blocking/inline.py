@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from goes_lite.contract.backend import View
 from goes_lite.contract.event_store import Pages
+from goes_lite.contract.fence import Fence
 from goes_lite.contract.wrapping import WrappedBackend
 from goes_lite.runtime import InlineRuntime
 from goes_lite.runtime.portal import InlinePortal, Portal
@@ -56,6 +57,12 @@ class _Inline(WrappedBackend):
 
     async def sizes(self) -> dict[str, int]:
         return self._portal.run(self.backend.sizes())
+
+    async def fence(self) -> Fence | None:
+        return self._portal.run(self.backend.fence())
+
+    async def set_fence(self, fence: Fence | None, *, expected: str | None, lasts: float | None = None) -> None:
+        self._portal.run(self.backend.set_fence(fence, expected=expected, lasts=lasts))
 
 
 class _View:

@@ -21,6 +21,7 @@ from goes_lite.operations import (
     Findings,
     Followed,
     Imported,
+    Moved,
     Progress,
     Receipt,
     Restored,
@@ -28,6 +29,7 @@ from goes_lite.operations import (
 )
 from goes_lite.operations.export_reader import MAX_LINE
 from goes_lite.operations.following import INTERVAL
+from goes_lite.operations.moving import BUDGET
 from goes_lite.operations.tables import Format
 from goes_lite.runtime import Signal, drive
 
@@ -35,6 +37,7 @@ __all__ = [
     "backup",
     "check",
     "copy",
+    "cutover",
     "digest",
     "doctor",
     "drill",
@@ -45,6 +48,7 @@ __all__ = [
     "import_log",
     "restore",
     "restore_file",
+    "undo",
     "verify",
     "write_tables",
 ]
@@ -322,3 +326,31 @@ def write_tables(
     """
     work = operations.write_tables(db.backend, folder, form, query=query, after=after, upto=upto, progress=progress)
     return db._portal.run(work)
+
+
+def cutover(
+    source: BlockingDatabase, target: BlockingDatabase, *, budget: float = BUDGET, progress: CopyProgress | None = None
+) -> Moved:
+    """Move a store that is written to: afterwards the target is the store, and the source sends its writers there.
+
+    - First the target is fenced and filled while applications go on; an earlier copy of the source is brought up to date.
+    - Then writers are kept out: each of their writes raises StoreMoved. What was committed before is copied, both are compared,
+      and the leases of consumers are handed over, so that the one that was active stays it.
+    - If that takes longer than `budget` seconds, or this process is killed, the source opens again by itself, and nothing has
+      happened: MoveUndone. Otherwise the fence of the source stays, and the target is opened.
+    - The move back is the same call the other way round, after writes to the new store as well.
+    - Killed at any moment, no more than one of the two takes writes. Called again, it finishes what was decided, and begins
+      again otherwise. Between the decision and the opening neither does, until somebody calls it again.
+
+    Both handles belong to the move: they are not used for anything else, and are closed after it. Raises MoveRefused for a
+    store that was moved elsewhere, CopyRefused for a target that holds something else, CopyDiffers if both are not equal.
+    """
+    return drive(operations.cutover(inline(source), inline(target), budget=budget, progress=progress))
+
+
+def undo(source: BlockingDatabase, target: BlockingDatabase) -> bool:
+    """Undo a move that was not finished: the source takes writes again. Return False if there was nothing to undo.
+
+    Raises MoveRefused if the target was opened: what was written there since would be lost. Move it back instead.
+    """
+    return drive(operations.undo(inline(source), inline(target)))

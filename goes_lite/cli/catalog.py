@@ -52,6 +52,7 @@ CATALOG: dict[str, dict[str, Row]] = {
         "backup": Row("backup", "write a store to one file, while others use it"),
         "restore": Row("restore", "a backup back into an empty store"),
         "copy": Row("copying", "a store into another one of any backend, once or all the time"),
+        "cutover": Row("cutover", "move a live store to another place, and back"),
         "export": Row("exporting", "write the log as lines of JSON, with every field and hashes"),
         "import": Row("importing", "read an export into an empty store"),
     },

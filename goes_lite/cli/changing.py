@@ -50,23 +50,36 @@ def carry_out(
     writing. `loop` is for work that calls coroutine functions of the program, which need an event loop; `opening` opens a
     store that does not have to exist.
     """
-    planned = {"action": change.action, "target": change.target, "effect": dict(change.effect)}
-    if arguments.dry_run:
-        out.result({**planned, "done": False}, lambda terminal: _say(terminal, "would ", change, change.effect))
+    if not confirmed(arguments, out, change):
         return OK
-    if not arguments.yes:
-        _ask(out, change)
     from goes_lite.operations.audit import AuditEntry, audited
 
     entry = AuditEntry(
-        datetime.now(timezone.utc), _user(), change.action, change.target, dict(change.effect), arguments.reason
+        datetime.now(timezone.utc), user(), change.action, change.target, dict(change.effect), arguments.reason
     )
     with opening() if opening else opened(arguments, out, write=True, loop=loop) as db:
         done = run_on(db, audited(db.backend, entry, lambda: work(db.database)))
     out.result(
-        {**planned, "effect": done.effect, "done": True}, lambda terminal: _say(terminal, "done: ", change, done.effect)
+        {**_planned(change), "effect": done.effect, "done": True},
+        lambda terminal: _say(terminal, "done: ", change, done.effect),
     )
     return OK
+
+
+def confirmed(arguments: argparse.Namespace, out: Output, change: Change) -> bool:
+    """Return whether to do a change: asked on the terminal, or said with --yes. With --dry-run, say what it would be."""
+    if arguments.dry_run:
+        out.result(
+            {**_planned(change), "done": False}, lambda terminal: _say(terminal, "would ", change, change.effect)
+        )
+        return False
+    if not arguments.yes:
+        _ask(out, change)
+    return True
+
+
+def _planned(change: Change) -> dict[str, object]:
+    return {"action": change.action, "target": change.target, "effect": dict(change.effect)}
 
 
 def _say(terminal: Terminal, start: str, change: Change, effect: Mapping[str, int]) -> None:
@@ -89,7 +102,8 @@ def _ask(out: Output, change: Change) -> None:
         raise UsageError("nothing was changed")
 
 
-def _user() -> str:
+def user() -> str:
+    """Return who runs the command, for the audit log."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError, ImportError):  # a user id without a name

@@ -60,6 +60,8 @@
     │   ├── StoreReadOnly             a write to a store that can only be read              (PermissionError)
     │   ├── StoreMoved                a write to a store that was moved to another place
     │   ├── FenceChanged              the fence of a store is not that of the move
+    │   ├── MoveRefused               a store cannot be moved as asked                      (ValueError)
+    │   ├── MoveUndone                a move took too long, and was undone
     │   ├── StoreFull                 no room left on the disk                              (OSError)
     │   ├── StoreUnavailable          it cannot be opened or reached                        (OSError)
     │   ├── StoreDamaged              what is stored cannot be right
@@ -148,6 +150,8 @@ from goes_lite.errors._stores import (
     ImportUnfinished,
     InvalidExport,
     InvalidReceipt,
+    MoveRefused,
+    MoveUndone,
     NetworkFilesystem,
     StoreClosed,
     StoreDamaged,
@@ -217,6 +221,8 @@ __all__ = [
     "ModelConflict",
     "ModelError",
     "ModelNotFound",
+    "MoveRefused",
+    "MoveUndone",
     "NetworkFilesystem",
     "ProcessorBehind",
     "ProcessorError",

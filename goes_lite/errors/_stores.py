@@ -81,6 +81,26 @@ class FenceChanged(StoreError):
         )
 
 
+class MoveRefused(StoreError, ValueError):
+    """A store cannot be moved as asked; nothing was changed. Attribute: `reason`."""
+
+    def __init__(self, location: str, reason: str) -> None:
+        self.reason = reason
+        super().__init__(location, f"cannot be moved: {plain(reason)}")
+
+
+class MoveUndone(StoreError):
+    """A move took longer than its budget, and was undone: the source takes writes again. Attribute: `budget` (seconds)."""
+
+    def __init__(self, location: str, budget: float) -> None:
+        self.budget = budget
+        super().__init__(
+            location,
+            f"the move took longer than {budget:g} s, so it was undone and the store takes writes as before: try again at a "
+            "quieter time, or with a larger budget",
+        )
+
+
 class StoreFull(StoreError, OSError):
     """The disk is full; the transaction was rolled back and everything stored before is intact."""
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from goes_lite.operations.following import Followed, follow
     from goes_lite.operations.handles import Handle
     from goes_lite.operations.imports import Imported, check_file, import_from, import_log
+    from goes_lite.operations.moving import Moved, cutover, undo
     from goes_lite.operations.receipts import Receipt
     from goes_lite.operations.restoring import Restored, drill, restore, restore_file
     from goes_lite.operations.tables import Table, write_tables
@@ -44,6 +45,7 @@ __all__ = [
     "Handle",
     "Header",
     "Imported",
+    "Moved",
     "Progress",
     "Receipt",
     "Restored",
@@ -54,6 +56,7 @@ __all__ = [
     "check",
     "check_file",
     "copy",
+    "cutover",
     "digest",
     "doctor",
     "drill",
@@ -66,6 +69,7 @@ __all__ = [
     "log_hash",
     "restore",
     "restore_file",
+    "undo",
     "verify",
     "write_tables",
 ]
@@ -82,6 +86,7 @@ _MODULES = {
     "imports": ("Imported", "check_file", "import_from", "import_log"),
     "following": ("Followed", "follow"),
     "handles": ("Handle",),
+    "moving": ("Moved", "cutover", "undo"),
     "receipts": ("Receipt",),
     "tables": ("Table", "write_tables"),
     "verifying": ("Finding", "Findings", "verify"),
