@@ -11,18 +11,23 @@ from goes_lite.testing._given import Given, given, history
 from goes_lite.testing._matchers import like
 from goes_lite.testing._outcome import Outcome
 from goes_lite.testing._projections import Projected
+from goes_lite.testing._workflows import GivenWorkflow, done, failed, rejected
 from goes_lite.testing.clock import FakeClock
 from goes_lite.testing.simulation import Simulation, simulate
 
 __all__ = [
     "FakeClock",
     "Given",
+    "GivenWorkflow",
     "Outcome",
     "Projected",
     "RecordedBus",
     "Simulation",
+    "done",
+    "failed",
     "given",
     "history",
     "like",
+    "rejected",
     "simulate",
 ]

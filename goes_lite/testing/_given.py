@@ -6,13 +6,13 @@ Nothing is mocked: the tests use a store in memory and the same processor, repos
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from typing import Any, Literal, Unpack, cast, get_args
 from uuid import UUID
 
 from goes_lite import blocking
 from goes_lite.aggregate import Aggregate, definition_of
 from goes_lite.commands.decider import Decider
-from goes_lite.errors import ProcessorStopped
+from goes_lite.errors import ConfigError, ProcessorStopped
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef, aggregate_ref
 from goes_lite.events.query import EventQuery
@@ -22,6 +22,9 @@ from goes_lite.projection import ModelProjection, Projection
 from goes_lite.repository.decision import DecisionModel
 from goes_lite.testing._outcome import Outcome
 from goes_lite.testing._projections import Made, Projected
+from goes_lite.testing._scripts import Misfortune, Script
+from goes_lite.testing._workflows import GivenWorkflow, begun
+from goes_lite.workflow import Workflow, WorkflowOptions
 
 PATIENCE = 60.0
 """Seconds after which a projection is considered stuck."""
@@ -87,6 +90,28 @@ class Given:
                 typed = db.models_of(projection.place, projection.model)
                 models = {record.id: typed.get(record.id) for record in db.models.query(projection.place)}
             return Made(models, db.select(select) if select else [])
+
+    def workflow(
+        self,
+        workflow: Workflow[Any],
+        *,
+        under: Iterable[Misfortune] | Literal["all"] = (),
+        **options: Unpack[WorkflowOptions],
+    ) -> GivenWorkflow:
+        """Run a workflow over the events, and go on with `when`, `advance` and `then`. The options are those of `db.workflow`.
+
+        given(history(("order", "1"), OrderPlaced(450))).workflow(Fulfilment()).then(Dispatch(Charge("1", 450)))
+
+        `under` says which misfortunes must not make a difference, or "all": "deliver twice", each input is delivered again;
+        "crash before commit", each transaction is rolled back once; "reorder unrelated", the given events of different
+        instances come in another order. AssertionError if one does.
+        """
+        known = get_args(Misfortune)
+        chosen = known if under == "all" else tuple(under)
+        for one in chosen:
+            if one not in known:
+                raise ConfigError(f"under must be {', '.join(map(repr, known))}, or 'all', not {one!r:.80}")
+        return begun(Script(workflow, dict(options), self._registry, chosen, (tuple(self._events),)))
 
     def when(self, command: object, *kinds: Kind | Callable[[Any], object]) -> Outcome:
         """Dispatch a command to one of these: aggregate classes, deciders, functions of a command.
