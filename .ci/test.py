@@ -6,8 +6,8 @@ Needs Python ≥ 3.11 with venv and pip, and a package index; everything else is
 of a leg run in one process more than there are cores, since many wait for another process, unless `-n` says otherwise.
 
 A rule that holds for many backends, drivers and faces runs on one of each (see tests/shares.py): another `--share` takes
-others, `--all` takes all of them, and slow tests as well. The second leg runs what can differ without the optional
-packages, unless files are named.
+others, `--all` takes all of them. Slow tests, and those of one database server, run with `--all`, and where files are
+named. The second leg runs what can differ without the optional packages, unless files are named.
 """
 
 from __future__ import annotations
@@ -44,9 +44,10 @@ def run(leg: str, arguments: list[str]) -> int:
         return 1
     if not any(argument.startswith(("-n", "--numprocesses")) or argument == "no:xdist" for argument in arguments):
         arguments = ["-n", str(_cores() + 1), "--dist", "worksteal", *arguments]
-    everything = "--all" in arguments
+    named = any(argument.startswith("tests") for argument in arguments)
+    everything = named or "--all" in arguments
     marks = {"full": "" if everything else "not slow", "bare": "not once" if everything else "not slow and not once"}
-    if leg == "bare" and not any(argument.startswith("tests") for argument in arguments):
+    if leg == "bare" and not named:
         arguments = [*arguments, *BARE]
     # -P: test the installed package, not the current directory
     command = [python, "-P", "-m", "pytest", "-q", "--progress", "-m", marks.get(leg, ""), *arguments]

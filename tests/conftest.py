@@ -82,8 +82,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if share is None:
         return
 
-    def choose(rule: str, kinds: Sequence[tuple[str, str]]) -> tuple[str, str]:
-        return shares.choose(rule, kinds, share)
+    def choose(rule: str, kinds: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+        return shares.choose(rule, shares.of_leg(kinds, find_spec("apsw") is not None), share)
 
     config.stash[CHOICE] = choose
 
@@ -107,25 +107,28 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.path.stem.startswith(SERVERS):
             item.add_marker(pytest.mark.server)
         path, _, test = item.nodeid.partition("[")[0].partition("::")
-        if is_long(path.removeprefix("tests/"), test):
+        on_a_database = item.get_closest_marker("server") and not path.startswith("tests/bus/")
+        if is_long(path.removeprefix("tests/"), test) or (
+            on_a_database and not hasattr(getattr(item, "obj", None), "rule")
+        ):
             item.add_marker(pytest.mark.slow)
     share = _share(config)
     if share is None:
         return
-    groups: dict[tuple[object, ...], list[pytest.Function]] = {}
+    groups: dict[str, dict[tuple[str, ...], list[pytest.Item]]] = {}
     dropped: set[pytest.Item] = set()
     for item in items:
-        if not isinstance(item, pytest.Function):
+        if not isinstance(item, pytest.Function) or hasattr(item.obj, "rule") or not (where := _where(item)):
             continue
-        if not hasattr(item.obj, "rule") and (where := _where(item)):
-            if "apsw" in where and find_spec("apsw") is None:
-                dropped.add(item)
-                continue
-            others = (pair for pair in item.callspec.indices.items() if pair[0] not in PLACES)
-            groups.setdefault((item.nodeid.partition("[")[0], *others), []).append(item)
-    for name, group in groups.items():
-        chosen = shares.choose(repr(name), [_where(item) for item in group], share)
-        dropped.update(item for item in group if _where(item) != chosen)
+        if "apsw" in where and find_spec("apsw") is None:
+            dropped.add(item)
+            continue
+        test, _, parameters = item.nodeid.partition("[")
+        others = [word for word in parameters.rstrip("]").split("-") if word not in where]
+        groups.setdefault("-".join([test, *others]), {}).setdefault(where, []).append(item)
+    for name, kinds in groups.items():
+        chosen = shares.choose(name, list(kinds), share)
+        dropped.update(item for where, group in kinds.items() if where not in chosen for item in group)
     if dropped:
         config.hook.pytest_deselected(items=[item for item in items if item in dropped])
         items[:] = [item for item in items if item not in dropped]
@@ -140,7 +143,8 @@ def pytest_collection_finish() -> None:
 def _where(item: pytest.Function) -> tuple[str, ...]:
     """The words that say on which face and driver it runs, of a test that runs on several."""
     parameters: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
-    return tuple(word for name in PLACES if name in parameters for word in str(parameters[name]).split("-"))
+    said = [str(parameters[name]).split("-") for name in PLACES if name in parameters]
+    return tuple(word for words in said if shares.WORDS.issuperset(words) for word in words)
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,19 @@
 """Tests that take long: they start many processes, kill them, or search a large space. One of the shares runs them.
 
 A name is here if its test took more than a second of computing on a machine with two slow cores. They are marked `slow`, so
-`python3 .ci/test.py` leaves them out, and `--all` or `-m slow` runs them. Rules of the suites are not among them: their shares
-are chosen by backend and face.
+`python3 .ci/test.py` leaves them out unless it is told their file, and `--all` or `-m slow` runs them. Rules of the suites are
+not among them: their shares are chosen by backend and face.
 """
 
 from __future__ import annotations
 
 LONG: dict[str, list[str]] = {
+    "backends/test_contended_commands.py": [
+        "test_each_command_of_several_processes_counts",
+    ],
+    "backends/test_many_alternatives.py": [
+        "test_no_number_of_values_is_too_large",
+    ],
     "backends/test_mongo_documents.py": [
         "test_json_comes_back_as_the_same_text",
     ],
@@ -35,16 +41,27 @@ LONG: dict[str, list[str]] = {
         "test_no_reader_skips_or_repeats",
     ],
     "backends/test_sqlite_closing.py": [
+        "test_a_forgotten_handle_leaves_no_descriptors",
+        "test_closing_does_not_wait_for_a_lock",
         "test_the_interpreter_ends_with_open_handles",
     ],
     "backends/test_sqlite_crash.py": [
         "test_a_file_whose_writers_were_killed",
+    ],
+    "backends/test_sqlite_damage.py": [
+        "test_damaged_pages",
     ],
     "backends/test_sqlite_files.py": [
         "test_two_processes_are_not_given_one_position",
     ],
     "backends/test_sqlite_fork.py": [
         "test_a_forked_child_cannot_harm_its_parent",
+    ],
+    "backends/test_sqlite_full_disk.py": [
+        "test_no_room_for_one_of_a_group",
+    ],
+    "backends/test_sqlite_interrupts.py": [
+        "test_an_interrupt_at_every_moment",
     ],
     "backends/test_sqlite_locks.py": [
         "test_an_interrupted_leader",
@@ -67,7 +84,15 @@ LONG: dict[str, list[str]] = {
         "test_a_reader_of_another_user_sees_a_live_store",
         "test_what_a_killed_writer_left_can_be_read",
     ],
+    "backends/test_sqlite_plans.py": [
+        "test_paging_through_a_log_is_not_quadratic",
+        "test_the_cost_of_alternatives_grows_with_their_number_not_with_the_log",
+    ],
+    "backends/test_sqlite_power.py": [
+        "test_not_syncing_what_is_acknowledged_is_caught",
+    ],
     "backends/test_sqlite_processes.py": [
+        "test_follow_wakes_across_processes",
         "test_writers_take_turns",
     ],
     "backends/test_sqlite_rights.py": [
@@ -82,6 +107,28 @@ LONG: dict[str, list[str]] = {
     "bus/test_nats_lost.py": [
         "test_a_group_misses_nothing",
     ],
+    "cli/test_backup.py": [
+        "test_ended_at_any_moment",
+        "test_no_room",
+        "test_what_is_refused",
+    ],
+    "cli/test_changing.py": [
+        "test_a_change_is_announced_done_and_kept",
+    ],
+    "cli/test_export.py": [
+        "test_an_interrupted_export",
+        "test_an_unfinished_import_is_told_and_resumed",
+        "test_killed_exports_and_imports",
+    ],
+    "cli/test_page.py": [
+        "test_the_examples_run_and_print_what_the_page_says",
+    ],
+    "cli/test_reading.py": [
+        "test_a_reading_command_changes_no_byte",
+    ],
+    "cli/test_verify.py": [
+        "test_a_receipt_is_kept_and_checked",
+    ],
     "commands/test_accepted.py": [
         "test_killed_while_they_are_under_way_each_has_one_effect",
     ],
@@ -90,6 +137,7 @@ LONG: dict[str, list[str]] = {
     ],
     "conformance/test_command_line.py": [
         "test_a_backend_that_breaks_a_rule",
+        "test_a_backend_that_cannot_be_reached",
         "test_a_backend_that_keeps_the_rules",
         "test_a_storage_for_each_test_where_the_backend_says_so",
         "test_a_storage_for_each_test_where_the_url_says_so",
@@ -101,11 +149,15 @@ LONG: dict[str, list[str]] = {
         "test_what_cannot_be_done_is_one_line",
         "test_what_the_url_names_is_not_touched",
         "test_whole_tracebacks_do_not_show_the_password_either",
+        "test_without_hypothesis_one_suite_is_not_run_and_the_exit_code_says_so",
     ],
     "conformance/test_contract.py": [
         "test_a_failure_shows_the_rule_and_both_sides",
         "test_a_rule_that_hangs_fails_and_says_where",
         "test_another_process_finds_the_hook_in_the_file_of_the_test",
+    ],
+    "conformance/test_matrix.py": [
+        "test_a_report_is_about_what_the_backend_says_of_itself_today",
     ],
     "conformance/test_report.py": [
         "test_a_run_without_rules_has_no_report",
@@ -113,6 +165,21 @@ LONG: dict[str, list[str]] = {
     ],
     "lookup/test_any_history.py": [
         "test_any_history_is_a_dict_at_any_time",
+    ],
+    "operations/test_copy.py": [
+        "test_a_killed_copy_goes_on",
+    ],
+    "operations/test_export.py": [
+        "test_memory_does_not_grow_with_the_log",
+    ],
+    "operations/test_flips.py": [
+        "test_some_flips_that_change_an_event_are_found",
+    ],
+    "operations/test_import.py": [
+        "test_an_interrupted_import_is_unusable_until_it_is_resumed",
+    ],
+    "processor/test_ends.py": [
+        "test_wherever_run_is_cancelled_nothing_is_lost_and_nothing_is_left",
     ],
     "projection/test_projection_sql.py": [
         "test_rows_may_be_a_generator",
@@ -136,7 +203,9 @@ LONG: dict[str, list[str]] = {
         "test_says_when_the_history_is_another_one",
     ],
     "test_example_loan.py": [
+        "test_keeps_cases_apart_whose_names_look_like_made_ones",
         "test_keeps_the_complete_cases_of_a_truncated_file",
+        "test_refuses_anything_but_xes",
         "test_says_when_the_file_is_missing_or_another_one",
     ],
     "test_example_report.py": [

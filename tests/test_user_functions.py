@@ -29,6 +29,15 @@ from goes_lite.errors.functions import form_of
 registry = goes.Registry()
 AT_ONCE = goes.Retry(2, backoff=lambda attempt: 0.0)
 MEMORY = "sqlite:///:memory:"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _little_to_collect() -> None:
+    """Hundreds of tests below collect: what other files have left behind is not looked at each time."""
+    gc.collect()
+    gc.freeze()
+
+
 OPTIONS: dict[str, dict[str, Any]] = {"inline": {}, "loop thread": {"inline": False}}
 """Of the blocking face: how a file is used, and how a server."""
 

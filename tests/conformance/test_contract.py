@@ -140,7 +140,7 @@ def test_a_conftest_can_choose_where_a_rule_runs(run: Run, pytester: pytest.Pyte
     pytester.makeconftest(
         "from goes_lite_conformance.harness.contract import CHOICE\n"
         "def pytest_configure(config):\n"
-        "    config.stash[CHOICE] = lambda rule, kinds: kinds[int(rule[-1])]"
+        "    config.stash[CHOICE] = lambda rule, kinds: [kinds[int(rule[-1])]]"
     )
 
     result = run(f"{rule('pass')}\n    variants = ('small', 'large')", "-v")

@@ -33,8 +33,8 @@ from goes_lite_conformance.rule import _ID, PATIENCE, Face, Rule, rule_of
 GRACE = 2.0
 """Seconds that a stuck rule has to close what it opened, once it is cancelled."""
 
-CHOICE = pytest.StashKey[Callable[[str, Sequence[tuple[str, str]]], tuple[str, str]]]()
-"""Where a conftest.py leaves, in the stash of the config, how one of the (variant, face) of a rule is chosen for a run."""
+CHOICE = pytest.StashKey[Callable[[str, Sequence[tuple[str, str]]], Sequence[tuple[str, str]]]]()
+"""Where a conftest.py leaves, in the stash of the config, how some of the (variant, face) of a rule are chosen for a run."""
 
 
 class Contract:
@@ -77,14 +77,14 @@ class Contract:
         _check_names(cls)
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
-        """Every rule on every face of every variant, unless a conftest.py has chosen one of them."""
+        """Every rule on every face of every variant, unless a conftest.py has chosen some of them."""
         if "place" not in metafunc.fixturenames:
             return
         report.attach(metafunc.config)
         faces = getattr(metafunc.function, "faces", None) or self.faces
         places = [(variant, face) for variant in self.variants for face in faces if face in self.faces]
         if (choose := metafunc.config.stash.get(CHOICE, None)) and places:
-            places = [choose(metafunc.function.rule.id, places)]
+            places = list(choose(metafunc.function.rule.id, places))
         metafunc.parametrize("kind", places, ids=["-".join(filter(None, place)) for place in places])
 
     @pytest.fixture
