@@ -31,7 +31,7 @@ URL = "GOES_LITE_TEST_MONGO_URL"
 
 QUICK = (
     # the commit point of a single server moves with its journal: every 100 ms by default
-    "--journalCommitInterval", "2",
+    "--journalCommitInterval", "5",
     # Files of dropped collections would stay open for 5 minutes, and short-lived stores have thousands: the past, which
     # views read, is kept for less.
     "--setParameter", "minSnapshotHistoryWindowInSeconds=30",
