@@ -113,7 +113,7 @@ def test_it_is_found_out(mutant: str, share: int | None) -> None:
     """By each of the rules that are about its fault, and by what the rule asserts: not by an accident on the way."""
     killers = MUTANTS[mutant].killers
     if share is not None:
-        killers = [killer for (killer,) in shares.choose(mutant, [(killer,) for killer in killers], share)]
+        killers = tuple(killer for (killer,) in shares.choose(mutant, [(killer,) for killer in killers], share))
     for killer in killers:
         error = fault(Mutated, mutant, killer)
         assert error is not None, f"{mutant} passes {killer}"
