@@ -39,7 +39,7 @@ from goes_lite.events.ids import new_id
 from goes_lite.repository import Repository
 from goes_lite.repository.options import on_face
 from goes_lite.runtime import own_clock
-from goes_lite.runtime.face import Face, call
+from goes_lite.runtime.face import AsyncFace, Face, call
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -107,6 +107,10 @@ class CommandBus:
         for kind, (attribute, mark) in handled_commands(aggregate).items():
             method = getattr(aggregate, attribute)
             self._add(kind, AggregateHandler(self.backend, self._face, repository, method, mark))
+
+    def handle_inside(self, name: str, handler: Callable[[Any], Awaitable[Any]]) -> None:
+        """Let a coroutine function of goes_lite handle the commands of a name, on either face; the last one counts."""
+        self._handlers[name] = FunctionHandler(self.backend, AsyncFace(), handler, transactional=False)
 
     def _add(self, command: type[Any] | str, handler: Handler) -> None:
         registry = self.backend.registry.commands

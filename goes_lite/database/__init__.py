@@ -190,7 +190,8 @@ class Database(WrappedBackend):
         - Position, history, state, timers and dispatched commands commit together, so each input counts exactly once, even
           across crashes. Raises AbilityMissing on a backend without the ability "transactions".
         - It runs, and its instances stand by, like any processor (`processor`); `start`, `schedule`, `retry`, `batch` (500 by
-          default) and `lease` have the same meaning there. Timers fire whatever the schedule. Commands need a `worker`.
+          default) and `lease` have the same meaning there. Timers fire whatever the schedule. Commands need a `worker`; so do the
+          steps of a workflow that is a function (`flow`), one of a handle on which this was called.
         - An instance that cannot handle an input fails alone: it is tried again with growing pauses, and suspended after
           `patience` seconds (300 by default); its later inputs wait in order meanwhile, and all others go on. `workflows` finds
           it and lets it go on.
@@ -210,6 +211,8 @@ class Database(WrappedBackend):
                 f"this handle has another workflow of the name {workflow.name!r} ({known.__qualname__}): choose another name, or "
                 "pass the older definition in earlier=[…]"
             )
+        if made.steps is not None:
+            self.commands.handle_inside(made.steps.command, made.steps.handle)
         return made
 
     @cached_property

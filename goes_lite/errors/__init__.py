@@ -44,7 +44,13 @@
     │   ├── InstanceExists            the workflow was already started for this key         (ValueError)
     │   ├── InvalidEffect             a reaction returned what cannot be done               (ValueError)
     │   ├── TooManyEffects            a reaction has more effects than an instance may have
-    │   └── UnknownStep               an instance needs a version or a step that is missing (LookupError)
+    │   ├── UnknownStep               an instance needs a version or a step that is missing (LookupError)
+    │   └── StepError
+    │       ├── StepFailed            a step of a function was given up
+    │       ├── StepTimeout           what it waited for did not happen in time             (TimeoutError)
+    │       ├── DuplicateStep         two steps have the same name                          (ValueError)
+    │       ├── TooManySteps          an instance has more steps than it may have
+    │       └── ResultTooLarge        a step has a result that is too large
     ├── TransactionError              a transaction was used in a way that cannot work
     │   └── TransactionConflict       another transaction conflicted: it was rolled back, run it again
     ├── BusError
@@ -166,10 +172,16 @@ from goes_lite.errors._stores import (
     UnsafeAccess,
 )
 from goes_lite.errors._workflows import (
+    DuplicateStep,
     InstanceExists,
     InstanceNotFound,
     InvalidEffect,
+    ResultTooLarge,
+    StepError,
+    StepFailed,
+    StepTimeout,
     TooManyEffects,
+    TooManySteps,
     UnknownStep,
     WorkflowError,
 )
@@ -200,6 +212,7 @@ __all__ = [
     "DeliveryError",
     "DriverMissing",
     "DuplicateEventError",
+    "DuplicateStep",
     "EncodeError",
     "FenceChanged",
     "ForeignFile",
@@ -230,6 +243,10 @@ __all__ = [
     "ProjectionOutdated",
     "RegistrationError",
     "RegistryError",
+    "ResultTooLarge",
+    "StepError",
+    "StepFailed",
+    "StepTimeout",
     "StillRunning",
     "StoreClosed",
     "StoreDamaged",
@@ -242,6 +259,7 @@ __all__ = [
     "StoreTooNew",
     "StoreUnavailable",
     "TooManyEffects",
+    "TooManySteps",
     "TransactionConflict",
     "TransactionError",
     "UnknownBackend",

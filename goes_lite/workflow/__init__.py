@@ -13,6 +13,7 @@ instances their inputs; `telling` what one cannot handle, `due` timers, `work` w
 from __future__ import annotations
 
 from goes_lite.workflow.administration import Which, Workflows
+from goes_lite.workflow.code import CodeWorkflow, flow
 from goes_lite.workflow.definition import Definition, Workflow
 from goes_lite.workflow.effects import (
     Associate,
@@ -27,6 +28,7 @@ from goes_lite.workflow.effects import (
     SetTimer,
     Undo,
 )
+from goes_lite.workflow.flow import BlockingFlow, Flow
 from goes_lite.workflow.functions import workflow_of
 from goes_lite.workflow.history import Moment
 from goes_lite.workflow.inputs import Input, TimerFired
@@ -38,7 +40,9 @@ from goes_lite.workflow.transition import Step, start, transition
 
 __all__ = [
     "Associate",
+    "BlockingFlow",
     "CancelTimer",
+    "CodeWorkflow",
     "Compensate",
     "Complete",
     "Definition",
@@ -47,6 +51,7 @@ __all__ = [
     "Effect",
     "Fail",
     "Failing",
+    "Flow",
     "Input",
     "Instance",
     "Moment",
@@ -63,6 +68,7 @@ __all__ = [
     "WorkflowProcessor",
     "Workflows",
     "evolves",
+    "flow",
     "on_done",
     "on_rejected",
     "on_timer",

@@ -57,6 +57,8 @@ class Workflow(Generic[S]):
     name: ClassVar[str] = ""
     version: ClassVar[int] = 1
     state: ClassVar[Any] = None
+    every: ClassVar[str] = ""
+    """The name of a method that is the reaction to every input, instead of those that are marked."""
     _marked: ClassVar[Mapping[str, Mapping[Any, Marked]]] = {}
 
     def __init_subclass__(cls, *, name: str | None = None, version: int | None = None, **arguments: Any) -> None:
@@ -82,6 +84,10 @@ class Workflow(Generic[S]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}, version {self.version}>"
+
+    def bound(self, registry: Registry) -> Workflow[S]:
+        """Return the workflow as it runs with a registry: itself, unless a subclass needs to know that."""
+        return self
 
     def initial(self, key: str) -> S:
         """Return the state of a new instance; by default its type called without arguments."""
@@ -117,6 +123,7 @@ class Definition:
             raise RegistrationError(f"{kind} has no name: write name='…' after its base class")
         if workflow.state is None or isinstance(workflow.state, TypeVar):
             raise RegistrationError(f"{kind} does not define the type of its state: write Workflow[…]")
+        workflow = workflow.bound(registry)
         self.workflow = workflow
         self.registry = registry
         self.name: str = workflow.name
@@ -195,6 +202,8 @@ class Definition:
 
     def reaction(self, input: Input, *, starting: bool = False) -> Reaction | None:
         """Return the method that is marked for an input; None if there is none."""
+        if self.workflow.every:
+            return cast("Reaction", getattr(self.workflow, self.workflow.every))
         if isinstance(input, TimerFired):
             return self.timers.get(input.name)
         if input.name == COMMAND_OUTCOME:

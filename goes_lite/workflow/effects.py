@@ -28,6 +28,8 @@ class Dispatch:
     """When it is due (an aware datetime); at once by default. A time that has passed means at once."""
     key: str | None = None
     """What identifies it among the commands of this reaction; by default its number among them."""
+    tags: tuple[str, ...] = ()
+    """Tags of the event that tells its outcome, of the form `key:value`."""
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,11 @@ from goes_lite.processor import Processor, Retry, RunOptions
 from goes_lite.processor.records import parked_events, parked_key
 from goes_lite.processor.target import HandlerFailed
 from goes_lite.runtime.face import Face, call
+from goes_lite.workflow.code import CodeWorkflow
 from goes_lite.workflow.definition import Concerns, Definition, Workflow
 from goes_lite.workflow.due import DueWork
 from goes_lite.workflow.options import OnSecondStart, check_workflow_options
+from goes_lite.workflow.steps import Steps
 from goes_lite.workflow.telling import Teller
 from goes_lite.workflow.work import Work
 
@@ -66,6 +68,10 @@ class WorkflowProcessor(Processor):
             query=query, start=start, transactional=True, **options,
         )  # fmt: skip
         self.chores = DueWork(backend, self.teller, face)
+        self.steps: Steps | None = None
+        """What makes the calls of a workflow that is a function; None for any other."""
+        if isinstance(workflow, CodeWorkflow):
+            self.steps = Steps(backend, definitions, newest, face)
 
     @property
     def ignored(self) -> int:

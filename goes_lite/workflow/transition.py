@@ -177,7 +177,7 @@ class _Made:
                 due = None if effect.at is None else self._micros(effect.at, effect)
                 number = str(len(self.commands)) if effect.key is None else f"key {effect.key}"
                 stored = self._stored(effect.command)
-                id = self._dispatch(stored, f"{self.instance.inputs}/{number}", due, effect.command)
+                id = self._dispatch(stored, f"{self.instance.inputs}/{number}", due, effect.command, effect.tags)
                 self.effects.append(EffectRecord("dispatch", stored.command, str(id), due or 0, *self._parts(stored)))
             case SetTimer():
                 self._set_timer(effect)
@@ -298,14 +298,19 @@ class _Made:
         self._count(len(text))
         return StoredCommand(name, encoding, schema, text, isinstance(payload, bytes))
 
-    def _dispatch(self, stored: StoredCommand, id_of: str, due: int | None, data: object = None) -> UUID:
+    def _dispatch(
+        self, stored: StoredCommand, id_of: str, due: int | None, data: object = None, tags: tuple[str, ...] = ()
+    ) -> UUID:
         id = uuid5(self.instance.id, id_of)
         if id in self._ids:
             raise self._invalid(f"two commands of one reaction have the key {id_of.partition('/')[2]!r:.80}")
         self._ids.add(id)
         if data is None:
             data = restored_command(self.definition, stored)
-        report = report_to((self.definition.tag, INSTANCE + self.instance.key))
+        try:
+            report = report_to((self.definition.tag, INSTANCE + self.instance.key, *tags))
+        except (GoesError, TypeError) as exc:
+            raise self._invalid(f"a command with the tags {tags!r:.120}: {exc}") from exc
         metadata = {**metadata_of(self.instance, self.input), REPORT: report}
         self.commands.append(Accepted(Command(id, stored.command, data, metadata, None, once=True), due))
         return id

@@ -1,0 +1,55 @@
+"""Which events a workflow that is written as a function may wait for, and with which keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+from uuid import UUID
+
+from goes_lite.errors import ConfigError, InvalidEventError, InvalidQueryError
+from goes_lite.events.event import Event
+from goes_lite.events.registry import Registry
+from goes_lite.workflow.definition import check_key
+from goes_lite.workflow.marks import Key
+
+
+class Waits:
+    """The events that a function may wait for, by registered name, with the functions of their keys."""
+
+    def __init__(self, workflow: str, keys: Mapping[str, Key]) -> None:
+        self._workflow = workflow
+        self._keys = keys
+
+    def names(self, kind: Any, registry: Registry) -> tuple[str, ...]:
+        """Return the names of a kind of event. ConfigError if it is none of those that the workflow waits for."""
+        names = registry.names_of(kind)
+        for name in names:
+            if name not in self._keys:
+                raise ConfigError(
+                    f"the workflow {self._workflow!r} cannot wait for {name!r}: name it in waits_for={{…}}, so that an event "
+                    "that comes before the wait is not lost"
+                )
+        return names
+
+    @staticmethod
+    def key(key: object) -> str:
+        """Return the text of a key to wait for. ConfigError if it cannot be one."""
+        if not isinstance(key, str | UUID):
+            raise ConfigError(f"the key of a wait must be a str or a UUID, not {key!r:.80}")
+        try:
+            return check_key(key)
+        except InvalidEventError as exc:
+            raise ConfigError(f"the key of a wait: {exc}") from None
+
+    def keys(self, event: Event[Any]) -> tuple[str, ...]:
+        """Return the keys of an event. InvalidQueryError if its function returns something that cannot be one."""
+        found: Any = self._keys[event.name](event)
+        if found is None:
+            return ()
+        if isinstance(found, str | UUID):
+            return (str(found),)
+        if isinstance(found, bytes) or not isinstance(found, Iterable):
+            raise InvalidQueryError(
+                f"a key of the workflow {self._workflow!r} must be a str, a UUID, several or None, not {found!r:.80}"
+            )
+        return tuple(str(one) for one in cast("Iterable[object]", found))

@@ -1,0 +1,77 @@
+"""Making the calls of workflows that are functions: a worker runs the function once more, up to the step, and calls it.
+
+Rule of this file: calls are made outside of any transaction. What they return becomes the outcome of a command, so it is stored
+once, and reaches the instance in the order of the log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from goes_lite.contract.backend import Backend
+from goes_lite.errors import CommandRejected, UnknownStep
+from goes_lite.events.query import EventQuery
+from goes_lite.runtime.face import Face, call
+from goes_lite.workflow.code import CodeWorkflow, step_name
+from goes_lite.workflow.definition import Definition
+from goes_lite.workflow.flow_run import MAX_RESULT, TOO_LARGE, FlowRun
+from goes_lite.workflow.memory import Memory, event_text, stored_event
+from goes_lite.workflow.stored import Stored
+
+Plain = Any
+"""What `json.loads` returns."""
+
+
+class Steps:
+    """Makes the calls of one workflow."""
+
+    def __init__(self, backend: Backend, definitions: Mapping[int, Definition], newest: Definition, face: Face) -> None:
+        self.command = step_name(newest.name)
+        """The registered name of the commands that it handles."""
+        self._backend = backend
+        self._face = face
+        self._definitions = definitions
+        self._newest = newest
+
+    async def handle(self, command: Any) -> Plain:
+        """Make a call and return its result; None if nobody waits for it any more."""
+        record = await Stored(self._backend, self._newest.name).instances.find(command.key)
+        if record is None or record.ended or record.status == "compensating":
+            return None
+        definition = self._definitions.get(record.version)
+        if definition is None or not isinstance(definition.workflow, CodeWorkflow):
+            raise self._unknown(command.key, f"version {record.version} of the definition")
+        state: Memory = definition.restored(record.state)
+        if state.over or state.started_by.id != command.start or command.step in state.answers:
+            return None
+        run = cast(
+            "FlowRun", await call(self._face.function(definition.workflow.run, "a workflow"), state, self._now())
+        )
+        if command.step in run.looks:
+            return await self._look(state, run, command.step)
+        found = run.calls.get(command.step)
+        if found is None:
+            raise self._unknown(command.key, repr(command.step))
+        function, codec = found
+        result = await call(self._face.function(function, f"the {command.step!r}"))
+        text = codec.encode(result)
+        if text is not None and len(text.encode()) > MAX_RESULT:
+            raise CommandRejected(TOO_LARGE, f"the result of the {command.step!r} has {len(text)} characters")
+        return None if text is None else json.loads(text)
+
+    async def _look(self, state: Memory, run: FlowRun, step: str) -> Plain:
+        """Return the first event that matches a wait and is in the log since the instance started; None without one."""
+        names, matches = run.looks[step]
+        chosen = self._face.function(matches, "where")
+        async for event in self._backend.events.query(EventQuery(names), after=state.started_by.position):
+            if event.id not in state.found and await call(chosen, event):
+                return json.loads(event_text(stored_event(event)))
+        return None
+
+    def _now(self) -> Any:
+        return self._backend.runtime.clock.now()
+
+    def _unknown(self, key: str, step: str) -> UnknownStep:
+        return UnknownStep(self._newest.name, key, step, "no function here asks for it")
