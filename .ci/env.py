@@ -24,8 +24,8 @@ PYPROJECT = ROOT / "pyproject.toml"
 
 ENVIRONMENTS = {  # name: (extras of the library, dependency group)
     "bare": ("", "test"),
-    "full": ("[cli,fast,protobuf,postgres,mongo,nats,parquet]", "full"),
-    "dev": ("[cli,fast,protobuf,postgres,mongo,nats,parquet]", "dev"),
+    "full": ("[fast,protobuf,postgres,mongo,nats,parquet]", "full"),
+    "dev": ("[fast,protobuf,postgres,mongo,nats,parquet]", "dev"),
 }
 
 

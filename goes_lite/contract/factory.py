@@ -19,7 +19,7 @@ class BackendFactory(Protocol):
     does.
 
     Every backend should have the option `read_only`: such a handle creates and changes nothing, a store that does not exist
-    is StoreUnavailable, and a write is StoreReadOnly. The command line reads stores that way.
+    is StoreUnavailable, and a write is StoreReadOnly. The command line reads stores that way. The rules BE-READONLY judge it.
     """
 
     async def open(

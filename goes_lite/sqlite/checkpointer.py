@@ -28,8 +28,11 @@ PAGE = 4096 + 24
 """The bytes of a page in the -wal: SQLite's default page size and a header."""
 LIMIT = 2 * PAGES
 """With this many pages in the -wal, since readers kept it from restarting, a checkpoint waits for them and truncates it."""
-BUSY = 0.2
-"""How many seconds such a checkpoint waits for readers, which read in pages and so finish soon."""
+TURN = 0.2
+"""How many seconds a checkpoint waits for its turn, which keeps nobody waiting."""
+BUSY = 0.05
+"""How many seconds it waits for readers, which read in pages and so finish soon. All writers wait as long; for a view, such as
+that of a backup, in vain."""
 
 
 class Checkpointer:
@@ -66,7 +69,7 @@ class Checkpointer:
             pass
 
     def _run(self, mode: str) -> None:
-        self._turnstile.enter(BUSY)
+        self._turnstile.enter(TURN)
         try:
             self._files.check()  # nobody else's log may move into the file
             set_busy_timeout(self._connection, BUSY)

@@ -9,6 +9,7 @@ from goes_lite_conformance.backend.fences import FenceRules
 from goes_lite_conformance.backend.handles import HandleRules
 from goes_lite_conformance.backend.identity import IdentityRules
 from goes_lite_conformance.backend.opening import OpeningRules
+from goes_lite_conformance.backend.read_only import ReadOnlyRules
 from goes_lite_conformance.backend.repositories import RepositoryRules
 from goes_lite_conformance.backend.sql import SqlRules
 from goes_lite_conformance.backend.transaction_ends import TransactionEndRules
@@ -31,7 +32,8 @@ class BackendTests(
     CommitsRules,
     UnknownEventRules,
     ViewRules,
+    ReadOnlyRules,
     FenceRules,
     RepositoryRules,
 ):
-    """All rules about whole backends: handles, abilities, transactions, commits, unknown events, views, fences, repositories."""
+    """All rules about whole backends: handles, abilities, transactions, commits, unknown events, views, reading, repositories."""

@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from goes_lite.contract.backend import PERSISTENT, PROCESSES, TRANSACTIONS, Backend, View
+from goes_lite.contract.backend import PERSISTENT, PROCESSES, TRANSACTIONS, Backend, Stores, View
 from goes_lite.contract.checkpoints import Checkpoint
 from goes_lite.contract.model_store import ModelRecord
 from goes_lite.errors import GoesError, StoreClosed, StoreReadOnly, TransactionError
@@ -38,6 +38,30 @@ async def seen(view: View) -> tuple[Any, ...]:
         await view.checkpoints.all(),
         await view.checkpoints.get("reader"),
     )
+
+
+def writes(stores: Stores) -> dict[str, Callable[[], Any]]:
+    """Return a call of everything that writes, by what it does; they change what `fill` has written."""
+    events, snapshots, models, checkpoints = stores.events, stores.snapshots, stores.models, stores.checkpoints
+    return {
+        "append": partial(events.append, [note("x")]),
+        "append nothing": partial(events.append, []),
+        "delete": partial(events.delete, A),
+        "import": partial(events.import_events, [note("x").at(99)]),
+        "save a snapshot": partial(snapshots.save, snapshot(A, 1)),
+        "save snapshots": partial(snapshots.save_many, [snapshot(A, 1)]),
+        "delete snapshots": partial(snapshots.delete, A),
+        "prune": partial(snapshots.prune, keep=1),
+        "put": partial(models.put, "c", "1", "2"),
+        "put many": partial(models.put_many, "c", {"1": "2"}),
+        "delete a model": partial(models.delete, "c", "1"),
+        "clear": partial(models.clear, "c"),
+        "rename": partial(models.rename, "c", "e"),
+        "import models": partial(models.import_models, [ModelRecord("c", "1", 9, "1")]),
+        "save a checkpoint": partial(checkpoints.save, "reader", 1),
+        "delete a checkpoint": partial(checkpoints.delete, "reader"),
+        "import checkpoints": partial(checkpoints.import_checkpoints, [Checkpoint("reader", 1, "a/1", NOON)]),
+    }
 
 
 async def turn_over(db: Backend) -> None:
@@ -134,27 +158,7 @@ class ViewRules(Contract):
         await fill(db)
         async with db.view() as view:
             before = await seen(view)
-            events, snapshots, models, checkpoints = view.events, view.snapshots, view.models, view.checkpoints
-            calls: dict[str, Callable[[], Any]] = {
-                "append": partial(events.append, [note("x")]),
-                "append nothing": partial(events.append, []),
-                "delete": partial(events.delete, A),
-                "import": partial(events.import_events, [note("x").at(99)]),
-                "save a snapshot": partial(snapshots.save, snapshot(A, 1)),
-                "save snapshots": partial(snapshots.save_many, [snapshot(A, 1)]),
-                "delete snapshots": partial(snapshots.delete, A),
-                "prune": partial(snapshots.prune, keep=1),
-                "put": partial(models.put, "c", "1", "2"),
-                "put many": partial(models.put_many, "c", {"1": "2"}),
-                "delete a model": partial(models.delete, "c", "1"),
-                "clear": partial(models.clear, "c"),
-                "rename": partial(models.rename, "c", "e"),
-                "import models": partial(models.import_models, [ModelRecord("c", "1", 9, "1")]),
-                "save a checkpoint": partial(checkpoints.save, "reader", 1),
-                "delete a checkpoint": partial(checkpoints.delete, "reader"),
-                "import checkpoints": partial(checkpoints.import_checkpoints, [Checkpoint("reader", 1, "a/1", NOON)]),
-            }
-            await each_refused(StoreReadOnly, calls)
+            await each_refused(StoreReadOnly, writes(view))
         async with db.view() as view:
             assert await seen(view) == before
 
