@@ -77,6 +77,18 @@ CATALOG: dict[str, dict[str, Row]] = {
                 "withdraw": "never handle one",
             },
         ),
+        "workflows": Row(
+            "workflows",
+            "instances of workflows, and those that cannot go on",
+            {
+                "list": "all of them, or those of one workflow",
+                "show": "one of them: what it was told, and did",
+                "stuck": "those that cannot handle their next input",
+                "retry": "have a stuck one try again",
+                "skip": "let a stuck one go on without that input",
+                "cancel": "end one",
+            },
+        ),
         "snapshots": Row(
             "snapshots",
             "stored states of aggregates, for faster loading",

@@ -1,0 +1,307 @@
+"""`goes-lite workflows`: instances of workflows, what became of them, and those that cannot go on."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from goes_lite.cli.catalog import did_you_mean
+from goes_lite.cli.changing import Change, carry_out
+from goes_lite.cli.command import Command, number, store_argument
+from goes_lite.cli.event_view import parsed_json
+from goes_lite.cli.exits import UsageError
+from goes_lite.cli.opening import opened
+from goes_lite.cli.output import Output
+from goes_lite.cli.terminal import BOLD, Terminal, iso
+
+if TYPE_CHECKING:
+    from goes_lite.blocking import BlockingDatabase
+    from goes_lite.database import Database
+    from goes_lite.workflow import Instance, Moment
+
+STATUSES = ("running", "compensating", "suspended", "completed", "failed", "cancelled")
+FINDING = "workflow-stuck"
+LOOKED_AT = 10_000
+"""How many keys are compared with one that does not exist."""
+
+
+def _list_arguments(parser: argparse.ArgumentParser) -> None:
+    store_argument(parser)
+    parser.add_argument("--workflow", metavar="NAME", help="only those of this workflow")
+    parser.add_argument("--status", choices=STATUSES, help="only those with this status")
+    parser.add_argument("--live", action="store_true", help="only those that have not ended")
+    parser.add_argument("--first", type=number, metavar="N", help="at most so many of each workflow")
+
+
+def _list(arguments: argparse.Namespace, out: Output) -> None:
+    with opened(arguments, out) as db:
+        found = db.workflows.list(
+            arguments.workflow, status=arguments.status, live=arguments.live, limit=arguments.first
+        )
+    _table(found, out, "no instance")
+
+
+def _stuck_arguments(parser: argparse.ArgumentParser) -> None:
+    store_argument(parser)
+    parser.add_argument("--workflow", metavar="NAME", help="only those of this workflow")
+
+
+def _stuck(arguments: argparse.Namespace, out: Output) -> None:
+    with opened(arguments, out) as db:
+        found = db.workflows.stuck(arguments.workflow)
+    _table(found, out, "no instance is stuck")
+
+
+def _table(found: list[Instance], out: Output, nothing: str) -> None:
+    for one in found:
+        if one.failing is not None:
+            name = _named(one)
+            message = f"{name} cannot go on since {iso(one.failing.since)[:19]}Z: {one.failing.error:.200}"
+            out.finding(FINDING, message, f"goes-lite workflows show {name}")
+    rows = [
+        (_named(one), one.status, f"v{one.version}", one.inputs, iso(one.updated)[:19] + "Z", _next(one))
+        for one in found
+    ]
+    head = ("instance", "status", "version", "inputs", "updated", "next")
+    out.result(
+        [_data(one) for one in found],
+        lambda terminal: terminal.table(head, rows, right=(3,)) if rows else terminal.line(nothing),
+    )
+
+
+def _named(one: Instance) -> str:
+    return f"{one.workflow}/{one.key}"
+
+
+def _next(one: Instance) -> str:
+    """Return what happens next, as far as it is known."""
+    if one.failing is not None:
+        retry = f"tries again at {iso(_time(one.failing.retry))[:19]}Z" if one.failing.retry else "waits for a person"
+        return f"{retry}: {one.failing.error}"
+    if one.ended:
+        return one.reason
+    timers = [f"{name} at {iso(_time(due))[:19]}Z" for name, due in sorted(one.timers.items(), key=lambda row: row[1])]
+    return ", ".join(timers)
+
+
+def _time(micros: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=micros)
+
+
+def _data(one: Instance) -> dict[str, Any]:
+    failing = one.failing
+    return {
+        "workflow": one.workflow, "key": one.key, "id": one.id, "status": one.status, "version": one.version,
+        "run": one.run, "inputs": one.inputs, "position": one.position, "started": one.started, "updated": one.updated,
+        "state": one.state, "timers": {name: _time(due) for name, due in one.timers.items()},
+        "associations": one.associations, "undo": [stored.command for stored in one.undo], "undoing": one.undoing,
+        "reason": one.reason or None, "correlation": one.correlation,
+        "failing": None if failing is None else {
+            "since": failing.since, "attempts": failing.attempts, "error": failing.error, "input": failing.input,
+            "position": failing.position or None, "retry": _time(failing.retry) if failing.retry else None,
+        },
+    }  # fmt: skip
+
+
+# --- one instance -----------------------------------------------------------------------------------------------------
+
+
+def _which(parser: argparse.ArgumentParser) -> None:
+    store_argument(parser)
+    parser.add_argument("instance", metavar="WORKFLOW/KEY", help="the instance, such as fulfilment/2026-001")
+
+
+def _one(db: BlockingDatabase, text: str) -> Instance:
+    """Return the instance that an argument names; UsageError if there is none."""
+    name, slash, key = text.partition("/")
+    if not slash:
+        raise UsageError(
+            f"{text!r:.80} is no instance: write WORKFLOW/KEY, such as fulfilment/2026-001", "goes-lite workflows list"
+        )
+    names = db.workflows.names()
+    if name not in names:
+        raise UsageError(
+            f"there is no workflow {name!r:.80} in this store{did_you_mean(name, names)}", "goes-lite workflows list"
+        )
+    found = db.workflows.find(name, key)
+    if found is None:
+        keys = [one.key for one in db.workflows.list(name, limit=LOOKED_AT)]
+        raise UsageError(
+            f"{name} has no instance {key!r:.80}{did_you_mean(key, keys)}",
+            f"goes-lite workflows list --workflow {name}",
+        )
+    return found
+
+
+def _show(arguments: argparse.Namespace, out: Output) -> None:
+    with opened(arguments, out) as db:
+        one = _one(db, arguments.instance)
+        history = db.workflows.show(one.workflow, one.key)
+    if one.failing is not None:
+        out.finding(
+            FINDING, f"{_named(one)} cannot go on: {one.failing.error:.200}", f"goes-lite workflows retry {_named(one)}"
+        )
+
+    def show(terminal: Terminal) -> None:
+        terminal.line(f"{_named(one)}  {one.status}, version {one.version}, run {one.run}", BOLD)
+        terminal.line(f"started {iso(one.started)}, {one.inputs} inputs, last {iso(one.updated)}")
+        for label, text in (
+            ("next", _next(one)),
+            ("associated", ", ".join(one.associations)),
+            ("undo", ", ".join(stored.command for stored in one.undo)),
+        ):
+            if text:
+                terminal.line(f"{label}: {text}")
+        terminal.line(f"state: {one.state}")
+        for moment in history:
+            terminal.line()
+            terminal.line(f"{moment.position}  {iso(moment.time)[:19]}Z  {_happened(moment)}")
+            for effect in _effects(moment):
+                terminal.line(f"    {effect}")
+
+    out.result({**_data(one), "history": [_moment(moment) for moment in history]}, show)
+
+
+def _happened(moment: Moment) -> str:
+    """Return an event of a history as a line."""
+    from goes_lite.events.workflow import (
+        WorkflowEnded,
+        WorkflowHandled,
+        WorkflowResumed,
+        WorkflowStarted,
+        WorkflowSuspended,
+    )
+
+    match moment.data:
+        case WorkflowStarted() as data:
+            return f"started under version {data.version}, run {data.run}"
+        case WorkflowHandled() as data:
+            if data.input.kind == "timer":
+                return f"told the timer {data.input.name}"
+            return f"told {data.input.name} at position {data.input.position}"
+        case WorkflowSuspended() as data:
+            return f"suspended: {data.error}"
+        case WorkflowResumed() as data:
+            return f"let go on: {data.action}"
+        case WorkflowEnded() as data:
+            return f"{data.status}{': ' + data.reason if data.reason else ''}"
+        case _:
+            return f"published an event at version {moment.version}"
+
+
+def _effects(moment: Moment) -> list[str]:
+    """Return the effects of an event of a history as lines."""
+    lines: list[str] = []
+    for effect in getattr(moment.data, "effects", ()):
+        parsed = parsed_json(effect.data) if effect.encoding == "json" and effect.effect != "publish" else None
+        due = f" at {iso(_time(effect.due))[:19]}Z" if effect.due else ""
+        lines.append(f"{effect.effect} {effect.name}{due}{f' {parsed[0]}' if parsed else ''}".rstrip())
+    return lines
+
+
+def _moment(moment: Moment) -> dict[str, Any]:
+    return {
+        "version": moment.version, "position": moment.position, "time": moment.time, "what": _happened(moment),
+        "effects": _effects(moment),
+    }  # fmt: skip
+
+
+# --- changing ---------------------------------------------------------------------------------------------------------
+
+
+def _change(
+    arguments: argparse.Namespace,
+    out: Output,
+    action: str,
+    sentence: Callable[[Instance], str],
+    work: Callable[[Database, Instance], Awaitable[None]],
+    *,
+    stuck: bool = False,
+) -> int:
+    with opened(arguments, out) as db:
+        one = _one(db, arguments.instance)
+    if one.ended:
+        raise UsageError(f"{_named(one)} has ended: it is {one.status}", f"goes-lite workflows show {_named(one)}")
+    if stuck and one.failing is None:
+        raise UsageError(
+            f"{_named(one)} is {one.status}, and not stuck: it goes on by itself", "goes-lite workflows stuck"
+        )
+
+    async def changed(database: Database) -> Mapping[str, int]:
+        await work(database, one)
+        return {"instances": 1}
+
+    change = Change(f"workflows {action}", _named(one), sentence(one), {"instances": 1})
+    return carry_out(arguments, out, change, changed)
+
+
+def _retry(arguments: argparse.Namespace, out: Output) -> int:
+    return _change(
+        arguments, out, "retry", lambda one: f"have {_named(one)} try {_failed(one)} again, now and with all its patience",
+        lambda database, one: database.workflows.retry(one.workflow, one.key), stuck=True,
+    )  # fmt: skip
+
+
+def _skip(arguments: argparse.Namespace, out: Output) -> int:
+    return _change(
+        arguments, out, "skip", lambda one: f"let {_named(one)} go on without {_failed(one)}",
+        lambda database, one: database.workflows.skip(one.workflow, one.key), stuck=True,
+    )  # fmt: skip
+
+
+def _failed(one: Instance) -> str:
+    return repr(one.failing.input) if one.failing is not None and one.failing.input else "its next step"
+
+
+def _cancel(arguments: argparse.Namespace, out: Output) -> int:
+    return _change(
+        arguments, out, "cancel", lambda one: f"end {_named(one)} as cancelled: nothing is undone",
+        lambda database, one: database.workflows.cancel(one.workflow, one.key, reason=arguments.reason),
+    )  # fmt: skip
+
+
+COMMANDS = {
+    "list": Command(
+        "List the instances of workflows by their keys, with what happens next. Those that cannot go on are findings (exit "
+        "code 1).",
+        _list,
+        _list_arguments,
+        ("goes-lite workflows list shop.db", "goes-lite workflows list shop.db --status suspended --json"),
+    ),
+    "show": Command(
+        "Show one instance: its status, its state, and all that it was told and did.",
+        _show,
+        _which,
+        ("goes-lite workflows show shop.db fulfilment/2026-001",),
+    ),
+    "stuck": Command(
+        "List the instances that cannot handle their next input, and since when and why. They are findings (exit code 1).",
+        _stuck,
+        _stuck_arguments,
+        ("goes-lite workflows stuck shop.db",),
+    ),
+    "retry": Command(
+        "Have an instance that is stuck try again; what waited for it follows, in order.",
+        _retry,
+        _which,
+        ("goes-lite workflows retry shop.db fulfilment/2026-001 --reason 'the printer is back'",),
+        changes=True,
+    ),
+    "skip": Command(
+        "Let an instance that is stuck go on without the input that it cannot handle, or without the undo that failed.",
+        _skip,
+        _which,
+        ("goes-lite workflows skip shop.db fulfilment/2026-001 --dry-run",),
+        changes=True,
+    ),
+    "cancel": Command(
+        "End an instance as cancelled: its timers and what waits for it are removed, and nothing is undone. --reason is kept "
+        "in its history.",
+        _cancel,
+        _which,
+        ("goes-lite workflows cancel shop.db fulfilment/2026-001 --reason 'ordered twice' --yes",),
+        changes=True,
+    ),
+}
