@@ -17,7 +17,6 @@ from goes_lite.contract.event_store import (
     Appended,
     Pages,
     check_condition,
-    check_position,
 )
 from goes_lite.errors import GoesError, InvalidQueryError, StoreDamaged, TransactionError
 from goes_lite.events.event import Event
@@ -160,9 +159,13 @@ class LogEvents:
         return await self._executor.append(batch, condition, committed)
 
     async def load(self, aggregate: AggregateRef, *, after: int = 0, upto: int | None = None) -> list[Event[Any]]:
-        ref = aggregate_ref(aggregate)
-        first = min(check_position("after", after), MAX_INTEGER)
-        return await self._rows.load(ref, first, MAX_INTEGER if upto is None else upper_bound("upto", upto))
+        ref = aggregate if type(aggregate) is AggregateRef else aggregate_ref(aggregate)
+        if upto is None:
+            upto = MAX_INTEGER
+        # The usual values need no further look: three calls would be a tenth of all that a load takes.
+        if not (type(after) is type(upto) is int and 0 <= after <= MAX_INTEGER and 0 <= upto <= MAX_INTEGER):
+            after, upto = lower_bound("after", after), upper_bound("upto", upto)
+        return await self._rows.load(ref, after, upto)
 
     def query(
         self,

@@ -50,7 +50,8 @@ async def repeated(
     number = 1
     locks = tries >= MANY and TRANSACTIONS in backend.abilities
     ticket: Ticket | None = None
-    clock = recording_clock.set(None if type(runtime.clock) is SystemClock else runtime.clock)
+    clock = None if type(runtime.clock) is SystemClock else runtime.clock
+    before = None if recording_clock.get() is clock else recording_clock.set(clock)
     try:
         while True:
             if ticket is None and tries > 1 and (number > 1 or queues.occupied(key)):
@@ -70,7 +71,8 @@ async def repeated(
                 await runtime.sleep(random.uniform(0, min(MAX_WAIT, backoff * 2 ** (number - 2))))
             number += 1
     finally:
-        recording_clock.reset(clock)
+        if before is not None:
+            recording_clock.reset(before)
         if ticket is not None:
             queues.leave(ticket)
 

@@ -254,7 +254,8 @@ class Readers:
 
     def run(self, work: Callable[[Connection], T]) -> T:
         """Run a read operation and translate driver errors."""
-        self.check_usable()
+        if self.closed or self.forked:  # inlined, to save a call
+            self.check_usable()
         if time.monotonic() >= self.address.files.due:
             self._look(self.address.files.glance)
         try:

@@ -150,6 +150,9 @@ class ApswDriver:
         flags = OPEN_URI | (OPEN_READONLY if read_only else OPEN_READWRITE | OPEN_CREATE)
         connection = self._apsw.Connection(uri, flags=flags, statementcachesize=256)
         connection.config(self._apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
+        # Else SQLite compiles statements with joins at each execution, to look at statistics that no store has, which takes
+        # longer than they do.
+        connection.config(self._apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         return cast("Connection", connection)
 
     def last_key(self, connection: Any, cursor: Any) -> int:

@@ -19,13 +19,11 @@ from goes_lite.sqlite._executor import AnyExecutor
 from goes_lite.sqlite._import import insert
 from goes_lite.sqlite._rows import COLUMNS, RowReader
 
-# One statement, so that the version of the aggregate, which the first row has, and its events are of one moment.
+# One statement, so that the version of the aggregate, which every row has, and its events are of one moment.
 _LOAD = (
-    "SELECT NULL, NULL, NULL, version, NULL, 0 AS number, NULL, NULL, NULL, NULL, NULL, NULL "
-    "FROM aggregates WHERE name = ?1 AND id = ?2 UNION ALL "
-    "SELECT e.position, e.id, e.name_key, NULL, NULL, e.version, e.time, e.encoding, e.schema, e.data, e.metadata, e.tags "
-    "FROM events e WHERE e.aggregate_key = (SELECT key FROM aggregates WHERE name = ?1 AND id = ?2) "
-    "AND e.version > ?3 AND e.version <= ?4 ORDER BY number"
+    "SELECT e.position, e.id, e.name_key, a.version, NULL, e.version, e.time, e.encoding, e.schema, e.data, e.metadata, "
+    "e.tags FROM aggregates a LEFT JOIN events e ON e.aggregate_key = a.key AND e.version > ?3 AND e.version <= ?4 "
+    "WHERE a.name = ?1 AND a.id = ?2 ORDER BY e.version"
 )
 _FIND = f"SELECT {COLUMNS} FROM events e LEFT JOIN aggregates a ON a.key = e.aggregate_key WHERE e.id = ?"
 _AGGREGATES = "SELECT name, id, version, first_time, last_time FROM aggregates WHERE {where} ORDER BY name, id LIMIT ?"
@@ -46,8 +44,9 @@ class SQLiteEventRows:
             found: list[Event[None]] = []
             rows = connection.execute(_LOAD, (*ref, after, upto)).fetchall()
             if rows:
-                version = rows.pop(0)[3]
-                self._reader.read_into(connection, rows, found, whole=ref)
+                version = rows[0][3]
+                if rows[0][0] is not None:  # else it has no such events
+                    self._reader.read_into(connection, rows, found, whole=ref)
                 self._reader.check_whole(ref, found, after, upto, version)
             return found
 

@@ -33,11 +33,11 @@ class DirectExecutor:
         self._memory = readers.address.memory
 
     async def read(self, work: Callable[[Connection], T]) -> T:
+        if self._runtime.inline and not self._memory:
+            return self._readers.run(work)
         self._readers.check_usable()  # before the runtime starts a thread
         if self._memory:
             return await self._read_memory(work)
-        if self._runtime.inline:
-            return self._readers.run(work)
         return await self._runtime.call(lambda: self._readers.run(work))
 
     async def _read_memory(self, work: Callable[[Connection], T]) -> T:

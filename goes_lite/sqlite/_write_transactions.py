@@ -66,7 +66,8 @@ class WriteTransactions:
             if changed:
                 if self.passing is not None:
                     end_passing(self.connection)
-                self.checkpointer.before_commit()
+                if self.checkpointer.estimates:
+                    self.checkpointer.before_commit()
                 if self._begins_log:
                     begin_log(self.connection)
                 self.address.files.check()

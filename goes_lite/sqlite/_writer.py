@@ -298,7 +298,8 @@ class Writer:
             if changed:
                 self.notify()
         finally:
-            resolve(operations)
+            if len(operations) != 1 or operations[0].future is not None or operations[0].bell is not None:
+                resolve(operations)  # else its thread is this one
 
     def _fail_queued(self, error: Exception) -> None:
         failed = [*self._queue]

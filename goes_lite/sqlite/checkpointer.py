@@ -49,6 +49,8 @@ class Checkpointer:
         self._told = _Told()
         if not address.memory and not address.driver.on_commit(connection, self._told.committed):
             self._estimate = _Estimate(connection, address)
+        self.estimates = self._estimate is not None
+        """Whether it must be called before each commit, not only after it."""
 
     def before_commit(self) -> None:
         """Measure the pending changes inside the transaction, where SQLite needs no further lock."""
