@@ -7,7 +7,7 @@ from typing import Any
 
 from goes_lite.blocking._database import BlockingDatabase
 from goes_lite.contract.backend import Backend, Unknown
-from goes_lite.database.connect import find, open_backend
+from goes_lite.database.connect import OnMoved, find, open_backend
 from goes_lite.errors.options import check_flag
 from goes_lite.events.registry import Registry
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime
@@ -23,25 +23,29 @@ def connect(
     unknown: Unknown = "error",
     clock: Clock | None = None,
     unfinished: bool = False,
+    on_moved: OnMoved = "raise",
     inline: bool | None = None,
     **options: Any,
 ) -> BlockingDatabase:
     """Open a backend for blocking use: `with connect("app.db") as db: …`. The arguments are those of `goes_lite.connect`.
 
-    `inline` says whether its coroutines run inline (the default for embedded backends) or on a loop thread.
+    `inline` says whether its coroutines run inline (the default for embedded backends, unless `on_moved` is "follow") or on a
+    loop thread.
     """
     found = find(url, bus, profile, options)
     if inline is not None:
         check_flag("inline", inline)
     else:
-        inline = found.embedded
+        inline = found.embedded and on_moved == "raise"
     portal: Portal = InlinePortal() if inline else LoopPortal()
     runtime = InlineRuntime(clock) if inline else LoopRuntime(clock)
     opened: list[Backend] = []
 
     async def open_it() -> None:
         opened.append(
-            await open_backend(lambda: found, runtime, registry=registry, unknown=unknown, unfinished=unfinished)
+            await open_backend(
+                lambda: found, runtime, registry=registry, unknown=unknown, unfinished=unfinished, on_moved=on_moved
+            )
         )
 
     try:

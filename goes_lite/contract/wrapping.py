@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 from uuid import UUID
+from weakref import WeakSet
 
 from goes_lite.contract.backend import Backend, Durability, Transaction, View
 from goes_lite.contract.event_bus import REPLAY, Carrier
@@ -143,6 +144,9 @@ class WrappedBackend(Backend):
         self.backend = backend
         """The wrapped backend."""
         self._wrap = events
+        self._around: WeakSet[WrappedBackend] = WeakSet()
+        if isinstance(backend, WrappedBackend):
+            backend._around.add(self)
         self.location = backend.location
         self.identity = backend.identity
         self.registry = backend.registry
@@ -159,6 +163,16 @@ class WrappedBackend(Backend):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} over {self.backend!r}>"
+
+    def moved_to(self, backend: Backend) -> None:
+        """Take over what the wrapped backend says about its store, since that is another one now; and so on outwards."""
+        self._describe(backend)
+        for outer in [*self._around]:
+            outer.moved_to(self)
+
+    def _describe(self, backend: Backend) -> None:
+        self.location, self.identity = backend.location, backend.identity
+        self.abilities, self.durability = backend.abilities, backend.durability
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         return self.backend.transaction() if self._wrap is None else self._transaction(self._wrap)
@@ -210,10 +224,14 @@ class ComposedBackend(WrappedBackend):
     def __init__(self, stores: Backend, carrier: Carrier) -> None:
         super().__init__(stores)
         self._carrier = carrier
-        self.location = f"{stores.location} + {carrier.location}"
         self.bus = carrier.bus
+        self._describe(stores)
+
+    def _describe(self, backend: Backend) -> None:
+        super()._describe(backend)
+        self.location = f"{backend.location} + {self._carrier.location}"
         # replay depends on the bus, everything else on the stores
-        self.abilities = (stores.abilities - {REPLAY}) | (carrier.abilities & {REPLAY})
+        self.abilities = (backend.abilities - {REPLAY}) | (self._carrier.abilities & {REPLAY})
 
     def __repr__(self) -> str:
         return f"<ComposedBackend {self.backend!r} + {self._carrier!r}>"

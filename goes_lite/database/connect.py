@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
 from goes_lite.contract.backend import Backend, Unknown
 from goes_lite.contract.factory import BackendFactory, BusFactory
@@ -119,6 +119,10 @@ def _hint(scheme: str, schemes: Sequence[str]) -> str:
     return _misspelt(scheme, schemes)
 
 
+OnMoved: TypeAlias = Literal["raise", "follow"] | Callable[[str], str]
+"""What a handle does when its store is moved; see `connect`."""
+
+
 class Found(NamedTuple):
     """What a `connect` opens."""
 
@@ -162,6 +166,7 @@ async def open_backend(
     registry: Registry | None = None,
     unknown: Unknown = "error",
     unfinished: bool = False,
+    on_moved: OnMoved = "raise",
 ) -> Backend:
     """Open the backend and bus of a `connect` on a runtime, which is closed if that fails."""
     if unknown not in ("error", "skip", "raw"):
@@ -172,11 +177,14 @@ async def open_backend(
         raise ConfigError(f"registry must be a Registry, not {registry!r:.80}")
     check_flag("unfinished", unfinished)
     check_clock(runtime.clock)
+    _check_on_moved(on_moved, runtime)
 
     backend: Backend | None = None
     try:
         factory, address, bus_factory, bus_address = await runtime.call(found)
         backend = await factory.open(address.location, runtime, registry, unknown, **address.options)
+        if on_moved != "raise":
+            backend = await _roaming(backend, address, runtime.clock, (registry, unknown), on_moved)
         if not unfinished:
             await _check_finished(backend)
         if bus_factory is None or bus_address is None:
@@ -191,6 +199,39 @@ async def open_backend(
         # after a cancellation a thread may still be looking up, and waiting for it would block
         await runtime.close(wait=isinstance(exc, Exception))
         raise
+
+
+def _check_on_moved(on_moved: OnMoved, runtime: Runtime) -> None:
+    if on_moved not in ("raise", "follow") and not callable(on_moved):
+        raise ConfigError(
+            f"on_moved={on_moved!r:.80}: must be 'raise', 'follow', or a function that returns the URL to open for a place"
+        )
+    if on_moved != "raise" and runtime.inline:
+        raise ConfigError("on_moved='follow' needs a loop thread, so inline=True cannot be: leave it out")
+
+
+async def _roaming(
+    backend: Backend, address: Address, clock: Clock, reading: tuple[Registry, Unknown], on_moved: OnMoved
+) -> Backend:
+    """Return a backend that goes where the store is moved, from where it is now."""
+    from goes_lite.database.roaming import RoamingBackend
+
+    async def reopen(place: str) -> Backend:
+        url = on_moved(place) if callable(on_moved) else place
+        options = address.options if parse(url).scheme == address.scheme == "sqlite" else {}
+        registry, unknown = reading
+        return await open_backend(
+            lambda: find(url, None, None, options), LoopRuntime(clock), registry=registry, unknown=unknown
+        )
+
+    roaming = RoamingBackend(backend, reopen)
+    try:
+        await roaming.arrive()
+        roaming.start()
+    except BaseException:
+        await roaming.close()
+        raise
+    return roaming
 
 
 async def _check_finished(backend: Backend) -> None:
@@ -249,6 +290,7 @@ def connect(
     unknown: Unknown = "error",
     clock: Clock | None = None,
     unfinished: bool = False,
+    on_moved: OnMoved = "raise",
     **options: Any,
 ) -> Connecting:
     """Open a backend on the running event loop: `async with connect("app.db") as db`, or `db = await connect("app.db")`.
@@ -263,6 +305,9 @@ def connect(
     unknown   what readers do with events that are not registered: "error", "skip" or "raw".
     clock     the source of times, for tests.
     unfinished  whether to open a store in which an import was not finished, to resume it; else ImportUnfinished is raised.
+    on_moved  what happens when the store is moved to another place while the handle is open, or was before: with "raise", writes
+              raise StoreMoved; with "follow", the handle goes on there by itself. A function is for places that need a password:
+              it gets the path or URL without one, and returns the one to open.
     options   those of the backend, such as `durability="normal"`.
 
     Raises UnknownBackend, DriverMissing, ConfigError, and errors of opening such as StoreUnavailable or ForeignFile.
@@ -270,5 +315,5 @@ def connect(
     return Connecting(
         partial(find, url, bus, profile, options),
         clock,
-        {"registry": registry, "unknown": unknown, "unfinished": unfinished},
+        {"registry": registry, "unknown": unknown, "unfinished": unfinished, "on_moved": on_moved},
     )

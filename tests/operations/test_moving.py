@@ -25,6 +25,8 @@ from tests.cli.cli_kit import environment, goes_lite
 from tests.operations import moving_jobs
 from tests.operations.copy_kit import contents, fill_everything, opened
 
+pytestmark = pytest.mark.once
+
 PATIENCE = 120.0
 JOBS = Path(moving_jobs.__file__)
 

@@ -1,0 +1,173 @@
+"""Where a store is: the handle on it, and how a program gets to the next one when the store is moved.
+
+Rule of this file: it decides when to go where; `roaming` is what a program sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+from goes_lite.contract.backend import Backend
+from goes_lite.contract.checkpoints import Lease
+from goes_lite.contract.fence import Fence
+from goes_lite.errors import FenceChanged, GoesError, LeaseHeld, StoreClosed, StoreMoved
+from goes_lite.runtime import Signal
+from goes_lite.runtime.background import Background
+
+T = TypeVar("T")
+Reopen = Callable[[str], Awaitable[Backend]]
+
+logger = logging.getLogger("goes_lite")
+
+PATIENCE = 60.0
+"""Seconds that a write waits for a move to end, before StoreMoved is raised after all."""
+LOOK, PAUSE = 0.05, 0.2
+"""Seconds between two looks at a fence: while a write waits for it, and while the log grows."""
+GRACE = 2.0
+"""Seconds after a move in which who held a lease before may take it along, before another instance takes over."""
+REST = 1.0
+"""Seconds after which a handle that nobody writes to looks at the fence at the latest."""
+
+
+class Whereabouts:
+    """The open handle on a store that may be moved. Those it had before stay open: what began there ends there."""
+
+    def __init__(self, backend: Backend, reopen: Reopen) -> None:
+        self.current = backend
+        self.former: list[Backend] = []
+        self.moved = Signal()
+        """Notified each time that the handle is another one."""
+        self.on_move: list[Callable[[Backend, Backend], None]] = []
+        """Called with the former and the current handle."""
+        self.leases: dict[str, tuple[Lease, float]] = {}
+        """The leases that were acquired here, with their duration in seconds."""
+        self._tokens: dict[tuple[str, str, int], Lease] = {}
+        """What the leases of former stores are in the current one."""
+        self._reopen = reopen
+        self._turn = asyncio.Lock()
+        self._ending = Signal()
+        self._watch: Background | None = None
+        self._clock = backend.runtime.clock
+        self._arrived = float("-inf")
+
+    def start(self) -> None:
+        """Look at the fence from time to time, for programs that only read."""
+        self._watch = Background(self.current.runtime, "goes_lite-whereabouts")
+        self._watch.start(self._watching())
+
+    async def run(self, operation: Callable[[Backend], Awaitable[T]]) -> T:
+        """Run an operation on the store, wherever it is."""
+        while True:
+            backend = self.current
+            try:
+                return await operation(backend)
+            except StoreMoved as moved:
+                await self.go(backend, moved)
+
+    def lease(self, lease: Lease) -> Lease:
+        """Return a lease as it is in the current store."""
+        return self._tokens.get((lease.name, lease.owner, lease.token), lease) if isinstance(lease, Lease) else lease  # pyright: ignore[reportUnnecessaryIsInstance]
+
+    async def go(self, backend: Backend, moved: StoreMoved) -> None:
+        """Wait until a store that was or is being moved is open again, or the handle is one on the place where it is."""
+        end = self._clock.monotonic() + PATIENCE
+        while not await self.look(backend):
+            if self._clock.monotonic() > end:
+                raise moved
+            await asyncio.sleep(LOOK)
+
+    async def look(self, backend: Backend) -> bool:
+        """Go where the store is; return False while that is not decided."""
+        async with self._turn:
+            if self.current is not backend or (fence := await backend.fence()) is None:
+                return True
+            if fence.until is not None:
+                return False
+            there = await self._reopen(fence.to)
+            try:
+                arrived = await _opened(backend, there, fence)
+                if arrived:
+                    await self._take_leases(backend, there)
+            except BaseException:
+                await there.close()
+                raise
+            if not arrived:
+                await there.close()
+                return False
+            self.former.append(backend)
+            self.current, self._arrived = there, self._clock.monotonic()
+            for tell in self.on_move:
+                tell(backend, there)
+            self.moved.notify()
+            logger.info("the store %s was moved to %s: going on there", backend.location, there.location)
+            return True
+
+    async def _take_leases(self, backend: Backend, there: Backend) -> None:
+        """Hold in the new store what this handle holds in the old one."""
+        for name, (lease, ttl) in [*self.leases.items()]:
+            try:
+                taken = await there.leases.acquire(name, lease.owner, ttl)
+            except LeaseHeld:
+                del self.leases[name]
+                continue
+            except StoreMoved:
+                continue  # on to the next place
+            for key, known in self._tokens.items():
+                if known[:3] == lease[:3]:
+                    self._tokens[key] = taken
+            self._tokens[lease.name, lease.owner, lease.token] = taken
+            self.leases[name] = taken, ttl
+
+    async def held_before(self, name: str, owner: str) -> Lease | None:
+        """Return a lease that somebody else had when the store was moved, and has had no time to take along."""
+        if self._clock.monotonic() - self._arrived > GRACE or await self.current.leases.get(name) is not None:
+            return None
+        with suppress(GoesError):
+            lease = await self.former[-1].leases.get(name)
+            if lease is not None and lease.owner != owner:
+                return lease
+        return None
+
+    async def _watching(self) -> None:
+        runtime = self.current.runtime
+        while not self._ending.count:
+            backend = self.current
+            try:
+                await backend.commits.wait(backend.commits.count, REST, ended=self._ending)
+                if self._ending.count:
+                    return
+                if await backend.fence() is not None:
+                    await self.look(backend)
+            except StoreClosed:
+                return
+            except (GoesError, OSError) as error:
+                logger.warning("where the store %s is cannot be found out just now: %s", backend.location, error)
+                await runtime.wait(self._ending, 0, REST)
+            await runtime.wait(self._ending, 0, PAUSE)
+
+    async def close(self) -> None:
+        """Close all handles, the newest first."""
+        self._ending.notify()
+        try:
+            if self._watch is not None:
+                await self._watch.join()
+        finally:
+            for backend in (self.current, *reversed(self.former)):
+                await backend.close()
+
+
+async def _opened(backend: Backend, there: Backend, fence: Fence) -> bool:
+    """Whether the store is there: open, or moved on. A move that was decided and not finished is finished."""
+    other = await there.fence()
+    if other is None:
+        return True
+    if other.move == fence.move:
+        # the fence of the source stays, so the move was decided; only the last step is left
+        with suppress(FenceChanged):
+            await there.set_fence(None, expected=fence.move)
+        return True
+    return other.until is None and other.to != backend.location
