@@ -463,6 +463,7 @@ class Events(Store):
 class JournalBackend(Backend):
     embedded = True
     """On an inline runtime its coroutines never suspend, so blocking programs need no event loop for it."""
+    abilities = frozenset({PERSISTENT, DENSE_POSITIONS, REPLAY})
 
     def __init__(self, journal: Journal, runtime: Runtime, reader: EventReader) -> None:
         self.location = journal.path
@@ -478,7 +479,6 @@ class JournalBackend(Backend):
         bus = InProcessBus(runtime, self.events, head=journal.read(lambda state: state.head))
         self.bus, journal.published = bus, bus.offer
         self.commits = SignalCommits(journal.changed, runtime, journal.check_open)
-        self.abilities = frozenset({PERSISTENT, DENSE_POSITIONS, REPLAY})
         self.durability: Durability = "os-crash"  # every commit is fsynced before it is acknowledged
 
     @classmethod

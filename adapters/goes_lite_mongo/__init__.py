@@ -82,6 +82,7 @@ class MongoBackend(Backend):
     """One handle on a store in a MongoDB database. Open it with `goes_lite.connect`."""
 
     options = OPTIONS
+    abilities = frozenset({PERSISTENT, PROCESSES, DENSE_POSITIONS, REPLAY, TRANSACTIONS})
 
     def __init__(
         self, connection: Connection, stored: Document, runtime: Runtime, registry: Registry, unknown: Unknown
@@ -92,8 +93,8 @@ class MongoBackend(Backend):
         self.driver = f"pymongo (MongoDB {connection.server})"
         self.identity: str = stored["identity"]
         self.durability: Durability = "replicated" if connection.members > 1 else "os-crash"
-        abilities = {PERSISTENT, PROCESSES, DENSE_POSITIONS, REPLAY}
-        self.abilities = frozenset(abilities if connection.address.read_only else abilities | {TRANSACTIONS})
+        if connection.address.read_only:
+            self.abilities -= {TRANSACTIONS}
         self._closed = False
         self._connection = connection
         self._found = connection.collections

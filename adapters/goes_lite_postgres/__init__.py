@@ -81,6 +81,7 @@ class PostgresBackend(Backend):
     """One handle on a store in a PostgreSQL database. Open it with `goes_lite.connect`."""
 
     options = OPTIONS
+    abilities = frozenset({PERSISTENT, PROCESSES, DENSE_POSITIONS, REPLAY, TRANSACTIONS, SQL})
 
     def __init__(
         self,
@@ -97,8 +98,8 @@ class PostgresBackend(Backend):
         self.identity = opened.identity
         self.driver = f"asyncpg (PostgreSQL {opened.server})"
         self.durability: Durability = opened.durability
-        abilities = {PERSISTENT, PROCESSES, DENSE_POSITIONS, REPLAY}
-        self.abilities = frozenset(abilities if address.read_only else abilities | {TRANSACTIONS, SQL})
+        if address.read_only:
+            self.abilities -= {TRANSACTIONS, SQL}
         self._closed = False
         self._address = address
         self._pool = pool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import BinaryIO
 
 from goes_lite import operations
@@ -15,6 +16,7 @@ from goes_lite.operations import (
     BackedUp,
     Comparison,
     Copied,
+    CopyPlan,
     CopyProgress,
     End,
     Finding,
@@ -22,10 +24,12 @@ from goes_lite.operations import (
     Followed,
     Imported,
     Moved,
+    PartCopied,
     Progress,
     Receipt,
     Restored,
     Table,
+    Transform,
 )
 from goes_lite.operations.export_reader import MAX_LINE
 from goes_lite.operations.following import INTERVAL
@@ -37,6 +41,7 @@ __all__ = [
     "backup",
     "check",
     "copy",
+    "copy_part",
     "cutover",
     "digest",
     "doctor",
@@ -46,6 +51,7 @@ __all__ = [
     "follow",
     "import_from",
     "import_log",
+    "plan_copy",
     "restore",
     "restore_file",
     "undo",
@@ -238,6 +244,40 @@ def copy(
     Raises CopyRefused if the target holds anything else. Nothing else may write to it meanwhile.
     """
     return drive(operations.copy(inline(source), inline(target), update=update, progress=progress))
+
+
+def copy_part(
+    source: BlockingDatabase,
+    target: BlockingDatabase,
+    *,
+    upto: int | None = None,
+    until: datetime | None = None,
+    only: Iterable[str] = (),
+    transform: Transform | None = None,
+    progress: CopyProgress | None = None,
+) -> PartCopied:
+    """Copy a part of the log into an empty store, to look at, to try something, or as data for tests.
+
+    - `upto` and `until` make a fork: the events up to a position, or those before the first one that is later than a time,
+      with their positions, as they are now: what was deleted since is gone.
+    - `only` keeps the events of aggregates, or with event names, that are called so; `transform` gets each of them and returns
+      what it becomes, see `rewritten`. Then positions are renumbered 1, 2, 3, …, and so are the versions of aggregates that
+      lost events. Memory: about 200 bytes for each such aggregate, with `transform` for every one.
+    - Only events are copied. Consumers begin from the start there: do not run those that have effects outside.
+    - The log is compared at the end. An interrupted part goes on when it is repeated with the same arguments.
+
+    Raises CopyRefused if the target holds anything else, ConfigError if the arguments do not fit together, CopyDiffers if the
+    target is not equal, for example since the source was changed meanwhile, or `transform` returns something else each time.
+    """
+    work = operations.copy_part(
+        inline(source), inline(target), upto=upto, until=until, only=only, transform=transform, progress=progress
+    )
+    return drive(work)
+
+
+def plan_copy(source: BlockingDatabase, target: BlockingDatabase, *, update: bool = False) -> CopyPlan:
+    """Say what `copy` would do with these arguments. Nothing is written; all of the source but its events is read."""
+    return drive(operations.plan_copy(inline(source), inline(target), update=update))
 
 
 def follow(

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from goes_lite.cli.changing import Change, carry_out
-from goes_lite.cli.command import Command
+from goes_lite.cli.command import Command, moment, number
+from goes_lite.cli.copy_plan import part_of, tell_plan
 from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
@@ -17,7 +18,7 @@ from goes_lite.cli.pace import Lag, Pace
 if TYPE_CHECKING:
     from goes_lite.blocking import BlockingDatabase
     from goes_lite.database import Database
-    from goes_lite.operations import Copied
+    from goes_lite.operations import Copied, PartCopied
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -37,10 +38,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--interval", type=float, default=5.0, metavar="SECONDS",
         help="with --follow: how often everything but new events is compared, at most (default: 5)",
     )  # fmt: skip
+    part = parser.add_argument_group(
+        "a part of the log", "Only events are copied then; the command says what is left out."
+    )
+    part.add_argument("--upto", type=number, metavar="POSITION", help="a fork: the events up to this position")
+    part.add_argument(
+        "--until", type=moment, metavar="TIME", help="a fork: the events before the first that is later than this time"
+    )
+    part.add_argument(
+        "--only", action="append", default=[], metavar="NAME",
+        help="only aggregates, or events, of this name (can be repeated); positions are renumbered",
+    )  # fmt: skip
+    part.add_argument(
+        "--transform", metavar="MODULE:FUNCTION",
+        help="what becomes of each event: see operations.copy_part; positions are renumbered",
+    )  # fmt: skip
     parser.add_argument("--receipt", metavar="FILE", help="write the receipt of the copied log to this new file")
 
 
-def run(arguments: argparse.Namespace, out: Output) -> int:
+def run(arguments: argparse.Namespace, out: Output) -> int | None:
     """Copy, and say what was copied."""
     from goes_lite.blocking import connect
     from goes_lite.blocking.inline import inline
@@ -49,9 +65,15 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
 
     if not arguments.interval > 0:
         raise UsageError(f"--interval {arguments.interval}: a number of seconds > 0")
+    part = part_of(arguments)
+    if part and (arguments.follow or arguments.update):
+        raise UsageError("a part of a log is copied once: leave out --follow and --update")
     with opened(arguments, out) as source:
+        if arguments.dry_run:
+            tell_plan(arguments, out, source)
+            return None  # findings decide
         effect = {"events": source.events.count(), "head": source.events.head()}
-        copied: list[Copied] = []
+        copied: list[Copied | PartCopied] = []
 
         @contextmanager
         def opening() -> Generator[BlockingDatabase]:
@@ -63,9 +85,14 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
                 yield BlockingDatabase(inline(target), InlinePortal())
 
         async def work(db: Database) -> Mapping[str, int]:
-            from goes_lite.operations import copy, follow
+            from goes_lite.operations import copy, copy_part, follow
 
             pace, backend = Pace(out), inline(source)
+            if part:
+                made = await copy_part(backend, db.backend, **part, progress=pace)
+                out.progress("")
+                copied.append(made)
+                return {"events": made.receipt.events, "head": made.receipt.head, **_left_out(made)}
             if arguments.follow:
                 done = await follow(backend, db.backend, interval=arguments.interval, progress=pace, told=Lag(out))
             else:
@@ -84,7 +111,13 @@ def run(arguments: argparse.Namespace, out: Output) -> int:
     return code
 
 
-def _tell(done: Copied, arguments: argparse.Namespace, out: Output) -> None:
+def _left_out(made: PartCopied) -> dict[str, int]:
+    return {f"{kind} left out": number for kind, number in made.left_out._asdict().items()}
+
+
+def _tell(done: Copied | PartCopied, arguments: argparse.Namespace, out: Output) -> None:
+    from goes_lite.operations import Copied
+
     receipt = done.receipt
     if arguments.receipt is not None:
         try:
@@ -92,7 +125,11 @@ def _tell(done: Copied, arguments: argparse.Namespace, out: Output) -> None:
                 file.write(receipt.to_json())
         except FileExistsError:
             raise UsageError(f"{arguments.receipt!r} exists: a receipt is not overwritten") from None
-    out.note(f"both logs have the hash {receipt.hash.hex()}, up to position {receipt.head}")
+    if isinstance(done, Copied):
+        out.note(f"both logs have the hash {receipt.hash.hex()}, up to position {receipt.head}")
+        return
+    what = "positions are renumbered" if done.renumbered else "positions are kept"
+    out.note(f"the part has the hash {receipt.hash.hex()}; {what}; consumers begin from the start in it")
 
 
 COMMAND = Command(
@@ -107,6 +144,8 @@ COMMAND = Command(
         "goes-lite copy shop.db postgresql://localhost/shop --dry-run",
         "goes-lite copy shop.db postgresql://localhost/shop --yes",
         "goes-lite copy postgresql://localhost/shop shop.db --follow --yes",
+        "goes-lite copy shop.db yesterday.db --until 1d --yes",
+        "goes-lite copy shop.db test.db --only order --transform shop.testing:anonymous --yes",
     ),
     changes=True,
 )

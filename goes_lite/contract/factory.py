@@ -37,6 +37,13 @@ class CheckingFactory(BackendFactory, Protocol):
     """For each option a function of its name and value, which raises ConfigError if the value is wrong."""
 
 
+class DescribedFactory(BackendFactory, Protocol):
+    """What a factory may offer in addition to `open`: what its stores can do, to plan a move before there is a store."""
+
+    abilities: frozenset[str]
+    """The abilities of a handle that writes to a store of this backend which lasts."""
+
+
 class ScratchFactory(BackendFactory, Protocol):
     """What a factory may offer in addition to `open`: scratch stores for tests, next to one in use, and their removal.
 

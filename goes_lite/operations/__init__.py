@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from goes_lite.operations.handles import Handle
     from goes_lite.operations.imports import Imported, check_file, import_from, import_log
     from goes_lite.operations.moving import Moved, cutover, undo
+    from goes_lite.operations.parts import LeftOut, PartCopied, Transform, copy_part, rewritten
+    from goes_lite.operations.planning import CopyPlan, plan_copy
     from goes_lite.operations.receipts import Receipt
     from goes_lite.operations.restoring import Restored, drill, restore, restore_file
     from goes_lite.operations.tables import Table, write_tables
@@ -32,6 +34,7 @@ __all__ = [
     "Block",
     "Comparison",
     "Copied",
+    "CopyPlan",
     "CopyProgress",
     "Copying",
     "Difference",
@@ -45,17 +48,21 @@ __all__ = [
     "Handle",
     "Header",
     "Imported",
+    "LeftOut",
     "Moved",
+    "PartCopied",
     "Progress",
     "Receipt",
     "Restored",
     "Step",
     "Synced",
     "Table",
+    "Transform",
     "backup",
     "check",
     "check_file",
     "copy",
+    "copy_part",
     "cutover",
     "digest",
     "doctor",
@@ -67,8 +74,10 @@ __all__ = [
     "import_from",
     "import_log",
     "log_hash",
+    "plan_copy",
     "restore",
     "restore_file",
+    "rewritten",
     "undo",
     "verify",
     "write_tables",
@@ -87,6 +96,8 @@ _MODULES = {
     "following": ("Followed", "follow"),
     "handles": ("Handle",),
     "moving": ("Moved", "cutover", "undo"),
+    "parts": ("LeftOut", "PartCopied", "Transform", "copy_part", "rewritten"),
+    "planning": ("CopyPlan", "plan_copy"),
     "receipts": ("Receipt",),
     "tables": ("Table", "write_tables"),
     "verifying": ("Finding", "Findings", "verify"),

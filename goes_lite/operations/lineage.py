@@ -37,6 +37,8 @@ class Origin:
     """`copying` or `complete`."""
     earlier: list[str] = field(default_factory=list[str])
     """The identities of the stores that the source itself was copied from, the oldest first."""
+    part: str = ""
+    """What of the source was copied, in words; nothing if all of it was."""
 
 
 def origins(models: ModelStore, runtime: Runtime) -> Models[Origin]:
@@ -65,9 +67,13 @@ async def check_target(source: Backend, target: Backend, *, update: bool, back: 
     copied from. Neither if events were written to it since.
     """
     origin, came_from = await origin_of(target.models, target.runtime), await origin_of(source.models, source.runtime)
+    if origin is not None and origin.part:
+        raise CopyRefused(
+            target.location, f"it is a part of {origin.location} ({origin.part}): copy into an empty store"
+        )
     if origin is not None and (origin.store, origin.state) == (source.identity, COPYING):
         return origin
-    if back and came_from is not None and came_from.store == target.identity:
+    if back and came_from is not None and (came_from.store, came_from.part) == (target.identity, ""):
         return await _untouched(target, came_from)
     if origin is None:
         if held := await _held(target):
@@ -82,6 +88,19 @@ async def check_target(source: Backend, target: Backend, *, update: bool, back: 
     if not update:
         raise CopyRefused(target.location, f"it is a complete copy of this store already, up to position {origin.head}")
     return await _untouched(target, origin)
+
+
+async def check_part(source: str, target: Backend, part: str) -> None:
+    """Raise CopyRefused unless the target is empty, or has the beginning of the same part of the same source."""
+    origin = await origin_of(target.models, target.runtime)
+    if origin is None:
+        if held := await _held(target):
+            raise CopyRefused(target.location, f"it already holds {held}: copy into an empty store")
+    elif (origin.store, origin.state, origin.part) != (source, COPYING, part):
+        raise CopyRefused(
+            target.location,
+            f"it is a copy of {origin.location} ({origin.part or 'all of it'}, {origin.state}): copy into an empty store",
+        )
 
 
 async def _untouched(target: Backend, record: Origin) -> Origin:

@@ -125,6 +125,7 @@ class SQLiteBackend(FencedBackend):
     embedded = True
     """Its coroutines never suspend on an inline runtime."""
     options = OPTIONS
+    abilities = frozenset({BACKUP, DENSE_POSITIONS, PERSISTENT, PROCESSES, REPLAY, SQL, TRANSACTIONS})
 
     def __init__(self, address: FileAddress, runtime: Runtime, registry: Registry) -> None:
         """Prepare a handle, which `_open` opens."""

@@ -11,7 +11,9 @@ from goes_lite.sqlite._append import EVENT, STORED, TAG, head
 from goes_lite.sqlite._driver import Connection, Row
 
 _AT = f"{STORED} WHERE e.position BETWEEN ? AND ?"
-_USED = "SELECT position FROM events WHERE id = ?"
+_USED = "SELECT id, position FROM events WHERE id IN ({})"
+MANY = 500
+"""Ids that are looked up with one statement."""
 _VERSION = "SELECT key, version FROM aggregates WHERE name = ? AND id = ?"
 _AGGREGATE = (
     "INSERT INTO aggregates (name, id, version, first_time, last_time) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name, id) "
@@ -32,7 +34,7 @@ def insert(imported: Import, connection: Connection) -> int:
         rows = execute(_AT, (known[0].position, known[-1].position)).fetchall()
         check_same(known, map(_event, rows))
     batch = imported.new(before)
-    used = {id_bytes(event): row[0] for event in batch.events for row in execute(_USED, (id_bytes(event),)).fetchall()}
+    used = _used(connection, [id_bytes(event) for event in batch.events])
     versions = {ref: row[1] for ref in batch.steps for row in execute(_VERSION, ref).fetchall()}
     check_new(batch, versions, used)
     try:
@@ -42,6 +44,15 @@ def insert(imported: Import, connection: Connection) -> int:
     execute(_BEGUN, (imported.head,))
     execute(_MOVED, (imported.head,))
     return max(before, imported.head)
+
+
+def _used(connection: Connection, ids: list[bytes]) -> dict[bytes, int]:
+    """Return the positions of those ids that are stored."""
+    found: dict[bytes, int] = {}
+    for start in range(0, len(ids), MANY):
+        part = ids[start : start + MANY]
+        found.update(connection.execute(_USED.format(", ".join("?" * len(part))), part).fetchall())
+    return found
 
 
 def _insert(batch: AppendBatch, connection: Connection) -> None:
