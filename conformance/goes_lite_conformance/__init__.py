@@ -28,7 +28,7 @@ pytest.register_assert_rewrite(*(
     f"{__name__}.{module}"
     for module in (
         "harness", "event_store", "event_bus", "backend", "snapshot_store", "model_store",
-        "checkpoints", "processor", "parity", "concurrency", "crash", "stateful", "sqlite_power",
+        "checkpoints", "processor", "parity", "concurrency", "crash", "stateful", "sqlite_power", "workflow",
     )
 ))  # fmt: skip
 
@@ -46,6 +46,7 @@ from goes_lite_conformance.parity import ParityTests  # noqa: E402
 from goes_lite_conformance.processor import ProcessorTests  # noqa: E402
 from goes_lite_conformance.rule import Rule, needs, only, patience, rules_of  # noqa: E402
 from goes_lite_conformance.snapshot_store import SnapshotStoreTests  # noqa: E402
+from goes_lite_conformance.workflow import WorkflowTests  # noqa: E402
 
 if TYPE_CHECKING:
     from goes_lite_conformance.stateful import StatefulTests
@@ -66,6 +67,7 @@ __all__ = [
     "SnapshotStoreTests",
     "StatefulTests",
     "Storage",
+    "WorkflowTests",
     "needs",
     "only",
     "patience",

@@ -30,6 +30,7 @@ from goes_lite_conformance import (
     ParityTests,
     ProcessorTests,
     SnapshotStoreTests,
+    WorkflowTests,
 )
 from goes_lite_conformance.harness.storage import Storage
 from goes_lite_conformance.rule import Face
@@ -48,6 +49,7 @@ SUITES: tuple[type[Contract], ...] = (
     EventBusTests,
     BackendTests,
     ProcessorTests,
+    WorkflowTests,
     ParityTests,
     ConcurrencyTests,
     CrashTests,

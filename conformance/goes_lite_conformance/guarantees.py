@@ -40,7 +40,7 @@ GUARANTEES = (
         "EB-SETTLE", "EB-GROUP", "EB-HANDLE", "EB-DEAD", "CC-BUS", "PR-LEASE", "PR-RETRY", "PR-DEAD", "PR-ORDER",
     )),
     Guarantee("G10", "a projection in the same backend counts exactly once", (
-        "BE-TX-018", "CR-TX-001", "CR-PROC", "CP-FENCE", "PR-FENCE", "PR-ONCE",
+        "BE-TX-018", "CR-TX-001", "CR-PROC", "CP-FENCE", "PR-FENCE", "PR-ONCE", "WF-TELL", "WF-TIMER", "WF-ALONE",
     )),
     Guarantee("G11", "cancelling and abandoning leak nothing and lose nothing", (
         "CC-CANCEL", "BE-CLOSE", "ES-QUERY-048", "ES-QUERY-050", "ES-FOLLOW-021", "ES-FOLLOW-022", "EB-SUB-009",

@@ -66,7 +66,7 @@ class WorkflowHandled(NamedTuple):
     number: int
     """Of the input: 1, 2, … in each run."""
     input: InputRef
-    effects: list[EffectRecord]
+    effects: tuple[EffectRecord, ...]
 
 
 @built_in(SUSPENDED)

@@ -117,7 +117,7 @@ def transition(definition: Definition, instance: Instance, input: Input, now: da
         reaction = definition.reaction(input, starting=not instance.inputs)
         if reaction is not None:
             made.carry_out(reaction(state, input))
-    return made.step(instance, WorkflowHandled(told.inputs, ref_of(input), made.effects))
+    return made.step(instance, WorkflowHandled(told.inputs, ref_of(input), tuple(made.effects)))
 
 
 def undo_again(definition: Definition, instance: Instance, now: datetime) -> Step:
@@ -145,8 +145,8 @@ class _Made:
         events = self.events if handled is None else [Recorded(handled), *self.events]
         if not before.inputs and handled is not None:
             events = [Recorded(WorkflowStarted(before.version, before.run)), *events]
-        instance = replace(self.instance, events=before.events + len(events))
-        return Step(instance, tuple(self.effects), tuple(events), tuple(self.commands))
+        self._change(events=before.events + len(events))
+        return Step(self.instance, tuple(self.effects), tuple(events), tuple(self.commands))
 
     def carry_out(self, reaction: Any) -> None:
         """Carry out what a reaction returned: effects, one effect, or None."""
@@ -322,7 +322,8 @@ class _Made:
     # --- checks -----------------------------------------------------------------------------------------------------
 
     def _change(self, **fields: Any) -> None:
-        self.instance = replace(self.instance, **fields)
+        # It belongs to nobody else before `step`; a copy for each effect would cost more.
+        vars(self.instance).update(fields)
 
     def _count(self, size: int) -> None:
         self._bytes += size

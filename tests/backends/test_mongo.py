@@ -24,6 +24,7 @@ from goes_lite_conformance import (
     SnapshotStoreTests,
     StatefulTests,
     Storage,
+    WorkflowTests,
 )
 from goes_lite_conformance.servers import ServerMissing, mongo
 from goes_lite_mongo import MongoBackend
@@ -69,6 +70,9 @@ class TestEventBus(Mongo, EventBusTests): ...
 
 
 class TestProcessor(Mongo, ProcessorTests): ...
+
+
+class TestWorkflow(Mongo, WorkflowTests): ...
 
 
 class TestConcurrency(Mongo, ConcurrencyTests): ...

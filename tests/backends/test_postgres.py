@@ -25,6 +25,7 @@ from goes_lite_conformance import (
     SnapshotStoreTests,
     StatefulTests,
     Storage,
+    WorkflowTests,
 )
 from goes_lite_conformance.servers import ServerMissing, postgres
 from goes_lite_postgres import PostgresBackend
@@ -89,6 +90,9 @@ class TestBackend(Postgres, BackendTests): ...
 
 
 class TestProcessor(Postgres, ProcessorTests): ...
+
+
+class TestWorkflow(Postgres, WorkflowTests): ...
 
 
 class TestParity(Postgres, ParityTests): ...

@@ -19,6 +19,7 @@ from goes_lite_conformance import (
     SnapshotStoreTests,
     StatefulTests,
     Storage,
+    WorkflowTests,
 )
 
 DRIVERS = [driver for driver in ("apsw", "sqlite3") if importlib.util.find_spec(driver)]
@@ -60,6 +61,9 @@ class TestBackend(SQLite, BackendTests): ...
 
 
 class TestProcessor(SQLite, ProcessorTests): ...
+
+
+class TestWorkflow(SQLite, WorkflowTests): ...
 
 
 class TestParity(SQLite, ParityTests): ...

@@ -60,6 +60,7 @@ SUITES: tuple[type[Contract], ...] = (
     suites.EventBusTests,
     suites.BackendTests,
     suites.ProcessorTests,
+    suites.WorkflowTests,
     suites.ConcurrencyTests,
     suites.CrashTests,
 )

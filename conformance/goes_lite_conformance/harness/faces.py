@@ -43,7 +43,7 @@ class _Awaited:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.target, name)
-        if name in ("events", "snapshots", "models", "checkpoints", "leases", "commits"):
+        if name in ("events", "snapshots", "models", "checkpoints", "leases", "commits", "workflows"):
             return _Awaited(value)
         if name == "bus":
             return _AwaitedBus(value)
@@ -236,6 +236,7 @@ _WRAPPED: dict[str, type[Any]] = {
     "inline": _Awaited,
     "lookup": _Awaited,
     "projection": _AwaitedProcessor,
+    "workflow": _AwaitedProcessor,
     "relay": _AwaitedProcessor,
     "transaction": _AwaitedBlock,
     "view": _AwaitedBlock,
