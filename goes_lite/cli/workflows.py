@@ -30,7 +30,9 @@ LOOKED_AT = 10_000
 def _list_arguments(parser: argparse.ArgumentParser) -> None:
     store_argument(parser)
     parser.add_argument("--workflow", metavar="NAME", help="only those of this workflow")
-    parser.add_argument("--status", choices=STATUSES, help="only those with this status")
+    parser.add_argument(
+        "--status", choices=STATUSES, metavar="STATUS", help=f"only those that are {', '.join(STATUSES)}"
+    )
     parser.add_argument("--live", action="store_true", help="only those that have not ended")
     parser.add_argument("--first", type=number, metavar="N", help="at most so many of each workflow")
 
