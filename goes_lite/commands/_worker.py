@@ -22,6 +22,7 @@ from goes_lite.commands._receipts import settle_done
 from goes_lite.commands._remote import RemoteCommands
 from goes_lite.commands._sent import SentCommands
 from goes_lite.commands._settling import failed, settle
+from goes_lite.commands.accepting import Postponed
 from goes_lite.contract.model_store import ModelRecord
 from goes_lite.contract.own_collections import COMMANDS
 from goes_lite.errors import (
@@ -237,11 +238,10 @@ class CommandWorker:
             await self._bus.send(command)
         except StoreClosed:
             raise
-        except TRANSIENT as exc:
+        except (*TRANSIENT, Postponed) as exc:
             self._failed(exc)
-            await self._change(
-                accepted, attempts=accepted.attempts - 1, due=self._after(store_backoff(accepted.attempts))
-            )
+            pause = exc.seconds if isinstance(exc, Postponed) else store_backoff(accepted.attempts)
+            await self._change(accepted, attempts=accepted.attempts - 1, due=self._after(pause))
             return
         except BaseException as raised:  # noqa: BLE001 - by the handler
             try:

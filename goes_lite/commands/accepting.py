@@ -9,6 +9,15 @@ from goes_lite.commands._command import Command
 from goes_lite.contract.backend import Backend, Transaction
 
 
+class Postponed(Exception):
+    """Raised by handlers of goes_lite: the command cannot be handled by this program, or not yet. No attempt counts."""
+
+    def __init__(self, message: str, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+        """How long it waits for its next attempt."""
+
+
 async def accept_all(backend: Backend, tx: Transaction, commands: Iterable[tuple[Command[object], int | None]]) -> None:
     """Accept commands if the transaction commits, each due at a time (microseconds since 1970, UTC), or at once.
 

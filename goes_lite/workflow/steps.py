@@ -10,8 +10,10 @@ import json
 from collections.abc import Mapping
 from typing import Any, cast
 
+from goes_lite.commands.accepting import Postponed
 from goes_lite.contract.backend import Backend
-from goes_lite.errors import CommandRejected, UnknownStep
+from goes_lite.errors import TRANSIENT, CommandRejected
+from goes_lite.errors.functions import failure
 from goes_lite.events.query import EventQuery
 from goes_lite.runtime.face import Face, call
 from goes_lite.workflow.code import CodeWorkflow, step_name
@@ -22,6 +24,10 @@ from goes_lite.workflow.stored import Stored
 
 Plain = Any
 """What `json.loads` returns."""
+
+
+BROKEN, MISSING = 1.0, 30.0
+"""How long a step waits for a function that raises, and for a program that has it, in seconds."""
 
 
 class Steps:
@@ -46,9 +52,10 @@ class Steps:
         state: Memory = definition.restored(record.state)
         if state.over or state.started_by.id != command.start or command.step in state.answers:
             return None
-        run = cast(
-            "FlowRun", await call(self._face.function(definition.workflow.run, "a workflow"), state, self._now())
-        )
+        asked = state.asked.get(command.step)
+        if asked is None or asked.dropped:
+            return None
+        run = await self._run(definition.workflow, state)
         if command.step in run.looks:
             return await self._look(state, run, command.step)
         found = run.calls.get(command.step)
@@ -60,6 +67,17 @@ class Steps:
         if text is not None and len(text.encode()) > MAX_RESULT:
             raise CommandRejected(TOO_LARGE, f"the result of the {command.step!r} has {len(text)} characters")
         return None if text is None else json.loads(text)
+
+    async def _run(self, workflow: CodeWorkflow, state: Memory) -> FlowRun:
+        try:
+            return cast("FlowRun", await call(self._face.function(workflow.run, "a workflow"), state, self._now()))
+        except TRANSIENT:
+            raise
+        except BaseException as raised:  # noqa: BLE001 - the function does not come up to the step, so that has not failed
+            error = failure(raised)
+            raise Postponed(
+                f"the workflow {workflow.name!r} does not work for {state.key!r:.80}: {error!r:.500}", BROKEN
+            ) from error
 
     async def _look(self, state: Memory, run: FlowRun, step: str) -> Plain:
         """Return the first event that matches a wait and is in the log since the instance started; None without one."""
@@ -73,5 +91,9 @@ class Steps:
     def _now(self) -> Any:
         return self._backend.runtime.clock.now()
 
-    def _unknown(self, key: str, step: str) -> UnknownStep:
-        return UnknownStep(self._newest.name, key, step, "no function here asks for it")
+    def _unknown(self, key: str, step: str) -> Postponed:
+        return Postponed(
+            f"the instance {key!r:.80} of the workflow {self._newest.name!r} needs {step}, which this program does not have: "
+            "another one may, so it is tried again",
+            MISSING,
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -109,6 +110,14 @@ class World:
     def memory(self, name: str = "fulfilment", key: str = "1") -> Memory:
         found: Memory = codec("json").from_plain(Memory)(self.instance(name, key).state)
         return found
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until it is so; AssertionError if it never is."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from goes_lite.errors import (
 )
 from goes_lite.workflow import CodeWorkflow
 from tests.conftest_kit import quiet as _quiet
-from tests.workflow.flow_kit import DAY, NOON, Arrived, Noted, Paid, Placed, Recall, Refund, Ship, World, world
+from tests.workflow.flow_kit import DAY, NOON, Arrived, Noted, Paid, Placed, Recall, Refund, Ship, World, until, world
 
 quiet = _quiet("goes_lite.commands")
 
@@ -312,6 +312,31 @@ def test_notes_stay_the_same() -> None:
         assert seen[0] == seen[-1]
         assert seen[0][0] == NOON
         assert len(seen) == 2
+
+
+def test_a_function_that_does_not_work_is_no_step_that_fails() -> None:
+    """The worker comes back to the step, however often the function raises before it."""
+    calls: list[str] = []
+    broken: list[bool] = []
+
+    def fulfil(flow: goes.BlockingFlow, placed: goes.Event[Placed]) -> None:
+        if broken:
+            raise LookupError("a mistake in the program")
+        flow.step("call", lambda: calls.append("call"))
+
+    with world() as w:
+        flow = w.db.workflow(made(fulfil))
+        w.append(Placed(450))
+        flow.catch_up()
+        broken.append(True)
+        for _ in range(3):
+            with w.db.commands.worker(attempts=1) as worker:
+                until(lambda: w.db.commands.accepted()[0].due_time > w.clock.now())
+            assert "a mistake in the program" in str(worker.worker.error)
+            w.clock.advance(1)
+        broken.clear()
+        w.go(flow)
+        assert (calls, w.instance().status) == (["call"], "completed")
 
 
 # --- code that changes while instances run --------------------------------------------------------------------------------
