@@ -57,7 +57,7 @@ from goes_lite.kit.transaction import TransactionBlock, check_not_inside
 from goes_lite.kit.view import StoresView, ViewBlock
 from goes_lite.runtime import Runtime, Signal
 from goes_lite.runtime.background import uninterrupted
-from goes_lite_mongo import _examine, _fence, _schema
+from goes_lite_mongo import _examine, _fence, _integrity, _schema
 from goes_lite_mongo._append import Group
 from goes_lite_mongo._checkpoints import MongoCheckpoints, MongoLeases
 from goes_lite_mongo._connection import Connection
@@ -163,6 +163,15 @@ class MongoBackend(Backend):
 
     async def sizes(self) -> dict[str, int]:
         return await self.executor.read(lambda session: _schema.sizes(self._found, session))
+
+    async def integrity(self) -> list[Finding]:
+        moment = MongoMoment(self._connection)
+        try:
+            await moment.open()
+            found = await moment.read(lambda session: _integrity.contents(self._found, session))
+        finally:
+            await moment.close()
+        return [*await self.executor.read(lambda _: _integrity.structure(self._found)), *found]
 
     async def examine(self) -> list[Finding]:
         facts = await self.executor.read(lambda _: _examine.look(self._connection.client))

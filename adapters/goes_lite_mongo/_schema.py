@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import uuid4
 
@@ -141,12 +141,24 @@ async def _check_indexes(found: Collections, address: ServerAddress, limit: asyn
         _extend(limit, address)
         await found.events.create_indexes(models)
     for name in _INDEXES.keys() & there.keys():
-        if {"key": dict(there[name]["key"]), **{key: there[name].get(key) for key in _options(name)}} != _INDEXES[name]:
+        if differs(name, there[name]):
             raise StoreDamaged(
                 address.location,
                 f"the index {name!r} of {found.events.name!r} has another definition",
                 "drop it and connect again",
             )
+
+
+async def missing_indexes(found: Collections) -> list[str]:
+    """Return the names of the indexes that are missing, or have another definition; change nothing."""
+    there = {index["name"]: index async for index in await found.events.list_indexes()}
+    return [name for name in _INDEXES if name not in there or differs(name, there[name])]
+
+
+def differs(name: str, index: Mapping[str, Any]) -> bool:
+    """Whether an index of that name has another definition than goes_lite gives it."""
+    own = {"key": dict(index["key"]), **{key: index.get(key) for key in _options(name)}}
+    return own != _INDEXES[name]
 
 
 def _options(name: str) -> dict[str, Any]:

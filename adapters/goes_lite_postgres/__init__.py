@@ -55,7 +55,7 @@ from goes_lite.kit.events import LogEvents
 from goes_lite.kit.transaction import TransactionBlock, check_not_inside
 from goes_lite.kit.view import StoresView, ViewBlock
 from goes_lite.runtime import Runtime, Signal
-from goes_lite_postgres import _examine, _fence, _schema
+from goes_lite_postgres import _examine, _fence, _integrity, _schema
 from goes_lite_postgres._append import AppendSql, Group
 from goes_lite_postgres._checkpoints import CheckpointSql, PostgresCheckpoints, PostgresLeases
 from goes_lite_postgres._connection import Pool
@@ -209,6 +209,14 @@ class PostgresBackend(Backend):
     def pass_fence(self, move: str) -> None:
         check_move(move)
         self.executor.pass_fence(_fence.passing(move))
+
+    async def integrity(self) -> list[Finding]:
+        moment = PostgresMoment(self._pool)
+        try:
+            await moment.open()
+            return await moment.read(lambda connection: _integrity.integrity(connection, self._address))
+        finally:
+            await moment.close()
 
     async def examine(self) -> list[Finding]:
         facts = await self.executor.read(_examine.look)

@@ -151,7 +151,7 @@ FUNCTIONS = ("append_events", "note_commit")
 def ddl(schema: str, *, since: int = 0) -> Iterator[str]:
     """Yield the statements that create the tables, or migrate those of version `since`."""
     name = quoted(schema)
-    quote = f"$goes_{sha256(name.encode()).hexdigest()[:16]}$"
+    quote = _quote(name)
     if not since:
         yield f"CREATE SCHEMA IF NOT EXISTS {name}"
     for statements in MIGRATIONS[since:]:
@@ -160,6 +160,21 @@ def ddl(schema: str, *, since: int = 0) -> Iterator[str]:
         yield f"UPDATE {name}.store SET version = {VERSION}"
     else:
         yield f"INSERT INTO {name}.store (id, epoch, version, head) VALUES ('{new_id()}', 1, {VERSION}, 0)"
+
+
+def _quote(name: str) -> str:
+    return f"$goes_{sha256(name.encode()).hexdigest()[:16]}$"
+
+
+def bodies(schema: str) -> dict[str, str]:
+    """Return the text of each function of a store, as the server keeps it."""
+    name = quoted(schema)
+    quote = _quote(name)
+    statements = dict(zip(FUNCTIONS, (_function.APPEND_EVENTS, _function.NOTE_COMMIT), strict=True))
+    return {
+        function: statement.format(schema=name, quote=quote).split(quote)[1]
+        for function, statement in statements.items()
+    }
 
 
 def repair(address: ServerAddress, text: str) -> str:

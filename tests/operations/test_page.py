@@ -12,7 +12,7 @@ PAGE = ROOT / "docs" / "operations.md"
 SOURCES = (
     "goes_lite/operations/log_pass.py", "goes_lite/operations/lookups.py", "goes_lite/operations/snapshot_check.py",
     "goes_lite/operations/record_check.py", "goes_lite/operations/verifying.py", "goes_lite/operations/reporting.py",
-    "goes_lite/sqlite/_integrity.py",
+    "goes_lite/sqlite/_integrity.py", "adapters/goes_lite_postgres/_integrity.py", "adapters/goes_lite_mongo/_integrity.py",
 )  # fmt: skip
 """Where the codes of verify are."""
 CODE = re.compile(r'(?:wrong|Finding)\(\s*"([a-z]+(?:-[a-z]+)*)"|(?:expect)\((?:[^"]|\n)*?"([a-z]+(?:-[a-z]+)+|count)"')
