@@ -66,7 +66,10 @@ ONE_KEY = "aggregates USING COVERING INDEX sqlite_autoindex_aggregates_1 (name=?
 HOT: dict[str, tuple[Sql, list[str]]] = {
     "load": (
         Sql(_events._LOAD, [*REF, 0, MAX_INTEGER]),
-        ["INDEX events_of_aggregate (aggregate_key=? AND version>? AND version<?)", ONE_KEY],
+        [
+            "INDEX sqlite_autoindex_aggregates_1 (name=? AND id=?)",
+            "INDEX events_of_aggregate (aggregate_key=? AND version>? AND version<?)",
+        ],
     ),
     "append: the aggregate": (Sql(_append._AGGREGATE, [*REF]), ["autoindex_aggregates_1 (name=? AND id=?)"]),
     "append: the name": (Sql(_append._NAME, ["sample.noted"]), ["autoindex_event_names_1 (name=?)"]),
