@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from goes_lite.runtime.portal import Portal
-from goes_lite.workflow import Instance, Moment, Which, Workflow, Workflows
+from goes_lite.workflow import HistoryDifference, Instance, Moment, Which, Workflow, Workflows
 
 
 class BlockingWorkflows:
@@ -45,6 +45,19 @@ class BlockingWorkflows:
         """
         """"""
         return self._portal.run(self._workflows.show(workflow, key, earlier=earlier))
+
+    def check_histories(
+        self, workflow: Workflow[Any], *, earlier: Sequence[Workflow[Any]] = (), limit: int | None = None
+    ) -> list[HistoryDifference]:
+        """Run the history of every instance through today's code; return, for each that would go another way, where it begins.
+
+        For tests before an upgrade, on a copy of a real store: if nothing differs, running instances can go on with the new
+        code. Otherwise raise the version and pass the old definition as `earlier`, here and to `Database.workflow`. An instance
+        is checked with the definition of its version, or the newest one if that is missing. Nothing is done again; functions
+        of the definition are called with the inputs of the log. At most `limit` instances, by their keys.
+        """
+        """"""
+        return self._portal.run(self._workflows.check_histories(workflow, earlier=earlier, limit=limit))
 
     def retry(self, workflow: Which, key: str) -> None:
         """Let an instance that cannot handle its next input try again, now and with all its patience; then what waited follows.

@@ -13,6 +13,7 @@ instances their inputs; `telling` what one cannot handle, `due` timers, `work` w
 from __future__ import annotations
 
 from goes_lite.workflow.administration import Which, Workflows
+from goes_lite.workflow.checking import HistoryDifference
 from goes_lite.workflow.code import CodeWorkflow, flow
 from goes_lite.workflow.definition import Definition, Workflow
 from goes_lite.workflow.effects import (
@@ -52,6 +53,7 @@ __all__ = [
     "Fail",
     "Failing",
     "Flow",
+    "HistoryDifference",
     "Input",
     "Instance",
     "Moment",

@@ -13,6 +13,7 @@ from goes_lite.events.fields import to_micros
 from goes_lite.events.workflow import InputRef, WorkflowEnded, WorkflowResumed
 from goes_lite.processor.target import Displaced
 from goes_lite.runtime.backoff import Backoff
+from goes_lite.workflow.checking import HistoryDifference, differences
 from goes_lite.workflow.definition import Definition, Workflow
 from goes_lite.workflow.history import Moment, history_of
 from goes_lite.workflow.instance import ENDED, Failing, Instance
@@ -67,6 +68,22 @@ class Workflows:
             definition = Definition(one, self._backend.registry)
             definitions[definition.version] = definition
         return await history_of(self._backend, _name(workflow), key, definitions)
+
+    async def check_histories(
+        self, workflow: Workflow[Any], *, earlier: Sequence[Workflow[Any]] = (), limit: int | None = None
+    ) -> list[HistoryDifference]:
+        """Run the history of every instance through today's code; return, for each that would go another way, where it begins.
+
+        For tests before an upgrade, on a copy of a real store: if nothing differs, running instances can go on with the new
+        code. Otherwise raise the version and pass the old definition as `earlier`, here and to `Database.workflow`. An instance
+        is checked with the definition of its version, or the newest one if that is missing. Nothing is done again; functions
+        of the definition are called with the inputs of the log. At most `limit` instances, by their keys.
+        """
+        newest = Definition(workflow, self._backend.registry)
+        definitions = {one.version: Definition(one, self._backend.registry) for one in earlier} | {
+            newest.version: newest
+        }
+        return await differences(self._backend, newest, definitions, limit)
 
     # --- changing ---------------------------------------------------------------------------------------------------
 
