@@ -167,7 +167,9 @@ async def _opened(backend: Backend, there: Backend, fence: Fence) -> bool:
         return True
     if other.move == fence.move:
         # the fence of the source stays, so the move was decided; only the last step is left
-        with suppress(FenceChanged):
+        try:
             await there.set_fence(None, expected=fence.move)
+        except FenceChanged as changed:
+            return changed.found is None  # else the move is being undone
         return True
     return other.until is None and other.to != backend.location

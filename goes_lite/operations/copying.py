@@ -139,10 +139,11 @@ class Copying:
             await self._bring(self.source.events, head)
         return head
 
-    async def sync(self, *, verify: int | None = None) -> Synced:
+    async def sync(self, *, verify: int | None = None, still: bool = False) -> Synced:
         """Make the target equal to the source, as the source is at one moment: events, deletes, and all other records.
 
         - With `verify`, the logs are compared after that position: 0 compares all of them, and returns a receipt.
+        - With `still`, nobody writes to the source, so nothing is written in advance.
         - It reads the aggregates, snapshots, read models and checkpoints of both, so its cost grows with their number.
 
         Raises CopyDiffers if something is not equal afterwards; it names the first event.
@@ -150,7 +151,8 @@ class Copying:
         events, deleted, records = self.events, self.deleted, Changes()
         receipt: Receipt | None = None
         # what is written in advance need not be written while the view is open, which a server allows for limited time
-        records = records.plus(await reconcile(self.source, self.target, progress=self._recorded))
+        if not still:
+            records = records.plus(await reconcile(self.source, self.target, progress=self._recorded))
         async with self.source.view() as view:
             head = await view.events.head()
             await self._bring(view.events, head)

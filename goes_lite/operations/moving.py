@@ -112,14 +112,16 @@ class _Move:
         await self._source.set_fence(self._to_target, expected=None, lasts=self._budget)
         try:
             await self._drain(after)
-            await self._source.set_fence(self._to_target, expected=self._move)
-        except BaseException as exc:
+        except BaseException:
             with suppress(GoesError):  # it opens by itself
                 await self._source.set_fence(None, expected=self._move)
-            if isinstance(exc, FenceChanged):
-                raise MoveUndone(self._source.location, self._budget) from exc
             raise
-        await self._target.set_fence(None, expected=self._move)
+        try:
+            # If this fails in any other way, nobody knows whether it was decided, so nothing may be taken back.
+            await self._source.set_fence(self._to_target, expected=self._move)
+        except FenceChanged as exc:
+            raise MoveUndone(self._source.location, self._budget) from exc
+        await _open(self._target, self._move)
         paused = self._source.runtime.clock.monotonic() - began
         return Moved(self._move, self._work.head, self._work.events, paused, False)
 
@@ -133,15 +135,14 @@ class _Move:
         if source.identity == target.identity:
             raise MoveRefused(source.location, "source and target are the same store")
         here, there = await source.fence(), await target.fence()
+        if here is not None and here.until is not None and there is not None and there.move == here.move:
+            # in this order: once the target is ours, the other mover can decide, but not open it
+            with suppress(FenceChanged):
+                await target.set_fence(Fence(self._move, source.location), expected=there.move)
+                await source.set_fence(None, expected=here.move)
+            here, there = await source.fence(), await target.fence()
         if here is None:
             return None
-        if here.until is not None and there is not None and there.move == here.move:
-            with suppress(FenceChanged):  # it has ended, or has been decided meanwhile
-                await source.set_fence(None, expected=here.move)
-                return None
-            here, there = await source.fence(), await target.fence()
-            if here is None:
-                return None
         if here.until is not None:
             raise MoveRefused(source.location, f"it is being moved to {here.to} just now")
         if there is not None and there.move != here.move:
@@ -149,7 +150,7 @@ class _Move:
         if there is None and here.to != target.location:
             raise MoveRefused(source.location, f"it was moved to {here.to}, not to {target.location}")
         if there is not None:
-            await target.set_fence(None, expected=here.move)
+            await _open(target, here.move)
         return Moved(here.move, await source.events.head(), 0, 0.0, True)
 
     async def _close_target(self) -> Fence | None:
@@ -183,10 +184,19 @@ class _Move:
         """Copy and compare what is left, hand the leases over, and complete the target."""
         self._tell(Step("draining", after, 0))
         await self._work.catch_up()
-        await self._work.sync(verify=after)
+        await self._work.sync(verify=after, still=True)
         async for lease in _leases(self._source):
             await _hand_over(lease, self._target, self._source)
         await self._work.complete()
+
+
+async def _open(target: Backend, move: str) -> None:
+    """Open the target of a move that was decided; a program that follows may have done so already."""
+    try:
+        await target.set_fence(None, expected=move)
+    except FenceChanged as changed:
+        if changed.found is not None:
+            raise
 
 
 async def _leases(source: Backend) -> AsyncIterator[Lease]:

@@ -166,8 +166,9 @@ def test_an_unfinished_move_is_finished_or_undone(tmp_path: Path) -> None:
         assert (takes_writes(old), takes_writes(new)) == (ending == "undo", ending == "finish")
 
 
-def test_a_second_mover_takes_over(tmp_path: Path) -> None:
-    """What the first one writes after that is refused: its fence is not there any more."""
+@pytest.mark.parametrize("stage", ["fences", "decides", "opens"])
+def test_a_second_mover_takes_over(tmp_path: Path, stage: str) -> None:
+    """Whatever the first one is about to do then, it changes nothing any more, unless the second had only to finish."""
     old, new = tmp_path / "old.db", tmp_path / "new.db"
     with opened(old) as db:
         db.events.append([note("x")])
@@ -175,7 +176,8 @@ def test_a_second_mover_takes_over(tmp_path: Path) -> None:
     async def both() -> None:
         class Late(WrappedBackend):
             async def set_fence(self, fence: Fence | None, *, expected: str | None, lasts: float | None = None) -> None:
-                if lasts is not None:  # it is about to keep the writers out, when another one moves the store
+                now = "opens" if fence is None else "fences" if lasts is not None else "decides"
+                if now == stage and (fence is None or fence.to == str(new)):
                     await asyncio.to_thread(moved, old, new)
                 await self.backend.set_fence(fence, expected=expected, lasts=lasts)
 
@@ -183,11 +185,42 @@ def test_a_second_mover_takes_over(tmp_path: Path) -> None:
             goes.connect(old, registry=registry) as source,
             goes.connect(new, registry=registry, unfinished=True) as target,
         ):
-            with pytest.raises(FenceChanged):
+            if stage == "opens":
+                await cutover(source.backend, Late(target.backend))
+                return
+            with pytest.raises(FenceChanged if stage == "fences" else MoveUndone):
                 await cutover(Late(source.backend), target.backend)
 
     asyncio.run(both())
     assert (takes_writes(old), takes_writes(new)) == (False, True)
+
+
+def test_a_move_that_is_undone_while_it_is_decided(tmp_path: Path) -> None:
+    """Whoever undoes it takes the target first: so the one that has decided cannot open it."""
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    with opened(old) as db:
+        db.events.append([note("x")])
+
+    def undo() -> None:
+        with opened(old) as one, opened(new, unfinished=True) as two:
+            assert operations.undo(one, two)
+
+    async def both() -> None:
+        class Late(WrappedBackend):
+            async def set_fence(self, fence: Fence | None, *, expected: str | None, lasts: float | None = None) -> None:
+                if fence is None:
+                    await asyncio.to_thread(undo)
+                await self.backend.set_fence(fence, expected=expected, lasts=lasts)
+
+        async with (
+            goes.connect(old, registry=registry) as source,
+            goes.connect(new, registry=registry, unfinished=True) as target,
+        ):
+            with pytest.raises(FenceChanged):
+                await cutover(source.backend, Late(target.backend))
+
+    asyncio.run(both())
+    assert (takes_writes(old), takes_writes(new)) == (True, False)
 
 
 def test_leases_are_handed_over(tmp_path: Path) -> None:
