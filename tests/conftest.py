@@ -56,6 +56,9 @@ SERVERS = tuple(
 )
 """How the names of files begin whose tests need a server."""
 
+DATABASES = {"postgresql", "mongodb"}
+"""Parameters of tests that say on which servers they run."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
@@ -104,7 +107,7 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> list[
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What is in a file named after a server needs one; some tests are slow; and what another share runs is not run."""
     for item in items:
-        if item.path.stem.startswith(SERVERS):
+        if item.path.stem.startswith(SERVERS) or not DATABASES.isdisjoint(_words(item)):
             item.add_marker(pytest.mark.server)
         path, _, test = item.nodeid.partition("[")[0].partition("::")
         on_a_database = item.get_closest_marker("server") and not path.startswith("tests/bus/")
@@ -138,6 +141,12 @@ def pytest_collection_finish() -> None:
     """Let the garbage collector forget what is there for the whole run: many tests collect, and it is most of the heap."""
     gc.collect()
     gc.freeze()
+
+
+def _words(item: pytest.Item) -> list[str]:
+    """The parameters of a test that are text."""
+    parameters: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
+    return [value for value in parameters.values() if isinstance(value, str)]
 
 
 def _where(item: pytest.Function) -> tuple[str, ...]:

@@ -8,6 +8,9 @@ not among them: their shares are chosen by backend and face.
 from __future__ import annotations
 
 LONG: dict[str, list[str]] = {
+    "backends/test_command_outcomes.py": [
+        "test_each_outcome_is_told_once_whoever_is_killed",
+    ],
     "backends/test_contended_commands.py": [
         "test_each_command_of_several_processes_counts",
     ],
@@ -177,6 +180,9 @@ LONG: dict[str, list[str]] = {
     ],
     "operations/test_import.py": [
         "test_an_interrupted_import_is_unusable_until_it_is_resumed",
+    ],
+    "operations/test_verify.py": [
+        "test_memory_does_not_grow_with_the_log",
     ],
     "processor/test_ends.py": [
         "test_wherever_run_is_cancelled_nothing_is_lost_and_nothing_is_left",
