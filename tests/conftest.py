@@ -101,7 +101,8 @@ def pytest_pycollect_makeitem(collector: pytest.Collector, obj: object) -> list[
     share, rule = _share(collector.config), getattr(obj, "rule", None)
     if share is None or rule is None or not isinstance(collector, pytest.Class):
         return None
-    return None if shares.has_turn(rule.id, [cls.__name__ for cls in collector.obj.__mro__], share) else []
+    leg = [] if find_spec("apsw") else ["Bare"]
+    return None if shares.has_turn(rule.id, [*leg, *(cls.__name__ for cls in collector.obj.__mro__)], share) else []
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -24,6 +24,7 @@ SAMPLE = 2
 """The share that shows what a wheel holds: the first rule of each family, on one backend and face."""
 
 TURNS = {
+    "Bare": (1, 3),  # SQLite without optional packages; the first share is there for what a person waits for
     "Older": (0, 1),  # these two are slow, and the second share runs what is slow
     "Pooled": (0, 1),
     "Postgres": (1, 19),  # servers take most of the time of a run: the first share shows that their adapters work
@@ -36,7 +37,8 @@ TURNS = {
     "Sound": (1, 1),
 }
 """The backends on which not every share runs every rule, and how many parts of the rules each share runs there. They are
-told by a class that their test classes inherit; all other backends run every rule in every share."""
+told by a class that their test classes inherit, or by `Bare` before it where there is no optional package; all other
+backends run every rule in every share."""
 
 WORDS = frozenset({"async", "blocking", "loop", "memory", ":memory:", "file", "apsw", "sqlite3", "any"})
 """What a parameter of a test says if it is about a face, a driver or the place of a file."""

@@ -36,7 +36,7 @@ HOMES = (
     Home("Mongo"),
 )
 BARE = (Home("SQLite", ("memory-sqlite3", "file-sqlite3")),)
-"""As the first share finds it without optional packages."""
+"""As the leg without optional packages finds it."""
 SUITES = [getattr(suites, name) for name in suites.__all__ if name.endswith("Tests")]
 
 Run = tuple[str, str, str, str]
@@ -44,14 +44,14 @@ Run = tuple[str, str, str, str]
 
 
 def runs(suite: type[Contract], numbers: Iterable[int] = shares.SHARES) -> set[Run]:
-    """Return what the shares run of a suite: the first in both legs."""
-    legs = [(number, True, home) for number in numbers for home in HOMES]
-    legs += [(0, False, home) for home in BARE if 0 in numbers]
+    """Return what the shares run of a suite, in both legs."""
+    legs = [(number, apsw, home) for number in numbers for apsw in (True, False) for home in (HOMES if apsw else BARE)]
     return {
         (rule.id, home.hook, *kind)
         for number, apsw, home in legs
         for name, rule in rules_of(suite).items()
-        if (kinds := kinds_of(suite, name, home)) and shares.has_turn(rule.id, [home.hook], number)
+        if (kinds := kinds_of(suite, name, home))
+        and shares.has_turn(rule.id, [home.hook] if apsw else ["Bare", home.hook], number)
         for kind in shares.choose(rule.id, shares.of_leg(kinds, apsw), number)
     }
 

@@ -171,13 +171,13 @@ def starts(self: Any, id: str) -> Noted:
 def processing(db: BlockingDatabase, handler: Any, **options: Any) -> None:
     db.events.append([noted()])
     with db.processor("p", handler, retry=AT_ONCE, **options) as processor:
-        processor.wait_for(1, 10)
+        processor.wait_for(1, 60)
 
 
 def projecting(db: BlockingDatabase, projection: Any) -> None:
     db.events.append([goes.Event(Noted(1), aggregate=("notes", "1"), version=1, registry=registry)])
     with db.projection(projection, retry=AT_ONCE) as processor:
-        processor.wait_for(1, 10)
+        processor.wait_for(1, 60)
 
 
 def method_of_projection(db: BlockingDatabase, f: Any) -> None:
@@ -283,7 +283,7 @@ def looking_up(db: BlockingDatabase, f: Any) -> None:
 def rebuilding(db: BlockingDatabase, **callbacks: Any) -> None:
     db.events.append([goes.Event(Noted(1), aggregate=("notes", "1"), version=1, registry=registry)])
     with db.projection(of_documents()) as processor:
-        processor.wait_for(1, 10)
+        processor.wait_for(1, 60)
     db.projection(of_documents()).rebuild(**callbacks)
 
 
@@ -435,7 +435,7 @@ def test_the_async_face_awaits_coroutine_functions_and_refuses_generators() -> N
             db.commands.handle(Note, does)
             await db.commands.dispatch(Note("1"))
             async with db.processor("p", does) as processor:
-                await processor.wait_for(1, 10)
+                await processor.wait_for(1, 60)
             assert done == [0, 1, 2, "plain", 4, 5]
             for place in (
                 lambda: db.processor("p", generator),
@@ -531,7 +531,7 @@ def test_it_counts_as_a_failed_attempt(place: str, raises: Any, caplog: pytest.L
         db.events.append([event])
         with BACKGROUND[place](db, failing(raises, calls)) as processor:
             with pytest.raises(GoesError):
-                processor.wait_for(1, 10)
+                processor.wait_for(1, 60)
             state, error = processor.stats().state, processor.error
     assert state == "failed"
     assert "ended" in caplog.text
@@ -550,7 +550,7 @@ def test_it_counts_as_a_failed_attempt_on_an_event_loop(place: str, raises: Any)
             await db.events.append([event])
             async with BACKGROUND[place](db, failing(raises, calls)) as processor:
                 with pytest.raises(GoesError):
-                    await processor.wait_for(1, 10)
+                    await processor.wait_for(1, 60)
                 assert (await processor.stats()).state == "failed"
                 assert any("a function of the program" in str(one) for one in chain_of(processor.error))
 

@@ -12,7 +12,7 @@ import pytest
 import goes_lite as goes
 from goes_lite.errors import StoreUnavailable
 
-WITHIN = 60.0
+WITHIN = 180.0
 """Seconds after which the test fails, if opening has not ended by itself long before."""
 
 

@@ -15,7 +15,7 @@ from goes_lite.sqlite import _connection, _wakeup
 from goes_lite.sqlite._driver import Connection
 from tests.backends.sqlite_kit import note, store
 
-PATIENCE = 30
+PATIENCE = 60
 
 
 def settled(db: BlockingDatabase) -> int:

@@ -70,7 +70,7 @@ def test_writers_take_turns(path: str, driver: str, spawn: Processes) -> None:
     for worker in workers:
         worker.finish()
     print(f"{driver}: commits per process", *commits)
-    assert max(commits) <= 3 * min(commits)
+    assert max(commits) <= 10 * min(commits)  # on a busy machine; with starvation it is thousands
     assert len(check_file(path)) == sum(commits)
 
 

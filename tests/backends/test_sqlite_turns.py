@@ -15,7 +15,7 @@ from goes_lite.errors import StoreLocked
 from goes_lite.sqlite._writer import Writer
 from tests.backends.sqlite_kit import note, numbers, store, writer_of
 
-PATIENCE = 20.0
+PATIENCE = 60
 
 
 def queue_behind(db: BlockingDatabase, work: Callable[[], object], name: str = "") -> threading.Thread:

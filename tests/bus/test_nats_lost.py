@@ -267,7 +267,7 @@ def test_closing_needs_no_broker(tmp_path: Path) -> None:
             publishing = asyncio.create_task(db.bus.publish([note(1)]))
             await asyncio.sleep(0.1)
             begun = time.monotonic()
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - begun < 30
         assert await waiting is None
         with pytest.raises(goes.errors.BusError):
             await publishing

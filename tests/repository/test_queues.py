@@ -82,7 +82,7 @@ def test_who_gives_up_waiting_leaves_the_line() -> None:
         waiting[1].cancel()
         await asyncio.sleep(0)
         line.leave(first)
-        line.leave(await asyncio.wait_for(waiting[2], 0.5))
+        line.leave(await asyncio.wait_for(waiting[2], 60))
         assert repr(line) == "<AggregateQueues for 0 keys>"
 
     asyncio.run(main())
@@ -90,23 +90,25 @@ def test_who_gives_up_waiting_leaves_the_line() -> None:
 
 def test_a_turn_that_takes_too_long_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while without progress the next goes ahead; a long line that moves is waited for."""
-    monkeypatch.setattr(queues, "MAX_TURN", 0.05)
 
     async def main() -> None:
         line, runtime = AggregateQueues(), LoopRuntime()
+        monkeypatch.setattr(queues, "MAX_TURN", 0.05)
         stuck = await line.join(REF, runtime)
         began = time.monotonic()
         ahead = await line.join(REF, runtime)
-        assert 0.04 <= time.monotonic() - began < 0.5
+        assert 0.04 <= time.monotonic() - began < 30
         line.leave(ahead)
         line.leave(stuck)
+
+        monkeypatch.setattr(queues, "MAX_TURN", 2.0)
 
         steps: list[str] = []
 
         async def work(number: int) -> None:
             ticket = await line.join(REF, runtime)
             steps.append(f"{number} in")
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.5)
             steps.append(f"{number} out")
             line.leave(ticket)
 

@@ -15,6 +15,7 @@ from goes_lite.errors import AggregateNotFound, AppendConditionFailed, Concurren
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
 from goes_lite.repository import Repository
+from goes_lite.repository import _queues as queues
 from goes_lite.repository._queues import queues_of
 from goes_lite.repository.schedule import Every
 from tests.repository.repository_kit import NOON, Account, Moved, filled, memory, spied, state
@@ -100,7 +101,7 @@ async def test_use_gives_up_after_its_tries() -> None:
         assert all(0 <= pause <= 0.25 for pause in pauses)
 
 
-async def test_a_change_that_uses_its_own_aggregate_gives_up_in_the_end() -> None:
+async def test_a_change_that_uses_its_own_aggregate_gives_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """It refuses itself at every try; it does not wait for itself for ever."""
     async with memory() as db:
         accounts = Repository(db, Account, tries=3)
@@ -109,7 +110,8 @@ async def test_a_change_that_uses_its_own_aggregate_gives_up_in_the_end() -> Non
             await accounts.use("a", lambda inner: inner.move(1), create=True)
             account.move(100)
 
-        async with asyncio.timeout(0.9):  # less than the patience of one turn
+        monkeypatch.setattr(queues, "MAX_TURN", 600.0)
+        async with asyncio.timeout(120):  # less than the patience of one turn
             with pytest.raises(ConcurrencyError):
                 await accounts.use("a", change, create=True)
         assert (await accounts.fetch("a")).balance == 3
