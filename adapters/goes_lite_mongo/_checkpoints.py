@@ -6,7 +6,7 @@ the system's, as in tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from bson.int64 import Int64
 
@@ -17,10 +17,11 @@ from goes_lite.contract.checkpoints import (
     check_checkpoints,
     check_lease,
     check_owned_name,
+    check_tokens,
     check_ttl,
 )
 from goes_lite.errors import StoreDamaged
-from goes_lite.events.fields import to_micros
+from goes_lite.events.fields import from_micros, to_micros
 from goes_lite.kit.leases import (
     NOBODY,
     Sightings,
@@ -157,6 +158,23 @@ class MongoLeases:
 
         row, now = await self._executor.read(work)
         return held(name, self._sightings.judged(name, _stored(row), now), now)
+
+    async def tokens(self) -> dict[str, int]:
+        async def work(session: ClientSession) -> list[Document]:
+            return await self._leases.find({}, session=session).sort("_id").to_list()
+
+        return {row["_id"]: _lease(row)[1] for row in await self._executor.read(work)}
+
+    async def import_tokens(self, tokens: Mapping[str, int]) -> None:
+        rows = check_tokens(tokens)
+
+        async def work(session: ClientSession) -> None:
+            there = {row["_id"]: _lease(row)[1] async for row in self._leases.find({}, session=session)}
+            for name, token in rows:
+                if there.get(name, 0) < token:
+                    await self._take(session, Lease(name, "", token, from_micros(0)))
+
+        await self._executor.write(work)
 
 
 async def _identity(found: Collections, clock: Clock, session: ClientSession) -> tuple[str, int]:

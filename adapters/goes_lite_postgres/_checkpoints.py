@@ -6,7 +6,7 @@ unless the runtime has another clock than the system's, as in tests.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from goes_lite.contract.checkpoints import (
     Checkpoint,
@@ -15,11 +15,21 @@ from goes_lite.contract.checkpoints import (
     check_checkpoints,
     check_lease,
     check_owned_name,
+    check_tokens,
     check_ttl,
 )
 from goes_lite.errors import LeaseHeld, LeaseLost
 from goes_lite.events.fields import from_micros, to_micros
-from goes_lite.kit.leases import NOBODY, Sightings, StoredLease, check_claim, check_current, checkpoint, held
+from goes_lite.kit.leases import (
+    NOBODY,
+    Sightings,
+    StoredLease,
+    check_claim,
+    check_current,
+    checkpoint,
+    held,
+    stored_lease,
+)
 from goes_lite.kit.stored import LEASE
 from goes_lite.runtime import Clock, SystemClock
 from goes_lite_postgres._driver import Connection
@@ -48,6 +58,12 @@ class CheckpointSql:
         )
         self.delete = f"DELETE FROM {checkpoints} WHERE name = $1 RETURNING 1"
         self.lease = f"SELECT owner, token, expires FROM {leases} WHERE name = $1"
+        self.tokens = f'SELECT name, owner, token, expires FROM {leases} ORDER BY name COLLATE "C"'
+        self.import_tokens = (
+            f"INSERT INTO {leases} AS l (name, owner, token, expires) "
+            "SELECT name, '', token, 0 FROM unnest($1::text[], $2::bigint[]) AS given (name, token) ON CONFLICT (name) DO UPDATE "
+            "SET owner = '', token = excluded.token, expires = 0 WHERE l.token < excluded.token"
+        )
         # FOR SHARE, so that nobody can take over the lease before the write under it is committed.
         self.keep_lease = f"{self.lease} FOR SHARE"
         self.seen = f"SELECT owner, token, expires, {_NOW} FROM {leases} WHERE name = $2"
@@ -168,6 +184,15 @@ class PostgresLeases:
         now = micros(self._clock)
         stored, at = await self._executor.read(lambda connection: _seen(connection, self._sql.seen, now, name))
         return held(name, self._sightings.judged(name, stored, at), at)
+
+    async def tokens(self) -> dict[str, int]:
+        rows = await self._executor.read(lambda connection: connection.fetch(self._sql.tokens))
+        return {name: stored_lease(name, row)[1] for name, *row in rows}
+
+    async def import_tokens(self, tokens: Mapping[str, int]) -> None:
+        rows = check_tokens(tokens)
+        names, numbers = [name for name, _ in rows], [number for _, number in rows]
+        await self._executor.write(lambda connection: connection.execute(self._sql.import_tokens, names, numbers))
 
 
 async def _seen(connection: Connection, sql: str, now: int | None, name: str) -> tuple[StoredLease, int]:

@@ -53,7 +53,7 @@ GUARANTEES = (
     Guarantee("G13", "bad input is a typed error and leaves the store unchanged", (
         "ES-BAD", "SS-BAD", "MS-BAD", "MS-BULK-011", "MS-BULK-012", "MS-BULK-013", "MS-RENAME-006", "CP-BAD",
         "ES-IMPORT-008", "ES-IMPORT-011", "MS-IMPORT-004", "CP-IMPORT-003", "SS-MANY-003",
-        "BE-VIEW-007", "BE-FENCE-008", "LE-BAD",
+        "BE-VIEW-007", "BE-FENCE-008", "LE-BAD", "LE-IMPORT-004",
         "EB-NAME-005", "BE-COMMITS-014", "BE-OPEN-008", "BE-READONLY", "BE-UNKNOWN", "PR-BAD",
         "PR-UNREAD",
     )),

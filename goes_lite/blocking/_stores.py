@@ -305,6 +305,18 @@ class BlockingLeaseStore:
         """Return the lease, or None if nobody holds it (never acquired, released or expired)."""
         return self._portal.run(self._store.get(name))
 
+    def import_tokens(self, tokens: Mapping[str, int]) -> None:
+        """Continue the fencing tokens of another store, all or none: the next token of each name is higher than the given one.
+
+        - A lease whose token is as high already stays as it is. Any other is free afterwards: who held it has lost it.
+        - Raises InvalidQueryError for names and tokens that cannot be.
+        """
+        return self._portal.run(self._store.import_tokens(tokens))
+
+    def tokens(self) -> dict[str, int]:
+        """Return the last fencing token of each lease that was ever acquired, whether it is held or not, ordered by name."""
+        return self._portal.run(self._store.tokens())
+
 
 class BlockingCommits:
     """The blocking face of `goes_lite.contract.commits.Commits`."""

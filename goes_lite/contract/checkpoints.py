@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import uuid4
@@ -102,6 +102,17 @@ def check_ttl(ttl: float) -> int:
     return max(1, round(ttl * 1_000_000))
 
 
+def check_tokens(tokens: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Return the tokens of an `import_tokens`, by name; InvalidQueryError unless every backend can keep them."""
+    if not isinstance(tokens, Mapping):
+        raise InvalidQueryError(f"import_tokens takes a mapping of names to tokens, not {tokens!r:.80}")
+    for name, token in tokens.items():
+        check_owned_name(name)
+        if type(token) is not int or not 1 <= token < 2**63 - 1:
+            raise InvalidQueryError(f"a fencing token is an int from 1 to 2**63 - 2, not {token!r:.80}")
+    return sorted(tokens.items())
+
+
 class CheckpointStore(Protocol):
     """Keeps checkpoints."""
 
@@ -150,4 +161,16 @@ class LeaseStore(Protocol):
 
     async def get(self, name: str) -> Lease | None:
         """Return the lease, or None if nobody holds it (never acquired, released or expired)."""
+        ...
+
+    async def tokens(self) -> dict[str, int]:
+        """Return the last fencing token of each lease that was ever acquired, whether it is held or not, ordered by name."""
+        ...
+
+    async def import_tokens(self, tokens: Mapping[str, int]) -> None:
+        """Continue the fencing tokens of another store, all or none: the next token of each name is higher than the given one.
+
+        - A lease whose token is as high already stays as it is. Any other is free afterwards: who held it has lost it.
+        - Raises InvalidQueryError for names and tokens that cannot be.
+        """
         ...

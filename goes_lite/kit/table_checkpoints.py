@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from goes_lite.contract.checkpoints import (
     Checkpoint,
@@ -11,6 +11,7 @@ from goes_lite.contract.checkpoints import (
     check_checkpoints,
     check_lease,
     check_owned_name,
+    check_tokens,
     check_ttl,
 )
 from goes_lite.events.fields import from_micros, to_micros
@@ -92,6 +93,22 @@ class Leases(Store):
     def get(self, tables: Tables, name: str) -> Lease | None:
         check_owned_name(name)
         return held(name, _stored_lease(tables, name), self.now())
+
+    @reads
+    def tokens(self, tables: Tables) -> dict[str, int]:
+        return {name: token for name, (_, token, _) in sorted(tables.table("leases").items())}
+
+    @writes
+    def import_tokens(self, tables: Tables, tokens: Mapping[str, int]) -> Change[None]:
+        found = check_tokens(tokens)
+        return Change(
+            None,
+            [
+                ["put", ["leases"], name, ["", token, 0]]
+                for name, token in found
+                if _stored_lease(tables, name)[1] < token
+            ],
+        )
 
 
 def _stored_lease(tables: Tables, name: str) -> StoredLease:

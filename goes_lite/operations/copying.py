@@ -158,6 +158,7 @@ class Copying:
             await self._bring(view.events, head)
             await self._transfer.forget_deleted(view)
             await self.target.events.import_events([], head=head)
+            await self._continue_tokens()
             last = await reconcile(view, self.target, progress=self._recorded)
             left = await reconcile(view, self.target, progress=self._recorded) if last != Changes() else last
             whole = self._transfer.folder if verify == 0 and self._fresh else None
@@ -184,6 +185,14 @@ class Copying:
         self._total = head
         if self._done < head:
             self._done = await self._transfer.bring(events, self._done, head)
+
+    async def _continue_tokens(self) -> None:
+        """Let fencing tokens go on growing in the target, for those who compare them elsewhere."""
+        there = await self.target.leases.tokens()
+        tokens = await self.source.leases.tokens()
+        behind = {name: token for name, token in tokens.items() if there.get(name, 0) < token}
+        if behind:
+            await self.target.leases.import_tokens(behind)
 
     async def _check(self, receipt: Receipt) -> None:
         """Raise CopyDiffers unless the target has the log of the receipt."""
@@ -241,7 +250,8 @@ async def copy(
 
     - The target is opened with `connect(url, unfinished=True)`, since half a copy is refused otherwise.
     - Events keep ids, versions, times, payloads, names and positions, with the gaps, and the target has the same head.
-    - Checkpoints of the source are valid in the target. Leases are not copied: whoever works on the source has them.
+    - Checkpoints of the source are valid in the target. Leases are not: whoever works on the source has
+      them; but their fencing tokens go on growing from where they were.
     - Nothing is decoded, and no writer of the source waits. Memory: a few bytes an event, for the receipt.
     - Whatever ends it, calling it again goes on where it was. With `update`, a complete copy is brought up to date, unless
       events were written to it since.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from goes_lite.contract.checkpoints import (
@@ -12,6 +12,7 @@ from goes_lite.contract.checkpoints import (
     check_checkpoints,
     check_lease,
     check_owned_name,
+    check_tokens,
     check_ttl,
     is_instance,
 )
@@ -41,6 +42,11 @@ _SAVE = (
     "position = excluded.position, store = excluded.store, time = excluded.time"
 )
 _LEASE = "SELECT owner, token, expires FROM leases WHERE name = ?"
+_TOKENS = "SELECT name, owner, token, expires FROM leases ORDER BY name"
+_CONTINUE = (
+    "INSERT INTO leases (name, owner, token, expires) VALUES (?, '', ?, 0) ON CONFLICT (name) DO UPDATE SET "
+    "owner = '', token = excluded.token, expires = 0 WHERE token < excluded.token"
+)
 _TAKE = (
     "INSERT INTO leases (name, owner, token, expires) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
     "owner = excluded.owner, token = excluded.token, expires = excluded.expires"
@@ -143,6 +149,14 @@ class SQLiteLeases:
         stored = await self._executor.read(lambda connection: _stored(connection, name))
         now = to_micros(self._clock.now())
         return held(name, self._judged(name, stored, now), now)
+
+    async def tokens(self) -> dict[str, int]:
+        rows = await self._executor.read(lambda connection: connection.execute(_TOKENS).fetchall())
+        return {name: stored_lease(name, row)[1] for name, *row in rows}
+
+    async def import_tokens(self, tokens: Mapping[str, int]) -> None:
+        rows = check_tokens(tokens)
+        await self._executor.write(lambda connection: connection.executemany(_CONTINUE, rows))
 
 
 def _stored(connection: Connection, name: str) -> StoredLease:

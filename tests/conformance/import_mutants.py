@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -116,6 +116,20 @@ def imports_checkpoints_as_its_own(wrapped: WrappedBackend) -> None:
             await self.target.import_checkpoints([one._replace(store=wrapped.identity) for one in checkpoints])
 
     wrapped.checkpoints = cast("Any", Store(wrapped.backend.checkpoints))
+
+
+@mutant("LE-IMPORT-001", "LE-IMPORT-002")
+def forgets_the_tokens_of_another_store(wrapped: WrappedBackend) -> None:
+    """After a move, tokens begin at 1 again: whoever compares them elsewhere takes the old holder for the newer one."""
+
+    class Store(Handed):
+        async def tokens(self) -> dict[str, int]:
+            return dict.fromkeys(await self.target.tokens(), 1)
+
+        async def import_tokens(self, tokens: Mapping[str, int]) -> None:
+            return None
+
+    wrapped.leases = cast("Any", Store(wrapped.backend.leases))
 
 
 @mutant("SS-MANY-001")

@@ -52,6 +52,20 @@ def test_there_and_back(url: str, tmp_path: Path) -> None:
     assert (there.events, there.deleted, there.resumed) == (len(before["events"]), 0, False)
 
 
+def test_fencing_tokens_go_on_growing(url: str, tmp_path: Path) -> None:
+    """Somebody else may compare them: a token of the copy is higher than any that the source has given, held or not."""
+    with opened(tmp_path / "a.db") as db:
+        db.leases.release(db.leases.acquire("free", "ann", 1000))
+        free, held = db.leases.acquire("free", "bob", 1000), db.leases.acquire("held", "ann", 1000)
+        db.leases.release(free)
+        copied(tmp_path / "a.db", url)
+        with opened(url) as target:
+            assert target.leases.get("held") is None
+            assert target.leases.acquire("free", "ann", 1000).token > free.token > 1
+            assert target.leases.acquire("held", "eve", 1000).token > held.token
+        assert db.leases.get("held") == held
+
+
 def test_a_copy_is_brought_up_to_date(url: str, tmp_path: Path) -> None:
     """With `update`: what is new, changed, pruned or deleted since; nothing else is read."""
     with opened(tmp_path / "a.db") as db:

@@ -123,6 +123,8 @@ class ClosingRules(Contract):
             "renew": lambda: leases.renew(lease, 1.0),
             "release": lambda: leases.release(lease),
             "get": lambda: leases.get("reader"),
+            "tokens": leases.tokens,
+            "import_tokens": lambda: leases.import_tokens({"reader": 9}),
         })  # fmt: skip
 
     async def test_a_closed_bus_refuses_to_publish_and_to_subscribe(self, place: Place) -> None:

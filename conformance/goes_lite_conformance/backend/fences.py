@@ -50,6 +50,7 @@ def writes(db: Backend) -> dict[str, Callable[[], Any]]:
         "delete a checkpoint": partial(db.checkpoints.delete, "reader"),
         "import checkpoints": partial(db.checkpoints.import_checkpoints, [Checkpoint("reader", 1, "a/1", NOON)]),
         "acquire a lease": partial(db.leases.acquire, "reader", "me", 60),
+        "import tokens": partial(db.leases.import_tokens, {"reader": 99}),
     }
 
 

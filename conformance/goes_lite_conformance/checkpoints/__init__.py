@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from goes_lite_conformance.checkpoints.fencing import FenceRules
-from goes_lite_conformance.checkpoints.importing import CheckpointImportRules
+from goes_lite_conformance.checkpoints.importing import CheckpointImportRules, TokenImportRules
 from goes_lite_conformance.checkpoints.keeping import CheckpointRefusalRules, CheckpointRules
 from goes_lite_conformance.checkpoints.leases import AcquireRules, LeaseRefusalRules, ReleaseRules, RenewRules
 
@@ -15,6 +15,7 @@ class CheckpointAndLeaseTests(
     FenceRules,
     CheckpointRefusalRules,
     CheckpointImportRules,
+    TokenImportRules,
     AcquireRules,
     RenewRules,
     ReleaseRules,
