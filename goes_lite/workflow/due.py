@@ -13,7 +13,7 @@ from dataclasses import replace
 from goes_lite.codec import codec
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.model_store import ModelRecord
-from goes_lite.errors import CodecError, UnknownEventError
+from goes_lite.errors import CodecError, InvalidEventError, ModelError, UnknownEventError
 from goes_lite.events.fields import from_micros, is_micros, to_micros
 from goes_lite.processor.target import Commit
 from goes_lite.runtime.face import Face, call
@@ -29,6 +29,8 @@ BATCH = 200
 """How many timers share a transaction."""
 DRAIN = 100
 """How many waiting inputs of an instance share a transaction."""
+UNSTORABLE = (CodecError, ModelError, InvalidEventError)
+"""Errors of a store that refuses what an instance does, whenever that is tried."""
 MAX_SLEEP = 1.0
 """The longest wait for a timer, in seconds: the clock may be set, or the machine may sleep."""
 
@@ -47,6 +49,7 @@ class DueWork:
     async def do(self, commit: Commit) -> float | None:
         """Do what is due now; return the seconds until something is, at most one; None if nothing is planned."""
         now = self._now()
+        due: list[ModelRecord] = []
         for limit in (1, BATCH):  # mostly nothing is due
             found = await self._timers.store.query(self._timers.collection, limit=limit).list()
             if not found or found[0].id.startswith(PARKED):
@@ -54,26 +57,41 @@ class DueWork:
             due = [record for record in found if not _is_later(record.id, now)]
             if not due:
                 return min(MAX_SLEEP, (int(found[0].id[:20]) - now) / 1_000_000)
-        await commit(lambda tx: self._fire(tx, due))
+        try:
+            await commit(lambda tx: self._fire(tx, due))
+        except UNSTORABLE:  # by one of them: it is unknown which
+            for record in due:
+                await self._alone(commit, record)
         return 0
+
+    async def _alone(self, commit: Commit, record: ModelRecord) -> None:
+        """Do one of the things that are due; if the store refuses what comes of it, the instance fails with that."""
+        try:
+            await commit(lambda tx: self._fire(tx, [record]))
+        except UNSTORABLE as exc:
+            error = exc
+            await commit(lambda tx: self._fire(tx, [record], error))
 
     def _now(self) -> int:
         return to_micros(self._backend.runtime.clock.now())
 
-    async def _fire(self, tx: Transaction, records: Sequence[ModelRecord]) -> None:
+    async def _fire(self, tx: Transaction, records: Sequence[ModelRecord], error: Exception | None = None) -> None:
+        """Tell instances what is due for them; with an error, note that as their failure instead."""
         work = Work(self._backend, tx, self._name, self._backend.runtime.clock.now())
-        rows: list[tuple[str, TimerRow]] = []
-        for record in records:
-            row = _read(record)
+        rows = [(record, _read(record)) for record in records]
+        await work.load(row.key for _, row in rows if row is not None)
+        for record, row in rows:
+            instance: Instance | None = None
+            try:
+                instance = None if row is None else work.get(row.key)
+            except CodecError:
+                row = None
             if row is None:
                 await self._park(tx, record)
-            else:
-                rows.append((record.id, row))
-        await work.load(row.key for _, row in rows)
-        for id, row in rows:
-            instance = work.get(row.key)
-            if id not in rows_of(instance) or instance is None:
-                work.stale(id)
+            elif instance is None or record.id not in rows_of(instance):
+                work.stale(record.id)
+            elif error is not None:
+                self._teller.failed(work, instance, None if row.kind == "retry" else self._fired(row, work), error)
             elif row.kind == "retry":
                 await self._try_again(work, tx, instance)
             else:
@@ -85,7 +103,7 @@ class DueWork:
         return TimerFired(row.name, from_micros(row.due), work.now)
 
     async def _park(self, tx: Transaction, record: ModelRecord) -> None:
-        """Put a row aside that cannot be read: no instance can be told of it, and nobody may have to wait for it."""
+        """Put a row aside that cannot be read, or is of such an instance: nobody may have to wait for it."""
         logger.warning(
             "the timer %r in %r cannot be read, and is put aside: %.200r", record.id, record.collection, record.data
         )

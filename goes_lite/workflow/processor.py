@@ -120,7 +120,10 @@ class _TellingTarget:
         if len(events) != 1:
             return None
         position = events[0].position
-        known = [work.get(key) for key in (*about[0].starts, *about[0].reacts)]
+        try:
+            known = [work.get(key) for key in (*about[0].starts, *about[0].reacts)]
+        except CodecError:  # of an instance that cannot be told anything
+            return None
         if not any(one is not None and position <= one.position for one in known):
             return None
         letter = await parked_events(tx.models, self._name, self._backend.runtime).find(parked_key(position))

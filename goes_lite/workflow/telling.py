@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from goes_lite.errors import InstanceExists, InstanceNotFound, UnknownStep
+from goes_lite.errors import CodecError, InstanceExists, InstanceNotFound, UnknownStep
 from goes_lite.errors.functions import failure
 from goes_lite.events.event import Event
 from goes_lite.events.fields import to_micros
@@ -82,7 +82,7 @@ class Teller:
                 for key in concerned:
                     if key not in told:
                         self._react(work, key, event, own=key in reacting)
-            except (InstanceExists, InstanceNotFound) as exc:
+            except (InstanceExists, InstanceNotFound, CodecError) as exc:
                 raise HandlerFailed(exc, index) from exc
             except HandlerFailed as exc:
                 exc.index = index

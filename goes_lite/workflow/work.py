@@ -12,7 +12,7 @@ from typing import Any
 from goes_lite.codec import codec
 from goes_lite.commands.accepting import accept_all
 from goes_lite.contract.backend import Backend, Transaction
-from goes_lite.errors import ConcurrencyError, ModelConflict
+from goes_lite.errors import CodecError, ConcurrencyError, ModelConflict
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.processor.target import Displaced
@@ -34,6 +34,7 @@ class Work:
         self._aggregate = AGGREGATE + workflow
         self._before: dict[str, tuple[Instance | None, int]] = {}
         self._instances: dict[str, Instance | None] = {}
+        self._unreadable: dict[str, CodecError] = {}
         self._associated: dict[str, list[str]] = {}
         self._events: list[Event[Any]] = []
         self._commands: list[Accepted] = []
@@ -52,7 +53,10 @@ class Work:
         records = await models.store.get_many(models.collection, missing)
         for key in missing:
             record = records.get(key)
-            instance = None if record is None else decode(record.data)
+            try:
+                instance = None if record is None else decode(record.data)
+            except CodecError as exc:  # written by another tool, or by a newer version
+                self._unreadable[key], instance = exc, None
             self._before[key] = instance, 0 if record is None else record.version
             self._instances[key] = instance
 
@@ -70,7 +74,9 @@ class Work:
         return key in self._instances
 
     def get(self, key: str) -> Instance | None:
-        """Return a loaded instance as it is now."""
+        """Return a loaded instance as it is now. CodecError if its record cannot be read."""
+        if key in self._unreadable:
+            raise self._unreadable[key]
         return self._instances[key]
 
     def associated(self, key: str) -> list[str]:

@@ -12,13 +12,14 @@ import pytest
 
 import goes_lite as goes
 from goes_lite.blocking import BlockingDatabase, connect
-from goes_lite.errors import ConfigError, InstanceExists, InstanceNotFound, ProcessorStopped
+from goes_lite.errors import ConfigError, InstanceExists, InstanceNotFound, InvalidEventError, ProcessorStopped
 from goes_lite.events.fields import to_micros
 from goes_lite.events.outcome import CommandOutcome, reported_tags
 from goes_lite.events.workflow import WorkflowEnded, WorkflowHandled, WorkflowStarted
 from goes_lite.testing import FakeClock
 from goes_lite.workflow import Instance
 from goes_lite.workflow.stored import TimerRow, timer_id
+from goes_lite.workflow.work import Work
 from tests.workflow.workflow_kit import (
     NOON,
     Cancelled,
@@ -418,6 +419,61 @@ def test_compensation_runs_through_the_store(db: BlockingDatabase) -> None:
     flow.catch_up()
 
     assert (instance(db).status, instance(db).reason) == ("failed", "cancelled by the customer")
+
+
+def test_a_record_that_cannot_be_read_keeps_no_other_instance_waiting(db: BlockingDatabase, clock: FakeClock) -> None:
+    """Its events become dead letters, and its timers are put aside."""
+    flow = db.workflow(Fulfilment(), retry=goes.Retry(1, then="park"))
+    place(db, "1")
+    place(db, "2")
+    flow.catch_up()
+    sound = db.models.get("goes:workflow:fulfilment", "1")
+    assert sound is not None
+    db.models.put("goes:workflow:fulfilment", "1", '{"key":"1"}')
+    append(db, Cancelled(), "1")
+    append(db, Cancelled(), "2")
+    place(db, "3")
+    flow.catch_up()
+    clock.advance(timedelta(days=2).total_seconds())
+    flow.catch_up()
+
+    assert [(letter.name, letter.aggregate and letter.aggregate.id) for letter in flow.parked()] == [
+        ("order.cancelled", "1")
+    ]
+    assert [instance(db, key).status for key in "23"] == ["failed", "failed"]
+    assert [id[0] for id in timers(db)] == ["~"]
+    db.models.put("goes:workflow:fulfilment", "1", sound.data)
+    flow.redrive()
+    flow.catch_up()
+    assert instance(db, "1").status == "failed"
+
+
+def test_what_the_store_refuses_is_a_failure_of_its_instance(
+    db: BlockingDatabase, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save: Any = Work.save
+
+    async def refusing(work: Work) -> None:
+        if any(event.data == Late("2") for event in work._events):
+            raise InvalidEventError("too large")
+        await save(work)
+
+    monkeypatch.setattr(Work, "save", refusing)
+    for key in "123":
+        place(db, key)
+    flow = db.workflow(Fulfilment())
+    flow.catch_up()
+    clock.advance(timedelta(days=2).total_seconds())
+    flow.catch_up()
+
+    assert [instance(db, key).status for key in "123"] == ["failed", "running", "failed"]
+    (stuck,) = db.workflows.stuck()
+    assert stuck.failing is not None
+    assert (stuck.key, stuck.failing.error) == ("2", "InvalidEventError: too large")
+    monkeypatch.setattr(Work, "save", save)
+    clock.advance(60)
+    flow.catch_up()
+    assert instance(db, "2").status == "failed"
 
 
 # --- versions -------------------------------------------------------------------------------------------------------------
