@@ -36,6 +36,7 @@ from goes_lite.workflow.inputs import Input, TimerFired
 from goes_lite.workflow.instance import Failing, Instance, Status
 from goes_lite.workflow.marks import evolves, on_done, on_rejected, on_timer, reacts, starts
 from goes_lite.workflow.options import OnSecondStart, WorkflowOptions
+from goes_lite.workflow.picture import mermaid_of, text_of
 from goes_lite.workflow.processor import WorkflowProcessor
 from goes_lite.workflow.transition import Step, start, transition
 
@@ -71,12 +72,14 @@ __all__ = [
     "Workflows",
     "evolves",
     "flow",
+    "mermaid_of",
     "on_done",
     "on_rejected",
     "on_timer",
     "reacts",
     "start",
     "starts",
+    "text_of",
     "transition",
     "workflow_of",
 ]
