@@ -63,8 +63,8 @@ async def count_positions(
 def _some(spellings: Spellings, parts: Sequence[Branch], window: Window) -> tuple[Document, int]:
     """Return the filter for as many of the branches as one command takes, and their number."""
     number = size = 0
-    while number < len(parts) and (not number or size + len(parts[number].values) <= MOST):
-        size += len(parts[number].values)
+    while number < len(parts) and (not number or size + parts[number].size <= MOST):
+        size += parts[number].size
         number += 1
     wanted: Document = {"$or": [_branch(branch, spellings) for branch in parts[:number]]}
     return {"$and": [place(window.after, window.upto), wanted]}, number
@@ -78,5 +78,7 @@ def _branch(branch: Branch, spellings: Spellings) -> Document:
         wanted |= one_of("id", [Binary(one.bytes, 4) for one in branch.values])
     else:
         wanted |= one_of({"names": "name", "aggregates": "aggregate.id"}.get(branch.field, "tags"), branch.values)
-    rest = item_filter(branch.items[0], spellings)
-    return {"$and": [wanted, rest]} if rest else wanted
+    rest = [item_filter(item, spellings) for item in branch.items]
+    if not all(rest):  # one of them is met by every event
+        return wanted
+    return {"$and": [wanted, rest[0] if len(rest) == 1 else {"$or": rest}]}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 from goes_lite.events.query import EventQuery, QueryItem
@@ -28,7 +29,7 @@ S = TypeVar("S")
 
 
 class Branch(NamedTuple):
-    """One part of a query: values of a field that an index serves, and what else the events must match.
+    """One part of a query: values of a field that an index serves, and the items of which the events must match one.
 
     Without a field, all items that no index serves: they share one scan.
     """
@@ -38,6 +39,11 @@ class Branch(NamedTuple):
     values: tuple[Any, ...] = ()
     name: str = ""
     """The name of the aggregates, of which the values are the ids."""
+
+    @property
+    def size(self) -> int:
+        """About how many parameters it needs."""
+        return len(self.values) + sum(map(_size, self.items))
 
 
 class Window(NamedTuple):
@@ -65,45 +71,87 @@ def branches(query: EventQuery, spellings: Spellings, most: int) -> list[Branch]
     """Split a query into branches that indexes serve, and one for the rest; `most` values fit into a statement."""
     if query.is_everything:
         return [Branch((QueryItem(),))]
-    alike: dict[tuple[str, str, QueryItem], list[Any]] = {}
+    driven: dict[tuple[str, str, Any], dict[QueryItem, None]] = {}
     scanned: list[QueryItem] = []
-    items = [half for item in query.items for half in _halves(item, most // 4)]
+    items = [half for item in joined(query.items) for half in _halves(item, most // 4)]
     # of several tags, the one that the fewest alternatives ask for is the most selective
     asked: Mapping[str, int] = Counter(tag for item in items for tag in item.tags) if len(items) > 1 else {}
     for item in items:
-        # the most selective index first
-        if item.ids:
-            alike.setdefault(("ids", "", item._replace(ids=())), []).extend(item.ids)
-        elif item.tags:
-            tag = min(item.tags, key=lambda tag: asked.get(tag, 0))
-            rest = item._replace(tags=tuple(other for other in item.tags if other != tag))
-            alike.setdefault(("tags", "", rest), []).append(tag)
-        elif item.aggregates:
-            rest = item._replace(aggregates=())
-            for ref in item.aggregates:
-                alike.setdefault(("aggregates", ref.name, rest), []).append(ref.id)
-        elif 0 < len(item.aggregate_names) * len(item.aggregate_ids) <= MAX_PAIRS:
-            rest = item._replace(aggregate_names=(), aggregate_ids=())
-            for name in item.aggregate_names:
-                alike.setdefault(("aggregates", name, rest), []).extend(item.aggregate_ids)
-        elif item.names:
-            alike.setdefault(("names", "", item._replace(names=())), []).extend(
-                old for name in item.names for old in spellings(name)
-            )
-        else:
+        found = _driven(item, asked, spellings)
+        if found is None:
             scanned.append(item)
+            continue
+        field, values, rest = found
+        for name, value in values:
+            driven.setdefault((field, name, value), {})[rest] = None
+    # What an index finds for a value is read once, for all alternatives of that value.
+    alike: dict[tuple[str, str, tuple[QueryItem, ...]], list[Any]] = {}
+    for (field, name, value), rests in driven.items():
+        alike.setdefault((field, name, (_ANY,) if _ANY in rests else tuple(rests)), []).append(value)
     parts: list[Branch] = []
-    for (field, name, rest), values in alike.items():
-        size = 1 if len(values) <= FEW else MANY
-        for first in range(0, len(values), size):
-            parts.append(Branch((rest,), field, tuple(values[first : first + size]), name))
-    while scanned:
-        size, number = 0, 0
-        while number < len(scanned) and (size := size + _size(scanned[number])) <= most // 2:
-            number += 1
-        parts.append(Branch(tuple(scanned[: number or 1])))
-        del scanned[: number or 1]
-    return parts
+    for (field, name, others), listed in alike.items():
+        size = 1 if len(listed) <= FEW else MANY
+        for portion in _portions(others, most // 4):
+            for first in range(0, len(listed), size):
+                parts.append(Branch(portion, field, tuple(listed[first : first + size]), name))
+    return parts + [Branch(portion) for portion in _portions(scanned, most // 2)]
+
+
+_ANY = QueryItem()
+
+
+def _driven(
+    item: QueryItem, asked: Mapping[str, int], spellings: Spellings
+) -> tuple[str, list[tuple[str, Any]], QueryItem] | None:
+    """Return the field of which an index finds the events, its values (after the name of aggregates), and the rest.
+
+    The most selective index first; None if there is none.
+    """
+    if item.ids:
+        return "ids", [("", one) for one in item.ids], item._replace(ids=())
+    if item.tags:
+        tag = min(item.tags, key=lambda tag: asked.get(tag, 0))
+        return "tags", [("", tag)], item._replace(tags=tuple(other for other in item.tags if other != tag))
+    if item.aggregates:
+        return "aggregates", [(ref.name, ref.id) for ref in item.aggregates], item._replace(aggregates=())
+    if 0 < len(item.aggregate_names) * len(item.aggregate_ids) <= MAX_PAIRS:
+        pairs = [(name, id) for name in item.aggregate_names for id in item.aggregate_ids]
+        return "aggregates", pairs, item._replace(aggregate_names=(), aggregate_ids=())
+    if item.names:
+        names = [("", old) for name in item.names for old in spellings(name)]
+        return "names", names, item._replace(names=())
+    return None
+
+
+def joined(items: Sequence[QueryItem]) -> list[QueryItem]:
+    """Join alternatives that differ in one field, of which an event may have any value: not in tags, as it needs all."""
+    found = [*items]
+    for at in _JOINED if len(found) > 1 else ():
+        alike: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+        for item in found:
+            alike.setdefault((*item[:at], *item[at + 1 :]), []).append(item[at])
+        if len(alike) < len(found):
+            found = [QueryItem._make((*same[:at], _any(values), *same[at:])) for same, values in alike.items()]
+    return found
+
+
+_JOINED = tuple(at for at, field in enumerate(QueryItem._fields) if field != "tags")
+
+
+def _any(values: Sequence[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Return the values of which an event may have any; none at all mean that it may have every value."""
+    return () if () in values else tuple(dict.fromkeys(chain.from_iterable(values)))
+
+
+def _portions(items: Sequence[QueryItem], most: int) -> Iterator[tuple[QueryItem, ...]]:
+    """Split items into portions of at most so many parameters, and of at least one item."""
+    first = 0
+    while first < len(items):
+        size, end = _size(items[first]), first + 1
+        while end < len(items) and (size := size + _size(items[end])) <= most:
+            end += 1
+        yield tuple(items[first:end])
+        first = end
 
 
 def _size(item: QueryItem) -> int:

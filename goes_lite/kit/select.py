@@ -216,7 +216,7 @@ def _positions(part: Branch, build: Builder, window: Window | None = None) -> st
         position = f"({drive.position} + 0)" if values.each and part.field == "aggregates" else drive.position
         wanted.append(_clause(window, build, position))
     if part.field:
-        wanted += build.clauses(part.items[0])
+        wanted += build.clauses(part.items[0]) if len(part.items) == 1 else [build.any_of(part.items)]
     source = drive.source
     if any(item.aggregate_names or item.aggregate_ids or item.aggregates for item in part.items):
         source += _aggregate(build.dialect)

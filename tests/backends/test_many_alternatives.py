@@ -6,23 +6,29 @@ import asyncio
 import importlib
 import importlib.util
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
 from goes_lite_conformance.harness.samples import note, registry
+from goes_lite_conformance.strategies import batches, queries
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import goes_lite as goes
 from goes_lite.contract.event_store import AppendCondition
 from goes_lite.errors import AppendConditionFailed
 from goes_lite.events.query import EventQuery
-from goes_lite.kit import branches, select
+from goes_lite.kit import select
+from goes_lite.kit.branches import Branch, branches, joined
 
 
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A few alternatives are as many as a thousand."""
+    splitting = importlib.import_module("goes_lite.kit.branches")
     for name, value in (("FEW", 2), ("MANY", 3), ("STRETCH", 2)):
-        monkeypatch.setattr(branches, name, value)
+        monkeypatch.setattr(splitting, name, value)
     monkeypatch.setattr(select, "MAX_BRANCHES", 3)
     monkeypatch.setattr(select, "COUNTED", 7)
     if importlib.util.find_spec("pymongo") is not None:
@@ -108,3 +114,44 @@ def test_no_number_of_values_is_too_large(url: str) -> None:
                     await db.events.append([note()], condition=AppendCondition(query, 0))
 
     asyncio.run(run())
+
+
+def finds(branch: Branch, event: goes.Event[Any]) -> bool:
+    """Whether the values of the branch lead to the event, and one of its items matches."""
+    ref = event.aggregate
+    led = {
+        "": True,
+        "ids": event.id in branch.values,
+        "tags": not event.tags.isdisjoint(branch.values),
+        "names": event.name in branch.values,
+        "aggregates": ref is not None and ref.name == branch.name and ref.id in branch.values,
+    }
+    return led[branch.field] and any(item.matches(event) for item in branch.items)
+
+
+@given(
+    batches().flatmap(lambda batch: st.tuples(st.just(batch), st.lists(queries(batch), min_size=1, max_size=40))),
+    st.sampled_from([16, 100, 32_766]),
+)
+@settings(max_examples=25, deadline=None)
+def test_branches_mean_what_matches_says(case: tuple[list[goes.Event[Any]], list[EventQuery]], most: int) -> None:
+    """However alternatives are joined and split, and what an index finds for a value is read once."""
+    batch, asked = case
+    query = EventQuery.any_of(*asked)
+    parts = branches(query, registry.spellings, most)
+
+    for event in batch:
+        assert any(finds(branch, event) for branch in parts) == query.matches(event)
+    if most == 32_766:
+        read = Counter((branch.field, branch.name, value) for branch in parts for value in branch.values or [None])
+        assert set(read.values()) == {1}
+
+
+def test_the_widest_of_joined_alternatives_counts() -> None:
+    """One without any versions means every version, also next to one that differs from it only in having some."""
+    wide = EventQuery(["sample.noted"])
+    query = EventQuery(["sample.noted"], versions=[2]) | wide | EventQuery(["sample.noted"], versions=[3])
+
+    assert joined(query.items) == [*wide.items]
+    [branch] = branches(query, registry.spellings, 100)
+    assert finds(branch, note("x", ("order", "1"), 1))

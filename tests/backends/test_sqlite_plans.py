@@ -234,3 +234,25 @@ def test_the_cost_of_alternatives_grows_with_their_number_not_with_the_log(drive
     assert work[500, 70] < 3 * work[500, 50] + 20, work
     assert work[4000, 700] < 20 * work[4000, 70] + 20, work
     assert work[4000, 70] < 2.5 * work[500, 70] + 20, work
+
+
+ALTERNATIVES: dict[str, Callable[[int], EventQuery]] = {
+    "a name, versions": lambda n: EventQuery(["sample.noted"], versions=[n + 1]),
+    "a name, ids": lambda n: EventQuery(["sample.noted"], aggregate_ids=[str(n)]),
+    "a tag, versions": lambda n: EventQuery(tags=["all:1"], versions=[n + 1]),
+    "a tag, names": lambda n: EventQuery([f"name-{n}"], tags=["all:1"]),
+    "names of aggregates": lambda n: EventQuery(aggregate_names=[f"name-{n}"]),
+    "versions": lambda n: EventQuery(versions=[n + 1]),
+}
+
+
+@pytest.mark.parametrize("kind", ALTERNATIVES)
+def test_alternatives_that_share_an_index_share_its_rows(driver: str, kind: str) -> None:
+    """What they have in common is read once, not for each: 200 of them are hardly more work than two."""
+    with connect(":memory:", driver=driver, registry=registry) as db:
+        db.events.append([note("x", (REF.name, str(n % 300)), n // 300 + 1, tags=["all:1"]) for n in range(1500)])
+        work = [
+            steps(db, lambda many=many: db.events.count(many))  # type: ignore[misc]
+            for many in (EventQuery.any_of(*map(ALTERNATIVES[kind], range(number))) for number in (2, 200))
+        ]
+        assert work[1] < 3 * work[0], work
