@@ -33,7 +33,7 @@ _ = _nats
 
 
 class NatsCarrier:
-    """An open bus over NATS. See `goes_lite.contract.event_bus.Carrier`."""
+    """An open bus over NATS. See `goes_lite.contract.event_bus.BusConnection`."""
 
     def __init__(self, address: ServerAddress, bus: EventBus) -> None:
         self.location = address.location

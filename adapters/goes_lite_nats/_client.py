@@ -1,7 +1,7 @@
 """The driver's client, with what it lacks: TLS that was asked for is a must, and no attempt to connect leaves a socket open.
 
 Rule of this file: the client of the driver begins TLS if the broker requires it, and sends user and password either way. So
-whoever can change the greeting of the broker on its way would receive them.
+an attacker who can change the greeting of the broker on its way would receive them.
 """
 
 from __future__ import annotations

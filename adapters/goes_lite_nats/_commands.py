@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from goes_lite.contract.command_transport import Attempt, Handle, TooLarge, Unheard
+from goes_lite.contract.command_transport import Handle, HandleQueued, NoService, TooLarge
 from goes_lite.errors import BusError
 from goes_lite_nats._api import message_headers
 from goes_lite_nats._command_streams import CommandStreams
@@ -78,7 +78,7 @@ class NatsCommands:
                         continue
                     if no_responders(reply):
                         if not begun:
-                            raise Unheard
+                            raise NoService
                         await asyncio.sleep(HEARTBEAT / 2)
                         break
                     status = (reply.headers or {}).get(STATUS)
@@ -108,7 +108,7 @@ class NatsCommands:
 
     # --- services -----------------------------------------------------------------------------------------------------
 
-    async def serve(self, names: Sequence[str], handle: Handle, attempt: Attempt, concurrency: int) -> Service:
+    async def serve(self, names: Sequence[str], handle: Handle, attempt: HandleQueued, concurrency: int) -> Service:
         """See `CommandTransport.serve`."""
         await self._connection.wait_connected()
         if self.queues:

@@ -1,6 +1,6 @@
 """What the broker refuses, in words that help: it reports refusals as lines of text, apart from what they refuse.
 
-Rule of this file: such a line is no reply, so whoever waits for one is told what the broker said meanwhile.
+Rule of this file: such a line is no reply, so a caller that waits for one is told what the broker said meanwhile.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from goes_lite.contract.command_transport import Attempt, Handle
+from goes_lite.contract.command_transport import Handle, HandleQueued
 from goes_lite.errors import BusError, GoesError
 from goes_lite.runtime.backoff import Backoff
 from goes_lite_nats._api import CONSUMER_EXISTS, NANO, ApiError, delivery_fields
@@ -50,7 +50,7 @@ class Service:
         streams: CommandStreams,
         ended: Callable[[Service], None],
         handle: Handle,
-        attempt: Attempt,
+        attempt: HandleQueued,
         concurrency: int,
     ) -> None:
         self._connection = connection
@@ -82,7 +82,7 @@ class Service:
                 self._pullers.append(task)
 
     async def close(self, timeout: float | None = None) -> None:
-        """See `goes_lite.contract.command_transport.Serving.close`."""
+        """See `goes_lite.contract.command_transport.CommandDelivery.close`."""
         for subscription in self._subscriptions:
             await self._connection.drain(subscription)
         self._subscriptions.clear()

@@ -27,14 +27,14 @@ from goes_lite.commands._keys import command_id
 from goes_lite.commands._receipts import Receipt
 from goes_lite.commands._service import CommandService
 from goes_lite.commands._worker import CommandWorker
-from goes_lite.contract.command_transport import CarriesCommands, CommandTransport
+from goes_lite.contract.command_transport import BusWithCommands, CommandTransport
 from goes_lite.events.outcome import COMMAND_OUTCOME, CommandOutcome
 
 __all__ = [
     "COMMAND_OUTCOME",
     "AcceptedCommand",
     "Around",
-    "CarriesCommands",
+    "BusWithCommands",
     "Command",
     "CommandBus",
     "CommandHandler",

@@ -22,7 +22,7 @@ from goes_lite.commands._remote import RemoteCommands
 from goes_lite.commands._service import CommandService
 from goes_lite.commands._worker import CommandWorker
 from goes_lite.contract.backend import Backend, Transaction
-from goes_lite.contract.command_transport import CarriesCommands
+from goes_lite.contract.command_transport import BusWithCommands
 from goes_lite.contract.own_collections import COMMANDS
 from goes_lite.errors import (
     AbilityMissing,
@@ -65,7 +65,7 @@ class CommandBus:
         }
         bus = backend.bus
         self._accepted = AcceptedCommands(backend)
-        self._remote = RemoteCommands(backend, bus.commands) if isinstance(bus, CarriesCommands) else None
+        self._remote = RemoteCommands(backend, bus.commands) if isinstance(bus, BusWithCommands) else None
 
     def __repr__(self) -> str:
         return f"<CommandBus on {self.backend.location}: {len(self._handlers)} commands>"

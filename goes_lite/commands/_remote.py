@@ -18,7 +18,7 @@ from goes_lite.commands._receipts import Receipts, unknown_handler
 from goes_lite.commands._settling import Verdict, done, failed, settle
 from goes_lite.commands._wire import answer_of, command_bytes
 from goes_lite.contract.backend import Backend
-from goes_lite.contract.command_transport import CommandTransport, TooLarge, Unheard
+from goes_lite.contract.command_transport import CommandTransport, NoService, TooLarge
 from goes_lite.contract.own_collections import COMMANDS
 from goes_lite.errors import (
     CommandError,
@@ -58,7 +58,7 @@ class RemoteCommands:
             else:
                 left = (command.deadline - self._backend.runtime.clock.now()).total_seconds()
                 answer = await within(self._backend.runtime, max(left, 0.0), asking)
-        except Unheard:
+        except NoService:
             raise CommandNotHandled(command.name, command.id) from None
         except TooLarge:
             raise CommandFailed(command.name, command.id, 1, TOO_LARGE) from None

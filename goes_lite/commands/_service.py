@@ -15,7 +15,7 @@ from goes_lite.commands._command import Command
 from goes_lite.commands._dispatcher import Dispatcher
 from goes_lite.commands._wire import command_of, error_bytes, result_bytes
 from goes_lite.commands._worker import FINAL
-from goes_lite.contract.command_transport import CommandTransport, Serving
+from goes_lite.contract.command_transport import CommandDelivery, CommandTransport
 from goes_lite.errors import TRANSIENT, CommandNotHandled, CommandRejected, ConfigError
 from goes_lite.errors.functions import failure
 from goes_lite.errors.options import check_number
@@ -44,7 +44,7 @@ class CommandService:
         self._concurrency = concurrency
         self._attempts = attempts
         self._backoff = check_backoff(backoff)
-        self._serving: Serving | None = None
+        self._serving: CommandDelivery | None = None
         self._stopped = Signal()
         self.handled = 0
         """How many commands it has answered, with a result or an error."""

@@ -13,7 +13,7 @@ Handle = Callable[[bytes], Awaitable[bytes]]
 """Handles a command given as bytes and returns its outcome as bytes. It never raises what the handler raised."""
 
 
-class Attempt(Protocol):
+class HandleQueued(Protocol):
     """Handles an accepted command from the queue."""
 
     async def __call__(self, body: bytes, attempt: int, /) -> bytes | float:
@@ -21,7 +21,7 @@ class Attempt(Protocol):
         ...
 
 
-class Unheard(Exception):
+class NoService(Exception):
     """No service handles the command at the moment."""
 
 
@@ -29,7 +29,7 @@ class TooLarge(Exception):
     """A service has handled the command, but its outcome does not fit into a message."""
 
 
-class Serving(Protocol):
+class CommandDelivery(Protocol):
     """The delivery of commands of some names to a process."""
 
     async def close(self, timeout: float | None = None) -> None:
@@ -48,13 +48,15 @@ class CommandTransport(Protocol):
     async def request(self, name: str, id: UUID, body: bytes) -> bytes:
         """Have one service handle the command and return the outcome. Cancel the call to stop waiting.
 
-        Raises Unheard, at once, if no service does. If the one that began dies, another is asked, so a service must make
+        Raises NoService, at once, if no service does. If the one that began dies, another is asked, so a service must make
         a command that it gets count once. Raises TooLarge if the outcome cannot be sent, InvalidEventError if the command
         cannot, BusError if no service can be reached any more.
         """
         ...
 
-    async def serve(self, names: Sequence[str], handle: Handle, attempt: Attempt, concurrency: int) -> Serving:
+    async def serve(
+        self, names: Sequence[str], handle: Handle, attempt: HandleQueued, concurrency: int
+    ) -> CommandDelivery:
         """Deliver commands of these names here from now on; each goes to one of the services that serve it."""
         ...
 
@@ -85,7 +87,7 @@ class CommandTransport(Protocol):
 
 
 @runtime_checkable
-class CarriesCommands(Protocol):
+class BusWithCommands(Protocol):
     """A bus that carries commands as well."""
 
     @property

@@ -313,7 +313,7 @@ class EventBus(Protocol):
         ...
 
 
-class Carrier(Protocol):
+class BusConnection(Protocol):
     """What `connect(…, bus=…)` opens in addition to the stores: a bus and its abilities. Every backend is one, too."""
 
     location: str

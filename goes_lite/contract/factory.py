@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from goes_lite.contract.backend import Backend, Unknown
-from goes_lite.contract.event_bus import Carrier
+from goes_lite.contract.event_bus import BusConnection
 from goes_lite.events.registry import Registry
 from goes_lite.runtime import Runtime
 
@@ -75,4 +75,4 @@ class BusFactory(Protocol):
 
     async def open(
         self, location: str, runtime: Runtime, registry: Registry, unknown: Unknown, **options: Any
-    ) -> Carrier: ...
+    ) -> BusConnection: ...

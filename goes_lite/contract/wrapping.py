@@ -14,7 +14,7 @@ from uuid import UUID
 from weakref import WeakSet
 
 from goes_lite.contract.backend import Backend, Durability, Transaction, View
-from goes_lite.contract.event_bus import REPLAY, Carrier
+from goes_lite.contract.event_bus import REPLAY, BusConnection
 from goes_lite.contract.event_store import AggregateInfo, AppendCondition, Appended, EventStore, Pages
 from goes_lite.contract.fence import Fence
 from goes_lite.contract.findings import Finding
@@ -221,23 +221,23 @@ class WrappedBackend(Backend):
 class ComposedBackend(WrappedBackend):
     """The stores of one backend and the bus of another: what `connect(url, bus=other_url)` opens."""
 
-    def __init__(self, stores: Backend, carrier: Carrier) -> None:
+    def __init__(self, stores: Backend, connection: BusConnection) -> None:
         super().__init__(stores)
-        self._carrier = carrier
-        self.bus = carrier.bus
+        self._connection = connection
+        self.bus = connection.bus
         self._describe(stores)
 
     def _describe(self, backend: Backend) -> None:
         super()._describe(backend)
-        self.location = f"{backend.location} + {self._carrier.location}"
+        self.location = f"{backend.location} + {self._connection.location}"
         # replay depends on the bus, everything else on the stores
-        self.abilities = (backend.abilities - {REPLAY}) | (self._carrier.abilities & {REPLAY})
+        self.abilities = (backend.abilities - {REPLAY}) | (self._connection.abilities & {REPLAY})
 
     def __repr__(self) -> str:
-        return f"<ComposedBackend {self.backend!r} + {self._carrier!r}>"
+        return f"<ComposedBackend {self.backend!r} + {self._connection!r}>"
 
     async def close(self) -> None:
         try:
-            await self._carrier.close()
+            await self._connection.close()
         finally:
             await self.backend.close()

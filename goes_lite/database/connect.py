@@ -191,8 +191,8 @@ async def open_backend(
             return backend
         from goes_lite.contract.wrapping import ComposedBackend
 
-        carrier = await bus_factory.open(bus_address.location, runtime, registry, unknown, **bus_address.options)
-        return ComposedBackend(backend, carrier)
+        connection = await bus_factory.open(bus_address.location, runtime, registry, unknown, **bus_address.options)
+        return ComposedBackend(backend, connection)
     except BaseException as exc:
         if backend is not None:
             await backend.close()
@@ -239,7 +239,7 @@ async def _check_finished(backend: Backend) -> None:
     try:
         mark = await backend.models.get(IMPORTS, UNFINISHED)
     except StoreDamaged:
-        return  # whoever reads what is damaged will learn of it
+        return  # reading what is damaged raises this, too
     if mark is not None:
         from goes_lite.operations.imports import source_of
 

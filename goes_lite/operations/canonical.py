@@ -98,7 +98,7 @@ def compact(positions: Sequence[int]) -> Sequence[int]:
 
 
 class Folder:
-    """Folds events into blocks, for whoever reads them anyway: `add` them in order, then `finish`."""
+    """Folds events into blocks, for a caller that reads them anyway: `add` them in order, then `finish`."""
 
     def __init__(self) -> None:
         self.blocks: list[Block] = []

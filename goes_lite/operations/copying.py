@@ -250,8 +250,8 @@ async def copy(
 
     - The target is opened with `connect(url, unfinished=True)`, since half a copy is refused otherwise.
     - Events keep ids, versions, times, payloads, names and positions, with the gaps, and the target has the same head.
-    - Checkpoints of the source are valid in the target. Leases are not: whoever works on the source has
-      them; but their fencing tokens go on growing from where they were.
+    - Checkpoints of the source are valid in the target. Leases are not: the programs that work on the source
+      hold them; but their fencing tokens go on growing from where they were.
     - Nothing is decoded, and no writer of the source waits. Memory: a few bytes an event, for the receipt.
     - Whatever ends it, calling it again goes on where it was. With `update`, a complete copy is brought up to date, unless
       events were written to it since.
