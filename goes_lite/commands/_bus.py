@@ -15,7 +15,13 @@ from goes_lite.commands._accepting import AcceptedCommands, reporting
 from goes_lite.commands._command import Command
 from goes_lite.commands._deadline import in_time
 from goes_lite.commands._dispatcher import Handler
-from goes_lite.commands._handlers import AggregateHandler, FunctionHandler, check_command, handled_commands
+from goes_lite.commands._handlers import (
+    AggregateHandler,
+    FunctionHandler,
+    InsideHandler,
+    check_command,
+    handled_commands,
+)
 from goes_lite.commands._keys import command_id
 from goes_lite.commands._receipts import Receipts, unknown_handler
 from goes_lite.commands._remote import RemoteCommands
@@ -39,7 +45,7 @@ from goes_lite.events.ids import new_id
 from goes_lite.repository import Repository
 from goes_lite.repository.options import on_face
 from goes_lite.runtime import own_clock
-from goes_lite.runtime.face import AsyncFace, Face, call
+from goes_lite.runtime.face import Face, call
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -109,8 +115,8 @@ class CommandBus:
             self._add(kind, AggregateHandler(self.backend, self._face, repository, method, mark))
 
     def handle_inside(self, name: str, handler: Callable[[Any], Awaitable[Any]]) -> None:
-        """Let a coroutine function of goes_lite handle the commands of a name, on either face; the last one counts."""
-        self._handlers[name] = FunctionHandler(self.backend, AsyncFace(), handler, transactional=False)
+        """Let a coroutine function of goes_lite handle the accepted commands of a name, on either face; the last one counts."""
+        self._handlers[name] = InsideHandler(self.backend, handler)
 
     def _add(self, command: type[Any] | str, handler: Handler) -> None:
         registry = self.backend.registry.commands

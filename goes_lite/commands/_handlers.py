@@ -6,7 +6,7 @@ never handled halfway, and never twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from types import FunctionType
 from typing import Any, NamedTuple, TypeVar, cast
@@ -14,7 +14,7 @@ from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
 from goes_lite.commands._command import Command
-from goes_lite.commands._receipts import Receipt, Receipts
+from goes_lite.commands._receipts import Receipt, Receipts, unknown_handler
 from goes_lite.contract.backend import TRANSACTIONS, Backend, ended_by_store
 from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AbilityMissing, ConfigError, GoesError, RegistrationError
@@ -118,6 +118,20 @@ class FunctionHandler:
             if command.once:
                 await self.receipts.put_in(tx, command, self.receipts.make(command, result))
         return result
+
+
+class InsideHandler:
+    """Calls a coroutine function of goes_lite with the command.
+
+    It keeps no receipt: only accepted commands come to it, and what it returns is stored when the worker ends one, once.
+    """
+
+    def __init__(self, backend: Backend, function: Callable[[Any], Awaitable[Any]]) -> None:
+        self._function = function
+        self.receipts = Receipts(backend, unknown_handler)
+
+    async def handle(self, command: Command[Any]) -> object:
+        return await self._function(command.data)
 
 
 class AggregateHandler:

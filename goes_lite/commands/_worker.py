@@ -18,10 +18,11 @@ from typing import Any, Self
 from goes_lite.commands._accepted import AcceptedCommand, accepted_in, error_fields, read, restored
 from goes_lite.commands._command import Command
 from goes_lite.commands._dispatcher import Dispatcher
+from goes_lite.commands._handlers import InsideHandler
 from goes_lite.commands._receipts import settle_done
 from goes_lite.commands._remote import RemoteCommands
 from goes_lite.commands._sent import SentCommands
-from goes_lite.commands._settling import failed, settle
+from goes_lite.commands._settling import done, failed, settle
 from goes_lite.commands.accepting import Postponed
 from goes_lite.contract.model_store import ModelRecord
 from goes_lite.contract.own_collections import COMMANDS
@@ -235,7 +236,7 @@ class CommandWorker:
             if queue is not None and self._bus.handler_of(accepted.command) is None:
                 await self._forward(command, accepted, queue)
                 return
-            await self._bus.send(command)
+            result = await self._bus.send(command)
         except StoreClosed:
             raise
         except (*TRANSIENT, Postponed) as exc:
@@ -262,7 +263,11 @@ class CommandWorker:
                 due = self._after(pause_after(accepted.attempts, self._backoff, logger))
                 await self._change(accepted, **error_fields(error), due=due)
             return
-        await settle_done(self._backend, accepted)
+        handler = self._bus.handler_of(accepted.command)
+        if isinstance(handler, InsideHandler):
+            await settle(self._backend, accepted, done(handler.receipts.encode(result)))
+        else:
+            await settle_done(self._backend, accepted)
         self.handled += 1
 
     async def _forward(self, command: Command[Any], accepted: AcceptedCommand, queue: RemoteCommands) -> None:
