@@ -34,11 +34,16 @@ REST = 1.0
 
 
 class Whereabouts:
-    """The open handle on a store that may be moved. Those it had before stay open: what began there ends there."""
+    """The open handle on a store that may be moved.
+
+    The one before stays open, so that what began there ends there; and the first, which the runtime of the program belongs to.
+    """
 
     def __init__(self, backend: Backend, reopen: Reopen) -> None:
         self.current = backend
         self.former: list[Backend] = []
+        """The handles before, the oldest first, that are still open."""
+        self._leaving: set[asyncio.Task[None]] = set()
         self.moved = Signal()
         """Notified each time that the handle is another one."""
         self.on_move: list[Callable[[Backend, Backend], None]] = []
@@ -99,12 +104,21 @@ class Whereabouts:
                 await there.close()
                 return False
             self.former.append(backend)
+            self._leave()
             self.current, self._arrived = there, self._clock.monotonic()
             for tell in self.on_move:
                 tell(backend, there)
             self.moved.notify()
             logger.info("the store %s was moved to %s: going on there", backend.location, there.location)
             return True
+
+    def _leave(self) -> None:
+        """Close the handles that nothing can be using any more."""
+        for left in self.former[1:-1]:
+            task = asyncio.get_running_loop().create_task(_closed(left))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+        del self.former[1:-1]
 
     async def _take_leases(self, backend: Backend, there: Backend) -> None:
         """Hold in the new store what this handle holds in the old one."""
@@ -156,8 +170,17 @@ class Whereabouts:
             if self._watch is not None:
                 await self._watch.join()
         finally:
+            while self._leaving:
+                await asyncio.wait(self._leaving)
             for backend in (self.current, *reversed(self.former)):
                 await backend.close()
+
+
+async def _closed(backend: Backend) -> None:
+    try:
+        await backend.close()
+    except (GoesError, OSError) as error:
+        logger.warning("closing a handle on %s, which was moved: %s", backend.location, error)
 
 
 async def _opened(backend: Backend, there: Backend, fence: Fence) -> bool:

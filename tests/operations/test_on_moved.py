@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from goes_lite_conformance.harness.asserts import refused
 import goes_lite as goes
 from goes_lite.errors import ConfigError, LeaseHeld, StoreMoved, TransactionConflict
 from goes_lite.operations import cutover
+from goes_lite.sqlite import SQLiteBackend
 
 pytestmark = pytest.mark.once
 
@@ -187,6 +189,28 @@ def test_a_store_that_was_moved_before(tmp_path: Path) -> None:
             assert (db.location, (await db.events.append([event()])).position) == (str(third), 3)
 
     asyncio.run(program())
+
+
+def test_handles_of_former_places_are_closed(tmp_path: Path) -> None:
+    """However often the store moves, a program has no more than three handles on it."""
+    places = [tmp_path / "old.db", tmp_path / "new.db"]
+
+    async def program() -> None:
+        async with following(places[0]) as db:
+            for number in range(6):
+                await db.events.append([event()])
+                await move(places[number % 2], places[(number + 1) % 2])
+            assert (await db.events.append([event()])).position == 7
+            await until(lambda: _handles(tmp_path) <= 3)
+        assert _handles(tmp_path) == 0
+
+    asyncio.run(program())
+
+
+def _handles(folder: Path) -> int:
+    """The number of open handles on stores in a folder."""
+    found = [one for one in gc.get_objects() if type(one) is SQLiteBackend]
+    return sum(str(folder) in one.location and ": closed" not in repr(one) for one in found)
 
 
 def test_a_transaction_can_be_run_again(tmp_path: Path) -> None:
