@@ -1,6 +1,6 @@
 """How many inputs per second workflows are told on one file at full durability, and what timers and long lives cost.
 
-    python bench/workflows.py [--inputs 20000] [--timers 100000] [--long 100000] [--url sqlite:///…]
+    python bench/workflows.py [--inputs 20000] [--timers 100000] [--instances 10000] [--long 100000] [--url sqlite:///…]
 
 Prints a line for each measurement. Runs in a temporary folder; nothing else should be running on the machine.
 """
@@ -134,12 +134,13 @@ def throughput(url: str, inputs: int) -> None:
                 events += [event(data, order, version) for order in some]
         append(db, events)
         flow = db.workflow(Fulfilment())
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         flow.catch_up()
-        took = time.perf_counter() - began
+        took, busy = time.perf_counter() - began, time.process_time() - busy
         completed = len(db.workflows.list(Fulfilment, status="completed"))
         assert completed == orders, f"{completed} of {orders} orders are completed"
         print(f"{len(events) / took:9,.0f} inputs/s  {orders:,} instances of three steps, durability {db.durability}")
+        print(f"{len(events) / busy:9,.0f} inputs/s  of CPU time, were the machine its own")
 
 
 def many_timers(url: str, timers: int) -> None:
@@ -154,6 +155,36 @@ def many_timers(url: str, timers: int) -> None:
             db._portal.run(chores.do(None))
             found.append(time.perf_counter() - began)
         print(f"{sorted(found)[10] * 1000:9.3f} ms        to see that none of {timers:,} timers is due (median of 20)")
+
+
+def one_that_fails(url: str, instances: int) -> None:
+    """How long an input of every instance takes, before and after one of them began to fail at every attempt."""
+
+    class Broken(Fulfilment, name="fulfilment"):
+        broken = False
+
+        def noted(self, state: Progress, event: goes.Event[Noted]) -> None:
+            if self.broken and state.order == "5":
+                raise RuntimeError("out of order")
+
+    with store(url) as db:
+        append(db, [event(Placed(5), order, 1) for order in range(instances)])
+        broken = Broken()
+        flow = db.workflow(broken)
+        flow.catch_up()
+        took: list[float] = []
+        for version in range(2, 6):
+            broken.broken = version > 3
+            append(db, [event(Noted(version), order, version) for order in range(instances)])
+            began = time.process_time()
+            flow.catch_up()
+            took.append(time.process_time() - began)
+        (stuck,) = db.workflows.stuck()
+        assert stuck.key == "5"
+        print(
+            f"{min(took[2:]) / min(took[:2]):9.2f} times     the CPU time for an input of each of {instances:,} instances, "
+            "if one always fails"
+        )
 
 
 def one_instance(url: str, inputs: int) -> None:
@@ -186,11 +217,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--inputs", type=int, default=20_000)
     parser.add_argument("--timers", type=int, default=100_000)
+    parser.add_argument("--instances", type=int, default=10_000)
     parser.add_argument("--long", type=int, default=100_000)
     parser.add_argument("--url", default="")
     arguments = parser.parse_args()
     throughput(arguments.url, arguments.inputs)
     many_timers(arguments.url, arguments.timers)
+    one_that_fails(arguments.url, arguments.instances)
     one_instance(arguments.url, arguments.long)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from goes_lite_conformance.harness import Processes
 import goes_lite as goes
 from goes_lite.blocking import BlockingDatabase
 from goes_lite.events.outcome import COMMAND_OUTCOME
-from goes_lite.events.workflow import HANDLED
+from goes_lite.events.workflow import ENDED, HANDLED
 from tests.on_servers import backends_of, marks_of, new_stores
 from tests.workflow.fire_jobs import LEASE, TICKS, WORKFLOWS, Placed, registry, store
 
@@ -36,16 +36,14 @@ def place(db: BlockingDatabase, orders: range) -> None:
     ])  # fmt: skip
 
 
-def over(db: BlockingDatabase, orders: int) -> bool:
-    """Whether all instances of all workflows have ended."""
-    return all(sum(one.ended for one in db.workflows.list(kind)) == orders for kind in WORKFLOWS)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.05)
+def until_over(db: BlockingDatabase, orders: int) -> None:
+    """Wait until all instances of all workflows have ended, for as long as something happens."""
+    head, deadline = 0, time.monotonic() + PATIENCE
+    while db.events.count(goes.EventQuery([ENDED])) < orders * len(WORKFLOWS):
+        if (now := db.events.head()) > head:
+            head, deadline = now, time.monotonic() + PATIENCE
+        assert time.monotonic() < deadline, f"nothing happens after position {head}: {db.workflows.stuck()!r:.500}"
+        time.sleep(0.1)
 
 
 def check(db: BlockingDatabase, orders: int) -> None:
@@ -96,7 +94,7 @@ def fire(url: str, spawn: Processes, rounds: int) -> None:
             victim.kill()
             victim.close()
             workers.append(spawn("run", url=url))
-        until(lambda: over(db, batches * 10))
+        until_over(db, batches * 10)
         for worker in workers:
             worker.expect("ready")
             worker.tell()
