@@ -103,7 +103,7 @@ CATALOG: dict[str, dict[str, Row]] = {
         "delete": Row("delete", "an aggregate, for good"),
     },
     "Set up": {
-        "config": Row("config", "which store and bus would be used, from where, and whether that works"),
+        "config": Row("config", "which store and bus would be used, and whether that works"),
         "completion": Row("completion", "let a shell complete commands and options"),
         "schema": Row("schema", "the statements that create a server's store"),
         "demo": Row("demo", "a guided tour, on a file of its own"),
@@ -162,7 +162,7 @@ def overview(terminal: Terminal) -> None:
     """Print all commands."""
     terminal.line("usage: goes-lite COMMAND [STORE] …")
     terminal.line()
-    terminal.line("Look into an event store, check it, keep it safe and change it: a file, or the URL of a server.")
+    terminal.line("Look into an event store, check it, keep it safe and change it.")
     sections = {heading: {name: row.summary for name, row in rows.items()} for heading, rows in CATALOG.items()}
     sections["Of other packages"] = _plugins()
     width = max(len(name) for section in sections.values() for name in section)
@@ -173,9 +173,10 @@ def overview(terminal: Terminal) -> None:
         for name, summary in section.items():
             terminal.line(f"  {name:<{width}}  {summary}")
     terminal.line()
-    terminal.line("STORE is a file or URL; by default GOES_LITE_URL, else the url in goes.toml in the working folder.")
-    terminal.line("`goes-lite COMMAND --help` explains a command. Exit codes: 0 success, 1 findings, 2 wrong use,")
-    terminal.line("3 the store cannot be used, 130 interrupted.")
+    terminal.line("STORE is a file, or the URL of a server; by default GOES_LITE_URL, else the url")
+    terminal.line("in goes.toml here. `goes-lite COMMAND --help` explains a command.")
+    terminal.line("Exit codes: 0 success, 1 findings, 2 wrong use, 3 the store cannot be used,")
+    terminal.line("130 interrupted.")
 
 
 def group_overview(name: str, row: Row, terminal: Terminal) -> None:

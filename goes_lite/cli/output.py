@@ -85,11 +85,13 @@ class Output:
         """Note something that is not as it should be, and tell people at once. It makes the exit code 1."""
         self.findings.append(Finding(code, message, fix))
         if not self.json:
-            self.errors.line(f"{code}: {message}" + (f" (try: {fix})" if fix else ""), RED)
+            self.errors.progress("")
+            self.errors.message(f"{code}: {message}", RED, hint=fix)
 
     def note(self, text: str) -> None:
         """Tell people something besides the result, on stderr."""
-        self.errors.line(text)
+        self.errors.progress("")
+        self.errors.message(text)
 
     def progress(self, text: str) -> None:
         """Show how far a long command is, on a terminal only; an empty text removes it."""
@@ -113,7 +115,7 @@ class Output:
         self.errors.progress("")
         self.terminal.flush()
         text = " ".join(message.split())
-        self.errors.line(f"error: {text}")
+        self.errors.message(f"error: {text}")
         if hint:
             self.errors.line(f"try: {hint}")
         self._end(code, {"type": kind, "message": text, "hint": hint or None})

@@ -11,7 +11,7 @@ from goes_lite.cli.command import Command, store_argument
 from goes_lite.cli.opening import opened, run_on
 from goes_lite.cli.output import Output
 from goes_lite.cli.selecting import query_arguments, query_of
-from goes_lite.cli.terminal import BOLD, CYAN, DIM, PLAIN, Terminal, iso, size
+from goes_lite.cli.terminal import BOLD, CYAN, DIM, PLAIN, Terminal, counted, iso, size
 
 if TYPE_CHECKING:
     from goes_lite.operations.statistics import Count, Statistics
@@ -56,7 +56,9 @@ def _ordered(counts: Mapping[str, Count]) -> list[tuple[str, Count]]:
 
 def _show(terminal: Terminal, found: Statistics) -> None:
     total = found.total
-    terminal.line(f"{total.events} events, {size(total.bytes)} of payloads, head at position {found.head}", BOLD)
+    terminal.line(
+        f"{counted(total.events, 'events')}, {size(total.bytes)} of payloads, head at position {found.head}", BOLD
+    )
     if found.first is None or found.last is None:
         return
     terminal.line(f"{iso(found.first)} to {iso(found.last)}", DIM)

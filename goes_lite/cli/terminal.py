@@ -108,6 +108,18 @@ class Terminal:
         for line in textwrap.wrap(text, min(self.width, 80) - 4, break_on_hyphens=False, break_long_words=False):
             self.line(f"  {line}")
 
+    def message(self, text: str, style: str = PLAIN, *, hint: str = "") -> None:
+        """Write a sentence and what helps: wrapped on a terminal, with the hint below; in a pipe, all of it on one line."""
+        if not self.interactive:
+            self.line(text + (f" (try: {hint})" if hint else ""), style)
+            return
+        texts = (text, f"  try: {hint}") if hint else (text,)
+        for one in texts:
+            for line in textwrap.wrap(
+                printable(one), self.width - 1, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+            ):
+                self.line(line, style)
+
     def code(self, *lines: str) -> None:
         """Write lines of Python, those that produce the following output."""
         for number, line in enumerate(lines):
@@ -159,6 +171,11 @@ class Terminal:
 def cut(text: str, width: int) -> str:
     """Cut the text to at most `width` characters; `…` marks the cut."""
     return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+def counted(number: int, things: str) -> str:
+    """Return how many things there are, such as `1 event` or `2 events`."""
+    return f"{number} {things.removesuffix('s') if number == 1 else things}"
 
 
 def printable(text: str) -> str:

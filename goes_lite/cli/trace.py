@@ -11,7 +11,7 @@ from goes_lite.cli.event_view import event_data, ref_text
 from goes_lite.cli.naming import event_argument, event_of
 from goes_lite.cli.opening import opened, run_on
 from goes_lite.cli.output import Output
-from goes_lite.cli.terminal import BOLD, DIM, PLAIN, Terminal, iso
+from goes_lite.cli.terminal import BOLD, DIM, PLAIN, Terminal, counted, iso
 
 if TYPE_CHECKING:
     from goes_lite.operations.trace import Step, Trace
@@ -59,7 +59,7 @@ def _data(step: Step, depth: int, cause: str | None) -> dict[str, Any]:
 
 
 def _show(terminal: Terminal, found: Trace, marked: str) -> None:
-    terminal.line(f"{found.events} events of the correlation {found.correlation}", DIM)
+    terminal.line(f"{counted(found.events, 'events')} of the correlation {found.correlation}", DIM)
     for step, _, _, lead in _walk(found):
         style = BOLD if step.id == marked else PLAIN
         if step.event is None:

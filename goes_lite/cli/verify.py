@@ -10,7 +10,7 @@ from goes_lite.cli.digest import read_receipt
 from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
-from goes_lite.cli.terminal import GREEN, Terminal
+from goes_lite.cli.terminal import GREEN, Terminal, counted
 
 if TYPE_CHECKING:
     from goes_lite.aggregate import Aggregate
@@ -81,15 +81,15 @@ def _is_whole(aggregate: type[Aggregate]) -> bool:
 
 
 def _summary(terminal: Terminal, found: Findings) -> None:
-    counted = ", ".join(
-        f"{number} {what}"
+    checked = ", ".join(
+        counted(number, what)
         for what, number in zip(found._fields[1:-1], found[1:-1], strict=True)
         if number or what == "events"
     )
     if found.problems:
-        terminal.line(f"{len(found.problems)} findings; checked {counted}")
+        terminal.line(f"{counted(len(found.problems), 'findings')}; checked {checked}")
     else:
-        terminal.line(f"sound: {counted}", GREEN)
+        terminal.line(f"sound: {checked}", GREEN)
 
 
 COMMAND = Command(

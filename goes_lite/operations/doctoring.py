@@ -47,8 +47,12 @@ async def _consumers(db: Backend) -> list[Finding]:
     return [
         Finding(
             "consumer-mismatched",
-            f"the consumer {name!r} is at position {position} of {store}, but this is {db.identity} with the head {head}: it "
-            "will refuse to run",
+            f"the consumer {name!r} will refuse to run: "
+            + (
+                f"it is at position {position}, past the head {head}"
+                if store == db.identity
+                else f"its position {position} is of the store {store}, and this is {db.identity}"
+            ),
             "reset it in the program: processor.reset()",
         )
         for name, position, store, _ in await db.checkpoints.all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import re
 import shlex
@@ -17,6 +18,7 @@ import goes_lite as goes
 from goes_lite.cli import catalog
 from goes_lite.cli.command import Command, parser_of
 from goes_lite.cli.main import main
+from goes_lite.cli.terminal import Terminal, counted
 from tests.cli.cli_kit import PACKAGES, goes_lite, notes
 
 
@@ -239,3 +241,35 @@ def test_every_module_of_a_command_has_a_row() -> None:
         if re.search(r"^COMMANDS?( |:)", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert defining == {row.module for row in catalog.rows().values()}
+
+
+def test_the_overview_fits_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--help"])
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
+
+
+class Screen(io.StringIO):
+    """A stream that says that it is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("stream", "lines"), [(Screen(), 3), (io.StringIO(), 1)])
+def test_findings_are_wrapped_on_a_terminal_and_lines_in_a_pipe(
+    stream: io.StringIO, lines: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    terminal = Terminal(stream, color=False)
+    terminal.message("code: " + "what is wrong " * 6 + "\x1b[31m", hint="goes-lite verify")
+    shown = stream.getvalue().splitlines()
+    assert len(shown) == lines
+    assert "\x1b" not in stream.getvalue()
+    assert shown[-1].rstrip(")").endswith("try: goes-lite verify")
+    assert lines == 1 or max(map(len, shown)) < 80
+
+
+def test_one_thing_is_not_many() -> None:
+    assert [counted(number, "events") for number in (0, 1, 2)] == ["0 events", "1 event", "2 events"]

@@ -44,7 +44,7 @@ def test_findings_are_told_with_their_codes(tmp_path: Path) -> None:
     ran = goes_lite("verify", "app.db", cwd=tmp_path, code=1)
     assert "payload-unreadable: the event 'note.taken'" in ran.err
     assert "\x1b" not in ran.out + ran.err
-    assert ran.out.startswith("1 findings; checked ")
+    assert ran.out.startswith("1 finding; checked ")
     envelope = goes_lite("verify", "app.db", "--json", cwd=tmp_path, code=1).envelope
     assert [one["code"] for one in envelope["findings"]] == ["payload-unreadable"]
     assert envelope["data"]["problems"] == 1
