@@ -173,6 +173,10 @@ def flow(
     """
     if not isinstance(name, str):
         raise RegistrationError(f"flow() needs the name: write @flow('some name', …) above {name!r:.80}")
+    if waits_for is not None and not isinstance(waits_for, Mapping):
+        raise RegistrationError(
+            f"waits_for must say with which key an event is waited for: write {{OrderPaid: None}}, not {waits_for!r:.80}"
+        )
 
     def decorate(function: Callable[..., Any]) -> CodeWorkflow:
         if not callable(function) or form_of(function) not in ("", "a coroutine"):

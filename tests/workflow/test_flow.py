@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,9 +20,24 @@ from goes_lite.errors import (
     StepFailed,
     StepTimeout,
 )
-from goes_lite.workflow import CodeWorkflow
+from goes_lite.workflow import CodeWorkflow, Instance
 from tests.conftest_kit import quiet as _quiet
-from tests.workflow.flow_kit import DAY, NOON, Arrived, Noted, Paid, Placed, Recall, Refund, Ship, World, until, world
+from tests.workflow.flow_kit import (
+    DAY,
+    NOON,
+    PATIENCE,
+    Arrived,
+    Noted,
+    Paid,
+    Placed,
+    Recall,
+    Refund,
+    Ship,
+    World,
+    registry,
+    until,
+    world,
+)
 
 quiet = _quiet("goes_lite.commands")
 
@@ -339,6 +355,42 @@ def test_a_function_that_does_not_work_is_no_step_that_fails() -> None:
         assert (calls, w.instance().status) == (["call"], "completed")
 
 
+def test_on_an_event_loop_with_calls_that_await() -> None:
+    """Steps are coroutine functions or plain ones; the workflow, its worker and the program share the loop."""
+    calls: list[str] = []
+
+    async def pack() -> Packed:
+        await asyncio.sleep(0)
+        calls.append("pack")
+        return Packed("p-1", NOON)
+
+    async def fulfil(flow: goes.Flow, placed: goes.Event[Placed]) -> None:
+        packed, _ = await flow.all(flow.step("pack", pack), flow.step("label", lambda: calls.append("label")))
+        assert packed == Packed("p-1", NOON)
+        await flow.sleep(timedelta(milliseconds=20))
+        await flow.wait_for(Paid, timeout=timedelta(seconds=PATIENCE))
+        assert await flow.command(Ship(flow.key), returns=Packed) == Packed("p-2", NOON)
+
+    async def ship(command: Ship) -> Packed:
+        return Packed("p-2", NOON)
+
+    async def main() -> None:
+        async with goes.connect("sqlite:///:memory:", registry=registry) as db:
+            db.commands.handle(Ship, ship)
+            instances = db.models_of("goes:workflow:fulfilment", Instance)
+            async with db.workflow(made(fulfil)), db.commands.worker(concurrency=4):
+                started = goes.Event(Placed(1), aggregate=("order", "1"), version=1, registry=registry)
+                await db.events.append([started])
+                await db.events.append([goes.Event(Paid("1", 1), registry=registry)])
+                deadline = asyncio.get_running_loop().time() + PATIENCE
+                while (found := await instances.find("1")) is None or not found.ended:
+                    assert asyncio.get_running_loop().time() < deadline, f"it stays {found}"
+                    await asyncio.sleep(0.01)
+            assert (found.status, sorted(calls)) == ("completed", ["label", "pack"])
+
+    asyncio.run(main())
+
+
 # --- code that changes while instances run --------------------------------------------------------------------------------
 
 
@@ -446,8 +498,6 @@ def test_a_result_that_is_too_large_or_is_no_json() -> None:
 
 def test_what_is_awaited_outside_of_steps() -> None:
     async def fulfil(flow: goes.Flow, placed: goes.Event[Placed]) -> None:
-        import asyncio
-
         await asyncio.sleep(0)
 
     assert "it awaits something other than a method of its flow" in failing(fulfil)
@@ -507,5 +557,17 @@ def test_what_is_no_definition() -> None:
     for wrong in (generator, 5, "fulfil"):
         with pytest.raises(RegistrationError):
             made(wrong)  # type: ignore[arg-type]
-    with pytest.raises(RegistrationError):
-        goes.flow(lambda flow: None, starts_with=Placed)  # type: ignore[arg-type]
+    wrong_arguments: list[dict[str, Any]] = [
+        {"name": made},
+        {"name": ""},
+        {"starts_with": 5},
+        {"key": 5},
+        {"waits_for": 5},
+        {"waits_for": [Paid]},
+        {"waits_for": {Paid: 5}},
+        {"version": 0},
+    ]
+    for wrong_one in wrong_arguments:
+        arguments: dict[str, Any] = {"name": "x", "starts_with": Placed, **wrong_one}
+        with pytest.raises(RegistrationError):
+            goes.flow(**arguments)(print)
