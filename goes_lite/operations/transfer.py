@@ -6,17 +6,21 @@ is used again, and at the end by comparing the aggregates of both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from goes_lite.contract.backend import Backend, View
-from goes_lite.contract.event_store import AggregateInfo, EventStore
+from goes_lite.contract.event_store import AggregateInfo, EventStore, Pages
 from goes_lite.errors import ConcurrencyError, CopyDiffers, DuplicateEventError, InvalidEventError
 from goes_lite.events.event import Event
 from goes_lite.operations.canonical import Folder, event_hashes
 from goes_lite.operations.reconciling import differing
+from goes_lite.runtime.background import Done, at_once, ended
+
+if TYPE_CHECKING:
+    import asyncio
 
 BATCH, BATCH_BYTES = 4_000, 4 << 20
 """About so many events, or characters of their payloads, are written at once."""
@@ -31,6 +35,21 @@ _fields = attrgetter(
 """All fields of an event as they were read, in a form that each backend chooses."""
 
 
+async def _batches(pages: Pages[Event[Any]]) -> AsyncGenerator[list[Page]]:
+    """Yield several pages at a time."""
+    batch: list[Page] = []
+    count = size = 0
+    while page := await pages.next_page():
+        batch.append(page)
+        count += len(page)
+        size += sum([len(event._payload) for event in page])
+        if count >= BATCH or size >= BATCH_BYTES:
+            yield batch
+            batch, count, size = [], 0, 0
+    if batch:
+        yield batch
+
+
 class Transfer:
     """The events of one copy."""
 
@@ -42,23 +61,25 @@ class Transfer:
         self.events = self.deleted = 0
 
     async def bring(self, events: EventStore, after: int, upto: int) -> int:
-        """Bring the events at these positions, and return the last position that is done."""
-        pages = events.stored(after=after, upto=upto)
-        batch: list[Page] = []
-        count = size = 0
-        while page := await pages.next_page():
-            batch.append(page)
-            count += len(page)
-            size += sum([len(event._payload) for event in page])
-            if count >= BATCH or size >= BATCH_BYTES:
-                after = await self._write(batch, after)
-                batch, count, size = [], 0, 0
-        if batch:
-            await self._write(batch, after)
+        """Bring the events at these positions, and return the last position that is done.
+
+        On an event loop, a batch is written while the next one is read.
+        """
+        writing: asyncio.Task[None] | Done = Done()
+        try:
+            async for pages in _batches(events.stored(after=after, upto=upto)):
+                await writing
+                writing = at_once(self._target.runtime, self._write(pages, after), "goes_lite-copy")
+                after = pages[-1][-1].position
+            await writing
+        except BaseException:
+            if not isinstance(writing, Done):
+                await ended(writing)
+            raise
         return upto
 
-    async def _write(self, pages: list[Page], after: int) -> int:
-        """Import pages, compare what is stored then, and return the last position."""
+    async def _write(self, pages: list[Page], after: int) -> None:
+        """Import pages, and compare what is stored then."""
         events = [*chain.from_iterable(pages)]
         try:
             await self._import(events)
@@ -75,7 +96,6 @@ class Transfer:
                 self.folder.add(events, hashes)
         self.events += len(events)
         self._brought(events[-1].position)
-        return events[-1].position
 
     async def _import(self, events: Page) -> None:
         """Import events that follow those of the target; delete what they show to be deleted in the source."""

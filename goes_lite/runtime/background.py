@@ -81,6 +81,16 @@ def at_once(runtime: Runtime, coroutine: Coroutine[Any, Any, None], name: str) -
     return Done()
 
 
+async def ended(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait until it has ended; whoever calls this has another error to raise."""
+    import asyncio
+
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()  # retrieved
+
+
 def _running_loop(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.AbstractEventLoop:
     import asyncio
 
