@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from goes_lite.cli.output import Output
     from goes_lite.cli.terminal import Terminal
     from goes_lite.database import Database
+    from goes_lite.operations.audit import AuditEntry
 
 
 class Change(NamedTuple):
@@ -52,18 +53,29 @@ def carry_out(
     """
     if not confirmed(arguments, out, change):
         return OK
-    from goes_lite.operations.audit import AuditEntry, audited
+    from goes_lite.operations.audit import audited
 
-    entry = AuditEntry(
-        datetime.now(timezone.utc), user(), change.action, change.target, dict(change.effect), arguments.reason
-    )
+    entry = entry_of(arguments, change)
     with opening() if opening else opened(arguments, out, write=True, loop=loop) as db:
         done = run_on(db, audited(db.backend, entry, lambda: work(db.database)))
-    out.result(
-        {**_planned(change), "effect": done.effect, "done": True},
-        lambda terminal: _say(terminal, "done: ", change, done.effect),
-    )
+    tell_done(out, change, done.effect)
     return OK
+
+
+def entry_of(arguments: argparse.Namespace, change: Change) -> AuditEntry:
+    """Return the entry of the audit log with which a change begins."""
+    from goes_lite.operations.audit import AuditEntry
+
+    now = datetime.now(timezone.utc)
+    return AuditEntry(now, user(), change.action, change.target, dict(change.effect), arguments.reason)
+
+
+def tell_done(out: Output, change: Change, effect: Mapping[str, int]) -> None:
+    """Print what was done, as counts."""
+    out.result(
+        {**_planned(change), "effect": dict(effect), "done": True},
+        lambda terminal: _say(terminal, "done: ", change, effect),
+    )
 
 
 def confirmed(arguments: argparse.Namespace, out: Output, change: Change) -> bool:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from goes_lite.cli.changing import Change, carry_out
+from goes_lite.cli.changing import Change, confirmed, entry_of, tell_done
 from goes_lite.cli.command import Command, moment, number
 from goes_lite.cli.copy_plan import part_of, tell_plan
-from goes_lite.cli.exits import UsageError
-from goes_lite.cli.opening import opened
+from goes_lite.cli.exits import OK, UsageError
+from goes_lite.cli.opening import opened, place_of
 from goes_lite.cli.output import Output
 from goes_lite.cli.pace import Lag, Pace
 
 if TYPE_CHECKING:
-    from goes_lite.blocking import BlockingDatabase
-    from goes_lite.database import Database
     from goes_lite.operations import Copied, PartCopied
 
 
@@ -58,10 +56,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, out: Output) -> int | None:
     """Copy, and say what was copied."""
-    from goes_lite.blocking import connect
-    from goes_lite.blocking.inline import inline
     from goes_lite.database.address import shown_url
-    from goes_lite.events.registry import Registry
 
     if not arguments.interval > 0:
         raise UsageError(f"--interval {arguments.interval}: a number of seconds > 0")
@@ -73,42 +68,49 @@ def run(arguments: argparse.Namespace, out: Output) -> int | None:
             tell_plan(arguments, out, source)
             return None  # findings decide
         effect = {"events": source.events.count(), "head": source.events.head()}
-        copied: list[Copied | PartCopied] = []
+        place = source.location
+    change = Change("copy", place, f"copy {place} into {shown_url(arguments.target)}", effect)
+    if confirmed(arguments, out, change):
+        asyncio.run(_copied(arguments, out, change, part))
+    return OK
 
-        @contextmanager
-        def opening() -> Generator[BlockingDatabase]:
-            from goes_lite.blocking import BlockingDatabase
-            from goes_lite.runtime.portal import InlinePortal
 
-            with connect(arguments.target, registry=Registry(), unknown="raw", unfinished=True) as target:
-                out.store = target.location
-                yield BlockingDatabase(inline(target), InlinePortal())
+async def _copied(arguments: argparse.Namespace, out: Output, change: Change, part: Mapping[str, Any]) -> None:
+    """Copy on an event loop, where one store is read while the other one is written to."""
+    from goes_lite import connect
+    from goes_lite.events.registry import Registry
+    from goes_lite.operations import copy, copy_part, follow
+    from goes_lite.operations.audit import audited
 
-        async def work(db: Database) -> Mapping[str, int]:
-            from goes_lite.operations import copy, copy_part, follow
+    url, reading, _ = place_of(arguments)
+    copied: list[Copied | PartCopied] = []
+    async with (
+        connect(url, registry=Registry(), unknown="raw", **reading) as source,
+        connect(arguments.target, registry=Registry(), unknown="raw", unfinished=True) as target,
+    ):
+        out.store = target.location
 
-            pace, backend = Pace(out), inline(source)
+        async def work() -> Mapping[str, int]:
+            pace = Pace(out)
             if part:
-                made = await copy_part(backend, db.backend, **part, progress=pace)
-                out.progress("")
+                made = await copy_part(source, target, **part, progress=pace)
                 copied.append(made)
                 return {"events": made.receipt.events, "head": made.receipt.head, **_left_out(made)}
             if arguments.follow:
-                done = await follow(backend, db.backend, interval=arguments.interval, progress=pace, told=Lag(out))
+                done = await follow(source, target, interval=arguments.interval, progress=pace, told=Lag(out))
             else:
-                done = await copy(backend, db.backend, update=arguments.update, progress=pace)
-            out.progress("")
+                done = await copy(source, target, update=arguments.update, progress=pace)
             copied.append(done)
             written, removed = done.records
             return {
                 "events": done.events, "head": done.receipt.head, "deleted": done.deleted, "records": written + removed,
             }  # fmt: skip
 
-        change = Change("copy", source.location, f"copy {source.location} into {shown_url(arguments.target)}", effect)
-        code = carry_out(arguments, out, change, work, opening=opening)
+        entry = await audited(target.backend, entry_of(arguments, change), work)
+        out.progress("")
+    tell_done(out, change, entry.effect)
     for done in copied:
         _tell(done, arguments, out)
-    return code
 
 
 def _left_out(made: PartCopied) -> dict[str, int]:

@@ -32,23 +32,30 @@ def opened(
     Events are `Raw` unless `--app` names the module that registers them. Commits are not published to a configured bus.
     """
     from goes_lite.blocking import connect
-    from goes_lite.database.connect import store_of
 
     registry = application(getattr(arguments, "app", None))
-    factory, address = store_of(configuration_of(arguments))
-    url = Path(address.location) if address.scheme == "sqlite" else address.location
-    known: Mapping[str, object] = getattr(factory, "options", {})
-    if "read_only" not in known and not write:
-        out.note(f"{address.scheme}:// stores cannot be opened read-only: this one is opened as by a program")
-    reading: dict[str, Any] = {**address.options, **({"read_only": True} if "read_only" in known else {})}
+    url, reading, writing = place_of(arguments)
+    if not write and reading == writing:
+        out.note("this store cannot be opened read-only: it is opened as by a program")
     if write:
         with connect(url, registry=registry, **reading):
             pass  # it exists, and is a store: opening for writing would create what is missing
     inline = False if loop else None
-    options: dict[str, Any] = address.options if write else reading
+    options = writing if write else reading
     with connect(url, registry=registry, unknown="raw", inline=inline, **options) as db:
         out.store = db.location
         yield db
+
+
+def place_of(arguments: argparse.Namespace) -> tuple[Path | str, dict[str, Any], dict[str, Any]]:
+    """Return the path or URL of the store that the arguments name, and its options for reading and for writing."""
+    from goes_lite.database.connect import store_of
+
+    factory, address = store_of(configuration_of(arguments))
+    url = Path(address.location) if address.scheme == "sqlite" else address.location
+    known: Mapping[str, object] = getattr(factory, "options", {})
+    writing: dict[str, Any] = dict(address.options)
+    return url, {**writing, **({"read_only": True} if "read_only" in known else {})}, writing
 
 
 @contextmanager
