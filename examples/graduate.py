@@ -208,9 +208,9 @@ class Part:
         self.process.communicate()
 
 
-def move(source: str, target: str, *, kills: bool) -> tuple[float, int]:
+def move(source: str, target: str, budget: float, *, kills: bool) -> tuple[float, int]:
     """Move the store; return the seconds for which it kept writers out, and the number of kills."""
-    words = [sys.executable, "-m", "goes_lite", "cutover", source, target, "--yes", "--json"]
+    words = [sys.executable, "-m", "goes_lite", "cutover", source, target, "--budget", str(budget), "--yes", "--json"]
     killed = 0
     while True:
         with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as mover:
@@ -257,7 +257,7 @@ def run(arguments: argparse.Namespace) -> int:
         for number in range(arguments.rounds):
             for one, other in ((source, target), (target, source)):
                 time.sleep(arguments.seconds)
-                seconds, killed = move(one, other, kills=arguments.kills and number % 2 == 0)
+                seconds, killed = move(one, other, arguments.budget, kills=arguments.kills and number % 2 == 0)
                 kills += killed
                 paused += [seconds] if seconds else []
                 print(f"moved {'to the new place' if one == source else 'back to the file'}", flush=True)
@@ -313,6 +313,9 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--writers", type=int, default=3, help="processes that write (default: 3)")
     parser.add_argument("--rounds", type=int, default=1, help="how often it moves there and back (default: 1)")
     parser.add_argument("--seconds", type=float, default=0.5, help="of work between two moves (default: 0.5)")
+    parser.add_argument(
+        "--budget", type=float, default=5.0, help="seconds for which writers may be kept out (default: 5)"
+    )
     parser.add_argument("--kills", action="store_true", help="kill the mover at random in every other round")
     parser.add_argument("--part", nargs="+", default=[], help=argparse.SUPPRESS)
     arguments = parser.parse_args(words)

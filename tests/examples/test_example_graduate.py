@@ -18,7 +18,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def test_an_application_moves_there_and_back(backend: str, tmp_path: Path, rounds: int) -> None:
     """With a worker for commands, scheduled ones, projections and effects outside; movers are killed if there are rounds."""
-    options: list[object] = ["--writers", 8, "--kills"] if rounds > 1 else ["--writers", 1, "--seconds", 0.2]
+    options: list[object] = (
+        ["--writers", 8, "--kills"] if rounds > 1 else ["--writers", 1, "--seconds", 0.2, "--budget", 60]
+    )
     if backend != "sqlite":
         with a_server_is_there():
             options += ["--to", f"{new_stores(backend)}graduate"]

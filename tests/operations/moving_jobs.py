@@ -53,9 +53,9 @@ class Stepped(WrappedBackend):
         self._steps.step()
 
 
-async def move(source: str, target: str, step: int, budget: float = 2.0) -> int:
-    """Move, and return the number of steps that it took."""
-    steps = Steps(step)
+async def move(source: str, target: str, step: int) -> int:
+    """Move, and return the number of steps that it took. Where it is killed, the source is to open again soon."""
+    steps, budget = Steps(step), 2.0 if step else 60.0
     async with (
         goes.connect(source, registry=registry, unfinished=True) as one,
         goes.connect(target, registry=registry, unfinished=True) as two,

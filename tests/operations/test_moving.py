@@ -32,7 +32,8 @@ JOBS = Path(moving_jobs.__file__)
 
 
 def moved(source: object, target: object, **options: Any) -> Any:
-    """Move, on the blocking face."""
+    """Move, on the blocking face; however slow the machine is."""
+    options.setdefault("budget", 60.0)
     with opened(source, unfinished=True) as one, opened(target, unfinished=True) as two:
         return operations.cutover(one, two, **options)
 
@@ -151,7 +152,7 @@ def test_an_unfinished_move_is_finished_or_undone(tmp_path: Path) -> None:
                 goes.connect(two, registry=registry, unfinished=True) as target,
             ):
                 with pytest.raises(Gone):
-                    await cutover(source.backend, NeverOpens(target.backend))
+                    await cutover(source.backend, NeverOpens(target.backend), budget=60)
 
         asyncio.run(decide())
         assert (takes_writes(old), takes_writes(new)) == (False, False)
@@ -186,10 +187,10 @@ def test_a_second_mover_takes_over(tmp_path: Path, stage: str) -> None:
             goes.connect(new, registry=registry, unfinished=True) as target,
         ):
             if stage == "opens":
-                await cutover(source.backend, Late(target.backend))
+                await cutover(source.backend, Late(target.backend), budget=60)
                 return
             with pytest.raises(FenceChanged if stage == "fences" else MoveUndone):
-                await cutover(Late(source.backend), target.backend)
+                await cutover(Late(source.backend), target.backend, budget=60)
 
     asyncio.run(both())
     assert (takes_writes(old), takes_writes(new)) == (False, True)
@@ -217,7 +218,7 @@ def test_a_move_that_is_undone_while_it_is_decided(tmp_path: Path) -> None:
             goes.connect(new, registry=registry, unfinished=True) as target,
         ):
             with pytest.raises(FenceChanged):
-                await cutover(source.backend, Late(target.backend))
+                await cutover(source.backend, Late(target.backend), budget=60)
 
     asyncio.run(both())
     assert (takes_writes(old), takes_writes(new)) == (True, False)
@@ -246,7 +247,7 @@ def test_the_command_moves_and_undoes(tmp_path: Path) -> None:
     assert not new.exists()
     planned = goes_lite("cutover", old, new, "--dry-run", "--json", cwd=tmp_path).data
     assert (planned["effect"], planned["done"], new.exists()) == ({"events": 1, "head": 1}, False, False)
-    done = goes_lite("cutover", old, new, "--yes", "--json", "--reason", "grown", cwd=tmp_path).data
+    done = goes_lite("cutover", old, new, "--yes", "--json", "--reason", "grown", "--budget", "60", cwd=tmp_path).data
     assert (done["store"], done["head"], done["finished"]) == (str(new), 1, False)
     entries = goes_lite("audit", new, "--json", cwd=tmp_path).data
     assert [(entry["action"], entry["target"], entry["reason"]) for entry in entries] == [
@@ -254,7 +255,7 @@ def test_the_command_moves_and_undoes(tmp_path: Path) -> None:
     ]
     assert "was opened" in goes_lite("cutover", old, new, "--undo", "--yes", cwd=tmp_path, code=None).err
     assert (takes_writes(old), takes_writes(new)) == (False, True)
-    assert "takes writes" in goes_lite("cutover", new, old, "--yes", "--budget", "30", cwd=tmp_path).out
+    assert "takes writes" in goes_lite("cutover", new, old, "--yes", "--budget", "60", cwd=tmp_path).out
 
 
 def killed_moves(source: object, target: object, steps: Sequence[int]) -> int:

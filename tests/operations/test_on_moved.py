@@ -20,7 +20,7 @@ from goes_lite.sqlite import SQLiteBackend
 
 pytestmark = pytest.mark.once
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 registry = goes.Registry()
 
 
@@ -73,7 +73,7 @@ async def move(source: object, target: object) -> None:
         goes.connect(str(source), registry=registry) as one,
         goes.connect(str(target), registry=registry, unfinished=True) as two,
     ):
-        await cutover(one.backend, two.backend, budget=30)
+        await cutover(one.backend, two.backend, budget=60)
 
 
 async def until(condition: Callable[[], Any]) -> None:

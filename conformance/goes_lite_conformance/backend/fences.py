@@ -20,7 +20,7 @@ from goes_lite_conformance.harness.contract import Contract
 from goes_lite_conformance.harness.place import Place, until
 from goes_lite_conformance.harness.samples import NOON, A, B, contents, fill, note, registry, snapshot, story, take
 from goes_lite_conformance.harness.workers import listen, say
-from goes_lite_conformance.rule import needs, only
+from goes_lite_conformance.rule import needs, only, patience
 
 FENCE = Fence("move-1", "postgresql://example/shop")
 OTHER = Fence("move-2", "/var/lib/shop.db")
@@ -278,6 +278,7 @@ class FenceRules(Contract):
                 await each_refused(StoreMoved, writes(other))
 
     @only("async")
+    @patience(180)
     @needs(PROCESSES)
     async def test_nothing_is_committed_behind_it(self, place: Place, db: Backend) -> None:
         """BE-FENCE-014: What writers in other processes had acknowledged is stored when the fence is set, and nothing else."""
