@@ -14,6 +14,9 @@ LONG: dict[str, list[str]] = {
     "backends/test_contended_commands.py": [
         "test_each_command_of_several_processes_counts",
     ],
+    "backends/test_flow_killed.py": [
+        "test_each_step_counts_once_whoever_is_killed",
+    ],
     "backends/test_many_alternatives.py": [
         "test_no_number_of_values_is_too_large",
     ],
@@ -132,6 +135,9 @@ LONG: dict[str, list[str]] = {
     "cli/test_verify.py": [
         "test_a_receipt_is_kept_and_checked",
     ],
+    "cli/test_workflows.py": [
+        "test_a_change_is_announced_done_and_kept",
+    ],
     "commands/test_accepted.py": [
         "test_killed_while_they_are_under_way_each_has_one_effect",
     ],
@@ -166,6 +172,9 @@ LONG: dict[str, list[str]] = {
         "test_a_run_without_rules_has_no_report",
         "test_with_several_test_processes_it_is_the_same",
     ],
+    "examples/test_example_graduate.py": [
+        "test_an_application_moves_there_and_back",
+    ],
     "lookup/test_any_history.py": [
         "test_any_history_is_a_dict_at_any_time",
     ],
@@ -177,6 +186,9 @@ LONG: dict[str, list[str]] = {
     ],
     "operations/test_flips.py": [
         "test_some_flips_that_change_an_event_are_found",
+    ],
+    "operations/test_follow.py": [
+        "test_a_follower_that_is_killed_goes_on_where_it_was",
     ],
     "operations/test_import.py": [
         "test_an_interrupted_import_is_unusable_until_it_is_resumed",
@@ -201,6 +213,12 @@ LONG: dict[str, list[str]] = {
     ],
     "test_connect.py": [
         "test_a_zip_without_metadata_knows_what_comes_with_goes_lite",
+    ],
+    "test_example_assistant.py": [
+        "test_it_resumes_after_a_kill",
+    ],
+    "test_example_fulfilment.py": [
+        "test_it_survives_crashes_and_stalls",
     ],
     "test_example_git.py": [
         "test_knows_a_file_at_a_date_and_by_any_name",
