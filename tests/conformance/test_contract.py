@@ -13,7 +13,7 @@ import goes_lite_conformance
 import pytest
 from goes_lite_conformance import Contract, Rule, needs, rules_of
 
-from goes_lite.contract import backend, event_bus
+from goes_lite.contract import backend, event_bus, upkeep
 
 pytestmark = pytest.mark.once
 
@@ -22,7 +22,7 @@ Run = Callable[..., pytest.RunResult]
 
 ABILITIES = {
     value
-    for module in (backend, event_bus)
+    for module in (backend, event_bus, upkeep)
     for name, value in vars(module).items()
     if name.isupper() and isinstance(value, str)
 }
