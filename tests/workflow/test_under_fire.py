@@ -80,7 +80,7 @@ def check(db: BlockingDatabase, orders: int) -> None:
         assert list(db.models.query(f"goes:timers:{kind.name}")) == []
 
 
-def fire(url: str, spawn: Processes, rounds: int) -> None:
+def fire(url: str, spawn: Processes, rounds: int, size: int) -> None:
     chance = random.Random(rounds)
     batches = 2 + 2 * rounds
     workers = [spawn("run", url=url) for _ in range(2)]
@@ -88,20 +88,20 @@ def fire(url: str, spawn: Processes, rounds: int) -> None:
         worker.expect("ready")
     with store(url) as db:
         for batch in range(batches):
-            place(db, range(batch * 10, batch * 10 + 10))
+            place(db, range(batch * size, batch * size + size))
             time.sleep(chance.uniform(0, 1.5 * LEASE))  # the random moment: standing by, catching up, between two steps
             victim = workers.pop(chance.randrange(2))
             victim.kill()
             victim.close()
             workers.append(spawn("run", url=url))
-        until_over(db, batches * 10)
+        until_over(db, batches * size)
         for worker in workers:
             worker.expect("ready")
             worker.tell()
         for worker in workers:
             worker.close()
-        check(db, batches * 10)
-    print(f"{batches * 10} orders, {batches} kills")
+        check(db, batches * size)
+    print(f"{batches * size} orders, {batches} kills")
 
 
 def test_two_processes_of_which_one_is_killed_again_and_again(
@@ -109,7 +109,7 @@ def test_two_processes_of_which_one_is_killed_again_and_again(
 ) -> None:
     url = str(tmp_path / "app.db") if backend == "sqlite" else f"{new_stores(backend)}fire"
     store(url).close()
-    fire(url, spawn, rounds)
+    fire(url, spawn, rounds, 10 if backend == "sqlite" else 2)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
