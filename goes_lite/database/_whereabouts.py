@@ -27,6 +27,8 @@ PATIENCE = 60.0
 """Seconds that a write waits for a move to end, before StoreMoved is raised after all."""
 LOOK, PAUSE = 0.05, 0.2
 """Seconds between two looks at a fence: while a write waits for it, and while the log grows."""
+LINGER = 60.0
+"""Seconds after which a handle is closed that was left two moves ago: a query may be reading from it."""
 GRACE = 2.0
 """Seconds after a move in which who held a lease before may take it along, before another instance takes over."""
 REST = 1.0
@@ -113,12 +115,20 @@ class Whereabouts:
             return True
 
     def _leave(self) -> None:
-        """Close the handles that nothing can be using any more."""
+        """Close the handles that were left two moves ago, after a while."""
         for left in self.former[1:-1]:
-            task = asyncio.get_running_loop().create_task(_closed(left))
+            task = asyncio.get_running_loop().create_task(self._close_later(left))
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
         del self.former[1:-1]
+
+    async def _close_later(self, left: Backend) -> None:
+        """Close a handle once nobody can be reading from it any more."""
+        await self.former[0].runtime.wait(self._ending, 0, LINGER)
+        try:
+            await left.close()
+        except (GoesError, OSError) as error:
+            logger.warning("closing a handle on %s, which was moved: %s", left.location, error)
 
     async def _take_leases(self, backend: Backend, there: Backend) -> None:
         """Hold in the new store what this handle holds in the old one."""
@@ -174,13 +184,6 @@ class Whereabouts:
                 await asyncio.wait(self._leaving)
             for backend in (self.current, *reversed(self.former)):
                 await backend.close()
-
-
-async def _closed(backend: Backend) -> None:
-    try:
-        await backend.close()
-    except (GoesError, OSError) as error:
-        logger.warning("closing a handle on %s, which was moved: %s", backend.location, error)
 
 
 async def _opened(backend: Backend, there: Backend, fence: Fence) -> bool:

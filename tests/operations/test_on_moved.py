@@ -191,9 +191,10 @@ def test_a_store_that_was_moved_before(tmp_path: Path) -> None:
     asyncio.run(program())
 
 
-def test_handles_of_former_places_are_closed(tmp_path: Path) -> None:
+def test_handles_of_former_places_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often the store moves, a program has no more than three handles on it."""
     places = [tmp_path / "old.db", tmp_path / "new.db"]
+    monkeypatch.setattr("goes_lite.database._whereabouts.LINGER", 0.01)
 
     async def program() -> None:
         async with following(places[0]) as db:
