@@ -163,8 +163,10 @@ class CommandWorker:
     async def _work(self) -> None:
         failures = 0
         with suppress(StoreClosed), self._backend.commits.watch(self._wake):
-            while not self._stopping:
-                seen = self._wake.count
+            while True:
+                seen = self._wake.count  # before the look at `_stopping`: what is told in between is not slept through
+                if self._stopping:
+                    return
                 try:
                     wait = await self._take()
                     failures = 0
