@@ -74,7 +74,7 @@ class AcceptedCommands:
         return None
 
     async def _ask_too(self, there: AcceptedCommand, kept: AcceptedCommand, store: Store) -> AcceptedCommand:
-        """Let a command that was accepted before report to whoever accepts it now, too."""
+        """Let a command that was accepted before report to those who accept it now, too."""
         metadata = merged(there.metadata, kept.metadata)
         if metadata != there.metadata:
             with suppress(ModelNotFound):  # it ended in the meantime

@@ -1,8 +1,8 @@
 """How accepted commands end: they are removed, or kept as failed. Those that ask for it have their outcome written as an event.
 
-Rule of this file: both happen in one transaction, for a command that still waits. So an outcome is written once, whoever
-handled the command, and whoever was killed in between. On a backend without transactions, a condition of the append makes
-the first outcome of a command the only one.
+Rule of this file: both happen in one transaction, for a command that still waits. So an outcome is written once, whichever
+worker handled the command, and whichever was killed in between. On a backend without transactions, a condition of the append
+makes the first outcome of a command the only one.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ async def _settle_in(tx: Transaction, backend: Backend, accepted: AcceptedComman
         return False
     found = read(record, tx.runtime.clock.now())
     if said.outcome != "done" and (found.state == "failed" or found.attempts != accepted.attempts):
-        return False  # it failed elsewhere, or whoever began it after this one decides
+        return False  # it failed elsewhere, or a worker that began it after this one decides
     if said.fields:
         said = said._replace(fields={"attempts": found.attempts, **said.fields})
     if said.removes:

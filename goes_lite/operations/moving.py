@@ -1,6 +1,6 @@
 """Move a live store to another place, of any backend, while applications write to it: fence, drain, compare, open.
 
-The fences of both stores say how far a move is, so nothing else has to be remembered, and whoever comes later can finish it or
+The fences of both stores say how far a move is, so nothing else has to be remembered, and a later call can finish it or
 undo it:
 
     source              target                what it means, and what the next call does

@@ -82,7 +82,7 @@ def at_once(runtime: Runtime, coroutine: Coroutine[Any, Any, None], name: str) -
 
 
 async def ended(task: asyncio.Task[None]) -> None:
-    """Cancel a task and wait until it has ended; whoever calls this has another error to raise."""
+    """Cancel a task and wait until it has ended; the caller has another error to raise."""
     import asyncio
 
     task.cancel()
