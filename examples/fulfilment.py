@@ -17,7 +17,6 @@ import importlib.util
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +27,7 @@ if not importlib.util.find_spec("goes_lite"):
 
 import goes_lite as goes
 from goes_lite.blocking import BlockingDatabase
-from goes_lite.errors import CommandFailed, CommandRejected
+from goes_lite.errors import CommandRejected
 from goes_lite.testing import FakeClock
 
 registry = goes.Registry()
@@ -265,15 +264,10 @@ class Shop:
 
     def settle(self) -> None:
         """Let the workflow and a worker do all that is due."""
-        while True:
+        worker = self.db.commands.worker()
+        self.workflow.catch_up()
+        while worker.catch_up():
             self.workflow.catch_up()
-            waiting = self.db.commands.accepted()
-            if not waiting:
-                return
-            with self.db.commands.worker():
-                for command in waiting:
-                    with suppress(CommandRejected, CommandFailed):
-                        self.db.commands.outcome(command.id, 60)
 
     def happened(self, order: str) -> list[str]:
         """Return what happened to an order, in order."""

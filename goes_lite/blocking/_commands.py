@@ -228,6 +228,15 @@ class BlockingCommandWorker(Running):
         """The last error."""
         return self.worker.error
 
+    def catch_up(self) -> int:
+        """Handle the commands that are due now, and those that their handlers accept; return how many it has begun.
+
+        For programs that run once, such as command-line tools. It works here, one command after the other, in the calling
+        task or thread. What fails and is to be tried again later is left, as is what another worker has begun. ConfigError if
+        the worker is running; errors of the store propagate.
+        """
+        return self._portal.run(self.worker.catch_up())
+
 
 class BlockingCommandService(Running):
     """Handles commands of other services, in threads: see `BlockingCommandBus.service`."""

@@ -262,7 +262,6 @@ class BlockingDatabase(BlockingUpkeep):
 
         ConfigError if this handle runs another workflow of that name; RegistrationError for a definition that is wrong.
         """
-        """"""
         from goes_lite.blocking._processor import BlockingWorkflowProcessor
 
         return BlockingWorkflowProcessor(self.database.workflow(workflow, **options), self._portal)
@@ -332,7 +331,6 @@ class BlockingDatabase(BlockingUpkeep):
           coroutines are cancelled, and if a blocking one still runs, StillRunning says which. The handle is closed anyway.
         - Any other use of a closed handle raises StoreClosed; tasks that wait on it are woken.
         """
-        """"""
         self._close_with(lambda: self.database.close(timeout))
 
     def _close_at_exit(self) -> None:

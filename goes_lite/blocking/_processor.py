@@ -35,7 +35,6 @@ class BlockingProcessor(Running):
         For programs that run once, such as command-line tools. It works here, in the calling task or thread; if another
         instance is active, that one is asked to, and waited for. Errors as for `run`.
         """
-        """"""
         return self._portal.run(self.processor.catch_up())
 
     def wait_for(self, position: int, timeout: float | None = None) -> None:

@@ -21,12 +21,10 @@ class BlockingWorkflows:
 
     def names(self) -> list[str]:
         """Return the names of the workflows that have an instance in this store."""
-        """"""
         return self._portal.run(self._workflows.names())
 
     def find(self, workflow: Which, key: str) -> Instance | None:
         """Return an instance, its latest run; None if there is none."""
-        """"""
         return self._portal.run(self._workflows.find(workflow, key))
 
     def stuck(self, workflow: Which | None = None) -> list[Instance]:
@@ -34,7 +32,6 @@ class BlockingWorkflows:
 
         `Instance.failing` says since when and why, and `retry`, `skip`, `cancel` and `migrate` let them go on.
         """
-        """"""
         return self._portal.run(self._workflows.stuck(workflow))
 
     def show(self, workflow: Which, key: str, *, earlier: Sequence[Workflow[Any]] = ()) -> list[Moment]:
@@ -43,7 +40,6 @@ class BlockingWorkflows:
         Given the workflow itself, not only its name, with the state after each input; `earlier` are older versions, for
         instances that run under them. Only `evolve` is called; nothing is done again. Empty if there is no such instance.
         """
-        """"""
         return self._portal.run(self._workflows.show(workflow, key, earlier=earlier))
 
     def check_histories(
@@ -56,7 +52,6 @@ class BlockingWorkflows:
         is checked with the definition of its version, or the newest one if that is missing. Nothing is done again; functions
         of the definition are called with the inputs of the log. At most `limit` instances, by their keys.
         """
-        """"""
         return self._portal.run(self._workflows.check_histories(workflow, earlier=earlier, limit=limit))
 
     def retry(self, workflow: Which, key: str) -> None:
@@ -64,7 +59,6 @@ class BlockingWorkflows:
 
         InstanceNotFound if there is none, or it has ended; WorkflowError if it is not stuck.
         """
-        """"""
         self._portal.run(self._workflows.retry(workflow, key))
 
     def skip(self, workflow: Which, key: str) -> None:
@@ -73,7 +67,6 @@ class BlockingWorkflows:
         It is never told that input; its later ones follow. Errors as for `retry`; WorkflowError if that would be its first input:
         cancel it instead.
         """
-        """"""
         self._portal.run(self._workflows.skip(workflow, key))
 
     def cancel(self, workflow: Which, key: str, *, reason: str = "") -> None:
@@ -81,7 +74,6 @@ class BlockingWorkflows:
 
         Commands that it has dispatched are handled nevertheless. InstanceNotFound if there is none, or it has ended.
         """
-        """"""
         self._portal.run(self._workflows.cancel(workflow, key, reason=reason))
 
     def migrate(self, workflow: Which, key: str, version: int | None = None) -> None:
@@ -90,7 +82,6 @@ class BlockingWorkflows:
         If it is stuck, it tries its next input again. Its state must be one of that version, too. InstanceNotFound if there is
         none, or it has ended; ConfigError without a version.
         """
-        """"""
         self._portal.run(self._workflows.migrate(workflow, key, version))
 
     def list(
@@ -101,5 +92,4 @@ class BlockingWorkflows:
         `status` selects those that are running, compensating, suspended, completed, failed or cancelled; `live` those that have
         not ended. At most `limit` of each workflow. ConfigError for something that is no workflow.
         """
-        """"""
         return self._portal.run(self._workflows.list(workflow, status=status, live=live, limit=limit))

@@ -85,6 +85,7 @@ class CommandWorker:
         self._sent: SentCommands | None = None
         self._keeper: Background | None = None
         self._stopping = False
+        self._begun = 0
         self.handled = 0
         """How many commands it has handled."""
         self.error: Exception | None = None
@@ -120,6 +121,20 @@ class CommandWorker:
             self._sent = SentCommands(self._backend, queue, self._failed)
             self._keeper = Background(self._backend.runtime, "goes_lite-commands sent")
             ContextVars().run(self._keeper.start, self._sent.run())
+
+    async def catch_up(self) -> int:
+        """Handle the commands that are due now, and those that their handlers accept; return how many it has begun.
+
+        For programs that run once, such as command-line tools. It works here, one command after the other, in the calling
+        task or thread. What fails and is to be tried again later is left, as is what another worker has begun. ConfigError if
+        the worker is running; errors of the store propagate.
+        """
+        if self.running:
+            raise ConfigError(f"{self!r} is already running, and handles what is due: wait for an `outcome` instead")
+        self._stopping, before = False, self._begun
+        while not self._stopping and await self._take() == 0:
+            pass
+        return self._begun - before
 
     def _ended(self) -> None:
         if not self.running:
@@ -192,6 +207,7 @@ class CommandWorker:
             if self._stopping:
                 break
             if (claimed := await self._claimed(accepted)) is not None:
+                self._begun += 1
                 await self._do(claimed)
         if candidates:
             return 0
