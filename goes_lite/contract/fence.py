@@ -16,6 +16,7 @@ from goes_lite.events.query import check_for_query
 
 MAX_LASTS = 86_400.0
 """In seconds: what is to last longer has no end."""
+_INTO = "into:"
 _PASSWORD = re.compile(r"://[^/?#@]*:(?!\*+@)[^/?#@]+@")
 
 
@@ -23,11 +24,21 @@ class Fence(NamedTuple):
     """What keeps writers out of a store."""
 
     move: str
-    """The name of the move that it belongs to: unique, and the same in both stores."""
+    """The unique name of the move that it belongs to; in the store that is moved to, what `into` returns for it."""
     to: str
     """Where writers find the store: a path or URL, without a password."""
     until: float | None = None
     """When it ends by itself: seconds since 1970 by the store's clock; None if it does not."""
+
+
+def into(move: str) -> str:
+    """Return the name that the fence of a move has in its target: so nobody takes one of the two stores for the other."""
+    return _INTO + move
+
+
+def is_into(move: str) -> bool:
+    """Whether a fence of that name is one of a target, which its move has not opened yet."""
+    return move.startswith(_INTO)
 
 
 def check_fence(fence: Fence | None, expected: str | None, lasts: float | None) -> int | None:

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from goes_lite.contract.backend import Backend
 from goes_lite.contract.checkpoints import Lease
-from goes_lite.contract.fence import Fence
+from goes_lite.contract.fence import Fence, into
 from goes_lite.errors import FenceChanged, GoesError, LeaseHeld, StoreClosed, StoreMoved
 from goes_lite.runtime import Signal
 from goes_lite.runtime.background import Background
@@ -191,11 +191,18 @@ async def _opened(backend: Backend, there: Backend, fence: Fence) -> bool:
     other = await there.fence()
     if other is None:
         return True
-    if other.move == fence.move:
-        # the fence of the source stays, so the move was decided; only the last step is left
-        try:
-            await there.set_fence(None, expected=fence.move)
-        except FenceChanged as changed:
-            return changed.found is None  # else the move is being undone
-        return True
+    if other.move == into(fence.move):
+        return await _finished(there, other)
+    if fence.move == into(other.move) and other.until is None:
+        await _finished(backend, fence)  # the store is here, as the next look finds
+        return False
     return other.until is None and other.to != backend.location
+
+
+async def _finished(target: Backend, fence: Fence) -> bool:
+    """Open the target of a move: the fence of its source stays, so it was decided, and only this is left."""
+    try:
+        await target.set_fence(None, expected=fence.move)
+    except FenceChanged as changed:
+        return changed.found is None  # else the move is being undone
+    return True

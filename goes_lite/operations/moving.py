@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from goes_lite.contract.backend import Backend
 from goes_lite.contract.checkpoints import Lease
-from goes_lite.contract.fence import Fence
+from goes_lite.contract.fence import Fence, into, is_into
 from goes_lite.contract.own_collections import PROCESSORS
 from goes_lite.errors import CopyRefused, FenceChanged, GoesError, LeaseHeld, MoveRefused, MoveUndone
 from goes_lite.events.ids import new_id_text
@@ -76,13 +76,14 @@ async def undo(source: Backend, target: Backend) -> bool:
     there, here = await target.fence(), await source.fence()
     if here is None:
         return False
-    if there is None or there.move != here.move:
+    if is_into(here.move):
+        raise _is_target(source, here)
+    if there is None or there.move != into(here.move):
         raise MoveRefused(
             source.location, f"it was moved to {here.to}, which was opened: move it back with a cut-over from there"
         )
-    other = new_id_text()
     # in this order: once the target has another fence, nobody can open it any more
-    await target.set_fence(Fence(other, source.location), expected=there.move)
+    await target.set_fence(Fence(into(new_id_text()), source.location), expected=there.move)
     await source.set_fence(None, expected=here.move)
     return True
 
@@ -93,6 +94,7 @@ class _Move:
         self._target = target
         self._budget = budget
         self._move = new_id_text()
+        self._into = Fence(into(self._move), source.location)
         self._tell: CopyProgress = _silent if progress is None else progress
         self._work = Copying(source, target, update=True, back=True, progress=progress)
 
@@ -100,11 +102,11 @@ class _Move:
         if (done := await self._decided()) is not None:
             return done
         before = await self._close_target()
-        self._target.pass_fence(self._move)
+        self._target.pass_fence(self._into.move)
         try:
             await self._work.begin()
         except CopyRefused:  # it was written to meanwhile: it is not ours
-            await self._target.set_fence(before, expected=self._move)
+            await self._target.set_fence(before, expected=self._into.move)
             raise
         await self._work.catch_up(near=NEAR)
         after = await self._near()
@@ -135,17 +137,19 @@ class _Move:
         if source.identity == target.identity:
             raise MoveRefused(source.location, "source and target are the same store")
         here, there = await source.fence(), await target.fence()
-        if here is not None and here.until is not None and there is not None and there.move == here.move:
+        if here is not None and here.until is not None and there is not None and there.move == into(here.move):
             # in this order: once the target is ours, the other mover can decide, but not open it
             with suppress(FenceChanged):
-                await target.set_fence(Fence(self._move, source.location), expected=there.move)
+                await target.set_fence(self._into, expected=there.move)
                 await source.set_fence(None, expected=here.move)
             here, there = await source.fence(), await target.fence()
         if here is None:
             return None
+        if is_into(here.move):
+            raise _is_target(source, here)
         if here.until is not None:
             raise MoveRefused(source.location, f"it is being moved to {here.to} just now")
-        if there is not None and there.move != here.move:
+        if there is not None and there.move != into(here.move):
             raise MoveRefused(source.location, f"it was moved to {here.to}")
         if there is None and here.to != target.location:
             raise MoveRefused(source.location, f"it was moved to {here.to}, not to {target.location}")
@@ -164,8 +168,7 @@ class _Move:
                 self._target.location, f"it was moved to {there.to}, which is not {self._source.location}"
             )
         await check_target(self._source, self._target, update=True, back=True)
-        ours = Fence(self._move, self._source.location)
-        await self._target.set_fence(ours, expected=None if there is None else there.move)
+        await self._target.set_fence(self._into, expected=None if there is None else there.move)
         return there
 
     async def _near(self) -> int:
@@ -193,10 +196,17 @@ class _Move:
 async def _open(target: Backend, move: str) -> None:
     """Open the target of a move that was decided; a program that follows may have done so already."""
     try:
-        await target.set_fence(None, expected=move)
+        await target.set_fence(None, expected=into(move))
     except FenceChanged as changed:
         if changed.found is not None:
             raise
+
+
+def _is_target(store: Backend, fence: Fence) -> MoveRefused:
+    return MoveRefused(
+        store.location,
+        f"a move from {fence.to} into it was not finished: call that again, or undo it, with {fence.to} first",
+    )
 
 
 async def _leases(source: Backend) -> AsyncIterator[Lease]:

@@ -157,6 +157,11 @@ def test_an_unfinished_move_is_finished_or_undone(tmp_path: Path) -> None:
         asyncio.run(decide())
         assert (takes_writes(old), takes_writes(new)) == (False, False)
         with opened(old) as one, opened(new, unfinished=True) as two:
+            for wrong in (operations.cutover, operations.undo):
+                with refused(MoveRefused):
+                    wrong(two, one)
+        assert (takes_writes(old), takes_writes(new)) == (False, False)
+        with opened(old) as one, opened(new, unfinished=True) as two:
             if ending == "finish":
                 assert operations.cutover(one, two).finished
                 with refused(MoveRefused):

@@ -14,6 +14,8 @@ import pytest
 from goes_lite_conformance.harness.asserts import refused
 
 import goes_lite as goes
+from goes_lite.contract.fence import Fence
+from goes_lite.contract.wrapping import WrappedBackend
 from goes_lite.errors import ConfigError, LeaseHeld, StoreMoved, TransactionConflict
 from goes_lite.operations import cutover
 from goes_lite.sqlite import SQLiteBackend
@@ -187,6 +189,46 @@ def test_a_store_that_was_moved_before(tmp_path: Path) -> None:
         await move(new, third)
         async with following(old) as db:
             assert (db.location, (await db.events.append([event()])).position) == (str(third), 3)
+
+    asyncio.run(program())
+
+
+@pytest.mark.parametrize("mover", ["at work", "gone"])
+def test_who_arrives_at_the_target_before_it_is_opened(tmp_path: Path, mover: str) -> None:
+    """It stays there, opens it if nobody else does, and does not open the source again."""
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    decided, arrived = asyncio.Event(), asyncio.Event()
+
+    class Slow(WrappedBackend):
+        async def set_fence(self, fence: Fence | None, *, expected: str | None, lasts: float | None = None) -> None:
+            if fence is None:
+                decided.set()
+                await arrived.wait()
+                if mover == "gone":
+                    raise OSError
+            await self.backend.set_fence(fence, expected=expected, lasts=lasts)
+
+    async def move_slowly() -> None:
+        async with (
+            goes.connect(str(old), registry=registry) as one,
+            goes.connect(str(new), registry=registry, unfinished=True) as two,
+        ):
+            await cutover(one.backend, Slow(two.backend), budget=60)
+
+    async def program() -> None:
+        async with goes.connect(str(old), registry=registry) as db:
+            await db.events.append([event()])
+        moving = asyncio.create_task(move_slowly())
+        await decided.wait()
+        async with following(new) as db:
+            assert db.location == str(new)
+            assert (await db.events.append([event()])).position == 2
+            arrived.set()
+            await asyncio.wait([moving])
+            assert (moving.exception() is None) == (mover == "at work")
+        async with goes.connect(str(old), registry=registry) as plain:
+            with refused(StoreMoved, to=str(new)):
+                await plain.events.append([event()])
 
     asyncio.run(program())
 
