@@ -248,6 +248,8 @@ class Repository(Generic[A]):
     ) -> A:
         """`use`, for callers with more to commit: then `save` appends, and returns a refusal instead of raising it."""
         ref = AggregateRef._make((self._name, aggregate_id(id)))  # the name was checked with the class
+        if not callable(change):
+            raise ConfigError(f"change must be a function of the aggregate, not {change!r:.80}")
         took = 0.0
 
         async def attempt(tx: Transaction | None) -> A | Refusal:

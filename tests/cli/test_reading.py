@@ -30,6 +30,8 @@ READING: dict[str, list[str]] = {
     "commands show": ["commands", "show", "shop.db", FAILED],
     "snapshots list": ["snapshots", "list", "shop.db"],
     "leases list": ["leases", "list", "shop.db"],
+    "workflows list": ["workflows", "list", "shop.db"],
+    "workflows stuck": ["workflows", "stuck", "shop.db"],
     "digest": ["digest", "shop.db"],
     "verify": ["verify", "shop.db"],
     "doctor": ["doctor", "shop.db"],
@@ -40,8 +42,8 @@ NO_STORE = {"completion", "demo", "schema"}
 """Commands that open no store that exists."""
 
 
-TESTED_ELSEWHERE = {"backup", "export"}
-"""They write what they read to another place: see below."""
+TESTED_ELSEWHERE = {"backup", "export", "workflows show"}
+"""Those that write what they read to another place: see below. The last one needs an instance: see `test_workflows`."""
 
 
 def test_a_copy_changes_no_byte_of_its_source(shop: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -95,6 +96,7 @@ def test_instances_are_listed_and_stuck_ones_are_findings(template: Path) -> Non
 
 
 def test_the_history_of_an_instance(template: Path) -> None:
+    before = hashlib.sha256((template / "shop.db").read_bytes()).hexdigest()
     found = goes_lite("workflows", "show", "shop.db", "fulfilment/1", "--json", cwd=template).data
     assert [moment["what"] for moment in found["history"]] == [
         "started under version 1, run 1",
@@ -105,6 +107,7 @@ def test_the_history_of_an_instance(template: Path) -> None:
     assert "suspended: " in ran.out
     assert "\x1b" not in ran.out + ran.err
     assert "goes-lite workflows retry fulfilment/2" in ran.err
+    assert hashlib.sha256((template / "shop.db").read_bytes()).hexdigest() == before
 
 
 def test_what_does_not_exist_is_refused_with_what_was_meant(template: Path) -> None:

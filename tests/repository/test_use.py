@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from goes_lite.contract.event_store import AppendCondition
-from goes_lite.errors import AggregateNotFound, AppendConditionFailed, ConcurrencyError
+from goes_lite.errors import AggregateNotFound, AppendConditionFailed, ConcurrencyError, ConfigError
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
 from goes_lite.repository import Repository
@@ -37,6 +37,15 @@ async def test_use_fetches_changes_saves_and_answers_the_aggregate() -> None:
         assert (opened.version, moved.pending) == (1, ())
         with pytest.raises(AggregateNotFound):
             await accounts.use("b", change)
+
+
+async def test_change_has_to_be_a_function() -> None:
+    """Whatever is passed instead is refused before anything is loaded."""
+    async with memory() as db:
+        accounts = Repository(db, Account)
+        for wrong in (None, 7, "move"):
+            with pytest.raises(ConfigError, match="change must be a function"):
+                await accounts.use("a", wrong)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def test_use_retries_on_a_fresh_instance() -> None:
