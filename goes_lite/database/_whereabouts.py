@@ -99,6 +99,8 @@ class Whereabouts:
                 arrived = await _opened(backend, there, fence)
                 if arrived:
                     await self._take_leases(backend, there)
+                if self._ending.count:  # nobody would close this one
+                    raise StoreClosed(backend.location)
             except BaseException:
                 await there.close()
                 raise
@@ -168,8 +170,8 @@ class Whereabouts:
                     await self.look(backend)
             except StoreClosed:
                 return
-            except (GoesError, OSError) as error:
-                logger.warning("where the store %s is cannot be found out just now: %s", backend.location, error)
+            except Exception as error:  # noqa: BLE001  (on_moved may be a function of the program, which knows the URL later)
+                logger.warning("where the store %s is cannot be found out just now: %r", backend.location, error)
                 await runtime.wait(self._ending, 0, REST)
             await runtime.wait(self._ending, 0, PAUSE)
 

@@ -21,7 +21,6 @@ from typing import NamedTuple
 from goes_lite.contract.backend import Backend
 from goes_lite.contract.checkpoints import Lease
 from goes_lite.contract.fence import Fence, into, is_into
-from goes_lite.contract.own_collections import PROCESSORS
 from goes_lite.errors import CopyRefused, FenceChanged, GoesError, LeaseHeld, MoveRefused, MoveUndone
 from goes_lite.events.ids import new_id_text
 from goes_lite.operations.copying import NEAR, Copying, CopyProgress, Step
@@ -210,9 +209,7 @@ def _is_target(store: Backend, fence: Fence) -> MoveRefused:
 
 
 async def _leases(source: Backend) -> AsyncIterator[Lease]:
-    names = {one.name for one in await source.checkpoints.all()}
-    names |= {record.id for record in await source.models.query(PROCESSORS).list()}
-    for name in sorted(names):
+    for name in await source.leases.tokens():
         if (lease := await source.leases.get(name)) is not None:
             yield lease
 

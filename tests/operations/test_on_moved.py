@@ -16,7 +16,7 @@ from goes_lite_conformance.harness.asserts import refused
 import goes_lite as goes
 from goes_lite.contract.fence import Fence
 from goes_lite.contract.wrapping import WrappedBackend
-from goes_lite.errors import ConfigError, LeaseHeld, StoreMoved, TransactionConflict
+from goes_lite.errors import ConfigError, LeaseHeld, StoreClosed, StoreMoved, TransactionConflict
 from goes_lite.operations import cutover
 from goes_lite.sqlite import SQLiteBackend
 
@@ -229,6 +229,51 @@ def test_who_arrives_at_the_target_before_it_is_opened(tmp_path: Path, mover: st
         async with goes.connect(str(old), registry=registry) as plain:
             with refused(StoreMoved, to=str(new)):
                 await plain.events.append([event()])
+
+    asyncio.run(program())
+
+
+def test_a_handle_that_is_closed_while_it_goes_there(tmp_path: Path) -> None:
+    """It leaves no handle open at the new place, where the write that waits has not happened."""
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+
+    async def program() -> None:
+        may_go, going = asyncio.Event(), asyncio.Event()
+
+        def place(url: str) -> str:
+            if not may_go.is_set():
+                raise LookupError(url)
+            going.set()
+            return url
+
+        db = await goes.connect(str(old), registry=registry, on_moved=place)
+        await db.events.append([event()])
+        await move(old, new)
+        may_go.set()
+        writing = asyncio.create_task(db.events.append([event()]))
+        await going.wait()
+        await db.close()
+        with refused(StoreClosed):
+            await writing
+        async with goes.connect(str(new), registry=registry) as plain:
+            assert await plain.events.head() == 1
+
+    asyncio.run(program())
+    assert _handles(tmp_path) == 0
+
+
+def test_a_url_that_is_known_only_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A function that fails is asked again: a handle that only reads goes there then."""
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    urls: dict[str, str] = {}
+
+    async def program() -> None:
+        async with goes.connect(str(old), registry=registry, on_moved=lambda place: urls[place]) as db:
+            await db.events.append([event()])
+            await move(old, new)
+            await until(lambda: "KeyError" in caplog.text)
+            urls[str(new)] = str(new)
+            await until(lambda: db.location == str(new))
 
     asyncio.run(program())
 
