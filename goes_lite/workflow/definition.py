@@ -276,6 +276,8 @@ class Definition:
 
 INSTANCE = "instance:"
 """Begins the tag of the outcomes of commands that says which instance dispatched them."""
+RUN = "workflow-run:"
+"""Begins the tag that says which of its runs did, for all but the first."""
 
 
 def check_key(key: str | UUID) -> str:

@@ -19,7 +19,7 @@ from goes_lite.events.outcome import COMMAND_OUTCOME
 from goes_lite.events.workflow import WorkflowSuspended
 from goes_lite.processor.target import HandlerFailed
 from goes_lite.runtime.backoff import Backoff
-from goes_lite.workflow.definition import Concerns, Definition
+from goes_lite.workflow.definition import RUN, Concerns, Definition
 from goes_lite.workflow.inputs import Input, TimerFired, ref_of
 from goes_lite.workflow.instance import Failing, Instance
 from goes_lite.workflow.options import OnSecondStart
@@ -110,7 +110,9 @@ class Teller:
 
     def _react(self, work: Work, key: str, event: Event[Any], *, own: bool) -> None:
         instance = work.get(key)
-        if instance is None or instance.ended:
+        if instance is not None and event.name == COMMAND_OUTCOME and not _of_run(event, instance.run):
+            self.ignored += 1  # it came after its run had been cancelled, say
+        elif instance is None or instance.ended:
             if not own or work.associated(key) or (instance is not None and event.position <= instance.position):
                 return
             if self._strict and event.name != COMMAND_OUTCOME:
@@ -176,3 +178,9 @@ class Teller:
         told = Recorded(WorkflowSuspended(text, attempts, None if input is None else ref_of(input)))
         instance = replace(instance, status="suspended", events=instance.events + 1)
         work.step(Step(instance, (), (told,), ()), input)
+
+
+def _of_run(outcome: Event[Any], run: int) -> bool:
+    """Whether the outcome of a command is for this run of its instance, and not for an earlier one."""
+    runs = [tag for tag in outcome.tags if tag.startswith(RUN)]
+    return f"{RUN}{run}" in runs if runs else run == 1

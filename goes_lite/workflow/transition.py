@@ -28,7 +28,7 @@ from goes_lite.events.workflow import (
     WorkflowStarted,
     WorkflowSuspended,
 )
-from goes_lite.workflow.definition import INSTANCE, Definition, check_key
+from goes_lite.workflow.definition import INSTANCE, RUN, Definition, check_key
 from goes_lite.workflow.effects import (
     EFFECTS,
     MAX_BYTES,
@@ -308,7 +308,8 @@ class _Made:
         if data is None:
             data = restored_command(self.definition, stored)
         try:
-            report = report_to((self.definition.tag, INSTANCE + self.instance.key, *tags))
+            run = (f"{RUN}{self.instance.run}",) if self.instance.run > 1 else ()
+            report = report_to((self.definition.tag, INSTANCE + self.instance.key, *run, *tags))
         except (GoesError, TypeError) as exc:
             raise self._invalid(f"a command with the tags {tags!r:.120}: {exc}") from exc
         metadata = {**metadata_of(self.instance, self.input), REPORT: report}
