@@ -116,7 +116,7 @@ class DueWork:
         key, failing = instance.key, instance.failing
         if failing is None:
             return
-        if instance.compensating and instance.undoing is None and instance.undo:
+        if instance.compensating and instance.undoing is None:
             if not await call(self._undo, work, instance):
                 return
         elif failing.timer and instance.timers.get(failing.input) == failing.timer:
@@ -142,6 +142,9 @@ class DueWork:
             work.told(key, row.position)
         current = work.get(key)
         if current is None or current.status == "suspended":
+            return
+        if current.ended:  # so does nothing that comes after those
+            self._teller.ignored += await work.stored.waiting(key).clear() - len(rows)
             return
         now = to_micros(work.now)
         more = len(rows) == DRAIN

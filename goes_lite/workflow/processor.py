@@ -22,11 +22,11 @@ from goes_lite.processor.records import parked_events, parked_key
 from goes_lite.processor.target import HandlerFailed
 from goes_lite.runtime.face import Face, call
 from goes_lite.workflow.code import CodeWorkflow
-from goes_lite.workflow.definition import Concerns, Definition, Workflow
+from goes_lite.workflow.definition import Definition, Workflow
 from goes_lite.workflow.due import DueWork
 from goes_lite.workflow.options import OnSecondStart, check_workflow_options
 from goes_lite.workflow.steps import Steps
-from goes_lite.workflow.telling import Teller
+from goes_lite.workflow.telling import About, Teller
 from goes_lite.workflow.work import Work
 
 
@@ -98,7 +98,7 @@ class _TellingTarget:
         if not events:
             return
         work = Work(self._backend, tx, self._teller.newest.name, self._backend.runtime.clock.now())
-        about = cast("list[Concerns]", await call(self._concerned, events))
+        about = cast("list[About]", await call(self._concerned, events))
         await work.load_associated(dict.fromkeys(key for one in about for key in one.reacts))
         await work.load(dict.fromkeys(key for one in about for key in (*one.starts, *one.reacts)))
         self._teller.again = await self._dead_letter(events, about, work, tx)
@@ -114,14 +114,17 @@ class _TellingTarget:
             raise HandlerFailed(exc, None) from exc  # it is unknown which event caused it
 
     async def _dead_letter(
-        self, events: Sequence[Event[Any]], about: Sequence[Concerns], work: Work, tx: Transaction
+        self, events: Sequence[Event[Any]], about: Sequence[About], work: Work, tx: Transaction
     ) -> int | None:
         """Return the position of the event if it is a dead letter that is tried again: later ones were told since."""
         if len(events) != 1:
             return None
         position = events[0].position
         try:
-            known = [work.get(key) for key in (*about[0].starts, *about[0].reacts)]
+            starts, reacts, _ = about[0]
+            known = [
+                work.get(key) for key in (*starts, *reacts, *(one for key in reacts for one in work.associated(key)))
+            ]
         except CodecError:  # of an instance that cannot be told anything
             return None
         if not any(one is not None and position <= one.position for one in known):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from goes_lite.errors import CodecError, InstanceExists, InstanceNotFound, UnknownStep
 from goes_lite.errors.functions import failure
@@ -19,7 +19,7 @@ from goes_lite.events.outcome import COMMAND_OUTCOME
 from goes_lite.events.workflow import WorkflowSuspended
 from goes_lite.processor.target import HandlerFailed
 from goes_lite.runtime.backoff import Backoff
-from goes_lite.workflow.definition import RUN, Concerns, Definition
+from goes_lite.workflow.definition import RUN, Definition
 from goes_lite.workflow.inputs import Input, TimerFired, ref_of
 from goes_lite.workflow.instance import Failing, Instance
 from goes_lite.workflow.options import OnSecondStart
@@ -31,6 +31,15 @@ MAX_ERROR = 2000
 
 pauses = Backoff(0.1, maximum=30.0)
 """How long an instance that cannot handle an input waits for its next attempt, in seconds."""
+
+
+class About(NamedTuple):
+    """Which instances an event concerns, by their keys."""
+
+    starts: tuple[str, ...]
+    reacts: tuple[str, ...]
+    versions: Mapping[int, tuple[str, ...]]
+    """Of `reacts`, those of each version of the definition; empty where they do not differ."""
 
 
 class Teller:
@@ -57,22 +66,33 @@ class Teller:
 
     # --- events -----------------------------------------------------------------------------------------------------
 
-    def concerned(self, events: Sequence[Event[Any]]) -> list[Concerns]:
+    def concerned(self, events: Sequence[Event[Any]]) -> list[About]:
         """Return which instances each of the events concerns. HandlerFailed if a key function raises or returns nonsense."""
-        found: list[Concerns] = []
+        found: list[About] = []
         for index, event in enumerate(events):
             try:
-                found.append(self.newest.concerns(event))
+                found.append(self._concerns(event))
             except BaseException as exc:
                 raise HandlerFailed(failure(exc), index) from exc
         return found
 
+    def _concerns(self, event: Event[Any]) -> About:
+        """Return whom an event concerns: an instance that runs under an earlier definition, by the keys of that one."""
+        newest = self.newest.concerns(event)
+        if len(self.definitions) == 1 or event.name == COMMAND_OUTCOME:
+            return About(*newest, {})
+        versions = {
+            number: newest.reacts if one is self.newest else one.concerns(event).reacts
+            for number, one in self.definitions.items()
+        }
+        return About(newest.starts, tuple(dict.fromkeys(key for keys in versions.values() for key in keys)), versions)
+
     def tell(
-        self, work: Work, events: Sequence[Event[Any]], about: Sequence[Concerns], index: int
+        self, work: Work, events: Sequence[Event[Any]], about: Sequence[About], index: int
     ) -> tuple[int, list[str]]:
         """Tell the events from `index` on. Return the index at which it ended, and the instances that have to be loaded there."""
         while index < len(events):
-            event, (starting, reacting) = events[index], about[index]
+            event, (starting, reacting, versions) = events[index], about[index]
             concerned = dict.fromkeys(reacting) | dict.fromkeys(one for key in reacting for one in work.associated(key))
             missing = [key for key in concerned if not work.has(key)]
             if missing:
@@ -80,8 +100,11 @@ class Teller:
             try:
                 told = {key for key in starting if self._start(work, key, event)}
                 for key in concerned:
-                    if key not in told:
-                        self._react(work, key, event, own=key in reacting)
+                    if key in told:
+                        continue
+                    keys = versions.get(self._version(work, key), ()) if versions else reacting
+                    if key in keys or any(key in work.associated(one) for one in keys):
+                        self._react(work, key, event, own=key in keys)
             except (InstanceExists, InstanceNotFound, CodecError) as exc:
                 raise HandlerFailed(exc, index) from exc
             except HandlerFailed as exc:
@@ -90,11 +113,17 @@ class Teller:
             index += 1
         return index, []
 
+    def _version(self, work: Work, key: str) -> int:
+        """Return the version of the definition by which it is decided what concerns an instance."""
+        found = work.get(key)
+        return self.newest.version if found is None or found.version not in self.definitions else found.version
+
     def _start(self, work: Work, key: str, event: Event[Any]) -> bool:
         """Start an instance; False if there is one that the event concerns in another way, or not at all."""
         found = work.get(key)
         if found is not None:
-            if event.position <= found.position or (not found.ended and event.name in self.newest.reacts):
+            reacts = self.definitions[self._version(work, key)].reacts
+            if event.position <= found.position or (not found.ended and event.name in reacts):
                 return False
             if not (found.ended and self._on_second_start == "new run"):
                 if self._on_second_start == "error" and found.inputs:

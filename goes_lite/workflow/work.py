@@ -145,6 +145,10 @@ class Work:
         await self._save_timers(changed)
         await self._save_associations(changed)
         await accept_all(self._backend, self._tx, self._commands)
+        for key, instance in changed.items():
+            before, _ = self._before[key]
+            if before is not None and before.run != instance.run:  # what still waited for the run before
+                await self.stored.waiting(key).clear()
         for key, rows in self._waiting.items():
             await self.stored.waiting(key).put_many(rows)
 
@@ -164,7 +168,7 @@ class Work:
         for key, instance in changed.items():
             before, after = rows_of(self._before[key][0]), rows_of(instance)
             rows |= dict.fromkeys(before.keys() - after.keys())
-            rows |= {id: row for id, row in after.items() if id not in before}
+            rows |= {id: row for id, row in after.items() if id not in before or id in self._stale}
         if rows:
             await self.stored.timers.put_many(rows)
 
