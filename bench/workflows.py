@@ -11,7 +11,7 @@ import argparse
 import resource
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -106,7 +106,7 @@ class Fulfilment(goes.Workflow[Progress], name="fulfilment"):
 
 
 @contextmanager
-def store(url: str) -> Iterator[BlockingDatabase]:
+def store(url: str) -> Generator[BlockingDatabase]:
     with (
         tempfile.TemporaryDirectory(prefix="goes-bench-") as folder,
         connect(url or str(Path(folder) / "app.db"), registry=registry) as db,
@@ -149,7 +149,7 @@ def many_timers(url: str, timers: int) -> None:
         append(db, [event(Placed(5), order, 1) for order in range(timers)])
         db.workflow(Fulfilment()).catch_up()
         chores: Any = db.database.workflow(Fulfilment()).chores
-        found = []
+        found: list[float] = []
         for _ in range(20):
             began = time.perf_counter()
             db._portal.run(chores.do(None))

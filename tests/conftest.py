@@ -146,7 +146,8 @@ def pytest_collection_finish() -> None:
 
 def _words(item: pytest.Item) -> list[str]:
     """The parameters of a test that are text."""
-    parameters: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
+    callspec: Any = getattr(item, "callspec", None)
+    parameters: dict[str, Any] = callspec.params if callspec else {}
     return [value for value in parameters.values() if isinstance(value, str)]
 
 

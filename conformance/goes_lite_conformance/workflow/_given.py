@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from goes_lite.commands import Command
 from goes_lite.database import Database
@@ -193,7 +193,7 @@ def handle(db: Database) -> None:
     from goes_lite.errors import CommandRejected
 
     async def do(command: Any, tx: Any) -> str:
-        data: Do = command.data if isinstance(command, Command) else command
+        data = cast("Do", command.data if isinstance(command, Command) else command)  # pyright: ignore[reportUnknownMemberType]
         if data.text == "no":
             raise CommandRejected("refused", "no")
         await tx.events.append([Event(Noted(data.text), registry=registry)])
