@@ -97,7 +97,7 @@ def _shown(url: str, passed: list[tuple[str, str]], schema: str) -> str:
     login, at, hosts = parts.netloc.rpartition("@")
     query = urlencode([*((name, value) for name, value in passed if _SECRET not in name), ("schema", schema)])
     netloc = f"{login.partition(':')[0]}{at}{hosts}"
-    return parts._replace(scheme="postgresql", netloc=netloc, query=query, fragment="").geturl()
+    return f"postgresql://{netloc}{parts.path}?{query}"  # geturl() leaves the // out if there is no host
 
 
 def _parsed(name: str, value: str) -> Any:

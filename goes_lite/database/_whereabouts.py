@@ -14,7 +14,7 @@ from typing import TypeVar
 from goes_lite.contract.backend import Backend
 from goes_lite.contract.checkpoints import Lease
 from goes_lite.contract.fence import Fence, into
-from goes_lite.errors import FenceChanged, GoesError, LeaseHeld, StoreClosed, StoreMoved
+from goes_lite.errors import FenceChanged, GoesError, LeaseHeld, StoreClosed, StoreMoved, StoreUnavailable
 from goes_lite.runtime import Signal
 from goes_lite.runtime.background import Background
 
@@ -189,16 +189,30 @@ class Whereabouts:
 
 
 async def _opened(backend: Backend, there: Backend, fence: Fence) -> bool:
-    """Whether the store is there: open, or moved on. A move that was decided and not finished is finished."""
+    """Whether the store is there: open, or moved on. A move that was decided and not finished is finished.
+
+    StoreUnavailable if something else is there, such as the new, empty store that opening what is gone has made.
+    """
     other = await there.fence()
-    if other is None:
-        return True
-    if other.move == into(fence.move):
+    if other is not None and other.move == into(fence.move):
         return await _finished(there, other)
-    if fence.move == into(other.move) and other.until is None:
+    if other is not None and fence.move == into(other.move) and other.until is None:
         await _finished(backend, fence)  # the store is here, as the next look finds
         return False
-    return other.until is None and other.to != backend.location
+    if not await _related(backend, there):
+        raise StoreUnavailable(there.location, f"this is not the store that {backend.location!r} was moved to")
+    return other is None or (other.until is None and other.to != backend.location)
+
+
+async def _related(one: Backend, other: Backend) -> bool:
+    """Whether one of two stores was filled from the other."""
+    from goes_lite.operations.lineage import origin_of
+
+    for filled, source in ((other, one), (one, other)):
+        origin = await origin_of(filled.models, filled.runtime)
+        if origin is not None and origin.store == source.identity:
+            return True
+    return False
 
 
 async def _finished(target: Backend, fence: Fence) -> bool:

@@ -261,7 +261,7 @@ class SQLiteBackend(FencedBackend):
 
     def _seen(self, moment: SQLiteMoment) -> View:
         reader = self._as_stored
-        events = LogEvents(SQLiteEventRows(moment, reader, reader), moment, reader, None)
+        events = LogEvents(SQLiteEventRows(self.location, moment, reader, reader), moment, reader, None)
         return StoresView(self.runtime, self.identity, (events, *self._others(moment)))
 
     async def select(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -289,7 +289,11 @@ class SQLiteBackend(FencedBackend):
     ) -> tuple[LogEvents, SQLiteSnapshots, SQLiteModels, SQLiteCheckpoints]:
         """Return the stores of the handle, or of a transaction, which has no `commits`."""
         events = LogEvents(
-            SQLiteEventRows(executor, self._reader, self._as_stored), executor, self._reader, commits, published
+            SQLiteEventRows(self.location, executor, self._reader, self._as_stored),
+            executor,
+            self._reader,
+            commits,
+            published,
         )
         return events, *self._others(executor)
 

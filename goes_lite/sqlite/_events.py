@@ -34,7 +34,8 @@ class SQLiteEventRows:
 
     page_size = 1024
 
-    def __init__(self, executor: AnyExecutor, reader: RowReader, as_stored: RowReader) -> None:
+    def __init__(self, location: str, executor: AnyExecutor, reader: RowReader, as_stored: RowReader) -> None:
+        self._location = location
         self._executor = executor
         self._reader = reader
         self._as_stored = as_stored
@@ -127,4 +128,4 @@ class SQLiteEventRows:
         return self._executor.write(work)
 
     def insert(self, imported: Import) -> Awaitable[int]:
-        return self._executor.write(partial(insert, imported))
+        return self._executor.write(partial(insert, self._location, imported))

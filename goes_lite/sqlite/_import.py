@@ -9,6 +9,7 @@ from goes_lite.kit.batch import AppendBatch
 from goes_lite.kit.importing import Import, check_new, check_same, tagged
 from goes_lite.sqlite._append import EVENT, STORED, TAG, head
 from goes_lite.sqlite._driver import Connection, Row
+from goes_lite.sqlite._fence import check_open
 
 _AT = f"{STORED} WHERE e.position BETWEEN ? AND ?"
 _USED = "SELECT id, position FROM events WHERE id IN ({})"
@@ -27,8 +28,9 @@ _BEGUN = "INSERT INTO sqlite_sequence (name, seq) SELECT 'events', ?1 WHERE ?1 >
 )
 
 
-def insert(imported: Import, connection: Connection) -> int:
+def insert(location: str, imported: Import, connection: Connection) -> int:
     """Store the events at their positions and return the head."""
+    check_open(connection, location)  # the head alone is in SQLite's own table, which has no triggers
     execute, before = connection.execute, head(connection)
     if known := imported.stored_already(before):
         rows = execute(_AT, (known[0].position, known[-1].position)).fetchall()

@@ -16,6 +16,7 @@ import goes_lite as goes
 from goes_lite import blocking
 from goes_lite.cli import main as command_line
 from goes_lite.codec import FunctionCodec
+from goes_lite.database.address import parse
 from goes_lite.errors import (
     ConfigError,
     ForeignFile,
@@ -33,6 +34,7 @@ needs_postgres()
 
 import asyncpg  # noqa: E402 - not before it is known to be there
 from goes_lite_postgres import PostgresBackend  # noqa: E402
+from goes_lite_postgres._options import address_of  # noqa: E402
 
 
 async def admin(*statements: str) -> list[Any]:
@@ -310,6 +312,14 @@ def test_options() -> None:
             assert db.location == url
 
     asyncio.run(run())
+
+
+def test_the_location_can_be_opened() -> None:
+    """Of a server at a socket as well, whose URL names no host: a fence tells it to the programs that follow a move."""
+    location = "postgresql:///app?host=%2Fnowhere&schema=goes_lite"
+    for url in ("postgresql:///app?host=/nowhere", location):
+        assert address_of(url, {}).location == location
+    assert parse(location) == ("postgresql", location, {})
 
 
 def test_the_password_is_never_shown() -> None:

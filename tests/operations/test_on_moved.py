@@ -16,7 +16,7 @@ from goes_lite_conformance.harness.asserts import refused
 import goes_lite as goes
 from goes_lite.contract.fence import Fence
 from goes_lite.contract.wrapping import WrappedBackend
-from goes_lite.errors import ConfigError, LeaseHeld, StoreClosed, StoreMoved, TransactionConflict
+from goes_lite.errors import ConfigError, LeaseHeld, StoreClosed, StoreMoved, StoreUnavailable, TransactionConflict
 from goes_lite.operations import cutover
 from goes_lite.sqlite import SQLiteBackend
 
@@ -274,6 +274,23 @@ def test_a_url_that_is_known_only_later(tmp_path: Path, caplog: pytest.LogCaptur
             await until(lambda: "KeyError" in caplog.text)
             urls[str(new)] = str(new)
             await until(lambda: db.location == str(new))
+
+    asyncio.run(program())
+
+
+def test_something_else_is_where_the_store_was_moved_to(tmp_path: Path) -> None:
+    """Its file is gone, so opening it makes an empty store: nobody goes on in that."""
+    old, new, elsewhere = (tmp_path / name for name in ("old.db", "new.db", "elsewhere.db"))
+
+    async def program() -> None:
+        async with goes.connect(str(old), registry=registry) as db:
+            await db.events.append([event()])
+        await move(old, new)
+        new.rename(elsewhere)
+        with refused(StoreUnavailable, location=str(new)):
+            await following(old)
+        async with goes.connect(str(old), registry=registry, on_moved=lambda _: str(elsewhere)) as db:
+            assert (await db.events.append([event()])).position == 2
 
     asyncio.run(program())
 

@@ -35,6 +35,7 @@ def writes(db: Backend) -> dict[str, Callable[[], Any]]:
         "append a new name": partial(db.events.append, [note("x", tags=["new:tag"])]),
         "delete": partial(db.events.delete, A),
         "import": partial(db.events.import_events, [note("x").at(99)]),
+        "raise the head": partial(db.events.import_events, [], head=99),
         "save a snapshot": partial(db.snapshots.save, snapshot(A, 1)),
         "save snapshots": partial(db.snapshots.save_many, [snapshot(A, 1)]),
         "delete snapshots": partial(db.snapshots.delete, A),
