@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from goes_lite.errors import CommandFailed, CommandRejected, RegistrationError, StepError, TooManySteps
+from goes_lite.errors import CommandFailed, CommandRejected, RegistrationError, StepError, TooManySteps, UnknownStep
 from goes_lite.errors.functions import form_of
 from goes_lite.events.event import Event
 from goes_lite.events.fields import from_micros, to_micros
@@ -19,7 +19,7 @@ from goes_lite.events.registry import Registry, default_registry
 from goes_lite.workflow.definition import Workflow
 from goes_lite.workflow.effects import CancelTimer, Compensate, Complete, Effect, SetTimer
 from goes_lite.workflow.flow import BlockingFlow, Flow, drive
-from goes_lite.workflow.flow_run import STEP, Ended, FlowRun, Suspended
+from goes_lite.workflow.flow_run import MISSING, STEP, Ended, FlowRun, Suspended
 from goes_lite.workflow.flow_waits import Waits
 from goes_lite.workflow.inputs import Input, TimerFired
 from goes_lite.workflow.marks import Key, on_timer, reacts, starts
@@ -73,8 +73,15 @@ class CodeWorkflow(Workflow[Memory]):
         """Note what the instance is told, and run the function up to what it waits for next."""
         if state.over:
             return state
-        self._note(state, input)
-        run = self.run(state, input.time)
+        again = self._note(state, input)
+        run = self.run(state, input.time, again)
+        for name in again - run.seen:
+            raise UnknownStep(
+                self.name,
+                state.key,
+                name,
+                f"its function has come to {sorted(run.seen)!r:.500}, and not to what it waits for",
+            )
         effects: list[Effect] = [*run.effects]
         if not state.over and run.next_due != state.wake:  # the end of an instance ends its timers
             state.wake = run.next_due
@@ -87,11 +94,12 @@ class CodeWorkflow(Workflow[Memory]):
         """Return what the function asked for in the run of `evolve`."""
         return cast("list[Effect]", vars(state).get("_effects", []))
 
-    def run(self, state: Memory, now: Any) -> FlowRun:
+    def run(self, state: Memory, now: Any, again: Iterable[str] = ()) -> FlowRun:
         """Run the function from its start. What it asks for is in the memory and in the run; failures of its own propagate."""
         keys = {name: key for kind, key in self.keys.items() for name in self._registry.names_of(kind)}
         waits = Waits(self.name, keys)
         run = FlowRun(self.name, state, self._registry, waits, step_command(self.name), now)
+        run.again |= {*again}
         start = restored_event(state.started_by, self._registry)
         try:
             if form_of(self.function) == "a coroutine":
@@ -112,7 +120,8 @@ class CodeWorkflow(Workflow[Memory]):
             state.over = True
         return run
 
-    def _note(self, state: Memory, input: Input) -> None:
+    def _note(self, state: Memory, input: Input) -> set[str]:
+        """Note an input; return the names of what is to be asked again, because its outcome is no answer."""
         if isinstance(input, TimerFired):
             state.wake = 0
             for name, asked in state.asked.items():
@@ -121,29 +130,35 @@ class CodeWorkflow(Workflow[Memory]):
         elif state.start is None:
             state.start = stored_event(input)
         elif input.name == COMMAND_OUTCOME:
-            for tag in input.tags:
-                if tag.startswith(STEP):
-                    self._answer(state, tag.removeprefix(STEP), input)
+            names = [tag.removeprefix(STEP) for tag in input.tags if tag.startswith(STEP)]
+            return {name for name in names if not self._answer(state, name, input)}
         elif input.id not in state.found:
             if len(state.inbox) >= MAX_INBOX:
                 raise TooManySteps(self.name, state.key, input.name, MAX_INBOX, "events that nobody waits for")
             state.inbox.append(stored_event(input))
+        return set()
 
-    def _answer(self, state: Memory, name: str, event: Event[CommandOutcome]) -> None:
-        """Note the outcome of a command: what a step returned, or an event that was found in the log."""
+    def _answer(self, state: Memory, name: str, event: Event[CommandOutcome]) -> bool:
+        """Note the outcome of a command: what a step returned, or an event that was found in the log.
+
+        False if it is no answer to what was asked, and the function still waits for one.
+        """
         told, asked = event.data, state.asked.get(name)
-        if asked is None or name in state.answers:
-            return
+        if asked is None or asked.dropped or name in state.answers:
+            return True
+        if asked.kind in ("step", "wait") and (told.outcome, told.code) == ("rejected", MISSING):
+            return False
         if asked.kind == "wait" and told.outcome == "done":
             if told.result is not None:
                 found = event_of(told.result)
                 state.answers[name] = Answer("event", event=found)
                 state.found.append(found.id)
                 state.inbox = [one for one in state.inbox if one.id != found.id]
-            return
+            return True
         state.answers[name] = Answer(
             told.outcome, told.result, None, told.command, told.id, told.code, told.message, told.details, told.attempts
         )
+        return True
 
 
 def flow(

@@ -43,6 +43,8 @@ MAX_RESULT = 256 * 1024
 STEP = "step:"
 """Begins the tag of an outcome that says for what it was asked."""
 TOO_LARGE = "result_too_large"
+MISSING = "goes.missing_step"
+"""The code of the outcome of a step that the program of a worker does not have: no answer to it."""
 
 
 class Suspended(BaseException):
@@ -83,7 +85,10 @@ class FlowRun:
         self._registry = registry
         self._waits = waits
         self._step = step
-        self._seen: set[str] = set()
+        self.seen: set[str] = set()
+        """What was asked for in this run."""
+        self.again: set[str] = set()
+        """What a worker is to do again if it is asked for, although it was asked before."""
         self._count = 0
 
     # --- asking -----------------------------------------------------------------------------------------------------
@@ -101,9 +106,9 @@ class FlowRun:
         self._count += 1
         if self._count > MAX_CALLS:
             raise TooManySteps(self.workflow, self.memory.key, asked, MAX_CALLS, "calls in one run")
-        if asked in self._seen:
+        if asked in self.seen:
             raise DuplicateStep(self.workflow, self.memory.key, asked)
-        self._seen.add(asked)
+        self.seen.add(asked)
         return asked
 
     def answer(self, asked: str, make: Callable[[], tuple[Asked, Sequence[Effect]]]) -> Answer:
@@ -113,6 +118,8 @@ class FlowRun:
             return answer
         if asked not in self.memory.asked:
             self._remember(asked, *make())
+        elif asked in self.again:
+            self.effects.append(self._by_worker(asked))
         return self.suspend()
 
     def note(self, asked: str, make: Callable[[], tuple[str | None, Sequence[Effect]]]) -> str | None:
@@ -240,8 +247,8 @@ class FlowRun:
         """See `Flow.changed`."""
         asked = self.name("changed", id)
         known = self.memory.asked
-        here = max((known[one].number for one in self._seen if one in known), default=0)
-        old = any(what.number > here and not what.dropped for one, what in known.items() if one not in self._seen)
+        here = max((known[one].number for one in self.seen if one in known), default=0)
+        old = any(what.number > here and not what.dropped for one, what in known.items() if one not in self.seen)
         return self.note(asked, lambda: ("" if old else "1", ())) == "1"
 
     def publish(self, data: object, tags: tuple[str, ...], name: str | None) -> None:
@@ -288,13 +295,13 @@ class FlowRun:
         if won is not None:
             index = min(int(won.result or 0), len(branches) - 1)
             return index, branches[index]()
-        before = set(self._seen)
+        before = set(self.seen)
         mine: list[set[str]] = []
         outcomes: list[tuple[Any, BaseException | None]] = []
         for branch in branches:
             outcomes.append(self._branch(branch))
-            mine.append(self._seen - before)
-            before |= self._seen
+            mine.append(self.seen - before)
+            before |= self.seen
         for index, (value, error) in enumerate(outcomes):
             if isinstance(error, Suspended):
                 continue

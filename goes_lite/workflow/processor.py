@@ -71,7 +71,7 @@ class WorkflowProcessor(Processor):
         self.steps: Steps | None = None
         """What makes the calls of a workflow that is a function; None for any other."""
         if isinstance(workflow, CodeWorkflow):
-            self.steps = Steps(backend, definitions, newest, face)
+            self.steps = Steps(backend, definitions, newest, face, patience)
 
     @property
     def ignored(self) -> int:

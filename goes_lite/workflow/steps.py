@@ -18,7 +18,8 @@ from goes_lite.events.query import EventQuery
 from goes_lite.runtime.face import Face, call
 from goes_lite.workflow.code import CodeWorkflow, step_name
 from goes_lite.workflow.definition import Definition
-from goes_lite.workflow.flow_run import MAX_RESULT, TOO_LARGE, FlowRun
+from goes_lite.workflow.flow_run import MAX_RESULT, MISSING, TOO_LARGE, FlowRun
+from goes_lite.workflow.instance import Instance
 from goes_lite.workflow.memory import Memory, event_text, stored_event
 from goes_lite.workflow.stored import Stored
 
@@ -26,20 +27,23 @@ Plain = Any
 """What `json.loads` returns."""
 
 
-BROKEN, MISSING = 1.0, 30.0
+BROKEN, ABSENT = 1.0, 30.0
 """How long a step waits for a function that raises, and for a program that has it, in seconds."""
 
 
 class Steps:
     """Makes the calls of one workflow."""
 
-    def __init__(self, backend: Backend, definitions: Mapping[int, Definition], newest: Definition, face: Face) -> None:
+    def __init__(
+        self, backend: Backend, definitions: Mapping[int, Definition], newest: Definition, face: Face, patience: float
+    ) -> None:
         self.command = step_name(newest.name)
         """The registered name of the commands that it handles."""
         self._backend = backend
         self._face = face
         self._definitions = definitions
         self._newest = newest
+        self._patience = patience
 
     async def handle(self, command: Any) -> Plain:
         """Make a call and return its result; None if nobody waits for it any more."""
@@ -48,7 +52,7 @@ class Steps:
             return None
         definition = self._definitions.get(record.version)
         if definition is None or not isinstance(definition.workflow, CodeWorkflow):
-            raise self._unknown(command.key, f"version {record.version} of the definition")
+            raise self._missing(record, f"version {record.version} of the definition")
         state: Memory = definition.restored(record.state)
         if state.over or state.started_by.id != command.start or command.step in state.answers:
             return None
@@ -60,7 +64,7 @@ class Steps:
             return await self._look(state, run, command.step)
         found = run.calls.get(command.step)
         if found is None:
-            raise self._unknown(command.key, repr(command.step))
+            raise self._missing(record, repr(command.step))
         function, codec = found
         result = await call(self._face.function(function, f"the {command.step!r}"))
         text = codec.encode(result)
@@ -91,9 +95,17 @@ class Steps:
     def _now(self) -> Any:
         return self._backend.runtime.clock.now()
 
-    def _unknown(self, key: str, step: str) -> Postponed:
-        return Postponed(
-            f"the instance {key!r:.80} of the workflow {self._newest.name!r} needs {step}, which this program does not have: "
-            "another one may, so it is tried again",
-            MISSING,
+    def _missing(self, instance: Instance, what: str) -> Exception:
+        """Return what to raise for a step that this program does not have.
+
+        Another program may have it, so it waits. After the patience of the workflow the instance is told, which is suspended
+        unless its own program has the step.
+        """
+        text = (
+            f"the instance {instance.key!r:.80} of the workflow {self._newest.name!r} needs {what}, which this program does not "
+            "have"
         )
+        left = self._patience - (self._now() - instance.updated).total_seconds()
+        if left > 0:
+            return Postponed(f"{text}: another one may, so it is tried again", min(ABSENT, left))
+        return CommandRejected(MISSING, text)
