@@ -31,6 +31,8 @@ def run(arguments: argparse.Namespace, out: Output) -> None:
 
 def _lines(terminal: Terminal, info: Info) -> None:
     rows = [("store", info.location), ("identity", info.identity)]
+    if info.moved_to is not None:
+        rows.append(("moved to", f"{info.moved_to}: writers are kept out here"))
     if info.sizes:
         rows.append(("size", ", ".join(f"{part} {size(count)}" for part, count in info.sizes.items())))
     rows.append(("durability", f"{info.durability}: {_DURABILITY[info.durability]} (the default of connect)"))

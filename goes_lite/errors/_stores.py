@@ -155,8 +155,8 @@ class ImportUnfinished(StoreError):
         self.source = source
         super().__init__(
             location,
-            f"an import of the store {source} was not finished: repeat the same `goes-lite import`, or `goes-lite restore`, "
-            "to resume it, or remove the store",
+            f"an import of the store {source} was not finished: repeat the same command, `goes-lite import`, `restore`, `copy` "
+            "or `cutover`, to resume it, or remove the store",
         )
 
 

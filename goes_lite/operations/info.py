@@ -97,6 +97,8 @@ class Info:
     consumers: tuple[ConsumerInfo, ...]
     """By name."""
     commands: CommandsInfo
+    moved_to: str | None = None
+    """Where its fence sends writers, since it was moved, or is being moved; None if it takes writes."""
 
     @property
     def size(self) -> int | None:
@@ -107,7 +109,7 @@ class Info:
 async def info_of(backend: Backend, *, counts: bool = True) -> Info:
     """Return the facts of a store; without `counts`, those that need no scan of the log or of the aggregates."""
     now = backend.runtime.clock.now()
-    head = await backend.events.head()
+    head, fence = await backend.events.head(), await backend.fence()
     names: Counter[str] | None = None
     if counts:
         names = Counter()
@@ -128,6 +130,7 @@ async def info_of(backend: Backend, *, counts: bool = True) -> Info:
         sizes=await backend.sizes(),
         consumers=await consumers_of(backend),
         commands=await _commands(backend, now),
+        moved_to=None if fence is None else fence.to,
     )
 
 

@@ -261,6 +261,9 @@ def test_the_command_moves_and_undoes(tmp_path: Path) -> None:
     ]
     assert "was opened" in goes_lite("cutover", old, new, "--undo", "--yes", cwd=tmp_path, code=None).err
     assert (takes_writes(old), takes_writes(new)) == (False, True)
+    for place, to in ((old, str(new)), (new, None)):
+        assert goes_lite("info", place, "--json", cwd=tmp_path).data["moved_to"] == to
+        assert ("moved to" in goes_lite("info", place, cwd=tmp_path).out) == (to is not None)
     assert "takes writes" in goes_lite("cutover", new, old, "--yes", "--budget", "60", cwd=tmp_path).out
 
 
