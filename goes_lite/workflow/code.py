@@ -17,13 +17,13 @@ from goes_lite.events.marks import EventKind
 from goes_lite.events.outcome import COMMAND_OUTCOME, CommandOutcome
 from goes_lite.events.registry import Registry, default_registry
 from goes_lite.workflow.definition import Workflow
-from goes_lite.workflow.effects import CancelTimer, Compensate, Complete, Effect, SetTimer
+from goes_lite.workflow.effects import CancelTimer, Compensate, Complete, Dissociate, Effect, SetTimer
 from goes_lite.workflow.flow import BlockingFlow, Flow, drive
 from goes_lite.workflow.flow_run import MISSING, STEP, Ended, FlowRun, Suspended
-from goes_lite.workflow.flow_waits import Waits
+from goes_lite.workflow.flow_waits import Waits, release
 from goes_lite.workflow.inputs import Input, TimerFired
 from goes_lite.workflow.marks import Key, on_timer, reacts, starts
-from goes_lite.workflow.memory import Answer, Memory, event_of, restored_event, stored_event
+from goes_lite.workflow.memory import Answer, Memory, event_of, restored_event, stored_event, taken
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -115,7 +115,9 @@ class CodeWorkflow(Workflow[Memory]):
             if exc not in run.raised:
                 raise
             ending = Compensate(str(exc))
-        if ending is not None:
+        if ending is None:
+            run.effects += map(Dissociate, release(state))
+        else:
             run.effects.append(ending)
             state.over = True
         return run
@@ -151,6 +153,8 @@ class CodeWorkflow(Workflow[Memory]):
         if asked.kind == "wait" and told.outcome == "done":
             if told.result is not None:
                 found = event_of(told.result)
+                if found.id in taken(state):
+                    return False
                 state.answers[name] = Answer("event", event=found)
                 state.found.append(found.id)
                 state.inbox = [one for one in state.inbox if one.id != found.id]

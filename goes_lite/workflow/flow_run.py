@@ -30,7 +30,7 @@ from goes_lite.errors.options import check_number
 from goes_lite.events.event import Event
 from goes_lite.events.fields import check_text
 from goes_lite.events.registry import Registry
-from goes_lite.workflow.effects import Associate, Compensate, Dispatch, Dissociate, Effect, Fail, Publish, Undo
+from goes_lite.workflow.effects import Associate, Compensate, Dispatch, Effect, Fail, Publish, Undo
 from goes_lite.workflow.flow_waits import Waits
 from goes_lite.workflow.memory import Answer, Asked, Memory, restored_event
 
@@ -106,7 +106,8 @@ class FlowRun:
         self._count += 1
         if self._count > MAX_CALLS:
             raise TooManySteps(self.workflow, self.memory.key, asked, MAX_CALLS, "calls in one run")
-        if asked in self.seen:
+        known = self.memory.asked.get(asked)
+        if asked in self.seen or (known is not None and known.dropped):
             raise DuplicateStep(self.workflow, self.memory.key, asked)
         self.seen.add(asked)
         return asked
@@ -206,7 +207,7 @@ class FlowRun:
                     memory.inbox.remove(stored)
                     if asked not in memory.asked:
                         self._remember(asked, Asked("wait"), ())
-                    self.found(asked, Answer("event", event=stored))
+                    memory.answers[asked] = Answer("event", event=stored)
                     break
         if wanted != memory.key:
             self.looks[asked] = names, matches
@@ -223,15 +224,6 @@ class FlowRun:
         if answer.kind == "timeout":
             raise self.told(StepTimeout(self.workflow, memory.key, asked))
         raise self.told(StepFailed(self.workflow, memory.key, asked, answer.message, answer.code))
-
-    def found(self, asked: str, answer: Answer) -> None:
-        """Note the answer of a wait. Its key is not needed any more, unless another wait has it."""
-        memory = self.memory
-        memory.answers[asked] = answer
-        key = memory.asked[asked].key
-        others = (one.key for name, one in memory.asked.items() if name not in memory.answers)
-        if key and key not in others:
-            self.effects.append(Dissociate(key))
 
     def sleep(self, duration: timedelta, name: str) -> None:
         """See `Flow.sleep`."""

@@ -11,6 +11,7 @@ from goes_lite.events.event import Event
 from goes_lite.events.registry import Registry
 from goes_lite.workflow.definition import check_key
 from goes_lite.workflow.marks import Key
+from goes_lite.workflow.memory import Memory
 
 
 class Waits:
@@ -53,3 +54,16 @@ class Waits:
                 f"a key of the workflow {self._workflow!r} must be a str, a UUID, several or None, not {found!r:.80}"
             )
         return tuple(str(one) for one in cast("Iterable[object]", found))
+
+
+def release(memory: Memory) -> list[str]:
+    """Return the keys with which nobody waits any more, each once: their events need not concern the instance."""
+    needed, others = set[str](), set[str]()
+    for name, asked in memory.asked.items():
+        if asked.key:
+            (others if asked.dropped or name in memory.answers else needed).add(asked.key)
+    released = others - needed
+    for asked in memory.asked.values():
+        if asked.key in released:
+            asked.key = ""
+    return sorted(released)

@@ -132,3 +132,8 @@ class Memory:
         if self.start is None:
             raise LookupError(f"the instance {self.key!r:.120} has not started")
         return self.start
+
+
+def taken(memory: Memory) -> set[UUID]:
+    """Return the ids of the events that a wait has returned."""
+    return {answer.event.id for answer in memory.answers.values() if answer.event is not None}

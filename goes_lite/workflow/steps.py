@@ -20,7 +20,7 @@ from goes_lite.workflow.code import CodeWorkflow, step_name
 from goes_lite.workflow.definition import Definition
 from goes_lite.workflow.flow_run import MAX_RESULT, MISSING, TOO_LARGE, FlowRun
 from goes_lite.workflow.instance import Instance
-from goes_lite.workflow.memory import Memory, event_text, stored_event
+from goes_lite.workflow.memory import Memory, event_text, stored_event, taken
 from goes_lite.workflow.stored import Stored
 
 Plain = Any
@@ -87,8 +87,9 @@ class Steps:
         """Return the first event that matches a wait and is in the log since the instance started; None without one."""
         names, matches = run.looks[step]
         chosen = self._face.function(matches, "where")
+        others = taken(state)
         async for event in self._backend.events.query(EventQuery(names), after=state.started_by.position):
-            if event.id not in state.found and await call(chosen, event):
+            if event.id not in others and await call(chosen, event):
                 return json.loads(event_text(stored_event(event)))
         return None
 
