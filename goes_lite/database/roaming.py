@@ -94,7 +94,7 @@ class _Following:
             if page:
                 self._after = page[-1].position
                 return page
-            if self._at.current is backend:
+            if self._at.current is backend or self._ending is not None:
                 return page  # closed
 
 

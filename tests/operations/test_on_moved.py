@@ -278,6 +278,26 @@ def test_a_url_that_is_known_only_later(tmp_path: Path, caplog: pytest.LogCaptur
     asyncio.run(program())
 
 
+def test_who_waits_is_ended_while_the_store_moves(tmp_path: Path) -> None:
+    """It does not begin to wait again at the new place."""
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+
+    async def program() -> None:
+        async with following(old) as db:
+            await db.events.append([event()])
+            pages = db.events.follow(after=1)
+            waiting = asyncio.create_task(pages.next_page())
+            moving = asyncio.create_task(move(old, new))
+            async with asyncio.timeout(PATIENCE):
+                while db.location == str(old):  # noqa: ASYNC110 - in the same turn of the loop
+                    await asyncio.sleep(0)
+                await pages.aclose()
+                assert await waiting == ()
+                await moving
+
+    asyncio.run(program())
+
+
 def test_something_else_is_where_the_store_was_moved_to(tmp_path: Path) -> None:
     """Its file is gone, so opening it makes an empty store: nobody goes on in that."""
     old, new, elsewhere = (tmp_path / name for name in ("old.db", "new.db", "elsewhere.db"))
