@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
@@ -334,7 +335,12 @@ class FenceRules(Contract):
         await db.set_fence(FENCE, expected=None)
         path = place.storage.folder / "copy.db"
         await db.backup(path)
-        with blocking.connect(path, registry=registry) as copy:
-            assert copy.fence() is None
-            assert copy.events.head() == 3
-            copy.events.append([note("x")])
+
+        def written() -> int:
+            with blocking.connect(path, registry=registry) as copy:
+                assert copy.fence() is None
+                assert copy.events.head() == 3
+                return copy.events.append([note("x")]).position
+
+        with ThreadPoolExecutor(1) as thread:  # an event loop may be running in this one
+            assert thread.submit(written).result() == 4
