@@ -181,7 +181,7 @@ class Workflows:
         for attempt in range(1, TRIES + 1):
             try:
                 async with backend.transaction() as tx:
-                    work = Work(backend, tx, name, backend.runtime.clock.now())
+                    work = Work(backend, tx, name, backend.runtime.clock.now(), careful=True)
                     await work.load([key])
                     instance = work.get(key)
                     if instance is None or instance.status in ENDED:

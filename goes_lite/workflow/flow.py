@@ -12,7 +12,7 @@ await flow.command(Ship(parcel))
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from functools import partial
 from types import CoroutineType
@@ -182,7 +182,10 @@ class Flow(_Common):
 
     async def all(self, *branches: Awaitable[Any]) -> list[Any]:
         """Await several at the same time and return their results. If one raises, that is raised at once."""
-        return self._run.all([partial(drive, one, self._run) for one in branches])
+        try:
+            return self._run.all([partial(drive, one, self._run) for one in branches])
+        finally:
+            _close(branches)
 
     async def any(self, *branches: Awaitable[Any], name: str = "any") -> tuple[int, Any]:
         """Await several and return the number and the result of the first that is done; nobody waits for the others.
@@ -192,9 +195,14 @@ class Flow(_Common):
         try:
             return self._run.any([partial(drive, one, self._run) for one in branches], name)
         finally:
-            for one in branches:
-                if isinstance(one, _COROUTINE):
-                    cast("Any", one).close()
+            _close(branches)
+
+
+def _close(branches: Iterable[object]) -> None:
+    """Close the coroutines of branches, those that were not begun as well."""
+    for one in branches:
+        if isinstance(one, _COROUTINE):
+            cast("Any", one).close()
 
 
 def drive(awaitable: Awaitable[T], run: FlowRun) -> T:

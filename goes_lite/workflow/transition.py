@@ -218,8 +218,9 @@ class _Made:
             due = to_micros(cast("datetime", effect.at) if effect.after is None else base.time + effect.after)
         except (InvalidEventError, TypeError, OverflowError) as exc:
             raise self._invalid(f"{effect!r:.120}: {exc}") from exc
-        self._change(timers={**self.instance.timers, effect.name: max(0, due)})
-        self.effects.append(EffectRecord("timer", effect.name, "", max(0, due)))
+        due = max(1, due)  # 0 stands for none
+        self._change(timers={**self.instance.timers, effect.name: due})
+        self.effects.append(EffectRecord("timer", effect.name, "", due))
 
     def _publish(self, effect: Publish) -> None:
         try:

@@ -26,10 +26,14 @@ from goes_lite.workflow.transition import Accepted, Step, metadata_of
 class Work:
     """What one transaction does with the instances of a workflow."""
 
-    def __init__(self, backend: Backend, tx: Transaction, workflow: str, now: datetime) -> None:
+    def __init__(
+        self, backend: Backend, tx: Transaction, workflow: str, now: datetime, *, careful: bool = False
+    ) -> None:
         self.now = now
         self.stored = Stored(tx, workflow)
         self._backend = backend
+        self._careful = careful
+        """Whether nobody may have changed the record of an instance, even without an event: for those who hold no lease."""
         self._tx = tx
         self._aggregate = AGGREGATE + workflow
         self._before: dict[str, tuple[Instance | None, int]] = {}
@@ -156,11 +160,11 @@ class Work:
         """Those with new events are guarded by the versions of these, the others by the versions of their records."""
         recorded = {event.aggregate.id for event in self._events if event.aggregate is not None}
         models = self.stored.instances
-        guarded = {key: one for key, one in changed.items() if key in recorded}
+        guarded = {} if self._careful else {key: one for key, one in changed.items() if key in recorded}
         if guarded:
             await models.put_many(guarded)
         for key, one in changed.items():
-            if key not in recorded:
+            if key not in guarded:
                 await models.put(key, one, expected=self._before[key][1])
 
     async def _save_timers(self, changed: Mapping[str, Instance]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from contextlib import suppress
 from typing import Any
 
@@ -194,3 +195,19 @@ def test_events_of_a_key_that_nobody_waits_for_any_more_concern_it_no_longer() -
             w.append(Arrived(parcel), "parcel")
         go(w, flow)
         assert w.instance().inputs == inputs
+
+
+@pytest.mark.filterwarnings("error")
+def test_branches_that_are_not_begun_leave_nothing_behind() -> None:
+    async def fulfil(flow: goes.Flow, placed: goes.Event[Placed]) -> None:
+        async def bad() -> None:
+            flow.fail("bad")
+
+        await flow.all(bad(), flow.step("pack", lambda: None))
+
+    with world() as w:
+        flow = w.db.workflow(made(fulfil))
+        w.append(Placed(450))
+        go(w, flow)
+        gc.collect()
+        assert (w.instance().status, w.instance().reason) == ("failed", "bad")

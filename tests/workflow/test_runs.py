@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
 import goes_lite as goes
 from goes_lite.blocking import BlockingDatabase, connect
+from goes_lite.events.workflow import WorkflowResumed
+from goes_lite.processor.target import Displaced
 from goes_lite.testing import FakeClock
+from goes_lite.workflow.instance import Failing
+from goes_lite.workflow.transition import Recorded, Step
+from goes_lite.workflow.work import Work
 from tests.workflow.flow_kit import Placed as FlowPlaced
 from tests.workflow.flow_kit import world
 from tests.workflow.test_engine import append, commands, instance, place, settle
@@ -218,3 +226,53 @@ def test_an_instance_is_told_what_its_own_version_reacts_to(tmp_path: Any, clock
             "5": (2, "completed"),
         }
         assert instance(db, "3").inputs == 1
+
+
+# --- at the same time -------------------------------------------------------------------------------------------------------
+
+
+def test_a_timer_of_the_year_1970_that_fails_is_suspended_like_any_other(
+    db: BlockingDatabase, clock: FakeClock
+) -> None:
+    class Early(Fulfilment, name="fulfilment"):
+        def placed(self, state: Progress, event: goes.Event[Placed]) -> Any:
+            return goes.SetTimer("payment", at=datetime(1970, 1, 1, tzinfo=timezone.utc))
+
+        def late(self, state: Progress, timer: goes.TimerFired) -> Any:
+            raise RuntimeError("too early")
+
+    flow = db.workflow(Early(), patience=60)
+    place(db)
+    for _ in range(2):
+        flow.catch_up()
+        clock.advance(61)
+    assert instance(db).status == "suspended"
+    db.workflows.skip("fulfilment", "1")
+    flow.catch_up()
+    assert (instance(db).status, instance(db).timers) == ("running", {})
+
+
+async def _changed_meanwhile(careful: bool) -> bool:
+    """Whether a change of an instance is refused of which another transaction has noted a failure since it was read."""
+    async with goes.connect("sqlite:///:memory:", registry=registry, clock=FakeClock(NOON)) as db:
+        await db.events.append([goes.Event(Placed(1), aggregate=("order", "1"), version=1, registry=registry)])
+        await db.workflow(Fulfilment()).catch_up()
+        async with db.backend.transaction() as tx:
+            work = Work(db.backend, tx, "fulfilment", NOON, careful=careful)
+            await work.load(["1"])
+            found = work.get("1")
+            assert found is not None
+            failing = replace(found, failing=Failing(NOON, 1, "broken"))
+            await work.stored.instances.put("1", failing)  # what READ COMMITTED lets another transaction do
+            resumed = replace(found, events=found.events + 1)
+            work.step(Step(resumed, (), (Recorded(WorkflowResumed("migrate", 2)),), ()), None)
+            try:
+                await work.save()
+            except Displaced:
+                return True
+        return False
+
+
+def test_a_person_does_not_overwrite_a_failure_that_was_noted_meanwhile() -> None:
+    assert asyncio.run(_changed_meanwhile(True))
+    assert not asyncio.run(_changed_meanwhile(False))
