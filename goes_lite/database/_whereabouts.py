@@ -14,7 +14,15 @@ from typing import TypeVar
 from goes_lite.contract.backend import Backend
 from goes_lite.contract.checkpoints import Lease
 from goes_lite.contract.fence import Fence, into
-from goes_lite.errors import FenceChanged, GoesError, LeaseHeld, StoreClosed, StoreMoved, StoreUnavailable
+from goes_lite.errors import (
+    FenceChanged,
+    GoesError,
+    LeaseHeld,
+    StoreClosed,
+    StoreMoved,
+    StoreReadOnly,
+    StoreUnavailable,
+)
 from goes_lite.runtime import Signal
 from goes_lite.runtime.background import Background
 
@@ -96,6 +104,9 @@ class Whereabouts:
                 return False
             there = await self._reopen(fence.to)
             try:
+                if await _is_target(fence, there):
+                    await there.close()
+                    return await _finished(backend, fence)
                 arrived = await _opened(backend, there, fence)
                 if arrived:
                     await self._take_leases(backend, there)
@@ -188,6 +199,12 @@ class Whereabouts:
                 await backend.close()
 
 
+async def _is_target(fence: Fence, source: Backend) -> bool:
+    """Whether the store that has the fence is where another one was moved to, which was decided."""
+    other = await source.fence()
+    return other is not None and other.until is None and fence.move == into(other.move)
+
+
 async def _opened(backend: Backend, there: Backend, fence: Fence) -> bool:
     """Whether the store is there: open, or moved on. A move that was decided and not finished is finished.
 
@@ -196,9 +213,6 @@ async def _opened(backend: Backend, there: Backend, fence: Fence) -> bool:
     other = await there.fence()
     if other is not None and other.move == into(fence.move):
         return await _finished(there, other)
-    if other is not None and fence.move == into(other.move) and other.until is None:
-        await _finished(backend, fence)  # the store is here, as the next look finds
-        return False
     if not await _related(backend, there):
         raise StoreUnavailable(there.location, f"this is not the store that {backend.location!r} was moved to")
     return other is None or (other.until is None and other.to != backend.location)
@@ -221,4 +235,6 @@ async def _finished(target: Backend, fence: Fence) -> bool:
         await target.set_fence(None, expected=fence.move)
     except FenceChanged as changed:
         return changed.found is None  # else the move is being undone
+    except StoreReadOnly:
+        return True  # somebody who writes opens it; reading needs no more
     return True

@@ -220,6 +220,8 @@ def test_who_arrives_at_the_target_before_it_is_opened(tmp_path: Path, mover: st
             await db.events.append([event()])
         moving = asyncio.create_task(move_slowly())
         await decided.wait()
+        async with goes.connect(str(old), registry=registry, on_moved="follow", read_only=True) as db:
+            assert (db.location, await db.events.head()) == (str(new), 1)
         async with following(new) as db:
             assert db.location == str(new)
             assert (await db.events.append([event()])).position == 2
