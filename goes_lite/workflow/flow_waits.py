@@ -48,12 +48,12 @@ class Waits:
         if found is None:
             return ()
         if isinstance(found, str | UUID):
-            return (str(found),)
+            return (check_key(found),)
         if isinstance(found, bytes) or not isinstance(found, Iterable):
             raise InvalidQueryError(
                 f"a key of the workflow {self._workflow!r} must be a str, a UUID, several or None, not {found!r:.80}"
             )
-        return tuple(str(one) for one in cast("Iterable[object]", found))
+        return tuple(check_key(one) for one in cast("Iterable[str | UUID]", found))
 
 
 def release(memory: Memory) -> list[str]:

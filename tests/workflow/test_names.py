@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import suppress
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -211,3 +212,26 @@ def test_branches_that_are_not_begun_leave_nothing_behind() -> None:
         go(w, flow)
         gc.collect()
         assert (w.instance().status, w.instance().reason) == ("failed", "bad")
+
+
+class Parcel(str, Enum):  # noqa: UP042 - of which str() is not the value
+    FIRST = "p-1"
+
+
+def test_a_key_may_be_an_enum_of_texts() -> None:
+    """As an answer of a key function, and as an argument; its text is its value."""
+
+    def fulfil(flow: goes.BlockingFlow, placed: goes.Event[Placed]) -> None:
+        flow.wait_for(Arrived, Parcel.FIRST)
+
+    def parcel(event: goes.Event[Arrived]) -> str:
+        return Parcel(event.data.parcel)
+
+    waits: dict[Any, Any] = {Arrived: parcel}
+    with world() as w:
+        flow = w.db.workflow(goes.flow("fulfilment", starts_with=Placed, waits_for=waits)(fulfil))
+        w.append(Placed(450))
+        go(w, flow)
+        w.append(Arrived("p-1"), "parcel")
+        go(w, flow)
+        assert w.instance().status == "completed"
