@@ -30,9 +30,10 @@ LIMIT = 2 * PAGES
 """With this many pages in the -wal, since readers kept it from restarting, a checkpoint waits for them and truncates it."""
 TURN = 0.2
 """How many seconds a checkpoint waits for its turn, which keeps nobody waiting."""
-BUSY = 0.05
-"""How many seconds it waits for readers, which read in pages and so finish soon. All writers wait as long; for a view, such as
-that of a backup, in vain."""
+BUSY, LONGER = 0.05, 0.09
+"""How many seconds it waits for readers, which read in pages and so finish soon: usually, and once the -wal is half as large
+again as `LIMIT`, since pages of large events take longer. All writers wait as long; for a view, such as that of a backup, in
+vain."""
 
 
 class Checkpointer:
@@ -66,15 +67,15 @@ class Checkpointer:
             full = self._told.full if self._estimate is None else self._estimate.due()
             if full:
                 self._told.full = 0
-                self._run("TRUNCATE" if full >= LIMIT else self._usual)
+                self._run("TRUNCATE" if full >= LIMIT else self._usual, LONGER if full >= 1.5 * LIMIT else BUSY)
         except self._harmless:
             pass
 
-    def _run(self, mode: str) -> None:
+    def _run(self, mode: str, patience: float) -> None:
         self._turnstile.enter(TURN)
         try:
             self._files.check()  # nobody else's log may move into the file
-            set_busy_timeout(self._connection, BUSY)
+            set_busy_timeout(self._connection, patience)
             before = marks(self._connection)
             busy, pages, moved = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()[0]
             if not busy and pages == moved:
