@@ -30,10 +30,10 @@ LIMIT = 2 * PAGES
 """With this many pages in the -wal, since readers kept it from restarting, a checkpoint waits for them and truncates it."""
 TURN = 0.2
 """How many seconds a checkpoint waits for its turn, which keeps nobody waiting."""
-BUSY, LONGER = 0.05, 0.09
-"""How many seconds it waits for readers, which read in pages and so finish soon: usually, and once the -wal is half as large
-again as `LIMIT`, since pages of large events take longer. All writers wait as long; for a view, such as that of a backup, in
-vain."""
+BUSY, LONGER = 0.05, 0.2
+"""How many seconds it waits for readers, which read in pages and so finish soon. All writers wait as long; for a view, such as
+that of a backup, in vain. So the longer time is for the checkpoint after one that was kept from truncating the -wal although
+everything in it is in the file by now: by readers of the newest pages, and hardly by a view, which reads older ones."""
 
 
 class Checkpointer:
@@ -48,6 +48,7 @@ class Checkpointer:
         self._harmless: tuple[type[Exception], ...] = (*address.driver.error, StoreError)
         self._estimate: _Estimate | None = None
         self._told = _Told()
+        self._patience = BUSY
         if not address.memory and not address.driver.on_commit(connection, self._told.committed):
             self._estimate = _Estimate(connection, address)
         self.estimates = self._estimate is not None
@@ -67,17 +68,18 @@ class Checkpointer:
             full = self._told.full if self._estimate is None else self._estimate.due()
             if full:
                 self._told.full = 0
-                self._run("TRUNCATE" if full >= LIMIT else self._usual, LONGER if full >= 1.5 * LIMIT else BUSY)
+                self._run("TRUNCATE" if full >= LIMIT else self._usual)
         except self._harmless:
             pass
 
-    def _run(self, mode: str, patience: float) -> None:
+    def _run(self, mode: str) -> None:
         self._turnstile.enter(TURN)
         try:
             self._files.check()  # nobody else's log may move into the file
-            set_busy_timeout(self._connection, patience)
+            set_busy_timeout(self._connection, self._patience)
             before = marks(self._connection)
             busy, pages, moved = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()[0]
+            self._patience = LONGER if busy and pages == moved else BUSY
             if not busy and pages == moved:
                 begin_log_after(self._connection, before)
         finally:
