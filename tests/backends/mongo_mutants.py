@@ -12,8 +12,8 @@ def mutate(mutant: str) -> None:
     """`counter`: move the counter outside of the transaction: positions are drawn before it, by an operation of its own."""
     assert mutant == "counter"
 
-    async def drawn(found: Any, session: Any, events: int = 0) -> int:
-        row = await found.store.find_one_and_update({"_id": "store"}, {"$inc": {"head": 1}})
+    async def drawn(connection: Any, session: Any, events: int = 0, *, fencing: bool = False) -> int:
+        row = await connection.collections.store.find_one_and_update({"_id": "store"}, {"$inc": {"head": 1}})
         return int(row["head"]) - 1
 
     write = _append.Group.write
