@@ -229,11 +229,11 @@ def test_commits_of_which_nobody_heard_the_end() -> None:
                 async with db.transaction() as tx:
                     await tx.models.put("c", "2", str(number))
                 ends.sql = ends.sql._replace(commit=deaf.partition("; SELECT")[0])
-                writer._sql = writer._sql._replace(commit=deaf)
+                writer.sql = writer.sql._replace(commit=deaf)
                 appending = asyncio.create_task(db.events.append([note(str(number))]))
                 following = db.events.follow(after=number - 1)
                 await anext(following)  # it is committed
-                writer._sql = writer._sql._replace(commit=deaf.partition("; SELECT")[0])
+                writer.sql = writer.sql._replace(commit=deaf.partition("; SELECT")[0])
                 appended = await appending
                 assert (appended.position, appended.already_committed) == (number, False)
             records = await db.models.query("c").list()

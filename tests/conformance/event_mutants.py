@@ -157,7 +157,7 @@ class TakesAnyOfTheTags(WrappedStore):
         return self.store.query(EventQuery.any_of(*queries), **options)
 
 
-@events_mutant("ES-QUERY-026")
+@events_mutant("ES-QUERY-026", "WF-TELL-001")
 class LeavesOutTheLastPosition(WrappedStore):
     def query(
         self, query: EventQuery = EVERYTHING, *, after: int = 0, upto: int | None = None, **options: Any

@@ -193,7 +193,7 @@ class _Record:
 # --- who wakes them, and what is parked -----------------------------------------------------------------------------
 
 
-@mutant("PR-RUN-001", "PR-SCHED-001", "WF-TIMER-001")
+@mutant("PR-RUN-001", "PR-SCHED-001")
 def watches_without_telling(wrapped: WrappedBackend) -> None:
     class Commits(Handed):
         @contextmanager
