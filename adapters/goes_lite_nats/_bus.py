@@ -14,9 +14,9 @@ from uuid import uuid4
 
 from goes_lite.contract.event_bus import DeadLetter, check_letter, check_published
 from goes_lite.errors import BusError, GoesError
+from goes_lite.errors.functions import error_text
 from goes_lite.events.event import Event
 from goes_lite.kit.bus import InProcessDelivery
-from goes_lite.kit.bus.dead_letters import error_text
 from goes_lite.kit.bus.queue import Queue
 from goes_lite.kit.bus.subscription_request import SubscriptionRequest, check_group
 from goes_lite.kit.reading import EventReader

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from goes_lite.contract.event_bus import check_published
 from goes_lite.errors import BusError, ConfigError, GoesError
+from goes_lite.errors.functions import error_text
 from goes_lite.events.event import Event
 from goes_lite.kit.bus.backlog import Member
-from goes_lite.kit.bus.dead_letters import error_text
 from goes_lite.kit.bus.queue import Queue
 from goes_lite.kit.bus.subscription_request import SubscriptionRequest
 from goes_lite.runtime import Signal

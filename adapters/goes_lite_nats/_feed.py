@@ -14,8 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from goes_lite.errors import BusError, GoesError
+from goes_lite.errors.functions import error_text
 from goes_lite.events.event import Event
-from goes_lite.kit.bus.dead_letters import error_text
 from goes_lite.kit.reading import EventReader
 from goes_lite.runtime import Runtime
 from goes_lite.runtime.backoff import Backoff

@@ -22,10 +22,8 @@ from goes_lite.contract.model_store import ModelRecord
 from goes_lite.contract.models import Models
 from goes_lite.contract.own_collections import COMMANDS
 from goes_lite.errors import CodecError, CommandError, CommandFailed, CommandRejected, DecodeError
+from goes_lite.errors.functions import error_text
 from goes_lite.events.fields import from_micros, to_micros
-
-MAX_ERROR = 2000
-"""How many characters of an error are stored."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,7 @@ def plain(details: object) -> str:
 def error_fields(error: Exception) -> dict[str, Any]:
     """Return the fields that store the error of an attempt."""
     return {
-        "error": f"{type(error).__name__}: {error}"[:MAX_ERROR].encode("utf-8", "replace").decode(),
+        "error": error_text(error),
         "rejected": isinstance(error, CommandRejected),
         "code": error.code if isinstance(error, CommandError) else "",
         "details": plain(error.details) if isinstance(error, CommandError) else "{}",

@@ -123,6 +123,11 @@ def failure(exc: BaseException) -> Exception:
     return error
 
 
+def error_text(error: BaseException, limit: int = 2000) -> str:
+    """Return an error as text that can be stored and shown: its type and its message, at most so many characters."""
+    return f"{type(error).__name__}: {error}"[:limit].encode("utf-8", "replace").decode()
+
+
 def escaped(exc: BaseException) -> Exception | None:
     """Return the error that tells of an exception; None if the running task is being cancelled, or its event loop is gone."""
     if isinstance(exc, Exception):

@@ -16,6 +16,7 @@ from goes_lite.contract.model_store import ModelStore
 from goes_lite.contract.models import Models
 from goes_lite.contract.own_collections import AUDIT
 from goes_lite.errors import GoesError
+from goes_lite.errors.functions import error_text
 from goes_lite.events.ids import new_id_text
 from goes_lite.runtime import Runtime
 
@@ -61,7 +62,7 @@ async def audited(
         effect = await change()
     except BaseException as exc:
         with suppress(GoesError):  # the store may be the reason
-            await log.put(id, replace(entry, outcome=f"{type(exc).__name__}: {exc}"[:2000]))
+            await log.put(id, replace(entry, outcome=error_text(exc)))
         raise
     done = replace(entry, effect=dict(effect), outcome=DONE)
     await log.put(id, done)

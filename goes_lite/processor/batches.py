@@ -16,14 +16,12 @@ from goes_lite.contract.backend import TRANSACTIONS, Transaction, ended_by_store
 from goes_lite.contract.checkpoints import CheckpointStore, Lease
 from goes_lite.contract.models import Models
 from goes_lite.errors import CodecError, ModelNotFound, ProcessorStopped, UnknownEventError
+from goes_lite.errors.functions import error_text
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.processor.feed import Batch, Unreadable
 from goes_lite.processor.records import ParkedEvent, parked_events
 from goes_lite.processor.target import Displaced, HandlerFailed, Host, Stopping
-
-MAX_ERROR = 2000
-"""How many characters of an error are stored with a dead letter."""
 
 
 class BatchRunner:
@@ -148,7 +146,7 @@ class BatchRunner:
         if processor.retry.then == "stop":
             await self.settle()
             raise ProcessorStopped(processor.name, position, name, attempts) from error
-        parked = ParkedEvent(processor.name, position, name, aggregate, attempts, _text(error), self._clock.now())
+        parked = ParkedEvent(processor.name, position, name, aggregate, attempts, error_text(error), self._clock.now())
         async with self._together() as (letters, checkpoints):
             await letters.put(parked.key, parked)
             await self._save(checkpoints, position)
@@ -254,7 +252,7 @@ class BatchRunner:
         except (HandlerFailed, CodecError, UnknownEventError) as exc:
             error = exc.error if isinstance(exc, HandlerFailed) else exc
             processor.failed(error)
-            time, text = self._clock.now(), _text(error)
+            time, text = self._clock.now(), error_text(error)
             with suppress(ModelNotFound):  # it was dropped in the meantime
                 await self._parked.use(parked.key, lambda found: replace(
                     found, attempts=found.attempts + 1, error=text, time=time, behind=0, due=max(0, found.due - parked.due)
@@ -295,7 +293,3 @@ class BatchRunner:
         self._saved = position
         self.unsaved_since = None
         self._processor.reached(self.position)
-
-
-def _text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:MAX_ERROR].encode("utf-8", "replace").decode()

@@ -7,8 +7,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from goes_lite.contract.backend import Stores
-from goes_lite.errors import CodecError, UnknownEventError
-from goes_lite.errors.functions import failure
+from goes_lite.errors.functions import error_text, failure
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.workflow import EffectRecord, WorkflowHandled, WorkflowResumed, WorkflowStarted
@@ -78,11 +77,8 @@ class _Checked:
                 if before is not None:
                     step = transition(self._definition, before, told, event.time)
                     self._instance, would_be = step.instance, step.effects
-        except (CodecError, UnknownEventError) as exc:
-            problem = f"{type(exc).__name__}: {exc}"[:500]
-        except BaseException as exc:  # noqa: BLE001 - a function of the program
-            error = failure(exc)
-            problem = f"{type(error).__name__}: {error}"[:500]
+        except BaseException as exc:  # noqa: BLE001 - a function of the program, or an input that cannot be read
+            problem = error_text(failure(exc), 500)
         if was == would_be and not problem:
             return None
         return HistoryDifference(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from goes_lite.contract.backend import Stores
 from goes_lite.errors import CodecError, UnknownEventError
-from goes_lite.errors.functions import failure
+from goes_lite.errors.functions import error_text, failure
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef, from_micros
 from goes_lite.events.workflow import InputRef, WorkflowHandled, WorkflowStarted
@@ -60,7 +60,7 @@ class Replay:
         try:
             self.plain = self.definition.plain(self.definition.initial(key))
         except BaseException as exc:  # noqa: BLE001 - a function of the program
-            self._failed(exc)
+            self.failed(exc)
 
     def told(self, input: Input | None) -> None:
         """Go on after an input."""
@@ -72,16 +72,16 @@ class Replay:
         try:
             self.plain = self.definition.plain(self.definition.evolved(self.state, input))
         except BaseException as exc:  # noqa: BLE001 - see above
-            self._failed(exc)
+            self.failed(exc)
 
     @property
     def state(self) -> Any:
         """The state, a fresh one; None if it is not known."""
         return None if self.problem or self.definition is None else self.definition.restored(self.plain)
 
-    def _failed(self, exc: BaseException) -> None:
-        error = failure(exc)
-        self.problem = f"{type(error).__name__}: {error}"[:500]
+    def failed(self, exc: BaseException) -> None:
+        """Note why the states are not known from here on."""
+        self.problem = error_text(failure(exc), 500)
 
 
 async def history_of(store: Stores, name: str, key: str, definitions: Mapping[int, Definition]) -> list[Moment]:
@@ -95,7 +95,7 @@ async def history_of(store: Stores, name: str, key: str, definitions: Mapping[in
             try:
                 replay.told(await read_input(store, event.data.input))
             except (CodecError, UnknownEventError) as exc:
-                replay.problem = f"{type(exc).__name__}: {exc}"[:500]
+                replay.failed(exc)
         found.append(_moment(event, replay))
     return found
 

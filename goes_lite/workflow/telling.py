@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from goes_lite.errors import CodecError, InstanceExists, InstanceNotFound, UnknownStep
-from goes_lite.errors.functions import failure
+from goes_lite.errors.functions import error_text, failure
 from goes_lite.events.event import Event
 from goes_lite.events.fields import to_micros
 from goes_lite.events.outcome import COMMAND_OUTCOME
@@ -25,9 +25,6 @@ from goes_lite.workflow.instance import Failing, Instance
 from goes_lite.workflow.options import OnSecondStart
 from goes_lite.workflow.transition import Recorded, Step, begin, transition, undo_again
 from goes_lite.workflow.work import Work
-
-MAX_ERROR = 2000
-"""How many characters of an error are stored."""
 
 pauses = Backoff(0.1, maximum=30.0)
 """How long an instance that cannot handle an input waits for its next attempt, in seconds."""
@@ -192,7 +189,7 @@ class Teller:
         before = instance.failing
         attempts = 1 if before is None else before.attempts + 1
         since = work.now if before is None else before.since
-        text = f"{type(error).__name__}: {error}"[:MAX_ERROR].encode("utf-8", "replace").decode()
+        text = error_text(error)
         given_up = isinstance(error, UnknownStep) or work.now - since >= self._patience
         failing = Failing(
             since, attempts, text, "" if input is None else input.name,

@@ -59,8 +59,3 @@ class DeadLetters:
         """Forget the letter; BusError if it is gone."""
         self.queue(letter)
         del self._letters[letter.id]
-
-
-def error_text(error: Exception) -> str:
-    """An error as the text that a dead letter keeps."""
-    return f"{type(error).__name__}: {error}"[:2000]

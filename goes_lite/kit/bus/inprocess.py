@@ -27,12 +27,12 @@ from goes_lite.contract.event_bus import (
 )
 from goes_lite.contract.event_store import EventStore
 from goes_lite.errors import AbilityMissing, BusError, ConfigError
-from goes_lite.errors.functions import check_function
+from goes_lite.errors.functions import check_function, error_text
 from goes_lite.events.event import Event
 from goes_lite.events.fields import from_micros
 from goes_lite.events.query import EVERYTHING, EventQuery
 from goes_lite.kit.bus.backlog import Member
-from goes_lite.kit.bus.dead_letters import DeadLetters, error_text
+from goes_lite.kit.bus.dead_letters import DeadLetters
 from goes_lite.kit.bus.handling import SubscriptionHandling
 from goes_lite.kit.bus.queue import PendingEvents, Queue, Refill
 from goes_lite.kit.bus.subscription import InProcessDelivery, InProcessSubscription
