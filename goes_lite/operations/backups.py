@@ -24,7 +24,7 @@ from goes_lite.operations.copying import CopyProgress, copy
 from goes_lite.operations.digests import digest
 from goes_lite.operations.files import absolute, check_new, publish, receipt_path, remove_all, write_whole
 from goes_lite.operations.handles import Handle, on_files
-from goes_lite.operations.lineage import COMPLETE, Origin, keep_origin, origin_of
+from goes_lite.operations.lineage import COMPLETE, Origin, keep_origin, lineage_of, origin_of
 from goes_lite.operations.receipts import Receipt
 
 
@@ -84,8 +84,7 @@ async def own_copy(db: Handle, part: str) -> tuple[Receipt, int]:
         copied = await db.open_file(part)
         try:
             receipt = await digest(copied)
-            now, earlier = db.runtime.clock.now(), await origin_of(db.models, db.runtime)
-            lineage = [] if earlier is None else [*earlier.earlier, earlier.store]
+            now, lineage = db.runtime.clock.now(), await lineage_of(db.models, db.runtime)
             await keep_origin(copied, Origin(db.identity, db.location, receipt.head, now, COMPLETE, lineage))
         finally:
             await copied.close()

@@ -6,17 +6,18 @@ moment. Then both logs are compared. Resuming needs nothing but the target: its 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 from goes_lite.contract.backend import Backend
 from goes_lite.contract.event_store import EventStore
 from goes_lite.errors import CopyDiffers
-from goes_lite.operations.canonical import BLOCK, Block, Folder, log_hash
-from goes_lite.operations.lineage import COMPLETE, COPYING, Origin, check_target, keep_origin, origin_of
+from goes_lite.operations.canonical import Folder
+from goes_lite.operations.digests import receipt_of
+from goes_lite.operations.lineage import COMPLETE, COPYING, Origin, check_target, keep_origin, lineage_of
 from goes_lite.operations.receipts import Receipt
 from goes_lite.operations.reconciling import Changes, reconcile
-from goes_lite.operations.transfer import Transfer, compare
+from goes_lite.operations.transfer import Transfer, check_log, compare
 
 NEAR = 5_000
 """So many positions before the head, the view begins: what is left is copied in it."""
@@ -34,6 +35,10 @@ class Step(NamedTuple):
 
 CopyProgress = Callable[[Step], object]
 """Called from time to time while a copy is under way."""
+
+
+def silent(step: Step) -> None:
+    """Tell nobody: what is called where no `progress` is given."""
 
 
 class Synced(NamedTuple):
@@ -100,7 +105,7 @@ class Copying:
         self.records = Changes()
         """Snapshots, read models and checkpoints that were written and removed."""
         self._update, self._back = update, back
-        self._tell: CopyProgress = _silent if progress is None else progress
+        self._tell: CopyProgress = silent if progress is None else progress
         self._done = self._total = 0
         self._lineage: list[str] = []
         self._fresh = False
@@ -124,8 +129,7 @@ class Copying:
     async def begin(self) -> bool:
         """Check and mark the target, and return whether an earlier copy is continued. CopyRefused if it holds anything else."""
         began = await check_target(self.source, self.target, update=self._update, back=self._back)
-        earlier = await origin_of(self.source.models, self.source.runtime)
-        self._lineage = [] if earlier is None else [*earlier.earlier, earlier.store]
+        self._lineage = await lineage_of(self.source.models, self.source.runtime)
         self.resumed = began is not None
         self.head = 0 if began is None else began.head
         await keep_origin(self.target, self._origin(COPYING))
@@ -172,7 +176,8 @@ class Copying:
             )
         if whole is not None and receipt is None:  # the source was read already, all of it
             receipt = self._receipt(head, whole)
-            await self._check(receipt)
+            problem = "it is not what the source has there"
+            await check_log(self.target, receipt.blocks, receipt.head, problem, self._verified)
         records = records.plus(last)
         self.head, self.records = head, self.records.plus(records)
         return Synced(head, self.events - events, self.deleted - deleted, records, receipt if verify == 0 else None)
@@ -194,24 +199,8 @@ class Copying:
         if behind:
             await self.target.leases.import_tokens(behind)
 
-    async def _check(self, receipt: Receipt) -> None:
-        """Raise CopyDiffers unless the target has the log of the receipt."""
-        folder = Folder()
-        pages = self.target.events.stored()
-        while page := await pages.next_page():
-            folder.add(page)
-            self._verified(page[-1].position)
-        blocks = folder.finish()
-        if log_hash(blocks) != receipt.hash or await self.target.events.head() != receipt.head:
-            at = first_difference(receipt.blocks, blocks)
-            raise CopyDiffers(self.target.location, at, "it is not what the source has there")
-
     def _receipt(self, head: int, folder: Folder) -> Receipt:
-        blocks, source = tuple(folder.finish()), self.source
-        return Receipt(
-            source.identity, source.location, source.runtime.clock.now(), head, head, folder.events, folder.aggregates,
-            log_hash(blocks), blocks,
-        )  # fmt: skip
+        return receipt_of(self.source, folder, head, head)
 
     def _origin(self, state: str) -> Origin:
         source = self.source
@@ -225,22 +214,6 @@ class Copying:
 
     def _verified(self, position: int) -> None:
         self._tell(Step("verifying", position, self._total))
-
-
-def _silent(step: Step) -> None:
-    """Tell nobody."""
-
-
-def first_difference(wanted: Sequence[Block], found: Sequence[Block]) -> int:
-    """Return the first position at which two logs differ; 0 if only their heads do."""
-    ours, theirs = ({block.number: block for block in blocks} for blocks in (wanted, found))
-    for number in sorted(ours.keys() | theirs.keys()):
-        one, other = ours.get(number), theirs.get(number)
-        if one is None or other is None or one.hash != other.hash:
-            before, after = one.entries() if one else {}, other.entries() if other else {}
-            differ = [at for at in before.keys() | after.keys() if before.get(at) != after.get(at)]
-            return min(differ, default=number * BLOCK + 1)
-    return 0
 
 
 async def copy(

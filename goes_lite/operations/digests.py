@@ -29,9 +29,14 @@ async def digest(db: Backend, *, upto: int | None = None, progress: Progress | N
         folder.add(page)
         if progress is not None:
             progress(folder.events)
+    return receipt_of(db, folder, head, last)
+
+
+def receipt_of(db: Backend, folder: Folder, head: int, upto: int) -> Receipt:
+    """Return the receipt of a store whose log was folded up to a position."""
     blocks = tuple(folder.finish())
     return Receipt(
-        db.identity, db.location, db.runtime.clock.now(), head, last, folder.events, folder.aggregates,
+        db.identity, db.location, db.runtime.clock.now(), head, upto, folder.events, folder.aggregates,
         log_hash(blocks), blocks,
     )  # fmt: skip
 

@@ -51,6 +51,12 @@ async def origin_of(models: ModelStore, runtime: Runtime) -> Origin | None:
     return await origins(models, runtime).find(_ID)
 
 
+async def lineage_of(models: ModelStore, runtime: Runtime) -> list[str]:
+    """Return the identities of the stores that this one comes from, the oldest first, without its own."""
+    origin = await origin_of(models, runtime)
+    return [] if origin is None else [*origin.earlier, origin.store]
+
+
 async def keep_origin(db: Backend, origin: Origin) -> None:
     """Write the record, and while the copy is not complete the mark for which `connect` refuses the store."""
     if origin.state == COMPLETE:  # in this order: whatever comes between, repeating the copy completes it

@@ -23,7 +23,7 @@ from goes_lite.contract.checkpoints import Lease
 from goes_lite.contract.fence import Fence, into, is_into
 from goes_lite.errors import CopyRefused, FenceChanged, GoesError, LeaseHeld, MoveRefused, MoveUndone
 from goes_lite.events.ids import new_id_text
-from goes_lite.operations.copying import NEAR, Copying, CopyProgress, Step
+from goes_lite.operations.copying import NEAR, Copying, CopyProgress, Step, silent
 from goes_lite.operations.lineage import check_target
 
 BUDGET = 5.0
@@ -94,7 +94,7 @@ class _Move:
         self._budget = budget
         self._move = new_id_text()
         self._into = Fence(into(self._move), source.location)
-        self._tell: CopyProgress = _silent if progress is None else progress
+        self._tell: CopyProgress = silent if progress is None else progress
         self._work = Copying(source, target, update=True, back=True, progress=progress)
 
     async def run(self) -> Moved:
@@ -224,7 +224,3 @@ async def _hand_over(lease: Lease, target: Backend, source: Backend) -> None:
         await target.leases.release(there)  # of an earlier life of the target
     with suppress(LeaseHeld):
         await target.leases.acquire(lease.name, lease.owner, left)
-
-
-def _silent(step: Step) -> None:
-    """Tell nobody."""

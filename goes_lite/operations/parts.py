@@ -12,16 +12,18 @@ from typing import Any, NamedTuple
 
 from goes_lite.contract.backend import Backend, View
 from goes_lite.contract.event_store import check_position
-from goes_lite.errors import ConfigError, CopyDiffers, InvalidEventError
+from goes_lite.errors import ConfigError, InvalidEventError
 from goes_lite.events.event import Event, canonical_json, id_bytes, metadata_json, restore, tags_json, time_micros
 from goes_lite.events.fields import AggregateRef, aggregate_ref, check_metadata, check_name, check_tags
 from goes_lite.events.query import EventQuery
 from goes_lite.events.registry import Raw
-from goes_lite.operations.canonical import Folder, log_hash
-from goes_lite.operations.copying import CopyProgress, Step
-from goes_lite.operations.lineage import COMPLETE, COPYING, Origin, check_part, keep_origin, origin_of
+from goes_lite.operations.canonical import Folder
+from goes_lite.operations.copying import CopyProgress, Step, silent
+from goes_lite.operations.digests import receipt_of
+from goes_lite.operations.lineage import COMPLETE, COPYING, Origin, check_part, keep_origin, lineage_of
+from goes_lite.operations.planning import records_of
 from goes_lite.operations.receipts import Receipt
-from goes_lite.operations.transfer import BATCH, BATCH_BYTES, Transfer, compare
+from goes_lite.operations.transfer import BATCH, BATCH_BYTES, Transfer, check_log, compare
 
 Transform = Callable[[Event[Raw]], "Event[Any] | Iterable[Event[Any]] | None"]
 """Returns what becomes of an event: itself, one made by `rewritten`, several, or None to leave it out."""
@@ -78,7 +80,7 @@ async def copy_part(
         raise ConfigError("a fork ends at a position (upto) or at a time (until), not at both")
     if isinstance(only, str) or not all(isinstance(name, str) for name in names):
         raise ConfigError(f"only is a collection of names, not {only!r:.80}")
-    tell: CopyProgress = (lambda _: None) if progress is None else progress
+    tell: CopyProgress = silent if progress is None else progress
     async with source.view() as view:
         head = await view.events.head()
         last = head if upto is None else min(check_position("upto", upto), head)
@@ -87,8 +89,7 @@ async def copy_part(
         renumbered = bool(names) or transform is not None
         said = _said(last, names, transform)
         await check_part(source.identity, target, said)
-        came_from = await origin_of(source.models, source.runtime)
-        earlier = [] if came_from is None else [*came_from.earlier, came_from.store]
+        earlier = await lineage_of(source.models, source.runtime)
 
         async def note(state: str) -> None:
             now = source.runtime.clock.now()
@@ -99,17 +100,15 @@ async def copy_part(
             subset = _Subset(names, transform)
             await subset.copy(view, target, last, tell)
             folder, end, kept = subset.folder, subset.position, subset.kept
-            await _same(target, folder, end)
+            what = "it is not what the source has there now, or what the transform returns now"
+            await check_log(target, folder.finish(), end, what)
         else:
             folder, end = await _fork(view, target, last, tell), last
             kept = folder.events
-        left_out = LeftOut(await view.events.count() - kept, *await _records(view))
+        snapshots, models, checkpoints = await records_of(view)
+        left_out = LeftOut(await view.events.count() - kept, snapshots, models.total(), checkpoints)
         await note(COMPLETE)
-    blocks, now = tuple(folder.finish()), source.runtime.clock.now()
-    receipt = Receipt(
-        target.identity, target.location, now, end, end, folder.events, folder.aggregates, log_hash(blocks), blocks
-    )
-    return PartCopied(receipt, last, left_out, renumbered)
+    return PartCopied(receipt_of(target, folder, end, end), last, left_out, renumbered)
 
 
 async def _before(view: View, until: datetime, head: int) -> int:
@@ -196,34 +195,6 @@ class _Subset:
             id_bytes(event), event.name, Raw(event.name, encoding, schema, payload), time_micros(event), ref, version,
             metadata_json(event), tags_json(event), self.position, encoding, schema, payload,
         )  # fmt: skip
-
-
-async def _same(target: Backend, folder: Folder, end: int) -> None:
-    """Raise CopyDiffers unless the target has what was folded."""
-    found = Folder()
-    pages = target.events.stored()
-    while page := await pages.next_page():
-        found.add(page)
-    wanted = folder.finish()
-    if log_hash(found.finish()) != log_hash(wanted) or await target.events.head() != end:
-        from goes_lite.operations.copying import first_difference
-
-        at = first_difference(wanted, found.blocks)
-        what = "it is not what the source has there now, or what the transform returns now"
-        raise CopyDiffers(target.location, at, what)
-
-
-async def _records(view: View) -> tuple[int, int, int]:
-    """Return how many snapshots, models and checkpoints there are."""
-    snapshots = models = 0
-    stored = view.snapshots.query()
-    while page := await stored.next_page():
-        snapshots += len(page)
-    for name in await view.models.collections():
-        pages = view.models.query(name)
-        while records := await pages.next_page():
-            models += len(records)
-    return snapshots, models, len(await view.checkpoints.all())
 
 
 def rewritten(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from goes_lite.contract.backend import Backend
+from goes_lite.contract.backend import Backend, View
 from goes_lite.errors import CopyRefused
 from goes_lite.operations.canonical import event_hashes
 from goes_lite.operations.lineage import check_target
@@ -38,6 +38,19 @@ class CopyPlan(NamedTuple):
     """Why the target cannot take the copy; nothing if it can."""
 
 
+async def records_of(view: View) -> tuple[int, Counter[str], int]:
+    """Return how many snapshots there are, read models by collection, and checkpoints; all of the first two are read."""
+    snapshots, models = 0, Counter[str]()
+    stored = view.snapshots.query()
+    while taken := await stored.next_page():
+        snapshots += len(taken)
+    for collection in await view.models.collections():
+        records = view.models.query(collection)
+        while some := await records.next_page():
+            models[collection] += len(some)
+    return snapshots, models, len(await view.checkpoints.all())
+
+
 async def plan_copy(source: Backend, target: Backend, *, update: bool = False) -> CopyPlan:
     """Say what `copy` would do with these arguments. Nothing is written; all of the source but its events is read."""
     clock = source.runtime.clock
@@ -49,18 +62,12 @@ async def plan_copy(source: Backend, target: Backend, *, update: bool = False) -
         read += len(page)
     each = (clock.monotonic() - began) / max(read, 1)
     async with source.view() as view:
-        names, models, snapshots = Counter[str](), Counter[str](), 0
+        names = Counter[str]()
         aggregates = view.events.aggregates()
         while found := await aggregates.next_page():
             names.update(one.aggregate.name for one in found)
-        stored = view.snapshots.query()
-        while taken := await stored.next_page():
-            snapshots += len(taken)
-        for collection in await view.models.collections():
-            records = view.models.query(collection)
-            while some := await records.next_page():
-                models[collection] += len(some)
-        events, head, checkpoints = await view.events.count(), await view.events.head(), await view.checkpoints.all()
+        snapshots, models, checkpoints = await records_of(view)
+        events, head = await view.events.count(), await view.events.head()
     number = events + snapshots + models.total() + names.total()
     try:
         await check_target(source, target, update=update, back=False)
@@ -69,6 +76,6 @@ async def plan_copy(source: Backend, target: Backend, *, update: bool = False) -
         refused = problem.reason
     sizes = await source.sizes()
     return CopyPlan(
-        events, head, dict(names), snapshots, dict(models), len(checkpoints), sum(sizes.values()) if sizes else None,
+        events, head, dict(names), snapshots, dict(models), checkpoints, sum(sizes.values()) if sizes else None,
         round(number * each * PASSES, 1), source.abilities - target.abilities, refused,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from goes_lite.contract.backend import Backend, View
 from goes_lite.contract.event_store import AggregateInfo, EventStore, Pages
 from goes_lite.errors import ConcurrencyError, CopyDiffers, DuplicateEventError, InvalidEventError
 from goes_lite.events.event import Event
-from goes_lite.operations.canonical import Folder, event_hashes
+from goes_lite.operations.canonical import BLOCK, Block, Folder, event_hashes, log_hash
 from goes_lite.operations.reconciling import differing
 from goes_lite.runtime.background import Done, at_once, ended
 
@@ -159,6 +159,36 @@ def _differs(target: Backend, wanted: Page, hashes: Sequence[bytes], page: Page,
     return CopyDiffers(
         target.location, position, "it is not what the source has there" if position in ours else "the source has none"
     )
+
+
+async def check_log(
+    target: Backend,
+    wanted: Sequence[Block],
+    head: int,
+    problem: str,
+    told: Callable[[int], object] = lambda _: None,
+) -> None:
+    """Read the whole log of the target, and raise CopyDiffers with the problem unless it has these blocks and this head."""
+    folder = Folder()
+    pages = target.events.stored()
+    while page := await pages.next_page():
+        folder.add(page)
+        told(page[-1].position)
+    blocks = folder.finish()
+    if log_hash(blocks) != log_hash(wanted) or await target.events.head() != head:
+        raise CopyDiffers(target.location, _first_difference(wanted, blocks), problem)
+
+
+def _first_difference(wanted: Sequence[Block], found: Sequence[Block]) -> int:
+    """Return the first position at which two logs differ; 0 if only their heads do."""
+    ours, theirs = ({block.number: block for block in blocks} for blocks in (wanted, found))
+    for number in sorted(ours.keys() | theirs.keys()):
+        one, other = ours.get(number), theirs.get(number)
+        if one is None or other is None or one.hash != other.hash:
+            before, after = one.entries() if one else {}, other.entries() if other else {}
+            differ = [at for at in before.keys() | after.keys() if before.get(at) != after.get(at)]
+            return min(differ, default=number * BLOCK + 1)
+    return 0
 
 
 async def compare(
