@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any, NamedTuple
 
 from goes_lite.codec import Codec
@@ -15,6 +16,16 @@ class Encoded(NamedTuple):
     encoding: str
     schema: int
     payload: str | bytes
+
+
+def payload_text(payload: str | bytes) -> str:
+    """Return a payload as text, for records that are JSON: base64 of bytes."""
+    return base64.b64encode(payload).decode() if isinstance(payload, bytes) else payload
+
+
+def text_payload(text: str, *, binary: bool) -> str | bytes:
+    """Return the payload that `payload_text` has made text of. ValueError if it was bytes and is no base64."""
+    return base64.b64decode(text, validate=True) if binary else text
 
 
 class Raw:

@@ -6,7 +6,6 @@ A handled command is removed from there; its receipt has the result.
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any, Literal
 from uuid import NAMESPACE_OID, UUID, uuid5
 
 from goes_lite.codec import codec
+from goes_lite.codec.payload import payload_text, text_payload
 from goes_lite.commands._command import Command
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.model_store import ModelRecord
@@ -84,11 +84,9 @@ def accept(backend: Backend, command: Command[Any], due: int | None) -> Accepted
     """Return the command in its stored form, due at a time or at once. EncodeError if it does not fit its registered type."""
     now = backend.runtime.clock.now()
     _, _, (encoding, schema, payload) = backend.registry.commands.capture(command.data, command.name)
-    binary = isinstance(payload, bytes)
-    text = base64.b64encode(payload).decode() if isinstance(payload, bytes) else payload
     return AcceptedCommand(
-        command.id, command.name, encoding, schema, text, binary, dict(command.metadata), command.deadline,
-        now, to_micros(now) if due is None else due, at_once=due is None,
+        command.id, command.name, encoding, schema, payload_text(payload), isinstance(payload, bytes),
+        dict(command.metadata), command.deadline, now, to_micros(now) if due is None else due, at_once=due is None,
     )  # fmt: skip
 
 
@@ -118,7 +116,7 @@ def read(record: ModelRecord, now: datetime) -> AcceptedCommand:
 def restored(backend: Backend, accepted: AcceptedCommand) -> Command[Any]:
     """Return the command as it was dispatched, as the current type. DecodeError, UnknownEventError."""
     try:
-        payload = base64.b64decode(accepted.payload, validate=True) if accepted.binary else accepted.payload
+        payload = text_payload(accepted.payload, binary=accepted.binary)
     except ValueError as exc:
         raise DecodeError("$", f"the payload is not base64: {exc}", name=accepted.command) from exc
     data = backend.registry.commands.decode(accepted.command, accepted.encoding, accepted.schema, payload)

@@ -114,8 +114,7 @@ class Workflows:
                 instance = replace(instance, undo=instance.undo[:-1])
             elif failing.timer:
                 told = InputRef("timer", failing.input, due=failing.timer, time=to_micros(work.now))
-                left = {name: due for name, due in instance.timers.items() if name != failing.input}
-                instance = replace(instance, timers=left)
+                instance = replace(instance, timers=instance.timers_without(failing.input))
             else:
                 if not instance.inputs:
                     raise WorkflowError(
@@ -140,17 +139,7 @@ class Workflows:
 
         async def cancelled(work: Work, instance: Instance) -> None:
             await work.stored.waiting(key).clear()
-            ended = replace(
-                instance,
-                status="cancelled",
-                reason=reason,
-                timers={},
-                associations=[],
-                undo=[],
-                undoing=None,
-                failing=None,
-            )
-            _step(work, ended, WorkflowEnded("cancelled", reason))
+            _step(work, instance.ending("cancelled", reason), WorkflowEnded("cancelled", reason))
 
         await self._change(workflow, key, cancelled)
 

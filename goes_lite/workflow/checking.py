@@ -92,8 +92,7 @@ class _Checked:
         if instance is None:
             return
         if data.skipped is not None and data.skipped.kind == "timer":
-            left = {name: due for name, due in instance.timers.items() if name != data.skipped.name}
-            instance = replace(instance, timers=left)
+            instance = replace(instance, timers=instance.timers_without(data.skipped.name))
         if instance.compensating and instance.undoing is None and instance.undo:
             if data.action == "skip":
                 instance = replace(instance, undo=instance.undo[:-1])

@@ -174,31 +174,9 @@ class Definition:
             return Concerns((), keys)
         starting, concerned = self.start_keys.get(event.name), self.react_keys.get(event.name)
         return Concerns(
-            () if starting is None else self._keys(starting, event),
-            () if concerned is None else self._keys(concerned, event),
+            () if starting is None else keys_of(self.name, starting, event),
+            () if concerned is None else keys_of(self.name, concerned, event),
         )
-
-    def _keys(self, key: Key, event: Event[Any]) -> tuple[str, ...]:
-        found: Any = key(event)
-        if found is None:
-            return ()
-        if isinstance(found, str | UUID):
-            return (self._checked(found),)
-        if isinstance(found, bytes | Mapping) or not isinstance(found, Iterable):
-            check_result("key", cast("object", found))
-            raise InvalidQueryError(
-                f"key of the workflow {self.name!r} must return a key (a str or UUID), several of them, or None, not "
-                f"{found!r:.80}"
-            )
-        return tuple(dict.fromkeys(self._checked(one) for one in cast("Iterable[object]", found)))
-
-    def _checked(self, key: object) -> str:
-        if not isinstance(key, str | UUID):
-            raise InvalidQueryError(f"a key of the workflow {self.name!r} must be a str or a UUID, not {key!r:.80}")
-        try:
-            return check_key(key)
-        except InvalidEventError as exc:
-            raise InvalidQueryError(f"a key of the workflow {self.name!r}: {exc}") from None
 
     def reaction(self, input: Input, *, starting: bool = False) -> Reaction | None:
         """Return the method that is marked for an input; None if there is none."""
@@ -278,6 +256,33 @@ INSTANCE = "instance:"
 """Begins the tag of the outcomes of commands that says which instance dispatched them."""
 RUN = "workflow-run:"
 """Begins the tag that says which of its runs did, for all but the first."""
+
+
+def keys_of(workflow: str, key: Key, event: Event[Any]) -> tuple[str, ...]:
+    """Return the keys that a function of a workflow finds in an event, each once. What it raises propagates.
+
+    InvalidQueryError if it returns something that cannot be a key.
+    """
+    found: Any = key(event)
+    if found is None:
+        return ()
+    if isinstance(found, str | UUID):
+        return (_checked(workflow, found),)
+    if isinstance(found, bytes | Mapping) or not isinstance(found, Iterable):
+        check_result("key", cast("object", found))
+        raise InvalidQueryError(
+            f"key of the workflow {workflow!r} must return a key (a str or UUID), several of them, or None, not {found!r:.80}"
+        )
+    return tuple(dict.fromkeys(_checked(workflow, one) for one in cast("Iterable[object]", found)))
+
+
+def _checked(workflow: str, key: object) -> str:
+    if not isinstance(key, str | UUID):
+        raise InvalidQueryError(f"a key of the workflow {workflow!r} must be a str or a UUID, not {key!r:.80}")
+    try:
+        return check_key(key)
+    except InvalidEventError as exc:
+        raise InvalidQueryError(f"a key of the workflow {workflow!r}: {exc}") from None
 
 
 def check_key(key: str | UUID) -> str:

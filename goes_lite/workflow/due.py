@@ -13,7 +13,7 @@ from dataclasses import replace
 from goes_lite.codec import codec
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.model_store import ModelRecord
-from goes_lite.errors import CodecError, InvalidEventError, ModelError, UnknownEventError
+from goes_lite.errors import CodecError, UnknownEventError
 from goes_lite.events.fields import from_micros, is_micros, to_micros
 from goes_lite.processor.target import Commit
 from goes_lite.runtime.face import Face, call
@@ -21,7 +21,7 @@ from goes_lite.workflow.inputs import TimerFired
 from goes_lite.workflow.instance import Failing, Instance
 from goes_lite.workflow.stored import PARKED, Stored, TimerRow, rows_of, timer_id
 from goes_lite.workflow.telling import Teller
-from goes_lite.workflow.work import Work
+from goes_lite.workflow.work import UNSTORABLE, Work
 
 logger = logging.getLogger("goes_lite.workflow")
 
@@ -29,8 +29,6 @@ BATCH = 200
 """How many timers share a transaction."""
 DRAIN = 100
 """How many waiting inputs of an instance share a transaction."""
-UNSTORABLE = (CodecError, ModelError, InvalidEventError)
-"""Errors of a store that refuses what an instance does, whenever that is tried."""
 MAX_SLEEP = 1.0
 """The longest wait for a timer, in seconds: the clock may be set, or the machine may sleep."""
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
-from goes_lite.errors import ConfigError, InvalidEventError, InvalidQueryError
+from goes_lite.errors import ConfigError, InvalidEventError
 from goes_lite.events.event import Event
 from goes_lite.events.registry import Registry
-from goes_lite.workflow.definition import check_key
+from goes_lite.workflow.definition import check_key, keys_of
 from goes_lite.workflow.marks import Key
 from goes_lite.workflow.memory import Memory
 
@@ -44,16 +44,7 @@ class Waits:
 
     def keys(self, event: Event[Any]) -> tuple[str, ...]:
         """Return the keys of an event. InvalidQueryError if its function returns something that cannot be one."""
-        found: Any = self._keys[event.name](event)
-        if found is None:
-            return ()
-        if isinstance(found, str | UUID):
-            return (check_key(found),)
-        if isinstance(found, bytes) or not isinstance(found, Iterable):
-            raise InvalidQueryError(
-                f"a key of the workflow {self._workflow!r} must be a str, a UUID, several or None, not {found!r:.80}"
-            )
-        return tuple(check_key(one) for one in cast("Iterable[str | UUID]", found))
+        return keys_of(self._workflow, self._keys[event.name], event)
 
 
 def release(memory: Memory) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
@@ -90,3 +90,13 @@ class Instance:
     def ended(self) -> bool:
         """Whether nothing concerns it any more."""
         return self.status in ENDED
+
+    def timers_without(self, name: str) -> dict[str, int]:
+        """Return its timers except the one of this name."""
+        return {one: due for one, due in self.timers.items() if one != name}
+
+    def ending(self, status: Status, reason: str) -> Instance:
+        """Return it as it is once it has ended: nothing is due, nothing concerns it, and nothing is left to undo."""
+        return replace(
+            self, status=status, reason=reason, timers={}, associations=[], undo=[], undoing=None, failing=None
+        )

@@ -5,7 +5,6 @@ It is the state of the instance. The function runs from its start at each input,
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -13,6 +12,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from goes_lite.codec import codec
+from goes_lite.codec.payload import payload_text, text_payload
 from goes_lite.events.event import Event, restore
 from goes_lite.events.fields import AggregateRef, to_micros
 from goes_lite.events.registry import Registry
@@ -41,10 +41,9 @@ class StoredEvent:
 def stored_event(event: Event[Any]) -> StoredEvent:
     """Return an event as it is remembered."""
     encoding, schema, payload = event.encoded
-    binary = isinstance(payload, bytes)
     return StoredEvent(
         event.id, event.name, event.position, event.time, encoding, schema,
-        base64.b64encode(payload).decode() if isinstance(payload, bytes) else payload, binary,
+        payload_text(payload), isinstance(payload, bytes),
         None if event.aggregate is None else [*event.aggregate], event.version, dict(event.metadata), sorted(event.tags),
     )  # fmt: skip
 
@@ -62,7 +61,7 @@ def event_of(text: str) -> StoredEvent:
 
 def restored_event(stored: StoredEvent, registry: Registry) -> Event[Any]:
     """Return a remembered event, with data of the current type. DecodeError, UnknownEventError."""
-    payload = base64.b64decode(stored.data) if stored.binary else stored.data
+    payload = text_payload(stored.data, binary=stored.binary)
     data = registry.decode(stored.name, stored.encoding, stored.schema, payload, stored.position)
     return restore(
         stored.id, stored.name, data, to_micros(stored.time),

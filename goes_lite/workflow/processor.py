@@ -12,8 +12,6 @@ from goes_lite.errors import (
     TRANSIENT,
     CodecError,
     ConfigError,
-    InvalidEventError,
-    ModelError,
     TransactionError,
 )
 from goes_lite.events.event import Event
@@ -27,7 +25,7 @@ from goes_lite.workflow.due import DueWork
 from goes_lite.workflow.options import OnSecondStart, check_workflow_options
 from goes_lite.workflow.steps import Steps
 from goes_lite.workflow.telling import About, Teller
-from goes_lite.workflow.work import Work
+from goes_lite.workflow.work import UNSTORABLE, Work
 
 
 class WorkflowProcessor(Processor):
@@ -110,7 +108,7 @@ class _TellingTarget:
             await work.save()
         except TRANSIENT:
             raise
-        except (CodecError, ModelError, InvalidEventError) as exc:
+        except UNSTORABLE as exc:
             raise HandlerFailed(exc, None) from exc  # it is unknown which event caused it
 
     async def _dead_letter(

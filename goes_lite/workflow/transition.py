@@ -6,7 +6,6 @@ id that is derived from the instance and the input: what is repeated counts once
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
@@ -14,6 +13,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, cast
 from uuid import UUID, uuid5
 
+from goes_lite.codec.payload import payload_text, text_payload
 from goes_lite.commands import Command
 from goes_lite.errors import CodecError, GoesError, InvalidEffect, InvalidEventError, TooManyEffects, UnknownStep
 from goes_lite.errors.functions import check_result
@@ -104,7 +104,7 @@ def transition(definition: Definition, instance: Instance, input: Input, now: da
         updated=now, failing=None,
     )  # fmt: skip
     if isinstance(input, TimerFired):
-        told = replace(told, timers={name: due for name, due in told.timers.items() if name != input.name})
+        told = replace(told, timers=told.timers_without(input.name))
         if input.name not in definition.timers and told.status == "running":
             raise UnknownStep(
                 definition.name, instance.key, f"the timer {input.name!r}",
@@ -183,8 +183,7 @@ class _Made:
                 self._set_timer(effect)
             case CancelTimer():
                 self._name(effect.name)
-                left = {name: due for name, due in self.instance.timers.items() if name != effect.name}
-                self._change(timers=left)
+                self._change(timers=self.instance.timers_without(effect.name))
                 self.effects.append(EffectRecord("cancel", effect.name))
             case Publish():
                 self._publish(effect)
@@ -253,7 +252,7 @@ class _Made:
 
     def end(self, status: Any, reason: str) -> None:
         """End the instance."""
-        self._change(status=status, reason=reason, timers={}, associations=[], undo=[], undoing=None)
+        self.instance = self.instance.ending(status, reason)
         self.events.append(Recorded(WorkflowEnded(status, reason)))
 
     # --- compensation -----------------------------------------------------------------------------------------------
@@ -295,7 +294,7 @@ class _Made:
             raise
         except GoesError as exc:
             raise self._invalid(f"{command!r:.120} cannot be dispatched: {exc}") from exc
-        text = base64.b64encode(payload).decode() if isinstance(payload, bytes) else payload
+        text = payload_text(payload)
         self._count(len(text))
         return StoredCommand(name, encoding, schema, text, isinstance(payload, bytes))
 
@@ -362,7 +361,7 @@ class _Made:
 def restored_command(definition: Definition, stored: StoredCommand) -> Any:
     """Return a command that an instance keeps, as its current type. DecodeError, UnknownEventError."""
     commands = definition.registry.commands
-    payload = base64.b64decode(stored.data) if stored.binary else stored.data
+    payload = text_payload(stored.data, binary=stored.binary)
     return commands.decode(stored.command, stored.encoding, stored.schema, payload)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from goes_lite.codec import codec
 from goes_lite.commands.accepting import accept_all
 from goes_lite.contract.backend import Backend, Transaction
-from goes_lite.errors import CodecError, ConcurrencyError, ModelConflict
+from goes_lite.errors import CodecError, ConcurrencyError, InvalidEventError, ModelConflict, ModelError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.processor.target import Displaced
@@ -21,6 +21,9 @@ from goes_lite.workflow.inputs import Input
 from goes_lite.workflow.instance import Instance
 from goes_lite.workflow.stored import Associated, Stored, TimerRow, WaitingInput, rows_of, waiting_id
 from goes_lite.workflow.transition import Accepted, Step, metadata_of
+
+UNSTORABLE = (CodecError, ModelError, InvalidEventError)
+"""Errors of a store that refuses what an instance does, whenever that is tried."""
 
 
 class Work:
