@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from contextlib import ExitStack
-from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from goes_lite.cli.exits import UsageError
+from goes_lite.cli.opening import imported
 from goes_lite.cli.pace import duration
 from goes_lite.cli.terminal import DIM, PLAIN, Terminal, size
 
@@ -34,15 +32,10 @@ def part_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _function(name: str) -> object:
-    module_name, _, attribute = name.partition(":")
-    sys.path.insert(0, os.getcwd())  # as `python -m` does
-    try:
-        module = import_module(module_name)
-    except (ImportError, ValueError) as exc:
-        raise UsageError(f"--transform {name}: {exc}: run it where the module can be imported") from exc
+    module, attribute = imported("--transform", name)
     function: object = getattr(module, attribute, None)
     if not callable(function):
-        raise UsageError(f"--transform {name}: {module_name} has no function {attribute!r}")
+        raise UsageError(f"--transform {name}: {module.__name__} has no function {attribute!r}")
     return function
 
 

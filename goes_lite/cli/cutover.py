@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from datetime import datetime, timezone
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from goes_lite.cli.backup import progress_of
-from goes_lite.cli.changing import Change, confirmed, user
+from goes_lite.cli.changing import Change, confirmed, entry_of
 from goes_lite.cli.command import Command
 from goes_lite.cli.exits import OK, UsageError
 from goes_lite.cli.opening import opened
@@ -83,11 +83,10 @@ async def _moved(arguments: argparse.Namespace, out: Output, change: Change) -> 
 async def _note(target: Database, arguments: argparse.Namespace, change: Change, moved: Moved) -> None:
     """Leave an entry in the audit log, which is that of the target now."""
     from goes_lite.events.ids import new_id_text
-    from goes_lite.operations.audit import DONE, AuditEntry, audit_log
+    from goes_lite.operations.audit import DONE, audit_log
 
     effect = {"events": moved.events, "head": moved.head}
-    now = datetime.now(timezone.utc)
-    entry = AuditEntry(now, user(), change.action, change.target, effect, arguments.reason, DONE)
+    entry = replace(entry_of(arguments, change), effect=effect, outcome=DONE)
     await audit_log(target.models, target.runtime).put(new_id_text(), entry)
 
 

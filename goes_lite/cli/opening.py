@@ -8,6 +8,7 @@ from collections.abc import Coroutine, Generator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from goes_lite.cli.exits import UsageError
@@ -90,15 +91,20 @@ def application(name: str | None) -> Registry:
 
     if name is None:
         return Registry()
-    module_name, _, attribute = name.partition(":")
-    sys.path.insert(0, os.getcwd())  # as `python -m` does
-    try:
-        module = import_module(module_name)
-    except ImportError as exc:
-        raise UsageError(f"--app {name}: {exc}: run it where the program can be imported") from exc
+    module, attribute = imported("--app", name)
     if not attribute:
         return default_registry
     registry: object = getattr(module, attribute, None)
     if not isinstance(registry, Registry):
-        raise UsageError(f"--app {name}: {module_name} has no Registry {attribute!r}")
+        raise UsageError(f"--app {name}: {module.__name__} has no Registry {attribute!r}")
     return registry
+
+
+def imported(option: str, name: str) -> tuple[ModuleType, str]:
+    """Import the module that an option names, and return it with the attribute that stands behind a colon, or none."""
+    module_name, _, attribute = name.partition(":")
+    sys.path.insert(0, os.getcwd())  # as `python -m` does
+    try:
+        return import_module(module_name), attribute
+    except (ImportError, ValueError) as exc:
+        raise UsageError(f"{option} {name}: {exc}: run it where the module can be imported") from exc
