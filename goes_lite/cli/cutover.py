@@ -11,7 +11,7 @@ from goes_lite.cli.backup import progress_of
 from goes_lite.cli.changing import Change, confirmed, entry_of
 from goes_lite.cli.command import Command
 from goes_lite.cli.exits import OK, UsageError
-from goes_lite.cli.opening import opened
+from goes_lite.cli.opening import opened, place_of
 from goes_lite.cli.output import Output
 
 if TYPE_CHECKING:
@@ -58,10 +58,11 @@ async def _moved(arguments: argparse.Namespace, out: Output, change: Change) -> 
     from goes_lite.events.registry import Registry
     from goes_lite.operations import cutover, undo
 
-    both = [
-        connect(url, registry=Registry(), unknown="raw", unfinished=True) for url in (arguments.store, arguments.target)
-    ]
-    async with both[0] as source, both[1] as target:
+    url, _, writing = place_of(arguments)
+    async with (
+        connect(url, registry=Registry(), unknown="raw", unfinished=True, **writing) as source,
+        connect(arguments.target, registry=Registry(), unknown="raw", unfinished=True) as target,
+    ):
         if arguments.undo:
             undone = await undo(source.backend, target.backend)
             out.result(
