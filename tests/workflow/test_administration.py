@@ -14,48 +14,19 @@ from goes_lite.blocking import BlockingDatabase, BlockingWorkflowProcessor
 from goes_lite.errors import ConfigError, InstanceNotFound, WorkflowError
 from goes_lite.events.workflow import WorkflowEnded, WorkflowHandled, WorkflowResumed
 from goes_lite.testing import FakeClock
-from tests.workflow.test_engine import (
+from tests.workflow.store_kit import (
     Fragile,
     Second,
     append,
-    clock,
     commands,
-    db,
     history,
     instance,
     place,
     settle,
     timers,
+    waiting,
 )
 from tests.workflow.workflow_kit import Cancelled, Fulfilment, Placed, Progress, Recall, Refund, registry
-
-__all__ = ["clock", "db"]
-
-
-def waiting(db: BlockingDatabase) -> int:
-    collections = [name for name in db.models.collections() if name.startswith("goes:waiting:")]
-    return sum(len(list(db.models.query(name))) for name in collections)
-
-
-@pytest.fixture
-def fragile() -> Fragile:
-    return Fragile("1")
-
-
-@pytest.fixture
-def suspended(db: BlockingDatabase, clock: FakeClock, fragile: Fragile) -> Any:
-    """A processor with a suspended instance, for which two inputs wait, and one that is well."""
-    flow = db.workflow(fragile, patience=1)
-    place(db, "1")
-    place(db, "2")
-    flow.catch_up()
-    settle(db)
-    append(db, Cancelled(), "1")
-    flow.catch_up()
-    clock.advance(60)
-    flow.catch_up()
-    assert instance(db).status == "suspended"
-    return flow
 
 
 def test_instances_are_listed_and_found(db: BlockingDatabase, suspended: Any) -> None:

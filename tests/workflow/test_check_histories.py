@@ -11,11 +11,8 @@ import goes_lite as goes
 from goes_lite.blocking import BlockingDatabase
 from goes_lite.events.outcome import CommandOutcome
 from goes_lite.testing import FakeClock
-from tests.workflow.test_administration import fragile, suspended
-from tests.workflow.test_engine import Fragile, append, clock, db, place, settle
+from tests.workflow.store_kit import Fragile, append, place, settle
 from tests.workflow.workflow_kit import Cancelled, Charge, Delivered, Fulfilment, Placed, Progress, Ship
-
-__all__ = ["clock", "db", "fragile", "suspended"]
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -14,12 +13,12 @@ import goes_lite as goes
 from goes_lite.blocking import BlockingDatabase, connect
 from goes_lite.errors import ConfigError, InstanceExists, InstanceNotFound, InvalidEventError, ProcessorStopped
 from goes_lite.events.fields import to_micros
-from goes_lite.events.outcome import CommandOutcome, reported_tags
 from goes_lite.events.workflow import WorkflowEnded, WorkflowHandled, WorkflowStarted
 from goes_lite.testing import FakeClock
 from goes_lite.workflow import Instance
 from goes_lite.workflow.stored import TimerRow, timer_id
 from goes_lite.workflow.work import Work
+from tests.workflow.store_kit import Fragile, Second, append, commands, history, instance, place, settle, timers
 from tests.workflow.workflow_kit import (
     NOON,
     Cancelled,
@@ -28,62 +27,11 @@ from tests.workflow.workflow_kit import (
     Fulfilment,
     Late,
     Placed,
-    Progress,
     Recall,
     Refund,
     Ship,
     registry,
 )
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(NOON)
-
-
-@pytest.fixture
-def db(clock: FakeClock) -> Iterator[BlockingDatabase]:
-    with connect("sqlite:///:memory:", registry=registry, clock=clock) as db:
-        yield db
-
-
-def place(db: BlockingDatabase, order: str = "1", total: int = 450, **fields: Any) -> int:
-    return append(db, Placed(total), order, **fields)
-
-
-def append(db: BlockingDatabase, data: Any, order: str = "1", **fields: Any) -> int:
-    ref = goes.AggregateRef("order", order)
-    version = len(db.events.load(ref)) + 1
-    time = db.runtime.clock.now()
-    event = goes.Event(data, aggregate=ref, version=version, time=time, registry=registry, **fields)
-    return db.events.append([event]).position
-
-
-def instance(db: BlockingDatabase, key: str = "1") -> Instance:
-    return db.models_of("goes:workflow:fulfilment", Instance).get(key)
-
-
-def commands(db: BlockingDatabase) -> list[Any]:
-    return [
-        registry.commands.decode(one.command, one.encoding, one.schema, one.payload) for one in db.commands.accepted()
-    ]
-
-
-def settle(db: BlockingDatabase, kind: Any = "done", **fields: Any) -> None:
-    """Let every accepted command have this outcome, as a worker would."""
-    for one in db.commands.accepted():
-        told = CommandOutcome(one.id, one.command, kind, **fields)
-        tags = reported_tags(one.metadata) or ()
-        db.events.append([goes.Event(told, tags=tags, time=db.runtime.clock.now(), registry=registry)])
-        db.models.delete("goes:commands", str(one.id))  # to withdraw it would be another outcome
-
-
-def history(db: BlockingDatabase, key: str = "1") -> list[Any]:
-    return [event.data for event in db.events.load(goes.AggregateRef("workflow:fulfilment", key))]
-
-
-def timers(db: BlockingDatabase) -> list[str]:
-    return [record.id for record in db.models.query("goes:timers:fulfilment")]
 
 
 def test_an_instance_goes_its_way(db: BlockingDatabase) -> None:
@@ -282,30 +230,6 @@ def test_a_reset_tells_nothing_twice(db: BlockingDatabase) -> None:
 # --- failing alone --------------------------------------------------------------------------------------------------------
 
 
-class Fragile(Fulfilment, name="fulfilment"):
-    """Cannot be charged while it is broken; its initial state and keys can be broken, too."""
-
-    broken: set[str]
-
-    def __init__(self, *broken: str) -> None:
-        self.broken = {*broken}
-
-    def key(self, event: goes.Event[Any]) -> Any:
-        if "key" in self.broken:
-            raise RuntimeError("no key")
-        return super().key(event)
-
-    def charged(self, state: Progress, event: goes.Event[CommandOutcome]) -> Iterable[goes.Effect]:
-        if state.order in self.broken:
-            raise RuntimeError("out of order")
-        return super().charged(state, event)
-
-    def late(self, state: Progress, timer: goes.TimerFired) -> Iterable[goes.Effect]:
-        if state.order in self.broken:
-            raise RuntimeError("too late")
-        return super().late(state, timer)
-
-
 def test_an_instance_that_fails_is_alone_with_it_and_goes_on_in_order(db: BlockingDatabase, clock: FakeClock) -> None:
     fragile = Fragile("1")
     flow = db.workflow(fragile)
@@ -477,11 +401,6 @@ def test_what_the_store_refuses_is_a_failure_of_its_instance(
 
 
 # --- versions -------------------------------------------------------------------------------------------------------------
-
-
-class Second(Fulfilment, name="fulfilment", version=2):
-    def charged(self, state: Progress, event: goes.Event[CommandOutcome]) -> Iterable[goes.Effect]:
-        return [goes.Complete()]
 
 
 def test_an_instance_keeps_its_version(tmp_path: Any, clock: FakeClock) -> None:

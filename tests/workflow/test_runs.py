@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
@@ -20,23 +20,8 @@ from goes_lite.workflow.transition import Recorded, Step
 from goes_lite.workflow.work import Work
 from tests.workflow.flow_kit import Placed as FlowPlaced
 from tests.workflow.flow_kit import world
-from tests.workflow.test_engine import append, commands, instance, place, settle
+from tests.workflow.store_kit import append, commands, instance, place, settle, waiting
 from tests.workflow.workflow_kit import NOON, Cancelled, Delivered, Fulfilment, Late, Placed, Progress, Recall, registry
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock(NOON)
-
-
-@pytest.fixture
-def db(clock: FakeClock) -> Iterator[BlockingDatabase]:
-    with connect("sqlite:///:memory:", registry=registry, clock=clock) as db:
-        yield db
-
-
-def waiting(db: BlockingDatabase) -> int:
-    return sum(len(list(db.models.query(name))) for name in db.models.collections() if name.startswith("goes:waiting:"))
 
 
 def test_an_outcome_is_for_the_run_that_dispatched_its_command(db: BlockingDatabase) -> None:
