@@ -25,6 +25,7 @@ PYPROJECT = ROOT / "pyproject.toml"
 ENVIRONMENTS = {  # name: (extras of the library, dependency group)
     "bare": ("", "test"),
     "full": ("[fast,protobuf,postgres,mongo,nats,parquet]", "full"),
+    "recipes": ("[fast,protobuf,postgres,mongo,nats,parquet]", "recipes"),
     "dev": ("[fast,protobuf,postgres,mongo,nats,parquet]", "dev"),
 }
 

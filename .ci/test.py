@@ -7,7 +7,8 @@ of a leg run in one process more than there are cores, since many wait for anoth
 
 A rule that holds for many backends, drivers and faces runs on one of each (see tests/shares.py): another `--share` takes
 others, `--all` takes all of them. Slow tests, and those of one database server, run with `--all`, and where files are
-named. The second leg runs what can differ without the optional packages, unless files are named.
+named. The second leg runs what can differ without the optional packages, unless files are named. A third, `--legs recipes`,
+is the first with what the programs in examples/recipes are about: frameworks, Qt, Jupyter and tools that freeze programs.
 """
 
 from __future__ import annotations
@@ -46,11 +47,21 @@ def run(leg: str, arguments: list[str]) -> int:
         arguments = ["-n", str(_cores() + 1), "--dist", "worksteal", *arguments]
     named = any(argument.startswith("tests") for argument in arguments)
     everything = named or "--all" in arguments
-    marks = {"full": "" if everything else "not slow", "bare": "not once" if everything else "not slow and not once"}
+    marks = {"bare": "not once" if everything else "not slow and not once"}
     if leg == "bare" and not named:
         arguments = [*arguments, *BARE]
     # -P: test the installed package, not the current directory
-    command = [python, "-P", "-m", "pytest", "-q", "--progress", "-m", marks.get(leg, ""), *arguments]
+    command = [
+        python,
+        "-P",
+        "-m",
+        "pytest",
+        "-q",
+        "--progress",
+        "-m",
+        marks.get(leg, "" if everything else "not slow"),
+        *arguments,
+    ]
     # The many processes that tests start compile nothing twice, wherever else Python is told to keep no bytecode.
     environment = {"PYTHONPYCACHEPREFIX": str(env.ROOT / ".venv" / "bytecode"), **os.environ}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -67,7 +78,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
-    parser.add_argument("--legs", default="full,bare", metavar="LEG,LEG", help="which of: full, bare")
+    parser.add_argument("--legs", default="full,bare", metavar="LEG,LEG", help="which of: full, bare, recipes")
     arguments, rest = parser.parse_known_args()
     legs = arguments.legs.split(",")
     if unknown := set(legs) - env.ENVIRONMENTS.keys():

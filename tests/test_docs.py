@@ -6,7 +6,10 @@ page says so in its text as well:
 
     <!-- runs on: sqlite, postgresql -->
 
-The second share runs them on servers (see tests/shares.py).
+The second share runs them on servers (see tests/shares.py). A block that is quoted from a program says so, and is not run
+here: the program has tests of its own.
+
+    <!-- from: examples/recipes/fastapi_service.py -->
 """
 
 from __future__ import annotations
@@ -49,6 +52,7 @@ exec(compile(source, sys.argv[1], "exec"), {"__name__": "__main__"})
 
 
 RUNS_ON = re.compile(r"<!-- runs on: (\w+(?:, \w+)*) -->\n+")
+QUOTED = re.compile(r"<!-- from: (\S+) -->\n+")
 STORE = re.compile(r'(\bconnect\(\s*)"(?:sqlite:///)?([^":?]*\.db|:memory:)(?:\?[^"]*)?"')
 """Where a block opens a store; a file is one store all over the page, in memory each is another one."""
 
@@ -67,12 +71,12 @@ def blocks(page: Path) -> list[Block]:
     title = re.match(r"# .*\n+", text)
     whole = RUNS_ON.match(text, title.end()) if title else None
     marks = {mark.end(): mark for mark in RUNS_ON.finditer(text)}
+    quoted = {mark.end() for mark in QUOTED.finditer(text)}
     found: list[Block] = []
     for m in FENCE.finditer(text):
         mark = marks.get(m.start()) or whole
-        found.append(
-            Block(m[2], m[3], text.count("\n", 0, m.start(3)) + 1, tuple(mark[1].split(", ")) if mark else BACKENDS)
-        )
+        on = () if m.start() in quoted else tuple(mark[1].split(", ")) if mark else BACKENDS
+        found.append(Block(m[2], m[3], text.count("\n", 0, m.start(3)) + 1, on))
     return found
 
 
@@ -179,6 +183,19 @@ def test_marks_name_backends(page: Path) -> None:
         assert set(mark[1].split(", ")) < {*BACKENDS}
         assert text.startswith("```python\n", mark.end()) or (title and mark.start() == title.end()), mark[0]
     assert text.count("<!-- runs on") == len(RUNS_ON.findall(text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_quoted_blocks_are_in_the_program(page: Path) -> None:
+    """Line by line, in the same order; a line with nothing but … leaves some out."""
+    text = page.read_text(encoding="utf-8")
+    for mark in QUOTED.finditer(text):
+        block = FENCE.match(text, mark.end())
+        assert block is not None, mark[0]
+        rest = (ROOT / mark[1]).read_text(encoding="utf-8")
+        for part in re.split(r"^ *…\n", block[3], flags=re.MULTILINE):
+            _, found, rest = rest.partition(part)
+            assert found == part, f"{page.name}: not in {mark[1]}, or in another order:\n{part}"
 
 
 def test_there_are_pages() -> None:
