@@ -16,6 +16,7 @@ from goes_lite.repository import Repository
 from goes_lite.runtime.portal import Portal
 
 A = TypeVar("A", bound=Aggregate)
+R = TypeVar("R")
 
 
 class BlockingRepository(Generic[A]):
@@ -89,8 +90,8 @@ class BlockingRepository(Generic[A]):
         """
         return self._portal.run(self._repository.save(*aggregates, condition=condition))
 
-    def use(self, id: str | UUID, change: Callable[[A], object], *, create: bool = False, deleted: bool = False) -> A:
-        """Fetch the aggregate, call `change` with it, save it and return it.
+    def use(self, id: str | UUID, change: Callable[[A], R], *, create: bool = False, deleted: bool = False) -> R:
+        """Fetch the aggregate, call `change` with it, save it and return what `change` returned.
 
             orders.use("2026-001", lambda order: order.place(["tea"], 450), create=True)
 
@@ -102,13 +103,12 @@ class BlockingRepository(Generic[A]):
           apart instead.
         - Inside a transaction there is one attempt: retry the whole transaction.
         - If `change` raises, the exception propagates and nothing is saved.
-        - If it returns an AppendCondition, the save has that condition. Any other return value is ignored.
+        - If it returns an AppendCondition, the save has that condition. If it returns the aggregate, that is the saved one.
         - If it records nothing, nothing is written, not even with `create=True`.
         - `create` and `deleted` are those of `fetch`.
         """
-        return self._portal.run(
-            self._repository.use(id, self._portal.callback(change, "change"), create=create, deleted=deleted)
-        )
+        function: Callable[[A], R] = self._portal.callback(change, "change")
+        return self._portal.run(self._repository.use(id, function, create=create, deleted=deleted))
 
     def delete(self, id: str | UUID) -> int:
         """Erase the aggregate permanently, events and snapshots; return how many events it had (0 if there was none)."""

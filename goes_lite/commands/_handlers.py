@@ -153,15 +153,14 @@ class AggregateHandler:
         return await self.receipts.once(command, partial(self._work, command), atomic=self._atomic)
 
     async def _work(self, command: Command[Any]) -> object:
-        result: object = None
         receipt: Receipt | None = None
 
-        async def change(aggregate: Aggregate) -> AppendCondition | None:
-            nonlocal result, receipt
+        async def change(aggregate: Aggregate) -> object:
+            nonlocal receipt
             result = await call(self._method, aggregate, command.data)
             if command.once:
                 receipt = self.receipts.make(command, result)
-            return result if isinstance(result, AppendCondition) else None
+            return result
 
         async def save(
             repository: Repository[Any], aggregates: Sequence[Any], condition: AppendCondition | None
@@ -184,8 +183,7 @@ class AggregateHandler:
             return outcome
 
         saving = save if command.once and self._atomic else None
-        await self._repository._use_and_save(self._id(command), change, saving, create=self._mark.create)
-        return result
+        return await self._repository._use_and_save(self._id(command), change, saving, create=self._mark.create)
 
     def _id(self, command: Command[Any]) -> str | UUID:
         key, data = self._mark.id, command.data

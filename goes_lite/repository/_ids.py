@@ -1,14 +1,17 @@
-"""Which aggregates a repository query visits: their ids, in the order of code points, one at a time."""
+"""Which aggregates a repository query visits: in the order of the code points of their ids, one at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
-from goes_lite.contract.event_store import EventStore
+from goes_lite.contract.event_store import EventStore, Pages
 from goes_lite.errors import InvalidQueryError
 from goes_lite.events.fields import AggregateRef, aggregate_id
+
+A = TypeVar("A")
 
 NextId = Callable[[], Awaitable[str | None]]
 """Returns the next id; None at the end."""
@@ -38,3 +41,20 @@ def stored_ids(events: EventStore, name: str, updated_since: datetime | None, af
         return None
 
     return next_id
+
+
+def visited(next_id: NextId, load: Callable[[str], Awaitable[A | None]], limit: int | None) -> Pages[A]:
+    """Load the aggregates, each when it is reached, until there are `limit`; `load` returns None for one to leave out."""
+    left = limit
+
+    async def fetch() -> Sequence[A]:
+        nonlocal left
+        while left != 0 and (id := await next_id()) is not None:
+            aggregate = await load(id)
+            if aggregate is not None:
+                if left is not None:
+                    left -= 1
+                return (aggregate,)
+        return ()
+
+    return Pages(fetch)

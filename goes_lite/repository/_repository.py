@@ -11,7 +11,7 @@ from copy import copy
 from datetime import datetime
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate, check_class, definition_of, mark_committed, mark_saved, set_clock, unsaved
@@ -34,7 +34,7 @@ from goes_lite.events.fields import AggregateRef, aggregate_id, to_micros
 from goes_lite.repository._cache import Cache
 from goes_lite.repository._history import Loader
 from goes_lite.repository._hooks import AfterDelete, AfterSave, BeforeSave, Hooks, OnConflict, OnError
-from goes_lite.repository._ids import given_ids, stored_ids
+from goes_lite.repository._ids import given_ids, stored_ids, visited
 from goes_lite.repository._queues import queues_of
 from goes_lite.repository._tries import Refusal, repeated
 from goes_lite.repository.options import check_hooks, check_options
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from goes_lite.contract.backend import Backend, Transaction
 
 A = TypeVar("A", bound=Aggregate)
+R = TypeVar("R")
 Save: TypeAlias = "Callable[[Repository[A], Sequence[A], AppendCondition | None], Awaitable[Appended | Refusal]]"
 
 
@@ -182,21 +183,15 @@ class Repository(Generic[A]):
         candidates = (
             given_ids(ids, after) if ids is not None else stored_ids(self._events, self._name, updated_since, after)
         )
-        left = limit
 
-        async def fetch() -> Sequence[A]:
-            nonlocal left
-            while left != 0 and (id := await candidates()) is not None:
-                aggregate = await self._loader.load(self.aggregate(id))
-                time = aggregate.last_event_time
-                if time is None or (updated_since and time < updated_since) or (aggregate.deleted and not deleted):
-                    continue
-                if left is not None:
-                    left -= 1
-                return (self._timed(aggregate),)
-            return ()
+        async def load(id: str) -> A | None:
+            aggregate = await self._loader.load(self.aggregate(id))
+            time = aggregate.last_event_time
+            if time is None or (updated_since and time < updated_since) or (aggregate.deleted and not deleted):
+                return None
+            return self._timed(aggregate)
 
-        return Pages(fetch)
+        return visited(candidates, load, limit)
 
     # --- writing ----------------------------------------------------------------------------------------------------
 
@@ -216,10 +211,18 @@ class Repository(Generic[A]):
             return outcome
         raise outcome
 
+    @overload
     async def use(
-        self, id: str | UUID, change: Callable[[A], object], *, create: bool = False, deleted: bool = False
-    ) -> A:
-        """Fetch the aggregate, call `change` with it, save it and return it.
+        self, id: str | UUID, change: Callable[[A], Awaitable[R]], *, create: bool = False, deleted: bool = False
+    ) -> R: ...
+    @overload
+    async def use(
+        self, id: str | UUID, change: Callable[[A], R], *, create: bool = False, deleted: bool = False
+    ) -> R: ...
+    async def use(
+        self, id: str | UUID, change: Callable[[A], Awaitable[R] | R], *, create: bool = False, deleted: bool = False
+    ) -> R:
+        """Fetch the aggregate, call `change` with it, save it and return what `change` returned.
 
             await orders.use("2026-001", lambda order: order.place(["tea"], 450), create=True)
 
@@ -231,43 +234,39 @@ class Repository(Generic[A]):
           apart instead.
         - Inside a transaction there is one attempt: retry the whole transaction.
         - If `change` raises, the exception propagates and nothing is saved. It may be a coroutine function.
-        - If it returns an AppendCondition, the save has that condition. Any other return value is ignored.
+        - If it returns an AppendCondition, the save has that condition. If it returns the aggregate, that is the saved one.
         - If it records nothing, nothing is written, not even with `create=True`.
         - `create` and `deleted` are those of `fetch`.
         """
         return await self._use_and_save(id, change, create=create, deleted=deleted)
 
     async def _use_and_save(
-        self,
-        id: str | UUID,
-        change: Callable[[A], object],
-        save: Save[A] | None = None,
-        *,
-        create: bool = False,
-        deleted: bool = False,
-    ) -> A:
+        self, id: str | UUID, change: Callable[[A], Awaitable[R] | R], save: Save[A] | None = None,
+        *, create: bool = False, deleted: bool = False,
+    ) -> R:  # fmt: skip
         """`use`, for callers with more to commit: then `save` appends, and returns a refusal instead of raising it."""
         ref = AggregateRef._make((self._name, aggregate_id(id)))  # the name was checked with the class
         if not callable(change):
             raise ConfigError(f"change must be a function of the aggregate, not {change!r:.80}")
         took = 0.0
 
-        async def attempt(tx: Transaction | None) -> A | Refusal:
+        async def attempt(tx: Transaction | None) -> tuple[R] | Refusal:  # what it returns may be a refusal, too
             nonlocal took
             repository = self if tx is None else self._within(tx, self._cache)
             aggregate = await repository.fetch(ref.id, create=create, deleted=deleted)
             begun = perf_counter()
             outcome = await call(change, aggregate)
             took = perf_counter() - begun
-            condition = outcome if isinstance(outcome, AppendCondition) else None
+            condition: Any = outcome if isinstance(outcome, AppendCondition) else None
             append = repository._append if save is None else partial(save, repository)
             refusal = await append((aggregate,), condition)
-            return aggregate if isinstance(refusal, Appended) else refusal
+            return (cast("R", outcome),) if isinstance(refusal, Appended) else refusal
 
         tries = 1 if self._transaction else self._tries
-        return await repeated(
+        (result,) = await repeated(
             self.backend, self._queues, ref, attempt, lambda: took, tries=tries, backoff=self._backoff
         )
+        return result
 
     async def delete(self, id: str | UUID) -> int:
         """Erase the aggregate permanently, events and snapshots; return how many events it had (0 if there was none)."""

@@ -139,14 +139,7 @@ class Given:
         aggregate = kind.aggregate if isinstance(kind, Decider) else kind
 
         def use(db: blocking.BlockingDatabase) -> object:
-            result: object = None
-
-            def changing(instance: Any) -> None:
-                nonlocal result
-                result = change(instance)
-
-            db.repository(aggregate).use(id, changing, create=True)
-            return result
+            return db.repository(aggregate).use(id, change, create=True)
 
         return self._outcome(use, f"a change of {definition_of(aggregate).name}({id})")
 

@@ -119,9 +119,10 @@ def test_hooks_and_the_cache_work_as_without_the_lock(tmp_path: Path) -> None:
             Order, cache=4, after_save=lambda order, events, appended: saved.append((order.version, len(events)))
         )
 
-        def change(order: Order) -> None:
+        def change(order: Order) -> Order:
             rival.pay()
             order.pay(Pay("1", 1))
+            return order
 
         result = orders.use("1", change)
         assert (result.version, result.pending, saved) == (4, (), [(4, 1)])

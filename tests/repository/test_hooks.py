@@ -52,7 +52,7 @@ async def test_a_hook_before_the_save_can_stop_it_or_add_to_it() -> None:
         assert caught.value is other
         assert (calls, await db.events.head()) == ([1], 0)
         adding = Repository(db, Account, before_save=lambda account, events: account.move(9))
-        assert (await adding.use("a", lambda account: account.open("Ann"), create=True)).pending == ()
+        await adding.use("a", lambda account: account.open("Ann"), create=True)
         assert state(await adding.fetch("a")) == (2, False, 9, [], "Ann")
 
 
@@ -76,7 +76,9 @@ async def test_a_hook_that_fails_after_the_commit_does_not_fail_the_save(
             db, Account, after_save=fail, after_delete=fail, on_error=None if on_error == "silent" else report
         )
         with caplog.at_level(logging.ERROR, "goes_lite"):
-            account = await accounts.use("a", lambda account: account.open("Ann"), create=True)
+            account = accounts.new("a")
+            account.open("Ann")
+            await accounts.save(account)
             assert (account.pending, account.committed_version) == ((), 1)
             assert await accounts.delete("a") == 1
     logged = [record.getMessage() for record in caplog.records if record.name == "goes_lite"]

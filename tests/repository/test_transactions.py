@@ -21,6 +21,11 @@ async def test_a_repository_within_a_transaction_commits_with_it() -> None:
         )
         account = await filled(accounts, "a", 0)
         told.clear()
+
+        def moved(other: Account) -> Account:
+            other.move(7)
+            return other
+
         async with db.transaction() as tx:
             inside = accounts.within(tx)
             account.move(1)
@@ -30,7 +35,7 @@ async def test_a_repository_within_a_transaction_commits_with_it() -> None:
             await accounts.within(tx).save(account)
             assert (await inside.fetch("a")).balance == 3
             await inside.save(account)
-            used = await inside.use("b", lambda other: other.move(7), create=True)
+            used = await inside.use("b", moved, create=True)
             assert (len(account.pending), len(used.pending), told) == (2, 1, [])
         assert (account.pending, used.pending, account.committed_version) == ((), (), 3)
         assert told == [1, 1, 1]

@@ -7,6 +7,7 @@ import functools
 import threading
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -21,22 +22,43 @@ from goes_lite.repository.schedule import Every
 from tests.repository.repository_kit import NOON, Account, Moved, filled, memory, spied, state
 
 
-async def test_use_fetches_changes_saves_and_answers_the_aggregate() -> None:
-    """`change` may be a function or a coroutine function; what it returns is ignored."""
+async def test_use_fetches_changes_saves_and_returns_what_the_function_returns() -> None:
+    """`change` may be a function or a coroutine function; an aggregate that it returns is saved by then."""
     async with memory() as db:
         accounts = Repository(db, Account)
 
         async def change(account: Account) -> str:
             await asyncio.sleep(0)
             account.move(2)
-            return "ignored"
+            return f"balance {account.balance}"
 
-        opened = await accounts.use("a", lambda account: account.open("Ann"), create=True)
-        moved = await accounts.use("a", change)
-        assert state(moved) == state(await accounts.fetch("a")) == (2, False, 2, [], "Ann")
-        assert (opened.version, moved.pending) == (1, ())
+        def moved(account: Account) -> Account:
+            account.move(3)
+            return account
+
+        await accounts.use("a", lambda account: account.open("Ann"), create=True)
+        assert await accounts.use("a", change) == "balance 2"
+        account = await accounts.use("a", moved)
+        assert state(account) == state(await accounts.fetch("a")) == (3, False, 5, [], "Ann")
+        assert account.pending == ()
+        assert await accounts.use("a", lambda account: account.balance) == 5
         with pytest.raises(AggregateNotFound):
             await accounts.use("b", change)
+
+
+async def test_an_error_that_a_function_returns_is_its_result() -> None:
+    """It is not raised, and nothing is tried again."""
+    async with memory() as db:
+        accounts = Repository(db, Account)
+        await filled(accounts, "a", 0)
+        calls: list[int] = []
+
+        def change(account: Account) -> ConcurrencyError:
+            calls.append(account.version)
+            return ConcurrencyError(account.ref, 1, 2)
+
+        assert isinstance(await accounts.use("a", change), ConcurrencyError)
+        assert calls == [1]
 
 
 async def test_change_has_to_be_a_function() -> None:
@@ -45,7 +67,7 @@ async def test_change_has_to_be_a_function() -> None:
         accounts = Repository(db, Account)
         for wrong in (None, 7, "move"):
             with pytest.raises(ConfigError, match="change must be a function"):
-                await accounts.use("a", wrong)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+                await accounts.use("a", cast("Any", wrong))
 
 
 async def test_use_retries_on_a_fresh_instance() -> None:
@@ -68,10 +90,11 @@ async def test_use_retries_on_a_fresh_instance() -> None:
             account.move(1)
 
         spy.before_append = interfere
-        result = await accounts.use("a", change)
+        await accounts.use("a", change)
         assert seen == [(1, 0, []), (2, 100, [])]
         assert [getattr(error, "actual", None) for error in refused] == [2]
-        assert (result.version, (await accounts.fetch("a")).balance) == (3, 101)
+        stored = await accounts.fetch("a")
+        assert (stored.version, stored.balance) == (3, 101)
 
 
 async def test_use_gives_up_after_its_tries() -> None:
@@ -149,8 +172,8 @@ async def test_an_error_in_change_comes_through_and_nothing_is_saved() -> None:
 async def test_a_change_that_records_nothing_writes_nothing() -> None:
     async with memory() as db:
         accounts = Repository(db, Account)
-        untouched = await accounts.use("a", lambda account: None, create=True)
-        assert (untouched.version, await db.events.head(), await accounts.exists("a")) == (0, 0, False)
+        version = await accounts.use("a", lambda account: account.version, create=True)
+        assert (version, await db.events.head(), await accounts.exists("a")) == (0, 0, False)
 
 
 async def test_a_condition_from_change_is_judged_with_the_save() -> None:
@@ -176,9 +199,9 @@ async def test_a_condition_from_change_is_judged_with_the_save() -> None:
             await others.use("b", lambda account: account.open("Bob"), create=True)
 
         spy.before_append = interfere
-        account = await accounts.use("a", change, create=True)
+        condition = await accounts.use("a", change, create=True)
         assert seen == [0, 1]
-        assert account.owner == "Ben"
+        assert (condition.after, (await accounts.fetch("a")).owner) == (1, "Ben")
         late = accounts.new("c")
         late.open("Cy")
         with pytest.raises(AppendConditionFailed):
