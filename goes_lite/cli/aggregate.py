@@ -7,19 +7,18 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from goes_lite.cli.command import Command, app_argument, moment, store_argument
-from goes_lite.cli.event_view import EventLines, event_data
+from goes_lite.cli.event_view import EventLines
 from goes_lite.cli.exits import UsageError
 from goes_lite.cli.naming import aggregate_class, check_aggregate
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
 from goes_lite.cli.selecting import aggregate_of
 from goes_lite.cli.terminal import BOLD, DIM, GREEN, PLAIN, RED, Terminal
-from goes_lite.errors import AggregateError
+from goes_lite.operations.showing import event_data, state_of
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from goes_lite.aggregate import Aggregate
     from goes_lite.blocking import BlockingDatabase
     from goes_lite.events.fields import AggregateRef
 
@@ -90,16 +89,8 @@ def _state(db: BlockingDatabase, ref: AggregateRef, at: int | datetime | None) -
     found = repository.fetch(ref.id, deleted=True) if at is None else repository.fetch_version(ref.id, at, deleted=True)
     return {
         "aggregate": ref.name, "id": ref.id, "version": found.version, "deleted": found.deleted,
-        "state": plain(_state_of(found)),
+        "state": plain(state_of(found)),
     }  # fmt: skip
-
-
-def _state_of(found: Aggregate) -> Any:
-    """Return what a snapshot of an aggregate would have; of one that cannot have any, the attributes that are set."""
-    try:
-        return found.snapshot_state()
-    except AggregateError:
-        return vars(found)
 
 
 def _show(terminal: Terminal, ref: AggregateRef, state: dict[str, Any]) -> None:

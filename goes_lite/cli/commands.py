@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from goes_lite.cli.changing import Change, carry_out
 from goes_lite.cli.command import Command, store_argument
-from goes_lite.cli.event_view import parsed_json
 from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
 from goes_lite.cli.selecting import uuid
 from goes_lite.cli.terminal import BOLD, Terminal, iso
+from goes_lite.operations.showing import parsed_json
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from goes_lite.cli.changing import Change, carry_out
 from goes_lite.cli.command import Command, store_argument
-from goes_lite.cli.event_view import ref_text
 from goes_lite.cli.naming import check_aggregate
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
 from goes_lite.cli.selecting import aggregate_of
+from goes_lite.operations.showing import ref_text
 
 if TYPE_CHECKING:
     from goes_lite.database import Database

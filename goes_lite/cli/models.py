@@ -7,10 +7,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from goes_lite.cli.command import Command, number, store_argument
-from goes_lite.cli.event_view import parsed_json
 from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
+from goes_lite.operations.showing import parsed_json
 
 if TYPE_CHECKING:
     from goes_lite.cli.terminal import Terminal

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from goes_lite.cli.changing import Change, carry_out
 from goes_lite.cli.command import Command, number, store_argument
 from goes_lite.cli.consumers import check_consumer, consumer_names, ignore, parked_of
-from goes_lite.cli.event_view import event_data, payload_text, ref_text
 from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
 from goes_lite.cli.terminal import BOLD, Terminal, iso
+from goes_lite.operations.showing import event_data, payload_text, ref_text
 
 if TYPE_CHECKING:
     from goes_lite.database import Database

@@ -7,15 +7,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from goes_lite.cli.command import Command, app_argument, store_argument
-from goes_lite.cli.event_view import UNREADABLE, event_data, is_unreadable, payload_text, ref_text
+from goes_lite.cli.event_view import UNREADABLE
 from goes_lite.cli.naming import event_argument, event_of
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
 from goes_lite.cli.terminal import BOLD, DIM, PLAIN, Terminal, iso
+from goes_lite.operations.showing import event_data, is_unreadable, payload_text, ref_text, today_of
 
 if TYPE_CHECKING:
     from goes_lite.events.event import Event
-    from goes_lite.events.registry import Registry
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,20 +38,6 @@ def run(arguments: argparse.Namespace, out: Output) -> None:
     if arguments.app:
         data["today"] = today
     out.result(data, lambda terminal: _show(terminal, event, today))
-
-
-def today_of(event: Event[Any], registry: Registry) -> dict[str, Any] | None:
-    """Return the event as its registered type is written today; None if its name is not registered."""
-    from goes_lite.events.registry import Raw
-
-    if isinstance(event.data, Raw):
-        return None
-    name = registry.canonical(event.name)
-    encoded = registry.encode_value(registry.type_of(name), event.data)
-    data: Any = encoded.payload if isinstance(encoded.payload, str) else f"{event.data!r:.2000}"
-    if encoded.encoding == "json":
-        data = json.loads(encoded.payload)
-    return {"event": name, "type": type(event.data).__qualname__, "data": data}
 
 
 def _show(terminal: Terminal, event: Event[Any], today: dict[str, Any] | None) -> None:

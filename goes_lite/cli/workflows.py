@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from goes_lite.cli.catalog import did_you_mean
 from goes_lite.cli.changing import Change, carry_out
 from goes_lite.cli.command import Command, number, store_argument
-from goes_lite.cli.event_view import parsed_json
 from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
 from goes_lite.cli.terminal import BOLD, Terminal, iso
+from goes_lite.events.fields import from_micros
+from goes_lite.operations.showing import parsed_json
+from goes_lite.workflow.describing import STATUSES, effects_of, happened, instance_data
 
 if TYPE_CHECKING:
     from goes_lite.blocking import BlockingDatabase
     from goes_lite.database import Database
     from goes_lite.workflow import Instance, Moment
 
-STATUSES = ("running", "compensating", "suspended", "completed", "failed", "cancelled")
 FINDING = "workflow-stuck"
 LOOKED_AT = 10_000
 """How many keys are compared with one that does not exist."""
@@ -68,7 +68,7 @@ def _table(found: list[Instance], out: Output, nothing: str) -> None:
     ]
     head = ("instance", "status", "version", "inputs", "updated", "next")
     out.result(
-        [_data(one) for one in found],
+        [instance_data(one) for one in found],
         lambda terminal: terminal.table(head, rows, right=(3,)) if rows else terminal.line(nothing),
     )
 
@@ -80,31 +80,16 @@ def _named(one: Instance) -> str:
 def _next(one: Instance) -> str:
     """Return what happens next, as far as it is known."""
     if one.failing is not None:
-        retry = f"tries again at {iso(_time(one.failing.retry))[:19]}Z" if one.failing.retry else "waits for a person"
+        retry = (
+            f"tries again at {iso(from_micros(one.failing.retry))[:19]}Z" if one.failing.retry else "waits for a person"
+        )
         return f"{retry}: {one.failing.error}"
     if one.ended:
         return one.reason
-    timers = [f"{name} at {iso(_time(due))[:19]}Z" for name, due in sorted(one.timers.items(), key=lambda row: row[1])]
+    timers = [
+        f"{name} at {iso(from_micros(due))[:19]}Z" for name, due in sorted(one.timers.items(), key=lambda row: row[1])
+    ]
     return ", ".join(timers)
-
-
-def _time(micros: int) -> datetime:
-    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=micros)
-
-
-def _data(one: Instance) -> dict[str, Any]:
-    failing = one.failing
-    return {
-        "workflow": one.workflow, "key": one.key, "id": one.id, "status": one.status, "version": one.version,
-        "run": one.run, "inputs": one.inputs, "position": one.position, "started": one.started, "updated": one.updated,
-        "state": one.state, "timers": {name: _time(due) for name, due in one.timers.items()},
-        "associations": one.associations, "undo": [stored.command for stored in one.undo], "undoing": one.undoing,
-        "reason": one.reason or None, "correlation": one.correlation,
-        "failing": None if failing is None else {
-            "since": failing.since, "attempts": failing.attempts, "error": failing.error, "input": failing.input,
-            "position": failing.position or None, "retry": _time(failing.retry) if failing.retry else None,
-        },
-    }  # fmt: skip
 
 
 # --- one instance -----------------------------------------------------------------------------------------------------
@@ -159,54 +144,27 @@ def _show(arguments: argparse.Namespace, out: Output) -> None:
         terminal.line(f"state: {one.state}")
         for moment in history:
             terminal.line()
-            terminal.line(f"{moment.position}  {iso(moment.time)[:19]}Z  {_happened(moment)}")
+            terminal.line(f"{moment.position}  {iso(moment.time)[:19]}Z  {happened(moment.data, moment.version)}")
             for effect in _effects(moment):
                 terminal.line(f"    {effect}")
 
-    out.result({**_data(one), "history": [_moment(moment) for moment in history]}, show)
-
-
-def _happened(moment: Moment) -> str:
-    """Return an event of a history as a line."""
-    from goes_lite.events.workflow import (
-        WorkflowEnded,
-        WorkflowHandled,
-        WorkflowResumed,
-        WorkflowStarted,
-        WorkflowSuspended,
-    )
-
-    match moment.data:
-        case WorkflowStarted() as data:
-            return f"started under version {data.version}, run {data.run}"
-        case WorkflowHandled() as data:
-            if data.input.kind == "timer":
-                return f"told the timer {data.input.name}"
-            return f"told {data.input.name} at position {data.input.position}"
-        case WorkflowSuspended() as data:
-            return f"suspended: {data.error}"
-        case WorkflowResumed() as data:
-            return f"let go on: {data.action}"
-        case WorkflowEnded() as data:
-            return f"{data.status}{': ' + data.reason if data.reason else ''}"
-        case _:
-            return f"published an event at version {moment.version}"
+    out.result({**instance_data(one), "history": [_moment(moment) for moment in history]}, show)
 
 
 def _effects(moment: Moment) -> list[str]:
     """Return the effects of an event of a history as lines."""
     lines: list[str] = []
-    for effect in getattr(moment.data, "effects", ()):
+    for effect in effects_of(moment.data):
         parsed = parsed_json(effect.data) if effect.encoding == "json" and effect.effect != "publish" else None
-        due = f" at {iso(_time(effect.due))[:19]}Z" if effect.due else ""
+        due = f" at {iso(from_micros(effect.due))[:19]}Z" if effect.due else ""
         lines.append(f"{effect.effect} {effect.name}{due}{f' {parsed[0]}' if parsed else ''}".rstrip())
     return lines
 
 
 def _moment(moment: Moment) -> dict[str, Any]:
     return {
-        "version": moment.version, "position": moment.position, "time": moment.time, "what": _happened(moment),
-        "effects": _effects(moment),
+        "version": moment.version, "position": moment.position, "time": moment.time,
+        "what": happened(moment.data, moment.version), "effects": _effects(moment),
     }  # fmt: skip
 
 
