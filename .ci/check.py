@@ -19,7 +19,7 @@ CHECKS = {  # name: the arguments of Python, for each command of the check
     "lint": ["-m ruff check --output-format concise ."],
     "mypy": ["-m mypy"],
     "pyright": ["-m pyright --pythonpath {python}"],
-    "generated": [".ci/blocking.py --check", ".ci/storeys.py --check", ".ci/faults.py --check"],
+    "generated": [".ci/blocking.py --check", ".ci/storeys.py --check", ".ci/faults.py --check", ".ci/docs.py --check"],
     "typos": ["-P -m pytest -q tests/test_typos.py"],
 }
 

@@ -26,6 +26,7 @@ ENVIRONMENTS = {  # name: (extras of the library, dependency group)
     "bare": ("", "test"),
     "full": ("[fast,protobuf,postgres,mongo,nats,parquet]", "full"),
     "recipes": ("[fast,protobuf,postgres,mongo,nats,parquet]", "recipes"),
+    "docs": ("", "docs"),
     "dev": ("[fast,protobuf,postgres,mongo,nats,parquet]", "dev"),
 }
 

@@ -36,7 +36,7 @@ NATS = "nats://127.0.0.1:4222"
 """The name that pages use for the server that the tests start."""
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 MODULE = re.compile(r"`(goes_lite(?:_\w+)?(?:\.\w+)+)`")
 LOGGERS = {"goes_lite.commands", "goes_lite.nats", "goes_lite.processor", "goes_lite.backends", "goes_lite.buses"}
 """Dotted names that are not modules: those of loggers and of groups of entry points."""

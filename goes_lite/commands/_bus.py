@@ -50,11 +50,13 @@ from goes_lite.runtime.face import Face, call
 F = TypeVar("F", bound=Callable[..., Any])
 
 Proceed: TypeAlias = Callable[[Command[Any]], Awaitable[Any]]
+"""What a middleware calls to go on with a command: the next middleware, and in the end the handler. Returns its result."""
 Middleware: TypeAlias = Callable[[Command[Any], Any], Any]
 """A function of a command and of what comes next: it returns (or awaits) `proceed(command)`, or something else."""
 CommandHandler: TypeAlias = Callable[[Any], Any] | Callable[[Any, Any], Any]
 """A function of a command, or of a command and a transaction."""
 Around: TypeAlias = Literal["dispatch", "handling"]
+"""What a middleware wraps: the dispatch, where a command is sent, or the handling, where its handler is called."""
 
 
 class CommandBus:

@@ -91,4 +91,6 @@ class BusWithCommands(Protocol):
     """A bus that carries commands as well."""
 
     @property
-    def commands(self) -> CommandTransport: ...
+    def commands(self) -> CommandTransport:
+        """What brings commands to the services that handle them."""
+        ...

@@ -12,6 +12,7 @@ from goes_lite.events.built_in import built_in
 from goes_lite.events.fields import check_tags
 
 COMMAND_OUTCOME = "goes.command.outcome"
+"""The name of the event that tells the outcome of a command whose sender asked for it; its data is a `CommandOutcome`."""
 
 REPORT = "goes.report"
 """The key in the metadata of an accepted command that asks for its outcome as an event: the tags of that, as JSON. It concerns

@@ -19,6 +19,8 @@ from goes_lite.projection._replay import ReplayTarget
 from goes_lite.runtime.face import Face, contained
 
 OnNewVersion: TypeAlias = Literal["rebuild", "beside", "stop", "keep"]
+"""What happens to a read model that a lower version of its projection made: it is rebuilt in place, or next to the live one, the
+processor stops, or it goes on with what there is."""
 
 
 class ProjectionOptions(RunOptions, total=False):

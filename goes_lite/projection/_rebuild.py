@@ -29,6 +29,7 @@ from goes_lite.projection._replay import ReplayTarget
 from goes_lite.runtime.face import Face, call, contained
 
 Accept: TypeAlias = Callable[[Parity], Awaitable[bool] | bool]
+"""Decides, by how the rebuilt read model differs from the live one, whether it takes the place of that."""
 
 
 class Progress(NamedTuple):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Refusal: TypeAlias = ConcurrencyError | AppendConditionFailed
+"""What a save raises if something was stored since the decision was made; `use` and `decide` try again."""
 
 FREE = 2
 """How many tries are made without the lock."""

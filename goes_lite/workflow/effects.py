@@ -103,5 +103,6 @@ class Fail:
 Effect: TypeAlias = (
     Dispatch | SetTimer | CancelTimer | Publish | Associate | Dissociate | Undo | Compensate | Complete | Fail
 )
+"""What a reaction returns, as data: the engine does it, together with noting that the input was handled."""
 EFFECTS = (Dispatch, SetTimer, CancelTimer, Publish, Associate, Dissociate, Undo, Compensate, Complete, Fail)
 """All of them, for isinstance()."""

@@ -11,6 +11,7 @@ from goes_lite.errors.options import check_flag, check_period
 from goes_lite.processor import RunOptions
 
 OnSecondStart: TypeAlias = Literal["ignore", "error", "new run"]
+"""What happens when an event would start an instance whose key is taken: see `WorkflowOptions`."""
 
 YEAR = 366 * 86_400
 

@@ -100,6 +100,7 @@ class Decisions(ABC):
         """Check the invariants that hold after every commit."""
 
     async def turn(self, backend: SimulatedBackend, what: str, within: Held | None) -> None:
+        """Wait until the simulation lets this handle do its next step. Raises StoreClosed if its program crashes before."""
         instance = next((one for one in self._instances if one.backend is backend), None)
         if instance is None:
             raise StoreClosed(backend.location)  # of a program that has crashed
