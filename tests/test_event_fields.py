@@ -66,6 +66,14 @@ def test_bad_fields_of_an_event_are_refused(fields: dict[str, Any]) -> None:
     assert isinstance(caught.value, ValueError)
 
 
+def test_the_id_of_its_aggregate() -> None:
+    """A str, not one or None; an error for an event without an aggregate says what to look at."""
+    of_one = Event(Noted("x"), aggregate=A, version=1, registry=registry)
+    assert of_one.aggregate_id == of_one.at(7).aggregate_id == A.id
+    with pytest.raises(InvalidEventError, match="at position 7 happened to no aggregate.*its .aggregate is None$"):
+        _ = Event(Noted("x"), registry=registry).at(7).aggregate_id
+
+
 def test_times_outside_utc_are_refused() -> None:
     """A local time whose UTC lies before year 1 or behind 9999 is an error, in events and in queries."""
     far_east, far_west = timezone(timedelta(hours=14)), timezone(-timedelta(hours=12, minutes=34, seconds=56))

@@ -88,6 +88,20 @@ def test_a_range_that_can_hold_nothing_is_refused(first: Any, last: Any) -> None
     assert repr(Between(1, None)) == "Between(1, None)"
 
 
+def test_a_registered_type_stands_for_its_names() -> None:
+    """All of them, in the registry that is passed; strings can stand next to it."""
+    several = Registry()
+    several.register("x", A)
+    several.register("y", A)
+    assert EventQuery([A, "c"], registry=registry) == EventQuery(["a", "c"])
+    assert EventQuery([A], registry=several) == EventQuery(["x", "y"])
+    assert EventQuery([B], registry=registry).matches(Event(B(), registry=registry))
+    with pytest.raises(InvalidQueryError, match=r"^A is not registered as an event: .*another Registry, pass that one"):
+        EventQuery([A])
+    with pytest.raises(InvalidQueryError, match=r"^names must be a collection of events, not one: write \[A\]$"):
+        EventQuery(cast(Any, A), registry=registry)
+
+
 def test_values_are_kept_as_a_sorted_set() -> None:
     """Their order, repetitions and the type of the collection do not matter."""
     one = EventQuery(["b", "a", "b"], tags=("x:2", "x:1"), aggregates=[("order", "2"), AggregateRef("order", "1")])

@@ -1,4 +1,7 @@
-"""Type checkers find misspelt names and options on both faces: nothing in the package looks like `Any` to them."""
+"""Type checkers find misspelt names and options on both faces: nothing in the package looks like `Any` to them.
+
+Nor do they find anything in the programs of the README and the tutorial: one run of each checker looks at all of it.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,12 @@ import importlib.util
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+
+from tests.test_docs import program
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,20 +41,34 @@ async def main() -> None:
         db.processor("name", handler, leese=3.0)  # typo
 """
 
-TYPOS = [number for number, line in enumerate(PROGRAM.splitlines(), start=1) if line.endswith("# typo")]
+PAGES = ("README.md", "docs/tutorial.md")
+"""Pages whose programs pass both type checkers, in strict mode, as they stand."""
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Path:
-    path = tmp_path / "program.py"
-    path.write_text(PROGRAM, encoding="utf-8")
-    return path
+def programs(tmp_path: Path) -> dict[Path, list[int]]:
+    """Files in an empty folder, with the lines in which a type checker is to report an error."""
+    texts = {"program.py": PROGRAM}
+    for page in PAGES:
+        text = program(ROOT / page, "sqlite")[0]
+        assert text.count("\n") > 20
+        texts[f"{Path(page).stem.lower()}.py"] = text
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return {
+        tmp_path / name: [line for line, of in enumerate(text.splitlines(), start=1) if of.endswith("# typo")]
+        for name, text in texts.items()
+    }
 
 
-def found(output: str, program: Path) -> list[int]:
-    """Return the lines in which a type checker reports an error."""
-    pattern = rf"{re.escape(program.name)}:(\d+)(?::\d+)?(?: -|:) error"
-    return sorted({int(line) for line in re.findall(pattern, output)})
+def found(output: str, programs: Iterable[Path]) -> dict[Path, list[int]]:
+    """Return the lines in which a type checker reports an error, by file."""
+    return {
+        path: sorted(
+            {int(line) for line in re.findall(rf"{re.escape(path.name)}:(\d+)(?::\d+)?(?: -|:) error", output)}
+        )
+        for path in programs
+    }
 
 
 def run(*command: str | Path) -> str:
@@ -57,15 +77,15 @@ def run(*command: str | Path) -> str:
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("mypy"), reason="mypy is not installed")
-def test_mypy_finds_all_of_them(program: Path) -> None:
-    output = run("mypy", "--strict", "--config-file", "pyproject.toml", program)
-    assert found(output, program) == TYPOS, output
+def test_mypy_finds_all_of_them(programs: dict[Path, list[int]]) -> None:
+    output = run("mypy", "--strict", "--config-file", "pyproject.toml", *programs)
+    assert found(output, programs) == programs, output
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("pyright"), reason="pyright is not installed")
-def test_pyright_finds_all_of_them(program: Path) -> None:
-    (program.parent / "pyrightconfig.json").write_text(
+def test_pyright_finds_all_of_them(programs: dict[Path, list[int]], tmp_path: Path) -> None:
+    (tmp_path / "pyrightconfig.json").write_text(
         f'{{"extraPaths": ["{ROOT.as_posix()}"], "typeCheckingMode": "strict"}}', encoding="utf-8"
     )
-    output = run("pyright", "--project", program.parent, "--pythonpath", sys.executable)
-    assert found(output, program) == TYPOS, output
+    output = run("pyright", "--project", tmp_path, "--pythonpath", sys.executable)
+    assert found(output, programs) == programs, output

@@ -130,8 +130,7 @@ async def play(store: str, bus: str, timeline: Timeline) -> dict[str, str]:
             async with asyncio.timeout(60):
                 while len(closed) < len(ORDERS):
                     delivery = await anext(subscription)
-                    assert delivery.event.aggregate is not None
-                    closed[delivery.event.aggregate.id] = delivery.event.data.how
+                    closed[delivery.event.aggregate_id] = delivery.event.data.how
                     await delivery.ack()
     return closed
 

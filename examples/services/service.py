@@ -30,8 +30,7 @@ def say(what: str) -> None:
 
 
 def order_of(event: goes.Event[Any]) -> str:
-    assert event.aggregate is not None
-    return event.aggregate.id
+    return event.aggregate_id
 
 
 @asynccontextmanager

@@ -168,6 +168,16 @@ class Event(Generic[D_co]):
         return self._aggregate
 
     @property
+    def aggregate_id(self) -> str:
+        """The id of that aggregate; InvalidEventError for an event without one, whose `aggregate` is None."""
+        if self._aggregate is None:
+            at = f" at position {self._position}" if self._position else ""
+            raise InvalidEventError(
+                f"the event {self._name!r}{at} happened to no aggregate, so it has no aggregate_id: its .aggregate is None"
+            )
+        return self._aggregate.id
+
+    @property
     def version(self) -> int:
         """The version of the aggregate after it (≥ 1); 0 without an aggregate."""
         return self._version

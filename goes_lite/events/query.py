@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 from uuid import UUID
 
-from goes_lite.errors import InvalidEventError, InvalidQueryError, RegistrationError
+from goes_lite.errors import InvalidEventError, InvalidQueryError, RegistrationError, RegistryError
 from goes_lite.events.event import Event
 from goes_lite.events.fields import (
     AggregateRef,
@@ -22,6 +22,7 @@ from goes_lite.events.fields import (
     from_micros,
     to_micros,
 )
+from goes_lite.events.registry import Registry, default_registry
 
 B = TypeVar("B", int, datetime)
 P = ParamSpec("P")
@@ -99,10 +100,10 @@ class QueryItem(NamedTuple):
 class EventQuery:
     """Selects events: immutable, hashable, comparable.
 
-        EventQuery(names=["order.placed"], tags=["customer:7"]) | EventQuery(aggregates=[("invoice", "R-1")])
+        EventQuery([OrderPlaced], tags=["customer:7"]) | EventQuery(aggregates=[("invoice", "R-1")])
 
     Fields (each a collection of alternatives; an empty one matches anything)
-      names             event names, exact
+      names             event names, exact, or registered types, which stand for their names in the `registry`
       aggregates        (name, id) pairs or AggregateRefs
       aggregate_names   names of aggregates
       aggregate_ids     ids of aggregates of any name; a UUID becomes its text. Together with aggregate_names it uses an
@@ -122,7 +123,7 @@ class EventQuery:
 
     def __init__(
         self,
-        names: Iterable[str] = (),
+        names: Iterable[str | type[Any]] = (),
         *,
         aggregates: Iterable[AggregateRef | tuple[str, str | UUID]] = (),
         aggregate_names: Iterable[str] = (),
@@ -135,10 +136,11 @@ class EventQuery:
         max_version: int | None = None,
         min_time: datetime | None = None,
         max_time: datetime | None = None,
+        registry: Registry = default_registry,
     ) -> None:
         try:
             item = QueryItem(
-                names=_values("names", names, _event_name),
+                names=_names(names, registry),
                 aggregates=_values("aggregates", aggregates, aggregate_ref),
                 aggregate_names=_values("aggregate_names", aggregate_names, _aggregate_name),
                 aggregate_ids=_values("aggregate_ids", aggregate_ids, aggregate_id),
@@ -147,7 +149,7 @@ class EventQuery:
                 tags=_values("tags", tags, check_tag),
                 ids=_values("ids", ids, _uuid),
             )
-        except (InvalidEventError, RegistrationError) as exc:
+        except (InvalidEventError, RegistryError) as exc:
             raise InvalidQueryError(str(exc)) from None
         object.__setattr__(self, "items", (item,))
 
@@ -202,6 +204,17 @@ def _values(field: str, values: Iterable[Any], check: Any) -> tuple[Any, ...]:
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
         raise InvalidQueryError(f"{field} must be a collection of values, not {values!r:.80}: write [{values!r:.80}]")
     return tuple(sorted({check(value) for value in values}))
+
+
+def _names(values: Iterable[Any], registry: Registry) -> tuple[str, ...]:
+    # A registered type stands for its names.
+    if isinstance(values, type):
+        raise InvalidQueryError(f"names must be a collection of events, not one: write [{values.__qualname__}]")
+    if isinstance(values, Iterable) and not isinstance(values, str | bytes):
+        values = [
+            name for value in values for name in (registry.names_of(value) if isinstance(value, type) else [value])
+        ]
+    return _values("names", values, _event_name)
 
 
 def _event_name(value: object) -> str:

@@ -11,7 +11,7 @@ from copy import copy
 from datetime import datetime
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar, overload
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate, check_class, definition_of, mark_committed, mark_saved, set_clock, unsaved
@@ -255,18 +255,19 @@ class Repository(Generic[A]):
             repository = self if tx is None else self._within(tx, self._cache)
             aggregate = await repository.fetch(ref.id, create=create, deleted=deleted)
             begun = perf_counter()
-            outcome = await call(change, aggregate)
+            outcome: object = await call(change, aggregate)
+            result: Any = outcome
             took = perf_counter() - begun
-            condition: Any = outcome if isinstance(outcome, AppendCondition) else None
+            condition = outcome if isinstance(outcome, AppendCondition) else None
             append = repository._append if save is None else partial(save, repository)
             refusal = await append((aggregate,), condition)
-            return (cast("R", outcome),) if isinstance(refusal, Appended) else refusal
+            return (result,) if isinstance(refusal, Appended) else refusal
 
         tries = 1 if self._transaction else self._tries
-        (result,) = await repeated(
+        (returned,) = await repeated(
             self.backend, self._queues, ref, attempt, lambda: took, tries=tries, backoff=self._backoff
         )
-        return result
+        return returned
 
     async def delete(self, id: str | UUID) -> int:
         """Erase the aggregate permanently, events and snapshots; return how many events it had (0 if there was none)."""

@@ -74,6 +74,7 @@ def test_stats_count(shop: Path) -> None:
     ("arguments", "part"),
     [
         (["log", "shop.db", "--name", "order.plcaed"], "no event is named 'order.plcaed': did you mean 'order.placed'"),
+        (["log", "shop.db", "--name", "OrderPlaced"], "no event is named 'OrderPlaced': did you mean 'order.placed'"),
         (["log", "shop.db", "--aggregate", "odrer/1"], "no aggregate is named 'odrer': did you mean 'order'?"),
         (["aggregates", "shop.db", "--name", "ordre"], "no aggregate is named 'ordre': did you mean 'order'?"),
     ],
