@@ -37,13 +37,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, out: Output) -> int:
     """Move the store, and say where it is."""
+    from goes_lite import blocking
     from goes_lite.database.address import shown_url
+    from goes_lite.events.registry import Registry
 
     if not 0 < arguments.budget <= 3600:
         raise UsageError(f"--budget {arguments.budget}: a number of seconds > 0, and ≤ 3600")
     with opened(arguments, out) as source:
         effect = {"events": source.events.count(), "head": source.events.head()}
         place = source.location
+    if arguments.undo:  # the target is there, perhaps unfinished; a name that is misspelt must not become a store
+        url, reading, _ = place_of(argparse.Namespace(store=arguments.target))
+        with blocking.connect(url, registry=Registry(), unknown="raw", unfinished=True, **reading):
+            pass
     to = shown_url(arguments.target)
     sentence = f"undo the move of {place} to {to}" if arguments.undo else f"move {place} to {to}"
     change = Change("cutover", place, sentence, effect)

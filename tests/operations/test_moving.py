@@ -167,7 +167,7 @@ def test_an_unfinished_move_is_finished_or_undone(tmp_path: Path) -> None:
                 with refused(MoveRefused):
                     operations.undo(one, two)
             else:
-                assert operations.undo(one, two)
+                assert goes_lite("cutover", old, new, "--undo", "--yes", "--json", cwd=tmp_path).data["undone"]
                 assert not operations.undo(one, two)
         assert (takes_writes(old), takes_writes(new)) == (ending == "undo", ending == "finish")
 
@@ -260,6 +260,8 @@ def test_the_command_moves_and_undoes(tmp_path: Path) -> None:
         ("cutover", str(old), "grown")
     ]
     assert "was opened" in goes_lite("cutover", old, new, "--undo", "--yes", cwd=tmp_path, code=None).err
+    assert "nix.db" in goes_lite("cutover", new, "nix.db", "--undo", "--yes", cwd=tmp_path, code=None).err
+    assert not (tmp_path / "nix.db").exists()
     assert (takes_writes(old), takes_writes(new)) == (False, True)
     for place, to in ((old, str(new)), (new, None)):
         assert goes_lite("info", place, "--json", cwd=tmp_path).data["moved_to"] == to
