@@ -297,6 +297,35 @@ def test_function_calls(tmp_path: Path) -> None:
     assert {what: count for what, count in found.items() if count > most[what]} == {}
 
 
+@registry.event("ordered")
+@dataclass(frozen=True)
+class Ordered:
+    pass
+
+
+@goes.flow("packing", starts_with=Ordered)
+def packing(flow: goes.BlockingFlow, ordered: goes.Event[Ordered]) -> None:
+    flow.step("pack", lambda: "packed")
+
+
+@msgspec_only
+def test_function_calls_of_a_workflow(tmp_path: Path) -> None:
+    """An instance from its start to its end, with one step. Codecs are made once, not for each input."""
+    with goes.blocking.connect(tmp_path / "app.db", driver="sqlite3", registry=registry, inline=True) as db:
+        workflow, worker = db.workflow(packing), db.commands.worker()
+        numbers = iter(range(1000))
+
+        def complete() -> None:
+            order = goes.AggregateRef("order", str(next(numbers)))
+            db.events.append([goes.Event(Ordered(), aggregate=order, version=1, registry=registry)])
+            workflow.catch_up()
+            worker.catch_up()
+            workflow.catch_up()
+
+        assert calls(complete, 5) < 3_200
+        assert len(db.workflows.list("packing", status="completed")) == 18
+
+
 def test_memory_of_reading_does_not_grow_with_the_log(tmp_path: Path) -> None:
     """The peak while all events are read is the same for a log that is four times as long."""
     with store(tmp_path, "sqlite3") as db:

@@ -7,14 +7,12 @@ A handled command is removed from there; its receipt has the result.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any, Literal
 from uuid import NAMESPACE_OID, UUID, uuid5
 
-from goes_lite.codec import codec
+from goes_lite.codec.json_of import json_of
 from goes_lite.codec.payload import payload_text, text_payload
 from goes_lite.commands._command import Command
 from goes_lite.contract.backend import Backend, Transaction
@@ -90,15 +88,10 @@ def accept(backend: Backend, command: Command[Any], due: int | None) -> Accepted
     )  # fmt: skip
 
 
-@cache
-def _decoder() -> Callable[[str], AcceptedCommand]:
-    return codec("json").decoder(AcceptedCommand)
-
-
 def read(record: ModelRecord, now: datetime) -> AcceptedCommand:
     """Return an accepted command. For a record that cannot be read, a failed one that contains all of it as its payload."""
     try:
-        accepted = _decoder()(record.data)
+        accepted = json_of(AcceptedCommand).decode(record.data)
         if str(accepted.id) != record.id:
             raise DecodeError("$.id", f"it is {str(accepted.id)!r} in the record of another")
         return accepted

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
-from goes_lite.codec import codec
+from goes_lite.codec.json_of import json_of
 from goes_lite.errors import EncodeError
 
 
@@ -51,9 +51,7 @@ class ResultCodec:
             try:
                 hint = get_type_hints(function, include_extras=True).get("return")
                 if hint not in (None, type(None), Any, object):
-                    json_codec = codec("json")
-                    json_codec.check(hint)
-                    self._coders = json_codec.encoder(hint), json_codec.decoder(hint)
+                    self._coders = json_of(hint)
             except Exception:  # noqa: BLE001 - names that exist for type checkers only, types that no codec knows
                 self._coders = None
             self._known = True

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Generic, TypeVar, cast
 
-from goes_lite.codec import codec
+from goes_lite.codec.json_of import json_of
 from goes_lite.contract.event_store import Pages
 from goes_lite.contract.model_store import ModelRecord, ModelStore, check_models
 from goes_lite.contract.typed_query import typed_query
@@ -16,17 +15,6 @@ from goes_lite.runtime.backoff import Backoff
 from goes_lite.runtime.face import call
 
 M = TypeVar("M")
-
-
-@lru_cache(maxsize=256)
-def _json_of(type: Any) -> tuple[Callable[[Any], str], Callable[[str], Any]]:
-    """Return the encoder and decoder of a type: JSON whatever the registry's codec, so that fields can be queried.
-
-    Cached, because making them takes a millisecond, and many handlers call `models_of` for each event.
-    """
-    json = codec("json")
-    json.check(type)
-    return cast("Callable[[Any], str]", json.encoder(type)), json.decoder(type)
 
 
 class Models(Generic[M]):
@@ -43,12 +31,7 @@ class Models(Generic[M]):
         self.collection = collection
         self.type = type
         self._runtime = runtime
-        try:
-            encode, decode = _json_of(cast("Hashable", type))
-        except TypeError:  # Annotated with metadata that cannot be hashed
-            encode, decode = _json_of.__wrapped__(type)
-        self._encode: Callable[[M], str] = encode
-        self._decode_json: Callable[[str], M] = decode
+        self._encode, self._decode_json = json_of(type)
 
     async def get(self, id: str) -> M:
         """Return the model; ModelNotFound if there is none."""

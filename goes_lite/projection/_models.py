@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, ClassVar, Final, Generic, NamedTuple, Never, TypeVar, cast
 
-from goes_lite.codec import codec
 from goes_lite.codec.generics import bindings
+from goes_lite.codec.json_of import json_of
 from goes_lite.codec.types import is_immutable
 from goes_lite.contract.backend import Transaction
 from goes_lite.contract.model_store import ModelRecord, check_collection
@@ -142,10 +142,7 @@ class Fold(Generic[M]):
             )
             for name, method in projection.methods(registry).items()
         }
-        json = codec("json")
-        json.check(projection.model)
-        self.encode = cast("Callable[[M], str]", json.encoder(projection.model))
-        self.decode = cast("Callable[[str], M]", json.decoder(projection.model))
+        self.encode, self.decode = json_of(projection.model)
 
     def ids(self, event: Event[Any]) -> tuple[str, ...]:
         """Return which read models the event updates; InvalidQueryError if its key returns an invalid id."""

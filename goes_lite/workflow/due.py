@@ -10,7 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
-from goes_lite.codec import codec
+from goes_lite.codec.json_of import json_of
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.model_store import ModelRecord
 from goes_lite.errors import CodecError, UnknownEventError
@@ -155,8 +155,7 @@ def _is_later(id: str, now: int) -> bool:
 
 def _read(record: ModelRecord) -> TimerRow | None:
     try:
-        row = codec("json").decoder(TimerRow)(record.data)
+        found: TimerRow = json_of(TimerRow).decode(record.data)
     except CodecError:
         return None
-    found: TimerRow = row
     return found if is_micros(found.due) and timer_id(found) == record.id else None

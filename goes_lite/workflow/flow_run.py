@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, NoReturn
 from uuid import UUID, uuid5
 
-from goes_lite.codec import codec as find_codec
+from goes_lite.codec.json_of import json_of
 from goes_lite.commands.results import ResultCodec
 from goes_lite.errors import (
     CommandFailed,
@@ -364,15 +364,13 @@ def result_codec(call: Callable[..., object], returns: Any) -> Any:
 
 class _Typed:
     def __init__(self, type: Any) -> None:
-        json_codec = find_codec("json")
-        json_codec.check(type)
-        self._type, self._codec = type, json_codec
+        self._json = json_of(type)
 
     def encode(self, value: object) -> str | None:
-        return None if value is None else str(self._codec.encoder(self._type)(value))
+        return None if value is None else self._json.encode(value)
 
     def decode(self, text: str | None) -> Any:
-        return None if text is None else self._codec.decoder(self._type)(text)
+        return None if text is None else self._json.decode(text)
 
 
 def _plain() -> Any:

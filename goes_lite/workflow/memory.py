@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 from uuid import UUID
 
-from goes_lite.codec import codec
+from goes_lite.codec.json_of import json_of
 from goes_lite.codec.payload import payload_text, text_payload
 from goes_lite.events.event import Event, restore
 from goes_lite.events.fields import AggregateRef, to_micros
@@ -50,12 +50,12 @@ def stored_event(event: Event[Any]) -> StoredEvent:
 
 def event_text(stored: StoredEvent) -> str:
     """Return a remembered event as JSON, whatever the codec of the registry."""
-    return str(codec("json").encoder(StoredEvent)(stored))
+    return json_of(StoredEvent).encode(stored)
 
 
 def event_of(text: str) -> StoredEvent:
     """Return the event that `event_text` has made text of. DecodeError."""
-    found: StoredEvent = codec("json").decoder(StoredEvent)(text)
+    found: StoredEvent = json_of(StoredEvent).decode(text)
     return found
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from goes_lite.codec import codec
+from goes_lite.codec.json_of import json_of
 from goes_lite.commands.accepting import accept_all
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.errors import CodecError, ConcurrencyError, InvalidEventError, ModelConflict, ModelError
@@ -56,7 +56,7 @@ class Work:
         if not missing:
             return
         models = self.stored.instances
-        decode = codec("json").decoder(Instance)
+        decode = json_of(Instance).decode
         records = await models.store.get_many(models.collection, missing)
         for key in missing:
             record = records.get(key)
