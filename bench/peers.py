@@ -1,8 +1,10 @@
 """The same work by another library, alternating, each time on a fresh store: `python bench/peers.py --script FILE`.
 
-`--script` is the file with the peer's scenarios, `--python` a Python that has the peer installed. A scenario prints one
-JSON object with `events_per_s`, or the latency `p50_ms`. Our side does the same work on the level of an application: events
-are made, encoded and stored; aggregates are loaded and decide; everything that is read is decoded.
+`--script` is the file with the peer's scenarios, such as those in bench/peer/, and `--python` a Python that has the peer
+installed. A scenario prints one JSON object with `events_per_s`, or the latency `p50_ms`, or the reason why the peer cannot do
+it as `unsupported`. A peer that fails has its error in its row, and the others go on. Our side does the same work on the
+level of an application: events are made, encoded and stored; aggregates are loaded and decide; everything that is read is
+decoded.
 """
 
 from __future__ import annotations
@@ -21,12 +23,15 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench import commands, project
+from bench import commands, flows, project
 from bench.domain import NOTE, Account, Totals
 from bench.place import Bench, seconds
 from bench.table import HEADER, Row, save
 
 Measure = Callable[[Bench, int], float]
+
+PATIENCE = 600
+"""Seconds after which a peer's scenario is given up."""
 
 
 class Scenario(NamedTuple):
@@ -182,6 +187,16 @@ def follow(bench: Bench, count: int) -> float:
     return 1000 * statistics.median(there - here for here, there in zip(begun, seen, strict=True))
 
 
+def workflow_one_by_one(bench: Bench, count: int) -> float:
+    """Complete workflows of three steps, each begun when the one before has ended."""
+    return flows.one_by_one(bench.path(), count, bench.driver)
+
+
+def workflow_many(bench: Bench, count: int) -> float:
+    """Complete workflows of three steps, all begun at once."""
+    return flows.many(bench.path(), count, bench.driver)
+
+
 def append_single_normal(bench: Bench, count: int) -> float:
     """Do the same without an fsync for each event."""
     return append_single(bench, count, "normal")
@@ -207,18 +222,39 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "projection_pull": Scenario("projection, from the beginning", "projection_pull", 2_000, projection, 20.0, ours_events=50_000),
     "follow": Scenario("save → seen by a follower in another thread", "poll_latency", 300, follow, 2.0),
+    "workflow": Scenario(
+        "workflows of three steps, one after another", "workflow_one_by_one", 100, workflow_one_by_one, None
+    ),
+    "workflows": Scenario("workflows of three steps, all at once", "workflow_many", 200, workflow_many, None),
 }  # fmt: skip
 
 
+class Failed(Exception):
+    """The peer has no figure, for this reason."""
+
+
 def theirs(script: Path, python: str, scenario: Scenario, folder: Path) -> float:
-    """Run the peer's scenario and return its events per second, or its median latency in milliseconds."""
+    """Run the peer's scenario and return its events per second, or its median latency in milliseconds; Failed."""
     command = [
         python, str(script), "--scenario", scenario.theirs, "--backend", scenario.backend, "--n", str(scenario.events),
         "--payload", str(len(NOTE)), "--dir", str(folder), *scenario.options,
     ]  # fmt: skip
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return float(found["p50_ms" if "latency" in scenario.theirs else "events_per_s"])
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"no end after {PATIENCE} s") from None
+    said = done.stdout.splitlines()
+    try:
+        found: dict[str, Any] = json.loads(said[-1])
+        return float(found["p50_ms" if "latency" in scenario.theirs else "events_per_s"])
+    except (IndexError, ValueError, KeyError, TypeError):
+        pass
+    try:
+        why = json.loads(said[-1])
+        raise Failed(str(why.get("unsupported") or why["error"]))
+    except (IndexError, ValueError, KeyError, TypeError, AttributeError):
+        last = (done.stderr.strip() or "it said nothing").splitlines()[-1]
+        raise Failed(f"failed with exit code {done.returncode}: {last:.120}") from None
 
 
 def main() -> int:
@@ -227,6 +263,7 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of: {', '.join(SCENARIOS)}")
     parser.add_argument("--script", type=Path, required=True, help="the file with the peer's scenarios")
     parser.add_argument("--python", default=sys.executable, help="a Python that has the peer installed")
+    parser.add_argument("--title", default="the peer", help="what the peer is called in the stored figures")
     parser.add_argument("--driver", default="apsw", choices=["apsw", "sqlite3"])
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures of every repeat")
@@ -243,11 +280,16 @@ def main() -> int:
             row = Row(scenario.title, unit, [], [], scenario.budget)
             for _ in range(arguments.repeat):
                 row.ours.append(scenario.ours(bench, scenario.ours_events or scenario.events))
-                row.limit.append(theirs(arguments.script, arguments.python, scenario, bench.folder))
+                if row.note:
+                    continue
+                try:
+                    row.limit.append(theirs(arguments.script, arguments.python, scenario, bench.folder))
+                except Failed as why:
+                    row = row._replace(limit=[], note=str(why).replace("|", "/"))
             print(row, flush=True)
             rows.append(row)
     if arguments.json:
-        save(arguments.json, f"Against the peer, {arguments.driver}", rows)
+        save(arguments.json, f"Against {arguments.title}, {arguments.driver}", rows)
     return 0
 
 

@@ -30,6 +30,8 @@ class Row(NamedTuple):
     ours: list[float]
     limit: list[float]
     budget: float | None = None
+    note: str = ""
+    """Why there is nothing to compare with."""
 
     @property
     def ratios(self) -> list[float]:
@@ -43,7 +45,7 @@ class Row(NamedTuple):
     def __str__(self) -> str:
         ours = shown(statistics.median(self.ours), self.unit)
         if not self.limit:
-            return f"| {self.name} | {ours} | | | | |"
+            return f"| {self.name} | {ours} | {self.note} | | | |"
         ratios = self.ratios
         verdict = "" if self.budget is None else "met" if self.met else "**missed**"
         return (

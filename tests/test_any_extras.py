@@ -18,8 +18,7 @@ import pytest
 
 import goes_lite as goes
 from goes_lite import codec as codecs
-from goes_lite.codec import Codec, StdlibJson
-from goes_lite.contract import models
+from goes_lite.codec import Codec, StdlibJson, json_of
 from goes_lite.events import event as events
 from goes_lite.events import ids
 from goes_lite.testing import FakeClock
@@ -132,9 +131,9 @@ def test_the_same_program_makes_the_same_store(tmp_path: Path, monkeypatch: pyte
             monkeypatch.setattr(module, "new_id_bytes", map(id_bytes, numbers).__next__)
         monkeypatch.setattr(events, "time_ns", micros.__next__, raising=False)
         monkeypatch.setitem(codecs._known, "json", codec)
-        models._json_of.cache_clear()
+        json_of._kept.cache_clear()
         program(tmp_path / f"{number}.db", driver, codec)
         stores.append(contents(tmp_path / f"{number}.db"))
-    models._json_of.cache_clear()
+    json_of._kept.cache_clear()
     assert len(stores[0]["events"]) == 4
     assert all(store == stores[0] for store in stores)
