@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from queue import Queue
+from typing import TypeVar
 
 import pytest
 
@@ -80,24 +81,37 @@ class Program:
         return self.ended()
 
 
+P = TypeVar("P", bound=Program)
+
+
+@contextmanager
+def several(*start: Callable[[], P]) -> Generator[list[P]]:
+    """Run programs for a block; what is left of them is killed, with their children."""
+    programs: list[P] = []
+    try:
+        for one in start:
+            programs.append(one())
+        yield programs
+    finally:
+        for program in programs:
+            if os.name == "posix":
+                try:
+                    os.killpg(program.process.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            else:
+                program.process.kill()
+            program.ended()
+            for pipe in (program.process.stdin, program.process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+
 @contextmanager
 def running(*command: object, cwd: Path, **env: str) -> Generator[Program]:
-    """Run a program for a block; what is left of it is killed, with its children."""
-    program = Program(*command, cwd=cwd, **env)
-    try:
+    """Run one program for a block."""
+    with several(lambda: Program(*command, cwd=cwd, **env)) as (program,):
         yield program
-    finally:
-        if os.name == "posix":
-            try:
-                os.killpg(program.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        else:
-            program.process.kill()
-        program.ended()
-        for pipe in (program.process.stdin, program.process.stdout):
-            if pipe is not None:
-                pipe.close()
 
 
 def python(*arguments: object) -> list[object]:
