@@ -170,9 +170,8 @@ class Store(QObject):
             self.changed.emit(cards.query(order_by="id").list())
             while events := pages.next_page():
                 board.wait_for(events[-1].position)
-                self.changed.emit(
-                    [*cards.find_many(event.aggregate.id for event in events if event.aggregate).values()]
-                )
+                changed = cards.find_many({event.aggregate_id for event in events})
+                self.changed.emit([*changed.values()])
         except goes.errors.GoesError as error:
             self.failed.emit(str(error))
 

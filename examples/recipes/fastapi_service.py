@@ -217,8 +217,8 @@ async def events(
     if position is None:
         position = await here["db"].events.head()
     async for event in here["streams"].follow(here["db"], position):
-        item = event.aggregate.id if event.aggregate else None
-        yield ServerSentEvent(data={"item": item, **asdict(event.data)}, event=event.name, id=str(event.position))
+        data = {"item": event.aggregate_id, **asdict(event.data)}
+        yield ServerSentEvent(data=data, event=event.name, id=str(event.position))
 
 
 TRY_AGAIN = (*goes.errors.TRANSIENT, goes.errors.ConcurrencyError, TimeoutError)
