@@ -14,7 +14,8 @@ from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
 from goes_lite.cli.selecting import aggregate_of
 from goes_lite.cli.terminal import BOLD, DIM, GREEN, PLAIN, RED, Terminal
-from goes_lite.operations.showing import event_data, state_of
+from goes_lite.operations.forms import event_data
+from goes_lite.operations.today import state_of
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -9,8 +9,7 @@ from goes_lite.cli.command import Command, number, store_argument
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
 from goes_lite.cli.selecting import aggregate_of
-from goes_lite.cli.terminal import iso
-from goes_lite.operations.showing import ref_text
+from goes_lite.operations.forms import iso, ref_text
 
 if TYPE_CHECKING:
     from goes_lite.contract.event_store import AggregateInfo

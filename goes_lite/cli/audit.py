@@ -8,8 +8,8 @@ from dataclasses import asdict
 from goes_lite.cli.command import Command, number, store_argument
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
-from goes_lite.cli.terminal import iso
 from goes_lite.contract.own_collections import AUDIT
+from goes_lite.operations.forms import iso
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

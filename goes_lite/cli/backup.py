@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from goes_lite.cli.command import Command, store_argument
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
-from goes_lite.cli.terminal import DIM, PLAIN, Terminal, iso, size
+from goes_lite.cli.terminal import DIM, PLAIN, Terminal
+from goes_lite.operations.forms import iso, size
 
 if TYPE_CHECKING:
     from goes_lite.operations import BackedUp, Restored, Step

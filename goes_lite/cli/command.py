@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from goes_lite.cli.exits import UsageError
-from goes_lite.cli.terminal import printable
+from goes_lite.operations.forms import printable
 
 if TYPE_CHECKING:
     from goes_lite.cli.output import Output

@@ -12,8 +12,8 @@ from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
 from goes_lite.cli.selecting import uuid
-from goes_lite.cli.terminal import BOLD, Terminal, iso
-from goes_lite.operations.showing import parsed_json
+from goes_lite.cli.terminal import BOLD, Terminal
+from goes_lite.operations.forms import iso, parsed_json
 
 if TYPE_CHECKING:
     from uuid import UUID

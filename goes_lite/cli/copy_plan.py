@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import imported
 from goes_lite.cli.pace import duration
-from goes_lite.cli.terminal import DIM, PLAIN, Terminal, size
+from goes_lite.cli.terminal import DIM, PLAIN, Terminal
+from goes_lite.operations.forms import size
 
 if TYPE_CHECKING:
     from goes_lite.blocking import BlockingDatabase

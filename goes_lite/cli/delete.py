@@ -12,7 +12,7 @@ from goes_lite.cli.naming import check_aggregate
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
 from goes_lite.cli.selecting import aggregate_of
-from goes_lite.operations.showing import ref_text
+from goes_lite.operations.forms import ref_text
 
 if TYPE_CHECKING:
     from goes_lite.database import Database

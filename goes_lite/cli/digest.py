@@ -10,7 +10,8 @@ from goes_lite.cli.command import Command, number, store_argument
 from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
-from goes_lite.cli.terminal import DIM, PLAIN, Terminal, iso
+from goes_lite.cli.terminal import DIM, PLAIN, Terminal
+from goes_lite.operations.forms import iso
 
 if TYPE_CHECKING:
     from goes_lite.operations import Receipt

@@ -1,15 +1,12 @@
-"""How an event looks as a line for people; `goes_lite.operations.showing` has it as data for programs."""
+"""How an event looks: as data for programs, and as a line for people."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from goes_lite.cli.terminal import CYAN, DIM, PLAIN, Terminal, cut, iso, printable
+from goes_lite.cli.terminal import CYAN, DIM, PLAIN, Terminal, cut
 from goes_lite.events.event import Event
-from goes_lite.operations.showing import payload_text, ref_text
-
-UNREADABLE = "payload-unreadable"
-"""The finding for a payload that is stored as JSON but is none."""
+from goes_lite.operations.forms import iso, payload_text, printable, ref_text
 
 
 class EventLines:

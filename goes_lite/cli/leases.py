@@ -13,8 +13,8 @@ from goes_lite.cli.consumers import consumer_names
 from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
-from goes_lite.cli.terminal import iso
 from goes_lite.contract.own_collections import PROCESSORS
+from goes_lite.operations.forms import iso
 
 if TYPE_CHECKING:
     from goes_lite.database import Database

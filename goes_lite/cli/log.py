@@ -10,11 +10,11 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from goes_lite.cli.command import Command, number, store_argument
-from goes_lite.cli.event_view import UNREADABLE, EventLines
+from goes_lite.cli.event_view import EventLines
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
 from goes_lite.cli.selecting import query_arguments, query_of
-from goes_lite.operations.showing import event_data, is_unreadable
+from goes_lite.operations.forms import UNREADABLE, event_data, is_unreadable
 
 if TYPE_CHECKING:
     from goes_lite.blocking import BlockingDatabase

@@ -10,7 +10,7 @@ from goes_lite.cli.command import Command, number, store_argument
 from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
-from goes_lite.operations.showing import parsed_json
+from goes_lite.operations.forms import parsed_json
 
 if TYPE_CHECKING:
     from goes_lite.cli.terminal import Terminal

@@ -6,16 +6,14 @@ the command ended come last.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable
-from datetime import datetime
-from typing import Any, Literal, NamedTuple, TypeVar
-from uuid import UUID
+from typing import Literal, NamedTuple, TypeVar
 
 import goes_lite
 from goes_lite.cli.exits import FINDINGS, INTERRUPTED, OK
-from goes_lite.cli.terminal import RED, Terminal, iso
+from goes_lite.cli.terminal import RED, Terminal
+from goes_lite.operations.forms import dumps
 
 T = TypeVar("T")
 
@@ -149,18 +147,3 @@ class Output:
 
     def _write(self, text: str) -> None:
         self.terminal.raw(text)
-
-
-def dumps(value: object) -> str:
-    """Return the value as JSON in plain ASCII without control characters: times as ISO 8601, UUIDs as text."""
-    return json.dumps(value, default=_plain, allow_nan=False).replace("\x7f", "\\u007f")
-
-
-def _plain(value: Any) -> object:
-    if isinstance(value, datetime):
-        return iso(value)
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, (set, frozenset)):
-        return sorted(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    raise TypeError(f"{value!r:.80} has no form in JSON")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from goes_lite.cli.terminal import iso
+from goes_lite.operations.forms import iso
 
 if TYPE_CHECKING:
     from goes_lite.cli.output import Output

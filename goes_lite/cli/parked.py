@@ -13,8 +13,8 @@ from goes_lite.cli.consumers import check_consumer, consumer_names, ignore, park
 from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
-from goes_lite.cli.terminal import BOLD, Terminal, iso
-from goes_lite.operations.showing import event_data, payload_text, ref_text
+from goes_lite.cli.terminal import BOLD, Terminal
+from goes_lite.operations.forms import event_data, iso, payload_text, ref_text
 
 if TYPE_CHECKING:
     from goes_lite.database import Database

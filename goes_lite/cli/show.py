@@ -7,12 +7,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from goes_lite.cli.command import Command, app_argument, store_argument
-from goes_lite.cli.event_view import UNREADABLE
 from goes_lite.cli.naming import event_argument, event_of
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
-from goes_lite.cli.terminal import BOLD, DIM, PLAIN, Terminal, iso
-from goes_lite.operations.showing import event_data, is_unreadable, payload_text, ref_text, today_of
+from goes_lite.cli.terminal import BOLD, DIM, PLAIN, Terminal
+from goes_lite.operations.forms import UNREADABLE, event_data, is_unreadable, iso, payload_text, ref_text
+from goes_lite.operations.today import today_of
 
 if TYPE_CHECKING:
     from goes_lite.events.event import Event

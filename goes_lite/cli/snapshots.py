@@ -13,8 +13,7 @@ from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
 from goes_lite.cli.selecting import aggregate_of
-from goes_lite.cli.terminal import iso, size
-from goes_lite.operations.showing import ref_text
+from goes_lite.operations.forms import iso, ref_text, size
 
 if TYPE_CHECKING:
     from goes_lite.blocking import BlockingDatabase

@@ -11,7 +11,8 @@ from goes_lite.cli.command import Command, store_argument
 from goes_lite.cli.opening import opened, run_on
 from goes_lite.cli.output import Output
 from goes_lite.cli.selecting import query_arguments, query_of
-from goes_lite.cli.terminal import BOLD, CYAN, DIM, PLAIN, Terminal, counted, iso, size
+from goes_lite.cli.terminal import BOLD, CYAN, DIM, PLAIN, Terminal, counted
+from goes_lite.operations.forms import iso, size
 
 if TYPE_CHECKING:
     from goes_lite.operations.statistics import Count, Statistics

@@ -8,8 +8,9 @@ import shutil
 import textwrap
 import time
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import TextIO
+
+from goes_lite.operations.forms import printable
 
 _ASCII = str.maketrans(
     {
@@ -176,27 +177,6 @@ def cut(text: str, width: int) -> str:
 def counted(number: int, things: str) -> str:
     """Return how many things there are, such as `1 event` or `2 events`."""
     return f"{number} {things.removesuffix('s') if number == 1 else things}"
-
-
-def printable(text: str) -> str:
-    """Escape everything that could move the cursor, break the line or turn its direction."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def iso(time: datetime) -> str:
-    """Format a time as ISO 8601 in UTC, with microseconds."""
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def size(count: int) -> str:
-    """Format a number of bytes for people."""
-    return (
-        f"{count} bytes"
-        if count < 1024
-        else f"{count / 1024:.0f} KiB"
-        if count < 1 << 20
-        else f"{count / (1 << 20):.1f} MiB"
-    )
 
 
 def _wants_color(stream: TextIO) -> bool:

@@ -10,8 +10,8 @@ from goes_lite.cli.command import Command, store_argument
 from goes_lite.cli.naming import event_argument, event_of
 from goes_lite.cli.opening import opened, run_on
 from goes_lite.cli.output import Output
-from goes_lite.cli.terminal import BOLD, DIM, PLAIN, Terminal, counted, iso
-from goes_lite.operations.showing import event_data, ref_text
+from goes_lite.cli.terminal import BOLD, DIM, PLAIN, Terminal, counted
+from goes_lite.operations.forms import event_data, iso, ref_text
 
 if TYPE_CHECKING:
     from goes_lite.operations.trace import Step, Trace

@@ -12,9 +12,9 @@ from goes_lite.cli.command import Command, number, store_argument
 from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
-from goes_lite.cli.terminal import BOLD, Terminal, iso
+from goes_lite.cli.terminal import BOLD, Terminal
 from goes_lite.events.fields import from_micros
-from goes_lite.operations.showing import parsed_json
+from goes_lite.operations.forms import iso, parsed_json
 from goes_lite.workflow.describing import STATUSES, effects_of, happened, instance_data
 
 if TYPE_CHECKING:

@@ -16,7 +16,8 @@ import pytest
 
 import goes_lite as goes
 from goes_lite.cli import main as cli
-from goes_lite.cli.terminal import Terminal, printable
+from goes_lite.cli.terminal import Terminal
+from goes_lite.operations.forms import printable
 
 registry = goes.Registry()
 

@@ -30,8 +30,9 @@ from goes_lite.cli.demo._shop import (
     cents,
     shop,
 )
-from goes_lite.cli.terminal import BOLD, DIM, Terminal, size
+from goes_lite.cli.terminal import BOLD, DIM, Terminal
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, ConfigError, StoreUnavailable
+from goes_lite.operations.forms import size
 from goes_lite.sqlite import SQLiteBackend
 
 _PYTHON = "python" if os.name == "nt" else "python3"

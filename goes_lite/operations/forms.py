@@ -1,22 +1,18 @@
-"""What is stored, as data for people and programs to look at: whatever it is, it can be shown.
-
-Rule of this file: nothing here raises because of what is stored. A payload that is no JSON is shown as it is stored; what the
-program's type makes of it, or why it makes nothing of it, is shown next to that.
-"""
+"""The forms of what a store holds: as data for programs, and as text for people, the same on every face."""
 
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
-
-from goes_lite.errors import AggregateError, GoesError
-from goes_lite.errors.functions import error_text
-from goes_lite.events.event import Event
-from goes_lite.events.fields import AggregateRef
-from goes_lite.events.registry import Raw, Registry
+from uuid import UUID
 
 if TYPE_CHECKING:
-    from goes_lite.aggregate import Aggregate
+    from goes_lite.events.event import Event
+    from goes_lite.events.fields import AggregateRef
+
+UNREADABLE = "payload-unreadable"
+"""The finding for a payload that is stored as JSON but is none."""
 
 
 def event_data(event: Event[Any]) -> dict[str, Any]:
@@ -71,31 +67,37 @@ def ref_text(ref: AggregateRef | None) -> str:
     return f"{ref.name}/{ref.id}" if ref else "-"
 
 
-def today_of(event: Event[Any], registry: Registry) -> dict[str, Any] | None:
-    """Return the event as its registered type is written today: renamed and upcast; None if its name is not registered.
-
-    If its payload does not fit, `problem` says why.
-    """
-    if event.name not in registry:
-        return None
-    name = registry.canonical(event.name)
-    type = registry.type_of(name)
-    shown: dict[str, Any] = {"event": name, "type": getattr(type, "__qualname__", str(type))}
-    try:
-        data: Any = event.data
-        if isinstance(data, Raw):
-            data = registry.decode(event.name, *event.encoded, position=event.position)
-        encoded = registry.encode_value(type, data)
-    except (GoesError, ImportError) as exc:
-        return {**shown, "data": None, "problem": error_text(exc)}
-    if encoded.encoding == "json" and (parsed := parsed_json(encoded.payload)) is not None:
-        return {**shown, "data": parsed[0]}
-    return {**shown, "data": encoded.payload if isinstance(encoded.payload, str) else f"{data!r:.2000}"}
+def printable(text: str) -> str:
+    """Escape everything that could move the cursor, break the line or turn its direction."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def state_of(aggregate: Aggregate) -> Any:
-    """Return what a snapshot of an aggregate would have; of one that cannot have any, the attributes that are set."""
-    try:
-        return aggregate.snapshot_state()
-    except AggregateError:
-        return vars(aggregate)
+def iso(time: datetime) -> str:
+    """Format a time as ISO 8601 in UTC, with microseconds."""
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def size(count: int) -> str:
+    """Format a number of bytes for people."""
+    return (
+        f"{count} bytes"
+        if count < 1024
+        else f"{count / 1024:.0f} KiB"
+        if count < 1 << 20
+        else f"{count / (1 << 20):.1f} MiB"
+    )
+
+
+def dumps(value: object) -> str:
+    """Return the value as JSON in plain ASCII without control characters: times as ISO 8601, UUIDs as text."""
+    return json.dumps(value, default=_plain, allow_nan=False).replace("\x7f", "\\u007f")
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    raise TypeError(f"{value!r:.80} has no form in JSON")
