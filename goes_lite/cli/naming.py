@@ -76,16 +76,9 @@ def missing_events(db: BlockingDatabase, names: Iterable[str]) -> str:
 
 def aggregate_class(name: str) -> type[Aggregate]:
     """Return the class of the aggregates of a name, which the module of `--app` defines; UsageError if there is none."""
-    from goes_lite.aggregate import Aggregate
+    from goes_lite.operations.today import aggregate_classes
 
-    found: dict[str, type[Aggregate]] = {}
-    waiting: list[type[Aggregate]] = [Aggregate]
-    while waiting:
-        cls = waiting.pop()
-        waiting += cls.__subclasses__()
-        definition = cls._goes_definition
-        if definition is not None and definition.name:
-            found[definition.name] = cls
+    found = aggregate_classes()
     if name not in found:
         raise UsageError(f"the module of --app has no class of the aggregates {name!r:.80}{did_you_mean(name, found)}")
-    return found[name]
+    return found[name][-1]

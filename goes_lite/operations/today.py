@@ -5,7 +5,8 @@ Rule of this file: a payload that does not fit the type raises nothing; why it d
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from goes_lite.errors import AggregateError, GoesError
 from goes_lite.errors.functions import error_text
@@ -15,6 +16,8 @@ from goes_lite.operations.forms import parsed_json
 
 if TYPE_CHECKING:
     from goes_lite.aggregate import Aggregate
+
+T = TypeVar("T")
 
 
 def today_of(event: Event[Any], registry: Registry) -> dict[str, Any] | None:
@@ -45,3 +48,27 @@ def state_of(aggregate: Aggregate) -> Any:
         return aggregate.snapshot_state()
     except AggregateError:
         return vars(aggregate)
+
+
+def subclasses(base: type[T]) -> Iterator[type[T]]:
+    """Yield the classes that derive from another, as far as they were imported, in the order of their definition."""
+    seen: set[type[T]] = set()
+    waiting = [base]
+    while waiting:
+        for cls in waiting.pop(0).__subclasses__():
+            if cls not in seen:
+                seen.add(cls)
+                waiting.append(cls)
+                yield cls
+
+
+def aggregate_classes() -> dict[str, list[type[Aggregate]]]:
+    """Return the aggregate classes that were imported, by the name of their aggregates."""
+    from goes_lite.aggregate import Aggregate
+
+    found: dict[str, list[type[Aggregate]]] = {}
+    for cls in subclasses(Aggregate):
+        definition = cls._goes_definition
+        if definition is not None and definition.name:
+            found.setdefault(definition.name, []).append(cls)
+    return found
