@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 
 import goes_lite as goes
 
@@ -267,3 +269,10 @@ def brief(data: object) -> str:
 def cents(amount: int) -> str:
     """Format an amount."""
     return f"{amount // 100}.{amount % 100:02}"
+
+
+def wait_for_next_tick() -> None:
+    """Wait until the clock shows another time: some clocks tick only every 16 ms."""
+    start = datetime.now(timezone.utc)
+    while datetime.now(timezone.utc) - start < timedelta(milliseconds=1):
+        time.sleep(0.001)

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from functools import partial
 from statistics import median
 from typing import NamedTuple
@@ -29,6 +29,7 @@ from goes_lite.cli.demo._shop import (
     brief,
     cents,
     shop,
+    wait_for_next_tick,
 )
 from goes_lite.cli.terminal import BOLD, DIM, Terminal
 from goes_lite.errors import AppendConditionFailed, ConcurrencyError, ConfigError, StoreUnavailable
@@ -137,7 +138,7 @@ def _commands(tour: Tour) -> Order:
         f"orders.use({id!r}, lambda o: o.place('ada', 'tea', 2, 450), create=True)",
         f"orders.use({id!r}, lambda o: o.add('cup', 1, 800))",
     )
-    _wait_for_next_tick()
+    wait_for_next_tick()
     tour.orders.use(id, lambda order: order.add("cup", 1, 800))
     order = tour.orders.fetch(id)
     out.good(f"{order.ref} is at version {order.version}, its total is {cents(order.total)}")
@@ -392,10 +393,3 @@ def _new_order(tour: Tour, place: Callable[[Order], None]) -> str:
             return str(number)
         except Refused:
             number += 1
-
-
-def _wait_for_next_tick() -> None:
-    """Wait until the clock shows another time: some clocks tick only every 16 ms."""
-    start = datetime.now(timezone.utc)
-    while datetime.now(timezone.utc) - start < timedelta(milliseconds=1):
-        time.sleep(0.001)
