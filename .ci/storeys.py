@@ -23,7 +23,7 @@ STOREYS = [  # from the ground up: purpose and columns; in a column, importers a
         [
             ["aggregate", "repository", "commands"],
             ["processor", "projection", "workflow"],
-            ["operations"],
+            ["operations", "schema"],
             ["kit"],
             ["sqlite"],
             ["goes_lite_postgres", "goes_lite_mongo", "goes_lite_nats"],

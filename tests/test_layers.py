@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(
 
 GROUND = ["errors", "runtime", "codec"]
 CONTRACT = [*GROUND, "events", "contract"]
-FEATURES = ["aggregate", "repository", "commands", "processor", "projection", "operations", "workflow"]
+FEATURES = ["aggregate", "repository", "commands", "processor", "projection", "operations", "workflow", "schema"]
 BACKEND = [*CONTRACT, "kit"]
 
 MAY_IMPORT: dict[str, list[str]] = {
@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "commands": [*CONTRACT, "aggregate", "repository"],
     "operations": [*CONTRACT, "aggregate", "repository"],
     "workflow": [*CONTRACT, "aggregate", "repository", "commands", "processor"],
+    "schema": ["errors", "codec", "events"],
     "kit": CONTRACT,
     "sqlite": BACKEND,
     **dict.fromkeys(ADAPTERS, BACKEND),

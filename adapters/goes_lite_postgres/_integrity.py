@@ -140,7 +140,7 @@ async def _catalogue(connection: Connection, address: ServerAddress) -> AsyncGen
                 yield Finding(
                     "index-missing",
                     f"nothing keeps {columns} of {table!r} unique: the index is missing",
-                    f"create it as `goes-lite schema postgresql --schema {address.schema}` prints it, or restore a backup",
+                    f"create it as `goes-lite schema store postgresql --schema {address.schema}` prints it, or restore a backup",
                 )
     for table, name in await connection.fetch(_UNVALIDATED, address.schema, tables):
         yield Finding(
@@ -154,7 +154,7 @@ async def _catalogue(connection: Connection, address: ServerAddress) -> AsyncGen
             yield Finding(
                 "function-differs",
                 f"the function {function!r} is not the one that goes_lite creates",
-                f"drop it, and create it as `goes-lite schema postgresql --schema {address.schema}` prints it",
+                f"drop it, and create it as `goes-lite schema store postgresql --schema {address.schema}` prints it",
             )
     async for finding in _pages(connection, address, indexes):
         yield finding

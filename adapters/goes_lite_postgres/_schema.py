@@ -180,7 +180,8 @@ def bodies(schema: str) -> dict[str, str]:
 def repair(address: ServerAddress, text: str) -> str:
     """Return the way out if the server says that something of the store is missing, or '' if it is something else."""
     if any(f".{function}(" in text for function in FUNCTIONS):
-        return f"restore a backup, or create the function: `goes-lite schema postgresql --schema {address.schema}` prints it"
+        command = f"goes-lite schema store postgresql --schema {address.schema}"
+        return f"restore a backup, or create the function: `{command}` prints it"
     own = (f'schema "{address.schema}"', *(f'"{address.schema}.{table}"' for table in TABLES))
     return "restore a backup" if any(name in text for name in own) else ""
 
@@ -286,7 +287,7 @@ def _not_allowed(address: ServerAddress, version: int, error: Exception) -> str:
     if not version:
         return (
             f"its tables are missing, and this role may not create them ({said}): let a privileged role run the output of "
-            f"`goes-lite schema postgresql --schema {address.schema}`"
+            f"`goes-lite schema store postgresql --schema {address.schema}`"
         )
     wanted = f"of version {version}, and this goes_lite needs version {VERSION}"
     if version == VERSION:

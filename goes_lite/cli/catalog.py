@@ -105,7 +105,15 @@ CATALOG: dict[str, dict[str, Row]] = {
     "Set up": {
         "config": Row("config", "which store and bus would be used, and whether that works"),
         "completion": Row("completion", "let a shell complete commands and options"),
-        "schema": Row("schema", "the statements that create a server's store"),
+        "schema": Row(
+            "schema",
+            "what an upgrade changes in stored events, and the store of a server",
+            {
+                "events": "the JSON Schema of a program's events and commands",
+                "diff": "whether a new program reads what an old one stored",
+                "store": "the statements that create a server's store",
+            },
+        ),
         "demo": Row("demo", "a guided tour, on a file of its own"),
     },
 }

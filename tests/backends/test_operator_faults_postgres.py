@@ -102,7 +102,7 @@ def test_a_table_is_dropped(operator: Operator, schema: str) -> None:
 @situation(
     sees="nothing: the program goes on, slower",
     then="What the store promises does not depend on indexes. Their definitions are in the output of "
-    "`goes-lite schema postgresql`.",
+    "`goes-lite schema store postgresql`.",
 )
 def test_an_index_is_dropped(operator: Operator, schema: str) -> None:
     """Indexes of the store are dropped."""
@@ -120,7 +120,7 @@ def test_an_index_is_dropped(operator: Operator, schema: str) -> None:
 
 @situation(
     sees="StoreDamaged: …: the store is damaged (…append_events(…) does not exist…): restore a backup, or create the "
-    "function: `goes-lite schema postgresql --schema …` prints it",
+    "function: `goes-lite schema store postgresql --schema …` prints it",
     then="Nothing is stored until the function is there again; reading goes on. Then the same handle can write.",
 )
 def test_a_function_is_dropped(operator: Operator, schema: str) -> None:

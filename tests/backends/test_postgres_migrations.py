@@ -18,7 +18,7 @@ import asyncpg  # noqa: E402 - not before it is known to be there
 from goes_lite_postgres._schema import VERSION  # noqa: E402
 
 FIRST = Path(__file__).with_name("postgres_schema_1.sql")
-"""What `goes-lite schema postgresql` printed when the tables were of version 1."""
+"""What `goes-lite schema store postgresql` printed when the tables were of version 1."""
 
 
 async def first_version(url: str) -> asyncpg.Connection:

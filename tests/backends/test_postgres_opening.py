@@ -146,7 +146,7 @@ def test_a_role_without_rights_to_make_tables() -> None:
         limited = await role_of(url)
         error = await raised(goes.connect(limited))
         assert isinstance(error, StoreUnavailable)
-        assert f"goes-lite schema postgresql --schema {schema_of(url)}" in str(error)
+        assert f"goes-lite schema store postgresql --schema {schema_of(url)}" in str(error)
         async with goes.connect(url):
             pass
         await admin(
@@ -166,9 +166,9 @@ def test_a_role_without_rights_to_make_tables() -> None:
 
 
 def test_the_printed_tables_are_the_ones_that_are_made(capsys: pytest.CaptureFixture[str]) -> None:
-    """What `goes-lite schema postgresql` prints makes a store that can be used, and no server is asked for it."""
+    """What `goes-lite schema store postgresql` prints makes a store that can be used, and no server is asked for it."""
     url = store_url()
-    assert command_line.main(["schema", "postgresql", "--schema", schema_of(url)]) == 0
+    assert command_line.main(["schema", "store", "postgresql", "--schema", schema_of(url)]) == 0
     printed = capsys.readouterr().out
 
     async def run() -> None:
@@ -185,7 +185,7 @@ def test_the_printed_tables_are_the_ones_that_are_made(capsys: pytest.CaptureFix
 
 
 def test_sqlite_has_no_tables_to_print(capsys: pytest.CaptureFixture[str]) -> None:
-    assert command_line.main(["schema", "sqlite"]) == 2
+    assert command_line.main(["schema", "store", "sqlite"]) == 2
     assert "'sqlite' has no schema to create by hand" in capsys.readouterr().err
 
 

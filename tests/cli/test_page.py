@@ -13,14 +13,15 @@ import pytest
 from goes_lite.cli import catalog
 from tests.cli.cli_kit import PACKAGES, environment, goes_lite
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = DOCS / "cli.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 pytestmark = pytest.mark.skipif(not PAGE.exists(), reason="the documentation is not here: a built package is tested")
 
 
-def blocks() -> list[tuple[str, str]]:
-    return [(match[1], match[2]) for match in BLOCK.finditer(PAGE.read_text(encoding="utf-8"))]
+def blocks(page: Path = PAGE) -> list[tuple[str, str]]:
+    return [(match[1], match[2]) for match in BLOCK.finditer(page.read_text(encoding="utf-8"))]
 
 
 def matches(printed: str, expected: str) -> bool:
@@ -35,6 +36,18 @@ def test_the_examples_run_and_print_what_the_page_says(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(program, encoding="utf-8")
     env = environment({"PYTHONPATH": PACKAGES})
     subprocess.run([sys.executable, "-W", "error", "shop.py"], cwd=tmp_path, env=env, check=True, timeout=120)
+    check_examples(found, tmp_path)
+
+
+def test_the_examples_of_upgrades_run_and_print_what_the_page_says(tmp_path: Path) -> None:
+    """docs/schema.md: all its Python is one program."""
+    found = blocks(DOCS / "schema.md")
+    program = "\n".join(text for language, text in found if language == "python")
+    (tmp_path / "shop.py").write_text(program.partition("from goes_lite import schema")[0], encoding="utf-8")
+    check_examples(found, tmp_path)
+
+
+def check_examples(found: list[tuple[str, str]], folder: Path) -> None:
 
     for number, (language, text) in enumerate(found):
         if language != "sh":
@@ -43,12 +56,22 @@ def test_the_examples_run_and_print_what_the_page_says(tmp_path: Path) -> None:
         for line in text.splitlines():
             words = shlex.split(line, comments=True)
             assert words[0] == "goes-lite", line
-            ran = goes_lite(*words[1:], cwd=tmp_path, code=None)
+            words, target = redirected(words)
+            ran = goes_lite(*words[1:], cwd=folder, code=None)
             assert ran.code == 0 or (ran.code == 1 and ran.err), (line, ran)  # findings are told on stderr
-            printed += ran.out
+            if target:
+                (folder / target[0]).write_text(ran.out, encoding="utf-8")
+            else:
+                printed += ran.out
         following = found[number + 1] if number + 1 < len(found) else ("", "")
         if following[0] == "text":
             assert matches(printed, following[1]), f"{text} prints:\n{printed}"
+
+
+def redirected(words: list[str]) -> tuple[list[str], list[str]]:
+    """Split a command into its words and, after a `>`, the file that it writes."""
+    at = words.index(">") if ">" in words else len(words)
+    return words[:at], words[at + 1 :]
 
 
 def test_every_command_has_an_example() -> None:

@@ -38,7 +38,7 @@ READING: dict[str, list[str]] = {
 }
 """How each command is called that only reads a store."""
 
-NO_STORE = {"completion", "demo", "schema"}
+NO_STORE = {"completion", "demo", "schema events", "schema diff", "schema store"}
 """Commands that open no store that exists."""
 
 

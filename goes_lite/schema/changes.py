@@ -1,0 +1,126 @@
+"""What an upgrade changes, for each event and command: who reads what the other wrote, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import NamedTuple
+
+from goes_lite.schema.document import KINDS, Catalogue, Described
+from goes_lite.schema.reading import Gap, gaps
+
+
+class Verdict(Enum):
+    """Who reads what: BACKWARD means that the new program reads what is stored."""
+
+    FULL = "FULL"
+    """The new program reads what the old one stored, and the old one what the new one stores."""
+    BACKWARD = "BACKWARD"
+    """The new program reads what is stored. The old one cannot read what the new one stores."""
+    FORWARD = "FORWARD"
+    """The old program reads what the new one stores. The new one cannot read all that is stored."""
+    BREAKING = "BREAKING"
+    """Neither reads all that the other stores."""
+    UNKNOWN = "UNKNOWN"
+    """Only its codec knows the type: its own rules decide."""
+
+
+class Change(NamedTuple):
+    """What becomes of one event or command."""
+
+    kind: str
+    """`event` or `command`."""
+    name: str
+    """As the new program has it; of one that is gone, as the old one had it."""
+    verdict: Verdict
+    before: int | None
+    """The schema in the old program; None for a new name."""
+    after: int | None
+    """The schema in the new program; None for a name that is gone."""
+    backward: tuple[Gap, ...]
+    """Why the new program cannot read what is stored. Without an example where the cause is not the type."""
+    forward: tuple[Gap, ...]
+    """Why the old program cannot read what the new one stores."""
+    fix: str
+    """What makes stored values readable; "" if they are."""
+
+
+def changes(old: Catalogue, new: Catalogue) -> list[Change]:
+    """Compare two programs; each event and command of either is in the result once."""
+    return [
+        change
+        for kind, before, after in zip(KINDS, old, new, strict=True)
+        for change in _compared(kind.removesuffix("s"), before, after)
+    ]
+
+
+def _compared(kind: str, old: Mapping[str, Described], new: Mapping[str, Described]) -> Iterator[Change]:
+    today = {stored: one for one in new.values() for stored in one.steps}
+    for name, before in old.items():
+        after = today.get(name)
+        yield _gone(kind, before) if after is None else _kept(kind, before, after)
+    for name, after in new.items():
+        if not old.keys() & after.steps.keys():
+            yield Change(kind, name, Verdict.BACKWARD, None, after.schema, (), (_why(f"the {kind} is new"),), "")
+
+
+def _gone(kind: str, before: Described) -> Change:
+    why = _why(f"the {kind} is not registered any more, so what is stored under its name cannot be read")
+    fix = f"register a type for {before.name!r}, or name it in the aliases of the {kind} that it has become"
+    return Change(kind, before.name, Verdict.BREAKING, before.schema, None, (why,), (), fix)
+
+
+def _kept(kind: str, before: Described, after: Described) -> Change:
+    backward, fix = _backward(kind, before, after)
+    forward = _forward(kind, before, after)
+    if before.schema == after.schema and (before.type is None or after.type is None) and not backward:
+        why = (_why("only its codec knows the type: the rules of that codec say who can read what"),)
+        return Change(kind, after.name, Verdict.UNKNOWN, before.schema, after.schema, why, why, "")
+    verdict = _VERDICTS[not backward, not forward]
+    return Change(kind, after.name, verdict, before.schema, after.schema, backward, forward, fix)
+
+
+_VERDICTS = {
+    (True, True): Verdict.FULL,
+    (True, False): Verdict.BACKWARD,
+    (False, True): Verdict.FORWARD,
+    (False, False): Verdict.BREAKING,
+}
+
+
+def _why(problem: str) -> Gap:
+    return Gap("", problem, None)
+
+
+def _backward(kind: str, before: Described, after: Described) -> tuple[tuple[Gap, ...], str]:
+    """Return why the new program cannot read what is stored, and what helps."""
+    name, schema = before.name, before.schema
+    steps = after.steps[name]
+    lost = [step for step in before.steps[name] if step not in steps and step < after.schema]
+    if schema > after.schema:
+        why = _why(f"schema {schema} is stored, and the program knows only up to {after.schema}")
+        return (why,), f"register {after.name!r} with schema={schema} or more"
+    missing = [*lost, *(step for step in range(schema, after.schema) if step not in steps)]
+    if missing:
+        steps_text = " and ".join(f"from schema {step} to {step + 1}" for step in missing)
+        gone = " any more" if lost else ""
+        fix = " and ".join(f"upcast({name!r}, {step})" for step in missing)
+        return (
+            _why(f"no upcaster leads {steps_text}{gone}, so what is stored in that form cannot be read"),
+        ), f"register {fix}"
+    if schema < after.schema or before.type is None or after.type is None:
+        return (), ""
+    found = tuple(gaps(before.type, after.type))
+    fix = f"register it with schema={schema + 1}, and upcast({name!r}, {schema}) from the old form to the new one"
+    return found, fix if found else ""
+
+
+def _forward(kind: str, before: Described, after: Described) -> tuple[Gap, ...]:
+    """Return why the old program cannot read what the new one stores."""
+    if before.name != after.name:
+        return (_why(f"{before.name!r} is called {after.name!r}, a name that the old program does not know"),)
+    if before.schema < after.schema:
+        return (_why(f"schema {after.schema} is stored, and the old program knows only up to {before.schema}"),)
+    if before.schema > after.schema:
+        return (_why(f"schema {after.schema} is stored, of which the old program expects another form"),)
+    return () if before.type is None or after.type is None else tuple(gaps(after.type, before.type))

@@ -1,0 +1,188 @@
+"""What an upgrade changes: a verdict for each event and command, with the reason and what is missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, TypeVar
+
+import pytest
+
+import goes_lite as goes
+from goes_lite.codec import FunctionCodec
+from goes_lite.errors import ConfigError, DecodeError
+from goes_lite.schema import Change, Verdict, changes, describe, parse
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Old:
+    name: str
+
+
+@dataclass(frozen=True)
+class Wider:
+    name: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Stricter:
+    name: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Other:
+    name: int
+
+
+def registry(*steps: int, type: Any = Old, name: str = "made", **options: Any) -> goes.Registry:
+    """A program that registers one event, and upcasters from these schemas."""
+    made = goes.Registry()
+    made.register(name, type, **options)
+    for step in steps:
+        made.upcast(name, step)(_same)
+    return made
+
+
+def _same(old: T) -> T:
+    return old
+
+
+def compare(old: goes.Registry, new: goes.Registry) -> list[Change]:
+    return changes(*(parse(json.dumps(describe(one))) for one in (old, new)))
+
+
+def only(old: goes.Registry, new: goes.Registry) -> Change:
+    (change,) = compare(old, new)
+    return change
+
+
+def stored_by(old: goes.Registry, new: goes.Registry, value: Any) -> Callable[[], Any]:
+    """Return the function that reads with one program what the other one stores."""
+    name = old.names()[0]
+    encoded = goes.Event(value, name=name, registry=old).encoded
+    return lambda: new.decode(name, *encoded)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "verdict"),
+    [
+        (registry(), registry(), Verdict.FULL),
+        (registry(), registry(type=Wider), Verdict.FULL),
+        (registry(), registry(type=Stricter), Verdict.FORWARD),
+        (registry(type=Stricter), registry(), Verdict.BACKWARD),
+        (registry(), registry(type=Other), Verdict.BREAKING),
+        (registry(), registry(1, type=Other, schema=2), Verdict.BACKWARD),
+        (registry(), registry(type=Other, schema=2), Verdict.BREAKING),
+        (registry(), registry(1, type=Other, schema=3), Verdict.BREAKING),
+        (registry(1, schema=2), registry(schema=2), Verdict.FORWARD),
+        (registry(1, schema=2), registry(), Verdict.BREAKING),
+        (registry(), registry(name="called", aliases=["made"]), Verdict.BACKWARD),
+        (registry(), registry(name="called", aliases=["made"], type=Other), Verdict.BREAKING),
+        (registry(), goes.Registry(), Verdict.BREAKING),
+        (goes.Registry(), registry(), Verdict.BACKWARD),
+    ],
+    ids=[
+        "same", "field with a default", "field without one", "field gone", "another type", "upcaster", "no upcaster",
+        "one upcaster of two", "upcaster gone", "older", "renamed", "renamed and another type", "gone", "new",
+    ],
+)  # fmt: skip
+def test_each_change_has_its_verdict(old: goes.Registry, new: goes.Registry, verdict: Verdict) -> None:
+    change = only(old, new)
+    assert change.verdict is verdict
+    assert bool(change.fix) == bool(change.backward)
+    assert bool(change.backward) == (verdict in (Verdict.FORWARD, Verdict.BREAKING))
+
+
+@pytest.mark.parametrize("type", [Old, Wider, Stricter, Other])
+@pytest.mark.parametrize("steps", [(), (1,), (1, 2), (2,)])
+@pytest.mark.parametrize("schema", [1, 2, 3])
+def test_backward_is_what_a_program_can_read(type: Any, steps: tuple[int, ...], schema: int) -> None:
+    """Of each combination of a type, a schema and upcasters."""
+    steps = tuple(step for step in steps if step < schema)
+    old, new = registry(), registry(*steps, type=type, schema=schema)
+    read = stored_by(old, new, Old("ada"))
+    if not only(old, new).backward:
+        if schema == 1:  # else an upcaster makes the new form, which here it does not
+            read()
+    else:
+        with pytest.raises(DecodeError):
+            read()
+
+
+def test_the_missing_upcaster_is_named() -> None:
+    change = only(registry(), registry(2, type=Other, schema=3))
+    assert change.backward[0].problem == (
+        "no upcaster leads from schema 1 to 2, so what is stored in that form cannot be read"
+    )
+    assert change.fix == "register upcast('made', 1)"
+    change = only(registry(1, 2, schema=3), registry(type=Other, schema=4))
+    assert change.fix == "register upcast('made', 1) and upcast('made', 2) and upcast('made', 3)"
+    assert "from schema 1 to 2 and from schema 2 to 3 and from schema 3 to 4 any more" in change.backward[0].problem
+
+
+def test_a_change_of_type_says_where_and_gives_an_example() -> None:
+    (gap,) = only(registry(), registry(type=Other)).backward
+    assert gap == ("$.name", "str is stored, int is expected", {"name": "?"})
+
+
+def test_upcasters_of_a_former_name_count_for_what_is_stored_under_it() -> None:
+    new = goes.Registry()
+    new.register("called", Other, schema=2, aliases=["made"])
+    new.upcast("made", 1)(_same)
+    assert only(registry(), new).verdict is Verdict.BACKWARD
+    assert only(registry(name="called"), new).fix == "register upcast('called', 1)"
+
+
+def test_commands_are_compared_as_events_are() -> None:
+    old, new = goes.Registry(), goes.Registry()
+    old.commands.register("make", Old)
+    new.commands.register("make", Other)
+    change = only(old, new)
+    assert (change.kind, change.name, change.verdict) == ("command", "make", Verdict.BREAKING)
+
+
+def test_a_type_that_only_its_codec_knows_is_not_judged() -> None:
+    def program() -> goes.Registry:
+        codec = FunctionCodec("odd", repr, lambda text, _: complex(text), text=True)
+        made = goes.Registry()
+        made.register("made", complex, codec=codec)
+        return made
+
+    change = only(program(), program())
+    assert (change.verdict, change.fix) == (Verdict.UNKNOWN, "")
+    assert only(program(), registry()).verdict is Verdict.UNKNOWN
+    assert only(program(), registry(type=Other, schema=2)).fix == "register upcast('made', 1)"
+
+
+@pytest.mark.skipif(
+    find_spec("google") is None or find_spec("google.protobuf") is None, reason="protobuf is not installed"
+)
+def test_a_protobuf_message_is_not_judged() -> None:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    assert only(registry(type=Timestamp), registry(type=Timestamp)).verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "", "[]", "{}", '{"format": true}', '{"format": 1, "events": []}', '{"format": 1, "events": {"made": {}}}',
+        '{"format": 1, "events": {"made": {"schema": "1", "type": null, "upcasters": {"made": []}}}}',
+        '{"format": 1, "events": {"made": {"schema": 1, "type": {"type": "odd"}, "upcasters": {"made": []}}}}',
+        '{"format": 1, "events": {"made": {"schema": 1, "type": null, "upcasters": {}}}}',
+    ],
+)  # fmt: skip
+def test_what_is_no_document_is_refused(document: str) -> None:
+    with pytest.raises(ConfigError, match="goes-lite schema events"):
+        parse(document)
+
+
+def test_a_document_of_a_later_version_asks_for_an_update() -> None:
+    with pytest.raises(ConfigError, match="format 2, and this goes-lite knows 1: update it"):
+        parse('{"format": 2, "events": {}}')
