@@ -218,7 +218,9 @@ async def _roaming(
 
     async def reopen(place: str) -> Backend:
         url = on_moved(place) if callable(on_moved) else place
-        options = address.options if parse(url).scheme == address.scheme == "sqlite" else {}
+        options = address.options
+        if not parse(url).scheme == address.scheme == "sqlite":  # those of a server may say which store it is
+            options = {name: value for name, value in options.items() if name == "read_only"}
         registry, unknown = reading
         return await open_backend(
             lambda: find(url, None, None, options), LoopRuntime(clock), registry=registry, unknown=unknown

@@ -16,7 +16,15 @@ from goes_lite_conformance.harness.asserts import refused
 import goes_lite as goes
 from goes_lite.contract.fence import Fence
 from goes_lite.contract.wrapping import WrappedBackend
-from goes_lite.errors import ConfigError, LeaseHeld, StoreClosed, StoreMoved, StoreUnavailable, TransactionConflict
+from goes_lite.errors import (
+    ConfigError,
+    LeaseHeld,
+    StoreClosed,
+    StoreMoved,
+    StoreReadOnly,
+    StoreUnavailable,
+    TransactionConflict,
+)
 from goes_lite.operations import cutover
 from goes_lite.sqlite import SQLiteBackend
 
@@ -171,6 +179,25 @@ def test_a_handle_that_only_reads_goes_there_too(tmp_path: Path) -> None:
             async with goes.connect(str(new), registry=registry) as other:
                 await other.events.append([event(2)])
                 assert (await db.events.head(), db.identity) == (2, other.identity)
+
+    asyncio.run(program())
+
+
+@pytest.mark.parametrize("url", ["sqlite", "postgresql", "mongodb"], indirect=True)
+def test_a_handle_that_may_not_write_may_not_write_there(tmp_path: Path, url: str) -> None:
+    """Whatever backend the store is moved to."""
+    old = tmp_path / "old.db"
+
+    async def program() -> None:
+        async with goes.connect(str(old), registry=registry) as db:
+            await db.events.append([event()])
+        async with goes.connect(str(old), registry=registry, on_moved=lambda _: url, read_only=True) as db:
+            await move(old, url)
+            await until(lambda: db.location != str(old))
+            assert await db.events.head() == 1
+            with pytest.raises(StoreReadOnly):
+                await db.events.append([event(2)])
+            assert await db.events.head() == 1
 
     asyncio.run(program())
 
