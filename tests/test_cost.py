@@ -6,6 +6,7 @@ benches measure the time.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import sqlite3
 import sys
@@ -15,6 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partialmethod
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +25,7 @@ import pytest
 
 import goes_lite as goes
 from goes_lite.blocking import BlockingDatabase
-from goes_lite.sqlite import _driver
+from goes_lite.sqlite import _driver, _files, _reads
 from goes_lite.sqlite._files import SETTLED
 
 registry = goes.Registry()
@@ -221,6 +223,39 @@ def test_statements_of_a_projection(tmp_path: Path, driver: str, said: Said) -> 
             needed.append(all_said() - 4)  # of the append
         assert db.models_of("sums", Sum).get("a") == Sum(5)
         assert min(needed) == 16
+
+
+def test_wakeups_of_reading(tmp_path: Path, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None on the event loop of a fast store: no thread is woken, so none wakes the loop."""
+    monkeypatch.setattr(_reads.ReadPolicy, "__init__", partialmethod(_reads.ReadPolicy.__init__, clock=lambda: 0.0))
+    monkeypatch.setattr(_files, "LOOK_AGAIN", 1e9)  # reads that look at the files run on threads
+    woken = 0
+
+    async def read() -> None:
+        nonlocal woken
+        options: Any = {"driver": driver, "registry": registry, "durability": "normal"}
+        async with goes.connect(tmp_path / "app.db", **options) as db:
+            await db.events.append([event("a", version) for version in range(1, 101)])
+            tallies = db.repository(Tally)
+            for _ in range(5):
+                await tallies.fetch("a")
+            loop = asyncio.get_running_loop()
+            wake = loop.call_soon_threadsafe
+
+            def count(*arguments: Any, **options: Any) -> asyncio.Handle:
+                nonlocal woken
+                woken += 1
+                return wake(*arguments, **options)
+
+            monkeypatch.setattr(loop, "call_soon_threadsafe", count)
+            for _ in range(20):
+                await tallies.fetch("a")
+                await db.events.query(limit=10).list()
+                await db.events.head()
+            monkeypatch.undo()
+
+    asyncio.run(read())
+    assert woken == 0
 
 
 def calls(work: Callable[[], object], times: int = 20) -> float:

@@ -256,7 +256,7 @@ def calls_of_values() -> Iterator[Call]:
     yield from calls("Order", Order, id="1")
     for wrong in ("data", "metadata", "tags"):
         yield Call("record", record, {}, wrong)
-    for wrong in ("url", "bus", "registry", "unknown", "driver", "durability", "read_only", "lock_timeout"):
+    for wrong in ("url", "bus", "registry", "unknown", "driver", "durability", "read_only", "lock_timeout", "reads"):
         yield Call("connect", connected, {}, wrong)
 
 

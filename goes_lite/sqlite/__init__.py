@@ -12,6 +12,9 @@ Options, in the URL's query or as keywords of `connect`
     read_only     'true': nothing is changed; works on read-only files and folders. (If it can, SQLite creates a -shm and
                   an empty -wal next to the file, which the next writer removes.)
     lock_timeout  seconds to wait for other writers before StoreLocked; 30 by default.
+    reads         on the async face, 'auto' (the default): brief reads run on the thread of the event loop while the store
+                  answers fast, otherwise on other threads; 'inline': on that of the loop unless they would wait for a
+                  lock; 'thread': never there.
 """
 
 from __future__ import annotations
@@ -64,6 +67,7 @@ from goes_lite.sqlite._log import check_log
 from goes_lite.sqlite._models import SQLiteModels
 from goes_lite.sqlite._place import check_place
 from goes_lite.sqlite._presence import Presence
+from goes_lite.sqlite._reads import parse_reads
 from goes_lite.sqlite._rights import share_group
 from goes_lite.sqlite._rows import RowReader
 from goes_lite.sqlite._session import SessionExecutor, SQLiteSession, SQLiteTransaction
@@ -97,6 +101,7 @@ OPTIONS: dict[str, Callable[[str, Any], object]] = {
     "driver": lambda _, value: driver(value),
     "read_only": _check_flag,
     "lock_timeout": _check_timeout,
+    "reads": lambda _, value: parse_reads(value),
 }
 """The options, and what refuses a wrong value."""
 
@@ -108,6 +113,7 @@ def address_of(
     driver_name: str | None = None,
     read_only: bool = False,
     lock_timeout: float = 30.0,
+    reads: str = "auto",
 ) -> FileAddress:
     """Return the address for a location (a path or ':memory:') and options; raise ConfigError if they are invalid."""
     for name, value in (("lock_timeout", lock_timeout), ("read_only", read_only)):
@@ -116,7 +122,9 @@ def address_of(
     if memory and read_only:
         raise ConfigError("a store in memory cannot be read-only, since it would stay empty: leave out read_only")
     path = location if memory else os.path.abspath(os.path.expanduser(location))
-    return FileAddress(path, driver(driver_name), parse_durability(durability), read_only, lock_timeout)
+    return FileAddress(
+        path, driver(driver_name), parse_durability(durability), read_only, lock_timeout, parse_reads(reads)
+    )
 
 
 class SQLiteBackend(FencedBackend):

@@ -63,7 +63,7 @@ class SQLiteCheckpoints:
     async def get(self, name: str) -> Checkpoint | None:
         check_owned_name(name)
         sql = f"{_CHECKPOINTS} WHERE name = ?"
-        rows = await self._executor.read(lambda connection: connection.execute(sql, (name,)).fetchall())
+        rows = await self._executor.read(lambda connection: connection.execute(sql, (name,)).fetchall(), brief=True)
         return checkpoint(*rows[0]) if rows else None
 
     async def save(self, name: str, position: int, *, lease: Lease | None = None) -> None:
@@ -146,7 +146,7 @@ class SQLiteLeases:
 
     async def get(self, name: str) -> Lease | None:
         check_owned_name(name)
-        stored = await self._executor.read(lambda connection: _stored(connection, name))
+        stored = await self._executor.read(lambda connection: _stored(connection, name), brief=True)
         now = to_micros(self._clock.now())
         return held(name, self._judged(name, stored, now), now)
 

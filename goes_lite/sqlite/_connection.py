@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from enum import Enum
 from typing import Literal, NamedTuple, NoReturn, TypeVar
 from urllib.parse import quote
 
@@ -26,6 +27,7 @@ from goes_lite.sqlite import _schema
 from goes_lite.sqlite._driver import BUSY, CANTOPEN, READONLY, Connection, Driver, translate
 from goes_lite.sqlite._files import Files, NoFiles
 from goes_lite.sqlite._own import check_head
+from goes_lite.sqlite._reads import ReadPolicy, ReadsOption
 
 T = TypeVar("T")
 
@@ -48,6 +50,7 @@ class FileAddress(NamedTuple):
     durability: DurabilityOption = "full"
     read_only: bool = False
     lock_timeout: float = 30.0
+    reads: ReadsOption = "auto"
     files: Files | NoFiles = NoFiles()
     """What a handle has opened, once it is open."""
 
@@ -238,12 +241,21 @@ def _use_log(connection: Connection, address: FileAddress) -> str:
         time.sleep(0.01 * random.random())
 
 
+class Missed(Enum):
+    """The answer of a read that did not run."""
+
+    MISSED = 0
+
+
 class Readers:
     """A pool of read-only connections; each serves one operation at a time."""
 
     def __init__(self, address: FileAddress) -> None:
         self.address = address
+        self.policy = ReadPolicy(address.reads)
         self._idle: deque[Connection] = deque()
+        self._prompt: deque[Connection] = deque()
+        """Idle connections that do not wait for locks, and have a limit: those of event loops."""
         self.all: list[Connection] = []
         self.closed = False
         self.forked = False
@@ -261,7 +273,7 @@ class Readers:
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = self._open()
+            connection = self._patient() or self._open()
         reusable = True  # every statement is read to its end before work returns or raises
         try:
             return work(connection)
@@ -277,11 +289,62 @@ class Readers:
         finally:
             if reusable:
                 self._idle.append(connection)
-                if self.closed:
-                    self.close()
-            else:
-                connection.close()
-                self.all.remove(connection)
+            if self.closed or not reusable:
+                self._discard(connection, reusable)
+
+    def attempt(self, work: Callable[[Connection], T]) -> T | Missed:
+        """Run a read operation on the thread of an event loop; return MISSED, to repeat it elsewhere, where it would wait.
+
+        That is for a lock, for a connection, for a look at the files, or for a disk; errors are left to a thread as well.
+        """
+        policy, driver = self.policy, self.address.driver
+        if self.closed or self.forked or time.monotonic() >= self.address.files.due:
+            return Missed.MISSED
+        try:
+            connection = self._prompt.pop()
+        except IndexError:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return Missed.MISSED
+            set_busy_timeout(connection, 0)
+        reusable = True
+        began = policy.clock()
+        try:
+            driver.set_limit(connection, policy.limit())
+            found = work(connection)
+        except driver.error:
+            policy.gave_up()
+            return Missed.MISSED
+        except Exception:
+            raise
+        except BaseException:
+            reusable = False
+            raise
+        finally:
+            if reusable:
+                self._prompt.append(connection)
+            if self.closed or not reusable:
+                self._discard(connection, reusable)
+        policy.ran(policy.clock() - began)
+        return found
+
+    def _patient(self) -> Connection | None:
+        """Return an idle connection of an event loop, if there is one, set up for a thread."""
+        try:
+            connection = self._prompt.pop()
+        except IndexError:
+            return None
+        self.address.driver.set_limit(connection, None)
+        set_busy_timeout(connection, self.address.lock_timeout)
+        return connection
+
+    def _discard(self, connection: Connection, reusable: bool) -> None:
+        if reusable:
+            self.close()
+        else:
+            connection.close()
+            self.all.remove(connection)
 
     def _look(self, at_files: Callable[[], T]) -> T:
         """Call what needs the files in place; raise StoreClosed if they are gone because the handle was closed meanwhile."""
@@ -308,8 +371,9 @@ class Readers:
 
     def close(self) -> None:
         self.closed = True
-        while self._idle:
-            self._idle.pop().close()
+        for idle in (self._idle, self._prompt):
+            while idle:
+                idle.pop().close()
         for connection in self.all:
             if sys.getrefcount(connection) == UNUSED:  # an interrupt came right after it was taken
                 connection.close()

@@ -30,6 +30,8 @@ from goes_lite.errors import (
 DriverName = Literal["apsw", "sqlite3"]
 Row = tuple[Any, ...]
 
+STEPS = 100
+"""How many instructions, those of a few rows, SQLite executes between two looks at a limit."""
 OPEN_READONLY, OPEN_READWRITE, OPEN_CREATE, OPEN_URI = 0x1, 0x2, 0x4, 0x40
 
 
@@ -79,6 +81,10 @@ class Driver(Protocol):
         """Set or, with None, remove the authorizer. SQLite then recompiles cached statements."""
         ...
 
+    def set_limit(self, connection: Connection, stop: Callable[[], bool] | None) -> None:
+        """Interrupt statements when the function, which is called every `STEPS` instructions, returns True."""
+        ...
+
     def copy(self, source: Connection, target: Connection) -> None:
         """Make the target, a database in memory, equal to the source."""
         ...
@@ -119,6 +125,9 @@ class StdlibDriver:
 
     def authorize(self, connection: Connection, check: Authorizer | None) -> None:
         cast("sqlite3.Connection", connection).set_authorizer(check)
+
+    def set_limit(self, connection: Any, stop: Callable[[], bool] | None) -> None:
+        connection.set_progress_handler(stop, STEPS)
 
     def copy(self, source: Connection, target: Connection) -> None:
         cast("sqlite3.Connection", source).backup(cast("sqlite3.Connection", target))
@@ -165,6 +174,9 @@ class ApswDriver:
 
     def authorize(self, connection: Connection, check: Authorizer | None) -> None:
         cast("Any", connection).authorizer = check
+
+    def set_limit(self, connection: Any, stop: Callable[[], bool] | None) -> None:
+        connection.set_progress_handler(stop, STEPS)
 
     def copy(self, source: Connection, target: Connection) -> None:
         with cast("Any", target).backup("main", source, "main") as copying:

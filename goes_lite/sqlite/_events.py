@@ -17,6 +17,7 @@ from goes_lite.sqlite._append import head
 from goes_lite.sqlite._driver import Connection
 from goes_lite.sqlite._executor import AnyExecutor
 from goes_lite.sqlite._import import insert
+from goes_lite.sqlite._reads import MOST_ROWS
 from goes_lite.sqlite._rows import COLUMNS, RowReader
 
 # One statement, so that the version of the aggregate, which every row has, and its events are of one moment.
@@ -51,10 +52,11 @@ class SQLiteEventRows:
                 self._reader.check_whole(ref, found, after, upto, version)
             return found
 
-        return self._executor.read(work)
+        return self._executor.read(work, brief=True)
 
     def page(self, query: EventQuery, after: int, upto: int, limit: int, *, reverse: bool) -> Awaitable[Page]:
-        return self._executor.read(partial(self._page, self._reader, query, after, upto, limit, reverse))
+        work = partial(self._page, self._reader, query, after, upto, limit, reverse)
+        return self._executor.read(work, brief=limit <= MOST_ROWS)
 
     def stored(self, after: int, upto: int, limit: int) -> Awaitable[Page]:
         return self._executor.read(partial(self._page, self._as_stored, EVERYTHING, after, upto, limit, False))
@@ -90,17 +92,19 @@ class SQLiteEventRows:
             self._reader.read_into(connection, rows, found)
             return found[0] if found else None
 
-        return self._executor.read(work)
+        return self._executor.read(work, brief=True)
 
     def head(self) -> Awaitable[int]:
-        return self._executor.read(head)
+        return self._executor.read(head, brief=True)
 
     def aggregates(self, name: str | None, after: AggregateRef | None, limit: int) -> Awaitable[list[AggregateRow]]:
         where = ["(name, id) > (?, ?)"] if after is not None else []
         where += ["name = ?"] if name is not None else []
         parameters = [*(after or ()), *(() if name is None else (name,)), limit]
         sql = _AGGREGATES.format(where=" AND ".join(where) or "TRUE")
-        return self._executor.read(lambda connection: connection.execute(sql, parameters).fetchall())
+        return self._executor.read(
+            lambda connection: connection.execute(sql, parameters).fetchall(), brief=limit <= MOST_ROWS
+        )
 
     def count(self, query: EventQuery) -> Awaitable[int]:
         def work(connection: Connection) -> int:

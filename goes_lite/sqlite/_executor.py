@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TypeAlias, TypeVar
 
 from goes_lite.contract.event_store import AppendCondition, Appended
@@ -11,13 +12,24 @@ from goes_lite.kit.batch import AppendBatch
 from goes_lite.kit.transaction import current_session
 from goes_lite.runtime import Runtime
 from goes_lite.sqlite._append import MakeAppend
-from goes_lite.sqlite._connection import Readers
+from goes_lite.sqlite._connection import Missed, Readers
 from goes_lite.sqlite._driver import Connection
 from goes_lite.sqlite._session import SessionExecutor, SQLiteSession
 from goes_lite.sqlite._view import SQLiteMoment
 from goes_lite.sqlite._writer import Writer
 
 T = TypeVar("T")
+
+
+def _timed(work: Callable[[Connection], T], clock: Callable[[], float], connection: Connection) -> tuple[T, float]:
+    began = clock()
+    return work(connection), clock() - began
+
+
+async def _let_others_run() -> None:
+    import asyncio  # a blocking program does not pay for it
+
+    await asyncio.sleep(0)
 
 
 class DirectExecutor:
@@ -32,13 +44,26 @@ class DirectExecutor:
         """Kept from being garbage-collected, and so closed, while one of its stores is in use."""
         self._memory = readers.address.memory
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
+    async def read(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
+        """Run a read. A brief one, of at most a page of rows, may run on the thread of the event loop."""
+        readers = self._readers
         if self._runtime.inline and not self._memory:
-            return self._readers.run(work)
-        self._readers.check_usable()  # before the runtime starts a thread
+            return readers.run(work)
+        readers.check_usable()  # before the runtime starts a thread
         if self._memory:
             return await self._read_memory(work)
-        return await self._runtime.call(lambda: self._readers.run(work))
+        if not brief:
+            return await self._runtime.call(lambda: readers.run(work))
+        policy = readers.policy
+        if policy.admits:
+            if policy.tired:
+                await _let_others_run()
+            found = readers.attempt(work)
+            if not isinstance(found, Missed):
+                return found
+        result, seconds = await self._runtime.call(lambda: readers.run(partial(_timed, work, policy.clock)))
+        policy.ran_in_thread(seconds)
+        return result
 
     async def _read_memory(self, work: Callable[[Connection], T]) -> T:
         # There is only one connection. Code inside a transaction of this store must read through it, since it would wait

@@ -25,6 +25,7 @@ from goes_lite.kit.paging import keyset_pages, upper_bound
 from goes_lite.kit.stored import MODEL
 from goes_lite.sqlite._driver import Connection, Row
 from goes_lite.sqlite._executor import AnyExecutor
+from goes_lite.sqlite._reads import MOST_ROWS
 
 PAGE = 1024
 """The maximum number of records in a page."""
@@ -65,7 +66,8 @@ class SQLiteModels:
 
     async def get(self, collection: str, id: str) -> ModelRecord | None:
         check_model_key(collection, id)
-        rows = await self._executor.read(lambda connection: connection.execute(_GET, (collection, id)).fetchall())
+        key = (collection, id)
+        rows = await self._executor.read(lambda connection: connection.execute(_GET, key).fetchall(), brief=True)
         return ModelRecord._make(MODEL.check(rows[0])) if rows else None
 
     async def get_many(self, collection: str, ids: Iterable[str]) -> dict[str, ModelRecord]:
@@ -77,7 +79,7 @@ class SQLiteModels:
             found = {row[1]: ModelRecord._make(MODEL.check(row)) for row in rows}
             return {id: found[id] for id in asked if id in found}
 
-        return await self._executor.read(work)
+        return await self._executor.read(work, brief=len(asked) <= MOST_ROWS)
 
     async def put(self, collection: str, id: str, data: str, *, expected: int | None = None) -> int:
         check_model_key(collection, id)
@@ -151,7 +153,8 @@ class SQLiteModels:
                 sql = f"SELECT * FROM ({sql}) WHERE (field IS NOT NULL, ifnull(field, 0), id) {beyond} (?, ?, ?)"
                 values += [last[1] is not None, 0 if last[1] is None else last[1], last[0]]
             return self._executor.read(
-                lambda connection: connection.execute(f"{sql} {order}", (*values, number)).fetchall()
+                lambda connection: connection.execute(f"{sql} {order}", (*values, number)).fetchall(),
+                brief=number <= MOST_ROWS,
             )
 
         # the id makes the order total, so that a page can begin after the last row of the previous one

@@ -254,7 +254,7 @@ class SessionExecutor:
         self._session = session
         self._append = append
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], *, brief: bool = False) -> T:
         return await self._session.run(work, savepoint=False)
 
     async def write(self, work: Work[T], *, atomic: bool = False) -> T:

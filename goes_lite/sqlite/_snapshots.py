@@ -51,7 +51,7 @@ class SQLiteSnapshots:
 
     async def latest(self, aggregate: AggregateRef, *, upto: int | None = None) -> Snapshot | None:
         key = (*aggregate_ref(aggregate), upper_bound("upto", upto))
-        rows = await self._executor.read(lambda connection: connection.execute(_LATEST, key).fetchall())
+        rows = await self._executor.read(lambda connection: connection.execute(_LATEST, key).fetchall(), brief=True)
         return _snapshot(rows[0]) if rows else None
 
     def query(self, *, names: Iterable[str] = (), aggregate: AggregateRef | None = None) -> Pages[Snapshot]:

@@ -69,7 +69,7 @@ class SQLiteMoment:
             if connection is not None:
                 connection.close()
 
-    async def read(self, work: Callable[[Connection], T]) -> T:
+    async def read(self, work: Callable[[Connection], T], *, brief: bool = False) -> T:
         return await self._runtime.call(lambda: self._run(work))
 
     def _run(self, work: Callable[[Connection], T]) -> T:
