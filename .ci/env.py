@@ -24,10 +24,10 @@ PYPROJECT = ROOT / "pyproject.toml"
 
 ENVIRONMENTS = {  # name: (extras of the library, dependency group)
     "bare": ("", "test"),
-    "full": ("[fast,protobuf,postgres,mongo,nats,parquet]", "full"),
-    "recipes": ("[fast,protobuf,postgres,mongo,nats,parquet]", "recipes"),
+    "full": ("[fast,protobuf,postgres,mongo,nats,parquet,pydantic]", "full"),
+    "recipes": ("[fast,protobuf,postgres,mongo,nats,parquet,pydantic]", "recipes"),
     "docs": ("", "docs"),
-    "dev": ("[fast,protobuf,postgres,mongo,nats,parquet]", "dev"),
+    "dev": ("[fast,protobuf,postgres,mongo,nats,parquet,pydantic]", "dev"),
 }
 
 

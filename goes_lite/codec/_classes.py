@@ -1,4 +1,4 @@
-"""The fields of a class: dataclass, attrs class, msgspec Struct, NamedTuple or TypedDict."""
+"""The fields of a class: dataclass, attrs class, msgspec Struct, NamedTuple, TypedDict, or a model of pydantic."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from goes_lite.codec._pydantic import is_pydantic, pydantic_fields
 from goes_lite.codec._shapes import MISSING, Field, Shape, Unresolved, class_of, label_of, unsupported
 from goes_lite.codec.generics import bound_hints
 from goes_lite.errors import RegistrationError
@@ -20,7 +21,9 @@ def describe_class(
 ) -> Shape:
     """Return the shape of a class with fields; it enters `known` before its fields, for recursive types."""
     members: Mapping[str, Any] = vars(cls)
-    if "__dataclass_fields__" in members:
+    if is_pydantic(cls):
+        kind, fields = "object", None
+    elif "__dataclass_fields__" in members:
         kind, fields = "object", _dataclass
     elif "__attrs_attrs__" in members:
         kind, fields = "object", _attrs
@@ -40,8 +43,10 @@ def describe_class(
         raise unsupported(where, label_of(hint))
     shape = known[hint] = Shape(kind, cls, label_of(hint))
     try:
-        hints = _hints(cls, args)
-        fields(describe, shape, cls, hints)
+        if fields is None:
+            pydantic_fields(describe, shape, cls)
+        else:
+            fields(describe, shape, cls, _hints(cls, args))
         _check_names(shape, cls)
     except BaseException:
         del known[hint]

@@ -59,7 +59,10 @@ def doubts(shape: Shape) -> str:
     shapes = list(shape.walk())
     found: list[str] = []
     if any(field.compared for inner in shapes for field in inner.computed):
-        found.append("a field with init=False is not stored but made again (make it an argument, or do not compare it)")
+        found.append(
+            "a field with init=False, or a private attribute, is not stored but made again (make it an argument, or do not "
+            "compare it)"
+        )
     if any(inner.runs_code for inner in shapes):
         found.append("__post_init__, converters and the like run again when it is read")
     if any(inner.kind in _KEYED and any(part.kind == "datetime" for part in inner.parts[0].walk()) for inner in shapes):

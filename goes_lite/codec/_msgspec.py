@@ -202,6 +202,8 @@ def _reads(shape: Shape) -> bool:
             return False  # an object, so that fields can be added and removed; msgspec has arrays
         if inner.kind == "literal" and any(type(value) is bool for value in inner.values):
             return False
+        if inner.build == "validate":
+            return False  # pydantic's own code has to run
         if inner.kind == "object" and (inner.computed or _is_attrs(inner.type) or not _plainly_named(inner)):
             return False
     return True

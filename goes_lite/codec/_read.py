@@ -315,7 +315,7 @@ def _by_attributes(shape: Shape, known: dict[int, Read]) -> Read:
 
 
 def _by_constructor(shape: Shape, known: dict[int, Read]) -> Read:
-    cls = shape.type
+    cls, make = shape.type, shape.make
     fields = [(field.argument, field.key, reader(field.shape, known), field.required) for field in shape.fields]
 
     def read(plain: Any) -> Any:
@@ -335,7 +335,7 @@ def _by_constructor(shape: Shape, known: dict[int, Read]) -> Read:
         except Problem as problem:
             problem.path.append(f".{key}")
             raise
-        return _made(shape, cls, **arguments)
+        return _made(shape, make, **arguments)
 
     return read
 

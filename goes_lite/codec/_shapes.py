@@ -75,7 +75,9 @@ class Shape:
     an object. A recursive type is a shape that contains itself.
     """
 
-    __slots__ = ("build", "computed", "fields", "frozen", "kind", "label", "parts", "runs_code", "type", "values")
+    __slots__ = (
+        "build", "computed", "fields", "frozen", "kind", "label", "make", "parts", "runs_code", "type", "values",
+    )  # fmt: skip
 
     def __init__(self, kind: str, type: Any, label: str) -> None:
         self.kind = kind
@@ -85,7 +87,10 @@ class Shape:
         self.fields: tuple[Field, ...] = ()
         self.values: tuple[Any, ...] = ()  # of an enum or a Literal, as JSON
         self.frozen = False
-        self.build = "call"  # how an object is created: "call" its constructor, or "set" its attributes
+        self.build = (
+            "call"  # how an object is created: "call" its constructor, "set" its attributes, or "validate" them
+        )
+        self.make: Callable[..., Any] = type  # what is called, by the names of arguments
         self.computed: tuple[Field, ...] = ()  # fields with init=False: not stored, computed on reading
         self.runs_code = False  # whether reading runs code of the class: __post_init__, converters, …
 
@@ -133,8 +138,8 @@ def label_of(hint: Any) -> str:
 
 
 _SUPPORTED = (
-    "use a dataclass, attrs class, NamedTuple, TypedDict, Enum, Literal, list, tuple, set, frozenset, dict, str, int, "
-    "float, bool, bytes, None, datetime, date, time, timedelta, UUID, Decimal, or Any for plain JSON"
+    "use a dataclass, attrs class, pydantic model, NamedTuple, TypedDict, Enum, Literal, list, tuple, set, frozenset, dict, str, "
+    "int, float, bool, bytes, None, datetime, date, time, timedelta, UUID, Decimal, or Any for plain JSON"
 )
 
 

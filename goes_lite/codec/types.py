@@ -154,6 +154,14 @@ def _literal(hint: Any, args: tuple[Any, ...], where: str) -> Shape:
 #: Scalars by module: if the program has not imported the module, no hint can be one of them.
 _LAZY = (("datetime", "datetime", "date", "time", "timedelta"), ("uuid", "UUID"), ("decimal", "Decimal"))
 
+#: Annotations of pydantic that are no class of a value. Those that time makes wrong, such as FutureDate, are not among them.
+_PYDANTIC = {
+    "AwareDatetime": ("datetime", "datetime"),
+    "EmailStr": ("builtins", "str"),
+    "PastDate": ("datetime", "date"),
+    "PastDatetime": ("datetime", "datetime"),
+}
+
 _SIMPLE: dict[Any, str] = {
     None: "none",
     type(None): "none",
@@ -182,6 +190,9 @@ def _scalar(hint: Any) -> Shape | None:
             for name in names:
                 if hint is getattr(sys.modules.get(module), name, MISSING):
                     return Shape(name, hint, name)
+        if hint.__module__ in ("pydantic.types", "pydantic.networks") and hint.__name__ in _PYDANTIC:
+            module, name = _PYDANTIC[hint.__name__]
+            return Shape(name, getattr(sys.modules[module], name), name)
     return None
 
 
