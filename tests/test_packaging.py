@@ -6,15 +6,18 @@ import importlib
 import json
 import os
 import re
+import runpy
 from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
 import goes_lite
 from goes_lite.errors import DriverMissing
 
+ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {"goes_lite", "goes_lite_conformance", "goes_lite_mongo", "goes_lite_nats", "goes_lite_postgres"}
 
 
@@ -75,6 +78,26 @@ def test_the_version_is_the_one_that_the_package_states(distribution: metadata.D
 
 def test_the_description_is_the_readme(distribution: metadata.Distribution) -> None:
     assert distribution.metadata["Description-Content-Type"] == "text/markdown"
+
+
+def test_the_description_has_no_relative_links(files: set[str], distribution: metadata.Distribution) -> None:
+    """The package index has no other file: a link is absolute, or it is not there."""
+    text = str(distribution.metadata.get_payload()) or distribution.metadata["Description"]  # type: ignore[attr-defined]
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+
+    assert "# goes_lite" in text
+    assert [target for target in targets if not target.startswith(("https://", "#"))] == []
+
+
+def test_links_of_the_description_lead_to_the_files_of_the_version() -> None:
+    described = runpy.run_path(str(ROOT / ".ci" / "metadata.py"))["described"]
+    readme = "[`a`](docs/a.md#b) [c](https://c.example) [d](#d)\n```python\nx[0](docs/a.md)\n```\n[e](LICENSE)\n"
+
+    assert described(readme, "https://host.example/us/it", "1.2.3") == (
+        "[`a`](https://host.example/us/it/blob/v1.2.3/docs/a.md#b) [c](https://c.example) [d](#d)\n"
+        "```python\nx[0](docs/a.md)\n```\n[e](https://host.example/us/it/blob/v1.2.3/LICENSE)\n"
+    )
+    assert described(readme, "", "1.2.3") == "`a` [c](https://c.example) [d](#d)\n```python\nx[0](docs/a.md)\n```\ne\n"
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from goes_lite.cli.exits import UsageError
 from goes_lite.errors import options
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from goes_lite.cli.terminal import Terminal
 
 ENTRY_POINTS = "goes_lite.commands"
@@ -154,7 +156,13 @@ def _plugin(name: str, known: list[str]) -> Command:
     found = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
     if name not in found:
         raise UsageError(f"there is no command {name!r}{did_you_mean(name, [*known, *found])}", "goes-lite --help")
-    command: object = found[name].load()
+    try:
+        command: object = found[name].load()
+    except (Exception, SystemExit) as error:  # whatever the module of another package raises while it is imported
+        raise UsageError(
+            f"the command {name!r}{_origin(found[name])} cannot be loaded: {type(error).__name__}: {error}",
+            "goes-lite --help",
+        ) from error
     if not isinstance(command, Command):
         raise UsageError(f"the entry point {found[name].value!r} of the command {name!r} must be a Command")
     return command
@@ -205,7 +213,13 @@ def _plugins() -> dict[str, str]:
     from importlib.metadata import entry_points
 
     points = {point.name: point for point in entry_points(group=ENTRY_POINTS)}
-    return {name: f"from {point.dist.name}" if point.dist else point.value for name, point in sorted(points.items())}
+    return {name: _origin(point).lstrip() or point.value for name, point in sorted(points.items())}
+
+
+def _origin(point: EntryPoint) -> str:
+    """Return which package a command comes from, as the end of a phrase; nothing if its metadata do not say so."""
+    name: str | None = point.dist.metadata["Name"] if point.dist else None
+    return f" from {name}" if name else ""
 
 
 def _mentioned() -> bool:

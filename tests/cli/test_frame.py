@@ -161,6 +161,35 @@ def test_another_package_adds_a_command(tmp_path: Path) -> None:
     assert "usage: goes-lite log" in run("log", "--help")[0]
 
 
+def test_a_broken_command_of_another_package_breaks_nothing_else(tmp_path: Path) -> None:
+    """It is imported only if it is called; then one line says what is wrong with it, whatever that is."""
+    (tmp_path / "loud.py").write_text("print('imported'); import does_not_exist\n")
+    (tmp_path / "leaving.py").write_text("raise SystemExit(7)\n")
+    folder = tmp_path / "plugin-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: plugin\nVersion: 1.0\n")
+    (folder / "entry_points.txt").write_text(
+        "[goes_lite.commands]\nloud = loud:COMMAND\nleaving = leaving:COMMAND\nnowhere = nowhere:COMMAND\n"
+    )
+    nameless = tmp_path / "nameless-1.0.dist-info"
+    nameless.mkdir()
+    (nameless / "entry_points.txt").write_text("[goes_lite.commands]\nnameless = json:dumps\n")
+    env = {"PYTHONPATH": str(tmp_path)}
+
+    def run(*arguments: str, code: int = 0) -> tuple[str, str]:
+        done = goes_lite(*arguments, cwd=tmp_path, env=env, code=code)
+        return done.out, done.err
+
+    overview, errors = run("--help")
+    assert re.search(r"^  leaving +from plugin$", overview, re.MULTILINE)
+    assert ("imported" in overview, errors) == (False, "")
+    notes(tmp_path / "app.db")
+    assert "note.taken" in run("log", "app.db")[0]
+    assert "the command 'loud' from plugin cannot be loaded: ModuleNotFoundError" in run("loud", code=2)[1]
+    assert "the command 'leaving' from plugin cannot be loaded: SystemExit: 7" in run("leaving", code=2)[1]
+    assert "No module named 'nowhere'" in run("nowhere", "--json", code=2)[0]
+
+
 # --- the store --------------------------------------------------------------------------------------------------------
 
 
