@@ -106,12 +106,25 @@ LONG: dict[str, list[str]] = {
     ],
     "bus/test_nats_commands.py": [
         "test_the_only_service_dies_while_it_handles_a_command",
+        "test_the_outcome_of_a_queued_command_is_told_once_where_it_was_accepted",
     ],
     "bus/test_nats_faults.py": [
         "test_a_member_of_a_group_is_killed",
     ],
     "bus/test_nats_lost.py": [
         "test_a_group_misses_nothing",
+        "test_a_group_of_one_keeps_order_when_an_event_is_lost_on_its_way",
+        "test_a_subscription_without_a_group_misses_nothing",
+    ],
+    "bus/test_nats_queue_lost.py": [
+        "test_a_worker_records_outcomes_and_sends_what_is_lost",
+        "test_who_waits_for_the_outcome_sends_what_is_lost_once_more",
+    ],
+    "bus/test_operator_faults_nats.py": [
+        "test_a_right_is_missing",
+        "test_the_disk_of_the_broker_is_full",
+        "test_the_password_is_rotated",
+        "test_the_queue_of_commands_is_deleted",
     ],
     "cli/test_backup.py": [
         "test_ended_at_any_moment",
@@ -125,6 +138,7 @@ LONG: dict[str, list[str]] = {
         "test_an_interrupted_export",
         "test_an_unfinished_import_is_told_and_resumed",
         "test_killed_exports_and_imports",
+        "test_parts_of_a_log",
     ],
     "cli/test_page.py": [
         "test_the_examples_run_and_print_what_the_page_says",
@@ -138,11 +152,18 @@ LONG: dict[str, list[str]] = {
     "cli/test_workflows.py": [
         "test_a_change_is_announced_done_and_kept",
     ],
+    "codec/test_codec_properties.py": [
+        "test_both_json_codecs_refuse_the_same_payloads",
+        "test_both_json_codecs_refuse_the_same_values",
+    ],
     "commands/test_accepted.py": [
+        "test_a_damaged_one_does_not_stop_the_others",
         "test_killed_while_they_are_under_way_each_has_one_effect",
     ],
     "commands/test_duplicates.py": [
         "test_by_another_process",
+        "test_by_threads_of_two_handles",
+        "test_without_transactions",
     ],
     "conformance/test_command_line.py": [
         "test_a_backend_that_breaks_a_rule",
@@ -163,14 +184,22 @@ LONG: dict[str, list[str]] = {
     "conformance/test_contract.py": [
         "test_a_failure_shows_the_rule_and_both_sides",
         "test_a_rule_that_hangs_fails_and_says_where",
+        "test_a_rule_that_hangs_in_an_event_loop_closes_what_it_has_opened",
         "test_another_process_finds_the_hook_in_the_file_of_the_test",
     ],
     "conformance/test_matrix.py": [
         "test_a_report_is_about_what_the_backend_says_of_itself_today",
     ],
+    "conformance/test_mutants.py": [
+        "test_it_is_found_out",
+        "test_the_wrapping_alone_does_no_harm",
+    ],
     "conformance/test_report.py": [
         "test_a_run_without_rules_has_no_report",
         "test_with_several_test_processes_it_is_the_same",
+    ],
+    "conformance/test_workflow_mutants.py": [
+        "test_it_is_found_out",
     ],
     "examples/test_example_graduate.py": [
         "test_an_application_moves_there_and_back",
@@ -189,9 +218,21 @@ LONG: dict[str, list[str]] = {
     ],
     "operations/test_follow.py": [
         "test_a_follower_that_is_killed_goes_on_where_it_was",
+        "test_every_pair_of_backends",
     ],
     "operations/test_import.py": [
         "test_an_interrupted_import_is_unusable_until_it_is_resumed",
+    ],
+    "operations/test_moving.py": [
+        "test_movers_are_killed_under_writers",
+    ],
+    "operations/test_on_moved.py": [
+        "test_a_url_that_is_known_only_later",
+        "test_a_whole_program_goes_on",
+        "test_leases_go_along",
+    ],
+    "operations/test_parts.py": [
+        "test_an_interrupted_part_goes_on",
     ],
     "operations/test_verify.py": [
         "test_memory_does_not_grow_with_the_log",
@@ -205,14 +246,23 @@ LONG: dict[str, list[str]] = {
     "projection/test_properties.py": [
         "test_a_processor_inline_and_live_make_what_a_plain_fold_makes",
     ],
+    "projection/test_rebuild_beside_others.py": [
+        "test_while_the_live_one_and_writers_go_on",
+    ],
     "projection/test_under_fire.py": [
         "test_three_workers_of_which_the_active_one_is_killed",
     ],
     "relay/test_killed.py": [
         "test_killed_in_the_middle_of_publishing_it_leaves_nothing_out",
     ],
+    "repository/test_queues.py": [
+        "test_a_turn_that_takes_too_long_holds_nobody_up",
+    ],
     "test_connect.py": [
         "test_a_zip_without_metadata_knows_what_comes_with_goes_lite",
+    ],
+    "test_demo.py": [
+        "test_the_demo_is_plain_ascii_where_the_output_is",
     ],
     "test_example_assistant.py": [
         "test_it_resumes_after_a_kill",
@@ -245,8 +295,21 @@ LONG: dict[str, list[str]] = {
         "test_mypy_finds_all_of_them",
         "test_pyright_finds_all_of_them",
     ],
+    "test_user_functions.py": [
+        "test_a_command_worker_goes_on",
+    ],
     "testing/test_given_commands.py": [
         "test_fixtures",
+    ],
+    "testing/test_simulation.py": [
+        "test_it_makes_the_same_run_in_another_process",
+        "test_what_the_library_promises_holds_for_every_seed",
+    ],
+    "workflow/test_flow.py": [
+        "test_every_input_may_come_in_a_process_of_its_own",
+    ],
+    "workflow/test_under_fire.py": [
+        "test_two_processes_of_which_one_is_killed_again_and_again",
     ],
 }
 """The names of the tests by the file, below `tests`, where they are."""
