@@ -31,7 +31,7 @@ STOREYS = [  # from the ground up: purpose and columns; in a column, importers a
     ),
     ("what connect() returns", [["database"]]),
     ("the same without await", [["blocking"]]),
-    ("what people start and import", [["testing"], ["cli"], ["__main__"], ["__init__"]]),
+    ("what people start and import", [["explorer"], ["testing"], ["cli"], ["__main__"], ["__init__"]]),
 ]
 WING = {"kit", "sqlite", "goes_lite_postgres", "goes_lite_mongo", "goes_lite_nats"}
 """The right wing of storey 4: neither wing imports from the other."""

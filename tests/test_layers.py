@@ -57,6 +57,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     # storey 6: the same without await
     "blocking": [*CONTRACT, *FEATURES, "database"],
     # storey 7: what people start, and what they import
+    "explorer": [*CONTRACT, *FEATURES, "database", "blocking"],
     "testing": ["*"],
     "cli": ["*"],
     "__main__": ["*"],

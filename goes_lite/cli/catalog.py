@@ -36,6 +36,7 @@ class Row(NamedTuple):
 
 CATALOG: dict[str, dict[str, Row]] = {
     "Look into a store": {
+        "ui": Row("ui", "a store in the browser, live"),
         "log": Row("log", "the events of a store"),
         "show": Row("show", "one event, as it is stored and as the program reads it"),
         "aggregate": Row("aggregate", "the history of an aggregate, its state, and what changed"),

@@ -214,6 +214,10 @@ class Registry:
         """Return the type of a name or an alias; UnknownEventError."""
         return self._entry(name).type
 
+    def schema_of(self, name: str) -> int:
+        """Return the schema version of today's form of a name or an alias; UnknownEventError."""
+        return self._entry(name).schema
+
     def canonical(self, name: str) -> str:
         """Return the current name for an alias; any other name unchanged, known or not."""
         entry = self._find(name)
@@ -378,8 +382,7 @@ default_registry = Registry()
 
 def nameless() -> Registry:
     """Return a registry that knows no name, not even those of built-in events: for readers of what is stored."""
-    registry = Registry()
-    registry._kind = "stored event"
+    (registry := Registry())._kind = "stored event"
     return registry
 
 

@@ -106,8 +106,11 @@ class Info:
         return sum(self.sizes.values()) if self.sizes else None
 
 
-async def info_of(backend: Backend, *, counts: bool = True) -> Info:
-    """Return the facts of a store; without `counts`, those that need no scan of the log or of the aggregates."""
+async def info_of(backend: Backend, *, counts: bool = True, many: int = MANY) -> Info:
+    """Return the facts of a store; without `counts`, those that need no scan of the log or of the aggregates.
+
+    Parked events and commands are counted up to `many`.
+    """
     now = backend.runtime.clock.now()
     head, fence = await backend.events.head(), await backend.fence()
     names: Counter[str] | None = None
@@ -128,16 +131,16 @@ async def info_of(backend: Backend, *, counts: bool = True) -> Info:
         first_time=await _time(backend),
         last_time=await _time(backend, upto=head, reverse=True),
         sizes=await backend.sizes(),
-        consumers=await consumers_of(backend),
-        commands=await _commands(backend, now),
+        consumers=await consumers_of(backend, many=many),
+        commands=await _commands(backend, now, many),
         moved_to=None if fence is None else fence.to,
     )
 
 
-async def consumers_of(backend: Backend) -> tuple[ConsumerInfo, ...]:
-    """Return what the store knows of each named consumer, by name."""
+async def consumers_of(backend: Backend, *, many: int = MANY) -> tuple[ConsumerInfo, ...]:
+    """Return what the store knows of each named consumer, by name. Parked events are counted up to `many`."""
     head, now = await backend.events.head(), backend.runtime.clock.now()
-    return tuple([await _consumer(backend, one, head, now) for one in await backend.checkpoints.all()])
+    return tuple([await _consumer(backend, one, head, now, many) for one in await backend.checkpoints.all()])
 
 
 async def _time(backend: Backend, **bounds: Any) -> datetime | None:
@@ -156,7 +159,7 @@ async def _first(backend: Backend, **bounds: Any) -> Event[Any] | Exception | No
     return found[0] if found else None
 
 
-async def _consumer(backend: Backend, checkpoint: Checkpoint, head: int, now: datetime) -> ConsumerInfo:
+async def _consumer(backend: Backend, checkpoint: Checkpoint, head: int, now: datetime, many: int) -> ConsumerInfo:
     name, position, store, saved = checkpoint
     lag_seconds: float | None = 0.0
     if position < head:
@@ -168,7 +171,7 @@ async def _consumer(backend: Backend, checkpoint: Checkpoint, head: int, now: da
     lease = await _lease(backend, name)
     return ConsumerInfo(
         name, position, max(0, head - position), lag_seconds, saved, lease.owner if lease else None,
-        lease.expires if lease else None, await _parked(backend, name), store,
+        lease.expires if lease else None, await _parked(backend, name, many), store,
         store != backend.identity or position > head,
     )  # fmt: skip
 
@@ -180,17 +183,17 @@ async def _lease(backend: Backend, name: str) -> Lease | None:
         return None
 
 
-async def _parked(backend: Backend, name: str) -> int:
+async def _parked(backend: Backend, name: str, many: int) -> int:
     try:
-        return sum([1 async for _ in backend.models.query(parked_collection(name), limit=MANY)])
+        return sum([1 async for _ in backend.models.query(parked_collection(name), limit=many)])
     except InvalidQueryError:  # the name of a checkpoint may be longer than that of a processor
         return 0
 
 
-async def _commands(backend: Backend, now: datetime) -> CommandsInfo:
+async def _commands(backend: Backend, now: datetime, many: int) -> CommandsInfo:
     states: Counter[str] = Counter()
     due: list[datetime] = []
-    async for record in backend.models.query(COMMANDS, limit=MANY):
+    async for record in backend.models.query(COMMANDS, limit=many):
         try:
             state, time, at_once = _command(record)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError, CodecError):

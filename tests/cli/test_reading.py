@@ -42,8 +42,9 @@ NO_STORE = {"completion", "demo", "schema events", "schema diff", "schema store"
 """Commands that open no store that exists."""
 
 
-TESTED_ELSEWHERE = {"backup", "export", "workflows show"}
-"""Those that write what they read to another place: see below. The last one needs an instance: see `test_workflows`."""
+TESTED_ELSEWHERE = {"backup", "export", "workflows show", "ui"}
+"""Those that write what they read to another place: see below. `workflows show` needs an instance, see `test_workflows`; `ui` has
+no end, see `tests/explorer/test_server.py`."""
 
 
 def test_a_copy_changes_no_byte_of_its_source(shop: Path, tmp_path: Path) -> None:

@@ -1,0 +1,150 @@
+"""The explorer: from a request to its response, whatever serves it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from http import HTTPStatus
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from goes_lite.errors import CodecError, ConfigError, GoesError, InvalidQueryError, StoreError, UnknownEventError
+from goes_lite.explorer import assets
+from goes_lite.explorer.disclosure import Disclosure, Level
+from goes_lite.explorer.exchange import Refused, Request, Response
+from goes_lite.explorer.frame import Frame
+from goes_lite.explorer.guard import SAFE_HEADERS, Guard, methods
+from goes_lite.explorer.html import Html, tag
+from goes_lite.explorer.routes import ROUTES, find, page_of
+from goes_lite.explorer.source import Source
+from goes_lite.operations.forms import dumps
+
+if TYPE_CHECKING:
+    from goes_lite.blocking import BlockingDatabase
+
+HTML = "text/html; charset=utf-8"
+JSON = "application/json"
+
+_log = logging.getLogger("goes_lite.explorer")
+
+
+class Explorer:
+    """The pages of one store. Any number of threads may call `respond`.
+
+    Arguments
+      db             an open handle, which the explorer never closes. Nothing is written with it, so it may be read-only.
+      disclose       how much of payloads is shown: 'none', 'masked', 'limited' (the default: what the program does not
+                     declare personal) or 'full'. See `goes_lite.explorer.disclosure`.
+      app            the module of the program, for its types, aggregates and projections.
+      guard          admits the person who started a server; None where the explorer is part of a program, which has its own
+                     ways to say who may see its pages.
+    """
+
+    def __init__(
+        self,
+        db: BlockingDatabase,
+        *,
+        disclose: Level = "limited",
+        app: ModuleType | None = None,
+        guard: Guard | None = None,
+    ) -> None:
+        try:
+            disclosure = Disclosure(disclose)
+        except ValueError as exc:
+            raise ConfigError(str(exc)) from None
+        self.source = Source(db, disclosure, app)
+        self.guard = guard
+
+    def respond(self, request: Request) -> Response:
+        """Return the response to a request. It raises nothing: what goes wrong becomes a page that says so."""
+        try:
+            if self.guard is not None and (answer := self.guard.admit(request)) is not None:
+                return _safe(answer)
+            allowed = methods(request.path, allow_actions=False)
+            if request.method not in allowed:
+                return self._failed(
+                    request, 405, f"{request.method!r:.20} is not possible here", allow=", ".join(allowed)
+                )
+            return _safe(self._page(request))
+        except Refused as error:
+            return self.refuse(request, error)
+        except InvalidQueryError as error:
+            return self._failed(request, 400, str(error))
+        except (StoreError, CodecError, UnknownEventError) as error:
+            return self._failed(request, 503, str(error), "goes-lite verify")
+        except GoesError as error:
+            return self._failed(request, 500, str(error))
+        except Exception:  # noqa: BLE001 - logged with its traceback
+            _log.exception("a page of the explorer failed: %s", request.path)
+            return self._failed(
+                request, 500, "this is a defect of goes_lite, please report it; its log has the traceback"
+            )
+
+    def refuse(self, request: Request, error: Refused) -> Response:
+        """Return the page that says why a request is refused."""
+        return self._failed(request, error.status, error.message, error.hint)
+
+    def _page(self, request: Request) -> Response:
+        path, query = request.path, request.query
+        if path.startswith("/assets/"):
+            return assets.response(path)
+        if as_json := path.endswith(".json"):
+            path = path.removesuffix(".json")
+        if path == "/overview":
+            path = "/"
+        found = find(path, request.one("of"))
+        if found is None:
+            raise Refused(404, f"there is no page {path!r:.200}")
+        route, argument = found
+        request = replace(request, path=path, argument=argument)
+        page = page_of(route)
+        data = page.read(self.source, request)
+        if as_json or _wants_json(request):
+            return Response(200, (("Content-Type", JSON), *_FRESH), (dumps(data) + "\n").encode())
+        at = f"{route.path}/{argument}" if argument else route.path
+        frame = self._frame(request, at, {name: one for name, one in query.items() if name != "of"})
+        title: Any = getattr(page, "title", None)
+        return _html(200, frame.page(title(data) if title else route.label, page.render(data, frame)))
+
+    def _frame(self, request: Request, path: str, query: Any = None) -> Frame:
+        return Frame(
+            path=path,
+            base=request.base,
+            location=self.source.db.location,
+            menu=tuple((route.path, route.label) for route in ROUTES if route.menu),
+            query=query,
+            version=assets.version(),
+        )
+
+    def _failed(self, request: Request, status: int, message: str, hint: str = "", *, allow: str = "") -> Response:
+        more = (("Allow", allow),) if allow else ()
+        if request.path.endswith(".json") or _wants_json(request):
+            body = {"error": {"status": status, "message": message, "hint": hint or None}}
+            return _safe(Response(status, (("Content-Type", JSON), *_FRESH, *more), (json.dumps(body) + "\n").encode()))
+        shown: Html = tag(
+            "div", tag("p", message), tag("p", "Try: ", tag("code", hint)) if hint else None, class_="failed"
+        )
+        # Who is not admitted learns nothing of the store, not even where it is.
+        hidden = status in (403, 411, 413, 414, 421)
+        title = HTTPStatus(status).phrase
+        frame = Frame(path="", version=assets.version()) if hidden else self._frame(request, request.path)
+        page = frame.bare(title, shown) if hidden else frame.page(title, shown)
+        answer = _html(status, page)
+        return _safe(replace(answer, headers=(*answer.headers, *more)))
+
+
+_FRESH = (("Cache-Control", "no-store"),)
+
+
+def _html(status: int, page: Html) -> Response:
+    return Response(status, (("Content-Type", HTML), *_FRESH), page.encode(errors="replace"))
+
+
+def _safe(answer: Response) -> Response:
+    return replace(answer, headers=(*answer.headers, *SAFE_HEADERS))
+
+
+def _wants_json(request: Request) -> bool:
+    accept = request.headers.get("accept", "")
+    return "application/json" in accept and "text/html" not in accept

@@ -1,0 +1,45 @@
+"""What a page reads from: the handle, what the program says about its types, and how much of a payload may be shown."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from goes_lite.explorer.disclosure import Disclosure
+from goes_lite.explorer.tally import Tally
+from goes_lite.operations.forms import event_data, iso, printable
+
+if TYPE_CHECKING:
+    from goes_lite.blocking import BlockingDatabase
+    from goes_lite.events.event import Event
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a page reads from. Any thread may use it."""
+
+    db: BlockingDatabase
+    disclosure: Disclosure
+    app: ModuleType | None = None
+    """The module of the program that `--app` names: its types, aggregates and projections; None if it is not known."""
+    tally: Tally = field(default_factory=Tally)
+    """Counts of the log that were made for earlier requests."""
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine that uses `db.backend`, such as one of `goes_lite.operations`, and return its result."""
+        return self.db._portal.run(coroutine)
+
+    def event(self, event: Event[Any]) -> dict[str, Any]:
+        """Return an event as data for JSON, with as much of its payload as may be shown."""
+        found = self.disclosure.event(event_data(event), self.db.registry)
+        return {**found, "time": iso(event.time), "id": str(event.id)}
+
+
+def line(text: str, length: int = 200) -> str:
+    """Return text as one line of at most so many characters."""
+    text = printable(text)
+    return text if len(text) <= length else text[: length - 1] + "…"
