@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from uuid import UUID
 
-from goes_lite.commands._accepted import accept, accepted_in
+from goes_lite.commands._accepted import accept, accepted_in, read
 from goes_lite.commands._command import Command
+from goes_lite.commands._receipts import receipts_of
 from goes_lite.contract.backend import Backend, Transaction
+from goes_lite.contract.own_collections import COMMANDS
 
 
 class Postponed(Exception):
@@ -26,3 +29,16 @@ async def accept_all(backend: Backend, tx: Transaction, commands: Iterable[tuple
     kept = {str(command.id): accept(backend, command, due) for command, due in commands}
     if kept:
         await accepted_in(tx).put_many(kept)
+
+
+async def take_back(tx: Transaction, id: UUID) -> bool:
+    """Remove a command that has failed, so that nobody can redrive it; the transaction decides.
+
+    False if it was done, or is going to be handled: then it stays, and counts. ModelConflict if somebody changes it just now.
+    """
+    record = await tx.models.get(COMMANDS, str(id))
+    if record is not None:
+        failed = read(record, tx.runtime.clock.now()).state == "failed"
+        return failed and await accepted_in(tx).delete(str(id), expected=record.version)
+    receipt = await receipts_of(tx).find(str(id))
+    return receipt is None or receipt.begun or receipt.rejection is not None

@@ -111,7 +111,7 @@ class Workflows:
                 return
             told: InputRef | None = None
             if instance.compensating and instance.undoing is None and instance.undo:
-                instance = replace(instance, undo=instance.undo[:-1])
+                instance = replace(instance, undo=instance.undo[:-1], failed_undo=None)
             elif failing.timer:
                 told = InputRef("timer", failing.input, due=failing.timer, time=to_micros(work.now))
                 instance = replace(instance, timers=instance.timers_without(failing.input))

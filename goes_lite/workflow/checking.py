@@ -10,7 +10,13 @@ from goes_lite.contract.backend import Stores
 from goes_lite.errors.functions import error_text, failure
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
-from goes_lite.events.workflow import EffectRecord, WorkflowHandled, WorkflowResumed, WorkflowStarted
+from goes_lite.events.workflow import (
+    EffectRecord,
+    WorkflowHandled,
+    WorkflowResumed,
+    WorkflowStarted,
+    WorkflowSuspended,
+)
 from goes_lite.workflow.definition import AGGREGATE, Definition
 from goes_lite.workflow.history import read_input
 from goes_lite.workflow.instance import Instance
@@ -59,6 +65,9 @@ class _Checked:
             self._version, self._previous, self._instance = data.version, self._instance, None
         elif isinstance(data, WorkflowResumed):
             self._resume(data, event)
+        elif isinstance(data, WorkflowSuspended):
+            if data.input is None and self._instance is not None:  # an undo failed, perhaps one that was redriven
+                self._instance = replace(self._instance, undoing=None)
         elif isinstance(data, WorkflowHandled):
             return await self._handle(data, event)
         return None
@@ -95,7 +104,7 @@ class _Checked:
             instance = replace(instance, timers=instance.timers_without(data.skipped.name))
         if instance.compensating and instance.undoing is None and instance.undo:
             if data.action == "skip":
-                instance = replace(instance, undo=instance.undo[:-1])
+                instance = replace(instance, undo=instance.undo[:-1], failed_undo=None)
             instance = undo_again(self._definition, replace(instance, status="compensating"), event.time).instance
         self._instance = instance
 

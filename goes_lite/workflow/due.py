@@ -9,13 +9,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from uuid import UUID
 
 from goes_lite.codec.json_of import json_of
+from goes_lite.commands.accepting import take_back
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.model_store import ModelRecord
-from goes_lite.errors import CodecError, UnknownEventError
+from goes_lite.errors import CodecError, ModelConflict, UnknownEventError
 from goes_lite.events.fields import from_micros, is_micros, to_micros
-from goes_lite.processor.target import Commit
+from goes_lite.processor.target import Commit, Displaced
 from goes_lite.runtime.face import Face, call
 from goes_lite.workflow.inputs import TimerFired
 from goes_lite.workflow.instance import Failing, Instance
@@ -115,7 +117,10 @@ class DueWork:
         if failing is None:
             return
         if instance.compensating and instance.undoing is None:
-            if not await call(self._undo, work, instance):
+            if instance.failed_undo is not None and not await _take_back(tx, instance.failed_undo):
+                # Somebody has redriven it: it is done, or will be, so its outcome decides.
+                work.put(replace(instance, undoing=instance.failed_undo, failing=None, updated=work.now))
+            elif not await call(self._undo, work, instance):
                 return
         elif failing.timer and instance.timers.get(failing.input) == failing.timer:
             timer = TimerRow(key, "timer", failing.input, failing.timer)
@@ -147,6 +152,13 @@ class DueWork:
         now = to_micros(work.now)
         more = len(rows) == DRAIN
         work.put(replace(current, failing=Failing(work.now, 0, "", retry=now) if more else None))
+
+
+async def _take_back(tx: Transaction, id: UUID) -> bool:
+    try:
+        return await take_back(tx, id)
+    except ModelConflict:  # somebody redrives it just now
+        raise Displaced from None
 
 
 def _is_later(id: str, now: int) -> bool:

@@ -79,6 +79,8 @@ class Instance:
     """Whether it undoes what was done, or waits to."""
     undoing: UUID | None = None
     """The command that undoes something just now."""
+    failed_undo: UUID | None = None
+    """The one that has failed last: it may be done nevertheless, if somebody redrives it."""
     reason: str = ""
     """Why it failed, is compensating, or was cancelled."""
     correlation: str = ""
@@ -98,5 +100,6 @@ class Instance:
     def ending(self, status: Status, reason: str) -> Instance:
         """Return it as it is once it has ended: nothing is due, nothing concerns it, and nothing is left to undo."""
         return replace(
-            self, status=status, reason=reason, timers={}, associations=[], undo=[], undoing=None, failing=None
-        )
+            self, status=status, reason=reason, timers={}, associations=[], undo=[], undoing=None, failed_undo=None,
+            failing=None,
+        )  # fmt: skip

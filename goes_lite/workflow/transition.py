@@ -262,16 +262,17 @@ class _Made:
         if not isinstance(self.input, Event) or self.input.name != COMMAND_OUTCOME:
             return  # it changed the state, and nothing is decided any more
         outcome: CommandOutcome = self.input.data
-        if outcome.id != self.instance.undoing:
+        done, late = outcome.outcome == "done", outcome.id == self.instance.failed_undo
+        if outcome.id != self.instance.undoing and not (done and late):
             return
-        if outcome.outcome == "done":
+        if done:
             self.effects.append(EffectRecord("undone", outcome.command, str(outcome.id)))
-            self._change(undo=self.instance.undo[:-1], undoing=None)
+            self._change(undo=self.instance.undo[:-1], undoing=None, failed_undo=None)
             self.undo_next()
             return
         error = f"{outcome.command} undoes a step, and was {outcome.outcome}: {outcome.message}"
         failing = Failing(now, outcome.attempts, error, outcome.command, self.input.position)
-        self._change(status="suspended", undoing=None, failing=failing)
+        self._change(status="suspended", undoing=None, failed_undo=outcome.id, failing=failing)
         self.events.append(Recorded(WorkflowSuspended(error, outcome.attempts)))
 
     def undo_next(self) -> None:
