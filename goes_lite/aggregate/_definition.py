@@ -200,7 +200,9 @@ def definition_of(aggregate: type[Any]) -> Definition:
 def check_class(aggregate: object) -> Definition:
     """Return the definition of a class; RegistrationError unless a repository can create its instances."""
     if not isinstance(aggregate, type) or not hasattr(aggregate, "_goes_definition"):
-        raise RegistrationError(f"an aggregate class must be a subclass of Aggregate, not {aggregate!r:.80}")
+        kind = type(aggregate)
+        meant = f": pass the class, {kind.__qualname__}" if hasattr(kind, "_goes_definition") else ""
+        raise RegistrationError(f"an aggregate class must be a subclass of Aggregate, not {aggregate!r:.80}{meant}")
     definition = definition_of(aggregate)
     init: Any = getattr(aggregate, "__init__")  # noqa: B009 - mypy refuses it on an instance of type
     if not isinstance(init, FunctionType):

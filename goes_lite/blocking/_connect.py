@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from goes_lite.blocking._database import BlockingDatabase
 from goes_lite.contract.backend import Backend, Unknown
-from goes_lite.database.connect import OnMoved, find, open_backend
+from goes_lite.database.connect import Found, OnMoved, find, open_backend
 from goes_lite.errors.options import check_flag
 from goes_lite.events.registry import Registry
 from goes_lite.runtime import Clock, InlineRuntime, LoopRuntime
@@ -37,6 +38,7 @@ def connect(
         check_flag("inline", inline)
     else:
         inline = found.embedded and on_moved == "raise"
+    _warn_of_loop(found)
     portal: Portal = InlinePortal() if inline else LoopPortal()
     runtime = InlineRuntime(clock) if inline else LoopRuntime(clock)
     opened: list[Backend] = []
@@ -60,3 +62,17 @@ def connect(
             portal.run(backend.close())
         portal.close()
         raise
+
+
+def _warn_of_loop(found: Found) -> None:
+    """Log a warning if an event loop is running in this thread: whatever waits for the store blocks all of its tasks."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or asyncio._get_running_loop() is None or "ipykernel" in sys.modules:
+        return  # in a notebook, cells run on a loop that does nothing else in the meantime
+    if found.address.location != ":memory:":
+        import logging
+
+        logging.getLogger("goes_lite").warning(
+            "blocking.connect() on a running event loop, which each of its calls blocks: write `async with "
+            "goes_lite.connect(…)`, or call functions that use it through asyncio.to_thread()"
+        )

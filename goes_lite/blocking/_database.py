@@ -29,6 +29,7 @@ from goes_lite.blocking._view import BlockingView, ViewBlock
 from goes_lite.contract.backend import Backend
 from goes_lite.database import Database
 from goes_lite.errors import StillRunning
+from goes_lite.errors.faces import BlockingBlock
 from goes_lite.events.query import EventQuery
 from goes_lite.runtime.portal import LoopPortal, Portal
 
@@ -69,7 +70,7 @@ def _close_on_loops() -> None:
             db._close_at_exit()
 
 
-class BlockingDatabase(BlockingUpkeep):
+class BlockingDatabase(BlockingUpkeep, BlockingBlock):
     """A backend and everything that a program does with it. Close it, or use it in a `with` block.
 
     Several threads may use one handle.
@@ -239,6 +240,7 @@ class BlockingDatabase(BlockingUpkeep):
           it and rebuilds it in place; 'beside' builds a new one while the old one stays readable, and switches at the end;
           'keep' continues with it as it is; 'stop' raises ProjectionOutdated. A version lower than the read model's raises
           ProjectionOutdated in any case, and so does a running one after another instance has rebuilt the read model.
+        - ConfigError if this handle has an unrelated class with the same name and version.
         """
         from goes_lite.blocking._processor import BlockingProjectionProcessor
 

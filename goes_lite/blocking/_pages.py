@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 from goes_lite.contract.event_store import Pages
+from goes_lite.errors.faces import BlockingIteration
 from goes_lite.runtime.portal import Portal
 
 T = TypeVar("T")
 
 
-class BlockingPages(Generic[T]):
+class BlockingPages(BlockingIteration, Generic[T]):
     """An iterator that fetches a page at a time and holds nothing open in between."""
 
     __slots__ = ("_items", "_pages", "_portal")

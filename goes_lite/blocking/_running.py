@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from goes_lite.errors import StoreClosed
+from goes_lite.errors.faces import BlockingBlock
 from goes_lite.runtime.portal import Portal
 
 
@@ -18,7 +19,7 @@ class Runs(Protocol):
     async def stop(self, timeout: float | None = None) -> None: ...
 
 
-class Running:
+class Running(BlockingBlock):
     """Work that runs in the calling thread or in its own. Use it in a `with` block, or with `start` and `stop`."""
 
     def __init__(self, work: Runs, portal: Portal) -> None:

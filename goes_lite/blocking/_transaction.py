@@ -15,6 +15,7 @@ from goes_lite.blocking._stores import (
 )
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.errors import ConfigError
+from goes_lite.errors.faces import BlockingBlock
 from goes_lite.errors.functions import check_function, check_result
 from goes_lite.runtime.face import not_acted
 from goes_lite.runtime.leaving import ExitMethod, Leaving
@@ -71,7 +72,7 @@ class BlockingTransaction:
         return BlockingModels(self.transaction.models_of(collection, type), self._portal)
 
 
-class TransactionBlock(Leaving):
+class TransactionBlock(Leaving, BlockingBlock):
     """A block of code in a transaction."""
 
     def __init__(self, backend: Backend, portal: Portal) -> None:

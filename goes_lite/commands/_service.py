@@ -17,6 +17,7 @@ from goes_lite.commands._wire import command_of, error_bytes, result_bytes
 from goes_lite.commands._worker import FINAL
 from goes_lite.contract.command_transport import CommandDelivery, CommandTransport
 from goes_lite.errors import TRANSIENT, CommandNotHandled, CommandRejected, ConfigError
+from goes_lite.errors.faces import AsyncBlock
 from goes_lite.errors.functions import failure
 from goes_lite.errors.options import check_number
 from goes_lite.runtime import Signal
@@ -25,7 +26,7 @@ from goes_lite.runtime.backoff import check_backoff, pause_after
 logger = logging.getLogger("goes_lite.commands")
 
 
-class CommandService:
+class CommandService(AsyncBlock):
     """Handles commands of other services, while it runs. See `CommandBus.service`."""
 
     def __init__(

@@ -40,6 +40,7 @@ from goes_lite.errors import (
     StoreClosed,
     UnknownEventError,
 )
+from goes_lite.errors.faces import AsyncBlock
 from goes_lite.errors.functions import failure
 from goes_lite.errors.options import check_number, check_period
 from goes_lite.events.fields import to_micros
@@ -61,7 +62,7 @@ FINAL = (CommandRejected, CommandTimeout, CommandMismatch, CodecError, UnknownEv
 store_backoff = Backoff(0.05, maximum=5.0)
 
 
-class CommandWorker:
+class CommandWorker(AsyncBlock):
     """Handles accepted commands, `concurrency` at a time: in tasks on an event loop, in threads of a blocking program.
 
     Any number of workers may run on one store, in any number of processes; each takes the commands that have a handler on

@@ -12,6 +12,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from goes_lite.errors import InvalidQueryError
+from goes_lite.errors.faces import AsyncIteration
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EVERYTHING, EventQuery, check_query
@@ -67,7 +68,7 @@ def check_condition(condition: AppendCondition | None) -> None:
         check_position("condition.after", condition.after)
 
 
-class Pages(Generic[T]):
+class Pages(AsyncIteration, Generic[T]):
     """An async iterator that fetches a page at a time and holds nothing open in between.
 
     Use `async for item in pages`, `await pages.list()`, or page by page `pages.next_page()`. Abandoning it at any point

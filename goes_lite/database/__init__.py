@@ -16,6 +16,7 @@ from goes_lite.contract.commits import check_wait
 from goes_lite.contract.event_store import Appended
 from goes_lite.contract.wrapping import WrappedBackend
 from goes_lite.errors import ConfigError, StillRunning
+from goes_lite.errors.faces import AsyncBlock
 from goes_lite.runtime.face import AsyncFace, Face
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ Decided: TypeAlias = "Iterable[Event[Any]] | Awaitable[Iterable[Event[Any]]]"
 """What a decision returns: events, or a coroutine that returns them."""
 
 
-class Database(WrappedBackend):
+class Database(WrappedBackend, AsyncBlock):
     """A backend and everything that a program does with it. Close it, or use it in an `async with` block.
 
     It has every attribute of the backend, so it can be passed wherever a backend is expected.
@@ -56,6 +57,7 @@ class Database(WrappedBackend):
         self.face: Face = AsyncFace() if face is None else face
         """How functions of the program are called."""
         self._workflows: dict[str, type[Any]] = {}
+        self._projections: dict[tuple[str, int], type[Projection]] = {}
 
     def __repr__(self) -> str:
         return f"<Database {self.backend!r}>"
@@ -179,10 +181,14 @@ class Database(WrappedBackend):
           it and rebuilds it in place; 'beside' builds a new one while the old one stays readable, and switches at the end;
           'keep' continues with it as it is; 'stop' raises ProjectionOutdated. A version lower than the read model's raises
           ProjectionOutdated in any case, and so does a running one after another instance has rebuilt the read model.
+        - ConfigError if this handle has an unrelated class with the same name and version.
         """
         from goes_lite.projection import ProjectionProcessor
 
-        return ProjectionProcessor(self.backend, projection, self.face, **options)
+        made = ProjectionProcessor(self.backend, projection, self.face, **options)
+        known = self._projections.setdefault((projection.name, projection.version), type(projection))
+        projection.check_replaces(known)
+        return made
 
     def workflow(self, workflow: Workflow[Any], **options: Unpack[WorkflowOptions]) -> WorkflowProcessor:
         """Return a processor that runs a workflow: it tells the instances their inputs, and carries out what they decide.

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TypeAlias, cast
 
 from goes_lite.contract.backend import Backend, Unknown
 from goes_lite.contract.factory import BackendFactory, BusFactory
@@ -15,6 +15,7 @@ from goes_lite.database import Database
 from goes_lite.database.address import Address, parse
 from goes_lite.database.config import Check, Configuration, no_url, read_configuration
 from goes_lite.errors import ConfigError, ImportUnfinished, StoreDamaged, UnknownBackend
+from goes_lite.errors.faces import AsyncBlock
 from goes_lite.errors.functions import check_function
 from goes_lite.errors.options import check_flag, did_you_mean
 from goes_lite.events.registry import Registry, default_registry
@@ -257,7 +258,7 @@ def check_clock(clock: object) -> None:
         check_function(f"{name}() of the clock", function)
 
 
-class Connecting:
+class Connecting(AsyncBlock):
     """What `connect` returns: await it, or use it in an `async with` block."""
 
     def __init__(self, found: Callable[[], Found], clock: Clock | None, arguments: dict[str, Any]) -> None:
@@ -268,6 +269,14 @@ class Connecting:
 
     def __await__(self) -> Generator[Any, Any, Database]:
         return self._open().__await__()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(
+                f"connect() has not opened the store yet, so there is no {name!r}: write "
+                "`async with connect(…) as db`, or `db = await connect(…)`"
+            )
 
     async def _open(self) -> Database:
         return Database(await open_backend(self._found, LoopRuntime(self._clock), **self._arguments))

@@ -19,6 +19,7 @@ from goes_lite.contract.model_store import ModelStore
 from goes_lite.contract.models import Models
 from goes_lite.contract.snapshot_store import SnapshotStore
 from goes_lite.errors import AbilityMissing, CommandTimeout, StoreReadOnly, TransactionError
+from goes_lite.errors.faces import AsyncBlock
 from goes_lite.errors.functions import check_function
 from goes_lite.runtime import Runtime
 from goes_lite.runtime.deadline import current_deadline
@@ -141,7 +142,7 @@ class UserTransaction(ABC):
         self.actions.append(action)
 
 
-class TransactionBlock(Leaving, AbstractAsyncContextManager[Transaction], Generic[S]):
+class TransactionBlock(Leaving, AbstractAsyncContextManager[Transaction], AsyncBlock, Generic[S]):
     """Context manager that `transaction()` returns. `session` creates a session, `inside` the transaction for the block."""
 
     def __init__(self, session: Callable[[], S], inside: Callable[[S], UserTransaction]) -> None:

@@ -13,6 +13,7 @@ from typing import Generic, NoReturn, Protocol, TypeVar
 from goes_lite.contract.backend import View
 from goes_lite.contract.models import Models
 from goes_lite.errors import StoreReadOnly
+from goes_lite.errors.faces import AsyncBlock
 from goes_lite.kit.transaction import StoresInside
 from goes_lite.runtime import Runtime
 
@@ -46,7 +47,7 @@ class StoresView(View):
         return Models(self.models, collection, type, self.runtime)
 
 
-class ViewBlock(AbstractAsyncContextManager[View], Generic[R]):
+class ViewBlock(AbstractAsyncContextManager[View], AsyncBlock, Generic[R]):
     """Context manager that `view()` returns. `moment` fixes the moment, `inside` returns the view for the block."""
 
     def __init__(self, moment: Callable[[], R], inside: Callable[[R], View]) -> None:

@@ -23,6 +23,7 @@ from goes_lite.errors import (
     LeaseLost,
     StoreClosed,
 )
+from goes_lite.errors.faces import AsyncBlock
 from goes_lite.errors.functions import failure
 from goes_lite.errors.options import check_flag
 from goes_lite.events.context import timed
@@ -53,7 +54,7 @@ _at_work: ContextVar[Processor | None] = ContextVar("_at_work", default=None)
 """The processor whose handler is running here: in its task, its thread, or anything that the handler started."""
 
 
-class Processor(Observed):
+class Processor(Observed, AsyncBlock):
     """A named, durable consumer of the log; see `Database.processor` for how to create one and what it promises."""
 
     def __init__(

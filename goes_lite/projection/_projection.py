@@ -7,7 +7,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 from goes_lite.contract.own_collections import REBUILD
-from goes_lite.errors import RegistrationError
+from goes_lite.errors import ConfigError, RegistrationError
 from goes_lite.errors.functions import check_function, form_of
 from goes_lite.events.event import Event
 from goes_lite.events.fields import check_name
@@ -159,6 +159,17 @@ class Projection:
         for method in (self.create, self.clear, self.switch):
             face.function(method, f"{type(self).__qualname__}.{method.__name__}()")
         face.function(self.rows, f"{type(self).__qualname__}.rows()", iterated=True)
+
+    def check_replaces(self, other: type[Projection]) -> None:
+        """ConfigError for another class with its name and version, unless one is a variant of the other, or both of a third."""
+        own = type(self)
+        variants = any(self.name == getattr(base, "name", "") for base in own.__mro__ if base in other.__mro__)
+        if not variants and (own.__module__, own.__qualname__) != (other.__module__, other.__qualname__):
+            raise ConfigError(
+                f"this handle has another projection of the name {self.name!r} and version {self.version} "
+                f"({other.__qualname__}), and both would write one read model: choose another name, or a higher version if "
+                f"{own.__qualname__} replaces it"
+            )
 
     # --- its read model as a whole --------------------------------------------------------------------------------------
 
