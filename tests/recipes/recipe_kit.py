@@ -25,12 +25,12 @@ PATIENCE = 120.0
 
 def needs(*modules: str) -> pytest.MarkDecorator:
     """Skip tests if a module is missing, and say what to install."""
-    missing = [module for module in modules if not _is_there(module)]
+    missing = [module for module in modules if not is_there(module)]
     names = " ".join(dict.fromkeys(module.partition(".")[0] for module in missing))
     return pytest.mark.skipif(bool(missing), reason=f"pip install {names}; `.ci/test.py --legs recipes` has them all")
 
 
-def _is_there(module: str) -> bool:
+def is_there(module: str) -> bool:
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:  # not even its package
