@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from goes_lite.cli.exits import UsageError
@@ -91,17 +91,11 @@ def number(text: str) -> int:
     return int(text)
 
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
 def moment(text: str) -> datetime:
     """Parse an argument as a time: ISO 8601 (UTC unless it names a zone), or an age such as 90s, 30m, 2h, 7d or 4w."""
+    from goes_lite.operations.selecting import moment_of
+
     try:
-        if text[-1:] in _UNITS and text[:-1].isascii() and text[:-1].isdigit():
-            return datetime.now(timezone.utc) - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
-        time = datetime.fromisoformat(text)
-        return time.astimezone(timezone.utc) if time.tzinfo else time.replace(tzinfo=timezone.utc)
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no time: write 2026-11-30, 2026-11-30T12:00, or an age such as 30m, 2h or 7d"
-        ) from None
+        return moment_of(text, datetime.now(timezone.utc))
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None

@@ -9,6 +9,7 @@ from goes_lite.cli.command import moment, number
 from goes_lite.cli.exits import UsageError
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
+from goes_lite.operations.selecting import query_by
 
 
 def query_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,21 +52,10 @@ def uuid(text: str) -> UUID:
 
 def query_of(arguments: argparse.Namespace) -> EventQuery:
     """Return the query that the arguments describe, without positions. InvalidQueryError for what no event can have."""
-    pairs = [text.partition("/") for text in arguments.aggregate]
-    whole = [name for name, slash, _ in pairs if not slash]
-    single = [AggregateRef(name, id) for name, slash, id in pairs if slash]
-
-    def query(aggregates: list[AggregateRef], names: list[str]) -> EventQuery:
-        return EventQuery(
-            arguments.name, aggregates=aggregates, aggregate_names=names, tags=arguments.tag, ids=arguments.id,
-            min_version=arguments.min_version, max_version=arguments.max_version,
-            min_time=arguments.since, max_time=arguments.until,
-        )  # fmt: skip
-
-    wanted = [query(single, [])] if single or not whole else []
-    if whole:
-        wanted.append(query([], whole))
-    return EventQuery.any_of(*wanted)
+    return query_by(
+        arguments.name, arguments.aggregate, tags=arguments.tag, ids=arguments.id, min_version=arguments.min_version,
+        max_version=arguments.max_version, min_time=arguments.since, max_time=arguments.until,
+    )  # fmt: skip
 
 
 def aggregate_of(text: str) -> AggregateRef:

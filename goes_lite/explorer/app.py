@@ -9,13 +9,22 @@ from http import HTTPStatus
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from goes_lite.errors import CodecError, ConfigError, GoesError, InvalidQueryError, StoreError, UnknownEventError
+from goes_lite.errors import (
+    CodecError,
+    ConfigError,
+    GoesError,
+    InvalidEventError,
+    InvalidQueryError,
+    StoreError,
+    UnknownEventError,
+)
 from goes_lite.explorer import assets
 from goes_lite.explorer.disclosure import Disclosure, Level
 from goes_lite.explorer.exchange import Refused, Request, Response
 from goes_lite.explorer.frame import Frame
 from goes_lite.explorer.guard import SAFE_HEADERS, Guard, methods
 from goes_lite.explorer.html import Html, tag
+from goes_lite.explorer.live import Live
 from goes_lite.explorer.routes import ROUTES, find, page_of
 from goes_lite.explorer.source import Source
 from goes_lite.operations.forms import dumps
@@ -55,6 +64,11 @@ class Explorer:
             raise ConfigError(str(exc)) from None
         self.source = Source(db, disclosure, app)
         self.guard = guard
+        self.live = Live()
+
+    def close(self) -> None:
+        """End the pages that are followed live. The handle stays open."""
+        self.live.close()
 
     def respond(self, request: Request) -> Response:
         """Return the response to a request. It raises nothing: what goes wrong becomes a page that says so."""
@@ -69,7 +83,7 @@ class Explorer:
             return _safe(self._page(request))
         except Refused as error:
             return self.refuse(request, error)
-        except InvalidQueryError as error:
+        except (InvalidQueryError, InvalidEventError) as error:
             return self._failed(request, 400, str(error))
         except (StoreError, CodecError, UnknownEventError) as error:
             return self._failed(request, 503, str(error), "goes-lite verify")
@@ -93,6 +107,8 @@ class Explorer:
             path = path.removesuffix(".json")
         if path == "/overview":
             path = "/"
+        if path == "/live":
+            return self.live.response(self.source, request, self._frame(request, path))
         found = find(path, request.one("of"))
         if found is None:
             raise Refused(404, f"there is no page {path!r:.200}")

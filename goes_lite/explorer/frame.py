@@ -46,6 +46,10 @@ class Frame:
         """Return the address of another page; see `explorer.html.href`."""
         return href(path, base=self.base, **query)
 
+    def address(self, path: str, query: Mapping[str, object]) -> Href:
+        """Return the address of another page, with parameters of any name."""
+        return address(path, query, self.base)
+
     def link(self, text: Child, path: str, **query: object) -> Html:
         """Return a link to another page."""
         return tag("a", text, href=self.href(path, **query))

@@ -43,7 +43,10 @@ class Route(NamedTuple):
     """Whether the menu of all pages has it."""
 
 
-ROUTES: tuple[Route, ...] = (Route("/", "overview", "Overview", menu=True),)
+ROUTES: tuple[Route, ...] = (
+    Route("/", "overview", "Overview", menu=True),
+    Route("/log", "log", "Log", menu=True),
+)
 """Every page; the menu has its order."""
 
 

@@ -38,6 +38,7 @@ class Server:
 
     def close(self) -> None:
         """End it, and all pages that are followed live. Closing twice is allowed."""
+        self.explorer.close()
         self._listening.shutdown()
         self._thread.join()
         self._listening.server_close()
