@@ -106,8 +106,8 @@ def _form(data: Mapping[str, Any], frame: Frame) -> Html:
     def fields(label: str, name: str, hint: str, **more: object) -> list[Html]:
         """Return a field for each value; there is at least one."""
         return [
-            tag("label", label, tag("input", name=name, value=value, placeholder=hint, **more))
-            for value in [*filters.get(name, ())] or [None]
+            tag("label", label, tag("input", name=name, value=value or None, placeholder=hint, **more))
+            for value in filters.get(name) or [""]
         ]
 
     begin = data["from"]
