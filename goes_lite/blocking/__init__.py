@@ -22,6 +22,7 @@ from goes_lite.blocking._stores import (
     BlockingSnapshotStore,
 )
 from goes_lite.blocking._transaction import BlockingTransaction
+from goes_lite.blocking._view import BlockingView
 
 if TYPE_CHECKING:  # imported on first use, as on the async face
     from goes_lite.blocking._commands import BlockingCommandBus, BlockingCommandService, BlockingCommandWorker
@@ -52,6 +53,7 @@ __all__ = [
     "BlockingSnapshotStore",
     "BlockingSubscription",
     "BlockingTransaction",
+    "BlockingView",
     "BlockingWorkflowProcessor",
     "BlockingWorkflows",
     "connect",

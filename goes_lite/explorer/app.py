@@ -109,7 +109,7 @@ class Explorer:
             path = "/"
         if path == "/live":
             return self.live.response(self.source, request, self._frame(request, path))
-        found = find(path, request.one("of"))
+        found = find(path, request.exact("of"))
         if found is None:
             raise Refused(404, f"there is no page {path!r:.200}")
         route, argument = found

@@ -50,6 +50,10 @@ class Request:
         values = self.query.get(name, ())
         return values[-1].strip() if values else default
 
+    def exact(self, name: str) -> str:
+        """Return the last value of a parameter as it is, such as an id, which may be a space; "" without one."""
+        return self.query.get(name, ("",))[-1]
+
     def all(self, name: str) -> tuple[str, ...]:
         """Return the values of a parameter that are not empty."""
         return tuple(value.strip() for value in self.query.get(name, ()) if value.strip())

@@ -46,6 +46,19 @@ class Route(NamedTuple):
 ROUTES: tuple[Route, ...] = (
     Route("/", "overview", "Overview", menu=True),
     Route("/log", "log", "Log", menu=True),
+    Route("/event", "event", "Event", argument=True),
+    Route("/aggregates", "aggregates", "Aggregates", menu=True),
+    Route("/aggregate", "aggregate", "Aggregate", argument=True),
+    Route("/models", "models", "Read models", menu=True),
+    Route("/models", "models", "Read models", argument=True),
+    Route("/projection", "projection", "Projection", argument=True),
+    Route("/consumers", "consumers", "Consumers", menu=True),
+    Route("/consumers", "consumers", "Consumer", argument=True),
+    Route("/commands", "commands", "Commands", menu=True),
+    Route("/commands", "commands", "Command", argument=True),
+    Route("/workflows", "workflows", "Workflows", menu=True),
+    Route("/workflows", "workflows", "Instance", argument=True),
+    Route("/search", "search", "Search", menu=True),
 )
 """Every page; the menu has its order."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -137,10 +137,16 @@ async def info_of(backend: Backend, *, counts: bool = True, many: int = MANY) ->
     )
 
 
-async def consumers_of(backend: Backend, *, many: int = MANY) -> tuple[ConsumerInfo, ...]:
-    """Return what the store knows of each named consumer, by name. Parked events are counted up to `many`."""
+async def consumers_of(
+    backend: Backend, *, names: Collection[str] | None = None, many: int = MANY
+) -> tuple[ConsumerInfo, ...]:
+    """Return what the store knows of each named consumer, or of those with these names, by name.
+
+    Parked events are counted up to `many` of each.
+    """
     head, now = await backend.events.head(), backend.runtime.clock.now()
-    return tuple([await _consumer(backend, one, head, now, many) for one in await backend.checkpoints.all()])
+    found = [one for one in await backend.checkpoints.all() if names is None or one.name in names]
+    return tuple([await _consumer(backend, one, head, now, many) for one in found])
 
 
 async def _time(backend: Backend, **bounds: Any) -> datetime | None:

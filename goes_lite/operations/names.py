@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from goes_lite.contract.backend import Backend
+from goes_lite.contract.backend import Backend, Stores
 from goes_lite.events.fields import MAX_ID_BYTES, AggregateRef
 
 _LAST_ID = "\U0010ffff" * (MAX_ID_BYTES // 4)
 """No id follows this one in the order of code points."""
 
 
-async def aggregate_names(backend: Backend) -> list[str]:
-    """Return the names of aggregates in order, with one request for each, however many aggregates there are."""
+async def aggregate_names(store: Stores, *, most: int | None = None) -> list[str]:
+    """Return the names of aggregates in order, at `most` so many: one request for each, however many aggregates there are."""
     names: list[str] = []
     after: AggregateRef | None = None
-    while found := await backend.events.aggregates(after=after, limit=1).list():
+    while (most is None or len(names) < most) and (found := await store.events.aggregates(after=after, limit=1).list()):
         names.append(found[0].aggregate.name)
         after = AggregateRef(names[-1], _LAST_ID)
     return names

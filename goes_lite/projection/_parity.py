@@ -66,7 +66,7 @@ def _shown(content: str | None) -> str:
 
 async def compare(live: Projection, new: Projection, tx: Transaction, face: Face, position: int) -> Parity:
     """Compare the rows of both."""
-    sides = [_Rows(projection, face) for projection in (live, new)]
+    sides = [RowReader(projection, face) for projection in (live, new)]
     if not all([await side.begin(tx) for side in sides]):
         return Parity(position, 0, 0, "", "", 0, (), compared=False)
     different = 0
@@ -86,7 +86,7 @@ async def compare(live: Projection, new: Projection, tx: Transaction, face: Face
     return Parity(position, live_rows, new_rows, live_hash, new_hash, different, tuple(differences))
 
 
-class _Rows:
+class RowReader:
     """The rows of one of the two read models, in order."""
 
     def __init__(self, projection: Projection, face: Face) -> None:

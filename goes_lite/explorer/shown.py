@@ -1,0 +1,136 @@
+"""What pages show of events and documents: as much of a payload as may be shown, and never more than fits on a page.
+
+Rule of this file: whatever is stored, it can be shown; a payload that is too large to be parsed for a page is shown as the
+beginning of its text, with its size.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, cast
+
+from goes_lite.errors import CodecError, GoesError
+from goes_lite.errors.functions import error_text
+from goes_lite.events.event import CAUSATION, CORRELATION, Event, restore
+from goes_lite.explorer.disclosure import MASK
+from goes_lite.operations.difference import Difference
+from goes_lite.operations.forms import iso, parsed_json
+
+if TYPE_CHECKING:
+    from goes_lite.contract.model_store import ModelRecord
+    from goes_lite.explorer.source import Source
+
+MOST = 65_536
+"""Characters (or bytes) of a payload that a page parses."""
+BEGINNING = 4_096
+"""Characters that are shown of a larger one."""
+IN_LISTS = 4_096
+"""Characters of a payload that a row of a list parses: it shows the first hundred of them."""
+
+
+def mapping(value: object) -> dict[str, Any]:
+    """Return an object of JSON; an empty one for anything else."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def sequence(value: Any) -> list[Any]:
+    """Return an array of JSON; an empty one for anything else."""
+    found: list[Any] | None = value
+    return found if isinstance(found, list) else []
+
+
+def fields_of(record: ModelRecord | None) -> dict[str, Any]:
+    """Return the fields of a record that a feature keeps; none if it cannot be read."""
+    try:
+        return {} if record is None else mapping(json.loads(record.data, parse_constant=str))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def splits(text: str) -> list[tuple[str, str]]:
+    """Return what NAME/ID may stand for: names and ids may have slashes themselves."""
+    places = [index for index, letter in enumerate(text[:1000]) if letter == "/"]
+    return [(text[:index], text[index + 1 :]) for index in places[:20] if index and text[index + 1 :]]
+
+
+def when(time: datetime | None) -> str | None:
+    """Return a time as ISO 8601."""
+    return None if time is None else iso(time)
+
+
+def stored_time(text: object) -> str | None:
+    """Return a time that a record keeps as text in the form of all others; as it is if it is no time."""
+    if not isinstance(text, str):
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+        return iso(time.astimezone(timezone.utc)) if time.tzinfo is not None else text
+    except (ValueError, OverflowError):
+        return text
+
+
+def event_shown(source: Source, event: Event[Any], most: int = MOST) -> dict[str, Any]:
+    """Return an event as data, with `size`; of a payload that is larger than `most`, only the beginning, as text."""
+    encoding, schema, payload = event.encoded
+    if len(payload) <= most:
+        return {**source.event(event), "size": len(payload)}
+    small = restore(
+        event.id, event.name, None, event.time, event.aggregate, event.version, event.metadata, event.tags,
+        event.position, "json", schema, "null",
+    )  # fmt: skip
+    beginning = payload[:BEGINNING]
+    text = _part(source, beginning if isinstance(beginning, str) else beginning.hex(), event.name in source.db.registry)
+    return {**source.event(small), "encoding": encoding, "payload": text, "size": len(payload), "truncated": True}
+
+
+def row_of(source: Source, event: Event[Any]) -> dict[str, Any]:
+    """Return an event as a row of a list."""
+    return event_shown(source, event, IN_LISTS)
+
+
+def document(source: Source, text: str, kind: Any = None, most: int = MOST) -> dict[str, Any]:
+    """Return a document that is stored as JSON, such as a read model, with its size; `kind` is its type, if that is known."""
+    if len(text) > most:
+        shown = _part(source, text[:BEGINNING], kind is not None)
+        return {"data": None, "payload": shown, "size": len(text), "truncated": True}
+    parsed = parsed_json(text)
+    if parsed is None:
+        return {"data": None, "payload": _part(source, text, kind is not None), "size": len(text)}
+    return {"data": source.disclosure.value(parsed[0], kind), "size": len(text)}
+
+
+def _part(source: Source, text: str, known: bool) -> str:
+    # What a program declares personal cannot be told in a part of a text.
+    return MASK if known and source.disclosure.level != "full" else source.disclosure.text(text)
+
+
+def differences_shown(found: list[Difference], *, hidden: bool = False, most: int = 200) -> list[dict[str, Any]]:
+    """Return where two states differ, as data; `hidden` masks the values."""
+    return [
+        {
+            "path": one.path,
+            "kind": one.kind,
+            "before": MASK if hidden and one.kind != "added" else one.before,
+            "after": MASK if hidden and one.kind != "removed" else one.after,
+        }
+        for one in found[:most]
+    ]
+
+
+def problem(error: Exception) -> str:
+    """Return an error of what is stored, or of a function of the program, as text for a page."""
+    return str(error) if isinstance(error, GoesError) else error_text(error, 500)
+
+
+def correlation_of(event: Event[Any]) -> str:
+    """Return what an event has in common with others; its own id if nothing was noted."""
+    try:
+        return event.metadata.get(CORRELATION) or str(event.id)
+    except CodecError:
+        return ""
+
+
+def causation_of(event: Event[Any]) -> str | None:
+    """Return the id of the cause of an event."""
+    return event.metadata.get(CAUSATION)
