@@ -10,6 +10,8 @@ from goes_lite.explorer.pieces import changes, columns, document, status
 from goes_lite.explorer.shown import differences_shown
 from goes_lite.operations.difference import differences
 
+ENDED = ("completed", "failed", "cancelled")
+
 if TYPE_CHECKING:
     from goes_lite.explorer.frame import Frame
 
@@ -67,7 +69,8 @@ def _waits(data: Mapping[str, Any], frame: Frame) -> Html:
         for one in data["waiting"]
     ]
     return frame.section("What it waits for", frame.table(
-        ("What", "Which", "When (UTC)"), rows, caption="What it waits for", empty="Nothing that is known here.",
+        ("What", "Which", "When (UTC)"), rows, caption="What it waits for",
+        empty="It has ended." if data["instance"]["status"] in ENDED else "Nothing that is known here.",
     ))  # fmt: skip
 
 
@@ -109,7 +112,7 @@ def _moment(one: Mapping[str, Any], before: Any, frame: Frame) -> Html:
         found = differences_shown(differences(before, one["state"]) if before is not None else [])
         state = tag(
             "details",
-            tag("summary", "State after it", f", {len(found)} changes" if found else None),
+            tag("summary", "State after it", _counted(len(found))),
             changes(frame, found, caption="What changed", empty="") if found else None,
             frame.value(one["state"]),
         )
@@ -127,6 +130,10 @@ def _moment(one: Mapping[str, Any], before: Any, frame: Frame) -> Html:
         tag("ul", effects, class_="effects") if effects else None,
         state,
     )
+
+
+def _counted(number: int) -> str | None:
+    return None if not number else ", 1 change" if number == 1 else f", {number} changes"
 
 
 def _effect(one: Mapping[str, Any], frame: Frame) -> Html:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from goes_lite.explorer.html import Child, Html, join, tag
+from goes_lite.explorer.html import Child, Href, Html, join, tag
 
 if TYPE_CHECKING:
     from goes_lite.explorer.frame import Frame, Kind
@@ -56,6 +56,25 @@ def _mark(kind: str) -> Html:
 def columns(*parts: Child) -> Html:
     """Return parts next to each other where there is room."""
     return tag("div", parts, class_="two")
+
+
+def pager(before: Href | None, after: Href | None, *, first: Href | None = None) -> Html | None:
+    """Return links to the pages before and after of a list that has no order of time; nothing if there is only one page."""
+    if before is None and after is None:
+        return None
+
+    def step(text: str, address: Href | None, rel: str) -> Html:
+        return tag("span", text, aria_disabled="true") if address is None else tag("a", text, href=address, rel=rel)
+
+    begin = None if first is None or before is None else step("⇤ First", first, "first")
+    return tag(
+        "nav",
+        begin,
+        step("← Before", before, "prev"),
+        step("After →", after, "next"),
+        class_="pager",
+        aria_label="Pages",
+    )
 
 
 def status(frame: Frame, text: str) -> Html:

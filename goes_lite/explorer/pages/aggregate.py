@@ -157,7 +157,8 @@ def render(data: Mapping[str, Any], frame: Frame) -> Html:
             ("Events", frame.link("in the log", "/log", aggregate=f"{data['aggregate']}/{data['aggregate_id']}")),
         ),
         _stepper(frame, at, version),
-        columns(_state_section(data, frame), _timeline(data, frame)),
+        _state_section(data, frame),
+        _timeline(data, frame),
         _lanes_section(data, frame),
     )
 
@@ -210,7 +211,7 @@ def _state_section(data: Mapping[str, Any], frame: Frame) -> Html:
             ),
             frame.value(state["data"]),
         )
-    return join(
+    return columns(
         frame.section(f"State at version {data['at']:,}", body, note=data["class"]),
         frame.section("The event of this version", said),
     )

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from goes_lite.events.fields import MAX_ID_BYTES, AggregateRef
-from goes_lite.explorer.html import Html, join, tag
+from goes_lite.explorer.html import Href, Html, join, tag
+from goes_lite.explorer.pieces import pager
 from goes_lite.explorer.shown import when
 from goes_lite.operations.names import aggregate_names
 
@@ -72,8 +73,14 @@ def render(data: Mapping[str, Any], frame: Frame) -> Html:
             ("Aggregate", "Version", "First event (UTC)", "Last event (UTC)"), rows, right=(1,),
             caption="Aggregates by name and id", empty="No aggregate follows from here.",
         ),
-        frame.pager(older, None, first=frame.again(after_name=None, after_id=None, id=None)),
+        pager(_first(data, frame), older),
     )  # fmt: skip
+
+
+def _first(data: Mapping[str, Any], frame: Frame) -> Href | None:
+    """Return the address of the first page; None on it."""
+    asked = frame.query or {}
+    return frame.again(after_name=None, after_id=None, id=None) if data["id"] or "after_name" in asked else None
 
 
 def _names(data: Mapping[str, Any], frame: Frame) -> Html:

@@ -17,7 +17,7 @@ from goes_lite.events.query import EventQuery
 from goes_lite.explorer.exchange import missing
 from goes_lite.explorer.html import Html, join, tag
 from goes_lite.explorer.moments import position_at
-from goes_lite.explorer.pieces import columns, document, status
+from goes_lite.explorer.pieces import columns, document, pager, status
 from goes_lite.explorer.shown import document as document_of
 from goes_lite.explorer.shown import fields_of, mapping, row_of, stored_time, when
 
@@ -53,15 +53,17 @@ def read(source: Source, request: Request) -> Mapping[str, Any]:
     found += [_receipt(one) for one in receipts if one.id not in known]
     counts = Counter(one["state"] for one in found)
     state, skip = request.one("state"), request.number("skip", 0) or 0
-    wanted = sorted(
-        (one for one in found if not state or one["state"] == state), key=lambda one: one["id"], reverse=True
-    )
+    wanted = sorted((one for one in found if not state or one["state"] == state), key=_latest, reverse=True)
     return {
         "counts": {name: counts[name] for name in (*STATES, "unreadable") if counts[name]},
         "state": state or None, "skip": skip, "more": len(wanted) > skip + PAGE,
         "commands": wanted[skip : skip + PAGE],
         "bound": READ if len(accepted) == READ or len(receipts) == READ else None,
     }  # fmt: skip
+
+
+def _latest(one: Mapping[str, Any]) -> tuple[str, str]:
+    return one["time"] or "", one["id"]
 
 
 def _accepted(record: ModelRecord, now: datetime) -> dict[str, Any]:
@@ -199,8 +201,9 @@ def _list(data: Mapping[str, Any], frame: Frame) -> Html:
     ]  # fmt: skip
     rows = [
         (
-            frame.link(tag("code", one["id"]), f"/commands/{one['id']}"), one["command"], status(frame, one["state"]),
+            frame.link(one["command"], f"/commands/{one['id']}"), status(frame, one["state"]),
             frame.time(one["time"]), frame.time(one["due"]), "" if one["attempts"] is None else one["attempts"], one["error"],
+            frame.link(tag("code", one["id"]), f"/commands/{one['id']}"),
         )
         for one in data["commands"]
     ]  # fmt: skip
@@ -215,10 +218,10 @@ def _list(data: Mapping[str, Any], frame: Frame) -> Html:
         tag("nav", choices, class_="choices", aria_label="States"),
         bound,
         frame.table(
-            ("Id", "Command", "State", "Accepted or handled (UTC)", "Due (UTC)", "Attempts", "Error"), rows, right=(5,),
+            ("Command", "State", "Accepted or handled (UTC)", "Due (UTC)", "Attempts", "Error", "Id"), rows, right=(4,),
             caption="Commands", empty="No command is kept here.",
         ),
-        frame.pager(older, newer) if older or newer else None,
+        pager(newer, older),
     )  # fmt: skip
 
 

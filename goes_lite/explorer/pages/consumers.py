@@ -12,7 +12,7 @@ from goes_lite.contract.own_collections import PROCESSORS, PROJECTIONS, parked_c
 from goes_lite.errors import InvalidQueryError
 from goes_lite.explorer.exchange import missing
 from goes_lite.explorer.html import Html, join, tag
-from goes_lite.explorer.pieces import age, columns, more_than, status
+from goes_lite.explorer.pieces import age, columns, more_than, pager, status
 from goes_lite.explorer.shown import document as document_of
 from goes_lite.explorer.shown import fields_of, mapping, sequence, stored_time, when
 from goes_lite.operations.info import ConsumerInfo, consumers_of
@@ -134,7 +134,7 @@ def _list(data: Mapping[str, Any], frame: Frame) -> Html:
             ("Consumer", "State", "Position", "Lag", "Behind", "Parked", "Active instance"), rows, right=(2, 3, 4, 5),
             caption="Consumers", empty="No consumer has a checkpoint.",
         ),
-        frame.pager(older, newer) if older or newer else None,
+        pager(newer, older),
     )  # fmt: skip
 
 
@@ -189,7 +189,7 @@ def _letters(data: Mapping[str, Any], frame: Frame) -> Html:
             ("Position", "Event", "Aggregate", "Attempts", "Why", "Time (UTC)"), rows, right=(0, 3), caption="Parked events",
             empty="It has given up on no event.",
         ),
-        frame.pager(older, newer) if older or newer else None,
+        pager(newer, older),
         note="in the order of the log",
     )  # fmt: skip
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from goes_lite.contract.own_collections import PROJECTIONS, REBUILD, RESERVED
 from goes_lite.explorer.exchange import missing
 from goes_lite.explorer.html import Html, join, tag
-from goes_lite.explorer.pieces import brief_document, document
+from goes_lite.explorer.pieces import brief_document, document, pager
 from goes_lite.explorer.program import folding, projections
 from goes_lite.explorer.shown import IN_LISTS, MOST, fields_of
 from goes_lite.explorer.shown import document as document_of
@@ -187,7 +187,7 @@ def _records(data: Mapping[str, Any], frame: Frame) -> Html:
             empty="No record is here.",
         ),
         bound,
-        frame.pager(older, newer, first=frame.again(skip=None) if skip else None),
+        pager(newer, older, first=frame.again(skip=None)),
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from goes_lite.events.workflow import EffectRecord
 from goes_lite.explorer.exchange import missing
 from goes_lite.explorer.html import Html, join, tag
 from goes_lite.explorer.instance import render_instance
-from goes_lite.explorer.pieces import status
+from goes_lite.explorer.pieces import pager, status
 from goes_lite.explorer.program import workflows
 from goes_lite.explorer.shown import document as document_of
 from goes_lite.explorer.shown import fields_of, mapping, problem, sequence, splits, stored_time, when
@@ -275,7 +275,7 @@ def _list(data: Mapping[str, Any], frame: Frame) -> Html:
             ("Instance", "Status", "Version", "Inputs", "Updated (UTC)", "Next"), rows, right=(3,), caption="Instances",
             empty="No instance is here.",
         ),
-        frame.pager(older, newer) if older or newer else None,
+        pager(newer, older),
     )  # fmt: skip
 
 
