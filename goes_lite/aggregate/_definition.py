@@ -16,7 +16,7 @@ from goes_lite.codec.generics import annotations_of, bound_hints
 from goes_lite.errors import AggregateError, RegistrationError, UnregisteredTypeError
 from goes_lite.errors.functions import check_function, form_of
 from goes_lite.events.event import Event
-from goes_lite.events.fields import check_name
+from goes_lite.events.fields import check_name, check_not_of_workflows
 from goes_lite.events.marks import EventKind, check_kinds, mark, marked_methods
 from goes_lite.events.registry import Registry
 
@@ -155,7 +155,7 @@ class Definition(NamedTuple):
     ) -> Definition:
         """Return the definition of a new class; what it leaves out is inherited. `switch` sets `deleted`."""
         if name is not None:
-            check_name(name, "an aggregate name")
+            check_not_of_workflows(check_name(name, "an aggregate name"), "the aggregate name")
         if not isinstance(registry, Registry):
             raise RegistrationError(f"{aggregate.__qualname__}: registry must be a Registry, not {registry!r:.80}")
         if schema is not None and (type(schema) is not int or schema < 1):

@@ -179,3 +179,15 @@ def check_name(name: object, what: str) -> str:
         if control or character == "*" or character.isspace() or "\ud800" <= character <= "\udfff":
             raise RegistrationError(f"{what} must not contain {character!r}: {name!r}")
     return name
+
+
+OF_WORKFLOWS = "workflow:"
+"""Begins the names of the aggregates and processors of workflows, and the tags of what they dispatch."""
+
+
+def check_not_of_workflows(name: str, what: str) -> None:
+    """RegistrationError for a name that is kept for workflows: what has it would be taken for a part of one."""
+    if name.startswith(OF_WORKFLOWS):
+        raise RegistrationError(
+            f"{what} {name!r:.80} begins with {OF_WORKFLOWS!r}, which is kept for workflows: choose another one"
+        )

@@ -28,6 +28,7 @@ from goes_lite.errors.functions import failure
 from goes_lite.errors.options import check_flag
 from goes_lite.events.context import timed
 from goes_lite.events.event import Event
+from goes_lite.events.fields import check_not_of_workflows
 from goes_lite.events.query import EVERYTHING, EventQuery, check_query
 from goes_lite.processor._observed import Observed
 from goes_lite.processor._retry import Retry
@@ -57,6 +58,9 @@ _at_work: ContextVar[Processor | None] = ContextVar("_at_work", default=None)
 class Processor(Observed, AsyncBlock):
     """A named, durable consumer of the log; see `Database.processor` for how to create one and what it promises."""
 
+    of_workflow = False
+    """Whether it runs a workflow: no other processor may have such a name."""
+
     def __init__(
         self,
         backend: Backend,
@@ -76,6 +80,8 @@ class Processor(Observed, AsyncBlock):
             raise InvalidQueryError(
                 f"the name of a processor must have at most {MAX_NAME} bytes, not {len(name.encode())}"
             )
+        if not self.of_workflow:
+            check_not_of_workflows(name, "the name of a processor")
         check_query(query)
         if batch is None:
             batch = 500 if transactional else 1

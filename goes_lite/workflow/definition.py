@@ -11,7 +11,7 @@ from goes_lite.codec.generics import bindings
 from goes_lite.errors import InvalidEventError, InvalidQueryError, RegistrationError
 from goes_lite.errors.functions import check_function, check_result
 from goes_lite.events.event import Event
-from goes_lite.events.fields import aggregate_id, check_name
+from goes_lite.events.fields import OF_WORKFLOWS, aggregate_id, check_name
 from goes_lite.events.marks import Marked, marked_methods
 from goes_lite.events.outcome import COMMAND_OUTCOME, CommandOutcome
 from goes_lite.events.query import EventQuery
@@ -21,7 +21,7 @@ from goes_lite.workflow.marks import DONE, EVOLVES, REACTS, REJECTED, STARTS, TI
 
 S = TypeVar("S")
 
-AGGREGATE = "workflow:"
+AGGREGATE = OF_WORKFLOWS
 """Begins the names of the aggregates, processors and tags of workflows."""
 MAX_NAME = 150
 """The maximum length of the name of a workflow, in bytes: it is part of other names."""

@@ -31,6 +31,8 @@ from goes_lite.workflow.work import UNSTORABLE, Work
 class WorkflowProcessor(Processor):
     """A processor that runs a workflow; see `Database.workflow`."""
 
+    of_workflow = True
+
     def __init__(
         self,
         backend: Backend,
