@@ -52,6 +52,15 @@ def timers_collection(workflow: str) -> str:
     return f"goes:timers:{workflow}"
 
 
+TIMER_PARKED = "~"
+"""Begins the id of a timer that cannot be read: after all others in the order of ids."""
+
+
+def timer_row_id(kind: str, name: str, key: str, due: int) -> str:
+    """Return the id of a timer, or of a retry, of an instance, due at a time (microseconds since 1970, UTC)."""
+    return f"{due:020d}-{uuid5(NAMESPACE_OID, f'{kind} {name} {key}').hex}"
+
+
 def associations_collection(workflow: str) -> str:
     """Return the collection of the associations of a workflow: the instances of a key, by that."""
     return f"goes:associations:{workflow}"

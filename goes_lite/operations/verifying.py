@@ -19,6 +19,7 @@ from goes_lite.operations.log_pass import NAMES, LogPass
 from goes_lite.operations.lookups import Lookups
 from goes_lite.operations.record_check import RecordCheck
 from goes_lite.operations.reporting import Enough, Report
+from goes_lite.operations.workflow_check import check_workflows
 
 if TYPE_CHECKING:
     from goes_lite.aggregate import Aggregate
@@ -100,6 +101,7 @@ async def _verify(
         records = RecordCheck(view, report, await view.events.head())
         await report.part("the checkpoints", records.consumers(db.leases))
         await report.part("the records of goes_lite", records.own())
+        await report.part("the workflows", check_workflows(view, report))
         for collection in await _of_programs(view) if collections is None else collections:
             await report.part(f"the collection {collection!r}", records.models(collection))
 

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
-from uuid import NAMESPACE_OID, uuid5
 
 from goes_lite.contract.backend import Stores
 from goes_lite.contract.models import Models
 from goes_lite.contract.own_collections import (
+    TIMER_PARKED,
     associations_collection,
     instances_collection,
+    timer_row_id,
     timers_collection,
     waiting_collection,
 )
 from goes_lite.workflow.instance import Instance
 
-PARKED = "~"
-"""Begins the id of a timer that cannot be read: after all others in the order of ids."""
+PARKED = TIMER_PARKED
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class WaitingInput:
 
 def timer_id(row: TimerRow) -> str:
     """Return the id of a row: the order of these is that in which timers are due."""
-    return f"{row.due:020d}-{uuid5(NAMESPACE_OID, f'{row.kind} {row.name} {row.key}').hex}"
+    return timer_row_id(row.kind, row.name, row.key, row.due)
 
 
 def rows_of(instance: Instance | None) -> dict[str, TimerRow]:

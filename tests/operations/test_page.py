@@ -38,6 +38,10 @@ def test_every_code_of_verify_is_explained() -> None:
         "commands-wrong",
         "receipts-wrong",
         "records-wrong",
+        "workflow-association",
+        "workflow-history",
+        "workflow-timer",
+        "workflow-wrong",
     }
     lookups = {"id-lookup", "tag-lookup", "aggregate-lookup"}  # passed on by name
     assert used | composed | lookups == explained("What the findings of verify mean")

@@ -15,7 +15,7 @@ import pytest
 from goes_lite_conformance.harness import Processes
 
 import goes_lite as goes
-from goes_lite.blocking import BlockingDatabase
+from goes_lite.blocking import BlockingDatabase, operations
 from goes_lite.events.outcome import COMMAND_OUTCOME
 from goes_lite.events.workflow import ENDED, HANDLED
 from tests.on_servers import backends_of, marks_of, new_stores
@@ -69,6 +69,7 @@ def check(db: BlockingDatabase, orders: int) -> None:
     assert outcomes == dispatched
     assert {name: times for (_, name), times in fired.items()} == {"decide": 1, "tick": TICKS}
     assert len(fired) == 2 * orders
+    assert [problem for problem in operations.verify(db).problems if problem.code.startswith("workflow")] == []
 
     statuses = Counter((one.workflow, one.status) for one in db.workflows.list())
     assert statuses == {
