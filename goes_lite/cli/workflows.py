@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from goes_lite.cli.catalog import did_you_mean
 from goes_lite.cli.changing import Change, carry_out
 from goes_lite.cli.command import Command, number, store_argument
 from goes_lite.cli.exits import UsageError
-from goes_lite.cli.opening import opened
+from goes_lite.cli.opening import imported, opened
 from goes_lite.cli.output import Output
 from goes_lite.cli.terminal import BOLD, Terminal
 from goes_lite.events.fields import from_micros
@@ -20,7 +21,7 @@ from goes_lite.workflow.describing import STATUSES, effects_of, happened, instan
 if TYPE_CHECKING:
     from goes_lite.blocking import BlockingDatabase
     from goes_lite.database import Database
-    from goes_lite.workflow import Instance, Moment
+    from goes_lite.workflow import Instance, Moment, Workflow
 
 FINDING = "workflow-stuck"
 LOOKED_AT = 10_000
@@ -122,10 +123,41 @@ def _one(db: BlockingDatabase, text: str) -> Instance:
     return found
 
 
+def _show_arguments(parser: argparse.ArgumentParser) -> None:
+    _which(parser)
+    parser.add_argument(
+        "--app", metavar="MODULE",
+        help="import this module (or MODULE:REGISTRY), which has the workflow: its state is shown after each input",
+    )  # fmt: skip
+
+
+def _defined(app: str, name: str) -> list[Workflow[Any]]:
+    """Return the definitions of a workflow that a module has, the newest version first; UsageError if there is none."""
+    from goes_lite.workflow import Workflow
+
+    module, _ = imported("--app", app)
+    found: dict[str, dict[int, Workflow[Any]]] = {}
+    for value in vars(module).values():
+        one: object = value
+        if isinstance(value, type) and issubclass(value, Workflow) and value.name == name:
+            try:
+                one = cast("Callable[[], object]", value)()
+            except TypeError as error:
+                raise UsageError(
+                    f"--app {app}: {value.__qualname__} cannot be made without arguments: {error}"
+                ) from None
+        if isinstance(one, Workflow):
+            found.setdefault(one.name, {})[one.version] = one
+    if name not in found:
+        raise UsageError(f"--app {app}: {module.__name__} has no workflow {name!r:.80}{did_you_mean(name, found)}")
+    return [found[name][version] for version in sorted(found[name], reverse=True)]
+
+
 def _show(arguments: argparse.Namespace, out: Output) -> None:
     with opened(arguments, out) as db:
         one = _one(db, arguments.instance)
-        history = db.workflows.show(one.workflow, one.key)
+        newest, *earlier = _defined(arguments.app, one.workflow) if arguments.app else [one.workflow]
+        history = db.workflows.show(newest, one.key, earlier=[one for one in earlier if not isinstance(one, str)])
     if one.failing is not None:
         out.finding(
             FINDING, f"{_named(one)} cannot go on: {one.failing.error:.200}", f"goes-lite workflows retry {_named(one)}"
@@ -147,8 +179,12 @@ def _show(arguments: argparse.Namespace, out: Output) -> None:
             terminal.line(f"{moment.position}  {iso(moment.time)[:19]}Z  {happened(moment.data, moment.version)}")
             for effect in _effects(moment):
                 terminal.line(f"    {effect}")
+            if arguments.app:
+                terminal.line(f"    state: {moment.state}" if not moment.problem else f"    no state: {moment.problem}")
 
-    out.result({**instance_data(one), "history": [_moment(moment) for moment in history]}, show)
+    out.result(
+        {**instance_data(one), "history": [_moment(moment, asked=bool(arguments.app)) for moment in history]}, show
+    )
 
 
 def _effects(moment: Moment) -> list[str]:
@@ -161,11 +197,20 @@ def _effects(moment: Moment) -> list[str]:
     return lines
 
 
-def _moment(moment: Moment) -> dict[str, Any]:
+def _moment(moment: Moment, *, asked: bool) -> dict[str, Any]:
     return {
         "version": moment.version, "position": moment.position, "time": moment.time,
-        "what": happened(moment.data, moment.version), "effects": _effects(moment),
+        "what": happened(moment.data, moment.version), "effects": _effects(moment), "state": _plain(moment.state),
+        "problem": (moment.problem or None) if asked else None,
     }  # fmt: skip
+
+
+def _plain(state: object) -> object:
+    """Return a state as JSON has it."""
+    from goes_lite.codec.json_of import json_of
+
+    kind: type[Any] = type(state)
+    return None if state is None else json.loads(json_of(kind).encode(state))
 
 
 # --- changing ---------------------------------------------------------------------------------------------------------
@@ -231,10 +276,13 @@ COMMANDS = {
         ("goes-lite workflows list shop.db", "goes-lite workflows list shop.db --status suspended --json"),
     ),
     "show": Command(
-        "Show one instance: its status, its state, and all that it was told and did.",
+        "Show one instance: its status, its state, and all that it was told and did; with --app, its state after each input.",
         _show,
-        _which,
-        ("goes-lite workflows show shop.db fulfilment/2026-001",),
+        _show_arguments,
+        (
+            "goes-lite workflows show shop.db fulfilment/2026-001",
+            "goes-lite workflows show shop.db fulfilment/2026-001 --app shop",
+        ),
     ),
     "stuck": Command(
         "List the instances that cannot handle their next input, and since when and why. They are findings (exit code 1).",

@@ -110,6 +110,68 @@ def test_the_history_of_an_instance(template: Path) -> None:
     assert hashlib.sha256((template / "shop.db").read_bytes()).hexdigest() == before
 
 
+PROGRAM = """
+from dataclasses import dataclass, replace
+from datetime import timedelta
+import goes_lite as goes
+
+@goes.event("order.placed")
+@dataclass(frozen=True)
+class Placed:
+    total: int
+
+@dataclass(frozen=True)
+class Progress:
+    order: str = ""
+    total: int = 0
+
+class Fulfilment(goes.Workflow[Progress], name="fulfilment"):
+    def initial(self, key):
+        return Progress(key)
+
+    @goes.evolves(Placed)
+    def told(self, state, event):
+        return replace(state, total=event.data.total)
+
+    @goes.starts(Placed)
+    def placed(self, state, event):
+        return ()
+
+class Later(Fulfilment, name="fulfilment", version=2):
+    pass
+
+class Stubborn(Fulfilment, name="stubborn"):
+    def __init__(self, needed):
+        pass
+"""
+
+
+def test_the_state_after_each_input_is_shown_with_the_program(shop: Path) -> None:
+    (shop / "shop_flows.py").write_text(PROGRAM, encoding="utf-8")
+    show = ("workflows", "show", "shop.db", "fulfilment/1", "--app", "shop_flows")
+    found = goes_lite(*show, "--json", cwd=shop).data
+    assert [(moment["state"], moment["problem"]) for moment in found["history"]] == [
+        ({"order": "1", "total": 0}, None),
+        ({"order": "1", "total": 450}, None),
+    ]
+    assert "    state: Progress(order='1', total=450)" in goes_lite(*show, cwd=shop).out
+    without = goes_lite(*show[:4], "--json", cwd=shop).data
+    assert [(moment["state"], moment["problem"]) for moment in without["history"]] == [(None, None)] * 2
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("", "has no workflow 'fulfilment'"),
+        (PROGRAM.replace('"stubborn"', '"fulfilment", version=3'), "without arguments"),
+    ],
+)
+def test_a_program_without_the_workflow_is_refused(shop: Path, source: str, message: str) -> None:
+    (shop / "other_flows.py").write_text(source, encoding="utf-8")
+    ran = goes_lite("workflows", "show", "shop.db", "fulfilment/1", "--app", "other_flows", cwd=shop, code=2)
+    assert message in ran.error
+
+
 def test_what_does_not_exist_is_refused_with_what_was_meant(template: Path) -> None:
     assert "fulfilment" in goes_lite("workflows", "show", "shop.db", "fulfilmnt/1", cwd=template, code=2).error
     assert (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -32,12 +33,13 @@ def test_no_other_processor_has_the_name_of_a_workflow(db: BlockingDatabase) -> 
     """It would share the position and the lease of the workflow, and tell it only what it does not handle itself."""
     bus: Any = Printer()
     assert db.workflow(Fulfilment()).name == "workflow:fulfilment"
-    for make in (
+    makers: list[Callable[[], object]] = [
         lambda: db.processor("workflow:fulfilment", print),
         lambda: db.processor("workflow:", print),
         lambda: db.relay(bus, name="workflow:relay"),
         lambda: db.projection(Orders()),
-    ):
+    ]
+    for make in makers:
         with pytest.raises(
             RegistrationError, match="'workflow:.*' begins with 'workflow:', which is kept for workflows"
         ):
