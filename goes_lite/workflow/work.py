@@ -68,13 +68,20 @@ class Work:
             self._instances[key] = instance
 
     async def load_associated(self, keys: Iterable[str]) -> None:
-        """Load which instances these keys concern, and those instances."""
+        """Load which instances these keys concern, and those instances. They are the truth, where the index disagrees."""
         missing = [key for key in keys if key not in self._associated]
-        if missing:
-            found = await self.stored.associations.find_many(missing)
-            for key in missing:
-                self._associated[key] = [*found[key].keys] if key in found else []
-        await self.load(one for key in missing for one in self._associated[key])
+        if not missing:
+            return
+        found = await self.stored.associations.find_many(missing)
+        listed = {key: found[key].keys if key in found else [] for key in missing}
+        await self.load(one for key in missing for one in listed[key])
+        for key in missing:
+            self._associated[key] = [one for one in listed[key] if self._has(one, key)]
+
+    def _has(self, key: str, association: str) -> bool:
+        """Whether a loaded instance has an association; True if its record cannot be read, which is told where it is used."""
+        instance = self._instances[key]
+        return key in self._unreadable or (instance is not None and association in instance.associations)
 
     def has(self, key: str) -> bool:
         """Return whether an instance was loaded, existing or not."""

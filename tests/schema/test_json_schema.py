@@ -177,6 +177,23 @@ def test_a_struct_has_the_names_that_are_stored() -> None:
     assert json_schema(made)["required"] == ["fullName"]
 
 
+@pytest.mark.skipif(find_spec("pydantic") is None, reason="pydantic is not installed")
+def test_a_model_of_pydantic_has_the_schema_of_its_fields() -> None:
+    """Its constraints are its own affair: they are no part of the form."""
+    pydantic: Any = import_module("pydantic")
+    made = pydantic.create_model(
+        "Made",
+        name=(str, pydantic.Field(alias="fullName")),
+        size=(int, pydantic.Field(default=3, ge=1)),
+        inner=(Node, ...),
+    )
+    other = pydantic.create_model("Made", name=(str, pydantic.Field(alias="fullName")), size=(str, "3"))
+    assert json_schema(made)["properties"].keys() == {"fullName", "size", "inner"}
+    assert json_schema(made)["required"] == ["fullName", "inner"]
+    assert [gap.path for gap in between(made, other)] == ["$.size"]
+    assert between(made, made) == []
+
+
 def test_a_type_without_a_shape_is_refused() -> None:
     with pytest.raises(RegistrationError, match="complex is not supported"):
         json_schema(complex)

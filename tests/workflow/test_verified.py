@@ -11,8 +11,8 @@ import pytest
 import goes_lite as goes
 from goes_lite.blocking import BlockingDatabase, operations
 from goes_lite.testing import FakeClock
-from tests.workflow.store_kit import Fragile, place, settle
-from tests.workflow.workflow_kit import Fulfilment
+from tests.workflow.store_kit import Fragile, append, place, settle
+from tests.workflow.workflow_kit import Delivered, Fulfilment
 
 INSTANCES, TIMERS, ASSOCIATIONS = "goes:workflow:fulfilment", "goes:timers:fulfilment", "goes:associations:fulfilment"
 
@@ -119,3 +119,12 @@ def test_an_instance_that_is_tried_again_and_one_that_is_suspended_are_sound(
     flow.catch_up()
     assert db.workflows.list("fulfilment")[0].status == "suspended"
     assert codes(db) == []
+
+
+def test_an_index_that_is_wrong_tells_no_instance_what_does_not_concern_it(two: BlockingDatabase) -> None:
+    """The associations of the instance decide."""
+    two.models.put(ASSOCIATIONS, "parcel-9", '{"keys": ["2", "1", "nobody"]}')
+    append(two, Delivered("parcel-9"), "9")
+    append(two, Delivered("parcel-1"), "8")
+    two.workflow(Fulfilment()).catch_up()
+    assert [(one.key, one.status) for one in two.workflows.list()] == [("1", "completed"), ("2", "running")]
