@@ -18,6 +18,12 @@ class Changed:
     note: str
 
 
+@goes.event("account.closed")
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The end of an account, which is rare."""
+
+
 class Account(goes.Aggregate, name="account"):
     """An account with a balance."""
 
@@ -30,6 +36,10 @@ class Account(goes.Aggregate, name="account"):
     @goes.applies(Changed)
     def _changed(self, event: goes.Event[Changed]) -> None:
         self.total += event.data.amount
+
+    @goes.applies(Closed)
+    def _closed(self, event: goes.Event[Closed]) -> None:
+        self.total = 0
 
 
 def events(aggregate: str, count: int, *, first: int = 1) -> list[goes.Event[Changed]]:

@@ -98,9 +98,12 @@ class SQLiteEventRows:
         return self._executor.read(head, brief=True)
 
     def aggregates(self, name: str | None, after: AggregateRef | None, limit: int) -> Awaitable[list[AggregateRow]]:
-        where = ["(name, id) > (?, ?)"] if after is not None else []
-        where += ["name = ?"] if name is not None else []
-        parameters = [*(after or ()), *(() if name is None else (name,)), limit]
+        lower: tuple[str, str] | None = after
+        if name is not None:  # one range of the index: with `name = ?` SQLite would walk there from its first id
+            lower = max(after or (name, ""), (name, ""))
+        where = ["(name, id) > (?, ?)"] if lower is not None else []
+        where += ["name <= ?"] if name is not None else []
+        parameters = [*(lower or ()), *(() if name is None else (name,)), limit]
         sql = _AGGREGATES.format(where=" AND ".join(where) or "TRUE")
         return self._executor.read(
             lambda connection: connection.execute(sql, parameters).fetchall(), brief=limit <= MOST_ROWS
