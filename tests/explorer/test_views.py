@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,33 @@ def test_the_state_of_an_aggregate_at_a_version_and_what_that_changed(tea: Pages
     assert {one["kind"] for one in first["changes"]} == {"added"}
     assert stored.data(f"/aggregate/order/{program.OLD_ORDER}")["state"] is None
     assert stored.data(f"/aggregate/order/{program.OLD_ORDER}")["event"]["data"] == {"amount": 900}
+
+
+def test_a_state_tells_nothing_that_its_events_declare_personal(tmp_path: Path) -> None:
+    """Under another name it would be the same value: so the names of the attributes are shown, and no value."""
+    registry, path = goes.Registry(), tmp_path / "personal.db"
+
+    @registry.event("joined")
+    @dataclass(frozen=True)
+    class Joined:
+        name: str = field(metadata={"personal": True})
+
+    class Member(goes.Aggregate, name="member", registry=registry):
+        called: str = ""
+
+        @goes.applies(Joined)
+        def _joined(self, event: goes.Event[Joined]) -> None:
+            self.called = event.data.name
+
+    with goes.blocking.connect(path, registry=registry) as db:
+        db.repository(Member).use("1", lambda member: member.record(Joined("Wonderland")), create=True)
+    for level, seen in (("full", True), ("limited", False), ("masked", False), ("none", False)):
+        with pages(path, registry, disclose=level) as found:
+            page = found.data("/aggregate/member/1")
+            assert page["class"].endswith("Member")
+            assert ("Wonderland" in found.markup("/aggregate/member/1")) is seen
+            if level != "none":
+                assert [one["path"] for one in page["state"]["changes"]] == ["called"]
 
 
 def test_related_aggregates_are_lanes_in_which_equal_times_stand_in_one_column(tea: Pages) -> None:

@@ -174,6 +174,23 @@ def test_a_projection_is_stepped_without_writing(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_read_models_that_are_built_next_to_the_live_ones_are_compared_with_them(tmp_path: Path) -> None:
+    registry, path = goes.Registry(), tmp_path / "rebuilt.db"
+    bills, _ = _projections(registry)
+    with goes.blocking.connect(path, registry=registry) as db:
+        db.events.append([_added(registry, "a", 1, 5), _added(registry, "b", 1, 7)])
+        db.projection(bills()).catch_up()
+        db.models.put_many("goes:rebuild:bills", {"a": '{"total": 5}', "b": '{"total": 70}', "c": '{"total": 1}'})
+        db.checkpoints.save("goes:rebuild:bills", 2)
+    with pages(path, registry) as found:
+        rebuilding = found.data("/projection/bills")["rebuilding"]
+        assert (rebuilding["position"], rebuilding["compared"]) == (2, 3)
+        assert [(one["id"], one["live"] and one["live"]["data"]) for one in rebuilding["different"]] == [
+            ("b", {"total": 7}), ("c", None),
+        ]  # fmt: skip
+        assert "up to position 2: 2 of the first 3 differ" in found.text("/projection/bills")
+
+
 def test_a_projection_that_the_program_does_not_know_is_shown_as_stored(tea_shop: Path) -> None:
     with pages(tea_shop) as found:
         page = found.data("/projection/sales")

@@ -19,6 +19,7 @@ from goes_lite.operations.names import aggregate_names
 from goes_lite.projection.stepping import Stepped, TooManyEvents, folded, step, step_in_memory
 
 if TYPE_CHECKING:
+    from goes_lite.blocking import BlockingView
     from goes_lite.events.event import Event
     from goes_lite.explorer.exchange import Request
     from goes_lite.explorer.frame import Frame
@@ -50,7 +51,7 @@ def read(source: Source, request: Request) -> Mapping[str, Any]:
         if known is None and record is None:
             raise missing(f"there is no projection {name!r:.80}", "look at the read models")
         collection = name if models is None else models.collection or name
-        building = bool(view.models.query(REBUILD + collection, limit=1).list())
+        building = _building(source, view, name, collection, models)
         names = source.run(aggregate_names(view.view, most=NAMES))
         live = view.models.query(collection, limit=SAMPLE).list() if models is not None else []
     position = checkpoint.position if checkpoint is not None else 0
@@ -68,6 +69,23 @@ def read(source: Source, request: Request) -> Mapping[str, Any]:
         "parity": _parity(source, models, {one.id: one.data for one in live}, position, names, asked=asked)
         if models is not None and position else None,
     }  # fmt: skip
+
+
+def _building(
+    source: Source, view: BlockingView, name: str, collection: str, models: ModelProjection[Any] | None
+) -> dict[str, Any] | None:
+    """Compare some of the read models that are built next to the live ones with those; None if none are."""
+    new = {one.id: one for one in view.models.query(REBUILD + collection, limit=SAMPLE)}
+    if not new:
+        return None
+    live, kind = view.models.get_many(collection, new), None if models is None else models.model
+    reached = view.checkpoints.get(REBUILD + name)
+    different = [
+        {"id": id, "live": document_of(source, live[id].data, kind) if id in live else None,
+         "new": document_of(source, one.data, kind)}
+        for id, one in new.items() if id not in live or not _same(live[id].data, one.data)
+    ]  # fmt: skip
+    return {"position": None if reached is None else reached.position, "compared": len(new), "different": different}
 
 
 # --- the stepper ------------------------------------------------------------------------------------------------------
@@ -201,7 +219,6 @@ def render(data: Mapping[str, Any], frame: Frame) -> Html:
         links += [" · ", frame.link("the new ones", f"/models/{REBUILD}{data['collection']}")]
     return join(
         differs,
-        frame.notice("New read models are being built next to the live ones.", kind="") if data["rebuilding"] else None,
         frame.facts(
             ("Version in the store", version or "none yet"),
             ("Version of the program",
@@ -212,6 +229,7 @@ def render(data: Mapping[str, Any], frame: Frame) -> Html:
         ),
         _step_section(data["step"], frame),
         _parity_section(data["parity"], frame),
+        _building_section(data["rebuilding"], frame),
     )  # fmt: skip
 
 
@@ -282,16 +300,25 @@ def _parity_section(parity: Mapping[str, Any] | None, frame: Frame) -> Html | No
             f"The same: {parity['compared']} read models of the store are what the program makes.", kind="good"
         )
     else:
-        rows = [
-            (
-                tag("code", one["id"]),
-                brief_document(one["live"]),
-                brief_document(one["new"]) if one["new"] else "does not exist",
-            )
-            for one in parity["different"]
-        ]
-        body = join(
-            frame.notice(f"{len(rows)} of {parity['compared']} read models differ from what the program makes."),
-            frame.table(("Id", "In the store", "As the program makes it"), rows, caption="Read models that differ"),
-        )
+        told = f"{len(parity['different'])} of {parity['compared']} read models differ from what the program makes."
+        body = join(frame.notice(told), _different(parity["different"], "As the program makes it", frame))
     return frame.section("Parity", body, note=f"of the first {SAMPLE} read models, up to the checkpoint")
+
+
+def _building_section(found: Mapping[str, Any] | None, frame: Frame) -> Html | None:
+    if found is None:
+        return None
+    reached = "" if found["position"] is None else f", up to position {found['position']:,}"
+    told = f"New read models are being built next to the live ones{reached}: {len(found['different'])} of the first "
+    return frame.section(
+        "Rebuild", frame.notice(told, f"{found['compared']} differ.", kind=""),
+        _different(found["different"], "New", frame) if found["different"] else None,
+    )  # fmt: skip
+
+
+def _different(found: Sequence[Mapping[str, Any]], new: str, frame: Frame) -> Html:
+    def side(one: Mapping[str, Any] | None) -> Html | str:
+        return "does not exist" if one is None else brief_document(one)
+
+    rows = [(tag("code", one["id"]), side(one["live"]), side(one["new"])) for one in found]
+    return frame.table(("Id", "In the store", new), rows, caption="Read models that differ")
