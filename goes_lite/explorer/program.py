@@ -52,15 +52,18 @@ def folding(projection: Projection | None) -> ModelProjection[Any] | None:
     return cast("ModelProjection[Any]", projection) if isinstance(projection, models) else None
 
 
-def workflows(source: Source) -> dict[str, Workflow[Any]]:
-    """Return the workflows of the program, by name."""
+def workflows(source: Source) -> dict[str, list[Workflow[Any]]]:
+    """Return the workflows of the program by name: the definitions of each, the newest version first."""
     from goes_lite.workflow import Definition, Workflow
 
     def fits(one: Workflow[Any]) -> bool:
         return bool(one.name and Definition(one, source.db.registry))
 
     base: type[Workflow[Any]] = Workflow
-    return {one.name: one for one in _made(source, base, fits)}
+    found: dict[str, dict[int, Workflow[Any]]] = {}
+    for one in _made(source, base, fits):
+        found.setdefault(one.name, {})[one.version] = one
+    return {name: [versions[number] for number in sorted(versions, reverse=True)] for name, versions in found.items()}
 
 
 def _made(source: Source, base: type[T], fits: Callable[[T], bool]) -> Iterator[T]:

@@ -100,6 +100,35 @@ def test_an_instance_has_its_state_after_each_input_and_what_it_waits_for(tea: P
     assert "no instance" in tea.data("/workflows/fulfilment/nobody", 404)["error"]["message"]
 
 
+@dataclass
+class Count:
+    total: int = 0
+
+
+def test_an_instance_has_its_states_under_the_version_that_it_runs_under(tmp_path: Path) -> None:
+    registry, path = goes.Registry(), tmp_path / "versions.db"
+    registry.register("added", Added)
+
+    class First(goes.Workflow[Count], name="count", version=1):
+        @goes.starts("added")
+        def started(self, state: Count, event: goes.Event[Added]) -> None: ...
+
+        def evolve(self, state: Count, input: Any) -> Count:
+            return Count(state.total + input.data.amount)
+
+    class Second(First, name="count", version=2):
+        def evolve(self, state: Count, input: Any) -> Count:
+            return Count(-1)
+
+    with goes.blocking.connect(path, registry=registry) as db:
+        db.events.append([_added(registry, "a", 1, 5)])
+        db.workflow(First()).catch_up()
+    with pages(path, registry) as found:
+        history = found.data("/workflows/count/a")["history"]
+        assert [one["state"] for one in history if one["event"] == "goes.workflow.handled"] == [{"total": 5}]
+    assert Second.version == 2
+
+
 # --- projections ------------------------------------------------------------------------------------------------------
 
 

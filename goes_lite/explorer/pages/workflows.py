@@ -187,9 +187,10 @@ def _waiting(view: BlockingView, name: str, key: str) -> list[dict[str, Any]]:
 
 def _states(source: Source, name: str, key: str, events: int) -> dict[str, Any]:
     """Return the state after each version of the history, where the program knows the workflow, and its type."""
-    known = workflows(source).get(name)
-    if known is None:
+    definitions = workflows(source).get(name)
+    if not definitions:
         return {"states": {}, "problem": None, "kind": None}
+    known, *earlier = definitions
     if events > COMPUTED:
         return {
             "states": {},
@@ -197,7 +198,7 @@ def _states(source: Source, name: str, key: str, events: int) -> dict[str, Any]:
             "kind": known.state,
         }
     try:
-        moments = source.db.workflows.show(known, key)
+        moments = source.db.workflows.show(known, key, earlier=earlier)
         states = {
             one.version: source.disclosure.value(plain(one.state), known.state) for one in moments if not one.problem
         }
