@@ -198,7 +198,7 @@ def _letter(one: Mapping[str, Any], frame: Frame) -> tuple[object, ...]:
     if "unreadable" in one:
         return one["id"], "cannot be read", "", "", "the record is damaged: goes-lite verify", ""
     place = frame.aggregate_link(one["aggregate"], one["aggregate_id"]) if one["aggregate"] is not None else "–"
-    why: object = tag("pre", one["error"], class_="error")
+    why: object = tag("pre", one["error"], class_="error", tabindex="0")
     if not one["error"] and one["behind"]:
         why = join("held back because of ", frame.event_link(one["behind"]))
     asked = frame.badge("a retry was asked for") if one["due"] else None
