@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from goes_lite import blocking, errors
     from goes_lite.aggregate import Aggregate, applies
-    from goes_lite.commands import Command, CommandBus, handles
+    from goes_lite.commands import Command, CommandBus, DispatchedCommand, handles
     from goes_lite.commands.decider import Decider
     from goes_lite.contract.backend import Backend, Transaction
     from goes_lite.contract.checkpoints import Checkpoint, CheckpointStore, Lease, LeaseStore
@@ -95,6 +95,7 @@ __all__ = [
     "DecisionModel",
     "Delivery",
     "Dispatch",
+    "DispatchedCommand",
     "Dissociate",
     "Effect",
     "Event",
@@ -158,7 +159,7 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "aggregate": ("Aggregate", "applies"),
-    "commands": ("Command", "CommandBus", "handles"),
+    "commands": ("Command", "CommandBus", "DispatchedCommand", "handles"),
     "commands.decider": ("Decider",),
     "contract.backend": ("Backend", "Transaction"),
     "contract.checkpoints": ("Checkpoint", "CheckpointStore", "Lease", "LeaseStore"),

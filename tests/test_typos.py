@@ -19,9 +19,35 @@ from tests.test_docs import program
 ROOT = Path(__file__).resolve().parents[1]
 
 PROGRAM = """
+from dataclasses import dataclass
+from typing import Any, assert_type
 import goes_lite as goes
 
-class Order(goes.Aggregate, name="order"): ...
+@dataclass(frozen=True)
+class Place(goes.Command[int]):
+    order: str
+
+@dataclass(frozen=True)
+class Pay:
+    order: str
+
+class Order(goes.Aggregate, name="order"):
+    @goes.handles(Place, id="order")
+    def place(self, command: Place) -> int:
+        return 1
+
+    @goes.handles(Pay, id=lambda pay: pay.odrer)  # typo
+    def paid(self, command: Pay) -> None: ...
+
+    @goes.handles(Pay)  # typo
+    def other(self, command: Place) -> None: ...
+
+class Bills(goes.ModelProjection[dict[str, str]], name="bills"):
+    @goes.projects(Pay, key=lambda event: event.data.order)
+    def paid(self, bill: dict[str, str], event: goes.Event[Pay]) -> None: ...
+
+    @goes.projects(Pay, key=lambda event: event.data.odrer)  # typo
+    def misspelt(self, bill: dict[str, str], event: goes.Event[Pay]) -> None: ...
 
 def handler(event: goes.Event[object]) -> None: ...
 
@@ -35,10 +61,17 @@ with goes.blocking.connect("app.db") as db:
     db.processor("name", handler, transactionl=True)  # typo
     db.projection(goes.Lookup("name", {}), on_new_version="bside")  # typo
     db.relay(btch=3)  # typo
+    assert_type(db.commands.dispatch(Place("1")), int)
+    assert_type(db.commands.dispatch(Pay("1")), Any)
+    assert_type(db.repository(Order).use("1", lambda order: order.place(Place("1"))), int)
+    assert_type(db.commands.dispatch(Place("1")), str)  # typo
 
 async def main() -> None:
     async with goes.connect("app.db") as db:
         db.processor("name", handler, leese=3.0)  # typo
+        assert_type(await db.commands.dispatch(Place("1"), id="a"), int)
+        assert_type(await db.commands.dispatch(Pay("1")), Any)
+        assert_type(await db.repository(Order).use("1", lambda order: order.place(Place("1"))), int)
 """
 
 PAGES = ("README.md", "docs/tutorial.md")

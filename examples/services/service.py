@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import goes_lite as goes
-from goes_lite.commands import Command
+from goes_lite.commands import DispatchedCommand
 
 if TYPE_CHECKING:
     from examples.services.shop import ItemsOf, Order, Parcel, Payment, PaymentTaken, PlaceOrder
@@ -46,7 +46,7 @@ async def orders(db: goes.Database) -> AsyncGenerator[None]:
         await repository.use(order_of(event), lambda order: order.close(how))
         say(f"order {order_of(event)} is {how}")
 
-    async def report(command: Command[Any], proceed: Any) -> Any:
+    async def report(command: DispatchedCommand[Any], proceed: Any) -> Any:
         result = await proceed(command)
         if isinstance(command.data, PlaceOrder):
             say(f"{result}: {', '.join(command.data.items)}, {command.data.total} cents")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
@@ -12,6 +12,7 @@ from goes_lite.blocking._running import Running
 from goes_lite.commands import (
     AcceptedCommand,
     Around,
+    Command,
     CommandBus,
     CommandHandler,
     CommandService,
@@ -21,6 +22,7 @@ from goes_lite.commands import (
 from goes_lite.runtime.portal import Portal
 
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 
 
 class BlockingCommandBus:
@@ -74,8 +76,12 @@ class BlockingCommandBus:
         """
         self._commands.use(*middleware, around=around)
 
+    @overload
+    def dispatch(self, command: Command[R], *, id: UUID | str | None = None, timeout: float | None = None) -> R: ...
+    @overload
+    def dispatch(self, command: object, *, id: UUID | str | None = None, timeout: float | None = None) -> Any: ...
     def dispatch(self, command: object, *, id: UUID | str | None = None, timeout: float | None = None) -> Any:
-        """Have the command handled and return the result of its handler.
+        """Have the command handled and return the result of its handler: an R if the command is a `Command[R]`.
 
         - Errors of the handler propagate unchanged. CommandNotHandled if there is no handler; UnregisteredTypeError if it is
           no command.

@@ -31,12 +31,12 @@ def _list_arguments(parser: argparse.ArgumentParser) -> None:
 def _list(arguments: argparse.Namespace, out: Output) -> None:
     with opened(arguments, out) as db:
         found = _all(db, failed_only=arguments.failed)
-    found = [one for one in found if arguments.name is None or one.command == arguments.name]
+    found = [one for one in found if arguments.name is None or one.name == arguments.name]
     for one in found:
         if one.state == "failed":
-            message = f"the command {one.command!r:.80} {one.id} failed: {one.error:.200}"
+            message = f"the command {one.name!r:.80} {one.id} failed: {one.error:.200}"
             out.finding("command-failed", message, f"goes-lite commands show {one.id}")
-    rows = [(one.id, one.command, one.state, iso(one.due_time)[:19] + "Z", one.attempts, one.error) for one in found]
+    rows = [(one.id, one.name, one.state, iso(one.due)[:19] + "Z", one.attempts, one.error) for one in found]
     head = ("id", "command", "state", "due", "attempts", "error")
     out.result(
         [_data(one) for one in found],
@@ -51,13 +51,18 @@ def _all(db: BlockingDatabase, *, failed_only: bool = False) -> list[Any]:
 
 
 def _data(one: Any) -> dict[str, Any]:
-    parsed = parsed_json(one.payload) if one.encoding == "json" else None
+    encoding, schema, payload = one.encoded
+    parsed = parsed_json(payload) if encoding == "json" else None
     return {
-        "id": one.id, "command": one.command, "state": one.state, "time": one.time, "due": one.due_time,
+        "id": one.id, "command": one.name, "state": one.state, "time": one.time, "due": one.due,
         "deadline": one.deadline, "attempts": one.attempts, "error": one.error or None, "rejected": one.rejected,
-        "code": one.code or None, "encoding": one.encoding, "schema": one.schema, "metadata": one.metadata,
-        "data": parsed[0] if parsed else None, **({} if parsed else {"payload": one.payload}),
+        "code": one.code or None, "encoding": encoding, "schema": schema, "metadata": one.metadata,
+        "data": parsed[0] if parsed else None, **({} if parsed else {"payload": _text(payload)}),
     }  # fmt: skip
+
+
+def _text(payload: str | bytes) -> str:
+    return payload if isinstance(payload, str) else payload.hex()
 
 
 def _which(parser: argparse.ArgumentParser) -> None:
@@ -79,11 +84,11 @@ def _show(arguments: argparse.Namespace, out: Output) -> None:
         one = _one(db, arguments.id)
 
     def show(terminal: Terminal) -> None:
-        terminal.line(f"{one.command} {one.id}: {one.state}", BOLD)
-        terminal.line(f"accepted at {iso(one.time)}, due at {iso(one.due_time)}, begun {one.attempts} times")
+        terminal.line(f"{one.name} {one.id}: {one.state}", BOLD)
+        terminal.line(f"accepted at {iso(one.time)}, due at {iso(one.due)}, begun {one.attempts} times")
         for key, value in sorted(one.metadata.items()):
             terminal.line(f"metadata {key}: {value}")
-        terminal.line(f"payload: {one.payload}")
+        terminal.line(f"payload: {_text(one.encoded.payload)}")
         for line in one.error.splitlines():
             terminal.line(f"  {line}")
 
@@ -93,7 +98,7 @@ def _show(arguments: argparse.Namespace, out: Output) -> None:
 def _withdraw(arguments: argparse.Namespace, out: Output) -> int:
     with opened(arguments, out) as db:
         one = _one(db, arguments.id)
-    sentence = f"withdraw {one.command!r:.80} {one.id}: it is never handled"
+    sentence = f"withdraw {one.name!r:.80} {one.id}: it is never handled"
     change = Change("commands withdraw", str(one.id), sentence, {"commands": 1})
 
     async def work(database: Database) -> Mapping[str, int]:
@@ -106,8 +111,8 @@ def _retry(arguments: argparse.Namespace, out: Output) -> int:
     with opened(arguments, out) as db:
         one = _one(db, arguments.id)
     if one.state != "failed":
-        raise UsageError(f"{one.command!r:.80} {one.id} has not failed: it is {one.state}", "goes-lite commands list")
-    sentence = f"have {one.command!r:.80} {one.id} tried again, by the next worker"
+        raise UsageError(f"{one.name!r:.80} {one.id} has not failed: it is {one.state}", "goes-lite commands list")
+    sentence = f"have {one.name!r:.80} {one.id} tried again, by the next worker"
     change = Change("commands retry", str(one.id), sentence, {"commands": 1})
 
     async def work(database: Database) -> Mapping[str, int]:

@@ -221,6 +221,16 @@ def runtime_class(hint: Any) -> type[Any] | None:
     return origin if isinstance(origin, type) else None
 
 
+def field_names(hint: Any) -> list[str] | None:
+    """Return the names of the fields of a class; None for anything else, or if it has no shape."""
+    try:
+        shape = describe(hint)
+    except (RegistrationError, Unresolved):
+        return None
+    named = shape.kind in ("object", "namedtuple", "typeddict")
+    return [field.name for field in (*shape.fields, *shape.computed)] if named else None
+
+
 def is_immutable(hint: Any) -> bool:
     """Whether no value of a type can change, going by its annotations; False for a type that has no shape."""
     try:

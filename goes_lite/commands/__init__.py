@@ -21,7 +21,7 @@ A command has exactly one handler. Its return value is the result of `dispatch`,
 
 from goes_lite.commands._accepted import AcceptedCommand
 from goes_lite.commands._bus import Around, CommandBus, CommandHandler, Middleware, Proceed
-from goes_lite.commands._command import Command
+from goes_lite.commands._command import Command, DispatchedCommand
 from goes_lite.commands._handlers import handles
 from goes_lite.commands._keys import command_id
 from goes_lite.commands._receipts import Receipt
@@ -42,6 +42,7 @@ __all__ = [
     "CommandService",
     "CommandTransport",
     "CommandWorker",
+    "DispatchedCommand",
     "Middleware",
     "Proceed",
     "Receipt",

@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from goes_lite.commands._accepted import AcceptedCommand, accept, accepted_in, failure, read
-from goes_lite.commands._command import Command
+from goes_lite.commands._accepted import KeptCommand, accept, accepted_in, failure, read
+from goes_lite.commands._command import DispatchedCommand
 from goes_lite.commands._receipts import Receipt, Receipts, receipts_of, unknown_handler
 from goes_lite.commands._remote import RemoteCommands
 from goes_lite.commands._settling import Verdict, asks, done, failed, merged, settle, tell_once, withdrawn
@@ -51,7 +51,7 @@ class AcceptedCommands:
         self._backend = backend
         self._receipts = Receipts(backend, unknown_handler)
 
-    async def accept(self, command: Command[Any], due: int | None, store: Store) -> AcceptedCommand | None:
+    async def accept(self, command: DispatchedCommand[Any], due: int | None, store: Store) -> KeptCommand | None:
         """Store a command; return it as it was accepted before if it was, None if it is new. CommandMismatch.
 
         One that was handled before is not stored; if it asks for its outcome, that is written unless it was.
@@ -73,7 +73,7 @@ class AcceptedCommands:
             return there or kept
         return None
 
-    async def _ask_too(self, there: AcceptedCommand, kept: AcceptedCommand, store: Store) -> AcceptedCommand:
+    async def _ask_too(self, there: KeptCommand, kept: KeptCommand, store: Store) -> KeptCommand:
         """Let a command that was accepted before report to those who accept it now, too."""
         metadata = merged(there.metadata, kept.metadata)
         if metadata != there.metadata:
@@ -133,7 +133,7 @@ class AcceptedCommands:
         """Let a failed command wait again; see `CommandBus.redrive`."""
         now, redriven = to_micros(self._backend.runtime.clock.now()), False
 
-        def change(found: AcceptedCommand) -> AcceptedCommand:
+        def change(found: KeptCommand) -> KeptCommand:
             nonlocal redriven
             redriven = found.state == "failed"
             metadata = {**found.metadata, REDRIVEN: "1"}
@@ -164,5 +164,5 @@ def verdict_of(receipt: Receipt, id: UUID) -> Verdict:
     return failed(error if isinstance(error, CommandRejected) else CommandRejected(error.code, str(error)))
 
 
-def _error_of(accepted: AcceptedCommand) -> dict[str, Any]:
+def _error_of(accepted: KeptCommand) -> dict[str, Any]:
     return {"error": accepted.error, "code": accepted.code, "details": accepted.details, "attempts": accepted.attempts}

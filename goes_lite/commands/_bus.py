@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, overload
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
-from goes_lite.commands._accepted import AcceptedCommand, read
+from goes_lite.commands._accepted import AcceptedCommand, read, shown
 from goes_lite.commands._accepting import AcceptedCommands, reporting
-from goes_lite.commands._command import Command
+from goes_lite.commands._command import Command, DispatchedCommand
 from goes_lite.commands._deadline import in_time
 from goes_lite.commands._dispatcher import Handler
 from goes_lite.commands._handlers import (
@@ -48,10 +48,11 @@ from goes_lite.runtime import own_clock
 from goes_lite.runtime.face import Face, call
 
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 
-Proceed: TypeAlias = Callable[[Command[Any]], Awaitable[Any]]
+Proceed: TypeAlias = Callable[[DispatchedCommand[Any]], Awaitable[Any]]
 """What a middleware calls to go on with a command: the next middleware, and in the end the handler. Returns its result."""
-Middleware: TypeAlias = Callable[[Command[Any], Any], Any]
+Middleware: TypeAlias = Callable[[DispatchedCommand[Any], Any], Any]
 """A function of a command and of what comes next: it returns (or awaits) `proceed(command)`, or something else."""
 CommandHandler: TypeAlias = Callable[[Any], Any] | Callable[[Any, Any], Any]
 """A function of a command, or of a command and a transaction."""
@@ -157,8 +158,14 @@ class CommandBus:
 
     # --- dispatching ------------------------------------------------------------------------------------------------
 
+    @overload
+    async def dispatch(
+        self, command: Command[R], *, id: UUID | str | None = None, timeout: float | None = None
+    ) -> R: ...
+    @overload
+    async def dispatch(self, command: object, *, id: UUID | str | None = None, timeout: float | None = None) -> Any: ...
     async def dispatch(self, command: object, *, id: UUID | str | None = None, timeout: float | None = None) -> Any:
-        """Have the command handled and return the result of its handler.
+        """Have the command handled and return the result of its handler: an R if the command is a `Command[R]`.
 
         - Errors of the handler propagate unchanged. CommandNotHandled if there is no handler; UnregisteredTypeError if it is
           no command.
@@ -234,7 +241,7 @@ class CommandBus:
         now, models = self.backend.runtime.clock.now(), self.backend.models
         states = ["failed"] if failed else ["waiting", "sent"]
         found = (models.query(COMMANDS, where={"state": state}, order_by="due") for state in states)
-        return [read(one, now) for pages in found async for one in pages]
+        return [shown(self.backend, read(one, now)) for pages in found async for one in pages]
 
     async def withdraw(self, id: UUID | str, *, tx: Any = None) -> bool:
         """Remove an accepted command, waiting or failed; False if there is none. One that has begun may still be handled.
@@ -303,7 +310,7 @@ class CommandBus:
         """What hands accepted commands without a handler here over to the queue of the event bus; None if it has none."""
         return self._remote if self._remote is not None and self._remote.transport.queues else None
 
-    def _command(self, command: object, id: UUID | str | None, timeout: float | None) -> Command[Any]:
+    def _command(self, command: object, id: UUID | str | None, timeout: float | None) -> DispatchedCommand[Any]:
         name = self.backend.registry.commands.name_of(command)
         context = Context.current()
         if timeout is not None:
@@ -311,7 +318,7 @@ class CommandBus:
                 raise ConfigError(f"timeout must be a number of seconds ≥ 0, not {timeout!r:.80}")
             context = context.due(self.backend.runtime.clock.now() + timedelta(seconds=timeout))
         own = new_id() if id is None else command_id(id)
-        return Command(own, name, command, context.metadata, context.deadline, id is not None)
+        return DispatchedCommand(own, name, command, context.metadata, context.deadline, id is not None)
 
     def _store(self, tx: Any) -> Backend | Transaction:
         store: Backend | Transaction = self.backend if tx is None else self._face.unwrap(tx)
@@ -326,7 +333,7 @@ class CommandBus:
         asked = self._command(command, id, timeout)
         asked = asked._replace(metadata=reporting(dict(asked.metadata), report))
 
-        async def keep(command: Command[Any]) -> UUID:
+        async def keep(command: DispatchedCommand[Any]) -> UUID:
             there = await self._accepted.accept(command, due, self._store(tx))
             if tx is not None or self.queue is None:
                 return command.id
@@ -344,7 +351,7 @@ class CommandBus:
         handler = self._handlers.get(name)
         return handler.receipts if handler else Receipts(self.backend, unknown_handler)
 
-    async def send(self, command: Command[Any]) -> Any:
+    async def send(self, command: DispatchedCommand[Any]) -> Any:
         """Have a command handled, in its own context: what follows the middleware of `dispatch`."""
         handler = self._handlers.get(command.name)
         if handler is None:
@@ -366,5 +373,7 @@ class CommandBus:
             leave(token)
 
 
-async def _through(middleware: Callable[..., object], proceed: Callable[..., object], command: Command[Any]) -> Any:
+async def _through(
+    middleware: Callable[..., object], proceed: Callable[..., object], command: DispatchedCommand[Any]
+) -> Any:
     return await call(middleware, command, proceed)

@@ -1,4 +1,4 @@
-"""One command on its way to its handler."""
+"""What a command is: the base of those whose result type checkers know, and one command on its way to its handler."""
 
 from __future__ import annotations
 
@@ -11,9 +11,24 @@ from uuid import UUID
 from goes_lite.events.context import Context
 
 D = TypeVar("D")
+R_co = TypeVar("R_co", covariant=True)
 
 
-class Command(NamedTuple, Generic[D]):
+class Command(Generic[R_co]):
+    """Base of commands that say what their handler returns, for type checkers; others need no base.
+
+    @goes.command("order.place")
+    @dataclass(frozen=True)
+    class PlaceOrder(goes.Command[int]):
+        order: str
+
+    total = db.commands.dispatch(PlaceOrder("1"))  # an int
+    """
+
+    __slots__ = ()
+
+
+class DispatchedCommand(NamedTuple, Generic[D]):
     """A dispatched command, with what middleware may need. Immutable."""
 
     id: UUID
@@ -34,4 +49,4 @@ class Command(NamedTuple, Generic[D]):
         return Context.of(self.metadata, str(self.id), self.deadline)
 
     def __repr__(self) -> str:
-        return f"<Command {self.name!r} {self.id}: {self.data!r:.200}>"
+        return f"<DispatchedCommand {self.name!r} {self.id}: {self.data!r:.200}>"

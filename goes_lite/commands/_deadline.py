@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
-from goes_lite.commands._command import Command
+from goes_lite.commands._command import DispatchedCommand
 from goes_lite.errors import CommandTimeout
 from goes_lite.runtime import Runtime, SystemClock
 from goes_lite.runtime.deadline import Deadline, limited
@@ -58,7 +58,10 @@ async def within(runtime: Runtime, seconds: float, work: Awaitable[T]) -> T:
 
 
 async def in_time(
-    runtime: Runtime, command: Command[Any], end: datetime, handling: Callable[[Command[Any]], Awaitable[Any]]
+    runtime: Runtime,
+    command: DispatchedCommand[Any],
+    end: datetime,
+    handling: Callable[[DispatchedCommand[Any]], Awaitable[Any]],
 ) -> Any:
     """Handle a command by its deadline and return the result; else CommandTimeout."""
     left = (end - runtime.clock.now()).total_seconds()

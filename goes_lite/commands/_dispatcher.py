@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from goes_lite.commands._command import Command
+from goes_lite.commands._command import DispatchedCommand
 from goes_lite.commands._receipts import Receipts
 from goes_lite.commands._remote import RemoteCommands
 from goes_lite.contract.backend import Backend
@@ -15,7 +15,7 @@ class Handler(Protocol):
 
     receipts: Receipts
 
-    async def handle(self, command: Command[Any]) -> object:
+    async def handle(self, command: DispatchedCommand[Any]) -> object:
         """Handle the command and return the result. What it raises propagates to the caller of `dispatch`."""
         ...
 
@@ -39,6 +39,6 @@ class Dispatcher(Protocol):
         """Return what handles commands of this name, or former name, here."""
         ...
 
-    async def send(self, command: Command[Any]) -> Any:
+    async def send(self, command: DispatchedCommand[Any]) -> Any:
         """Have a command handled, in its own context, and return the result."""
         ...

@@ -9,22 +9,26 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from types import FunctionType
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast, overload
 from uuid import UUID
 
 from goes_lite.aggregate import Aggregate
-from goes_lite.commands._command import Command
+from goes_lite.codec.types import field_names
+from goes_lite.commands._command import DispatchedCommand
 from goes_lite.commands._receipts import Receipt, Receipts, unknown_handler
 from goes_lite.contract.backend import TRANSACTIONS, Backend, ended_by_store
 from goes_lite.contract.event_store import AppendCondition, Appended
 from goes_lite.errors import AbilityMissing, ConfigError, GoesError, RegistrationError
 from goes_lite.errors.functions import check_function, check_result
 from goes_lite.errors.options import check_flag
-from goes_lite.events.marks import Marked, mark, marked_methods
+from goes_lite.events.marks import Marked, check_takes, mark, marked_methods
 from goes_lite.repository import Refusal, Repository
 from goes_lite.runtime.face import Face, call
 
+C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
+S = TypeVar("S")
 
 Key = str | Callable[[Any], str | UUID]
 """Which aggregate a command is for: the name of an attribute of the command, or a function of it."""
@@ -39,7 +43,13 @@ class Handles(NamedTuple):
     create: bool
 
 
-def handles(command: type[Any] | str, *, id: Key = "id", create: bool = False) -> Callable[[F], F]:
+@overload
+def handles(
+    command: type[C], *, id: str | Callable[[C], str | UUID] = "id", create: bool = False
+) -> Callable[[Callable[[S, C], R]], Callable[[S, C], R]]: ...
+@overload
+def handles(command: str, *, id: Key = "id", create: bool = False) -> Callable[[F], F]: ...
+def handles(command: Any, *, id: Any = "id", create: bool = False) -> Callable[[Any], Any]:
     """Mark a method of an Aggregate as the handler of a command: a registered type, or a registered name.
 
         class Order(goes.Aggregate, name="order"):
@@ -50,21 +60,24 @@ def handles(command: type[Any] | str, *, id: Key = "id", create: bool = False) -
     `id` tells which aggregate a command is for: an attribute (or key) of the command, or a function of it. The aggregate is
     loaded, the method called with the command, and the recorded events are saved; after a conflict this is repeated with the
     current aggregate. The return value is the result of `dispatch`, and exceptions are raised there. With `create` the
-    aggregate may be new; otherwise that is AggregateNotFound. See `CommandBus.serve`.
+    aggregate may be new; otherwise that is AggregateNotFound. See `CommandBus.serve`. RegistrationError for a method that does
+    not take the command, and, when it is served, for an `id` that the type of the command does not have.
     """
     check_command("handles", command)
+    key: Key = id
     if not (isinstance(id, str) or callable(id)):
         raise RegistrationError(f"id must be the name of an attribute, or a function of the command, not {id!r:.80}")
     if callable(id):
         check_function("id", id, error=RegistrationError)
     check_flag("create", create)
 
-    def decorate(function: F) -> F:
+    def decorate(function: Any) -> Any:
         if not isinstance(function, FunctionType):
             raise RegistrationError(f"handles() decorates a method, not {function!r:.80}")
         check_function("a handler", function, awaited=True, error=RegistrationError)
-        mark(function, _MARK, [command], Handles(id, create))
-        return cast("F", function)
+        check_takes("handles", function, "self", "command")
+        mark(function, _MARK, [command], Handles(key, create))
+        return function
 
     return decorate
 
@@ -78,10 +91,20 @@ def check_command(decorator: str, command: object) -> None:
 
 
 def handled_commands(cls: type[Any]) -> dict[Any, Marked]:
-    """Return the methods of a class that handle commands, by command. RegistrationError if there are none."""
+    """Return the methods of a class that handle commands, by command. RegistrationError if there are none.
+
+    And if a command has not got what tells its aggregate.
+    """
     found = marked_methods(cls, _MARK)
     if not found:
         raise RegistrationError(f"{cls.__qualname__} handles no command: decorate its methods with @handles(…)")
+    for command, (method, said) in found.items():
+        names = field_names(command) if isinstance(said.id, str) else None
+        if names is not None and said.id not in names and not hasattr(command, said.id):
+            raise RegistrationError(
+                f"{cls.__qualname__}.{method}: {command.__qualname__} has no {said.id!r} to tell its aggregate; it has "
+                f"{', '.join(names) or 'no fields'}: write @handles({command.__qualname__}, id=…)"
+            )
     return found
 
 
@@ -100,12 +123,12 @@ class FunctionHandler:
         self._transactional = transactional
         self.receipts = Receipts(backend, function)
 
-    async def handle(self, command: Command[Any]) -> object:
+    async def handle(self, command: DispatchedCommand[Any]) -> object:
         if not command.once:
             return await self._work(command)
         return await self.receipts.once(command, partial(self._work, command), atomic=self._transactional)
 
-    async def _work(self, command: Command[Any]) -> object:
+    async def _work(self, command: DispatchedCommand[Any]) -> object:
         if not self._transactional:
             return await call(self._function, command.data)
         async with self._backend.transaction() as tx:
@@ -130,7 +153,7 @@ class InsideHandler:
         self._function = function
         self.receipts = Receipts(backend, unknown_handler)
 
-    async def handle(self, command: Command[Any]) -> object:
+    async def handle(self, command: DispatchedCommand[Any]) -> object:
         return await self._function(command.data)
 
 
@@ -147,12 +170,12 @@ class AggregateHandler:
         self._atomic = TRANSACTIONS in backend.abilities
         self.receipts = Receipts(backend, method)
 
-    async def handle(self, command: Command[Any]) -> object:
+    async def handle(self, command: DispatchedCommand[Any]) -> object:
         if not command.once:
             return await self._work(command)
         return await self.receipts.once(command, partial(self._work, command), atomic=self._atomic)
 
-    async def _work(self, command: Command[Any]) -> object:
+    async def _work(self, command: DispatchedCommand[Any]) -> object:
         receipt: Receipt | None = None
 
         async def change(aggregate: Aggregate) -> object:
@@ -185,7 +208,7 @@ class AggregateHandler:
         saving = save if command.once and self._atomic else None
         return await self._repository._use_and_save(self._id(command), change, saving, create=self._mark.create)
 
-    def _id(self, command: Command[Any]) -> str | UUID:
+    def _id(self, command: DispatchedCommand[Any]) -> str | UUID:
         key, data = self._mark.id, command.data
         if callable(key):
             id = key(data)

@@ -16,8 +16,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from goes_lite.commands._accepted import AcceptedCommand
-from goes_lite.commands._command import Command
+from goes_lite.commands._accepted import KeptCommand
+from goes_lite.commands._command import DispatchedCommand
 from goes_lite.commands._settling import asks, done, settle, settle_handled
 from goes_lite.commands._wire import error_bytes, error_of
 from goes_lite.commands.results import ResultCodec
@@ -56,7 +56,7 @@ def receipts_of(store: Backend | Transaction) -> Models[Receipt]:
     return store.models_of(RECEIPTS, Receipt)
 
 
-async def settle_done(backend: Backend, accepted: AcceptedCommand) -> None:
+async def settle_done(backend: Backend, accepted: KeptCommand) -> None:
     """End an accepted command that was handled; the outcome that it may ask for is what its receipt says."""
     result: str | None = None
     if asks(accepted.metadata):
@@ -82,7 +82,7 @@ class Receipts:
         self._backend = backend
         self._result = ResultCodec(handler)
 
-    async def lookup(self, command: Command[Any]) -> Receipt | None:
+    async def lookup(self, command: DispatchedCommand[Any]) -> Receipt | None:
         """Return the receipt, if it was handled before. CommandMismatch if that was another command with the same id."""
         receipt = await receipts_of(self._backend).find(str(command.id))
         if receipt is None:
@@ -91,12 +91,14 @@ class Receipts:
             raise CommandMismatch(command.name, command.id, receipt.command)
         return None if receipt.begun else receipt
 
-    async def find(self, command: Command[Any]) -> tuple[Any] | None:
+    async def find(self, command: DispatchedCommand[Any]) -> tuple[Any] | None:
         """Return the result, or raise the rejection, if it was handled before. CommandMismatch as `lookup`."""
         receipt = await self.lookup(command)
         return None if receipt is None else (self.result(receipt, command.id),)
 
-    async def once(self, command: Command[Any], work: Callable[[], Awaitable[object]], *, atomic: bool) -> object:
+    async def once(
+        self, command: DispatchedCommand[Any], work: Callable[[], Awaitable[object]], *, atomic: bool
+    ) -> object:
         """Return the result of a command: that of the work, or of another handler that ran before or at the same time.
 
         With `atomic`, the work itself commits the receipt together with what it writes.
@@ -125,7 +127,7 @@ class Receipts:
             return found[0]
         raise rejection
 
-    async def _alone(self, command: Command[Any], work: Callable[[], Awaitable[object]]) -> object:
+    async def _alone(self, command: DispatchedCommand[Any], work: Callable[[], Awaitable[object]]) -> object:
         """Do the work while others with the same id wait, and store the receipt after it."""
         id, receipts = str(command.id), receipts_of(self._backend)
         while not (version := await self._begin(command)):
@@ -155,7 +157,7 @@ class Receipts:
                 return _given(result, rejection)
         return found[0]
 
-    async def _begin(self, command: Command[Any]) -> int:
+    async def _begin(self, command: DispatchedCommand[Any]) -> int:
         """Note that the command is begun, and return the version of that receipt; 0 if it was handled elsewhere."""
         id, receipts, runtime = str(command.id), receipts_of(self._backend), self._backend.runtime
         begun = replace(self.make(command, None), begun=True)
@@ -192,27 +194,27 @@ class Receipts:
         """Return the result of a handler as JSON. EncodeError if it cannot be stored."""
         return self._result.encode(result)
 
-    def make(self, command: Command[Any], result: object) -> Receipt:
+    def make(self, command: DispatchedCommand[Any], result: object) -> Receipt:
         """Create a receipt. EncodeError if the result cannot be stored."""
         now = self._backend.runtime.clock.now()
         return Receipt(command.name, self._digest(command), self._result.encode(result), now)
 
-    def rejected(self, command: Command[Any], error: CommandRejected) -> Receipt:
+    def rejected(self, command: DispatchedCommand[Any], error: CommandRejected) -> Receipt:
         """Create the receipt of a command that its handler refuses."""
         receipt = Receipt(command.name, self._digest(command), None, self._backend.runtime.clock.now())
         return replace(receipt, rejection=error_bytes(error).decode())
 
-    async def put(self, store: Backend | Transaction, command: Command[Any], receipt: Receipt) -> None:
+    async def put(self, store: Backend | Transaction, command: DispatchedCommand[Any], receipt: Receipt) -> None:
         """Store a receipt. ModelConflict if the command was handled elsewhere in the meantime."""
         await receipts_of(store).put(str(command.id), receipt, expected=0)
 
-    async def put_in(self, tx: Transaction, command: Command[Any], receipt: Receipt) -> None:
+    async def put_in(self, tx: Transaction, command: DispatchedCommand[Any], receipt: Receipt) -> None:
         """Store a receipt as `put`, in the transaction in which the command was handled; and the outcome that it asks for."""
         await self.put(tx, command, receipt)
         if asks(command.metadata):
             await settle_handled(tx, self._backend, command.id, command.name, command.metadata, receipt.result)
 
-    def _digest(self, command: Command[Any]) -> str:
+    def _digest(self, command: DispatchedCommand[Any]) -> str:
         _, _, (encoding, schema, payload) = self._backend.registry.commands.capture(command.data, command.name)
         text = payload.encode() if isinstance(payload, str) else payload
         return hashlib.sha256(f"{encoding} {schema} ".encode() + text).hexdigest()

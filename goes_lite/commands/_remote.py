@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
-from goes_lite.commands._accepted import AcceptedCommand, accepted_in, read, restored
-from goes_lite.commands._command import Command
+from goes_lite.commands._accepted import KeptCommand, accepted_in, read, restored
+from goes_lite.commands._command import DispatchedCommand
 from goes_lite.commands._deadline import DeadlinePassed, within
 from goes_lite.commands._receipts import Receipts, unknown_handler
 from goes_lite.commands._settling import Verdict, done, failed, settle
@@ -49,7 +49,7 @@ class RemoteCommands:
         self._receipts = Receipts(backend, unknown_handler)
         self.transport = transport
 
-    async def ask(self, command: Command[Any]) -> Any:
+    async def ask(self, command: DispatchedCommand[Any]) -> Any:
         """Request the command and return its result. CommandNotHandled if no service handles it, CommandTimeout."""
         asking = self.transport.request(command.name, command.id, command_bytes(self._backend.registry, command))
         try:
@@ -66,7 +66,7 @@ class RemoteCommands:
             raise CommandTimeout(command.name, command.id, begun=True) from None
         return answer_of(answer, command.name, command.id, self._receipts.decode)
 
-    async def forward(self, command: Command[Any], lost: str = "") -> None:
+    async def forward(self, command: DispatchedCommand[Any], lost: str = "") -> None:
         """Hand the command over to the queue, and note that. BusError if the queue does not accept it at the moment.
 
         `lost` is its place, if it was there before. One that is too large for the queue has failed.
@@ -79,7 +79,7 @@ class RemoteCommands:
             return
         await self._change(command.id, state="sent", place=place, checks=0, due=self._after(recheck(1)))
 
-    async def look_after(self, accepted: AcceptedCommand) -> bool:
+    async def look_after(self, accepted: KeptCommand) -> bool:
         """Record the outcome of a command in the queue, if it is known; return whether the queue has lost it.
 
         Then it is sent once more. BusError if the queue cannot be asked at the moment.
@@ -98,7 +98,7 @@ class RemoteCommands:
             return True
         return False
 
-    async def outcome(self, accepted: AcceptedCommand, timeout: float | None) -> tuple[Any] | None:
+    async def outcome(self, accepted: KeptCommand, timeout: float | None) -> tuple[Any] | None:
         """Wait a while for the outcome of a command in the queue; return the result, or raise what the handler raised.
 
         None if the command has to be looked up in the store again; CommandTimeout after `timeout` seconds.
@@ -110,7 +110,7 @@ class RemoteCommands:
             await self.look_after(accepted)
         return found
 
-    async def _outcome(self, accepted: AcceptedCommand, timeout: float) -> tuple[Any] | None:
+    async def _outcome(self, accepted: KeptCommand, timeout: float) -> tuple[Any] | None:
         """Return the outcome of a command in the queue, and record it like that of one that was handled here."""
         try:
             answer = await self.transport.outcome(accepted.id, timeout)

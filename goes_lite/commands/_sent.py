@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 
-from goes_lite.commands._accepted import AcceptedCommand, accepted_in, read
+from goes_lite.commands._accepted import KeptCommand, accepted_in, read
 from goes_lite.commands._remote import RemoteCommands
 from goes_lite.commands._settling import failed, settle
 from goes_lite.contract.backend import Backend
@@ -81,7 +81,7 @@ class SentCommands:
             lost |= await self._look_after(record, accepted)  # if one is lost, so may all others be
         return PAUSE if looked else None
 
-    async def _look_after(self, record: ModelRecord, accepted: AcceptedCommand) -> bool:
+    async def _look_after(self, record: ModelRecord, accepted: KeptCommand) -> bool:
         if accepted.state == "sent":
             try:
                 return await self._remote.look_after(accepted)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from goes_lite.commands._command import Command
+from goes_lite.commands._command import DispatchedCommand
 from goes_lite.commands._dispatcher import Dispatcher
 from goes_lite.commands._wire import command_of, error_bytes, result_bytes
 from goes_lite.commands._worker import FINAL
@@ -128,7 +128,7 @@ class CommandService(AsyncBlock):
             logger.warning("%r will try a command again", self, exc_info=exc)
             return pause_after(attempt, self._backoff, logger)
 
-    async def _done(self, command: Command[Any]) -> bytes:
+    async def _done(self, command: DispatchedCommand[Any]) -> bytes:
         handler = self._bus.handler_of(command.name)
         if handler is None:
             raise CommandNotHandled(command.name, command.id)

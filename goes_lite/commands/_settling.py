@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from goes_lite.commands._accepted import AcceptedCommand, accepted_in, error_fields, read
+from goes_lite.commands._accepted import KeptCommand, accepted_in, error_fields, read
 from goes_lite.contract.backend import TRANSACTIONS, Backend, Transaction
 from goes_lite.contract.event_store import AppendCondition
 from goes_lite.contract.own_collections import COMMANDS
@@ -79,7 +79,7 @@ def outcome_event(
     )  # fmt: skip
 
 
-async def settle(backend: Backend, accepted: AcceptedCommand, said: Verdict, tx: Transaction | None = None) -> bool:
+async def settle(backend: Backend, accepted: KeptCommand, said: Verdict, tx: Transaction | None = None) -> bool:
     """End an accepted command, as it was when it was begun, and write its outcome if it asks for that.
 
     Nothing happens if it ended elsewhere in the meantime; return whether it ended here.
@@ -128,7 +128,7 @@ def merged(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
     return {**one, REPORT: json.dumps(sorted(tags), ensure_ascii=False)}
 
 
-async def _settle_in(tx: Transaction, backend: Backend, accepted: AcceptedCommand, said: Verdict) -> bool:
+async def _settle_in(tx: Transaction, backend: Backend, accepted: KeptCommand, said: Verdict) -> bool:
     record = await tx.models.get(COMMANDS, str(accepted.id))
     if record is None:
         return False

@@ -19,7 +19,7 @@ from typing import Any
 from uuid import UUID
 
 from goes_lite.commands._accepted import plain
-from goes_lite.commands._command import Command
+from goes_lite.commands._command import DispatchedCommand
 from goes_lite.errors import (
     CommandError,
     CommandFailed,
@@ -37,7 +37,7 @@ MAX_ERROR = 2000
 """How many characters of an error are sent."""
 
 
-def command_bytes(registry: Registry, command: Command[Any]) -> bytes:
+def command_bytes(registry: Registry, command: DispatchedCommand[Any]) -> bytes:
     """Return a command as a message. EncodeError if it does not fit its type."""
     _, _, (encoding, schema, payload) = registry.commands.capture(command.data, command.name)
     said: dict[str, Any] = {
@@ -53,7 +53,7 @@ def command_bytes(registry: Registry, command: Command[Any]) -> bytes:
     return json.dumps(said, ensure_ascii=False).encode()
 
 
-def command_of(registry: Registry, body: bytes) -> Command[Any]:
+def command_of(registry: Registry, body: bytes) -> DispatchedCommand[Any]:
     """Return the command in a message, which counts once. DecodeError, UnknownEventError if it cannot be read."""
     try:
         said = json.loads(body)
@@ -69,7 +69,7 @@ def command_of(registry: Registry, body: bytes) -> Command[Any]:
     except (LookupError, TypeError, ValueError, AttributeError) as exc:
         raise DecodeError("$", f"the message is no command: {exc!r:.200}") from exc
     data = registry.commands.decode(said["command"], encoding, schema, payload)
-    return Command(id, name, data, metadata, deadline, once=True)
+    return DispatchedCommand(id, name, data, metadata, deadline, once=True)
 
 
 def result_bytes(text: str | None) -> bytes:

@@ -15,8 +15,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from goes_lite.commands._accepted import AcceptedCommand, accepted_in, error_fields, read, restored
-from goes_lite.commands._command import Command
+from goes_lite.commands._accepted import KeptCommand, accepted_in, error_fields, read, restored
+from goes_lite.commands._command import DispatchedCommand
 from goes_lite.commands._dispatcher import Dispatcher
 from goes_lite.commands._handlers import InsideHandler
 from goes_lite.commands._receipts import settle_done
@@ -198,7 +198,7 @@ class CommandWorker(AsyncBlock):
     async def _take(self) -> float | None:
         """Handle some due commands; return the seconds until the next look, None to wait for a change."""
         now = self._now()
-        candidates: list[AcceptedCommand] = []
+        candidates: list[KeptCommand] = []
         later = await self._look(candidates, now, {"state": "waiting"})
         if later is not None:  # if the clock was set back, some of those after it may be begun nevertheless
             await self._look(candidates, now, {"state": "waiting", "at_once": True})
@@ -214,7 +214,7 @@ class CommandWorker(AsyncBlock):
             return 0
         return None if later is None else min(MAX_SLEEP, (later - now) / 1_000_000)
 
-    async def _look(self, candidates: list[AcceptedCommand], now: int, where: dict[str, Any]) -> int | None:
+    async def _look(self, candidates: list[KeptCommand], now: int, where: dict[str, Any]) -> int | None:
         """Add up to as many candidates as are missing; return when the next command is due, if they are all."""
         async for record in self._backend.models.query(COMMANDS, where=where, order_by="due"):
             if len(candidates) >= CANDIDATES:
@@ -230,15 +230,15 @@ class CommandWorker(AsyncBlock):
                 candidates.append(accepted)
         return None
 
-    async def _park(self, record: ModelRecord, failed: AcceptedCommand) -> None:
+    async def _park(self, record: ModelRecord, failed: KeptCommand) -> None:
         logger.warning("%r gives up on a command: %s", self, failed.error)
         with suppress(ModelConflict):  # changed in the meantime
             await accepted_in(self._backend).put(record.id, failed, expected=record.version)
 
-    async def _claimed(self, accepted: AcceptedCommand) -> AcceptedCommand | None:
+    async def _claimed(self, accepted: KeptCommand) -> KeptCommand | None:
         now = self._now()
 
-        def take(found: AcceptedCommand) -> AcceptedCommand:
+        def take(found: KeptCommand) -> KeptCommand:
             if found.state != "waiting" or (found.due > now and not found.at_once):
                 raise _AlreadyClaimed
             return replace(found, due=now + self._claim, at_once=False, attempts=found.attempts + 1)
@@ -248,7 +248,7 @@ class CommandWorker(AsyncBlock):
         except (_AlreadyClaimed, ModelNotFound):
             return None
 
-    async def _do(self, accepted: AcceptedCommand) -> None:
+    async def _do(self, accepted: KeptCommand) -> None:
         try:
             command = restored(self._backend, accepted)
             queue = self._bus.queue
@@ -289,7 +289,7 @@ class CommandWorker(AsyncBlock):
             await settle_done(self._backend, accepted)
         self.handled += 1
 
-    async def _forward(self, command: Command[Any], accepted: AcceptedCommand, queue: RemoteCommands) -> None:
+    async def _forward(self, command: DispatchedCommand[Any], accepted: KeptCommand, queue: RemoteCommands) -> None:
         """Hand it over to the queue of the event bus; while that is unreachable it waits here, and no attempt is counted."""
         try:
             await queue.forward(command, accepted.place)
@@ -298,7 +298,7 @@ class CommandWorker(AsyncBlock):
             due = self._after(store_backoff(accepted.attempts))
             await self._change(accepted, attempts=accepted.attempts - 1, due=due)
 
-    async def _change(self, accepted: AcceptedCommand, **fields: Any) -> None:
+    async def _change(self, accepted: KeptCommand, **fields: Any) -> None:
         with suppress(ModelNotFound):  # withdrawn, or handled elsewhere, in the meantime
             await accepted_in(self._backend).use(str(accepted.id), lambda found: replace(found, **fields))
 
@@ -308,7 +308,7 @@ class CommandWorker(AsyncBlock):
     def _after(self, seconds: float) -> int:
         return self._now() + round(seconds * 1_000_000)
 
-    def _failed(self, error: Exception, accepted: AcceptedCommand | None = None) -> None:
+    def _failed(self, error: Exception, accepted: KeptCommand | None = None) -> None:
         self.error = error
         what = f"{accepted.command} {accepted.id}" if accepted else "its work"  # the data of a command may be private
         logger.warning("%r failed on %s", self, what, exc_info=error)

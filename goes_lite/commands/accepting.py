@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from goes_lite.commands._accepted import accept, accepted_in, read
-from goes_lite.commands._command import Command
+from goes_lite.commands._command import DispatchedCommand
 from goes_lite.commands._receipts import receipts_of
 from goes_lite.contract.backend import Backend, Transaction
 from goes_lite.contract.own_collections import COMMANDS
@@ -21,7 +21,9 @@ class Postponed(Exception):
         """How long it waits for its next attempt."""
 
 
-async def accept_all(backend: Backend, tx: Transaction, commands: Iterable[tuple[Command[object], int | None]]) -> None:
+async def accept_all(
+    backend: Backend, tx: Transaction, commands: Iterable[tuple[DispatchedCommand[object], int | None]]
+) -> None:
     """Accept commands if the transaction commits, each due at a time (microseconds since 1970, UTC), or at once.
 
     Their ids must be new: one that was accepted under the same id is replaced. EncodeError if one does not fit its type.

@@ -113,7 +113,7 @@ class Decider(Generic[S]):
             self.decide(command)
 
         for command in commands:
-            handle = handles(command, id=id, create=create)(handle)
+            handles(command, id=id, create=create)(handle)
         members: dict[str, Any] = {
             "__module__": getattr(decide, "__module__", __name__),
             "__annotations__": {"state": type(initial) if state is None else state},

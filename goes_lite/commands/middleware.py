@@ -19,14 +19,14 @@ from typing import Any, TypeAlias
 from uuid import NAMESPACE_OID, uuid5
 
 from goes_lite.commands._bus import Proceed
-from goes_lite.commands._command import Command
+from goes_lite.commands._command import DispatchedCommand
 from goes_lite.errors import CommandRejected, ConcurrencyError, ConfigError
 from goes_lite.errors.functions import both_faces, check_function, check_result
 from goes_lite.runtime import Runtime
 from goes_lite.runtime.backoff import Backoff, check_backoff
 from goes_lite.runtime.face import call
 
-MiddlewareFunction: TypeAlias = Callable[[Command[Any], Proceed], Awaitable[Any]]
+MiddlewareFunction: TypeAlias = Callable[[DispatchedCommand[Any], Proceed], Awaitable[Any]]
 
 
 def logging(logger: Logger | None = None, level: int = INFO) -> MiddlewareFunction:
@@ -37,7 +37,7 @@ def logging(logger: Logger | None = None, level: int = INFO) -> MiddlewareFuncti
     out = getLogger("goes_lite.commands") if logger is None else logger
 
     @both_faces
-    async def log(command: Command[Any], proceed: Proceed) -> Any:
+    async def log(command: DispatchedCommand[Any], proceed: Proceed) -> Any:
         begun = time.monotonic()
         try:
             result = await proceed(command)
@@ -56,7 +56,7 @@ def timing(report: Callable[[str, float, BaseException | None], object]) -> Midd
     check_function("report", report, awaited=True)
 
     @both_faces
-    async def measure(command: Command[Any], proceed: Proceed) -> Any:
+    async def measure(command: DispatchedCommand[Any], proceed: Proceed) -> Any:
         begun = time.monotonic()
         try:
             result = await proceed(command)
@@ -85,7 +85,7 @@ def retry(
     pause = Backoff(0.01, maximum=1.0) if backoff is None else check_backoff(backoff)
 
     @both_faces
-    async def again(command: Command[Any], proceed: Proceed) -> Any:
+    async def again(command: DispatchedCommand[Any], proceed: Proceed) -> Any:
         for attempt in range(1, attempts):
             try:
                 return await proceed(command)
@@ -102,7 +102,7 @@ def timeout(seconds: float, *, runtime: Runtime) -> MiddlewareFunction:
         raise ConfigError(f"a timeout must be a number of seconds ≥ 0, not {seconds!r:.80}")
 
     @both_faces
-    async def limit(command: Command[Any], proceed: Proceed) -> Any:
+    async def limit(command: DispatchedCommand[Any], proceed: Proceed) -> Any:
         deadline = runtime.clock.now() + timedelta(seconds=seconds)
         if command.deadline is None or deadline < command.deadline:
             command = command._replace(deadline=deadline)
@@ -111,7 +111,7 @@ def timeout(seconds: float, *, runtime: Runtime) -> MiddlewareFunction:
     return limit
 
 
-def authorise(allowed: Callable[[Command[Any]], object]) -> MiddlewareFunction:
+def authorise(allowed: Callable[[DispatchedCommand[Any]], object]) -> MiddlewareFunction:
     """Reject each command for which the function returns false: CommandRejected, with the code "not_authorised".
 
     The actor is `command.context.actor`. What the function raises propagates.
@@ -119,7 +119,7 @@ def authorise(allowed: Callable[[Command[Any]], object]) -> MiddlewareFunction:
     check_function("allowed", allowed, awaited=True)
 
     @both_faces
-    async def permit(command: Command[Any], proceed: Proceed) -> Any:
+    async def permit(command: DispatchedCommand[Any], proceed: Proceed) -> Any:
         if not await call(allowed, command):
             actor = command.context.actor
             raise CommandRejected(
@@ -135,7 +135,7 @@ def validate(check: Callable[[Any], object], *, code: str = "not_valid") -> Midd
     check_function("check", check, awaited=True)
 
     @both_faces
-    async def examine(command: Command[Any], proceed: Proceed) -> Any:
+    async def examine(command: DispatchedCommand[Any], proceed: Proceed) -> Any:
         try:
             await call(check, command.data)
         except ValueError as exc:
@@ -145,7 +145,7 @@ def validate(check: Callable[[Any], object], *, code: str = "not_valid") -> Midd
     return examine
 
 
-def deduplicate(key: Callable[[Command[Any]], str | None]) -> MiddlewareFunction:
+def deduplicate(key: Callable[[DispatchedCommand[Any]], str | None]) -> MiddlewareFunction:
     """Make commands of one name with the same key count once, by an id derived from the key: for `around="dispatch"`.
 
     For example the key of a request that clients repeat. Commands with the key None always count.
@@ -153,7 +153,7 @@ def deduplicate(key: Callable[[Command[Any]], str | None]) -> MiddlewareFunction
     check_function("key", key)
 
     @both_faces
-    async def identify(command: Command[Any], proceed: Proceed) -> Any:
+    async def identify(command: DispatchedCommand[Any], proceed: Proceed) -> Any:
         found = key(command)
         check_result("key", found)
         if found is not None:

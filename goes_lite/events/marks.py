@@ -16,6 +16,7 @@ from goes_lite.events.fields import check_name
 EventKind: TypeAlias = type[Any] | str
 """A registered type, or a registered name."""
 
+_VARARGS = 0x04  # inspect.CO_VARARGS
 _TYPING = ("typing", "types", "typing_extensions")
 """Where types come from that are no classes, such as `list[int]`, `int | None` or a NewType."""
 
@@ -34,6 +35,18 @@ def check_kinds(decorator: str, events: Sequence[Any]) -> tuple[EventKind, ...]:
     if not events:
         raise RegistrationError(f"{decorator}() needs at least one event: a registered type, or a registered name")
     return tuple(check_name(event, "an event name") if isinstance(event, str) else event for event in events)
+
+
+def check_takes(decorator: str, function: FunctionType, *arguments: str) -> None:
+    """RegistrationError unless the method can be called with these arguments."""
+    code, defaults = function.__code__, function.__defaults__ or ()
+    most = len(arguments) if code.co_flags & _VARARGS else code.co_argcount
+    keywords = code.co_kwonlyargcount > len(function.__kwdefaults__ or ())
+    if not code.co_argcount - len(defaults) <= len(arguments) <= most or keywords:
+        raise RegistrationError(
+            f"{function.__qualname__}() is called with {', '.join(arguments[1:])}: write @{decorator}(…) above "
+            f"def {function.__name__}({', '.join(arguments)})"
+        )
 
 
 class Marked(NamedTuple):

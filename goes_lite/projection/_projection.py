@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, overload
 
 from goes_lite.contract.own_collections import REBUILD
 from goes_lite.errors import ConfigError, RegistrationError
 from goes_lite.errors.functions import check_function, form_of
 from goes_lite.events.event import Event
 from goes_lite.events.fields import check_name
-from goes_lite.events.marks import EventKind, Marked, check_kinds, mark, marked_methods
+from goes_lite.events.marks import EventKind, Marked, check_kinds, check_takes, mark, marked_methods
 from goes_lite.events.query import EventQuery
 from goes_lite.events.registry import Registry
 from goes_lite.processor import MAX_NAME
@@ -20,20 +20,26 @@ if TYPE_CHECKING:
     from goes_lite.processor import Target
     from goes_lite.runtime.face import Face
 
+D = TypeVar("D")
 F = TypeVar("F", bound=Callable[..., object])
 
 SUFFIX = "_rebuild"
 _MARK = "__goes_projects__"
 
-Key = Callable[[Event[Any]], str | Iterable[str] | None]
+Ids: TypeAlias = str | Iterable[str] | None
+Key = Callable[[Event[Any]], Ids]
 """Which read models an event updates: the id of one, the ids of several, None for none."""
 
 Rows: TypeAlias = AsyncIterator[tuple[str, str]] | Iterable[tuple[str, str]] | None
 
 
-def projects(
-    *events: EventKind, key: Callable[[Event[Any]], str | Iterable[str] | None] | None = None
-) -> Callable[[F], F]:
+@overload
+def projects(event: type[D], /, *, key: Callable[[Event[D]], Ids] | None = None) -> Callable[[F], F]: ...
+@overload
+def projects(event: str, /, *more: EventKind, key: Key | None = None) -> Callable[[F], F]: ...
+@overload
+def projects(event: type[Any], another: EventKind, /, *more: EventKind, key: Key | None = None) -> Callable[[F], F]: ...
+def projects(*events: Any, key: Any = None) -> Any:
     """Mark a method of a projection as the handler of these events: registered types, or registered names.
 
     `key` tells which read models these events of a `ModelProjection` update; by default its method `key` does.
@@ -49,6 +55,7 @@ def projects(
         if not isinstance(function, FunctionType):
             raise RegistrationError(f"projects() decorates a method, not {function!r:.80}")
         check_function("a method of a projection", function, awaited=True, error=RegistrationError)
+        check_takes("projects", function, "self", "…", "…")
         mark(function, _MARK, kinds, key)
         return function
 

@@ -192,16 +192,15 @@ class _Player:
 
     def _outcome_of(self, settled: Settled) -> Event[Any]:
         waiting = self._db.commands.accepted()
-        commands = self._script.registry.commands
         for one in waiting:
-            if commands.decode(one.command, one.encoding, one.schema, one.payload) == settled.command:
-                outcome = settled.outcome._replace(id=one.id, command=one.command)
+            if one.data == settled.command:
+                outcome = settled.outcome._replace(id=one.id, command=one.name)
                 self._db.models.delete(COMMANDS, str(one.id))  # to withdraw it would be another outcome
                 return Event(
                     outcome, id=uuid5(one.id, "outcome"), time=self._clock.now(), tags=reported_tags(one.metadata) or (),
                     registry=self._script.registry,
                 )  # fmt: skip
-        left = [commands.decode(one.command, one.encoding, one.schema, one.payload) for one in waiting]
+        left = [one.data for one in waiting]
         raise AssertionError(f"{settled.command!r} was not dispatched, or its outcome is known; there are {left!r}")
 
     def _append(self, event: Event[Any]) -> None:

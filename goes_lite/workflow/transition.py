@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID, uuid5
 
 from goes_lite.codec.payload import payload_text, text_payload
-from goes_lite.commands import Command
+from goes_lite.commands import DispatchedCommand
 from goes_lite.errors import CodecError, GoesError, InvalidEffect, InvalidEventError, TooManyEffects, UnknownStep
 from goes_lite.errors.functions import check_result
 from goes_lite.events.built_in import RESERVED
@@ -59,7 +59,7 @@ class Recorded(NamedTuple):
 class Accepted(NamedTuple):
     """A command to be accepted, and when it is due (microseconds since 1970, UTC); None for at once."""
 
-    command: Command[Any]
+    command: DispatchedCommand[Any]
     due: int | None
 
 
@@ -314,7 +314,7 @@ class _Made:
         except (GoesError, TypeError) as exc:
             raise self._invalid(f"a command with the tags {tags!r:.120}: {exc}") from exc
         metadata = {**metadata_of(self.instance, self.input), REPORT: report}
-        self.commands.append(Accepted(Command(id, stored.command, data, metadata, None, once=True), due))
+        self.commands.append(Accepted(DispatchedCommand(id, stored.command, data, metadata, None, once=True), due))
         return id
 
     @staticmethod

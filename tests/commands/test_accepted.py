@@ -45,8 +45,8 @@ def test_a_worker_does_them_and_anybody_may_ask_for_the_outcome(world: SQLitePla
         placed = await commands.dispatch_async(PlaceOrder("1", 450))
         paid = await commands.dispatch_async(Pay("1", 50))
         assert await db.events.count() == 0
-        assert [(one.id, one.command, one.attempts) for one in await commands.accepted()] == [
-            (placed, "order.place", 0), (paid, "order.pay", 0),
+        assert [(one.id, one.name, one.data, one.attempts) for one in await commands.accepted()] == [
+            (placed, "order.place", PlaceOrder("1", 450), 0), (paid, "order.pay", Pay("1", 50), 0),
         ]  # fmt: skip
         async with commands.worker() as worker:
             assert await commands.outcome(placed, PATIENCE) is None
@@ -95,7 +95,7 @@ def test_with_a_transaction(world: SQLitePlace) -> None:
             async with db.transaction() as tx:
                 await commands.dispatch_async(Remind("bob"), tx=inner(tx))
                 raise OSError
-        assert [json.loads(one.payload) for one in await commands.accepted()] == [{"whom": "ada"}]
+        assert [json.loads(one.encoded.payload) for one in await commands.accepted()] == [{"whom": "ada"}]
 
     world.with_handle(test)
 
@@ -320,7 +320,7 @@ def test_one_of_an_unknown_name_waits_and_does_not_stop_the_others(world: SQLite
         good = await commands.dispatch_async(Remind("bob"))
         async with commands.worker():
             assert await commands.outcome(good, PATIENCE) == "bob"
-        assert [(one.command, one.attempts) for one in await commands.accepted()] == [("unheard.of", 0)]
+        assert [(one.name, one.attempts) for one in await commands.accepted()] == [("unheard.of", 0)]
 
     world.with_handle(test)
 
@@ -454,7 +454,9 @@ def test_a_clock_that_is_set_back(tmp_path: Path) -> None:
                 assert [await db.commands.outcome(id) for id in (*ids, bad)] == ["ada", "bob", "cy", "bad"]
                 assert done[0] == "cy"
                 assert sorted(done[1:]) == ["ada", "bad", "bob"]
-                assert [json.loads(one.payload)["whom"] for one in await db.commands.accepted()] == ["at a time"]
+                assert [json.loads(one.encoded.payload)["whom"] for one in await db.commands.accepted()] == [
+                    "at a time"
+                ]
 
     asyncio.run(test())
 

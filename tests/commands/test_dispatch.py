@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from goes_lite_conformance.harness.contract import in_thread
@@ -140,18 +140,44 @@ def test_one_class_handles_a_command_once() -> None:
 def test_decorations_that_are_none() -> None:
     with raised(RegistrationError, "needs the command"):
 
-        @goes.handles  # type: ignore[arg-type]
         def handle(self: Any, command: Any) -> None: ...
 
+        goes.handles(cast("Any", handle))
+
     with raised(RegistrationError, "not 5"):
-        goes.handles(Remind, id=5)  # type: ignore[arg-type]
+        goes.handles(Remind, id=cast("Any", 5))
     with raised(RegistrationError, "decorates a method"):
-        goes.handles(Remind)(5)  # type: ignore[type-var]
+        goes.handles(Remind)(cast("Any", 5))
+
+
+def test_a_method_that_does_not_take_the_command() -> None:
+    """It is refused where it is decorated; one with more that has defaults is not."""
+    with raised(RegistrationError, r"write @handles\(…\) above def remind\(self, command\)"):
+
+        @goes.handles(Remind)  # type: ignore[arg-type]
+        def remind(self: Any) -> None: ...  # pyright: ignore[reportArgumentType]
+
+    @goes.handles(Remind)
+    def more(self: Any, command: Remind, *rest: Any, note: str = "") -> None: ...
+
+    assert callable(more)
+
+
+def test_an_id_that_the_command_does_not_have() -> None:
+    """Found when it is served, with the fields that there are: a typo in the name of one."""
+
+    class Misspelt(goes.Aggregate, name="misspelt", registry=registry):
+        @goes.handles(Pay, id="oder")
+        def pay(self, command: Pay) -> None: ...
+
+    db = goes.blocking.connect("sqlite:///:memory:", registry=registry)
+    with db, raised(RegistrationError, "Pay has no 'oder' to tell its aggregate; it has order, cents"):
+        db.commands.serve(Misspelt)
 
 
 def test_a_command_that_does_not_say_what_it_is_for(world: SQLitePlace) -> None:
     class Reminded(goes.Aggregate, name="reminded", registry=registry):
-        @goes.handles(Remind)
+        @goes.handles("remind")
         def remind(self, command: Remind) -> None: ...
 
     async def test(db: Database) -> None:

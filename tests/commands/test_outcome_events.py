@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import goes_lite as goes
-from goes_lite.commands import COMMAND_OUTCOME, Command, CommandOutcome, command_id
+from goes_lite.commands import COMMAND_OUTCOME, CommandOutcome, DispatchedCommand, command_id
 from goes_lite.database import Database
 from goes_lite.errors import CommandFailed, CommandRejected, ConfigError
 from goes_lite.events.ids import new_id
@@ -67,13 +67,13 @@ def test_it_commits_with_the_receipt_and_what_the_handler_wrote(world: SQLitePla
         id = await commands.dispatch_async(Pay("1", 50), report=True)
         seen = list[Any]()
 
-        async def look(command: Command[Any], proceed: Any) -> Any:
+        async def look(command: DispatchedCommand[Any], proceed: Any) -> Any:
             result = await proceed(command)
             seen.append([event.name for event in await db.events.query().list()][1:])
             seen.append(await db.models.get("goes:commands", str(id)))
             return result
 
-        def look_blocking(command: Command[Any], proceed: Any) -> Any:
+        def look_blocking(command: DispatchedCommand[Any], proceed: Any) -> Any:
             result = proceed(command)
             seen.append(world.face)
             return result

@@ -114,7 +114,7 @@ def test_what_follows_the_log_is_where_it_was(db: BlockingDatabase) -> None:
         program.FAILED, "letter.send", "rejected", None, "no-address", "eve has no address", '{"street": null}',
     )  # fmt: skip
     (waiting,) = [one for one in db.commands.accepted() if one.id == program.WAITING]
-    assert (waiting.command, waiting.state) == ("letter.send", "waiting")
+    assert (waiting.name, waiting.state) == ("letter.send", "waiting")
     instances = db.workflows.list("reminder")
     assert [(one.key, one.status, [*one.timers]) for one in instances] == [
         ("1", "running", ["late"]), ("2", "running", ["late"]), ("3", "completed", []),

@@ -102,11 +102,22 @@ def test_what_is_decorated_is_a_function(bad: Any) -> None:
         goes.projects(Placed)(bad)
 
 
+def test_a_method_with_other_arguments() -> None:
+    """It is refused where it is decorated: it could never be called."""
+
+    def placed(self: Any, event: Any) -> None: ...
+
+    with pytest.raises(
+        RegistrationError, match=r"placed\(\) is called with .*: write @projects\(…\) above def placed\(self"
+    ):
+        goes.projects("order.placed")(placed)
+
+
 def test_the_decorator_needs_events() -> None:
     def placed(self: Any) -> None: ...
 
     with pytest.raises(RegistrationError, match="at least one event"):
-        goes.projects()
+        cast(Any, goes.projects)()
     with pytest.raises(RegistrationError, match=r"write @projects\(SomeEvent\) above .*placed"):
         goes.projects(cast(Any, placed))
     with pytest.raises(RegistrationError, match="an event name"):

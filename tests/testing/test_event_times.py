@@ -112,4 +112,4 @@ def test_a_command_is_scheduled_by_the_time_of_an_event() -> None:
     with goes.blocking.connect(":memory:", registry=registry, clock=clock) as db:
         by_use(db)
         db.commands.schedule(Remind("ada"), at=next(db.events.query()).time + LATER)
-        assert db.commands.accepted()[0].due_time == clock.now() + LATER
+        assert db.commands.accepted()[0].due == clock.now() + LATER

@@ -95,7 +95,7 @@ class World:
         for _ in range(100):
             flow.catch_up()
             now = self.clock.now()
-            due = [one.id for one in self.db.commands.accepted() if one.due_time <= now]
+            due = [one.id for one in self.db.commands.accepted() if one.due <= now]
             if not due:
                 return
             with self.db.commands.worker(**cast("dict[str, Any]", {"attempts": 1, **options})):

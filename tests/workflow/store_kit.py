@@ -58,15 +58,13 @@ def instance(db: BlockingDatabase, key: str = "1") -> Instance:
 
 
 def commands(db: BlockingDatabase) -> list[Any]:
-    return [
-        registry.commands.decode(one.command, one.encoding, one.schema, one.payload) for one in db.commands.accepted()
-    ]
+    return [one.data for one in db.commands.accepted()]
 
 
 def settle(db: BlockingDatabase, kind: Any = "done", **fields: Any) -> None:
     """Let every accepted command have this outcome, as a worker would."""
     for one in db.commands.accepted():
-        told = CommandOutcome(one.id, one.command, kind, **fields)
+        told = CommandOutcome(one.id, one.name, kind, **fields)
         tags = reported_tags(one.metadata) or ()
         db.events.append([goes.Event(told, tags=tags, time=db.runtime.clock.now(), registry=registry)])
         db.models.delete("goes:commands", str(one.id))  # to withdraw it would be another outcome

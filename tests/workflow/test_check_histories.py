@@ -22,8 +22,8 @@ def lived(db: BlockingDatabase, clock: FakeClock) -> BlockingDatabase:
     for order in ("delivered", "cancelled", "late", "refused", "again"):
         place(db, order)
     flow.catch_up()
-    (refused,) = [one for one in db.commands.accepted() if '"refused"' in one.payload]
-    late = next(one for one in db.commands.accepted() if '"late"' in one.payload)
+    (refused,) = [one for one in db.commands.accepted() if '"refused"' in str(one.encoded.payload)]
+    late = next(one for one in db.commands.accepted() if '"late"' in str(one.encoded.payload))
     db.models.delete("goes:commands", str(late.id))
     db.models.delete("goes:commands", str(refused.id))
     told = CommandOutcome(refused.id, "charge", "rejected", message="no money")

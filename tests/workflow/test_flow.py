@@ -347,7 +347,7 @@ def test_a_function_that_does_not_work_is_no_step_that_fails() -> None:
         broken.append(True)
         for _ in range(3):
             with w.db.commands.worker(attempts=1) as worker:
-                until(lambda: w.db.commands.accepted()[0].due_time > w.clock.now())
+                until(lambda: w.db.commands.accepted()[0].due > w.clock.now())
             assert "a mistake in the program" in str(worker.worker.error)
             w.clock.advance(1)
         broken.clear()

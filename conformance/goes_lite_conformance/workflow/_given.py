@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, cast
 
-from goes_lite.commands import Command
+from goes_lite.commands import DispatchedCommand
 from goes_lite.database import Database
 from goes_lite.events.event import Event
 from goes_lite.events.fields import AggregateRef
@@ -181,11 +181,7 @@ async def noted(db: Database) -> list[str]:
 
 async def texts_of_commands(db: Database) -> list[str]:
     """Return the texts of the accepted commands that wait."""
-    found = [
-        registry.commands.decode(one.command, one.encoding, one.schema, one.payload)
-        for one in await db.commands.accepted()
-    ]
-    return sorted(one.text for one in found if isinstance(one, Do))
+    return sorted(one.data.text for one in await db.commands.accepted() if isinstance(one.data, Do))
 
 
 def handle(db: Database) -> None:
@@ -193,7 +189,7 @@ def handle(db: Database) -> None:
     from goes_lite.errors import CommandRejected
 
     async def do(command: Any, tx: Any) -> str:
-        data = cast("Do", command.data if isinstance(command, Command) else command)  # pyright: ignore[reportUnknownMemberType]
+        data = cast("Do", command.data if isinstance(command, DispatchedCommand) else command)  # pyright: ignore[reportUnknownMemberType]
         if data.text == "no":
             raise CommandRejected("refused", "no")
         await tx.events.append([Event(Noted(data.text), registry=registry)])
