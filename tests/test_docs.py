@@ -15,6 +15,7 @@ here: the program has tests of its own.
 from __future__ import annotations
 
 import itertools
+import json
 import pkgutil
 import re
 import runpy
@@ -192,10 +193,20 @@ def test_quoted_blocks_are_in_the_program(page: Path) -> None:
     for mark in QUOTED.finditer(text):
         block = FENCE.match(text, mark.end())
         assert block is not None, mark[0]
-        rest = (ROOT / mark[1]).read_text(encoding="utf-8")
+        rest = text_of(ROOT / mark[1])
         for part in re.split(r"^ *…\n", block[3], flags=re.MULTILINE):
             _, found, rest = rest.partition(part)
             assert found == part, f"{page.name}: not in {mark[1]}, or in another order:\n{part}"
+
+
+def text_of(file: Path) -> str:
+    """The text of a program; of a notebook, that of its cells."""
+    text = file.read_text(encoding="utf-8")
+    return (
+        "\n".join("".join(cell["source"]) + "\n" for cell in json.loads(text)["cells"])
+        if file.suffix == ".ipynb"
+        else text
+    )
 
 
 def test_there_are_pages() -> None:
