@@ -1,11 +1,15 @@
 """A durable assistant: each thought and each tool call is a step of a workflow, so a killed assistant goes on where it was.
 
     python examples/assistant.py "what is 6 * 7, and how many words are in README.md?" [--db assistant.db] [--die-after 2]
+    python examples/assistant.py --show
 
 The model is a few lines that look for questions in a text, and the tools work here: nothing needs a network. In place of both,
 call the model and the tools of your choice; what is around them stays the same. Each result is stored once, and is not asked for
 again: neither after a crash, nor when another process takes over. --die-after N kills the process, as `kill -9` does, right after
 the N-th tool call, before its result is stored; run the same line again without it, and see what is repeated and what is not.
+
+What was asked, each call with what it returned, and the answer are events, each once, with the tag of their conversation: --show
+reads one (--conversation, "main" by default) from the log.
 """
 
 from __future__ import annotations
@@ -39,6 +43,15 @@ MOST_STEPS = 10
 @dataclass(frozen=True)
 class Asked:
     question: str
+    conversation: str = "main"
+
+
+@registry.event("assistant.called")
+@dataclass(frozen=True)
+class Called:
+    tool: str
+    argument: str
+    result: str
 
 
 @registry.event("assistant.answered")
@@ -131,6 +144,7 @@ def assistant(calls: Calls) -> Any:
     @goes.flow("assistant", starts_with=Asked)
     async def answer(flow: goes.Flow, asked: goes.Event[Asked]) -> None:
         messages: list[Message] = []
+        tags = (tag(asked.data.conversation),)
         for number in range(1, MOST_STEPS + 1):
 
             def thinking(number: int = number) -> Thought:
@@ -139,7 +153,7 @@ def assistant(calls: Calls) -> Any:
 
             thought = await flow.step(f"think {number}", thinking)
             if not thought.tool:
-                flow.publish(Answered(thought.argument))
+                flow.publish(Answered(thought.argument), tags=tags)
                 return
 
             def calling(thought: Thought = thought) -> str:
@@ -151,19 +165,25 @@ def assistant(calls: Calls) -> Any:
                 result = await flow.step(f"call {number}", calling)
             except StepFailed as error:
                 result = f"unknown, as it failed: {error}"
+            flow.publish(Called(thought.tool, thought.argument, result), tags=tags, name=f"called {number}")
             messages.append(Message(thought.tool, thought.argument, result))
         flow.fail("it does not come to an answer")
 
     return answer
 
 
-async def ask(question: str, path: str, calls: Calls) -> str:
+def tag(conversation: str) -> str:
+    return f"conversation:{conversation}"
+
+
+async def ask(question: str, conversation: str, path: str, calls: Calls) -> str:
     """Ask a question, or go on with the one that was asked before, and return the answer."""
-    key = str(uuid5(NAMESPACE_URL, question))
+    key = str(uuid5(NAMESPACE_URL, f"{conversation}/{question}"))
     async with goes.connect(path, registry=registry) as db:
-        conversation = goes.AggregateRef("conversation", key)
-        if not await db.events.load(conversation):
-            asked = goes.Event(Asked(question), aggregate=conversation, version=1, registry=registry)
+        ref = goes.AggregateRef("question", key)
+        if not await db.events.load(ref):
+            data = Asked(question, conversation)
+            asked = goes.Event(data, aggregate=ref, version=1, tags=[tag(conversation)], registry=registry)
             await db.events.append([asked])
         async with (
             db.workflow(assistant(calls), lease=1.0),
@@ -176,15 +196,39 @@ async def ask(question: str, path: str, calls: Calls) -> str:
     raise AssertionError("the log has ended")
 
 
+async def transcript(conversation: str, path: str) -> list[str]:
+    """Return what was said and done in a conversation, as the log has it."""
+    lines: list[str] = []
+    async with goes.connect(path, registry=registry) as db:
+        async for event in db.events.query(goes.EventQuery(tags=[tag(conversation)])):
+            match event.data:
+                case Asked(question):
+                    lines.append(f"you:       {question}")
+                case Called(tool, argument, result):
+                    lines.append(f"  called   {tool}({argument}): {result}")
+                case Answered(text):
+                    lines.append(f"assistant: {text}")
+                case _:
+                    pass
+    return lines
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("question")
+    parser.add_argument("question", nargs="?")
+    parser.add_argument("--conversation", default="main")
+    parser.add_argument("--show", action="store_true", help="show the conversation")
     parser.add_argument("--db", default="assistant.db")
     parser.add_argument("--die-after", type=int, default=0, metavar="N", help="die after the N-th tool call")
     arguments = parser.parse_args()
     logging.getLogger("goes_lite").setLevel(logging.CRITICAL)  # a tool that fails is told in the answer
-    calls = Calls(Path(f"{arguments.db}.calls"), arguments.die_after)
-    print(asyncio.run(ask(arguments.question, arguments.db, calls)))
+    if arguments.question:
+        calls = Calls(Path(f"{arguments.db}.calls"), arguments.die_after)
+        print(asyncio.run(ask(arguments.question, arguments.conversation, arguments.db, calls)))
+    elif not arguments.show:
+        parser.error("a question, or --show")
+    if arguments.show:
+        print(*asyncio.run(transcript(arguments.conversation, arguments.db)), sep="\n")
 
 
 if __name__ == "__main__":

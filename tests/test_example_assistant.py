@@ -32,6 +32,23 @@ def test_it_resumes_after_a_kill(tmp_path: Path) -> None:
     again, _ = kit.run("assistant.py", QUESTION, cwd=tmp_path)
     assert (again, calls(tmp_path)[-1]) == (out, "think 4")
 
+    kit.run("assistant.py", "what is 1 + 1?", cwd=tmp_path)
+    kit.run("assistant.py", "what is 2 + 2?", "--conversation", "other", cwd=tmp_path)
+    shown, _ = kit.run("assistant.py", "--show", cwd=tmp_path)
+    lines = shown.splitlines()
+    assert [line for line in lines if "missing.txt" not in line] == [
+        "  called   calculate(6 * 7): 42",
+        "  called   count_words(a.txt): 3",
+        "you:       what is 1 + 1?",
+        "  called   calculate(1 + 1): 2",
+        "assistant: calculate(1 + 1) is 2",
+    ]
+    assert [line.partition(" ")[0] or line.split()[1] for line in lines if "missing.txt" in line] == [
+        "you:",
+        "count_words(missing.txt):",
+        "assistant:",
+    ]
+
 
 @pytest.mark.parametrize(("formula", "value"), [("6 * 7", "42"), ("1+2-4", "-1")])
 def test_the_calculator(formula: str, value: str) -> None:
