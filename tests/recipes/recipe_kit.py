@@ -19,7 +19,7 @@ from typing import TypeVar
 import pytest
 
 RECIPES = Path(__file__).resolve().parents[2] / "examples" / "recipes"
-PATIENCE = 120.0
+PATIENCE = 200.0
 """Seconds after which a test gives up; where nothing is wrong, everything takes a second or two."""
 
 

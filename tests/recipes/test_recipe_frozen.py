@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import shutil
 import subprocess
@@ -15,6 +16,12 @@ import goes_lite as goes
 from tests.recipes import recipe_kit as kit
 
 pytestmark = [pytest.mark.slow, pytest.mark.once]
+
+
+@pytest.fixture
+def _patient() -> None:
+    """Building has a time limit of its own, and may take longer on a busy machine than the watchdog of pytest allows a test."""
+    faulthandler.cancel_dump_traceback_later()
 
 
 def frozen(folder: Path, how: str, *packages: str) -> Path:
@@ -64,6 +71,7 @@ def test_zipapp(tmp_path: Path) -> None:
 
 
 @kit.needs("PyInstaller")
+@pytest.mark.usefixtures("_patient")
 @pytest.mark.skipif(
     os.name == "posix"
     and not sysconfig.get_config_var("Py_ENABLE_SHARED")
@@ -81,6 +89,7 @@ def test_pyinstaller(tmp_path: Path) -> None:
 
 
 @kit.needs("nuitka")
+@pytest.mark.usefixtures("_patient")
 @pytest.mark.skipif(not shutil.which("gcc") and not shutil.which("clang"), reason="apt-get install gcc")
 def test_nuitka(tmp_path: Path, rounds: int) -> None:
     """The same, compiled."""
