@@ -64,7 +64,9 @@ TOPICS = {
         ("contract.event_bus",),
         ("BlockingHandling",),
     ),
-    "operations": Topic("Operations", "What is done with a whole store.", ("operations", "blocking.operations")),
+    "operations": Topic(
+        "Operations", "What is done with a whole store.", ("operations", "blocking.operations"), ("BlockingView",)
+    ),
     "codecs": Topic("Codecs", "Values and bytes.", ("codec",)),
     "testing": Topic("Testing", "Tools for tests of programs that use goes_lite.", ("testing",)),
     "errors": Topic("Errors", "Every error that goes_lite raises on purpose.", ("errors",)),
