@@ -50,9 +50,8 @@ class Window(kit.Program):
 @contextmanager
 def windows(folder: Path, count: int) -> Generator[list[Window]]:
     driver = Path(__file__).with_name("desktop_driver.py")
-    with kit.several(
-        *(lambda: Window(*kit.python(driver, folder / "board.db"), cwd=folder, **OFFSCREEN),) * count
-    ) as made:
+    url = f"sqlite:///{folder / 'board.db'}?lock_timeout={kit.PATIENCE}"  # a slow machine is no reason to give up
+    with kit.several(*(lambda: Window(*kit.python(driver, url), cwd=folder, **OFFSCREEN),) * count) as made:
         for window in made:
             window.shows([], [], [])
         yield made
