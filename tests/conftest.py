@@ -217,6 +217,10 @@ def _no_blocking_calls() -> Iterator[None]:
     for name in [name for name in guard.functions if name.startswith("sqlite3.")]:
         # Brief reads, which are interrupted when they last, and never wait for a lock.
         guard.functions[name].can_block_in("goes_lite/sqlite/_connection.py", "attempt")
+        # Commits that do not wait for the disk, nor for a lock.
+        guard.functions[name].can_block_in("goes_lite/sqlite/_loop_writer.py", "_commit_now")
+    for name in ("os.stat", "os.path.samestat"):  # they look at the files before each commit
+        guard.functions[name].can_block_in("goes_lite/sqlite/_loop_writer.py", "_commit_now")
     guard.activate()
     yield
     guard.deactivate()

@@ -13,7 +13,7 @@ import sys
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partialmethod
@@ -225,37 +225,67 @@ def test_statements_of_a_projection(tmp_path: Path, driver: str, said: Said) -> 
         assert min(needed) == 16
 
 
-def test_wakeups_of_reading(tmp_path: Path, driver: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def wakeups(
+    path: Path, driver: str, durability: str, work: Callable[[goes.Database], Awaitable[object]]
+) -> float:
+    """Return how often other threads wake the event loop for each time that the work is done."""
+    options: Any = {"driver": driver, "registry": registry, "durability": durability}
+    async with goes.connect(path / "app.db", **options) as db:
+        await db.events.append([event("a", version) for version in range(1, 101)])
+        for _ in range(5):
+            await work(db)
+        loop: Any = asyncio.get_running_loop()
+        wake, woken = loop.call_soon_threadsafe, 0
+
+        def count(*arguments: Any, **options: Any) -> object:
+            nonlocal woken
+            woken += 1
+            return wake(*arguments, **options)
+
+        loop.call_soon_threadsafe = count
+        for _ in range(20):
+            await work(db)
+        loop.call_soon_threadsafe = wake
+        return woken / 20
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no time pass for the policies, and no reads look at the files, which they do on threads."""
+    made = partialmethod(_reads.LoopPolicy.__init__, clock=lambda: 0.0)
+    monkeypatch.setattr(_reads.LoopPolicy, "__init__", made)
+    monkeypatch.setattr(_files, "LOOK_AGAIN", 1e9)
+
+
+@pytest.mark.usefixtures("fast")
+def test_wakeups_of_reading(tmp_path: Path, driver: str) -> None:
     """None on the event loop of a fast store: no thread is woken, so none wakes the loop."""
-    monkeypatch.setattr(_reads.ReadPolicy, "__init__", partialmethod(_reads.ReadPolicy.__init__, clock=lambda: 0.0))
-    monkeypatch.setattr(_files, "LOOK_AGAIN", 1e9)  # reads that look at the files run on threads
-    woken = 0
 
-    async def read() -> None:
-        nonlocal woken
-        options: Any = {"driver": driver, "registry": registry, "durability": "normal"}
-        async with goes.connect(tmp_path / "app.db", **options) as db:
-            await db.events.append([event("a", version) for version in range(1, 101)])
-            tallies = db.repository(Tally)
-            for _ in range(5):
-                await tallies.fetch("a")
-            loop = asyncio.get_running_loop()
-            wake = loop.call_soon_threadsafe
+    async def read(db: goes.Database) -> None:
+        await db.repository(Tally).fetch("a")
+        await db.events.query(limit=10).list()
+        await db.events.head()
 
-            def count(*arguments: Any, **options: Any) -> asyncio.Handle:
-                nonlocal woken
-                woken += 1
-                return wake(*arguments, **options)
+    assert asyncio.run(wakeups(tmp_path, driver, "full", read)) == 0
 
-            monkeypatch.setattr(loop, "call_soon_threadsafe", count)
-            for _ in range(20):
-                await tallies.fetch("a")
-                await db.events.query(limit=10).list()
-                await db.events.head()
-            monkeypatch.undo()
 
-    asyncio.run(read())
-    assert woken == 0
+@pytest.mark.usefixtures("fast")
+def test_wakeups_of_appending(tmp_path: Path, driver: str) -> None:
+    """None for a commit that does not wait for the disk, one for a commit that does; all that come together share it."""
+    versions = iter(range(101, 1000))
+
+    async def append(db: goes.Database) -> None:
+        await db.events.append([event("a", next(versions))])
+
+    async def append_many(db: goes.Database) -> None:
+        names = [str(goes.new_id()) for _ in range(64)]
+        await asyncio.gather(*(db.events.append([event(name, 1)]) for name in names))
+
+    for durability, work, most in (("normal", append, 0), ("full", append, 1), ("normal", append_many, 2)):
+        folder = tmp_path / f"{durability}-{work.__name__}"
+        folder.mkdir()
+        versions = iter(range(101, 1000))
+        assert asyncio.run(wakeups(folder, driver, durability, work)) <= most
 
 
 def calls(work: Callable[[], object], times: int = 20) -> float:

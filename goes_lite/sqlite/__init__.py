@@ -12,9 +12,9 @@ Options, in the URL's query or as keywords of `connect`
     read_only     'true': nothing is changed; works on read-only files and folders. (If it can, SQLite creates a -shm and
                   an empty -wal next to the file, which the next writer removes.)
     lock_timeout  seconds to wait for other writers before StoreLocked; 30 by default.
-    reads         on the async face, 'auto' (the default): brief reads run on the thread of the event loop while the store
-                  answers fast, otherwise on other threads; 'inline': on that of the loop unless they would wait for a
-                  lock; 'thread': never there.
+    reads         on the async face, 'auto' (the default): brief reads, and commits that do not wait for the disk, run on the
+                  thread of the event loop while the store answers fast, otherwise on other threads; 'inline': on that of
+                  the loop unless they would wait for a lock; 'thread': never there.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ from goes_lite.sqlite._fenced import FencedBackend
 from goes_lite.sqlite._files import files_of, found, in_use, release_files
 from goes_lite.sqlite._frozen import FrozenReaders
 from goes_lite.sqlite._log import check_log
+from goes_lite.sqlite._loop_writer import open_writer
 from goes_lite.sqlite._models import SQLiteModels
 from goes_lite.sqlite._place import check_place
 from goes_lite.sqlite._presence import Presence
@@ -172,7 +173,7 @@ class SQLiteBackend(FencedBackend):
                         self._sql_of_transactions.watch(connection)  # in a file, which other programs can change
                 self._signal = commit_signal(address)
                 if not address.read_only:
-                    self._writer = Writer(connection, address, turnstile, self._signal.notify, inline=runtime.inline)
+                    self._writer = open_writer(connection, address, turnstile, self._signal.notify, runtime.inline)
             except BaseException:
                 connection.close()
                 raise

@@ -50,6 +50,15 @@ STORED = (
 _STORED = f"{STORED} WHERE e.id = ?"
 
 
+FEW, SMALL = 8, 65536
+"""A batch of more events than these, or with more data than these bytes, is not written on the thread of an event loop."""
+
+
+def is_small(batch: AppendBatch) -> bool:
+    """Whether a batch takes hardly any time to write."""
+    return len(batch.events) <= FEW and sum([len(event._payload) for event in batch.events]) <= SMALL
+
+
 def head(connection: Connection) -> int:
     """Return the highest position that was ever used."""
     rows = connection.execute(HEAD).fetchall()

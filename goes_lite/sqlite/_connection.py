@@ -27,7 +27,7 @@ from goes_lite.sqlite import _schema
 from goes_lite.sqlite._driver import BUSY, CANTOPEN, READONLY, Connection, Driver, translate
 from goes_lite.sqlite._files import Files, NoFiles
 from goes_lite.sqlite._own import check_head
-from goes_lite.sqlite._reads import ReadPolicy, ReadsOption
+from goes_lite.sqlite._reads import LoopPolicy, ReadsOption
 
 T = TypeVar("T")
 
@@ -252,7 +252,7 @@ class Readers:
 
     def __init__(self, address: FileAddress) -> None:
         self.address = address
-        self.policy = ReadPolicy(address.reads)
+        self.policy = LoopPolicy(address.reads)
         self._idle: deque[Connection] = deque()
         self._prompt: deque[Connection] = deque()
         """Idle connections that do not wait for locks, and have a limit: those of event loops."""

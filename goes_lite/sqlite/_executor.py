@@ -11,7 +11,7 @@ from goes_lite.errors import StoreClosed
 from goes_lite.kit.batch import AppendBatch
 from goes_lite.kit.transaction import current_session
 from goes_lite.runtime import Runtime
-from goes_lite.sqlite._append import MakeAppend
+from goes_lite.sqlite._append import MakeAppend, is_small
 from goes_lite.sqlite._connection import Missed, Readers
 from goes_lite.sqlite._driver import Connection
 from goes_lite.sqlite._session import SessionExecutor, SQLiteSession
@@ -84,7 +84,7 @@ class DirectExecutor:
         """Run a write in a transaction, which is rolled back if the write raises, `atomic` or not."""
         if self._writer is None:
             self._readers.refuse_write()
-        return self._writer.run(work)
+        return self._writer.run(work, brief=atomic)
 
     async def lock(self) -> None:
         """Outside a transaction there is nothing to keep out."""
@@ -94,7 +94,8 @@ class DirectExecutor:
     ) -> Awaitable[Appended]:
         if self._writer is None:
             self._readers.refuse_write()
-        return self._writer.run(self._append(batch, condition).run, committed)
+        brief = condition is None and not self._runtime.inline and is_small(batch)
+        return self._writer.run(self._append(batch, condition).run, committed, brief=brief)
 
 
 AnyExecutor: TypeAlias = DirectExecutor | SessionExecutor | SQLiteMoment

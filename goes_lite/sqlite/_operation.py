@@ -68,10 +68,11 @@ def resolve(operations: Sequence[Operation[Any]]) -> None:
             by_loop.setdefault(op.future.get_loop(), []).append(op)
     for loop, resolved in by_loop.items():
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_settle, resolved)
+            loop.call_soon_threadsafe(settle, resolved)
 
 
-def _settle(operations: Sequence[Operation[Any]]) -> None:
+def settle(operations: Sequence[Operation[Any]]) -> None:
+    """Deliver results on the event loop that waits for them."""
     for op in operations:
         future = op.future
         if future is not None and not future.done():

@@ -32,8 +32,8 @@ MOST_ROWS = 256
 Stop = Callable[[], bool]
 
 
-class ReadPolicy:
-    """Decides where the brief reads of one handle run.
+class LoopPolicy:
+    """Decides where the brief reads of one handle run, or its commits that do not wait for the disk.
 
     A read that keeps the loop for longer than `LONG`, or would wait, is followed by reads on threads: at least `PROOF` quick
     ones in a row, before the next is tried on the loop. So two in a row never keep it that long, and a slow store is noticed

@@ -97,15 +97,17 @@ class Turnstile:
     def _renew(self) -> None:
         """Reopen the lock file if it is no longer the one that others find, since a clean-up removed it."""
         self._looks = self._files.looks
-        try:
-            same = os.path.samestat(os.lstat(self._path), os.fstat(self._file))
-        except OSError:
-            same = False
-        if not same:
+        if not self._is_current():
             self._files.check()
             before = self._file
             self._use(_open(self._path, self._location))
             os.close(before)
+
+    def _is_current(self) -> bool:
+        try:
+            return os.path.samestat(os.lstat(self._path), os.fstat(self._file))
+        except OSError:
+            return False
 
     def enter(self, timeout: float) -> None:
         """Wait for the turn; raise StoreLocked if it does not come within `timeout` seconds, StoreClosed once it is ending."""
@@ -125,6 +127,28 @@ class Turnstile:
             self.inside = True
             self.leave()
             raise
+
+    def enter_now(self) -> bool:
+        """Enter if nobody else waits or is inside; return whether it did. Never waits."""
+        if self._looks != (looks := self._files.looks):
+            if not self._is_current():
+                return False
+            self._looks = looks
+        try:
+            self._queued = True
+            try:
+                self._take_both()
+            except OSError:
+                self._queued = False
+                return False
+            self.inside = True
+            self._give_queue()
+            self._queued = False
+        except BaseException:
+            self.inside = True
+            self.leave()
+            raise
+        return True
 
     def _wait(self, timeout: float) -> None:
         """Wait for the queue, then for the place."""
@@ -199,6 +223,9 @@ class NoTurnstile:
     ending = False
 
     def enter(self, timeout: float) -> None: ...
+    def enter_now(self) -> bool:
+        return True
+
     def leave(self) -> None: ...
     def close(self) -> None: ...
 

@@ -30,7 +30,9 @@ class WriteTransactions:
         self._synced = address.durability == "full"
         self.checkpointer = Checkpointer(connection, address, turnstile)
         self.closed = self._gone = False
-        set_busy_timeout(connection, WRITER_BUSY)
+        self._patience = -1.0
+        """How long SQLite waits for a lock at a time; negative if that is not known, since it is being changed."""
+        self._be_patient(WRITER_BUSY)
 
     def begin(self) -> None:
         """Wait for the turn, then BEGIN.
@@ -41,6 +43,8 @@ class WriteTransactions:
         timeout = self.address.lock_timeout
         self.turnstile.enter(timeout)
         try:
+            if self._patience != WRITER_BUSY:
+                self._be_patient(WRITER_BUSY)
             while True:
                 try:
                     self.connection.execute("BEGIN IMMEDIATE")
@@ -59,6 +63,33 @@ class WriteTransactions:
         except BaseException:
             self.turnstile.leave()
             raise
+
+    def begin_now(self) -> bool:
+        """BEGIN if that needs neither a wait nor another look at the files; return whether it did."""
+        if self._begins_log or self.passing is not None or not self.turnstile.enter_now():
+            return False
+        try:
+            if self._patience:
+                self._be_patient(0)
+            self.connection.execute("BEGIN IMMEDIATE")
+        except self.driver.error:
+            self.turnstile.leave()
+            return False
+        except BaseException:
+            self.turnstile.leave()
+            raise
+        return True
+
+    def checkpoint(self, full: int) -> None:
+        """Run a checkpoint that is due."""
+        if not self.closed:
+            self._be_patient(WRITER_BUSY)
+            self.checkpointer.run(full)
+
+    def _be_patient(self, seconds: float) -> None:
+        self._patience = -1.0
+        set_busy_timeout(self.connection, seconds)
+        self._patience = seconds
 
     def end(self, *, changed: bool = True) -> None:
         """COMMIT (or ROLLBACK if there is nothing to commit) and end the turn."""

@@ -85,8 +85,8 @@ class Writer:
 
     # --- entry points ---------------------------------------------------------------------------------------------
 
-    async def run(self, work: Work[T], committed: Callable[[T], None] | None = None) -> T:
-        """Run an operation, commit it (with others), and return its result."""
+    async def run(self, work: Work[T], committed: Callable[[T], None] | None = None, *, brief: bool = False) -> T:
+        """Run an operation, which is brief if it writes a few rows, commit it (with others), and return its result."""
         if self._ending or self.forked:  # inlined from `check_usable`, to save a call
             self.check_usable()
         if current_session.get() is not None:
@@ -104,8 +104,12 @@ class Writer:
         import asyncio
 
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self.put(Operation(work, committed, future))
+        self.hand_over(Operation(work, committed, future), brief=brief)
         return await future
+
+    def hand_over(self, operation: Operation[Any], *, brief: bool) -> None:
+        """See to it that an operation of an event loop is committed."""
+        self.put(operation)
 
     def read(self, work: Work[T]) -> T:
         """Run a read on the writing connection between transactions: a store in memory has no other."""
@@ -299,7 +303,10 @@ class Writer:
                 self.notify()
         finally:
             if len(operations) != 1 or operations[0].future is not None or operations[0].bell is not None:
-                resolve(operations)  # else its thread is this one
+                self._answer(operations)  # else its thread is this one
+
+    def _answer(self, operations: Sequence[Operation[Any]]) -> None:
+        resolve(operations)
 
     def _fail_queued(self, error: Exception) -> None:
         failed = [*self._queue]
@@ -308,11 +315,12 @@ class Writer:
             op.error, op.done = error, True
         resolve(failed)
 
-    def _commit(self, group: Sequence[Operation[Any]]) -> bool:
+    def _commit(self, group: Sequence[Operation[Any]], *, begun: bool = False) -> bool:
         """Run the operations in one transaction, or, if one fails after a write, each alone; return whether anything changed."""
         connection, driver = self.transactions.connection, self.driver
         try:
-            self.transactions.begin()
+            if not begun:
+                self.transactions.begin()
         except Exception as exc:  # noqa: BLE001 - delivered to all callers
             for op in group:
                 op.error, op.done = exc, True
@@ -347,8 +355,6 @@ class Writer:
             op.done = True
         self._committing = ()
         return failed is None and before != start
-
-    # --- the end ------------------------------------------------------------------------------------------------------
 
     def close(self, *, patience: float = -1) -> None:
         """Finish the queued operations, then close the connection. Blocks; safe to call twice.

@@ -64,11 +64,27 @@ class Checkpointer:
 
     def after_commit(self) -> None:
         """Run a checkpoint if one is due. Never raises, since the commit has happened; a failed checkpoint becomes due again."""
+        full = self._told.full if self._estimate is None else self._estimate.due()
+        if full:
+            self._told.full = 0
+            self.run(full)
+
+    @property
+    def may_be_due(self) -> bool:
+        """Whether a checkpoint may be due, without a look at the -wal."""
+        return bool(self._told.full) if self._estimate is None else self._estimate.may_be_due
+
+    def due(self) -> int:
+        """Return the size of the -wal in pages if a checkpoint is due, otherwise 0; asking again then returns 0."""
+        if self._estimate is not None:
+            return self._estimate.due()
+        full, self._told.full = self._told.full, 0
+        return full
+
+    def run(self, full: int) -> None:
+        """Run a checkpoint of so many pages. Never raises."""
         try:
-            full = self._told.full if self._estimate is None else self._estimate.due()
-            if full:
-                self._told.full = 0
-                self._run("TRUNCATE" if full >= LIMIT else self._usual)
+            self._run("TRUNCATE" if full >= LIMIT else self._usual)
         except self._harmless:
             pass
 
@@ -126,9 +142,13 @@ class _Estimate:
         self._rows, self._page_count = rows, page_count
         self._commits += 1
 
+    @property
+    def may_be_due(self) -> bool:
+        return self._pages >= PAGES or not self._commits % LOOK_EVERY
+
     def due(self) -> int:
         """Return the size of the -wal in pages if a checkpoint is due, otherwise 0."""
-        if self._pages < PAGES and self._commits % LOOK_EVERY:
+        if self._pages < PAGES and self._commits % LOOK_EVERY:  # not `may_be_due`, to save a call
             return 0
         try:
             size = os.stat(self._wal).st_size // PAGE

@@ -19,7 +19,7 @@ import goes_lite as goes
 from goes_lite.errors import ConfigError
 from goes_lite.sqlite import SQLiteBackend, _connection, _driver, _files
 from goes_lite.sqlite._connection import FileAddress
-from goes_lite.sqlite._reads import BUDGET, LONG, MOST_PROOF, PROOF, SOON, TURN, ReadPolicy, ReadsOption
+from goes_lite.sqlite._reads import BUDGET, LONG, MOST_PROOF, PROOF, SOON, TURN, LoopPolicy, ReadsOption
 from tests.backends.sqlite_kit import Noted, files, note, registry
 
 Read = Callable[[goes.Database], Awaitable[object]]
@@ -81,11 +81,11 @@ def slow(driver: str, monkeypatch: pytest.MonkeyPatch) -> SlowStore:
     def open_slow(address: FileAddress) -> Any:
         return Slow(opened(address), store)
 
-    def policy(reads: ReadsOption) -> ReadPolicy:
-        return ReadPolicy(reads, store.clock)
+    def policy(reads: ReadsOption) -> LoopPolicy:
+        return LoopPolicy(reads, store.clock)
 
     monkeypatch.setattr(_connection, "open_reader", open_slow)
-    monkeypatch.setattr(_connection, "ReadPolicy", policy)
+    monkeypatch.setattr(_connection, "LoopPolicy", policy)
     monkeypatch.setattr(_files, "LOOK_AGAIN", 1e9)  # reads that look at the files run on threads
     return store
 
@@ -388,7 +388,7 @@ def test_a_wrong_option(path: str, wrong: Any) -> None:
 @given(st.lists(st.sampled_from([0.0, BUDGET / 2, 1.5 * BUDGET, LONG, 2 * LONG, 1.0])), st.data())
 def test_two_long_reads_in_a_row_are_never_on_the_loop(seconds: list[float], data: st.DataObject) -> None:
     """Whatever the store does: at least two quick reads on threads come between two that keep the loop."""
-    policy = ReadPolicy("auto", lambda: 0.0)
+    policy = LoopPolicy("auto", lambda: 0.0)
     since = PROOF
     for taken in seconds * 3:
         if not policy.admits:
@@ -405,7 +405,7 @@ def test_two_long_reads_in_a_row_are_never_on_the_loop(seconds: list[float], dat
 
 
 def test_more_proof_is_needed_each_time_that_it_fails_soon() -> None:
-    policy = ReadPolicy("auto", lambda: 0.0)
+    policy = LoopPolicy("auto", lambda: 0.0)
     needed: list[int] = []
     for quick in (0, 0, SOON, SOON, SOON + 1, 0, *(0,) * 10):
         policy.gave_up()
@@ -421,10 +421,10 @@ def test_more_proof_is_needed_each_time_that_it_fails_soon() -> None:
 
 def test_the_limit_of_a_read() -> None:
     now = 5.0
-    policy = ReadPolicy("auto", lambda: now)
+    policy = LoopPolicy("auto", lambda: now)
     stop = policy.limit()
     assert stop is not None
     assert [stop(), stop()] == [False, False]
     now += 2 * BUDGET
     assert stop() is True
-    assert ReadPolicy("inline").limit() is None
+    assert LoopPolicy("inline").limit() is None
