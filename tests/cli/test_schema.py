@@ -26,9 +26,10 @@ class ShipOrder:
 UPCASTER = "\ngoes.default_registry.upcast('order.placed', 1)(lambda old: {'total': str(old['total'])})\n"
 
 
-@pytest.fixture(name="programs")
-def two_programs(tmp_path: Path) -> Path:
-    """A folder with a program, what it stores, and its next version, which changes that."""
+@pytest.fixture(name="programs", scope="module")
+def two_programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a program, what it stores, and its next version, which changes that. Nobody changes these files."""
+    tmp_path = tmp_path_factory.mktemp("programs")
     (tmp_path / "shop.py").write_text(PROGRAM.format(options="", total="int"), encoding="utf-8")
     (tmp_path / "next.py").write_text(PROGRAM.format(options="", total="str"), encoding="utf-8")
     (tmp_path / "fixed.py").write_text(PROGRAM.format(options=", schema=2", total="str") + UPCASTER, encoding="utf-8")
@@ -58,15 +59,14 @@ def test_an_upgrade_that_cannot_read_what_is_stored_ends_with_1_and_says_what_is
     assert told["data"][0]["backward"][0]["example"] == {"total": 0}
 
 
-def test_an_upcaster_makes_it_readable(programs: Path) -> None:
+def test_an_upcaster_makes_it_readable(programs: Path, tmp_path: Path) -> None:
     ran = goes_lite("schema", "diff", "events.json", "--app", "fixed", cwd=programs)
     assert ran.out.splitlines()[0] == "BACKWARD  order.placed  event, schema 1 → 2"
-    (programs / "new.json").write_text(
-        goes_lite("schema", "events", "--app", "fixed", cwd=programs).out, encoding="utf-8"
-    )
-    told = goes_lite("schema", "diff", "events.json", "new.json", "--json", cwd=programs)
+    new = tmp_path / "new.json"
+    new.write_text(goes_lite("schema", "events", "--app", "fixed", cwd=programs).out, encoding="utf-8")
+    told = goes_lite("schema", "diff", "events.json", new, "--json", cwd=programs)
     assert [one["verdict"] for one in told.data] == ["BACKWARD", "FULL"]
-    ran = goes_lite("schema", "diff", "events.json", "new.json", "--require", "full", "--json", cwd=programs, code=1)
+    ran = goes_lite("schema", "diff", "events.json", new, "--require", "full", "--json", cwd=programs, code=1)
     assert [one["code"] for one in ran.envelope["findings"]] == ["not-forward"]
 
 
