@@ -43,20 +43,21 @@ class Node:
     def __repr__(self) -> str:
         return f"<Node {self.label()}>"
 
-    def label(self) -> str:
-        """Return the type as a message shows it."""
+    def label(self, depth: int = 3) -> str:
+        """Return the type as a message shows it, so many levels of it: it may contain itself."""
         if self.title:
             return self.title
         if self.kind == VALUES:
             return " | ".join(map(repr, self.values))
+        parts = [part.label(depth - 1) if depth else "…" for part in self.parts]
         if self.kind == UNION:
-            return " | ".join(part.label() for part in self.parts)
+            return " | ".join(parts) if depth else "…"
         if self.kind == ARRAY:
-            return f"{'set' if self.unique else 'list'}[{self.parts[0].label()}]"
+            return f"{'set' if self.unique else 'list'}[{parts[0]}]"
         if self.kind == TUPLE:
-            return f"tuple[{', '.join(part.label() for part in self.parts) or '()'}]"
+            return f"tuple[{', '.join(parts) or '()'}]"
         if self.kind == DICT:
-            return f"dict[{self.parts[0].label()}, {self.parts[1].label()}]"
+            return f"dict[{parts[0]}, {parts[1]}]"
         name = self.format or self.kind
         return _NAMES.get(name, name)
 
@@ -64,7 +65,20 @@ class Node:
 def node_of(document: Any) -> Node:
     """Return the tree of a schema; ConfigError for one that `json_schema` does not make."""
     definitions: Any = document.get("$defs", {}) if isinstance(document, MAPPING) else {}
-    return _Reader(definitions if isinstance(definitions, MAPPING) else {}).node(document, 0)
+    reader = _Reader(definitions if isinstance(definitions, MAPPING) else {})
+    found = reader.node(document, 0)
+    for node in reader.known.values():
+        _check_members(node, ())
+    return found
+
+
+def _check_members(node: Node, above: tuple[int, ...]) -> None:
+    """ConfigError for a union that is a member of itself."""
+    if node.kind == UNION:
+        if id(node) in above:
+            raise _foreign("a union of itself")
+        for part in node.parts:
+            _check_members(part, (*above, id(node)))
 
 
 class _Reader:

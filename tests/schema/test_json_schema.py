@@ -222,6 +222,17 @@ def test_definitions_that_never_end_are_refused_and_others_are_not() -> None:
         node_of(deep)
 
 
+def test_a_type_that_is_no_class_may_contain_itself() -> None:
+    """As `type Json = int | list[Json]` does."""
+    both = {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"$ref": "#/$defs/Json"}}]}
+    json_like = node_of({"$ref": "#/$defs/Json", "$defs": {"Json": both}})
+    assert gaps(json_like, json_like) == []
+    problems = [(gap.path, gap.problem) for gap in gaps(json_like, node(int | list[int]))]
+    assert problems == [("$[]", "list[int | list[…]] is stored, int is expected")]
+    with pytest.raises(ConfigError, match="a union of itself"):
+        node_of({"$ref": "#/$defs/a", "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}, {"type": "integer"}]}}})
+
+
 def test_a_registry_is_described_with_what_only_codecs_know() -> None:
     registry = goes.Registry()
     registry.register("node.made", Node, schema=3, aliases=["node.new"])
