@@ -15,7 +15,8 @@ import pytest
 from hypothesis import given, settings
 
 import goes_lite as goes
-from goes_lite.codec import FunctionCodec, StdlibJson
+from goes_lite.codec import FunctionCodec, StdlibJson, _read, _scalars
+from goes_lite.codec import json_schema as json_schemas
 from goes_lite.codec.json_schema import DIALECT, json_schema
 from goes_lite.errors import ConfigError, RegistrationError
 from goes_lite.schema import describe, gaps, parse
@@ -192,6 +193,11 @@ def test_a_model_of_pydantic_has_the_schema_of_its_fields() -> None:
     assert json_schema(made)["required"] == ["fullName", "inner"]
     assert [gap.path for gap in between(made, other)] == ["$.size"]
     assert between(made, made) == []
+
+
+def test_every_kind_of_shape_has_a_schema() -> None:
+    """Whoever teaches the codecs a new kind of type says here, too, how it is stored."""
+    assert {*json_schemas._SCALARS, *json_schemas._BODIES} == {*_scalars.READ, *_read._READERS}
 
 
 def test_a_type_without_a_shape_is_refused() -> None:
