@@ -38,6 +38,8 @@ NATS = "nats://127.0.0.1:4222"
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+CHAPTERS = tuple(page for page in PAGES if page.parent.name == "tutorial")
+"""Pages that are one program together."""
 MODULE = re.compile(r"`(goes_lite(?:_\w+)?(?:\.\w+)+)`")
 LOGGERS = {"goes_lite.commands", "goes_lite.nats", "goes_lite.processor", "goes_lite.backends", "goes_lite.buses"}
 """Dotted names that are not modules: those of loggers and of groups of entry points."""
@@ -45,10 +47,11 @@ FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 # The interpreter must import what is tested: a built package, or this checkout.
 RUNNER = """
-import sys
-sys.path.insert(0, sys.argv[2])
-source = sys.stdin.buffer.read().decode()
-exec(compile(source, sys.argv[1], "exec"), {"__name__": "__main__"})
+import json, sys
+sys.path.insert(0, sys.argv[1])
+names = {"__name__": "__main__"}
+for page, source in json.load(sys.stdin.buffer):
+    exec(compile(source, page, "exec"), names)
 """
 
 
@@ -98,7 +101,7 @@ def program(page: Path, backend: str) -> tuple[str, list[tuple[int, str]]]:
         adjoining = following is not None and following.language == "text" and following.line - end <= 2
         expected.append((block.line, following.text if following is not None and adjoining else ""))
         lines += [""] * (block.line - 2 - len(lines))
-        lines.append(f"print('@@@ {block.line}', flush=True)")
+        lines.append(f"print('@@@ {page.name} {block.line}', flush=True)")
         lines += block.text.splitlines()
     return "\n".join(lines), expected
 
@@ -111,8 +114,8 @@ def nats_url() -> Iterator[str]:
         yield server.url
 
 
-def on_server(source: str, backend: str) -> str:
-    """Return the program with other URLs: of new stores on the server, one for each file, and for each store in memory."""
+def on_server(sources: list[str], backend: str) -> list[str]:
+    """Return a program with other URLs: of new stores on the server, one for each file, and for each store in memory."""
     base = new_stores(backend)
     numbers = itertools.count(1)
     stores: dict[str, int] = {}
@@ -121,7 +124,7 @@ def on_server(source: str, backend: str) -> str:
         number = next(numbers) if found[2] == ":memory:" else stores.setdefault(found[2], next(numbers))
         return f'{found[1]}"{base}{number}"'
 
-    return STORE.sub(url, source)
+    return [STORE.sub(url, source) for source in sources]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -129,27 +132,34 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "backend" not in metafunc.fixturenames:
         return
     wanted = backends_of(metafunc.config)
+    programs = [*((page,) for page in PAGES if page not in CHAPTERS), CHAPTERS]
     metafunc.parametrize(
-        ("page", "backend"),
+        ("pages", "backend"),
         [
-            pytest.param(page, name, id=f"{page.name}-{name}", marks=marks_of(name))
-            for page in PAGES
+            pytest.param(pages, name, id=f"{pages[0].name}-{name}", marks=marks_of(name))
+            for pages in programs
             for name in wanted
-            if name == "sqlite" or STORE.search(program(page, name)[0])
+            if name == "sqlite" or any(STORE.search(program(page, name)[0]) for page in pages)
         ],
     )
 
 
 def test_python_blocks_run_and_print_what_the_page_says(
-    page: Path, backend: str, tmp_path: Path, request: pytest.FixtureRequest
+    pages: tuple[Path, ...], backend: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    source, expected = program(page, backend)
+    sources: list[str] = []
+    expected: dict[tuple[str, int], str] = {}
+    for page in pages:
+        source, outputs = program(page, backend)
+        sources.append(source)
+        expected |= {(page.name, line): text for line, text in outputs}
     if not expected:
         pytest.skip("no Python in it")
     if backend != "sqlite":
-        source = on_server(source, backend)
-    if NATS in source:
-        source = source.replace(NATS, request.getfixturevalue("nats_url"))
+        sources = on_server(sources, backend)
+    if any(NATS in source for source in sources):
+        url = request.getfixturevalue("nats_url")
+        sources = [source.replace(NATS, url) for source in sources]
     command = [
         sys.executable,
         "-P",
@@ -159,20 +169,22 @@ def test_python_blocks_run_and_print_what_the_page_says(
         "utf8",
         "-c",
         RUNNER,
-        str(page),
         str(Path(goes_lite.__file__).parents[1]),
     ]
 
+    given = json.dumps([(str(page), source) for page, source in zip(pages, sources, strict=True)])
     done = subprocess.run(
-        command, input=source, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", check=False, timeout=120
+        command, input=given, cwd=tmp_path, capture_output=True, text=True, encoding="utf-8", check=False, timeout=120
     )
 
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    printed = re.split(r"^@@@ (\d+)\n", done.stdout, flags=re.MULTILINE)[1:]
-    outputs = dict(zip(map(int, printed[::2]), printed[1::2], strict=True))
-    for line, text in expected:
-        assert outputs[line] == text, f"{page.name}, the block in line {line}"
+    printed = re.split(r"^@@@ (\S+) (\d+)\n", done.stdout, flags=re.MULTILINE)[1:]
+    found = {
+        (name, int(line)): text for name, line, text in zip(printed[::3], printed[1::3], printed[2::3], strict=True)
+    }
+    for (name, line), text in expected.items():
+        assert found[name, line] == text, f"{name}, the block in line {line}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -62,6 +63,14 @@ def test_the_index_may_list_a_page_once_only_and_only_one_that_is_there(tmp_path
     index.write_text("# T\n\n## S\n\n| [A](b.md) | text |\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"'b\.md', which is not there"):
         sources.sections(index)
+
+
+def test_every_class_of_error_is_explained() -> None:
+    """What it means, and what to do: one row each."""
+    page = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| .+ \| .+ \|$", page, re.MULTILINE)
+
+    assert sorted(rows) == sorted(goes_lite.errors.__all__)
 
 
 def test_links_are_those_of_the_site() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_docs import program
+from tests.test_docs import CHAPTERS, program
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -74,7 +74,7 @@ async def main() -> None:
         assert_type(await db.repository(Order).use("1", lambda order: order.place(Place("1"))), int)
 """
 
-PAGES = ("README.md", "docs/tutorial.md")
+PAGES = {"readme.py": [ROOT / "README.md"], "tutorial.py": [*CHAPTERS]}
 """Pages whose programs pass both type checkers, in strict mode, as they stand."""
 
 
@@ -82,10 +82,9 @@ PAGES = ("README.md", "docs/tutorial.md")
 def programs(tmp_path: Path) -> dict[Path, list[int]]:
     """Files in an empty folder, with the lines in which a type checker is to report an error."""
     texts = {"program.py": PROGRAM}
-    for page in PAGES:
-        text = program(ROOT / page, "sqlite")[0]
-        assert text.count("\n") > 20
-        texts[f"{Path(page).stem.lower()}.py"] = text
+    for name, pages in PAGES.items():
+        texts[name] = "\n".join(program(page, "sqlite")[0] for page in pages)
+        assert texts[name].count("\n") > 20
     for name, text in texts.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
     return {
