@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from goes_lite.explorer.app import Explorer
+    from goes_lite.explorer.asgi_app import asgi
     from goes_lite.explorer.server import Server, serve
+    from goes_lite.explorer.wsgi_app import wsgi
 
-__all__ = ["Explorer", "Server", "serve"]
+__all__ = ["Explorer", "Server", "asgi", "serve", "wsgi"]
 
-_MODULES = {"app": ("Explorer",), "server": ("Server", "serve")}
+_MODULES = {"app": ("Explorer",), "asgi_app": ("asgi",), "server": ("Server", "serve"), "wsgi_app": ("wsgi",)}
 """The modules that define the names: each is imported when it is first used."""
 
 

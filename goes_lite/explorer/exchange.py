@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 MAX_TARGET = 8_192
 """Bytes of a path with its query."""
@@ -85,3 +85,19 @@ def parsed_query(text: str) -> Mapping[str, tuple[str, ...]]:
     except ValueError as exc:
         raise Refused(400, f"the query cannot be read: {exc}") from exc
     return {name: tuple(values) for name, values in found.items()}
+
+
+def check_size(target: str | bytes, body: int) -> None:
+    """Raise Refused for a path with query, or a body, that is longer than any of ours."""
+    if len(target) > MAX_TARGET:
+        raise Refused(414, f"the address has {len(target)} characters, at most {MAX_TARGET} are read")
+    if body > MAX_BODY:
+        raise Refused(413, f"the body has {body} bytes, at most {MAX_BODY} are read")
+
+
+def decoded(path: str) -> str:
+    """Return a path whose characters were percent-encoded."""
+    try:
+        return unquote(path, errors="surrogatepass")
+    except UnicodeDecodeError:
+        return unquote(path, errors="replace")

@@ -18,7 +18,7 @@ from http.cookies import CookieError, SimpleCookie
 from secrets import token_urlsafe
 from urllib.parse import urlencode
 
-from goes_lite.explorer.exchange import MAX_BODY, MAX_TARGET, Refused, Request, Response
+from goes_lite.explorer.exchange import Refused, Request, Response
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -39,14 +39,6 @@ FORM_COOKIE = "goes_lite_form"
 def methods(path: str, *, allow_actions: bool) -> tuple[str, ...]:
     """Return the methods that a path takes. Without actions there is nothing to POST to."""
     return ("POST",) if allow_actions and path.startswith("/actions/") else ("GET", "HEAD")
-
-
-def check_size(target: str | bytes, body: int) -> None:
-    """Raise Refused for a path with query, or a body, that is longer than any of ours."""
-    if len(target) > MAX_TARGET:
-        raise Refused(414, f"the address has {len(target)} characters, at most {MAX_TARGET} are read")
-    if body > MAX_BODY:
-        raise Refused(413, f"the body has {body} bytes, at most {MAX_BODY} are read")
 
 
 def cookies(headers: Mapping[str, str]) -> dict[str, str]:

@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import unquote
 
 from goes_lite.explorer.app import Explorer
 from goes_lite.explorer.disclosure import Level
-from goes_lite.explorer.exchange import Refused, Request, Response, parsed_query
-from goes_lite.explorer.guard import Guard, check_size
+from goes_lite.explorer.exchange import Refused, Request, Response, check_size, decoded, parsed_query
+from goes_lite.explorer.guard import Guard
 
 if TYPE_CHECKING:
     from goes_lite.blocking import BlockingDatabase
@@ -112,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
         explorer = self.server.explorer
         headers = {name.lower(): value for name, value in self.headers.items()}
         path, _, query = self.path.partition("?")
-        request = Request(self.command, unquote(path, errors="surrogatepass"), {}, headers)
+        request = Request(self.command, decoded(path), {}, headers)
         try:
             length = _length(headers)
             check_size(self.path, length)

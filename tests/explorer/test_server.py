@@ -79,3 +79,10 @@ def test_the_head_of_a_page_is_that_of_the_page(visitor: Visitor) -> None:
     assert head.status == 200
     assert head.text == ""
     assert head.headers["content-type"] == whole.headers["content-type"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/%ff", "/log/%ed%a0%80", "/log?name=%ff", "//evil.example/", "/%00", "/log.json?not=%ed%a0%80"]
+)
+def test_no_address_is_a_defect(visitor: Visitor, path: str) -> None:
+    assert visitor.ask(path).status in (200, 400, 404)
