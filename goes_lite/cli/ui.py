@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import threading
 import webbrowser
+from functools import partial
 
+from goes_lite.cli.changing import user
 from goes_lite.cli.command import Command, app_argument, number, store_argument
 from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import imported, opened
@@ -24,6 +26,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="how much of payloads is shown: nothing; fields that the program knows and does not declare personal; all but "
         "those declared personal (the default); everything",
     )  # fmt: skip
+    parser.add_argument(
+        "--allow-actions", action="store_true",
+        help="redrive or drop parked events, retry or withdraw commands, rebuild projections: each after its count was typed",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace, out: Output) -> None:
@@ -33,7 +39,10 @@ def run(arguments: argparse.Namespace, out: Output) -> None:
     module = None if arguments.app is None else imported("--app", arguments.app)[0]
     with opened(arguments, out) as db:
         try:
-            server = serve(db, port=arguments.port, disclose=arguments.disclose, app=module)
+            server = serve(
+                db, port=arguments.port, disclose=arguments.disclose, app=module, allow_actions=arguments.allow_actions,
+                writing=partial(opened, arguments, out, write=True), who=user(),
+            )  # fmt: skip
         except (OSError, OverflowError) as exc:
             raise UsageError(f"cannot listen on port {arguments.port}: {exc}", "--port 0 takes any free one") from exc
         with server:
@@ -49,8 +58,8 @@ def _announce(terminal: Terminal, url: str) -> None:
 
 
 COMMAND = Command(
-    "Open a store in the browser: its log, live, its aggregates, read models and consumers. It only reads. The pages are served "
-    "to this machine alone, at an address that only you are told.",
+    "Open a store in the browser: its log, live, its aggregates, read models and consumers. It only reads, unless actions are "
+    "allowed. The pages are served to this machine alone, at an address that only you are told.",
     run,
     configure,
     (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import nullcontext
 from dataclasses import replace
 from http import HTTPStatus
 from types import ModuleType
@@ -19,11 +20,12 @@ from goes_lite.errors import (
     UnknownEventError,
 )
 from goes_lite.explorer import assets
+from goes_lite.explorer.actions import Actions, Writing
 from goes_lite.explorer.disclosure import Disclosure, Level
 from goes_lite.explorer.exchange import Refused, Request, Response
 from goes_lite.explorer.frame import Frame
-from goes_lite.explorer.guard import SAFE_HEADERS, Guard, methods
-from goes_lite.explorer.html import Html, tag
+from goes_lite.explorer.guard import FORM_COOKIE, SAFE_HEADERS, Guard, methods
+from goes_lite.explorer.html import Html, join, tag
 from goes_lite.explorer.live import Live
 from goes_lite.explorer.routes import ROUTES, find, page_of
 from goes_lite.explorer.source import Source
@@ -42,12 +44,16 @@ class Explorer:
     """The pages of one store. Any number of threads may call `respond`.
 
     Arguments
-      db             an open handle, which the explorer never closes. Nothing is written with it, so it may be read-only.
+      db             an open handle, which the explorer never closes; it may be read-only.
       disclose       how much of payloads is shown: 'none', 'masked', 'limited' (the default: what the program does not
                      declare personal) or 'full'. See `goes_lite.explorer.disclosure`.
       app            the module of the program, for its types, aggregates and projections.
       guard          admits the person who started a server; None where the explorer is part of a program, which has its own
                      ways to say who may see its pages.
+      allow_actions  whether pages may change the store, each change after its count was typed: redrive or drop parked events,
+                     retry or withdraw commands, rebuild projections. Without it, there is nothing that changes anything.
+      writing        opens the store for a change; by default, changes are made with `db`.
+      who            changes it, for the audit log.
     """
 
     def __init__(
@@ -57,6 +63,9 @@ class Explorer:
         disclose: Level = "limited",
         app: ModuleType | None = None,
         guard: Guard | None = None,
+        allow_actions: bool = False,
+        writing: Writing | None = None,
+        who: str = "explorer",
     ) -> None:
         try:
             disclosure = Disclosure(disclose)
@@ -65,6 +74,7 @@ class Explorer:
         self.source = Source(db, disclosure, app)
         self.guard = guard
         self.live = Live()
+        self.actions = Actions(self.source, writing or (lambda: nullcontext(db)), who) if allow_actions else None
 
     def close(self) -> None:
         """End the pages that are followed live. The handle stays open."""
@@ -75,11 +85,13 @@ class Explorer:
         try:
             if self.guard is not None and (answer := self.guard.admit(request)) is not None:
                 return _safe(answer)
-            allowed = methods(request.path, allow_actions=False)
+            allowed = methods(request.path, allow_actions=self.actions is not None)
             if request.method not in allowed:
                 return self._failed(
                     request, 405, f"{request.method!r:.20} is not possible here", allow=", ".join(allowed)
                 )
+            if self.actions is not None and request.path.startswith("/actions/"):
+                return _safe(self._act(self.actions, request))
             return _safe(self._page(request))
         except Refused as error:
             return self.refuse(request, error)
@@ -123,6 +135,24 @@ class Explorer:
         title: Any = getattr(page, "title", None)
         return _html(200, frame.page(title(data) if title else route.label, page.render(data, frame)))
 
+    def _act(self, actions: Actions, request: Request) -> Response:
+        plan = actions.plan(request)
+        frame = self._frame(request, request.path, request.query)
+        wrong = ""
+        if request.method == "POST":
+            try:
+                done = actions.carry_out(request, plan)
+            except ValueError as error:
+                wrong = str(error)
+            else:
+                effect = ", ".join(f"{kind}: {number:,}" for kind, number in done.items())
+                told = frame.notice(f"Done: {plan.action} of {plan.target} ({effect}).", kind="good")
+                return _html(200, frame.page("Done", join(told, tag("p", frame.link("Go on", plan.back)))))
+        shown, secret = actions.form(request, frame, plan, wrong)
+        answer = _html(409 if wrong else 200, frame.page(plan.action.capitalize(), shown))
+        cookie = f"{FORM_COOKIE}={secret}; Path={request.base or '/'}; HttpOnly; SameSite=Strict"
+        return replace(answer, headers=(*answer.headers, ("Set-Cookie", cookie)))
+
     def _frame(self, request: Request, path: str, query: Any = None) -> Frame:
         return Frame(
             path=path,
@@ -131,6 +161,7 @@ class Explorer:
             menu=tuple((route.path, route.label) for route in ROUTES if route.menu),
             query=query,
             version=assets.version(),
+            allow_actions=self.actions is not None,
         )
 
     def _failed(self, request: Request, status: int, message: str, hint: str = "", *, allow: str = "") -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import ModuleType
@@ -51,9 +51,9 @@ class _ProgramLoop:
 class AsgiExplorer:
     """An ASGI application. Its pages are made in threads of its own, so that they never block the event loop."""
 
-    def __init__(self, db: BlockingDatabase | Database, disclose: Level, app: ModuleType | None) -> None:
+    def __init__(self, db: BlockingDatabase | Database, options: Mapping[str, Any]) -> None:
         self._db = db
-        self._options: dict[str, Any] = {"disclose": disclose, "app": app}
+        self._options = options
         self._explorer = Explorer(db, **self._options) if isinstance(db, BlockingDatabase) else None
         self._threads = ThreadPoolExecutor(MOST + 8, thread_name_prefix="goes_lite-explorer")
 
@@ -156,12 +156,17 @@ async def _disconnected(receive: Receive) -> None:
 
 
 def asgi(
-    db: BlockingDatabase | Database, *, disclose: Level = "limited", app: ModuleType | None = None
+    db: BlockingDatabase | Database,
+    *,
+    disclose: Level = "limited",
+    app: ModuleType | None = None,
+    allow_actions: bool = False,
+    who: str = "explorer",
 ) -> AsgiExplorer:
     """Return the explorer of a store as an ASGI application; it may be mounted below any path.
 
     **It admits everybody who reaches it**: put it behind what protects the pages of your program's operators. The handle is
-    that of the program, of either face, and stays open; the pages only read. A `Database` is used on the event loop that
+    that of the program, of either face, and stays open. A `Database` is used on the event loop that
     serves the first request, which has to be the one on which it was opened. The other arguments are those of `Explorer`.
     """
-    return AsgiExplorer(db, disclose, app)
+    return AsgiExplorer(db, {"disclose": disclose, "app": app, "allow_actions": allow_actions, "who": who})

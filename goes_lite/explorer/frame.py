@@ -35,8 +35,6 @@ class Frame:
     """What the page was asked with."""
     allow_actions: bool = False
     """Whether actions may be offered."""
-    form_token: str = ""
-    """What a form that acts has to send back as `token`; see `explorer.guard`."""
     version: str = ""
     """Changes with the assets, so that a browser may keep them."""
 
@@ -65,6 +63,12 @@ class Frame:
     def aggregate_link(self, name: str, id: str, text: Child = None) -> Html:
         """Return a link to an aggregate."""
         return self.link(f"{name}/{id}" if text is None else text, f"/aggregate/{name}/{id}")
+
+    def action(self, text: str, name: str, **query: object) -> Html | None:
+        """Return a link to the first page of an action, such as `parked/drop`; None where actions are not allowed."""
+        if not self.allow_actions:
+            return None
+        return tag("a", text, href=self.href(f"/actions/{name}", **query), class_="button")
 
     # --- pieces -----------------------------------------------------------------------------------------------------
 

@@ -38,7 +38,7 @@ FORM_COOKIE = "goes_lite_form"
 
 def methods(path: str, *, allow_actions: bool) -> tuple[str, ...]:
     """Return the methods that a path takes. Without actions there is nothing to POST to."""
-    return ("POST",) if allow_actions and path.startswith("/actions/") else ("GET", "HEAD")
+    return ("GET", "HEAD", "POST") if allow_actions and path.startswith("/actions/") else ("GET", "HEAD")
 
 
 def cookies(headers: Mapping[str, str]) -> dict[str, str]:

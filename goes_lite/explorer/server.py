@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from goes_lite.explorer.actions import Writing
 from goes_lite.explorer.app import Explorer
 from goes_lite.explorer.disclosure import Level
 from goes_lite.explorer.exchange import Refused, Request, Response, check_size, decoded, parsed_query
@@ -58,6 +59,9 @@ def serve(
     port: int = 0,
     disclose: Level = "limited",
     app: ModuleType | None = None,
+    allow_actions: bool = False,
+    writing: Writing | None = None,
+    who: str = "explorer",
 ) -> Server:
     """Serve the pages of a store to the person who starts it, and return at once; `Server.url` is the address to open.
 
@@ -69,7 +73,9 @@ def serve(
     names = {host, "localhost", "127.0.0.1", "[::1]"} if host in ("127.0.0.1", "::1", "localhost") else {host}
     hosts = {f"{f'[{name}]' if ':' in name and name[0] != '[' else name}:{real}".lower() for name in names}
     guard = Guard(frozenset(hosts), port=real)
-    listening.explorer = explorer = Explorer(db, disclose=disclose, app=app, guard=guard)
+    listening.explorer = explorer = Explorer(
+        db, disclose=disclose, app=app, guard=guard, allow_actions=allow_actions, writing=writing, who=who
+    )
     return Server(explorer, listening, guard, host)
 
 

@@ -59,11 +59,18 @@ class WsgiExplorer:
         self.explorer.close()
 
 
-def wsgi(db: BlockingDatabase, *, disclose: Level = "limited", app: ModuleType | None = None) -> WsgiExplorer:
+def wsgi(
+    db: BlockingDatabase,
+    *,
+    disclose: Level = "limited",
+    app: ModuleType | None = None,
+    allow_actions: bool = False,
+    who: str = "explorer",
+) -> WsgiExplorer:
     """Return the explorer of a store as a WSGI application; it may be mounted below any path.
 
     **It admits everybody who reaches it**: put it behind what protects the pages of your program's operators. The handle is
-    that of the program, and stays open; the pages only read. The other arguments are those of `Explorer`. A page that is
+    that of the program, and stays open. The other arguments are those of `Explorer`. A page that is
     followed live takes a thread of the server.
     """
-    return WsgiExplorer(Explorer(db, disclose=disclose, app=app))
+    return WsgiExplorer(Explorer(db, disclose=disclose, app=app, allow_actions=allow_actions, who=who))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 import time
 from collections.abc import Generator
@@ -15,6 +16,7 @@ import pytest
 import goes_lite as goes
 from goes_lite import blocking, explorer
 from tests.explorer.explorer_kit import REGISTRY, Visitor, orders
+from tests.explorer.test_actions import WAITING, confirm
 from tests.explorer.test_live import PATIENCE, followed, messages
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def flask(shop: Path) -> Generator[Visitor]:
     app.add_url_rule("/", view_func=lambda: "the shop", endpoint="home")
 
     with blocking.connect(shop, registry=REGISTRY) as db:
-        pages = explorer.wsgi(db)
+        pages = explorer.wsgi(db, allow_actions=True)
         app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {"/ops/store": pages})
         server = make_server("127.0.0.1", 0, app, threaded=True)
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -60,7 +62,7 @@ def starlette(shop: Path, *, face: str) -> Generator[Visitor]:
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncGenerator[None]:
         async with goes.connect(shop, registry=REGISTRY) as db:
-            pages = explorer.asgi(db)
+            pages = explorer.asgi(db, allow_actions=True)
             app.router.routes.append(Mount("/ops/store", pages))
             yield
             pages.close()
@@ -70,7 +72,7 @@ def starlette(shop: Path, *, face: str) -> Generator[Visitor]:
             yield visitor
         return
     with blocking.connect(shop, registry=REGISTRY) as db:
-        pages = explorer.asgi(db)
+        pages = explorer.asgi(db, allow_actions=True)
         with served(Starlette(routes=[*home(), Mount("/ops/store", pages)])) as visitor:
             yield visitor
             pages.close()
@@ -156,3 +158,13 @@ def test_it_is_live(name: str, shop: Path) -> None:
         assert 'href="/ops/store/event/7"' in row
         with followed(visitor, "/ops/store/live?after=4", last=7) as answer:
             assert next(messages(answer))[0] == 8
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_it_acts_with_the_handle_of_the_program(name: str, tea_shop: Path, tmp_path: Path) -> None:
+    store = Path(shutil.copy(tea_shop, tmp_path / "shop.db"))
+    with program(name, store) as visitor:
+        path = f"/ops/store/actions/commands/withdraw?id={WAITING}"
+        assert f'action="{path}"' in visitor.ask(path).text
+        assert confirm(visitor, path, 1).status == 200
+        assert visitor.ask(path).status == 404

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -63,3 +64,25 @@ def test_what_cannot_be_served_is_told(words: list[str], told: str, shop: Path) 
     assert ended.returncode not in (0, 1)
     assert told in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_its_files_come_out_of_a_zip_file_as_well(tmp_path: Path) -> None:
+    """Such as a program that is one file."""
+    root = Path(goes_lite.__file__).parent
+    with zipfile.ZipFile(tmp_path / "program.zip", "w") as archive:
+        for path in root.rglob("*"):
+            if path.suffix in (".py", ".css", ".js", ".svg"):
+                archive.write(path, path.relative_to(root.parent))
+    code = (
+        "from goes_lite.explorer import assets; print(assets.__file__, *(len(assets.content(n)) for n in assets.TYPES))"
+    )
+    command = [sys.executable, "-P", "-S", "-c", f"import sys; sys.path[:0] = ['program.zip']; {code}"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+
+    place, *sizes = done.stdout.split()
+    assert "program.zip" in place
+    assert all(0 < int(size) <= 15 * 1024 for size in sizes)

@@ -232,6 +232,11 @@ def _command(data: Mapping[str, Any], frame: Frame) -> Html:
             ("Command", data["command"] or "not known"),
             ("State", status(frame, data["state"]) if data["state"] else "nothing is kept but its events"),
         ),
+        tag(
+            "p",
+            frame.action("Retry …", "commands/retry", id=data["id"]) if data["state"] == "failed" else None, " ",
+            frame.action("Withdraw …", "commands/withdraw", id=data["id"]) if data["accepted"] else None,
+        ),
         columns(_accepted_section(data["accepted"], frame), _receipt_section(data["receipt"], frame)),
         frame.section("What it caused", frame.events(data["events"], empty="No event near the moment of its handling."),
                       frame.link("Search the whole log", "/search", q=data["id"])),

@@ -165,6 +165,7 @@ def _one_consumer(data: Mapping[str, Any], frame: Frame) -> Html:
                 *((f"Requests: {name}", number) for name, number in data["requests"].items()),
             )),
         ),
+        tag("p", frame.action("Rebuild …", "rebuild", projection=one["name"])) if version else None,
         _letters(data, frame),
     )  # fmt: skip
 
@@ -179,24 +180,27 @@ def _mismatch(one: Mapping[str, Any], frame: Frame) -> Html | None:
 
 
 def _letters(data: Mapping[str, Any], frame: Frame) -> Html:
-    rows = [_letter(one, frame) for one in data["parked"]]
+    name = data["consumer"]["name"]
+    rows = [_letter(one, name, frame) for one in data["parked"]]
+    everything = frame.action("Redrive all …", "parked/redrive", consumer=name) if rows else None
     skip = data["skip"]
     older = frame.again(skip=skip + PAGE) if data["more"] else None
     newer = frame.again(skip=max(0, skip - PAGE) or None) if skip else None
     return frame.section(
         "Parked events",
         frame.table(
-            ("Position", "Event", "Aggregate", "Attempts", "Why", "Time (UTC)"), rows, right=(0, 3), caption="Parked events",
+            ("Position", "Event", "Aggregate", "Attempts", "Why", "Time (UTC)", ""), rows, right=(0, 3), caption="Parked events",
             empty="It has given up on no event.",
         ),
         pager(newer, older),
+        everything,
         note="in the order of the log",
     )  # fmt: skip
 
 
-def _letter(one: Mapping[str, Any], frame: Frame) -> tuple[object, ...]:
+def _letter(one: Mapping[str, Any], name: str, frame: Frame) -> tuple[object, ...]:
     if "unreadable" in one:
-        return one["id"], "cannot be read", "", "", "the record is damaged: goes-lite verify", ""
+        return one["id"], "cannot be read", "", "", "the record is damaged: goes-lite verify", "", ""
     place = frame.aggregate_link(one["aggregate"], one["aggregate_id"]) if one["aggregate"] is not None else "–"
     why: object = tag("pre", one["error"], class_="error", tabindex="0")
     if not one["error"] and one["behind"]:
@@ -205,4 +209,8 @@ def _letter(one: Mapping[str, Any], frame: Frame) -> tuple[object, ...]:
     return (
         frame.event_link(one["position"]), one["event"], place, one["attempts"], join(why, asked),
         frame.time(one["time"]),
+        join(
+            frame.action("Redrive …", "parked/redrive", consumer=name, position=one["position"]), " ",
+            frame.action("Drop …", "parked/drop", consumer=name, position=one["position"]),
+        ),
     )  # fmt: skip
