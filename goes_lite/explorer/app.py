@@ -20,7 +20,6 @@ from goes_lite.errors import (
     UnknownEventError,
 )
 from goes_lite.explorer import assets
-from goes_lite.explorer.actions import Actions, Writing
 from goes_lite.explorer.disclosure import Disclosure, Level
 from goes_lite.explorer.exchange import Refused, Request, Response
 from goes_lite.explorer.frame import Frame
@@ -33,6 +32,7 @@ from goes_lite.operations.forms import dumps
 
 if TYPE_CHECKING:
     from goes_lite.blocking import BlockingDatabase
+    from goes_lite.explorer.actions import Actions, Writing
 
 HTML = "text/html; charset=utf-8"
 JSON = "application/json"
@@ -74,7 +74,11 @@ class Explorer:
         self.source = Source(db, disclosure, app)
         self.guard = guard
         self.live = Live()
-        self.actions = Actions(self.source, writing or (lambda: nullcontext(db)), who) if allow_actions else None
+        self.actions: Actions | None = None
+        if allow_actions:
+            from goes_lite.explorer.actions import Actions
+
+            self.actions = Actions(self.source, writing or (lambda: nullcontext(db)), who)
 
     def close(self) -> None:
         """End the pages that are followed live. The handle stays open."""

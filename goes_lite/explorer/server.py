@@ -9,7 +9,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from goes_lite.explorer.actions import Writing
 from goes_lite.explorer.app import Explorer
 from goes_lite.explorer.disclosure import Level
 from goes_lite.explorer.exchange import Refused, Request, Response, check_size, decoded, parsed_query
@@ -17,6 +16,7 @@ from goes_lite.explorer.guard import Guard
 
 if TYPE_CHECKING:
     from goes_lite.blocking import BlockingDatabase
+    from goes_lite.explorer.actions import Writing
 
 IDLE = 30.0
 """Seconds for which a connection may say nothing."""
