@@ -173,7 +173,7 @@ def _retry(source: Source, request: Request) -> Plan:
     async def work(db: Database) -> Mapping[str, int]:
         return {"commands": int(await db.commands.redrive(one.id))}
 
-    sentence = f"have {one.command!r:.80} tried again, by the next worker"
+    sentence = f"have {one.name!r:.80} tried again, by the next worker"
     return Plan("commands retry", str(one.id), sentence, {"commands": 1}, f"/commands/{one.id}", work)
 
 
@@ -183,7 +183,7 @@ def _withdraw(source: Source, request: Request) -> Plan:
     async def work(db: Database) -> Mapping[str, int]:
         return {"commands": int(await db.commands.withdraw(one.id))}
 
-    sentence = f"withdraw {one.command!r:.80}: it is never handled"
+    sentence = f"withdraw {one.name!r:.80}: it is never handled"
     return Plan("commands withdraw", str(one.id), sentence, {"commands": 1}, "/commands", work)
 
 

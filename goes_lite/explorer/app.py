@@ -16,6 +16,7 @@ from goes_lite.errors import (
     GoesError,
     InvalidEventError,
     InvalidQueryError,
+    RegistrationError,
     StoreError,
     UnknownEventError,
 )
@@ -99,7 +100,7 @@ class Explorer:
             return _safe(self._page(request))
         except Refused as error:
             return self.refuse(request, error)
-        except (InvalidQueryError, InvalidEventError) as error:
+        except (InvalidQueryError, InvalidEventError, RegistrationError) as error:
             return self._failed(request, 400, str(error))
         except (StoreError, CodecError, UnknownEventError) as error:
             return self._failed(request, 503, str(error), "goes-lite verify")

@@ -54,7 +54,9 @@ def confirm(visitor: Visitor, path: str, count: object, **headers: str) -> Answe
 
 def parked(store: Path) -> list[int]:
     """Return the positions of the parked events."""
-    told = goes_lite("parked", "list", store.name, "--json", cwd=store.parent, code=None).envelope["data"]
+    told = goes_lite("parked", "list", store.name, "--of", "letters", "--json", cwd=store.parent, code=None).envelope[
+        "data"
+    ]
     return [one["position"] for one in told]
 
 
