@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from goes_lite.events.query import EventQuery
     from goes_lite.explorer.source import Source
 
-LOOKED_AT = 2_000
+LOOKED_AT = 500
 """How many events one page compares itself."""
 
 FIELDS = ("name", "not", "aggregate", "tag", "where", "since", "until")
