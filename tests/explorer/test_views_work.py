@@ -268,6 +268,17 @@ def test_search_reads_the_log_bit_by_bit(tmp_path: Path) -> None:
         assert "Searched the newest 2,000 events; the head of the log is at 6,000" in found.text("/search?q=hay%201%22")
 
 
+def test_search_reads_fewer_events_if_they_are_large(tmp_path: Path) -> None:
+    registry, path = goes.Registry(), tmp_path / "large.db"
+    registry.register("said", str)
+    with goes.blocking.connect(path, registry=registry) as db:
+        db.events.append([goes.Event("x" * 1_000_000, name="said", registry=registry) for _ in range(12)])
+    with pages(path) as found:
+        first = found.data("/search?q=needle")
+        assert (first["searched"], first["next"]) == (4, 9)
+        assert found.data("/search?q=needle&before=9")["searched"] == 4
+
+
 @pytest.mark.parametrize(("level", "seen"), [("full", 2), ("limited", 1), ("masked", 1), ("none", 0)])
 def test_nothing_is_found_in_what_is_not_shown(level: Any, seen: int, tmp_path: Path) -> None:
     """A search that sees more than the page would tell what the page hides."""

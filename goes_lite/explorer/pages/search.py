@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 READ = 2_000
 """How many events a request reads; the next one goes on from there."""
+BYTES = 4_000_000
+"""How much of payloads a request looks through: with large ones, it reads fewer events."""
 FOUND = 50
 """How many found events a page shows; the next one goes on after the last of them."""
 NAMES = 40
@@ -128,16 +130,16 @@ def _thing(kind: str, label: str, path: str, **query: str) -> dict[str, Any]:
 def _scan(source: Source, view: BlockingView, text: str, upto: int) -> tuple[list[dict[str, Any]], int, int]:
     """Return events with the text, how many were read, and the position of the last one that was; 0 at the end of the log."""
     found: list[dict[str, Any]] = []
-    searched = reached = 0
+    searched = reached = size = 0
     pages = view.events.query(upto=upto, limit=READ, reverse=True)
     while page := pages.next_page():
         for event in page:
-            searched, reached = searched + 1, event.position
+            searched, reached, size = searched + 1, event.position, size + len(event.encoded.payload)
             where = _where(source, event, text)
             if where:
                 found.append({**row_of(source, event), "where": where})
-                if len(found) == FOUND:
-                    return found, searched, reached
+            if len(found) == FOUND or size > BYTES:
+                return found, searched, reached
     return found, searched, reached if searched == READ else 0
 
 
