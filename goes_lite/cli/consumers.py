@@ -81,13 +81,11 @@ def consumer_names(db: BlockingDatabase, out: Output) -> list[str]:
     return names
 
 
-def ignore(event: object) -> None:
-    """Stand for the handler of a consumer that is only asked for something, and never runs."""
-
-
 def parked_of(db: BlockingDatabase, name: str) -> list[Any]:
     """Return the parked events of a consumer."""
-    return db.processor(name, ignore).parked()
+    from goes_lite.processor import ByName
+
+    return run_on(db, ByName(db.backend, name).parked())
 
 
 def check_consumer(db: BlockingDatabase, name: str) -> None:

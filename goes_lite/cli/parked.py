@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from goes_lite.cli.changing import Change, carry_out
 from goes_lite.cli.command import Command, number, store_argument
-from goes_lite.cli.consumers import check_consumer, consumer_names, ignore, parked_of
+from goes_lite.cli.consumers import check_consumer, consumer_names, parked_of
 from goes_lite.cli.exits import UsageError
 from goes_lite.cli.opening import opened
 from goes_lite.cli.output import Output
@@ -112,7 +112,9 @@ def _redrive(arguments: argparse.Namespace, out: Output) -> int:
     )  # fmt: skip
 
     async def work(database: Database) -> Mapping[str, int]:
-        await database.processor(name, ignore).redrive(*wanted)
+        from goes_lite.processor import ByName
+
+        await ByName(database.backend, name).redrive(*wanted)
         return {"parked": len(wanted)}
 
     return carry_out(arguments, out, change, work)
@@ -127,7 +129,9 @@ def _drop(arguments: argparse.Namespace, out: Output) -> int:
     change = Change("parked drop", target, sentence, {"parked": 1, "released": behind})
 
     async def work(database: Database) -> Mapping[str, int]:
-        dropped = await database.processor(letter.processor, ignore).drop(letter)
+        from goes_lite.processor import ByName
+
+        dropped = await ByName(database.backend, letter.processor).drop(letter)
         return {"parked": int(dropped), "released": behind}
 
     return carry_out(arguments, out, change, work)

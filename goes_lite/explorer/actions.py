@@ -19,6 +19,7 @@ from goes_lite.explorer.guard import FORM_COOKIE, check_form, cookies, form_toke
 from goes_lite.explorer.html import Html, join, tag
 from goes_lite.explorer.program import projections
 from goes_lite.operations.audit import AuditEntry, audited
+from goes_lite.processor import ByName
 
 if TYPE_CHECKING:
     from goes_lite.blocking import BlockingDatabase
@@ -113,15 +114,11 @@ class Actions:
         return done.effect
 
 
-def _ignore(event: object) -> None:
-    """Stand for the handler of a consumer that is only asked for something, and never runs."""
-
-
 def _parked(source: Source, request: Request) -> tuple[str, list[ParkedEvent]]:
     name = request.one("consumer")
     if source.db.checkpoints.get(name) is None:
         raise missing(f"there is no consumer {name!r:.80}")
-    return name, source.db.processor(name, _ignore).parked()
+    return name, source.run(ByName(source.db.backend, name).parked())
 
 
 def _redrive(source: Source, request: Request) -> Plan:
@@ -132,7 +129,7 @@ def _redrive(source: Source, request: Request) -> Plan:
         raise missing(f"{name!r:.80} has no such parked event")
 
     async def work(db: Database) -> Mapping[str, int]:
-        await db.processor(name, _ignore).redrive(*wanted)
+        await ByName(db.backend, name).redrive(*wanted)
         return {"parked": len(wanted)}
 
     sentence = f"have {name!r:.80} handle parked events again: effects elsewhere may happen twice"
@@ -148,7 +145,7 @@ def _drop(source: Source, request: Request) -> Plan:
     behind = sum(one.behind == letter.position for one in letters)
 
     async def work(db: Database) -> Mapping[str, int]:
-        return {"parked": int(await db.processor(name, _ignore).drop(letter)), "released": behind}
+        return {"parked": int(await ByName(db.backend, name).drop(letter)), "released": behind}
 
     sentence = f"drop {letter.name!r:.80} at position {letter.position}: {name!r:.80} never handles it"
     effect = {"parked": 1, "released": behind}

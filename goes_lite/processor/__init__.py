@@ -13,6 +13,7 @@ from typing import Unpack
 from goes_lite.contract.backend import Backend
 from goes_lite.errors.options import check_flag
 from goes_lite.processor._processor import Processor
+from goes_lite.processor._requests import ByName
 from goes_lite.processor._retry import Retry
 from goes_lite.processor._schedule import Continuously, OnDemand, Pending, Periodically, ProcessorSchedule
 from goes_lite.processor._stats import Stats, stats_of
@@ -23,6 +24,7 @@ from goes_lite.runtime.face import Face
 
 __all__ = [
     "MAX_NAME",
+    "ByName",
     "Continuously",
     "OnDemand",
     "ParkedEvent",

@@ -56,6 +56,14 @@ class Requestable:
         await requests(self.backend.models, self.backend.runtime).use(self.name, change, default=Requests())
 
 
+class ByName(Requestable):
+    """A processor that is only asked for something: of any name, those kept for workflows included. It never runs here."""
+
+    def __init__(self, backend: Backend, name: str) -> None:
+        self.backend = backend
+        self.name = name
+
+
 def _check(letter: object) -> None:
     if not isinstance(letter, ParkedEvent):
         raise ConfigError(f"a dead letter of a processor is a ParkedEvent, as parked() returns it, not {letter!r:.80}")

@@ -54,9 +54,7 @@ def confirm(visitor: Visitor, path: str, count: object, **headers: str) -> Answe
 
 def parked(store: Path) -> list[int]:
     """Return the positions of the parked events."""
-    told = goes_lite("parked", "list", store.name, "--of", "letters", "--json", cwd=store.parent, code=None).envelope[
-        "data"
-    ]
+    told = goes_lite("parked", "list", store.name, "--json", cwd=store.parent, code=None).envelope["data"]
     return [one["position"] for one in told]
 
 
@@ -144,6 +142,7 @@ def test_a_form_of_another_site_does_nothing(store: Path) -> None:
     [
         "nothing",
         "parked/drop?consumer=none",
+        "parked/redrive?consumer=workflow:fulfilment",
         "parked/drop?consumer=letters&position=1",
         "commands/retry",
         "rebuild?projection=none",
