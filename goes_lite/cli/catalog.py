@@ -110,7 +110,7 @@ CATALOG: dict[str, dict[str, Row]] = {
         "completion": Row("completion", "let a shell complete commands and options"),
         "schema": Row(
             "schema",
-            "what an upgrade changes in stored events, and the store of a server",
+            "what an upgrade changes in stored events; the store of a server",
             {
                 "events": "the JSON Schema of a program's events and commands",
                 "diff": "whether a new program reads what an old one stored",
