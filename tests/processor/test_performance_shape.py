@@ -44,6 +44,14 @@ class Traffic:
         self._count(monkeypatch, SessionExecutor, "write", "inside")
         self._count(monkeypatch, WriteTransactions, "begin", "begun")
         self._count(monkeypatch, WriteTransactions, "end", "commits", _changes)
+        begin_now = WriteTransactions.begin_now
+
+        def begun_now(transactions: WriteTransactions) -> bool:
+            begun = begin_now(transactions)
+            self._counts["begun"] += begun
+            return begun
+
+        monkeypatch.setattr(WriteTransactions, "begin_now", begun_now)
 
     def _count(
         self,
