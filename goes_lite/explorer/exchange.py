@@ -58,6 +58,10 @@ class Request:
         """Return the values of a parameter that are not empty."""
         return tuple(value.strip() for value in self.query.get(name, ()) if value.strip())
 
+    def all_exact(self, name: str) -> tuple[str, ...]:
+        """Return the values of a parameter as they are, such as tags, which may begin with a space; without those of space."""
+        return tuple(value for value in self.query.get(name, ()) if value.strip())
+
     def number(self, name: str, default: int | None = None) -> int | None:
         """Return a parameter as an int ≥ 0; Refused if it is none."""
         text = self.one(name)

@@ -100,7 +100,8 @@ def address(path: str, query: Mapping[str, object], base: str = "") -> Href:
         for one in (value if isinstance(value, (list, tuple)) else (value,))  # pyright: ignore[reportUnknownVariableType]
         if one is not None and one != ""
     ]
-    page, _, argument = path.removeprefix("/").partition("/")
+    path = "/" + path.lstrip("/")  # two slashes at the beginning would name another host
+    page, _, argument = path[1:].partition("/")
     if any(part in (".", "..") for part in argument.split("/")) or argument.endswith(".json"):
         pairs.insert(0, ("of", argument))
         path = f"/{page}"

@@ -66,7 +66,7 @@ class Selection:
                     400, f"{text!r:.80} is no filter of payloads: write a path and a value, as in customer.city=Bonn"
                 )
             where.append((tuple(path.strip().split(".")), value.strip()))
-        query = query_by(request.all("name"), request.all("aggregate"), tags=request.all("tag"), **times)
+        query = query_by(request.all("name"), request.all_exact("aggregate"), tags=request.all_exact("tag"), **times)
         return cls(query, frozenset(request.all("not")), tuple(where))
 
     def read(

@@ -48,12 +48,6 @@ def fields_of(record: ModelRecord | None) -> dict[str, Any]:
         return {}
 
 
-def splits(text: str) -> list[tuple[str, str]]:
-    """Return what NAME/ID may stand for: names and ids may have slashes themselves."""
-    places = [index for index, letter in enumerate(text[:1000]) if letter == "/"]
-    return [(text[:index], text[index + 1 :]) for index in places[:20] if index and text[index + 1 :]]
-
-
 def when(time: datetime | None) -> str | None:
     """Return a time as ISO 8601."""
     return None if time is None else iso(time)

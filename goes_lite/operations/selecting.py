@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from goes_lite.errors import InvalidEventError
 from goes_lite.events.fields import AggregateRef
 from goes_lite.events.query import EventQuery
 
@@ -17,14 +19,30 @@ def query_by(names: Iterable[str], aggregates: Iterable[str], **fields: Any) -> 
 
     InvalidQueryError for what no event can have.
     """
-    pairs = [text.partition("/") for text in aggregates]
-    whole = [name for name, slash, _ in pairs if not slash]
-    single = [AggregateRef(name, id) for name, slash, id in pairs if slash]
+    texts = list(aggregates)
+    whole = [text for text in texts if "/" not in text]
+    single = [ref for text in texts if "/" in text for ref in refs_of(text)]
     names = list(names)
     wanted = [EventQuery(names, aggregates=single, **fields)] if single or not whole else []
     if whole:
         wanted.append(EventQuery(names, aggregate_names=whole, **fields))
     return EventQuery.any_of(*wanted)
+
+
+def refs_of(text: str) -> list[AggregateRef]:
+    """Return the aggregates that NAME/ID may stand for; InvalidEventError if it can stand for none."""
+    shortest, *others = splits(text) or [text.partition("/")[::2]]
+    found = [AggregateRef(*shortest)]
+    for name, id in others:
+        with suppress(InvalidEventError):  # such as a name with a space
+            found.append(AggregateRef(name, id))
+    return found
+
+
+def splits(text: str) -> list[tuple[str, str]]:
+    """Return what NAME/ID may stand for: names and ids may have slashes themselves."""
+    places = [index for index, letter in enumerate(text[:1000]) if letter == "/"]
+    return [(text[:index], text[index + 1 :]) for index in places[:20] if index and text[index + 1 :]]
 
 
 def moment_of(text: str, now: datetime) -> datetime:

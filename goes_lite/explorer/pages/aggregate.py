@@ -23,10 +23,10 @@ from goes_lite.explorer.shown import (
     mapping,
     problem,
     row_of,
-    splits,
     when,
 )
 from goes_lite.operations.difference import differences, plain
+from goes_lite.operations.selecting import splits
 from goes_lite.operations.today import state_of
 
 if TYPE_CHECKING:

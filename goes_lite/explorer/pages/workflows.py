@@ -18,8 +18,9 @@ from goes_lite.explorer.instance import render_instance
 from goes_lite.explorer.pieces import pager, status
 from goes_lite.explorer.program import workflows
 from goes_lite.explorer.shown import document as document_of
-from goes_lite.explorer.shown import fields_of, mapping, problem, sequence, splits, stored_time, when
+from goes_lite.explorer.shown import fields_of, mapping, problem, sequence, stored_time, when
 from goes_lite.operations.difference import plain
+from goes_lite.operations.selecting import splits
 from goes_lite.workflow.describing import STATUSES, effects_of, happened
 
 if TYPE_CHECKING:
