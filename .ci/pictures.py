@@ -37,11 +37,10 @@ class Picture(NamedTuple):
 PICTURES = (
     Picture("overview", "/"),
     Picture("log", "/log?name=order.paid&name=order.shipped", dark=True),
-    Picture("event", "/event/7", 900),
+    Picture("event", "/event/19", 1000),
     Picture("aggregate", "/aggregate/order/2026-0003?at=2", 900),
-    Picture("projection", "/projection/sales?at=40", 700),
+    Picture("projection", "/projection/sales?at=40", 900),
     Picture("workflow", "/workflows/fulfilment/2026-0003", 900, dark=True),
-    Picture("phone", "/consumers/letters", 720, width=390),
 )
 
 
@@ -49,7 +48,7 @@ def main(names: list[str]) -> None:
     """Make those that are named, or all."""
     chosen = [one for one in PICTURES if not names or one.name in names]
     INTO.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(prefix="tea-") as folder:
         store = made("tea_shop", Path(folder))
         with (
             serving(store, "--app", "tea_shop:registry", "--disclose", "full") as url,

@@ -76,6 +76,7 @@ def test_the_demo_shows_everything(tours: tuple[Path, str, str]) -> None:
     assert "committed together: order 1001 paid, ada has paid 21.50, letters: 1" in re.sub(r"\s+", " ", out)
     assert "both calls return 'order(1001) is on its way as P-7'; 1 event written" in re.sub(r"\s+", " ", out)
     assert re.search(r"^  ✓ ada has been thanked, \d{3,} ms later, by a worker$", out, re.MULTILINE)
+    assert out.rstrip().endswith("See it in the browser: goes-lite ui goes_demo.db")
     assert "its newest snapshot at version 204: loading it applies 3 events instead of 207" in re.sub(r"\s+", " ", out)
 
 

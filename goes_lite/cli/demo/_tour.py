@@ -363,6 +363,7 @@ def _end(tour: Tour, stored: int, began: float) -> None:
     out, path = tour.out, tour.path
     out.section("Explore it yourself")
     shown = f'"{path}"' if " " in path else path
+    out.line(f"  {_PYTHON} -m goes_lite ui {shown}                      (in the browser)")
     out.line(f"  {_PYTHON} -m goes_lite log {shown} --last 5")
     out.line(f"  {_PYTHON} -m goes_lite info {shown}")
     out.line(f"  sqlite3 {shown} 'select * from event_log'")
@@ -374,6 +375,7 @@ def _end(tour: Tour, stored: int, began: float) -> None:
         BOLD,
     )
     out.line("The next run continues with this file. Delete it to start over.", DIM)
+    out.line(f"See it in the browser: goes-lite ui {shown}", BOLD)
     out.flush()
 
 
