@@ -261,20 +261,24 @@ def addresses(db: BlockingDatabase, dice: random.Random, events: int) -> dict[st
 
 
 def pages(server: Server, store: str, events: int, repeat: int) -> None:
-    """How long each page takes, connection and transfer included."""
+    """How long each page takes, connection and transfer included, and how much of it is computing in the server."""
     with connect(store, registry=registry, read_only=True) as db:
         paths = addresses(db, random.Random(2), events)
     for name, path in paths.items():
         server.get(path())  # modules are imported when they are first asked for
         took: list[float] = []
-        size = 0
+        size, used = 0, server.used
         for _ in range(repeat):
             began = time.perf_counter()
             size = len(server.get(path()))
             took.append(1000 * (time.perf_counter() - began))
         p95 = quantiles(took, n=20)[-1]
         mark = " " if p95 <= 50 else "!"
-        print(f"{median(took):9.1f} ms  p95 {p95:7.1f} ms {mark} {size / 1024:6.0f} KiB  {name}", flush=True)
+        cpu = 1000 * (server.used - used) / repeat
+        print(
+            f"{median(took):9.1f} ms  p95 {p95:7.1f} ms {mark} {cpu:5.0f} ms of CPU {size / 1024:6.0f} KiB  {name}",
+            flush=True,
+        )
 
 
 def idle(server: Server, pages: int, seconds: float) -> None:
@@ -282,7 +286,7 @@ def idle(server: Server, pages: int, seconds: float) -> None:
     before = server.used
     time.sleep(seconds)
     alone = (server.used - before) / seconds
-    wires = [server.follow("/live?after=0&from=head") for _ in range(pages)]
+    wires = [server.follow("/live") for _ in range(pages)]
     time.sleep(2)  # they catch up
     before = server.used
     time.sleep(seconds)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HEARTBEAT = 1.0
 """Seconds after which something is sent. A socket refuses the second piece that nobody takes: a closed page ends within 5."""
 PACE = 0.25
-"""Seconds between two looks, and …"""
+"""Seconds between two looks, of each four open pages, and …"""
 ROWS = 100
 """… the most that is sent after each: faster than anybody reads, and slow enough not to take a core from the writers."""
 MOST = 64
@@ -35,6 +35,8 @@ class Live:
     def __init__(self) -> None:
         self._ending = threading.Event()
         self._free = threading.BoundedSemaphore(MOST)
+        self._lock = threading.Lock()
+        self._followed = 0
 
     def close(self) -> None:
         """End all of them."""
@@ -56,8 +58,10 @@ class Live:
 
     def _follow(self, source: Source, selection: Selection, after: int, frame: Frame) -> Iterator[bytes]:
         db = source.db
-        yield f"retry: 1000\nid: {after}\n\n".encode()
+        with self._lock:
+            self._followed += 1
         try:
+            yield f"retry: 1000\nid: {after}\n\n".encode()
             while not self._ending.is_set():
                 seen, head = db.commits.count, db.events.head()
                 if after < head:
@@ -67,11 +71,14 @@ class Live:
                     after = found.reached
                     # What did not match is not looked at again, not even after a lost connection.
                     yield f"event: at\nid: {after}\ndata: {head - after}\n\n".encode()
-                    self._ending.wait(PACE)
+                    self._ending.wait(PACE * max(1, self._followed / 4))
                 elif not db.commits.wait(seen, HEARTBEAT):
                     yield b": still here\n\n"
         except StoreClosed:
             return
+        finally:
+            with self._lock:
+                self._followed -= 1
 
 
 class _Pieces(Iterator[bytes]):
