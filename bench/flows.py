@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +71,7 @@ def _begin(db: BlockingDatabase, orders: list[str]) -> None:
 
 
 @contextmanager
-def _watched(db: BlockingDatabase, ended: threading.Semaphore) -> Iterator[None]:
+def _watched(db: BlockingDatabase, ended: threading.Semaphore) -> Generator[None]:
     """Release the semaphore for each instance that ends, as another part of the program would notice it."""
     events = db.events.follow(goes.EventQuery(names=["goes.workflow.ended"]), after=0)
 

@@ -52,11 +52,12 @@ def main(scenarios: Mapping[str, Callable[[Task], dict[str, float]]]) -> None:
     parser.add_argument("--n", type=int, default=1000)
     parser.add_argument("--payload", type=int, default=60)
     parser.add_argument("--writers", type=int, default=4)
-    parser.add_argument("--dir", default=None)
+    parser.add_argument("--dir", default="", help="the folder of the stores; by default that of temporary files")
     arguments = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(dir=arguments.dir))
-    relaxed = arguments.backend.endswith("normal")
-    task = Task(arguments.n, "x" * arguments.payload, folder / "store", relaxed, arguments.writers)
+    folder = Path(tempfile.mkdtemp(dir=str(arguments.dir) or None))
+    relaxed = str(arguments.backend).endswith("normal")
+    note = "x" * int(arguments.payload)
+    task = Task(int(arguments.n), note, folder / "store", relaxed, int(arguments.writers))
     found: dict[str, object]
     try:
         if arguments.scenario not in scenarios:
