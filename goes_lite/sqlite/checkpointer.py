@@ -64,9 +64,8 @@ class Checkpointer:
 
     def after_commit(self) -> None:
         """Run a checkpoint if one is due. Never raises, since the commit has happened; a failed checkpoint becomes due again."""
-        full = self._told.full if self._estimate is None else self._estimate.due()
+        full = self.due()
         if full:
-            self._told.full = 0
             self.run(full)
 
     @property
@@ -75,9 +74,12 @@ class Checkpointer:
         return bool(self._told.full) if self._estimate is None else self._estimate.may_be_due
 
     def due(self) -> int:
-        """Return the size of the -wal in pages if a checkpoint is due, otherwise 0; asking again then returns 0."""
+        """Return the size of the -wal in pages if a checkpoint is due, otherwise 0; asking again then returns 0. Never raises."""
         if self._estimate is not None:
-            return self._estimate.due()
+            try:
+                return self._estimate.due()
+            except self._harmless:
+                return 0
         full, self._told.full = self._told.full, 0
         return full
 

@@ -143,7 +143,6 @@ def derived(folder: Path) -> None:
 
 def main() -> None:
     """Make what is missing."""
-    logging.disable()  # of the failures that are meant
     before = {path.name for path in HERE.iterdir()}
     if not STORE.exists():
         STORE.write_bytes(packed(everything))
@@ -162,4 +161,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    logging.disable()  # of the failures that are meant
     main()
