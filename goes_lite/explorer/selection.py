@@ -42,6 +42,8 @@ class Selection:
     """Selected events."""
 
     query: EventQuery
+    stored: EventQuery
+    """The same by the names under which events are stored, former ones included."""
     excluded: frozenset[str]
     """Names of events that are left out."""
     where: tuple[tuple[tuple[str, ...], str], ...]
@@ -66,8 +68,13 @@ class Selection:
                     400, f"{text!r:.80} is no filter of payloads: write a path and a value, as in customer.city=Bonn"
                 )
             where.append((tuple(path.strip().split(".")), value.strip()))
-        query = query_by(request.all("name"), request.all_exact("aggregate"), tags=request.all_exact("tag"), **times)
-        return cls(query, frozenset(request.all("not")), tuple(where))
+        spellings = source.db.registry.spellings
+        names = request.all("name")
+        query, stored = (
+            query_by(asked, request.all_exact("aggregate"), tags=request.all_exact("tag"), **times)
+            for asked in (names, [old for name in names for old in spellings(name)])
+        )
+        return cls(query, stored, frozenset(request.all("not")), tuple(where))
 
     def read(
         self, source: Source, *, after: int, upto: int, limit: int, reverse: bool = False, looked_at: int = LOOKED_AT
@@ -76,10 +83,10 @@ class Selection:
         compared = bool(self.excluded or self.where)
         # One more than is shown tells whether anything is left.
         most = looked_at if compared else limit + 1
-        pages = source.db.events.query(self.query, after=after, upto=upto, reverse=reverse, limit=most)
+        events = source.events(self.query, self.stored, after=after, upto=upto, reverse=reverse, limit=most)
         found: list[dict[str, Any]] = []
         looked, reached = 0, upto if reverse else after
-        for event in pages:
+        for event in events:
             if len(found) == limit:
                 return Found(found, reached, False, looked)
             looked, reached = looked + 1, event.position

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from goes_lite.errors import CodecError, UnknownEventError
 from goes_lite.explorer.disclosure import Disclosure
 from goes_lite.explorer.tally import Tally
 from goes_lite.operations.forms import event_data, iso, printable
@@ -14,6 +15,7 @@ from goes_lite.operations.forms import event_data, iso, printable
 if TYPE_CHECKING:
     from goes_lite.blocking import BlockingDatabase
     from goes_lite.events.event import Event
+    from goes_lite.events.query import EventQuery
 
 T = TypeVar("T")
 
@@ -32,6 +34,17 @@ class Source:
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine that uses `db.backend`, such as one of `goes_lite.operations`, and return its result."""
         return self.db._portal.run(coroutine)
+
+    def events(self, query: EventQuery, stored: EventQuery, **window: Any) -> list[Event[Any]]:
+        """Return the events of a bounded query as the program reads them; if it cannot read one of them, all as they are stored.
+
+        `stored` is the query that selects the same by the names under which events are stored, former ones included.
+        """
+        try:
+            return self.db.events.query(query, **window).list()
+        except (UnknownEventError, CodecError):
+            with self.db.view() as view:
+                return view.events.query(stored, **window).list()
 
     def event(self, event: Event[Any]) -> dict[str, Any]:
         """Return an event as data for JSON, with as much of its payload as may be shown."""

@@ -35,9 +35,9 @@ def read(source: Source, request: Request) -> Mapping[str, Any]:
     info = source.run(info_of(db.backend, counts=False, many=MANY))
     counted = source.tally.grow(
         info.head,
-        lambda after, upto, newest: db.events.query(
-            EVERYTHING, after=after, upto=upto, reverse=newest, limit=EACH
-        ).list(),
+        lambda after, upto, newest: source.events(
+            EVERYTHING, EVERYTHING, after=after, upto=upto, reverse=newest, limit=EACH
+        ),
     )
     begin = date(1970, 1, 1)
     names = counted.names.most_common()
