@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime, timezone
-from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 from goes_lite.errors.functions import form_of
 from goes_lite.explorer.exchange import Refused, Request, missing, parsed_query
-from goes_lite.explorer.guard import FORM_COOKIE, check_form, cookies, form_token
+from goes_lite.explorer.guard import check_form, form_secret, form_token
 from goes_lite.explorer.html import Html, join, tag
 from goes_lite.explorer.program import projections
 from goes_lite.operations.audit import AuditEntry, audited
@@ -70,7 +69,7 @@ class Actions:
 
     def form(self, request: Request, frame: Frame, plan: Plan, wrong: str = "") -> tuple[Html, str]:
         """Return the first page, and the value of the cookie to which its token belongs."""
-        secret = cookies(request.headers).get(FORM_COOKIE) or token_urlsafe(32)
+        secret = form_secret(request.headers)
         shown = join(
             frame.notice(wrong, kind="bad") if wrong else None,
             tag("p", "About to ", plan.sentence, "."),

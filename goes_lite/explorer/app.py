@@ -24,8 +24,8 @@ from goes_lite.explorer import assets
 from goes_lite.explorer.disclosure import Disclosure, Level
 from goes_lite.explorer.exchange import Refused, Request, Response
 from goes_lite.explorer.frame import Frame
-from goes_lite.explorer.guard import FORM_COOKIE, SAFE_HEADERS, Guard, methods
-from goes_lite.explorer.html import Html, join, tag
+from goes_lite.explorer.guard import FORM_COOKIE, Guard, methods, safe
+from goes_lite.explorer.html import Html, href, join, tag
 from goes_lite.explorer.live import Live
 from goes_lite.explorer.routes import ROUTES, find, page_of
 from goes_lite.explorer.source import Source
@@ -89,17 +89,20 @@ class Explorer:
         """Return the response to a request. It raises nothing: what goes wrong becomes a page that says so."""
         try:
             if self.guard is not None and (answer := self.guard.admit(request)) is not None:
-                return _safe(answer)
+                return safe(answer)
+        except Refused as error:
+            return self.refuse(request, error)
+        try:
             allowed = methods(request.path, allow_actions=self.actions is not None)
             if request.method not in allowed:
                 return self._failed(
                     request, 405, f"{request.method!r:.20} is not possible here", allow=", ".join(allowed)
                 )
             if self.actions is not None and request.path.startswith("/actions/"):
-                return _safe(self._act(self.actions, request))
-            return _safe(self._page(request))
+                return safe(self._act(self.actions, request))
+            return safe(self._page(request))
         except Refused as error:
-            return self.refuse(request, error)
+            return self._failed(request, error.status, error.message, error.hint)
         except (InvalidQueryError, InvalidEventError, RegistrationError) as error:
             return self._failed(request, 400, str(error))
         except (StoreError, CodecError, UnknownEventError) as error:
@@ -113,8 +116,11 @@ class Explorer:
             )
 
     def refuse(self, request: Request, error: Refused) -> Response:
-        """Return the page that says why a request is refused."""
-        return self._failed(request, error.status, error.message, error.hint)
+        """Return the page that says why a request is refused before it is known who asks.
+
+        Nobody learns anything of the store from it, not even where it is.
+        """
+        return self._failed(request, error.status, error.message, error.hint, bare=True)
 
     def _page(self, request: Request) -> Response:
         path, query = request.path, request.query
@@ -155,7 +161,8 @@ class Explorer:
                 return _html(200, frame.page("Done", join(told, tag("p", frame.link("Go on", plan.back)))))
         shown, secret = actions.form(request, frame, plan, wrong)
         answer = _html(409 if wrong else 200, frame.page(plan.action.capitalize(), shown))
-        cookie = f"{FORM_COOKIE}={secret}; Path={request.base or '/'}; HttpOnly; SameSite=Strict"
+        # Encoded as the addresses of our pages are, so that browsers send it with their forms.
+        cookie = f"{FORM_COOKIE}={secret}; Path={href('/', base=request.base)}; HttpOnly; SameSite=Strict"
         return replace(answer, headers=(*answer.headers, ("Set-Cookie", cookie)))
 
     def _frame(self, request: Request, path: str, query: Any = None) -> Frame:
@@ -169,21 +176,23 @@ class Explorer:
             allow_actions=self.actions is not None,
         )
 
-    def _failed(self, request: Request, status: int, message: str, hint: str = "", *, allow: str = "") -> Response:
+    def _failed(
+        self, request: Request, status: int, message: str, hint: str = "", *, allow: str = "", bare: bool = False
+    ) -> Response:
         more = (("Allow", allow),) if allow else ()
         if request.path.endswith(".json") or _wants_json(request):
             body = {"error": {"status": status, "message": message, "hint": hint or None}}
-            return _safe(Response(status, (("Content-Type", JSON), *_FRESH, *more), (json.dumps(body) + "\n").encode()))
+            return safe(Response(status, (("Content-Type", JSON), *_FRESH, *more), (json.dumps(body) + "\n").encode()))
         shown: Html = tag(
             "div", tag("p", message), tag("p", "Try: ", tag("code", hint)) if hint else None, class_="failed"
         )
-        # Who is not admitted learns nothing of the store, not even where it is.
-        hidden = status in (403, 411, 413, 414, 421)
         title = HTTPStatus(status).phrase
-        frame = Frame(path="", version=assets.version()) if hidden else self._frame(request, request.path)
-        page = frame.bare(title, shown) if hidden else frame.page(title, shown)
+        if bare:
+            page = Frame(path="", base=request.base, version=assets.version()).bare(title, shown)
+        else:
+            page = self._frame(request, request.path).page(title, shown)
         answer = _html(status, page)
-        return _safe(replace(answer, headers=(*answer.headers, *more)))
+        return safe(replace(answer, headers=(*answer.headers, *more)))
 
 
 _FRESH = (("Cache-Control", "no-store"),)
@@ -191,10 +200,6 @@ _FRESH = (("Cache-Control", "no-store"),)
 
 def _html(status: int, page: Html) -> Response:
     return Response(status, (("Content-Type", HTML), *_FRESH), page.encode(errors="replace"))
-
-
-def _safe(answer: Response) -> Response:
-    return replace(answer, headers=(*answer.headers, *SAFE_HEADERS))
 
 
 def _wants_json(request: Request) -> bool:

@@ -9,14 +9,15 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from hmac import compare_digest
 from hmac import new as hmac
-from http.cookies import CookieError, SimpleCookie
 from secrets import token_urlsafe
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from goes_lite.explorer.exchange import Refused, Request, Response
 
@@ -35,6 +36,21 @@ SAFE_HEADERS = (
 
 FORM_COOKIE = "goes_lite_form"
 
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
+_HEADER = re.compile(r"[\x20-\x7e\xa0-\xff]*")
+_log = logging.getLogger("goes_lite.explorer")
+
+
+def safe(answer: Response) -> Response:
+    """Return a response with the headers that all of ours have; another one if any of its headers could end too early."""
+    if all(_HEADER.fullmatch(part) for header in answer.headers for part in header):
+        return replace(answer, headers=(*answer.headers, *SAFE_HEADERS))
+    _log.error("a header of the explorer has control characters, and was not sent: %r", answer.headers)
+    if close := getattr(answer.body, "close", None):
+        close()
+    headers = (("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store"), *SAFE_HEADERS)
+    return Response(500, headers, b"A header of this page has control characters: please report it.\n")
+
 
 def methods(path: str, *, allow_actions: bool) -> tuple[str, ...]:
     """Return the methods that a path takes. Without actions there is nothing to POST to."""
@@ -42,11 +58,12 @@ def methods(path: str, *, allow_actions: bool) -> tuple[str, ...]:
 
 
 def cookies(headers: Mapping[str, str]) -> dict[str, str]:
-    """Return the cookies of a request; none if they cannot be read."""
-    try:
-        return {name: one.value for name, one in SimpleCookie(headers.get("cookie", "")).items()}
-    except CookieError:
-        return {}
+    """Return the cookies of a request as they are sent, without unquoting.
+
+    Those of other programs on this machine are among them, and may be anything: an odd one hides none of ours.
+    """
+    pairs = (part.partition("=") for part in headers.get("cookie", "").split(";"))
+    return {name.strip(): value.strip() for name, equals, value in pairs if equals}
 
 
 def same_site(headers: Mapping[str, str]) -> bool:
@@ -88,16 +105,23 @@ class Guard:
                     403, "the token in the address is not that of this server", "open the address that it printed"
                 )
             rest = [(name, one) for name, values in request.query.items() if name != "token" for one in values]
-            target = request.path + ("?" + urlencode(rest, errors="surrogatepass") if rest else "")
-            value = f"{self.cookie}={self.secret}; Path=/; HttpOnly; SameSite=Strict"
             # Two slashes at the beginning would name another host.
-            return Response(303, (("Location", "/" + target.lstrip("/\\")), ("Set-Cookie", value)))
+            target = quote("/" + request.path.lstrip("/\\"), safe="/:@", errors="surrogatepass")
+            target += "?" + urlencode(rest, errors="surrogatepass") if rest else ""
+            value = f"{self.cookie}={self.secret}; Path=/; HttpOnly; SameSite=Strict"
+            return Response(303, (("Location", target), ("Set-Cookie", value)))
         ours = request.path.startswith("/assets/")  # the page that refuses is made of them, too, and they tell nothing
         if not ours and not _equal(cookies(request.headers).get(self.cookie, ""), self.secret):
             raise Refused(
                 403, "this explorer is for the person who started it", "open the address that `goes-lite ui` printed"
             )
         return None
+
+
+def form_secret(headers: Mapping[str, str]) -> str:
+    """Return the value of the form's cookie: that of the request if it is one of ours, else a fresh one."""
+    given = cookies(headers).get(FORM_COOKIE, "")
+    return given if _SECRET.fullmatch(given) else token_urlsafe(32)
 
 
 def form_token(value: str) -> str:
@@ -108,7 +132,7 @@ def form_token(value: str) -> str:
 def check_form(request: Request, sent: str) -> None:
     """Raise Refused unless a form was sent by one of our pages."""
     value = cookies(request.headers).get(FORM_COOKIE, "")
-    if not same_site(request.headers) or not value or not _equal(sent, form_token(value)):
+    if not same_site(request.headers) or not _SECRET.fullmatch(value) or not _equal(sent, form_token(value)):
         raise Refused(403, "this form was not sent by a page of this explorer", "open the page again and repeat it")
 
 

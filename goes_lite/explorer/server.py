@@ -5,7 +5,10 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import monotonic
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,13 +16,16 @@ from goes_lite.explorer.app import Explorer
 from goes_lite.explorer.disclosure import Level
 from goes_lite.explorer.exchange import Refused, Request, Response, check_size, decoded, parsed_query
 from goes_lite.explorer.guard import Guard
+from goes_lite.explorer.live import MOST
 
 if TYPE_CHECKING:
     from goes_lite.blocking import BlockingDatabase
     from goes_lite.explorer.actions import Writing
 
-IDLE = 30.0
-"""Seconds for which a connection may say nothing."""
+IDLE = 10.0
+"""Seconds within which a request has to arrive, and each piece of a response has to be taken."""
+CONNECTIONS = MOST + 64
+"""The most that are open at the same time, each in a thread; more are closed at once."""
 
 
 class Server:
@@ -70,13 +76,19 @@ def serve(
     """
     listening = _Listening(host, port)
     real = listening.server_port
-    names = {host, "localhost", "127.0.0.1", "[::1]"} if host in ("127.0.0.1", "::1", "localhost") else {host}
-    hosts = {f"{f'[{name}]' if ':' in name and name[0] != '[' else name}:{real}".lower() for name in names}
-    guard = Guard(frozenset(hosts), port=real)
+    guard = Guard(hosts_of(host, real), port=real)
     listening.explorer = explorer = Explorer(
         db, disclose=disclose, app=app, guard=guard, allow_actions=allow_actions, writing=writing, who=who
     )
     return Server(explorer, listening, guard, host)
+
+
+def hosts_of(host: str, port: int) -> frozenset[str]:
+    """Return what a browser may call a server in its Host header, in lower case."""
+    local = ("127.0.0.1", "::1", "localhost")
+    names = [f"[{name}]" if ":" in name else name.lower() for name in (local if host in local else (host,))]
+    without = names if port == 80 else []  # which browsers leave out
+    return frozenset([*(f"{name}:{port}" for name in names), *without])
 
 
 class _Listening(ThreadingHTTPServer):
@@ -88,6 +100,8 @@ class _Listening(ThreadingHTTPServer):
 
     def __init__(self, host: str, port: int) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.awaited = dict[socket.socket, float]()
+        self._free = threading.BoundedSemaphore(CONNECTIONS)
         super().__init__((host, port), _Handler)
 
     def server_bind(self) -> None:
@@ -96,6 +110,32 @@ class _Listening(ThreadingHTTPServer):
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Begin the thread of a connection, unless there are too many."""
+        if not self._free.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # the operating system gives no more threads
+            self._free.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection, in its thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def service_actions(self) -> None:
+        """End the connections on which no whole request has arrived in time: this is called now and then."""
+        now = monotonic()
+        for connection, until in list(self.awaited.items()):
+            if until < now:
+                with suppress(OSError):  # it has ended by itself
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing of a connection that broke: its browser has gone."""
@@ -113,6 +153,21 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - named there
         """Print nothing: an address may have the token, and a path what is in the store."""
 
+    def handle_one_request(self) -> None:
+        """Wait for a request, and answer it."""
+        self.server.awaited[self.connection] = monotonic() + IDLE
+        try:
+            super().handle_one_request()
+        finally:
+            self.server.awaited.pop(self.connection, None)
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Refuse what is no request that the class above knows, as everything else is refused."""
+        self.close_connection = True
+        self.request_version = self.protocol_version  # of what cannot be read, it takes the one that has no headers
+        error = Refused(code, message or HTTPStatus(code).phrase)
+        self._send(self.server.explorer.refuse(Request(self.command or "GET", "/"), error))
+
     def _answer(self) -> None:
         explorer = self.server.explorer
         headers = {name.lower(): value for name, value in self.headers.items()}
@@ -124,6 +179,7 @@ class _Handler(BaseHTTPRequestHandler):
             request = Request(
                 self.command, request.path, parsed_query(query), headers, self.rfile.read(length) if length else b""
             )
+            self.server.awaited.pop(self.connection, None)
             answer = explorer.respond(request)
         except Refused as error:
             self.close_connection = True  # what follows on it was not read

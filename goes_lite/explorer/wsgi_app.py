@@ -32,9 +32,8 @@ class WsgiExplorer:
         }
         method = str(environ.get("REQUEST_METHOD", "GET"))
         query = str(environ.get("QUERY_STRING", ""))
-        # WSGI has the bytes of a path as characters.
-        path = str(environ.get("PATH_INFO") or "/").encode("latin-1", "replace").decode("utf-8", "replace")
-        base = str(environ.get("SCRIPT_NAME", "")).rstrip("/")
+        path = _text(environ.get("PATH_INFO") or "/")
+        base = _text(environ.get("SCRIPT_NAME", "")).rstrip("/")
         request = Request(method, path, {}, headers, base=base)
         try:
             text = str(environ.get("CONTENT_LENGTH") or "0")
@@ -57,6 +56,11 @@ class WsgiExplorer:
     def close(self) -> None:
         """End the pages that are followed live. The handle stays open."""
         self.explorer.close()
+
+
+def _text(path: object) -> str:
+    # WSGI has the bytes of a path as characters.
+    return str(path).encode("latin-1", "replace").decode("utf-8", "replace")
 
 
 def wsgi(

@@ -120,6 +120,19 @@ def test_commands_are_retried_and_withdrawn(store: Path) -> None:
     assert WAITING not in {one["id"] for one in told}
 
 
+def test_no_cookie_of_another_program_becomes_a_header(store: Path) -> None:
+    evil = r'"x\015\012Content-Length: 4\015\012\015\012evil"'
+    with acting(store) as visitor:
+        visitor.cookies = {"goes_lite_form": evil, **visitor.cookies}
+
+        answer = visitor.ask(f"/actions/commands/retry?id={FAILED}")
+
+        assert answer.status == 200
+        assert "evil" not in str(answer.headers)
+        assert len(visitor.cookies["goes_lite_form"]) == 43
+        assert confirm(visitor, f"/actions/commands/retry?id={FAILED}", 1).status == 200
+
+
 def test_a_form_of_another_site_does_nothing(store: Path) -> None:
     before = parked(store)
     path = f"/actions/parked/drop?consumer=letters&position={before[0]}"

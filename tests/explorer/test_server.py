@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import urlsplit
+
 import pytest
 
-from goes_lite.explorer import Server
+from goes_lite import blocking
+from goes_lite.explorer import Server, serve
+from goes_lite.explorer.server import hosts_of
 from tests.explorer.explorer_kit import Visitor
 
 
@@ -86,3 +96,94 @@ def test_the_head_of_a_page_is_that_of_the_page(visitor: Visitor) -> None:
 )
 def test_no_address_is_a_defect(visitor: Visitor, path: str) -> None:
     assert visitor.ask(path).status in (200, 400, 404)
+
+
+@pytest.mark.parametrize(
+    ("request_line", "headers", "status"),
+    [
+        ("GET /?" + "&".join(f"a{n}=1" for n in range(300)), "", 400),
+        ("GET /?%ff", "", 400),
+        ("GET /log", "Content-Length: many", 400),
+        ("GET /log", "Transfer-Encoding: chunked", 411),
+        ("GET /log?" + "y" * 9_000, "", 414),
+        ("GET /log?" + "y" * 70_000, "", 414),
+        ("FROB /log", "", 501),
+        ("GET /log HTTP/x y", "", 400),
+        ("GET /log", "\r\n".join(f"X{n}: 1" for n in range(120)), 431),
+    ],
+)
+def test_what_is_refused_before_it_is_known_who_asks_tells_nothing(
+    server: Server, request_line: str, headers: str, status: int
+) -> None:
+    told = raw(server, f"{request_line} HTTP/1.1\r\nHost: evil.example\r\n{headers}{headers and chr(13) + chr(10)}\r\n")
+
+    head, _, body = told.partition("\r\n\r\n")
+    assert int(head.split()[1]) == status
+    assert "Content-Security-Policy: default-src 'none'" in head
+    assert "X-Content-Type-Options: nosniff" in head
+    assert "<main" in body
+    assert "shop" not in told
+    assert "<nav" not in told
+
+
+def raw(server: Server, text: str) -> str:
+    """Send bytes, and return all that comes back until the server closes the connection."""
+    address = urlsplit(server.url)
+    with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
+        told = b""
+        with suppress(ConnectionError):  # it does not read what it refuses
+            connection.sendall(text.encode())
+            while piece := connection.recv(65_536):
+                told += piece
+    return told.decode()
+
+
+def test_a_connection_that_says_nothing_ends_and_there_are_never_too_many(
+    shop: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goes_lite.explorer.server.CONNECTIONS", 3)
+    monkeypatch.setattr("goes_lite.explorer.server.IDLE", 0.3)
+    with blocking.connect(shop) as db, serve(db) as server, ExitStack() as stack:
+        address = urlsplit(server.url)
+
+        def connected() -> socket.socket:
+            return stack.enter_context(socket.create_connection((address.hostname, address.port), timeout=60))
+
+        slow = [connected() for _ in range(3)]
+        assert connected().recv(1) == b""  # one too many
+        for one in slow:
+            with suppress(OSError):
+                one.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        assert [gone(one) for one in slow] == [True] * 3
+        until(lambda: admitted(server))
+
+
+def admitted(server: Server) -> bool:
+    """Return whether the server answers."""
+    try:
+        return Visitor(server.url).ask("/").status == 403
+    except (HTTPException, OSError):
+        return False
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds."""
+    begin = time.monotonic()
+    while not condition():
+        assert time.monotonic() < begin + 60
+        time.sleep(0.02)
+
+
+def gone(connection: socket.socket) -> bool:
+    """Wait until a connection ends, and return whether nothing was said before."""
+    try:
+        return connection.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def test_the_port_that_browsers_leave_out_may_be_missing() -> None:
+    assert {"127.0.0.1", "localhost", "[::1]", "localhost:80"} <= hosts_of("127.0.0.1", 80)
+    assert hosts_of("Shop.example", 80) == {"shop.example", "shop.example:80"}
+    assert "localhost" not in hosts_of("127.0.0.1", 8080)
+    assert hosts_of("::1", 8080) == hosts_of("localhost", 8080)
