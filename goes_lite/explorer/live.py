@@ -7,9 +7,10 @@ that a closed page is noticed and its thread ends.
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from goes_lite.errors import StoreClosed
 from goes_lite.explorer.exchange import Refused, Request, Response
@@ -27,6 +28,8 @@ ROWS = 100
 """… the most that is sent after each: faster than anybody reads, and slow enough not to take a core from the writers."""
 MOST = 64
 """Pages that are followed at the same time."""
+
+_log = logging.getLogger("goes_lite.explorer")
 
 
 class Live:
@@ -67,7 +70,7 @@ class Live:
                 if after < head:
                     found = selection.read(source, after=after, upto=head, limit=ROWS)
                     for event in found.events:
-                        yield _message(event["position"], frame.event_row(event))
+                        yield _message(event["position"], _row(frame, event))
                     after = found.reached
                     # What did not match is not looked at again, not even after a lost connection.
                     yield f"event: at\nid: {after}\ndata: {head - after}\n\n".encode()
@@ -99,6 +102,15 @@ class _Pieces(Iterator[bytes]):
         free, self._free = self._free, None
         if free is not None:
             free.release()
+
+
+def _row(frame: Frame, event: Mapping[str, Any]) -> str:
+    """Return the row of an event; one that cannot be shown does not keep away those after it."""
+    try:
+        return frame.event_row(event)
+    except Exception:  # noqa: BLE001 - whatever it is, the next event has nothing to do with it
+        _log.exception("the event at position %d cannot be shown", event["position"])
+        return frame.event_row({**event, "data": None, "payload": "it cannot be shown"})
 
 
 def _message(position: int, row: str) -> bytes:

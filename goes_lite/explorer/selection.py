@@ -12,14 +12,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from goes_lite.explorer.exchange import Refused, Request
+from goes_lite.explorer.shown import MOST, event_shown, row_of
 from goes_lite.operations.selecting import moment_of, query_by
 
 if TYPE_CHECKING:
+    from goes_lite.events.event import Event
     from goes_lite.events.query import EventQuery
     from goes_lite.explorer.source import Source
 
 LOOKED_AT = 500
 """How many events one page compares itself."""
+BYTES = 4_000_000
+"""How much of payloads one page reads: with large ones, it shows fewer events."""
 
 FIELDS = ("name", "not", "aggregate", "tag", "where", "since", "until")
 """The parameters that select."""
@@ -29,7 +33,7 @@ class Found(NamedTuple):
     """A part of the selected events."""
 
     events: list[dict[str, Any]]
-    """As `Source.event` has them."""
+    """As `row_of` has them."""
     reached: int
     """The position up to which was looked."""
     ended: bool
@@ -68,36 +72,42 @@ class Selection:
                     400, f"{text!r:.80} is no filter of payloads: write a path and a value, as in customer.city=Bonn"
                 )
             where.append((tuple(path.strip().split(".")), value.strip()))
-        spellings = source.db.registry.spellings
-        names = request.all("name")
+        registry = source.db.registry
+        # Pages link to the names that they show: former ones, where an event is shown as it is stored.
+        names, excluded = ([registry.canonical(name) for name in request.all(one)] for one in ("name", "not"))
+        spellings = registry.spellings
         query, stored = (
             query_by(asked, request.all_exact("aggregate"), tags=request.all_exact("tag"), **times)
             for asked in (names, [old for name in names for old in spellings(name)])
         )
-        return cls(query, stored, frozenset(request.all("not")), tuple(where))
+        left_out = frozenset(old for name in excluded for old in (name, *spellings(name)))
+        return cls(query, stored, left_out, tuple(where))
 
     def read(
         self, source: Source, *, after: int, upto: int, limit: int, reverse: bool = False, looked_at: int = LOOKED_AT
     ) -> Found:
-        """Return up to `limit` events with after < position ≤ upto, having looked at `looked_at` at most."""
+        """Return up to `limit` events with after < position ≤ upto, having looked at `looked_at`, or at BYTES, at most."""
         compared = bool(self.excluded or self.where)
         # One more than is shown tells whether anything is left.
         most = looked_at if compared else limit + 1
         events = source.events(self.query, self.stored, after=after, upto=upto, reverse=reverse, limit=most)
         found: list[dict[str, Any]] = []
-        looked, reached = 0, upto if reverse else after
+        looked, reached, size = 0, upto if reverse else after, 0
         for event in events:
-            if len(found) == limit:
+            if len(found) == limit or size > BYTES:
                 return Found(found, reached, False, looked)
-            looked, reached = looked + 1, event.position
-            if event.name in self.excluded:
-                continue
-            shown = source.event(event)
-            if all(_has(shown["data"], path, value) for path, value in self.where):
-                found.append(shown)
+            looked, reached, size = looked + 1, event.position, size + len(event.encoded.payload)
+            if event.name not in self.excluded and self._matches(source, event):
+                found.append(row_of(source, event))
         if compared and looked == most:
             return Found(found, reached, False, looked)
         return Found(found, after if reverse else upto, True, looked)
+
+    def _matches(self, source: Source, event: Event[Any]) -> bool:
+        if not self.where:
+            return True
+        data = event_shown(source, event, MOST)["data"]
+        return all(_has(data, path, value) for path, value in self.where)
 
 
 def _has(data: object, path: Sequence[str], text: str) -> bool:

@@ -7,6 +7,7 @@ beginning of its text, with its size.
 from __future__ import annotations
 
 import json
+import math
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
 
@@ -41,11 +42,19 @@ def sequence(value: Any) -> list[Any]:
 
 
 def fields_of(record: ModelRecord | None) -> dict[str, Any]:
-    """Return the fields of a record that a feature keeps; none if it cannot be read."""
+    """Return the fields of a record that a feature keeps; none if it cannot be read. Numbers that are none become text."""
     try:
-        return {} if record is None else mapping(json.loads(record.data, parse_constant=str))
+        if record is None:
+            return {}
+        return mapping(json.loads(record.data, parse_constant=str, parse_float=_finite))
     except (ValueError, RecursionError):
         return {}
+
+
+def _finite(text: str) -> float | str:
+    """Return a number; its text if it is too large for one, such as 1e999."""
+    number = float(text)
+    return number if math.isfinite(number) else text
 
 
 def when(time: datetime | None) -> str | None:
@@ -65,7 +74,10 @@ def stored_time(text: object) -> str | None:
 
 
 def event_shown(source: Source, event: Event[Any], most: int = MOST) -> dict[str, Any]:
-    """Return an event as data, with `size`; of a payload that is larger than `most`, only the beginning, as text."""
+    """Return an event as data, with `size`; of a payload that is larger than `most`, only the beginning, as text.
+
+    It raises for nothing that is stored.
+    """
     encoding, schema, payload = event.encoded
     if len(payload) <= most:
         return {**source.event(event), "size": len(payload)}

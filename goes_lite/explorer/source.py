@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from goes_lite.events.query import EventQuery
 
 T = TypeVar("T")
+
+FIRST, LARGEST = 16, 128
+"""Events that are read at once: at first, and while payloads are small."""
+SMALL = 1_000_000
+"""Bytes of payloads that a piece has at most if the next one may be larger."""
 
 
 @dataclass(frozen=True)
@@ -35,11 +40,28 @@ class Source:
         """Run a coroutine that uses `db.backend`, such as one of `goes_lite.operations`, and return its result."""
         return self.db._portal.run(coroutine)
 
-    def events(self, query: EventQuery, stored: EventQuery, **window: Any) -> list[Event[Any]]:
-        """Return the events of a bounded query as the program reads them; if it cannot read one of them, all as they are stored.
+    def events(
+        self, query: EventQuery, stored: EventQuery, *, after: int, upto: int, limit: int, reverse: bool = False
+    ) -> Iterator[Event[Any]]:
+        """Yield events as the program reads them; where it cannot read one, as they are stored.
 
-        `stored` is the query that selects the same by the names under which events are stored, former ones included.
+        `stored` is the query that selects the same by the names under which events are stored, former ones included. They
+        are read piece by piece, as they are taken: of large ones, few are held at once.
         """
+        most = FIRST
+        while limit > 0 and after < upto:
+            asked = min(most, limit)
+            piece = self._piece(query, stored, after=after, upto=upto, limit=asked, reverse=reverse)
+            yield from piece
+            if len(piece) < asked:
+                return
+            limit -= asked
+            last = piece[-1].position
+            after, upto = (after, last - 1) if reverse else (last, upto)
+            small = sum(len(event.encoded.payload) for event in piece) <= SMALL
+            most = min(most * 2, LARGEST) if small else max(most // 4, 1)
+
+    def _piece(self, query: EventQuery, stored: EventQuery, **window: Any) -> Sequence[Event[Any]]:
         try:
             return self.db.events.query(query, **window).list()
         except (UnknownEventError, CodecError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from goes_lite.events.event import Event
 
 EACH = 2_000
-"""How many events a request counts: the page stays fast."""
+"""How many events a request counts …"""
+BYTES = 32_000_000
+"""… unless their payloads are large: the page stays fast."""
 DAY = 86_400_000_000
 
-Read = Callable[[int, int, bool], Sequence["Event[Any]"]]
-"""Returns up to EACH events after a position and up to another, from the newest on if the flag is set."""
+Read = Callable[[int, int, bool], Iterator["Event[Any]"]]
+"""Yields up to EACH events after a position and up to another, from the newest on if the flag is set."""
 
 
 @dataclass
@@ -67,16 +69,21 @@ class Tally:
             self.days.clear()
             self.low = self.high = head
             return 0
-        events = read(self.high, head, False)
-        self._add(events)
-        self.high = events[-1].position if len(events) == EACH else head
-        return len(events)
+        count, last = self._count(read(self.high, head, False))
+        self.high = last or head
+        return count if not last else EACH
 
     def _older(self, read: Read) -> None:
-        events = read(0, self.low, True)
-        self._add(events)
-        self.low = events[-1].position - 1 if len(events) == EACH else 0
+        _, last = self._count(read(0, self.low, True))
+        self.low = last - 1 if last else 0
 
-    def _add(self, events: Sequence[Event[Any]]) -> None:
-        self.names.update(event.name for event in events)
-        self.days.update(time_micros(event) // DAY for event in events)
+    def _count(self, events: Iterator[Event[Any]]) -> tuple[int, int]:
+        """Count events, and return how many there were and the position of the last one; 0 instead of that if it was all."""
+        count = size = 0
+        for event in events:
+            count, size = count + 1, size + len(event.encoded.payload)
+            self.names[event.name] += 1
+            self.days[time_micros(event) // DAY] += 1
+            if count == EACH or size > BYTES:
+                return count, event.position
+        return count, 0

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
 UNREADABLE = "payload-unreadable"
 """The finding for a payload that is stored as JSON but is none."""
+
+LEVELS = 100
+"""Levels of arrays and objects that are shown as data; what is written by a codec has no more."""
 
 
 def event_data(event: Event[Any]) -> dict[str, Any]:
@@ -38,22 +42,45 @@ def event_data(event: Event[Any]) -> dict[str, Any]:
 
 
 def parsed_json(payload: str | bytes) -> tuple[Any] | None:
-    """Return the payload as what `json.dumps` prints; None if that is impossible."""
+    """Return the payload as data that JSON can express; None for anything else, and for more than LEVELS levels.
 
-    def refuse(constant: str) -> Any:
-        raise ValueError(constant)
-
-    try:
-        data = json.loads(payload, parse_constant=refuse)
-        json.dumps(data)  # of which Python can nest fewer levels
-    except (ValueError, RecursionError):
-        return None
-    return (data,)
+    Whoever walks through the result, a page or the printer of JSON, finds room for it on its stack.
+    """
+    found = _loaded(payload)
+    return found if found is not None and _is_plain(found[0]) else None
 
 
 def is_unreadable(event: Event[Any]) -> bool:
     """Whether its payload is stored as JSON but is none."""
-    return event.encoded.encoding == "json" and parsed_json(event.encoded.payload) is None
+    return event.encoded.encoding == "json" and _loaded(event.encoded.payload) is None
+
+
+def _loaded(payload: str | bytes) -> tuple[Any] | None:
+    def refuse(constant: str) -> Any:
+        raise ValueError(constant)
+
+    try:
+        return (json.loads(payload, parse_constant=refuse),)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_plain(data: object) -> bool:
+    """Whether it has at most LEVELS levels, and no number that was too large for a float, such as 1e999."""
+    level = [data]
+    for _ in range(LEVELS + 1):
+        below: list[object] = []
+        for one in level:
+            if isinstance(one, dict):
+                below += cast("dict[str, object]", one).values()
+            elif isinstance(one, list):
+                below += cast("list[object]", one)
+            elif isinstance(one, float) and not math.isfinite(one):
+                return False
+        if not below:
+            return True
+        level = below
+    return False
 
 
 def payload_text(event: Event[Any]) -> str:

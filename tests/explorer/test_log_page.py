@@ -66,7 +66,7 @@ def test_it_is_equal_to_what_the_command_line_prints(visitor: Visitor, shop: Pat
         {**event, "data": {**event["data"], "customer": "•••"}} if "customer" in event["data"] else event
         for event in printed
     ]
-    assert shown == masked
+    assert [{name: value for name, value in event.items() if name != "size"} for event in shown] == masked
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def _commands(commands: Mapping[str, Any]) -> str:
 def _counted(counts: Mapping[str, Any], head: int) -> str | None:
     if counts["complete"]:
         return None
-    return f"the newest {counts['events']:,}, of more: the head is {head:,}. Each visit counts {EACH:,} more."
+    return f"the newest {counts['events']:,}, of more: the head is {head:,}. Each visit counts up to {EACH:,} more."
 
 
 def _days(days: Mapping[str, int], frame: Frame) -> Html:
@@ -209,4 +209,12 @@ def _names(counts: Mapping[str, Any], frame: Frame) -> Html:
             empty="There is no event yet.",
         ),
         tag("p", f"and {more:,} more names", class_="faint") if more else None,
+        tag(
+            "p",
+            "Each event is counted once: those of aggregates that are deleted later stay in these numbers until the explorer "
+            "is started again.",
+            class_="faint",
+        )
+        if names
+        else None,
     )
