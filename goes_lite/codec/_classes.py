@@ -8,7 +8,7 @@ import typing
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from goes_lite.codec._pydantic import is_pydantic, pydantic_fields
+from goes_lite.codec._pydantic import init_var, is_pydantic, pydantic_fields
 from goes_lite.codec._shapes import MISSING, Field, Shape, Unresolved, class_of, label_of, unsupported
 from goes_lite.codec.generics import bound_hints
 from goes_lite.errors import RegistrationError
@@ -81,10 +81,7 @@ def _dataclass(describe: Describe, shape: Shape, cls: type[Any], hints: dict[str
         name for name, hint in hints.items() if isinstance(hint, dataclasses.InitVar) or hint is dataclasses.InitVar
     ]
     if init_vars:
-        raise RegistrationError(
-            f"{cls.__name__}.{init_vars[0]}: an InitVar is not kept by the instance, so it cannot be stored: "
-            "make it a field, or give the event another type"
-        )
+        raise RegistrationError(init_var(cls, init_vars[0]))
     stored: list[Field] = []
     computed: list[Field] = []
     for field in dataclasses.fields(cls):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import NamedTuple
 
@@ -58,10 +58,25 @@ def _compared(kind: str, old: Mapping[str, Described], new: Mapping[str, Describ
     today = {stored: one for one in new.values() for stored in one.steps}
     for name, before in old.items():
         after = today.get(name)
-        yield _gone(kind, before) if after is None else _kept(kind, before, after)
+        former = [stored for stored in before.steps if stored != name and stored not in old]
+        yield (
+            _gone(kind, before)
+            if after is None
+            else _kept(kind, before, after, [stored for stored in former if today.get(stored) in (None, after)], today)
+        )
+        for stored in former:  # one that has become an event of its own, or a former name of another one
+            other = today.get(stored)
+            if other not in (None, after):
+                yield _kept(kind, _as_former(before, stored), other, (), today)
+    known = {stored for before in old.values() for stored in before.steps}
     for name, after in new.items():
-        if not old.keys() & after.steps.keys():
+        if not known & after.steps.keys():
             yield Change(kind, name, Verdict.BACKWARD, None, after.schema, (), (_why(f"the {kind} is new"),), "")
+
+
+def _as_former(before: Described, name: str) -> Described:
+    """Return what is stored under a former name, as if it was an event of that name."""
+    return before._replace(name=name, steps={name: before.steps[name]})
 
 
 def _gone(kind: str, before: Described) -> Change:
@@ -70,14 +85,29 @@ def _gone(kind: str, before: Described) -> Change:
     return Change(kind, before.name, Verdict.BREAKING, before.schema, None, (why,), (), fix)
 
 
-def _kept(kind: str, before: Described, after: Described) -> Change:
+def _kept(
+    kind: str, before: Described, after: Described, former: Iterable[str], today: Mapping[str, Described]
+) -> Change:
+    """Compare what is stored under its name, and under former names that lead to the same type, or to none."""
     backward, fix = _backward(kind, before, after)
+    fixes = [fix] if fix else []
+    for stored in former:
+        found, fix = _backward(kind, _as_former(before, stored), after) if stored in today else _unknown(after, stored)
+        new = tuple(gap for gap in found if gap not in backward)
+        backward += new
+        fixes += [fix] if new and fix not in fixes else []
+    fix = "; ".join(fixes)
     forward = _forward(kind, before, after)
     if before.schema == after.schema and (before.type is None or after.type is None) and not backward:
         why = (_why("only its codec knows the type: the rules of that codec say who can read what"),)
         return Change(kind, after.name, Verdict.UNKNOWN, before.schema, after.schema, why, why, "")
     verdict = _VERDICTS[not backward, not forward]
     return Change(kind, after.name, verdict, before.schema, after.schema, backward, forward, fix)
+
+
+def _unknown(after: Described, stored: str) -> tuple[tuple[Gap, ...], str]:
+    why = f"{stored!r}, a former name, is not known any more, so what is stored under it cannot be read"
+    return (_why(why),), f"name {stored!r} in the aliases of {after.name!r}"
 
 
 _VERDICTS = {

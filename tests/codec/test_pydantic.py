@@ -6,12 +6,13 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from importlib.util import find_spec
-from typing import Annotated, Any, Generic, NamedTuple, TypeVar, cast
+from types import ModuleType
+from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, TypeVar, cast
 from uuid import UUID
 
 import pytest
@@ -230,6 +231,12 @@ class Secret(BaseModel):
     key: pydantic.SecretStr
 
 
+@pydantic_dataclass
+class Price:
+    net: int
+    vat: InitVar[int] = 19
+
+
 @pytest.mark.parametrize(
     ("hint", "message"),
     [
@@ -238,6 +245,7 @@ class Secret(BaseModel):
         (Two, "Two: two fields have the alias 'x'"),
         (Future, "Future.on: FutureDate is not supported"),
         (Secret, "Secret.key: SecretStr is not supported"),
+        (Price, "Price.vat: an InitVar is not kept by the instance"),
         (Money | Weight, "is ambiguous"),
     ],
 )
@@ -253,6 +261,68 @@ def test_a_name_that_is_defined_later(json_codec: Codec) -> None:
     json_codec.check(module["First"])
     with pytest.raises(RegistrationError, match="cannot be resolved"):
         json_codec.encoder(module["First"])
+
+
+LATER = """
+from __future__ import annotations
+import pydantic, pydantic.dataclasses as pd
+{decorated}
+class First{base}:
+    then: Second
+{decorated}
+class Second{base}:
+    number: int
+"""
+
+
+@pytest.mark.parametrize("config", ["{}", "{'defer_build': True}"])
+@pytest.mark.parametrize("base", ["", "(pydantic.BaseModel)"])
+def test_a_process_that_only_reads_finds_a_class_that_was_defined_later(
+    json_codec: Codec, config: str, base: str
+) -> None:
+    """As long as no instance was made, pydantic has not looked for it."""
+    module: Any = ModuleType("defined_later")
+    decorated = "" if base else f"@pd.dataclass(config={config})"
+    sys.modules[module.__name__] = module
+    try:
+        exec(LATER.format(base=base.replace(")", f", **{config})"), decorated=decorated), module.__dict__)
+        assert decode(json_codec, module.First, '{"then":{"number":1}}').then.number == 1
+    finally:
+        del sys.modules[module.__name__]
+
+
+if TYPE_CHECKING:
+    from collections import OrderedDict as Client
+
+
+class Connected(BaseModel):
+    number: int
+    _client: Client[str, str] | None = PrivateAttr(default=None)
+
+
+def test_only_the_annotation_of_a_private_attribute_has_to_be_known(json_codec: Codec) -> None:
+    """Of others pydantic knows more: those of a function, for example."""
+
+    class Inner(BaseModel):
+        number: int
+
+    class Outer(BaseModel):
+        inner: Inner
+        _seen: int = PrivateAttr(0)
+
+    outer = Outer(inner=Inner(number=1))
+    assert decode(json_codec, Outer, encode(json_codec, Outer, outer)) == outer
+    json_codec.check(Connected)
+    with pytest.raises(RegistrationError, match=r"Connected\._client: the annotation 'Client' cannot be resolved"):
+        json_codec.encoder(Connected)
+
+
+def test_what_pydantic_refuses_is_named_by_its_stored_key(json_codec: Codec) -> None:
+    class Short(BaseModel):
+        number: int = Field(alias="theNumber", ge=0)
+
+    with pytest.raises(DecodeError, match=r"^\$\.theNumber: Short refused it"):
+        decode(json_codec, Short, '{"theNumber":-1}')
 
 
 def test_as_events_and_commands() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 import goes_lite as goes
 from goes_lite.codec import FunctionCodec
-from goes_lite.errors import ConfigError, DecodeError
+from goes_lite.errors import ConfigError, DecodeError, UnknownEventError
 from goes_lite.schema import Change, Verdict, changes, describe, parse
 
 T = TypeVar("T")
@@ -137,6 +137,29 @@ def test_upcasters_of_a_former_name_count_for_what_is_stored_under_it() -> None:
     new.upcast("made", 1)(_same)
     assert only(registry(), new).verdict is Verdict.BACKWARD
     assert only(registry(name="called"), new).fix == "register upcast('called', 1)"
+
+
+def test_a_former_name_that_is_not_known_any_more_breaks() -> None:
+    old, new = registry(name="called", aliases=["made"]), registry(name="called")
+    change = only(old, new)
+    assert (change.name, change.verdict) == ("called", Verdict.FORWARD)
+    assert "'made', a former name, is not known any more" in change.backward[0].problem
+    assert change.fix == "name 'made' in the aliases of 'called'"
+    with pytest.raises(UnknownEventError):
+        new.decode("made", "json", 1, '{"name":"ada"}')
+    assert only(old, old).verdict is Verdict.FULL
+
+
+def test_a_former_name_that_became_another_type_is_compared_with_it() -> None:
+    """And is not new, as the old program stored it."""
+    old = registry(name="called", aliases=["made"])
+    new = registry(name="called")
+    new.register("made", Other)
+    assert [(one.name, one.verdict) for one in compare(old, new)] == [
+        ("called", Verdict.FULL),
+        ("made", Verdict.BREAKING),
+    ]
+    assert [one.verdict for one in compare(old, registry())] == [Verdict.BREAKING, Verdict.FULL]
 
 
 def test_commands_are_compared_as_events_are() -> None:
