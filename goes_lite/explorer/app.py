@@ -16,8 +16,10 @@ from goes_lite.errors import (
     GoesError,
     InvalidEventError,
     InvalidQueryError,
+    LeaseHeld,
     RegistrationError,
     StoreError,
+    StoreReadOnly,
     UnknownEventError,
 )
 from goes_lite.explorer import assets
@@ -77,8 +79,10 @@ class Explorer:
         self.live = Live()
         self.actions: Actions | None = None
         if allow_actions:
-            from goes_lite.explorer.actions import Actions
+            from goes_lite.explorer.actions import Actions, check_writable
 
+            if writing is None:
+                check_writable(self.source)
             self.actions = Actions(self.source, writing or (lambda: nullcontext(db)), who)
 
     def close(self) -> None:
@@ -155,10 +159,15 @@ class Explorer:
                 done = actions.carry_out(request, plan)
             except ValueError as error:
                 wrong = str(error)
+            except (LeaseHeld, StoreReadOnly) as error:
+                wrong = f"Nothing was changed: {error}"
             else:
                 effect = ", ".join(f"{kind}: {number:,}" for kind, number in done.items())
-                told = frame.notice(f"Done: {plan.action} of {plan.target} ({effect}).", kind="good")
-                return _html(200, frame.page("Done", join(told, tag("p", frame.link("Go on", plan.back)))))
+                title = "Done" if next(iter(done.values()), 0) or plan.word else "Nothing was changed"
+                told = frame.notice(
+                    f"{title}: {plan.action} of {plan.target} ({effect}).", kind="good" if title == "Done" else "warn"
+                )
+                return _html(200, frame.page(title, join(told, tag("p", frame.link("Go on", plan.back)))))
         shown, secret = actions.form(request, frame, plan, wrong)
         answer = _html(409 if wrong else 200, frame.page(plan.action.capitalize(), shown))
         # Encoded as the addresses of our pages are, so that browsers send it with their forms.

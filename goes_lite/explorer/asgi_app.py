@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -86,7 +86,9 @@ class AsgiExplorer:
             if isinstance(self._db, BlockingDatabase):
                 raise AssertionError("its explorer was made at once")
             portal = _ProgramLoop(asyncio.get_running_loop(), self._db.location)
-            self._explorer = Explorer(BlockingDatabase(self._db.backend, portal), **self._options)
+            db = BlockingDatabase(self._db.backend, portal)
+            # On the event loop itself, nothing can be tried: a read-only handle is told when an action is.
+            self._explorer = Explorer(db, **self._options, writing=lambda: nullcontext(db))
         return self._explorer
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:

@@ -13,10 +13,11 @@ from urllib.parse import urlencode
 import pytest
 
 from goes_lite import Event, ModelProjection, blocking, projects
+from goes_lite.contract.own_collections import REBUILD
 from goes_lite.explorer import serve
 from goes_lite.operations.audit import AuditEntry
 from tests.cli.cli_kit import goes_lite
-from tests.explorer.explorer_kit import REGISTRY, Answer, OrderPaid, Visitor
+from tests.explorer.explorer_kit import REGISTRY, Answer, OrderPaid, Visitor, orders
 
 FAILED = "01900000-0000-7000-8000-000000000002"
 WAITING = "01900000-0000-7000-8000-000000000001"
@@ -46,9 +47,19 @@ def confirm(visitor: Visitor, path: str, count: object, **headers: str) -> Answe
     """Open the first page of an action, and send its form with a count."""
     page = visitor.ask(path)
     assert page.status == 200
-    token = re.search(r'name="token" value="(\w+)"', page.text)
-    assert token
-    body = urlencode({"token": token[1], "count": count, "reason": "because"})
+    return send(visitor, path, form_of(page), count, **headers)
+
+
+def form_of(page: Answer) -> dict[str, str]:
+    """Return the hidden fields of a form."""
+    fields = dict(re.findall(r'type="hidden" name="(\w+)" value="(\w+)"', page.text))
+    assert set(fields) == {"token", "plan"}
+    return fields
+
+
+def send(visitor: Visitor, path: str, fields: dict[str, str], count: object, **headers: str) -> Answer:
+    """Send a form that was opened before."""
+    body = urlencode({**fields, "count": str(count), "reason": "because"})
     return visitor.ask(path, "POST", body=body, Content_Type="application/x-www-form-urlencoded", **headers)
 
 
@@ -186,9 +197,22 @@ def test_a_projection_of_the_program_is_rebuilt(shop: Path) -> None:
         serve(db, allow_actions=True, writing=writing) as running,
     ):
         visitor = Visitor(running.url).admitted()
-        assert confirm(visitor, "/actions/rebuild?projection=paid-of-actions", 3).status == 200
+        assert "Type paid-of-actions to go on" in visitor.ask("/actions/rebuild?projection=paid-of-actions").text
+        assert confirm(visitor, "/actions/rebuild?projection=paid-of-actions", 3).status == 409
+        form = form_of(visitor.ask("/actions/rebuild?projection=paid-of-actions"))
+        with writing() as busy:
+            busy.leases.acquire(REBUILD + "paid-of-actions", "another", ttl=60)
+            held = send(visitor, "/actions/rebuild?projection=paid-of-actions", form, "paid-of-actions")
+            assert held.status == 409
+            assert "is held by" in held.text
+            assert "<form" in held.text
+        with writing() as busy:
+            busy.leases.release(busy.leases.acquire(REBUILD + "paid-of-actions", "another", ttl=60))
+            busy.events.append(orders(4, 1))  # the store is busy
+            busy.projection(Paid()).catch_up()
+        assert send(visitor, "/actions/rebuild?projection=paid-of-actions", form, "paid-of-actions").status == 200
         record = db.models.get("paid-of-actions", "all")
 
     assert record
-    assert record.data == "60"
-    assert audit(shop)[0].effect == {"events": 3, "different rows": 1}
+    assert record.data == "100"
+    assert audit(shop)[-1].effect == {"events": 4, "different rows": 1}
