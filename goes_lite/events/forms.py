@@ -18,6 +18,8 @@ class Form(NamedTuple):
     """In which new values are stored."""
     steps: dict[str, tuple[int, ...]]
     """The schemas with an upcaster to the next one, by the name under which a value was stored: this one, and former ones."""
+    own: dict[str, tuple[int, ...]]
+    """Of these, the ones that are registered for the stored name itself, which come before those of the current name."""
 
 
 def forms_of(registry: Registry) -> list[Form]:
@@ -35,6 +37,10 @@ def forms_of(registry: Registry) -> list[Form]:
                     for step in range(1, entry.schema)
                     if (stored, step) in registry._upcasters or (entry.name, step) in registry._upcasters
                 )
+                for stored in (entry.name, *entry.aliases)
+            },
+            {
+                stored: tuple(step for step in range(1, entry.schema) if (stored, step) in registry._upcasters)
                 for stored in (entry.name, *entry.aliases)
             },
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from typing import NamedTuple
 
-from goes_lite.schema.document import KINDS, Catalogue, Described
+from goes_lite.schema.document import KINDS, PLAIN, Catalogue, Described
 from goes_lite.schema.reading import Gap, gaps
 
 
@@ -62,12 +62,14 @@ def _compared(kind: str, old: Mapping[str, Described], new: Mapping[str, Describ
         yield (
             _gone(kind, before)
             if after is None
-            else _kept(kind, before, after, [stored for stored in former if today.get(stored) in (None, after)], today)
+            else _kept(
+                kind, before, after, after.name in old, [one for one in former if today.get(one) in (None, after)]
+            )
         )
         for stored in former:  # one that has become an event of its own, or a former name of another one
             other = today.get(stored)
             if other not in (None, after):
-                yield _kept(kind, _as_former(before, stored), other, (), today)
+                yield _kept(kind, _as_former(before, stored), other, other.name in old)
     known = {stored for before in old.values() for stored in before.steps}
     for name, after in new.items():
         if not known & after.steps.keys():
@@ -76,7 +78,7 @@ def _compared(kind: str, old: Mapping[str, Described], new: Mapping[str, Describ
 
 def _as_former(before: Described, name: str) -> Described:
     """Return what is stored under a former name, as if it was an event of that name."""
-    return before._replace(name=name, steps={name: before.steps[name]})
+    return before._replace(name=name)
 
 
 def _gone(kind: str, before: Described) -> Change:
@@ -85,20 +87,23 @@ def _gone(kind: str, before: Described) -> Change:
     return Change(kind, before.name, Verdict.BREAKING, before.schema, None, (why,), (), fix)
 
 
-def _kept(
-    kind: str, before: Described, after: Described, former: Iterable[str], today: Mapping[str, Described]
-) -> Change:
-    """Compare what is stored under its name, and under former names that lead to the same type, or to none."""
-    backward, fix = _backward(kind, before, after)
+def _kept(kind: str, before: Described, after: Described, joined: bool, former: Iterable[str] = ()) -> Change:
+    """Compare what is stored under its name, and under former names that lead to the same type, or to none.
+
+    `joined` if the old program had today's name as well, so that it has upcasters for another form.
+    """
+    backward, fix = _backward(before, after, joined)
     fixes = [fix] if fix else []
     for stored in former:
-        found, fix = _backward(kind, _as_former(before, stored), after) if stored in today else _unknown(after, stored)
+        found, fix = (
+            _backward(_as_former(before, stored), after, True) if stored in after.steps else _unknown(after, stored)
+        )
         new = tuple(gap for gap in found if gap not in backward)
         backward += new
         fixes += [fix] if new and fix not in fixes else []
     fix = "; ".join(fixes)
     forward = _forward(kind, before, after)
-    if before.schema == after.schema and (before.type is None or after.type is None) and not backward:
+    if before.schema == after.schema and not (before.judged and after.type is not None) and not backward:
         why = (_why("only its codec knows the type: the rules of that codec say who can read what"),)
         return Change(kind, after.name, Verdict.UNKNOWN, before.schema, after.schema, why, why, "")
     verdict = _VERDICTS[not backward, not forward]
@@ -122,7 +127,7 @@ def _why(problem: str) -> Gap:
     return Gap("", problem, None)
 
 
-def _backward(kind: str, before: Described, after: Described) -> tuple[tuple[Gap, ...], str]:
+def _backward(before: Described, after: Described, joined: bool) -> tuple[tuple[Gap, ...], str]:
     """Return why the new program cannot read what is stored, and what helps."""
     name, schema = before.name, before.schema
     steps = after.steps[name]
@@ -138,11 +143,29 @@ def _backward(kind: str, before: Described, after: Described) -> tuple[tuple[Gap
         return (
             _why(f"no upcaster leads {steps_text}{gone}, so what is stored in that form cannot be read"),
         ), f"register {fix}"
-    if schema < after.schema or before.type is None or after.type is None:
+    if joined and name != after.name and before.own and after.own is not None:
+        others = [step for step in before.own[name] if step < after.schema and step not in after.own.get(name, ())]
+        if others:
+            steps_text = " and ".join(f"from schema {step} to {step + 1}" for step in others)
+            taken = f"the upcaster of {name!r} {steps_text} is gone, and that of {after.name!r} is for another form"
+            return (_why(taken),), f"register {' and '.join(f'upcast({name!r}, {step})' for step in others)}"
+    if (other := _encoding(before, after, "program")) and (schema == after.schema or before.encoding not in _BUILT_IN):
+        return (_why(other),), f"register it with the codec {before.encoding!r}, and the type as before"
+    if schema < after.schema or not before.judged or after.type is None:
         return (), ""
-    found = tuple(gaps(before.type, after.type))
+    found = tuple(gaps(before.type, after.type)) if before.type is not None else ()
     fix = f"register it with schema={schema + 1}, and upcast({name!r}, {schema}) from the old form to the new one"
     return found, fix if found else ""
+
+
+_BUILT_IN = (*PLAIN, "protobuf")
+
+
+def _encoding(stored: Described, reader: Described, program: str) -> str:
+    """Return why a program cannot decode what is stored, whatever the type; "" if it can."""
+    if stored.encoding == reader.encoding or (stored.encoding in PLAIN and reader.type is not None):
+        return ""
+    return f"{stored.encoding!r} is the encoding of what is stored, and the {program} reads {reader.encoding!r}"
 
 
 def _forward(kind: str, before: Described, after: Described) -> tuple[Gap, ...]:
@@ -153,4 +176,8 @@ def _forward(kind: str, before: Described, after: Described) -> tuple[Gap, ...]:
         return (_why(f"schema {after.schema} is stored, and the old program knows only up to {before.schema}"),)
     if before.schema > after.schema:
         return (_why(f"schema {after.schema} is stored, of which the old program expects another form"),)
-    return () if before.type is None or after.type is None else tuple(gaps(after.type, before.type))
+    if why := _encoding(after, before, "old program"):
+        return (_why(why),)
+    if not after.judged or after.type is None or before.type is None:
+        return ()
+    return tuple(gaps(after.type, before.type))

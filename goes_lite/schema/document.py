@@ -16,6 +16,9 @@ FORMAT = 1
 
 KINDS = ("events", "commands")
 
+PLAIN = ("json", "msgpack")
+"""Encodings that every program reads, and which write what the JSON Schema of a type says."""
+
 
 class Described(NamedTuple):
     """One event or command, as a document has it."""
@@ -27,6 +30,15 @@ class Described(NamedTuple):
     """What is stored of it; None for a type that only its codec knows, such as a protobuf message."""
     steps: Mapping[str, tuple[int, ...]]
     """The schemas with an upcaster to the next one, by the name that is stored: this one, and former ones."""
+    own: Mapping[str, tuple[int, ...]] | None = None
+    """Those that are registered for the stored name itself; None in a document that does not tell."""
+    encoding: str = "json"
+    """In which new values are stored."""
+
+    @property
+    def judged(self) -> bool:
+        """Whether its type says all of what is stored: not if only its codec knows how it writes."""
+        return self.type is not None and self.encoding in PLAIN
 
 
 class Catalogue(NamedTuple):
@@ -50,6 +62,7 @@ def _described(form: Form) -> dict[str, Any]:
         "schema": form.schema,
         "encoding": form.encoding,
         "upcasters": {name: [*steps] for name, steps in form.steps.items()},
+        "own_upcasters": {name: [*steps] for name, steps in form.own.items()},
         "type": _type(form),
     }
 
@@ -63,7 +76,7 @@ def _type(form: Form) -> dict[str, Any] | None:
     try:
         return json_schema(form.type)
     except RegistrationError:
-        if form.encoding in ("json", "msgpack"):
+        if form.encoding in PLAIN:
             raise
         return None  # its codec accepts what has no shape
 
@@ -94,11 +107,20 @@ def _items(found: dict[str, Any], kind: str) -> list[tuple[str, Any]]:
 def _parsed(name: str, one: Any) -> Described:
     try:
         schema, kind = one["schema"], one["type"]
-        steps = {str(stored): tuple(map(int, steps)) for stored, steps in one["upcasters"].items()}
-        if type(schema) is not int or name not in steps:
+        encoding: object = one.get("encoding", "json")
+        steps = _steps(one["upcasters"])
+        own = _steps(one["own_upcasters"]) if "own_upcasters" in one else None
+        if own is not None and own.keys() != steps.keys():
+            raise TypeError(own)
+        if type(schema) is not int or name not in steps or not isinstance(encoding, str):
             raise TypeError(schema)
     except (AttributeError, KeyError, TypeError, ValueError):
         raise ConfigError(
             f"{name!r} is not described as `goes-lite schema events` does: write the document again"
         ) from None
-    return Described(name, schema, None if kind is None else node_of(kind), steps)
+    node = None if kind is None else node_of(kind, native=encoding == "msgpack")
+    return Described(name, schema, node, steps, own, encoding)
+
+
+def _steps(found: Any) -> dict[str, tuple[int, ...]]:
+    return {str(stored): tuple(map(int, steps)) for stored, steps in found.items()}

@@ -13,6 +13,9 @@ VALUES, FLAGS, ARRAY, TUPLE, DICT, OBJECT, UNION = "values", "flags", "array", "
 FORMATS = ("base64", "date-time", "date", "local-time", "timedelta", "uuid", "decimal", "integer")
 """Of strings. An integer is a string as the key of an object."""
 
+NATIVE = ("base64", "date-time", "integer")
+"""Those for which msgpack has a form of its own."""
+
 _NAMES = {
     "base64": "bytes", "date-time": "datetime", "local-time": "time", "uuid": "UUID", "decimal": "Decimal",
     INTEGER: "int", NUMBER: "float", STRING: "str", ANY: "any JSON",
@@ -26,7 +29,19 @@ MAPPING: type[Any] = dict
 class Node:
     """One type, as it is stored. A recursive type is a node that contains itself."""
 
-    __slots__ = ("fields", "format", "kind", "open", "parts", "positional", "required", "title", "unique", "values")
+    __slots__ = (
+        "fields",
+        "format",
+        "kind",
+        "native",
+        "open",
+        "parts",
+        "positional",
+        "required",
+        "title",
+        "unique",
+        "values",
+    )
 
     def __init__(self, kind: str = ANY) -> None:
         self.kind = kind
@@ -39,6 +54,7 @@ class Node:
         self.fields: dict[str, Node] = {}
         self.required: frozenset[str] = frozenset()
         self.positional = False
+        self.native = False  # stored in a form of its own where JSON has a string, as msgpack does
 
     def __repr__(self) -> str:
         return f"<Node {self.label()}>"
@@ -62,10 +78,10 @@ class Node:
         return _NAMES.get(name, name)
 
 
-def node_of(document: Any) -> Node:
-    """Return the tree of a schema; ConfigError for one that `json_schema` does not make."""
+def node_of(document: Any, *, native: bool = False) -> Node:
+    """Return the tree of a schema, `native` if it is stored in msgpack; ConfigError for one that `json_schema` does not make."""
     definitions: Any = document.get("$defs", {}) if isinstance(document, MAPPING) else {}
-    reader = _Reader(definitions if isinstance(definitions, MAPPING) else {})
+    reader = _Reader(definitions if isinstance(definitions, MAPPING) else {}, native)
     found = reader.node(document, 0)
     for node in reader.known.values():
         _check_members(node, ())
@@ -84,8 +100,9 @@ def _check_members(node: Node, above: tuple[int, ...]) -> None:
 class _Reader:
     """Reads one document; definitions are read once, so that a recursive one refers to itself."""
 
-    def __init__(self, definitions: dict[str, Any]) -> None:
+    def __init__(self, definitions: dict[str, Any], native: bool) -> None:
         self.definitions = definitions
+        self.native = native
         self.known: dict[str, Node] = {}
 
     def node(self, schema: Any, depth: int) -> Node:
@@ -132,6 +149,7 @@ class _Reader:
         elif kind == STRING:
             node.kind = STRING
             node.format = str(schema.get("contentEncoding") or schema.get("format") or "")
+            node.native = self.native and node.format in NATIVE
             if node.format and node.format not in FORMATS:
                 raise ValueError(node.format)
         elif kind == "array":

@@ -153,10 +153,11 @@ def _reads(form: str, text: str) -> bool:
 
 
 def _string(old: Node, new: Node, seen: _Seen) -> Iterator[Gap]:
+    text = not old.native  # else only the same type reads it
     fits = new.kind == STRING and (
-        new.format in ("", old.format) or (old.format == "integer" and new.format == "decimal")
+        new.format == old.format or (text and new.format == "") or (old.format == "integer" and new.format == "decimal")
     )
-    if not fits and not (new.kind == VALUES and new.open and type(new.values[0]) is str):
+    if not fits and not (text and new.kind == VALUES and new.open and type(new.values[0]) is str):
         yield from _other(old, new)
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
 from importlib.util import find_spec
 from typing import Any, TypeVar
+from uuid import UUID
 
 import pytest
 
@@ -14,6 +17,7 @@ import goes_lite as goes
 from goes_lite.codec import FunctionCodec
 from goes_lite.errors import ConfigError, DecodeError, UnknownEventError
 from goes_lite.schema import Change, Verdict, changes, describe, parse
+from tests.codec.codec_kit import needs_msgspec
 
 T = TypeVar("T")
 
@@ -162,6 +166,77 @@ def test_a_former_name_that_became_another_type_is_compared_with_it() -> None:
     assert [one.verdict for one in compare(old, registry())] == [Verdict.BREAKING, Verdict.FULL]
 
 
+def test_an_upcaster_of_a_former_name_that_is_gone_breaks() -> None:
+    """That of today's name is used in its place, and was made for another form."""
+
+    def program(*names: str, **options: Any) -> goes.Registry:
+        made = registry(name="called", schema=2, **options)
+        for name in names:
+            made.upcast(name, 1)(_same)
+        return made
+
+    old, new = program("called", "made", aliases=["made"]), program("called", aliases=["made"])
+    change = only(old, new)
+    assert (change.verdict, change.fix) == (Verdict.FORWARD, "register upcast('made', 1)")
+    assert "the upcaster of 'made' from schema 1 to 2 is gone" in change.backward[0].problem
+    assert only(new, old).verdict is Verdict.FULL
+    # One that moves along with its event, to a name that had none, still does what it did.
+    assert only(registry(1, schema=2), new).verdict is Verdict.BACKWARD
+    before = program("called")
+    before.register("made", Other, schema=2)
+    before.upcast("made", 1)(_same)
+    assert [one.verdict for one in compare(before, new)] == [Verdict.FULL, Verdict.BREAKING]
+
+
+def test_a_document_without_upcasters_of_former_names_and_encodings_can_be_read() -> None:
+    document = describe(registry(1, schema=2, aliases=["once"]))
+    for one in document["events"].values():
+        del one["own_upcasters"], one["encoding"]
+    old = parse(document)
+    (change,) = changes(old, parse(describe(registry(1, schema=2, aliases=["once"]))))
+    assert change.verdict is Verdict.FULL
+    assert old.events["made"].encoding == "json"
+
+
+@needs_msgspec
+@pytest.mark.parametrize(
+    ("before", "value", "after", "message"),
+    [
+        (datetime, datetime(2026, 1, 1, tzinfo=UTC), str, "datetime is stored, str is expected"),
+        (bytes, b"a", str, "bytes is stored, str is expected"),
+        (dict[int, int], {1: 2}, dict[str, int], "int is stored, str is expected"),
+        (dict[int, int], {1: 2}, dict[Decimal, int], ""),
+        (dict[bytes, int], {b"a": 2}, dict[str, int], "bytes is stored, str is expected"),
+        (datetime, datetime(2026, 1, 1, tzinfo=UTC), datetime, ""),
+        (UUID, UUID(int=1), str, ""),
+    ],
+)
+def test_msgpack_has_forms_of_its_own(before: Any, value: Any, after: Any, message: str) -> None:
+    """What is text in JSON and can be read as a str is not text there."""
+    data: type[Any] = make_dataclass("Data", [("value", before)])
+    today: type[Any] = make_dataclass("Data", [("value", after)])
+    old, new = registry(type=data, codec="msgpack"), registry(type=today, codec="msgpack")
+    assert [gap.problem for gap in only(old, new).backward] == ([message] if message else [])
+    read = stored_by(old, new, data(value))
+    if message:
+        with pytest.raises(DecodeError):
+            read()
+    else:
+        read()
+    json = registry(type=data)
+    assert only(json, old).verdict is only(old, json).verdict is Verdict.FULL
+
+
+def test_who_does_not_have_the_codec_cannot_read_what_it_stored() -> None:
+    codec = FunctionCodec("odd", repr, lambda text, _: Old(text), text=True)
+    old, new = registry(codec=codec), registry()
+    assert [only(old, old).verdict, only(old, new).verdict] == [Verdict.UNKNOWN, Verdict.FORWARD]
+    assert only(new, old).verdict is Verdict.BACKWARD  # what is stored as JSON is read as JSON
+    with pytest.raises(DecodeError):
+        stored_by(old, new, Old("ada"))()
+    stored_by(new, old, Old("ada"))()
+
+
 def test_commands_are_compared_as_events_are() -> None:
     old, new = goes.Registry(), goes.Registry()
     old.commands.register("make", Old)
@@ -179,7 +254,11 @@ def test_a_type_that_only_its_codec_knows_is_not_judged() -> None:
 
     change = only(program(), program())
     assert (change.verdict, change.fix) == (Verdict.UNKNOWN, "")
-    assert only(program(), registry()).verdict is Verdict.UNKNOWN
+    change = only(program(), registry())
+    assert change.verdict is Verdict.BREAKING
+    assert change.backward[0].problem == "'odd' is the encoding of what is stored, and the program reads 'json'"
+    with pytest.raises(DecodeError):
+        stored_by(program(), registry(), 1j)()
     assert only(program(), registry(type=Other, schema=2)).fix == "register upcast('made', 1)"
 
 

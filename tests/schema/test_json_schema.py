@@ -248,10 +248,12 @@ def test_a_registry_is_described_with_what_only_codecs_know() -> None:
     registry.commands.register("node.make", Node)
     document = json.loads(json.dumps(describe(registry)))
     assert document["events"]["node.made"]["upcasters"] == {"node.made": [2], "node.new": [1, 2]}
+    assert document["events"]["node.made"]["own_upcasters"] == {"node.made": [2], "node.new": [1]}
     assert document["events"]["odd.made"] == {
         "schema": 1,
         "encoding": "odd",
         "upcasters": {"odd.made": []},
+        "own_upcasters": {"odd.made": []},
         "type": None,
     }
     catalogue = parse(json.dumps(document))
