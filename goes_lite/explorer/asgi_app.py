@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, MutableMapping
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext, suppress
-from types import ModuleType
+from contextlib import contextmanager, nullcontext, suppress
+from types import FrameType, ModuleType
 from typing import Any, TypeVar
 
 from goes_lite.blocking import BlockingDatabase
@@ -56,6 +58,7 @@ class AsgiExplorer:
         self._options = options
         self._explorer = Explorer(db, **self._options) if isinstance(db, BlockingDatabase) else None
         self._threads = ThreadPoolExecutor(MOST + 8, thread_name_prefix="goes_lite-explorer")
+        self._closed = False
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Serve one request, or the life of the application."""
@@ -67,10 +70,41 @@ class AsgiExplorer:
             await self._http(scope, receive, send)
 
     def close(self) -> None:
-        """End the pages that are followed live. The handle stays open."""
+        """End the pages that are followed live, and answer no more. The handle stays open. Closing twice is allowed."""
+        self._closed = True
         if self._explorer is not None:
             self._explorer.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False)
+
+    @contextmanager
+    def closed_by_signals(self) -> Generator[None]:
+        """Close it when the process is told to stop (SIGTERM, SIGINT), or at the end of a `with` block on its event loop.
+
+        A server that is told to stop waits for the responses that are under way, before the lifespan of the program ends:
+        for as long as a page is followed live. What handled the signal before, such as the server, handles it still. Away
+        from the main thread, where no signal arrives, it only closes at the end of the block.
+        """
+        loop = asyncio.get_running_loop()
+        main = threading.current_thread() is threading.main_thread()
+        before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)} if main else {}
+
+        def stop(number: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(self.close)  # what the signal interrupts may hold a lock
+            handler = before[signal.Signals(number)]
+            if callable(handler):
+                handler(number, frame)
+            elif handler == signal.SIG_DFL:
+                signal.signal(number, handler)
+                signal.raise_signal(number)
+
+        for number in before:
+            signal.signal(number, stop)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            self.close()
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -105,9 +139,11 @@ class AsgiExplorer:
             check_size(path + query, 0)
             body = await _body(receive)
             full = Request(request.method, request.path, parsed_query(query), headers, body, base)
+            if self._closed:
+                raise Refused(503, "the program is about to end")
             answer = await loop.run_in_executor(self._threads, explorer.respond, full)
         except Refused as error:
-            answer = explorer.refuse(request, error)
+            answer = await asyncio.to_thread(explorer.refuse, request, error)  # its page is made from files
         await self._send(answer, request.method, receive, send)
 
     async def _send(self, answer: Response, method: str, receive: Receive, send: Send) -> None:
@@ -131,7 +167,7 @@ class AsgiExplorer:
         loop = asyncio.get_running_loop()
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
-            while not gone.done():
+            while not gone.done() and not self._closed:
                 # Within a heartbeat, also after the page was closed.
                 piece = await loop.run_in_executor(self._threads, next, pieces, None)
                 if piece is None or gone.done():

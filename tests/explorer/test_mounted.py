@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
+import sys
 import threading
 import time
 from collections.abc import Generator
@@ -18,6 +21,7 @@ from goes_lite import blocking, explorer
 from tests.explorer.explorer_kit import REGISTRY, Visitor, orders
 from tests.explorer.test_actions import WAITING, confirm
 from tests.explorer.test_live import PATIENCE, followed, messages
+from tests.recipes import recipe_kit as kit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -168,3 +172,45 @@ def test_it_acts_with_the_handle_of_the_program(name: str, tea_shop: Path, tmp_p
         assert f'action="{path}"' in visitor.ask(path).text
         assert confirm(visitor, path, 1).status == 200
         assert visitor.ask(path).status == 404
+
+
+@pytest.mark.skipif(os.name != "posix", reason="servers are stopped by SIGTERM")
+@kit.needs("starlette", "uvicorn")
+def test_a_server_ends_though_a_page_is_live(shop: Path) -> None:
+    """uvicorn waits for open responses for as long as it takes: nothing else ends this one."""
+    command = ["-m", "uvicorn", "mounted_program:app", "--app-dir", Path(__file__).parent, "--port", 0]
+    with kit.running(sys.executable, *command, cwd=shop.parent) as program:
+        visitor = Visitor(program.expect(r"running on (http://127.0.0.1:\d+)")[1])
+        with followed(visitor, "/store/live?after=4") as answer:
+            arriving = messages(answer)
+            assert [next(arriving)[0], next(arriving)[0]] == [5, 6]
+
+            program.process.send_signal(signal.SIGTERM)
+
+            assert list(arriving) == []  # it ends
+        program.expect("Application shutdown complete")
+        assert program.ended() in (0, -signal.SIGTERM)
+    assert "Traceback" not in "\n".join(program.printed)
+
+
+def test_a_closed_explorer_answers_no_more(shop: Path) -> None:
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def main() -> None:
+        async with goes.connect(shop, registry=REGISTRY) as db:
+            pages = explorer.asgi(db)
+            with pages.closed_by_signals():
+                pass
+            await pages({"type": "http", "method": "GET", "path": "/log", "headers": []}, receive, send)
+            pages.close()
+
+    asyncio.run(main())
+
+    assert sent[0]["status"] == 503
+    assert b"about to end" in sent[1]["body"]
