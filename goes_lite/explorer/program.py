@@ -28,10 +28,10 @@ def aggregate_class(source: Source, name: str) -> type[Aggregate] | None:
 def personal_state(source: Source, aggregate: type[Aggregate]) -> bool:
     """Whether an event of an aggregate declares a field personal: then its state may hold it under any name."""
     from goes_lite.aggregate import definition_of
-    from goes_lite.explorer.disclosure import mask_of
+    from goes_lite.explorer.disclosure import is_personal
 
     registry = source.db.registry
-    return any(name in registry and mask_of(registry.type_of(name)) for name in definition_of(aggregate).appliers)
+    return any(name in registry and is_personal(registry.type_of(name)) for name in definition_of(aggregate).appliers)
 
 
 def projections(source: Source) -> dict[str, Projection]:

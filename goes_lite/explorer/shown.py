@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, cast
 
 from goes_lite.errors import CodecError, GoesError
 from goes_lite.errors.functions import error_text
 from goes_lite.events.event import CAUSATION, CORRELATION, Event, restore
-from goes_lite.explorer.disclosure import MASK
+from goes_lite.explorer.disclosure import MASK, stored_type
 from goes_lite.operations.difference import Difference
 from goes_lite.operations.forms import iso, parsed_json
 
@@ -86,7 +87,8 @@ def event_shown(source: Source, event: Event[Any], most: int = MOST) -> dict[str
         event.position, "json", schema, "null",
     )  # fmt: skip
     beginning = payload[:BEGINNING]
-    text = _part(source, beginning if isinstance(beginning, str) else beginning.hex(), event.name in source.db.registry)
+    kind, _ = stored_type(source.db.registry, event.name, schema)
+    text = source.disclosure.text(beginning if isinstance(beginning, str) else beginning.hex(), kind)
     return {**source.event(small), "encoding": encoding, "payload": text, "size": len(payload), "truncated": True}
 
 
@@ -95,38 +97,35 @@ def row_of(source: Source, event: Event[Any]) -> dict[str, Any]:
     return event_shown(source, event, IN_LISTS)
 
 
-def document(source: Source, text: str, kind: Any = None, most: int = MOST) -> dict[str, Any]:
-    """Return a document that is stored as JSON, such as a read model, with its size; `kind` is its type, if that is known."""
+def document(source: Source, text: str, kind: Any = None, most: int = MOST, *, current: bool = True) -> dict[str, Any]:
+    """Return a document that is stored as JSON, such as a read model, with its size.
+
+    `kind` is its type, if that is known, and `current` whether it has the form of today's.
+    """
     if len(text) > most:
-        shown = _part(source, text[:BEGINNING], kind is not None)
+        shown = source.disclosure.text(text[:BEGINNING], kind)
         return {"data": None, "payload": shown, "size": len(text), "truncated": True}
     parsed = parsed_json(text)
     if parsed is None:
-        return {"data": None, "payload": _part(source, text, kind is not None), "size": len(text)}
-    return {"data": source.disclosure.value(parsed[0], kind), "size": len(text)}
-
-
-def _part(source: Source, text: str, known: bool) -> str:
-    # What a program declares personal cannot be told in a part of a text.
-    return MASK if known and source.disclosure.level != "full" else source.disclosure.text(text)
+        return {"data": None, "payload": source.disclosure.text(text, kind), "size": len(text)}
+    return {"data": source.disclosure.value(parsed[0], kind, current=current), "size": len(text)}
 
 
 def differences_shown(found: list[Difference], *, hidden: bool = False, most: int = 200) -> list[dict[str, Any]]:
-    """Return where two states differ, as data; `hidden` masks the values."""
-    return [
-        {
-            "path": one.path,
-            "kind": one.kind,
-            "before": MASK if hidden and one.kind != "added" else one.before,
-            "after": MASK if hidden and one.kind != "removed" else one.after,
-        }
-        for one in found[:most]
-    ]
+    """Return where two states differ, as data; `hidden` tells of which attributes, and no more."""
+    if hidden:
+        return [
+            {"path": name, "kind": "changed", "before": MASK, "after": MASK}
+            for name in dict.fromkeys(re.split(r"[.\[]", one.path, maxsplit=1)[0] for one in found)
+        ][:most]
+    return [{"path": one.path, "kind": one.kind, "before": one.before, "after": one.after} for one in found[:most]]
 
 
-def problem(error: Exception) -> str:
+def problem(source: Source, error: Exception) -> str:
     """Return an error of what is stored, or of a function of the program, as text for a page."""
-    return str(error) if isinstance(error, GoesError) else error_text(error, 500)
+    if isinstance(error, GoesError) and source.disclosure.level == "full":
+        return str(error)
+    return source.disclosure.error(error_text(error, 500))
 
 
 def correlation_of(event: Event[Any]) -> str:

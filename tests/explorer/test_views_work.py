@@ -16,8 +16,8 @@ from tests.explorer.views_kit import Pages, pages
 
 @pytest.fixture(scope="module")
 def tea(tea_shop: Path) -> Iterator[Pages]:
-    """With the types of the program."""
-    with pages(tea_shop, program.registry, program) as found:
+    """With the types of the program, in full."""
+    with pages(tea_shop, program.registry, program, disclose="full") as found:
         yield found
 
 
@@ -185,7 +185,7 @@ def test_a_projection_is_stepped_without_writing(tmp_path: Path) -> None:
         db.models.put("bills", "b", '{"total":8}')
         db.events.append([_added(registry, "a", 3, 13)])
     before = path.read_bytes()
-    with pages(path, registry) as found:
+    with pages(path, registry, disclose="full") as found:
         page = found.data("/projection/bills")
         assert (page["step"]["at"], page["stored"]["version"], page["program"]["version"]) == (3, 1, 1)
         (model,) = page["step"]["models"]

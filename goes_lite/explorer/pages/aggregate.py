@@ -128,7 +128,7 @@ def _state(
         aggregate.replay(source.db.events.load(ref, after=at - 1, upto=at))
         after = plain(state_of(aggregate))
     except BaseException as exc:  # noqa: BLE001 - classes of the program
-        return {"problem": problem(failure(exc))}
+        return {"problem": problem(source, failure(exc))}
     return {
         "data": _hidden(after) if hidden else after,
         "deleted": aggregate.deleted,

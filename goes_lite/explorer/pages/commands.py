@@ -14,6 +14,7 @@ from goes_lite.errors import CodecError
 from goes_lite.events.event import CAUSATION, CORRELATION
 from goes_lite.events.fields import from_micros
 from goes_lite.events.query import EventQuery
+from goes_lite.explorer.disclosure import OURS, stored_type
 from goes_lite.explorer.exchange import missing
 from goes_lite.explorer.html import Html, join, tag
 from goes_lite.explorer.moments import position_at
@@ -48,7 +49,7 @@ def read(source: Source, request: Request) -> Mapping[str, Any]:
     with source.db.view() as view:
         accepted = view.models.query(COMMANDS, reverse=True, limit=READ).list()
         receipts = view.models.query(RECEIPTS, reverse=True, limit=READ).list()
-    found = [_accepted(one, now) for one in accepted]
+    found = [_accepted(source, one, now) for one in accepted]
     known = {one["id"] for one in found}
     found += [_receipt(one) for one in receipts if one.id not in known]
     counts = Counter(one["state"] for one in found)
@@ -66,7 +67,7 @@ def _latest(one: Mapping[str, Any]) -> tuple[str, str]:
     return one["time"] or "", one["id"]
 
 
-def _accepted(record: ModelRecord, now: datetime) -> dict[str, Any]:
+def _accepted(source: Source, record: ModelRecord, now: datetime) -> dict[str, Any]:
     """Return an accepted command in short. What cannot be read is shown as that."""
     found = fields_of(record)
     try:
@@ -75,7 +76,8 @@ def _accepted(record: ModelRecord, now: datetime) -> dict[str, Any]:
             state = "scheduled"
         return {
             "id": record.id, "command": str(found["command"]), "state": state, "time": stored_time(found.get("time")),
-            "due": when(due), "attempts": int(found.get("attempts", 0)), "error": _line(str(found.get("error", ""))),
+            "due": when(due), "attempts": int(found.get("attempts", 0)),
+            "error": _line(source.disclosure.error(str(found.get("error", "")))),
         }  # fmt: skip
     except (KeyError, TypeError, ValueError, CodecError):
         return {
@@ -126,7 +128,9 @@ def _one(source: Source, id: str, at: int | None) -> dict[str, Any]:
         events = _caused(source, view, id, handled, at)
     if accepted is None and receipt is None and not events:
         raise missing(f"nothing is kept of a command {id!r:.80}", "look at the commands")
-    short = _accepted(accepted, now) if accepted is not None else _receipt(receipt) if receipt is not None else None
+    short = (
+        _accepted(source, accepted, now) if accepted is not None else _receipt(receipt) if receipt is not None else None
+    )
     return {
         "id": id,
         "command": short and short["command"],
@@ -140,15 +144,15 @@ def _one(source: Source, id: str, at: int | None) -> dict[str, Any]:
 def _as_accepted(source: Source, record: ModelRecord) -> dict[str, Any]:
     found = fields_of(record)
     payload, command = str(found.get("payload", "")), str(found.get("command"))
-    registry = source.db.registry.commands
-    kind = registry.type_of(command) if command in registry else None
-    readable = found.get("encoding") == "json" and not found.get("binary")
-    said = (
-        document_of(source, payload, kind) if readable else {"data": None, "payload": source.disclosure.text(payload)}
-    )
+    kind, current = stored_type(source.db.registry.commands, command, found.get("schema"))
+    if found.get("encoding") == "json" and not found.get("binary"):
+        said = document_of(source, payload, kind, current=current)
+    else:
+        said = {"data": None, "payload": source.disclosure.text(payload, kind)}
     return {
-        "said": said if found else document_of(source, record.data),
-        "encoding": found.get("encoding"), "schema": found.get("schema"), "error": str(found.get("error", "")),
+        "said": said if found else document_of(source, record.data, OURS),
+        "encoding": found.get("encoding"), "schema": found.get("schema"),
+        "error": source.disclosure.error(str(found.get("error", ""))),
         "code": found.get("code") or None, "deadline": stored_time(found.get("deadline")), "version": record.version,
         "metadata": {key: str(value) for key, value in mapping(found.get("metadata")).items()},
     }  # fmt: skip
@@ -158,8 +162,8 @@ def _as_handled(source: Source, record: ModelRecord) -> dict[str, Any]:
     found = fields_of(record)
     rejection, result = _text(found.get("rejection")), _text(found.get("result"))
     return {
-        "result": None if result is None else document_of(source, result),
-        "rejection": None if rejection is None else document_of(source, rejection),
+        "result": None if result is None else document_of(source, result, OURS),
+        "rejection": None if rejection is None else document_of(source, rejection, OURS),
     }
 
 

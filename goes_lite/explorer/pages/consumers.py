@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from goes_lite.contract.checkpoints import check_owned_name
 from goes_lite.contract.own_collections import PROCESSORS, PROJECTIONS, parked_collection
 from goes_lite.errors import InvalidQueryError
+from goes_lite.explorer.disclosure import OURS
 from goes_lite.explorer.exchange import missing
 from goes_lite.explorer.html import Html, join, tag
 from goes_lite.explorer.pieces import age, columns, more_than, pager, status
@@ -88,7 +89,7 @@ def _parked(source: Source, view: BlockingView, name: str, skip: int) -> tuple[l
     for record in records[:PAGE]:
         letter = fields_of(record)
         if not isinstance(letter.get("position"), int):
-            letters.append({"id": record.id, "unreadable": document_of(source, record.data)})
+            letters.append({"id": record.id, "unreadable": document_of(source, record.data, OURS)})
             continue
         ref = letter.get("aggregate")
         pair = [*mapping(ref).values()] or sequence(ref)
@@ -97,7 +98,7 @@ def _parked(source: Source, view: BlockingView, name: str, skip: int) -> tuple[l
                 "id": record.id, "position": letter["position"], "event": str(letter.get("name", "")),
                 "aggregate": str(pair[0]) if len(pair) == 2 else None,
                 "aggregate_id": str(pair[1]) if len(pair) == 2 else None,
-                "attempts": letter.get("attempts"), "error": str(letter.get("error", "")),
+                "attempts": letter.get("attempts"), "error": source.disclosure.error(str(letter.get("error", ""))),
                 "time": stored_time(letter.get("time")),
                 "behind": letter.get("behind") or None, "due": letter.get("due") or 0,
             }

@@ -77,7 +77,9 @@ def _today(source: Source, event: Event[Any]) -> dict[str, Any] | None:
             "problem": "it is too large for a page",
         }
     found = today_of(event, registry)
-    if found is not None and "problem" not in found:
+    if found is not None and "problem" in found:
+        found["problem"] = source.disclosure.error(found["problem"])
+    elif found is not None:
         found["data"] = source.disclosure.value(found["data"], registry.type_of(found["event"]))
     return found
 

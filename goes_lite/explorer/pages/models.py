@@ -7,6 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from goes_lite.contract.own_collections import PROJECTIONS, REBUILD, RESERVED
+from goes_lite.explorer.disclosure import OURS
 from goes_lite.explorer.exchange import missing
 from goes_lite.explorer.html import Html, join, tag
 from goes_lite.explorer.pieces import brief_document, document, pager
@@ -31,7 +32,7 @@ def read(source: Source, request: Request) -> Mapping[str, Any]:
     if not request.argument:
         return _collections(source)
     collection, id = request.argument, request.exact("id")
-    kind = kinds_of(source).get(collection)
+    kind = kinds_of(source).get(collection, OURS if collection.startswith(RESERVED) else None)
     with source.db.view() as view:
         if id:
             record = view.models.get(collection, id)

@@ -113,7 +113,7 @@ def _stepped(
             "after": after[0].position if after else None,
         }  # fmt: skip
     except BaseException as exc:  # noqa: BLE001 - payloads, and functions of the program
-        return {"event": None, "at": at, "problem": problem(failure(exc))}
+        return {"event": None, "at": at, "problem": problem(source, failure(exc))}
     try:
         most = FOLDED_IF_ASKED if asked else FOLDED
         if (models := folding(projection)) is not None:
@@ -123,7 +123,7 @@ def _stepped(
     except TooManyEvents as exc:
         return {**data, "postponed": str(exc), "possible": not asked and folding(projection) is not None}
     except BaseException as exc:  # noqa: BLE001 - functions of the program
-        return {**data, "problem": problem(failure(exc))}
+        return {**data, "problem": problem(source, failure(exc))}
     return {**data, **_shown(source, projection, made)}
 
 
@@ -180,7 +180,7 @@ def _parity(
     except TooManyEvents as exc:
         return {"compared": 0, "postponed": str(exc), "possible": not asked, "different": []}
     except BaseException as exc:  # noqa: BLE001 - functions of the program
-        return {"compared": 0, "problem": problem(failure(exc)), "different": []}
+        return {"compared": 0, "problem": problem(source, failure(exc)), "different": []}
     different = [
         {"id": id, "live": document_of(source, text, projection.model),
          "new": None if (new := made[id]) is None else document_of(source, new, projection.model)}

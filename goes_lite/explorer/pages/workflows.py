@@ -7,18 +7,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from goes_lite.codec.types import runtime_class
 from goes_lite.contract.own_collections import COMMANDS, RECEIPTS, WORKFLOWS, instances_collection, waiting_collection
 from goes_lite.errors import CodecError, GoesError, InvalidQueryError
 from goes_lite.errors.functions import failure
 from goes_lite.events.fields import AggregateRef, from_micros
 from goes_lite.events.workflow import EffectRecord
+from goes_lite.explorer.disclosure import OURS
 from goes_lite.explorer.exchange import missing
 from goes_lite.explorer.html import Html, join, tag
 from goes_lite.explorer.instance import render_instance
 from goes_lite.explorer.pieces import pager, status
 from goes_lite.explorer.program import workflows
+from goes_lite.explorer.shown import MOST, fields_of, mapping, problem, sequence, stored_time, when
 from goes_lite.explorer.shown import document as document_of
-from goes_lite.explorer.shown import fields_of, mapping, problem, sequence, stored_time, when
 from goes_lite.operations.difference import plain
 from goes_lite.operations.selecting import splits
 from goes_lite.workflow.describing import STATUSES, effects_of, happened
@@ -61,7 +63,7 @@ def read(source: Source, request: Request) -> Mapping[str, Any]:
             records = view.models.query(instances_collection(one), limit=each).list()
             bound = bound or len(records) == each
             for record in records:
-                instance = _short(one, record)
+                instance = _short(source, one, record)
                 counts[instance["status"]] += 1
                 if not wanted or instance["status"] == wanted:
                     found.append(instance)
@@ -72,7 +74,7 @@ def read(source: Source, request: Request) -> Mapping[str, Any]:
     }  # fmt: skip
 
 
-def _short(name: str, record: ModelRecord) -> dict[str, Any]:
+def _short(source: Source, name: str, record: ModelRecord) -> dict[str, Any]:
     """Return an instance in short; one whose record cannot be read as that."""
     found = fields_of(record)
     failing = mapping(found.get("failing"))
@@ -83,7 +85,7 @@ def _short(name: str, record: ModelRecord) -> dict[str, Any]:
             "started": stored_time(found["started"]), "updated": stored_time(found["updated"]),
             "reason": str(found.get("reason") or ""),
             "timers": _timers(found.get("timers")),
-            "failing": _failing(failing) if failing else None,
+            "failing": _failing(source, failing) if failing else None,
         }  # fmt: skip
     except (KeyError, TypeError, ValueError, CodecError):
         return {
@@ -98,10 +100,11 @@ def _timers(timers: object) -> list[dict[str, Any]]:
     return [{"name": name, "due": when(from_micros(due))} for name, due in rows]
 
 
-def _failing(found: Mapping[str, Any]) -> dict[str, Any]:
+def _failing(source: Source, found: Mapping[str, Any]) -> dict[str, Any]:
     retry = found.get("retry")
     return {
-        "since": stored_time(found.get("since")), "attempts": found.get("attempts"), "error": str(found.get("error", "")),
+        "since": stored_time(found.get("since")), "attempts": found.get("attempts"),
+        "error": source.disclosure.error(str(found.get("error", ""))),
         "input": str(found.get("input", "")), "position": found.get("position") or None,
         "retry": when(from_micros(retry)) if isinstance(retry, int) and retry else None,
     }  # fmt: skip
@@ -114,21 +117,25 @@ def _one(source: Source, text: str, upto: int | None) -> dict[str, Any]:
     with source.db.view() as view:
         name, record = _found(view, text)
         key = record.id
-        instance = _short(name, record)
+        instance = _short(source, name, record)
         newest = max(1, instance["events"])
         upto = newest if upto is None else max(1, min(upto, newest))
         events = view.events.load(AggregateRef(AGGREGATE + name, key), after=max(0, upto - HISTORY), upto=upto)
         told = _decoded(source, events)
         outbox = _outbox(view, told)
         waiting = _waiting(view, name, key)
-    found, states = fields_of(record), _states(source, name, key, instance["events"])
-    state = {"data": source.disclosure.value(found.get("state"), states.get("kind")), "size": len(record.data)}
+    found, states = fields_of(record), _states(source, name, key, instance)
+    if len(record.data) > MOST:
+        state = document_of(source, record.data, OURS)
+    else:
+        kind, current = states["kind"]
+        state = {"data": source.disclosure.value(found.get("state"), kind, current=current), "size": len(record.data)}
     return {
         "instance": instance,
         "correlation": str(found.get("correlation") or ""),
         "associations": [str(one) for one in sequence(found.get("associations"))],
         "undo": [str(mapping(one).get("command")) for one in sequence(found.get("undo"))],
-        "state": state if len(record.data) <= 65_536 else document_of(source, record.data),
+        "state": state,
         "waiting": waiting,
         "upto": upto,
         "history": [_moment(one, data, states["states"].get(one.version), outbox) for one, data in told],
@@ -186,27 +193,33 @@ def _waiting(view: BlockingView, name: str, key: str) -> list[dict[str, Any]]:
     ]
 
 
-def _states(source: Source, name: str, key: str, events: int) -> dict[str, Any]:
-    """Return the state after each version of the history, where the program knows the workflow, and its type."""
+def _states(source: Source, name: str, key: str, instance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the state after each version of the history, where the program knows the workflow, and the type of the stored one.
+
+    `kind` is that type, and whether the definition under which the instance runs is known.
+    """
     definitions = workflows(source).get(name)
     if not definitions:
-        return {"states": {}, "problem": None, "kind": None}
+        return {"states": {}, "problem": None, "kind": (None, True)}
     known, *earlier = definitions
-    if events > COMPUTED:
-        return {
-            "states": {},
-            "problem": f"States are computed of up to {COMPUTED} events: it has {events:,}.",
-            "kind": known.state,
-        }
+    running = next((one for one in definitions if one.version == instance["version"]), None)
+    kind = (known.state, False) if running is None else (running.state, True)
+    if instance["events"] > COMPUTED:
+        told = f"States are computed of up to {COMPUTED} events: it has {instance['events']:,}."
+        return {"states": {}, "problem": told, "kind": kind}
     try:
         moments = source.db.workflows.show(known, key, earlier=earlier)
-        states = {
-            one.version: source.disclosure.value(plain(one.state), known.state) for one in moments if not one.problem
-        }
-        problems = [one.problem for one in moments if one.problem]
-        return {"states": states, "problem": problems[0] if problems else None, "kind": known.state}
+        states = {one.version: _state(source, one.state, known.state) for one in moments if not one.problem}
+        problems = [source.disclosure.error(one.problem) for one in moments if one.problem]
+        return {"states": states, "problem": problems[0] if problems else None, "kind": kind}
     except BaseException as exc:  # noqa: BLE001 - functions of the program
-        return {"states": {}, "problem": problem(failure(exc)), "kind": known.state}
+        return {"states": {}, "problem": problem(source, failure(exc)), "kind": kind}
+
+
+def _state(source: Source, state: object, declared: Any) -> Any:
+    """Return a state as it may be shown: by its declared type, unless it was made by a definition with another one."""
+    made = type(state)
+    return source.disclosure.value(plain(state), declared if runtime_class(declared) in (made, None) else made)
 
 
 def _moment(event: Event[Any], data: object, state: Any, outbox: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
