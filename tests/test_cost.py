@@ -359,7 +359,8 @@ def test_function_calls(tmp_path: Path) -> None:
         "fetch 500 events, each": 4.1,
         "query, each": 3.4,
     }
-    assert {what: count for what, count in found.items() if count > most[what]} == {}
+    # Once in a while an operation looks at the files of the store, which costs a call more.
+    assert {what: count for what, count in found.items() if count > most[what] + 0.2} == {}
 
 
 @registry.event("ordered")

@@ -52,11 +52,23 @@ _STORED = f"{STORED} WHERE e.id = ?"
 
 FEW, SMALL = 8, 65536
 """A batch of more events than these, or with more data than these bytes, is not written on the thread of an event loop."""
+A_TAG = 1024
+"""As how many bytes a tag counts, which is a row of its own."""
 
 
 def is_small(batch: AppendBatch) -> bool:
     """Whether a batch takes hardly any time to write."""
-    return len(batch.events) <= FEW and sum([len(event._payload) for event in batch.events]) <= SMALL
+    return len(batch.events) <= FEW and sum(map(_size, batch.events)) <= SMALL
+
+
+def _size(event: Event[Any]) -> int:
+    """Return about how much an event takes to write, in bytes of its payload."""
+    size, metadata, tags = len(event._payload), event._metadata, event._tags
+    if metadata:
+        size += len(metadata) if isinstance(metadata, str) else sum(len(key) + len(metadata[key]) for key in metadata)
+    if tags:
+        size += A_TAG * len(tags)
+    return size
 
 
 def head(connection: Connection) -> int:

@@ -80,11 +80,14 @@ class DirectExecutor:
             return writer.read(work)
         return await self._runtime.call(lambda: writer.read(work))
 
-    def write(self, work: Callable[[Connection], T], *, atomic: bool = False) -> Awaitable[T]:
-        """Run a write in a transaction, which is rolled back if the write raises, `atomic` or not."""
+    def write(self, work: Callable[[Connection], T], *, atomic: bool = False, brief: bool = True) -> Awaitable[T]:
+        """Run a write in a transaction, which is rolled back if the write raises, `atomic` or not.
+
+        An atomic one is committed on the thread of the event loop, if it is not said that it may take long.
+        """
         if self._writer is None:
             self._readers.refuse_write()
-        return self._writer.run(work, brief=atomic)
+        return self._writer.run(work, brief=atomic and brief)
 
     async def lock(self) -> None:
         """Outside a transaction there is nothing to keep out."""

@@ -17,7 +17,7 @@ from typing import Any
 from goes_lite.errors import StoreClosed
 from goes_lite.sqlite._connection import FileAddress
 from goes_lite.sqlite._driver import Connection
-from goes_lite.sqlite._operation import Operation, resolve, settle
+from goes_lite.sqlite._operation import Guest, Operation, resolve, settle
 from goes_lite.sqlite._reads import LoopPolicy
 from goes_lite.sqlite._seat import Turn
 from goes_lite.sqlite._turnstile import AnyTurnstile
@@ -57,26 +57,34 @@ class LoopWriter(Writer):
             if collected and collected[0].future is not None and collected[0].future.get_loop() is not loop:
                 self.put(operation)
                 return
-            if not collected:
-                nothing = Context()  # that of the caller is not that of what the commit calls
-                loop.call_soon(self._end_turn, context=nothing)
+            # For each, although the first takes all: an interrupt may have lost the call for those before. The context of the
+            # caller is not that of what the commit calls.
+            loop.call_soon(self._end_turn, context=Context())
             collected.append(operation)  # not before: an interrupt in between must not leave it there forever
 
-    def _take(self) -> list[Operation[Any]]:
+    def put(self, item: Operation[Any] | Guest) -> None:
         with self._gate:
             collected, self._collected = self._collected, []
-        return collected
+            for operation in collected:  # what was asked for before comes before
+                super().put(operation)
+            super().put(item)
 
     def _end_turn(self) -> None:
-        collected = self._take()
+        collected: list[Operation[Any]] = []
         try:
-            if len(collected) != 1 or not self._commit_now(collected[0]):
+            with self._gate:
+                collected, self._collected = self._collected, []
+            if collected and (len(collected) != 1 or not self._commit_now(collected[0])):
                 self._put_all(collected)
-        except BaseException:  # such as Ctrl-C; nobody may wait for what is not done
+        except BaseException as exc:  # such as Ctrl-C; nobody may wait for what is not done
             for operation in collected:
-                if operation.future is not None and not operation.done:
-                    operation.future.cancel()
-            raise
+                if operation.future is not None and not operation.done and not operation.future.done():
+                    if isinstance(exc, Exception):
+                        operation.future.set_exception(exc)
+                    else:
+                        operation.future.cancel()
+            if not isinstance(exc, Exception):
+                raise
 
     def _put_all(self, operations: Sequence[Operation[Any]]) -> None:
         for operation in operations:
@@ -141,7 +149,8 @@ class LoopWriter(Writer):
     def end_thread(self) -> None:
         with self._gate:
             if not self._ending:
-                for operation in self._take():
+                collected, self._collected = self._collected, []
+                for operation in collected:
                     self.put(operation)
             super().end_thread()
 

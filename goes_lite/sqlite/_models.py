@@ -29,6 +29,8 @@ from goes_lite.sqlite._reads import MOST_ROWS
 
 PAGE = 1024
 """The maximum number of records in a page."""
+BRIEF = 4096
+"""A model with more letters than these is not written on the thread of an event loop."""
 
 _VERSION = "SELECT version FROM models WHERE collection = ? AND id = ?"
 _VALID = "SELECT json_valid(?)"
@@ -90,7 +92,7 @@ class SQLiteModels:
             version: int = connection.execute(_PUT, (collection, id, _plain(data))).fetchall()[0][0]
             return version
 
-        return await self._executor.write(work, atomic=True)
+        return await self._executor.write(work, atomic=True, brief=_is_brief(data))
 
     async def put_many(self, collection: str, models: Mapping[str, str | None]) -> None:
         items = check_models(collection, models)
@@ -106,7 +108,7 @@ class SQLiteModels:
                 raise
             connection.executemany(_DELETE, removed)
 
-        await self._executor.write(work, atomic=len(items) == 1)
+        await self._executor.write(work, atomic=len(items) == 1, brief=all(_is_brief(data) for _, data in items))
 
     async def delete(self, collection: str, id: str, *, expected: int | None = None) -> bool:
         check_model_key(collection, id)
@@ -249,6 +251,11 @@ def _comparable(value: Any) -> tuple[str, Any]:
     if isinstance(value, bool):
         return f"'{str(value).lower()}'", int(value)
     return ("'text'", value) if isinstance(value, str) else ("'integer', 'real'", value)
+
+
+def _is_brief(data: str | None) -> bool:
+    """Whether checking and writing a model takes hardly any time: its letters may be escaped, one by one."""
+    return data is None or (isinstance(data, str) and len(data) <= BRIEF)
 
 
 def _plain(data: str) -> str:

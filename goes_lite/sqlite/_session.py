@@ -257,7 +257,7 @@ class SessionExecutor:
     async def read(self, work: Work[T], *, brief: bool = False) -> T:
         return await self._session.run(work, savepoint=False)
 
-    async def write(self, work: Work[T], *, atomic: bool = False) -> T:
+    async def write(self, work: Work[T], *, atomic: bool = False, brief: bool = True) -> T:
         """Run a write; with `atomic`, only its last statement writes, so that it needs no savepoint."""
         return await self._session.run(work, savepoint=not atomic)
 

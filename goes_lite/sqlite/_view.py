@@ -86,7 +86,7 @@ class SQLiteMoment:
             self._readers.check_usable()  # a file that is read without locks may have changed
             return found
 
-    async def write(self, work: Callable[[Connection], T], *, atomic: bool = False) -> T:
+    async def write(self, work: Callable[[Connection], T], *, atomic: bool = False, brief: bool = True) -> T:
         refuse_write(self._readers.address.location)
 
     async def append(

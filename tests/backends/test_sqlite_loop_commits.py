@@ -328,3 +328,100 @@ def test_several_loops_write_at_the_same_time(path: str, driver: str) -> None:
             assert all(isinstance(data, Noted) for data in found)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("durability", ["normal", "full"])
+def test_what_is_called_later_is_not_committed_earlier(path: str, driver: str, seen: Seen, durability: str) -> None:
+    """Whatever is committed where: a small append and then a larger one, a model and then several, a model and its end."""
+
+    async def transaction(db: goes.Database) -> None:
+        async with db.transaction() as tx:
+            await tx.events.append([note(2, aggregate=("n", "b"), version=2)])
+
+    async def run() -> None:
+        async with Opened(path, driver, seen, durability) as db:
+            await asyncio.gather(
+                db.events.append([note(1, aggregate=("n", "a"), version=1)]),
+                db.events.append([note(version, aggregate=("n", "a"), version=version) for version in range(2, 12)]),
+            )
+            await append(db, 0, PROOF + 1)
+            await asyncio.gather(db.events.append([note(1, aggregate=("n", "b"), version=1)]), transaction(db))
+            await append(db, 0, PROOF + 1)
+            await asyncio.gather(db.models.put("c", "1", "1"), db.models.put_many("c", {"1": "2", "2": "2"}))
+            record = await db.models.get("c", "1")
+            assert record is not None
+            assert record.data == "2"
+            await append(db, 0, PROOF + 1)
+            await asyncio.gather(db.models.put("d", "1", "1"), db.models.clear("d"))
+            assert await db.models.get("d", "1") is None
+
+    asyncio.run(run())
+
+
+def test_what_takes_long_to_check_is_not_written_on_the_loop(path: str, driver: str, seen: Seen) -> None:
+    async def run() -> None:
+        async with Opened(path, driver, seen) as db:
+            text = f'"{"é" * 5000}"'
+            await db.models.put("c", "1", text)
+            await db.models.put_many("c", {"1": text})
+            await db.events.append([goes.Event(Noted(0, 1), metadata={"k": "v" * 100_000}, registry=registry)])
+            tags = [f"n:{number}" for number in range(100)]
+            await db.events.append([goes.Event(Noted(0, 2), tags=tags, registry=registry)])
+            await db.models.put("c", "1", "1")
+            assert seen.commits() == [False] * 4 + [True]
+
+    asyncio.run(run())
+
+
+def test_a_thread_that_cannot_be_started_is_an_error_not_a_cancellation(
+    path: str, driver: str, seen: Seen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with goes.connect(path, registry=registry, driver=driver, durability="normal", reads="inline") as db:
+            seen.loop = threading.get_ident()
+            with monkeypatch.context() as patched:
+
+                def refuse(self: threading.Thread) -> None:
+                    raise RuntimeError("can't start new thread")
+
+                patched.setattr(threading.Thread, "start", refuse)
+                found = await asyncio.gather(
+                    db.events.append([note(1)]), db.events.append([note(2)]), return_exceptions=True
+                )
+                assert all(isinstance(one, RuntimeError) for one in found)
+            await db.events.append([note(3)])
+
+    asyncio.run(run())
+
+
+def test_an_interrupt_at_the_end_of_a_turn_holds_nobody_up_later(
+    path: str, driver: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if it comes before the operations of the turn are taken: those that come later take them along."""
+    end_turn = _loop_writer.LoopWriter._end_turn
+    interrupts = [KeyboardInterrupt]
+
+    def interrupted(self: _loop_writer.LoopWriter) -> None:
+        if interrupts:
+            raise interrupts.pop()
+        end_turn(self)
+
+    async def opened() -> goes.Database:
+        db = await goes.connect(path, registry=registry, driver=driver, durability="normal")
+        await append(db, 0, BEFORE)
+        return db
+
+    loop = asyncio.new_event_loop()
+    try:
+        db = loop.run_until_complete(opened())
+        monkeypatch.setattr(_loop_writer.LoopWriter, "_end_turn", interrupted)
+        first = loop.create_task(db.events.append([note(3)]))
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(first)
+        loop.run_until_complete(asyncio.wait_for(db.events.append([note(4)]), 60))
+        loop.run_until_complete(asyncio.wait_for(first, 60))
+        loop.run_until_complete(db.close())
+    finally:
+        loop.close()
+    with store(path, driver) as found:
+        assert numbers(found) == [0, 1, 2, 3, 4]
