@@ -43,7 +43,8 @@ class Hook(MetadataHookInterface):
     """Fills in `readme` and `urls`, which pyproject.toml declares as dynamic."""
 
     def update(self, metadata: dict[str, Any]) -> None:
-        if "readme" in metadata:  # an sdist has both in its PKG-INFO, from where hatchling takes them
+        if "readme" in metadata:  # an sdist has it in its PKG-INFO, from where hatchling takes it
+            metadata.setdefault("urls", {})
             return
         repository = os.environ.get("GOES_LITE_REPOSITORY", "").rstrip("/")
         text = described((Path(self.root) / "README.md").read_text(encoding="utf-8"), repository, metadata["version"])

@@ -24,7 +24,7 @@ PATIENCE = 200.0
 
 
 def needs(*modules: str) -> pytest.MarkDecorator:
-    """Skip tests if a module is missing, and say what to install."""
+    """Skip tests if a package is missing, and say what to install. It is not imported: PySide6 changes how all others are."""
     missing = [module for module in modules if not is_there(module)]
     names = " ".join(dict.fromkeys(module.partition(".")[0] for module in missing))
     return pytest.mark.skipif(bool(missing), reason=f"pip install {names}; `.ci/test.py --legs recipes` has them all")

@@ -18,7 +18,7 @@ from tests.recipes import recipe_kit as kit
 ROOT = kit.RECIPES.parents[1]
 OFFSCREEN = {"QT_QPA_PLATFORM": "offscreen", "PYTHONPATH": str(ROOT), "QT_LOGGING_RULES": "qt.qpa.*=false"}
 
-pytestmark = [pytest.mark.slow, pytest.mark.once, kit.needs("PySide6.QtWidgets")]
+pytestmark = [pytest.mark.slow, pytest.mark.once, kit.needs("PySide6")]
 
 
 @pytest.fixture(scope="module", autouse=True)
