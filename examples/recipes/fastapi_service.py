@@ -8,7 +8,7 @@
     curl localhost:8000/stock
     curl -N localhost:8000/events?after=0
 
-The store is what GOES_LITE_URL says, else the file stock.db. docs/recipes.md explains each part.
+The store is what GOES_LITE_URL says, else the file stock.db. docs/recipe-services.md explains each part.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import asdict, dataclass
 from types import FrameType
 from typing import Annotated, Any, TypedDict
 
-from fastapi import Depends, FastAPI, Header, Request
+from fastapi import Depends, FastAPI, Header, Query, Request
 from fastapi.responses import JSONResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
@@ -174,7 +174,16 @@ def state(request: Request) -> State:
 
 
 Here = Annotated[State, Depends(state)]
-Key = Annotated[str, Header(alias="Idempotency-Key", description="The same for each attempt at the same request")]
+Position = Annotated[int, Query(ge=0)]
+Key = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        description="The same for each attempt at the same request",
+    ),
+]
 
 # --- requests -----------------------------------------------------------------------------------------------------------
 
@@ -203,14 +212,14 @@ async def sell(command: Sell, key: Key, here: Here) -> Done:
 
 
 @app.get("/stock")
-async def stock(here: Here, seen: int = 0) -> list[Level]:
+async def stock(here: Here, seen: Position = 0) -> list[Level]:
     await here["stock"].wait_for(seen, timeout=10)
     return await here["db"].models_of("stock", Level).query(order_by="item").list()
 
 
 @app.get("/events", response_class=EventSourceResponse)
 async def events(
-    here: Here, after: int | None = None, last_event_id: Annotated[int | None, Header()] = None
+    here: Here, after: Position | None = None, last_event_id: Annotated[int | None, Header(ge=0)] = None
 ) -> AsyncIterable[ServerSentEvent]:
     """Follow the log from now, or from a position. A browser that reconnects continues where it was, on any worker."""
     position = last_event_id if last_event_id is not None else after
@@ -229,8 +238,10 @@ async def refused(request: Request, error: Exception) -> JSONResponse:
     match error:
         case goes.errors.CommandRejected():
             return JSONResponse({"code": error.code, "detail": str(error)}, 409)
+        case goes.errors.CommandMismatch():
+            return JSONResponse({"code": "key_used", "detail": "the key belongs to another request"}, 422)
         case goes.errors.AggregateNotFound():
-            return JSONResponse({"code": "not_found", "detail": str(error)}, 404)
+            return JSONResponse({"code": "not_found", "detail": f"there is no {error.aggregate}"}, 404)
         case goes.errors.InvalidCommandKey() | goes.errors.InvalidEventError():
             return JSONResponse({"code": "invalid", "detail": str(error)}, 400)
         case _ if isinstance(error, TRY_AGAIN):

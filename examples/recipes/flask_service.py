@@ -138,7 +138,7 @@ pages = Blueprint("links", __name__)
 def make() -> ResponseReturnValue:
     """Make a link once, however often the client repeats the request, to whichever process."""
     match request.get_json(), request.headers.get("Idempotency-Key"):
-        case {"code": str(code), "url": str(url)}, str(key):
+        case {"code": str(code), "url": str(url)}, str(key) if key:
             db, _ = store()
             db.commands.dispatch(Make(code, url), id=f"make/{key}", timeout=10)
             return {"code": code, "position": db.events.head()}, 201
@@ -150,7 +150,7 @@ def make() -> ResponseReturnValue:
 def links() -> ResponseReturnValue:
     """List the links; with `?seen=POSITION`, not before the list has come as far."""
     db, projection = store()
-    projection.wait_for(request.args.get("seen", 0, int), timeout=10)
+    projection.wait_for(max(0, request.args.get("seen", 0, int)), timeout=10)
     return jsonify(list(db.models_of("links", Row).query(order_by="code")))
 
 
@@ -172,7 +172,9 @@ def events() -> ResponseReturnValue:
     """Follow the log, from now or from where a browser was that reconnects."""
     db, _ = store()
     position = request.headers.get("Last-Event-ID", request.args.get("after", type=int), int)
-    return Response(stream(db, db.events.head() if position is None else position), mimetype="text/event-stream")
+    return Response(
+        stream(db, db.events.head() if position is None else max(0, position)), mimetype="text/event-stream"
+    )
 
 
 def stream(db: BlockingDatabase, position: int) -> Generator[str]:
@@ -196,8 +198,10 @@ def refused(error: goes.errors.GoesError) -> ResponseReturnValue:
     match error:
         case goes.errors.CommandRejected():
             return {"code": error.code, "detail": str(error)}, 409
+        case goes.errors.CommandMismatch():
+            return {"code": "key_used", "detail": "the key belongs to another request"}, 422
         case goes.errors.AggregateNotFound():
-            return {"code": "not_found", "detail": str(error)}, 404
+            return {"code": "not_found", "detail": f"there is no {error.aggregate}"}, 404
         case goes.errors.InvalidCommandKey() | goes.errors.InvalidEventError():
             return {"code": "invalid", "detail": str(error)}, 400
         case _ if isinstance(error, (*goes.errors.TRANSIENT, goes.errors.ConcurrencyError, TimeoutError)):

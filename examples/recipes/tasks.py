@@ -164,16 +164,16 @@ Numbers = Annotated[list[int], typer.Argument(help="Numbers of tasks.", min=1)]
 @app.callback()
 def options(context: typer.Context, file: File = None) -> None:
     context.obj = file or Path(typer.get_app_dir("tasks")) / "tasks.db"
-    context.obj.parent.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
 def opened(context: typer.Context) -> Generator[goes.blocking.BlockingDatabase]:
     """Open the file for one command; what goes wrong is a line and an exit code, not a traceback."""
     try:
+        context.obj.parent.mkdir(parents=True, exist_ok=True)
         with goes.blocking.connect(context.obj) as db:
             yield db
-    except (Refused, goes.errors.GoesError) as error:
+    except (Refused, goes.errors.GoesError, OSError) as error:
         Console(stderr=True, highlight=False).print(f"[red]tasks:[/] {escape(str(error))}")
         raise typer.Exit(1 if isinstance(error, Refused) else 3) from None
 

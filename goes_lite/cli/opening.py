@@ -104,7 +104,14 @@ def imported(option: str, name: str) -> tuple[ModuleType, str]:
     """Import the module that an option names, and return it with the attribute that stands behind a colon, or none."""
     module_name, _, attribute = name.partition(":")
     sys.path.insert(0, os.getcwd())  # as `python -m` does
+    if module_name.endswith(".py"):
+        raise UsageError(f"{option} {name}: a module has a name, not a path: write {option} {module_name[:-3]}")
     try:
         return import_module(module_name), attribute
-    except (ImportError, ValueError) as exc:
+    except ModuleNotFoundError as exc:
         raise UsageError(f"{option} {name}: {exc}: run it where the module can be imported") from exc
+    except Exception as exc:  # of the module itself, or a name that none can have
+        raise UsageError(
+            f"{option} {name}: importing it raises {type(exc).__name__}: {exc}; what the program does belongs behind "
+            'if __name__ == "__main__"'
+        ) from exc

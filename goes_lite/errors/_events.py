@@ -137,8 +137,11 @@ class VersionNotFound(AggregateError, LookupError):
     def __init__(self, aggregate: Any, wanted: object, version: int) -> None:
         self.wanted = wanted
         self.version = version
-        what = f"version {wanted}" if isinstance(wanted, int) else f"anything as of {wanted}"
-        super().__init__(aggregate, f"{aggregate} has no {what} (it is at version {version})")
+        if isinstance(wanted, int):
+            text = f"{aggregate} has no version {wanted}: it is at version {version}"
+        else:
+            text = f"{aggregate} did not exist as of {wanted}: ask for a later time (it is at version {version})"
+        super().__init__(aggregate, text)
 
 
 class RegistryError(GoesError):

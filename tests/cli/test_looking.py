@@ -136,12 +136,21 @@ def test_the_state_of_an_aggregate(shop: Path) -> None:
         (["order/2026-001", "--at", "2"], "name its module with --app"),
         (["order/2026-001", "--at", "9", *APP], "version 9"),
         (["order/2026-001", "--at", "2", "--app", "no_such_app"], "No module named 'no_such_app'"),
+        (["order/2026-001", "--at", "2", "--app", "shop_app.py"], "write --app shop_app"),
         (["order/2026-001", "--at", "2", "--app", "shop_app:nothing"], "has no Registry 'nothing'"),
         (["order/2026-001", "--at", "2", "--app", "json"], "no class of the aggregates 'order'"),
     ],
 )
 def test_an_aggregate_that_cannot_be_shown(arguments: list[str], part: str, shop: Path) -> None:
     assert part in goes_lite("aggregate", "shop.db", *arguments, cwd=shop, code=2).error
+
+
+def test_a_program_that_fails_while_it_is_imported(shop: Path, tmp_path: Path) -> None:
+    """It is not ours to report, and the way out is said."""
+    (tmp_path / "broken.py").write_text('{}["TOKEN"]\n', encoding="utf-8")
+    ran = goes_lite("show", shop / "shop.db", "1", "--app", "broken", cwd=tmp_path, code=2)
+    assert "importing it raises KeyError: 'TOKEN'" in ran.error
+    assert "__main__" in ran.error
 
 
 # --- consumers, commands, read models, snapshots ------------------------------------------------------------------------

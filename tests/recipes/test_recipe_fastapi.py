@@ -98,8 +98,14 @@ def test_commands_a_read_model_and_what_is_refused(tmp_path: Path) -> None:
 
         too_many = post(client, "/sales", "tea", 11, "more")
         assert (too_many.status_code, too_many.json()["code"]) == (409, "not_in_stock")
-        assert post(client, "/sales", "gold", 1, "gold").json()["code"] == "not_found"
-        assert post(client, "/sales", "tea", 1, "k" * 256).status_code == 400
+        assert post(client, "/sales", "gold", 1, "gold").json() == {
+            "code": "not_found",
+            "detail": "there is no item(gold)",
+        }
+        used = post(client, "/sales", "tea", 2, "s1")
+        assert (used.status_code, used.json()["code"]) == (422, "key_used")
+        assert {post(client, "/sales", "tea", 1, key).status_code for key in ("", "k" * 256)} == {422}
+        assert client.get("/stock?seen=-1").status_code == client.get("/events?after=-1").status_code == 422
         assert client.post("/sales", json={"item": "tea"}).status_code == 422
         client.close()
         program.terminate()

@@ -21,13 +21,17 @@ def change(id: str, how: Callable[[domain.Order], object], *, create: bool = Fal
     except domain.Refused as no:
         return JsonResponse({"detail": str(no)}, status=409)
     except goes.errors.AggregateNotFound as error:
-        return JsonResponse({"detail": str(error)}, status=404)
+        return JsonResponse({"detail": f"there is no {error.aggregate}"}, status=404)
     return JsonResponse({"position": store().events.head()})
 
 
 @require_POST
 def place(request: HttpRequest, id: str) -> JsonResponse:
-    match json.loads(request.body or b"null"):
+    try:
+        sent = json.loads(request.body or b"null")
+    except ValueError:
+        sent = None
+    match sent:
         case {"item": str(item), "cents": int(cents)}:
             return change(id, lambda order: order.place(item, cents), create=True)
         case _:
@@ -44,7 +48,9 @@ def orders(request: HttpRequest) -> JsonResponse:
     """List the orders; with `?seen=POSITION`, not before the models have come as far."""
     if "seen" in request.GET:
         try:
-            projection.processor(store()).wait_for(int(request.GET["seen"]), timeout=10)
+            projection.processor(store()).wait_for(max(0, int(request.GET["seen"])), timeout=10)
+        except ValueError:
+            return JsonResponse({"detail": "seen is a position"}, status=400)
         except goes.errors.ProcessorBehind as error:
             return JsonResponse({"detail": str(error)}, status=503)
     found = models.Order.objects.order_by("id").values("id", "item", "cents", "paid")
