@@ -91,9 +91,9 @@ class _Schemas:
     def enum(self, shape: Shape) -> Document:
         cls = shape.type
         if issubclass(cls, enum.Flag):
-            # Unless it is strict, which bits it keeps is its own affair.
-            strict = getattr(cls, "_boundary_", None) is enum.STRICT
-            return {"title": shape.label, "type": "integer", **({"x-flags": [*shape.values]} if strict else {})}
+            # Others keep bits that they do not know; STRICT refuses them, and CONFORM drops them.
+            bits = getattr(cls, "_boundary_", None) in (enum.STRICT, enum.CONFORM)
+            return {"title": shape.label, "type": "integer", **({"x-flags": [*shape.values]} if bits else {})}
         document = {"title": shape.label, "type": _JSON_TYPES[class_of(shape.values[0])], "enum": [*shape.values]}
         makes_others = getattr(cls._missing_, "__func__", None) is not getattr(enum.Enum._missing_, "__func__", None)
         return {**document, "x-open": True} if makes_others else document

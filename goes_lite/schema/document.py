@@ -16,6 +16,9 @@ FORMAT = 1
 
 KINDS = ("events", "commands")
 
+LATEST = 10_000
+"""No program has this many versions of one event."""
+
 PLAIN = ("json", "msgpack")
 """Encodings that every program reads, and which write what the JSON Schema of a type says."""
 
@@ -86,8 +89,8 @@ def parse(document: object) -> Catalogue:
     if isinstance(document, str):
         try:
             document = json.loads(document)
-        except ValueError as error:
-            raise ConfigError(f"not JSON: {error}: write the document with `goes-lite schema events`") from None
+        except (ValueError, RecursionError) as error:
+            raise ConfigError(f"not JSON: {error!s:.200}: write the document with `goes-lite schema events`") from None
     found: Any = document
     number: object = found.get("format") if isinstance(found, MAPPING) else None
     if type(number) is not int:
@@ -112,9 +115,9 @@ def _parsed(name: str, one: Any) -> Described:
         own = _steps(one["own_upcasters"]) if "own_upcasters" in one else None
         if own is not None and own.keys() != steps.keys():
             raise TypeError(own)
-        if type(schema) is not int or name not in steps or not isinstance(encoding, str):
+        if type(schema) is not int or not 1 <= schema <= LATEST or name not in steps or not isinstance(encoding, str):
             raise TypeError(schema)
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError):
         raise ConfigError(
             f"{name!r} is not described as `goes-lite schema events` does: write the document again"
         ) from None
@@ -123,4 +126,6 @@ def _parsed(name: str, one: Any) -> Described:
 
 
 def _steps(found: Any) -> dict[str, tuple[int, ...]]:
-    return {str(stored): tuple(map(int, steps)) for stored, steps in found.items()}
+    if any(type(step) is not int for steps in found.values() for step in steps):
+        raise TypeError(found)
+    return {str(stored): tuple(step for step in steps if 1 <= step <= LATEST) for stored, steps in found.items()}

@@ -124,7 +124,7 @@ class _Reader:
     def fill(self, node: Node, schema: dict[str, Any], depth: int) -> None:
         try:
             self.read(node, schema, depth + 1)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             raise _foreign(schema) from error
 
     def read(self, node: Node, schema: dict[str, Any], depth: int) -> None:
@@ -135,29 +135,34 @@ class _Reader:
             for slot in Node.__slots__:
                 setattr(node, slot, getattr(other, slot))
         elif "anyOf" in schema:
-            node.kind, node.parts = UNION, tuple(self.node(part, depth) for part in schema["anyOf"])
+            node.kind, node.parts = UNION, tuple(self.node(part, depth) for part in _some(schema["anyOf"]))
         elif "enum" in schema:
-            node.kind, node.values, node.open = VALUES, tuple(schema["enum"]), bool(schema.get("x-open"))
-        elif kind == "boolean":
-            node.kind, node.values, node.title = VALUES, (False, True), "bool"
-        elif kind == "null":
-            node.kind, node.values, node.title = VALUES, (None,), "None"
+            node.kind, node.values, node.open = VALUES, _some(schema["enum"]), bool(schema.get("x-open"))
+            if any(type(value) not in _FORMS for value in node.values):
+                raise ValueError(node.values)
+        elif kind in _CONSTANTS:
+            node.kind, node.values, node.title = VALUES, *_CONSTANTS[kind]
         elif "x-flags" in schema:
             node.kind, node.values = FLAGS, tuple(map(int, schema["x-flags"]))
+            if min(node.values, default=0) < 0:
+                raise ValueError(node.values)
         elif kind in (INTEGER, NUMBER):
             node.kind = kind
         elif kind == STRING:
-            node.kind = STRING
-            node.format = str(schema.get("contentEncoding") or schema.get("format") or "")
-            node.native = self.native and node.format in NATIVE
-            if node.format and node.format not in FORMATS:
-                raise ValueError(node.format)
+            self.string(node, schema)
         elif kind == "array":
             self.array(node, schema, depth)
         elif kind == "object":
             self.object(node, schema, depth)
         elif kind is not None:
             raise ValueError(kind)
+
+    def string(self, node: Node, schema: dict[str, Any]) -> None:
+        node.kind = STRING
+        node.format = str(schema.get("contentEncoding") or schema.get("format") or "")
+        node.native = self.native and node.format in NATIVE
+        if node.format and node.format not in FORMATS:
+            raise ValueError(node.format)
 
     def array(self, node: Node, schema: dict[str, Any], depth: int) -> None:
         if "items" in schema:
@@ -174,6 +179,16 @@ class _Reader:
             node.fields = {name: self.node(part, depth) for name, part in schema["properties"].items()}
             node.required = frozenset(schema["required"]) & node.fields.keys()
             node.positional = bool(schema.get("x-positional"))
+
+
+_CONSTANTS: dict[Any, tuple[tuple[Any, ...], str]] = {"boolean": ((False, True), "bool"), "null": ((None,), "None")}
+
+
+def _some(found: Any) -> tuple[Any, ...]:
+    """Return a tuple of these, of which there has to be at least one."""
+    if not (several := tuple(found)):
+        raise ValueError(found)
+    return several
 
 
 def _foreign(schema: object) -> ConfigError:

@@ -111,8 +111,11 @@ def _values(old: Node, new: Node, seen: _Seen) -> Iterator[Gap]:
     (value,) = old.values
     kind = class_of(value)
     if new.kind == VALUES:
-        known = (kind, value) in {(type(one), one) for one in new.values}
-        fits = known or (new.open and kind is type(new.values[0]))
+        fits = (kind, value) in {(type(one), one) for one in new.values}
+        if not fits and new.open and kind is type(new.values[0]):
+            name = new.title or new.label()
+            yield Gap("", f"{value!r} is stored, no member of {name}, unless its _missing_ makes one of it", value)
+            return
     elif kind is str:
         fits = new.kind == STRING and _reads(new.format, value)
     elif kind is int:
@@ -260,9 +263,25 @@ def _dict(old: Node, new: Node, seen: _Seen) -> Iterator[Gap]:
         name = min(new.required)
         yield Gap(f".{name}", f"{old.label()} is stored, which may be without it, and {new.label()} has no default", {})
     else:
+        yield from _other_keys(old, new)
         for name, field in new.fields.items():
             if _fits_key(name, key):  # else no such key is stored
                 yield from _inside(f".{name}", _gaps(value, field, seen), _with_field(None, name))
+
+
+def _other_keys(old: Node, new: Node) -> Iterator[Gap]:
+    """Yield the gap that keys get lost which are no names of fields."""
+    key, value = old.parts
+    names = tuple(new.fields)
+    try:
+        other = next((one for one in key.values if one not in names), None) if key.kind == VALUES else None
+        if other is None and key.kind != VALUES:
+            other = _text(other_than(key, names))
+        if other is not None:
+            problem = f"{old.label()} is stored, and {new.label()} has no field for keys such as {other!r}"
+            yield Gap("", problem, {other: least(value)})
+    except Endless:
+        return
 
 
 def _text(key: Any) -> str:

@@ -7,7 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 from goes_lite.codec import StdlibJson
+from goes_lite.codec._shapes import Shape, forms
 from goes_lite.codec.json_schema import json_schema
+from goes_lite.codec.types import describe
 from goes_lite.errors import DecodeError, EncodeError
 from goes_lite.schema import Gap, gaps
 from goes_lite.schema.nodes import Node, node_of
@@ -39,7 +41,24 @@ def goes_wrong(old: Any, new: Any, example: Any) -> bool:
         again = StdlibJson().encoder(new)(read(new, payload))
     except (DecodeError, EncodeError):
         return True
-    return not kept(example, json.loads(again))
+    after = json.loads(again)
+    return not kept(example, after) or loses_keys(describe(old), example, after)
+
+
+def loses_keys(shape: Shape, before: Any, after: Any) -> bool:
+    """Whether what is stored as a dict is there afterwards without some of its keys, at any depth."""
+    if isinstance(before, LISTS) and isinstance(after, LISTS):
+        parts = shape.parts * len(before) if len(shape.parts) == 1 else shape.parts
+        return shape.kind not in ("union", "any") and any(map(loses_keys, parts, before, after))
+    if not isinstance(before, DICT) or not isinstance(after, DICT):
+        return False
+    if shape.kind in ("dict", "any"):
+        value = shape.parts[1] if shape.parts else shape
+        return not before.keys() <= after.keys() or any(loses_keys(value, before[key], after[key]) for key in before)
+    if shape.kind == "union":
+        return any(loses_keys(part, before, after) for part in shape.parts if "an object" in forms(part))
+    inner = {field.key: field.shape for field in shape.fields}
+    return any(loses_keys(inner[key], before[key], after[key]) for key in inner.keys() & before.keys() & after.keys())
 
 
 def kept(before: Any, after: Any) -> bool:

@@ -271,6 +271,10 @@ def test_a_protobuf_message_is_not_judged() -> None:
     assert only(registry(type=Timestamp), registry(type=Timestamp)).verdict is Verdict.UNKNOWN
 
 
+def typed(schema: str) -> str:
+    return f'{{"format": 1, "events": {{"made": {{"schema": 1, "type": {schema}, "upcasters": {{"made": []}}}}}}}}'
+
+
 @pytest.mark.parametrize(
     "document",
     [
@@ -278,11 +282,24 @@ def test_a_protobuf_message_is_not_judged() -> None:
         '{"format": 1, "events": {"made": {"schema": "1", "type": null, "upcasters": {"made": []}}}}',
         '{"format": 1, "events": {"made": {"schema": 1, "type": {"type": "odd"}, "upcasters": {"made": []}}}}',
         '{"format": 1, "events": {"made": {"schema": 1, "type": null, "upcasters": {}}}}',
+        '{"format": 1, "events": {"made": {"schema": 0, "type": null, "upcasters": {"made": []}}}}',
+        '{"format": 1, "events": {"made": {"schema": 10001, "type": null, "upcasters": {"made": []}}}}',
+        '{"format": 1, "events": {"made": {"schema": 1, "type": null, "upcasters": {"made": [1e999]}}}}',
+        '{"format": 1, "events": {"made": {"schema": 1, "type": null, "upcasters": {"made": "12"}}}}',
+        '{"format": 1, "events": {"made": {"schema": 1, "encoding": 1, "type": null, "upcasters": {"made": []}}}}',
+        typed('{"enum": []}'), typed('{"enum": [[1]]}'), typed('{"enum": [], "x-open": true}'), typed('{"anyOf": []}'),
+        typed('{"type": "integer", "x-flags": [1e999]}'), typed('{"type": "array", "items": ' * 5000 + "{}" + "}" * 5000),
+        typed('{"type": "object", "properties": {}, "required": [[1]]}'), "[" * 200_000,
+        '{"format": ' + "9" * 5000 + "}",
     ],
 )  # fmt: skip
 def test_what_is_no_document_is_refused(document: str) -> None:
-    with pytest.raises(ConfigError, match="goes-lite schema events"):
+    with pytest.raises(ConfigError, match="goes-lite schema events") as caught:
         parse(document)
+    assert "\n" not in str(caught.value)
+    if "made" in document and len(document) < 1000:
+        assert "JSON" not in str(caught.value)
+    assert len(str(caught.value)) < 400
 
 
 def test_a_document_of_a_later_version_asks_for_an_update() -> None:

@@ -6,8 +6,9 @@ import enum
 import json
 from datetime import date
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from goes_lite.codec import StdlibJson
 from goes_lite.codec.types import describe
 from tests.codec.codec_strategies import SCALARS, Nothing, Rights, Typed, plain, slow_data, types
 from tests.codec.test_evolution import KINDS
-from tests.schema.schema_kit import between, goes_wrong, kept, read
+from tests.schema.schema_kit import between, goes_wrong, kept, loses_keys, read
 
 
 class Colour(enum.Enum):
@@ -34,6 +35,23 @@ class More(enum.Flag):
     OWN = 4
 
 
+class Fewer(enum.Flag, boundary=enum.CONFORM):
+    READ = 1
+    WRITE = 2
+
+
+class Lenient(enum.Enum):
+    RED = "red"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Lenient:
+        return cls.RED
+
+
+class Options(TypedDict, total=False):
+    x: int
+
+
 class Point(NamedTuple):
     x: int
     y: int = 0
@@ -43,6 +61,8 @@ SOME: list[tuple[Any, list[Any]]] = [
     (Colour, [*Colour]),
     (Size, [*Size]),
     (More, [*More, More(0), More(7)]),
+    (Fewer, [*Fewer, Fewer(0), Fewer(3)]),
+    (Options, [{}, {"x": 1}]),
     (Point, [Point(1, 2), Point(3)]),
     (Literal["red"], ["red"]),
     (Literal["red", "blue", "green"], ["red", "blue", "green"]),
@@ -96,6 +116,7 @@ def check(old: Any, new: Any, values: st.SearchStrategy[Any], data: st.DataObjec
         payload = StdlibJson().encoder(old)(data.draw(values))
         again = StdlibJson().encoder(new)(read(new, str(payload)))
         assert kept(json.loads(payload), json.loads(again))
+        assert not loses_keys(describe(old), json.loads(payload), json.loads(again))
 
 
 def settles_sets(hint: Any) -> bool:
@@ -133,3 +154,25 @@ def test_what_is_said_of_two_classes_is_what_happens(data: st.DataObject) -> Non
     (old, typed), (new, _) = drawn(), drawn()
     values = st.fixed_dictionaries({name: values for name, (_, values) in typed.items()})
     check(old, new, values.map(lambda given: old(**given)), data)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "gap"),
+    [
+        (dict[str, int], Options, ("$", "dict[str, int] is stored, and Options has no field for keys such as '?'", {"?": 0})),
+        (
+            dict[Literal["x", "y"], int], Options,
+            ("$", "dict['x' | 'y', int] is stored, and Options has no field for keys such as 'y'", {"y": 0}),
+        ),
+        (More, Fewer, ("$", "More is stored, Fewer has no bit 4", 4)),
+        (Colour, Lenient, ("$", "'blue' is stored, no member of Lenient, unless its _missing_ makes one of it", "blue")),
+    ],
+)  # fmt: skip
+def test_what_would_be_lost_without_an_error_is_a_gap(old: Any, new: Any, gap: Any) -> None:
+    assert between(old, new) == [gap]
+    assert goes_wrong(old, new, gap[2])
+
+
+def test_keys_that_all_have_a_field_are_kept() -> None:
+    assert between(dict[Literal["x"], int], Options) == []
+    assert between(Fewer, More) == []
