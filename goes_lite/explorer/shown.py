@@ -63,6 +63,14 @@ def when(time: datetime | None) -> str | None:
     return None if time is None else iso(time)
 
 
+def time_of(event: Event[Any]) -> str | None:
+    """Return the time of an event as ISO 8601; None if what is stored is no time."""
+    try:
+        return iso(event.time)
+    except CodecError:
+        return None
+
+
 def stored_time(text: object) -> str | None:
     """Return a time that a record keeps as text in the form of all others; as it is if it is no time."""
     if not isinstance(text, str):
@@ -77,8 +85,20 @@ def stored_time(text: object) -> str | None:
 def event_shown(source: Source, event: Event[Any], most: int = MOST) -> dict[str, Any]:
     """Return an event as data, with `size`; of a payload that is larger than `most`, only the beginning, as text.
 
-    It raises for nothing that is stored.
+    It raises for nothing that is stored: of an event whose time, metadata or tags cannot be, `payload` says that.
     """
+    try:
+        return _event_shown(source, event, most)
+    except CodecError as exc:
+        ref, (encoding, schema, payload) = event.aggregate, event.encoded
+        return {
+            "position": event.position, "time": time_of(event), "event": event.name, "aggregate": ref and ref.name,
+            "aggregate_id": ref and ref.id, "version": event.version, "id": str(event.id), "encoding": encoding,
+            "schema": schema, "data": None, "payload": problem(source, exc), "metadata": {}, "tags": [], "size": len(payload),
+        }  # fmt: skip
+
+
+def _event_shown(source: Source, event: Event[Any], most: int) -> dict[str, Any]:
     encoding, schema, payload = event.encoded
     if len(payload) <= most:
         return {**source.event(event), "size": len(payload)}
@@ -138,4 +158,7 @@ def correlation_of(event: Event[Any]) -> str:
 
 def causation_of(event: Event[Any]) -> str | None:
     """Return the id of the cause of an event."""
-    return event.metadata.get(CAUSATION)
+    try:
+        return event.metadata.get(CAUSATION)
+    except CodecError:
+        return None

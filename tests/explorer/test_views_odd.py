@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -155,6 +156,35 @@ def test_the_overview_counts_events_of_any_size_in_parts(monkeypatch: pytest.Mon
 def test_a_filter_by_value_finds_what_is_larger_than_a_row() -> None:
     with odd(json.dumps({"a": "x" * 20_000, "city": "Bonn"}), '{"city": "Ulm"}') as (_, pages):
         assert [one["position"] for one in pages.data("/log?where=city=Bonn")["events"]] == [1]
+
+
+@pytest.mark.parametrize(
+    ("column", "broken"), [("metadata", "{broken"), ("metadata", '{"a": [1]}'), ("tags", "[1]"), ("time", 2**62)]
+)
+def test_an_event_of_which_not_even_the_envelope_can_be_read_is_listed(
+    tmp_path: Path, column: str, broken: Any
+) -> None:
+    path, registry = tmp_path / "damaged.db", goes.Registry()
+    registry.register("said", str)
+    with blocking.connect(path, registry=registry) as db:
+        for version in (1, 2, 3):
+            event = goes.Event(f"e{version}", name="said", aggregate=("talk", "1"), version=version, registry=registry)
+            db.events.append([event])
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE events SET {column} = ? WHERE position = 2", (broken,))
+    connection.close()
+    for unknown in ("raw", "error"):
+        with blocking.connect(path, registry=registry, unknown=unknown, read_only=True) as db:
+            pages = Pages(db, disclose="full")
+            assert pages.data("/overview")["counts"]["events"] == 3
+            for address in ("/log", "/aggregate/talk/1", "/aggregate/talk/1?at=2", "/search?q=said"):
+                second = next(one for one in pages.data(address)["events"] if one["position"] == 2)
+                assert f"{column}: " in second["payload"], address
+            assert "restore a backup" in pages.text("/event/2")
+            pages.data("/event/1")
+            first, second, third = rows(pages, 3)
+            assert "restore a backup" in second
+            assert ("e1" in first, "e3" in third) == (True, True)
 
 
 # --- events that the program cannot read ------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from goes_lite.explorer.shown import (
     mapping,
     problem,
     row_of,
-    when,
+    time_of,
 )
 from goes_lite.operations.difference import differences, plain
 from goes_lite.operations.selecting import splits
@@ -59,7 +59,9 @@ def read(source: Source, request: Request) -> Mapping[str, Any]:
         related = _related(view, [one for one in events if at - NEAR <= one.version <= at] or events[-NEAR:])
         snapshot = view.snapshots.latest(ref, upto=at)
     first = chosen[-1]
-    lanes = lanes_of([{**row_of(source, one), "correlation": correlation_of(one)} for one in related], (name, id))
+    lanes = lanes_of(
+        [{**row_of(source, one), "correlation": correlation_of(one)} for one in related if time_of(one)], (name, id)
+    )
     cls = aggregate_class(source, name)
     distance = at - (snapshot.version if snapshot is not None else 0)
     return {
@@ -67,8 +69,8 @@ def read(source: Source, request: Request) -> Mapping[str, Any]:
         "aggregate_id": id,
         "version": version,
         "at": at,
-        "time": when(first.time),
-        "last_time": when(newest.time),
+        "time": time_of(first),
+        "last_time": time_of(newest),
         "upto": upto,
         "page": PAGE,
         "events": [row_of(source, one) for one in events],

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from goes_lite.contract.own_collections import COMMANDS, RECEIPTS
 from goes_lite.errors import CodecError
-from goes_lite.events.event import CAUSATION, CORRELATION
 from goes_lite.events.fields import from_micros
 from goes_lite.events.query import EventQuery
 from goes_lite.explorer.disclosure import OURS, stored_type
@@ -19,8 +18,8 @@ from goes_lite.explorer.exchange import missing
 from goes_lite.explorer.html import Html, join, tag
 from goes_lite.explorer.moments import position_at
 from goes_lite.explorer.pieces import columns, document, pager, status
+from goes_lite.explorer.shown import causation_of, correlation_of, fields_of, mapping, row_of, stored_time, when
 from goes_lite.explorer.shown import document as document_of
-from goes_lite.explorer.shown import fields_of, mapping, row_of, stored_time, when
 
 if TYPE_CHECKING:
     from goes_lite.blocking import BlockingView
@@ -179,7 +178,7 @@ def _caused(source: Source, view: BlockingView, id: str, handled: str | None, at
             at = position_at(view, datetime.fromisoformat(handled))
     if at is not None:
         for one in view.events.query(after=max(0, at - NEAR // 2), limit=NEAR):
-            if one.metadata.get(CAUSATION) == id or one.metadata.get(CORRELATION) == id:
+            if id in (causation_of(one), correlation_of(one)):
                 found[one.position] = one
     return [row_of(source, found[at]) for at in sorted(found)][:PAGE]
 

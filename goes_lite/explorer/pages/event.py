@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from goes_lite.errors import CodecError
 from goes_lite.explorer.exchange import missing
 from goes_lite.explorer.html import Html, join, tag
 from goes_lite.explorer.pieces import changes, columns, document
-from goes_lite.explorer.shown import MOST, differences_shown, event_shown, when
+from goes_lite.explorer.shown import MOST, differences_shown, event_shown, time_of
 from goes_lite.operations.difference import differences
 from goes_lite.operations.today import today_of
 from goes_lite.operations.trace import Step, Trace, trace
@@ -39,7 +40,10 @@ def read(source: Source, request: Request) -> Mapping[str, Any]:
             )
         before = view.events.query(upto=event.position - 1, limit=1, reverse=True).list() if event.position > 1 else []
         after = view.events.query(after=event.position, limit=1).list()
-        belongs = source.run(trace(view.view, event, most=READ))
+        try:
+            belongs = source.run(trace(view.view, event, most=READ))
+        except CodecError:  # its metadata, or that of a cause, cannot be read
+            belongs = Trace("", [Step(str(event.id), event)], 1, complete=False)
     shown = event_shown(source, event)
     today = _today(source, event)
     steps, cut = _steps(belongs)
@@ -115,7 +119,7 @@ def _step(step: Step, depth: int) -> dict[str, Any]:
     ref = event.aggregate
     return {
         "depth": depth, "id": step.id, "position": event.position, "event": event.name,
-        "aggregate": ref and ref.name, "aggregate_id": ref and ref.id, "version": event.version, "time": when(event.time),
+        "aggregate": ref and ref.name, "aggregate_id": ref and ref.id, "version": event.version, "time": time_of(event),
     }  # fmt: skip
 
 

@@ -40,6 +40,7 @@ def read(source: Source, request: Request) -> Mapping[str, Any]:
         ),
     )
     begin = date(1970, 1, 1)
+    days = {day: n for day, n in counted.days.items() if 0 <= begin.toordinal() + day - 1 < date.max.toordinal()}
     names = counted.names.most_common()
     return {
         "location": info.location,
@@ -70,7 +71,7 @@ def read(source: Source, request: Request) -> Mapping[str, Any]:
             "events": counted.events,
             "names": dict(names[:NAMES]),
             "more_names": max(0, len(names) - NAMES),
-            "days": {(begin + timedelta(day)).isoformat(): counted.days[day] for day in sorted(counted.days)},
+            "days": {(begin + timedelta(day)).isoformat(): days[day] for day in sorted(days)},
         },
     }
 
