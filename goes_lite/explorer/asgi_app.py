@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Mapping, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType, ModuleType
@@ -127,7 +127,7 @@ class AsgiExplorer:
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         explorer, loop = self._explorer_of(), asyncio.get_running_loop()
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = _headers(scope["headers"])
         base = str(scope.get("root_path", "")).rstrip("/")
         path = str(scope["path"])
         # A path includes the one below which an application is mounted; some servers and frameworks leave it out.
@@ -175,6 +175,15 @@ class AsgiExplorer:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         finally:
             gone.cancel()
+
+
+def _headers(given: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers = dict[str, str]()
+    for raw, value in given:
+        name = raw.decode("latin-1").lower()
+        before = f"{headers[name]}; " if name == "cookie" and name in headers else ""  # HTTP/2 sends one for each
+        headers[name] = before + value.decode("latin-1")
+    return headers
 
 
 async def _body(receive: Receive) -> bytes:

@@ -18,6 +18,7 @@ import pytest
 
 import goes_lite as goes
 from goes_lite import blocking, explorer
+from goes_lite.explorer.asgi_app import AsgiExplorer
 from tests.explorer.explorer_kit import REGISTRY, Visitor, orders
 from tests.explorer.test_actions import WAITING, confirm
 from tests.explorer.test_live import PATIENCE, followed, messages
@@ -193,7 +194,8 @@ def test_a_server_ends_though_a_page_is_live(shop: Path) -> None:
     assert "Traceback" not in "\n".join(program.printed)
 
 
-def test_a_closed_explorer_answers_no_more(shop: Path) -> None:
+async def ask(pages: AsgiExplorer, path: str, query: bytes = b"", headers: list[Any] | None = None) -> list[Any]:
+    """Call an application as servers do, and return what it sends."""
     sent: list[Any] = []
 
     async def receive() -> Any:
@@ -202,15 +204,38 @@ def test_a_closed_explorer_answers_no_more(shop: Path) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    async def main() -> None:
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": query, "headers": headers or []}
+    await pages(scope, receive, send)
+    return sent
+
+
+def test_a_closed_explorer_answers_no_more(shop: Path) -> None:
+    async def main() -> list[Any]:
         async with goes.connect(shop, registry=REGISTRY) as db:
             pages = explorer.asgi(db)
             with pages.closed_by_signals():
                 pass
-            await pages({"type": "http", "method": "GET", "path": "/log", "headers": []}, receive, send)
             pages.close()
+            return await ask(pages, "/log")
 
-    asyncio.run(main())
+    start, body = asyncio.run(main())
 
-    assert sent[0]["status"] == 503
-    assert b"about to end" in sent[1]["body"]
+    assert start["status"] == 503
+    assert b"about to end" in body["body"]
+
+
+def test_cookies_may_come_one_by_one(tea_shop: Path, tmp_path: Path) -> None:
+    """HTTP/2 sends a header for each."""
+    store, secret = Path(shutil.copy(tea_shop, tmp_path / "shop.db")), b"s" * 43
+
+    async def main() -> list[Any]:
+        async with goes.connect(store, unknown="raw") as db:
+            pages = explorer.asgi(db, allow_actions=True)
+            with pages.closed_by_signals():
+                cookies = [(b"cookie", b"goes_lite_form=" + secret), (b"cookie", b"a=b")]
+                return await ask(pages, "/actions/commands/withdraw", f"id={WAITING}".encode(), cookies)
+
+    start, _ = asyncio.run(main())
+
+    assert start["status"] == 200
+    assert secret in dict(start["headers"])[b"set-cookie"]

@@ -128,8 +128,7 @@ def test_what_is_refused_before_it_is_known_who_asks_tells_nothing(
 
 def raw(server: Server, text: str) -> str:
     """Send bytes, and return all that comes back until the server closes the connection."""
-    address = urlsplit(server.url)
-    with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
+    with connected(server) as connection:
         told = b""
         with suppress(ConnectionError):  # it does not read what it refuses
             connection.sendall(text.encode())
@@ -138,24 +137,39 @@ def raw(server: Server, text: str) -> str:
     return told.decode()
 
 
-def test_a_connection_that_says_nothing_ends_and_there_are_never_too_many(
-    shop: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_there_are_never_too_many_connections(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("goes_lite.explorer.server.CONNECTIONS", 3)
-    monkeypatch.setattr("goes_lite.explorer.server.IDLE", 0.3)
-    with blocking.connect(shop) as db, serve(db) as server, ExitStack() as stack:
-        address = urlsplit(server.url)
-
-        def connected() -> socket.socket:
-            return stack.enter_context(socket.create_connection((address.hostname, address.port), timeout=60))
-
-        slow = [connected() for _ in range(3)]
-        assert connected().recv(1) == b""  # one too many
-        for one in slow:
-            with suppress(OSError):
-                one.sendall(b"GET / HTTP/1.1\r\nHost: ")
-        assert [gone(one) for one in slow] == [True] * 3
+    monkeypatch.setattr("goes_lite.explorer.server.IDLE", 60.0)
+    monkeypatch.setattr("goes_lite.explorer.server._Handler.timeout", 60.0)
+    with blocking.connect(shop) as db, serve(db) as server:
+        with ExitStack() as stack:
+            for _ in range(3):
+                stack.enter_context(connected(server))
+            assert not admitted(server)
         until(lambda: admitted(server))
+
+
+def test_a_request_has_to_arrive_in_time(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slowly it goes on."""
+    monkeypatch.setattr("goes_lite.explorer.server.IDLE", 0.3)
+    with blocking.connect(shop) as db, serve(db) as server, connected(server) as slow:
+        slow.settimeout(0.05)
+        begin, ended = time.monotonic(), False
+        while not ended:
+            assert time.monotonic() < begin + 60
+            try:
+                slow.sendall(b"G")
+                ended = slow.recv(1) == b""
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                ended = True
+
+
+def connected(server: Server) -> socket.socket:
+    """Return a connection that says nothing."""
+    address = urlsplit(server.url)
+    return socket.create_connection((address.hostname, address.port), timeout=60)
 
 
 def admitted(server: Server) -> bool:
@@ -172,14 +186,6 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < begin + 60
         time.sleep(0.02)
-
-
-def gone(connection: socket.socket) -> bool:
-    """Wait until a connection ends, and return whether nothing was said before."""
-    try:
-        return connection.recv(1) == b""
-    except ConnectionError:
-        return True
 
 
 def test_the_port_that_browsers_leave_out_may_be_missing() -> None:
