@@ -85,11 +85,11 @@ def stored_time(text: object) -> str | None:
 def event_shown(source: Source, event: Event[Any], most: int = MOST) -> dict[str, Any]:
     """Return an event as data, with `size`; of a payload that is larger than `most`, only the beginning, as text.
 
-    It raises for nothing that is stored: of an event whose time, metadata or tags cannot be, `payload` says that.
+    It raises for nothing that is stored: of an event that cannot be shown, such as one with damaged metadata, `payload` says why.
     """
     try:
         return _event_shown(source, event, most)
-    except CodecError as exc:
+    except Exception as exc:  # noqa: BLE001 - whatever it is, it does not keep away the other events of a page
         ref, (encoding, schema, payload) = event.aggregate, event.encoded
         return {
             "position": event.position, "time": time_of(event), "event": event.name, "aggregate": ref and ref.name,

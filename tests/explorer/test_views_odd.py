@@ -96,6 +96,22 @@ def test_an_event_that_cannot_be_shown_does_not_end_the_live_page(
     assert "position 1" in caplog.text
 
 
+def test_an_event_that_cannot_be_read_for_a_page_does_not_end_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    event = source.Source.event
+
+    def fail(self: source.Source, one: Event[Any]) -> Any:
+        if one.position == 1:
+            raise RecursionError("too deep")
+        return event(self, one)
+
+    monkeypatch.setattr(source.Source, "event", fail)
+    with odd('{"bad": 1}', '{"after": 1}') as (_, pages):
+        assert [one.get("payload") for one in pages.data("/log")["events"]] == [None, "RecursionError"]
+        first, second = rows(pages, 2)
+    assert "RecursionError" in first
+    assert "after" in second
+
+
 def test_a_number_that_is_too_large_for_one_is_text() -> None:
     with odd('{"a": 1e999}', '{"a": -1e999}') as (db, pages):
         db.models.put("notes", "n", '{"a": [1e999]}')
