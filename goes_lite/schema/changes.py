@@ -180,4 +180,4 @@ def _forward(kind: str, before: Described, after: Described) -> tuple[Gap, ...]:
         return (_why(why),)
     if not after.judged or after.type is None or before.type is None:
         return ()
-    return tuple(gaps(after.type, before.type))
+    return tuple(gaps(after.type, before.type, earlier=False))

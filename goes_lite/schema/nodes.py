@@ -32,6 +32,7 @@ class Node:
     __slots__ = (
         "fields",
         "format",
+        "key",
         "kind",
         "native",
         "open",
@@ -54,6 +55,7 @@ class Node:
         self.fields: dict[str, Node] = {}
         self.required: frozenset[str] = frozenset()
         self.positional = False
+        self.key = False  # of an object, so that it is always text
         self.native = False  # stored in a form of its own where JSON has a string, as msgpack does
 
     def __repr__(self) -> str:
@@ -173,6 +175,7 @@ class _Reader:
     def object(self, node: Node, schema: dict[str, Any], depth: int) -> None:
         if "additionalProperties" in schema:
             key = self.node(schema.get("propertyNames", {"type": STRING}), depth)
+            key.key = True
             node.kind, node.parts = DICT, (key, self.node(schema["additionalProperties"], depth))
         else:
             node.kind = OBJECT

@@ -7,7 +7,7 @@ it is another number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -50,12 +50,21 @@ class Gap(NamedTuple):
     """The JSON of a whole value, for which it goes wrong."""
 
 
-def gaps(old: Node, new: Node) -> list[Gap]:
-    """Return what was stored as `old` and cannot be read as `new`; nothing if all of it can."""
-    return [Gap(f"${path}", problem, example) for path, problem, example in _gaps(old, new, set())]
+def gaps(old: Node, new: Node, *, earlier: bool = True) -> list[Gap]:
+    """Return what was stored as `old` and cannot be read as `new`; nothing if all of it can.
+
+    With `earlier` (default), what `old` reads and never writes counts as well, as it can be from the time before `old`: numbers
+    as a Decimal, an array as a NamedTuple. So two upgrades that lose nothing lose nothing together.
+    """
+    return [Gap(f"${path}", problem, example) for path, problem, example in _gaps(old, new, _Seen(earlier=earlier))]
 
 
-_Seen = set[tuple[int, int]]
+class _Seen(set[tuple[int, int]]):
+    """The pairs that are compared already."""
+
+    def __init__(self, pairs: Iterable[tuple[int, int]] = (), *, earlier: bool) -> None:
+        super().__init__(pairs)
+        self.earlier = earlier
 
 
 def _gaps(old: Node, new: Node, seen: _Seen) -> Iterator[Gap]:
@@ -65,10 +74,24 @@ def _gaps(old: Node, new: Node, seen: _Seen) -> Iterator[Gap]:
         return
     seen.add(pair)
     for atom in atoms(old):
-        if new.kind == UNION:
-            yield from _in_union(atom, new, seen)
-        else:
-            yield from _RULES[atom.kind](atom, new, seen)
+        fits = True
+        for gap in _atom(atom, new, seen):
+            fits = False
+            yield gap
+        if fits and seen.earlier and _is_decimal(atom) and not atom.key:
+            yield from _numbers(atom, new, seen)
+
+
+def _atom(old: Node, new: Node, seen: _Seen) -> Iterator[Gap]:
+    return _in_union(old, new, seen) if new.kind == UNION else _RULES[old.kind](old, new, seen)
+
+
+def _numbers(old: Node, new: Node, seen: _Seen) -> Iterator[Gap]:
+    """Yield a gap if numbers, which a Decimal reads as well, cannot be read."""
+    for kind in (NUMBER, INTEGER):
+        for gap in _atom(Node(kind), new, seen):
+            yield gap._replace(problem=f"{old.label()} reads numbers, too, which may be from before: {gap.problem}")
+            return
 
 
 def _in_union(old: Node, new: Node, seen: _Seen) -> Iterator[Gap]:
@@ -82,7 +105,7 @@ def _in_union(old: Node, new: Node, seen: _Seen) -> Iterator[Gap]:
         yield from _RULES[old.kind](old, members[0], seen)
         return
     for member in known:
-        tried = set(seen)
+        tried = _Seen(seen, earlier=seen.earlier)
         if not any(True for _ in _RULES[old.kind](old, member, tried)):
             seen |= tried
             return
@@ -291,7 +314,7 @@ def _text(key: Any) -> str:
 def _fits_key(name: str, key: Node) -> bool:
     node = Node(VALUES)
     node.values = (name,)
-    return not any(True for _ in _gaps(node, key, set()))
+    return not any(True for _ in _gaps(node, key, _Seen(earlier=False)))
 
 
 def _named(name: str, field: Node, key: Node) -> Iterator[Gap]:
@@ -311,7 +334,25 @@ def _with_field(old: Node | None, name: str) -> Callable[[Any], Any]:
     return whole
 
 
+def _as_array(old: Node, new: Node) -> Iterator[Gap]:
+    """Yield a gap if an array, which a NamedTuple reads as well, is not read the same way."""
+    names = [*old.fields]
+    positional = new.kind == OBJECT and new.positional
+    if positional and [*new.fields][: len(names)] == names:
+        return
+    expected = f"{new.label()} has another order of fields" if positional else f"{new.label()} is expected"
+    example: list[Any] = []
+    try:
+        for field in old.fields.values():  # each another one, where its type allows that
+            example.append(other_than(field, tuple(example)))
+    except Endless:
+        return
+    yield Gap("", f"{old.label()} reads arrays, too, which may be from before: {expected}", example)
+
+
 def _object(old: Node, new: Node, seen: _Seen) -> Iterator[Gap]:
+    if old.positional and seen.earlier and new.kind in (DICT, OBJECT):
+        yield from _as_array(old, new)
     if new.kind == DICT:
         key, value = new.parts
         for name, field in old.fields.items():

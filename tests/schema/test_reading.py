@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple, TypedDict
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 
 from goes_lite.codec import StdlibJson
 from goes_lite.codec.types import describe
+from goes_lite.schema import gaps
 from tests.codec.codec_strategies import SCALARS, Nothing, Rights, Typed, plain, slow_data, types
 from tests.codec.test_evolution import KINDS
-from tests.schema.schema_kit import between, goes_wrong, kept, loses_keys, read
+from tests.schema.schema_kit import between, goes_wrong, kept, loses_keys, node, read
 
 
 class Colour(enum.Enum):
@@ -110,8 +112,8 @@ def check(old: Any, new: Any, values: st.SearchStrategy[Any], data: st.DataObjec
     """Without a gap every value of the old type is read as the new one; and each gap has an example that goes wrong."""
     assume(settles_sets(old) and settles_sets(new))
     found = between(old, new)
-    for gap in found:
-        assert goes_wrong(old, new, gap.example), gap
+    for gap in found:  # fields of another order have the same example where each has only one value, such as []
+        assert goes_wrong(old, new, gap.example) or "another order" in gap.problem, gap
     if not found:
         payload = StdlibJson().encoder(old)(data.draw(values))
         again = StdlibJson().encoder(new)(read(new, str(payload)))
@@ -176,3 +178,49 @@ def test_what_would_be_lost_without_an_error_is_a_gap(old: Any, new: Any, gap: A
 def test_keys_that_all_have_a_field_are_kept() -> None:
     assert between(dict[Literal["x"], int], Options) == []
     assert between(Fewer, More) == []
+
+
+class Swapped(NamedTuple):
+    y: int
+    x: int = 0
+
+
+class Longer(NamedTuple):
+    x: int
+    y: int = 0
+    z: str = ""
+
+
+@dataclass
+class Plain:
+    x: int
+    y: int = 0
+
+
+@pytest.mark.parametrize(
+    ("first", "between_them", "last", "stored"),
+    [
+        (int, Decimal, str, "5"),
+        (float, Decimal, str | None, "0.5"),
+        (list[int], list[Decimal], list[str], "[5]"),
+        (tuple[int, int], Point, Plain, "[1,2]"),
+        (tuple[int, int], Point, Swapped, "[1,2]"),
+        (tuple[int, int], Point, dict[str, int], "[1,2]"),
+        (tuple[int, int], Point, Longer, "[1,2]"),
+        (float, Decimal, Decimal | None, "0.5"),
+        (int, Decimal, float | str, "9007199254740993"),
+        (dict[int, int], dict[Decimal, int], dict[str, int], '{"1":2}'),
+    ],
+)
+def test_two_upgrades_that_lose_nothing_lose_nothing_together(
+    first: Any, between_them: Any, last: Any, stored: str
+) -> None:
+    read(first, stored)
+    assert between(first, between_them) == []
+    found = between(between_them, last)
+    assert bool(found) == goes_wrong(between_them, last, json.loads(stored))
+    assert all(goes_wrong(between_them, last, gap.example) for gap in found)
+
+
+def test_what_a_program_never_writes_does_not_matter_to_an_older_one() -> None:
+    assert gaps(node(Decimal), node(str), earlier=False) == gaps(node(Longer), node(Point), earlier=False) == []
