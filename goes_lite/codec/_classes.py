@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from goes_lite.codec._pydantic import init_var, is_pydantic, pydantic_fields
-from goes_lite.codec._shapes import MISSING, Field, Shape, Unresolved, class_of, label_of, unsupported
+from goes_lite.codec._shapes import MISSING, Field, Shape, Unresolved, class_of, is_typeddict, label_of, unsupported
 from goes_lite.codec.generics import bound_hints
 from goes_lite.errors import RegistrationError
 
@@ -31,7 +31,7 @@ def describe_class(
         kind, fields = "object", _struct
     elif tuple in cls.__mro__ and hasattr(cls, "_fields"):
         kind, fields = "namedtuple", _namedtuple
-    elif typing.is_typeddict(cls):
+    elif is_typeddict(cls):
         kind, fields = "typeddict", _typeddict
     else:
         inherited = next((base.__name__ for base in cls.__mro__ if "__dataclass_fields__" in vars(base)), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -135,6 +136,14 @@ def label_of(hint: Any) -> str:
     if isinstance(origin, type) and not any(isinstance(arg, list) for arg in args):
         return f"{origin.__name__}[{', '.join(map(label_of, args)) or '()'}]"
     return hint.__name__ if isinstance(hint, type) else f"{repr(hint).replace('typing.', ''):.200}"
+
+
+def is_typeddict(cls: Any) -> bool:
+    """Whether it is a TypedDict: of typing, or of typing_extensions, which pydantic asks for before Python 3.12."""
+    if typing.is_typeddict(cls):
+        return True
+    extensions: Any = sys.modules.get("typing_extensions")
+    return extensions is not None and bool(extensions.is_typeddict(cls))
 
 
 _SUPPORTED = (

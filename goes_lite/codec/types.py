@@ -14,7 +14,16 @@ import typing
 from typing import Any
 
 from goes_lite.codec._classes import describe_class
-from goes_lite.codec._shapes import LITERAL_KINDS, MISSING, Shape, Unresolved, forms, label_of, unsupported
+from goes_lite.codec._shapes import (
+    LITERAL_KINDS,
+    MISSING,
+    Shape,
+    Unresolved,
+    forms,
+    is_typeddict,
+    label_of,
+    unsupported,
+)
 from goes_lite.errors import RegistrationError
 
 _KEY_KINDS = frozenset(
@@ -215,7 +224,7 @@ def runtime_class(hint: Any) -> type[Any] | None:
     origin = typing.get_origin(hint) or hint
     if origin is None:
         return type(None)
-    if typing.is_typeddict(origin):
+    if is_typeddict(origin):
         return dict
     origin = _ABSTRACT.get(origin, origin)
     return origin if isinstance(origin, type) else None

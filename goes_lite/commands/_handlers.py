@@ -100,12 +100,19 @@ def handled_commands(cls: type[Any]) -> dict[Any, Marked]:
         raise RegistrationError(f"{cls.__qualname__} handles no command: decorate its methods with @handles(…)")
     for command, (method, said) in found.items():
         names = field_names(command) if isinstance(said.id, str) else None
-        if names is not None and said.id not in names and not hasattr(command, said.id):
+        if names is not None and said.id not in names and not _may_have(command, said.id):
             raise RegistrationError(
                 f"{cls.__qualname__}.{method}: {command.__qualname__} has no {said.id!r} to tell its aggregate; it has "
                 f"{', '.join(names) or 'no fields'}: write @handles({command.__qualname__}, id=…)"
             )
     return found
+
+
+def _may_have(command: type[Any], name: str) -> bool:
+    """Whether instances have an attribute that is no field. Models of pydantic have a __getattr__ for private ones only."""
+    return hasattr(command, name) or any(
+        "__getattr__" in vars(base) and base.__module__.partition(".")[0] != "pydantic" for base in command.__mro__
+    )
 
 
 class FunctionHandler:

@@ -41,6 +41,7 @@ from tests.codec.codec_strategies import (
 pytest.importorskip("pydantic", reason="pydantic is not installed")
 
 import pydantic
+import typing_extensions
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PrivateAttr, RootModel
 from pydantic.dataclasses import dataclass as pydantic_dataclass
 
@@ -295,6 +296,11 @@ if TYPE_CHECKING:
     from collections import OrderedDict as Client
 
 
+class Options(typing_extensions.TypedDict):
+    a: int
+    b: typing_extensions.NotRequired[int]
+
+
 class Connected(BaseModel):
     number: int
     _client: Client[str, str] | None = PrivateAttr(default=None)
@@ -315,6 +321,21 @@ def test_only_the_annotation_of_a_private_attribute_has_to_be_known(json_codec: 
     json_codec.check(Connected)
     with pytest.raises(RegistrationError, match=r"Connected\._client: the annotation 'Client' cannot be resolved"):
         json_codec.encoder(Connected)
+
+
+def test_a_typed_dict_as_pydantic_asks_for_it(json_codec: Codec) -> None:
+    """Before Python 3.12 it takes that of typing_extensions only."""
+
+    class Basket(BaseModel):
+        options: Options
+
+    basket = Basket(options={"a": 1})
+    assert encode(json_codec, Basket, basket) == '{"options":{"a":1}}'
+    assert decode(json_codec, Basket, '{"options":{"a":1}}') == basket
+    assert decode(json_codec, Options, '{"a":1}') == {"a": 1}
+    registry = Registry()
+    registry.register("chosen", Options)
+    assert registry.capture({"a": 1}, "chosen")[2].payload == '{"a":1}'
 
 
 def test_what_pydantic_refuses_is_named_by_its_stored_key(json_codec: Codec) -> None:
@@ -395,6 +416,20 @@ def test_a_program_of_models() -> None:
         id = db.commands.dispatch_async(Pay(account="a", money=Money(cents=1)))
         with db.commands.worker():
             assert db.commands.outcome(id, timeout=60) == 9
+
+
+def test_an_id_that_a_model_does_not_have() -> None:
+    """BaseModel has a __getattr__, which finds private attributes only."""
+
+    class Misspelt(goes.Aggregate, name="misspelt", registry=pay_registry):
+        @goes.handles(Pay, id="acount")
+        def pay(self, command: Pay) -> None: ...
+
+    with (
+        goes.blocking.connect(":memory:", registry=pay_registry) as db,
+        pytest.raises(RegistrationError, match="Pay has no 'acount' to tell its aggregate; it has account, money"),
+    ):
+        db.commands.serve(Misspelt)
 
 
 def test_nothing_imports_pydantic() -> None:

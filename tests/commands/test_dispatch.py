@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, cast
 
 import pytest
@@ -173,6 +174,31 @@ def test_an_id_that_the_command_does_not_have() -> None:
     db = goes.blocking.connect("sqlite:///:memory:", registry=registry)
     with db, raised(RegistrationError, "Pay has no 'oder' to tell its aggregate; it has order, cents"):
         db.commands.serve(Misspelt)
+
+
+def test_an_id_that_an_instance_finds_itself() -> None:
+    """Only the class is known when it is served, and a `__getattr__` may have any name."""
+
+    @dataclass(frozen=True)
+    class Wrapped:
+        order: str
+
+        def __getattr__(self, name: str) -> str:
+            if name == "wrapped":
+                return f"w-{self.order}"
+            raise AttributeError(name)
+
+    own = goes.Registry()
+    own.commands.register("wrapped", Wrapped)
+
+    class Wrapper(goes.Aggregate, name="wrapper", registry=own):
+        @goes.handles(Wrapped, id="wrapped", create=True)
+        def wrap(self, command: Wrapped) -> str:
+            return self.id
+
+    with goes.blocking.connect(":memory:", registry=own) as db:
+        db.commands.serve(Wrapper)
+        assert db.commands.dispatch(Wrapped("1")) == "w-1"
 
 
 def test_a_command_that_does_not_say_what_it_is_for(world: SQLitePlace) -> None:
