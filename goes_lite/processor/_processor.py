@@ -250,10 +250,15 @@ class Processor(Observed, AsyncBlock):
         """
         self._claim()
         work = Background(self.backend.runtime, f"goes_lite-processor {self.name}")
+        before, self._state = (
+            self._state,
+            "standby",
+        )  # now: who waits for a position must not see how it ended last time
         try:
             noted = self._noting_first()
             Context().run(work.start, self._run_logged(noted), self._ended)
         except BaseException:
+            self._state = before
             self._ended()
             raise
         self._work = work

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -90,6 +91,7 @@ def block_a_loop(place: Place) -> None:
                 writer.events.append(story(A, 1, after=2))
             say([event.data.text for event in db.events.query()])
 
+    logging.getLogger("goes_lite").setLevel(logging.ERROR)  # which warns that the loop is blocked
     asyncio.run(main())
 
 
