@@ -219,8 +219,9 @@ def _plugins() -> dict[str, str]:
 
 def _origin(point: EntryPoint) -> str:
     """Return which package a command comes from, as the end of a phrase; nothing if its metadata do not say so."""
-    name: str | None = point.dist.metadata["Name"] if point.dist else None
-    return f" from {name}" if name else ""
+    # where there is no name, ["Name"] warns, and will raise
+    names: list[str] | None = point.dist.metadata.get_all("Name") if point.dist else None
+    return f" from {names[0]}" if names else ""
 
 
 def _mentioned() -> bool:
