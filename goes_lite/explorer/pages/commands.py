@@ -79,33 +79,23 @@ def _accepted(source: Source, record: ModelRecord, now: datetime) -> dict[str, A
             "error": _line(source.disclosure.error(str(found.get("error", "")))),
         }  # fmt: skip
     except (KeyError, TypeError, ValueError, CodecError):
-        return {
-            "id": record.id,
-            "command": "?",
-            "state": "unreadable",
-            "time": None,
-            "due": None,
-            "attempts": 0,
-            "error": "",
-        }
+        return _unreadable(record)
 
 
 def _receipt(record: ModelRecord) -> dict[str, Any]:
     found = fields_of(record)
     if not isinstance(found.get("command"), str):
-        return {
-            "id": record.id,
-            "command": "?",
-            "state": "unreadable",
-            "time": None,
-            "due": None,
-            "attempts": 0,
-            "error": "",
-        }
+        return _unreadable(record)
     state = "begun" if found.get("begun") else "rejected" if found.get("rejection") else "done"
     return {
         "id": record.id, "command": found["command"], "state": state, "time": stored_time(found.get("time")), "due": None,
         "attempts": None, "error": "",
+    }  # fmt: skip
+
+
+def _unreadable(record: ModelRecord) -> dict[str, Any]:
+    return {
+        "id": record.id, "command": "?", "state": "unreadable", "time": None, "due": None, "attempts": 0, "error": "",
     }  # fmt: skip
 
 
