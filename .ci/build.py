@@ -24,26 +24,9 @@ import tempfile
 from pathlib import Path
 
 import env
+from env import run
 
 WHEEL_CHECKS = "W009"  # five packages on purpose: the library, its adapters, the conformance suites
-
-
-def run(*command: str | Path, umask: int = -1, cwd: Path = env.ROOT) -> str:
-    """Run a command, and return what it printed; RuntimeError with that if it fails."""
-    done = subprocess.run(
-        [str(part) for part in command],
-        check=False,
-        cwd=cwd,
-        **({} if os.name == "nt" else {"umask": umask}),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        encoding="utf-8",
-        errors="replace",
-    )
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(map(str, command))} failed:\n{done.stdout}")
-    return done.stdout
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -92,6 +75,7 @@ def main() -> None:
     parser.add_argument("--release", action="store_true")
     arguments = parser.parse_args()
     folder: Path = arguments.at.resolve()
+    os.chdir(env.ROOT)
     if arguments.release and not os.environ.get("GOES_LITE_REPOSITORY"):
         parser.error("GOES_LITE_REPOSITORY is not set: the package index shows links to the repository")
     if "SOURCE_DATE_EPOCH" not in os.environ and shutil.which("git"):

@@ -41,9 +41,9 @@ def make(name: str, *, wheel: Path | None = None, at: Path | None = None) -> Pat
     if python.exists() and stamp.exists() and stamp.read_text() == made_from:
         return python
     shutil.rmtree(directory, ignore_errors=True)  # this includes an unfinished one
-    _run(sys.executable, "-m", "venv", directory)
+    run(sys.executable, "-m", "venv", directory)
     project = [f"{wheel}{extras}"] if wheel else ["--editable", f"{ROOT}{extras}"]
-    _run(python, "-m", "pip", "install", "--disable-pip-version-check", *project, *requirements(group))
+    run(python, "-m", "pip", "install", "--disable-pip-version-check", *project, *requirements(group))
     stamp.write_text(made_from)
     return python
 
@@ -64,13 +64,22 @@ def _digest(name: str, wheel: Path | None) -> str:
     return digest.hexdigest()
 
 
-def _run(*command: str | Path) -> None:
+def run(*command: str | Path, umask: int = -1) -> str:
+    """Run a command, and return what it printed; RuntimeError with that if it fails."""
     words = [str(part) for part in command]
     done = subprocess.run(
-        words, check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        words,
+        check=False,
+        **({} if os.name == "nt" else {"umask": umask}),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
     )
     if done.returncode:
-        raise RuntimeError(f"{' '.join(words)} failed:\n{done.stdout.decode(errors='replace')}")
+        raise RuntimeError(f"{' '.join(words)} failed:\n{done.stdout}")
+    return done.stdout
 
 
 def main() -> None:
