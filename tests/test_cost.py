@@ -359,8 +359,8 @@ def test_function_calls(tmp_path: Path) -> None:
         "fetch 500 events, each": 4.1,
         "query, each": 3.4,
     }
-    # Once in a while an operation looks at the files of the store, which costs a call more.
-    assert {what: count for what, count in found.items() if count > most[what] + 0.2} == {}
+    # On a busy machine one of twenty operations may make a call more, for what is due after some time.
+    assert {what: count for what, count in found.items() if count > most[what] + 0.06} == {}
 
 
 @registry.event("ordered")
